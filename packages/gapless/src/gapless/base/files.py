@@ -1,0 +1,55 @@
+"""Files that are whole or absent: atomic, durable replacement."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+
+def write_atomically(path: str, content: bytes, mode: int = 0o600) -> None:
+    """Replace *path* by *content*: readers see the old file or the new one.
+
+    The file and its directory are synced before this returns (rename(2), fsync(2)).
+    Raises OSError; *path* is then what it was.
+    """
+    beside = f"{path}.{os.getpid()}.part"
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except BaseException:
+        if os.path.lexists(beside):
+            os.unlink(beside)
+        raise
+    sync_directory(os.path.dirname(path) or ".")
+
+
+def sync_directory(path: str) -> None:
+    """Make the names in a directory durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_json(path: str, value: Any, mode: int = 0o600) -> None:
+    """Replace *path* by *value* as JSON, atomically."""
+    content = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    write_atomically(path, content.encode(), mode)
+
+
+def read_json(path: str) -> Any:
+    """Return the JSON in *path*, or None if there is no such file.
+
+    Raises ValueError if it is not JSON.
+    """
+    try:
+        with open(path, "rb") as file:
+            return json.loads(file.read())
+    except FileNotFoundError:
+        return None

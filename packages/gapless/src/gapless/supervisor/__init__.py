@@ -1,0 +1,3 @@
+"""Decides what runs; standard library only, one loop."""
+
+from __future__ import annotations

@@ -1,0 +1,275 @@
+"""The kernel's evidence: queues, connections, handshakes (sock_diag(7), tcp(7)).
+
+Reading costs about 7 microseconds a connection, so only the ports of an app that is
+finishing something are asked for.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_NETLINK_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY = 4, 20
+_REQUEST_DUMP = 0x301  # NLM_F_REQUEST | NLM_F_DUMP
+_ERROR, _DONE, _DUMP_INTERRUPTED = 2, 3, 0x10
+_TCP_INFO_EXTENSION, _TCP_INFO_ATTRIBUTE = 1 << 1, 2
+_SKV6ONLY_ATTRIBUTE = 11
+_BUFFER_BYTES = 1 << 18
+_MOST_TRIES = 5
+
+ESTABLISHED, SYN_RECV, FIN_WAIT1, FIN_WAIT2 = 1, 3, 4, 5
+CLOSE_WAIT, LAST_ACK, LISTEN, CLOSING, NEW_SYN_RECV = 8, 9, 10, 11, 12
+_OPEN = (ESTABLISHED, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, LAST_ACK, CLOSING)
+_HALF_OPEN = (SYN_RECV, NEW_SYN_RECV)
+
+TICK_MS = 4
+"""The kernel tells ages in ticks of up to this length."""
+RECENT_MS = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """One TCP connection as the kernel sees it; ages in milliseconds."""
+
+    inode: int
+    """0 if no process holds it: the kernel finishes it by itself."""
+    state: int
+    local: tuple[str, int]
+    remote: tuple[str, int]
+    unread: int
+    unsent: int
+    bytes_received: int
+    bytes_acked: int
+    last_received_ms: int
+    last_sent_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """Who is in the middle of a handshake with us."""
+
+    host: str
+    port: int
+    local_port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listening:
+    """A listening socket of anybody."""
+
+    inode: int
+    address: tuple[str, int]
+    uid: int
+    v6only: bool
+
+
+def is_busy(connection: Connection) -> bool:
+    """Tell whether an answer is owed on a connection, as far as the kernel can know.
+
+    A connection on which the last bytes came from the peer owes an answer, and so does
+    one that has not carried anything both ways yet.  One that we have closed is the
+    kernel's to finish; one that the peer has closed may still wait for its answer.
+    """
+    if connection.inode == 0 or connection.state in (
+        FIN_WAIT1,
+        FIN_WAIT2,
+        LAST_ACK,
+        CLOSING,
+    ):
+        return False
+    if connection.unread or connection.unsent:
+        return True
+    if connection.bytes_received == 0:
+        # Nothing was asked; a peer that closed without a word will not ask any more.
+        return connection.state != CLOSE_WAIT
+    if connection.bytes_acked == 0:
+        return True
+    received, sent = connection.last_received_ms, connection.last_sent_ms
+    if received < RECENT_MS:
+        return received <= sent + TICK_MS
+    return received < sent
+
+
+def queued(sock: socket.socket) -> int:
+    """Return how many connections wait in the accept queue of a listening socket.
+
+    For a listening socket the kernel tells it as tcpi_unacked.
+    """
+    tcp_info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+    return int(struct.unpack_from("=I", tcp_info, 24)[0])
+
+
+class SockDiag:
+    """A netlink socket that is asked for TCP sockets."""
+
+    def __init__(self) -> None:
+        self._sock = socket.socket(
+            socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG
+        )
+        self._sock.settimeout(5)
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._sock.close()
+
+    def connections(self, ports: frozenset[int]) -> tuple[Connection, ...]:
+        """Return the open connections whose local port is one of *ports*."""
+        found: dict[tuple[tuple[str, int], tuple[str, int]], Connection] = {}
+        for row, attributes in self._rows(ports, _OPEN, _TCP_INFO_EXTENSION):
+            connection = _connection(row, attributes.get(_TCP_INFO_ATTRIBUTE))
+            found[connection.local, connection.remote] = connection
+        return tuple(found.values())
+
+    def half_open(self, ports: frozenset[int]) -> frozenset[Peer]:
+        """Return the peers whose handshake with one of *ports* is under way."""
+        return frozenset(
+            Peer(host=row.remote[0], port=row.remote[1], local_port=row.local[1])
+            for row, _ in self._rows(ports, _HALF_OPEN, 0)
+        )
+
+    def listeners(self, port: int) -> tuple[Listening, ...]:
+        """Return everybody's listening sockets on a port."""
+        return tuple(
+            Listening(
+                inode=row.inode,
+                address=row.local,
+                uid=row.uid,
+                v6only=bool(attributes.get(_SKV6ONLY_ATTRIBUTE, b"\0")[0]),
+            )
+            for row, attributes in self._rows(frozenset({port}), (LISTEN,), 0)
+        )
+
+    def _rows(
+        self, ports: frozenset[int], states: tuple[int, ...], extensions: int
+    ) -> Iterator[tuple[_Row, dict[int, bytes]]]:
+        for family in (socket.AF_INET, socket.AF_INET6):
+            for port in sorted(ports):
+                yield from self._dump(family, port, states, extensions)
+
+    def _dump(
+        self, family: int, port: int, states: tuple[int, ...], extensions: int
+    ) -> list[tuple[_Row, dict[int, bytes]]]:
+        self._ask(family, port, states, extensions)
+        rows, interrupted = self._answer()
+        for _ in range(_MOST_TRIES):
+            if not interrupted:
+                break
+            self._ask(family, port, states, extensions)
+            rows, interrupted = self._answer()
+        return rows
+
+    def _ask(
+        self, family: int, port: int, states: tuple[int, ...], extensions: int
+    ) -> None:
+        mask = sum(1 << state for state in states)
+        body = struct.pack("=BBBxI", family, socket.IPPROTO_TCP, extensions, mask)
+        body += struct.pack("=4x32xIII", 0, 0xFFFFFFFF, 0xFFFFFFFF)
+        body += _only_port(port)
+        length = 16 + len(body)
+        header = struct.pack(
+            "=IHHII", length, _SOCK_DIAG_BY_FAMILY, _REQUEST_DUMP, 1, 0
+        )
+        self._sock.send(header + body)
+
+    def _answer(self) -> tuple[list[tuple[_Row, dict[int, bytes]]], bool]:
+        rows: list[tuple[_Row, dict[int, bytes]]] = []
+        interrupted = False
+        while True:
+            said = self._sock.recv(_BUFFER_BYTES)
+            at = 0
+            while at + 16 <= len(said):
+                length, kind, flags = struct.unpack_from("=IHH", said, at)
+                interrupted |= bool(flags & _DUMP_INTERRUPTED)
+                if kind == _DONE:
+                    return rows, interrupted
+                if kind == _ERROR:
+                    number = -struct.unpack_from("=i", said, at + 16)[0]
+                    if number == errno.ENOENT:
+                        return rows, interrupted
+                    raise OSError(number, f"sock_diag: {os.strerror(number)}")
+                rows.append(_row(said, at + 16, at + length))
+                at += (length + 3) & ~3
+
+
+def listeners(port: int) -> tuple[Listening, ...]:
+    """Return everybody's listening sockets on a port."""
+    diag = SockDiag()
+    try:
+        return diag.listeners(port)
+    finally:
+        diag.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    state: int
+    local: tuple[str, int]
+    remote: tuple[str, int]
+    unread: int
+    unsent: int
+    uid: int
+    inode: int
+
+
+def _row(said: bytes, start: int, end: int) -> tuple[_Row, dict[int, bytes]]:
+    """Return a struct inet_diag_msg and the attributes behind it."""
+    family, state = struct.unpack_from("=BB", said, start)
+    local_port, remote_port = struct.unpack_from(">HH", said, start + 4)
+    size = 4 if family == socket.AF_INET else 16
+    local = said[start + 8 : start + 8 + size]
+    remote = said[start + 24 : start + 24 + size]
+    unread, unsent, uid, inode = struct.unpack_from("=IIII", said, start + 56)
+    attributes = {}
+    at = start + 72
+    while at + 4 <= end:
+        length, kind = struct.unpack_from("=HH", said, at)
+        if length < 4:
+            break
+        attributes[kind] = said[at + 4 : at + length]
+        at += (length + 3) & ~3
+    row = _Row(
+        state=state,
+        local=(socket.inet_ntop(family, local), local_port),
+        remote=(socket.inet_ntop(family, remote), remote_port),
+        unread=unread,
+        unsent=unsent,
+        uid=uid,
+        inode=inode,
+    )
+    return row, attributes
+
+
+def _connection(row: _Row, tcp_info: bytes | None) -> Connection:
+    last_sent = last_received = acked = received = 0
+    if tcp_info is not None and len(tcp_info) >= 136:
+        last_sent, _, last_received = struct.unpack_from("=III", tcp_info, 44)
+        acked, received = struct.unpack_from("=QQ", tcp_info, 120)
+    return Connection(
+        inode=row.inode,
+        state=row.state,
+        local=row.local,
+        remote=row.remote,
+        unread=row.unread,
+        unsent=row.unsent,
+        bytes_received=received,
+        bytes_acked=acked,
+        last_received_ms=last_received,
+        last_sent_ms=last_sent,
+    )
+
+
+def _only_port(port: int) -> bytes:
+    """Return the filter that lets the kernel send rows of one local port only.
+
+    INET_DIAG_REQ_BYTECODE: an operation is (code, yes, no) with offsets in bytes; each
+    comparison is followed by the port as one more operation (<linux/inet_diag.h>).
+    """
+    at_least, at_most, size = 2, 3, 16
+    code = struct.pack("=BBH", at_least, 8, size + 4) + struct.pack("=BBH", 0, 0, port)
+    code += struct.pack("=BBH", at_most, 8, size - 8 + 4)
+    code += struct.pack("=BBH", 0, 0, port)
+    return struct.pack("=HH", 4 + len(code), 1) + code

@@ -1,0 +1,366 @@
+"""What the keeper and the instances tell, and what that changes in the records.
+
+Nothing is decided here: facts are written down, and `plan` sees them.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from typing import TYPE_CHECKING, Any
+
+from gapless.base import clock, wire
+from gapless.base.errors import UnavailableError
+from gapless.supervisor import model, processes
+from gapless.supervisor.hands import close_all
+from gapless.supervisor.listeners import RefusedError
+from gapless.supervisor.model import Phase, Role
+from gapless.supervisor.notify import Said
+from gapless.supervisor.records import AppRecord, GenerationRecord, InstanceRecord
+
+if TYPE_CHECKING:
+    from gapless.supervisor.loop import Supervisor
+
+WELCOME_S = 10.0
+
+
+class Hearing:
+    """Writes down what is heard."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+        self.keeper_pid = 0
+        self._group_notes: dict[str, Any] = {}
+        self._relays: dict[str, tuple[str, int]] = {}
+
+    # --- the keeper -------------------------------------------------------------------
+
+    def welcome(self) -> None:
+        """Hear from the keeper all that it holds.  Raises UnavailableError."""
+        channel = self._supervisor.hands.channel
+        channel.sock.settimeout(WELCOME_S)
+        try:
+            while not self.keeper_pid:
+                message, descriptors = channel.receive()
+                self._hear(message, descriptors)
+        except (EOFError, TimeoutError) as error:
+            raise UnavailableError(
+                "the keeper does not answer", hint="is it stopped (SIGSTOP)?"
+            ) from error
+        finally:
+            channel.sock.setblocking(False)
+        listeners = self._supervisor.listeners
+        listeners.adopt_groups(self._group_notes)
+        self._doubt_records()
+
+    def keeper(self) -> None:
+        """Hear what the keeper says now."""
+        hands = self._supervisor.hands
+        try:
+            hands.channel.flush()
+            for message, descriptors in hands.events():
+                self._hear(message, descriptors)
+        except (EOFError, OSError) as error:
+            self._supervisor.log.write("keeper-lost", reason=str(error))
+            self._supervisor.over = True
+
+    def flush(self) -> None:
+        """Wait for room in the keeper's socket too while something waits for it."""
+        import selectors  # noqa: PLC0415 - already loaded; the constant is wanted
+
+        channel = self._supervisor.hands.channel
+        events = selectors.EVENT_READ
+        if not channel.flush():
+            events |= selectors.EVENT_WRITE
+        key = self._supervisor.selector.get_map().get(channel.sock.fileno())
+        if key is not None and key.events != events:
+            self._supervisor.selector.modify(channel.sock, events, self.keeper)
+
+    def _hear(self, message: wire.Message, descriptors: list[int]) -> None:
+        try:
+            self._note(message, descriptors)
+        finally:
+            close_all(descriptors)
+
+    def _note(self, message: wire.Message, descriptors: list[int]) -> None:
+        match message["event"]:
+            case "welcome":
+                self.keeper_pid = message["pid"]
+            case "held":
+                self._held(message, descriptors.pop(0))
+            case "note":
+                self._noted(message["name"], message["value"])
+            case "spawned":
+                self._spawned(message, descriptors)
+            case "refused":
+                why = f"could not be started: {message['reason']}"
+                self._ended(message["key"], why, clock.monotonic())
+            case "ended":
+                why = describe_status(message["status"])
+                self._ended(message["key"], why, message["at"])
+            case "bind":
+                self._bind(message, descriptors)
+            case "listen":
+                self._listen(message, descriptors)
+            case "deaf":
+                self._complain(message["key"], message["reason"])
+            case "released":
+                self._supervisor.listeners.left(message["name"])
+            case other:  # misunderstood, or from a keeper of another version
+                self._supervisor.log.write("keeper-said", said=other, **message)
+
+    # --- what a dead supervisor left ----------------------------------------------------
+
+    def _held(self, message: wire.Message, descriptor: int) -> None:
+        name = message["name"]
+        if name.startswith("socket/"):
+            self._supervisor.listeners.adopt(name, message["meta"], descriptor)
+        else:
+            self._supervisor.launcher.adopt(name, descriptor)
+
+    def _noted(self, name: str, value: Any) -> None:
+        kind, _, rest = name.partition("/")
+        if kind == "app":
+            self._supervisor.apps[rest] = AppRecord.read(value)
+        elif kind == "group":
+            self._group_notes[rest] = value
+
+    def _doubt_records(self) -> None:
+        """Mend what a supervisor did not live to write down.
+
+        An instance that was asked for and that the keeper does not know never started.
+        """
+        for app in self._supervisor.apps.values():
+            for generation in app.generations:
+                for instance in list(generation.instances):
+                    if not instance.pid:
+                        generation.instances.remove(instance)
+                generation.rescued = any(
+                    relay == (app.name, generation.number)
+                    for relay in self._relays.values()
+                )
+
+    # --- processes ----------------------------------------------------------------------
+
+    def _spawned(self, message: wire.Message, descriptors: list[int]) -> None:
+        key, meta = message["key"], message["meta"]
+        if meta and "relay" in meta:
+            name, number = meta["relay"]
+            self._relays[key] = (name, number)
+            return
+        found = self._find(key)
+        if found is None:
+            found = self._adopt_unknown(key, message)
+        if found is None:
+            return
+        _, _, instance = found
+        instance.pid, instance.started = message["pid"], message["started"]
+        instance.pidfd = descriptors.pop(0)
+
+    def _adopt_unknown(
+        self, key: str, message: wire.Message
+    ) -> tuple[AppRecord, GenerationRecord, InstanceRecord] | None:
+        """Make a record for an instance of which its supervisor left none."""
+        name, number, ordinal, serial = key.rsplit("/", 3)
+        app = self._supervisor.apps.get(name)
+        if app is None:
+            return None
+        try:
+            generation = app.generation(int(number))
+        except LookupError:
+            return None
+        instance = InstanceRecord(key=key, ordinal=int(ordinal), started=0.0)
+        instance.started = message["started"]
+        app.last_serial = max(app.last_serial, int(serial))
+        generation.instances.append(instance)
+        return app, generation, instance
+
+    def _ended(self, key: str, why: str, at: float) -> None:
+        if key in self._relays:
+            self._relay_ended(key)
+            return
+        found = self._find(key)
+        if found is None:
+            self._supervisor.hands.forget(key)
+            return
+        app, generation, instance = found
+        if not instance.leader_alive:
+            return
+        instance.leader_alive = False
+        told = instance.told is not None
+        if instance.pidfd >= 0:
+            os.close(instance.pidfd)
+            instance.pidfd = -1
+        lived_s = at - instance.started
+        if generation.role is Role.RETIRING:
+            self._count_cut(app, generation, instance)
+        seat = generation.seats[instance.ordinal]
+        if generation.role is not Role.RETIRING:
+            ready = instance.ready_at is not None
+            short = not ready or lived_s < generation.spec.restart.min_uptime_s
+            seat.short_lives = seat.short_lives + 1 if short else 0
+            seat.ended = at
+            seat.why = (
+                f"{seat.why or why} after {lived_s:.2f} s"
+                if told
+                else (f"{why} after {lived_s:.2f} s")
+            )
+            instance.phase = Phase.DRAINING
+            if app.operation is not None:
+                detail = f"instance {seat.ordinal} {seat.why}"
+                app.operation.step("crashed", clock.monotonic(), detail)
+        self._supervisor.log.write("ended", key=key, why=why, lived_s=lived_s)
+        instance.members = len(
+            self._supervisor.evidence.members(processes.snapshot(), instance)
+        )
+
+    def _count_cut(
+        self, app: AppRecord, generation: GenerationRecord, instance: InstanceRecord
+    ) -> None:
+        """Count the connections on which an answer was owed when an instance ended."""
+        if not instance.busy:
+            return
+        generation.connections_cut += instance.busy
+        if app.operation is not None:
+            app.operation.cut.append(
+                {
+                    "pid": instance.pid,
+                    "connections": instance.busy,
+                    "reason": instance.told_why or "it ended by itself",
+                }
+            )
+
+    def bury(self, app: AppRecord) -> None:
+        """Forget instances of which no process is left."""
+        for generation in app.generations:
+            for instance in list(generation.instances):
+                if not instance.leader_alive and instance.members == 0:
+                    generation.instances.remove(instance)
+                    self._supervisor.launcher.forget(instance.key)
+                    self._supervisor.view.forget(instance.key)
+                    self._supervisor.hands.forget(instance.key)
+
+    def _relay_ended(self, key: str) -> None:
+        name, number = self._relays.pop(key)
+        self._supervisor.hands.forget(key)
+        app = self._supervisor.apps.get(name)
+        if app is None or (name, number) in self._relays.values():
+            return
+        for generation in app.generations:
+            if generation.number == number:
+                generation.rescued = False
+
+    def could_not(self, app: AppRecord, action: model.Action, why: str) -> None:
+        """Write down that an action failed: its seat ended as soon as it was taken."""
+        self._supervisor.log.write("could-not", action=repr(action), reason=why)
+        if not isinstance(action, model.Start):
+            return
+        generation = app.generation(action.generation)
+        for instance in list(generation.instances):
+            if instance.ordinal == action.ordinal and not instance.pid:
+                generation.instances.remove(instance)
+                self._supervisor.launcher.forget(instance.key)
+        seat = generation.seats[action.ordinal]
+        seat.short_lives += 1
+        seat.ended, seat.why = clock.monotonic(), f"could not be started: {why}"
+
+    # --- system calls -------------------------------------------------------------------
+
+    def _bind(self, message: wire.Message, descriptors: list[int]) -> None:
+        key, call = message["key"], message["id"]
+        hands, found = self._supervisor.hands, self._find(key)
+        if found is None:
+            hands.answer(key, call, "proceed")
+            return
+        app, generation, _ = found
+        with socket.socket(fileno=descriptors.pop(0)) as sock:
+            try:
+                held = self._supervisor.listeners.bind(
+                    app.name, generation.number, message["host"], message["port"], sock
+                )
+            except RefusedError as error:
+                self._complain(key, f"{error.message}. {error.hint}".strip(" ."))
+                hands.answer(key, call, "fail", errno=error.number)
+                return
+        if held:
+            hands.answer(key, call, "inject", held=held)
+        else:
+            hands.answer(key, call, "done")
+
+    def _listen(self, message: wire.Message, descriptors: list[int]) -> None:
+        key, call = message["key"], message["id"]
+        hands, found = self._supervisor.hands, self._find(key)
+        if found is None:
+            hands.answer(key, call, "proceed")
+            return
+        app, generation, instance = found
+        listeners = self._supervisor.listeners
+        with socket.socket(fileno=descriptors.pop(0)) as sock:
+            listener = listeners.by_inode(app.name, generation.number, sock)
+        if listener is None:
+            hands.answer(key, call, "proceed")
+            return
+        try:
+            listeners.listen(listener)
+        except OSError as error:
+            # Two programs may both bind; the second to listen is refused (listen(2)).
+            self._complain(key, f"could not listen on {listener.address}: {error}")
+            hands.answer(key, call, "fail", errno=error.errno)
+            return
+        if listeners.is_alone(listener):
+            generation.served = True
+        generation.sockets.add(listener.name)
+        instance.listens.add(listener.address)
+        hands.answer(key, call, "done")
+
+    def _complain(self, key: str, reason: str) -> None:
+        """Keep why a system call was refused, to be told with the death that follows."""
+        self._supervisor.log.write("refused", key=key, reason=reason)
+        found = self._find(key)
+        if found is not None:
+            found[2].status_text = reason
+
+    # --- what instances say -------------------------------------------------------------
+
+    def said(self, key: str, said: Said) -> None:
+        """Write down what an instance said of itself."""
+        found = self._find(key)
+        if found is None:
+            return
+        _, _, instance = found
+        instance.said_ready |= said.ready
+        if said.status:
+            instance.status_text = said.status
+
+    def signal_leaders(self, app: AppRecord, number: int) -> int:
+        """Send a signal to the leader of every instance; return to how many."""
+        sent = 0
+        for generation in app.generations:
+            for instance in generation.instances:
+                if instance.pidfd >= 0:
+                    try:
+                        signal.pidfd_send_signal(instance.pidfd, number)
+                    except ProcessLookupError:
+                        continue
+                    sent += 1
+        return sent
+
+    def _find(
+        self, key: str
+    ) -> tuple[AppRecord, GenerationRecord, InstanceRecord] | None:
+        app = self._supervisor.apps.get(key.partition("/")[0])
+        found = app.instance(key) if app else None
+        return (app, *found) if app and found else None
+
+
+def describe_status(status: int) -> str:
+    """Return how a process ended, from its wait status (wait(2))."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        try:
+            name = signal.Signals(number).name
+        except ValueError:
+            name = f"signal {number}"
+        return f"was killed by {name}"
+    return f"exited with code {os.waitstatus_to_exitcode(status)}"

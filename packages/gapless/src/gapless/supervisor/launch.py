@@ -1,0 +1,258 @@
+"""Start instances, and hold the lines on which they can talk to us."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import selectors
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from gapless.base import clock
+from gapless.base.names import Home
+from gapless.supervisor import notify, spec
+from gapless.supervisor.hands import Hands
+from gapless.supervisor.listeners import Listener, Listeners
+from gapless.supervisor.records import AppRecord, GenerationRecord, InstanceRecord
+
+FIRST_DESCRIPTOR = 3  # SD_LISTEN_FDS_START, sd_listen_fds(3)
+CHANNEL_DESCRIPTOR = 100
+"""Above what shells and package runners between us and the program close."""
+_NODE_PROGRAMS = ("node", "nodejs", "bun")
+
+Hear = Callable[[str, notify.Said], None]
+
+
+class Launcher:
+    """Builds what an instance is started with."""
+
+    def __init__(
+        self,
+        home: Home,
+        selector: selectors.BaseSelector,
+        hands: Hands,
+        listeners: Listeners,
+        *,
+        interception: bool,
+        hear: Hear,
+    ) -> None:
+        self._home, self._selector = home, selector
+        self._hands, self._listeners = hands, listeners
+        self._interception, self._hear = interception, hear
+        self._lines: dict[str, dict[str, socket.socket]] = {}
+        self._heard: dict[str, bytes] = {}
+
+    def start(
+        self, app: AppRecord, generation: GenerationRecord, ordinal: int
+    ) -> InstanceRecord:
+        """Ask the keeper to spawn one instance."""
+        app.last_serial += 1
+        key = f"{app.name}/{generation.number}/{ordinal}/{app.last_serial}"
+        instance = InstanceRecord(key=key, ordinal=ordinal, started=clock.monotonic())
+        seat = generation.seats[ordinal]
+        if seat.ended is not None:
+            seat.restarts += 1
+            app.restarts += 1
+        generation.instances.append(instance)
+        wanted = generation.spec
+        descriptors: dict[int, socket.socket] = {}
+        environment = dict(wanted.environment) | {
+            "GAPLESS_APP": app.name,
+            "GAPLESS_GENERATION": str(generation.number),
+            "GAPLESS_ORDINAL": str(ordinal),
+            "GAPLESS_INSTANCE": key,
+            "NODE_APP_INSTANCE": str(ordinal),
+        }
+        environment["NOTIFY_SOCKET"] = self._open_notify(key)
+        if _speaks_node(wanted):
+            descriptors[CHANNEL_DESCRIPTOR] = self._open_channel(key)
+            environment["NODE_CHANNEL_FD"] = str(CHANNEL_DESCRIPTOR)
+            environment["NODE_CHANNEL_SERIALIZATION_MODE"] = "json"
+        for number, address in enumerate(wanted.listen, FIRST_DESCRIPTOR):
+            listener = self._given(app, generation, address)
+            descriptors[number] = listener.sock
+        if wanted.listen:
+            environment["LISTEN_FDS"] = str(len(wanted.listen))
+        message = {
+            "key": key,
+            "meta": None,
+            "argv": command(wanted),
+            "environment": environment,
+            "directory": wanted.directory,
+            "user": wanted.user,
+            "group": wanted.group,
+            "limits": _limits(wanted.limits),
+            "filtered": self._interception
+            and wanted.interception
+            and not wanted.listen,
+            "listen_pid": bool(wanted.listen),
+            "log": self._log(wanted, generation.number, ordinal),
+        }
+        self._hands.spawn(message, descriptors)
+        if CHANNEL_DESCRIPTOR in descriptors:
+            descriptors[CHANNEL_DESCRIPTOR].close()
+        return instance
+
+    def start_relay(
+        self,
+        app: AppRecord,
+        generation: GenerationRecord,
+        listener: Listener,
+        quiet_s: float,
+    ) -> None:
+        """Start a relay that serves what waits in the queue of *listener*."""
+        from gapless.supervisor import run  # noqa: PLC0415 - run imports the loop
+
+        app.last_serial += 1
+        name = f"relay {listener.name}/{app.last_serial}"
+        descriptor = str(FIRST_DESCRIPTOR)
+        options = ["--fd", descriptor, "--until-quiet", f"{quiet_s:g}"]
+        deadline = ["--deadline", f"{generation.spec.stop.drain_timeout_s:g}"]
+        message = {
+            "key": name,
+            "meta": {"relay": [app.name, generation.number]},
+            "argv": run.python("gapless.supervisor.relay", [*options, *deadline]),
+            "environment": {},
+            "directory": "/",
+            "filtered": False,
+            "log": self._log(generation.spec, generation.number, 0)
+            | {"output": self._home.own_log, "error": self._home.own_log},
+        }
+        self._hands.spawn(message, {FIRST_DESCRIPTOR: listener.sock})
+
+    def send(self, key: str, line: bytes) -> bool:
+        """Send a line on Node's channel; tell whether there is one."""
+        channel = self._lines.get(key, {}).get("channel")
+        if channel is None:
+            return False
+        try:
+            channel.send(line)
+        except OSError:
+            return False
+        return True
+
+    def forget(self, key: str) -> None:
+        """Close the lines of an instance that is gone."""
+        for kind, sock in self._lines.pop(key, {}).items():
+            self._selector.unregister(sock)
+            sock.close()
+            self._hands.release(f"{kind}/{key}")
+        self._heard.pop(key, None)
+
+    def adopt(self, name: str, descriptor: int) -> None:
+        """Take over a line that the keeper held; *name* is `kind/key`."""
+        kind, _, key = name.partition("/")
+        sock = socket.socket(fileno=descriptor)
+        self._watch(kind, key, sock)
+
+    # --- lines --------------------------------------------------------------------
+
+    def _open_notify(self, key: str) -> str:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        # Abstract: no file to clean up, no limit on the length of GAPLESS_HOME (unix(7)).
+        name = f"gapless/{secrets.token_hex(8)}"
+        sock.bind(f"\0{name}")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self._hands.hold(f"notify/{key}", None, sock.fileno())
+        self._watch("notify", key, sock)
+        return f"@{name}"
+
+    def _open_channel(self, key: str) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        self._hands.hold(f"channel/{key}", None, ours.fileno())
+        self._watch("channel", key, ours)
+        return theirs
+
+    def _watch(self, kind: str, key: str, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self._lines.setdefault(key, {})[kind] = sock
+        listen = self._hear_datagrams if kind == "notify" else self._hear_lines
+        self._selector.register(sock, selectors.EVENT_READ, lambda: listen(key, sock))
+
+    def _hear_datagrams(self, key: str, sock: socket.socket) -> None:
+        try:
+            datagram, ancillary, _, _ = sock.recvmsg(4096, socket.CMSG_SPACE(12) + 64)
+        except BlockingIOError:
+            return
+        if _sender_uid(ancillary) in (0, os.getuid()) or os.getuid() == 0:
+            self._hear(key, notify.parse_datagram(datagram))
+
+    def _hear_lines(self, key: str, sock: socket.socket) -> None:
+        try:
+            piece = sock.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            piece = b""
+        if not piece:
+            self._selector.unregister(sock)
+            sock.close()
+            del self._lines[key]["channel"]
+            self._hands.release(f"channel/{key}")
+            return
+        said, rest = notify.parse_lines(self._heard.get(key, b"") + piece)
+        self._heard[key] = rest
+        self._hear(key, said)
+
+    # --- pieces -------------------------------------------------------------------
+
+    def _given(
+        self, app: AppRecord, generation: GenerationRecord, address: str
+    ) -> Listener:
+        for listener in self._listeners.of(app.name, generation.number):
+            if listener.address == address:
+                return listener
+        listener = self._listeners.open(app.name, generation.number, address)
+        generation.sockets.add(listener.name)
+        return listener
+
+    def _log(
+        self, wanted: spec.AppSpec, generation: int, ordinal: int
+    ) -> dict[str, Any]:
+        output = wanted.log.output or self._home.app_log(wanted.name)
+        return {
+            "app": wanted.name,
+            "generation": generation,
+            "ordinal": ordinal,
+            "output": output,
+            "error": wanted.log.error or output,
+            "format": wanted.log.format,
+            "date_format": wanted.log.date_format,
+            "rotate_bytes": wanted.log.rotate_bytes,
+            "rotate_s": wanted.log.rotate_s,
+            "keep": wanted.log.keep,
+        }
+
+
+def command(wanted: spec.AppSpec) -> list[str]:
+    """Return the program and its arguments with `{fd}`, `{fd1}`... filled in."""
+    names = {
+        "{fd}" if not index else f"{{fd{index}}}": str(FIRST_DESCRIPTOR + index)
+        for index in range(len(wanted.listen))
+    }
+    argv = list(wanted.command)
+    for name, number in names.items():
+        argv = [argument.replace(name, number) for argument in argv]
+    return argv
+
+
+def _speaks_node(wanted: spec.AppSpec) -> bool:
+    program = os.path.basename(wanted.command[0])
+    return program in _NODE_PROGRAMS or wanted.ready.when is spec.When.NOTIFY
+
+
+def _limits(limits: spec.Limits) -> dict[str, int]:
+    found = {
+        "open_files": limits.open_files,
+        "processes": limits.processes,
+        "core_bytes": limits.core_bytes,
+    }
+    return {name: limit for name, limit in found.items() if limit is not None}
+
+
+def _sender_uid(ancillary: list[tuple[int, int, bytes]]) -> int:
+    for level, kind, content in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
+            return int.from_bytes(content[4:8], "little")
+    return -1

@@ -1,0 +1,308 @@
+"""The only loop: hear, look, plan, perform, remember.
+
+Nothing here decides about apps; `plan` does.  The loop wakes when somebody speaks, when
+a process ends, or when `plan` asked to be woken.  When nothing happens it sleeps.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import socket
+from typing import Any
+
+import gapless
+from gapless.base import clock, events, files, wire
+from gapless.base.errors import GaplessError, MisuseError
+from gapless.base.names import Home
+from gapless.keeper import interception, processname
+from gapless.supervisor import plan, processes, state, tail
+from gapless.supervisor.control import Control, Conversation
+from gapless.supervisor.hands import Hands
+from gapless.supervisor.hearing import Hearing
+from gapless.supervisor.launch import Launcher
+from gapless.supervisor.listeners import Listeners
+from gapless.supervisor.model import Desired, Phase, Role
+from gapless.supervisor.observe import Evidence
+from gapless.supervisor.operations import Operation
+from gapless.supervisor.perform import Performer
+from gapless.supervisor.records import AppRecord
+from gapless.supervisor.requests import Requests
+from gapless.supervisor.view import View
+
+MOST_ROUNDS = 50
+"""More rounds of planning in one turn of the loop would be a plan that never settles."""
+
+
+class Supervisor:
+    """All apps of one user on one host."""
+
+    def __init__(self, home: str, line: socket.socket, *, resume_all: bool) -> None:
+        processname.set_title("gapless supervise")
+        self.home = Home(home)
+        self.log = events.Log(self.home.own_log)
+        self.selector = selectors.DefaultSelector()
+        self.apps: dict[str, AppRecord] = {}
+        self.wakes: dict[str, float] = {}
+        self.leaving: Conversation | None = None
+        self.shutting_down = self.over = False
+        self.mechanisms = {"interception": interception.unavailable() or True}
+        self.hands = Hands(wire.Channel(line))
+        self.listeners = Listeners(self.hands)
+        self.hearing = Hearing(self)
+        self.launcher = Launcher(
+            self.home,
+            self.selector,
+            self.hands,
+            self.listeners,
+            interception=self.mechanisms["interception"] is True,
+            hear=self.hearing.said,
+        )
+        self.requests = Requests(self.apps, self.listeners, self.save)
+        self.hearing.welcome()
+        self.evidence = Evidence(self.listeners, self.hearing.keeper_pid)
+        self.view = View(self.home, self.listeners, self.evidence)
+        self.performer = Performer(
+            self.selector, self.hands, self.listeners, self.evidence, self.launcher
+        )
+        self.selector.register(line, selectors.EVENT_READ, self.hearing.keeper)
+        self.wakeup = _wake_on_signals()
+        self.selector.register(self.wakeup, selectors.EVENT_READ, self._signalled)
+        self._resume(resume_all)
+        self.control = Control(self.selector, home, self.serve_request)
+
+    def serve(self) -> None:
+        """Run until told to leave."""
+        while not self.over:
+            self.settle()
+            for selected, _ in self.selector.select(self._timeout_s()):
+                selected.data()
+        self.control.close()
+
+    def _timeout_s(self) -> float | None:
+        if not self.wakes:
+            return None
+        return max(0.0, min(self.wakes.values()) - clock.monotonic())
+
+    # --- plan and perform -----------------------------------------------------------
+
+    def settle(self) -> None:
+        """Let every app come to rest for now, and remember what changed."""
+        for app in list(self.apps.values()):
+            self._settle(app)
+        if self.shutting_down and not any(a.generations for a in self.apps.values()):
+            self._leave_for_good()
+        self.hearing.flush()
+
+    def _settle(self, app: AppRecord) -> None:
+        self.evidence.look(app)
+        self.hearing.bury(app)
+        desired = Desired(running=app.running and not self.shutting_down)
+        for _ in range(MOST_ROUNDS):
+            planned = plan.plan(desired, app.observed(clock.monotonic()))
+            self.wakes.pop(app.name, None)
+            if planned.wake_at is not None:
+                self.wakes[app.name] = planned.wake_at
+            for action in planned.actions:
+                self.log.write("action", app=app.name, action=repr(action))
+                try:
+                    self.performer.perform(app, action)
+                except GaplessError as error:
+                    self.hearing.could_not(app, action, error.message)
+            self._end_operations(app)
+            if not planned.actions:
+                break
+        else:
+            self.log.write("unsettled", app=app.name)
+            self.wakes[app.name] = clock.monotonic() + plan.LOOK_S
+        if app.deleted and not app.generations and app.operation is None:
+            del self.apps[app.name]
+            self.wakes.pop(app.name, None)
+            self.hands.note(f"app/{app.name}", None)
+            self.save()
+        else:
+            self.hands.note(f"app/{app.name}", app.note())
+
+    def _end_operations(self, app: AppRecord) -> None:
+        operation = app.operation
+        if operation is not None and self._is_over(app, operation):
+            self._report(app, operation)
+        if app.waiting is not None and app.operation is None and app.running:
+            admitted = plan.admit(app.observed(clock.monotonic()))
+            if admitted is plan.Admission.NOW:
+                self._begin_waiting(app)
+        elif app.waiting is not None and app.operation is None:
+            self._begin_waiting(app)
+
+    def _begin_waiting(self, app: AppRecord) -> None:
+        waiting, app.waiting = app.waiting, None
+        assert waiting is not None
+        self.requests.begin(app, waiting)
+
+    def _is_over(self, app: AppRecord, operation: Operation) -> bool:
+        """Tell whether an operation has come to its end, and how."""
+        if operation.action in ("stop", "delete"):
+            return not app.generations
+        found = [g for g in app.generations if g.number == operation.generation]
+        if not found:
+            return True
+        generation = found[0]
+        if generation.failure:
+            operation.failure = generation.failure
+        if any(seat.given_up for seat in generation.seats):
+            operation.failure = next(s.why for s in generation.seats if s.given_up)
+            return generation.role is Role.SERVING
+        older = operation.old_generation
+        if older is not None and older != operation.generation:
+            if any(g.number == older for g in app.generations):
+                return False
+        ready = sum(i.phase is Phase.READY for i in generation.instances)
+        return generation.role is Role.SERVING and ready >= len(generation.seats)
+
+    def _report(self, app: AppRecord, operation: Operation) -> None:
+        app.operation = None
+        if operation.failure:
+            operation.log_tail = tail.last_lines(
+                app.spec.log.error
+                or app.spec.log.output
+                or self.home.app_log(app.name),
+                operation.generation or 0,
+            )
+            serving = app.in_role(Role.SERVING, Role.PROVING)
+            if serving is not None:
+                app.spec = serving.spec  # what failed is not what is asked for now
+        app.last_report = operation.end()
+        self.log.write("report", **app.last_report)
+        path = f"{self.home.reports}/{app.name}"
+        try:
+            os.makedirs(path, mode=0o700, exist_ok=True)
+            name = f"{operation.action}-{operation.generation or 0}.json"
+            files.write_json(f"{path}/{name}", app.last_report)
+        except OSError as error:
+            self.log.write("not-written", path=path, reason=str(error))
+        self.save()
+
+    # --- requests -------------------------------------------------------------------
+
+    def serve_request(
+        self, request: dict[str, Any], conversation: Conversation
+    ) -> None:
+        """Do what a face asks for."""
+        op = request.get("op")
+        if self.shutting_down and op not in ("ping", "list", "describe"):
+            raise MisuseError("the supervisor is shutting down")
+        match op:
+            case "ping":
+                conversation.tell({"result": self._self()}, last=True)
+            case "list":
+                table = processes.snapshot()
+                rows = [self.view.entry(a, table) for a in self.apps.values()]
+                result = {"apps": rows, "supervisor": self._self()}
+                conversation.tell({"result": result}, last=True)
+            case "describe":
+                app = self.requests.app(request.get("app"))
+                conversation.tell({"result": self.view.details(app)}, last=True)
+            case "start":
+                self.requests.start(request, conversation)
+            case "reload" | "restart":
+                self.requests.reload(request, conversation)
+            case "scale":
+                self.requests.scale(request, conversation)
+            case "stop" | "delete":
+                self.requests.stop(request, conversation)
+            case "follow":
+                self._follow(request, conversation)
+            case "signal":
+                app, number = self.requests.signal(request)
+                sent = self.hearing.signal_leaders(app, number)
+                conversation.tell({"result": {"signalled": sent}}, last=True)
+            case "shutdown":
+                self.shutting_down, self.leaving = True, conversation
+                self.save()
+            case other:
+                raise MisuseError(f"there is no request {other!r}")
+
+    def _follow(self, request: dict[str, Any], conversation: Conversation) -> None:
+        """Go on telling about an operation whose supervisor died meanwhile."""
+        app = self.requests.app(request.get("app"))
+        operation = app.waiting or app.operation
+        if operation is not None:
+            operation.waiters.append(conversation.tell)
+        elif app.last_report is not None:
+            conversation.tell({"result": app.last_report}, last=True)
+        else:
+            raise MisuseError(f"{app.name}: nothing is under way")
+
+    def _self(self) -> dict[str, Any]:
+        return {
+            "pid": os.getpid(),
+            "keeper_pid": self.hearing.keeper_pid,
+            "version": gapless.__version__,
+            "home": self.home.path,
+            "mechanisms": self.mechanisms,
+        }
+
+    # --- beginning and end ------------------------------------------------------------
+
+    def _resume(self, resume_all: bool) -> None:
+        """Go on where the last supervisor was."""
+        asked, was_shut_down = state.read(self.home.state)
+        for name, wish in asked.items():
+            if name in self.apps:
+                continue  # the keeper knew more
+            app = self.apps[name] = AppRecord(
+                name=name,
+                spec=wish.spec,
+                running=wish.running and (resume_all or not was_shut_down),
+                last_generation=wish.last_generation,
+                restarts=wish.restarts,
+                last_report=wish.last_report,
+            )
+            if app.running:
+                self.requests.resume(app)
+        self.save()
+
+    def save(self) -> None:
+        """Write down what was asked for."""
+        wishes = {
+            app.name: state.Asked(
+                spec=app.spec,
+                running=app.running,
+                last_generation=app.last_generation,
+                restarts=app.restarts,
+                last_report=app.last_report,
+            )
+            for app in self.apps.values()
+            if not app.deleted
+        }
+        try:
+            state.write(self.home.state, wishes, shut_down=self.shutting_down)
+        except OSError as error:
+            # The keeper remembers too; a full disk must not stop a release.
+            self.log.write("not-written", path=self.home.state, reason=str(error))
+
+    def _signalled(self) -> None:
+        """SIGTERM and SIGINT: leave; the apps serve on, the keeper holds them."""
+        numbers = self.wakeup.recv(64)
+        if signal.SIGTERM in numbers or signal.SIGINT in numbers:
+            self.over = True
+
+    def _leave_for_good(self) -> None:
+        self.hands.end()
+        self.hearing.flush()
+        if self.leaving is not None:
+            self.leaving.tell({"result": {"shut_down": True}}, last=True)
+        self.over = True
+
+
+def _wake_on_signals() -> socket.socket:
+    read_end, write_end = socket.socketpair()
+    for end in (read_end, write_end):
+        end.setblocking(False)
+    signal.set_wakeup_fd(write_end.detach(), warn_on_full_buffer=False)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    return read_end

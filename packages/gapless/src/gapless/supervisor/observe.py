@@ -1,0 +1,127 @@
+"""Look at what the kernel knows of generations that finish: queues, sockets, processes.
+
+A look costs milliseconds, so it is taken only while something is finishing.
+"""
+
+from __future__ import annotations
+
+from gapless.supervisor import connections, processes
+from gapless.supervisor.listeners import Listeners
+from gapless.supervisor.model import Role
+from gapless.supervisor.records import AppRecord, GenerationRecord, InstanceRecord
+
+VARIABLE = "GAPLESS_INSTANCE"
+
+
+class Evidence:
+    """Takes looks; remembers which connections it has seen."""
+
+    def __init__(self, listeners: Listeners, keeper_pid: int) -> None:
+        self._listeners = listeners
+        self._keeper_pid = keeper_pid
+        self._diag = connections.SockDiag()
+        self._seen: dict[tuple[str, int], set[tuple[str, int]]] = {}
+
+    def look(self, app: AppRecord) -> None:
+        """Update the records of everything in *app* that is finishing."""
+        finishing = [g for g in app.generations if _is_finishing(g)]
+        if not finishing:
+            return
+        table = processes.snapshot()
+        for generation in finishing:
+            for instance in generation.instances:
+                instance.members = len(self.members(table, instance))
+        retiring = [g for g in finishing if g.role is Role.RETIRING and g.served]
+        if retiring:
+            self._look_at_connections(app, retiring, table)
+
+    def _look_at_connections(
+        self,
+        app: AppRecord,
+        retiring: list[GenerationRecord],
+        table: dict[int, processes.Process],
+    ) -> None:
+        ports = self._ports(app)
+        found = self._diag.connections(ports)
+        half_open = peers(self._diag.half_open(ports))
+        for generation in retiring:
+            seen = self._seen.setdefault((app.name, generation.number), set())
+            for instance in generation.instances:
+                inodes = processes.socket_inodes(self.members(table, instance))
+                own = [c for c in found if c.inode in inodes]
+                instance.connections = len(own)
+                instance.busy = sum(map(connections.is_busy, own))
+                seen.update(c.remote for c in own)
+            generation.connections_seen = len(seen)
+            generation.queued = self.queued(app, generation)
+            generation.handshakes &= half_open
+            busy = generation.queued + len(generation.handshakes)
+            busy += sum(instance.busy for instance in generation.instances)
+            generation.quiet_looks = 0 if busy else generation.quiet_looks + 1
+
+    def queued(self, app: AppRecord, generation: GenerationRecord) -> int:
+        """Return how many connections wait to be accepted by a generation."""
+        own = self._listeners.of(app.name, generation.number)
+        return sum(connections.queued(each.sock) for each in own if each.listening)
+
+    def handshakes(self, app: AppRecord) -> set[str]:
+        """Return the peers whose handshake with an app is under way."""
+        return peers(self._diag.half_open(self._ports(app)))
+
+    def census(self, app: AppRecord) -> dict[str, tuple[int, int]]:
+        """Return connections and busy ones of every instance, by key."""
+        table = processes.snapshot()
+        found = self._diag.connections(self._ports(app))
+        counts = {}
+        for generation in app.generations:
+            for instance in generation.instances:
+                inodes = processes.socket_inodes(self.members(table, instance))
+                own = [c for c in found if c.inode in inodes]
+                counts[instance.key] = (
+                    len(own),
+                    sum(map(connections.is_busy, own)),
+                )
+        return counts
+
+    def members(
+        self, table: dict[int, processes.Process], instance: InstanceRecord
+    ) -> tuple[int, ...]:
+        """Return the living processes of an instance."""
+        return members(table, instance, self._keeper_pid)
+
+    def forget(self, app: AppRecord, generation: GenerationRecord) -> None:
+        """Drop what was remembered of a generation that is over."""
+        self._seen.pop((app.name, generation.number), None)
+
+    def _ports(self, app: AppRecord) -> frozenset[int]:
+        own = self._listeners.by_name.values()
+        return frozenset(each.port for each in own if each.app == app.name)
+
+
+def members(
+    table: dict[int, processes.Process], instance: InstanceRecord, keeper_pid: int
+) -> tuple[int, ...]:
+    """Return the living processes of an instance: its leader's tree and its orphans.
+
+    The number of a leader that is gone is not followed: it may be somebody else's.
+    What left the tree and its session became a child of the keeper, and says in its
+    environment whose it is.
+    """
+    leader = instance.pid if instance.leader_alive else 0
+    found = set(processes.tree(table, leader, session=instance.pid))
+    for pid, process in table.items():
+        stray = process.parent == keeper_pid and pid not in found
+        if stray and processes.belongs(pid, VARIABLE, instance.key):
+            found |= set(processes.tree(table, pid, session=0))
+    return tuple(sorted(pid for pid in found if table[pid].state != "Z"))
+
+
+def peers(half_open: frozenset[connections.Peer]) -> set[str]:
+    """Return handshakes as text, as they are kept in records."""
+    return {f"{peer}" for peer in half_open}
+
+
+def _is_finishing(generation: GenerationRecord) -> bool:
+    if generation.role is Role.RETIRING:
+        return True
+    return any(i.told is not None or not i.leader_alive for i in generation.instances)

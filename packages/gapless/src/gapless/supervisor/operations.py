@@ -1,0 +1,100 @@
+"""What somebody asked for, how far it has come, and the report in which it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from gapless.supervisor import spec
+
+Waiter = Callable[[dict[str, Any], bool], None]
+"""Is told each event, and whether it is the last message."""
+
+
+@dataclass(slots=True)
+class Operation:
+    """A start, reload, restart, scale or stop under way."""
+
+    app: str
+    action: str
+    asked_at: float
+    """On the monotonic clock; steps are told relative to it."""
+    started_at: str
+    spec: spec.AppSpec
+    old_generation: int | None = None
+    old_release: str = ""
+    generation: int | None = None
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    cut: list[dict[str, Any]] = field(default_factory=list)
+    connections_seen: int = 0
+    connections_cut: int = 0
+    failure: str = ""
+    superseded: bool = False
+    log_tail: list[str] = field(default_factory=list)
+    waiters: list[Waiter] = field(default_factory=list)
+
+    def step(self, name: str, now: float, detail: str = "") -> None:
+        """Note a step, and tell those who wait."""
+        at_s = round(now - self.asked_at, 4)
+        self.steps.append({"step": name, "at_s": at_s, "detail": detail})
+        event = {
+            "event": "step",
+            "app": self.app,
+            "generation": self.generation,
+            **self.steps[-1],
+        }
+        for waiter in self.waiters:
+            waiter(event, False)
+
+    def took(self, name: str) -> bool:
+        """Tell whether a step was taken."""
+        return any(step["step"] == name for step in self.steps)
+
+    def end(self) -> dict[str, Any]:
+        """Tell those who wait how it ended, and return the report."""
+        report = self.report()
+        for waiter in self.waiters:
+            waiter({"result": report}, True)
+        self.waiters.clear()
+        return report
+
+    def report(self) -> dict[str, Any]:
+        """Return what happened, as data."""
+        outcome = "failed" if self.failure else "done"
+        stops = self.action == "stop"
+        return {
+            "app": self.app,
+            "action": self.action,
+            "outcome": "superseded" if self.superseded else outcome,
+            "reason": self.failure or None,
+            "generation": {
+                "old": self.old_generation,
+                "new": None if stops else self.generation,
+            },
+            "release": {
+                "old": self.old_release or None,
+                "new": None if stops else self.spec.release or None,
+            },
+            "instances": 0 if stops else self.spec.instances,
+            "started_at": self.started_at,
+            "steps": self.steps,
+            "connections": {
+                "seen": self.connections_seen,
+                "finished": self.connections_seen - self.connections_cut,
+                "cut": self.connections_cut,
+            },
+            "requests": None,
+            "cut": self.cut,
+            "log_tail": self.log_tail,
+        }
+
+    def note(self) -> dict[str, Any]:
+        """Return it as JSON-able data; those who wait are gone with the supervisor."""
+        plain = {name: getattr(self, name) for name in self.__slots__}
+        return plain | {"spec": spec.to_wire(self.spec), "waiters": []}
+
+    @classmethod
+    def read(cls, plain: dict[str, Any]) -> Operation:
+        """Return the operation that `note` wrote."""
+        return cls(**{**plain, "spec": spec.from_wire(plain["spec"])})

@@ -1,0 +1,251 @@
+"""What the supervisor remembers of each app while it runs.
+
+Records change; `model` has the values that `plan` reads.  A record can be written as a
+note for the keeper and read back by the next supervisor, so it holds plain data only,
+but for the few fields that live in descriptors, which the keeper holds as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from gapless.supervisor import model, spec
+from gapless.supervisor.model import Phase, Probe, Role
+from gapless.supervisor.operations import Operation
+
+
+@dataclass(slots=True)
+class InstanceRecord:
+    """One running copy."""
+
+    key: str
+    ordinal: int
+    started: float
+    phase: Phase = Phase.STARTING
+    ready_at: float | None = None
+    pid: int = 0
+    pidfd: int = -1
+    told: float | None = None
+    told_why: str = ""
+    killed: bool = False
+    listens: set[str] = field(default_factory=set)
+    said_ready: bool = False
+    status_text: str = ""
+    leader_alive: bool = True
+    members: int = 1
+    connections: int = 0
+    busy: int = 0
+
+    def value(self) -> model.Instance:
+        """Return what `plan` may know of it."""
+        return model.Instance(
+            key=self.key,
+            ordinal=self.ordinal,
+            phase=self.phase,
+            started=self.started,
+            told=self.told,
+            killed=self.killed,
+            listens=frozenset(self.listens),
+            said_ready=self.said_ready,
+            leader_alive=self.leader_alive,
+            members=self.members,
+        )
+
+    def note(self) -> dict[str, Any]:
+        """Return it as JSON-able data; descriptors are held by the keeper."""
+        plain = {name: getattr(self, name) for name in self.__slots__}
+        del plain["pidfd"]
+        return plain | {"phase": self.phase.value, "listens": sorted(self.listens)}
+
+    @classmethod
+    def read(cls, plain: dict[str, Any]) -> InstanceRecord:
+        """Return the record that `note` wrote."""
+        phase, listens = Phase(plain["phase"]), set(plain["listens"])
+        return cls(**{**plain, "phase": phase, "listens": listens})
+
+
+@dataclass(slots=True)
+class SeatRecord:
+    """A place for an instance."""
+
+    ordinal: int
+    short_lives: int = 0
+    ended: float | None = None
+    why: str = ""
+    given_up: bool = False
+    restarts: int = 0
+
+    def value(self) -> model.Seat:
+        """Return what `plan` may know of it."""
+        return model.Seat(
+            ordinal=self.ordinal,
+            short_lives=self.short_lives,
+            ended=self.ended,
+            why=self.why,
+            given_up=self.given_up,
+        )
+
+
+@dataclass(slots=True)
+class GenerationRecord:
+    """One set of instances of one configuration."""
+
+    number: int
+    spec: spec.AppSpec
+    since: float
+    role: Role = Role.TRIAL
+    seats: list[SeatRecord] = field(default_factory=list)
+    instances: list[InstanceRecord] = field(default_factory=list)
+    required: set[str] = field(default_factory=set)
+    served: bool = False
+    quiesced: bool = False
+    failure: str = ""
+    probe: Probe = Probe.NOT_ASKED
+    probe_said: str = ""
+    probe_ended: float | None = None
+    sockets: set[str] = field(default_factory=set)
+    """The names of its listening sockets, as the keeper holds them."""
+    handshakes: set[str] = field(default_factory=set)
+    """Peers whose handshake was under way when new connections left it."""
+    queued: int = 0
+    quiet_looks: int = 0
+    rescued: bool = False
+    connections_seen: int = 0
+    connections_cut: int = 0
+
+    def enter(self, role: Role, now: float) -> None:
+        """Take on another role."""
+        self.role, self.since = role, now
+
+    def value(self) -> model.Generation:
+        """Return what `plan` may know of it."""
+        return model.Generation(
+            number=self.number,
+            role=self.role,
+            since=self.since,
+            seats=tuple(seat.value() for seat in self.seats),
+            instances=tuple(instance.value() for instance in self.instances),
+            ready=self.spec.ready,
+            stop=self.spec.stop,
+            restart=self.spec.restart,
+            min_healthy_s=self.spec.min_healthy_s,
+            required=frozenset(self.required),
+            served=self.served,
+            quiesced=self.quiesced,
+            failure=self.failure,
+            probe=self.probe,
+            probe_said=self.probe_said,
+            probe_ended=self.probe_ended,
+            queued=self.queued,
+            half_open=len(self.handshakes),
+            busy=sum(instance.busy for instance in self.instances),
+            quiet_looks=self.quiet_looks,
+            rescued=self.rescued,
+        )
+
+    def note(self) -> dict[str, Any]:
+        """Return it as JSON-able data."""
+        plain = {name: getattr(self, name) for name in self.__slots__}
+        return plain | {
+            "spec": spec.to_wire(self.spec),
+            "role": self.role.value,
+            "probe": self.probe.value,
+            "seats": [
+                {name: getattr(seat, name) for name in seat.__slots__}
+                for seat in self.seats
+            ],
+            "instances": [instance.note() for instance in self.instances],
+            "required": sorted(self.required),
+            "sockets": sorted(self.sockets),
+            "handshakes": sorted(self.handshakes),
+        }
+
+    @classmethod
+    def read(cls, plain: dict[str, Any]) -> GenerationRecord:
+        """Return the record that `note` wrote; a probe under way has to be asked anew."""
+        return cls(
+            **{
+                **plain,
+                "spec": spec.from_wire(plain["spec"]),
+                "role": Role(plain["role"]),
+                "probe": Probe.NOT_ASKED,
+                "seats": [SeatRecord(**seat) for seat in plain["seats"]],
+                "instances": [InstanceRecord.read(i) for i in plain["instances"]],
+                "required": set(plain["required"]),
+                "sockets": set(plain["sockets"]),
+                "handshakes": set(plain["handshakes"]),
+            }
+        )
+
+
+@dataclass(slots=True)
+class AppRecord:
+    """One app of this host."""
+
+    name: str
+    spec: spec.AppSpec
+    running: bool = True
+    generations: list[GenerationRecord] = field(default_factory=list)
+    last_generation: int = 0
+    last_serial: int = 0
+    since: float = 0.0
+    """When it was last started or handed off, seconds since the epoch."""
+    stopped_why: str = ""
+    restarts: int = 0
+    operation: Operation | None = None
+    waiting: Operation | None = None
+    last_report: dict[str, Any] | None = None
+    deleted: bool = False
+
+    def generation(self, number: int) -> GenerationRecord:
+        """Return the generation of that number; raises LookupError."""
+        for generation in self.generations:
+            if generation.number == number:
+                return generation
+        raise LookupError(f"{self.name} has no generation {number}")
+
+    def in_role(self, *roles: Role) -> GenerationRecord | None:
+        """Return the newest generation in one of *roles*."""
+        found = [g for g in self.generations if g.role in roles]
+        return found[-1] if found else None
+
+    def instance(self, key: str) -> tuple[GenerationRecord, InstanceRecord] | None:
+        """Return an instance with its generation."""
+        for generation in self.generations:
+            for instance in generation.instances:
+                if instance.key == key:
+                    return generation, instance
+        return None
+
+    def observed(self, now: float) -> model.Observed:
+        """Return what `plan` may know."""
+        ordered = sorted(self.generations, key=lambda g: g.number)
+        return model.Observed(now=now, generations=tuple(g.value() for g in ordered))
+
+    def note(self) -> dict[str, Any]:
+        """Return it as JSON-able data."""
+        plain = {name: getattr(self, name) for name in self.__slots__}
+        return plain | {
+            "spec": spec.to_wire(self.spec),
+            "generations": [g.note() for g in self.generations],
+            "operation": self.operation.note() if self.operation else None,
+            "waiting": self.waiting.note() if self.waiting else None,
+        }
+
+    @classmethod
+    def read(cls, plain: dict[str, Any]) -> AppRecord:
+        """Return the record that `note` wrote."""
+        return cls(
+            **{
+                **plain,
+                "spec": spec.from_wire(plain["spec"]),
+                "generations": [GenerationRecord.read(g) for g in plain["generations"]],
+                "operation": _operation(plain["operation"]),
+                "waiting": _operation(plain["waiting"]),
+            }
+        )
+
+
+def _operation(plain: dict[str, Any] | None) -> Operation | None:
+    return Operation.read(plain) if plain else None

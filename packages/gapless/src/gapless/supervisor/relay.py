@@ -1,0 +1,178 @@
+"""Serve who waits in the queue of a generation that has no instance left.
+
+Each connection is accepted, opened once more to the address that its client asked for
+(so the kernel gives it to the generation that serves now), and both are joined until
+they end.  No byte is looked at.  The app sees the host's own address as its client.
+
+Whoever starts a relay has steered new connections away from its socket before.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+
+from gapless.base import clock
+
+BUFFER_BYTES = 64 << 10
+
+
+class Half:
+    """One direction: what was read from one side and not yet written to the other."""
+
+    def __init__(self, source: socket.socket, target: socket.socket) -> None:
+        self.source, self.target = source, target
+        self.waiting = b""
+        self.read_all = self.passed_on = False
+
+    def pass_on(self) -> int:
+        """Move what can be moved; return how many bytes.  Raises OSError."""
+        if not self.read_all and len(self.waiting) < BUFFER_BYTES:
+            try:
+                piece = self.source.recv(BUFFER_BYTES)
+                self.waiting += piece
+                self.read_all = not piece
+            except BlockingIOError:
+                pass
+        moved = 0
+        if self.waiting:
+            try:
+                moved = self.target.send(self.waiting)
+                self.waiting = self.waiting[moved:]
+            except BlockingIOError:
+                pass
+        if self.read_all and not self.waiting and not self.passed_on:
+            self.target.shutdown(socket.SHUT_WR)
+            self.passed_on = True
+        return moved
+
+
+class Relay:
+    """Accepts from one listening socket until it is quiet."""
+
+    def __init__(self, listener: socket.socket, quiet_s: float, deadline_s: float):
+        self._listener, self._quiet_s = listener, quiet_s
+        self._deadline = clock.monotonic() + deadline_s
+        self._selector = selectors.DefaultSelector()
+        self._pairs: dict[socket.socket, tuple[Half, Half]] = {}
+        self._own: set[tuple[str, int]] = set()
+        self._quiet_since = clock.monotonic()
+        self.counts = {"accepted": 0, "finished": 0, "failed": 0, "bytes": 0}
+        self.accepting = True
+        listener.setblocking(False)
+        self._selector.register(listener, selectors.EVENT_READ)
+
+    def run(self) -> None:
+        """Serve until the queue was quiet for long enough and every connection ended."""
+        while not self._is_over():
+            for selected, _ in self._selector.select(self._timeout_s()):
+                if selected.fileobj is self._listener:
+                    self._accept()
+                elif selected.data in self._pairs:
+                    self._advance(selected.data)
+
+    def _is_over(self) -> bool:
+        now = clock.monotonic()
+        if now >= self._deadline:
+            return True
+        quiet = not self.accepting or now >= self._quiet_since + self._quiet_s
+        return quiet and not self._pairs
+
+    def _timeout_s(self) -> float:
+        ends = self._deadline
+        if not self._pairs:
+            ends = min(ends, self._quiet_since + self._quiet_s)
+        return max(0.0, min(ends - clock.monotonic(), 1.0))
+
+    def _accept(self) -> None:
+        try:
+            client, peer = self._listener.accept()
+        except OSError:
+            return
+        self._quiet_since = clock.monotonic()
+        self.counts["accepted"] += 1
+        if peer[:2] in self._own:
+            # Nobody else serves: the kernel gave us our own connection.
+            client.close()
+            self.counts["failed"] += 1
+            return
+        try:
+            self._join(client)
+        except OSError:
+            client.close()
+            self.counts["failed"] += 1
+
+    def _join(self, client: socket.socket) -> None:
+        onward = socket.socket(client.family, socket.SOCK_STREAM)
+        try:
+            onward.connect(client.getsockname())
+            self._own.add(onward.getsockname()[:2])
+        except OSError:
+            onward.close()
+            raise
+        pair = (Half(client, onward), Half(onward, client))
+        for sock in (client, onward):
+            sock.setblocking(False)
+            self._pairs[sock] = pair
+            self._selector.register(sock, selectors.EVENT_READ, sock)
+
+    def _advance(self, sock: socket.socket) -> None:
+        pair = self._pairs[sock]
+        try:
+            for half in pair:
+                self.counts["bytes"] += half.pass_on()
+        except OSError:
+            self._end(pair, "failed")
+            return
+        if all(half.passed_on for half in pair):
+            self._end(pair, "finished")
+            return
+        for half, other in (pair, pair[::-1]):
+            events = 0
+            if not half.read_all and len(half.waiting) < BUFFER_BYTES:
+                events |= selectors.EVENT_READ
+            if other.waiting:
+                events |= selectors.EVENT_WRITE
+            self._listen_for(half.source, events)
+
+    def _listen_for(self, sock: socket.socket, events: int) -> None:
+        known = sock in self._selector.get_map()
+        if events and known:
+            self._selector.modify(sock, events, sock)
+        elif events:
+            self._selector.register(sock, events, sock)
+        elif known:
+            self._selector.unregister(sock)
+
+    def _end(self, pair: tuple[Half, Half], fate: str) -> None:
+        self.counts[fate] += 1
+        self._own.discard(pair[0].target.getsockname()[:2])
+        for half in pair:
+            self._listen_for(half.source, 0)
+            del self._pairs[half.source]
+            half.source.close()
+
+
+def main(arguments: list[str]) -> None:
+    """Relay; arguments are --fd N, --until-quiet S, --deadline S."""
+    options = dict(zip(arguments[::2], arguments[1::2], strict=True))
+    relay = Relay(
+        socket.socket(fileno=int(options["--fd"])),
+        float(options.get("--until-quiet", "0.2")),
+        float(options.get("--deadline", "30")),
+    )
+
+    def stop(*_: object) -> None:
+        relay.accepting = False
+
+    signal.signal(signal.SIGTERM, stop)
+    relay.run()
+    os.write(1, (json.dumps({"event": "relay", **relay.counts}) + "\n").encode())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

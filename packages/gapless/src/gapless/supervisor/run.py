@@ -1,0 +1,86 @@
+"""Be the supervisor of one GAPLESS_HOME: one process, started light.
+
+What is imported before the keeper is forked stays in the keeper's memory for good, so
+this file imports the rest of the supervisor late.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sys
+
+from gapless.keeper import run as keeper_run
+
+BOOT = (
+    "import sys; sys.path.append(sys.argv[1]); "
+    "import importlib; importlib.import_module(sys.argv[2]).main(sys.argv[3:])"
+)
+
+
+def python(module: str, arguments: list[str]) -> list[str]:
+    """Return how to run `main` of a module of ours in an interpreter without `site`."""
+    package = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
+    return [sys.executable, "-I", "-S", "-c", BOOT, package, module, *arguments]
+
+
+def main(arguments: list[str]) -> None:
+    """Supervise; arguments are HOME and, if given, the descriptor to say ready on.
+
+    Writes `ok` there, or `error` and the error as JSON.
+    """
+    home = os.path.abspath(arguments[0])
+    ready = int(arguments[1]) if len(arguments) > 1 else -1
+    resume_all = ready < 0
+    try:
+        lock = _lock(home)
+        if lock < 0:
+            _say(ready, b"ok\n")  # another one was faster: the caller talks to that
+            if ready < 0:
+                sys.exit(f"gapless: a supervisor of {home} runs already")
+            return
+        line = keeper_run.connect(home)
+        if line is None:
+            keeper_run.start(home)
+            line = keeper_run.connect(home)
+        if line is None:
+            raise OSError("the keeper went away as soon as it had started")
+
+        from gapless.supervisor import loop  # noqa: PLC0415 - after the fork
+
+        supervisor = loop.Supervisor(home, line, resume_all=resume_all)
+    except Exception as error:
+        _say(ready, b"error " + _describe(error) + b"\n")
+        raise
+    _say(ready, b"ok\n")
+    supervisor.serve()
+
+
+def _lock(home: str) -> int:
+    """Return a descriptor that holds the lock of *home*, or -1 if somebody has it."""
+    descriptor = os.open(f"{home}/supervisor.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return -1
+    return descriptor
+
+
+def _say(ready: int, answer: bytes) -> None:
+    if ready >= 0:
+        try:
+            os.write(ready, answer)
+        except BrokenPipeError:
+            return  # who started us does not wait any more
+        finally:
+            os.close(ready)
+
+
+def _describe(error: Exception) -> bytes:
+    from gapless.base.errors import GaplessError, UnavailableError  # noqa: PLC0415 - late
+
+    known = error if isinstance(error, GaplessError) else None
+    shown = known or UnavailableError(f"the supervisor did not start: {error}")
+    return json.dumps(shown.describe()).encode()
