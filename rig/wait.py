@@ -1,0 +1,49 @@
+"""Wait on facts, with a deadline, in the place of sleeping for a guess."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+Fact = TypeVar("Fact")
+PAUSE_S = 0.01
+
+
+def until(fact: Callable[[], Fact], what: str, timeout_s: float = 15.0) -> Fact:
+    """Return what *fact* returns as soon as it is true.
+
+    Raises AssertionError that names *what* after *timeout_s* seconds.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        found = fact()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout_s:g} s: {what}")
+        time.sleep(PAUSE_S)
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """Return a port that nobody holds now, below the ephemeral range.
+
+    A port that the kernel hands out could be the source port of the next connection.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for _ in range(200):
+        port = _candidate()
+        with socket.socket(family) as sock:
+            try:
+                sock.bind((host, port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no free port found")
+
+
+def _candidate() -> int:
+    import random
+
+    return random.SystemRandom().randrange(12000, 32000)
