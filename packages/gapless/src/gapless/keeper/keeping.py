@@ -456,16 +456,19 @@ class Keeper:
             child.pending.clear()
 
 
-def run(home: str, ready: int) -> None:
-    """Be the keeper of *home*; writes `ok` to *ready* once it listens."""
+def prepare(home: str) -> Keeper:
+    """Return the keeper of *home*, listening.  Raises OSError."""
     keeper = Keeper(home)
     os.chdir("/")
     processname.become_subreaper()
     processname.set_title("gapless keeper")
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
-    os.write(ready, b"ok")
-    os.close(ready)
+    return keeper
+
+
+def run(keeper: Keeper, home: str) -> None:
+    """Keep, until there is nothing to keep."""
     keeper.serve()
     os.unlink(f"{home}/keeper.sock")
 

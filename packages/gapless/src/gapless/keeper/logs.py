@@ -1,15 +1,15 @@
-"""Log pipes and log files: no line is lost, and a program waits for the disk at most.
+"""Log pipes, and what is made of their bytes on the way to a file.
 
-Rule 1: what was read from a pipe is written before more is read.
-Rule 2: a disk that is full stops the reading, not the keeper: the program then waits on
-its full pipe until there is room.
-Rule 3: a line is whole: it gets its prefix when its first byte arrives, and reaches the
-file with its newline, or after `LONGEST_LINE_BYTES`, or when the program ends.
+Rule 1: what was read from a pipe is in the file before more is read; only one chunk per
+file is ever in our hands.
+Rule 2: a disk that takes nothing stops the reading, not the keeper: the program then
+waits on its full pipe until there is room, and no line is lost or written twice.
+Rule 3: a file holds whole lines.  A line gets its time when its end arrives; one beyond
+`LONGEST_LINE_BYTES` is broken there, and the last one needs no end.
 """
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import os
@@ -17,118 +17,53 @@ import time
 from enum import Enum
 
 from gapless.base import clock
+from gapless.keeper.logfile import LogFile
 
-READ_BYTES = 1 << 20
+__all__ = ["LogFile", "Status", "Stream", "make_pipe"]
+
 PIPE_BYTES = 1 << 20
+READ_BYTES = 32 << 10
+"""One chunk.  Buffers above 128 KiB go back to the kernel each time: half as fast."""
+READS_PER_PUMP = PIPE_BYTES // READ_BYTES
+"""Then the others have their turn."""
 LONGEST_LINE_BYTES = 64 << 10
+_PIPE_BYTES_AS_MADE = 64 << 10  # pipe(7)
 _F_SETPIPE_SZ = 1031
-_DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG, errno.EROFS)
-NOWHERE = ("NULL", "/dev/null")
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class Status(Enum):
     """How a stream is after it was pumped."""
 
-    OPEN = "open"
-    BLOCKED = "blocked"  #: the disk takes nothing; ask `retry` later
-    ENDED = "ended"
+    OPEN = "open"  #: wait for more
+    BLOCKED = "blocked"  #: the file takes nothing; stop listening, `retry` in a second
+    ENDED = "ended"  #: nobody will write any more, and all is in the file
 
 
 def make_pipe() -> tuple[int, int]:
-    """Return the ends of a pipe that outlives its reader.
+    """Return read end (non-blocking) and write end of a pipe that outlives its reader.
 
     The write end is opened for reading too, by way of /proc, so that the program is its
     own reader: it never gets EPIPE if the keeper dies, it waits (pipe(7)).
     """
     read_end, plain = os.pipe()
-    write_end = os.open(f"/proc/self/fd/{plain}", os.O_RDWR)
-    os.close(plain)
-    os.set_blocking(read_end, False)
     try:
-        fcntl.fcntl(write_end, _F_SETPIPE_SZ, PIPE_BYTES)
+        flags = os.O_RDWR | os.O_CLOEXEC
+        write_end = os.open(f"/proc/self/fd/{plain}", flags)
     except OSError:
-        pass  # beyond the user's quota of pipe pages: the default size will do
+        os.close(read_end)
+        raise
+    finally:
+        os.close(plain)
+    os.set_blocking(read_end, False)
+    size = PIPE_BYTES
+    while size > _PIPE_BYTES_AS_MADE:
+        try:
+            fcntl.fcntl(write_end, _F_SETPIPE_SZ, size)
+            break
+        except OSError:  # beyond pipe-max-size, or the user's quota of pipe pages
+            size //= 2
     return read_end, write_end
-
-
-class LogFile:
-    """A file that is appended to, and moved aside when it is large or old."""
-
-    def __init__(
-        self, path: str, *, rotate_bytes: int, rotate_s: float, keep: int
-    ) -> None:
-        self.path = path
-        self._rotate_bytes, self._rotate_s, self._keep = rotate_bytes, rotate_s, keep
-        self._descriptor = -1
-        self._size = 0
-        self._born = 0.0
-        self._unwritten = b""
-
-    def write(self, content: bytes, now_wall: float) -> bool:
-        """Append *content*; False if the disk did not take all: `flush` goes on."""
-        if self.path in NOWHERE:
-            return True
-        self._unwritten += content
-        return self.flush(now_wall)
-
-    def flush(self, now_wall: float) -> bool:
-        """Append what waits; tell whether nothing is left."""
-        try:
-            if self._unwritten:
-                self._open(now_wall)
-            while self._unwritten:
-                count = os.write(self._descriptor, self._unwritten)
-                self._size += count
-                self._unwritten = self._unwritten[count:]
-        except OSError as error:
-            if error.errno not in _DISK_TROUBLE:
-                self.close()  # opened anew at the next try: its directory may be back
-            return False
-        return True
-
-    def _open(self, now_wall: float) -> None:
-        if self._descriptor >= 0 and not self._is_ours():
-            self.close()
-        if self._descriptor >= 0 and self._is_due(now_wall):
-            self.close()
-            self._move_aside()
-        if self._descriptor < 0:
-            os.makedirs(os.path.dirname(self.path), exist_ok=True)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-            self._descriptor = os.open(self.path, flags, 0o640)
-            found = os.fstat(self._descriptor)
-            self._size = found.st_size
-            self._born = now_wall if not found.st_size else found.st_mtime
-
-    def _is_ours(self) -> bool:
-        """Tell whether the path still names the file that is open (logrotate(8))."""
-        try:
-            there, here = os.stat(self.path), os.fstat(self._descriptor)
-        except FileNotFoundError:
-            return False
-        return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
-
-    def _is_due(self, now_wall: float) -> bool:
-        if not self._size:
-            return False
-        large = self._rotate_bytes and self._size >= self._rotate_bytes
-        old = self._rotate_s and now_wall - self._born >= self._rotate_s
-        return bool(large or old)
-
-    def _move_aside(self) -> None:
-        if self._keep < 1:
-            os.unlink(self.path)
-            return
-        for number in range(self._keep - 1, 0, -1):
-            if os.path.exists(f"{self.path}.{number}"):
-                os.replace(f"{self.path}.{number}", f"{self.path}.{number + 1}")
-        os.replace(self.path, f"{self.path}.1")
-
-    def close(self) -> None:
-        """Close the file; the next write opens it again."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
 
 
 class Stream:
@@ -146,83 +81,95 @@ class Stream:
         format: str,  # noqa: A002 - the word that the configuration uses
         date_format: str,
     ) -> None:
+        """*name* is out or err, *format* text or json, *date_format* strftime(3)'s."""
         self.read_fd, self.file = read_fd, file
-        self._app, self._generation, self._ordinal = app, generation, ordinal
-        self._name, self._format, self._date_format = name, format, date_format
-        self._partial = b""
-        self._ended = False
+        self._place = f" {generation}.{ordinal} {name} | "
+        self._fields = _encode(
+            {"app": app, "generation": generation, "ordinal": ordinal, "stream": name}
+        )[1:-1]
+        self._is_json, self._date_format = format == "json", date_format
+        self._rest = b""
+        self._finishing = False
 
     def pump(self, now_wall: float) -> Status:
-        """Move what waits in the pipe to the file."""
-        try:
-            chunk = os.read(self.read_fd, READ_BYTES)
-        except BlockingIOError:
-            return Status.OPEN
-        self._ended = not chunk
-        lines = self._whole_lines(chunk)
-        if lines and not self.file.write(self._render(lines, now_wall), now_wall):
-            return Status.BLOCKED
-        return Status.ENDED if self._ended else Status.OPEN
-
-    def retry(self, now_wall: float) -> Status:
-        """Try again to write what the disk did not take."""
+        """Move what is in the pipe to the file, a megabyte at most."""
         if not self.file.flush(now_wall):
             return Status.BLOCKED
-        return Status.ENDED if self._ended else Status.OPEN
-
-    def _whole_lines(self, chunk: bytes) -> bytes:
-        """Return complete lines; an endless one is broken, the last one completed."""
-        lines, newline, rest = (self._partial + chunk).rpartition(b"\n")
-        lines += newline
-        if len(rest) > LONGEST_LINE_BYTES or (rest and not chunk):
-            lines, rest = lines + rest + b"\n", b""
-        self._partial = rest
-        return lines
-
-    def finish(self, now_wall: float) -> bool:
-        """Move all that is left; a line without an end counts as whole.
-
-        For a pipe that others may hold still.  Tell whether the disk took it.
-        """
-        while True:
+        for _ in range(READS_PER_PUMP):
             try:
                 chunk = os.read(self.read_fd, READ_BYTES)
             except BlockingIOError:
-                chunk = b""
-            lines = self._whole_lines(chunk)
-            if lines and not self.file.write(self._render(lines, now_wall), now_wall):
-                return False
+                break
+            if not self._write(self._take(chunk, ended=not chunk), now_wall):
+                return Status.BLOCKED
             if not chunk:
-                return True
+                return Status.ENDED
+        return Status.OPEN
 
-    def _render(self, lines: bytes, now_wall: float) -> bytes:
-        if self._format == "json":
-            return self._render_json(lines, now_wall)
-        prefix = self._prefix(now_wall)
-        body = lines[:-1].replace(b"\n", b"\n" + prefix)
-        return prefix + body + b"\n"
+    def retry(self, now_wall: float) -> Status:
+        """Go on after BLOCKED."""
+        if self._finishing:
+            return Status.ENDED if self.finish(now_wall) else Status.BLOCKED
+        return self.pump(now_wall)
 
-    def _prefix(self, now_wall: float) -> bytes:
-        if self._date_format:
-            date = time.strftime(self._date_format, time.localtime(now_wall))
-            return f"{date}: ".encode()
-        place = f"{self._generation}.{self._ordinal} {self._name}"
-        return f"{clock.stamp(now_wall)} {place} | ".encode()
+    def finish(self, now_wall: float) -> bool:
+        """Move all that is left; the last line counts as whole.
 
-    def _render_json(self, lines: bytes, now_wall: float) -> bytes:
-        head = {
-            "time": clock.stamp(now_wall),
-            "app": self._app,
-            "generation": self._generation,
-            "ordinal": self._ordinal,
-            "stream": self._name,
-        }
-        texts = lines[:-1].decode(errors="replace").split("\n")
-        rendered = [
-            json.dumps(head | {"message": text}, ensure_ascii=False) for text in texts
-        ]
-        return ("\n".join(rendered) + "\n").encode(errors="replace")
+        For a pipe that others may still hold.  False if the disk did not take it: then
+        `retry` goes on until it says ENDED.
+        """
+        self._finishing = True
+        for _ in range(2):  # who writes on and on does not keep us
+            status = self.pump(now_wall)
+            if status is not Status.OPEN:
+                return status is Status.ENDED
+        return self._write(self._take(b"", ended=True), now_wall)
 
     def close(self) -> None:
         """Close the read end."""
         os.close(self.read_fd)
+
+    def _take(self, chunk: bytes, *, ended: bool) -> bytes:
+        """Return the lines that are whole now, and keep the rest."""
+        pending = self._rest + chunk if self._rest else chunk
+        end = pending.rfind(b"\n") + 1
+        lines, rest = (
+            (pending, b"") if end == len(pending) else (pending[:end], pending[end:])
+        )
+        while len(rest) > LONGEST_LINE_BYTES:
+            cut = _end_of_character(rest, LONGEST_LINE_BYTES)
+            lines += rest[:cut] + b"\n"
+            rest = rest[cut:]
+        if rest and ended:
+            lines += rest + b"\n"
+            rest = b""
+        self._rest = rest
+        return lines
+
+    def _write(self, lines: bytes, now_wall: float) -> bool:
+        if not lines or self.file.discards:
+            return True
+        return self.file.write(self._render(lines, now_wall), now_wall)
+
+    def _render(self, lines: bytes, now_wall: float) -> bytes:
+        """Put the time in front of each line: one time per chunk."""
+        if self._is_json:
+            head = f'{{"time":"{clock.stamp(now_wall)}",{self._fields},"message":'
+            texts = lines[:-1].decode(errors="replace").split("\n")
+            rendered = "".join([f"{head}{_encode(text)}}}\n" for text in texts])
+            return rendered.encode()
+        if self._date_format:
+            date = time.strftime(self._date_format, time.localtime(now_wall))
+            prefix = f"{date}: ".encode(errors="surrogateescape")
+        else:
+            prefix = f"{clock.stamp(now_wall)}{self._place}".encode()
+        placed = memoryview(lines.replace(b"\n", b"\n" + prefix))
+        return b"".join((prefix, placed[: -len(prefix)]))  # the fewest copies
+
+
+def _end_of_character(text: bytes, limit: int) -> int:
+    """Return where to cut UTF-8 *text* at *limit* without cutting a character."""
+    for cut in range(limit, limit - 4, -1):
+        if text[cut] & 0xC0 != 0x80:
+            return cut
+    return limit

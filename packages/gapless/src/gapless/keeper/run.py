@@ -50,7 +50,7 @@ def start(home: str) -> None:
 
 def _become_keeper(home: str, read_end: int, write_end: int) -> None:
     """Run as the keeper; never returns."""
-    status = 1
+    told = False
     try:
         _close_all_but(write_end)
         os.setsid()
@@ -58,15 +58,20 @@ def _become_keeper(home: str, read_end: int, write_end: int) -> None:
             os._exit(0)
         from gapless.keeper import keeping  # noqa: PLC0415 - forks before it imports
 
-        keeping.run(home, write_end)
-        status = 0
+        keeper = keeping.prepare(home)
+        os.write(write_end, b"ok")
+        os.close(write_end)
+        told = True
+        keeping.run(keeper, home)
+        os._exit(0)
     except BaseException as error:  # noqa: BLE001 - the last words of a process
-        try:
+        if not told:
             os.write(write_end, f"{type(error).__name__}: {error}".encode()[:4000])
-        except OSError:
-            os.write(2, f"gapless keeper: {error!r}\n".encode())
+        import traceback  # noqa: PLC0415 - only for the last words
+
+        os.write(2, b"gapless keeper: " + traceback.format_exc().encode())
     finally:
-        os._exit(status)
+        os._exit(1)
 
 
 def _close_all_but(kept: int) -> None:

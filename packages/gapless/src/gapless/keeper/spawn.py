@@ -1,4 +1,13 @@
-"""Start one program: its own session, its own descriptors, under the filter."""
+"""Start one program: its own session, its own descriptors, under the filter.
+
+Rule 1: the parent never hangs.  What the child does between fork and exec is bounded
+by `START_S`, even if somebody stops it; then it is killed.
+Rule 2: the child says in one message which step failed; nothing of ours appears in the
+program's log.
+Rule 3: the order of the steps matters: names are looked up before the filter is there
+(a look-up may bind), the filter is there before the privileges are gone, the directory
+is entered by the user who will live in it.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +20,15 @@ import resource
 import select
 import signal
 import socket
+import stat
 from dataclasses import dataclass, field
 
+from gapless.base import clock
 from gapless.keeper import interception
 
-FIRST_FREE = 16
-MOST_DESCRIPTORS = (
-    1 << 20
-)  # fs.nr_open's default; close_range(2) skips what is not there
 START_S = 10.0
-"""How long a child may take from fork to exec before it is given up."""
+"""How long a child may take from fork to exec."""
+_BURY_S = 1.0
 _LIMITS = {
     "open_files": resource.RLIMIT_NOFILE,
     "processes": resource.RLIMIT_NPROC,
@@ -33,22 +41,29 @@ class Request:
     """What to start, and with what."""
 
     argv: tuple[str, ...]
+    """The program, searched in the PATH of *environment*, and its arguments."""
     environment: dict[str, str]
+    """All of it; nothing is inherited."""
     directory: str
     stdout: int
     stderr: int
     descriptors: dict[int, int] = field(default_factory=dict)
-    """Number in the program -> descriptor of ours."""
+    """Number in the program, from 3 -> descriptor of ours."""
     user: str = ""
+    """Name or number; empty means ours."""
     group: str = ""
+    """Name or number; empty means the user's own."""
     limits: dict[str, int] = field(default_factory=dict)
+    """open_files, processes, core_bytes: soft and hard limit (setrlimit(2))."""
     filtered: bool = True
+    """Whether its binds wait for our answer (`interception`)."""
     set_listen_pid: bool = False
+    """Add LISTEN_PID (sd_listen_fds(3)), which only the child knows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spawned:
-    """A program that runs."""
+    """A program that runs; the descriptors are the caller's."""
 
     pid: int
     pidfd: int
@@ -56,140 +71,203 @@ class Spawned:
     """The notification descriptor, or -1 if the program is under no filter."""
 
 
-def spawn(request: Request) -> Spawned:
-    """Fork and exec.
+class SpawnError(OSError):
+    """A program did not start; *step* is what could not be done, *strerror* all."""
 
-    Raises OSError that says which step failed; nothing is left behind then.
+    def __init__(self, number: int, step: str, reason: str) -> None:
+        super().__init__(number, f"{step}: {reason}" if step else reason)
+        self.step = step
+
+
+def spawn(request: Request) -> Spawned:
+    """Fork and exec; returns when the program runs.
+
+    Raises OSError, mostly SpawnError; nothing is left behind then.
     """
+    if not request.argv:
+        raise SpawnError(errno.EINVAL, "start", "the command is empty")
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    child = os.fork()
-    if child == 0:
-        _become(request, theirs)
-    theirs.close()
-    notify = -1
+    child = notify = -1
     try:
-        if request.filtered:
-            said, descriptors = _hear(ours)
-            if not descriptors:
-                raise _failure(said)
-            notify = descriptors[0]
-            os.set_inheritable(notify, False)
-        said, _ = _hear(ours)
-        if said:
-            raise _failure(said)
+        # No handler of ours may run in the child before it has let go of them.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            child = os.fork()
+            if child == 0:
+                _become(request, theirs)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        theirs.close()
+        notify = _hear_to_the_end(ours, clock.monotonic() + START_S)
+        if request.filtered and notify < 0:
+            raise SpawnError(errno.ECHILD, "", "it died before it became the program")
         pidfd = os.pidfd_open(child)
     except BaseException:
         if notify >= 0:
             os.close(notify)
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        if child > 0:
+            _bury(child)
         raise
     finally:
+        theirs.close()
         ours.close()
     return Spawned(pid=child, pidfd=pidfd, notify=notify)
 
 
-def _hear(ours: socket.socket) -> tuple[bytes, list[int]]:
-    """Return what the child says; nothing once it has become the program."""
-    if not select.select([ours], [], [], START_S)[0]:
-        raise TimeoutError(errno.ETIMEDOUT, f"no program after {START_S:g} s")
+def _hear_to_the_end(ours: socket.socket, deadline: float) -> int:
+    """Return the notification descriptor, or -1, once the child is the program.
+
+    That is when its end of the line is closed.  Raises SpawnError.
+    """
+    notify = -1
+    poll = select.poll()
+    poll.register(ours, select.POLLIN)
     try:
-        said, descriptors, _, _ = socket.recv_fds(ours, 4096, 1)
-    except ConnectionResetError:
-        return b"", []
-    return said, list(descriptors)
+        while True:
+            left_s = deadline - clock.monotonic()
+            if left_s <= 0 or not poll.poll(left_s * 1000):
+                reason = f"it is no program yet after {START_S:g} s"
+                raise SpawnError(errno.ETIMEDOUT, "", reason)
+            said, descriptors, _, _ = socket.recv_fds(ours, 8192, 1)
+            if descriptors:
+                notify = descriptors[0]
+                os.set_inheritable(notify, False)
+            elif said:
+                number, step, reason = said.decode(errors="replace").split("\0", 2)
+                raise SpawnError(int(number), step, reason)
+            else:
+                return notify
+    except BaseException:
+        if notify >= 0:
+            os.close(notify)
+        raise
 
 
-def _failure(said: bytes) -> OSError:
-    number, _, step = (said or b"0 it died before it became the program").partition(
-        b" "
-    )
-    reason = os.strerror(int(number)).lower() if int(number) else "died"
-    return OSError(int(number), f"{step.decode()}: {reason}")
+def _bury(child: int) -> None:
+    """Kill and reap a child; one that cannot die now is left to the caller's reaper."""
+    os.kill(child, signal.SIGKILL)
+    pidfd = os.pidfd_open(child)
+    try:
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        poll.poll(_BURY_S * 1000)
+        os.waitpid(child, os.WNOHANG)
+    finally:
+        os.close(pidfd)
+
+
+# --- in the child ---------------------------------------------------------------------
 
 
 def _become(request: Request, theirs: socket.socket) -> None:
-    """Run in the child: become the program; never returns."""
-    # Above every number that the program is given, so that it is never overwritten.
-    above = max(FIRST_FREE, *request.descriptors, 2) + 1
-    line = fcntl.fcntl(theirs, fcntl.F_DUPFD_CLOEXEC, above)
+    """Become the program; never returns."""
     step = "prepare"
+    line = theirs.fileno()
     try:
-        signal.set_wakeup_fd(-1)
-        for number in signal.valid_signals():
-            if number not in (signal.SIGKILL, signal.SIGSTOP):
-                signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.setsid()
+        _forget_signals()
         os.umask(0o022)
-        _place_descriptors(request, line)
-        step = "set limits"
-        for name, limit in request.limits.items():
-            _set_limit(_LIMITS[name], limit)
+        step = "place its descriptors"
+        line = _place_descriptors(request, line)
+        step = f"find the user or group {request.user} {request.group}".rstrip()
+        identity = _look_up(request.user, request.group)
         if request.filtered:
             step = "install the filter"
-            no_new_privs = interception.needs_no_new_privs()
-            notify = interception.install(no_new_privs=no_new_privs)
-            with socket.socket(fileno=os.dup(line)) as channel:
-                socket.send_fds(channel, [b"x"], [notify])
-            os.close(notify)
-        step = f"become the user {request.user} {request.group}".rstrip()
-        _become_user(request.user, request.group)
+            _install_filter(line)
+        step = "set its limits"
+        for name, limit in request.limits.items():
+            resource.setrlimit(_LIMITS[name], (limit, limit))
+        step = f"become {request.user or 'the group'} {request.group}".rstrip()
+        _become_user(*identity)
         step = f"enter the directory {request.directory}"
         os.chdir(request.directory)
-        environment = dict(request.environment)
+        environment = request.environment
         if request.set_listen_pid:
-            environment["LISTEN_PID"] = str(os.getpid())
+            environment = environment | {"LISTEN_PID": str(os.getpid())}
         step = f"run {request.argv[0]}"
-        os.execvpe(request.argv[0], request.argv, environment)
+        os.execvpe(request.argv[0], request.argv, environment)  # noqa: S606 - its job
     except BaseException as error:  # noqa: BLE001 - told to the parent, then the end
-        reason = error.errno if isinstance(error, OSError) else None
-        said = f"{reason or 0} {step}" + ("" if reason else f" ({error})")
-        os.write(line, said.encode()[:4000])
+        os.write(line, _last_words(error, step, request))
     finally:
         os._exit(127)
 
 
-def _place_descriptors(request: Request, line: int) -> None:
-    """Put every descriptor at its number, and close all others but *line*."""
+def _last_words(error: BaseException, step: str, request: Request) -> bytes:
+    number, reason = errno.EINVAL, str(error)
+    if isinstance(error, OSError) and error.errno:
+        number, reason = error.errno, os.strerror(error.errno).lower()
+        program = request.argv[0]
+        if number == errno.ENOENT and "/" in program and os.path.isfile(program):
+            reason = "the interpreter that its first line names is not there"
+    elif isinstance(error, LookupError):
+        reason = "there is none"
+    return f"{number}\0{step[:2000]}\0{reason[:2000]}".encode(errors="replace")
+
+
+def _forget_signals() -> None:
+    """Undo every handler, every ignored signal (exec would keep it), the mask."""
+    signal.set_wakeup_fd(-1)
+    for number in signal.valid_signals():
+        if number not in (signal.SIGKILL, signal.SIGSTOP):
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _place_descriptors(request: Request, line: int) -> int:
+    """Put every descriptor at its number, and close all others but the line.
+
+    Returns the line's new number, above all that the program is given.
+    """
     placed = {0: os.open("/dev/null", os.O_RDONLY)}
     placed |= {1: request.stdout, 2: request.stderr} | request.descriptors
     # First all of them out of the way, so that none is overwritten before it is placed.
+    line = fcntl.fcntl(line, fcntl.F_DUPFD_CLOEXEC, max(placed) + 1)
     moved = {
         number: fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, line + 1)
         for number, source in placed.items()
     }
     for number, source in moved.items():
         os.dup2(source, number, inheritable=True)
-    lowest = 0
-    for number in sorted({*placed, line}):
-        if lowest < number:  # an empty range would be taken for an endless one
-            os.closerange(lowest, number)
-        lowest = number + 1
-    os.closerange(lowest, MOST_DESCRIPTORS)
+    # Not os.closerange: built without close_range(2) it tries a million numbers.
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) not in placed and int(name) != line:
+            try:
+                os.close(int(name))
+            except OSError:
+                continue  # the descriptor of the listing itself
+    return line
 
 
-def _set_limit(kind: int, limit: int) -> None:
-    _, hard = resource.getrlimit(kind)
-    if hard != resource.RLIM_INFINITY and limit > hard and os.geteuid() != 0:
-        raise OSError(errno.EPERM, f"the hard limit is {hard}")
-    unlimited = hard == resource.RLIM_INFINITY
-    resource.setrlimit(kind, (limit, hard if unlimited else max(hard, limit)))
+def _install_filter(line: int) -> None:
+    notify = interception.install(no_new_privs=interception.needs_no_new_privs())
+    with socket.socket(fileno=os.dup(line)) as channel:
+        socket.send_fds(channel, [b"notify"], [notify])
+    os.close(notify)
 
 
-def _become_user(user: str, group: str) -> None:
-    if not user and not group:
-        return
-    entry = _look_up_user(user) if user else None
+def _look_up(user: str, group: str) -> tuple[int, int, list[int]]:
+    """Return user, group and supplementary groups; -1 and none where nothing changes.
+
+    Raises LookupError.
+    """
+    uid, gid, groups = -1, -1, []
+    if user:
+        by_name = pwd.getpwuid(int(user)) if user.isdigit() else pwd.getpwnam(user)
+        uid, gid = by_name.pw_uid, by_name.pw_gid
+        groups = os.getgrouplist(by_name.pw_name, gid)
     if group:
         gid = int(group) if group.isdigit() else grp.getgrnam(group).gr_gid
-    else:
-        gid = entry.pw_gid if entry else os.getgid()
-    os.setgid(gid)
-    if entry is not None:
-        os.initgroups(entry.pw_name, gid)
-        os.setuid(entry.pw_uid)
+        groups = [gid, *groups]
+    return uid, gid, groups
 
 
-def _look_up_user(user: str) -> pwd.struct_passwd:
-    return pwd.getpwuid(int(user)) if user.isdigit() else pwd.getpwnam(user)
+def _become_user(uid: int, gid: int, groups: list[int]) -> None:
+    if uid in (-1, os.geteuid()) and gid in (-1, os.getegid()):
+        return  # an ordinary user may name itself
+    for output in (1, 2):
+        # So that /dev/stdout can be opened by the user, as nginx does.
+        if stat.S_ISFIFO(os.fstat(output).st_mode):
+            os.fchown(output, uid, gid)
+    os.setgroups(sorted(set(groups)))
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
