@@ -91,6 +91,8 @@ class AppSpec:
     """As configured; a reload resolves it anew."""
     environment: dict[str, str] = field(default_factory=dict)
     """All of it, but for what gapless adds itself."""
+    configured: tuple[str, ...] = ()
+    """The names of variables that come from the configuration, not from the caller."""
     instances: int = 1
     listen: tuple[str, ...] = ()
     """`host:port` sockets handed to the app as LISTEN_FDS or `{fd}`."""
@@ -130,6 +132,7 @@ def from_wire(plain: dict[str, Any]) -> AppSpec:
             **plain,
             "command": tuple(plain["command"]),
             "listen": tuple(plain.get("listen", ())),
+            "configured": tuple(plain.get("configured", ())),
             "ready": Ready(**ready),
             "stop": Stop(**plain.get("stop", {})),
             "restart": Restart(**plain.get("restart", {})),

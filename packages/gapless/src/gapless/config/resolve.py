@@ -1,0 +1,337 @@
+"""From the words of a file to specs: paths absolute, programs found, nothing assumed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gapless.base.errors import MisuseError, NotFoundError
+from gapless.base.names import is_app_name
+from gapless.config import document, schema
+from gapless.config.document import Document
+from gapless.releases.model import Hooks, Limits, ReleaseSpec
+from gapless.supervisor import spec
+
+Built = TypeVar("Built")
+_LISTEN = re.compile(r"(?:(\[[0-9a-fA-F:.]+\]|[0-9.]+)?:)?(\d{1,5})")
+_OURS = (
+    "GAPLESS_APP",
+    "GAPLESS_GENERATION",
+    "GAPLESS_ORDINAL",
+    "GAPLESS_INSTANCE",
+    "NODE_APP_INSTANCE",
+    "NODE_UNIQUE_ID",
+    "NODE_CHANNEL_FD",
+    "NODE_CHANNEL_SERIALIZATION_MODE",
+    "NOTIFY_SOCKET",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "LISTEN_FDNAMES",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+    "INVOCATION_ID",
+    "JOURNAL_STREAM",
+    "OLDPWD",
+    "PWD",
+    "SHLVL",
+    "_",
+)
+"""What belongs to the caller's own process, and would mislead an app."""
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """All that one file asks for."""
+
+    path: str
+    apps: dict[str, spec.AppSpec]
+    releases: dict[str, ReleaseSpec]
+
+
+def inherited(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what an app may have of the environment of whoever starts it."""
+    return {name: v for name, v in environment.items() if name not in _OURS}
+
+
+def load(
+    path: str,
+    environment: Mapping[str, str],
+    *,
+    redirect: Callable[[str], str] = str,
+) -> Configuration:
+    """Read a gapless.toml; *environment* is what the apps inherit.
+
+    *redirect* may put another directory in the place of an app's own.
+
+    Raises MisuseError that names every mistake, NotFoundError for what is not there.
+    """
+    found = document.read(Path(path))
+    mistakes: list[str] = []
+    for name in found.tables:
+        if name not in schema.TABLES:
+            mistakes.append(
+                found.complaint(
+                    (name,), "unknown table; known: [app.NAME], [release.NAME]"
+                )
+            )
+    apps = _each(
+        found, "app", mistakes, lambda n: _app(found, n, environment, redirect)
+    )
+    releases = _each(
+        found, "release", mistakes, lambda n: _release(found, n, environment)
+    )
+    if not apps and not releases and not mistakes:
+        mistakes.append(f"{path}: there is no [app.NAME] in it")
+    if mistakes:
+        raise MisuseError("\n".join(mistakes))
+    return Configuration(os.path.abspath(path), apps, releases)
+
+
+def _each(
+    found: Document, kind: str, mistakes: list[str], build: Callable[[str], Built]
+) -> dict[str, Built]:
+    """Build every table of a kind; what is wrong with one does not hide the others."""
+    tables = found.tables.get(kind, {})
+    if not isinstance(tables, dict):
+        mistakes.append(found.complaint((kind,), f"write it as [{kind}.NAME]"))
+        return {}
+    built = {}
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            mistakes.append(found.complaint((kind, name), f"write it as [{kind}.NAME]"))
+        elif not is_app_name(name):
+            mistakes.append(found.complaint((kind, name), "this cannot name an app"))
+        else:
+            try:
+                built[name] = build(name)
+            except MisuseError as error:
+                mistakes.append(error.message)
+    return built
+
+
+def _app(
+    found: Document,
+    name: str,
+    environment: Mapping[str, str],
+    redirect: Callable[[str], str],
+) -> spec.AppSpec:
+    keys = ("app", name)
+    table: schema.App = document.decode(found, keys, schema.App)
+    if table.overlap is False:
+        raise MisuseError(
+            found.complaint(
+                (*keys, "overlap"), "recycle is not available in this version"
+            )
+        )
+    declared = table.directory or "."
+    folder = os.path.join(os.path.dirname(os.path.abspath(found.path)), declared)
+    own = {key: _text(value) for key, value in table.environment.items()}
+    if bad := [key for key in own if not key or "=" in key or "\0" in key + own[key]]:
+        raise MisuseError(
+            found.complaint((*keys, "environment", bad[0]), "this cannot be a variable")
+        )
+    argv = (
+        shlex.split(table.command) if isinstance(table.command, str) else table.command
+    )
+    if not argv:
+        raise MisuseError(found.complaint((*keys, "command"), "the command is empty"))
+    if table.stop.signal.upper() not in signal.Signals.__members__:
+        raise MisuseError(
+            found.complaint(
+                (*keys, "stop", "signal"), f"there is no signal {table.stop.signal!r}"
+            )
+        )
+    log = table.log
+    ready = _ready(table)
+    built = app_spec(
+        name,
+        argv,
+        directory=redirect(os.path.normpath(folder)),
+        environment=dict(environment) | own,
+        configured=tuple(sorted(own)),
+        instances=_cpus() if table.instances == "cpus" else int(table.instances),
+        listen=tuple(_listen(found, keys, entry) for entry in table.listen),
+        ready=ready,
+        stop=spec.Stop(
+            signal=table.stop.signal.upper(),
+            message=table.stop.message,
+            drain_timeout_s=table.stop.drain_timeout_s,
+            kill_timeout_s=table.stop.kill_timeout_s,
+        ),
+        restart=spec.Restart(
+            max=table.restart.max, min_uptime_s=table.restart.min_uptime_s
+        ),
+        log=spec.Log(
+            format=log.format,
+            date_format=log.date_format,
+            output=_log_path(folder, log.output),
+            error=_log_path(folder, log.error),
+            rotate_bytes=int(log.rotate_mb * (1 << 20)),
+            rotate_s=log.rotate_hours * 3600,
+            keep=log.keep,
+        ),
+        limits=spec.Limits(
+            open_files=table.limits.open_files,
+            processes=table.limits.processes,
+            core_bytes=None
+            if table.limits.core_mb is None
+            else table.limits.core_mb << 20,
+        ),
+        min_healthy_s=table.min_healthy_s,
+        interception=table.interception,
+        user=table.user,
+        group=table.group,
+        config_file=os.path.abspath(found.path),
+    )
+    return replace(built, declared_directory=os.path.normpath(folder))
+
+
+def app_spec(
+    name: str,
+    argv: list[str],
+    *,
+    directory: str,
+    environment: dict[str, str],
+    **fields: Any,
+) -> spec.AppSpec:
+    """Return a spec whose directory and program are there.  Raises NotFoundError."""
+    resolved = os.path.realpath(directory)
+    if not os.path.isdir(resolved):
+        raise NotFoundError(
+            f"{name}: there is no directory {directory}",
+            hint="the key `directory` is relative to the configuration file",
+        )
+    return spec.AppSpec(
+        name=name,
+        command=(_program(name, argv[0], resolved, environment), *argv[1:]),
+        directory=resolved,
+        declared_directory=os.path.normpath(directory),
+        environment=environment,
+        release=release_of(resolved),
+        **fields,
+    )
+
+
+def release_of(directory: str) -> str:
+    """Return the release that a directory is, or is in: its name; else nothing."""
+    at = directory
+    while at != os.path.dirname(at):
+        if os.path.isfile(os.path.join(at, "RELEASE")):
+            return os.path.basename(at)
+        at = os.path.dirname(at)
+    return ""
+
+
+def _program(
+    name: str, program: str, directory: str, environment: dict[str, str]
+) -> str:
+    """Return a program as it will be run: found now, so that its absence is said now."""
+    if "/" in program:
+        path = os.path.join(directory, program)
+        if not os.path.isfile(path):
+            raise NotFoundError(f"{name}: there is no executable {path}")
+        if not os.access(path, os.X_OK):
+            raise NotFoundError(
+                f"{name}: {path} is not executable", hint=f"chmod +x {path}"
+            )
+        return program
+    if shutil.which(program, path=environment.get("PATH", os.defpath)) is None:
+        raise NotFoundError(
+            f"{name}: there is no executable {program!r} in the PATH of the app",
+            hint="set PATH in the app's environment, or give the whole path",
+        )
+    return program
+
+
+def _ready(table: schema.App) -> spec.Ready:
+    ready = table.ready
+    if isinstance(ready, str):
+        return spec.Ready(when=spec.When(ready))
+    if isinstance(ready, schema.Http):
+        return spec.Ready(when=spec.When.HTTP, path=ready.http)
+    if isinstance(ready.when, schema.Http):
+        return spec.Ready(
+            when=spec.When.HTTP, path=ready.when.http, timeout_s=ready.timeout_s
+        )
+    return spec.Ready(when=spec.When(ready.when), timeout_s=ready.timeout_s)
+
+
+def _listen(found: Document, keys: tuple[str, ...], entry: str) -> str:
+    matched = _LISTEN.fullmatch(entry)
+    if matched is None or not 0 < int(matched[2]) < 65536:
+        raise MisuseError(
+            found.complaint(
+                (*keys, "listen"),
+                f'{entry!r} is no address; write "127.0.0.1:8000", "[::]:8000", ":8000"',
+            )
+        )
+    return f"{matched[1] or '0.0.0.0'}:{matched[2]}"  # noqa: S104 - what ":80" means
+
+
+def _release(found: Document, name: str, environment: Mapping[str, str]) -> ReleaseSpec:
+    keys = ("release", name)
+    table: schema.Release = document.decode(found, keys, schema.Release)
+    base = os.path.join(os.path.dirname(os.path.abspath(found.path)), table.base)
+    bad = [p for p in table.shared if os.path.isabs(p) or ".." in Path(p).parts]
+    if bad:
+        raise MisuseError(
+            found.complaint(
+                (*keys, "shared"), f"{bad[0]!r} is not a path inside the release"
+            )
+        )
+    return ReleaseSpec(
+        app=name,
+        base=os.path.normpath(base),
+        build=_commands(table.build),
+        build_timeout_s=table.build_timeout_s,
+        shared=tuple(table.shared),
+        keep=table.keep,
+        hooks=Hooks(
+            before_flip=_command(table.hooks.before_flip),
+            after=_command(table.hooks.after),
+            timeout_s=table.hooks.timeout_s,
+        ),
+        limits=Limits(
+            max_unpacked_bytes=table.limits.max_unpacked_mb << 20,
+            max_files=table.limits.max_files,
+        ),
+        environment=dict(environment),
+    )
+
+
+def _commands(
+    build: str | list[str] | list[list[str]] | None,
+) -> tuple[tuple[str, ...], ...] | None:
+    if build is None:
+        return None
+    if build and isinstance(build, list) and isinstance(build[0], list):
+        return tuple(tuple(command) for command in build)
+    one = _command(build)  # type: ignore[arg-type]  # a list of lists went above
+    return (one,) if one else ()
+
+
+def _command(command: str | list[str]) -> tuple[str, ...]:
+    return tuple(shlex.split(command) if isinstance(command, str) else command)
+
+
+def _text(value: str | float) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def _log_path(folder: str, path: str) -> str:
+    if not path or path == "NULL":
+        return path
+    return os.path.normpath(os.path.join(folder, path))
+
+
+def _cpus() -> int:
+    return len(os.sched_getaffinity(0))

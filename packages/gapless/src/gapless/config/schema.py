@@ -1,0 +1,114 @@
+"""The words of a gapless.toml, their types and their defaults."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=86_400 * 30)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=1024)]
+Command = str | list[str]
+
+
+class _Table(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """A table in which an unknown word is an error."""
+
+
+class Http(_Table):
+    """An HTTP probe."""
+
+    http: Annotated[str, msgspec.Meta(pattern="^/")]
+
+
+class Ready(_Table):
+    """When an instance is ready."""
+
+    when: Literal["auto", "listening", "notify"] | Http = "auto"
+    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 30.0
+
+
+class Stop(_Table):
+    """How an instance is ended."""
+
+    signal: str = "SIGTERM"
+    message: bool = False
+    drain_timeout_s: Seconds = 30.0
+    kill_timeout_s: Seconds = 5.0
+
+
+class Restart(_Table):
+    """What happens after a crash."""
+
+    max: Annotated[int, msgspec.Meta(ge=0)] = 16
+    min_uptime_s: Seconds = 1.0
+
+
+class Log(_Table):
+    """Where output goes."""
+
+    format: Literal["text", "json"] = "text"
+    date_format: str = ""
+    output: str = ""
+    error: str = ""
+    rotate_mb: Annotated[float, msgspec.Meta(ge=0)] = 10
+    rotate_hours: Annotated[float, msgspec.Meta(ge=0)] = 0
+    keep: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 5
+
+
+class Limits(_Table):
+    """Resource limits of an instance."""
+
+    open_files: Annotated[int, msgspec.Meta(ge=8)] | None = None
+    processes: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    core_mb: Annotated[int, msgspec.Meta(ge=0)] | None = None
+
+
+class App(_Table):
+    """A program a team runs."""
+
+    command: Command
+    directory: str = ""
+    instances: Count | Literal["cpus"] = 1
+    environment: dict[str, str | int | float | bool] = {}
+    listen: list[str] = []
+    ready: Literal["auto", "listening", "notify"] | Ready | Http = "auto"
+    stop: Stop = Stop()
+    restart: Restart = Restart()
+    log: Log = Log()
+    limits: Limits = Limits()
+    min_healthy_s: Seconds = 2.0
+    overlap: bool | Literal["auto"] = "auto"
+    interception: bool = True
+    user: str = ""
+    group: str = ""
+
+
+class Hooks(_Table):
+    """Commands that run once per release."""
+
+    before_flip: Command = ""
+    after: Command = ""
+    timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 300.0
+
+
+class Bounds(_Table):
+    """What a tarball may hold."""
+
+    max_unpacked_mb: Annotated[int, msgspec.Meta(ge=1)] = 2048
+    max_files: Annotated[int, msgspec.Meta(ge=1)] = 200_000
+
+
+class Release(_Table):
+    """How tarballs of an app become releases."""
+
+    base: str
+    build: str | list[str] | list[list[str]] | None = None
+    build_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 600.0
+    shared: list[str] = []
+    keep: Annotated[int, msgspec.Meta(ge=1)] = 5
+    hooks: Hooks = Hooks()
+    limits: Bounds = Bounds()
+
+
+TABLES = {"app": App, "release": Release}

@@ -1,0 +1,248 @@
+"""Bring a release to this host: one path for forward and for back.
+
+If the app runs here from the release's link, the new release proves itself first and
+the link is flipped when it has.  A release that fails leaves link and app as they were.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from gapless.base import clock
+from gapless.base.errors import GaplessError, HandoffError
+from gapless.client import Client
+from gapless.config import resolve
+from gapless.releases import current, publish
+from gapless.releases.model import Release, ReleaseSpec
+from gapless.supervisor import spec as app_spec
+
+Hear = Callable[[dict[str, Any]], None]
+
+
+class Deployment:
+    """One release on its way to being current, and the report of it."""
+
+    def __init__(self, client: Client, releases: ReleaseSpec, hear: Hear) -> None:
+        self._client, self._releases, self._hear = client, releases, hear
+        self._began = clock.monotonic()
+        self._flipped = False
+        self.steps: list[dict[str, Any]] = []
+
+    def step(self, name: str, detail: str) -> None:
+        """Note a step, and tell who listens."""
+        at_s = round(clock.monotonic() - self._began, 4)
+        self.steps.append({"step": name, "at_s": at_s, "detail": detail})
+        app = self._releases.app
+        event = {"event": "step", "app": app, "generation": None, **self.steps[-1]}
+        self._hear(event)
+
+    def publish(self, tarball: str) -> dict[str, Any]:
+        """Make a tarball the current release.  Raises GaplessError."""
+        with publish.lock(self._releases, self.step):
+            release = publish.prepare(self._releases, tarball, progress=self.step)
+            return self._bring(release, "publish")
+
+    def rollback(self, wanted: str) -> dict[str, Any]:
+        """Make an earlier release current: *wanted*, or the one before.
+
+        Raises GaplessError.
+        """
+        with publish.lock(self._releases, self.step):
+            publish.clean_up(self._releases)
+            if wanted:
+                release = current.find(self._releases, wanted)
+            else:
+                release = current.previous(self._releases)
+            return self._bring(release, "rollback")
+
+    def _bring(self, release: Release, action: str) -> dict[str, Any]:
+        before = current.current(self._releases)
+        described = self._running()
+        if described is None:
+            self._flip(release)
+            report = self._plain_report(action, before, release)
+        else:
+            report = self._hand_over(release, described) | {"action": action}
+            report["release"] = {
+                "old": before.name if before else None,
+                "new": release.name,
+            }
+        offset = report.pop("_offset", 0.0)
+        for step in report["steps"]:
+            step["at_s"] = round(step["at_s"] + offset, 4)
+        report["steps"] = sorted(
+            [*self.steps, *report["steps"]], key=lambda step: step["at_s"]
+        )
+        if report["outcome"] == "done" and self._releases.hooks.after:
+            self._run_after(release, report)
+        host = socket.gethostname()
+        report["report"] = publish.write_report(self._releases, release, host, report)
+        if report["outcome"] == "done":
+            running = self._directories()
+            publish.remove_superfluous(self._releases, running)
+        else:
+            current.mark_failed(self._releases, release, str(report["reason"]))
+        return report
+
+    # --- the app ------------------------------------------------------------------
+
+    def _running(self) -> dict[str, Any] | None:
+        """Return the description of the app if it runs here from the link."""
+        if not self._client.is_running() and not os.path.exists(
+            self._client.home.state
+        ):
+            return None
+        rows = self._client.request("list")["apps"]
+        if self._releases.app not in [row["name"] for row in rows]:
+            return None
+        found: dict[str, Any] = self._client.request("describe", app=self._releases.app)
+        lives = found["status"] not in ("stopped", "stopping")
+        return found if lives and self._is_below_link(found["spec"]) else None
+
+    def _is_below_link(self, plain: dict[str, Any]) -> bool:
+        """Tell whether an app's directory is the link, or leads through it."""
+        at = plain["declared_directory"] or plain["directory"]
+        link = os.path.abspath(self._releases.link)
+        for _ in range(40):  # as many links as the kernel follows (path_resolution(7))
+            if at == link or at.startswith(f"{link}/"):
+                return True
+            if not os.path.islink(at):
+                return False
+            at = os.path.normpath(os.path.join(os.path.dirname(at), os.readlink(at)))
+        return False
+
+    def _hand_over(self, release: Release, described: dict[str, Any]) -> dict[str, Any]:
+        wanted = self._spec_in(release, described)
+        offset = clock.monotonic() - self._began
+
+        def hear(event: dict[str, Any]) -> None:
+            if event["step"] == "proven":
+                # Others look at the link: it names what has proved itself.
+                self._flip(release)
+            self._hear(event)
+
+        report: dict[str, Any] = self._client.request(
+            "reload", hear=hear, app=wanted.name, spec=app_spec.to_wire(wanted)
+        )
+        if report["outcome"] == "done" and not self._flipped:
+            self._flip(release)  # an app that had given up was simply started
+        return report | {"_offset": offset}
+
+    def _spec_in(self, release: Release, described: dict[str, Any]) -> app_spec.AppSpec:
+        """Return the app's configuration, as it stands in its file now, in a release."""
+        running = app_spec.from_wire(described["spec"])
+        wanted = refreshed(running, environment=None, inside=(self._releases, release))
+        return dataclasses.replace(wanted, release=release.name)
+
+    def _directories(self) -> frozenset[str]:
+        """Return the directories that generations run from."""
+        described = self._running()
+        if described is None:
+            return frozenset()
+        return frozenset(g["directory"] for g in described["generations"])
+
+    # --- the release --------------------------------------------------------------
+
+    def _flip(self, release: Release) -> None:
+        current.flip(self._releases, release)
+        self._flipped = True
+        self.step("flipped", f"{self._releases.link} -> {release.name}")
+
+    def _run_after(self, release: Release, report: dict[str, Any]) -> None:
+        hooks = self._releases.hooks
+        try:
+            publish.run_hook(
+                self._releases, release, "after", hooks.after, release.path
+            )
+            self.step("hook", "after")
+        except GaplessError as error:
+            # It serves already; the report says what is left to be done.
+            report["after"] = error.message
+            self.step("hook", f"after failed: {error.message}")
+
+    def _plain_report(
+        self, action: str, before: Release | None, release: Release
+    ) -> dict[str, Any]:
+        return {
+            "app": self._releases.app,
+            "action": action,
+            "outcome": "done",
+            "reason": None,
+            "generation": {"old": None, "new": None},
+            "release": {"old": before.name if before else None, "new": release.name},
+            "instances": 0,
+            "started_at": clock.stamp(clock.wall()),
+            "steps": [],
+            "connections": {"seen": 0, "finished": 0, "cut": 0},
+            "requests": None,
+            "cut": [],
+            "log_tail": [],
+        }
+
+
+def refreshed(
+    running: app_spec.AppSpec,
+    *,
+    environment: dict[str, str] | None,
+    inside: tuple[ReleaseSpec, Release] | None = None,
+) -> app_spec.AppSpec:
+    """Return the configuration of a running app as its file has it now.
+
+    The environment that the app was started in is kept, less what its configuration had
+    set, unless *environment* takes its place.  With *inside*, paths that lead through
+    the link of a release lead into that release.  Raises GaplessError.
+    """
+    base = environment
+    if base is None:
+        configured = set(running.configured)
+        base = {k: v for k, v in running.environment.items() if k not in configured}
+    if not running.config_file:
+        directory = _through(running.declared_directory or running.directory, inside)
+        resolved = os.path.realpath(directory)
+        if not os.path.isdir(resolved):
+            raise HandoffError(
+                f"{running.name}: there is no directory {directory} any more"
+            )
+        return dataclasses.replace(
+            running,
+            directory=resolved,
+            environment=running.environment if environment is None else environment,
+            release=resolve.release_of(resolved),
+        )
+    path = running.config_file
+    loaded = resolve.load(
+        _through(path, inside),
+        base,
+        redirect=(lambda directory: _through(directory, inside)),
+    )
+    if running.name not in loaded.apps:
+        raise HandoffError(
+            f"{running.name}: {path} declares it no more",
+            hint=f"`gapless delete {running.name}` ends it",
+        )
+    return dataclasses.replace(loaded.apps[running.name], config_file=path)
+
+
+def _through(path: str, inside: tuple[ReleaseSpec, Release] | None) -> str:
+    """Return where a path leads once the link names the release."""
+    if inside is None:
+        return path
+    releases, release = inside
+    link = os.path.abspath(releases.link)
+    at, behind = os.path.abspath(path), ""
+    pieces = at.strip("/").split("/")
+    reached = "/"
+    for number, piece in enumerate(pieces):
+        reached = os.path.join(reached, piece)
+        behind = "/".join(pieces[number + 1 :])
+        if reached == link:
+            return os.path.join(release.path, behind) if behind else release.path
+        if os.path.islink(reached):
+            target = os.path.join(os.path.dirname(reached), os.readlink(reached))
+            onward = os.path.normpath(os.path.join(target, behind))
+            return _through(onward, inside)
+    return path

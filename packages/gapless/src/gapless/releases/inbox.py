@@ -1,0 +1,80 @@
+"""What lies in the inbox, and whether it is complete.
+
+"The same size for a second" is not "complete": an upload may pause.  A tarball counts
+as complete when its checksum file says so; or when it has not changed between two looks
+and the archive can be read to its end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tarfile
+from dataclasses import dataclass
+
+from gapless.releases.model import ReleaseSpec
+from gapless.releases.unpack import BROKEN
+
+ENDINGS = (".tar.gz", ".tgz", ".tar", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
+CHECKSUM_ENDINGS = (".sha256", ".sha256sum")
+GIVEN_UP_S = 24 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a file looked at one moment."""
+
+    size_bytes: int
+    changed_ns: int
+    inode: int
+
+
+def tarballs(spec: ReleaseSpec) -> list[str]:
+    """Return the uploads for an app: `example.tar.gz`, `example-1.2.tar.gz`..."""
+    names = os.listdir(spec.inbox) if os.path.isdir(spec.inbox) else []
+    found = []
+    for name in sorted(names):
+        stem = next((name[: -len(e)] for e in ENDINGS if name.endswith(e)), None)
+        if stem == spec.app or (stem or "").startswith(f"{spec.app}-"):
+            found.append(f"{spec.inbox}/{name}")
+    return found
+
+
+def look(path: str) -> Look | None:
+    """Return how a file looks now, or None if it is not there."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return Look(found.st_size, found.st_mtime_ns, found.st_ino)
+
+
+def is_complete(path: str, before: Look | None) -> tuple[bool, str]:
+    """Tell whether an upload is complete, and if not, why; *before* is the last look."""
+    for ending in CHECKSUM_ENDINGS:
+        if os.path.isfile(path + ending):
+            return _matches(path, path + ending)
+    now = look(path)
+    if now is None or now != before:
+        return False, "it is changing, or was not seen before"
+    try:
+        with tarfile.open(path, "r:*") as archive:
+            for _ in archive:
+                pass
+        return True, ""
+    except BROKEN as error:
+        return False, f"it cannot be read to its end: {error}"
+    except OSError as error:
+        return False, f"it cannot be read: {error}"
+
+
+def _matches(path: str, checksum: str) -> tuple[bool, str]:
+    with open(checksum, encoding="ascii", errors="replace") as file:
+        wanted = (file.read().split() or [""])[0].lower()
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    if digest.hexdigest() == wanted:
+        return True, ""
+    return False, f"it does not match {os.path.basename(checksum)} yet"

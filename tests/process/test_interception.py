@@ -1,0 +1,629 @@
+"""Real, unmodified programs whose bind and listen wait for our answer."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import select
+import shutil
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from gapless.keeper import interception, spawn
+from gapless.keeper.interception import Notification
+from gapless.keeper.spawn import Spawned
+
+DEADLINE_S = 30.0
+NOBODY = 65534
+PR_SET_DUMPABLE = 4
+
+PYTHON = """
+import http.server, sys
+class Hello(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"hi")
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Hello).serve_forever()
+"""
+NODE = """
+require("http").createServer((_, answer) => answer.end("hi"))
+  .listen(Number(process.argv[1]), "127.0.0.1")
+"""
+PERL = """
+use IO::Socket::INET;
+my $s = IO::Socket::INET->new(LocalAddr => "127.0.0.1", LocalPort => $ARGV[0],
+  Listen => 100, ReuseAddr => 1) or die $!;
+while (my $c = $s->accept) {
+  $c->recv(my $request, 1024);
+  print $c "HTTP/1.0 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nhi";
+  close $c;
+}
+"""
+JAVA = """
+import com.sun.net.httpserver.*;
+import java.net.*;
+public class App {
+  public static void main(String[] words) throws Exception {
+    int port = Integer.parseInt(words[0]);
+    HttpServer s = HttpServer.create(new InetSocketAddress("127.0.0.1", port), 0);
+    s.createContext("/", x -> {
+      x.sendResponseHeaders(200, 2);
+      x.getResponseBody().write("hi".getBytes());
+      x.close();
+    });
+    s.start();
+  }
+}
+"""
+
+PROGRAMS = {
+    "python": (sys.executable, ["-c", PYTHON]),
+    "node": ("node", ["-e", NODE]),
+    "perl": ("perl", ["-e", PERL]),
+    "java": ("java", ["App.java"]),
+}
+
+
+class Stage:
+    """Starts programs and answers their calls, as the keeper and supervisor do."""
+
+    def __init__(self, directory: str) -> None:
+        self.directory = directory
+        self.calls: list[Notification] = []
+        self.alive: list[Spawned] = []
+        self.notifies: list[int] = []
+        self.outputs: dict[int, int] = {}
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.port: int = self.listener.getsockname()[1]
+
+    def start(self, *argv: str) -> Spawned:
+        """Start a program under the filter."""
+        read_end, write_end = os.pipe()
+        environment = {"PATH": os.environ["PATH"]}
+        request = spawn.Request(
+            argv=argv,
+            environment=environment,
+            directory=self.directory,
+            stdout=write_end,
+            stderr=write_end,
+        )
+        try:
+            spawned = spawn.spawn(request)
+        finally:
+            os.close(write_end)
+        self.alive.append(spawned)
+        self.notifies.append(spawned.notify)
+        self.outputs[spawned.pid] = read_end
+        return spawned
+
+    def python(self, program: str) -> Spawned:
+        """Start a Python program that knows PORT."""
+        return self.start(sys.executable, "-c", f"PORT = {self.port}\n{program}")
+
+    def wait(self, spawned: Spawned, timeout_s: float = DEADLINE_S) -> Notification:
+        """Return the next call that concerns us; whatever else comes proceeds."""
+        call = self.next(spawned, timeout_s)
+        while not call.concerns_us:
+            interception.proceed(spawned.notify, call.id)
+            call = self.next(spawned, timeout_s)
+        return call
+
+    def next(self, spawned: Spawned, timeout_s: float = DEADLINE_S) -> Notification:
+        """Return the next call of any kind."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            if not readable(spawned.notify, deadline - time.monotonic()):
+                break
+            call = interception.receive(spawned.notify)
+            if call is not None:
+                self.calls.append(call)
+                return call
+            if interception.is_over(spawned.notify):
+                said = self.said(spawned)
+                raise AssertionError(f"it ended without a call: {said!r}")
+        raise TimeoutError("no call")
+
+    def share(self, spawned: Spawned) -> None:
+        """Give a program our socket, and let it listen."""
+        call = self.wait(spawned)
+        assert call.call == "bind"
+        assert call.address is not None
+        if call.address.family != self.listener.family:
+            self.listen_as_java()
+        assert call.address == interception.Address(
+            self.listener.family, self.listener.getsockname()[0], self.port
+        )
+        self.inject(spawned, call)
+        call = self.wait(spawned)
+        assert call.call == "listen"
+        assert interception.answer(spawned.notify, call.id)
+
+    def listen_as_java(self) -> None:
+        """Listen on IPv4 with an IPv6 socket, since ours must be of the same family."""
+        self.listener.close()
+        self.listener = socket.socket(socket.AF_INET6)
+        self.listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        self.listener.bind(("::ffff:127.0.0.1", self.port))
+        self.listener.listen(64)
+
+    def inject(self, spawned: Spawned, call: Notification) -> None:
+        """Put our socket in the place of the program's."""
+        flags = interception.descriptor_flags(call.pid, call.descriptor)
+        self.listener.setblocking(not flags & os.O_NONBLOCK)
+        cloexec = bool(flags & os.O_CLOEXEC)
+        assert interception.inject(
+            spawned.notify,
+            call.id,
+            self.listener.fileno(),
+            call.descriptor,
+            cloexec=cloexec,
+        )
+
+    def said(self, spawned: Spawned) -> str:
+        """Return what a program wrote until it and its children closed their ends."""
+        descriptor, text = self.outputs[spawned.pid], b""
+        while readable(descriptor, DEADLINE_S):
+            chunk = os.read(descriptor, 65536)
+            text += chunk
+            if not chunk:
+                return text.decode()
+        raise TimeoutError(text)
+
+    def line(self, spawned: Spawned) -> str:
+        """Return the next line of a program."""
+        descriptor, text = self.outputs[spawned.pid], b""
+        while not text.endswith(b"\n") and readable(descriptor, DEADLINE_S):
+            byte = os.read(descriptor, 1)
+            if not byte:
+                break
+            text += byte
+        return text.decode().strip()
+
+    def kill(self, spawned: Spawned) -> None:
+        """Kill and reap a program."""
+        self.alive.remove(spawned)
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(spawned.pidfd, signal.SIGKILL)
+        os.waitpid(spawned.pid, 0)
+        os.close(spawned.pidfd)
+
+    def close(self) -> None:
+        """End what is left."""
+        for spawned in [*self.alive]:
+            self.kill(spawned)
+        for descriptor in [*self.notifies, *self.outputs.values()]:
+            os.close(descriptor)
+        self.listener.close()
+
+
+def readable(descriptor: int, timeout_s: float) -> bool:
+    """Wait until there is something to read, or an end to see."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(max(0.0, timeout_s) * 1000))
+
+
+def ask(port: int) -> bytes:
+    """Send one request and return the whole answer."""
+    with socket.create_connection(("127.0.0.1", port), DEADLINE_S) as client:
+        client.sendall(b"GET / HTTP/1.0\r\nHost: x\r\n\r\n")
+        answer = b""
+        while chunk := client.recv(4096):
+            answer += chunk
+        return answer
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    """Have a stage, and leave nothing behind."""
+    made = Stage(str(tmp_path))
+    yield made
+    made.close()
+
+
+# --- one socket for all ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("language", PROGRAMS)
+def test_copies_of_a_program_share_one_socket(
+    stage: Stage, tmp_path: Path, language: str
+) -> None:
+    """The address is taken, and both serve on it: one dies, the other goes on."""
+    program, arguments = PROGRAMS[language]
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+    (tmp_path / "App.java").write_text(JAVA)
+    copies = [stage.start(program, *arguments, str(stage.port)) for _ in range(2)]
+    for copy in copies:
+        stage.share(copy)
+    assert ask(stage.port).endswith(b"hi")
+    stage.kill(copies[0])
+    for _ in range(3):
+        assert ask(stage.port).endswith(b"hi")
+
+
+def test_our_socket_outlives_the_programs(stage: Stage) -> None:
+    """What connects while nobody is there is answered by the next one."""
+    first = stage.start(sys.executable, "-c", PYTHON, str(stage.port))
+    stage.share(first)
+    stage.kill(first)
+    with socket.create_connection(("127.0.0.1", stage.port), DEADLINE_S) as client:
+        client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        second = stage.start(sys.executable, "-c", PYTHON, str(stage.port))
+        stage.share(second)
+        assert client.recv(4096).startswith(b"HTTP/1.0 200")
+
+
+def test_duplicate_can_be_bound_in_place_of_injecting(stage: Stage) -> None:
+    """The program's own socket keeps every option that it set."""
+    stage.listener.close()
+    spawned = stage.start(sys.executable, "-c", PYTHON, str(stage.port))
+    call = stage.wait(spawned)
+    copy = socket.socket(fileno=interception.duplicate(call.pid, call.descriptor))
+    with copy:
+        copy.bind(("127.0.0.1", stage.port))
+        assert interception.answer(spawned.notify, call.id)
+        call = stage.wait(spawned)
+        copy.listen()
+        assert interception.answer(spawned.notify, call.id)
+        assert ask(stage.port).endswith(b"hi")
+
+
+# --- what is none of our business -------------------------------------------------
+
+
+def test_unix_binds_are_never_seen(stage: Stage) -> None:
+    """Paths and abstract names; the first call that waits is the one after them."""
+    program = """
+import socket
+for name in ("a-path-that-is-longer-than-16", "x" * 90, "\\0abstract" + "y" * 40, ""):
+    socket.socket(socket.AF_UNIX).bind(name)
+socket.socket().bind(("127.0.0.1", PORT))
+"""
+    spawned = stage.python(program)
+    call = stage.next(spawned)
+    assert call.tcp
+    assert call.address is not None
+    interception.proceed(spawned.notify, call.id)
+    assert "Address already in use" in stage.said(spawned)
+
+
+def test_unix_bind_as_long_as_an_internet_address_proceeds(stage: Stage) -> None:
+    """Sixteen bytes: the filter cannot tell, we can; its listen is not ours either."""
+    program = """
+import socket
+s = socket.socket(socket.AF_UNIX)
+s.bind("unix-13-bytes")
+s.listen()
+print("listens")
+"""
+    spawned = stage.python(program)
+    for name in ("bind", "listen"):
+        call = stage.next(spawned)
+        assert (call.call, call.tcp, call.address) == (name, False, None)
+        assert not call.concerns_us
+        assert interception.proceed(spawned.notify, call.id)
+    assert stage.said(spawned) == "listens\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "port"), [("SOCK_STREAM", "0"), ("SOCK_DGRAM", "PORT")], ids=["0", "udp"]
+)
+def test_any_port_and_udp_proceed(stage: Stage, kind: str, port: str) -> None:
+    """Nobody waits for a certain port there, or no connection does."""
+    program = f"""
+import socket
+s = socket.socket(socket.AF_INET, socket.{kind})
+s.bind(("127.0.0.1", {port}))
+print(s.getsockname()[1])
+"""
+    spawned = stage.python(program)
+    call = stage.next(spawned)
+    assert call.address is not None
+    assert not call.concerns_us
+    assert interception.proceed(spawned.notify, call.id)
+    assert int(stage.said(spawned)) > 0
+
+
+def test_bind_of_what_is_no_socket_proceeds_by_itself(stage: Stage) -> None:
+    """The kernel tells the program; nobody else is asked."""
+    program = """
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+for descriptor in (0, 999, -1):
+    libc.bind(descriptor, ctypes.create_string_buffer(16), 16)
+    print(os.strerror(ctypes.get_errno()))
+import socket
+s = socket.socket()
+libc.bind(s.fileno(), ctypes.c_void_p(8), 16)
+print(os.strerror(ctypes.get_errno()))
+"""
+    spawned = stage.python(program)
+    with pytest.raises(AssertionError, match="Socket operation on non") as raised:
+        stage.wait(spawned)
+    assert str(raised.value).count("Bad file descriptor") == 2
+    assert "Bad address" in str(raised.value)
+
+
+# --- who calls ------------------------------------------------------------------
+
+
+def test_thread_may_bind(stage: Stage) -> None:
+    """The caller is a thread, the descriptor is its process's."""
+    program = """
+import socket, threading
+s = socket.socket()
+threads = [threading.Thread(target=s.bind, args=(("127.0.0.1", PORT),))]
+[t.start() for t in threads]
+[t.join() for t in threads]
+s.listen()
+print(s.getsockname()[1])
+"""
+    spawned = stage.python(program)
+    stage.share(spawned)
+    bind = stage.calls[0]
+    assert bind.pid == spawned.pid
+    assert bind.thread_id != spawned.pid
+    assert stage.said(spawned) == f"{stage.port}\n"
+
+
+def test_child_of_a_program_is_under_its_filter(stage: Stage) -> None:
+    """A gunicorn's children, whatever shell is between; the same descriptor tells."""
+    child = f"import socket; s = socket.socket(); s.bind(('127.0.0.1', {stage.port}))"
+    program = f"""
+import subprocess, sys
+child = [sys.executable, "-c", {child + "; s.listen(); print('served')"!r}]
+subprocess.run(["sh", "-c", '"$0" "$@"; exit $?', *child], check=True)
+"""
+    spawned = stage.python(program)
+    stage.share(spawned)
+    assert stage.calls[0].pid != spawned.pid
+    assert stage.said(spawned) == "served\n"
+
+
+def test_filter_is_over_with_its_last_process(stage: Stage) -> None:
+    """Not with the leader: what it left behind may bind still."""
+    spawned = stage.start("sh", "-c", "sleep 300 & echo $!; exit 0")
+    left_behind = int(stage.line(spawned))
+    stage.kill(spawned)
+    try:
+        assert not interception.is_over(spawned.notify)
+        assert not readable(spawned.notify, 0)
+    finally:
+        os.kill(left_behind, signal.SIGKILL)
+    assert readable(spawned.notify, DEADLINE_S)
+    assert interception.is_over(spawned.notify)
+    assert interception.receive(spawned.notify) is None
+
+
+# --- what the program gets ------------------------------------------------------
+
+BIND_AND_TELL = """
+import os, socket
+s = socket.socket()
+try:
+    s.bind(("127.0.0.1", PORT))
+    print(s.getsockname()[1], os.get_inheritable(s.fileno()), s.getblocking())
+except OSError as error:
+    print(error.errno)
+"""
+
+
+def test_error_reaches_the_program(stage: Stage) -> None:
+    """As its errno, like any other failure of bind."""
+    spawned = stage.python(BIND_AND_TELL)
+    call = stage.wait(spawned)
+    assert interception.answer(spawned.notify, call.id, errno.EADDRINUSE)
+    assert stage.said(spawned) == f"{errno.EADDRINUSE}\n"
+
+
+def test_refusal_of_the_kernel_reaches_the_program(stage: Stage) -> None:
+    """Here the descriptor to inject is none: nobody waits for ever."""
+    spawned = stage.python(BIND_AND_TELL)
+    call = stage.wait(spawned)
+    interception.inject(spawned.notify, call.id, 999_999, call.descriptor, cloexec=True)
+    assert stage.said(spawned) == f"{errno.EBADF}\n"
+
+
+def test_call_that_may_proceed_does(stage: Stage) -> None:
+    """As if there were no filter: the address is taken."""
+    spawned = stage.python(BIND_AND_TELL)
+    call = stage.wait(spawned)
+    assert interception.is_valid(spawned.notify, call.id)
+    assert interception.proceed(spawned.notify, call.id)
+    assert not interception.proceed(spawned.notify, call.id)
+    assert stage.said(spawned) == f"{errno.EADDRINUSE}\n"
+
+
+@pytest.mark.parametrize("inheritable", [False, True])
+def test_flags_of_the_descriptor_are_kept(stage: Stage, inheritable: bool) -> None:
+    """An app that hands its socket to its children still can."""
+    change = f"s = socket.socket()\ns.set_inheritable({inheritable})"
+    spawned = stage.python(BIND_AND_TELL.replace("s = socket.socket()", change))
+    stage.inject(spawned, stage.wait(spawned))
+    assert stage.said(spawned) == f"{stage.port} {inheritable} True\n"
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["epoll first", "bind first"])
+def test_socket_that_epoll_watches_already_is_seen(stage: Stage, first: bool) -> None:
+    """In its place ours would be deaf."""
+    program = f"""
+import select, socket
+s, epoll = socket.socket(), select.epoll()
+epoll.register(s if {first} else socket.socket())
+s.bind(("127.0.0.1", PORT))
+"""
+    spawned = stage.python(program)
+    call = stage.wait(spawned)
+    assert interception.watched_by_epoll(call.pid, call.descriptor) is first
+
+
+def test_ipv6_address_is_read(stage: Stage) -> None:
+    """Dual-stack or not is an option of the socket, which the duplicate tells."""
+    program = """
+import socket
+s = socket.socket(socket.AF_INET6)
+s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+s.bind(("::1", PORT))
+"""
+    spawned = stage.python(program)
+    call = stage.wait(spawned)
+    assert call.address == interception.Address(socket.AF_INET6, "::1", stage.port)
+    copy = socket.socket(fileno=interception.duplicate(call.pid, call.descriptor))
+    with copy:
+        assert copy.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 1
+
+
+# --- signals and death ------------------------------------------------------------
+
+
+def test_signals_do_not_repeat_a_bind(stage: Stage) -> None:
+    """A thousand a second, as Go's runtime preempts: one call, one answer."""
+    program = """
+import signal, socket
+count = 0
+def tick(*_):
+    global count
+    count += 1
+signal.signal(signal.SIGALRM, tick)
+signal.siginterrupt(signal.SIGALRM, False)
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+s = socket.socket()
+s.bind(("127.0.0.1", PORT))
+s.listen()
+while count < 100:
+    signal.pause()
+print(s.getsockname()[1])
+"""
+    spawned = stage.python(program)
+    # Interrupted while nobody has received it yet: it calls again, and is one call.
+    assert readable(spawned.notify, DEADLINE_S)
+    assert not readable(stage.outputs[spawned.pid], 0.1)
+    call = stage.wait(spawned)
+    # Received: no signal interrupts it any more (WAIT_KILLABLE_RECV).
+    assert not readable(spawned.notify, 0.1)
+    assert interception.is_valid(spawned.notify, call.id)
+    stage.inject(spawned, call)
+    call = stage.wait(spawned)
+    assert interception.answer(spawned.notify, call.id)
+    assert stage.said(spawned) == f"{stage.port}\n"
+    assert [call.call for call in stage.calls] == ["bind", "listen"]
+
+
+def test_program_may_die_while_it_waits(stage: Stage) -> None:
+    """Every answer comes too late, and none is an error."""
+    spawned = stage.python(BIND_AND_TELL)
+    call = stage.wait(spawned)
+    stage.kill(spawned)
+    assert not interception.is_valid(spawned.notify, call.id)
+    assert not interception.answer(spawned.notify, call.id)
+    assert not interception.proceed(spawned.notify, call.id)
+    sock = stage.listener.fileno()
+    assert not interception.inject(
+        spawned.notify, call.id, sock, call.descriptor, cloexec=True
+    )
+    assert interception.descriptor_flags(call.pid, call.descriptor) == 0
+    assert not interception.watched_by_epoll(call.pid, call.descriptor)
+    with pytest.raises(ProcessLookupError):
+        interception.duplicate(call.pid, call.descriptor)
+    assert interception.is_over(spawned.notify)
+
+
+def test_program_may_die_before_its_call_is_received(stage: Stage) -> None:
+    """The kernel told that a call waits; receiving it does not block."""
+    spawned = stage.python(BIND_AND_TELL)
+    assert readable(spawned.notify, DEADLINE_S)
+    stage.kill(spawned)
+    assert interception.receive(spawned.notify) is None
+
+
+def test_receiving_without_a_call_does_not_block(stage: Stage) -> None:
+    """The program lives and binds nothing."""
+    spawned = stage.start("sleep", "300")
+    assert interception.receive(spawned.notify) is None
+    assert not interception.is_over(spawned.notify)
+
+
+# --- where it works ---------------------------------------------------------------
+
+
+def in_a_child(act: Callable[[], None]) -> None:
+    """Run *act* in a forked child; fail as it does."""
+    read_end, write_end = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            act()
+            os.write(write_end, b"done")
+        except BaseException:  # noqa: BLE001 - told to the parent
+            os.write(write_end, traceback.format_exc().encode()[-4000:])
+        finally:
+            os._exit(0)
+    os.close(write_end)
+    said = os.read(read_end, 4096).decode() if readable(read_end, 60) else "too slow"
+    os.close(read_end)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert said == "done"
+
+
+def test_it_is_available_here() -> None:
+    """The trial says the same as the tests above."""
+    assert interception.unavailable() is None
+
+
+def test_inside_another_filter_it_is_not() -> None:
+    """One process, one listener: the kernel says EBUSY."""
+
+    def act() -> None:
+        interception.install(no_new_privs=interception.needs_no_new_privs())
+        with pytest.raises(OSError, match="busy") as raised:
+            interception.install(no_new_privs=False)
+        assert raised.value.errno == errno.EBUSY
+        assert "EBUSY" in str(interception.unavailable())
+
+    in_a_child(act)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the other tests run as one already")
+def test_ordinary_user_can(tmp_path: Path) -> None:
+    """Without any right over anything but its own processes."""
+    tmp_path.chmod(0o755)
+    if shutil.which("perl", path="/usr/bin:/bin") is None:
+        pytest.skip("no program that everybody may run")
+
+    def act() -> None:
+        os.setgroups([])
+        os.setresgid(NOBODY, NOBODY, NOBODY)
+        os.setresuid(NOBODY, NOBODY, NOBODY)
+        # As after exec; a process that dropped root is out of its own user's sight.
+        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
+        assert interception.unavailable() is None
+        stage = Stage("/")
+        try:
+            copies = [
+                stage.start("/usr/bin/perl", "-e", PERL, str(stage.port))
+                for _ in range(2)
+            ]
+            for copy in copies:
+                stage.share(copy)
+            assert ask(stage.port).endswith(b"hi")
+            status = Path(f"/proc/{copies[0].pid}/status").read_text()
+            assert f"Uid:\t{NOBODY}\t" in status
+            assert "NoNewPrivs:\t1\n" in status
+        finally:
+            stage.close()
+
+    in_a_child(act)
