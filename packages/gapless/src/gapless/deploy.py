@@ -214,17 +214,13 @@ def refreshed(
             release=resolve.release_of(resolved),
         )
     path = running.config_file
-    loaded = resolve.load(
-        _through(path, inside),
-        base,
-        redirect=(lambda directory: _through(directory, inside)),
-    )
+    loaded = resolve.load(path, base, redirect=lambda at: _through(at, inside))
     if running.name not in loaded.apps:
         raise HandoffError(
             f"{running.name}: {path} declares it no more",
             hint=f"`gapless delete {running.name}` ends it",
         )
-    return dataclasses.replace(loaded.apps[running.name], config_file=path)
+    return loaded.apps[running.name]
 
 
 def _through(path: str, inside: tuple[ReleaseSpec, Release] | None) -> str:

@@ -68,11 +68,12 @@ def load(
 ) -> Configuration:
     """Read a gapless.toml; *environment* is what the apps inherit.
 
-    *redirect* may put another directory in the place of an app's own.
+    *redirect* may put another path in the place of the file and of the directories.
 
     Raises MisuseError that names every mistake, NotFoundError for what is not there.
     """
-    found = document.read(Path(path))
+    found = document.read(Path(redirect(os.path.abspath(path))))
+    found.path = Path(path)  # what is relative is so to where it was asked for
     mistakes: list[str] = []
     for name in found.tables:
         if name not in schema.TABLES:

@@ -11,24 +11,24 @@ Count = Annotated[int, msgspec.Meta(ge=1, le=1024)]
 Command = str | list[str]
 
 
-class _Table(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class _Table(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """A table in which an unknown word is an error."""
 
 
-class Http(_Table):
+class Http(_Table, frozen=True):
     """An HTTP probe."""
 
     http: Annotated[str, msgspec.Meta(pattern="^/")]
 
 
-class Ready(_Table):
+class Ready(_Table, frozen=True):
     """When an instance is ready."""
 
     when: Literal["auto", "listening", "notify"] | Http = "auto"
     timeout_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 30.0
 
 
-class Stop(_Table):
+class Stop(_Table, frozen=True):
     """How an instance is ended."""
 
     signal: str = "SIGTERM"
@@ -37,14 +37,14 @@ class Stop(_Table):
     kill_timeout_s: Seconds = 5.0
 
 
-class Restart(_Table):
+class Restart(_Table, frozen=True):
     """What happens after a crash."""
 
     max: Annotated[int, msgspec.Meta(ge=0)] = 16
     min_uptime_s: Seconds = 1.0
 
 
-class Log(_Table):
+class Log(_Table, frozen=True):
     """Where output goes."""
 
     format: Literal["text", "json"] = "text"
@@ -56,7 +56,7 @@ class Log(_Table):
     keep: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 5
 
 
-class Limits(_Table):
+class Limits(_Table, frozen=True):
     """Resource limits of an instance."""
 
     open_files: Annotated[int, msgspec.Meta(ge=8)] | None = None
@@ -64,7 +64,7 @@ class Limits(_Table):
     core_mb: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
-class App(_Table):
+class App(_Table, frozen=True):
     """A program a team runs."""
 
     command: Command
@@ -84,7 +84,7 @@ class App(_Table):
     group: str = ""
 
 
-class Hooks(_Table):
+class Hooks(_Table, frozen=True):
     """Commands that run once per release."""
 
     before_flip: Command = ""
@@ -92,14 +92,14 @@ class Hooks(_Table):
     timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 300.0
 
 
-class Bounds(_Table):
+class Bounds(_Table, frozen=True):
     """What a tarball may hold."""
 
     max_unpacked_mb: Annotated[int, msgspec.Meta(ge=1)] = 2048
     max_files: Annotated[int, msgspec.Meta(ge=1)] = 200_000
 
 
-class Release(_Table):
+class Release(_Table, frozen=True):
     """How tarballs of an app become releases."""
 
     base: str

@@ -12,12 +12,13 @@ import os
 import tarfile
 from dataclasses import dataclass
 
+from gapless.base import clock
 from gapless.releases.model import ReleaseSpec
 from gapless.releases.unpack import BROKEN
 
 ENDINGS = (".tar.gz", ".tgz", ".tar", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
 CHECKSUM_ENDINGS = (".sha256", ".sha256sum")
-GIVEN_UP_S = 24 * 3600.0
+STALE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +30,22 @@ class Look:
     inode: int
 
 
+def is_of(spec: ReleaseSpec, name: str) -> bool:
+    """Tell whether an upload is of an app: `example.tar.gz`, `example-1.2.tar.gz`..."""
+    stem = next((name[: -len(e)] for e in ENDINGS if name.endswith(e)), "")
+    return stem == spec.app or stem.startswith(f"{spec.app}-")
+
+
 def tarballs(spec: ReleaseSpec) -> list[str]:
-    """Return the uploads for an app: `example.tar.gz`, `example-1.2.tar.gz`..."""
+    """Return the uploads of an app that lie in its inbox."""
     names = os.listdir(spec.inbox) if os.path.isdir(spec.inbox) else []
-    found = []
-    for name in sorted(names):
-        stem = next((name[: -len(e)] for e in ENDINGS if name.endswith(e)), None)
-        if stem == spec.app or (stem or "").startswith(f"{spec.app}-"):
-            found.append(f"{spec.inbox}/{name}")
-    return found
+    return [f"{spec.inbox}/{name}" for name in sorted(names) if is_of(spec, name)]
+
+
+def is_stale(path: str) -> bool:
+    """Tell whether an upload has not changed for a while: it may never be complete."""
+    found = look(path)
+    return found is not None and clock.wall() - found.changed_ns / 1e9 > STALE_S
 
 
 def look(path: str) -> Look | None:

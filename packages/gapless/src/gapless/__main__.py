@@ -1,0 +1,84 @@
+"""The command `gapless`: finds the verb, and imports no other."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import sys
+
+import gapless
+from gapless.base.errors import FAILED, MISUSE, GaplessError
+from gapless.cli import TOPICS, VERBS
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; return its exit code."""
+    words = sys.argv[1:] if arguments is None else arguments
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(overview())
+        return 0
+    if words[0] in ("-V", "--version", "version"):
+        print(f"gapless {gapless.__version__}")
+        return 0
+    verb = _verb(words[0])
+    module = importlib.import_module(f"gapless.cli.{verb.replace('-', '_')}")
+    parser = argparse.ArgumentParser(
+        prog=f"gapless {verb}", description=module.__doc__, allow_abbrev=False
+    )
+    module.add_arguments(parser)
+    asked = parser.parse_args(words[1:])
+    as_json = getattr(asked, "json", False)
+    try:
+        return int(module.run(asked))
+    except GaplessError as error:
+        _complain(error, as_json=as_json)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("\ngapless: interrupted; what was asked for goes on", file=sys.stderr)
+        print("hint: `gapless list` shows how far it is", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone: say nothing, not even at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return FAILED
+
+
+def overview() -> str:
+    """Return the help of `gapless` alone: every verb, by topic."""
+    lines = ["usage: gapless VERB ...", ""]
+    lines.append("Releases new versions of apps without losing a request.")
+    for topic, verbs in TOPICS.items():
+        lines += ["", f"{topic}:"]
+        lines += [f"  {verb:<11} {VERBS[verb]}" for verb in verbs]
+    lines += ["", "`gapless VERB --help` tells more."]
+    return "\n".join(lines)
+
+
+def _verb(word: str) -> str:
+    from gapless.cli import ALIASES
+
+    word = ALIASES.get(word, word)
+    if word in VERBS:
+        return word
+    import difflib
+
+    close = difflib.get_close_matches(word, [*VERBS, *ALIASES], 1)
+    print(f"gapless: there is no verb {word!r}", file=sys.stderr)
+    hint = f"did you mean `gapless {close[0]}`?" if close else "`gapless` lists them"
+    print(f"hint: {hint}", file=sys.stderr)
+    sys.exit(MISUSE)
+
+
+def _complain(error: GaplessError, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"error": error.describe()}))
+        return
+    print(f"gapless: {error.message}", file=sys.stderr)
+    if error.hint:
+        print(f"hint: {error.hint}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

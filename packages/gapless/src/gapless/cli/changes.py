@@ -1,0 +1,60 @@
+"""What would change between what runs and what a configuration says."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+
+from gapless.supervisor import spec
+
+Changes = list[dict[str, Any]]
+
+
+def between(running: spec.AppSpec, wanted: spec.AppSpec) -> Changes:
+    """Return each setting that differs; of variables only the names are told."""
+    before, after = spec.to_wire(running), spec.to_wire(wanted)
+    found: Changes = []
+    for field in dataclasses.fields(spec.AppSpec):
+        old, new = before[field.name], after[field.name]
+        if field.name == "environment":
+            found += _variables(old, new)
+        elif isinstance(old, dict):
+            found += [
+                {"key": f"{field.name}.{key}", "old": old[key], "new": new[key]}
+                for key in old
+                if old[key] != new[key]
+            ]
+        elif old != new and field.name != "configured":
+            found.append({"key": field.name, "old": old, "new": new})
+    return found
+
+
+def _variables(old: dict[str, str], new: dict[str, str]) -> Changes:
+    names = sorted({name for name in {*old, *new} if old.get(name) != new.get(name)})
+    return [
+        {
+            "key": f"environment.{name}",
+            "old": None if name not in old else "(set)",
+            "new": None if name not in new else "(set)",
+        }
+        for name in names
+    ]
+
+
+def tell(found: dict[str, Changes]) -> None:
+    """Print the changes of each app."""
+    for app, changes in found.items():
+        if not changes:
+            print(f"{app}: nothing would change")
+        for change in changes:
+            print(f"{app}: {_sentence(change)}")
+
+
+def _sentence(change: dict[str, Any]) -> str:
+    key, old, new = change["key"], change["old"], change["new"]
+    if old is None:
+        return f"{key} added" + ("" if new == "(set)" else f": {new}")
+    if new is None:
+        return f"{key} removed"
+    return f"{key} changed" + ("" if new == "(set)" else f": {old} -> {new}")

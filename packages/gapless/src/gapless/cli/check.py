@@ -1,0 +1,48 @@
+"""Validate a configuration, and tell what a reload would change."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from gapless import deploy
+from gapless.cli import changes, selection, show
+from gapless.client import Client
+from gapless.config import resolve
+from gapless.supervisor import spec
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `check` understands."""
+    parser.add_argument("file", nargs="?", default="gapless.toml", metavar="FILE")
+    selection.add_json(parser)
+
+
+def run(asked: argparse.Namespace) -> int:
+    """Check a file."""
+    loaded = resolve.load(asked.file, resolve.inherited(os.environ))
+    client = Client()
+    running: dict[str, spec.AppSpec] = {}
+    if client.is_running():
+        for row in client.request("list")["apps"]:
+            if row["name"] in loaded.apps:
+                plain = client.request("describe", app=row["name"])["spec"]
+                running[row["name"]] = spec.from_wire(plain)
+    found = {}
+    for app in running:
+        same_file = running[app].config_file == loaded.path
+        base = running[app] if same_file else None
+        wanted = deploy.refreshed(base, environment=None) if base else loaded.apps[app]
+        found[app] = changes.between(running[app], wanted)
+    new = [app for app in loaded.apps if app not in running]
+    if asked.json:
+        show.as_json({"valid": True, "changes": found, "new": new})
+        return 0
+    print(
+        f"{asked.file}: valid; apps: {', '.join(loaded.apps) or 'none'}; "
+        f"releases: {', '.join(loaded.releases) or 'none'}"
+    )
+    changes.tell(found)
+    for app in new:
+        print(f"{app}: does not run yet; `gapless start {asked.file}` starts it")
+    return 0

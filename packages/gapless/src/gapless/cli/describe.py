@@ -1,0 +1,91 @@
+"""Everything about one app."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from gapless.cli import progress, selection, show
+from gapless.client import Client
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `describe` understands."""
+    selection.add(parser, several=False)
+
+
+def run(asked: argparse.Namespace) -> int:
+    """Describe one app."""
+    client = Client()
+    app = selection.one_name(client, asked.app)
+    found = client.request("describe", app=app)
+    if asked.json:
+        show.as_json(found)
+        return 0
+    wanted = found["spec"]
+    rows = {
+        "status": found["status"],
+        "reason": found["reason"],
+        "release": found["release"],
+        "generation": found["generation"],
+        "since": found["since"],
+        "restarts": found["restarts"],
+        "command": " ".join(wanted["command"]),
+        "directory": f"{wanted['declared_directory']} -> {wanted['directory']}",
+        "configuration": wanted["config_file"] or "(command line)",
+        "addresses": ", ".join(found["addresses"]) or "none",
+        "ready when": _ready(wanted["ready"]),
+        "stop": f"{wanted['stop']['signal']}, drain {wanted['stop']['drain_timeout_s']:g} s, "
+        f"kill {wanted['stop']['kill_timeout_s']:g} s",
+        "variables": ", ".join(wanted["configured"]) or "none configured",
+        "logs": ", ".join(found["logs"]),
+    }
+    print(show.paint(app, "bold"))
+    for name, value in rows.items():
+        if value not in (None, ""):
+            print(f"  {name:<14} {value}")
+    _tables(found)
+    if found["last_report"]:
+        print("last operation")
+        progress.end(found["last_report"])
+    return 0
+
+
+def _ready(ready: dict[str, Any]) -> str:
+    what = f"GET {ready['path']}" if ready["when"] == "http" else ready["when"]
+    return f"{what}, within {ready['timeout_s']:g} s"
+
+
+def _tables(found: dict[str, Any]) -> None:
+    if found["generations"]:
+        print()
+        rows = [
+            [
+                str(g["generation"]),
+                g["role"],
+                g["release"] or "-",
+                ", ".join(
+                    f"{s['address']} ({s['queued']} queued)" for s in g["sockets"]
+                ),
+            ]
+            for g in found["generations"]
+        ]
+        show.table(["generation", "role", "release", "listens on"], rows)
+    if found["instances_detail"]:
+        print()
+        rows = [
+            [
+                f"{i['generation']}.{i['ordinal']}",
+                str(i["pid"]),
+                i["phase"],
+                show.duration(i["uptime_s"]),
+                f"{i['cpu_percent']}%",
+                show.size(i["memory_bytes"]),
+                str(i["processes"]),
+                f"{i['connections']} ({i['busy']} busy)",
+                i["status_text"],
+            ]
+            for i in found["instances_detail"]
+        ]
+        headings = "instance pid phase uptime cpu memory processes connections says"
+        show.table(headings.split(), rows)

@@ -1,0 +1,59 @@
+"""What runs here: one row an app."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from gapless.cli import show
+from gapless.client import Client
+
+HEADINGS = (
+    "app status instances release gen restarts uptime cpu memory addresses".split()
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `list` understands."""
+    parser.add_argument("--json", action="store_true", help="the same for machines")
+
+
+def run(asked: argparse.Namespace) -> int:
+    """List the apps."""
+    client = Client()
+    if not client.is_running() and not os.path.exists(client.home.state):
+        found: dict[str, object] = {"apps": [], "supervisor": None}
+    else:
+        found = client.request("list")
+    if asked.json:
+        show.as_json(found)
+        return 0
+    rows = found["apps"]
+    assert isinstance(rows, list)
+    if not rows:
+        print("no apps here; `gapless start TARGET` starts one")
+        return 0
+    show.table(HEADINGS, [_cells(row) for row in rows])
+    for row in rows:
+        if row["reason"]:
+            print(f"{row['name']}: {row['reason']}")
+    return 0
+
+
+def _cells(row: dict[str, object]) -> list[str]:
+    instances = row["instances"]
+    addresses = row["addresses"]
+    assert isinstance(instances, dict)
+    assert isinstance(addresses, list)
+    return [
+        str(row["name"]),
+        str(row["status"]),
+        f"{instances['ready']}/{instances['wanted']}",
+        str(row["release"] or "-"),
+        str(row["generation"]),
+        str(row["restarts"]),
+        show.duration(row["uptime_s"]),  # type: ignore[arg-type]  # JSON
+        f"{row['cpu_percent']}%",
+        show.size(row["memory_bytes"]),  # type: ignore[arg-type]  # JSON
+        ", ".join(addresses) or "-",
+    ]

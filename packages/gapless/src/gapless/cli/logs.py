@@ -1,0 +1,120 @@
+"""What apps print, as it was written; `-f` follows, across rotations too."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from typing import BinaryIO
+
+from gapless.cli import selection
+from gapless.client import Client
+
+POLL_S = 0.1
+TAIL_BYTES = 1 << 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `logs` understands."""
+    parser.add_argument("app", metavar="APP", nargs="*", help="names; none means all")
+    parser.add_argument("-f", "--follow", action="store_true", help="go on as it grows")
+    parser.add_argument(
+        "-n",
+        "--lines",
+        type=int,
+        default=15,
+        metavar="N",
+        help="how many lines of before",
+    )
+
+
+def run(asked: argparse.Namespace) -> int:
+    """Print logs."""
+    client = Client()
+    apps = selection.names(client, asked.app or ["all"])
+    paths = dict.fromkeys(
+        path for app in apps for path in client.request("describe", app=app)["logs"]
+    )
+    followed = [Followed(path) for path in paths]
+    for file in followed:
+        if len(followed) > 1:
+            print(f"==> {file.path} <==", flush=True)
+        file.print_last(asked.lines)
+    while asked.follow:
+        moved = [file.print_new() for file in followed]
+        if not any(moved):
+            time.sleep(POLL_S)
+    return 0
+
+
+class Followed:
+    """One log file, followed by what it is, not by its name."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._file: BinaryIO | None = None
+
+    def print_last(self, count: int) -> None:
+        """Print the last lines there are."""
+        if not self._open():
+            return
+        assert self._file is not None
+        size = self._file.seek(0, os.SEEK_END)
+        self._file.seek(max(0, size - TAIL_BYTES))
+        lines = self._file.read().splitlines(keepends=True)
+        _write(b"".join(lines[-count:] if count > 0 else []))
+
+    def print_new(self) -> bool:
+        """Print what was added; tell whether there was anything.
+
+        A file that was moved aside is read to its end before the next one is opened.
+        """
+        if self._file is None and not self._open():
+            return False
+        assert self._file is not None
+        piece = self._file.read(TAIL_BYTES)
+        if piece:
+            _write(piece)
+            return True
+        following = self._next()
+        if following is None:
+            return False
+        rest = self._file.read()  # written between our read and the move
+        _write(rest)
+        self._file.close()
+        self._file = following
+        return True
+
+    def _next(self) -> BinaryIO | None:
+        """Return the file that was begun after ours, if ours was moved aside."""
+        assert self._file is not None
+        ours = os.fstat(self._file.fileno())
+        newer = self.path
+        number = 0
+        while True:
+            name = f"{self.path}.{number}" if number else self.path
+            try:
+                found = os.stat(name)
+            except FileNotFoundError:
+                if number:
+                    return self._open_other(self.path)  # ours was removed
+                return None
+            if (found.st_dev, found.st_ino) == (ours.st_dev, ours.st_ino):
+                return None if number == 0 else self._open_other(newer)
+            newer, number = name, number + 1
+
+    def _open_other(self, path: str) -> BinaryIO | None:
+        try:
+            return open(path, "rb")  # noqa: SIM115 - closed when the next one begins
+        except FileNotFoundError:
+            return None
+
+    def _open(self) -> bool:
+        self._file = self._open_other(self.path)
+        return self._file is not None
+
+
+def _write(piece: bytes) -> None:
+    sys.stdout.buffer.write(piece)
+    sys.stdout.buffer.flush()

@@ -1,0 +1,75 @@
+"""Progress of long work, step by step, and the report in which it ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gapless.base.errors import DONE, FAILED
+from gapless.cli import show
+
+_SAID = {
+    "waiting": "waits",
+    "superseded": "superseded",
+    "starting": "starting",
+    "ready": "ready",
+    "probed": "probe passed",
+    "switched": "switched: new connections go there",
+    "proven": "proven",
+    "draining": "draining",
+    "stopping": "stopping",
+    "closed": "closed",
+    "failed": "failed",
+    "reverted": "went back",
+    "crashed": "crashed",
+}
+_BAD = ("failed", "reverted", "crashed")
+
+
+def tell(event: dict[str, Any]) -> None:
+    """Print one step."""
+    generation = event.get("generation")
+    number = f" generation {generation}" if generation is not None else ""
+    what = _SAID.get(event["step"], event["step"])
+    detail = f": {event['detail']}" if event["detail"] else ""
+    line = f"{event['app']}{number} {what}{detail} ({event['at_s']:.2f} s)"
+    print(show.paint(line, "red") if event["step"] in _BAD else line, flush=True)
+
+
+def end(report: dict[str, Any]) -> int:
+    """Print a report; return the exit code that it means."""
+    app, outcome = report["app"], report["outcome"]
+    counts = report["connections"]
+    if outcome == "done":
+        print(show.paint(f"{app}: {report['action']} done{_where(report)}", "green"))
+    else:
+        print(show.paint(f"{app}: {report['action']} {outcome}", "red"))
+        print(f"  reason: {report['reason']}")
+        if report["generation"]["old"] is not None:
+            print(f"  generation {report['generation']['old']} serves as before")
+    if report["generation"]["old"] is not None and counts["seen"]:
+        seen, finished, cut = counts["seen"], counts["finished"], counts["cut"]
+        print(f"  connections in flight {seen}, finished {finished}, cut {cut}")
+    for cut in report["cut"]:
+        what = f"{cut['connections']} connections of pid {cut['pid']}"
+        print(show.paint(f"  cut: {what}: {cut['reason']}", "red"))
+    if report.get("after"):
+        print(show.paint(f"  the hook `after` failed: {report['after']}", "red"))
+    if report["log_tail"]:
+        print("  its last lines:")
+        for line in report["log_tail"]:
+            print(f"    {line}")
+    if report.get("report"):
+        print(f"  report: {report['report']}")
+    return DONE if outcome == "done" else FAILED
+
+
+def _where(report: dict[str, Any]) -> str:
+    steps = {step["step"]: step["at_s"] for step in report["steps"]}
+    last_s = report["steps"][-1]["at_s"] if report["steps"] else 0.0
+    release, number = report["release"]["new"], report["generation"]["new"]
+    where = f", release {release}" if release else ""
+    where += f", generation {number}" if number else ""
+    switched = (
+        f", switched after {steps['switched']:.2f} s" if "switched" in steps else ""
+    )
+    return f"{where}{switched} ({last_s:.2f} s in all)"

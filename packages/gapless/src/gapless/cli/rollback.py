@@ -1,0 +1,27 @@
+"""Go back to an earlier release: the one before, or the one that is named."""
+
+from __future__ import annotations
+
+import argparse
+
+from gapless.cli import progress, show, source
+from gapless.client import Client
+from gapless.deploy import Deployment
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `rollback` understands."""
+    parser.add_argument("app", metavar="APP")
+    parser.add_argument("release", nargs="?", default="", metavar="RELEASE")
+    source.add(parser)
+
+
+def run(asked: argparse.Namespace) -> int:
+    """Roll back one app."""
+    releases = source.one(asked.config, asked.app)
+    hear = (lambda _: None) if asked.json else progress.tell
+    report = Deployment(Client(), releases, hear).rollback(asked.release)
+    if asked.json:
+        show.as_json(report)
+        return 0 if report["outcome"] == "done" else 1
+    return progress.end(report)

@@ -1,0 +1,42 @@
+"""Run a command in the directory and environment of an app, as its instances have them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from gapless.base.errors import MisuseError, NotFoundError
+from gapless.cli import selection
+from gapless.client import Client
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `run` understands."""
+    parser.add_argument("app", metavar="APP")
+    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- CMD ...")
+
+
+def run(asked: argparse.Namespace) -> int:
+    """Become the command."""
+    command = asked.command[1:] if asked.command[:1] == ["--"] else asked.command
+    if not command:
+        raise MisuseError("there is no command", hint="gapless run APP -- CMD ARG...")
+    client = Client()
+    app = selection.one_name(client, asked.app)
+    described = client.request("describe", app=app)
+    serving = [
+        g for g in described["generations"] if g["role"] in ("serving", "proving")
+    ]
+    directory = serving[-1]["directory"] if serving else described["spec"]["directory"]
+    environment = described["spec"]["environment"] | {"GAPLESS_APP": app}
+    try:
+        os.chdir(directory)
+        os.execvpe(command[0], command, environment)
+    except FileNotFoundError:
+        raise NotFoundError(
+            f"{app}: could not run {command[0]!r} in {directory}: no such program"
+        ) from None
+    except OSError as error:
+        raise MisuseError(
+            f"{app}: could not run {command[0]}: {error.strerror}"
+        ) from error

@@ -1,0 +1,83 @@
+"""Publish what is uploaded to the inboxes of all apps of a configuration.
+
+Runs in the foreground, for systemd or as an app under gapless; --once is for cron.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from gapless.base.errors import GaplessError
+from gapless.cli import progress, show, source
+from gapless.client import Client
+from gapless.deploy import Deployment
+from gapless.releases import inbox
+from gapless.releases.model import ReleaseSpec
+
+POLL_S = 0.5
+"""Remote writes on NFS raise no event here, so the inbox is looked at."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `watch` understands."""
+    parser.add_argument(
+        "--once", action="store_true", help="publish what is complete now, then end"
+    )
+    source.add(parser)
+
+
+def run(asked: argparse.Namespace) -> int:
+    """Watch the inboxes."""
+    specs = source.load(asked.config)
+    watcher = Watcher(specs, as_json=asked.json)
+    if not asked.json:
+        inboxes = ", ".join(sorted({spec.inbox for spec in specs.values()}))
+        print(f"watching {inboxes} for {', '.join(specs)}", flush=True)
+    watcher.look()
+    while True:
+        time.sleep(POLL_S)
+        watcher.look()
+        if asked.once:
+            return watcher.code
+
+
+class Watcher:
+    """Looks at inboxes again and again."""
+
+    def __init__(self, specs: dict[str, ReleaseSpec], *, as_json: bool) -> None:
+        self._specs, self._as_json = specs, as_json
+        self._looks: dict[str, inbox.Look | None] = {}
+        self._said: dict[str, str] = {}
+        self.code = 0
+
+    def look(self) -> None:
+        """Publish every upload that is complete."""
+        for spec in self._specs.values():
+            for tarball in inbox.tarballs(spec):
+                complete, why = inbox.is_complete(tarball, self._looks.get(tarball))
+                self._looks[tarball] = inbox.look(tarball)
+                if complete:
+                    del self._looks[tarball]
+                    self._said.pop(tarball, None)
+                    self._publish(spec, tarball)
+                elif inbox.is_stale(tarball) and self._said.get(tarball) != why:
+                    self._said[tarball] = why
+                    print(f"{tarball} is not complete: {why}", flush=True)
+
+    def _publish(self, spec: ReleaseSpec, tarball: str) -> None:
+        hear = (lambda _: None) if self._as_json else progress.tell
+        try:
+            report = Deployment(Client(), spec, hear).publish(tarball)
+        except GaplessError as error:
+            self.code = max(self.code, error.exit_code)
+            if self._as_json:
+                show.as_json({"error": error.describe()})
+            else:
+                print(show.paint(f"gapless: {error.message}", "red"), flush=True)
+            return
+        if self._as_json:
+            show.as_json(report)
+            self.code = max(self.code, 0 if report["outcome"] == "done" else 1)
+        else:
+            self.code = max(self.code, progress.end(report))
