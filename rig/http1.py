@@ -53,7 +53,11 @@ class Answer:
     def _read_head(self, head: bytes) -> None:
         first, *lines = head.decode("latin-1").split("\r\n")
         words = first.split(" ", 2)
-        if len(words) < 2 or not words[0].startswith("HTTP/1.") or not words[1].isdigit():
+        if (
+            len(words) < 2
+            or not words[0].startswith("HTTP/1.")
+            or not words[1].isdigit()
+        ):
             raise ProtocolError(f"no status line: {first[:60]!r}")
         self.status = int(words[1])
         for line in lines:

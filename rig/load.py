@@ -64,7 +64,12 @@ class Traffic:
 
 NEW = Traffic(kind="new", concurrency=4)
 POST = Traffic(
-    kind="post", concurrency=2, method="POST", path="/echo", body_bytes=20_000, echoes=True
+    kind="post",
+    concurrency=2,
+    method="POST",
+    path="/echo",
+    body_bytes=20_000,
+    echoes=True,
 )
 KEEP_ALIVE = Traffic(kind="keep-alive", concurrency=4, keep_alive=True)
 SLOW = Traffic(kind="slow", concurrency=2, path="/slow?s=0.5")
@@ -134,7 +139,7 @@ class Client:
         """Send the next request, on the open connection or on a new one."""
         traffic = self.traffic
         if self.sock is not None and self._was_closed():
-            self._hang_up()  # closed while idle, and seen before a byte was written
+            self.hang_up()  # closed while idle, and seen before a byte was written
         number = self.engine.next_number()
         self.request = Request(number, traffic.kind, now, reused=self.sock is not None)
         self.answer = Answer(head_only=traffic.method == "HEAD")
@@ -178,7 +183,7 @@ class Client:
     def ready(self) -> None:
         """Go on where the socket lets us."""
         if self.request is None:
-            self._hang_up()  # the peer closed an idle connection: its right
+            self.hang_up()  # the peer closed an idle connection: its right
             return
         self._go_on()
 
@@ -243,7 +248,9 @@ class Client:
         assert self.request is not None
         self.request.status = answer.status
         body = bytes(answer.body)
-        found = _VERSION.search(answer.headers.get("x-release", "").encode() + body[:200])
+        found = _VERSION.search(
+            answer.headers.get("x-release", "").encode() + body[:200]
+        )
         self.request.version = found[1].decode(errors="replace") if found else ""
         if answer.status not in traffic.expected:
             self._end("status", f"{answer.status} {body[:60]!r}")
@@ -285,7 +292,7 @@ class Client:
             # A client that meets a dead port at full speed would only count itself.
             self.resume_at = max(self.resume_at, request.ended + 0.01)
         if fate != ANSWERED or not self.traffic.keep_alive or self.answer.closes:
-            self._hang_up()
+            self.hang_up()
         else:
             self._watch()
         self.engine.note(request)
@@ -307,7 +314,8 @@ class Client:
         except OSError:
             return True
 
-    def _hang_up(self) -> None:
+    def hang_up(self) -> None:
+        """Close the connection, if there is one."""
         if self.sock is not None:
             if self.sock in self.engine.selector.get_map():
                 self.engine.selector.unregister(self.sock)
@@ -379,7 +387,7 @@ class Engine:
             if callable(between):
                 between()
         for client in self.clients:
-            client._hang_up()
+            client.hang_up()
         self.selector.close()
 
     def report(self) -> Report:

@@ -29,9 +29,7 @@ class Running:
     def wait_for(self, more: int = 1, timeout_s: float = 30.0) -> None:
         """Wait until *more* requests than now were answered."""
         goal = self._facts()[0] + more
-        wait.until(
-            lambda: self._facts()[0] >= goal, f"{more} more answers", timeout_s
-        )
+        wait.until(lambda: self._facts()[0] >= goal, f"{more} more answers", timeout_s)
 
     def wait_for_version(self, version: str, timeout_s: float = 30.0) -> None:
         """Wait until an answer came from release *version*."""

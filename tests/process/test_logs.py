@@ -195,7 +195,7 @@ def test_disk_that_is_full_loses_no_line(tmp_path: Path, rotate_bytes: int) -> N
     disk.mkdir()
 
     def act() -> None:
-        mount_small_disk(disk, 10 << 20)
+        mount_small_disk(disk, 8 << 20)
         ballast, path = fill(disk), disk / "shop.log"
         with counting(path, lines, rotate_bytes=rotate_bytes, keep=99) as running:
             running.pump(Status.BLOCKED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
 import json
 import os
@@ -10,7 +11,7 @@ import sys
 
 import gapless
 from gapless.base.errors import FAILED, MISUSE, GaplessError
-from gapless.cli import TOPICS, VERBS
+from gapless.cli import ALIASES, TOPICS, VERBS
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -57,13 +58,9 @@ def overview() -> str:
 
 
 def _verb(word: str) -> str:
-    from gapless.cli import ALIASES
-
     word = ALIASES.get(word, word)
     if word in VERBS:
         return word
-    import difflib
-
     close = difflib.get_close_matches(word, [*VERBS, *ALIASES], 1)
     print(f"gapless: there is no verb {word!r}", file=sys.stderr)
     hint = f"did you mean `gapless {close[0]}`?" if close else "`gapless` lists them"

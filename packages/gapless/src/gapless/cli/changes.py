@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-
 from gapless.supervisor import spec
 
 Changes = list[dict[str, Any]]

@@ -29,11 +29,11 @@ def run(asked: argparse.Namespace) -> int:
                 plain = client.request("describe", app=row["name"])["spec"]
                 running[row["name"]] = spec.from_wire(plain)
     found = {}
-    for app in running:
-        same_file = running[app].config_file == loaded.path
-        base = running[app] if same_file else None
-        wanted = deploy.refreshed(base, environment=None) if base else loaded.apps[app]
-        found[app] = changes.between(running[app], wanted)
+    for app, now in running.items():
+        wanted = loaded.apps[app]
+        if now.config_file == loaded.path:
+            wanted = deploy.refreshed(now, environment=None)
+        found[app] = changes.between(now, wanted)
     new = [app for app in loaded.apps if app not in running]
     if asked.json:
         show.as_json({"valid": True, "changes": found, "new": new})

@@ -35,8 +35,7 @@ def run(asked: argparse.Namespace) -> int:
         "configuration": wanted["config_file"] or "(command line)",
         "addresses": ", ".join(found["addresses"]) or "none",
         "ready when": _ready(wanted["ready"]),
-        "stop": f"{wanted['stop']['signal']}, drain {wanted['stop']['drain_timeout_s']:g} s, "
-        f"kill {wanted['stop']['kill_timeout_s']:g} s",
+        "stop": _stop(wanted["stop"]),
         "variables": ", ".join(wanted["configured"]) or "none configured",
         "logs": ", ".join(found["logs"]),
     }
@@ -54,6 +53,11 @@ def run(asked: argparse.Namespace) -> int:
 def _ready(ready: dict[str, Any]) -> str:
     what = f"GET {ready['path']}" if ready["when"] == "http" else ready["when"]
     return f"{what}, within {ready['timeout_s']:g} s"
+
+
+def _stop(stop: dict[str, Any]) -> str:
+    drain_s, kill_s = stop["drain_timeout_s"], stop["kill_timeout_s"]
+    return f"{stop['signal']}, drain {drain_s:g} s, kill {kill_s:g} s"
 
 
 def _tables(found: dict[str, Any]) -> None:

@@ -8,9 +8,18 @@ import os
 from gapless.cli import show
 from gapless.client import Client
 
-HEADINGS = (
-    "app status instances release gen restarts uptime cpu memory addresses".split()
-)
+HEADINGS = [
+    "app",
+    "status",
+    "instances",
+    "release",
+    "gen",
+    "restarts",
+    "uptime",
+    "cpu",
+    "memory",
+    "addresses",
+]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

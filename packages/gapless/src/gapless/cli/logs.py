@@ -106,7 +106,7 @@ class Followed:
 
     def _open_other(self, path: str) -> BinaryIO | None:
         try:
-            return open(path, "rb")  # noqa: SIM115 - closed when the next one begins
+            return open(path, "rb")
         except FileNotFoundError:
             return None
 

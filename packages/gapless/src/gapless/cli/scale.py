@@ -19,7 +19,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(asked: argparse.Namespace) -> int:
     """Scale what was asked for."""
-
     client = Client()
     app = selection.one_name(client, asked.app)
     try:

@@ -65,8 +65,7 @@ def of_tarball(config: str, app: str, tarball: str) -> ReleaseSpec:
 
 def _guess(tarball: str) -> str:
     name = os.path.basename(tarball)
-    stem = next((name[: -len(e)] for e in inbox.ENDINGS if name.endswith(e)), name)
-    return stem
+    return next((name[: -len(e)] for e in inbox.ENDINGS if name.endswith(e)), name)
 
 
 def _configuration_of(app: str) -> str:

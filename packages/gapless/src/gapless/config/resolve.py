@@ -75,13 +75,11 @@ def load(
     found = document.read(Path(redirect(os.path.abspath(path))))
     found.path = Path(path)  # what is relative is so to where it was asked for
     mistakes: list[str] = []
-    for name in found.tables:
-        if name not in schema.TABLES:
-            mistakes.append(
-                found.complaint(
-                    (name,), "unknown table; known: [app.NAME], [release.NAME]"
-                )
-            )
+    mistakes += [
+        found.complaint((name,), "unknown table; known: [app.NAME], [release.NAME]")
+        for name in found.tables
+        if name not in schema.TABLES
+    ]
     apps = _each(
         found, "app", mistakes, lambda n: _app(found, n, environment, redirect)
     )

@@ -82,21 +82,27 @@ class Keeper:
             self._retry_blocked()
 
     def _is_over(self) -> bool:
-        alive = any(child.status is None for child in self.children.values())
         if self.ending:
-            return not alive
-        if self.channel is not None or alive or self.held:
-            return False
-        return clock.monotonic() >= self.alone_since + ORPHAN_S
+            return not self._has_living()
+        return self._is_alone() and clock.monotonic() >= self.alone_since + ORPHAN_S
+
+    def _has_living(self) -> bool:
+        return any(child.status is None for child in self.children.values())
+
+    def _is_alone(self) -> bool:
+        """Tell whether there is nobody to serve and nothing to keep."""
+        return self.channel is None and not self.held and not self._has_living()
 
     def _timeout_s(self) -> float | None:
         waits = [self.retry_at - clock.monotonic()] if self.blocked else []
-        if self.channel is None and not self.held:
+        if self._is_alone():
             waits.append(self.alone_since + ORPHAN_S - clock.monotonic())
-        for child in self.children.values():
-            for pending in child.pending.values():
-                if pending.orphaned is not None:
-                    waits.append(pending.orphaned + ORPHAN_S - clock.monotonic())
+        waits += [
+            pending.orphaned + ORPHAN_S - clock.monotonic()
+            for child in self.children.values()
+            for pending in child.pending.values()
+            if pending.orphaned is not None
+        ]
         return max(0.0, min(waits)) if waits else None
 
     # --- the supervisor comes, speaks, goes -------------------------------------

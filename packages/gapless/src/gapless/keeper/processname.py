@@ -24,5 +24,5 @@ def set_title(title: str) -> None:
     if start and end > start:
         room = end - start
         ctypes.memmove(start, title.encode()[: room - 1].ljust(room, b"\0"), room)
-    name = ctypes.create_string_buffer(title.split()[0].encode())
+    name = ctypes.create_string_buffer(title.split(maxsplit=1)[0].encode())
     ctypes.CDLL(None).prctl(_PR_SET_NAME, name, 0, 0, 0)

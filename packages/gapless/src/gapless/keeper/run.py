@@ -37,7 +37,7 @@ def start(home: str) -> None:
     read_end, write_end = os.pipe()
     child = os.fork()
     if child == 0:
-        _become_keeper(home, read_end, write_end)
+        _become_keeper(home, write_end)
     os.close(write_end)
     try:
         os.waitpid(child, 0)
@@ -48,7 +48,7 @@ def start(home: str) -> None:
         raise OSError(f"the keeper did not start: {answer.decode() or 'it died'}")
 
 
-def _become_keeper(home: str, read_end: int, write_end: int) -> None:
+def _become_keeper(home: str, write_end: int) -> None:
     """Run as the keeper; never returns."""
     told = False
     try:

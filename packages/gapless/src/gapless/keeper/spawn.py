@@ -185,7 +185,7 @@ def _become(request: Request, theirs: socket.socket) -> None:
         if request.set_listen_pid:
             environment = environment | {"LISTEN_PID": str(os.getpid())}
         step = f"run {request.argv[0]}"
-        os.execvpe(request.argv[0], request.argv, environment)  # noqa: S606 - its job
+        os.execvpe(request.argv[0], request.argv, environment)
     except BaseException as error:  # noqa: BLE001 - told to the parent, then the end
         os.write(line, _last_words(error, step, request))
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ _TAIL_BYTES = 4000
 
 def default_build(directory: str) -> tuple[tuple[str, ...], ...]:
     """Return the commands that a release asks for by the files that it holds."""
-    has = {name for name in os.listdir(directory)}
+    has = set(os.listdir(directory))
     commands: list[tuple[str, ...]] = []
     if has & {"package-lock.json", "npm-shrinkwrap.json"}:
         commands.append(("npm", "ci"))
@@ -78,10 +79,8 @@ def run(
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):  # nobody is left in it
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
 
 

@@ -69,11 +69,11 @@ def is_complete(path: str, before: Look | None) -> tuple[bool, str]:
         with tarfile.open(path, "r:*") as archive:
             for _ in archive:
                 pass
-        return True, ""
     except BROKEN as error:
         return False, f"it cannot be read to its end: {error}"
     except OSError as error:
         return False, f"it cannot be read: {error}"
+    return True, ""
 
 
 def _matches(path: str, checksum: str) -> tuple[bool, str]:

@@ -55,7 +55,7 @@ def prepare(spec: ReleaseSpec, tarball: str, *, progress: Progress) -> Release:
         _make(spec, release, claimed, tree, progress)
     except OSError as error:
         _remove(tree)
-        _give_back(spec, claimed, tarball)
+        _give_back(claimed, tarball)
         raise ReleaseError(
             f"{spec.app}: could not make a release of {os.path.basename(tarball)}: "
             f"{(error.strerror or str(error)).lower()}",
@@ -184,7 +184,7 @@ def _claim(spec: ReleaseSpec, tarball: str) -> str:
     return claimed
 
 
-def _give_back(spec: ReleaseSpec, claimed: str, tarball: str) -> None:
+def _give_back(claimed: str, tarball: str) -> None:
     if os.path.exists(tarball):
         os.unlink(claimed)
     else:
@@ -215,9 +215,8 @@ def _share(spec: ReleaseSpec, tree: str) -> None:
                 os.rename(inside, lasting)  # the first release brings what is shared
             else:
                 _remove(inside)
-        elif not os.path.lexists(lasting) and not os.path.splitext(relative)[1]:
-            if not os.path.basename(relative).startswith("."):
-                os.mkdir(lasting)
+        elif not os.path.lexists(lasting) and "." not in os.path.basename(relative):
+            os.mkdir(lasting)
         os.symlink(lasting, inside)
 
 

@@ -152,7 +152,7 @@ def _write(
         if not os.path.isdir(path) or os.path.islink(path):
             _make_room(path, member.name)
             os.mkdir(path)
-        os.chmod(path, 0o755 | (member.mode & 0o777))
+        os.chmod(path, (member.mode & 0o777) | 0o700)
         return
     _make_room(path, member.name)
     if member.issym():

@@ -153,10 +153,9 @@ class Supervisor:
         if any(seat.given_up for seat in generation.seats):
             operation.failure = next(s.why for s in generation.seats if s.given_up)
             return generation.role is Role.SERVING
-        older = operation.old_generation
-        if older is not None and older != operation.generation:
-            if any(g.number == older for g in app.generations):
-                return False
+        numbers = [g.number for g in app.generations]
+        if operation.old_generation in numbers and len(numbers) > 1:
+            return False  # the one before has not ended yet
         ready = sum(i.phase is Phase.READY for i in generation.instances)
         return generation.role is Role.SERVING and ready >= len(generation.seats)
 

@@ -54,7 +54,9 @@ class Half:
 class Relay:
     """Accepts from one listening socket until it is quiet."""
 
-    def __init__(self, listener: socket.socket, quiet_s: float, deadline_s: float):
+    def __init__(
+        self, listener: socket.socket, quiet_s: float, deadline_s: float
+    ) -> None:
         self._listener, self._quiet_s = listener, quiet_s
         self._deadline = clock.monotonic() + deadline_s
         self._selector = selectors.DefaultSelector()
