@@ -12,7 +12,7 @@ demo: $(STAMP) ## install, then show the main job under load
 	$(BIN)/python -m rig.demo
 
 test: check $(SERVERS_STAMP) ## everything: checks, then all tests
-	rig/packages nginx-light default-jre-headless perl nodejs curl
+	rig/packages nginx-light default-jdk-headless perl nodejs curl
 	$(BIN)/pytest -q -n 2 --dist worksteal -m "not soak" --durations=8
 
 check: $(STAMP) ## what needs no test to run: style, types, imports
@@ -22,7 +22,7 @@ check: $(STAMP) ## what needs no test to run: style, types, imports
 	$(BIN)/lint-imports
 
 soak: $(STAMP) $(SERVERS_STAMP) ## hundreds of handoffs, minutes of chaos
-	rig/packages nginx-light default-jre-headless perl nodejs curl
+	rig/packages nginx-light default-jdk-headless perl nodejs curl
 	$(BIN)/pytest -q -n 2 --dist worksteal -m soak --timeout 3600 --durations=8
 
 bench: $(STAMP) $(SERVERS_STAMP) ## print the tables of bench/

@@ -249,7 +249,7 @@ class Client:
         self.request.status = answer.status
         body = bytes(answer.body)
         found = _VERSION.search(
-            answer.headers.get("x-release", "").encode() + body[:200]
+            answer.headers.get("x-release", "").encode() + b" " + body[:200]
         )
         self.request.version = found[1].decode(errors="replace") if found else ""
         if answer.status not in traffic.expected:

@@ -104,6 +104,15 @@ def test_as_many_are_kept_as_wanted(path: Path) -> None:
     assert texts(path) == {"": "5\n", ".1": "4\n", ".2": "3\n"}
 
 
+def test_settings_may_change(path: Path) -> None:
+    """A reload brings new ones; the file goes on."""
+    file = make(path)
+    assert file.write(b"one\ntwo\n", NOW)
+    file.rotate_bytes = 4
+    assert file.write(b"6\n", NOW)
+    assert texts(path) == {"": "6\n", ".1": "one\ntwo\n"}
+
+
 def test_none_is_kept_if_none_is_wanted(path: Path) -> None:
     """Then the newest lines are all there is."""
     file = make(path, rotate_bytes=2, keep=0)

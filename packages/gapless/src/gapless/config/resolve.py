@@ -253,12 +253,10 @@ def _ready(table: schema.App) -> spec.Ready:
     ready = table.ready
     if isinstance(ready, str):
         return spec.Ready(when=spec.When(ready))
-    if isinstance(ready, schema.Http):
-        return spec.Ready(when=spec.When.HTTP, path=ready.http)
-    if isinstance(ready.when, schema.Http):
-        return spec.Ready(
-            when=spec.When.HTTP, path=ready.when.http, timeout_s=ready.timeout_s
-        )
+    path = ready.when.http if isinstance(ready.when, schema.Http) else ready.http
+    if path is not None:
+        return spec.Ready(when=spec.When.HTTP, path=path, timeout_s=ready.timeout_s)
+    assert isinstance(ready.when, str)
     return spec.Ready(when=spec.When(ready.when), timeout_s=ready.timeout_s)
 
 

@@ -25,6 +25,7 @@ class Ready(_Table, frozen=True):
     """When an instance is ready."""
 
     when: Literal["auto", "listening", "notify"] | Http = "auto"
+    http: Annotated[str, msgspec.Meta(pattern="^/")] | None = None
     timeout_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 30.0
 
 
@@ -72,7 +73,7 @@ class App(_Table, frozen=True):
     instances: Count | Literal["cpus"] = 1
     environment: dict[str, str | int | float | bool] = {}
     listen: list[str] = []
-    ready: Literal["auto", "listening", "notify"] | Ready | Http = "auto"
+    ready: Literal["auto", "listening", "notify"] | Ready = "auto"
     stop: Stop = Stop()
     restart: Restart = Restart()
     log: Log = Log()

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gapless.base import clock, wire
-from gapless.keeper import interception, logs, processname, spawn
+from gapless.keeper import interception, logfile, logs, processname, spawn
 
 ORPHAN_S = 10.0
 LOG_RETRY_S = 1.0
@@ -62,7 +62,7 @@ class Keeper:
         self.children: dict[str, Child] = {}
         self.held: dict[str, tuple[Any, int]] = {}
         self.notes: dict[str, Any] = {}
-        self.files: dict[str, logs.LogFile] = {}
+        self.files: dict[str, logfile.LogFile] = {}
         self.blocked: list[logs.Stream] = []
         self.retry_at = 0.0
         self.channel: wire.Channel | None = None
@@ -279,15 +279,18 @@ class Keeper:
         for name, read_end in zip(("output", "error"), read_ends, strict=True):
             path = log[name]
             if path not in self.files:
-                self.files[path] = logs.LogFile(
+                self.files[path] = logfile.LogFile(
                     path,
                     rotate_bytes=log["rotate_bytes"],
                     rotate_s=log["rotate_s"],
                     keep=log["keep"],
                 )
+            file = self.files[path]  # the newest configuration counts
+            file.rotate_bytes, file.rotate_s = log["rotate_bytes"], log["rotate_s"]
+            file.keep = log["keep"]
             stream = logs.Stream(
                 read_end,
-                self.files[path],
+                file,
                 app=log["app"],
                 generation=log["generation"],
                 ordinal=log["ordinal"],
@@ -435,7 +438,12 @@ class Keeper:
             reason = "it registered the socket with epoll before bind"
             self._tell({"event": "deaf", "key": child.key, "reason": reason})
             return
+        if held not in self.held:
+            interception.answer(child.notify, call.id, errno.EADDRNOTAVAIL)
+            return
         flags = interception.descriptor_flags(call.pid, call.descriptor)
+        if not interception.is_valid(child.notify, call.id):
+            return  # it is gone, and what was read of it means nothing
         sock = self.held[held][1]
         os.set_blocking(sock, not flags & os.O_NONBLOCK)
         cloexec = bool(flags & os.O_CLOEXEC)

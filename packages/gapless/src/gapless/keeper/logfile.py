@@ -17,7 +17,8 @@ class LogFile:
 
     `path` becomes `path.1`, that becomes `path.2`... up to *keep*.  By age: a file
     holds what was written in one period of *rotate_s*, counted from the epoch, so that
-    a day ends at midnight UTC whoever was restarted when; 0 means never.
+    a day ends at midnight UTC whoever was restarted when; 0 means never.  The three
+    settings may be changed at any time.
     """
 
     def __init__(
@@ -27,7 +28,7 @@ class LogFile:
         self.error = ""
         """Why nothing can be written now; empty if it can."""
         self.discards = path in NOWHERE
-        self._rotate_bytes, self._rotate_s, self._keep = rotate_bytes, rotate_s, keep
+        self.rotate_bytes, self.rotate_s, self.keep = rotate_bytes, rotate_s, keep
         self._descriptor = -1
         self._waiting = b""
         self._written = 0  # how much of `_waiting` is in the file
@@ -90,7 +91,7 @@ class LogFile:
             return everything
         if found.st_size and self._is_old(found, now_wall):
             found = self._rotate(found)
-        if not self._rotate_bytes:
+        if not self.rotate_bytes:
             return everything
         end = self._fitting(found.st_size)
         if end == self._written:  # not even one line: full
@@ -102,16 +103,16 @@ class LogFile:
 
     def _fitting(self, size: int) -> int:
         """Return the end of the last line that fits into a file of *size* bytes."""
-        limit = self._written + max(0, self._rotate_bytes - size)
+        limit = self._written + max(0, self.rotate_bytes - size)
         if limit >= len(self._waiting):
             return len(self._waiting)
         newline = self._waiting.rfind(b"\n", self._written, limit)
         return self._written if newline < 0 else newline + 1
 
     def _is_old(self, found: os.stat_result, now_wall: float) -> bool:
-        if not self._rotate_s:
+        if not self.rotate_s:
             return False
-        return found.st_mtime // self._rotate_s < now_wall // self._rotate_s
+        return found.st_mtime // self.rotate_s < now_wall // self.rotate_s
 
     def _open(self) -> os.stat_result:
         """Open the file unless it is; anew if somebody moved it (logrotate(8))."""
@@ -142,11 +143,11 @@ class LogFile:
         return self._open()
 
     def _move_aside(self) -> None:
-        if self._keep < 1:
+        if self.keep < 1:
             os.unlink(self.path)
             return
         free = 1  # a crash between two renames leaves a gap: no more is moved than that
-        while free < self._keep and os.path.lexists(f"{self.path}.{free}"):
+        while free < self.keep and os.path.lexists(f"{self.path}.{free}"):
             free += 1
         for number in range(free - 1, 0, -1):
             os.replace(f"{self.path}.{number}", f"{self.path}.{number + 1}")

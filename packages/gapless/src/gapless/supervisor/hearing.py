@@ -273,10 +273,11 @@ class Hearing:
         if found is None:
             hands.answer(key, call, "proceed")
             return
-        app, generation, _ = found
+        app, generation, instance = found
+        listeners = self._supervisor.listeners
         with socket.socket(fileno=descriptors.pop(0)) as sock:
             try:
-                held = self._supervisor.listeners.bind(
+                held = listeners.bind(
                     app.name, generation.number, message["host"], message["port"], sock
                 )
             except RefusedError as error:
@@ -284,6 +285,10 @@ class Hearing:
                 hands.answer(key, call, "fail", errno=error.number)
                 return
         if held:
+            given = listeners.by_name[held]
+            if given.listening:
+                # A program that looks (SO_ACCEPTCONN) will not call listen again.
+                instance.listens.add(given.address)
             hands.answer(key, call, "inject", held=held)
         else:
             hands.answer(key, call, "done")

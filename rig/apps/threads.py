@@ -1,0 +1,42 @@
+"""The same with a thread per connection and blocking reads, from the standard library."""
+
+import http.server
+import os
+import sys
+import time
+from urllib.parse import parse_qs, urlsplit
+
+RELEASE = os.environ.get("RELEASE", "0")
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        url = urlsplit(self.path)
+        if url.path == "/slow":
+            time.sleep(float(parse_qs(url.query).get("s", ["0.5"])[0]))
+        self.answer(f"release {RELEASE} pid {os.getpid()}\n".encode())
+
+    def do_POST(self):
+        self.answer(self.rfile.read(int(self.headers["Content-Length"])))
+
+    def answer(self, body):
+        self.send_response(200)
+        self.send_header("X-Release", f"release {RELEASE}")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments):
+        pass
+
+
+class Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 128
+
+
+if __name__ == "__main__":
+    Server(
+        ("127.0.0.1", int(os.environ.get("PORT", sys.argv[-1]))), Handler
+    ).serve_forever()

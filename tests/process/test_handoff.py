@@ -1,0 +1,156 @@
+"""Handoffs of unmodified programs under load: no request is lost."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from rig import load
+from rig.host import APPS, SERVERS, Host
+from rig.running import running
+from rig.wait import free_port
+
+PYTHON = str(SERVERS / "python")
+ASGI, WSGI = "asgi_app:app", "wsgi_app:app"
+SLOW = load.Traffic(kind="slow", concurrency=2, path="/slow?s=0.4")
+
+
+def gunicorn(*more: str) -> list[str]:
+    """Return the command of a gunicorn with two processes of its own."""
+    return [str(SERVERS / "gunicorn"), "-b", "127.0.0.1:PORT", "-w", "2", *more]
+
+
+PROGRAMS = {
+    "uvicorn": [PYTHON, "-m", "uvicorn", "--port", "PORT", "--no-access-log", ASGI],
+    "gunicorn-sync": gunicorn(WSGI),
+    "gunicorn-gthread": gunicorn("--threads", "8", WSGI),
+    "gunicorn-uvicorn": gunicorn("-k", "uvicorn_worker.UvicornWorker", ASGI),
+    "waitress": [
+        str(SERVERS / "waitress-serve"),
+        "--listen=127.0.0.1:PORT",
+        "--threads=16",
+        WSGI,
+    ],
+    "hypercorn": [str(SERVERS / "hypercorn"), "-b", "127.0.0.1:PORT", ASGI],
+    "granian": [
+        str(SERVERS / "granian"),
+        "--interface=asgi",
+        "--port=PORT",
+        "--no-access-log",
+        ASGI,
+    ],
+    "node": ["node", "app.js"],
+    "perl": ["perl", "app.pl"],
+    "python-threads": ["python3", "threads.py"],
+}
+
+
+def command(name: str, port: int) -> list[str]:
+    """Return the command of a program, on a port."""
+    return [word.replace("PORT", str(port)) for word in PROGRAMS[name]]
+
+
+def hand_over(
+    host: Host, name: str, argv: list[str], port: int, count: int, **o: object
+) -> None:
+    """Start a program, hand it over *count* times under load, and count what was lost."""
+    directory = o.get("directory", APPS)
+    assert isinstance(directory, Path)
+    traffics = o.get("traffics", (load.NEW, load.POST, SLOW))
+    assert isinstance(traffics, tuple)
+    host.start(name, argv, port=port, directory=directory, more="instances = 2")
+    with running(port, *traffics) as under_load:
+        under_load.wait_for_version("1")
+        for release in range(2, count + 2):
+            host.declare(
+                name,
+                argv,
+                port=port,
+                release=str(release),
+                directory=directory,
+                more="instances = 2",
+            )
+            host.ok("reload", name)
+            under_load.wait_for_version(str(release))
+        report = under_load.stop()
+    assert report.lost == 0, str(report)
+    assert host.app(name)["generation"] == count + 1
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_three_handoffs_lose_nothing(host: Host, name: str) -> None:
+    """New connections, POST bodies and slow answers all survive three handoffs."""
+    port = free_port()
+    hand_over(host, name, command(name, port), port, 3)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_ten_handoffs_lose_nothing(host: Host, name: str) -> None:
+    """The same ten times."""
+    port = free_port()
+    hand_over(host, name, command(name, port), port, 10)
+
+
+def compile_java(directory: Path) -> None:
+    """Compile the Java app into a directory."""
+    shutil.copy(APPS / "App.java", directory)
+    subprocess.run(["javac", "App.java"], cwd=directory, check=True, timeout=120)
+
+
+@pytest.mark.parametrize(
+    "count", [3, pytest.param(10, marks=pytest.mark.soak)], ids=["three", "ten"]
+)
+def test_java_loses_nothing(host: Host, tmp_path: Path, count: int) -> None:
+    """Java's own HTTP server, which binds in a thread that is not the first."""
+    compile_java(tmp_path)
+    hand_over(host, "java", ["java", "App"], free_port(), count, directory=tmp_path)
+
+
+NGINX = """
+daemon off;
+worker_processes 2;
+pid {directory}/nginx.pid;
+error_log stderr;
+events {{ worker_connections 512; }}
+http {{
+  access_log off;
+  client_body_temp_path {directory}/body;
+  proxy_temp_path {directory}/proxy;
+  fastcgi_temp_path {directory}/fastcgi;
+  uwsgi_temp_path {directory}/uwsgi;
+  scgi_temp_path {directory}/scgi;
+  server {{
+    listen 127.0.0.1:{port};
+    location / {{ return 200 "release {release}\\n"; }}
+  }}
+}}
+"""
+
+
+@pytest.mark.parametrize(
+    "count", [3, pytest.param(10, marks=pytest.mark.soak)], ids=["three", "ten"]
+)
+def test_nginx_loses_nothing(host: Host, tmp_path: Path, count: int) -> None:
+    """A master that forks, and reads its port from a file of its own."""
+    port = free_port()
+    file = tmp_path / "nginx.conf"
+    argv = ["/usr/sbin/nginx", "-p", str(tmp_path), "-c", str(file)]
+    upload = load.Traffic(kind="post", method="POST", concurrency=2, body_bytes=20_000)
+
+    def write(release: int) -> None:
+        text = NGINX.format(directory=tmp_path, port=port, release=release)
+        file.write_text(text)
+
+    write(1)
+    host.start("nginx", argv, port=port, directory=tmp_path)
+    with running(port, load.NEW, upload) as under_load:
+        under_load.wait_for_version("1")
+        for release in range(2, count + 2):
+            write(release)
+            host.ok("reload", "nginx")
+            under_load.wait_for_version(str(release))
+        report = under_load.stop()
+    assert report.lost == 0, str(report)
