@@ -37,6 +37,10 @@ class Running:
             lambda: self._facts()[2].get(version), f"answer of {version}", timeout_s
         )
 
+    def versions(self) -> dict[str, int]:
+        """Return how many answers came from each release so far."""
+        return self._facts()[2]
+
     def answered(self) -> int:
         """Return how many requests were answered so far."""
         return self._facts()[0]

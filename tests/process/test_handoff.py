@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from rig import load
 from rig.host import APPS, SERVERS, Host
 from rig.running import running

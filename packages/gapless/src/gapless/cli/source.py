@@ -27,7 +27,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def load(config: str, app: str = "") -> dict[str, ReleaseSpec]:
     """Return the release configurations that are meant.  Raises NotFoundError."""
     path = config or _configuration_of(app) or "gapless.toml"
-    found = resolve.load(path, resolve.inherited(os.environ)).releases
+    found = resolve.load_releases(path, resolve.inherited(os.environ))
     if not found:
         raise NotFoundError(
             f"{path} has no [release.NAME]",

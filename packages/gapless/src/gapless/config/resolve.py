@@ -93,6 +93,21 @@ def load(
     return Configuration(os.path.abspath(path), apps, releases)
 
 
+def load_releases(path: str, environment: Mapping[str, str]) -> dict[str, ReleaseSpec]:
+    """Read the [release.NAME] tables alone: apps may not be there before their release.
+
+    Raises MisuseError, NotFoundError.
+    """
+    found = document.read(Path(path))
+    mistakes: list[str] = []
+    releases = _each(
+        found, "release", mistakes, lambda n: _release(found, n, environment)
+    )
+    if mistakes:
+        raise MisuseError("\n".join(mistakes))
+    return releases
+
+
 def _each(
     found: Document, kind: str, mistakes: list[str], build: Callable[[str], Built]
 ) -> dict[str, Built]:
@@ -304,14 +319,17 @@ def _release(found: Document, name: str, environment: Mapping[str, str]) -> Rele
 
 
 def _commands(
-    build: str | list[str] | list[list[str]] | None,
+    build: str | list[str | list[str]] | None,
 ) -> tuple[tuple[str, ...], ...] | None:
+    """Return the commands of a build: one as a string or a list of words, or several."""
     if build is None:
         return None
-    if build and isinstance(build, list) and isinstance(build[0], list):
-        return tuple(tuple(command) for command in build)
-    one = _command(build)  # type: ignore[arg-type]  # a list of lists went above
-    return (one,) if one else ()
+    if isinstance(build, str):
+        return (_command(build),) if build.strip() else ()
+    words = tuple(word for word in build if isinstance(word, str))
+    if len(words) == len(build):
+        return (words,) if words else ()
+    return tuple(_command(command) for command in build)
 
 
 def _command(command: str | list[str]) -> tuple[str, ...]:

@@ -104,7 +104,7 @@ class Release(_Table, frozen=True):
     """How tarballs of an app become releases."""
 
     base: str
-    build: str | list[str] | list[list[str]] | None = None
+    build: str | list[str | list[str]] | None = None
     build_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 600.0
     shared: list[str] = []
     keep: Annotated[int, msgspec.Meta(ge=1)] = 5

@@ -9,10 +9,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import select
+import socket
 import sys
 
 from gapless.keeper import run as keeper_run
 
+PAUSE_S = 0.01
 BOOT = (
     "import sys; sys.path.append(sys.argv[1]); "
     "import importlib; importlib.import_module(sys.argv[2]).main(sys.argv[3:])"
@@ -35,11 +38,15 @@ def main(arguments: list[str]) -> None:
     resume_all = ready < 0
     try:
         lock = _lock(home)
-        if lock < 0:
-            _say(ready, b"ok\n")  # another one was faster: the caller talks to that
-            if ready < 0:
-                sys.exit(f"gapless: a supervisor of {home} runs already")
-            return
+        while lock < 0:
+            # Another one was faster, and may not listen yet; or it is about to end.
+            if _answers(home):
+                _say(ready, b"ok\n")
+                if ready < 0:
+                    sys.exit(f"gapless: a supervisor of {home} runs already")
+                return
+            select.select([], [], [], PAUSE_S)
+            lock = _lock(home)
         line = keeper_run.connect(home)
         if line is None:
             keeper_run.start(home)
@@ -66,6 +73,19 @@ def _lock(home: str) -> int:
         os.close(descriptor)
         return -1
     return descriptor
+
+
+def _answers(home: str) -> bool:
+    """Tell whether a supervisor listens on the control socket."""
+    directory = os.open(home, os.O_PATH | os.O_DIRECTORY)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+            sock.connect(f"/proc/self/fd/{directory}/supervisor.sock")
+    except OSError:
+        return False
+    finally:
+        os.close(directory)
+    return True
 
 
 def _say(ready: int, answer: bytes) -> None:
