@@ -1,55 +1,69 @@
 # `make demo` and `make test` do everything on a machine with git, make and Python 3.11.
+# Each target installs first; a stamp named by what was installed makes that quick.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 SERVERS := build/servers
-STAMP := $(VENV)/.installed
-SERVERS_STAMP := $(SERVERS)/.installed
+PIP := -m pip install --quiet --disable-pip-version-check
+stamp = .installed-$(shell cat $(1) | sha256sum | cut -c1-12)
+STAMP := $(VENV)/$(call stamp,requirements/dev.lock packages/gapless/pyproject.toml)
+SERVERS_STAMP := $(SERVERS)/$(call stamp,requirements/servers.lock)
+PYTEST := $(BIN)/pytest -q -n 2 --dist worksteal
+PACKAGES := nginx-light default-jdk-headless perl nodejs curl
 
-.PHONY: demo test check soak bench lock clean
+.PHONY: demo test check lint soak bench docs lock clean
 
 demo: $(STAMP) ## install, then show the main job under load
 	$(BIN)/python -m rig.demo
 
-test: check $(SERVERS_STAMP) ## everything: checks, then all tests
-	rig/packages nginx-light default-jdk-headless perl nodejs curl
-	$(BIN)/pytest -q -n 2 --dist worksteal -m "not soak" --durations=8
+test: lint $(SERVERS_STAMP) ## everything: checks, then all tests
+	rig/packages $(PACKAGES)
+	$(PYTEST) -m "not soak" --durations=8
 
-check: $(STAMP) ## what needs no test to run: style, types, imports
+check: lint ## what needs neither root nor other programs, in seconds
+	$(PYTEST) -m "not soak" tests --ignore tests/process --ignore tests/rig
+
+lint: $(STAMP) ## style, types, imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 soak: $(STAMP) $(SERVERS_STAMP) ## hundreds of handoffs, minutes of chaos
-	rig/packages nginx-light default-jdk-headless perl nodejs curl
-	$(BIN)/pytest -q -n 2 --dist worksteal -m soak --timeout 3600 --durations=8
+	rig/packages $(PACKAGES)
+	$(PYTEST) -m soak --timeout 3600 --durations=8
 
 bench: $(STAMP) $(SERVERS_STAMP) ## print the tables of bench/
 	for each in bench/[a-z]*.py; do $(BIN)/python $$each || exit 1; done
+
+docs: $(STAMP) ## check the pages: links, commands, words
+	$(BIN)/pytest -q tests/test_repo.py
 
 lock: $(STAMP) ## write the lock files anew
 	for each in dev servers; do $(BIN)/uv pip compile --quiet --generate-hashes \
 	  --no-emit-index-url --no-header --no-annotate --python-version 3.11 --upgrade \
 	  requirements/$$each.in -o requirements/$$each.lock; done
+	$(BIN)/uv pip compile --quiet --generate-hashes \
+	  --no-emit-index-url --no-header --no-annotate --python-version 3.11 --upgrade \
+	  examples/asgi/requirements.in -o examples/asgi/requirements.lock
 
 clean: ## remove what was installed
 	rm -rf $(VENV) build
 
-$(BIN)/python:
+# An interrupted install leaves no stamp, and every step may be repeated.
+$(STAMP):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "gapless needs Python 3.11 or newer; say where: make PYTHON=..."; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV) || \
+	  { echo "no virtual environment: on Debian, apt-get install python3-venv"; exit 1; }
+	$(BIN)/python $(PIP) --require-hashes --no-deps -r requirements/dev.lock
+	$(BIN)/python $(PIP) --no-deps --no-build-isolation -e packages/gapless
+	@rm -f $(VENV)/.installed*
+	@touch $@
 
-$(STAMP): $(BIN)/python requirements/dev.lock packages/gapless/pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	  --require-hashes --no-deps -r requirements/dev.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	  --no-deps --no-build-isolation -e packages/gapless
-	touch $@
-
-$(SERVERS_STAMP): $(STAMP) requirements/servers.lock
-	$(BIN)/python -m venv $(SERVERS)
+$(SERVERS_STAMP): $(STAMP)
+	[ -x $(SERVERS)/bin/python ] || $(BIN)/python -m venv --without-pip $(SERVERS)
 	$(BIN)/uv pip install --quiet --python $(SERVERS)/bin/python \
 	  --require-hashes -r requirements/servers.lock
-	touch $@
+	@rm -f $(SERVERS)/.installed*
+	@touch $@

@@ -33,7 +33,5 @@ while (my $client = $listener->accept) {
         last unless $sent;
         substr($answer, 0, $sent) = '';
     }
-    shutdown($client, 1);
-    1 while sysread($client, my $rest, 65536);
     close $client;
 }

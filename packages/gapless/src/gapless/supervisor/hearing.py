@@ -193,6 +193,8 @@ class Hearing:
             os.close(instance.pidfd)
             instance.pidfd = -1
         lived_s = at - instance.started
+        if instance.complaint:
+            why = f"{why} ({instance.complaint})"
         if generation.role is Role.RETIRING:
             self._count_cut(app, generation, instance)
         seat = generation.seats[instance.ordinal]
@@ -324,7 +326,7 @@ class Hearing:
         self._supervisor.log.write("refused", key=key, reason=reason)
         found = self._find(key)
         if found is not None:
-            found[2].status_text = reason
+            found[2].complaint = reason
 
     # --- what instances say -------------------------------------------------------------
 

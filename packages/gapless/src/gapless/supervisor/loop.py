@@ -98,6 +98,7 @@ class Supervisor:
     def _settle(self, app: AppRecord) -> None:
         self.evidence.look(app)
         self.hearing.bury(app)
+        waiting = self.evidence.look_for_acceptors(app, clock.monotonic())
         desired = Desired(running=app.running and not self.shutting_down)
         for _ in range(MOST_ROUNDS):
             planned = plan.plan(desired, app.observed(clock.monotonic()))
@@ -115,7 +116,10 @@ class Supervisor:
                 break
         else:
             self.log.write("unsettled", app=app.name)
-            self.wakes[app.name] = clock.monotonic() + plan.LOOK_S
+            waiting = True
+        if waiting:
+            soon = clock.monotonic() + plan.LOOK_S
+            self.wakes[app.name] = min(soon, self.wakes.get(app.name, soon))
         if app.deleted and not app.generations and app.operation is None:
             del self.apps[app.name]
             self.wakes.pop(app.name, None)

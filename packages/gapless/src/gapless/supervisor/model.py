@@ -49,6 +49,8 @@ class Instance:
     told: float | None = None
     """When it was sent the stop signal."""
     killed: bool = False
+    orphans_told: bool = False
+    """Whether what its leader left behind was sent the stop signal as well."""
     listens: frozenset[str] = frozenset()
     """The addresses on which it listens."""
     said_ready: bool = False

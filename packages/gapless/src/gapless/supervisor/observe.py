@@ -5,9 +5,11 @@ A look costs milliseconds, so it is taken only while something is finishing.
 
 from __future__ import annotations
 
+import os
+
 from gapless.supervisor import connections, processes
 from gapless.supervisor.listeners import Listeners
-from gapless.supervisor.model import Role
+from gapless.supervisor.model import Phase, Role
 from gapless.supervisor.records import AppRecord, GenerationRecord, InstanceRecord
 
 VARIABLE = "GAPLESS_INSTANCE"
@@ -58,6 +60,31 @@ class Evidence:
             busy = generation.queued + len(generation.handshakes)
             busy += sum(instance.busy for instance in generation.instances)
             generation.quiet_looks = 0 if busy else generation.quiet_looks + 1
+
+    def look_for_acceptors(self, app: AppRecord, now: float) -> bool:
+        """Update who accepts from a socket that was given to it; tell whether to go on.
+
+        There is no call to `listen` to wait for: evidence is an epoll set that watches
+        the socket.  A program that uses none counts once it has lived long enough.
+        """
+        waiting = False
+        for generation in app.generations:
+            given = set(generation.spec.listen)
+            for instance in generation.instances:
+                if (
+                    not given
+                    or instance.phase is not Phase.STARTING
+                    or not instance.pid
+                ):
+                    continue
+                pids = self.members(processes.snapshot(), instance)
+                old = now >= instance.started + generation.spec.restart.min_uptime_s
+                for listener in self._listeners.of(app.name, generation.number):
+                    inode = os.fstat(listener.sock.fileno()).st_ino
+                    if old or processes.listens_by_epoll(pids, inode):
+                        instance.listens.add(listener.address)
+                waiting |= not instance.listens >= given
+        return waiting
 
     def queued(self, app: AppRecord, generation: GenerationRecord) -> int:
         """Return how many connections wait to be accepted by a generation."""

@@ -121,7 +121,7 @@ class Performer:
         self._step(app, "proven", "")
         for standby in app.generations:
             if standby.role is Role.STANDBY:
-                self._begin_to_finish(standby, now)
+                self._begin_to_finish(app, standby, now)
                 self._step(app, "draining", f"generation {standby.number}")
 
     def _revert(
@@ -136,7 +136,7 @@ class Performer:
         to.enter(Role.SERVING, now)
         generation.failure = reason
         generation.handshakes = self._evidence.handshakes(app)
-        self._begin_to_finish(generation, now)
+        self._begin_to_finish(app, generation, now)
         self._step(app, "reverted", f"generation {to.number} serves: {reason}")
 
     # --- a generation goes --------------------------------------------------------
@@ -146,19 +146,22 @@ class Performer:
     ) -> None:
         was = generation.role
         generation.failure = reason
-        self._begin_to_finish(generation, clock.monotonic())
-        if was is Role.TRIAL:
-            self._step(app, "failed", reason)
-        if app.running and app.in_role(Role.SERVING, Role.PROVING) is None:
-            app.stopped_why = reason
         generation.served |= any(
             self._listeners.is_alone(listener)
             for listener in self._listeners.of(app.name, generation.number)
         )
+        self._begin_to_finish(app, generation, clock.monotonic())
+        if was is Role.TRIAL:
+            self._step(app, "failed", reason)
+        if app.running and app.in_role(Role.SERVING, Role.PROVING) is None:
+            app.stopped_why = reason
 
-    def _begin_to_finish(self, generation: GenerationRecord, now: float) -> None:
+    def _begin_to_finish(
+        self, app: AppRecord, generation: GenerationRecord, now: float
+    ) -> None:
         generation.enter(Role.RETIRING, now)
         generation.quiet_looks = 0
+        self._evidence.look(app)  # what the next plan decides on must not be old
 
     def _quiesce(self, app: AppRecord, generation: GenerationRecord) -> None:
         for listener in self._listeners.of(app.name, generation.number):
@@ -169,11 +172,13 @@ class Performer:
 
     def _tell(self, app: AppRecord, key: str, reason: str) -> None:
         generation, instance = _found(app, key)
-        instance.told, instance.told_why = clock.monotonic(), reason
+        if instance.told is None:
+            instance.told, instance.told_why = clock.monotonic(), reason
         instance.phase = Phase.DRAINING
         if app.operation is not None and not app.operation.took("stopping"):
             self._step(app, "stopping", f"generation {generation.number}: {reason}")
         if not instance.leader_alive:
+            instance.orphans_told = True
             number = signal.Signals[generation.spec.stop.signal]
             self._signal_members(instance, number)
         elif not (

@@ -214,7 +214,7 @@ def _may_tell(generation: Generation, now: float) -> str:
 def _end(
     generation: Generation, instance: Instance, now: float, reason: str
 ) -> Iterator[Action | float]:
-    if instance.told is None:
+    if instance.told is None or not (instance.leader_alive or instance.orphans_told):
         yield Tell(instance.key, reason)
         return
     deadline = instance.told + generation.stop.kill_timeout_s

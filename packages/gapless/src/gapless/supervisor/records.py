@@ -29,9 +29,12 @@ class InstanceRecord:
     told: float | None = None
     told_why: str = ""
     killed: bool = False
+    orphans_told: bool = False
     listens: set[str] = field(default_factory=set)
     said_ready: bool = False
     status_text: str = ""
+    complaint: str = ""
+    """Why one of its system calls was refused."""
     leader_alive: bool = True
     members: int = 1
     connections: int = 0
@@ -46,6 +49,7 @@ class InstanceRecord:
             started=self.started,
             told=self.told,
             killed=self.killed,
+            orphans_told=self.orphans_told,
             listens=frozenset(self.listens),
             said_ready=self.said_ready,
             leader_alive=self.leader_alive,
