@@ -1,15 +1,20 @@
-"""What every test may use, and what must hold after each."""
+"""What every test may use, and what must hold after each, and after all."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+import uuid
 from collections.abc import Iterator
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import pytest
 
+from rig import wait
 from rig.host import Host
+
+MARK = "RIG_SESSION"  # in the environment of all that a session starts
 
 
 @pytest.fixture
@@ -23,13 +28,57 @@ def host() -> Iterator[Host]:
             found.close()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def nothing_outlives_the_session(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[None]:
+    """Keep tests out of the user's own GAPLESS_HOME; fail if a process is left."""
+    base = tmp_path_factory.getbasetemp()
+    mark = f"{MARK}={uuid.uuid4()}"
+    signs = (mark.encode(), f"GAPLESS_HOME={base}/".encode())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(*mark.split("=", 1))
+        patch.setenv("GAPLESS_HOME", str(base / "home"))
+        yield
+    try:
+        wait.until(lambda: not _left(signs), "every process of the tests ended", 5)
+    except AssertionError:
+        raise AssertionError(f"left behind by a test: {_left(signs)}") from None
+
+
+def _left(signs: tuple[bytes, ...]) -> dict[int, str]:
+    """Return every living process, but us, that was started with one of the signs."""
+    ours = {os.getpid(), resource_tracker._resource_tracker._pid}  # type: ignore[attr-defined]  # it has no public name, and ends with us
+    found = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            environment = Path(f"/proc/{name}/environ").read_bytes()
+            command = Path(f"/proc/{name}/cmdline").read_bytes()
+        except OSError:
+            continue  # it ended while we looked, or belongs to somebody else
+        if int(name) not in ours and any(sign in environment for sign in signs):
+            found[int(name)] = command.replace(b"\0", b" ").decode(errors="replace")
+    return found
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """Fail what is skipped, where CI=true: a missing component is a failure."""
     outcome = yield
     report = outcome.get_result()  # type: ignore[attr-defined]  # pluggy's result
-    if report.skipped and os.environ.get("CI") == "true":
+    _refuse_skip(report, item.nodeid)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
+    """Fail a file that is skipped as a whole, where CI=true."""
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]  # pluggy's result
+    _refuse_skip(report, collector.nodeid)
+
+
+def _refuse_skip(report: pytest.TestReport | pytest.CollectReport, name: str) -> None:
+    expected_to_fail = hasattr(report, "wasxfail")
+    if report.skipped and not expected_to_fail and os.environ.get("CI") == "true":
         report.outcome = "failed"
-        report.longrepr = (
-            f"{item.nodeid} was skipped, and nothing may be: {report.longrepr}"
-        )
+        report.longrepr = f"{name} was skipped, and nothing may be: {report.longrepr}"

@@ -29,7 +29,12 @@ def main(arguments: list[str] | None = None) -> int:
         prog=f"gapless {verb}", description=module.__doc__, allow_abbrev=False
     )
     module.add_arguments(parser)
-    asked = parser.parse_args(words[1:])
+    own, rest = _split_at_dashes(words[1:])
+    asked = parser.parse_args(own)
+    if rest and not hasattr(module, "REST"):
+        parser.error(f"nothing may follow --: {' '.join(rest)}")
+    if rest:
+        setattr(asked, module.REST, rest)
     as_json = getattr(asked, "json", False)
     try:
         return int(module.run(asked))
@@ -44,6 +49,14 @@ def main(arguments: list[str] | None = None) -> int:
         # Whoever read our output has gone: say nothing, not even at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return FAILED
+
+
+def _split_at_dashes(words: list[str]) -> tuple[list[str], list[str]]:
+    """Return what is ours and, behind --, what is another program's."""
+    if "--" not in words:
+        return words, []
+    place = words.index("--")
+    return words[:place], words[place + 1 :]
 
 
 def overview() -> str:

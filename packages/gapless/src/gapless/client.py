@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import select
 import socket
 import subprocess
@@ -11,11 +12,12 @@ from collections.abc import Callable
 from typing import Any
 
 from gapless.base import errors
-from gapless.base.errors import TimedOutError, UnavailableError
+from gapless.base.errors import NotFoundError, TimedOutError, UnavailableError
 from gapless.base.names import Home
 from gapless.supervisor import run
 
 START_S = 20.0
+MOST_SUPERVISORS = 5
 Hear = Callable[[dict[str, Any]], None]
 
 
@@ -37,16 +39,24 @@ class Client:
         A supervisor that is not there is started.  One that dies on the way is started
         too, and asked how what was under way has ended.  Raises GaplessError.
         """
-        try:
-            return self._converse({"op": op, **fields}, hear)
-        except ConnectionError:
-            if op not in ("start", "reload", "restart", "scale", "stop"):
-                raise UnavailableError(
-                    f"the supervisor ended before it answered {op}",
-                    hint="ask again: the next command starts it; the apps serve on",
-                ) from None
-        app = fields.get("app") or fields["spec"]["name"]
-        return self._converse({"op": "follow", "app": app}, hear)
+        token = secrets.token_hex(8)
+        wish = {"op": op, "token": token, **fields}
+        app = fields.get("app") or (fields.get("spec") or {}).get("name")
+        message = wish
+        for _ in range(MOST_SUPERVISORS):
+            try:
+                return self._converse(message, hear)
+            except ConnectionError:
+                if app is not None:
+                    message = {"op": "follow", "app": app, "token": token}
+            except NotFoundError:
+                if message is wish:
+                    raise
+                message = wish  # it died before it had written down what we want
+        raise UnavailableError(
+            f"the supervisor ended {MOST_SUPERVISORS} times before it answered {op}",
+            hint=f"its last words are in {self.home.logs}/supervisor.err",
+        )
 
     def is_running(self) -> bool:
         """Tell whether a supervisor answers; starts none."""

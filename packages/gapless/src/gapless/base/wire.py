@@ -88,10 +88,14 @@ class Channel:
             raise
         return message, descriptors
 
-    def close(self) -> None:
-        """Close the socket and every descriptor that still waits to be sent."""
+    def drop_outgoing(self) -> None:
+        """Give up what waits to be sent: the peer is gone."""
         for _, descriptors in self.outgoing:
             for descriptor in descriptors:
                 os.close(descriptor)
         self.outgoing.clear()
+
+    def close(self) -> None:
+        """Close the socket and every descriptor that still waits to be sent."""
+        self.drop_outgoing()
         self.sock.close()

@@ -9,16 +9,19 @@ from gapless.base.errors import MisuseError, NotFoundError
 from gapless.cli import selection
 from gapless.client import Client
 
+REST = "command"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what `run` understands."""
     parser.add_argument("app", metavar="APP")
-    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- CMD ...")
+    parser.set_defaults(command=[])
+    parser.usage = "%(prog)s APP -- CMD [ARG ...]"
 
 
 def run(asked: argparse.Namespace) -> int:
     """Become the command."""
-    command = asked.command[1:] if asked.command[:1] == ["--"] else asked.command
+    command = asked.command
     if not command:
         raise MisuseError("there is no command", hint="gapless run APP -- CMD ARG...")
     client = Client()

@@ -12,6 +12,9 @@ from gapless.client import Client
 from gapless.config import resolve, target
 from gapless.supervisor import spec
 
+REST = "arguments"
+"""Where the words behind -- go: they are the program's."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what `start` understands."""
@@ -26,9 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--only", default="", metavar="APP", help="just this app of a file"
     )
     selection.add_json(parser)
-    parser.add_argument(
-        "arguments", nargs="*", metavar="ARG", help="after --, for the program"
-    )
+    parser.set_defaults(arguments=[])
+    parser.usage = "%(prog)s TARGET [options] [-- ARG ...]"
 
 
 def run(asked: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ from gapless.base.errors import GaplessError
 from gapless.cli import progress, show, source
 from gapless.client import Client
 from gapless.deploy import Deployment
-from gapless.releases import inbox
+from gapless.releases import inbox, publish
 from gapless.releases.model import ReleaseSpec
 
 POLL_S = 0.5
@@ -54,6 +54,7 @@ class Watcher:
     def look(self) -> None:
         """Publish every upload that is complete."""
         for spec in self._specs.values():
+            publish.recover(spec)
             for tarball in inbox.tarballs(spec):
                 complete, why = inbox.is_complete(tarball, self._looks.get(tarball))
                 self._looks[tarball] = inbox.look(tarball)

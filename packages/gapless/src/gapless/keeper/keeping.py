@@ -158,9 +158,16 @@ class Keeper:
         try:
             self.channel.send(message, descriptors)
         except OSError:
-            self._lose_supervisor()
+            # It is gone; what it had said before is still to be read, up to its end.
+            self.channel.drop_outgoing()
         else:
             self._watch_channel()
+
+    def _flush(self, channel: wire.Channel) -> None:
+        try:
+            channel.flush()
+        except OSError:
+            channel.drop_outgoing()
 
     def _watch_channel(self) -> None:
         """Wait for room too while something waits to be sent."""
@@ -185,7 +192,7 @@ class Keeper:
         channel = self.channel
         try:
             while channel is not None and channel is self.channel:
-                channel.flush()
+                self._flush(channel)
                 message, descriptors = channel.receive()
                 try:
                     self._do(message, descriptors)

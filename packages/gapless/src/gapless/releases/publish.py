@@ -146,6 +146,18 @@ def lock(spec: ReleaseSpec, progress: Progress) -> Iterator[None]:
         yield
 
 
+def recover(spec: ReleaseSpec) -> None:
+    """Take up what a publisher that died had claimed, unless one is at work."""
+    if not any(name.startswith("claimed-") for name in _listed(spec.work)):
+        return
+    with open(f"{spec.work}/lock", "a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        clean_up(spec)
+
+
 def clean_up(spec: ReleaseSpec) -> None:
     """Remove what a publisher left that died; its claimed tarball goes back.
 

@@ -43,7 +43,11 @@ class Conversation:
             return
         self._unsent += json.dumps(message).encode() + b"\n"
         self._closing |= last
-        self._flush()
+
+    def flush(self) -> None:
+        """Send what was told, once what it tells of is remembered."""
+        if self._sock.fileno() >= 0 and (self._unsent or self._closing):
+            self._flush()
 
     def fail(self, error: GaplessError) -> None:
         """Send an error as the last line."""
@@ -142,6 +146,11 @@ class Control:
         self._conversations.add(
             Conversation(self._selector, sock, self._serve, self._conversations.discard)
         )
+
+    def flush(self) -> None:
+        """Send everybody what was told since the last time."""
+        for conversation in list(self._conversations):
+            conversation.flush()
 
     def close(self) -> None:
         """Hang up on everybody, and remove the socket."""

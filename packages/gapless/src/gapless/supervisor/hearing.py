@@ -86,7 +86,7 @@ class Hearing:
     def _note(self, message: wire.Message, descriptors: list[int]) -> None:
         match message["event"]:
             case "welcome":
-                self.keeper_pid = message["pid"]
+                self.keeper_pid = self._supervisor.evidence.keeper_pid = message["pid"]
             case "held":
                 self._held(message, descriptors.pop(0))
             case "note":
@@ -140,6 +140,17 @@ class Hearing:
                     relay == (app.name, generation.number)
                     for relay in self._relays.values()
                 )
+        self._drop_unknown_sockets()
+
+    def _drop_unknown_sockets(self) -> None:
+        listeners = self._supervisor.listeners
+        for listener in list(listeners.by_name.values()):
+            app = self._supervisor.apps.get(listener.app)
+            numbers = [g.number for g in app.generations] if app else []
+            if listener.generation not in numbers:
+                if app is not None:
+                    app.last_generation = max(app.last_generation, listener.generation)
+                listeners.leave(listener)
 
     # --- processes ----------------------------------------------------------------------
 
@@ -153,6 +164,9 @@ class Hearing:
         if found is None:
             found = self._adopt_unknown(key, message)
         if found is None:
+            # Its supervisor died before it had written down what this is for.
+            self._supervisor.log.write("unknown", key=key, pid=message["pid"])
+            end_whole(message["pid"])
             return
         _, _, instance = found
         instance.pid, instance.started = message["pid"], message["started"]
@@ -166,13 +180,14 @@ class Hearing:
         app = self._supervisor.apps.get(name)
         if app is None:
             return None
+        app.last_serial = max(app.last_serial, int(serial))
+        app.last_generation = max(app.last_generation, int(number))
         try:
             generation = app.generation(int(number))
         except LookupError:
             return None
         instance = InstanceRecord(key=key, ordinal=int(ordinal), started=0.0)
         instance.started = message["started"]
-        app.last_serial = max(app.last_serial, int(serial))
         generation.instances.append(instance)
         return app, generation, instance
 
@@ -359,6 +374,13 @@ class Hearing:
         app = self._supervisor.apps.get(key.partition("/")[0])
         found = app.instance(key) if app else None
         return (app, *found) if app and found else None
+
+
+def end_whole(leader: int) -> None:
+    """End a process and everything that came from it."""
+    table = processes.snapshot()
+    for pid in processes.tree(table, leader, session=leader):
+        processes.signal_exactly(table[pid], signal.SIGKILL)
 
 
 def describe_status(status: int) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import gapless
 from gapless.base import clock, events, files, wire
-from gapless.base.errors import GaplessError, MisuseError
+from gapless.base.errors import GaplessError, MisuseError, NotFoundError
 from gapless.base.names import Home
 from gapless.keeper import interception, processname
 from gapless.supervisor import plan, processes, state, tail
@@ -51,6 +51,7 @@ class Supervisor:
         self.hands = Hands(wire.Channel(line))
         self.listeners = Listeners(self.hands)
         self.hearing = Hearing(self)
+        self.evidence = Evidence(self.listeners)
         self.launcher = Launcher(
             self.home,
             self.selector,
@@ -61,7 +62,6 @@ class Supervisor:
         )
         self.requests = Requests(self.apps, self.listeners, self.save)
         self.hearing.welcome()
-        self.evidence = Evidence(self.listeners, self.hearing.keeper_pid)
         self.view = View(self.home, self.listeners, self.evidence)
         self.performer = Performer(
             self.selector, self.hands, self.listeners, self.evidence, self.launcher
@@ -94,6 +94,7 @@ class Supervisor:
         if self.shutting_down and not any(a.generations for a in self.apps.values()):
             self._leave_for_good()
         self.hearing.flush()
+        self.control.flush()  # nobody is told what a next supervisor would not know
 
     def _settle(self, app: AppRecord) -> None:
         self.evidence.look(app)
@@ -228,14 +229,16 @@ class Supervisor:
 
     def _follow(self, request: dict[str, Any], conversation: Conversation) -> None:
         """Go on telling about an operation whose supervisor died meanwhile."""
-        app = self.requests.app(request.get("app"))
-        operation = app.waiting or app.operation
-        if operation is not None:
-            operation.waiters.append(conversation.tell)
-        elif app.last_report is not None:
-            conversation.tell({"result": app.last_report}, last=True)
-        else:
-            raise MisuseError(f"{app.name}: nothing is under way")
+        app = self.apps.get(str(request.get("app")))
+        token = request.get("token")
+        for operation in (app.waiting, app.operation) if app else ():
+            if operation is not None and operation.token == token:
+                operation.waiters.append(conversation.tell)
+                return
+        report = app.last_report if app else None
+        if report is None or report.get("token") != token:
+            raise NotFoundError("that was never asked for")
+        conversation.tell({"result": report}, last=True)
 
     def _self(self) -> dict[str, Any]:
         return {

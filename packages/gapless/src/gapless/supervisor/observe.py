@@ -18,9 +18,9 @@ VARIABLE = "GAPLESS_INSTANCE"
 class Evidence:
     """Takes looks; remembers which connections it has seen."""
 
-    def __init__(self, listeners: Listeners, keeper_pid: int) -> None:
+    def __init__(self, listeners: Listeners) -> None:
         self._listeners = listeners
-        self._keeper_pid = keeper_pid
+        self.keeper_pid = 0
         self._diag = connections.SockDiag()
         self._seen: dict[tuple[str, int], set[tuple[str, int]]] = {}
 
@@ -114,7 +114,7 @@ class Evidence:
         self, table: dict[int, processes.Process], instance: InstanceRecord
     ) -> tuple[int, ...]:
         """Return the living processes of an instance."""
-        return members(table, instance, self._keeper_pid)
+        return members(table, instance, self.keeper_pid)
 
     def forget(self, app: AppRecord, generation: GenerationRecord) -> None:
         """Drop what was remembered of a generation that is over."""

@@ -22,6 +22,8 @@ class Operation:
     """On the monotonic clock; steps are told relative to it."""
     started_at: str
     spec: spec.AppSpec
+    token: str = ""
+    """By it a face that lost its supervisor finds its operation again."""
     old_generation: int | None = None
     old_release: str = ""
     generation: int | None = None
@@ -65,6 +67,7 @@ class Operation:
         stops = self.action == "stop"
         return {
             "app": self.app,
+            "token": self.token,
             "action": self.action,
             "outcome": "superseded" if self.superseded else outcome,
             "reason": self.failure or None,

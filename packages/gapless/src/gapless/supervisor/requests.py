@@ -57,7 +57,7 @@ class Requests:
         if app is None:
             app = self._apps[wanted.name] = AppRecord(name=wanted.name, spec=wanted)
         app.restarts = 0
-        self._ask(app, "start", wanted, conversation)
+        self._ask(app, "start", wanted, conversation, _token(request))
 
     def reload(self, request: dict[str, Any], conversation: Conversation) -> None:
         """Hand an app over to a new generation, with a new spec or the same."""
@@ -65,7 +65,7 @@ class Requests:
         wanted = _spec(request) if request.get("spec") else app.spec
         if wanted.name != app.name:
             raise MisuseError(f"{app.name}: the spec is one of {wanted.name}")
-        self._ask(app, str(request["op"]), wanted, conversation)
+        self._ask(app, str(request["op"]), wanted, conversation, _token(request))
 
     def scale(self, request: dict[str, Any], conversation: Conversation) -> None:
         """Run more or fewer instances; fewer is a handoff, so that nothing is cut."""
@@ -80,9 +80,10 @@ class Requests:
         serving = app.in_role(Role.SERVING)
         steady = app.operation is None and len(app.generations) == 1
         if not (app.running and steady and serving) or count < len(serving.seats):
-            self._ask(app, "scale", wanted, conversation)
+            self._ask(app, "scale", wanted, conversation, _token(request))
             return
         operation = self._operation(app, "scale", wanted, conversation)
+        operation.token = _token(request)
         operation.old_generation = operation.generation = serving.number
         for ordinal in range(len(serving.seats), count):
             serving.seats.append(SeatRecord(ordinal))
@@ -104,6 +105,7 @@ class Requests:
         app.waiting = None
         current = app.in_role(Role.SERVING, Role.PROVING, Role.TRIAL)
         app.operation = self._operation(app, str(request["op"]), app.spec, conversation)
+        app.operation.token = _token(request)
         app.operation.generation = current.number if current else None
         self._save()
 
@@ -124,8 +126,10 @@ class Requests:
         action: str,
         wanted: spec.AppSpec,
         conversation: Conversation,
+        token: str,
     ) -> None:
         operation = self._operation(app, action, wanted, conversation)
+        operation.token = token
         now = clock.monotonic()
         if app.operation is not None and app.operation.action in ("stop", "delete"):
             if app.deleted:
@@ -258,6 +262,10 @@ def _spec(request: dict[str, Any]) -> spec.AppSpec:
     if not wanted.command or not 1 <= wanted.instances <= MOST_INSTANCES:
         raise MisuseError(f"{wanted.name}: the spec has no command or no instances")
     return wanted
+
+
+def _token(request: dict[str, Any]) -> str:
+    return str(request.get("token") or "")
 
 
 def _lives(app: AppRecord) -> bool:

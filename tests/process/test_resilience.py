@@ -1,0 +1,234 @@
+"""Nothing half-done survives: kill, stop and insult our own processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+
+import pytest
+
+from rig import load
+from rig.host import GAPLESS, Host
+from rig.running import running
+from rig.wait import free_port, until
+
+GOOD = ["node", "app.js"]
+STEPS = ["starting", "ready", "switched", "proven", "draining", "stopping"]
+
+
+def reload_in_background(host: Host, name: str) -> subprocess.Popen[str]:
+    """Begin a reload; its steps can be read from stdout."""
+    return subprocess.Popen(
+        [str(GAPLESS), "reload", name],
+        cwd=host.directory,
+        env=host.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_supervisor_that_is_killed_in_a_handoff_goes_on(
+    host: Host, step: str
+) -> None:
+    """The command that waits starts the next supervisor, and the release arrives."""
+    port = free_port()
+    host.start("app", GOOD, port=port, more="instances = 2")
+    with running(port, load.NEW, load.POST) as under_load:
+        under_load.wait_for_version("1")
+        host.declare("app", GOOD, port=port, release="2", more="instances = 2")
+        pid = host.supervisor_pid()
+        reload = reload_in_background(host, "app")
+        assert reload.stdout is not None
+        for line in reload.stdout:
+            if f" {step}" in line:
+                os.kill(pid, signal.SIGKILL)
+                break
+        rest = reload.communicate(timeout=60)[0]
+        under_load.wait_for_version("2")
+        report = under_load.stop()
+    assert reload.returncode == 0, rest
+    assert report.lost == 0, str(report)
+    described = host.app("app")
+    assert (described["generation"], described["instances"]["ready"]) == (2, 2)
+    assert [g["role"] for g in described["generations"]] == ["serving"]
+    assert host.supervisor_pid() != pid
+
+
+def test_the_app_serves_while_no_supervisor_lives(host: Host) -> None:
+    """And the next command finds everything as it was, and can release."""
+    port = free_port()
+    host.start("app", GOOD, port=port)
+    before = host.app("app")["pids"]
+    with running(port, load.NEW, load.POST) as under_load:
+        os.kill(host.supervisor_pid(), signal.SIGKILL)
+        under_load.wait_for(200)
+        described = host.app("app")
+        assert (described["pids"], described["status"]) == (before, "online")
+        host.declare("app", GOOD, port=port, release="2")
+        host.ok("reload", "app")
+        under_load.wait_for_version("2")
+        report = under_load.stop()
+    assert report.lost == 0, str(report)
+
+
+def test_a_supervisor_that_is_stopped_blocks_no_program(host: Host) -> None:
+    """SIGSTOP: the app serves and writes its log; the reload goes on afterwards."""
+    port = free_port()
+    chatty = (
+        "require('http').createServer((q, r) => { console.log('x'.repeat(20000));"
+        " r.end('release ' + process.env.RELEASE + ' '); })"
+        ".listen(process.env.PORT, '127.0.0.1')"
+    )
+    host.start("app", ["node", "-e", chatty], port=port)
+    supervisor = host.supervisor_pid()
+    with running(port, load.NEW) as under_load:
+        os.kill(supervisor, signal.SIGSTOP)
+        try:
+            # Far more than its pipe holds.
+            under_load.wait_for(500)
+            host.declare("app", ["node", "-e", chatty], port=port, release="2")
+        finally:
+            os.kill(supervisor, signal.SIGCONT)
+        host.ok("reload", "app")
+        under_load.wait_for_version("2")
+        report = under_load.stop()
+    assert report.lost == 0, str(report)
+
+
+def test_an_instance_that_ended_while_no_supervisor_lived_is_started_again(
+    host: Host,
+) -> None:
+    """The keeper remembers its end."""
+    port = free_port()
+    host.start("app", GOOD, port=port)
+    (pid,) = host.app("app")["pids"]
+    os.kill(host.supervisor_pid(), signal.SIGKILL)
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: host.app("app")["pids"] not in ([], [pid]), "a new instance")
+    until(lambda: host.status("app") == "online", "online again")
+
+
+@pytest.mark.parametrize(
+    "insult",
+    [
+        b"\n",
+        b"not json\n",
+        b"[1, 2]\n",
+        b'{"op": "no such thing"}\n',
+        b'{"op": "start", "spec": {"name": 1}}\n',
+        b'{"op": "start", "spec": null}\n',
+        b'{"op": "scale", "app": "app", "instances": "many"}\n',
+        b'{"op": "reload", "app": ["app"]}\n',
+        b'{"op": "signal", "app": "app", "signal": 99}\n',
+        b"\xff\xfe\x00\n",
+        b"[" * 100_000 + b"\n",
+    ],
+)
+def test_garbage_on_the_control_socket_is_answered_with_an_error(
+    host: Host, insult: bytes
+) -> None:
+    """Never a crash, and the app is as it was."""
+    host.start("app", GOOD, port=free_port())
+    pid = host.supervisor_pid()
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(str(host.home / "supervisor.sock"))
+        sock.sendall(insult)
+        answer = sock.makefile().readline()
+    assert json.loads(answer)["error"]["exit_code"] in (2, 3)
+    assert host.supervisor_pid() == pid
+    assert host.app("app")["generation"] == 1
+
+
+def test_half_a_request_and_a_vanished_client_harm_nobody(host: Host) -> None:
+    """What a client asked for goes on without it."""
+    port = free_port()
+    host.start("app", GOOD, port=port)
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(str(host.home / "supervisor.sock"))
+        sock.sendall(b'{"op": "rel')
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(str(host.home / "supervisor.sock"))
+        sock.sendall(b'{"op": "restart", "app": "app"}\n')
+    until(lambda: host.app("app")["generation"] == 2, "the restart")
+    until(lambda: host.status("app") == "online", "online")
+
+
+def test_garbage_on_the_notification_socket_is_ignored(host: Host) -> None:
+    """Only a proper READY=1 makes an instance ready."""
+    script = (
+        "import os, socket, time\n"
+        "name = os.environ['NOTIFY_SOCKET'].replace('@', chr(0), 1)\n"
+        "line = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n"
+        "for insult in (b'', b'READY=2', b'READY', bytes(range(256)), b'X' * 4000):\n"
+        "    line.sendto(insult, name)\n"
+        "channel = socket.socket(fileno=int(os.environ['NODE_CHANNEL_FD']))\n"
+        "channel.sendall(b'[' * 5000 + b'\\n{}\\nnonsense\\n\\xff\\n')\n"
+        "time.sleep(1000)\n"
+    )
+    more = 'ready = { when = "notify", timeout_s = 1 }'
+    host.declare("app", ["python3", "-c", script], port=1, release="1", more=more)
+    done = host.gapless("start", "app.toml")
+    assert done.returncode == 1
+    assert "did not say that it is ready" in done.stdout
+
+
+def test_two_first_commands_at_once_meet_one_supervisor(host: Host) -> None:
+    """Whoever is faster starts it; all are answered."""
+    commands = [
+        subprocess.Popen(
+            [str(GAPLESS), "start", "sleep", "--name", f"app{n}", "--", "1000"],
+            cwd=host.directory,
+            env=host.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for n in range(6)
+    ]
+    said = [command.communicate(timeout=60)[0] for command in commands]
+    assert [command.returncode for command in commands] == [0] * 6, said
+    assert len(host.json("list")["apps"]) == 6
+
+
+def test_a_shutdown_is_remembered(host: Host) -> None:
+    """The next command lists the apps, and starts none; `start` does."""
+    host.start("app", GOOD, port=free_port())
+    host.ok("shutdown")
+    assert host.status("app") == "stopped"
+    host.ok("start", "app")
+    assert host.status("app") == "online"
+
+
+def test_nothing_is_leaked_by_many_handoffs(host: Host) -> None:
+    """Descriptors and processes are as many as before."""
+    many_handoffs(host, 12)
+
+
+@pytest.mark.soak
+def test_nothing_is_leaked_by_two_hundred_handoffs(host: Host) -> None:
+    """The same for hours of work."""
+    many_handoffs(host, 200)
+
+
+def many_handoffs(host: Host, count: int) -> None:
+    """Hand over *count* times, and compare what is open with what was."""
+    port = free_port()
+    host.start("app", GOOD, port=port, more="min_healthy_s = 0.02")
+    host.ok("restart", "app")
+    pids = (host.supervisor_pid(), host.keeper_pid())
+    before = [len(os.listdir(f"/proc/{pid}/fd")) for pid in pids]
+    with running(port, load.Traffic(kind="new", pause_s=0.01)) as under_load:
+        for _ in range(count):
+            host.ok("restart", "app")
+        assert under_load.stop().lost == 0
+    until(
+        lambda: [len(os.listdir(f"/proc/{pid}/fd")) for pid in pids] == before,
+        f"as many descriptors as before: {before}",
+    )
+    assert len(host.processes()) == 3
+    assert (host.supervisor_pid(), host.keeper_pid()) == pids
