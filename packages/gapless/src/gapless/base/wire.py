@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections
 import json
 import os
+import selectors
 import socket
 from typing import Any
 
@@ -17,6 +18,18 @@ LARGEST_BYTES = 60_000
 MOST_DESCRIPTORS = 250  # SCM_MAX_FD is 253, unix(7)
 
 Message = dict[str, Any]
+
+
+def take_turn(selector: selectors.BaseSelector, timeout_s: float | None) -> None:
+    """Wait, then call the callable behind everything that is ready.
+
+    What one of them closed on the way is not called any more, and neither is what has
+    got its number since: it will be ready again in the next turn if it is.
+    """
+    for ready, _ in selector.select(timeout_s):
+        now = selector.get_map().get(ready.fd)
+        if now is not None and now.data == ready.data:
+            ready.data()
 
 
 class Channel:

@@ -76,8 +76,7 @@ class Keeper:
     def serve(self) -> None:
         """Run until told to end, or until there is nobody and nothing to keep."""
         while not self._is_over():
-            for selected, _ in self.selector.select(self._timeout_s()):
-                selected.data()
+            wire.take_turn(self.selector, self._timeout_s())
             self._proceed_with_orphans()
             self._retry_blocked()
 

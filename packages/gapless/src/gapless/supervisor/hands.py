@@ -7,53 +7,73 @@ import socket
 from typing import Any
 
 from gapless.base import wire
+from gapless.base.errors import GaplessError
+
+
+class KeeperLostError(GaplessError):
+    """The keeper is gone."""
+
+    kind = "unavailable"
 
 
 class Hands:
-    """Asks the keeper to act; owns its own copy of every descriptor that it gave."""
+    """Asks the keeper to act; every method raises KeeperLostError if it is gone."""
 
     def __init__(self, channel: wire.Channel) -> None:
         self.channel = channel
         self._noted: dict[str, Any] = {}
 
+    def _send(self, message: wire.Message, descriptors: tuple[int, ...] = ()) -> None:
+        try:
+            self.channel.send(message, descriptors)
+        except OSError as error:
+            raise KeeperLostError from error
+
     def hold(self, name: str, meta: Any, descriptor: int) -> None:
         """Let the keeper hold a copy of *descriptor*, so that it outlives us."""
-        self.channel.send({"op": "hold", "name": name, "meta": meta}, (descriptor,))
+        self._send({"op": "hold", "name": name, "meta": meta}, (descriptor,))
 
     def release(self, name: str) -> None:
         """Let the keeper close its copy; it says `released` when it has."""
-        self.channel.send({"op": "release", "name": name})
+        self._send({"op": "release", "name": name})
 
     def note(self, name: str, value: Any) -> None:
         """Let the keeper remember *value*, None to forget it; says nothing twice."""
         if self._noted.get(name) != value:
             self._noted[name] = value
-            self.channel.send({"op": "note", "name": name, "value": value})
+            self._send({"op": "note", "name": name, "value": value})
 
     def spawn(
         self, message: dict[str, Any], descriptors: dict[int, socket.socket]
     ) -> None:
         """Start a process; *descriptors* are put at the given numbers in it."""
         fields = {"op": "spawn", "targets": list(descriptors), **message}
-        self.channel.send(fields, tuple(s.fileno() for s in descriptors.values()))
+        self._send(fields, tuple(s.fileno() for s in descriptors.values()))
 
     def answer(self, key: str, call: int, action: str, **fields: Any) -> None:
         """Answer a system call: proceed, done, inject (held) or fail (errno)."""
         message = {"op": "answer", "key": key, "id": call, "action": action}
-        self.channel.send(message | fields)
+        self._send(message | fields)
 
     def forget(self, key: str) -> None:
         """Drop what is remembered of a process that ended."""
-        self.channel.send({"op": "forget", "key": key})
+        self._send({"op": "forget", "key": key})
 
     def end(self) -> None:
         """Let the keeper end with its last child."""
-        self.channel.send({"op": "end"})
+        self._send({"op": "end"})
+
+    def flush(self) -> bool:
+        """Send what waits; return whether nothing is left."""
+        try:
+            return self.channel.flush()
+        except OSError as error:
+            raise KeeperLostError from error
 
     def events(self) -> list[tuple[wire.Message, list[int]]]:
         """Return what the keeper said since the last call.
 
-        The descriptors are the caller's.  Raises EOFError if the keeper is gone.
+        The descriptors are the caller's.
         """
         said = []
         while True:
@@ -61,8 +81,8 @@ class Hands:
                 said.append(self.channel.receive())
             except BlockingIOError:
                 return said
-            except ConnectionResetError as error:
-                raise EOFError("the keeper is gone") from error
+            except (EOFError, ConnectionResetError) as error:
+                raise KeeperLostError from error
 
 
 def close_all(descriptors: list[int]) -> None:

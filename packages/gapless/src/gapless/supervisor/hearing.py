@@ -6,6 +6,7 @@ Nothing is decided here: facts are written down, and `plan` sees them.
 from __future__ import annotations
 
 import os
+import selectors
 import signal
 import socket
 from typing import TYPE_CHECKING, Any
@@ -57,21 +58,15 @@ class Hearing:
     def keeper(self) -> None:
         """Hear what the keeper says now."""
         hands = self._supervisor.hands
-        try:
-            hands.channel.flush()
-            for message, descriptors in hands.events():
-                self._hear(message, descriptors)
-        except (EOFError, OSError) as error:
-            self._supervisor.log.write("keeper-lost", reason=str(error))
-            self._supervisor.over = True
+        hands.flush()
+        for message, descriptors in hands.events():
+            self._hear(message, descriptors)
 
     def flush(self) -> None:
         """Wait for room in the keeper's socket too while something waits for it."""
-        import selectors  # noqa: PLC0415 - already loaded; the constant is wanted
-
         channel = self._supervisor.hands.channel
         events = selectors.EVENT_READ
-        if not channel.flush():
+        if not self._supervisor.hands.flush():
             events |= selectors.EVENT_WRITE
         key = self._supervisor.selector.get_map().get(channel.sock.fileno())
         if key is not None and key.events != events:

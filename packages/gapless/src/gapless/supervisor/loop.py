@@ -19,7 +19,7 @@ from gapless.base.names import Home
 from gapless.keeper import interception, processname
 from gapless.supervisor import plan, processes, state, tail
 from gapless.supervisor.control import Control, Conversation
-from gapless.supervisor.hands import Hands
+from gapless.supervisor.hands import Hands, KeeperLostError
 from gapless.supervisor.hearing import Hearing
 from gapless.supervisor.launch import Launcher
 from gapless.supervisor.listeners import Listeners
@@ -74,10 +74,12 @@ class Supervisor:
 
     def serve(self) -> None:
         """Run until told to leave."""
-        while not self.over:
-            self.settle()
-            for selected, _ in self.selector.select(self._timeout_s()):
-                selected.data()
+        try:
+            while not self.over:
+                self.settle()
+                wire.take_turn(self.selector, self._timeout_s())
+        except KeeperLostError as error:
+            self.log.write("keeper-lost", reason=error.message)
         self.control.close()
 
     def _timeout_s(self) -> float | None:

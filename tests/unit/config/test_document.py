@@ -1,0 +1,81 @@
+"""A setting that is wrong is named with file, line and key."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from gapless.base.errors import MisuseError, NotFoundError
+from gapless.config import resolve
+from gapless.supervisor import spec
+
+WRONG = {
+    "command = 3": "gapless.toml:2: app.a.command: expected str | array, got int; found 3",
+    'command = "true"\ninstances = 0': "gapless.toml:3: app.a.instances",
+    'command = "true"\nready = "soon"': "gapless.toml:3: app.a.ready",
+    'command = "true"\nready = { http = "health" }': "gapless.toml:3: app.a.ready",
+    'command = "true"\nstop = { drain_timeout_s = -1 }': "app.a.stop.drain_timeout_s",
+    'command = "true"\nlisten = ["nowhere"]': "is no address",
+    'command = "true"\nlisten = ["127.0.0.1:70000"]': "is no address",
+    'command = "true"\noverlap = false': "recycle is not available",
+    'command = ""': "the command is empty",
+    "instances = 2": "command is missing",
+    'command = "true"\nlog = { formt = "json" }': "did you mean format?",
+    'command = "true': "this is not TOML",
+}
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_what_is_wrong_is_named(tmp_path: Path, text: str) -> None:
+    """Each kind of mistake."""
+    path = tmp_path / "gapless.toml"
+    path.write_text(f"[app.a]\n{text}\n")
+    with pytest.raises(MisuseError) as caught:
+        resolve.load(str(path), dict(os.environ))
+    assert WRONG[text] in caught.value.message
+
+
+def test_defaults_are_what_the_manual_says(tmp_path: Path) -> None:
+    """The least that one may write."""
+    path = tmp_path / "gapless.toml"
+    path.write_text('[app.a]\ncommand = ["true", "x y"]\n')
+    app = resolve.load(str(path), dict(os.environ)).apps["a"]
+    assert app.command == ("true", "x y")
+    assert app.directory == str(tmp_path.resolve())
+    assert (app.instances, app.min_healthy_s) == (1, 2.0)
+    assert app.ready == spec.Ready()
+    assert app.stop == spec.Stop()
+    assert spec.from_wire(spec.to_wire(app)) == app
+
+
+def test_a_probe_may_be_written_in_three_ways(tmp_path: Path) -> None:
+    """All mean the same."""
+    for written in (
+        '{ http = "/health", timeout_s = 5 }',
+        '{ when = { http = "/health" }, timeout_s = 5 }',
+    ):
+        path = tmp_path / "gapless.toml"
+        path.write_text(f'[app.a]\ncommand = "true"\nready = {written}\n')
+        app = resolve.load(str(path), dict(os.environ)).apps["a"]
+        assert app.ready == spec.Ready(when=spec.When.HTTP, path="/health", timeout_s=5)
+
+
+def test_what_belongs_to_the_caller_does_not_reach_the_app() -> None:
+    """A program that took them for its own would be misled."""
+    found = resolve.inherited(
+        {"PATH": "/bin", "NOTIFY_SOCKET": "@x", "LISTEN_FDS": "1"}
+    )
+    assert found == {"PATH": "/bin"}
+
+
+def test_what_is_not_there_is_said(tmp_path: Path) -> None:
+    """File, directory, program."""
+    path = tmp_path / "gapless.toml"
+    with pytest.raises(NotFoundError):
+        resolve.load(str(path), {})
+    for text in ('command = "no-such-program"', 'command = "true"\ndirectory = "no"'):
+        path.write_text(f"[app.a]\n{text}\n")
+        with pytest.raises(NotFoundError):
+            resolve.load(str(path), dict(os.environ))

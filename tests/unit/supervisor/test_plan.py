@@ -1,0 +1,206 @@
+"""The promises of `plan`: cases as data, and invariants over everything else."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gapless.supervisor import model
+from gapless.supervisor.model import (
+    Desired,
+    Generation,
+    Instance,
+    Observed,
+    Phase,
+    Role,
+    Seat,
+)
+from gapless.supervisor.plan import Admission, admit, plan, restart_delay_s
+
+CASES = sorted((Path(__file__).parents[2] / "cases" / "plan").glob("*.toml"))
+SINCE = 100.0
+
+
+def generation(table: dict[str, Any]) -> Generation:
+    """Build a generation from a case."""
+    number = table.pop("number")
+    instances = tuple(
+        Instance(
+            key=f"{number}.{plain['ordinal']}",
+            ordinal=plain["ordinal"],
+            phase=Phase(plain["phase"]),
+            started=SINCE,
+            told=plain.get("told"),
+            listens=frozenset(plain.get("listens", ())),
+        )
+        for plain in table.pop("instances", ())
+    )
+    ended = {ordinal: (at, why) for ordinal, at, why in table.pop("ended", ())}
+    short_lives = table.pop("short_lives", 0)
+    seats = tuple(
+        Seat(
+            ordinal=ordinal,
+            short_lives=short_lives,
+            ended=ended.get(ordinal, (None, ""))[0],
+            why=ended.get(ordinal, (None, ""))[1],
+        )
+        for ordinal in range(table.pop("seats", len(instances)))
+    )
+    return Generation(
+        number=number,
+        role=Role(table.pop("role")),
+        since=SINCE,
+        seats=seats,
+        instances=instances,
+        required=frozenset(table.pop("required", ())),
+        **table,
+    )
+
+
+def shown(action: model.Action) -> str:
+    """Write an action as the cases do."""
+    fields = [getattr(action, field.name) for field in dataclasses.fields(action)]
+    return f"{type(action).__name__}({', '.join(map(repr, fields))})"
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_case(path: Path) -> None:
+    """What the file says follows from what it describes."""
+    case = tomllib.loads(path.read_text())
+    observed = Observed(
+        now=case.get("now", SINCE),
+        generations=tuple(generation(table) for table in case["generation"]),
+    )
+    planned = plan(Desired(running=case.get("running", True)), observed)
+    assert [shown(action) for action in planned.actions] == case["expected"], case[
+        "says"
+    ]
+
+
+@st.composite
+def generations(draw: st.DrawFn, number: int, role: Role) -> Generation:
+    """Draw a generation in a role."""
+    count = draw(st.integers(1, 3))
+    instances = []
+    seats = []
+    for ordinal in range(count):
+        dead = draw(st.booleans())
+        ended = draw(st.floats(90, 100)) if dead else None
+        short = draw(st.integers(0, 20))
+        seats.append(Seat(ordinal=ordinal, short_lives=short, ended=ended, why="ended"))
+        if not dead:
+            told = draw(st.none() | st.floats(95, 105))
+            phase = Phase.DRAINING if told else draw(st.sampled_from(Phase))
+            instances.append(
+                Instance(
+                    key=f"{number}.{ordinal}",
+                    ordinal=ordinal,
+                    phase=phase,
+                    started=SINCE,
+                    told=told,
+                    listens=draw(st.sampled_from([frozenset(), frozenset({"a:1"})])),
+                )
+            )
+    return Generation(
+        number=number,
+        role=role,
+        since=SINCE,
+        seats=tuple(seats),
+        instances=tuple(instances),
+        required=draw(st.sampled_from([frozenset(), frozenset({"a:1"})])),
+        served=role is not Role.TRIAL,
+        quiet_looks=draw(st.integers(0, 4)),
+        queued=draw(st.integers(0, 2)),
+        quiesced=draw(st.booleans()),
+    )
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> Observed:
+    """Draw what a supervisor may see: roles only as they can stand side by side."""
+    retiring = draw(st.integers(0, 3))
+    roles = [Role.RETIRING] * retiring
+    roles += draw(
+        st.sampled_from(
+            [
+                [],
+                [Role.SERVING],
+                [Role.TRIAL],
+                [Role.SERVING, Role.TRIAL],
+                [Role.STANDBY, Role.PROVING],
+            ]
+        )
+    )
+    drawn = [draw(generations(number, role)) for number, role in enumerate(roles, 1)]
+    return Observed(now=draw(st.floats(100, 140)), generations=tuple(drawn))
+
+
+@given(worlds(), st.booleans())
+def test_only_what_retires_or_has_lost_its_leader_is_told_to_end(
+    observed: Observed, running: bool
+) -> None:
+    """A generation that serves, stands by or is on trial keeps its living instances."""
+    owners = {i.key: g for g in observed.generations for i in g.instances}
+    instances = {i.key: i for g in observed.generations for i in g.instances}
+    for action in plan(Desired(running=running), observed).actions:
+        if isinstance(action, model.Tell):
+            retiring = owners[action.key].role is Role.RETIRING
+            assert retiring or instances[action.key].phase is Phase.DRAINING
+
+
+@given(worlds())
+def test_somebody_who_serves_is_retired_only_when_nothing_of_it_is_left(
+    observed: Observed,
+) -> None:
+    """A trial that fails never takes the serving generation with it."""
+    for action in plan(Desired(), observed).actions:
+        if isinstance(action, model.Retire):
+            found = next(
+                g for g in observed.generations if g.number == action.generation
+            )
+            empty = not found.instances and all(s.given_up for s in found.seats)
+            assert found.role is Role.TRIAL or empty
+            assert action.reason
+
+
+@given(worlds(), st.booleans())
+def test_no_instance_and_no_seat_is_given_two_orders(
+    observed: Observed, running: bool
+) -> None:
+    """One plan holds at most one order for each."""
+    actions = plan(Desired(running=running), observed).actions
+    told = [a.key for a in actions if isinstance(a, model.Tell | model.Kill)]
+    assert len(told) == len(set(told))
+    seats = [(a.generation, a.ordinal) for a in actions if isinstance(a, model.Start)]
+    assert len(seats) == len(set(seats))
+
+
+@given(worlds(), st.booleans())
+def test_a_plan_that_waits_says_until_when(observed: Observed, running: bool) -> None:
+    """Unless all is done, there is something to do or a time to look again."""
+    planned = plan(Desired(running=running), observed)
+    for found in observed.generations:
+        if found.role in (Role.PROVING, Role.RETIRING) and found.instances:
+            assert planned.actions or planned.wake_at is not None
+
+
+@given(worlds())
+def test_at_most_one_new_generation_is_under_way(observed: Observed) -> None:
+    """A wish is admitted only when none is on trial or proving."""
+    roles = {g.role for g in observed.generations}
+    if admit(observed) is Admission.NOW:
+        assert not roles & {Role.TRIAL, Role.PROVING}
+
+
+@given(st.integers(0, 100))
+def test_delays_grow_and_are_bounded(short_lives: int) -> None:
+    """The first restart is immediate, none is later than 15 s."""
+    delay = restart_delay_s(short_lives)
+    assert 0 <= delay <= 15
+    assert delay <= restart_delay_s(short_lives + 1)
