@@ -67,6 +67,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     outcome = yield
     report = outcome.get_result()  # type: ignore[attr-defined]  # pluggy's result
     _refuse_skip(report, item.nodeid)
+    found = getattr(item, "funcargs", {}).get("host")
+    if report.failed and isinstance(found, Host):
+        report.sections += [(str(p), _end_of(p)) for p in found.home.glob("logs/*")]
+
+
+def _end_of(path: Path) -> str:
+    return path.read_text(errors="replace")[-20_000:]
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -90,6 +90,7 @@ class Stream:
         self._is_json, self._date_format = format == "json", date_format
         self._rest = b""
         self._finishing = False
+        self.closed = False
 
     def pump(self, now_wall: float) -> Status:
         """Move what is in the pipe to the file, a megabyte at most."""
@@ -126,8 +127,9 @@ class Stream:
         return self._write(self._take(b"", ended=True), now_wall)
 
     def close(self) -> None:
-        """Close the read end."""
+        """Close the read end; the stream is over then."""
         os.close(self.read_fd)
+        self.closed = True
 
     def _take(self, chunk: bytes, *, ended: bool) -> bytes:
         """Return the lines that are whole now, and keep the rest."""
