@@ -50,6 +50,8 @@ class Evidence:
             seen = self._seen.setdefault((app.name, generation.number), set())
             for instance in generation.instances:
                 inodes = processes.socket_inodes(self.members(table, instance))
+                if not inodes:
+                    continue  # it is ending: what was owed before is what is cut
                 own = [c for c in found if c.inode in inodes]
                 instance.connections = len(own)
                 instance.busy = sum(map(connections.is_busy, own))

@@ -1,0 +1,73 @@
+"""What does the supervisor cost when nothing happens, and how fast is `list`?"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from rig.host import GAPLESS, Host
+from rig.wait import free_port
+
+IDLE_S = 10.0
+RUNS = 15
+
+
+def status(pid: int) -> dict[str, str]:
+    """Return /proc/PID/status."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {
+        name: value.strip()
+        for name, _, value in (each.partition(":") for each in lines)
+    }
+
+
+def wakeups(pid: int) -> int:
+    """Return how often a process went to sleep by itself."""
+    return int(status(pid)["voluntary_ctxt_switches"])
+
+
+def took_ms(command: list[str], host: Host) -> list[float]:
+    """Return how long a command takes, sorted."""
+    times = []
+    for _ in range(RUNS):
+        began = time.monotonic()
+        subprocess.run(
+            command, env=host.environment, stdout=subprocess.DEVNULL, check=True
+        )
+        times.append((time.monotonic() - began) * 1e3)
+    return sorted(times)
+
+
+def main() -> None:
+    """Print the table."""
+    with tempfile.TemporaryDirectory(prefix="gapless-bench-") as directory:
+        host = Host(Path(directory))
+        try:
+            for name in ("one", "two", "three", "four"):
+                host.start(name, ["node", "app.js"], port=free_port())
+                host.ok("restart", name)
+            pids = {"supervisor": host.supervisor_pid(), "keeper": host.keeper_pid()}
+            time.sleep(1)
+            before = {name: wakeups(pid) for name, pid in pids.items()}
+            time.sleep(IDLE_S)
+            after = {name: wakeups(pid) for name, pid in pids.items()}
+            print(f"{'process':<12}{'RSS MB':>8}{f'wake-ups in {IDLE_S:g} s':>20}")
+            for name, pid in pids.items():
+                rss_mb = int(status(pid)["VmRSS"].split()[0]) / 1024
+                print(f"{name:<12}{rss_mb:>8.1f}{after[name] - before[name]:>20}")
+            listed = took_ms([str(GAPLESS), "list"], host)
+            bare = took_ms([sys.executable, "-c", "pass"], host)
+            print(f"\n{'command':<16}{'median ms':>10}{'max ms':>10}")
+            for name, times in (("gapless list", listed), ("python -c pass", bare)):
+                print(f"{name:<16}{times[RUNS // 2]:>10.1f}{times[-1]:>10.1f}")
+        finally:
+            host.close()
+
+
+if __name__ == "__main__":
+    main()
