@@ -20,10 +20,8 @@ RUNS = 15
 def status(pid: int) -> dict[str, str]:
     """Return /proc/PID/status."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return {
-        name: value.strip()
-        for name, _, value in (each.partition(":") for each in lines)
-    }
+    pairs = (line.partition(":") for line in lines)
+    return {name: value.strip() for name, _, value in pairs}
 
 
 def wakeups(pid: int) -> int:

@@ -192,8 +192,11 @@ def test_signals_are_as_after_boot() -> None:
     finally:
         signal.signal(signal.SIGHUP, before)
     facts = dict(line.split(":\t") for line in status.splitlines() if ":\t" in line)
-    none = "0" * 16
-    assert [facts[name] for name in ("SigBlk", "SigIgn", "SigCgt")] == [none] * 3
+    # 32 and 33 are glibc's own: its posix_spawn, which GNU make uses, leaves them
+    # ignored, and no program can ask for anything else.
+    reachable = ~(0b11 << 31)
+    masks = [int(facts[name], 16) for name in ("SigBlk", "SigIgn", "SigCgt")]
+    assert [mask & reachable for mask in masks] == [0, 0, 0]
 
 
 def test_our_own_signal_mask_is_kept() -> None:

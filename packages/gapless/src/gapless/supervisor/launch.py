@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import selectors
 import socket
 from collections.abc import Callable
@@ -151,7 +150,7 @@ class Launcher:
     def _open_notify(self, key: str) -> str:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         # Abstract: no file to clean up, no limit on the length of GAPLESS_HOME (unix(7)).
-        name = f"gapless/{secrets.token_hex(8)}"
+        name = f"gapless/{os.urandom(8).hex()}"
         sock.bind(f"\0{name}")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self._hands.hold(f"notify/{key}", None, sock.fileno())
