@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import subprocess
 
 import pytest
 
+from gapless.keeper import interception
 from rig import load
 from rig.host import GAPLESS, Host
 from rig.running import running
@@ -202,6 +204,35 @@ def test_a_shutdown_is_remembered(host: Host) -> None:
     assert host.status("app") == "stopped"
     host.ok("start", "app")
     assert host.status("app") == "online"
+
+
+def test_a_stranger_who_keeps_an_old_socket_open_harms_nobody(host: Host) -> None:
+    """The kernel keeps it in the group, so its index stays taken: steering knows."""
+    port = free_port()
+    host.start("app", GOOD, port=port)
+    (pid,) = host.app("app")["pids"]
+    kept = []
+    try:
+        for name in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                if "socket:" in os.readlink(f"/proc/{pid}/fd/{name}"):
+                    kept.append(interception.duplicate(pid, int(name)))
+        with running(port, load.NEW, load.POST) as under_load:
+            for release in ("2", "3"):
+                host.declare("app", GOOD, port=port, release=release)
+                host.ok("reload", "app")
+                under_load.wait_for_version(release)
+                under_load.wait_for(100)
+            while kept:
+                os.close(kept.pop())
+            under_load.wait_for(100)
+            host.ok("restart", "app")
+            under_load.wait_for(100)
+            report = under_load.stop()
+    finally:
+        for descriptor in kept:
+            os.close(descriptor)
+    assert report.lost == 0, str(report)
 
 
 def test_nothing_is_leaked_by_many_handoffs(host: Host) -> None:

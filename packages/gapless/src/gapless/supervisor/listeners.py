@@ -64,6 +64,8 @@ class Listeners:
         self.groups: dict[str, steering.Group] = {}
         self.steered: dict[str, str] = {}
         """Which socket of a group takes the new connections."""
+        self.ghosts: dict[str, tuple[str, int, int]] = {}
+        """Sockets that we have closed and the kernel has not: group, port, inode."""
 
     # --- sockets come -----------------------------------------------------------
 
@@ -192,7 +194,7 @@ class Listeners:
     def _attach(self, group: str, probe: steering.Probe | None = None) -> None:
         order = self.groups[group]
         target = self.steered[group]
-        if target in order.order:
+        if target in self.by_name and target in order.order:
             program = steering.steer_to(order.index(target), probe)
             steering.attach(self.by_name[target].sock, program)
 
@@ -203,24 +205,35 @@ class Listeners:
         listener.leaving = True
         self.hands.release(listener.name)
 
-    def left(self, name: str) -> Listener | None:
-        """Close our copy, the last one, and steer the group again."""
+    def left(self, name: str) -> None:
+        """Close our copy, as a rule the last one."""
         listener = self.by_name.pop(name, None)
-        if listener is None:
-            return None
-        listener.sock.close()
-        group = self.groups.get(listener.group)
-        if group is None or name not in group.order:
-            return listener
-        group = group.left(name)
-        if group.order:
-            self.groups[listener.group] = group
-            self._attach(listener.group)
-        else:
-            del self.groups[listener.group]
-            del self.steered[listener.group]
-        self._note(listener.group)
-        return listener
+        if listener is not None:
+            self.ghosts[name] = (listener.group, listener.port, _inode(listener.sock))
+            listener.sock.close()
+            self.bury_ghosts()
+
+    def bury_ghosts(self) -> bool:
+        """Take closed sockets out of their groups once the kernel has; tell if some stay.
+
+        Somebody may hold a copy still: a process between fork and exec, or one that got
+        away from its instance.  Until he lets go, the socket keeps its index.
+        """
+        for name, (group, port, inode) in list(self.ghosts.items()):
+            if any(found.inode == inode for found in connections.listeners(port)):
+                continue
+            del self.ghosts[name]
+            order = self.groups.get(group)
+            if order is None or name not in order.order:
+                continue
+            self.groups[group] = order.left(name)
+            if self.groups[group].order:
+                self._attach(group)
+            else:
+                del self.groups[group]
+                del self.steered[group]
+            self._note(group)
+        return bool(self.ghosts)
 
     # --- what outlives us -------------------------------------------------------
 

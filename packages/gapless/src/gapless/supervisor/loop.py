@@ -31,6 +31,8 @@ from gapless.supervisor.records import AppRecord
 from gapless.supervisor.requests import Requests
 from gapless.supervisor.view import View
 
+GHOST_S = 0.1
+"""How often a closed socket that somebody holds is looked at."""
 MOST_ROUNDS = 50
 """More rounds of planning in one turn of the loop would be a plan that never settles."""
 
@@ -93,6 +95,10 @@ class Supervisor:
         """Let every app come to rest for now, and remember what changed."""
         for app in list(self.apps.values()):
             self._settle(app)
+        if self.listeners.ghosts and self.listeners.bury_ghosts():
+            self.wakes[""] = clock.monotonic() + GHOST_S
+        else:
+            self.wakes.pop("", None)
         if self.shutting_down and not any(a.generations for a in self.apps.values()):
             self._leave_for_good()
         self.hearing.flush()
