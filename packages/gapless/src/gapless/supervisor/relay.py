@@ -130,7 +130,8 @@ class Relay:
         except OSError:
             self._end(pair, "failed")
             return
-        if all(half.passed_on for half in pair):
+        if pair[1].passed_on:
+            # The app has said all and closed: what the client may still say goes nowhere.
             self._end(pair, "finished")
             return
         for half, other in (pair, pair[::-1]):

@@ -1,0 +1,191 @@
+"""What we rely on the kernel for, on the real kernel."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import subprocess
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gapless.supervisor import connections, run, steering
+from gapless.supervisor.connections import Connection, is_busy
+
+
+def listener(port: int = 0) -> socket.socket:
+    """Return a socket of an SO_REUSEPORT group."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    sock.bind(("127.0.0.1", port))
+    sock.listen(128)
+    sock.settimeout(5)
+    return sock
+
+
+@given(st.permutations(range(6)))
+def test_a_group_never_names_two_sockets_by_one_index(order: list[int]) -> None:
+    """Whoever leaves, the others are all in it, once."""
+    group = steering.Group(tuple(map(str, range(6))))
+    for number, name in enumerate(order, 1):
+        group = group.left(str(name))
+        assert set(group.order) == {str(n) for n in order[number:]}
+
+
+def test_steering_reaches_the_socket_that_the_group_names() -> None:
+    """While sockets leave in any order, also across the one that takes all."""
+    first = listener()
+    port = first.getsockname()[1]
+    sockets = {"0": first} | {str(n): listener(port) for n in range(1, 5)}
+    group = steering.Group(tuple(sockets))
+    chosen = random.Random(7)  # the same order every time
+    try:
+        while True:
+            for name in group.order:
+                program = steering.steer_to(group.index(name))
+                steering.attach(next(iter(sockets.values())), program)
+                with socket.create_connection(("127.0.0.1", port), 5):
+                    sockets[name].accept()[0].close()
+            if len(group.order) == 1:
+                break
+            gone = chosen.choice(group.order)
+            sockets.pop(gone).close()
+            group = group.left(gone)
+    finally:
+        for sock in sockets.values():
+            sock.close()
+
+
+def test_a_probe_reaches_its_own_socket_and_users_the_other() -> None:
+    """By source address and port."""
+    users, trial = (old := listener()), listener(old.getsockname()[1])
+    with users, trial, socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        source = steering.Probe("127.0.0.1", probe.getsockname()[1], 1)
+        steering.attach(users, steering.steer_to(0, source))
+        probe.connect(users.getsockname())
+        trial.accept()[0].close()
+        for _ in range(10):
+            with socket.create_connection(users.getsockname(), 5):
+                users.accept()[0].close()
+
+
+def test_a_quiesced_socket_begins_nothing_new_and_loses_nothing() -> None:
+    """Who connects meanwhile waits, and gets through when it resumes."""
+    with listener() as sock:
+        before = socket.create_connection(sock.getsockname(), 5)
+        steering.quiesce(sock)
+        late = socket.socket()
+        late.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            late.connect(sock.getsockname())
+        assert connections.queued(sock) == 1
+        sock.accept()[0].close()
+        steering.resume(sock)
+        with socket.create_connection(sock.getsockname(), 5):
+            sock.accept()[0].close()
+        before.close()
+        late.close()
+
+
+def seen(**changes: object) -> Connection:
+    """Return an idle keep-alive connection, but for *changes*."""
+    plain: dict[str, object] = {
+        "inode": 1,
+        "state": connections.ESTABLISHED,
+        "local": ("127.0.0.1", 80),
+        "remote": ("127.0.0.1", 5000),
+        "unread": 0,
+        "unsent": 0,
+        "bytes_received": 100,
+        "bytes_acked": 100,
+        "last_received_ms": 1000,
+        "last_sent_ms": 900,
+    }
+    return Connection(**(plain | changes))  # type: ignore[arg-type]  # of a table
+
+
+@pytest.mark.parametrize(
+    ("changes", "busy"),
+    [
+        ({}, False),
+        ({"unread": 1}, True),
+        ({"unsent": 1}, True),
+        ({"bytes_received": 0}, True),
+        ({"bytes_acked": 0}, True),
+        ({"last_received_ms": 100, "last_sent_ms": 900}, True),
+        ({"last_received_ms": 104, "last_sent_ms": 100}, True),
+        ({"last_received_ms": 120, "last_sent_ms": 100}, False),
+        (
+            {"state": connections.CLOSE_WAIT, "last_received_ms": 1, "last_sent_ms": 9},
+            True,
+        ),
+        ({"state": connections.CLOSE_WAIT, "bytes_received": 0}, False),
+        ({"state": connections.FIN_WAIT2, "unsent": 5}, False),
+        ({"inode": 0, "unsent": 5}, False),
+    ],
+)
+def test_busy_means_that_an_answer_is_owed(
+    changes: dict[str, object], busy: bool
+) -> None:
+    """As far as the kernel can know."""
+    assert is_busy(seen(**changes)) is busy
+
+
+def test_connections_and_listeners_are_found_by_port() -> None:
+    """With their inodes, which tell whose they are."""
+    with listener() as sock:
+        port = sock.getsockname()[1]
+        with socket.create_connection(sock.getsockname(), 5) as client:
+            accepted = sock.accept()[0]
+            client.sendall(b"x" * 10)
+            diag = connections.SockDiag()
+            (found,) = diag.connections(frozenset({port}))
+            (heard,) = diag.listeners(port)
+            diag.close()
+            assert found.inode == os.fstat(accepted.fileno()).st_ino
+            assert (found.unread, found.remote[1]) == (10, client.getsockname()[1])
+            assert heard.inode == os.fstat(sock.fileno()).st_ino
+            accepted.close()
+
+
+def test_the_relay_serves_a_queue_whose_program_died() -> None:
+    """Sixty connections, their requests already sent, all answered by the other one."""
+    dead, alive = (first := listener()), listener(first.getsockname()[1])
+    with dead, alive:
+        address = dead.getsockname()
+        steering.attach(dead, steering.steer_to(0))
+        clients = [socket.create_connection(address, 10) for _ in range(60)]
+        for client in clients:
+            client.sendall(b"question")
+        steering.attach(dead, steering.steer_to(1))
+
+        def serve() -> None:
+            for _ in clients:
+                accepted = alive.accept()[0]
+                accepted.sendall(accepted.recv(100).replace(b"question", b"answer"))
+                accepted.close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        os.set_inheritable(dead.fileno(), True)
+        command = run.python(
+            "gapless.supervisor.relay",
+            ["--fd", str(dead.fileno()), "--until-quiet", "0.1", "--deadline", "20"],
+        )
+        done = subprocess.run(
+            command,
+            pass_fds=(dead.fileno(),),
+            capture_output=True,
+            timeout=30,
+            check=True,
+        )
+        thread.join(10)
+        answers = [client.recv(100) for client in clients]
+        for client in clients:
+            client.close()
+    assert answers == [b"answer"] * 60
+    assert b'"accepted": 60, "finished": 60, "failed": 0' in done.stdout
