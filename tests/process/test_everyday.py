@@ -6,11 +6,12 @@ import json
 import os
 import signal
 import socket
+import subprocess
 
 import pytest
 
 from rig import load
-from rig.host import APPS, Host
+from rig.host import APPS, GAPLESS, Host
 from rig.running import running
 from rig.wait import free_port, until
 
@@ -68,14 +69,12 @@ def test_a_third_generation_may_start_while_the_second_drains(host: Host) -> Non
     long = load.Traffic(kind="long", concurrency=2, path="/slow?s=3")
     with running(port, load.NEW, long) as under_load:
         until(lambda: host.app("app")["instances_detail"][0]["busy"] >= 2, "in flight")
-        import subprocess
-
         commands = []
         for release in ("2", "3"):
             host.declare("app", GOOD, port=port, release=release)
             commands.append(
                 subprocess.Popen(
-                    [str(_gapless()), "reload", "app", "--json"],
+                    [str(GAPLESS), "reload", "app", "--json"],
                     cwd=host.directory,
                     env=host.environment,
                     stdout=subprocess.PIPE,
@@ -94,12 +93,6 @@ def test_a_third_generation_may_start_while_the_second_drains(host: Host) -> Non
 
 def _roles(host: Host) -> list[str]:
     return [g["role"] for g in host.app("app")["generations"]]
-
-
-def _gapless() -> object:
-    from rig.host import GAPLESS
-
-    return GAPLESS
 
 
 def test_connections_that_wait_in_the_accept_queue_are_served(host: Host) -> None:
@@ -276,6 +269,32 @@ def test_signals_reach_the_leader_and_logs_show_what_it_said(host: Host) -> None
     host.ok("start", "app.toml")
     host.ok("signal", "HUP", "app")
     until(lambda: "hung up" in host.ok("logs", "app"), "the line in the log")
+
+
+def test_following_a_log_crosses_rotations_without_a_gap(host: Host) -> None:
+    """Every line once, in order, while the files are moved aside."""
+    script = "let n = 0; const five = () => { for (let i = 5; i--;) console.log(n++) }"
+    script += "; setInterval(five, 2)"
+    more = "log = { rotate_mb = 0.01, keep = 900 }"
+    host.declare("app", ["node", "-e", script], port=1, release="1", more=more)
+    host.ok("start", "app.toml")
+    follow = subprocess.Popen(
+        [str(GAPLESS), "logs", "app", "-f", "-n", "1"],
+        cwd=host.directory,
+        env=host.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert follow.stdout is not None
+        numbers = [
+            int(follow.stdout.readline().rpartition("| ")[2]) for _ in range(3000)
+        ]
+    finally:
+        follow.kill()
+        follow.communicate()
+    assert numbers == list(range(numbers[0], numbers[0] + 3000))
+    assert len([*(host.home / "logs").glob("app.log.*")]) >= 3
 
 
 def test_reload_reads_the_whole_configuration_again(host: Host) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,20 @@ def test_ten_handoffs_lose_nothing(host: Host, name: str) -> None:
     """The same ten times."""
     port = free_port()
     hand_over(host, name, command(name, port), port, 10)
+
+
+def test_busy_cores_lose_nothing(host: Host) -> None:
+    """Two programs that do nothing but compute, beside load and handoffs."""
+    burners = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)
+    ]
+    try:
+        port = free_port()
+        hand_over(host, "node", command("node", port), port, 3)
+    finally:
+        for burner in burners:
+            burner.kill()
+            burner.wait()
 
 
 def compile_java(directory: Path) -> None:

@@ -251,6 +251,27 @@ def test_a_tarball_that_is_broken_is_refused(host: Host, what: str) -> None:
     assert (host.directory / "dfs" / "src" / "refused" / "example.tar.gz").exists()
 
 
+def test_a_disk_that_takes_no_more_leaves_the_tarball_where_it_was(host: Host) -> None:
+    """Nothing half-unpacked stays, and the next try may succeed."""
+    site(host)
+    target = host.directory / "dfs" / "src" / "example.tar.gz"
+    pack(target, {"zeros": bytes(4 << 20)})
+    limited = subprocess.run(
+        ["bash", "-c", f"ulimit -f 1024; exec {GAPLESS} publish {target}"],
+        cwd=host.directory,
+        env=host.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert limited.returncode == 1
+    assert "file too large" in limited.stderr
+    assert target.exists()
+    assert left_behind(host) == []
+    host.ok("publish", target)
+
+
 def test_a_build_that_fails_holds_the_release(host: Host) -> None:
     """With its log on the screen and in the reports."""
     site(host, more='build = ["sh", "-c", "echo compiling; exit 3"]')
