@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -151,6 +152,30 @@ def test_a_crashed_instance_comes_back_and_no_connection_is_refused(host: Host) 
     assert report.fates.get("refused", 0) == 0, str(report)
     assert report.lost <= 1, str(report)  # the one that the dead program had accepted
     assert host.app("app")["pids"] != [pid]
+
+
+def test_an_instance_that_comes_later_leaves_the_others_socket_non_blocking(
+    host: Host,
+) -> None:
+    """They share its flags: one that turned blocking would hang in accept."""
+    script = (
+        "import os, select, socket\n"
+        "sock = socket.socket()\n"
+        "sock.bind(('127.0.0.1', int(os.environ['PORT'])))\n"
+        "sock.listen()\n"
+        "sock.setblocking(False)\n"
+        "print('number', sock.fileno(), flush=True)\n"
+        "while True: select.select([sock], [], [], 10)\n"
+    )
+    port = free_port()
+    host.start("app", ["python3", "-c", script], port=port, more="instances = 2")
+    until(lambda: host.ok("logs", "app").count("number") == 2, "both listen")
+    first, second = host.app("app")["pids"]
+    os.kill(second, signal.SIGKILL)
+    until(lambda: host.ok("logs", "app").count("number") == 3, "the third listens")
+    number = host.ok("logs", "app").rpartition("number ")[2].strip()
+    fields = Path(f"/proc/{first}/fdinfo/{number}").read_text().split()
+    assert int(fields[fields.index("flags:") + 1], 8) & os.O_NONBLOCK
 
 
 def test_an_app_without_a_port_is_ready_when_it_lives(host: Host) -> None:

@@ -168,7 +168,10 @@ class Calls:
         if not interception.is_valid(notify, call.id):
             return  # it is gone, and what was read of it means nothing
         sock = self._held[held][1]
-        os.set_blocking(sock, not flags & os.O_NONBLOCK)
+        if flags & os.O_NONBLOCK:
+            # Never the other way: others may accept from it already, and a program that
+            # makes its socket non-blocking after bind would hang in accept.
+            os.set_blocking(sock, False)
         cloexec = bool(flags & os.O_CLOEXEC)
         interception.inject(notify, call.id, sock, call.descriptor, cloexec=cloexec)
 
