@@ -17,6 +17,18 @@ ROOT = Path(__file__).parent.parent
 GAPLESS = Path(sys.executable).parent / "gapless"
 SERVERS = ROOT / "build" / "servers" / "bin"
 COMMAND_S = 120.0
+NOBODY = 65534
+ORDINARY_USER = (
+    "setpriv",
+    f"--reuid={NOBODY}",
+    f"--regid={NOBODY}",
+    "--clear-groups",
+    # The checkout and the interpreter may lie where only root may look.
+    "--inh-caps=-all,+dac_read_search",
+    "--ambient-caps=-all,+dac_read_search",
+    "--bounding-set=-all,+dac_read_search",
+)
+"""Makes root an ordinary user, who may read more than others, and no more than that."""
 
 
 class Host:
@@ -24,6 +36,8 @@ class Host:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.become: tuple[str, ...] = ()
+        """What every command is started with: see `ORDINARY_USER`."""
         self.home = directory / "home"
         self.environment = {
             name: value
@@ -36,7 +50,7 @@ class Host:
     ) -> subprocess.CompletedProcess[str]:
         """Run the command, as a user would; return what it printed and its code."""
         return subprocess.run(
-            [str(GAPLESS), *map(str, arguments)],
+            [*self.become, str(GAPLESS), *map(str, arguments)],
             cwd=self.directory,
             env=self.environment | (environment or {}),
             capture_output=True,
@@ -87,6 +101,8 @@ class Host:
             name, command, port=port, release=release, directory=directory, more=more
         )
         self.ok("start", f"{name}.toml")
+        # A slow first start counts as an app without a port after min_uptime_s (LIMITS).
+        wait.until(lambda: self.app(name)["addresses"], f"{name} to listen", 30)
 
     def declare(
         self,

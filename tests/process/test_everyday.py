@@ -393,3 +393,44 @@ def test_run_uses_the_directory_and_environment_of_the_app(host: Host) -> None:
     host.start("app", GOOD, port=free_port(), release="42")
     said = host.ok("run", "app", "--", "sh", "-c", "echo $RELEASE; pwd")
     assert said.split() == ["42", str(APPS)]
+
+
+def test_doctor_tells_what_works_here(host: Host) -> None:
+    """Each mechanism is tried, not guessed."""
+    rows = host.json("doctor")
+    assert [row["trouble"] for row in rows] == [None] * len(rows)
+    limited = subprocess.run(
+        ["bash", "-c", f"ulimit -n 64; exec {GAPLESS} doctor"],
+        env=host.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert limited.returncode == 1
+    assert "the limit is 64" in limited.stdout
+
+
+def test_the_shell_completes_verbs_and_apps(host: Host) -> None:
+    """As bash would ask for them."""
+    host.start("shop", GOOD, port=free_port())
+    script = (
+        "PATH=$1:$PATH; source <(gapless completion bash); "
+        'COMP_WORDS=(gapless rel); COMP_CWORD=1; _gapless; echo "${COMPREPLY[@]}"; '
+        'COMP_WORDS=(gapless reload sh); COMP_CWORD=2; _gapless; echo "${COMPREPLY[@]}"'
+    )
+    done = subprocess.run(
+        ["bash", "-c", script, "bash", str(GAPLESS.parent)],
+        env=host.environment,
+        cwd=host.directory,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    verbs, apps = done.stdout.splitlines()
+    assert set(verbs.split()) == {
+        "reload",
+        "releases",
+    }
+    assert "shop" in apps.split()

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gapless.supervisor import connections, run, steering
+from gapless.base import interpreter
+from gapless.supervisor import connections, steering
 from gapless.supervisor.connections import Connection, is_busy
 
 
@@ -73,22 +74,30 @@ def test_a_probe_reaches_its_own_socket_and_users_the_other() -> None:
                 users.accept()[0].close()
 
 
-def test_a_quiesced_socket_begins_nothing_new_and_loses_nothing() -> None:
-    """Who connects meanwhile waits, and gets through when it resumes."""
-    with listener() as sock:
-        before = socket.create_connection(sock.getsockname(), 5)
-        steering.quiesce(sock)
+def test_a_quiesced_group_begins_nothing_new_and_loses_nothing() -> None:
+    """Who connects meanwhile waits, and gets through when there is somebody again."""
+    users = listener()
+    with users, socket.socket() as shut:
+        before = socket.create_connection(users.getsockname(), 5)
+        shut.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        steering.hear_no_syn(shut)
+        shut.bind(users.getsockname())
+        steering.attach(users, steering.steer_to(0))
+        shut.listen()
+        steering.attach(users, steering.steer_to(1))
         late = socket.socket()
         late.settimeout(0.2)
         with pytest.raises(TimeoutError):
-            late.connect(sock.getsockname())
-        assert connections.queued(sock) == 1
-        sock.accept()[0].close()
-        steering.resume(sock)
-        with socket.create_connection(sock.getsockname(), 5):
-            sock.accept()[0].close()
-        before.close()
-        late.close()
+            late.connect(users.getsockname())
+        assert connections.queued(users) == 1
+        accepted = users.accept()[0]
+        before.sendall(b"question")
+        assert accepted.recv(100) == b"question"
+        steering.attach(users, steering.steer_to(0))
+        with socket.create_connection(users.getsockname(), 5):
+            users.accept()[0].close()
+        for each in (accepted, before, late):
+            each.close()
 
 
 def seen(**changes: object) -> Connection:
@@ -172,7 +181,7 @@ def test_the_relay_serves_a_queue_whose_program_died() -> None:
         thread = threading.Thread(target=serve)
         thread.start()
         os.set_inheritable(dead.fileno(), True)
-        command = run.python(
+        command = interpreter.python(
             "gapless.supervisor.relay",
             ["--fd", str(dead.fileno()), "--until-quiet", "0.1", "--deadline", "20"],
         )

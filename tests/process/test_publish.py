@@ -96,6 +96,10 @@ def test_publish_hands_over_and_rollback_goes_back(host: Host) -> None:
         assert kept["release"] == {"old": first.name, "new": second.name}
         host.ok("rollback", "example")
         assert current(host) == first
+        reports = sorted(Path(report["report"]).parent.parent.glob(f"{first.name}/*"))
+        told = [json.loads(p.read_text()).get("action") for p in reports]
+        assert told.count("rollback") == 1
+        assert told.count("publish") == 1, reports
         before = under_load.versions()["2"]
         under_load.wait_for(50)
         assert under_load.versions()["2"] == before

@@ -8,12 +8,13 @@ import os
 import signal
 import socket
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from gapless.keeper import interception
 from rig import load
-from rig.host import GAPLESS, Host
+from rig.host import GAPLESS, NOBODY, ORDINARY_USER, SERVERS, Host
 from rig.running import running
 from rig.wait import free_port, until
 
@@ -24,7 +25,7 @@ STEPS = ["starting", "ready", "switched", "proven", "draining", "stopping"]
 def reload_in_background(host: Host, name: str) -> subprocess.Popen[str]:
     """Begin a reload; its steps can be read from stdout."""
     return subprocess.Popen(
-        [str(GAPLESS), "reload", name],
+        [*host.become, str(GAPLESS), "reload", name],
         cwd=host.directory,
         env=host.environment,
         stdout=subprocess.PIPE,
@@ -207,7 +208,7 @@ def test_a_shutdown_is_remembered(host: Host) -> None:
 
 
 def test_a_stranger_who_keeps_an_old_socket_open_harms_nobody(host: Host) -> None:
-    """The kernel keeps it in the group, so its index stays taken: steering knows."""
+    """It does not listen any more, whoever holds it, so it takes no connection."""
     port = free_port()
     host.start("app", GOOD, port=port)
     (pid,) = host.app("app")["pids"]
@@ -233,6 +234,83 @@ def test_a_stranger_who_keeps_an_old_socket_open_harms_nobody(host: Host) -> Non
         for descriptor in kept:
             os.close(descriptor)
     assert report.lost == 0, str(report)
+
+
+def test_an_ordinary_user_hands_over_as_root_does(host: Host) -> None:
+    """Interception, steering and evidence need no privilege."""
+    port = free_port()
+    if os.getuid() == 0:
+        os.chown(host.directory, NOBODY, NOBODY)
+        host.become = ORDINARY_USER
+    command = [str(SERVERS / "gunicorn"), "-b", f"127.0.0.1:{port}", "-w", "2"]
+    command += ["--no-control-socket", "wsgi_app:app"]
+    host.start("app", command, port=port)
+    status = Path(f"/proc/{host.supervisor_pid()}/status").read_text()
+    assert "Uid:\t0\t" not in status
+    with running(port, load.NEW, load.POST) as under_load:
+        for release in ("2", "3"):
+            host.declare("app", command, port=port, release=release)
+            host.ok("reload", "app")
+            under_load.wait_for_version(release)
+        pid = host.supervisor_pid()
+        os.kill(pid, signal.SIGKILL)
+        host.ok("restart", "app")
+        report = under_load.stop()
+    assert report.lost == 0, str(report)
+
+
+def test_a_keeper_that_is_stopped_blocks_no_request(host: Host) -> None:
+    """Apps serve on; a reload waits for it, and goes on when it does."""
+    port = free_port()
+    host.start("app", GOOD, port=port)
+    keeper = host.keeper_pid()
+    host.declare("app", GOOD, port=port, release="2")
+    with running(port, load.NEW, load.POST) as under_load:
+        os.kill(keeper, signal.SIGSTOP)
+        try:
+            reload = reload_in_background(host, "app")
+            under_load.wait_for(300)
+            assert set(under_load.versions()) == {"1"}
+            assert host.app("app")["instances"]["ready"] == 1
+        finally:
+            os.kill(keeper, signal.SIGCONT)
+        rest = reload.communicate(timeout=60)[0]
+        assert reload.returncode == 0, rest
+        under_load.wait_for_version("2")
+        report = under_load.stop()
+    assert report.lost == 0, str(report)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="mounting a small disk needs root")
+def test_a_full_disk_stops_no_release(host: Host) -> None:
+    """What cannot be written down is in the keeper; later it is on disk again."""
+    port = free_port()
+    host.home.mkdir(mode=0o700)
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m,mode=700", "none", host.home],
+        check=True,
+    )
+    try:
+        host.start("app", GOOD, port=port)
+        ballast = host.home / "ballast"
+        with running(port, load.NEW, load.POST) as under_load:
+            with contextlib.suppress(OSError), ballast.open("wb", 0) as file:
+                while True:
+                    file.write(bytes(4096))
+            host.declare("app", GOOD, port=port, release="2")
+            host.ok("reload", "app")
+            under_load.wait_for_version("2")
+            os.kill(host.supervisor_pid(), signal.SIGKILL)
+            assert host.app("app")["generation"] == 2
+            ballast.unlink()
+            host.ok("restart", "app")
+            report = under_load.stop()
+        assert report.lost == 0, str(report)
+        state = json.loads((host.home / "state.json").read_text())
+        assert state["apps"]["app"]["last_generation"] == 3
+    finally:
+        host.close()
+        subprocess.run(["umount", "-l", host.home], check=True)
 
 
 def test_nothing_is_leaked_by_many_handoffs(host: Host) -> None:

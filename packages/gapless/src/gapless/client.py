@@ -11,10 +11,9 @@ import subprocess
 from collections.abc import Callable
 from typing import Any
 
-from gapless.base import errors
+from gapless.base import errors, interpreter
 from gapless.base.errors import NotFoundError, TimedOutError, UnavailableError
 from gapless.base.names import Home
-from gapless.supervisor import run
 
 START_S = 20.0
 MOST_SUPERVISORS = 5
@@ -121,7 +120,7 @@ class Client:
         try:
             with open(f"{self.home.logs}/supervisor.err", "ab") as last_words:
                 subprocess.Popen(
-                    run.python(
+                    interpreter.python(
                         "gapless.supervisor.run", [self.home.path, str(write_end)]
                     ),
                     stdin=subprocess.DEVNULL,

@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 import os
 
+from gapless.base import interpreter as supervisor
 from gapless.client import Client
-from gapless.supervisor import run as supervisor
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

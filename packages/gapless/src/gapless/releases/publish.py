@@ -272,8 +272,20 @@ def remove_superfluous(
 def write_report(
     spec: ReleaseSpec, release: Release, host: str, report: dict[str, object]
 ) -> str:
-    """Keep the report of a release beside it; return its path."""
-    path = f"{spec.reports}/{release.name}/{host}.json"
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    """Keep the report of a release beside it; return its path.
+
+    The newest is `HOST.json`; one that was there (a rollback comes back to a release)
+    is kept as `HOST.1.json`, `HOST.2.json`..., oldest first.
+    """
+    folder = f"{spec.reports}/{release.name}"
+    path = f"{folder}/{host}.json"
+    os.makedirs(folder, exist_ok=True)
+    number = 1
+    while os.path.exists(path):
+        try:
+            os.link(path, f"{folder}/{host}.{number}.json")
+            break
+        except FileExistsError:
+            number += 1
     files.write_json(path, report, 0o644)
     return path

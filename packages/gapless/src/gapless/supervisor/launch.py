@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from gapless.base import clock
+from gapless.base import clock, interpreter
 from gapless.base.names import Home
 from gapless.supervisor import notify, spec
 from gapless.supervisor.hands import Hands
@@ -101,8 +101,6 @@ class Launcher:
         quiet_s: float,
     ) -> None:
         """Start a relay that serves what waits in the queue of *listener*."""
-        from gapless.supervisor import run  # noqa: PLC0415 - run imports the loop
-
         app.last_serial += 1
         name = f"relay {listener.name}/{app.last_serial}"
         descriptor = str(FIRST_DESCRIPTOR)
@@ -111,7 +109,9 @@ class Launcher:
         message = {
             "key": name,
             "meta": {"relay": [app.name, generation.number]},
-            "argv": run.python("gapless.supervisor.relay", [*options, *deadline]),
+            "argv": interpreter.python(
+                "gapless.supervisor.relay", [*options, *deadline]
+            ),
             "environment": {},
             "directory": "/",
             "filtered": False,

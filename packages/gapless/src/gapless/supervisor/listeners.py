@@ -9,6 +9,7 @@ Rule 3: a socket that leaves may move another one: the group is steered again at
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -43,6 +44,8 @@ class Listener:
     sock: socket.socket
     listening: bool = False
     leaving: bool = False
+    shut: bool = False
+    """Whether it is there only to begin no connection: see `quiesce`."""
 
     @property
     def port(self) -> int:
@@ -64,8 +67,6 @@ class Listeners:
         self.groups: dict[str, steering.Group] = {}
         self.steered: dict[str, str] = {}
         """Which socket of a group takes the new connections."""
-        self.ghosts: dict[str, tuple[str, int, int]] = {}
-        """Sockets that we have closed and the kernel has not: group, port, inode."""
 
     # --- sockets come -----------------------------------------------------------
 
@@ -154,7 +155,7 @@ class Listeners:
     def find(self, app: str, generation: int, group: str) -> Listener | None:
         """Return a generation's socket in a group."""
         for listener in self.of(app, generation):
-            if listener.group == group:
+            if listener.group == group and not listener.shut:
                 return listener
         return None
 
@@ -171,10 +172,41 @@ class Listeners:
     def steer(self, app: str, generation: int) -> None:
         """Send every new connection to a generation, on each address that it holds."""
         for listener in self.of(app, generation):
-            if listener.listening:
+            if listener.listening and not listener.shut:
                 self.steered[listener.group] = listener.name
                 self._attach(listener.group)
                 self._note(listener.group)
+
+    def quiesce(self, app: str, generation: int) -> None:
+        """Let no new connection begin where nobody follows a generation.
+
+        New connections are steered to a socket that hears no SYN; handshakes under way
+        complete, and what is queued can be accepted.  Raises OSError.
+        """
+        for listener in self.of(app, generation):
+            if not listener.listening or listener.shut or not self.is_alone(listener):
+                continue
+            host, _, port = listener.address.rpartition(":")
+            with socket.socket(listener.sock.family, socket.SOCK_STREAM) as sock:
+                _copy_v6only(listener.sock, sock)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                steering.hear_no_syn(sock)
+                sock.bind((host.strip("[]"), int(port)))
+                shut = Listener(
+                    f"{listener.name} shut",
+                    app,
+                    generation,
+                    listener.address,
+                    listener.group,
+                    sock.dup(),
+                    shut=True,
+                )
+            self.by_name[shut.name] = shut
+            self.listen(shut)
+            self.steered[shut.group] = shut.name
+            self._attach(shut.group)
+            self._note(shut.group)
 
     def is_alone(self, listener: Listener) -> bool:
         """Tell whether new connections of an address still come to this socket."""
@@ -206,34 +238,29 @@ class Listeners:
         self.hands.release(listener.name)
 
     def left(self, name: str) -> None:
-        """Close our copy, as a rule the last one."""
-        listener = self.by_name.pop(name, None)
-        if listener is not None:
-            self.ghosts[name] = (listener.group, listener.port, _inode(listener.sock))
-            listener.sock.close()
-            self.bury_ghosts()
-
-    def bury_ghosts(self) -> bool:
-        """Take closed sockets out of their groups once the kernel has; tell if some stay.
+        """Take a socket out of its group, and steer the others again.
 
         Somebody may hold a copy still: a process between fork and exec, or one that got
-        away from its instance.  Until he lets go, the socket keeps its index.
+        away from its instance.  So it is not only closed: `shutdown` ends its listening
+        whoever holds it (tcp_disconnect in the kernel).
         """
-        for name, (group, port, inode) in list(self.ghosts.items()):
-            if any(found.inode == inode for found in connections.listeners(port)):
-                continue
-            del self.ghosts[name]
-            order = self.groups.get(group)
-            if order is None or name not in order.order:
-                continue
-            self.groups[group] = order.left(name)
-            if self.groups[group].order:
-                self._attach(group)
-            else:
-                del self.groups[group]
-                del self.steered[group]
-            self._note(group)
-        return bool(self.ghosts)
+        listener = self.by_name.pop(name, None)
+        if listener is None:
+            return
+        with contextlib.suppress(OSError):  # it was bound and never listened
+            listener.sock.shutdown(socket.SHUT_RD)
+        listener.sock.close()
+        group = listener.group
+        order = self.groups.get(group)
+        if order is None or name not in order.order:
+            return
+        self.groups[group] = order.left(name)
+        if self.groups[group].order:
+            self._attach(group)
+        else:
+            del self.groups[group]
+            del self.steered[group]
+        self._note(group)
 
     # --- what outlives us -------------------------------------------------------
 
@@ -243,6 +270,7 @@ class Listeners:
             "generation": listener.generation,
             "address": listener.address,
             "group": listener.group,
+            "shut": listener.shut,
         }
         self.hands.hold(listener.name, meta, listener.sock.fileno())
 
@@ -265,6 +293,7 @@ class Listeners:
             str(meta["group"]),
             sock,
             listening=bool(listening),
+            shut=bool(meta["shut"]),
         )
 
     def adopt_groups(self, notes: dict[str, dict[str, object]]) -> None:
@@ -306,13 +335,17 @@ def _refuse_stranger(app: str, host: str, port: int, sock: socket.socket) -> Non
     """
     with socket.socket(sock.family, socket.SOCK_STREAM) as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if sock.family == socket.AF_INET6:
-            only = sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
-            trial.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only)
+        _copy_v6only(sock, trial)
         try:
             trial.bind((host, port))
         except OSError as error:
             raise _refusal(app, host, port, error) from error
+
+
+def _copy_v6only(one: socket.socket, other: socket.socket) -> None:
+    if one.family == socket.AF_INET6:
+        only = one.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+        other.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only)
 
 
 def _refusal(app: str, host: str, port: int, error: OSError) -> RefusedError:

@@ -31,8 +31,6 @@ from gapless.supervisor.records import AppRecord
 from gapless.supervisor.requests import Requests
 from gapless.supervisor.view import View
 
-GHOST_S = 0.1
-"""How often a closed socket that somebody holds is looked at."""
 MOST_ROUNDS = 50
 """More rounds of planning in one turn of the loop would be a plan that never settles."""
 
@@ -95,10 +93,6 @@ class Supervisor:
         """Let every app come to rest for now, and remember what changed."""
         for app in list(self.apps.values()):
             self._settle(app)
-        if self.listeners.ghosts and self.listeners.bury_ghosts():
-            self.wakes[""] = clock.monotonic() + GHOST_S
-        else:
-            self.wakes.pop("", None)
         if self.shutting_down and not any(a.generations for a in self.apps.values()):
             self._leave_for_good()
         self.hearing.flush()
@@ -120,6 +114,8 @@ class Supervisor:
                     self.performer.perform(app, action)
                 except GaplessError as error:
                     self.hearing.could_not(app, action, error.message)
+                except OSError as error:
+                    self.hearing.could_not(app, action, str(error))
             self._end_operations(app)
             if not planned.actions:
                 break

@@ -10,7 +10,7 @@ import selectors
 import signal
 
 from gapless.base import clock
-from gapless.supervisor import model, notify, processes, steering
+from gapless.supervisor import model, notify, processes
 from gapless.supervisor.hands import Hands
 from gapless.supervisor.launch import Launcher
 from gapless.supervisor.listeners import Listeners
@@ -164,10 +164,8 @@ class Performer:
         self._evidence.look(app)  # what the next plan decides on must not be old
 
     def _quiesce(self, app: AppRecord, generation: GenerationRecord) -> None:
-        for listener in self._listeners.of(app.name, generation.number):
-            if listener.listening and self._listeners.is_alone(listener):
-                steering.quiesce(listener.sock)
-        generation.quiesced = True
+        generation.quiesced = True  # tried once: what fails now would fail again
+        self._listeners.quiesce(app.name, generation.number)
         self._evidence.look(app)
 
     def _tell(self, app: AppRecord, key: str, reason: str) -> None:
@@ -204,7 +202,7 @@ class Performer:
 
     def _rescue(self, app: AppRecord, generation: GenerationRecord) -> None:
         for listener in self._listeners.of(app.name, generation.number):
-            if listener.listening:
+            if listener.listening and not listener.shut:
                 quiet_s = 60.0 if generation.handshakes else 0.2
                 self._launcher.start_relay(app, generation, listener, quiet_s)
                 generation.rescued = True

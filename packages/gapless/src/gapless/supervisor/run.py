@@ -16,16 +16,6 @@ import sys
 from gapless.keeper import run as keeper_run
 
 PAUSE_S = 0.01
-BOOT = (
-    "import sys; sys.path.append(sys.argv[1]); "
-    "import importlib; importlib.import_module(sys.argv[2]).main(sys.argv[3:])"
-)
-
-
-def python(module: str, arguments: list[str]) -> list[str]:
-    """Return how to run `main` of a module of ours in an interpreter without `site`."""
-    package = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
-    return [sys.executable, "-I", "-S", "-c", BOOT, package, module, *arguments]
 
 
 def main(arguments: list[str]) -> None:

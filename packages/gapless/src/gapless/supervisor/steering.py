@@ -13,12 +13,12 @@ import socket
 import struct
 from dataclasses import dataclass
 
-_SO_ATTACH_FILTER, _SO_DETACH_FILTER, _SO_ATTACH_REUSEPORT_CBPF = 26, 27, 51
+_SO_ATTACH_REUSEPORT_CBPF = 51
+_IP_MINTTL, _IPV6_MINHOPCOUNT = 21, 73
 _NET_OFF = 0xFFF00000  # SKF_NET_OFF, <linux/filter.h>
 _LOAD_WORD, _LOAD_HALF, _LOAD_BYTE = 0x20, 0x28, 0x30
 _JUMP_IF_EQUAL = 0x15
-_SHIFT_RIGHT, _AND, _RETURN = 0x74, 0x54, 0x06
-_WHOLE_PACKET = 0xFFFFFFFF
+_SHIFT_RIGHT, _RETURN = 0x74, 0x06
 
 Instruction = tuple[int, int, int, int]
 """Code, jump if true, jump if false, constant (struct sock_filter)."""
@@ -89,39 +89,24 @@ def steer_to(index: int, probe: Probe | None = None) -> tuple[Instruction, ...]:
 
 def attach(sock: socket.socket, program: tuple[Instruction, ...]) -> None:
     """Give the group of a listening socket its program.  Raises OSError."""
-    _set_program(sock, _SO_ATTACH_REUSEPORT_CBPF, program)
-
-
-def quiesce(sock: socket.socket) -> None:
-    """Let no new connection begin on a listening socket.
-
-    A SYN without ACK is dropped, so the client tries again after a second; handshakes
-    under way complete, and what is queued can be accepted.  Raises OSError.
-    """
-    flags_at, syn, ack = 13, 0x02, 0x10  # RFC 9293, section 3.1
-    program = (
-        (_LOAD_BYTE, 0, 0, flags_at),
-        (_AND, 0, 0, syn | ack),
-        (_JUMP_IF_EQUAL, 0, 1, syn),
-        (_RETURN, 0, 0, 0),
-        (_RETURN, 0, 0, _WHOLE_PACKET),
-    )
-    _set_program(sock, _SO_ATTACH_FILTER, program)
-
-
-def resume(sock: socket.socket) -> None:
-    """End what `quiesce` began.  Raises OSError."""
-    sock.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
-
-
-def _set_program(
-    sock: socket.socket, option: int, program: tuple[Instruction, ...]
-) -> None:
     code = ctypes.create_string_buffer(
         b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
     )
     header = struct.pack("HxxxxxxP", len(program), ctypes.addressof(code))
-    sock.setsockopt(socket.SOL_SOCKET, option, header)
+    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_REUSEPORT_CBPF, header)
+
+
+def hear_no_syn(sock: socket.socket) -> None:
+    """Let no connection begin on a socket that does not listen yet.
+
+    A packet with a lower time to live than 255 is dropped (IP_MINTTL, ip(7); RFC 5082),
+    so the SYN of anybody who is not a neighbour with that very value is not answered,
+    and he tries again a second later.  A filter that drops SYN would do the same, but
+    newer kernels (6.18) let only root give one to a TCP socket.  Raises OSError.
+    """
+    sock.setsockopt(socket.IPPROTO_IP, _IP_MINTTL, 255)
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MINHOPCOUNT, 255)
 
 
 def _packed(host: str) -> bytes:
