@@ -16,12 +16,14 @@ from gapless.supervisor.model import (
     Desired,
     Generation,
     Instance,
+    Mode,
     Observed,
     Phase,
     Role,
     Seat,
 )
-from gapless.supervisor.plan import Admission, admit, plan, restart_delay_s
+from gapless.supervisor.plan import Admission, admit, plan
+from gapless.supervisor.restarting import restart_delay_s
 
 CASES = sorted((Path(__file__).parents[2] / "cases" / "plan").glob("*.toml"))
 SINCE = 100.0
@@ -38,6 +40,10 @@ def generation(table: dict[str, Any]) -> Generation:
             started=SINCE,
             told=plain.get("told"),
             listens=frozenset(plain.get("listens", ())),
+            mode=Mode(plain.get("mode", "serving")),
+            mode_since=SINCE,
+            owed=plain.get("owed", 0),
+            quiet_looks=plain.get("quiet_looks", 0),
         )
         for plain in table.pop("instances", ())
     )
@@ -66,7 +72,8 @@ def generation(table: dict[str, Any]) -> Generation:
 def shown(action: model.Action) -> str:
     """Write an action as the cases do."""
     fields = [getattr(action, field.name) for field in dataclasses.fields(action)]
-    return f"{type(action).__name__}({', '.join(map(repr, fields))})"
+    plain = [field.value if isinstance(field, Mode) else field for field in fields]
+    return f"{type(action).__name__}({', '.join(map(repr, plain))})"
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
@@ -77,7 +84,10 @@ def test_case(path: Path) -> None:
         now=case.get("now", SINCE),
         generations=tuple(generation(table) for table in case["generation"]),
     )
-    planned = plan(Desired(running=case.get("running", True)), observed)
+    desired = Desired(
+        running=case.get("running", True), draining=case.get("draining", False)
+    )
+    planned = plan(desired, observed)
     assert [shown(action) for action in planned.actions] == case["expected"], case[
         "says"
     ]
@@ -105,6 +115,10 @@ def generations(draw: st.DrawFn, number: int, role: Role) -> Generation:
                     started=SINCE,
                     told=told,
                     listens=draw(st.sampled_from([frozenset(), frozenset({"a:1"})])),
+                    mode=draw(st.sampled_from(Mode)),
+                    mode_since=draw(st.floats(60, 105)),
+                    owed=draw(st.integers(0, 1)),
+                    quiet_looks=draw(st.integers(0, 4)),
                 )
             )
     return Generation(
@@ -118,6 +132,7 @@ def generations(draw: st.DrawFn, number: int, role: Role) -> Generation:
         quiet_looks=draw(st.integers(0, 4)),
         queued=draw(st.integers(0, 2)),
         quiesced=draw(st.booleans()),
+        failure=draw(st.sampled_from(["", "it died"])) if role is Role.YIELDING else "",
     )
 
 
@@ -134,6 +149,8 @@ def worlds(draw: st.DrawFn) -> Observed:
                 [Role.TRIAL],
                 [Role.SERVING, Role.TRIAL],
                 [Role.STANDBY, Role.PROVING],
+                [Role.YIELDING, Role.RECYCLING],
+                [Role.RECYCLING, Role.YIELDING],
             ]
         )
     )
@@ -150,8 +167,8 @@ def test_only_what_retires_or_has_lost_its_leader_is_told_to_end(
     instances = {i.key: i for g in observed.generations for i in g.instances}
     for action in plan(Desired(running=running), observed).actions:
         if isinstance(action, model.Tell):
-            retiring = owners[action.key].role is Role.RETIRING
-            assert retiring or instances[action.key].phase is Phase.DRAINING
+            leaves = owners[action.key].role in (Role.RETIRING, Role.YIELDING)
+            assert leaves or instances[action.key].phase is Phase.DRAINING
 
 
 @given(worlds())
@@ -196,6 +213,45 @@ def test_at_most_one_new_generation_is_under_way(observed: Observed) -> None:
     roles = {g.role for g in observed.generations}
     if admit(observed) is Admission.NOW:
         assert not roles & {Role.TRIAL, Role.PROVING}
+
+
+@given(worlds())
+def test_a_recycle_never_fills_a_seat_that_is_held(observed: Observed) -> None:
+    """An app that cannot run twice at once never does, in any seat."""
+    held = {
+        i.ordinal
+        for g in observed.generations
+        if g.role is Role.YIELDING
+        for i in g.instances
+    }
+    recycling = {g.number for g in observed.generations if g.role is Role.RECYCLING}
+    for action in plan(Desired(), observed).actions:
+        if isinstance(action, model.Start) and action.generation in recycling:
+            assert action.ordinal not in held
+
+
+@given(worlds())
+def test_a_recycle_takes_no_more_out_than_it_may(observed: Observed) -> None:
+    """Those that leave, start or are missing are counted before one more is taken."""
+    found = {g.role: g for g in observed.generations}
+    if Role.RECYCLING not in found:
+        return
+    old, new = found[Role.YIELDING], found[Role.RECYCLING]
+    orders = [
+        action.key
+        for action in plan(Desired(), observed).actions
+        if isinstance(action, model.Drain) and action.mode is Mode.RECYCLE
+    ]
+    staying = [
+        i
+        for i in old.instances
+        if i.told is None and i.mode in (Mode.SERVING, Mode.HANDOFF)
+    ]
+    chosen = [i for i in staying if i.key in orders]
+    if chosen:
+        out = len(old.instances) - len(staying) + len(chosen)
+        out += sum(i.phase is not Phase.READY for i in new.instances)
+        assert out <= new.recycle.max_unavailable
 
 
 @given(st.integers(0, 100))

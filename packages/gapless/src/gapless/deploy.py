@@ -179,6 +179,8 @@ class Deployment:
             "steps": [],
             "connections": {"seen": 0, "finished": 0, "cut": 0},
             "requests": None,
+            "procedures": None,
+            "longest": None,
             "cut": [],
             "log_tail": [],
         }

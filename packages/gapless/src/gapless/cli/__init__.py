@@ -18,6 +18,8 @@ VERBS = {
     "releases": "the releases of an app",
     "rollback": "go back to an earlier release",
     "run": "run a command in an app's directory and environment",
+    "drain": "let this host leave service: 503 for the balancer, then wait",
+    "undrain": "let this host serve again",
     "check": "validate a configuration, and tell what would change",
     "doctor": "what this machine can do, and what works without",
     "supervise": "be the supervisor, in the foreground",
@@ -29,7 +31,15 @@ TOPICS = {
     "Apps": ("start", "reload", "restart", "scale", "stop", "delete"),
     "Looking": ("list", "describe", "logs", "signal"),
     "Releases": ("publish", "watch", "releases", "rollback", "run"),
-    "This machine": ("check", "doctor", "supervise", "shutdown", "completion"),
+    "This machine": (
+        "drain",
+        "undrain",
+        "check",
+        "doctor",
+        "supervise",
+        "shutdown",
+        "completion",
+    ),
 }
 
 ALIASES = {

@@ -44,6 +44,7 @@ def run(asked: argparse.Namespace) -> int:
         if value not in (None, ""):
             print(f"  {name:<14} {value}")
     _tables(found)
+    _under_way(found)
     if found["last_report"]:
         print("last operation")
         progress.end(found["last_report"])
@@ -58,6 +59,31 @@ def _ready(ready: dict[str, Any]) -> str:
 def _stop(stop: dict[str, Any]) -> str:
     drain_s, kill_s = stop["drain_timeout_s"], stop["kill_timeout_s"]
     return f"{stop['signal']}, drain {drain_s:g} s, kill {kill_s:g} s"
+
+
+def _counted(instance: dict[str, Any]) -> str:
+    counts, mode = instance["counts"], instance["mode"]
+    if counts is None:
+        return "-"
+    drains = f", drains ({mode})" if mode != "serving" else ""
+    return f"{counts['requests']} requests, {counts['procedures']} procedures{drains}"
+
+
+def _under_way(found: dict[str, Any]) -> None:
+    rows = [
+        [
+            f"{i['generation']}.{i['ordinal']}",
+            each["kind"],
+            f"{each['for_s']:.1f} s",
+            each["name"],
+        ]
+        for i in found["instances_detail"]
+        if i["counts"]
+        for each in i["counts"]["running"]
+    ]
+    if rows:
+        print()
+        show.table(["instance", "under way", "for", "name"], rows)
 
 
 def _tables(found: dict[str, Any]) -> None:
@@ -87,9 +113,12 @@ def _tables(found: dict[str, Any]) -> None:
                 show.size(i["memory_bytes"]),
                 str(i["processes"]),
                 f"{i['connections']} ({i['busy']} busy)",
+                _counted(i),
                 i["status_text"],
             ]
             for i in found["instances_detail"]
         ]
-        headings = "instance pid phase uptime cpu memory processes connections says"
+        headings = (
+            "instance pid phase uptime cpu memory processes connections counts says"
+        )
         show.table(headings.split(), rows)

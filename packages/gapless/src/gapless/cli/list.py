@@ -16,6 +16,8 @@ HEADINGS = [
     "gen",
     "restarts",
     "uptime",
+    "requests",
+    "procedures",
     "cpu",
     "memory",
     "addresses",
@@ -43,10 +45,18 @@ def run(asked: argparse.Namespace) -> int:
         print("no apps here; `gapless start TARGET` starts one")
         return 0
     show.table(HEADINGS, [_cells(row) for row in rows])
+    supervisor = found["supervisor"]
+    if isinstance(supervisor, dict) and supervisor["draining"]:
+        print("this host drains: new requests are refused; `gapless undrain` ends it")
     for row in rows:
         if row["reason"]:
             print(f"{row['name']}: {row['reason']}")
     return 0
+
+
+def _count(number: object) -> str:
+    """Return how many are under way; - for an app that does not tell."""
+    return "-" if number is None else str(number)
 
 
 def _cells(row: dict[str, object]) -> list[str]:
@@ -62,6 +72,8 @@ def _cells(row: dict[str, object]) -> list[str]:
         str(row["generation"]),
         str(row["restarts"]),
         show.duration(row["uptime_s"]),  # type: ignore[arg-type]  # JSON
+        _count(row["requests"]),
+        _count(row["procedures"]),
         f"{row['cpu_percent']}%",
         show.size(row["memory_bytes"]),  # type: ignore[arg-type]  # JSON
         ", ".join(addresses) or "-",

@@ -11,6 +11,7 @@ _SAID = {
     "waiting": "waits",
     "superseded": "superseded",
     "starting": "starting",
+    "recycling": "recycling",
     "ready": "ready",
     "probed": "probe passed",
     "switched": "switched: new connections go there",
@@ -49,9 +50,9 @@ def end(report: dict[str, Any]) -> int:
     if report["generation"]["old"] is not None and counts["seen"]:
         seen, finished, cut = counts["seen"], counts["finished"], counts["cut"]
         print(f"  connections in flight {seen}, finished {finished}, cut {cut}")
+    _counted(report)
     for cut in report["cut"]:
-        what = f"{cut['connections']} connections of pid {cut['pid']}"
-        print(show.paint(f"  cut: {what}: {cut['reason']}", "red"))
+        print(show.paint(f"  cut: {_cut(cut)}: {cut['reason']}", "red"))
     if report.get("after"):
         print(show.paint(f"  the hook `after` failed: {report['after']}", "red"))
     if report["log_tail"]:
@@ -61,6 +62,33 @@ def end(report: dict[str, Any]) -> int:
     if report.get("report"):
         print(f"  report: {report['report']}")
     return DONE if outcome == "done" else FAILED
+
+
+def _counted(report: dict[str, Any]) -> None:
+    """Print what the app counted by itself while it drained."""
+    requests, procedures = report.get("requests"), report.get("procedures")
+    if requests is None or procedures is None:
+        return
+    print(
+        f"  requests finished {requests['finished']}, refused {requests['refused']}, "
+        f"cut {requests['cut']}; procedures finished {procedures['finished']}, "
+        f"cut {procedures['cut']}"
+    )
+    if longest := report["longest"]:
+        print(
+            f"  longest: {longest['kind']} {longest['name']}, {longest['for_s']:.2f} s"
+        )
+
+
+def _cut(cut: dict[str, Any]) -> str:
+    if "connections" in cut:
+        return f"{cut['connections']} connections of pid {cut['pid']}"
+    named = ", ".join(
+        f"{each['kind']} {each['name']} after {each['for_s']:.1f} s"
+        for each in cut["names"]
+    )
+    what = f"{cut['requests']} requests and {cut['procedures']} procedures"
+    return f"{what} of pid {cut['pid']} ({named})"
 
 
 def _where(report: dict[str, Any]) -> str:

@@ -20,6 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--update-env", action="store_true", help="take over this shell's environment"
     )
     parser.add_argument(
+        "--recycle",
+        action="store_true",
+        help="one instance ends before the next one starts, in place of a handoff",
+    )
+    parser.add_argument(
         "--dry-run", action="store_true", help="only tell what would change"
     )
 
@@ -44,7 +49,7 @@ def run(asked: argparse.Namespace) -> int:
     def ask(app: str, hear: Any) -> dict[str, Any]:
         plain = spec.to_wire(wanted[app])
         report: dict[str, Any] = client.request(
-            "reload", hear=hear, app=app, spec=plain
+            "reload", hear=hear, app=app, spec=plain, recycle=asked.recycle
         )
         return report
 

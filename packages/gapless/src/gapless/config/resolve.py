@@ -21,11 +21,17 @@ from gapless.supervisor import spec
 
 Built = TypeVar("Built")
 _LISTEN = re.compile(r"(?:(\[[0-9a-fA-F:.]+\]|[0-9.]+)?:)?(\d{1,5})")
+_OVERLAP: dict[bool | str, spec.Overlap] = {
+    "auto": spec.Overlap.AUTO,
+    True: spec.Overlap.ALWAYS,
+    False: spec.Overlap.NEVER,
+}
 _OURS = (
     "GAPLESS_APP",
     "GAPLESS_GENERATION",
     "GAPLESS_ORDINAL",
     "GAPLESS_INSTANCE",
+    "GAPLESS_SOCKET",
     "NODE_APP_INSTANCE",
     "NODE_UNIQUE_ID",
     "NODE_CHANNEL_FD",
@@ -138,12 +144,6 @@ def _app(
 ) -> spec.AppSpec:
     keys = ("app", name)
     table: schema.App = document.decode(found, keys, schema.App)
-    if table.overlap is False:
-        raise MisuseError(
-            found.complaint(
-                (*keys, "overlap"), "recycle is not available in this version"
-            )
-        )
     declared = table.directory or "."
     folder = os.path.join(os.path.dirname(os.path.abspath(found.path)), declared)
     own = {key: _text(value) for key, value in table.environment.items()}
@@ -199,6 +199,11 @@ def _app(
             else table.limits.core_mb << 20,
         ),
         min_healthy_s=table.min_healthy_s,
+        overlap=_OVERLAP[table.overlap],
+        recycle=spec.Recycle(
+            max_unavailable=table.recycle.max_unavailable,
+            lead_s=table.recycle.lead_s,
+        ),
         interception=table.interception,
         user=table.user,
         group=table.group,

@@ -45,6 +45,13 @@ class Restart(_Table, frozen=True):
     min_uptime_s: Seconds = 1.0
 
 
+class Recycle(_Table, frozen=True):
+    """How an app is recycled."""
+
+    max_unavailable: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 1
+    lead_s: Seconds = 0.0
+
+
 class Log(_Table, frozen=True):
     """Where output goes."""
 
@@ -80,6 +87,7 @@ class App(_Table, frozen=True):
     limits: Limits = Limits()
     min_healthy_s: Seconds = 2.0
     overlap: bool | Literal["auto"] = "auto"
+    recycle: Recycle = Recycle()
     interception: bool = True
     user: str = ""
     group: str = ""

@@ -26,6 +26,8 @@ CLOSE_WAIT, LAST_ACK, LISTEN, CLOSING, NEW_SYN_RECV = 8, 9, 10, 11, 12
 _OPEN = (ESTABLISHED, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, LAST_ACK, CLOSING)
 _HALF_OPEN = (SYN_RECV, NEW_SYN_RECV)
 
+LIVELY_MS = 5000
+"""Who was silent for longer may ask again at any time, or never."""
 TICK_MS = 4
 """The kernel tells ages in ticks of up to this length."""
 RECENT_MS = 200
@@ -92,6 +94,14 @@ def is_busy(connection: Connection) -> bool:
     if received < RECENT_MS:
         return received <= sent + TICK_MS
     return received < sent
+
+
+def is_lively(connection: Connection) -> bool:
+    """Tell whether a next request may soon follow on an open connection."""
+    if connection.inode == 0 or connection.state != ESTABLISHED:
+        return False
+    silent_ms = min(connection.last_received_ms, connection.last_sent_ms)
+    return silent_ms < LIVELY_MS
 
 
 def queued(sock: socket.socket) -> int:

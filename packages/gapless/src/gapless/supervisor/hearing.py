@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from gapless.base import clock, wire
 from gapless.base.errors import UnavailableError
-from gapless.supervisor import model, processes
+from gapless.supervisor import model, processes, speakers
+from gapless.supervisor.counts import Counts
 from gapless.supervisor.hands import close_all
 from gapless.supervisor.listeners import RefusedError
 from gapless.supervisor.model import Phase, Role
@@ -111,6 +112,8 @@ class Hearing:
         name = message["name"]
         if name.startswith("socket/"):
             self._supervisor.listeners.adopt(name, message["meta"], descriptor)
+        elif name == speakers.HELD:
+            self._supervisor.speakers.adopt(socket.socket(fileno=descriptor))
         else:
             self._supervisor.launcher.adopt(name, descriptor)
 
@@ -131,6 +134,8 @@ class Hearing:
                 for instance in list(generation.instances):
                     if not instance.pid:
                         generation.instances.remove(instance)
+                    else:
+                        self._supervisor.speakers.remember(instance.key, instance.mode)
                 generation.rescued = any(
                     relay == (app.name, generation.number)
                     for relay in self._relays.values()
@@ -141,7 +146,7 @@ class Hearing:
         listeners = self._supervisor.listeners
         for listener in list(listeners.by_name.values()):
             app = self._supervisor.apps.get(listener.app)
-            numbers = [g.number for g in app.generations] if app else []
+            numbers = [g.lineage for g in app.generations] if app else []
             if listener.generation not in numbers:
                 if app is not None:
                     app.last_generation = max(app.last_generation, listener.generation)
@@ -205,10 +210,13 @@ class Hearing:
         lived_s = at - instance.started
         if instance.complaint:
             why = f"{why} ({instance.complaint})"
-        if generation.role is Role.RETIRING:
+        leaves = generation.role is Role.RETIRING or (
+            generation.role is Role.YIELDING and told
+        )
+        if leaves:
             self._count_cut(app, generation, instance)
         seat = generation.seats[instance.ordinal]
-        if generation.role is not Role.RETIRING:
+        if not leaves:
             ready = instance.ready_at is not None
             short = not ready or lived_s < generation.spec.restart.min_uptime_s
             seat.short_lives = seat.short_lives + 1 if short else 0
@@ -231,8 +239,8 @@ class Hearing:
         self, app: AppRecord, generation: GenerationRecord, instance: InstanceRecord
     ) -> None:
         """Count the connections on which an answer was owed when an instance ended."""
-        if not instance.busy:
-            return
+        if instance.counts is not None or not instance.busy:
+            return  # who counts tells by himself what was cut
         generation.connections_cut += instance.busy
         if app.operation is not None:
             app.operation.cut.append(
@@ -248,10 +256,30 @@ class Hearing:
         for generation in app.generations:
             for instance in list(generation.instances):
                 if not instance.leader_alive and instance.members == 0:
+                    self._sum_up(app, generation, instance)
                     generation.instances.remove(instance)
                     self._supervisor.launcher.forget(instance.key)
                     self._supervisor.view.forget(instance.key)
                     self._supervisor.hands.forget(instance.key)
+
+    def _sum_up(
+        self, app: AppRecord, generation: GenerationRecord, instance: InstanceRecord
+    ) -> None:
+        """Keep what an instance that is gone had counted, and what it left undone."""
+        last = self._supervisor.speakers.forget(instance.key)
+        if last is None:
+            return
+        generation.counts = (generation.counts or Counts()).plus(last.ended())
+        if app.operation is not None and (last.cut_requests or last.cut_procedures):
+            app.operation.cut.append(
+                {
+                    "pid": instance.pid,
+                    "requests": last.cut_requests,
+                    "procedures": last.cut_procedures,
+                    "names": [dict(each) for each in last.cut],
+                    "reason": instance.told_why or "it ended by itself",
+                }
+            )
 
     def _relay_ended(self, key: str) -> None:
         name, number = self._relays.pop(key)
@@ -290,7 +318,7 @@ class Hearing:
         with socket.socket(fileno=descriptors.pop(0)) as sock:
             try:
                 held = listeners.bind(
-                    app.name, generation.number, message["host"], message["port"], sock
+                    app.name, generation.lineage, message["host"], message["port"], sock
                 )
             except RefusedError as error:
                 self._complain(key, f"{error.message}. {error.hint}".strip(" ."))
@@ -314,7 +342,7 @@ class Hearing:
         app, generation, instance = found
         listeners = self._supervisor.listeners
         with socket.socket(fileno=descriptors.pop(0)) as sock:
-            listener = listeners.by_inode(app.name, generation.number, sock)
+            listener = listeners.by_inode(app.name, generation.lineage, sock)
         if listener is None:
             hands.answer(key, call, "proceed")
             return
@@ -339,6 +367,21 @@ class Hearing:
             found[2].complaint = reason
 
     # --- what instances say -------------------------------------------------------------
+
+    def belongs(self, key: str, pid: int) -> bool:
+        """Tell whether a process is one of an instance."""
+        found = self._find(key)
+        if found is None:
+            return False
+        evidence = self._supervisor.evidence
+        return pid in evidence.members(processes.snapshot(), found[2])
+
+    def counted(self, key: str, total: Counts | None, ready: bool) -> None:
+        """Write down what the processes of an instance count, and that one is ready."""
+        found = self._find(key)
+        if found is not None:
+            found[2].counts = total
+            found[2].said_ready |= ready
 
     def said(self, key: str, said: Said) -> None:
         """Write down what an instance said of itself."""

@@ -14,6 +14,7 @@ from gapless.supervisor import notify, spec
 from gapless.supervisor.hands import Hands
 from gapless.supervisor.listeners import Listener, Listeners
 from gapless.supervisor.records import AppRecord, GenerationRecord, InstanceRecord
+from gapless.supervisor.speakers import Speakers
 
 FIRST_DESCRIPTOR = 3  # SD_LISTEN_FDS_START, sd_listen_fds(3)
 CHANNEL_DESCRIPTOR = 100
@@ -33,11 +34,13 @@ class Launcher:
         hands: Hands,
         listeners: Listeners,
         *,
+        speakers: Speakers,
         interception: bool,
         hear: Hear,
     ) -> None:
         self._home, self._selector = home, selector
         self._hands, self._listeners = hands, listeners
+        self._speakers = speakers
         self._interception, self._hear = interception, hear
         self._lines: dict[str, dict[str, socket.socket]] = {}
         self._heard: dict[str, bytes] = {}
@@ -64,6 +67,7 @@ class Launcher:
             "NODE_APP_INSTANCE": str(ordinal),
         }
         environment["NOTIFY_SOCKET"] = self._open_notify(key)
+        environment["GAPLESS_SOCKET"] = self._speakers.address
         if _speaks_node(wanted):
             descriptors[CHANNEL_DESCRIPTOR] = self._open_channel(key)
             environment["NODE_CHANNEL_FD"] = str(CHANNEL_DESCRIPTOR)
@@ -199,10 +203,10 @@ class Launcher:
     def _given(
         self, app: AppRecord, generation: GenerationRecord, address: str
     ) -> Listener:
-        for listener in self._listeners.of(app.name, generation.number):
+        for listener in self._listeners.of(app.name, generation.lineage):
             if listener.address == address:
                 return listener
-        listener = self._listeners.open(app.name, generation.number, address)
+        listener = self._listeners.open(app.name, generation.lineage, address)
         generation.sockets.add(listener.name)
         return listener
 

@@ -208,6 +208,13 @@ class Listeners:
             self._attach(shut.group)
             self._note(shut.group)
 
+    def resume(self, app: str, generation: int) -> None:
+        """End what `quiesce` began: new connections come to the sockets again."""
+        self.steer(app, generation)
+        for listener in self.of(app, generation):
+            if listener.shut and not listener.leaving:
+                self.leave(listener)
+
     def is_alone(self, listener: Listener) -> bool:
         """Tell whether new connections of an address still come to this socket."""
         return self.steered.get(listener.group) == listener.name

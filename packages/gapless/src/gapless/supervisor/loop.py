@@ -29,6 +29,7 @@ from gapless.supervisor.operations import Operation
 from gapless.supervisor.perform import Performer
 from gapless.supervisor.records import AppRecord
 from gapless.supervisor.requests import Requests
+from gapless.supervisor.speakers import Speakers
 from gapless.supervisor.view import View
 
 MOST_ROUNDS = 50
@@ -46,25 +47,35 @@ class Supervisor:
         self.apps: dict[str, AppRecord] = {}
         self.wakes: dict[str, float] = {}
         self.leaving: Conversation | None = None
-        self.shutting_down = self.over = False
+        self.shutting_down = self.over = self.draining = False
         self.mechanisms = {"interception": interception.unavailable() or True}
         self.hands = Hands(wire.Channel(line))
         self.listeners = Listeners(self.hands)
         self.hearing = Hearing(self)
-        self.evidence = Evidence(self.listeners)
+        self.speakers = Speakers(
+            self.selector, self.hands, self.hearing.belongs, self.hearing.counted
+        )
+        self.evidence = Evidence(self.listeners, self.speakers.pids)
         self.launcher = Launcher(
             self.home,
             self.selector,
             self.hands,
             self.listeners,
+            speakers=self.speakers,
             interception=self.mechanisms["interception"] is True,
             hear=self.hearing.said,
         )
         self.requests = Requests(self.apps, self.listeners, self.save)
         self.hearing.welcome()
+        self.speakers.open()
         self.view = View(self.home, self.listeners, self.evidence)
         self.performer = Performer(
-            self.selector, self.hands, self.listeners, self.evidence, self.launcher
+            self.selector,
+            hands=self.hands,
+            listeners=self.listeners,
+            evidence=self.evidence,
+            launcher=self.launcher,
+            speakers=self.speakers,
         )
         self.selector.register(line, selectors.EVENT_READ, self.hearing.keeper)
         self.wakeup = _wake_on_signals()
@@ -93,16 +104,26 @@ class Supervisor:
         """Let every app come to rest for now, and remember what changed."""
         for app in list(self.apps.values()):
             self._settle(app)
+        self._wait_for_counts()
         if self.shutting_down and not any(a.generations for a in self.apps.values()):
             self._leave_for_good()
         self.hearing.flush()
         self.control.flush()  # nobody is told what a next supervisor would not know
 
+    def _wait_for_counts(self) -> None:
+        self.speakers.expire(clock.monotonic())
+        until = self.speakers.wait_until()
+        if until is None:
+            self.wakes.pop("", None)
+        else:
+            self.wakes[""] = until
+
     def _settle(self, app: AppRecord) -> None:
         self.evidence.look(app)
         self.hearing.bury(app)
         waiting = self.evidence.look_for_acceptors(app, clock.monotonic())
-        desired = Desired(running=app.running and not self.shutting_down)
+        running = app.running and not self.shutting_down
+        desired = Desired(running=running, draining=self.draining)
         for _ in range(MOST_ROUNDS):
             planned = plan.plan(desired, app.observed(clock.monotonic()))
             self.wakes.pop(app.name, None)
@@ -177,7 +198,7 @@ class Supervisor:
                 or self.home.app_log(app.name),
                 operation.generation or 0,
             )
-            serving = app.in_role(Role.SERVING, Role.PROVING)
+            serving = app.current()
             if serving is not None:
                 app.spec = serving.spec  # what failed is not what is asked for now
         app.last_report = operation.end()
@@ -204,13 +225,19 @@ class Supervisor:
             case "ping":
                 conversation.tell({"result": self._self()}, last=True)
             case "list":
-                table = processes.snapshot()
-                rows = [self.view.entry(a, table) for a in self.apps.values()]
-                result = {"apps": rows, "supervisor": self._self()}
-                conversation.tell({"result": result}, last=True)
+                self.speakers.ask(lambda: self._list(conversation))
             case "describe":
                 app = self.requests.app(request.get("app"))
-                conversation.tell({"result": self.view.details(app)}, last=True)
+                self.speakers.ask(
+                    lambda: conversation.tell(
+                        {"result": self.view.details(app)}, last=True
+                    )
+                )
+            case "drain" | "undrain":
+                self.draining = op == "drain"
+                self.save()
+                self.settle()  # so that what is listed next has the order in it
+                self.speakers.ask(lambda: self._list(conversation))
             case "start":
                 self.requests.start(request, conversation)
             case "reload" | "restart":
@@ -231,6 +258,12 @@ class Supervisor:
             case other:
                 raise MisuseError(f"there is no request {other!r}")
 
+    def _list(self, conversation: Conversation) -> None:
+        table = processes.snapshot()
+        rows = [self.view.entry(app, table) for app in self.apps.values()]
+        result = {"apps": rows, "supervisor": self._self()}
+        conversation.tell({"result": result}, last=True)
+
     def _follow(self, request: dict[str, Any], conversation: Conversation) -> None:
         """Go on telling about an operation whose supervisor died meanwhile."""
         app = self.apps.get(str(request.get("app")))
@@ -250,6 +283,7 @@ class Supervisor:
             "keeper_pid": self.hearing.keeper_pid,
             "version": gapless.__version__,
             "home": self.home.path,
+            "draining": self.draining,
             "mechanisms": self.mechanisms,
         }
 
@@ -257,17 +291,18 @@ class Supervisor:
 
     def _resume(self, resume_all: bool) -> None:
         """Go on where the last supervisor was."""
-        asked, was_shut_down = state.read(self.home.state)
-        for name, wish in asked.items():
+        asked = state.read(self.home.state)
+        self.draining = asked.draining
+        for name, wanted in asked.apps.items():
             if name in self.apps:
                 continue  # the keeper knew more
             app = self.apps[name] = AppRecord(
                 name=name,
-                spec=wish.spec,
-                running=wish.running and (resume_all or not was_shut_down),
-                last_generation=wish.last_generation,
-                restarts=wish.restarts,
-                last_report=wish.last_report,
+                spec=wanted.spec,
+                running=wanted.running and (resume_all or not asked.shut_down),
+                last_generation=wanted.last_generation,
+                restarts=wanted.restarts,
+                last_report=wanted.last_report,
             )
             if app.running:
                 self.requests.resume(app)
@@ -287,7 +322,10 @@ class Supervisor:
             if not app.deleted
         }
         try:
-            state.write(self.home.state, wishes, shut_down=self.shutting_down)
+            whole = state.State(
+                apps=wishes, shut_down=self.shutting_down, draining=self.draining
+            )
+            state.write(self.home.state, whole)
         except OSError as error:
             # The keeper remembers too; a full disk must not stop a release.
             self.log.write("not-written", path=self.home.state, reason=str(error))

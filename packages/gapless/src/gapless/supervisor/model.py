@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from gapless.supervisor.spec import Ready, Restart, Stop
+from gapless.supervisor.spec import Ready, Recycle, Restart, Stop
 
 
 class Phase(Enum):
@@ -28,6 +28,17 @@ class Role(Enum):
     SERVING = "serving"  #: has proved itself
     STANDBY = "standby"  #: untouched, so that it can take the connections back
     RETIRING = "retiring"  #: finishes what it began, then ends
+    RECYCLING = "recycling"  #: takes the seats of the one before, a few at a time
+    YIELDING = "yielding"  #: serves, and gives its seats to the one that recycles
+
+
+class Mode(Enum):
+    """What an instance was told of draining (spec/drain.md)."""
+
+    SERVING = "serving"  #: nothing
+    LEAVING = "leaving"  #: its health path says no
+    HANDOFF = "handoff"  #: serve what comes on open connections, and close them
+    RECYCLE = "recycle"  #: refuse what is new
 
 
 class Probe(Enum):
@@ -57,6 +68,12 @@ class Instance:
     leader_alive: bool = True
     members: int = 1
     """How many of its processes live; counted while it is draining."""
+    mode: Mode = Mode.SERVING
+    mode_since: float = 0.0
+    owed: int = 0
+    """Requests and procedures that it counts itself, refusals not among them."""
+    quiet_looks: int = 0
+    """Looks in a row at which it owed nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +103,7 @@ class Generation:
     ready: Ready = field(default_factory=Ready)
     stop: Stop = field(default_factory=Stop)
     restart: Restart = field(default_factory=Restart)
+    recycle: Recycle = field(default_factory=Recycle)
     min_healthy_s: float = 2.0
     required: frozenset[str] = frozenset()
     """Addresses on which each instance must listen to be ready."""
@@ -105,6 +123,8 @@ class Generation:
     """Connections of its instances on which an answer is owed."""
     quiet_looks: int = 0
     """Looks in a row that saw nothing queued, half open or busy."""
+    lively: int = 0
+    """Open connections on which a request may follow soon."""
     rescued: bool = False
     """A relay serves what its dead instances left in the queue."""
 
@@ -114,6 +134,8 @@ class Desired:
     """What was asked for."""
 
     running: bool = True
+    draining: bool = False
+    """The whole host leaves service: every request is refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +207,21 @@ class Quiesce:
 
 
 @dataclass(frozen=True, slots=True)
+class Resume:
+    """Let new connections begin again: what `Quiesce` was for has ended."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Tell an instance to drain, in a mode, or to go back to serving."""
+
+    key: str
+    mode: Mode
+
+
+@dataclass(frozen=True, slots=True)
 class Tell:
     """Send an instance its stop signal; `reason` says why now."""
 
@@ -232,6 +269,8 @@ Action = (
     | Revert
     | Retire
     | Quiesce
+    | Resume
+    | Drain
     | Tell
     | Kill
     | GiveUp

@@ -6,6 +6,7 @@ A look costs milliseconds, so it is taken only while something is finishing.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from gapless.supervisor import connections, processes
 from gapless.supervisor.listeners import Listeners
@@ -18,8 +19,10 @@ VARIABLE = "GAPLESS_INSTANCE"
 class Evidence:
     """Takes looks; remembers which connections it has seen."""
 
-    def __init__(self, listeners: Listeners) -> None:
-        self._listeners = listeners
+    def __init__(
+        self, listeners: Listeners, speaking: Callable[[str], frozenset[int]]
+    ) -> None:
+        self._listeners, self._speaking = listeners, speaking
         self.keeper_pid = 0
         self._diag = connections.SockDiag()
         self._seen: dict[tuple[str, int], set[tuple[str, int]]] = {}
@@ -33,28 +36,32 @@ class Evidence:
         for generation in finishing:
             for instance in generation.instances:
                 instance.members = len(self.members(table, instance))
-        retiring = [g for g in finishing if g.role is Role.RETIRING and g.served]
-        if retiring:
-            self._look_at_connections(app, retiring, table)
+        leaving = (Role.RETIRING, Role.YIELDING)
+        watched = [g for g in finishing if g.role in leaving and g.served]
+        if watched:
+            self._look_at_connections(app, watched, table)
 
     def _look_at_connections(
         self,
         app: AppRecord,
-        retiring: list[GenerationRecord],
+        watched: list[GenerationRecord],
         table: dict[int, processes.Process],
     ) -> None:
         ports = self._ports(app)
         found = self._diag.connections(ports)
         half_open = peers(self._diag.half_open(ports))
-        for generation in retiring:
+        for generation in watched:
+            generation.lively = 0
             seen = self._seen.setdefault((app.name, generation.number), set())
             for instance in generation.instances:
-                inodes = processes.socket_inodes(self.members(table, instance))
-                if not inodes:
+                own = self._own(table, instance, found)
+                if own is None:
                     continue  # it is ending: what was owed before is what is cut
-                own = [c for c in found if c.inode in inodes]
                 instance.connections = len(own)
-                instance.busy = sum(map(connections.is_busy, own))
+                instance.busy = self._busy(instance, own)
+                instance.quiet_looks = 0 if instance.busy else instance.quiet_looks + 1
+                if instance.counts is not None:
+                    generation.lively += sum(map(connections.is_lively, own))
                 seen.update(c.remote for c in own)
             generation.connections_seen = len(seen)
             generation.queued = self.queued(app, generation)
@@ -62,6 +69,35 @@ class Evidence:
             busy = generation.queued + len(generation.handshakes)
             busy += sum(instance.busy for instance in generation.instances)
             generation.quiet_looks = 0 if busy else generation.quiet_looks + 1
+
+    def _own(
+        self,
+        table: dict[int, processes.Process],
+        instance: InstanceRecord,
+        found: tuple[connections.Connection, ...],
+    ) -> list[connections.Connection] | None:
+        """Return the connections of an instance; None if it has not even a socket."""
+        inodes = processes.socket_inodes(self.members(table, instance))
+        return [c for c in found if c.inode in inodes] if inodes else None
+
+    def _busy(
+        self,
+        instance: InstanceRecord,
+        own: list[connections.Connection],
+    ) -> int:
+        """Return how much an instance owes: as it counts, else as the kernel sees it.
+
+        Of processes that count, the kernel is only asked what they have not read yet.
+        """
+        if instance.counts is None:
+            return sum(map(connections.is_busy, own))
+        speaking = self._speaking(instance.key)
+        counted = processes.socket_inodes(tuple(speaking))
+        others = [c for c in own if c.inode not in counted]
+        unread = sum(bool(c.unread or c.unsent) for c in own if c.inode in counted)
+        counts = instance.counts
+        total = counts.requests + counts.procedures + counts.silent
+        return total + unread + sum(map(connections.is_busy, others))
 
     def look_for_acceptors(self, app: AppRecord, now: float) -> bool:
         """Update who accepts from a socket that was given to it; tell whether to go on.
@@ -81,7 +117,7 @@ class Evidence:
                     continue
                 pids = self.members(processes.snapshot(), instance)
                 old = now >= instance.started + generation.spec.restart.min_uptime_s
-                for listener in self._listeners.of(app.name, generation.number):
+                for listener in self._listeners.of(app.name, generation.lineage):
                     inode = os.fstat(listener.sock.fileno()).st_ino
                     if old or processes.listens_by_epoll(pids, inode):
                         instance.listens.add(listener.address)
@@ -90,7 +126,7 @@ class Evidence:
 
     def queued(self, app: AppRecord, generation: GenerationRecord) -> int:
         """Return how many connections wait to be accepted by a generation."""
-        own = self._listeners.of(app.name, generation.number)
+        own = self._listeners.of(app.name, generation.lineage)
         return sum(connections.queued(each.sock) for each in own if each.listening)
 
     def handshakes(self, app: AppRecord) -> set[str]:
@@ -104,12 +140,8 @@ class Evidence:
         counts = {}
         for generation in app.generations:
             for instance in generation.instances:
-                inodes = processes.socket_inodes(self.members(table, instance))
-                own = [c for c in found if c.inode in inodes]
-                counts[instance.key] = (
-                    len(own),
-                    sum(map(connections.is_busy, own)),
-                )
+                own = self._own(table, instance, found) or []
+                counts[instance.key] = len(own), self._busy(instance, own)
         return counts
 
     def members(
@@ -151,6 +183,6 @@ def peers(half_open: frozenset[connections.Peer]) -> set[str]:
 
 
 def _is_finishing(generation: GenerationRecord) -> bool:
-    if generation.role is Role.RETIRING:
+    if generation.role in (Role.RETIRING, Role.YIELDING):
         return True
     return any(i.told is not None or not i.leader_alive for i in generation.instances)

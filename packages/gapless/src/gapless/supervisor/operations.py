@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gapless.supervisor import spec
+from gapless.supervisor.counts import Counts
 
 Waiter = Callable[[dict[str, Any], bool], None]
 """Is told each event, and whether it is the last message."""
@@ -31,6 +32,9 @@ class Operation:
     cut: list[dict[str, Any]] = field(default_factory=list)
     connections_seen: int = 0
     connections_cut: int = 0
+    counts: Counts | None = None
+    """What the old instances counted while they drained; None if they do not."""
+    recycle: bool = False
     failure: str = ""
     superseded: bool = False
     log_tail: list[str] = field(default_factory=list)
@@ -52,6 +56,11 @@ class Operation:
     def took(self, name: str) -> bool:
         """Tell whether a step was taken."""
         return any(step["step"] == name for step in self.steps)
+
+    def add(self, counts: Counts | None) -> None:
+        """Add what a generation counted while it drained."""
+        if counts is not None:
+            self.counts = (self.counts or Counts()).plus(counts)
 
     def end(self) -> dict[str, Any]:
         """Tell those who wait how it ended, and return the report."""
@@ -87,7 +96,7 @@ class Operation:
                 "finished": self.connections_seen - self.connections_cut,
                 "cut": self.connections_cut,
             },
-            "requests": None,
+            **_counted(self.counts),
             "cut": self.cut,
             "log_tail": self.log_tail,
         }
@@ -95,9 +104,32 @@ class Operation:
     def note(self) -> dict[str, Any]:
         """Return it as JSON-able data; those who wait are gone with the supervisor."""
         plain = {name: getattr(self, name) for name in self.__slots__}
-        return plain | {"spec": spec.to_wire(self.spec), "waiters": []}
+        return plain | {
+            "spec": spec.to_wire(self.spec),
+            "waiters": [],
+            "counts": self.counts.to_wire() if self.counts else None,
+        }
 
     @classmethod
     def read(cls, plain: dict[str, Any]) -> Operation:
         """Return the operation that `note` wrote."""
-        return cls(**{**plain, "spec": spec.from_wire(plain["spec"])})
+        counts = Counts.from_wire(plain["counts"]) if plain["counts"] else None
+        return cls(**{**plain, "spec": spec.from_wire(plain["spec"]), "counts": counts})
+
+
+def _counted(counts: Counts | None) -> dict[str, Any]:
+    """Return what a report says of requests and procedures; null if nobody counted."""
+    if counts is None:
+        return {"requests": None, "procedures": None, "longest": None}
+    return {
+        "requests": {
+            "finished": counts.finished_requests,
+            "refused": counts.refused,
+            "cut": counts.cut_requests,
+        },
+        "procedures": {
+            "finished": counts.finished_procedures,
+            "cut": counts.cut_procedures,
+        },
+        "longest": counts.longest,
+    }

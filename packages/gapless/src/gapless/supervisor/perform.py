@@ -14,10 +14,11 @@ from gapless.supervisor import model, notify, processes
 from gapless.supervisor.hands import Hands
 from gapless.supervisor.launch import Launcher
 from gapless.supervisor.listeners import Listeners
-from gapless.supervisor.model import Phase, Probe, Role
+from gapless.supervisor.model import Mode, Phase, Probe, Role
 from gapless.supervisor.observe import Evidence
 from gapless.supervisor.probe import HttpProbe
 from gapless.supervisor.records import AppRecord, GenerationRecord, InstanceRecord
+from gapless.supervisor.speakers import Speakers
 
 
 class Performer:
@@ -26,16 +27,19 @@ class Performer:
     def __init__(
         self,
         selector: selectors.BaseSelector,
+        *,
         hands: Hands,
         listeners: Listeners,
         evidence: Evidence,
         launcher: Launcher,
+        speakers: Speakers,
     ) -> None:
         self._selector = selector
         self._hands = hands
         self._listeners = listeners
         self._evidence = evidence
         self._launcher = launcher
+        self._speakers = speakers
 
     def perform(self, app: AppRecord, action: model.Action) -> None:
         """Carry out one action."""
@@ -58,6 +62,11 @@ class Performer:
                 self._retire(app, app.generation(generation), reason)
             case model.Quiesce(generation):
                 self._quiesce(app, app.generation(generation))
+            case model.Resume(generation):
+                app.generation(generation).quiesced = False
+                self._listeners.resume(app.name, app.generation(generation).lineage)
+            case model.Drain(key, mode):
+                self._drain(app, key, mode)
             case model.Tell(key, reason):
                 self._tell(app, key, reason)
             case model.Kill(key, reason):
@@ -77,13 +86,16 @@ class Performer:
         generation, instance = _found(app, key)
         instance.phase, instance.ready_at = Phase.READY, clock.monotonic()
         ready = sum(i.phase is Phase.READY for i in generation.instances)
-        if ready == len(generation.seats):
+        if generation.role is Role.RECYCLING:
+            generation.since = instance.ready_at  # it is watched from the last one on
+            self._step(app, "ready", f"instance {instance.ordinal}")
+        elif ready == len(generation.seats):
             self._step(app, "ready", ", ".join(sorted(instance.listens)))
 
     def _ask(self, app: AppRecord, generation: GenerationRecord) -> None:
         own = [
             each
-            for each in self._listeners.of(app.name, generation.number)
+            for each in self._listeners.of(app.name, generation.lineage)
             if each.listening
         ]
         generation.probe = Probe.UNDER_WAY
@@ -104,7 +116,7 @@ class Performer:
     def _switch(self, app: AppRecord, generation: GenerationRecord) -> None:
         now = clock.monotonic()
         before = app.in_role(Role.SERVING)
-        self._listeners.steer(app.name, generation.number)
+        self._listeners.steer(app.name, generation.lineage)
         generation.served = True
         app.since = clock.wall()
         if before is None:
@@ -119,10 +131,12 @@ class Performer:
         now = clock.monotonic()
         generation.enter(Role.SERVING, now)
         self._step(app, "proven", "")
-        for standby in app.generations:
-            if standby.role is Role.STANDBY:
-                self._begin_to_finish(app, standby, now)
-                self._step(app, "draining", f"generation {standby.number}")
+        for before in list(app.generations):
+            if before.role is Role.STANDBY:
+                self._begin_to_finish(app, before, now)
+                self._step(app, "draining", f"generation {before.number}")
+            elif before.role is Role.YIELDING:
+                self._close(app, before)  # it has given up every seat
 
     def _revert(
         self,
@@ -132,14 +146,44 @@ class Performer:
         reason: str,
     ) -> None:
         now = clock.monotonic()
-        self._listeners.steer(app.name, to.number)
+        if generation.role is Role.RECYCLING:
+            self._change_places(app, generation, to, reason)
+            return
+        self._listeners.steer(app.name, to.lineage)
         to.enter(Role.SERVING, now)
         generation.failure = reason
         generation.handshakes = self._evidence.handshakes(app)
         self._begin_to_finish(app, generation, now)
         self._step(app, "reverted", f"generation {to.number} serves: {reason}")
 
+    def _change_places(
+        self,
+        app: AppRecord,
+        failed: GenerationRecord,
+        before: GenerationRecord,
+        reason: str,
+    ) -> None:
+        """Let the generation before take back the seats that it gave up."""
+        now = clock.monotonic()
+        self._listeners.resume(app.name, before.lineage)
+        before.quiesced = failed.quiesced = False
+        failed.failure = reason
+        failed.enter(Role.YIELDING, now)
+        before.enter(Role.RECYCLING, now)
+        for seat in before.seats:
+            seat.short_lives, seat.ended = 0, None
+        self._step(app, "reverted", f"generation {before.number} comes back: {reason}")
+
     # --- a generation goes --------------------------------------------------------
+
+    def _drain(self, app: AppRecord, key: str, mode: Mode) -> None:
+        generation, instance = _found(app, key)
+        instance.mode, instance.mode_since = mode, clock.monotonic()
+        instance.quiet_looks = 0
+        self._speakers.order(key, mode)
+        if generation.role is Role.YIELDING and mode is Mode.RECYCLE:
+            self._step(app, "draining", f"instance {instance.ordinal}")
+        self._evidence.look(app)
 
     def _retire(
         self, app: AppRecord, generation: GenerationRecord, reason: str
@@ -148,12 +192,12 @@ class Performer:
         generation.failure = reason
         generation.served |= any(
             self._listeners.is_alone(listener)
-            for listener in self._listeners.of(app.name, generation.number)
+            for listener in self._listeners.of(app.name, generation.lineage)
         )
         self._begin_to_finish(app, generation, clock.monotonic())
         if was is Role.TRIAL:
             self._step(app, "failed", reason)
-        if app.running and app.in_role(Role.SERVING, Role.PROVING) is None:
+        if app.running and app.current() is None:
             app.stopped_why = reason
 
     def _begin_to_finish(
@@ -165,7 +209,7 @@ class Performer:
 
     def _quiesce(self, app: AppRecord, generation: GenerationRecord) -> None:
         generation.quiesced = True  # tried once: what fails now would fail again
-        self._listeners.quiesce(app.name, generation.number)
+        self._listeners.quiesce(app.name, generation.lineage)
         self._evidence.look(app)
 
     def _tell(self, app: AppRecord, key: str, reason: str) -> None:
@@ -201,7 +245,7 @@ class Performer:
             processes.signal_exactly(table[pid], number)
 
     def _rescue(self, app: AppRecord, generation: GenerationRecord) -> None:
-        for listener in self._listeners.of(app.name, generation.number):
+        for listener in self._listeners.of(app.name, generation.lineage):
             if listener.listening and not listener.shut:
                 quiet_s = 60.0 if generation.handshakes else 0.2
                 self._launcher.start_relay(app, generation, listener, quiet_s)
@@ -209,13 +253,15 @@ class Performer:
         generation.handshakes = set()
 
     def _close(self, app: AppRecord, generation: GenerationRecord) -> None:
-        generation.connections_cut += self._evidence.queued(app, generation)
+        if not app.shares_sockets(generation):
+            generation.connections_cut += self._evidence.queued(app, generation)
         if app.operation is not None:
-            operation = app.operation
-            operation.connections_seen += generation.connections_seen
-            operation.connections_cut += generation.connections_cut
-        for listener in self._listeners.of(app.name, generation.number):
-            self._listeners.leave(listener)
+            app.operation.connections_seen += generation.connections_seen
+            app.operation.connections_cut += generation.connections_cut
+            app.operation.add(generation.counts)
+        if not app.shares_sockets(generation):
+            for listener in self._listeners.of(app.name, generation.lineage):
+                self._listeners.leave(listener)
         self._evidence.forget(app, generation)
         app.generations.remove(generation)
         self._step(app, "closed", f"generation {generation.number}")

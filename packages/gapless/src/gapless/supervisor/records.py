@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gapless.supervisor import model, spec
-from gapless.supervisor.model import Phase, Probe, Role
+from gapless.supervisor.counts import Counts
+from gapless.supervisor.model import Mode, Phase, Probe, Role
 from gapless.supervisor.operations import Operation
 
 
@@ -39,6 +40,11 @@ class InstanceRecord:
     members: int = 1
     connections: int = 0
     busy: int = 0
+    quiet_looks: int = 0
+    mode: Mode = Mode.SERVING
+    mode_since: float = 0.0
+    counts: Counts | None = None
+    """What its processes say that they count; None if none of them speaks."""
 
     def value(self) -> model.Instance:
         """Return what `plan` may know of it."""
@@ -54,19 +60,35 @@ class InstanceRecord:
             said_ready=self.said_ready,
             leader_alive=self.leader_alive,
             members=self.members,
+            mode=self.mode,
+            mode_since=self.mode_since,
+            owed=self.counts.owed if self.counts else 0,
+            quiet_looks=self.quiet_looks,
         )
 
     def note(self) -> dict[str, Any]:
         """Return it as JSON-able data; descriptors are held by the keeper."""
         plain = {name: getattr(self, name) for name in self.__slots__}
         del plain["pidfd"]
-        return plain | {"phase": self.phase.value, "listens": sorted(self.listens)}
+        return plain | {
+            "phase": self.phase.value,
+            "listens": sorted(self.listens),
+            "mode": self.mode.value,
+            "counts": self.counts.to_wire() if self.counts else None,
+        }
 
     @classmethod
     def read(cls, plain: dict[str, Any]) -> InstanceRecord:
         """Return the record that `note` wrote."""
-        phase, listens = Phase(plain["phase"]), set(plain["listens"])
-        return cls(**{**plain, "phase": phase, "listens": listens})
+        return cls(
+            **{
+                **plain,
+                "phase": Phase(plain["phase"]),
+                "listens": set(plain["listens"]),
+                "mode": Mode(plain["mode"]),
+                "counts": _counts(plain["counts"]),
+            }
+        )
 
 
 @dataclass(slots=True)
@@ -98,6 +120,8 @@ class GenerationRecord:
     number: int
     spec: spec.AppSpec
     since: float
+    lineage: int = 0
+    """The generation whose sockets it uses: its own number, but for a recycle."""
     role: Role = Role.TRIAL
     seats: list[SeatRecord] = field(default_factory=list)
     instances: list[InstanceRecord] = field(default_factory=list)
@@ -114,9 +138,16 @@ class GenerationRecord:
     """Peers whose handshake was under way when new connections left it."""
     queued: int = 0
     quiet_looks: int = 0
+    lively: int = 0
     rescued: bool = False
+    counts: Counts | None = None
+    """What its instances that are gone counted while they drained."""
     connections_seen: int = 0
     connections_cut: int = 0
+
+    def __post_init__(self) -> None:
+        """Use sockets of its own unless told otherwise."""
+        self.lineage = self.lineage or self.number
 
     def enter(self, role: Role, now: float) -> None:
         """Take on another role."""
@@ -133,6 +164,7 @@ class GenerationRecord:
             ready=self.spec.ready,
             stop=self.spec.stop,
             restart=self.spec.restart,
+            recycle=self.spec.recycle,
             min_healthy_s=self.spec.min_healthy_s,
             required=frozenset(self.required),
             served=self.served,
@@ -145,6 +177,7 @@ class GenerationRecord:
             half_open=len(self.handshakes),
             busy=sum(instance.busy for instance in self.instances),
             quiet_looks=self.quiet_looks,
+            lively=self.lively,
             rescued=self.rescued,
         )
 
@@ -163,6 +196,7 @@ class GenerationRecord:
             "required": sorted(self.required),
             "sockets": sorted(self.sockets),
             "handshakes": sorted(self.handshakes),
+            "counts": self.counts.to_wire() if self.counts else None,
         }
 
     @classmethod
@@ -179,6 +213,7 @@ class GenerationRecord:
                 "required": set(plain["required"]),
                 "sockets": set(plain["sockets"]),
                 "handshakes": set(plain["handshakes"]),
+                "counts": _counts(plain["counts"]),
             }
         )
 
@@ -208,6 +243,20 @@ class AppRecord:
             if generation.number == number:
                 return generation
         raise LookupError(f"{self.name} has no generation {number}")
+
+    def current(self) -> GenerationRecord | None:
+        """Return the newest generation that serves."""
+        return self.in_role(Role.SERVING, Role.PROVING, Role.RECYCLING) or self.in_role(
+            Role.YIELDING
+        )
+
+    def shares_sockets(self, generation: GenerationRecord) -> bool:
+        """Tell whether another generation uses the sockets of this one too."""
+        return any(
+            other.lineage == generation.lineage
+            for other in self.generations
+            if other is not generation
+        )
 
     def in_role(self, *roles: Role) -> GenerationRecord | None:
         """Return the newest generation in one of *roles*."""
@@ -249,6 +298,10 @@ class AppRecord:
                 "waiting": _operation(plain["waiting"]),
             }
         )
+
+
+def _counts(plain: dict[str, Any] | None) -> Counts | None:
+    return Counts.from_wire(plain) if plain else None
 
 
 def _operation(plain: dict[str, Any] | None) -> Operation | None:

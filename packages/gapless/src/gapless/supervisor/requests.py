@@ -65,7 +65,14 @@ class Requests:
         wanted = _spec(request) if request.get("spec") else app.spec
         if wanted.name != app.name:
             raise MisuseError(f"{app.name}: the spec is one of {wanted.name}")
-        self._ask(app, str(request["op"]), wanted, conversation, _token(request))
+        self._ask(
+            app,
+            str(request["op"]),
+            wanted,
+            conversation,
+            _token(request),
+            recycle=bool(request.get("recycle")),
+        )
 
     def scale(self, request: dict[str, Any], conversation: Conversation) -> None:
         """Run more or fewer instances; fewer is a handoff, so that nothing is cut."""
@@ -103,7 +110,7 @@ class Requests:
                 earlier.failure = earlier.failure or "the app was stopped"
                 earlier.end()
         app.waiting = None
-        current = app.in_role(Role.SERVING, Role.PROVING, Role.TRIAL)
+        current = app.current() or app.in_role(Role.TRIAL)
         app.operation = self._operation(app, str(request["op"]), app.spec, conversation)
         app.operation.token = _token(request)
         app.operation.generation = current.number if current else None
@@ -127,9 +134,11 @@ class Requests:
         wanted: spec.AppSpec,
         conversation: Conversation,
         token: str,
+        *,
+        recycle: bool = False,
     ) -> None:
         operation = self._operation(app, action, wanted, conversation)
-        operation.token = token
+        operation.token, operation.recycle = token, recycle
         now = clock.monotonic()
         if app.operation is not None and app.operation.action in ("stop", "delete"):
             if app.deleted:
@@ -193,8 +202,26 @@ class Requests:
         )
         app.generations.append(generation)
         app.operation = operation
-        operation.step("starting", now, f"{wanted.instances} instances")
+        if before is not None and self._is_recycled(app, operation, before):
+            generation.lineage = before.lineage
+            generation.served = before.served
+            generation.sockets = set(before.sockets)
+            generation.enter(Role.RECYCLING, now)
+            before.enter(Role.YIELDING, now)
+            operation.step("recycling", now, _warning(wanted))
+        else:
+            operation.step("starting", now, f"{wanted.instances} instances")
         self._save()
+
+    def _is_recycled(
+        self, app: AppRecord, operation: Operation, before: GenerationRecord
+    ) -> bool:
+        """Tell whether one instance ends before the next one starts in its place."""
+        if operation.recycle or operation.spec.overlap is spec.Overlap.NEVER:
+            return True
+        listens = self._listeners.of(app.name, before.lineage)
+        auto = operation.spec.overlap is spec.Overlap.AUTO
+        return auto and not listens and not operation.spec.listen
 
     def resume(self, app: AppRecord) -> None:
         """Start an app again after its host or its keeper ended.
@@ -229,7 +256,7 @@ class Requests:
             return set(wanted.listen)
         if before is None or wanted.ready.when is spec.When.LISTENING:
             return set()
-        own = self._listeners.of(app.name, before.number)
+        own = self._listeners.of(app.name, before.lineage)
         return {listener.address for listener in own if listener.listening}
 
     def _operation(
@@ -239,7 +266,7 @@ class Requests:
         wanted: spec.AppSpec,
         conversation: Conversation,
     ) -> Operation:
-        current = app.in_role(Role.SERVING, Role.PROVING)
+        current = app.current()
         return Operation(
             app=app.name,
             action=action,
@@ -262,6 +289,17 @@ def _spec(request: dict[str, Any]) -> spec.AppSpec:
     if not wanted.command or not 1 <= wanted.instances <= MOST_INSTANCES:
         raise MisuseError(f"{wanted.name}: the spec has no command or no instances")
     return wanted
+
+
+def _warning(wanted: spec.AppSpec) -> str:
+    """Return what a recycle means for users."""
+    if wanted.instances == 1:
+        return (
+            "one instance: until it is back, requests wait or are answered 503, "
+            "unless a balancer sends them elsewhere"
+        )
+    out = min(wanted.recycle.max_unavailable, wanted.instances)
+    return f"{wanted.instances} instances, {out} at a time"
 
 
 def _token(request: dict[str, Any]) -> str:

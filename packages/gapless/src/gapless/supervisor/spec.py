@@ -51,6 +51,24 @@ class Restart:
     """A life shorter than this is a short one."""
 
 
+class Overlap(Enum):
+    """Whether two generations may run side by side."""
+
+    AUTO = "auto"  #: if the app listens
+    ALWAYS = "always"  #: handoff
+    NEVER = "never"  #: recycle
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recycle:
+    """How an app is recycled."""
+
+    max_unavailable: int = 1
+    """How many instances may be out at the same time."""
+    lead_s: float = 0.0
+    """How long its health path says no before requests are refused."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
     """Where the output of an app goes."""
@@ -102,6 +120,8 @@ class AppSpec:
     log: Log = field(default_factory=Log)
     limits: Limits = field(default_factory=Limits)
     min_healthy_s: float = 2.0
+    overlap: Overlap = Overlap.AUTO
+    recycle: Recycle = field(default_factory=Recycle)
     interception: bool = True
     user: str = ""
     group: str = ""
@@ -115,6 +135,7 @@ def to_wire(spec: AppSpec) -> dict[str, Any]:
     """Return *spec* as JSON-able data."""
     plain = dataclasses.asdict(spec)
     plain["ready"]["when"] = spec.ready.when.value
+    plain["overlap"] = spec.overlap.value
     return plain
 
 
@@ -136,6 +157,8 @@ def from_wire(plain: dict[str, Any]) -> AppSpec:
             "ready": Ready(**ready),
             "stop": Stop(**plain.get("stop", {})),
             "restart": Restart(**plain.get("restart", {})),
+            "overlap": Overlap(plain.get("overlap", "auto")),
+            "recycle": Recycle(**plain.get("recycle", {})),
             "log": Log(**plain.get("log", {})),
             "limits": Limits(**plain.get("limits", {})),
         }

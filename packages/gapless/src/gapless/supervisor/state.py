@@ -23,27 +23,42 @@ class Asked:
     last_report: dict[str, Any] | None = field(default=None)
 
 
-def write(path: str, apps: dict[str, Asked], *, shut_down: bool) -> None:
-    """Replace the state by *apps*, atomically.  Raises OSError.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """All that was asked for."""
 
-    *shut_down* says that the apps were ended by `gapless shutdown`, not by a crash.
-    """
+    apps: dict[str, Asked] = field(default_factory=dict)
+    shut_down: bool = False
+    """The apps were ended by `gapless shutdown`, not by a crash."""
+    draining: bool = False
+    """The whole host was told to leave service."""
+
+
+def write(path: str, asked: State) -> None:
+    """Replace the state, atomically.  Raises OSError."""
     plain = {
         name: {
-            "spec": spec.to_wire(asked.spec),
-            "running": asked.running,
-            "last_generation": asked.last_generation,
-            "restarts": asked.restarts,
-            "last_report": asked.last_report,
+            "spec": spec.to_wire(app.spec),
+            "running": app.running,
+            "last_generation": app.last_generation,
+            "restarts": app.restarts,
+            "last_report": app.last_report,
         }
-        for name, asked in apps.items()
+        for name, app in asked.apps.items()
     }
-    state = {"version": VERSION, "shut_down": shut_down, "apps": plain}
-    files.write_json(path, state)
+    files.write_json(
+        path,
+        {
+            "version": VERSION,
+            "shut_down": asked.shut_down,
+            "draining": asked.draining,
+            "apps": plain,
+        },
+    )
 
 
-def read(path: str) -> tuple[dict[str, Asked], bool]:
-    """Return what was asked for, and whether it was shut down; nothing without a file.
+def read(path: str) -> State:
+    """Return what was asked for; nothing without a file.
 
     Raises UnavailableError if it cannot be understood: a state that is guessed at could
     stop apps that serve.
@@ -51,14 +66,18 @@ def read(path: str) -> tuple[dict[str, Asked], bool]:
     try:
         plain = files.read_json(path)
         if plain is None:
-            return {}, False
+            return State()
         if plain["version"] != VERSION:
             raise ValueError(f"version {plain['version']} is not {VERSION}")
         apps = {
             name: Asked(**{**asked, "spec": spec.from_wire(asked["spec"])})
             for name, asked in plain["apps"].items()
         }
-        return apps, bool(plain["shut_down"])
+        return State(
+            apps=apps,
+            shut_down=bool(plain["shut_down"]),
+            draining=bool(plain.get("draining")),
+        )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UnavailableError(
             f"could not read the state in {path}: {error!r}",

@@ -8,6 +8,7 @@ from typing import Any
 from gapless.base import clock
 from gapless.base.names import Home
 from gapless.supervisor import connections, processes, spec
+from gapless.supervisor.counts import Counts
 from gapless.supervisor.listeners import Listeners
 from gapless.supervisor.model import Phase, Role
 from gapless.supervisor.observe import Evidence
@@ -29,17 +30,24 @@ class View:
         self, app: AppRecord, table: dict[int, processes.Process]
     ) -> dict[str, Any]:
         """Return one row of `list`."""
-        current = app.in_role(Role.SERVING, Role.PROVING) or app.in_role(Role.TRIAL)
+        current = app.current() or app.in_role(Role.TRIAL)
         usages = [
             self._usage(instance, table)
             for generation in app.generations
             for instance in generation.instances
         ]
-        own = current.instances if current else []
+        own = list(current.instances) if current else []
+        own += [
+            instance
+            for generation in app.generations
+            if generation.role is Role.YIELDING and generation is not current
+            for instance in generation.instances
+        ]
         ready = sum(i.phase is Phase.READY for i in own)
         listening = [
             each for each in self._listeners.by_name.values() if each.app == app.name
         ]
+        total = _counted(app)
         online = current is not None and app.running
         return {
             "name": app.name,
@@ -59,6 +67,10 @@ class View:
             "cpu_percent": round(sum(usage["cpu_percent"] for usage in usages), 1),
             "processes": sum(usage["processes"] for usage in usages),
             "pids": sorted(i.pid for i in own if i.pid),
+            "requests": None if total is None else total.requests,
+            "procedures": None if total is None else total.procedures,
+            "silent": 0 if total is None else total.silent,
+            "modes": sorted({i.mode.value for i in own}),
         }
 
     def details(self, app: AppRecord) -> dict[str, Any]:
@@ -78,6 +90,10 @@ class View:
                         "uptime_s": round(clock.monotonic() - instance.started, 3),
                         "connections": open_,
                         "busy": busy,
+                        "mode": instance.mode.value,
+                        "counts": instance.counts.to_wire()
+                        if instance.counts
+                        else None,
                         "status_text": instance.status_text,
                         "restarts": generation.seats[instance.ordinal].restarts,
                         **self._usage(instance, table),
@@ -96,7 +112,7 @@ class View:
     def _generation(
         self, app: AppRecord, generation: GenerationRecord
     ) -> dict[str, Any]:
-        own = self._listeners.of(app.name, generation.number)
+        own = self._listeners.of(app.name, generation.lineage)
         return {
             "generation": generation.number,
             "role": generation.role.value,
@@ -132,10 +148,20 @@ class View:
         self._ticks.pop(key, None)
 
 
+def _counted(app: AppRecord) -> Counts | None:
+    """Return what all instances of an app count; None if none of them does."""
+    total = None
+    for generation in app.generations:
+        for instance in generation.instances:
+            if instance.counts is not None:
+                total = (total or Counts()).plus(instance.counts)
+    return total
+
+
 def status(app: AppRecord) -> str:
     """Return one or two words that tell how an app is."""
     roles = {generation.role for generation in app.generations}
-    current = app.in_role(Role.SERVING, Role.PROVING)
+    current = app.current()
     if not app.running:
         return "stopping" if roles else "stopped"
     if current is None and Role.TRIAL in roles:
@@ -144,6 +170,8 @@ def status(app: AppRecord) -> str:
         return "gave up" if app.stopped_why else "stopped"
     if Role.TRIAL in roles or Role.PROVING in roles:
         return "reloading"
+    if Role.RECYCLING in roles:
+        return "recycling"
     if Role.RETIRING in roles:
         return "draining"
     if not any(instance.phase is Phase.READY for instance in current.instances):

@@ -1,0 +1,126 @@
+"""What an instance counts of itself: requests and procedures (spec/drain.md).  Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+MOST_NAMES = 20
+LONGEST_NAME = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """The sums of one process, or of all processes of an instance."""
+
+    requests: int = 0
+    """Under way, those that are being refused among them."""
+    refusing: int = 0
+    """Refused, and the answer is not sent yet."""
+    procedures: int = 0
+    finished_requests: int = 0
+    """Since the drain began, like all that follows."""
+    finished_procedures: int = 0
+    refused: int = 0
+    silent: int = 0
+    """Processes that have not answered the last order yet."""
+    cut_requests: int = 0
+    """Under way when their process ended."""
+    cut_procedures: int = 0
+    running: tuple[dict[str, Any], ...] = ()
+    """The oldest things under way: kind, name, for_s."""
+    longest: dict[str, Any] | None = None
+    """The longest that finished: kind, name, for_s."""
+    cut: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def owed(self) -> int:
+        """What was begun and must be finished, or may have been."""
+        return self.requests - self.refusing + self.procedures + self.silent
+
+    def plus(self, other: Counts) -> Counts:
+        """Return the sums of both."""
+        numbers = {
+            name: getattr(self, name) + getattr(other, name) for name in _NUMBERS
+        }
+        running = sorted([*self.running, *other.running], key=_age)[:MOST_NAMES]
+        cut = sorted([*self.cut, *other.cut], key=_age)[:MOST_NAMES]
+        both = [each for each in (self.longest, other.longest) if each is not None]
+        longest = min(both, key=_age) if both else None
+        return Counts(
+            **numbers, running=tuple(running), cut=tuple(cut), longest=longest
+        )
+
+    def ended(self) -> Counts:
+        """Return what is left of these when their process has ended."""
+        return dataclasses.replace(
+            self,
+            requests=0,
+            refusing=0,
+            procedures=0,
+            silent=0,
+            running=(),
+            cut_requests=self.cut_requests + self.requests,
+            cut_procedures=self.cut_procedures + self.procedures,
+            cut=(*self.cut, *self.running)[:MOST_NAMES],
+        )
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return it as JSON-able data."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_wire(cls, plain: dict[str, Any]) -> Counts:
+        """Return what `to_wire` wrote."""
+        named = {name: tuple(plain[name]) for name in ("running", "cut")}
+        return cls(**{**plain, **named})
+
+
+_NUMBERS = tuple(
+    field.name for field in dataclasses.fields(Counts) if field.type == "int"
+)
+
+
+def parse(said: dict[str, Any]) -> Counts:
+    """Return what a process said of itself.  Raises ValueError."""
+    finished, running = _known(said, "finished", {}), _known(said, "running", [])
+    longest = said.get("longest")
+    return Counts(
+        requests=_number(said, "requests"),
+        refusing=_number(said, "refusing"),
+        procedures=_number(said, "procedures"),
+        finished_requests=_number(finished, "requests"),
+        finished_procedures=_number(finished, "procedures"),
+        refused=_number(said, "refused"),
+        running=tuple(_named(each) for each in running[:MOST_NAMES]),
+        longest=None if longest is None else _named(longest),
+    )
+
+
+def _known(said: dict[str, Any], name: str, otherwise: Any) -> Any:
+    found = said.get(name, otherwise)
+    if type(found) is not type(otherwise):
+        raise ValueError(f"{name} is {found!r}")
+    return found
+
+
+def _number(said: dict[str, Any], name: str) -> int:
+    number = said.get(name, 0)
+    if not isinstance(number, int) or isinstance(number, bool) or number < 0:
+        raise ValueError(f"{name} is {number!r}")
+    return number
+
+
+def _named(said: Any) -> dict[str, Any]:
+    if not isinstance(said, dict) or said.get("kind") not in ("request", "procedure"):
+        raise ValueError(f"not something under way: {said!r}")
+    for_s = said.get("for_s")
+    if not isinstance(for_s, int | float) or isinstance(for_s, bool) or not for_s >= 0:
+        raise ValueError(f"for_s is {for_s!r}")
+    name = str(said.get("name", ""))[:LONGEST_NAME]
+    return {"kind": said["kind"], "name": name, "for_s": float(for_s)}
+
+
+def _age(named: dict[str, Any]) -> float:
+    return -float(named["for_s"])

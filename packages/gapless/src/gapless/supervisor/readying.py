@@ -1,0 +1,111 @@
+"""What makes a generation ready, and what it lacks.  Pure, a part of `plan`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gapless.supervisor.model import (
+    Action,
+    Ask,
+    Generation,
+    Instance,
+    Phase,
+    Probe,
+    Ripen,
+    Seat,
+)
+from gapless.supervisor.spec import When
+
+PROBE_PAUSE_S = 0.1
+
+
+def ripen(generation: Generation, now: float) -> Iterator[Action | float]:
+    """Count as ready what is ready, or tell when to look again."""
+    for instance in generation.instances:
+        if instance.phase is not Phase.STARTING or not instance.leader_alive:
+            continue
+        lives = instance.started + generation.restart.min_uptime_s
+        if _is_ready(generation, instance, now):
+            yield Ripen(instance.key)
+        elif generation.ready.when is When.AUTO and now < lives:
+            yield lives
+
+
+def _is_ready(generation: Generation, instance: Instance, now: float) -> bool:
+    complete = instance.listens >= generation.required
+    match generation.ready.when:
+        case When.NOTIFY:
+            return instance.said_ready
+        case When.LISTENING | When.HTTP:
+            return complete and bool(instance.listens)
+        case When.AUTO if generation.required or instance.listens:
+            return complete
+        case When.AUTO:
+            return now >= instance.started + generation.restart.min_uptime_s
+
+
+def why_not_ready(generation: Generation, instance: Instance) -> str:
+    """Return what an instance lacked when its time was up."""
+    limit = f"within {generation.ready.timeout_s:g} s"
+    who = f"instance {instance.ordinal} of generation {generation.number}"
+    missing = ", ".join(sorted(generation.required - instance.listens))
+    if instance.phase is Phase.READY:
+        said = generation.probe_said or "no answer"
+        return f"the probe of {generation.ready.path} did not pass {limit}: {said}"
+    match generation.ready.when:
+        case When.NOTIFY:
+            return f"{who} did not say that it is ready {limit}"
+        case _ if missing and instance.listens:
+            others = ", ".join(sorted(instance.listens))
+            return f"{who} listens on {others} but not on {missing} {limit}"
+        case _ if missing:
+            return f"{who} did not listen on {missing} {limit}"
+        case _:
+            return f"{who} did not listen {limit}"
+
+
+def death(generation: Generation) -> str:
+    """Return how an instance of a generation that may not lose any has ended."""
+    for seat in generation.seats:
+        if seat.ended is not None:
+            return (
+                f"instance {seat.ordinal} of generation {generation.number} {seat.why}"
+            )
+    return ""
+
+
+def empty(generation: Generation) -> list[Seat]:
+    """Return the seats that want an instance and have none."""
+    taken = {i.ordinal for i in generation.instances if i.leader_alive}
+    return [s for s in generation.seats if s.ordinal not in taken and not s.given_up]
+
+
+def all_ready(generation: Generation) -> bool:
+    """Tell whether every seat has an instance that is ready."""
+    ready = {i.ordinal for i in generation.instances if i.phase is Phase.READY}
+    return ready == {seat.ordinal for seat in generation.seats}
+
+
+def late(generation: Generation, now: float) -> str | float | None:
+    """Return why a start took too long, or until when there is time, or None."""
+    soonest: float | None = None
+    for instance in generation.instances:
+        deadline = instance.started + generation.ready.timeout_s
+        waits = instance.phase is Phase.STARTING or (
+            generation.ready.when is When.HTTP and generation.probe is not Probe.PASSED
+        )
+        if waits and now >= deadline:
+            return why_not_ready(generation, instance)
+        if waits:
+            soonest = deadline if soonest is None else min(soonest, deadline)
+    return soonest
+
+
+def ask(generation: Generation, now: float) -> Ask | float | None:
+    """Return the probe that is to be sent, when to send it, or None if it has passed."""
+    if generation.ready.when is not When.HTTP or generation.probe is Probe.PASSED:
+        return None
+    if generation.probe is Probe.UNDER_WAY:
+        return now + generation.ready.timeout_s
+    ask_at = (generation.probe_ended or now - PROBE_PAUSE_S) + PROBE_PAUSE_S
+    return Ask(generation.number) if now >= ask_at else ask_at

@@ -1,0 +1,248 @@
+"""The processes of instances that speak for themselves (spec/drain.md).
+
+Each connects to one socket, which the keeper holds, so that its name stays the same from
+one supervisor to the next.  It is heard if its process belongs to the instance that it
+names; what it says is added up for each instance.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from gapless.base import clock
+from gapless.supervisor import counts
+from gapless.supervisor.counts import Counts
+from gapless.supervisor.hands import Hands
+from gapless.supervisor.model import Mode
+
+HELD = "speakers/listener"
+NAME_BYTES = 107
+"""As long as a name can be: padding and length cannot be mistaken (unix(7))."""
+LONGEST_LINE_BYTES = 65536
+MOST_SPEAKERS = 4096
+MOST_UNREAD_BYTES = 65536
+ANSWER_S = 0.05
+"""How long `list` waits for processes that are busy or stopped."""
+
+Belongs = Callable[[str, int], bool]
+"""Tells whether a process is one of an instance."""
+
+
+class Speaker:
+    """One process, and the line to it."""
+
+    def __init__(self, sock: socket.socket, pid: int) -> None:
+        self.sock, self.pid = sock, pid
+        self.key = ""
+        self.heard = b""
+        self.counts: Counts | None = None
+        self.mode = ""
+        """What it said that it does."""
+        self.asked = False
+
+    def tell(self, order: str) -> None:
+        """Send an order; one who does not read is not waited for."""
+        try:
+            self.sock.send(f"{order}\n".encode())
+        except OSError:
+            return  # its end, or its fullness, is met when it is read
+
+
+class Speakers:
+    """Hears all of them."""
+
+    def __init__(
+        self,
+        selector: selectors.BaseSelector,
+        hands: Hands,
+        belongs: Belongs,
+        changed: Callable[[str, Counts | None, bool], None],
+    ) -> None:
+        self._selector, self._hands = selector, hands
+        self._belongs, self._changed = belongs, changed
+        self._listener: socket.socket | None = None
+        self._speakers: set[Speaker] = set()
+        self._gone: dict[str, Counts] = {}
+        self._modes: dict[str, Mode] = {}
+        self._waiting: list[tuple[float, Callable[[], None]]] = []
+        self.address = ""
+
+    # --- the socket -----------------------------------------------------------------
+
+    def open(self) -> None:
+        """Listen, on the socket that the keeper holds or on a new one."""
+        if self._listener is not None:
+            return
+        name = f"gapless/{os.urandom(64).hex()}"[:NAME_BYTES]
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.bind(f"\0{name}")
+        sock.listen(1024)
+        self._hands.hold(HELD, None, sock.fileno())
+        self.adopt(sock)
+
+    def adopt(self, sock: socket.socket) -> None:
+        """Listen on a socket that was held while no supervisor was there."""
+        sock.setblocking(False)
+        self._listener = sock
+        self.address = "@" + sock.getsockname()[1:].decode()
+        self._selector.register(sock, selectors.EVENT_READ, self._accept)
+
+    def _accept(self) -> None:
+        assert self._listener is not None
+        try:
+            sock, _ = self._listener.accept()
+        except OSError:
+            return
+        credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        speaker = Speaker(sock, int.from_bytes(credentials[:4], "little"))
+        if len(self._speakers) >= MOST_SPEAKERS:
+            sock.close()
+            return
+        sock.setblocking(False)
+        self._speakers.add(speaker)
+        self._selector.register(sock, selectors.EVENT_READ, lambda: self._hear(speaker))
+
+    # --- what they say --------------------------------------------------------------
+
+    def _hear(self, speaker: Speaker) -> None:
+        try:
+            piece = speaker.sock.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            piece = b""
+        *lines, speaker.heard = (speaker.heard + piece).split(b"\n")
+        for line in lines:
+            self._understand(speaker, line)
+        if not piece or len(speaker.heard) > LONGEST_LINE_BYTES:
+            self._lose(speaker)
+
+    def _understand(self, speaker: Speaker, line: bytes) -> None:
+        """Hear one line; nonsense says nothing."""
+        try:
+            said = json.loads(line)
+            if not isinstance(said, dict):
+                return
+            if "hello" in said:
+                self._greet(speaker, str(said.get("instance", "")))
+            elif speaker.key and said.get("ready") is True:
+                self._changed(speaker.key, self.of(speaker.key), True)
+            elif speaker.key and "mode" in said:
+                speaker.counts, speaker.asked = counts.parse(said), False
+                speaker.mode = str(said["mode"])
+                self._changed(speaker.key, self.of(speaker.key), False)
+                self._answer_who_waits()
+        except (ValueError, RecursionError):
+            return
+
+    def _greet(self, speaker: Speaker, key: str) -> None:
+        if not speaker.key and self._belongs(key, speaker.pid):
+            speaker.key, speaker.counts = key, Counts()
+            mode = self._modes.get(key, Mode.SERVING)
+            if mode is not Mode.SERVING:
+                speaker.tell(f"drain {mode.value}")
+            self._changed(key, self.of(key), False)
+
+    def _lose(self, speaker: Speaker) -> None:
+        if speaker not in self._speakers:
+            return
+        self._speakers.discard(speaker)
+        self._selector.unregister(speaker.sock)
+        speaker.sock.close()
+        if speaker.key and speaker.counts is not None:
+            before = self._gone.get(speaker.key, Counts())
+            draining = self._modes.get(speaker.key, Mode.SERVING) is not Mode.SERVING
+            left = speaker.counts.ended() if draining else Counts()
+            self._gone[speaker.key] = before.plus(left)
+            self._changed(speaker.key, self.of(speaker.key), False)
+        self._answer_who_waits()
+
+    # --- sums -----------------------------------------------------------------------
+
+    def of(self, key: str) -> Counts | None:
+        """Return the sums of an instance; None if none of it ever spoke."""
+        total = self._gone.get(key)
+        mode = self._modes.get(key, Mode.SERVING)
+        for speaker in self._of(key):
+            if speaker.counts is not None:
+                total = (total or Counts()).plus(speaker.counts)
+                if mode.value != speaker.mode and mode is not Mode.SERVING:
+                    total = total.plus(Counts(silent=1))
+        return total
+
+    def pids(self, key: str) -> frozenset[int]:
+        """Return the processes of an instance that speak now."""
+        return frozenset(speaker.pid for speaker in self._of(key))
+
+    def _of(self, key: str) -> Iterator[Speaker]:
+        return (speaker for speaker in self._speakers if speaker.key == key)
+
+    # --- orders ---------------------------------------------------------------------
+
+    def order(self, key: str, mode: Mode) -> None:
+        """Tell every process of an instance, and those that come later."""
+        self._modes[key] = mode
+        serving = mode is Mode.SERVING
+        if serving:
+            self._gone.pop(key, None)
+        for speaker in self._of(key):
+            speaker.tell("undrain" if serving else f"drain {mode.value}")
+        self._changed(key, self.of(key), False)
+
+    def remember(self, key: str, mode: Mode) -> None:
+        """Take over what an earlier supervisor had ordered."""
+        self._modes[key] = mode
+
+    def ask(self, then: Callable[[], None]) -> None:
+        """Do *then* when every process has told its counts, or soon all the same."""
+        for speaker in self._speakers:
+            if speaker.key:
+                speaker.asked = True
+                speaker.tell("counts")
+        self._waiting.append((clock.monotonic() + ANSWER_S, then))
+        self._answer_who_waits()
+
+    def _answer_who_waits(self) -> None:
+        if self._waiting and not any(speaker.asked for speaker in self._speakers):
+            waiting, self._waiting = self._waiting, []
+            for _, then in waiting:
+                then()
+
+    def wait_until(self) -> float | None:
+        """Return until when somebody is waited for."""
+        return self._waiting[0][0] if self._waiting else None
+
+    def expire(self, now: float) -> None:
+        """Wait no longer for those who do not answer."""
+        while self._waiting and self._waiting[0][0] <= now:
+            self._waiting.pop(0)[1]()
+
+    def forget(self, key: str) -> Counts | None:
+        """Read the last words of an instance that is gone; return its sums."""
+        for speaker in list(self._of(key)):
+            while speaker in self._speakers:
+                before = speaker.heard
+                self._hear(speaker)
+                if speaker.heard == before and not _readable(speaker.sock):
+                    self._lose(speaker)  # somebody else holds its end
+        total = self.of(key)
+        self._gone.pop(key, None)
+        self._modes.pop(key, None)
+        return total
+
+
+def _readable(sock: socket.socket) -> bool:
+    try:
+        return bool(sock.recv(1, socket.MSG_PEEK))
+    except OSError:
+        return False
+
+
+def as_json(total: Counts | None) -> dict[str, Any] | None:
+    """Return sums as the faces see them."""
+    return None if total is None else total.to_wire()
