@@ -6,8 +6,9 @@ BIN := $(VENV)/bin
 SERVERS := build/servers
 PIP := -m pip install --quiet --disable-pip-version-check
 stamp = .installed-$(shell cat $(1) | sha256sum | cut -c1-12)
-STAMP := $(VENV)/$(call stamp,requirements/dev.lock packages/gapless/pyproject.toml)
-SERVERS_STAMP := $(SERVERS)/$(call stamp,requirements/servers.lock)
+STAMP := $(VENV)/$(call stamp,requirements/dev.lock $(wildcard packages/*/pyproject.toml))
+DRAIN := $(shell find packages/gapless-drain -name '*.py' -o -name pyproject.toml | sort)
+SERVERS_STAMP := $(SERVERS)/$(call stamp,requirements/servers.lock $(DRAIN))
 PYTEST := $(BIN)/pytest -q -n 2 --dist worksteal
 PACKAGES := nginx-light default-jdk-headless perl nodejs curl
 
@@ -57,7 +58,7 @@ $(STAMP):
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV) || \
 	  { echo "no virtual environment: on Debian, apt-get install python3-venv"; exit 1; }
 	$(BIN)/python $(PIP) --require-hashes --no-deps -r requirements/dev.lock
-	$(BIN)/python $(PIP) --no-deps --no-build-isolation -e packages/gapless
+	$(BIN)/python $(PIP) --no-deps --no-build-isolation -e packages/gapless -e packages/gapless-drain
 	@rm -f $(VENV)/.installed*
 	@touch $@
 
@@ -65,5 +66,10 @@ $(SERVERS_STAMP): $(STAMP)
 	[ -x $(SERVERS)/bin/python ] || $(BIN)/python -m venv --without-pip $(SERVERS)
 	$(BIN)/uv pip install --quiet --python $(SERVERS)/bin/python \
 	  --require-hashes -r requirements/servers.lock
+	rm -rf build/wheels
+	$(BIN)/python $(PIP:install=wheel) --no-deps --no-build-isolation -w build/wheels \
+	  ./packages/gapless-drain
+	$(BIN)/uv pip install --quiet --python $(SERVERS)/bin/python --no-deps --no-index \
+	  --reinstall build/wheels/*.whl
 	@rm -f $(SERVERS)/.installed*
 	@touch $@

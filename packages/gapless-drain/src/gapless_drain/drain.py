@@ -1,0 +1,237 @@
+"""The one object that an app makes: it joins the counts, the line and the signals."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeVar, overload
+
+from gapless_drain import procedure as procedures
+from gapless_drain.asgi import AsgiMiddleware, Conversation
+from gapless_drain.core import DRAINING, Core, Mode
+from gapless_drain.line import Line
+from gapless_drain.procedure import Procedure
+from gapless_drain.settings import Settings
+from gapless_drain.signals import Signals
+from gapless_drain.wsgi import WsgiMiddleware
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+LIBRARY = "gapless_drain 0.1.0"
+
+
+class Drain:
+    """What is under way in this process, and the word from outside to finish it."""
+
+    def __init__(
+        self,
+        *,
+        status: int = 503,
+        retry_after_s: int = 1,
+        health_path: str | None = None,
+        health_status: int = 503,
+        lead_s: float = 0.0,
+        drain_timeout_s: float = 30.0,
+        on_signal: Literal["recycle", "handoff"] | None = "recycle",
+        discard_bytes: int = 16 << 20,
+        discard_s: float = 10.0,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        """See `Settings` for what each means; *environ* takes the place of os.environ."""
+        self.settings = Settings(
+            status=status,
+            retry_after_s=retry_after_s,
+            health_path=health_path,
+            health_status=health_status,
+            lead_s=lead_s,
+            drain_timeout_s=drain_timeout_s,
+            on_signal=on_signal,
+            discard_bytes=discard_bytes,
+            discard_s=discard_s,
+        )
+        self._environ = os.environ if environ is None else environ
+        self.core = Core(self._changed)
+        self.armed = False
+        self._conversations: weakref.WeakSet[Conversation] = weakref.WeakSet()
+        self._callbacks: list[Callable[[], None]] = []
+        self._begun = threading.Event()
+        self._deadline = self._refuse_at = 0.0
+        self._line: Line | None = None
+        self._signals = Signals(lambda: self.core.mode in DRAINING, self._wake)
+        self._open()
+        if on_signal is not None:
+            self._signals.arm()
+        if hasattr(os, "register_at_fork"):
+            after_fork = weakref.WeakMethod(self._after_fork)
+            os.register_at_fork(after_in_child=lambda: _call(after_fork))
+
+    # --- for apps -------------------------------------------------------------------
+
+    def asgi(self, app: Any) -> AsgiMiddleware:
+        """Return an ASGI app that counts and refuses in front of *app*."""
+        return AsgiMiddleware(app, self)
+
+    def wsgi(self, app: Any) -> WsgiMiddleware:
+        """Return a WSGI app that counts and refuses in front of *app*."""
+        return WsgiMiddleware(app, self)
+
+    @overload
+    def procedure(self, named: str) -> Procedure: ...
+    @overload
+    def procedure(self, named: Function) -> Function: ...
+    def procedure(self, named: Any) -> Any:
+        """Mark work that must finish: `with`, `async with`, or a decorator.
+
+        Where it begins, it raises Draining if the process drains, unless it is within an
+        admitted request or a procedure that is under way.
+        """
+        if callable(named):
+            name = getattr(named, "__qualname__", repr(named))
+            return procedures.decorate(self.core, name, named)
+        return Procedure(self.core, str(named))
+
+    @property
+    def mode(self) -> Mode:
+        """What the process does with new requests."""
+        return self.core.mode
+
+    def counts(self) -> dict[str, Any]:
+        """Return what is under way, in the form of spec/drain.md."""
+        return self.core.counts(time.monotonic())
+
+    def ready(self) -> None:
+        """Tell the supervisor that the app is ready (`ready = "notify"`)."""
+        if self._line is not None:
+            self._line.ready()
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until a drain begins; tell whether it has.  For long polls in threads."""
+        return self._begun.wait(timeout_s)
+
+    async def begun(self) -> None:
+        """Wait until a drain begins.  For long polls under asyncio."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+
+        def arrive() -> None:
+            if not future.done():
+                future.set_result(None)
+
+        def wake() -> None:
+            loop.call_soon_threadsafe(arrive)
+
+        self._callbacks.append(wake)
+        try:
+            if not self._begun.is_set():
+                await future
+        finally:
+            self._callbacks.remove(wake)
+
+    def on_drain(self, callback: Callable[[], None]) -> None:
+        """Call *callback* whenever a drain begins, in a thread of the library's own."""
+        self._callbacks.append(callback)
+
+    def close(self) -> None:
+        """Hang up, and give the signals back.  For tests."""
+        self._signals.disarm()
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+
+    # --- for the middlewares --------------------------------------------------------
+
+    def arm(self) -> None:
+        """Stand before the server's signal handlers, when it has put them in."""
+        self.armed = True
+        if self.settings.on_signal is not None:
+            self._signals.arm()
+
+    def watch(self, conversation: Conversation) -> None:
+        """End a websocket or an event stream when a drain begins, or now."""
+        self._conversations.add(conversation)
+        if self.core.mode in DRAINING:
+            conversation.end()
+
+    # --- the thread -----------------------------------------------------------------
+
+    def _open(self) -> None:
+        known = (
+            "GAPLESS_SOCKET" in self._environ and "GAPLESS_INSTANCE" in self._environ
+        )
+        if known or self.settings.on_signal is not None:
+            self._line = Line(
+                self._environ if known else {},
+                LIBRARY,
+                ordered=self._ordered,
+                counts=self.counts,
+                turn=self._turn,
+            )
+
+    def _changed(self) -> None:
+        if self._line is not None:
+            self._line.changed()
+
+    def _wake(self) -> None:
+        if self._line is not None:
+            self._line.wake()
+
+    def _ordered(self, line: str) -> bool:
+        before = self.core.mode
+        told = self.core.order(line)
+        self._entered(before)
+        return told
+
+    def _entered(self, before: Mode) -> None:
+        """Let those know who wait for a drain to begin."""
+        began, draining = before in DRAINING, self.core.mode in DRAINING
+        if draining and not began:
+            self._begun.set()
+            for conversation in list(self._conversations):
+                conversation.end()
+            for callback in list(self._callbacks):
+                _quietly(callback)
+        elif not draining:
+            self._begun.clear()
+
+    def _turn(self) -> float | None:
+        """Go on with a signal that is held back; return how soon to look again."""
+        if self._signals.waiting is None:
+            return None
+        now, before = time.monotonic(), self.core.mode
+        if not self._deadline:
+            self._deadline = now + self.settings.drain_timeout_s
+            self._refuse_at = now + self.settings.lead_s
+            if now < self._refuse_at:
+                self.core.enter(Mode.LEAVING)
+        if now >= self._refuse_at and self.core.mode not in DRAINING:
+            self.core.enter(Mode(self.settings.on_signal or "recycle"))
+        self._entered(before)
+        if self.core.is_drained or now >= self._deadline:
+            self._deadline = 0.0
+            self._signals.pass_on()
+            return None
+        waits = [self._deadline] + [self._refuse_at] * (now < self._refuse_at)
+        return min(waits) - now
+
+    def _after_fork(self) -> None:
+        """Begin anew in a child: what is under way is its parent's."""
+        self.core.requests.clear()
+        self.core.procedures.clear()
+        self.armed = False
+        self._open()
+
+
+def _call(method: weakref.WeakMethod[Callable[[], None]]) -> None:
+    found = method()
+    if found is not None:
+        found()
+
+
+def _quietly(callback: Callable[[], None]) -> None:
+    """Call what an app gave us; its mistake must not stop the drain."""
+    with contextlib.suppress(Exception):
+        callback()
