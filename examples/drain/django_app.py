@@ -9,12 +9,13 @@ from django.http import HttpResponse
 from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 from gapless_drain import Drain
-from procedures import close_the_month
+from procedures import close_the_month, keep_books
 
 RELEASE = os.environ.get("RELEASE", "0")
 HEADERS = {"X-Release": f"release {RELEASE}"}
 settings.configure(ROOT_URLCONF=__name__, SECRET_KEY="an example", ALLOWED_HOSTS=["*"])
 drain = Drain()
+keep_books(drain)
 
 
 def hello(request):

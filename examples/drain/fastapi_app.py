@@ -5,11 +5,12 @@ import os
 
 from fastapi import FastAPI, Request, Response
 from gapless_drain import Drain
-from procedures import close_the_month
+from procedures import close_the_month, keep_books
 
 RELEASE = os.environ.get("RELEASE", "0")
 HEADERS = {"X-Release": f"release {RELEASE}"}
 drain = Drain()
+keep_books(drain)
 api = FastAPI()
 
 

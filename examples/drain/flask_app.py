@@ -5,11 +5,12 @@ import time
 
 from flask import Flask, request
 from gapless_drain import Drain
-from procedures import close_the_month
+from procedures import close_the_month, keep_books
 
 RELEASE = os.environ.get("RELEASE", "0")
 HEADERS = {"X-Release": f"release {RELEASE}"}
 drain = Drain()
+keep_books(drain)
 app = Flask(__name__)
 app.wsgi_app = drain.wsgi(app.wsgi_app)
 

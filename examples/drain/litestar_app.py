@@ -5,11 +5,12 @@ import os
 
 from gapless_drain import Drain
 from litestar import Litestar, Request, Response, get, post
-from procedures import close_the_month_async
+from procedures import close_the_month_async, keep_books
 
 RELEASE = os.environ.get("RELEASE", "0")
 HEADERS = {"X-Release": f"release {RELEASE}"}
 drain = Drain()
+keep_books(drain)
 
 
 @get(["/", "/slow"], media_type="text/plain")

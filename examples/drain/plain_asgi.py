@@ -5,10 +5,11 @@ import os
 from urllib.parse import parse_qs
 
 from gapless_drain import Drain
-from procedures import close_the_month_async
+from procedures import close_the_month_async, keep_books
 
 RELEASE = os.environ.get("RELEASE", "0")
 drain = Drain()
+keep_books(drain)
 
 
 async def whole_body(receive):

@@ -5,10 +5,11 @@ import time
 from urllib.parse import parse_qs
 
 from gapless_drain import Drain
-from procedures import close_the_month
+from procedures import close_the_month, keep_books
 
 RELEASE = os.environ.get("RELEASE", "0")
 drain = Drain()
+keep_books(drain)
 
 
 def plain(environ, start_response):

@@ -4,7 +4,7 @@ import asyncio
 import os
 
 from gapless_drain import Drain
-from procedures import close_the_month_async
+from procedures import close_the_month_async, keep_books
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -12,6 +12,7 @@ from starlette.routing import Route
 RELEASE = os.environ.get("RELEASE", "0")
 HEADERS = {"X-Release": f"release {RELEASE}"}
 drain = Drain()
+keep_books(drain)
 
 
 async def hello(request):

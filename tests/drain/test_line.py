@@ -1,0 +1,154 @@
+"""The line to the supervisor: a real socket, and whatever may come on it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from gapless_drain import Drain
+from gapless_drain.testing import INSTANCE, FakeSupervisor
+
+from rig.wait import until
+
+
+@pytest.fixture
+def supervisor() -> Iterator[FakeSupervisor]:
+    """Return a supervisor that listens."""
+    with FakeSupervisor() as found:
+        yield found
+
+
+@pytest.fixture
+def drain(supervisor: FakeSupervisor) -> Iterator[Drain]:
+    """Return a drain that has connected."""
+    found = Drain(environ=supervisor.environ, on_signal=None)
+    supervisor.wait_for(processes=1)
+    yield found
+    found.close()
+
+
+def test_a_process_says_who_it_is_and_what_it_counts(
+    supervisor: FakeSupervisor, drain: Drain
+) -> None:
+    """At once, when asked, and when the app is ready."""
+    (process,) = supervisor.processes
+    assert process.hello["instance"] == INSTANCE
+    assert process.hello["pid"] == os.getpid()
+    ticket = drain.core.admit("GET /", 0.0)
+    supervisor.order("counts")
+    supervisor.wait_for(mode="serving", requests=1, procedures=0)
+    drain.core.finish(ticket, 1.0)
+    drain.ready()
+    until(lambda: process.ready, "ready")
+
+
+def test_counts_are_told_while_it_drains_and_never_while_it_serves(
+    supervisor: FakeSupervisor, drain: Drain
+) -> None:
+    """Each change, the last one always."""
+    (process,) = supervisor.processes
+    process.counts = {}
+    drain.core.finish(drain.core.admit("GET /", 0.0), 1.0)
+    assert process.counts == {}
+    supervisor.order("drain recycle")
+    supervisor.wait_for(mode="recycle", requests=0)
+    tickets = [drain.core.admit("GET /", 0.0) for _ in range(5)]
+    supervisor.wait_for(requests=5, refusing=5)
+    for ticket in tickets:
+        drain.core.finish(ticket, 1.0)
+    supervisor.wait_for(requests=0, refused=5)
+    supervisor.order("undrain")
+    supervisor.wait_for(mode="serving", refused=0)
+
+
+def test_a_broken_line_is_taken_up_again(
+    supervisor: FakeSupervisor, drain: Drain
+) -> None:
+    """As when a supervisor was replaced; the mode stays what it was."""
+    supervisor.order("drain handoff")
+    supervisor.wait_for(mode="handoff")
+    (before,) = supervisor.processes
+    supervisor.hang_up()
+    until(lambda: before not in supervisor.processes, "the end of the line")
+    supervisor.wait_for(processes=1, mode="handoff")
+
+
+def test_nonsense_and_halves_are_borne(
+    supervisor: FakeSupervisor, drain: Drain
+) -> None:
+    """Unknown orders, garbage, an order in two pieces."""
+    (process,) = supervisor.processes
+    process.sock.sendall(b"dance\n\n\xff\xfe\0\ndrain\ndrain slowly\ndrain hand")
+    process.sock.sendall(b"off\r\n")
+    supervisor.wait_for(mode="handoff")
+
+
+def test_a_line_without_end_is_hung_up(
+    supervisor: FakeSupervisor, drain: Drain
+) -> None:
+    """And taken up anew."""
+    (process,) = supervisor.processes
+    process.sock.setblocking(True)
+    try:
+        for _ in range(100):
+            process.sock.sendall(b"x" * 4096)
+    except OSError:
+        pass
+    until(lambda: process not in supervisor.processes, "the end of the line")
+    supervisor.wait_for(processes=1, mode="serving")
+
+
+def test_it_waits_for_a_supervisor_that_comes_later(tmp_path: Path) -> None:
+    """The app starts all the same."""
+    with FakeSupervisor() as supervisor:
+        path = str(tmp_path / "later")
+        environ = {"GAPLESS_SOCKET": path, "GAPLESS_INSTANCE": INSTANCE}
+        drain = Drain(environ=environ, on_signal=None)
+        try:
+            os.symlink(supervisor.environ["GAPLESS_SOCKET"], path)
+            supervisor.wait_for(processes=1, mode="serving")
+        finally:
+            drain.close()
+
+
+def test_a_forked_process_connects_by_itself(
+    supervisor: FakeSupervisor, drain: Drain
+) -> None:
+    """And has nothing of its parent's under way."""
+    ticket = drain.core.admit("GET /", 0.0)
+    read_end, write_end = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(write_end)
+        os.read(read_end, 1)
+        os._exit(0)
+    os.close(read_end)
+    try:
+        supervisor.wait_for(processes=2)
+        supervisor.order("counts")
+        supervisor.wait_for(processes=2, requests=1)
+        pids = {process.hello["pid"] for process in supervisor.processes}
+        assert pids == {pid, os.getpid()}
+    finally:
+        os.close(write_end)
+        os.waitpid(pid, 0)
+    drain.core.finish(ticket, 1.0)
+
+
+def test_an_abstract_name_is_understood() -> None:
+    """`@name`, as the supervisor of Linux gives it."""
+    name = f"drain-test-{os.getpid()}-{os.urandom(8).hex()}".ljust(107, "x")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("\0" + name)
+        listener.listen()
+        listener.settimeout(20)
+        environ = {"GAPLESS_SOCKET": f"@{name}", "GAPLESS_INSTANCE": INSTANCE}
+        drain = Drain(environ=environ, on_signal=None)
+        try:
+            with listener.accept()[0] as accepted:
+                assert b'"hello": 1' in accepted.recv(4096)
+        finally:
+            drain.close()

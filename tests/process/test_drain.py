@@ -1,0 +1,339 @@
+"""Programs that use the drain library, under gapless and under load."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import threading
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from rig import load
+from rig.host import GAPLESS, ROOT, SERVERS, Host
+from rig.running import running
+from rig.wait import free_port, until
+
+PYTHON = str(SERVERS / "python")
+EXAMPLES = ROOT / "examples" / "drain"
+KEEP_ALIVE = load.Traffic(kind="keep-alive", concurrency=4, keep_alive=True)
+PAUSED = load.Traffic(kind="paused", concurrency=4, keep_alive=True, pause_s=0.15)
+SLOW = load.Traffic(kind="slow", concurrency=2, path="/slow?s=0.4")
+TRAFFICS = (load.NEW, load.POST, KEEP_ALIVE, PAUSED, SLOW)
+
+
+def uvicorn(app: str) -> list[str]:
+    """Return the command of a uvicorn."""
+    return [PYTHON, "-m", "uvicorn", "--port", "PORT", "--no-access-log", app]
+
+
+def gunicorn(*more: str) -> list[str]:
+    """Return the command of a gunicorn with two processes of its own."""
+    own = ["-b", "127.0.0.1:PORT", "-w", "2", "--no-control-socket"]
+    return [str(SERVERS / "gunicorn"), *own, *more]
+
+
+def granian(interface: str, app: str) -> list[str]:
+    """Return the command of a granian with two processes of its own."""
+    own = [f"--interface={interface}", "--port=PORT", "--workers=2", "--no-access-log"]
+    return [str(SERVERS / "granian"), *own, app]
+
+
+THREADS = ("--threads", "8", "-k", "gthread")
+HANDOFFS = {
+    "uvicorn": uvicorn("plain_asgi:app"),
+    "gunicorn-gthread": gunicorn(*THREADS, "plain_wsgi:app"),
+    "granian": granian("asgi", "plain_asgi:app"),
+}
+FRAMEWORKS = {
+    "plain-asgi": uvicorn("plain_asgi:app"),
+    "plain-wsgi": gunicorn(*THREADS, "plain_wsgi:app"),
+    "starlette": uvicorn("starlette_app:app"),
+    "fastapi": uvicorn("fastapi_app:app"),
+    "litestar": uvicorn("litestar_app:app"),
+    "flask": gunicorn(*THREADS, "flask_app:app"),
+    "django": gunicorn(*THREADS, "django_app:app"),
+}
+
+
+def command(argv: list[str], port: int) -> list[str]:
+    """Return a command on a port."""
+    return [word.replace("PORT", str(port)) for word in argv]
+
+
+def hand_over(host: Host, argv: list[str], count: int) -> None:
+    """Hand over *count* times under load with keep-alive clients; nothing is lost."""
+    port = free_port()
+    own = command(argv, port)
+    host.start("app", own, port=port, directory=EXAMPLES, more="instances = 2")
+    with running(port, *TRAFFICS) as under_load:
+        under_load.wait_for_version("1")
+        for release in map(str, range(2, count + 2)):
+            host.declare(
+                "app",
+                own,
+                port=port,
+                release=release,
+                directory=EXAMPLES,
+                more="instances = 2",
+            )
+            report = host.json("reload", "app")
+            assert report["outcome"] == "done", report
+            assert report["requests"]["cut"] == 0, report
+            assert report["cut"] == [], report
+            under_load.wait_for_version(release)
+        found = under_load.stop()
+    assert found.lost == 0, str(found)
+
+
+@pytest.mark.parametrize("name", HANDOFFS)
+def test_three_handoffs_lose_nothing_on_keep_alive_connections(
+    host: Host, name: str
+) -> None:
+    """Clients that never pause, and clients that do, move with their next answer."""
+    hand_over(host, HANDOFFS[name], 3)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", HANDOFFS)
+def test_ten_handoffs_lose_nothing_on_keep_alive_connections(
+    host: Host, name: str
+) -> None:
+    """The same ten times."""
+    hand_over(host, HANDOFFS[name], 10)
+
+
+@pytest.mark.parametrize("name", FRAMEWORKS)
+def test_a_procedure_that_spans_a_release_ends_whole(host: Host, name: str) -> None:
+    """And none is begun outside a request once the process was told."""
+    port = free_port()
+    ledger = host.directory / "ledger"
+    own = command(FRAMEWORKS[name], port)
+    host.environment |= {"LEDGER": str(ledger), "BOOKS": "1"}
+    host.start("app", own, port=port, directory=EXAMPLES)
+    answers: list[bytes] = []
+    url = f"http://127.0.0.1:{port}/procedure?s=5"
+
+    def ask() -> None:
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            answers.append(answer.read())
+
+    client = threading.Thread(target=ask)
+    with running(port, load.NEW) as under_load:
+        under_load.wait_for_version("1")
+        client.start()
+        until(lambda: lines(ledger, "begin"), "the procedure to begin")
+        named = host.app("app")["instances_detail"][0]["counts"]["running"]
+        assert "close the month" in [each["name"] for each in named]
+        host.declare("app", own, port=port, release="2", directory=EXAMPLES)
+        report = host.json("reload", "app")
+        client.join(30)
+        under_load.wait_for_version("2")
+        found = under_load.stop()
+    assert found.lost == 0, str(found)
+    assert report["procedures"]["cut"] == 0, report
+    assert report["procedures"]["finished"] >= 1, report
+    assert report["longest"]["for_s"] > 3, report
+    assert answers == [answers[0]]
+    assert answers[0].startswith(b"release 1")
+    assert len(lines(ledger, "end")) == 1
+    written = [line for line in ledger.read_text().splitlines() if line.endswith(" 1")]
+    first = written.index("refused 1")
+    assert "book 1" in written[:first]
+    assert "book 1" not in written[first:]
+
+
+def lines(ledger: Path, kind: str) -> list[str]:
+    """Return the lines of a kind."""
+    text = ledger.read_text() if ledger.exists() else ""
+    return [line for line in text.splitlines() if line.startswith(f"{kind} ")]
+
+
+def test_what_is_cut_is_named(host: Host) -> None:
+    """A procedure that outlives the deadline, with its name and its age."""
+    port = free_port()
+    own = command(uvicorn("plain_asgi:app"), port)
+    more = "stop = { drain_timeout_s = 0.5, kill_timeout_s = 0.5 }"
+    host.start("app", own, port=port, directory=EXAMPLES, more=more)
+    url = f"http://127.0.0.1:{port}/procedure?s=60"
+    client = subprocess.Popen(["curl", "-s", url])
+    try:
+        until(lambda: procedures(host), "the procedure to begin")
+        done = host.gapless("restart", "app")
+    finally:
+        client.kill()
+        client.wait()
+    assert done.returncode == 0, done.stdout
+    assert "1 requests and 1 procedures" in done.stdout
+    assert "procedure close the month after" in done.stdout
+
+
+def procedures(host: Host) -> int:
+    """Return how many procedures `list` shows."""
+    (row,) = host.json("list")["apps"]
+    return int(row["procedures"] or 0)
+
+
+@pytest.mark.parametrize("instances", [1, 3])
+def test_a_recycle_under_load_answers_or_refuses_everything(
+    host: Host, instances: int
+) -> None:
+    """Every request is served or gets the drain's 503; no instance runs twice."""
+    port = free_port()
+    own = command(uvicorn("plain_asgi:app"), port)
+    more = f"overlap = false\ninstances = {instances}"
+    host.start("app", own, port=port, directory=EXAMPLES, more=more)
+    allowed = tuple(
+        load.Traffic(
+            kind=each.kind,
+            concurrency=each.concurrency,
+            method=each.method,
+            path=each.path,
+            body_bytes=each.body_bytes,
+            keep_alive=each.keep_alive,
+            pause_s=each.pause_s,
+            expected=(200, 503),
+        )
+        for each in TRAFFICS
+    )
+    with running(port, *allowed) as under_load:
+        under_load.wait_for_version("1")
+        host.declare("app", own, port=port, release="2", directory=EXAMPLES, more=more)
+        done = host.gapless("reload", "app")
+        assert done.returncode == 0, done.stdout
+        under_load.wait_for_version("2")
+        before = under_load.versions()["1"]
+        under_load.wait_for(100)
+        assert under_load.versions()["1"] == before
+        found = under_load.stop()
+    assert found.lost == 0, str(found)
+    assert ("one instance" in done.stdout) == (instances == 1)
+    described = host.app("app")
+    assert described["instances"] == {"ready": instances, "wanted": instances}
+    assert described["generation"] == 2
+    assert [g["role"] for g in described["generations"]] == ["serving"]
+
+
+@pytest.mark.parametrize("instances", [1, 2])
+def test_a_recycle_that_does_not_come_back_takes_nothing_away(
+    host: Host, instances: int
+) -> None:
+    """The version before takes its seats again."""
+    port = free_port()
+    own = command(uvicorn("plain_asgi:app"), port)
+    more = f"overlap = false\ninstances = {instances}"
+    host.start("app", own, port=port, directory=EXAMPLES, more=more)
+    with running(port, load.Traffic(kind="new", expected=(200, 503))) as under_load:
+        under_load.wait_for_version("1")
+        broken = command(uvicorn("no_such_app:app"), port)
+        host.declare(
+            "app", broken, port=port, release="2", directory=EXAMPLES, more=more
+        )
+        done = host.gapless("reload", "app")
+        assert done.returncode == 1, done.stdout
+        assert "no_such_app" in done.stdout
+        under_load.wait_for(100)
+        found = under_load.stop()
+    assert found.lost == 0, str(found)
+    assert set(found.versions) <= {"1", ""}
+    described = host.app("app")
+    assert described["instances"] == {"ready": instances, "wanted": instances}
+    assert described["status"] == "online"
+
+
+def test_a_supervisor_that_is_killed_in_a_recycle_goes_on(host: Host) -> None:
+    """The next one finds who drains, and goes on."""
+    port = free_port()
+    own = command(uvicorn("plain_asgi:app"), port)
+    more = "overlap = false\ninstances = 2"
+    host.start("app", own, port=port, directory=EXAMPLES, more=more)
+    with running(port, load.Traffic(kind="new", expected=(200, 503))) as under_load:
+        under_load.wait_for_version("1")
+        host.declare("app", own, port=port, release="2", directory=EXAMPLES, more=more)
+        reload = subprocess.Popen(
+            [str(GAPLESS), "reload", "app"],
+            cwd=host.directory,
+            env=host.environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert reload.stdout is not None
+        for line in reload.stdout:
+            if " ready" in line:
+                os.kill(host.supervisor_pid(), signal.SIGKILL)
+                break
+        rest = reload.communicate(timeout=60)[0]
+        assert reload.returncode == 0, rest
+        under_load.wait_for_version("2")
+        found = under_load.stop()
+    assert found.lost == 0, str(found)
+    assert host.app("app")["instances"] == {"ready": 2, "wanted": 2}
+
+
+def test_an_app_without_a_port_is_recycled(host: Host) -> None:
+    """Two copies of a singleton never run at once."""
+    script = (
+        "import fcntl, os, sys, time\n"
+        f"lock = open('{host.directory}/lock', 'w')\n"
+        "fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
+        "time.sleep(1000)\n"
+    )
+    host.configure(
+        f'[app.job]\ncommand = ["python3", "-c", {json.dumps(script)}]\n'
+        "min_healthy_s = 0.2\nrestart = { min_uptime_s = 0.3 }\n"
+    )
+    host.ok("start", "gapless.toml")
+    (before,) = host.app("job")["pids"]
+    assert "recycling" in host.ok("restart", "job")
+    (after,) = host.app("job")["pids"]
+    assert after != before
+
+
+def test_a_host_drains_and_serves_again(host: Host) -> None:
+    """503 with the header of a drain, then back; new instances drain too."""
+    port = free_port()
+    own = command(gunicorn(*THREADS, "plain_wsgi:app"), port)
+    host.start("app", own, port=port, directory=EXAMPLES)
+    slow = subprocess.Popen(
+        ["curl", "-s", f"http://127.0.0.1:{port}/slow?s=1.5"], stdout=subprocess.PIPE
+    )
+    until(lambda: host.json("list")["apps"][0]["requests"], "the slow request")
+    said = host.ok("drain")
+    assert "app: drained" in said
+    assert slow.wait(10) == 0
+    assert slow.stdout is not None
+    assert slow.stdout.read().startswith(b"release 1")
+    slow.stdout.close()
+    refused = curl(port, "-X", "POST", "-d", "x" * 100_000)
+    assert "503" in refused.splitlines()[0]
+    assert "gapless-drain: recycle" in refused.lower()
+    assert "retry-after: 1" in refused.lower()
+    assert "connection: close" in refused.lower()
+    assert "this host drains" in host.ok("list")
+    os.kill(host.supervisor_pid(), signal.SIGKILL)
+    host.ok("restart", "app")
+    assert "503" in curl(port).splitlines()[0]
+    assert "serves again" in host.ok("undrain")
+    until(lambda: "200" in curl(port).splitlines()[0], "200 again")
+
+
+def test_draining_names_who_serves_on(host: Host) -> None:
+    """A program without the library cannot refuse: exit code 1 says so."""
+    port = free_port()
+    host.start("app", ["node", "app.js"], port=port)
+    done = host.gapless("drain")
+    assert done.returncode == 1
+    assert "app: serves on" in done.stdout
+    host.ok("undrain")
+
+
+def curl(port: int, *more: str) -> str:
+    """Return head and body of an answer."""
+    url = f"http://127.0.0.1:{port}/echo"
+    done = subprocess.run(
+        ["curl", "-si", *more, url], capture_output=True, text=True, check=False
+    )
+    return done.stdout or "no answer"
