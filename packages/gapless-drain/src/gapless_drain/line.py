@@ -136,6 +136,7 @@ class Line:
     def _tell(self) -> None:
         """Send what there is to say; what the supervisor does not read waits here."""
         if self._sock is None:
+            self._changed = False  # nobody to tell, but the next change wakes again
             return
         if self._ready and not self._unsent:
             self._ready = False

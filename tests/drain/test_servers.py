@@ -1,0 +1,206 @@
+"""The drain library in real servers, each of whose processes speaks for itself."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from gapless_drain.testing import FakeSupervisor
+
+from rig.host import ROOT, SERVERS
+from rig.wait import free_port, until
+
+PYTHON = str(SERVERS / "python")
+EXAMPLES = ROOT / "examples" / "drain"
+GUNICORN = [str(SERVERS / "gunicorn"), "-b", "127.0.0.1:PORT", "--no-control-socket"]
+GRANIAN = [str(SERVERS / "granian"), "--port=PORT", "--no-access-log", "--workers=2"]
+ASGI, WSGI = "plain_asgi:app", "plain_wsgi:app"
+UVICORN = [PYTHON, "-m", "uvicorn", "--port", "PORT"]
+WAITRESS = [str(SERVERS / "waitress-serve"), "--listen=127.0.0.1:PORT", WSGI]
+COMMANDS: dict[str, tuple[list[str], int]] = {
+    "uvicorn": ([*UVICORN, ASGI], 1),
+    "uvicorn-2": ([*UVICORN, "--workers", "2", ASGI], 2),
+    "gunicorn-sync": ([*GUNICORN, "-w", "4", WSGI], 4),
+    "gunicorn-gthread": ([*GUNICORN, "-w", "2", "--threads", "4", WSGI], 2),
+    "gunicorn-preload": ([*GUNICORN, "-w", "2", "--threads=4", "--preload", WSGI], 3),
+    "gunicorn-uvicorn": (
+        [*GUNICORN, "-w", "2", "-k", "uvicorn_worker.UvicornWorker", ASGI],
+        2,
+    ),
+    "gunicorn-gevent": ([*GUNICORN, "-w", "2", "-k", "gevent", WSGI], 2),
+    "hypercorn": ([str(SERVERS / "hypercorn"), "-b", "127.0.0.1:PORT", ASGI], 1),
+    "granian-asgi": ([*GRANIAN, "--interface=asgi", ASGI], 2),
+    "granian-wsgi": ([*GRANIAN, "--interface=wsgi", WSGI], 2),
+    "waitress": (WAITRESS, 1),
+}
+"""And how many processes of each connect: a preloading master does as well."""
+ONE_REQUEST_A_CONNECTION = ("gunicorn-sync",)
+HELD_BACK = ("uvicorn", "waitress")
+"""Where SIGTERM waits for the drain; a master closes its socket at once."""
+
+
+@contextmanager
+def serving(
+    name: str, environ: dict[str, str] | None = None
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """Run a server until the block ends; yield its process and its port."""
+    argv, _ = COMMANDS[name]
+    port = free_port()
+    own = {k: v for k, v in os.environ.items() if not k.startswith("GAPLESS")}
+    process = subprocess.Popen(
+        [word.replace("PORT", str(port)) for word in argv],
+        cwd=EXAMPLES,
+        env=own | {"RELEASE": "1"} | (environ or {}),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        pids: set[bytes] = set()
+        # granian for one forgets a SIGTERM that meets a process which still starts.
+        until(lambda: all_answer(name, port, pids), f"all of {name} to answer", 30)
+        yield process, port
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def all_answer(name: str, port: int, pids: set[bytes]) -> bool:
+    """Tell whether every process that serves has answered once."""
+    with suppress(OSError, http.client.HTTPException):
+        status, _, body = ask(port, "/")
+        if status == 200:
+            pids.add(body)
+    return len(pids) == COMMANDS[name][1] - name.endswith("-preload")
+
+
+def ask(
+    port: int, path: str, method: str = "GET", body: bytes | None = None
+) -> tuple[int, dict[str, str], bytes]:
+    """Ask on a connection of its own."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    try:
+        connection.request(method, path, body)
+        answer = connection.getresponse()
+        headers = {name.lower(): value for name, value in answer.getheaders()}
+        return answer.status, headers, answer.read()
+    finally:
+        connection.close()
+
+
+class Asking(threading.Thread):
+    """A request that takes its time, in the background."""
+
+    def __init__(self, port: int, path: str) -> None:
+        super().__init__(daemon=True)
+        self.port, self.path = port, path
+        self.answer: tuple[int, dict[str, str], bytes] | None = None
+        self.start()
+
+    def run(self) -> None:
+        """Ask."""
+        self.answer = ask(self.port, self.path)
+
+    def status(self) -> int | None:
+        """Return the status when the answer has come."""
+        self.join(30)
+        return self.answer[0] if self.answer else None
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_process_counts_and_drains(name: str) -> None:
+    """Counts add up, what is new is refused, and undrain goes back."""
+    with FakeSupervisor() as supervisor, serving(name, supervisor.environ) as served:
+        _, port = served
+        supervisor.wait_for(processes=COMMANDS[name][1])
+        slow = [Asking(port, "/slow?s=1.5") for _ in range(2)]
+        until(lambda: counted(supervisor) == 2, "two requests to be counted")
+        supervisor.order("drain recycle")
+        supervisor.wait_for(mode="recycle")
+        for method, body in (("GET", None), ("POST", b"x" * 300_000)):
+            status, headers, _ = ask(port, "/echo", method, body)
+            assert status == 503
+            assert headers["gapless-drain"] == "recycle"
+            assert headers["retry-after"] == "1"
+            assert headers.get("connection", "close").lower() == "close"
+        assert [each.status() for each in slow] == [200, 200]
+        supervisor.wait_for(
+            mode="recycle", requests=0, procedures=0, refusing=0, refused=2
+        )
+        supervisor.order("undrain")
+        supervisor.wait_for(mode="serving")
+        assert ask(port, "/")[0] == 200
+        assert ask(port, "/echo", "HEAD")[0] == 200
+        assert ask(port, "/fail")[0] == 500
+        assert raw(port, b"GET /slow?s=0.3 HTTP/1.1\r\nHost: x\r\n\r\n", 0) == b""
+        until(lambda: counted(supervisor) == 0, "nothing to be under way")
+
+
+def counted(supervisor: FakeSupervisor) -> int:
+    """Return how many requests are under way now."""
+    supervisor.order("counts")
+    supervisor.wait_for()
+    return supervisor.total("requests")
+
+
+def raw(port: int, head: bytes, size: int = 65536) -> bytes:
+    """Send bytes, read up to *size*, and go away without a goodbye."""
+    with socket.create_connection(("127.0.0.1", port), 20) as sock:
+        sock.sendall(head)
+        return sock.recv(size) if size else b""
+
+
+@pytest.mark.parametrize("name", sorted(set(COMMANDS) - set(ONE_REQUEST_A_CONNECTION)))
+def test_in_a_handoff_a_connection_ends_with_its_next_answer(name: str) -> None:
+    """It says so in the answer, so no client sends another request on it."""
+    with FakeSupervisor() as supervisor, serving(name, supervisor.environ) as served:
+        _, port = served
+        supervisor.wait_for(processes=COMMANDS[name][1])
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        for expected in ("keep-alive", "close"):
+            connection.request("GET", "/")
+            answer = connection.getresponse()
+            assert answer.status == 200
+            said = (answer.getheader("connection") or "keep-alive").lower()
+            assert said == expected
+            assert answer.read().startswith(b"release 1")
+            if expected == "keep-alive":
+                supervisor.order("drain handoff")
+                supervisor.wait_for(mode="handoff")
+        connection.close()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_sigterm_finishes_what_was_begun(name: str, tmp_path: Path) -> None:
+    """Without any supervisor: the slow request and its procedure end whole."""
+    ledger = tmp_path / "ledger"
+    with serving(name, {"LEDGER": str(ledger)}) as (process, port):
+        asking = Asking(port, "/procedure?s=1")
+        until(lambda: ledger.exists() and "begin" in ledger.read_text(), "it to begin")
+        process.terminate()
+        assert asking.status() == 200
+        assert "end" in ledger.read_text()
+        process.wait(20)
+
+
+@pytest.mark.parametrize("name", HELD_BACK)
+def test_sigterm_refuses_before_the_server_goes(name: str, tmp_path: Path) -> None:
+    """As the article has it: 503 while it finishes, so that the balancer goes on."""
+    ledger = tmp_path / "ledger"
+    with serving(name, {"LEDGER": str(ledger)}) as (process, port):
+        asking = Asking(port, "/procedure?s=1.5")
+        until(lambda: ledger.exists() and "begin" in ledger.read_text(), "it to begin")
+        process.terminate()
+        until(lambda: ask(port, "/")[0] == 503, "the 503")
+        assert "end" not in ledger.read_text()
+        assert asking.status() == 200
+        process.wait(20)
