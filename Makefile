@@ -10,7 +10,7 @@ STAMP := $(VENV)/$(call stamp,requirements/dev.lock $(wildcard packages/*/pyproj
 DRAIN := $(shell find packages/gapless-drain -name '*.py' -o -name pyproject.toml | sort)
 SERVERS_STAMP := $(SERVERS)/$(call stamp,requirements/servers.lock $(DRAIN))
 PYTEST := $(BIN)/pytest -q -n 2 --dist worksteal
-PACKAGES := nginx-light default-jdk-headless perl nodejs curl
+PACKAGES := nginx-light haproxy default-jdk-headless perl nodejs curl
 
 .PHONY: demo test check lint soak bench docs lock clean
 
