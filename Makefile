@@ -9,17 +9,23 @@ stamp = .installed-$(shell cat $(1) | sha256sum | cut -c1-12)
 STAMP := $(VENV)/$(call stamp,requirements/dev.lock $(wildcard packages/*/pyproject.toml))
 DRAIN := $(shell find packages/gapless-drain -name '*.py' -o -name pyproject.toml | sort)
 SERVERS_STAMP := $(SERVERS)/$(call stamp,requirements/servers.lock $(DRAIN))
+NODE := node/gapless-drain
+NODE_STAMP := $(NODE)/node_modules/$(call stamp,$(NODE)/package-lock.json)
 PYTEST := $(BIN)/pytest -q -n 2 --dist worksteal
-PACKAGES := nginx-light haproxy default-jdk-headless perl nodejs curl
+PACKAGES := nginx-light haproxy default-jdk-headless perl nodejs npm curl
 
-.PHONY: demo test check lint soak bench docs lock clean
+.PHONY: demo test node check lint soak bench docs lock clean
 
 demo: $(STAMP) ## install, then show the main job under load
 	$(BIN)/python -m rig.demo
 
 test: lint $(SERVERS_STAMP) ## everything: checks, then all tests
 	rig/packages $(PACKAGES)
+	$(MAKE) --no-print-directory node
 	$(PYTEST) -m "not soak" --durations=8
+
+node: $(NODE_STAMP) ## the tests of the Node library
+	cd $(NODE) && npm run --silent types && npm test --silent
 
 check: lint ## what needs neither root nor other programs, in seconds
 	$(PYTEST) -m "not soak" tests --ignore tests/process --ignore tests/rig
@@ -32,6 +38,7 @@ lint: $(STAMP) ## style, types, imports
 
 soak: $(STAMP) $(SERVERS_STAMP) ## hundreds of handoffs, minutes of chaos
 	rig/packages $(PACKAGES)
+	$(MAKE) --no-print-directory $(NODE_STAMP)
 	$(PYTEST) -m soak --timeout 3600 --durations=8
 
 bench: $(STAMP) $(SERVERS_STAMP) ## print the tables of bench/
@@ -49,7 +56,7 @@ lock: $(STAMP) ## write the lock files anew
 	  examples/asgi/requirements.in -o examples/asgi/requirements.lock
 
 clean: ## remove what was installed
-	rm -rf $(VENV) build
+	rm -rf $(VENV) build $(NODE)/node_modules
 
 # An interrupted install leaves no stamp, and every step may be repeated.
 $(STAMP):
@@ -72,4 +79,8 @@ $(SERVERS_STAMP): $(STAMP)
 	$(BIN)/uv pip install --quiet --python $(SERVERS)/bin/python --no-deps --no-index \
 	  --reinstall build/wheels/*.whl
 	@rm -f $(SERVERS)/.installed*
+	@touch $@
+
+$(NODE_STAMP):
+	cd $(NODE) && npm ci --silent --ignore-scripts
 	@touch $@

@@ -19,6 +19,7 @@ from rig.wait import free_port, until
 
 PYTHON = str(SERVERS / "python")
 EXAMPLES = ROOT / "examples" / "drain"
+NODE = ROOT / "node" / "gapless-drain" / "examples"
 KEEP_ALIVE = load.Traffic(kind="keep-alive", concurrency=4, keep_alive=True)
 PAUSED = load.Traffic(kind="paused", concurrency=4, keep_alive=True, pause_s=0.15)
 SLOW = load.Traffic(kind="slow", concurrency=2, path="/slow?s=0.4")
@@ -47,6 +48,8 @@ HANDOFFS = {
     "uvicorn": uvicorn("plain_asgi:app"),
     "gunicorn-gthread": gunicorn(*THREADS, "plain_wsgi:app"),
     "granian": granian("asgi", "plain_asgi:app"),
+    "express": ["node", "express.js"],
+    "fastify": ["node", "fastify.js"],
 }
 FRAMEWORKS = {
     "plain-asgi": uvicorn("plain_asgi:app"),
@@ -56,6 +59,11 @@ FRAMEWORKS = {
     "litestar": uvicorn("litestar_app:app"),
     "flask": gunicorn(*THREADS, "flask_app:app"),
     "django": gunicorn(*THREADS, "django_app:app"),
+    "node": ["node", "plain.js"],
+    "express": ["node", "express.js"],
+    "koa": ["node", "koa.js"],
+    "fastify": ["node", "fastify.js"],
+    "hono": ["node", "hono.mjs"],
 }
 
 
@@ -64,11 +72,16 @@ def command(argv: list[str], port: int) -> list[str]:
     return [word.replace("PORT", str(port)) for word in argv]
 
 
+def where(argv: list[str]) -> Path:
+    """Return the directory of an example."""
+    return NODE if argv[0] == "node" else EXAMPLES
+
+
 def hand_over(host: Host, argv: list[str], count: int) -> None:
     """Hand over *count* times under load with keep-alive clients; nothing is lost."""
     port = free_port()
     own = command(argv, port)
-    host.start("app", own, port=port, directory=EXAMPLES, more="instances = 2")
+    host.start("app", own, port=port, directory=where(own), more="instances = 2")
     with running(port, *TRAFFICS) as under_load:
         under_load.wait_for_version("1")
         for release in map(str, range(2, count + 2)):
@@ -77,7 +90,7 @@ def hand_over(host: Host, argv: list[str], count: int) -> None:
                 own,
                 port=port,
                 release=release,
-                directory=EXAMPLES,
+                directory=where(own),
                 more="instances = 2",
             )
             report = host.json("reload", "app")
@@ -113,7 +126,7 @@ def test_a_procedure_that_spans_a_release_ends_whole(host: Host, name: str) -> N
     ledger = host.directory / "ledger"
     own = command(FRAMEWORKS[name], port)
     host.environment |= {"LEDGER": str(ledger), "BOOKS": "1"}
-    host.start("app", own, port=port, directory=EXAMPLES)
+    host.start("app", own, port=port, directory=where(own))
     answers: list[bytes] = []
     url = f"http://127.0.0.1:{port}/procedure?s=5"
 
@@ -128,7 +141,7 @@ def test_a_procedure_that_spans_a_release_ends_whole(host: Host, name: str) -> N
         until(lambda: lines(ledger, "begin"), "the procedure to begin")
         named = host.app("app")["instances_detail"][0]["counts"]["running"]
         assert "close the month" in [each["name"] for each in named]
-        host.declare("app", own, port=port, release="2", directory=EXAMPLES)
+        host.declare("app", own, port=port, release="2", directory=where(own))
         report = host.json("reload", "app")
         client.join(30)
         under_load.wait_for_version("2")

@@ -1,0 +1,59 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { EventEmitter } from 'node:events';
+
+export type Mode = 'serving' | 'leaving' | 'handoff' | 'recycle';
+
+export interface Options {
+  /** Status of a refusal; 503. */
+  status?: number;
+  /** Seconds; 1. */
+  retryAfterS?: number;
+  /** Answers `healthStatus` as soon as the process is to leave. */
+  healthPath?: string | null;
+  healthStatus?: number;
+  /** How long the health path says no before requests are refused, on a signal. */
+  leadS?: number;
+  /** How long a signal waits for what is under way, at most; 30. */
+  drainTimeoutS?: number;
+  onSignal?: 'recycle' | 'handoff' | null;
+  /** How much of the body of a refused request is read, at most; 16 MiB. */
+  discardBytes?: number;
+  /** And for how long; 10. */
+  discardS?: number;
+  environment?: NodeJS.ProcessEnv;
+}
+
+export interface Named {
+  kind: 'request' | 'procedure';
+  name: string;
+  for_s: number;
+}
+
+export interface Counts {
+  mode: Mode;
+  requests: number;
+  refusing: number;
+  procedures: number;
+  refused: number;
+  finished: { requests: number; procedures: number };
+  running: Named[];
+  longest: Named | null;
+}
+
+export declare class Draining extends Error {}
+
+export declare class Drain {
+  constructor(options?: Options);
+  attach<Server extends EventEmitter>(server: Server): Server;
+  listener<Request extends IncomingMessage, Response extends ServerResponse>(
+    serve: (request: Request, response: Response) => unknown,
+  ): (request: Request, response: Response) => unknown;
+  procedure<Result>(name: string, work: () => Result): Result;
+  begin(name: string): { finish(): void };
+  readonly mode: Mode;
+  readonly signal: AbortSignal;
+  counts(): Counts;
+  begun(): Promise<void>;
+  ready(): void;
+  close(): void;
+}

@@ -1,0 +1,3 @@
+import drain from './index.js';
+
+export const { Drain, Draining } = drain;
