@@ -34,11 +34,13 @@ ENVIRON = {"REQUEST_METHOD": "GET", "PATH_INFO": "/"}
 
 
 async def asgi(scope: Any, receive: Any, send: Any) -> None:
+    """Answer as the smallest ASGI app."""
     await send(START)
     await send(BODY)
 
 
 def wsgi(environ: Any, start_response: Any) -> list[bytes]:
+    """Answer as the smallest WSGI app."""
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "5")])
     return [b"hello"]
 
@@ -52,6 +54,8 @@ def _start_response(status: str, headers: Any) -> None:
 
 
 def asgi_round(app: Any) -> float:
+    """Return how many seconds so many calls took."""
+
     async def run() -> float:
         began = time.perf_counter()
         for _ in range(CALLS):
@@ -62,6 +66,7 @@ def asgi_round(app: Any) -> float:
 
 
 def wsgi_round(app: Any) -> float:
+    """Return the same, answers closed."""
     began = time.perf_counter()
     for _ in range(CALLS):
         answer = app(ENVIRON, _start_response)
@@ -73,6 +78,7 @@ def wsgi_round(app: Any) -> float:
 
 
 def procedure_round(work: Callable[[], None]) -> float:
+    """Return the same for a plain function."""
     began = time.perf_counter()
     for _ in range(CALLS):
         work()
@@ -80,6 +86,7 @@ def procedure_round(work: Callable[[], None]) -> float:
 
 
 def main() -> None:
+    """Print the table."""
     drain = Drain(environ={}, on_signal=None)
 
     def bare() -> None:

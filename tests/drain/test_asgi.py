@@ -55,6 +55,11 @@ async def plain(scope: Message, receive: Any, send: Any) -> None:
     await send(BODY)
 
 
+async def turns() -> None:
+    """Let the loop turn until another thread has answered."""
+    await asyncio.to_thread(int)
+
+
 def run(body: Callable[[], Awaitable[None]]) -> None:
     """Run a coroutine function."""
     asyncio.run(asyncio.wait_for(body(), 20))
@@ -223,10 +228,11 @@ def test_an_event_stream_ends_in_good_order(ends: str) -> None:
         if ends == "by disconnect":
             assert (await receive())["type"] == "http.disconnect"
             return
-        await asyncio.sleep(3600 if ends == "by cancelling" else 0)
+        if ends == "by cancelling":
+            await asyncio.Event().wait()
         while True:
             await send({**BODY, "more_body": True})
-            await asyncio.sleep(0.01)
+            await turns()
 
     async def body() -> None:
         wire = Wire()
@@ -269,8 +275,8 @@ def test_a_websocket_is_closed_with_1012() -> None:
     async def body() -> None:
         wire = Wire({"type": "websocket.connect"})
         task = asyncio.create_task(drain.asgi(app)(SOCKET, wire.receive, wire.send))
-        while len(wire.sent) < 1:
-            await asyncio.sleep(0)
+        while not wire.sent:
+            await turns()
         assert drain.counts()["requests"] == 1
         begin(drain, "drain recycle")
         await task
@@ -306,9 +312,10 @@ def test_procedures_begin_within_a_request_also_in_threads_and_tasks() -> None:
     """The context goes with them; when the request is over it helps no more."""
     drain = make()
     late: list[asyncio.Task[None]] = []
+    over = asyncio.Event()
 
     async def begun_late() -> None:
-        await asyncio.sleep(0.01)
+        await over.wait()
         async with drain.procedure("too late"):
             pass
 
@@ -326,6 +333,7 @@ def test_procedures_begin_within_a_request_also_in_threads_and_tasks() -> None:
 
     async def body() -> None:
         await drain.asgi(app)(HTTP, (wire := Wire()).receive, wire.send)
+        over.set()
         with pytest.raises(Draining):
             await late[0]
 
@@ -364,7 +372,7 @@ def test_long_polls_can_wait_for_the_drain() -> None:
     async def body() -> None:
         task = asyncio.create_task(drain.begun())
         thread = asyncio.create_task(asyncio.to_thread(drain.wait, 10))
-        await asyncio.sleep(0)
+        await turns()
         begin(drain, "drain handoff")
         await task
         assert await thread

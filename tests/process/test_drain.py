@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -350,3 +351,15 @@ def curl(port: int, *more: str) -> str:
         ["curl", "-si", *more, url], capture_output=True, text=True, check=False
     )
     return done.stdout or "no answer"
+
+
+def test_the_example_starts_as_its_page_says(host: Host, tmp_path: Path) -> None:
+    """With the Python in whose environment the library is."""
+    port = free_port()
+    shutil.copytree(EXAMPLES, tmp_path / "drain")
+    path = tmp_path / "drain" / "gapless.toml"
+    path.write_text(path.read_text().replace("8005", str(port)))
+    host.environment["PATH"] = f"{PYTHON.rpartition('/')[0]}:{host.environment['PATH']}"
+    host.ok("start", path)
+    until(lambda: host.json("list")["apps"][0]["requests"] is not None, "its counts")
+    assert "200" in curl(port).splitlines()[0]
