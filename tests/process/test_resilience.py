@@ -180,6 +180,15 @@ def test_garbage_on_the_notification_socket_is_ignored(host: Host) -> None:
     assert "did not say that it is ready" in done.stdout
 
 
+def test_a_keeper_that_keeps_nothing_ends(host: Host) -> None:
+    """When the supervisor has gone, and no app is left."""
+    host.start("app", GOOD, port=free_port())
+    host.ok("delete", "app")
+    supervisor, keeper = host.supervisor_pid(), host.keeper_pid()
+    os.kill(supervisor, signal.SIGTERM)
+    until(lambda: keeper not in host.processes(), "the end of the keeper", 20)
+
+
 def test_two_first_commands_at_once_meet_one_supervisor(host: Host) -> None:
     """Whoever is faster starts it; all are answered."""
     commands = [

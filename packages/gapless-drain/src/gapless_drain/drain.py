@@ -219,6 +219,8 @@ class Drain:
 
     def _after_fork(self) -> None:
         """Begin anew in a child: what is under way is its parent's."""
+        if self._line is not None:
+            self._line.let_go()
         self.core.requests.clear()
         self.core.procedures.clear()
         self.armed = False

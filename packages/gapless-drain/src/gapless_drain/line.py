@@ -80,6 +80,12 @@ class Line:
         self.wake()
         self._thread.join(5)
 
+    def let_go(self) -> None:
+        """Close what a forked child has of its parent's line; the thread is not in it."""
+        for sock in (self._sock, self._woken, self._wake):
+            if sock is not None:
+                sock.close()
+
     # --- the thread -----------------------------------------------------------------
 
     def _run(self) -> None:

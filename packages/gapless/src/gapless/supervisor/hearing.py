@@ -171,6 +171,7 @@ class Hearing:
         _, _, instance = found
         instance.pid, instance.started = message["pid"], message["started"]
         instance.pidfd = descriptors.pop(0)
+        self._supervisor.speakers.greet()
 
     def _adopt_unknown(
         self, key: str, message: wire.Message

@@ -67,6 +67,7 @@ class Launcher:
             "NODE_APP_INSTANCE": str(ordinal),
         }
         environment["NOTIFY_SOCKET"] = self._open_notify(key)
+        self._speakers.open()
         environment["GAPLESS_SOCKET"] = self._speakers.address
         if _speaks_node(wanted):
             descriptors[CHANNEL_DESCRIPTOR] = self._open_channel(key)

@@ -67,7 +67,6 @@ class Supervisor:
         )
         self.requests = Requests(self.apps, self.listeners, self.save)
         self.hearing.welcome()
-        self.speakers.open()
         self.view = View(self.home, self.listeners, self.evidence)
         self.performer = Performer(
             self.selector,
@@ -107,6 +106,8 @@ class Supervisor:
         self._wait_for_counts()
         if self.shutting_down and not any(a.generations for a in self.apps.values()):
             self._leave_for_good()
+        if not any(app.generations for app in self.apps.values()):
+            self.speakers.close()
         self.hearing.flush()
         self.control.flush()  # nobody is told what a next supervisor would not know
 

@@ -88,17 +88,16 @@ def all_ready(generation: Generation) -> bool:
 
 def late(generation: Generation, now: float) -> str | float | None:
     """Return why a start took too long, or until when there is time, or None."""
-    soonest: float | None = None
-    for instance in generation.instances:
-        deadline = instance.started + generation.ready.timeout_s
-        waits = instance.phase is Phase.STARTING or (
-            generation.ready.when is When.HTTP and generation.probe is not Probe.PASSED
-        )
-        if waits and now >= deadline:
-            return why_not_ready(generation, instance)
-        if waits:
-            soonest = deadline if soonest is None else min(soonest, deadline)
-    return soonest
+    waiting = [i for i in generation.instances if i.phase is Phase.STARTING]
+    probed = generation.ready.when is not When.HTTP or generation.probe is Probe.PASSED
+    if not waiting and not probed:
+        # The probe has the time of the one that was started last.
+        waiting = sorted(generation.instances, key=lambda i: i.started)[-1:]
+    if not waiting:
+        return None
+    first = min(waiting, key=lambda i: i.started)
+    deadline = first.started + generation.ready.timeout_s
+    return why_not_ready(generation, first) if now >= deadline else deadline
 
 
 def ask(generation: Generation, now: float) -> Ask | float | None:

@@ -7,6 +7,7 @@ names; what it says is added up for each instance.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -25,7 +26,8 @@ NAME_BYTES = 107
 """As long as a name can be: padding and length cannot be mistaken (unix(7))."""
 LONGEST_LINE_BYTES = 65536
 MOST_SPEAKERS = 4096
-MOST_UNREAD_BYTES = 65536
+MOST_STRANGERS = 64
+"""Who have connected, and have not said yet whose they are."""
 ANSWER_S = 0.05
 """How long `list` waits for processes that are busy or stopped."""
 
@@ -38,7 +40,8 @@ class Speaker:
 
     def __init__(self, sock: socket.socket, pid: int) -> None:
         self.sock, self.pid = sock, pid
-        self.key = ""
+        self.key = self.claim = ""
+        """The instance that it is of, and the one that it says."""
         self.heard = b""
         self.counts: Counts | None = None
         self.mode = ""
@@ -46,11 +49,15 @@ class Speaker:
         self.asked = False
 
     def tell(self, order: str) -> None:
-        """Send an order; one who does not read is not waited for."""
+        """Send an order; one who does not read for long has to connect anew."""
+        line = f"{order}\n".encode()
         try:
-            self.sock.send(f"{order}\n".encode())
+            whole = self.sock.send(line) == len(line)
         except OSError:
-            return  # its end, or its fullness, is met when it is read
+            whole = False
+        if not whole:
+            with contextlib.suppress(OSError):  # its end is met when it is read
+                self.sock.shutdown(socket.SHUT_RDWR)
 
 
 class Speakers:
@@ -66,7 +73,8 @@ class Speakers:
         self._selector, self._hands = selector, hands
         self._belongs, self._changed = belongs, changed
         self._listener: socket.socket | None = None
-        self._speakers: set[Speaker] = set()
+        self._speakers: dict[Speaker, None] = {}
+        """In the order in which they came."""
         self._gone: dict[str, Counts] = {}
         self._modes: dict[str, Mode] = {}
         self._waiting: list[tuple[float, Callable[[], None]]] = []
@@ -99,13 +107,27 @@ class Speakers:
         except OSError:
             return
         credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-        speaker = Speaker(sock, int.from_bytes(credentials[:4], "little"))
-        if len(self._speakers) >= MOST_SPEAKERS:
+        pid, uid = (int.from_bytes(credentials[at : at + 4], "little") for at in (0, 4))
+        # Only root's supervisor has instances of other users.
+        allowed = uid in (0, os.getuid()) or os.getuid() == 0
+        if not allowed or len(self._speakers) >= MOST_SPEAKERS:
             sock.close()
             return
+        speaker = Speaker(sock, pid)
         sock.setblocking(False)
-        self._speakers.add(speaker)
+        self._speakers[speaker] = None
+        strangers = [each for each in self._speakers if not each.key]
+        if len(strangers) > MOST_STRANGERS:
+            self._lose(strangers[0])
         self._selector.register(sock, selectors.EVENT_READ, lambda: self._hear(speaker))
+
+    def close(self) -> None:
+        """Listen no more: there is nobody who could connect."""
+        if self._listener is not None:
+            self._selector.unregister(self._listener)
+            self._listener.close()
+            self._listener = None
+            self._hands.release(HELD)
 
     # --- what they say --------------------------------------------------------------
 
@@ -129,7 +151,8 @@ class Speakers:
             if not isinstance(said, dict):
                 return
             if "hello" in said:
-                self._greet(speaker, str(said.get("instance", "")))
+                speaker.claim = str(said.get("instance", ""))
+                self._greet(speaker)
             elif speaker.key and said.get("ready") is True:
                 self._changed(speaker.key, self.of(speaker.key), True)
             elif speaker.key and "mode" in said:
@@ -140,18 +163,24 @@ class Speakers:
         except (ValueError, RecursionError):
             return
 
-    def _greet(self, speaker: Speaker, key: str) -> None:
+    def greet(self) -> None:
+        """Look again at those who came before we knew of their instance."""
+        for speaker in list(self._speakers):
+            if speaker.claim and not speaker.key:
+                self._greet(speaker)
+
+    def _greet(self, speaker: Speaker) -> None:
+        key = speaker.claim
         if not speaker.key and self._belongs(key, speaker.pid):
             speaker.key, speaker.counts = key, Counts()
             mode = self._modes.get(key, Mode.SERVING)
-            if mode is not Mode.SERVING:
-                speaker.tell(f"drain {mode.value}")
+            speaker.tell("counts" if mode is Mode.SERVING else f"drain {mode.value}")
             self._changed(key, self.of(key), False)
 
     def _lose(self, speaker: Speaker) -> None:
         if speaker not in self._speakers:
             return
-        self._speakers.discard(speaker)
+        del self._speakers[speaker]
         self._selector.unregister(speaker.sock)
         speaker.sock.close()
         if speaker.key and speaker.counts is not None:
@@ -200,7 +229,7 @@ class Speakers:
 
     def ask(self, then: Callable[[], None]) -> None:
         """Do *then* when every process has told its counts, or soon all the same."""
-        for speaker in self._speakers:
+        for speaker in list(self._speakers):
             if speaker.key:
                 speaker.asked = True
                 speaker.tell("counts")
