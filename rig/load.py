@@ -133,6 +133,7 @@ class Client:
         self.sock: socket.socket | None = None
         self.request: Request | None = None
         self.resume_at = 0.0
+        self.broken = False
         self._used = 0
 
     def begin(self, now: float) -> None:
@@ -146,6 +147,7 @@ class Client:
         self.body = _body(number, traffic.body_bytes)
         self.unsent = self._head(number)
         self.body_sent = 0
+        self.broken = False
         if not traffic.body_s:
             self.unsent += self.body
             self.body_sent = len(self.body)
@@ -210,7 +212,7 @@ class Client:
                 sent = self.sock.send(self.unsent)
             except (BrokenPipeError, ConnectionResetError):
                 # An answer may have arrived before the connection broke.
-                self.unsent = b""
+                self.unsent, self.broken = b"", True
                 return
             self.unsent = self.unsent[sent:]
 
@@ -239,6 +241,8 @@ class Client:
                 self._judge()
             elif self.answer.began:
                 self._end("truncated", f"after {len(self.answer.body)} bytes of body")
+            elif self.broken:  # whoever asked the socket first has taken its error
+                raise OSError(errno.ECONNRESET, "ECONNRESET")
             else:
                 self._end("closed", "without an answer")
             return
