@@ -146,6 +146,30 @@ sys.exit(__main__.main())
 """
 
 
+def test_a_broken_release_of_an_app_that_recycles_is_not_made_current(
+    host: Host,
+) -> None:
+    """The version before comes back, which is no proof of the new one."""
+    port = site(host, app="overlap = false")
+    host.ok("publish", upload(host, "1"))
+    host.ok("start", "gapless.toml")
+    first = current(host)
+    beside = pack(host.directory / "example.tar.gz", {"app.js": b"process.exit(3)"})
+    target = host.directory / "dfs" / "src" / "example.tar.gz"
+    os.replace(beside, target)
+    report = host.json("publish", target)
+    assert report["outcome"] == "failed", report
+    assert "restored" in [step["step"] for step in report["steps"]]
+    assert current(host) == first
+    with running(port, load.NEW) as under_load:
+        under_load.wait_for_version("1")
+        report = host.json("publish", upload(host, "2"))
+        assert report["outcome"] == "done", report
+        under_load.wait_for_version("2")
+        assert under_load.stop().lost == 0
+    assert current(host) != first
+
+
 @pytest.mark.parametrize("step", STEPS)
 def test_a_publisher_that_is_killed_after_a_step_leaves_nothing_half_done(
     host: Host, step: str

@@ -119,6 +119,7 @@ class AsgiMiddleware:
                 raise
         finally:
             if conversation is not None:
+                drain.unwatch(conversation)
                 conversation.left()
 
     async def _converse(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -143,6 +144,7 @@ class AsgiMiddleware:
             if not _is_ours(error, conversation):
                 raise
         finally:
+            self._drain.unwatch(conversation)
             conversation.left()
 
     async def _health(self, scope: Message, send: Send) -> bool:

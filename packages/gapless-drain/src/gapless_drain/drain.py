@@ -56,7 +56,8 @@ class Drain:
         self._environ = os.environ if environ is None else environ
         self.core = Core(self._changed)
         self.armed = False
-        self._conversations: weakref.WeakSet[Conversation] = weakref.WeakSet()
+        self._conversations: set[Conversation] = set()
+        self._conversing = threading.Lock()
         self._callbacks: list[Callable[[], None]] = []
         self._begun = threading.Event()
         self._deadline = self._refuse_at = 0.0
@@ -152,9 +153,15 @@ class Drain:
 
     def watch(self, conversation: Conversation) -> None:
         """End a websocket or an event stream when a drain begins, or now."""
-        self._conversations.add(conversation)
+        with self._conversing:
+            self._conversations.add(conversation)
         if self.core.mode in DRAINING:
             conversation.end()
+
+    def unwatch(self, conversation: Conversation) -> None:
+        """Forget one that is over."""
+        with self._conversing:
+            self._conversations.discard(conversation)
 
     # --- the thread -----------------------------------------------------------------
 
@@ -190,7 +197,9 @@ class Drain:
         began, draining = before in DRAINING, self.core.mode in DRAINING
         if draining and not began:
             self._begun.set()
-            for conversation in list(self._conversations):
+            with self._conversing:
+                conversations = list(self._conversations)
+            for conversation in conversations:
                 conversation.end()
             for callback in list(self._callbacks):
                 _quietly(callback)
@@ -223,6 +232,8 @@ class Drain:
             self._line.let_go()
         self.core.requests.clear()
         self.core.procedures.clear()
+        self._conversing = threading.Lock()
+        self._conversations.clear()
         self.armed = False
         self._open()
 

@@ -21,6 +21,7 @@ _SAID = {
     "closed": "closed",
     "failed": "failed",
     "reverted": "went back",
+    "restored": "restored",
     "crashed": "crashed",
 }
 _BAD = ("failed", "reverted", "crashed")

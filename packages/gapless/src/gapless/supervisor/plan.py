@@ -26,16 +26,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from enum import Enum
 
-from gapless.supervisor.ending import LOOK_S, end, finish
+from gapless.supervisor.ending import LOOK_S, finish
 from gapless.supervisor.model import (
     Action,
     Desired,
     Drain,
     Generation,
-    Kill,
     Mode,
     Observed,
-    Phase,
     Plan,
     Prove,
     Retire,
@@ -51,10 +49,9 @@ from gapless.supervisor.readying import (
     empty,
     late,
     ripen,
-    why_not_ready,
 )
 from gapless.supervisor.recycling import recycle
-from gapless.supervisor.restarting import refill
+from gapless.supervisor.restarting import refill, tend
 
 __all__ = ["LOOK_S", "Admission", "admit", "plan"]
 MOST_RETIRING = 3
@@ -175,15 +172,7 @@ def _serve(generation: Generation, now: float) -> Iterator[Action | float]:
     for seat in empty(generation):
         yield from refill(generation, seat, now)
     yield from ripen(generation, now)
-    for instance in generation.instances:
-        if instance.phase is Phase.STARTING and not instance.killed:
-            deadline = instance.started + generation.ready.timeout_s
-            if now >= deadline:
-                yield Kill(instance.key, why_not_ready(generation, instance))
-            else:
-                yield deadline
-        if instance.phase is Phase.DRAINING:
-            yield from end(generation, instance, now, "its leader is gone")
+    yield from tend(generation, now)
 
 
 def _newest(observed: Observed, role: Role) -> Generation | None:

@@ -31,7 +31,7 @@ from gapless.supervisor.model import (
     Tell,
 )
 from gapless.supervisor.readying import all_ready, ask, death, empty, late, ripen
-from gapless.supervisor.restarting import refill
+from gapless.supervisor.restarting import refill, tend
 
 
 def recycle(new: Generation, old: Generation, now: float) -> Iterator[Action | float]:
@@ -42,7 +42,9 @@ def recycle(new: Generation, old: Generation, now: float) -> Iterator[Action | f
         why = death(new) or str(overdue)
         yield Revert(new.number, old.number, why)
         return
-    if isinstance(overdue, float):
+    if going_back:
+        yield from tend(new, now)  # there is nobody to go back to any more
+    elif isinstance(overdue, float):
         yield overdue
     yield from ripen(new, now)
     leaving = [instance for instance in old.instances if _leaves(instance)]

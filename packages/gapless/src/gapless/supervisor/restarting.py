@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gapless.supervisor.model import Action, Generation, GiveUp, Seat, Start
+from gapless.supervisor.ending import end
+from gapless.supervisor.model import (
+    Action,
+    Generation,
+    GiveUp,
+    Kill,
+    Phase,
+    Seat,
+    Start,
+)
+from gapless.supervisor.readying import why_not_ready
 
 FIRST_DELAY_S, LONGEST_DELAY_S = 0.1, 15.0
 
@@ -20,6 +30,19 @@ def refill(generation: Generation, seat: Seat, now: float) -> Iterator[Action | 
         yield Start(generation.number, seat.ordinal)
     else:
         yield start_at
+
+
+def tend(generation: Generation, now: float) -> Iterator[Action | float]:
+    """End who does not become ready in time, and what a dead leader left behind."""
+    for instance in generation.instances:
+        if instance.phase is Phase.STARTING and not instance.killed:
+            deadline = instance.started + generation.ready.timeout_s
+            if now >= deadline:
+                yield Kill(instance.key, why_not_ready(generation, instance))
+            else:
+                yield deadline
+        if instance.phase is Phase.DRAINING:
+            yield from end(generation, instance, now, "its leader is gone")
 
 
 def restart_delay_s(short_lives: int) -> float:
