@@ -204,3 +204,113 @@ def test_sigterm_refuses_before_the_server_goes(name: str, tmp_path: Path) -> No
         assert "end" not in ledger.read_text()
         assert asking.status() == 200
         process.wait(20)
+
+
+STREAMING = ("uvicorn", "gunicorn-uvicorn", "hypercorn", "granian-asgi")
+
+
+@pytest.mark.parametrize("name", STREAMING)
+@pytest.mark.parametrize("order", ["drain handoff", "drain recycle"])
+def test_an_event_stream_ends_whole(name: str, order: str) -> None:
+    """The last chunk has come: the client knows that nothing was cut."""
+    with FakeSupervisor() as supervisor, serving(name, supervisor.environ) as served:
+        _, port = served
+        supervisor.wait_for(processes=COMMANDS[name][1])
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        connection.request("GET", "/events")
+        answer = connection.getresponse()
+        assert answer.readline() == b"data: release 1\n"
+        supervisor.order(order)
+        rest = answer.read()  # raises IncompleteRead if the end was cut off
+        assert rest.startswith(b"\n")
+        connection.close()
+        supervisor.wait_for(requests=0)
+
+
+UPGRADE = (
+    b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+CLOSED_1012 = b"\x88"
+"""The first byte of a close frame; its code follows the length (RFC 6455)."""
+
+
+@pytest.mark.parametrize("name", STREAMING)
+def test_a_websocket_is_closed_with_1012(name: str) -> None:
+    """And a new one is refused."""
+    with FakeSupervisor() as supervisor, serving(name, supervisor.environ) as served:
+        _, port = served
+        supervisor.wait_for(processes=COMMANDS[name][1])
+        with socket.create_connection(("127.0.0.1", port), 20) as sock:
+            sock.sendall(UPGRADE)
+            stream = sock.makefile("rb")
+            assert b"101" in stream.readline()
+            while stream.readline().strip():
+                pass
+            supervisor.order("drain recycle")
+            frame = stream.read(4)
+            assert frame[:1] == CLOSED_1012
+            assert int.from_bytes(frame[2:4], "big") == 1012
+            sock.sendall(b"\x88\x82\0\0\0\0\x03\xf4")
+        refused = raw(port, UPGRADE)
+        assert refused.split(b" ", 2)[1] in (b"503", b"403")
+        supervisor.wait_for(requests=0)
+
+
+HTTP2 = {
+    "hypercorn": COMMANDS["hypercorn"][0],
+    "granian-asgi": [*COMMANDS["granian-asgi"][0][:-1], "--http=2", ASGI],
+}
+
+
+@pytest.mark.parametrize("name", HTTP2)
+def test_http2_is_counted_and_refused_without_connection(name: str) -> None:
+    """RFC 9113, section 8.2.2: there is no such header."""
+    with FakeSupervisor() as supervisor:
+        port = free_port()
+        argv = [word.replace("PORT", str(port)) for word in HTTP2[name]]
+        process = subprocess.Popen(
+            argv,
+            cwd=EXAMPLES,
+            env=os.environ | supervisor.environ,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            until(lambda: "HTTP/2 200" in http2(port, "/"), "an answer", 30)
+            slow = subprocess.Popen(
+                ["curl", "-s", "--http2-prior-knowledge", url(port, "/slow?s=1")],
+                stdout=subprocess.PIPE,
+            )
+            until(lambda: counted(supervisor) == 1, "the slow one to be counted")
+            supervisor.order("drain recycle")
+            supervisor.wait_for(mode="recycle")
+            said = http2(port, "/", "-d", "x" * 50_000).lower()
+            assert "http/2 503" in said
+            assert "gapless-drain: recycle" in said
+            assert "connection:" not in said
+            assert slow.communicate(timeout=20)[0].startswith(b"release")
+            supervisor.wait_for(requests=0, refused=1)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def url(port: int, path: str) -> str:
+    """Return where to ask."""
+    return f"http://127.0.0.1:{port}{path}"
+
+
+def http2(port: int, path: str, *more: str) -> str:
+    """Return what curl says, head and body."""
+    argv = [
+        "curl",
+        "-si",
+        "-m",
+        "20",
+        "--http2-prior-knowledge",
+        *more,
+        url(port, path),
+    ]
+    return subprocess.run(argv, capture_output=True, text=True, check=False).stdout

@@ -38,6 +38,7 @@ class Conversation:
         self._loop = asyncio.get_running_loop()
         self._app = asyncio.current_task()
         self._goodbye: asyncio.Task[None] | None = None
+        self._ended, self._said = asyncio.Event(), asyncio.Event()
         self.over = self.cancelled = False
 
     def end(self) -> None:
@@ -51,18 +52,38 @@ class Conversation:
 
     async def _end(self) -> None:
         self.over = True
-        with contextlib.suppress(Exception):  # the client has gone before us
-            await self._send(self._farewell)
+        self._ended.set()
+        # The client may have gone before us, or the server may not send while the app
+        # receives (granian).
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(_once(self._send(self._farewell)), GRACE_S)
+        self._said.set()
         await asyncio.sleep(GRACE_S)
         if self._app is not None and not self._app.done():
             self.cancelled = True
             self._app.cancel()
 
-    def left(self) -> None:
-        """Note that the app has returned."""
+    async def hear(self, receive: Receive) -> Message:
+        """Return what comes next: a message, or the end."""
+        ended = asyncio.ensure_future(self._ended.wait())
+        heard: asyncio.Future[Message] = asyncio.ensure_future(_once(receive()))
+        try:
+            await asyncio.wait({ended, heard}, return_when=asyncio.FIRST_COMPLETED)
+            if heard.done():
+                return heard.result()
+            return {"type": "websocket.disconnect", "code": SERVICE_RESTART}
+        finally:
+            ended.cancel()
+            if not heard.done():
+                heard.cancel()
+
+    async def left(self) -> None:
+        """Note that the app has returned; wait until goodbye was said."""
         self.over = True
-        if self._goodbye is not None and not self.cancelled:
-            self._goodbye.cancel()
+        if self._goodbye is not None:
+            await self._said.wait()
+            if not self.cancelled:
+                self._goodbye.cancel()
 
 
 class AsgiMiddleware:
@@ -120,7 +141,7 @@ class AsgiMiddleware:
         finally:
             if conversation is not None:
                 drain.unwatch(conversation)
-                conversation.left()
+                await conversation.left()
 
     async def _converse(self, scope: Message, receive: Receive, send: Send) -> None:
         farewell = {
@@ -139,13 +160,13 @@ class AsgiMiddleware:
 
         self._drain.watch(conversation)
         try:
-            await self._app(scope, receive, say)
+            await self._app(scope, lambda: conversation.hear(receive), say)
         except BaseException as error:
             if not _is_ours(error, conversation):
                 raise
         finally:
             self._drain.unwatch(conversation)
-            conversation.left()
+            await conversation.left()
 
     async def _health(self, scope: Message, send: Send) -> bool:
         """Answer the health path, if this is it and the process is to leave."""
@@ -180,6 +201,11 @@ class AsgiMiddleware:
         await send(closing(scope, start))
         body = b"" if scope.get("method") == "HEAD" else BODY
         await send({"type": f"{prefix}.response.body", "body": body})
+
+
+async def _once(awaitable: Awaitable[Any]) -> Any:
+    """Make a coroutine of what a server returns, whatever it is."""
+    return await awaitable
 
 
 async def _begin_stream(
