@@ -178,6 +178,30 @@ def test_an_instance_that_comes_later_leaves_the_others_socket_non_blocking(
     assert int(fields[fields.index("flags:") + 1], 8) & os.O_NONBLOCK
 
 
+def test_an_instance_that_need_not_call_listen_is_ready_all_the_same(
+    host: Host,
+) -> None:
+    """Both bind, one listens, the other looks and sees that somebody has."""
+    port = free_port()
+    script = (
+        "import os, socket, time\n"
+        "own = os.environ['GAPLESS_ORDINAL']\n"
+        "other = '10'[int(own)]\n"
+        f"mark = '{host.directory}/bound' + os.environ['GAPLESS_GENERATION'] + '-'\n"
+        "sock = socket.socket()\n"
+        f"sock.bind(('127.0.0.1', {port}))\n"
+        "open(mark + own, 'w').close()\n"
+        "while not os.path.exists(mark + other): time.sleep(0.01)\n"
+        "if own == '0': sock.listen()\n"
+        "while not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):\n"
+        "    time.sleep(0.01)\n"
+        "while True: sock.accept()[0].close()\n"
+    )
+    host.start("app", ["python3", "-c", script], port=port, more="instances = 2")
+    assert "switched" in host.ok("restart", "app")
+    assert host.app("app")["instances"] == {"ready": 2, "wanted": 2}
+
+
 def test_an_app_without_a_port_is_ready_when_it_lives(host: Host) -> None:
     """And a reload replaces it."""
     host.configure(

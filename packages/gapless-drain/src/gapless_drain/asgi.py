@@ -68,7 +68,8 @@ class Conversation:
         ended = asyncio.ensure_future(self._ended.wait())
         heard: asyncio.Future[Message] = asyncio.ensure_future(_once(receive()))
         try:
-            await asyncio.wait({ended, heard}, return_when=asyncio.FIRST_COMPLETED)
+            both: set[asyncio.Future[Any]] = {ended, heard}
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
             if heard.done():
                 return heard.result()
             return {"type": "websocket.disconnect", "code": SERVICE_RESTART}

@@ -16,7 +16,7 @@ from gapless.base.errors import UnavailableError
 from gapless.supervisor import model, processes, speakers
 from gapless.supervisor.counts import Counts
 from gapless.supervisor.hands import close_all
-from gapless.supervisor.listeners import RefusedError
+from gapless.supervisor.listeners import RefusedError, address_text
 from gapless.supervisor.model import Phase, Role
 from gapless.supervisor.notify import Said
 from gapless.supervisor.records import AppRecord, GenerationRecord, InstanceRecord
@@ -325,6 +325,7 @@ class Hearing:
                 self._complain(key, f"{error.message}. {error.hint}".strip(" ."))
                 hands.answer(key, call, "fail", errno=error.number)
                 return
+        instance.bound.add(address_text(message["host"], message["port"]))
         if held:
             given = listeners.by_name[held]
             if given.listening:
@@ -357,7 +358,10 @@ class Hearing:
         if listeners.is_alone(listener):
             generation.served = True
         generation.sockets.add(listener.name)
-        instance.listens.add(listener.address)
+        for each in generation.instances:
+            # A program that looks (SO_ACCEPTCONN) calls listen only if nobody else has.
+            if each is instance or listener.address in each.bound:
+                each.listens.add(listener.address)
         hands.answer(key, call, "done")
 
     def _complain(self, key: str, reason: str) -> None:

@@ -31,6 +31,8 @@ class InstanceRecord:
     told_why: str = ""
     killed: bool = False
     orphans_told: bool = False
+    bound: set[str] = field(default_factory=set)
+    """The addresses that it has bound, with a socket of its own or a shared one."""
     listens: set[str] = field(default_factory=set)
     said_ready: bool = False
     status_text: str = ""
@@ -72,6 +74,7 @@ class InstanceRecord:
         del plain["pidfd"]
         return plain | {
             "phase": self.phase.value,
+            "bound": sorted(self.bound),
             "listens": sorted(self.listens),
             "mode": self.mode.value,
             "counts": self.counts.to_wire() if self.counts else None,
@@ -84,6 +87,7 @@ class InstanceRecord:
             **{
                 **plain,
                 "phase": Phase(plain["phase"]),
+                "bound": set(plain["bound"]),
                 "listens": set(plain["listens"]),
                 "mode": Mode(plain["mode"]),
                 "counts": _counts(plain["counts"]),
