@@ -181,7 +181,7 @@ def test_what_is_cut_is_named(host: Host) -> None:
         client.kill()
         client.wait()
     assert done.returncode == 0, done.stdout
-    assert "1 requests and 1 procedures" in done.stdout
+    assert "1 request and 1 procedure" in done.stdout
     assert "procedure close the month after" in done.stdout
 
 

@@ -66,7 +66,8 @@ def _counted(instance: dict[str, Any]) -> str:
     if counts is None:
         return "-"
     drains = f", drains ({mode})" if mode != "serving" else ""
-    return f"{counts['requests']} requests, {counts['procedures']} procedures{drains}"
+    requests = show.count(counts["requests"], "request")
+    return f"{requests}, {show.count(counts['procedures'], 'procedure')}{drains}"
 
 
 def _under_way(found: dict[str, Any]) -> None:

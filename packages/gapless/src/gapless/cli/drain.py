@@ -65,9 +65,12 @@ def _is_busy(row: dict[str, Any]) -> bool:
 
 
 def _state(row: dict[str, Any]) -> str:
-    silent = f", {row['silent']} processes do not answer" if row["silent"] else ""
-    under_way = f"{row['requests']} requests, {row['procedures']} procedures"
-    return f"{row['name']}: {under_way} under way{silent}"
+    requests = show.count(row["requests"], "request")
+    procedures = show.count(row["procedures"], "procedure")
+    silent = ""
+    if row["silent"]:
+        silent = f", no answer yet from {row['silent']} of its processes"
+    return f"{row['name']}: {requests}, {procedures} under way{silent}"
 
 
 def _tell(busy: list[dict[str, Any]], told: dict[str, str]) -> None:

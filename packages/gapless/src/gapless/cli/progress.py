@@ -83,12 +83,13 @@ def _counted(report: dict[str, Any]) -> None:
 
 def _cut(cut: dict[str, Any]) -> str:
     if "connections" in cut:
-        return f"{cut['connections']} connections of pid {cut['pid']}"
+        return f"{show.count(cut['connections'], 'connection')} of pid {cut['pid']}"
     named = ", ".join(
         f"{each['kind']} {each['name']} after {each['for_s']:.1f} s"
         for each in cut["names"]
     )
-    what = f"{cut['requests']} requests and {cut['procedures']} procedures"
+    requests = show.count(cut["requests"], "request")
+    what = f"{requests} and {show.count(cut['procedures'], 'procedure')}"
     return f"{what} of pid {cut['pid']} ({named})"
 
 

@@ -61,6 +61,11 @@ def duration(seconds: float | None) -> str:
     return f"{seconds // 86400:.0f}d"
 
 
+def count(number: int, what: str) -> str:
+    """Return how many there are of something, as people say it."""
+    return f"{number} {what}" + ("" if number == 1 else "s")
+
+
 def size(count_bytes: float) -> str:
     """Return a number of bytes as people say it."""
     for unit in ("B", "K", "M", "G"):

@@ -129,6 +129,8 @@ class Performer:
 
     def _prove(self, app: AppRecord, generation: GenerationRecord) -> None:
         now = clock.monotonic()
+        if generation.role is Role.RECYCLING:
+            app.since = clock.wall()
         generation.enter(Role.SERVING, now)
         yielding = app.in_role(Role.YIELDING)
         if yielding is not None and yielding.failure:
