@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import urllib.request
@@ -363,3 +364,55 @@ def test_the_example_starts_as_its_page_says(host: Host, tmp_path: Path) -> None
     host.ok("start", path)
     until(lambda: host.json("list")["apps"][0]["requests"] is not None, "its counts")
     assert "200" in curl(port).splitlines()[0]
+
+
+INSULTS = """
+import json, os, socket, sys, time
+name = os.environ["GAPLESS_SOCKET"].replace("@", chr(0), 1)
+def connect():
+    line = socket.socket(socket.AF_UNIX)
+    line.connect(name)
+    return line
+for insult in (b"", b"\\n", b"not json\\n", b"[1]\\n", b"[" * 60000 + b"\\n", b"x" * 70000,
+               b"\\xff\\0\\n", b'{"hello": 1}\\n', b'{"hello": 1, "instance": "a/b"}\\n'):
+    connect().sendall(insult)
+line = connect()
+line.sendall(json.dumps({"hello": 1, "instance": os.environ["GAPLESS_INSTANCE"]}).encode())
+line.sendall(b"\\n")
+for insult in (b'{"mode": 1}', b'{"mode": "serving", "requests": -1}',
+               b'{"mode": "serving", "requests": true}', b'{"mode": "x", "running": 7}',
+               b'{"mode": "x", "longest": {"kind": "y"}}', b'{"ready": "yes"}'):
+    line.sendall(insult + b"\\n")
+line.sendall(b'{"mode": "serving", "requests": 3, "procedures": 1}\\n')
+while True:
+    said = line.recv(4096)
+    if not said: sys.exit(1)
+    line.sendall(b'{"mode": "serving", "requests": 3, "procedures": 1}\\n')
+"""
+
+
+def test_garbage_on_the_drain_socket_is_ignored(host: Host) -> None:
+    """What is well formed is believed, and only of the instance's own processes."""
+    host.configure(
+        f'[app.rude]\ncommand = ["python3", "-c", {json.dumps(INSULTS)}]\n'
+        "stop = { drain_timeout_s = 0.3 }\nrestart = { min_uptime_s = 0.3 }\n"
+    )
+    host.ok("start", "gapless.toml")
+    until(lambda: host.json("list")["apps"][0]["requests"] == 3, "its counts")
+    supervisor = host.supervisor_pid()
+    (pid,) = host.app("rude")["pids"]
+    environ = dict(
+        entry.split("=", 1)
+        for entry in Path(f"/proc/{pid}/environ").read_text().split("\0")
+        if "=" in entry
+    )
+    with socket.socket(socket.AF_UNIX) as stranger:
+        stranger.connect(environ["GAPLESS_SOCKET"].replace("@", "\0", 1))
+        hello = {"hello": 1, "instance": environ["GAPLESS_INSTANCE"]}
+        counts = {"mode": "serving", "requests": 999}
+        stranger.sendall(f"{json.dumps(hello)}\n{json.dumps(counts)}\n".encode())
+        for _ in range(5):
+            assert host.json("list")["apps"][0]["requests"] == 3
+    report = host.json("restart", "rude")
+    assert report["requests"] == {"finished": 0, "refused": 0, "cut": 3}
+    assert host.supervisor_pid() == supervisor

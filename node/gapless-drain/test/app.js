@@ -14,7 +14,7 @@ const server = http.createServer((request, response) => {
     response.end('closed');
   });
 });
-drain.attach(server).listen(0, '127.0.0.1', () => {
+drain.attach(server).listen(Number(process.env.PORT || 0), '127.0.0.1', () => {
   drain.ready();
   process.stdout.write(`${server.address().port}\n`);
 });
