@@ -5,7 +5,6 @@ Nothing is decided here: facts are written down, and `plan` sees them.
 
 from __future__ import annotations
 
-import os
 import selectors
 import signal
 import socket
@@ -13,13 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from gapless.base import clock, wire
 from gapless.base.errors import UnavailableError
-from gapless.supervisor import model, processes, speakers
+from gapless.supervisor import processes, speakers
+from gapless.supervisor.binding import Binding
 from gapless.supervisor.counts import Counts
+from gapless.supervisor.ends import Ends, describe_status, end_whole
 from gapless.supervisor.hands import close_all
-from gapless.supervisor.listeners import RefusedError, address_text
-from gapless.supervisor.model import Phase, Role
 from gapless.supervisor.notify import Said
-from gapless.supervisor.records import AppRecord, GenerationRecord, InstanceRecord
+from gapless.supervisor.records import (
+    AppRecord,
+    GenerationRecord,
+    InstanceRecord,
+    find_instance,
+)
 
 if TYPE_CHECKING:
     from gapless.supervisor.loop import Supervisor
@@ -35,6 +39,8 @@ class Hearing:
         self.keeper_pid = 0
         self._group_notes: dict[str, Any] = {}
         self._relays: dict[str, tuple[str, int]] = {}
+        self._binding = Binding(supervisor)
+        self.ends = Ends(supervisor)
 
     # --- the keeper -------------------------------------------------------------------
 
@@ -96,11 +102,11 @@ class Hearing:
                 why = describe_status(message["status"])
                 self._ended(message["key"], why, message["at"])
             case "bind":
-                self._bind(message, descriptors)
+                self._binding.bind(message, descriptors)
             case "listen":
-                self._listen(message, descriptors)
+                self._binding.listen(message, descriptors)
             case "deaf":
-                self._complain(message["key"], message["reason"])
+                self._binding.complain(message["key"], message["reason"])
             case "released":
                 self._supervisor.listeners.left(message["name"])
             case other:  # misunderstood, or from a keeper of another version
@@ -160,7 +166,7 @@ class Hearing:
             name, number = meta["relay"]
             self._relays[key] = (name, number)
             return
-        found = self._find(key)
+        found = find_instance(self._supervisor.apps, key)
         if found is None:
             found = self._adopt_unknown(key, message)
         if found is None:
@@ -195,92 +201,8 @@ class Hearing:
     def _ended(self, key: str, why: str, at: float) -> None:
         if key in self._relays:
             self._relay_ended(key)
-            return
-        found = self._find(key)
-        if found is None:
-            self._supervisor.hands.forget(key)
-            return
-        app, generation, instance = found
-        if not instance.leader_alive:
-            return
-        instance.leader_alive = False
-        told = instance.told is not None
-        if instance.pidfd >= 0:
-            os.close(instance.pidfd)
-            instance.pidfd = -1
-        lived_s = at - instance.started
-        if instance.complaint:
-            why = f"{why} ({instance.complaint})"
-        leaves = generation.role is Role.RETIRING or (
-            generation.role is Role.YIELDING and told
-        )
-        if leaves:
-            self._count_cut(app, generation, instance)
-        seat = generation.seats[instance.ordinal]
-        if not leaves:
-            ready = instance.ready_at is not None
-            short = not ready or lived_s < generation.spec.restart.min_uptime_s
-            seat.short_lives = seat.short_lives + 1 if short else 0
-            seat.ended = at
-            seat.why = (
-                f"{seat.why or why} after {lived_s:.2f} s"
-                if told
-                else (f"{why} after {lived_s:.2f} s")
-            )
-            instance.phase = Phase.DRAINING
-            if app.operation is not None:
-                detail = f"instance {seat.ordinal} {seat.why}"
-                app.operation.step("crashed", clock.monotonic(), detail)
-        self._supervisor.log.write("ended", key=key, why=why, lived_s=lived_s)
-        instance.members = len(
-            self._supervisor.evidence.members(processes.snapshot(), instance)
-        )
-
-    def _count_cut(
-        self, app: AppRecord, generation: GenerationRecord, instance: InstanceRecord
-    ) -> None:
-        """Count the connections on which an answer was owed when an instance ended."""
-        if instance.counts is not None or not instance.busy:
-            return  # who counts tells by himself what was cut
-        generation.connections_cut += instance.busy
-        if app.operation is not None:
-            app.operation.cut.append(
-                {
-                    "pid": instance.pid,
-                    "connections": instance.busy,
-                    "reason": instance.told_why or "it ended by itself",
-                }
-            )
-
-    def bury(self, app: AppRecord) -> None:
-        """Forget instances of which no process is left."""
-        for generation in app.generations:
-            for instance in list(generation.instances):
-                if not instance.leader_alive and instance.members == 0:
-                    self._sum_up(app, generation, instance)
-                    generation.instances.remove(instance)
-                    self._supervisor.launcher.forget(instance.key)
-                    self._supervisor.view.forget(instance.key)
-                    self._supervisor.hands.forget(instance.key)
-
-    def _sum_up(
-        self, app: AppRecord, generation: GenerationRecord, instance: InstanceRecord
-    ) -> None:
-        """Keep what an instance that is gone had counted, and what it left undone."""
-        last = self._supervisor.speakers.forget(instance.key)
-        if last is None:
-            return
-        generation.counts = (generation.counts or Counts()).plus(last.ended())
-        if app.operation is not None and (last.cut_requests or last.cut_procedures):
-            app.operation.cut.append(
-                {
-                    "pid": instance.pid,
-                    "requests": last.cut_requests,
-                    "procedures": last.cut_procedures,
-                    "names": [dict(each) for each in last.cut],
-                    "reason": instance.told_why or "it ended by itself",
-                }
-            )
+        else:
+            self.ends.ended(key, why, at)
 
     def _relay_ended(self, key: str) -> None:
         name, number = self._relays.pop(key)
@@ -292,90 +214,11 @@ class Hearing:
             if generation.number == number:
                 generation.rescued = False
 
-    def could_not(self, app: AppRecord, action: model.Action, why: str) -> None:
-        """Write down that an action failed: its seat ended as soon as it was taken."""
-        self._supervisor.log.write("could-not", action=repr(action), reason=why)
-        if not isinstance(action, model.Start):
-            return
-        generation = app.generation(action.generation)
-        for instance in list(generation.instances):
-            if instance.ordinal == action.ordinal and not instance.pid:
-                generation.instances.remove(instance)
-                self._supervisor.launcher.forget(instance.key)
-        seat = generation.seats[action.ordinal]
-        seat.short_lives += 1
-        seat.ended, seat.why = clock.monotonic(), f"could not be started: {why}"
-
-    # --- system calls -------------------------------------------------------------------
-
-    def _bind(self, message: wire.Message, descriptors: list[int]) -> None:
-        key, call = message["key"], message["id"]
-        hands, found = self._supervisor.hands, self._find(key)
-        if found is None:
-            hands.answer(key, call, "proceed")
-            return
-        app, generation, instance = found
-        listeners = self._supervisor.listeners
-        with socket.socket(fileno=descriptors.pop(0)) as sock:
-            try:
-                held = listeners.bind(
-                    app.name, generation.lineage, message["host"], message["port"], sock
-                )
-            except RefusedError as error:
-                self._complain(key, f"{error.message}. {error.hint}".strip(" ."))
-                hands.answer(key, call, "fail", errno=error.number)
-                return
-        instance.bound.add(address_text(message["host"], message["port"]))
-        if held:
-            given = listeners.by_name[held]
-            if given.listening:
-                # A program that looks (SO_ACCEPTCONN) will not call listen again.
-                instance.listens.add(given.address)
-            hands.answer(key, call, "inject", held=held)
-        else:
-            hands.answer(key, call, "done")
-
-    def _listen(self, message: wire.Message, descriptors: list[int]) -> None:
-        key, call = message["key"], message["id"]
-        hands, found = self._supervisor.hands, self._find(key)
-        if found is None:
-            hands.answer(key, call, "proceed")
-            return
-        app, generation, instance = found
-        listeners = self._supervisor.listeners
-        with socket.socket(fileno=descriptors.pop(0)) as sock:
-            listener = listeners.by_inode(app.name, generation.lineage, sock)
-        if listener is None:
-            hands.answer(key, call, "proceed")
-            return
-        try:
-            listeners.listen(listener)
-        except OSError as error:
-            # Two programs may both bind; the second to listen is refused (listen(2)).
-            self._complain(key, f"could not listen on {listener.address}: {error}")
-            hands.answer(key, call, "fail", errno=error.errno)
-            return
-        if listeners.is_alone(listener):
-            generation.served = True
-        generation.sockets.add(listener.name)
-        for each in generation.instances:
-            # A program that looks (SO_ACCEPTCONN) calls listen only if nobody else has.
-            if each is instance or listener.address in each.bound:
-                each.listens.add(listener.address)
-        hands.answer(key, call, "done")
-
-    def _complain(self, key: str, reason: str) -> None:
-        """Keep why a system call was refused, to be told with the death that follows."""
-        self._supervisor.log.write("refused", key=key, reason=reason)
-        found = self._find(key)
-        if found is not None:
-            found[2].complaint = reason
-
     # --- what instances say -------------------------------------------------------------
 
     def belongs(self, key: str, pid: int) -> bool:
         """Tell whether a process is one of an instance."""
-        found = self._find(key)
+        found = find_instance(self._supervisor.apps, key)
         if found is None:
             return False
         evidence = self._supervisor.evidence
@@ -383,14 +226,14 @@ class Hearing:
 
     def counted(self, key: str, total: Counts | None, ready: bool) -> None:
         """Write down what the processes of an instance count, and that one is ready."""
-        found = self._find(key)
+        found = find_instance(self._supervisor.apps, key)
         if found is not None:
             found[2].counts = total
             found[2].said_ready |= ready
 
     def said(self, key: str, said: Said) -> None:
         """Write down what an instance said of itself."""
-        found = self._find(key)
+        found = find_instance(self._supervisor.apps, key)
         if found is None:
             return
         _, _, instance = found
@@ -410,29 +253,3 @@ class Hearing:
                         continue
                     sent += 1
         return sent
-
-    def _find(
-        self, key: str
-    ) -> tuple[AppRecord, GenerationRecord, InstanceRecord] | None:
-        app = self._supervisor.apps.get(key.partition("/")[0])
-        found = app.instance(key) if app else None
-        return (app, *found) if app and found else None
-
-
-def end_whole(leader: int) -> None:
-    """End a process and everything that came from it."""
-    table = processes.snapshot()
-    for pid in processes.tree(table, leader, session=leader):
-        processes.signal_exactly(table[pid], signal.SIGKILL)
-
-
-def describe_status(status: int) -> str:
-    """Return how a process ended, from its wait status (wait(2))."""
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        try:
-            name = signal.Signals(number).name
-        except ValueError:
-            name = f"signal {number}"
-        return f"was killed by {name}"
-    return f"exited with code {os.waitstatus_to_exitcode(status)}"

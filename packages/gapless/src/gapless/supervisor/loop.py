@@ -121,7 +121,7 @@ class Supervisor:
 
     def _settle(self, app: AppRecord) -> None:
         self.evidence.look(app)
-        self.hearing.bury(app)
+        self.hearing.ends.bury(app)
         waiting = self.evidence.look_for_acceptors(app, clock.monotonic())
         running = app.running and not self.shutting_down
         desired = Desired(running=running, draining=self.draining)
@@ -135,9 +135,9 @@ class Supervisor:
                 try:
                     self.performer.perform(app, action)
                 except GaplessError as error:
-                    self.hearing.could_not(app, action, error.message)
+                    self.hearing.ends.could_not(app, action, error.message)
                 except OSError as error:
-                    self.hearing.could_not(app, action, str(error))
+                    self.hearing.ends.could_not(app, action, str(error))
             self._end_operations(app)
             if not planned.actions:
                 break

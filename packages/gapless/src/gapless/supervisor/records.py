@@ -304,6 +304,15 @@ class AppRecord:
         )
 
 
+def find_instance(
+    apps: dict[str, AppRecord], key: str
+) -> tuple[AppRecord, GenerationRecord, InstanceRecord] | None:
+    """Return an instance, by its key, with its app and its generation."""
+    app = apps.get(key.partition("/")[0])
+    found = app.instance(key) if app else None
+    return (app, *found) if app and found else None
+
+
 def _counts(plain: dict[str, Any] | None) -> Counts | None:
     return Counts.from_wire(plain) if plain else None
 

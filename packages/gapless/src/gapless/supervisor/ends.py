@@ -1,0 +1,149 @@
+"""What is written down when instances end: how, what was cut, when all of it is gone."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+from gapless.base import clock
+from gapless.supervisor import model, processes
+from gapless.supervisor.counts import Counts
+from gapless.supervisor.model import Phase, Role
+from gapless.supervisor.records import (
+    AppRecord,
+    GenerationRecord,
+    InstanceRecord,
+    find_instance,
+)
+
+if TYPE_CHECKING:
+    from gapless.supervisor.loop import Supervisor
+
+
+class Ends:
+    """Keeps the account of what has ended."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+
+    def ended(self, key: str, why: str, at: float) -> None:
+        """Note that a leader has ended, *why* and when."""
+        found = find_instance(self._supervisor.apps, key)
+        if found is None:
+            self._supervisor.hands.forget(key)
+            return
+        app, generation, instance = found
+        if not instance.leader_alive:
+            return
+        instance.leader_alive = False
+        told = instance.told is not None
+        if instance.pidfd >= 0:
+            os.close(instance.pidfd)
+            instance.pidfd = -1
+        lived_s = at - instance.started
+        if instance.complaint:
+            why = f"{why} ({instance.complaint})"
+        leaves = generation.role is Role.RETIRING or (
+            generation.role is Role.YIELDING and told
+        )
+        if leaves:
+            self._count_cut(app, generation, instance)
+        seat = generation.seats[instance.ordinal]
+        if not leaves:
+            ready = instance.ready_at is not None
+            short = not ready or lived_s < generation.spec.restart.min_uptime_s
+            seat.short_lives = seat.short_lives + 1 if short else 0
+            seat.ended = at
+            seat.why = (
+                f"{seat.why or why} after {lived_s:.2f} s"
+                if told
+                else (f"{why} after {lived_s:.2f} s")
+            )
+            instance.phase = Phase.DRAINING
+            if app.operation is not None:
+                detail = f"instance {seat.ordinal} {seat.why}"
+                app.operation.step("crashed", clock.monotonic(), detail)
+        self._supervisor.log.write("ended", key=key, why=why, lived_s=lived_s)
+        instance.members = len(
+            self._supervisor.evidence.members(processes.snapshot(), instance)
+        )
+
+    def _count_cut(
+        self, app: AppRecord, generation: GenerationRecord, instance: InstanceRecord
+    ) -> None:
+        """Count the connections on which an answer was owed when an instance ended."""
+        if instance.counts is not None or not instance.busy:
+            return  # who counts tells by himself what was cut
+        generation.connections_cut += instance.busy
+        if app.operation is not None:
+            app.operation.cut.append(
+                {
+                    "pid": instance.pid,
+                    "connections": instance.busy,
+                    "reason": instance.told_why or "it ended by itself",
+                }
+            )
+
+    def bury(self, app: AppRecord) -> None:
+        """Forget instances of which no process is left."""
+        for generation in app.generations:
+            for instance in list(generation.instances):
+                if not instance.leader_alive and instance.members == 0:
+                    self._sum_up(app, generation, instance)
+                    generation.instances.remove(instance)
+                    self._supervisor.launcher.forget(instance.key)
+                    self._supervisor.view.forget(instance.key)
+                    self._supervisor.hands.forget(instance.key)
+
+    def _sum_up(
+        self, app: AppRecord, generation: GenerationRecord, instance: InstanceRecord
+    ) -> None:
+        """Keep what an instance that is gone had counted, and what it left undone."""
+        last = self._supervisor.speakers.forget(instance.key)
+        if last is None:
+            return
+        generation.counts = (generation.counts or Counts()).plus(last.ended())
+        if app.operation is not None and (last.cut_requests or last.cut_procedures):
+            app.operation.cut.append(
+                {
+                    "pid": instance.pid,
+                    "requests": last.cut_requests,
+                    "procedures": last.cut_procedures,
+                    "names": [dict(each) for each in last.cut],
+                    "reason": instance.told_why or "it ended by itself",
+                }
+            )
+
+    def could_not(self, app: AppRecord, action: model.Action, why: str) -> None:
+        """Write down that an action failed: its seat ended as soon as it was taken."""
+        self._supervisor.log.write("could-not", action=repr(action), reason=why)
+        if not isinstance(action, model.Start):
+            return
+        generation = app.generation(action.generation)
+        for instance in list(generation.instances):
+            if instance.ordinal == action.ordinal and not instance.pid:
+                generation.instances.remove(instance)
+                self._supervisor.launcher.forget(instance.key)
+        seat = generation.seats[action.ordinal]
+        seat.short_lives += 1
+        seat.ended, seat.why = clock.monotonic(), f"could not be started: {why}"
+
+
+def end_whole(leader: int) -> None:
+    """End a process and everything that came from it."""
+    table = processes.snapshot()
+    for pid in processes.tree(table, leader, session=leader):
+        processes.signal_exactly(table[pid], signal.SIGKILL)
+
+
+def describe_status(status: int) -> str:
+    """Return how a process ended, from its wait status (wait(2))."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        try:
+            name = signal.Signals(number).name
+        except ValueError:
+            name = f"signal {number}"
+        return f"was killed by {name}"
+    return f"exited with code {os.waitstatus_to_exitcode(status)}"
