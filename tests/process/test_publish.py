@@ -389,6 +389,53 @@ def test_watch_publishes_what_is_complete_and_only_that(host: Host) -> None:
     assert current(host) != first
 
 
+def test_an_upload_belongs_to_the_app_with_the_longest_name(host: Host) -> None:
+    """`shop-admin.tar.gz` is no version of shop."""
+    host.configure('[release.shop]\nbase = "dfs"\n[release.shop-admin]\nbase = "dfs"\n')
+    inbox = host.directory / "dfs" / "src"
+    inbox.mkdir(parents=True)
+    for name in ("shop-admin.tar.gz", "shop-1.2.tar.gz", "shop-admin-1.2.tar.gz"):
+        pack(inbox / name, {"app.js": name.encode()})
+    host.ok("watch", "--once")
+    names = sorted(p.name[:-15] for p in (host.directory / "dfs/dist").glob("*-2*"))
+    assert names == ["shop", "shop-admin", "shop-admin"]
+
+
+def test_what_the_system_refuses_is_said_without_a_traceback(host: Host) -> None:
+    """On what, and why."""
+    site(host)
+    tarball = upload(host, "1")
+    (host.directory / "dfs" / "dist").write_text("in the way")
+    done = host.gapless("publish", tarball)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "dfs/" in done.stderr
+    assert "publish could not go on" in done.stderr
+
+
+def test_a_report_that_cannot_be_written_fails_no_release(host: Host) -> None:
+    """The release serves; that is what the exit code says."""
+    port = site(host)
+    host.ok("publish", upload(host, "1"))
+    host.ok("start", "gapless.toml")
+    reports = f"{host.directory}/dfs/reports/example"
+    script = (
+        "import os, glob\n"
+        f"for path in glob.glob('{reports}/*'):\n"
+        "    if not glob.glob(path + '/*.json'):\n"
+        "        os.mkdir(path + '/' + os.uname().nodename + '.json')\n"
+    )
+    blocker = ["python3", "-c", script]
+    text = (host.directory / "gapless.toml").read_text()
+    host.configure(f"{text}\nhooks = {{ before_flip = {json.dumps(blocker)} }}\n")
+    done = host.gapless("publish", upload(host, "2"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "could not keep account" in done.stdout
+    with running(port, load.NEW) as under_load:
+        under_load.wait_for_version("2")
+        assert under_load.stop().lost == 0
+
+
 def test_two_publishers_at_once_make_two_releases(host: Host) -> None:
     """One after the other, each whole."""
     site(host, more='build = ["sleep", "0.3"]')

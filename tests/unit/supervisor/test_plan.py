@@ -24,7 +24,7 @@ from gapless.supervisor.model import (
 )
 from gapless.supervisor.plan import Admission, admit, plan
 from gapless.supervisor.restarting import restart_delay_s
-from gapless.supervisor.spec import Recycle
+from gapless.supervisor.spec import Ready, Recycle, When
 
 CASES = sorted((Path(__file__).parents[2] / "cases" / "plan").glob("*.toml"))
 SINCE = 100.0
@@ -67,6 +67,7 @@ def generation(table: dict[str, Any]) -> Generation:
         instances=instances,
         required=frozenset(table.pop("required", ())),
         recycle=Recycle(**table.pop("recycle", {})),
+        ready=Ready(when=When(table.pop("ready", "auto"))),
         **table,
     )
 

@@ -49,6 +49,12 @@ def main(arguments: list[str] | None = None) -> int:
         # Whoever read our output has gone: say nothing, not even at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return FAILED
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        reason = (error.strerror or str(error)).lower()
+        trouble = GaplessError(f"{verb} could not go on:{where}: {reason}")
+        _complain(trouble, as_json=as_json)
+        return FAILED
 
 
 def _split_at_dashes(words: list[str]) -> tuple[list[str], list[str]]:

@@ -79,14 +79,21 @@ class Deployment:
         )
         if report["outcome"] == "done" and self._releases.hooks.after:
             self._run_after(release, report)
+        try:
+            self._keep_account(release, report)
+        except OSError as error:
+            # It serves, or it does not: a full disk changes nothing in that.
+            report["warning"] = f"could not keep account: {error}"
+        return report
+
+    def _keep_account(self, release: Release, report: dict[str, Any]) -> None:
+        """Write the report beside the release, and remove what nobody needs."""
         host = socket.gethostname()
         report["report"] = publish.write_report(self._releases, release, host, report)
         if report["outcome"] == "done":
-            running = self._directories()
-            publish.remove_superfluous(self._releases, running)
+            publish.remove_superfluous(self._releases, self._directories())
         else:
             current.mark_failed(self._releases, release, str(report["reason"]))
-        return report
 
     # --- the app ------------------------------------------------------------------
 

@@ -60,6 +60,8 @@ def end(report: dict[str, Any]) -> int:
         print("  its last lines:")
         for line in report["log_tail"]:
             print(f"    {line}")
+    if report.get("warning"):
+        print(show.paint(f"  {report['warning']}", "yellow"))
     if report.get("report"):
         print(f"  report: {report['report']}")
     return DONE if outcome == "done" else FAILED

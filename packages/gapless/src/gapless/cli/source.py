@@ -53,10 +53,10 @@ def of_tarball(config: str, app: str, tarball: str) -> ReleaseSpec:
         return one(config, app)
     found = load(config, _guess(tarball))
     name = os.path.basename(tarball)
-    fitting = [s for s in found.values() if inbox.is_of(s, name)]
-    if len(fitting) == 1:
-        return fitting[0]
-    if len(found) == 1 and not fitting:
+    owner = inbox.owner(found, name)
+    if owner:
+        return found[owner]
+    if len(found) == 1:
         return next(iter(found.values()))
     raise MisuseError(
         f"{name} could be of any of: {', '.join(found)}", hint="say which with --app"

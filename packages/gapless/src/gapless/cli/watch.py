@@ -47,7 +47,9 @@ class Watcher:
 
     def __init__(self, specs: dict[str, ReleaseSpec], *, as_json: bool) -> None:
         self._specs, self._as_json = specs, as_json
-        self._looks: dict[str, inbox.Look | None] = {}
+        self._looks: dict[str, tuple[inbox.Look | None, ...]] = {}
+        self._judged: dict[str, tuple[tuple[inbox.Look | None, ...], str]] = {}
+        """Why an upload was not complete, and how it looked then."""
         self._said: dict[str, str] = {}
         self.code = 0
 
@@ -55,16 +57,27 @@ class Watcher:
         """Publish every upload that is complete."""
         for spec in self._specs.values():
             publish.recover(spec)
-            for tarball in inbox.tarballs(spec):
-                complete, why = inbox.is_complete(tarball, self._looks.get(tarball))
-                self._looks[tarball] = inbox.look(tarball)
+            for tarball in inbox.tarballs(spec, self._specs):
+                complete, why = self._is_complete(tarball)
                 if complete:
-                    del self._looks[tarball]
-                    self._said.pop(tarball, None)
+                    for each in (self._looks, self._judged, self._said):
+                        each.pop(tarball, None)
                     self._publish(spec, tarball)
                 elif inbox.is_stale(tarball) and self._said.get(tarball) != why:
                     self._said[tarball] = why
                     print(f"{tarball} is not complete: {why}", flush=True)
+
+    def _is_complete(self, tarball: str) -> tuple[bool, str]:
+        """Judge an upload; one that has not changed since is not read through again."""
+        before, now = self._looks.get(tarball), inbox.looks(tarball)
+        self._looks[tarball] = now
+        judged = self._judged.get(tarball)
+        if judged is not None and judged[0] == now == before:
+            return False, judged[1]
+        complete, why = inbox.is_complete(tarball, before[0] if before else None)
+        if before == now:
+            self._judged[tarball] = (now, why)
+        return complete, why
 
     def _publish(self, spec: ReleaseSpec, tarball: str) -> None:
         hear = (lambda _: None) if self._as_json else progress.tell

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tarfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gapless.base import clock
@@ -30,16 +31,21 @@ class Look:
     inode: int
 
 
-def is_of(spec: ReleaseSpec, name: str) -> bool:
-    """Tell whether an upload is of an app: `example.tar.gz`, `example-1.2.tar.gz`..."""
+def owner(apps: Iterable[str], name: str) -> str:
+    """Return whose an upload is: `example.tar.gz`, `example-1.2.tar.gz`...; or nobody's.
+
+    `shop-admin.tar.gz` is of the app shop-admin, if there is one, not a version of shop.
+    """
     stem = next((name[: -len(e)] for e in ENDINGS if name.endswith(e)), "")
-    return stem == spec.app or stem.startswith(f"{spec.app}-")
+    fitting = [app for app in apps if stem == app or stem.startswith(f"{app}-")]
+    return max(fitting, key=len, default="")
 
 
-def tarballs(spec: ReleaseSpec) -> list[str]:
-    """Return the uploads of an app that lie in its inbox."""
+def tarballs(spec: ReleaseSpec, apps: Iterable[str]) -> list[str]:
+    """Return the uploads of one of the *apps* that lie in its inbox."""
     names = os.listdir(spec.inbox) if os.path.isdir(spec.inbox) else []
-    return [f"{spec.inbox}/{name}" for name in sorted(names) if is_of(spec, name)]
+    own = [name for name in sorted(names) if owner(apps, name) == spec.app]
+    return [f"{spec.inbox}/{name}" for name in own]
 
 
 def is_stale(path: str) -> bool:
@@ -55,6 +61,11 @@ def look(path: str) -> Look | None:
     except FileNotFoundError:
         return None
     return Look(found.st_size, found.st_mtime_ns, found.st_ino)
+
+
+def looks(path: str) -> tuple[Look | None, ...]:
+    """Return how a file and its checksum look now: what `is_complete` depends on."""
+    return tuple(look(path + ending) for ending in ("", *CHECKSUM_ENDINGS))
 
 
 def is_complete(path: str, before: Look | None) -> tuple[bool, str]:

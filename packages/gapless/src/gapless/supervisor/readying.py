@@ -90,7 +90,7 @@ def late(generation: Generation, now: float) -> str | float | None:
     """Return why a start took too long, or until when there is time, or None."""
     waiting = [i for i in generation.instances if i.phase is Phase.STARTING]
     probed = generation.ready.when is not When.HTTP or generation.probe is Probe.PASSED
-    if not waiting and not probed:
+    if all_ready(generation) and not probed:
         # The probe has the time of the one that was started last.
         waiting = sorted(generation.instances, key=lambda i: i.started)[-1:]
     if not waiting:
