@@ -41,8 +41,9 @@ soak: $(STAMP) $(SERVERS_STAMP) ## hundreds of handoffs, minutes of chaos
 	$(MAKE) --no-print-directory $(NODE_STAMP)
 	$(PYTEST) -m soak --timeout 3600 --durations=8
 
-bench: $(STAMP) $(SERVERS_STAMP) ## print the tables of bench/
+bench: $(STAMP) $(SERVERS_STAMP) $(NODE_STAMP) ## print the tables of bench/
 	for each in bench/[a-z]*.py; do $(BIN)/python $$each || exit 1; done
+	node $(NODE)/bench/overhead.js
 
 docs: $(STAMP) ## check the pages: links, commands, words
 	$(BIN)/pytest -q tests/test_repo.py
