@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from gapless_drain.core import DRAINING, Core, Draining, Mode, Ticket
@@ -165,6 +165,51 @@ class Interleavings(RuleBasedStateMachine):
 
 Interleavings.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
 test_every_order_of_events = Interleavings.TestCase
+
+
+def test_finished_in_two_threads_at_once_is_finished_once() -> None:
+    """Both have seen it open; rule 9, also without the interpreter's lock."""
+    core = Core()
+    core.enter(Mode.HANDOFF)
+
+    class Late(Ticket):
+        """The other thread comes right after we have looked."""
+
+        __slots__ = ()
+        others: ClassVar = iter([True])
+
+        @property
+        def open(self) -> bool:
+            found: bool = slot.__get__(self)
+            if next(self.others, False):
+                core.finish(self, 1.0)
+            return found
+
+        @open.setter  # noqa: A003 - the property, not the builtin
+        def open(self, value: bool) -> None:
+            slot.__set__(self, value)
+
+    slot: Any = Ticket.__dict__["open"]
+    ticket = Late("request", "GET /", 0.0)
+    core.requests.add(ticket)
+    core.finish(ticket, 1.0)
+    counts = core.counts(2.0)
+    assert (counts["requests"], counts["finished"]["requests"]) == (0, 1)
+
+
+def test_a_chain_of_procedures_keeps_no_more_than_its_first() -> None:
+    """Each begins the next and ends, as jobs do that go on for ever."""
+    core = Core()
+    first = core.admit("GET /", 0.0)
+    last = first
+    for _ in range(5):
+        following = core.begin("job", 0.0, last)
+        core.finish(last, 0.0)
+        last = following
+        assert last.within is first
+        assert core.has_procedure_within(first)
+    core.finish(last, 0.0)
+    assert not core.has_procedure_within(first)
 
 
 def test_names_are_put_together_when_asked_and_cut() -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from gapless_drain import Drain
+from gapless_drain import Drain, line
 from gapless_drain.testing import INSTANCE, FakeSupervisor
 
 from rig.wait import until
@@ -152,3 +156,85 @@ def test_an_abstract_name_is_understood() -> None:
                 assert b'"hello": 1' in accepted.recv(4096)
         finally:
             drain.close()
+
+
+def test_a_supervisor_that_hangs_up_at_once_is_called_once_a_second(
+    tmp_path: Path,
+) -> None:
+    """As when it takes the process for a stranger."""
+    path = str(tmp_path / "socket")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        listener.settimeout(20)
+        environ = {"GAPLESS_SOCKET": path, "GAPLESS_INSTANCE": INSTANCE}
+        drain = Drain(environ=environ, on_signal=None)
+        try:
+            listener.accept()[0].close()
+            hung_up = time.monotonic()
+            listener.accept()[0].close()
+            listener.accept()[0].close()
+            assert time.monotonic() - hung_up > line.RETRY_S
+        finally:
+            drain.close()
+
+
+def test_without_descriptors_it_tries_again(
+    supervisor: FakeSupervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread lives, and says nothing on stderr."""
+    to_call = (socket.AF_UNIX, socket.SOCK_STREAM)  # as _call does
+    failed = threading.Event()
+    real = socket.socket
+
+    def none_left(*arguments: Any, **named: Any) -> socket.socket:
+        if arguments == to_call and not failed.is_set():
+            failed.set()
+            raise OSError(errno.EMFILE, "too many open files")
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(socket, "socket", none_left)
+    drain = Drain(environ=supervisor.environ, on_signal=None)
+    try:
+        assert failed.wait(20)
+        supervisor.wait_for(processes=1, mode="serving")
+    finally:
+        monkeypatch.undo()
+        drain.close()
+
+
+def test_what_changes_during_a_turn_takes_another_turn() -> None:
+    """Else the last request of a drain could finish unseen."""
+    begun, seen = threading.Event(), threading.Event()
+    state: list[str] = []
+
+    def turn() -> float:
+        if not begun.is_set():
+            return 60.0
+        if state == ["last request"]:
+            state.clear()
+            found.changed()
+        elif not state:
+            seen.set()
+        return 60.0
+
+    found = line.Line({}, "x", ordered=lambda _: False, counts=dict, turn=turn)
+    try:
+        state.append("last request")
+        begun.set()
+        found.changed()
+        assert seen.wait(20)
+    finally:
+        found.close()
+
+
+def test_a_drain_that_was_closed_stays_closed_in_a_child(
+    supervisor: FakeSupervisor,
+) -> None:
+    """Fork is for those that are open."""
+    drain = Drain(environ=supervisor.environ, on_signal=None)
+    drain.close()
+    pid = os.fork()
+    if pid == 0:
+        os._exit(threading.active_count() - 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0

@@ -279,6 +279,7 @@ def test_http2_is_counted_and_refused_without_connection(name: str) -> None:
         )
         try:
             until(lambda: "HTTP/2 200" in http2(port, "/"), "an answer", 30)
+            until(lambda: counted(supervisor) == 0, "the asking to end")
             slow = subprocess.Popen(
                 ["curl", "-s", "--http2-prior-knowledge", url(port, "/slow?s=1")],
                 stdout=subprocess.PIPE,

@@ -182,6 +182,22 @@ def test_a_refusal_reads_what_is_the_body_and_no_more(
     assert len(server.environ["wsgi.input"].read()) == left
 
 
+def test_a_refusal_whose_client_goes_away_is_finished() -> None:
+    """Although somebody keeps the error."""
+    drain = make()
+    drain.core.order("drain recycle")
+
+    class Broken:
+        def read(self, size: int) -> bytes:
+            raise OSError(size)
+
+    with pytest.raises(OSError, match="4") as kept:
+        Server(**{"wsgi.input": Broken()}).serve(drain.wsgi(None))
+    assert kept.tb is not None
+    counts = drain.counts()
+    assert (counts["requests"], counts["refused"]) == (0, 1)
+
+
 def test_in_a_handoff_answers_close_the_connection() -> None:
     """Also where the drain began after the request."""
     drain = make()

@@ -6,85 +6,24 @@ https://asgi.readthedocs.io/en/stable/specs/www.html
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
-from gapless_drain.core import DRAINING, Mode, current
+from gapless_drain.conversation import (
+    SERVICE_RESTART,
+    Conversation,
+    Message,
+    Receive,
+    Send,
+    StreamEndedError,
+    is_ours,
+)
+from gapless_drain.core import DRAINING, Mode, Ticket, current
 from gapless_drain.settings import BODY, Settings
 
 if TYPE_CHECKING:
     from gapless_drain.drain import Drain
-
-Message = dict[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-SERVICE_RESTART = 1012
-"""The websocket close code (RFC 6455; IANA's registry of close codes)."""
-GRACE_S = 1.0
-"""How long an app may take to notice that its stream has ended."""
-
-
-class StreamEndedError(OSError):
-    """The drain has ended the stream on which an app wants to send."""
-
-
-class Conversation:
-    """A websocket or an event stream that a drain ends."""
-
-    def __init__(self, send: Send, farewell: Message) -> None:
-        self._send, self._farewell = send, farewell
-        self._loop = asyncio.get_running_loop()
-        self._app = asyncio.current_task()
-        self._goodbye: asyncio.Task[None] | None = None
-        self._ended, self._said = asyncio.Event(), asyncio.Event()
-        self.over = self.cancelled = False
-
-    def end(self) -> None:
-        """Say goodbye soon.  May be called from any thread."""
-        with contextlib.suppress(RuntimeError):  # the loop is closed: so is all else
-            self._loop.call_soon_threadsafe(self._begin_to_end)
-
-    def _begin_to_end(self) -> None:
-        if not self.over and self._goodbye is None:
-            self._goodbye = self._loop.create_task(self._end())
-
-    async def _end(self) -> None:
-        self.over = True
-        self._ended.set()
-        # The client may have gone before us, or the server may not send while the app
-        # receives (granian).
-        with contextlib.suppress(Exception):
-            await asyncio.wait_for(_once(self._send(self._farewell)), GRACE_S)
-        self._said.set()
-        await asyncio.sleep(GRACE_S)
-        if self._app is not None and not self._app.done():
-            self.cancelled = True
-            self._app.cancel()
-
-    async def hear(self, receive: Receive) -> Message:
-        """Return what comes next: a message, or the end."""
-        ended = asyncio.ensure_future(self._ended.wait())
-        heard: asyncio.Future[Message] = asyncio.ensure_future(_once(receive()))
-        try:
-            both: set[asyncio.Future[Any]] = {ended, heard}
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-            if heard.done():
-                return heard.result()
-            return {"type": "websocket.disconnect", "code": SERVICE_RESTART}
-        finally:
-            ended.cancel()
-            if not heard.done():
-                heard.cancel()
-
-    async def left(self) -> None:
-        """Note that the app has returned; wait until goodbye was said."""
-        self.over = True
-        if self._goodbye is not None:
-            await self._said.wait()
-            if not self.cancelled:
-                self._goodbye.cancel()
 
 
 class AsgiMiddleware:
@@ -110,47 +49,64 @@ class AsgiMiddleware:
             if not ticket.admitted:
                 await self._refuse(scope, receive, send)
             elif kind == "http":
-                await self._serve(scope, receive, send)
-            else:
-                await self._converse(scope, receive, send)
+                await self._serve(scope, receive, send, ticket)
+            elif _asyncio_runs():
+                await self._converse(scope, receive, send, ticket)
+            else:  # counted, but it ends by itself (trio)
+                await self._app(scope, receive, send)
         finally:
             current.reset(token)
             self._core.finish(ticket, time.monotonic())
 
-    async def _serve(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def _serve(
+        self, scope: Message, receive: Receive, send: Send, ticket: Ticket
+    ) -> None:
         core, drain = self._core, self._drain
         conversation: Conversation | None = None
 
         def answer(message: Message) -> Awaitable[None]:
             nonlocal conversation
-            if conversation is not None and conversation.over:
-                raise StreamEndedError
+            if conversation is not None:
+                if conversation.over:
+                    raise StreamEndedError
+                if not message.get("more_body"):  # whole: there is nothing to end
+                    conversation.over = True
+                    drain.unwatch(conversation)
+                    conversation = None
             if message["type"] == "http.response.start":
                 if core.mode in DRAINING:
                     message = closing(scope, message)
-                if is_event_stream(message):
+                if is_event_stream(message) and _asyncio_runs():
                     end = {"type": "http.response.body", "body": b""}
-                    conversation = Conversation(send, end)
+                    conversation = Conversation(core, ticket, send, end)
                     return _begin_stream(drain, conversation, send, message)
             return send(message)
 
         try:
             await self._app(scope, receive, answer)
         except BaseException as error:
-            if not _is_ours(error, conversation):
+            if not is_ours(error, conversation):
                 raise
         finally:
             if conversation is not None:
                 drain.unwatch(conversation)
                 await conversation.left()
 
-    async def _converse(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def _converse(
+        self, scope: Message, receive: Receive, send: Send, ticket: Ticket
+    ) -> None:
         farewell = {
             "type": "websocket.close",
             "code": SERVICE_RESTART,
             "reason": "service restart",
         }
-        conversation = Conversation(send, farewell)
+        conversation = Conversation(self._core, ticket, send, farewell)
+
+        async def listen() -> Message:
+            message = await conversation.hear(receive)
+            if message["type"] == "websocket.disconnect":
+                self._drain.unwatch(conversation)  # there is nothing left to end
+            return message
 
         async def say(message: Message) -> None:
             if conversation.over:
@@ -161,9 +117,9 @@ class AsgiMiddleware:
 
         self._drain.watch(conversation)
         try:
-            await self._app(scope, lambda: conversation.hear(receive), say)
+            await self._app(scope, listen, say)
         except BaseException as error:
-            if not _is_ours(error, conversation):
+            if not is_ours(error, conversation):
                 raise
         finally:
             self._drain.unwatch(conversation)
@@ -204,11 +160,6 @@ class AsgiMiddleware:
         await send({"type": f"{prefix}.response.body", "body": body})
 
 
-async def _once(awaitable: Awaitable[Any]) -> Any:
-    """Make a coroutine of what a server returns, whatever it is."""
-    return await awaitable
-
-
 async def _begin_stream(
     drain: Drain, conversation: Conversation, send: Send, message: Message
 ) -> None:
@@ -224,7 +175,7 @@ async def _discard(receive: Receive, settings: Settings) -> None:
     while more and left > 0:
         try:
             message = await _within(receive(), until - time.monotonic())
-        except TimeoutError:
+        except (TimeoutError, asyncio.TimeoutError):  # noqa: UP041 - two, before 3.11
             return
         if message["type"] != "http.request":
             return
@@ -234,11 +185,17 @@ async def _discard(receive: Receive, settings: Settings) -> None:
 
 async def _within(awaitable: Awaitable[Message], seconds: float) -> Message:
     """Wait no longer than *seconds*, where asyncio runs; elsewhere the server's limit."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if not _asyncio_runs():
         return await awaitable
     return await asyncio.wait_for(awaitable, max(seconds, 0))
+
+
+def _asyncio_runs() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:  # another loop, as trio's
+        return False
+    return True
 
 
 def closing(scope: Message, message: Message) -> Message:
@@ -258,25 +215,4 @@ def is_event_stream(message: Message) -> bool:
     for name, value in message.get("headers", ()):
         if len(name) == 12 and name.lower() == b"content-type":
             return bool(bytes(value).startswith(b"text/event-stream"))
-    return False
-
-
-def _is_ours(error: BaseException, conversation: Conversation | None) -> bool:
-    """Tell whether an app fails only because we have ended its stream."""
-    if conversation is None or not conversation.over:
-        return False
-    if isinstance(error, asyncio.CancelledError):
-        task = asyncio.current_task()
-        if conversation.cancelled and task is not None and hasattr(task, "uncancel"):
-            task.uncancel()
-        return conversation.cancelled
-    seen: list[BaseException | None] = [error]
-    while seen:
-        each = seen.pop()
-        if isinstance(each, StreamEndedError):
-            return True
-        if each is not None:
-            seen += [each.__cause__, *getattr(each, "exceptions", ())]
-            if not each.__suppress_context__:
-                seen.append(each.__context__)
     return False

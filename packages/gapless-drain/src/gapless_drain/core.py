@@ -42,11 +42,18 @@ class Draining(Exception):  # noqa: N818 - it is a state that the caller meets
 class Ticket:
     """One request or procedure that is under way."""
 
-    __slots__ = ("admitted", "began", "kind", "named", "open")
+    __slots__ = ("admitted", "began", "kind", "named", "open", "within")
 
-    def __init__(self, kind: str, named: Any, began: float) -> None:
+    def __init__(
+        self, kind: str, named: Any, began: float, within: Ticket | None = None
+    ) -> None:
         self.kind, self.named, self.began = kind, named, began
-        self.open = self.admitted = True
+        self.open: bool = True
+        self.admitted: bool = True
+        self.within: Ticket | None = None
+        if within is not None and within.open:
+            # The outermost: a chain of procedures must not grow for ever.
+            self.within = within.within or within
 
     @property
     def name(self) -> str:
@@ -69,6 +76,10 @@ class Core:
     def __init__(self, changed: Callable[[], None] = lambda: None) -> None:
         self.mode = Mode.SERVING
         self._changed = changed
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Have nothing under way, as in a child that was forked; the mode stays."""
         self.requests: set[Ticket] = set()
         self.procedures: set[Ticket] = set()
         # Taken while draining only; a finalizer may come in between, so it is an RLock.
@@ -93,7 +104,7 @@ class Core:
 
     def begin(self, named: Any, now: float, within: Ticket | None) -> Ticket:
         """Count a procedure.  Raises Draining if it may not begin."""
-        ticket = Ticket("procedure", named, now)
+        ticket = Ticket("procedure", named, now, within)
         self.procedures.add(ticket)
         inside = within is not None and within.open and within.admitted
         if self.mode in DRAINING and not inside:
@@ -109,9 +120,10 @@ class Core:
         """End what a ticket stands for; a second time changes nothing."""
         if not ticket.open:
             return
-        ticket.open = False
         under_way = self.requests if ticket.kind == "request" else self.procedures
-        if self.mode is not Mode.SERVING:
+        if self.mode is Mode.SERVING:
+            ticket.open = False
+        else:
             self._sum_up(ticket, now)
         under_way.discard(ticket)
         if self.mode is not Mode.SERVING:
@@ -119,6 +131,9 @@ class Core:
 
     def _sum_up(self, ticket: Ticket, now: float) -> None:
         with self._sums:
+            if not ticket.open:  # another thread has finished it meanwhile
+                return
+            ticket.open = False
             if not ticket.admitted:
                 self.refused += 1
                 return
@@ -129,6 +144,10 @@ class Core:
             took_s = now - ticket.began
             if self.longest is None or took_s > self.longest[0]:
                 self.longest = took_s, ticket
+
+    def has_procedure_within(self, outer: Ticket) -> bool:
+        """Tell whether a procedure is under way that began within a request."""
+        return any(ticket.within is outer for ticket in _copy(self.procedures))
 
     # --- orders ---------------------------------------------------------------------
 

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar, overload
 
 from gapless_drain import procedure as procedures
-from gapless_drain.asgi import AsgiMiddleware, Conversation
+from gapless_drain.asgi import AsgiMiddleware
+from gapless_drain.conversation import Conversation
 from gapless_drain.core import DRAINING, Core, Mode
 from gapless_drain.line import Line
 from gapless_drain.procedure import Procedure
@@ -228,14 +229,18 @@ class Drain:
 
     def _after_fork(self) -> None:
         """Begin anew in a child: what is under way is its parent's."""
-        if self._line is not None:
-            self._line.let_go()
-        self.core.requests.clear()
-        self.core.procedures.clear()
-        self._conversing = threading.Lock()
+        self._signals.forget()
+        self._deadline = 0.0
+        self.core.begin_anew()
+        # A thread that is not in the child may have held a lock of these.
+        self._conversing, self._begun = threading.Lock(), threading.Event()
+        if self.core.mode in DRAINING:
+            self._begun.set()
         self._conversations.clear()
         self.armed = False
-        self._open()
+        if self._line is not None:
+            self._line.let_go()
+            self._open()
 
 
 def _call(method: weakref.WeakMethod[Callable[[], None]]) -> None:

@@ -39,14 +39,15 @@ class Line:
         *ordered* does an order and tells whether to tell counts; *turn* is called in
         each turn of the loop, and returns how many seconds it may sleep at most.
         """
-        self._address = environ.get("GAPLESS_SOCKET", "")
+        known = hasattr(socket, "AF_UNIX")  # not on Windows
+        self._address = environ.get("GAPLESS_SOCKET", "") if known else ""
         self._instance = environ.get("GAPLESS_INSTANCE", "")
         self._library = library
         self._ordered, self._counts, self._turn = ordered, counts, turn
         self._sock: socket.socket | None = None
         self._heard = b""
         self._unsent = b""
-        self._changed = self._ready = False
+        self._changed = self._untold = self._ready = False
         self._closing = False
         self._retry_at = 0.0
         self._woken, self._wake = socket.socketpair()
@@ -93,6 +94,9 @@ class Line:
             selector.register(self._woken, selectors.EVENT_READ)
             while not self._closing:
                 self._connect(selector)
+                if self._changed:
+                    # Before the turn: what changes during it must wake us again.
+                    self._changed, self._untold = False, True
                 sleep_s = self._turn()
                 self._tell()
                 self._watch(selector)
@@ -121,20 +125,16 @@ class Line:
         now = time.monotonic()
         if now < self._retry_at:
             return
+        # Also after this line breaks: at once if it lived, but no faster than this.
         self._retry_at = now + RETRY_S
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            name = self._address
-            sock.connect("\0" + name[1:] if name.startswith("@") else name)
-        except OSError:
-            sock.close()
+        sock = _call(self._address)
+        if sock is None:
             return
-        sock.setblocking(False)
         self._sock, self._heard, self._unsent = sock, b"", b""
         selector.register(sock, selectors.EVENT_READ)
         hello = {"hello": 1, "instance": self._instance, "pid": os.getpid()}
         self._say({**hello, "library": self._library})
-        self._changed = True
+        self._untold = True
 
     def _say(self, message: dict[str, Any]) -> None:
         self._unsent += json.dumps(message).encode() + b"\n"
@@ -142,13 +142,12 @@ class Line:
     def _tell(self) -> None:
         """Send what there is to say; what the supervisor does not read waits here."""
         if self._sock is None:
-            self._changed = False  # nobody to tell, but the next change wakes again
             return
         if self._ready and not self._unsent:
             self._ready = False
             self._say({"ready": True})
-        if self._changed and len(self._unsent) < LONGEST_LINE_BYTES:
-            self._changed = False
+        if self._untold and len(self._unsent) < LONGEST_LINE_BYTES:
+            self._untold = False
             self._say(self._counts())
         try:
             while self._unsent:
@@ -174,7 +173,7 @@ class Line:
         *lines, self._heard = (self._heard + piece).split(b"\n")
         for line in lines:
             if self._ordered(line.decode(errors="replace").strip()):
-                self._changed = True
+                self._untold = True
         if not piece or len(self._heard) > LONGEST_LINE_BYTES:
             self._hang_up(selector)
 
@@ -183,4 +182,18 @@ class Line:
             selector.unregister(self._sock)
             self._sock.close()
             self._sock = None
-            self._retry_at = 0.0  # the next supervisor may be there already
+
+
+def _call(address: str) -> socket.socket | None:
+    """Connect, without waiting: a supervisor that is stopped must not stop us."""
+    try:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    except OSError:  # no descriptor is left
+        return None
+    try:
+        sock.setblocking(False)
+        sock.connect("\0" + address[1:] if address.startswith("@") else address)
+    except OSError:  # nobody there, or too many wait there already
+        sock.close()
+        return None
+    return sock

@@ -44,6 +44,11 @@ class Signals:
             self._previous[number] = previous
             signal.signal(number, self._handle)
 
+    def forget(self) -> None:
+        """Hold nothing back, as in a child that was forked: it was its parent's."""
+        self.waiting = None
+        self._passing = False
+
     def disarm(self) -> None:
         """Put back what was there."""
         if threading.current_thread() is not threading.main_thread():

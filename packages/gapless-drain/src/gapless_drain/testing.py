@@ -17,7 +17,10 @@ import socket
 import tempfile
 import threading
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typing import Self
 
 INSTANCE = "app/1/0/1"
 

@@ -36,9 +36,13 @@ class WsgiMiddleware:
         ticket = core.admit(environ, time.monotonic())
         answer: Any = Answer(core, ticket)
         if not ticket.admitted:
-            discard(environ, drain.settings)
-            status = drain.settings.status
-            answer.inner = self._answer(environ, start_response, status)
+            try:
+                discard(environ, drain.settings)
+                status = drain.settings.status
+                answer.inner = self._answer(environ, start_response, status)
+            except BaseException:  # the client went away while it was read
+                answer.close()
+                raise
             refusal: Iterable[bytes] = answer
             return refusal
         current.set(ticket)
@@ -110,7 +114,8 @@ class Answer:
             self.close()
 
     def __iter__(self) -> Iterator[bytes]:
-        return self
+        # What is there already needs no look between its pieces.
+        return iter(self.inner) if type(self.inner) is list else self
 
     def __next__(self) -> bytes:
         if self._pieces is None:
