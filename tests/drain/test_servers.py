@@ -279,6 +279,8 @@ def test_http2_is_counted_and_refused_without_connection(name: str) -> None:
         )
         try:
             until(lambda: "HTTP/2 200" in http2(port, "/"), "an answer", 30)
+            # One that connects later would not hear the order of this supervisor.
+            supervisor.wait_for(processes=COMMANDS[name][1])
             until(lambda: counted(supervisor) == 0, "the asking to end")
             slow = subprocess.Popen(
                 ["curl", "-s", "--http2-prior-knowledge", url(port, "/slow?s=1")],
