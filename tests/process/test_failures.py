@@ -136,10 +136,14 @@ def test_a_release_that_listens_on_one_of_two_ports_is_refused(host: Host) -> No
         assert under_load.stop().lost == 0
 
 
-def test_an_old_generation_that_does_not_drain_is_cut_and_counted(host: Host) -> None:
+@pytest.mark.parametrize("preload", [True, False])
+def test_an_old_generation_that_does_not_drain_is_cut_and_counted(
+    host: Host, preload: bool
+) -> None:
     """What the time-out cut off is in the report, and the new generation serves."""
     port = free_port()
-    more = "stop = { drain_timeout_s = 0.5, kill_timeout_s = 0.3 }"
+    more = "stop = { drain_timeout_s = 0.5, kill_timeout_s = 0.3 }\n"
+    more += f"preload = {str(preload).lower()}"
     host.start("app", GOOD, port=port, more=more)
     endless = load.Traffic(kind="endless", concurrency=2, path="/slow?s=30")
     with running(port, endless) as under_load:
@@ -154,7 +158,8 @@ def test_an_old_generation_that_does_not_drain_is_cut_and_counted(host: Host) ->
         assert lost == 2
         under_load.stop()
     assert report["outcome"] == "done"
-    assert report["connections"]["cut"] == 2
+    counted = report["requests"] if preload else report["connections"]
+    assert counted["cut"] == 2
     assert report["cut"][0]["reason"]
 
 

@@ -18,6 +18,7 @@ import pytest
 
 from gapless.keeper import logs, spawn
 from gapless.keeper.logs import Status
+from gapless.keeper.rendering import Rendering
 
 DEADLINE_S = 120.0
 LINE_BYTES = 100
@@ -53,12 +54,13 @@ class Running:
         self.stream = logs.Stream(
             read_end,
             file,
-            app="shop",
-            generation=1,
-            ordinal=0,
-            name="out",
-            format="text",
-            date_format="%H:%M:%S",
+            Rendering(
+                app="shop",
+                generation=1,
+                ordinal=0,
+                stream="out",
+                date_format="%H:%M:%S",
+            ),
         )
         request = spawn.Request(
             argv=argv,
@@ -273,12 +275,9 @@ def test_program_outlives_the_reader_of_its_log(tmp_path: Path) -> None:
         stream = logs.Stream(
             found,
             file,
-            app="shop",
-            generation=1,
-            ordinal=0,
-            name="out",
-            format="text",
-            date_format="P",
+            Rendering(
+                app="shop", generation=1, ordinal=0, stream="out", date_format="P"
+            ),
         )
         poll = select.poll()
         poll.register(found, select.POLLIN)

@@ -5,20 +5,10 @@ const { AsyncLocalStorage } = require('node:async_hooks');
 const { Core, Draining } = require('./core.js');
 const { Gate } = require('./http.js');
 const { Line } = require('./line.js');
+const { DEFAULTS } = require('./settings.js');
 const { Signals } = require('./signals.js');
 
 const LIBRARY = 'gapless-drain 0.1.0 (node)';
-const DEFAULTS = {
-  status: 503,
-  retryAfterS: 1,
-  healthPath: null,
-  healthStatus: 503,
-  leadS: 0,
-  drainTimeoutS: 30,
-  onSignal: 'recycle',
-  discardBytes: 16 << 20,
-  discardS: 10,
-};
 const now = () => performance.now() / 1000;
 
 /** What is under way in this process, and the word from outside to finish it. */
@@ -41,6 +31,8 @@ class Drain {
     this.#core = new Core(() => this.#changed());
     this.#gate = new Gate(this.#core, settings, this.#within, now);
     if (environment.GAPLESS_SOCKET && environment.GAPLESS_INSTANCE) {
+      // Who was loaded in case that there is no library: there is one.
+      globalThis[Symbol.for('gapless.preload')]?.standDown();
       this.#line = new Line(environment, LIBRARY, {
         ordered: (line) => this.#ordered(line),
         counts: () => this.counts(),

@@ -8,7 +8,8 @@ const LONGEST_LINE = 65536;
 
 /** Connects one process to its supervisor, and again when the line broke. */
 class Line {
-  constructor(environment, library, { ordered, counts }) {
+  constructor(environment, library, { ordered, counts, hello = {} }) {
+    this.hello = hello;
     this.address = environment.GAPLESS_SOCKET;
     this.instance = environment.GAPLESS_INSTANCE;
     this.library = library;
@@ -37,6 +38,7 @@ class Line {
         instance: this.instance,
         pid: process.pid,
         library: this.library,
+        ...this.hello,
       });
       if (this.isReady) this.ready();
       this.say(this.counts());

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from gapless.base import clock
 from gapless.keeper import logs
 from gapless.keeper.logs import Status
+from gapless.keeper.rendering import Rendering
 
 NOW = 1_700_000_000.123
 STAMP = clock.stamp(NOW)
@@ -35,11 +36,11 @@ class Program:
             "app": "shop",
             "generation": 2,
             "ordinal": 0,
-            "name": "out",
+            "stream": "out",
             "format": "text",
             "date_format": "",
         }
-        self.stream = logs.Stream(read_end, file, **{**fields, **wanted})
+        self.stream = logs.Stream(read_end, file, Rendering(**{**fields, **wanted}))
 
     def say(self, text: bytes) -> None:
         """Write to the pipe, as long as there is room."""
@@ -159,7 +160,7 @@ def test_date_format_is_the_apps(start: Start, path: Path) -> None:
 
 def test_json_is_a_line_each(start: Start, path: Path) -> None:
     """Quotes, controls and other alphabets come back as they were."""
-    program = start(format="json", name="err")
+    program = start(format="json", stream="err")
     program.say('a "b"\t\x01\nżółw\n'.encode())
     program.stream.pump(NOW)
     fields = {
@@ -289,7 +290,7 @@ def test_no_byte_is_lost_however_it_is_written(
 
 def test_streams_share_a_file(start: Start, path: Path) -> None:
     """Line by line, whoever pumps."""
-    first, second = start(), start(name="err", ordinal=1)
+    first, second = start(), start(stream="err", ordinal=1)
     first.say(b"a\nhal")
     second.say(b"b\n")
     first.stream.pump(NOW)
@@ -341,7 +342,7 @@ def test_full_disk_stops_the_reading(start: Start, path: Path) -> None:
 def test_full_disk_stops_all_who_share_the_file(start: Start, path: Path) -> None:
     """Nobody writes into the middle of another's chunk."""
     file = full_disk(path)
-    first, second = start(file), start(file, name="err")
+    first, second = start(file), start(file, stream="err")
     first.say(b"one\n")
     second.say(b"two\n")
     assert first.stream.pump(NOW) is Status.BLOCKED

@@ -8,6 +8,7 @@ import importlib
 import json
 import os
 import sys
+from collections.abc import Callable
 
 import gapless
 from gapless.base.errors import FAILED, MISUSE, GaplessError
@@ -25,6 +26,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     verb = _verb(words[0])
     module = importlib.import_module(f"gapless.cli.{verb.replace('-', '_')}")
+    if hasattr(module, "RAW"):
+        return _guarded(verb, lambda: module.run_words(words[1:]), as_json=False)
     parser = argparse.ArgumentParser(
         prog=f"gapless {verb}", description=module.__doc__, allow_abbrev=False
     )
@@ -36,8 +39,13 @@ def main(arguments: list[str] | None = None) -> int:
     if rest:
         setattr(asked, module.REST, rest)
     as_json = getattr(asked, "json", False)
+    return _guarded(verb, lambda: module.run(asked), as_json=as_json)
+
+
+def _guarded(verb: str, run: Callable[[], int], *, as_json: bool) -> int:
+    """Run a verb; tell what goes wrong, and return the exit code."""
     try:
-        return int(module.run(asked))
+        return int(run())
     except GaplessError as error:
         _complain(error, as_json=as_json)
         return error.exit_code

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gapless.base import errors, interpreter
+from gapless.base import home as base_home
 from gapless.base.errors import NotFoundError, TimedOutError, UnavailableError
 from gapless.base.names import Home
 
@@ -20,17 +21,11 @@ MOST_SUPERVISORS = 5
 Hear = Callable[[dict[str, Any]], None]
 
 
-def home_path() -> str:
-    """Return GAPLESS_HOME, absolute; ~/.gapless unless the environment says otherwise."""
-    chosen = os.environ.get("GAPLESS_HOME") or os.path.expanduser("~/.gapless")
-    return os.path.abspath(chosen)
-
-
 class Client:
     """Asks one supervisor; each request has a connection of its own."""
 
     def __init__(self, home: str = "") -> None:
-        self.home = Home(home or home_path())
+        self.home = Home(home or base_home.path())
 
     def request(self, op: str, *, hear: Hear | None = None, **fields: Any) -> Any:
         """Ask, and return the result; *hear* is told each event before.

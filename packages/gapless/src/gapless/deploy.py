@@ -7,6 +7,7 @@ the link is flipped when it has.  A release that fails leaves link and app as th
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import socket
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from typing import Any
 from gapless.base import clock
 from gapless.base.errors import GaplessError, HandoffError
 from gapless.client import Client
-from gapless.config import resolve
+from gapless.config import load, programs
 from gapless.releases import current, publish
 from gapless.releases.model import Release, ReleaseSpec
 from gapless.supervisor import spec as app_spec
@@ -205,31 +206,67 @@ def refreshed(
     set, unless *environment* takes its place.  With *inside*, paths that lead through
     the link of a release lead into that release.  Raises GaplessError.
     """
-    base = environment
-    if base is None:
-        configured = set(running.configured)
-        base = {k: v for k, v in running.environment.items() if k not in configured}
+    base = inherited(running) if environment is None else environment
     if not running.config_file:
-        directory = _through(running.declared_directory or running.directory, inside)
-        resolved = os.path.realpath(directory)
-        if not os.path.isdir(resolved):
-            raise HandoffError(
-                f"{running.name}: there is no directory {directory} any more"
-            )
-        return dataclasses.replace(
-            running,
-            directory=resolved,
-            environment=running.environment if environment is None else environment,
-            release=resolve.release_of(resolved),
-        )
+        return relocated(running, environment=environment, inside=inside)
     path = running.config_file
-    loaded = resolve.load(path, base, redirect=lambda at: _through(at, inside))
-    if running.name not in loaded.apps:
+    overrides = {name: json.loads(value) for name, value in running.arguments}
+    label = running.label or running.name
+    options = load.Options(
+        profile=running.profile,
+        overrides=overrides,
+        started_in=running.started_in,
+        only=(label,),
+    )
+    if label not in load.labels(_through(path, inside)):
         raise HandoffError(
             f"{running.name}: {path} declares it no more",
             hint=f"`gapless delete {running.name}` ends it",
         )
-    return loaded.apps[running.name]
+    loaded = load.load(
+        path, base, options=options, redirect=lambda at: _through(at, inside)
+    )
+    return next(iter(loaded.apps.values()))
+
+
+def inherited(running: app_spec.AppSpec) -> dict[str, str]:
+    """Return what an app has of the environment that it was started in."""
+    configured = set(running.configured)
+    return {k: v for k, v in running.environment.items() if k not in configured}
+
+
+def relocated(
+    running: app_spec.AppSpec,
+    *,
+    environment: dict[str, str] | None,
+    inside: tuple[ReleaseSpec, Release] | None = None,
+) -> app_spec.AppSpec:
+    """Return the same configuration where its directory leads now.
+
+    *environment* takes the place of what was inherited.  Raises HandoffError.
+    """
+    directory = _through(running.declared_directory or running.directory, inside)
+    resolved = os.path.realpath(directory)
+    if not os.path.isdir(resolved):
+        raise HandoffError(
+            f"{running.name}: there is no directory {directory} any more"
+        )
+
+    def moved(path: str) -> str:
+        below = path == running.directory or path.startswith(f"{running.directory}/")
+        return resolved + path[len(running.directory) :] if below else path
+
+    own = {name: running.environment[name] for name in running.configured}
+    return dataclasses.replace(
+        running,
+        command=tuple(moved(word) for word in running.command),
+        directory=resolved,
+        environment=running.environment if environment is None else environment | own,
+        renew=dataclasses.replace(
+            running.renew, watch=tuple(moved(path) for path in running.renew.watch)
+        ),
+        release=programs.release_of(resolved),
+    )
 
 
 def _through(path: str, inside: tuple[ReleaseSpec, Release] | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_APP = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_APP = re.compile(r"[A-Za-z0-9@_](?:[A-Za-z0-9 ._:@+-]{0,62}[A-Za-z0-9._:@+-])?")
 RESERVED = ("all",)
 
 
@@ -39,6 +39,11 @@ class Home:
     def state(self) -> str:
         """What was asked for."""
         return f"{self.path}/state.json"
+
+    @property
+    def dump(self) -> str:
+        """The list of apps that `gapless save` keeps."""
+        return f"{self.path}/dump.json"
 
     @property
     def logs(self) -> str:

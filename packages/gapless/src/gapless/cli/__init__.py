@@ -13,6 +13,10 @@ VERBS = {
     "describe": "everything about one app",
     "logs": "what apps print",
     "signal": "send a signal to the instances of an app",
+    "env": "the environment of an app",
+    "pid": "the pids of an app",
+    "flush": "empty the logs of apps",
+    "reset": "count restarts from zero",
     "publish": "make a tarball the current release, and hand over to it",
     "watch": "publish what is uploaded to the inbox",
     "releases": "the releases of an app",
@@ -25,11 +29,16 @@ VERBS = {
     "supervise": "be the supervisor, in the foreground",
     "shutdown": "stop every app, then the supervisor",
     "completion": "print a shell's completion script",
+    "save": "keep the list of apps for `resurrect`",
+    "resurrect": "bring back the apps that `save` kept",
+    "startup": "have the apps back after a boot: a unit of systemd",
+    "jlist": "what runs here, in the shape of `pm2 jlist`",
+    "pm2": "PM2's verbs and options; --install puts a command `pm2` in PATH",
 }
 
 TOPICS = {
     "Apps": ("start", "reload", "restart", "scale", "stop", "delete"),
-    "Looking": ("list", "describe", "logs", "signal"),
+    "Looking": ("list", "describe", "logs", "env", "pid", "signal", "flush", "reset"),
     "Releases": ("publish", "watch", "releases", "rollback", "run"),
     "This machine": (
         "drain",
@@ -38,8 +47,12 @@ TOPICS = {
         "doctor",
         "supervise",
         "shutdown",
+        "save",
+        "resurrect",
+        "startup",
         "completion",
     ),
+    "For users of PM2": ("pm2", "jlist"),
 }
 
 ALIASES = {

@@ -8,7 +8,7 @@ import os
 from gapless import deploy
 from gapless.cli import changes, selection, show
 from gapless.client import Client
-from gapless.config import resolve
+from gapless.config import load, resolve
 from gapless.supervisor import spec
 
 
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(asked: argparse.Namespace) -> int:
     """Check a file."""
-    loaded = resolve.load(asked.file, resolve.inherited(os.environ))
+    loaded = load.load(asked.file, resolve.inherited(os.environ))
     client = Client()
     running: dict[str, spec.AppSpec] = {}
     if client.is_running():

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(asked: argparse.Namespace) -> int:
     """Delete what was asked for."""
     client = Client()
-    apps = selection.names(client, asked.app)
+    apps = selection.names(client, asked.app, ends=True)
 
     def ask(app: str, hear: Any) -> dict[str, Any]:
         report: dict[str, Any] = client.request("delete", hear=hear, app=app)

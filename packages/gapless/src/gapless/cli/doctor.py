@@ -8,8 +8,8 @@ import resource
 import socket
 from collections.abc import Callable
 
+from gapless.base import home
 from gapless.cli import show
-from gapless.client import home_path
 from gapless.keeper import interception
 from gapless.supervisor import connections, steering
 
@@ -63,7 +63,7 @@ def _evidence() -> str | None:
 
 
 def _home() -> str | None:
-    path = home_path()
+    path = home.path()
     while not os.path.exists(path):
         path = os.path.dirname(path)
     return None if os.access(path, os.W_OK) else f"{path} cannot be written to"

@@ -47,12 +47,12 @@ def run(asked: argparse.Namespace) -> int:
             )
         select.select([], [], [], PAUSE_S)
         rows = client.request("list")["apps"]
-    serving = [row["name"] for row in rows if row["requests"] is None and row["pids"]]
+    serving = [row["name"] for row in rows if not row["refuses"] and row["pids"]]
     if asked.json:
         show.as_json({"drained": not serving, "serving": serving, "apps": rows})
     else:
         for row in rows:
-            if row["requests"] is not None:
+            if row["refuses"]:
                 print(f"{row['name']}: drained")
         for name in serving:
             line = f"{name}: serves on, it does not use the drain library"
@@ -61,7 +61,8 @@ def run(asked: argparse.Namespace) -> int:
 
 
 def _is_busy(row: dict[str, Any]) -> bool:
-    return bool(row["requests"] or row["procedures"] or row["silent"])
+    busy = row["requests"] or row["procedures"] or row["silent"]
+    return bool(row["refuses"] and busy)
 
 
 def _state(row: dict[str, Any]) -> str:

@@ -51,8 +51,8 @@ def run(asked: argparse.Namespace) -> int:
 class Followed:
     """One log file, followed by what it is, not by its name."""
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    def __init__(self, path: str, out: BinaryIO | None = None) -> None:
+        self.path, self._out = path, out or sys.stdout.buffer
         self._file: BinaryIO | None = None
 
     def print_last(self, count: int) -> None:
@@ -63,7 +63,13 @@ class Followed:
         size = self._file.seek(0, os.SEEK_END)
         self._file.seek(max(0, size - TAIL_BYTES))
         lines = self._file.read().splitlines(keepends=True)
-        _write(b"".join(lines[-count:] if count > 0 else []))
+        self._write(b"".join(lines[-count:] if count > 0 else []))
+
+    def skip(self) -> None:
+        """Leave out what is there."""
+        if self._open():
+            assert self._file is not None
+            self._file.seek(0, os.SEEK_END)
 
     def print_new(self) -> bool:
         """Print what was added; tell whether there was anything.
@@ -75,13 +81,13 @@ class Followed:
         assert self._file is not None
         piece = self._file.read(TAIL_BYTES)
         if piece:
-            _write(piece)
+            self._write(piece)
             return True
         following = self._next()
         if following is None:
             return False
         rest = self._file.read()  # written between our read and the move
-        _write(rest)
+        self._write(rest)
         self._file.close()
         self._file = following
         return True
@@ -114,7 +120,6 @@ class Followed:
         self._file = self._open_other(self.path)
         return self._file is not None
 
-
-def _write(piece: bytes) -> None:
-    sys.stdout.buffer.write(piece)
-    sys.stdout.buffer.flush()
+    def _write(self, piece: bytes) -> None:
+        self._out.write(piece)
+        self._out.flush()

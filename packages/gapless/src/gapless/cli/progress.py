@@ -8,6 +8,7 @@ from gapless.base.errors import DONE, FAILED
 from gapless.cli import show
 
 _SAID = {
+    "renewing": "is renewed",
     "waiting": "waits",
     "superseded": "superseded",
     "starting": "starting",
@@ -40,6 +41,9 @@ def tell(event: dict[str, Any]) -> None:
 def end(report: dict[str, Any]) -> int:
     """Print a report; return the exit code that it means."""
     app, outcome = report["app"], report["outcome"]
+    if report["action"] == "register":
+        print(f"{app}: known, and not started; `gapless start {app}` starts it")
+        return DONE
     counts = report["connections"]
     if outcome == "done":
         print(show.paint(f"{app}: {report['action']} done{_where(report)}", "green"))

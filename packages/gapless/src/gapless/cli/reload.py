@@ -1,24 +1,22 @@
-"""Hand over to a new generation, with the configuration as its file has it now."""
+"""Hand over to a new generation, with the configuration as its file has it now.
+
+Named by a PM2 file, apps take what that file says, and those that do not run are started.
+"""
 
 from __future__ import annotations
 
 import argparse
-import os
-from typing import Any
 
-from gapless import deploy
-from gapless.cli import changes, selection, show
+from gapless.cli import changes, selection, show, wishes
+from gapless.cli.wishes import Wish
 from gapless.client import Client
-from gapless.config import resolve
-from gapless.supervisor import spec
+from gapless.config import load
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what `reload` understands."""
     selection.add(parser)
-    parser.add_argument(
-        "--update-env", action="store_true", help="take over this shell's environment"
-    )
+    add_options(parser)
     parser.add_argument(
         "--recycle",
         action="store_true",
@@ -29,32 +27,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what `restart` understands too."""
+    wishes.add_options(parser)
+    parser.add_argument(
+        "--update-env", action="store_true", help="take over this shell's environment"
+    )
+
+
 def run(asked: argparse.Namespace) -> int:
     """Reload what was asked for."""
     client = Client()
-    apps = selection.names(client, asked.app)
-    running = {app: _running(client, app) for app in apps}
-    environment = resolve.inherited(os.environ) if asked.update_env else None
-    wanted = {
-        app: deploy.refreshed(running[app], environment=environment) for app in apps
-    }
+    wanted = wanted_of(client, asked, "reload")
     if asked.dry_run:
-        found = {app: changes.between(running[app], wanted[app]) for app in apps}
+        found = {
+            each.spec.name: changes.between(
+                wishes.described(client, each.spec.name), each.spec
+            )
+            for each in wanted
+            if each.op == "reload"
+        }
         if asked.json:
             show.as_json(found)
         else:
             changes.tell(found)
         return 0
-
-    def ask(app: str, hear: Any) -> dict[str, Any]:
-        plain = spec.to_wire(wanted[app])
-        report: dict[str, Any] = client.request(
-            "reload", hear=hear, app=app, spec=plain, recycle=asked.recycle
-        )
-        return report
-
-    return selection.each(apps, ask, as_json=asked.json)
+    return wishes.carry_out(client, wanted, as_json=asked.json, recycle=asked.recycle)
 
 
-def _running(client: Client, app: str) -> spec.AppSpec:
-    return spec.from_wire(client.request("describe", app=app)["spec"])
+def wanted_of(client: Client, asked: argparse.Namespace, op: str) -> list[Wish]:
+    """Return what the words ask for: files by what they say, apps by *op*."""
+    found: list[Wish] = []
+    words: list[str] = []
+    for word in asked.app:
+        if load.is_configuration(word) and not word.endswith(".toml"):
+            found += wishes.of_file(client, word, asked)
+        else:
+            words.append(word)
+    if words:
+        names = selection.names(client, words)
+        found += wishes.of_apps(client, names, op, update_env=asked.update_env)
+    return found

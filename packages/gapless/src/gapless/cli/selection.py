@@ -1,9 +1,9 @@
-"""Which apps a command is about: a name, `all`, or a configuration file."""
+"""Which apps a command is about: names, ids, namespaces, patterns, files, or `all`."""
 
 from __future__ import annotations
 
 import argparse
-import os
+import re
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from gapless.base.errors import FAILED, GaplessError, MisuseError, NotFoundError
 from gapless.cli import progress, show
 from gapless.client import Client
-from gapless.config import target
+from gapless.config import load
 
 
 def add(parser: argparse.ArgumentParser, *, several: bool = True) -> None:
@@ -20,7 +20,7 @@ def add(parser: argparse.ArgumentParser, *, several: bool = True) -> None:
         "app",
         metavar="APP",
         nargs="+" if several else None,
-        help="a name, `all`, or a gapless.toml",
+        help="a name, an id, a namespace, /a pattern/, a file, - or `all`",
     )
     add_json(parser)
 
@@ -30,29 +30,64 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="the same for machines")
 
 
-def names(client: Client, wanted: list[str]) -> list[str]:
-    """Return the names of the apps that are meant.  Raises NotFoundError."""
-    known = [row["name"] for row in client.request("list")["apps"]]
+def names(client: Client, wanted: list[str], *, ends: bool = False) -> list[str]:
+    """Return the names of the apps that are meant.
+
+    With *ends*, the number of one instance among several does not mean its app: who
+    wants to end one would end all.  Raises NotFoundError, MisuseError.
+    """
+    rows = client.request("list")["apps"]
+    known = [row["name"] for row in rows]
     found: list[str] = []
     for word in wanted:
-        if word == "all":
-            found += known
-        elif target.is_configuration(word):
-            from gapless.config import resolve  # noqa: PLC0415 - only for files
-
-            loaded = resolve.load(word, resolve.inherited(os.environ))
-            found += list(loaded.apps)
-        else:
-            found.append(word)
-    unknown = [name for name in found if name not in known]
-    if unknown:
-        raise NotFoundError(
-            f"there is no app named {unknown[0]!r}",
-            hint=f"apps here: {', '.join(known) or 'none'}",
-        )
+        meant = _meant(word, rows)
+        if not meant:
+            raise NotFoundError(
+                f"there is no app named {word!r}",
+                hint=f"apps here: {', '.join(known) or 'none'}",
+            )
+        if ends and word.isdigit() and word not in known:
+            _refuse_one_of_many(word, rows, meant[0])
+        found += meant
     if not found:
         raise NotFoundError("there are no apps here", hint="`gapless start` starts one")
     return list(dict.fromkeys(found))
+
+
+def known(client: Client, word: str) -> list[str]:
+    """Return the names of the apps that a word means; none if it means none."""
+    return _meant(word, client.request("list")["apps"])
+
+
+def _meant(word: str, rows: list[dict[str, Any]]) -> list[str]:
+    names = [row["name"] for row in rows]
+    if word == "all":
+        return names
+    if word in names:
+        return [word]
+    if word.isdigit():
+        return [row["name"] for row in rows if int(word) in row["ids"]]
+    if len(word) > 2 and word[0] == word[-1] == "/":
+        try:
+            pattern = re.compile(word[1:-1])
+        except re.error as error:
+            raise MisuseError(f"{word} is no regular expression: {error}") from None
+        return [name for name in names if pattern.search(name)]
+    if load.is_configuration(word):
+        labels = load.labels(word)
+        return [row["name"] for row in rows if row["label"] in labels]
+    return [row["name"] for row in rows if row["namespace"] == word]
+
+
+def _refuse_one_of_many(word: str, rows: list[dict[str, Any]], name: str) -> None:
+    row = next(row for row in rows if row["name"] == name)
+    count = len(row["ids"])
+    if count > 1:
+        raise MisuseError(
+            f"{word} is one of {count} instances of {name}, which end together",
+            hint=f"`gapless scale {name} {count - 1}` runs one less; "
+            f"`gapless stop {name}` ends all",
+        )
 
 
 def one_name(client: Client, wanted: str) -> str:

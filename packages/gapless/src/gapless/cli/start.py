@@ -1,19 +1,24 @@
-"""Start an app; what runs already is left alone."""
+"""Start an app; what runs already is left alone, but for apps of a PM2 file.
+
+Those are handed over to what the file says now.
+"""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
+from typing import Any
 
-from gapless.base.errors import MisuseError, NotFoundError
-from gapless.cli import selection
+from gapless import deploy
+from gapless.base.errors import MisuseError
+from gapless.cli import declaring, foreground, selection, wishes
+from gapless.cli.wishes import Wish
 from gapless.client import Client
-from gapless.config import resolve, target
-from gapless.supervisor import spec
+from gapless.config import load, resolve
 
 REST = "arguments"
 """Where the words behind -- go: they are the program's."""
+_OF_TOML = ("name", "instances")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,14 +26,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "target",
         metavar="TARGET",
-        help="a gapless.toml, a script, a program, or an app",
+        help="a gapless.toml, a PM2 file, - for one on standard input, a script, "
+        "a program, or an app",
     )
-    parser.add_argument("--name", default="", help="what to call it")
-    parser.add_argument("--instances", "-i", type=int, metavar="N", help="how many")
+    wishes.add_options(parser)
     parser.add_argument(
-        "--only", default="", metavar="APP", help="just this app of a file"
+        "--update-env", action="store_true", help="take over this shell's environment"
+    )
+    parser.add_argument(
+        "--foreground",
+        "--no-daemon",
+        action="store_true",
+        help="stay, print the logs, and end with the apps: for containers",
+    )
+    parser.add_argument(
+        "--like-pm2", action="store_true", help="what is not said is as PM2 has it"
     )
     selection.add_json(parser)
+    declaring.add(parser)
     parser.set_defaults(arguments=[])
     parser.usage = "%(prog)s TARGET [options] [-- ARG ...]"
 
@@ -36,56 +51,79 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(asked: argparse.Namespace) -> int:
     """Start what was asked for."""
     client = Client()
-    wanted = _specs(asked, client)
+    wanted = _wishes(asked, client)
 
-    def ask(name: str, hear: object) -> dict[str, object]:
-        plain = spec.to_wire(wanted[name])
-        return client.request("start", hear=hear, spec=plain)  # type: ignore[no-any-return,arg-type]  # JSON
+    def start() -> int:
+        return wishes.carry_out(client, wanted, as_json=asked.json)
 
-    return selection.each(list(wanted), ask, as_json=asked.json)
-
-
-def _specs(asked: argparse.Namespace, client: Client) -> dict[str, spec.AppSpec]:
-    if asked.instances is not None and asked.instances < 1:
-        raise MisuseError(f"cannot run {asked.instances} instances")
-    if target.is_configuration(asked.target):
-        found = _of_file(asked)
-    elif known := _known(asked, client):
-        found = [known]
-    else:
-        found = [
-            target.script(
-                asked.target,
-                asked.arguments,
-                name=asked.name,
-                instances=asked.instances or 1,
-                environment=os.environ,
-            )
-        ]
-    if asked.instances is not None:
-        found = [dataclasses.replace(each, instances=asked.instances) for each in found]
-    return {each.name: each for each in found}
+    if asked.foreground:
+        return foreground.run(client, [wish.spec for wish in wanted], start)
+    return start()
 
 
-def _of_file(asked: argparse.Namespace) -> list[spec.AppSpec]:
-    loaded = resolve.load(asked.target, resolve.inherited(os.environ))
-    wanted = asked.only or asked.name
-    if wanted and wanted not in loaded.apps:
-        raise NotFoundError(f"{asked.target} declares no app named {wanted!r}")
-    found = [loaded.apps[wanted]] if wanted else list(loaded.apps.values())
+def _wishes(asked: argparse.Namespace, client: Client) -> list[Wish]:
+    if asked.target.endswith(".toml"):
+        return _of_toml(asked)
+    if load.is_configuration(asked.target):
+        return wishes.of_file(client, asked.target, asked)
+    if known := _known(asked, client):
+        return known
+    declared: dict[str, Any] = {"script": asked.target, **declaring.fields(asked)}
+    if asked.arguments:
+        declared["args"] = asked.arguments
+    if asked.env:
+        raise MisuseError("--env chooses within a PM2 file; a script has no env_NAME")
+    loaded = load.of_script(
+        declared, resolve.inherited(os.environ), like_pm2=asked.like_pm2
+    )
+    wishes.warn(loaded.warnings)
+    return [
+        Wish("start" if each.autostart else "register", each)
+        for each in loaded.apps.values()
+    ]
+
+
+def _of_toml(asked: argparse.Namespace) -> list[Wish]:
+    said = declaring.fields(asked)
+    if other := [name for name in said if name not in _OF_TOML]:
+        raise MisuseError(
+            f"--{other[0].replace('_', '-')} is not for a gapless.toml",
+            hint="write it into the file; `gapless check` names the keys",
+        )
+    if asked.env:
+        raise MisuseError("--env chooses within a PM2 file; a gapless.toml has one")
+    count = _count(said.get("instances"))
+    only = [name for name in asked.only.split(",") if name]
+    only += [said["name"]] if said.get("name") and not only else []
+    environment = resolve.inherited(os.environ)
+    loaded = load.load(
+        asked.target, environment, options=load.Options(only=tuple(only))
+    )
+    found = [Wish("start", each) for each in loaded.apps.values()]
     if not found:
-        raise NotFoundError(f"{asked.target} declares no app")
-    return found
+        raise MisuseError(f"{asked.target} declares no app")
+    return wishes.with_instances(found, count)
 
 
-def _known(asked: argparse.Namespace, client: Client) -> spec.AppSpec | None:
-    """Return the spec of an app that is here and stopped, if the target names it."""
+def _count(said: str | None) -> int | None:
+    if said is None:
+        return None
+    if not said.isdigit() or not int(said):
+        raise MisuseError(f"cannot run {said} instances")
+    return int(said)
+
+
+def _known(asked: argparse.Namespace, client: Client) -> list[Wish]:
+    """Return the wish for apps that are here, if the target names some."""
     if os.path.exists(asked.target) or not os.path.exists(client.home.state):
-        return None
-    rows = client.request("list")["apps"]
-    if asked.target not in [row["name"] for row in rows]:
-        return None
-    from gapless import deploy  # noqa: PLC0415 - only for apps that are known
-
-    described = client.request("describe", app=asked.target)
-    return deploy.refreshed(spec.from_wire(described["spec"]), environment=None)
+        return []
+    names = selection.known(client, asked.target)
+    environment = resolve.inherited(os.environ) if asked.update_env else None
+    op = "reload" if asked.like_pm2 else "start"
+    running = [wishes.described(client, name) for name in names]
+    found = [
+        Wish(op, deploy.refreshed(each, environment=environment)) for each in running
+    ]
+    return wishes.with_instances(
+        found, _count(declaring.fields(asked).get("instances"))
+    )

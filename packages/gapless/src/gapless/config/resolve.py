@@ -5,27 +5,22 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import shutil
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from gapless.base import home
 from gapless.base.errors import MisuseError, NotFoundError
 from gapless.base.names import is_app_name
-from gapless.config import document, schema
+from gapless.config import document, programs, schema
 from gapless.config.document import Document
 from gapless.releases.model import Hooks, Limits, ReleaseSpec
-from gapless.supervisor import spec
+from gapless.supervisor import cron, spec
 
 Built = TypeVar("Built")
 _LISTEN = re.compile(r"(?:(\[[0-9a-fA-F:.]+\]|[0-9.]+)?:)?(\d{1,5})")
-_OVERLAP: dict[bool | str, spec.Overlap] = {
-    "auto": spec.Overlap.AUTO,
-    True: spec.Overlap.ALWAYS,
-    False: spec.Overlap.NEVER,
-}
 _OURS = (
     "GAPLESS_APP",
     "GAPLESS_GENERATION",
@@ -59,6 +54,7 @@ class Configuration:
     path: str
     apps: dict[str, spec.AppSpec]
     releases: dict[str, ReleaseSpec]
+    warnings: tuple[str, ...] = ()
 
 
 def inherited(environment: Mapping[str, str]) -> dict[str, str]:
@@ -78,7 +74,7 @@ def load(
 
     Raises MisuseError that names every mistake, NotFoundError for what is not there.
     """
-    found = document.read(Path(redirect(os.path.abspath(path))))
+    found = document.read(Path(redirect(home.absolute(path))))
     found.path = Path(path)  # what is relative is so to where it was asked for
     mistakes: list[str] = []
     mistakes += [
@@ -96,7 +92,7 @@ def load(
         mistakes.append(f"{path}: there is no [app.NAME] in it")
     if mistakes:
         raise MisuseError("\n".join(mistakes))
-    return Configuration(os.path.abspath(path), apps, releases)
+    return Configuration(home.absolute(path), apps, releases)
 
 
 def load_releases(path: str, environment: Mapping[str, str]) -> dict[str, ReleaseSpec]:
@@ -145,7 +141,7 @@ def _app(
     keys = ("app", name)
     table: schema.App = document.decode(found, keys, schema.App)
     declared = table.directory or "."
-    folder = os.path.join(os.path.dirname(os.path.abspath(found.path)), declared)
+    folder = os.path.join(os.path.dirname(home.absolute(str(found.path))), declared)
     own = {key: _text(value) for key, value in table.environment.items()}
     if bad := [key for key in own if not key or "=" in key or "\0" in key + own[key]]:
         raise MisuseError(
@@ -178,15 +174,29 @@ def _app(
             message=table.stop.message,
             drain_timeout_s=table.stop.drain_timeout_s,
             kill_timeout_s=table.stop.kill_timeout_s,
+            tree=table.stop.tree,
         ),
         restart=spec.Restart(
-            max=table.restart.max, min_uptime_s=table.restart.min_uptime_s
+            automatic=table.restart.automatic,
+            max=table.restart.max,
+            min_uptime_s=table.restart.min_uptime_s,
+            delay_s=table.restart.delay_s,
+            backoff_s=table.restart.backoff_s,
+            stop_exit_codes=tuple(table.restart.stop_exit_codes),
         ),
+        renew=_renew(found, keys, table.renew, os.path.realpath(redirect(folder))),
+        namespace=table.namespace,
+        instance_variable=table.instance_variable,
+        increment_variable=table.increment_variable,
+        preload=table.preload,
+        pid_file=_log_path(folder, table.pid_file),
         log=spec.Log(
             format=log.format,
             date_format=log.date_format,
             output=_log_path(folder, log.output),
             error=_log_path(folder, log.error),
+            combined=_log_path(folder, log.combined),
+            by_instance=log.by_instance,
             rotate_bytes=int(log.rotate_mb * (1 << 20)),
             rotate_s=log.rotate_hours * 3600,
             keep=log.keep,
@@ -199,7 +209,7 @@ def _app(
             else table.limits.core_mb << 20,
         ),
         min_healthy_s=table.min_healthy_s,
-        overlap=_OVERLAP[table.overlap],
+        overlap=programs.OVERLAP[table.overlap],
         recycle=spec.Recycle(
             max_unavailable=table.recycle.max_unavailable,
             lead_s=table.recycle.lead_s,
@@ -207,7 +217,7 @@ def _app(
         interception=table.interception,
         user=table.user,
         group=table.group,
-        config_file=os.path.abspath(found.path),
+        config_file=home.absolute(str(found.path)),
     )
     return replace(built, declared_directory=os.path.normpath(folder))
 
@@ -229,44 +239,13 @@ def app_spec(
         )
     return spec.AppSpec(
         name=name,
-        command=(_program(name, argv[0], resolved, environment), *argv[1:]),
+        command=(programs.executable(name, argv[0], resolved, environment), *argv[1:]),
         directory=resolved,
         declared_directory=os.path.normpath(directory),
         environment=environment,
-        release=release_of(resolved),
+        release=programs.release_of(resolved),
         **fields,
     )
-
-
-def release_of(directory: str) -> str:
-    """Return the release that a directory is, or is in: its name; else nothing."""
-    at = directory
-    while at != os.path.dirname(at):
-        if os.path.isfile(os.path.join(at, "RELEASE")):
-            return os.path.basename(at)
-        at = os.path.dirname(at)
-    return ""
-
-
-def _program(
-    name: str, program: str, directory: str, environment: dict[str, str]
-) -> str:
-    """Return a program as it will be run: found now, so that its absence is said now."""
-    if "/" in program:
-        path = os.path.join(directory, program)
-        if not os.path.isfile(path):
-            raise NotFoundError(f"{name}: there is no executable {path}")
-        if not os.access(path, os.X_OK):
-            raise NotFoundError(
-                f"{name}: {path} is not executable", hint=f"chmod +x {path}"
-            )
-        return program
-    if shutil.which(program, path=environment.get("PATH", os.defpath)) is None:
-        raise NotFoundError(
-            f"{name}: there is no executable {program!r} in the PATH of the app",
-            hint="set PATH in the app's environment, or give the whole path",
-        )
-    return program
 
 
 def _ready(table: schema.App) -> spec.Ready:
@@ -278,6 +257,24 @@ def _ready(table: schema.App) -> spec.Ready:
         return spec.Ready(when=spec.When.HTTP, path=path, timeout_s=ready.timeout_s)
     assert isinstance(ready.when, str)
     return spec.Ready(when=spec.When(ready.when), timeout_s=ready.timeout_s)
+
+
+def _renew(
+    found: Document, keys: tuple[str, ...], renew: schema.Renew, directory: str
+) -> spec.Renew:
+    try:
+        cron.parse(renew.cron or "* * * * *")
+    except ValueError as error:
+        raise MisuseError(
+            found.complaint((*keys, "renew", "cron"), f"{renew.cron!r}: {error}")
+        ) from None
+    return spec.Renew(
+        memory_bytes=int(renew.memory_mb * (1 << 20)),
+        cron=renew.cron,
+        watch=tuple(os.path.normpath(os.path.join(directory, w)) for w in renew.watch),
+        ignore=None if renew.ignore is None else tuple(renew.ignore),
+        watch_delay_s=renew.watch_delay_s,
+    )
 
 
 def _listen(found: Document, keys: tuple[str, ...], entry: str) -> str:
@@ -295,7 +292,7 @@ def _listen(found: Document, keys: tuple[str, ...], entry: str) -> str:
 def _release(found: Document, name: str, environment: Mapping[str, str]) -> ReleaseSpec:
     keys = ("release", name)
     table: schema.Release = document.decode(found, keys, schema.Release)
-    base = os.path.join(os.path.dirname(os.path.abspath(found.path)), table.base)
+    base = os.path.join(os.path.dirname(home.absolute(str(found.path))), table.base)
     bad = [p for p in table.shared if os.path.isabs(p) or ".." in Path(p).parts]
     if bad:
         raise MisuseError(

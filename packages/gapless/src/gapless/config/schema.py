@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 import msgspec
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=86_400 * 30)]
-Count = Annotated[int, msgspec.Meta(ge=1, le=1024)]
+MOST_INSTANCES = 1024
+Count = Annotated[int, msgspec.Meta(ge=1, le=MOST_INSTANCES)]
 Command = str | list[str]
 
 
@@ -36,13 +37,28 @@ class Stop(_Table, frozen=True):
     message: bool = False
     drain_timeout_s: Seconds = 30.0
     kill_timeout_s: Seconds = 5.0
+    tree: bool = True
 
 
 class Restart(_Table, frozen=True):
     """What happens after a crash."""
 
+    automatic: bool = True
     max: Annotated[int, msgspec.Meta(ge=0)] = 16
     min_uptime_s: Seconds = 1.0
+    delay_s: Seconds | None = None
+    backoff_s: Seconds = 0.0
+    stop_exit_codes: list[Annotated[int, msgspec.Meta(ge=0, le=255)]] = []
+
+
+class Renew(_Table, frozen=True):
+    """What makes gapless hand an app over by itself."""
+
+    memory_mb: Annotated[float, msgspec.Meta(ge=0)] = 0
+    cron: str = ""
+    watch: list[str] = []
+    ignore: list[str] | None = None
+    watch_delay_s: Seconds = 0.2
 
 
 class Recycle(_Table, frozen=True):
@@ -55,10 +71,12 @@ class Recycle(_Table, frozen=True):
 class Log(_Table, frozen=True):
     """Where output goes."""
 
-    format: Literal["text", "json"] = "text"
+    format: Literal["text", "plain", "json"] = "text"
     date_format: str = ""
     output: str = ""
     error: str = ""
+    combined: str = ""
+    by_instance: bool = False
     rotate_mb: Annotated[float, msgspec.Meta(ge=0)] = 10
     rotate_hours: Annotated[float, msgspec.Meta(ge=0)] = 0
     keep: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 5
@@ -77,6 +95,7 @@ class App(_Table, frozen=True):
 
     command: Command
     directory: str = ""
+    namespace: str = "default"
     instances: Count | Literal["cpus"] = 1
     environment: dict[str, str | int | float | bool] = {}
     listen: list[str] = []
@@ -88,9 +107,25 @@ class App(_Table, frozen=True):
     min_healthy_s: Seconds = 2.0
     overlap: bool | Literal["auto"] = "auto"
     recycle: Recycle = Recycle()
+    renew: Renew = Renew()
     interception: bool = True
+    preload: bool = True
+    instance_variable: str = ""
+    increment_variable: str = ""
+    pid_file: str = ""
     user: str = ""
     group: str = ""
+
+
+class Extra(_Table, frozen=True):
+    """What a declaration for PM2 may add, in its field `gapless`."""
+
+    health: Annotated[str, msgspec.Meta(pattern="^/")] | None = None
+    drain_timeout_s: Seconds | None = None
+    min_healthy_s: Seconds = 2.0
+    overlap: bool | Literal["auto"] = "auto"
+    preload: bool = True
+    interception: bool = True
 
 
 class Hooks(_Table, frozen=True):

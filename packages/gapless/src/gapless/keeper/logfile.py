@@ -8,8 +8,45 @@ from __future__ import annotations
 
 import os
 import stat
+from typing import Protocol
 
 NOWHERE = ("NULL", "/dev/null")
+
+
+class Sink(Protocol):
+    """What takes whole lines, one chunk at a time."""
+
+    @property
+    def discards(self) -> bool:
+        """Whether nothing is kept."""
+
+    def write(self, lines: bytes, now_wall: float) -> bool:
+        """Append whole lines; False if not all was taken: `flush` goes on."""
+
+    def flush(self, now_wall: float) -> bool:
+        """Append what waits; tell whether nothing is left."""
+
+
+class Both:
+    """Two files that get the same lines."""
+
+    def __init__(self, first: LogFile, second: LogFile) -> None:
+        self._files = (first, second)
+
+    @property
+    def discards(self) -> bool:
+        """Whether nothing is kept."""
+        return all(file.discards for file in self._files)
+
+    def write(self, lines: bytes, now_wall: float) -> bool:
+        """Append whole lines to both; only after `flush` said that nothing waits."""
+        taken = [file.write(lines, now_wall) for file in self._files]
+        return all(taken)
+
+    def flush(self, now_wall: float) -> bool:
+        """Append what waits; tell whether nothing is left in either."""
+        taken = [file.flush(now_wall) for file in self._files]
+        return all(taken)
 
 
 class LogFile:

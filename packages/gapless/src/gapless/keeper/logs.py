@@ -11,13 +11,11 @@ Rule 3: a file holds whole lines.  A line gets its time when its end arrives; on
 from __future__ import annotations
 
 import fcntl
-import json
 import os
-import time
 from enum import Enum
 
-from gapless.base import clock
-from gapless.keeper.logfile import LogFile
+from gapless.keeper.logfile import LogFile, Sink
+from gapless.keeper.rendering import Rendering
 
 __all__ = ["LogFile", "Status", "Stream", "make_pipe"]
 
@@ -29,7 +27,6 @@ READS_PER_PUMP = PIPE_BYTES // READ_BYTES
 LONGEST_LINE_BYTES = 64 << 10
 _PIPE_BYTES_AS_MADE = 64 << 10  # pipe(7)
 _F_SETPIPE_SZ = 1031
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class Status(Enum):
@@ -72,22 +69,10 @@ class Stream:
     def __init__(
         self,
         read_fd: int,
-        file: LogFile,
-        *,
-        app: str,
-        generation: int,
-        ordinal: int,
-        name: str,
-        format: str,  # noqa: A002 - the word that the configuration uses
-        date_format: str,
+        file: Sink,
+        rendering: Rendering,
     ) -> None:
-        """*name* is out or err, *format* text or json, *date_format* strftime(3)'s."""
-        self.read_fd, self.file = read_fd, file
-        self._place = f" {generation}.{ordinal} {name} | "
-        self._fields = _encode(
-            {"app": app, "generation": generation, "ordinal": ordinal, "stream": name}
-        )[1:-1]
-        self._is_json, self._date_format = format == "json", date_format
+        self.read_fd, self.file, self._rendering = read_fd, file, rendering
         self._rest = b""
         self._finishing = False
         self.closed = False
@@ -151,22 +136,7 @@ class Stream:
     def _write(self, lines: bytes, now_wall: float) -> bool:
         if not lines or self.file.discards:
             return True
-        return self.file.write(self._render(lines, now_wall), now_wall)
-
-    def _render(self, lines: bytes, now_wall: float) -> bytes:
-        """Put the time in front of each line: one time per chunk."""
-        if self._is_json:
-            head = f'{{"time":"{clock.stamp(now_wall)}",{self._fields},"message":'
-            texts = lines[:-1].decode(errors="replace").split("\n")
-            rendered = "".join([f"{head}{_encode(text)}}}\n" for text in texts])
-            return rendered.encode()
-        if self._date_format:
-            date = time.strftime(self._date_format, time.localtime(now_wall))
-            prefix = f"{date}: ".encode(errors="surrogateescape")
-        else:
-            prefix = f"{clock.stamp(now_wall)}{self._place}".encode()
-        placed = memoryview(lines.replace(b"\n", b"\n" + prefix))
-        return b"".join((prefix, placed[: -len(prefix)]))  # the fewest copies
+        return self.file.write(self._rendering.render(lines, now_wall), now_wall)
 
 
 def _end_of_character(text: bytes, limit: int) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 from gapless.base import clock
 from gapless.keeper import logfile, logs
+from gapless.keeper.rendering import Rendering
 
 RETRY_S = 1.0
 
@@ -25,16 +26,16 @@ class Outputs:
         """Return the streams of one instance's output and error, listened to."""
         streams = []
         for name, read_end in zip(("output", "error"), read_ends, strict=True):
-            stream = logs.Stream(
-                read_end,
-                self._file(log[name], log),
+            rendering = Rendering(
                 app=log["app"],
                 generation=log["generation"],
                 ordinal=log["ordinal"],
-                name="out" if name == "output" else "err",
+                identity=log.get("id", 0),
+                stream="out" if name == "output" else "err",
                 format=log["format"],
                 date_format=log["date_format"],
             )
+            stream = logs.Stream(read_end, self._sink(log[name], log), rendering)
             streams.append(stream)
             self._after(stream, logs.Status.OPEN)
         return streams
@@ -64,6 +65,13 @@ class Outputs:
     def wait_s(self) -> float | None:
         """Return after how long `retry` has something to do; None for never."""
         return self._retry_at - clock.monotonic() if self._blocked else None
+
+    def _sink(self, path: str, log: dict[str, Any]) -> logfile.Sink:
+        """Return where a stream goes: its own file, and the one for both."""
+        own, combined = self._file(path, log), log.get("combined")
+        if not combined or combined == path:
+            return own
+        return logfile.Both(own, self._file(combined, log))
 
     def _file(self, path: str, log: dict[str, Any]) -> logfile.LogFile:
         if path not in self._files:

@@ -25,6 +25,8 @@ class Counts:
     refused: int = 0
     silent: int = 0
     """Processes that have not answered the last order yet."""
+    unable: int = 0
+    """Processes that count HTTP only, and refuse nothing: the program does not know."""
     cut_requests: int = 0
     """Under way when their process ended."""
     cut_procedures: int = 0

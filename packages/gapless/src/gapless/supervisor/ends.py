@@ -16,6 +16,7 @@ from gapless.supervisor.records import (
     InstanceRecord,
     find_instance,
 )
+from gapless.supervisor.restarting import LONG_LIFE_S
 
 if TYPE_CHECKING:
     from gapless.supervisor.loop import Supervisor
@@ -27,8 +28,11 @@ class Ends:
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
 
-    def ended(self, key: str, why: str, at: float) -> None:
-        """Note that a leader has ended, *why* and when."""
+    def ended(self, key: str, why: str, at: float, code: int | None) -> None:
+        """Note that a leader has ended, *why* and when.
+
+        *code* is its exit code, or minus a signal's number; None if it never ran.
+        """
         found = find_instance(self._supervisor.apps, key)
         if found is None:
             self._supervisor.hands.forget(key)
@@ -36,6 +40,7 @@ class Ends:
         app, generation, instance = found
         if not instance.leader_alive:
             return
+        app.exit_code = code
         instance.leader_alive = False
         told = instance.told is not None
         if instance.pidfd >= 0:
@@ -54,7 +59,9 @@ class Ends:
             ready = instance.ready_at is not None
             short = not ready or lived_s < generation.spec.restart.min_uptime_s
             seat.short_lives = seat.short_lives + 1 if short else 0
+            seat.hasty = seat.hasty + 1 if lived_s < LONG_LIFE_S else 0
             seat.ended = at
+            seat.code = code if code is not None and code >= 0 else None
             seat.why = (
                 f"{seat.why or why} after {lived_s:.2f} s"
                 if told
@@ -65,8 +72,8 @@ class Ends:
                 detail = f"instance {seat.ordinal} {seat.why}"
                 app.operation.step("crashed", clock.monotonic(), detail)
         self._supervisor.log.write("ended", key=key, why=why, lived_s=lived_s)
-        instance.members = len(
-            self._supervisor.evidence.members(processes.snapshot(), instance)
+        instance.members = self._supervisor.evidence.count_members(
+            processes.snapshot(), generation, instance
         )
 
     def _count_cut(
@@ -127,6 +134,8 @@ class Ends:
                 self._supervisor.launcher.forget(instance.key)
         seat = generation.seats[action.ordinal]
         seat.short_lives += 1
+        seat.hasty += 1
+        seat.code = None
         seat.ended, seat.why = clock.monotonic(), f"could not be started: {why}"
 
 

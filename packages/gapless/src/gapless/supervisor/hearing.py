@@ -5,6 +5,7 @@ Nothing is decided here: facts are written down, and `plan` sees them.
 
 from __future__ import annotations
 
+import os
 import selectors
 import signal
 import socket
@@ -97,10 +98,11 @@ class Hearing:
                 self._spawned(message, descriptors)
             case "refused":
                 why = f"could not be started: {message['reason']}"
-                self._ended(message["key"], why, clock.monotonic())
+                self._ended(message["key"], why, clock.monotonic(), None)
             case "ended":
-                why = describe_status(message["status"])
-                self._ended(message["key"], why, message["at"])
+                status = message["status"]
+                why, code = describe_status(status), os.waitstatus_to_exitcode(status)
+                self._ended(message["key"], why, message["at"], code)
             case "bind":
                 self._binding.bind(message, descriptors)
             case "listen":
@@ -198,11 +200,11 @@ class Hearing:
         generation.instances.append(instance)
         return app, generation, instance
 
-    def _ended(self, key: str, why: str, at: float) -> None:
+    def _ended(self, key: str, why: str, at: float, code: int | None) -> None:
         if key in self._relays:
             self._relay_ended(key)
         else:
-            self.ends.ended(key, why, at)
+            self.ends.ended(key, why, at, code)
 
     def _relay_ended(self, key: str) -> None:
         name, number = self._relays.pop(key)

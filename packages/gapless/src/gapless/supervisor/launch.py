@@ -5,21 +5,22 @@ from __future__ import annotations
 import os
 import selectors
 import socket
+import stat
 from collections.abc import Callable
-from typing import Any
 
 from gapless.base import clock, interpreter
 from gapless.base.names import Home
-from gapless.supervisor import notify, spec
+from gapless.supervisor import notify, spec, surroundings
 from gapless.supervisor.hands import Hands
 from gapless.supervisor.listeners import Listener, Listeners
 from gapless.supervisor.records import AppRecord, GenerationRecord, InstanceRecord
 from gapless.supervisor.speakers import Speakers
 
 FIRST_DESCRIPTOR = 3  # SD_LISTEN_FDS_START, sd_listen_fds(3)
-CHANNEL_DESCRIPTOR = 100
-"""Above what shells and package runners between us and the program close."""
-_NODE_PROGRAMS = ("node", "nodejs", "bun")
+PRELOAD = os.path.realpath(
+    os.path.join(os.path.dirname(__file__), "..", "preload", "preload.js")
+)
+"""What Node programs load first (the library's own; see packages/.../preload)."""
 
 Hear = Callable[[str, notify.Said], None]
 
@@ -59,20 +60,23 @@ class Launcher:
         generation.instances.append(instance)
         wanted = generation.spec
         descriptors: dict[int, socket.socket] = {}
-        environment = dict(wanted.environment) | {
-            "GAPLESS_APP": app.name,
-            "GAPLESS_GENERATION": str(generation.number),
-            "GAPLESS_ORDINAL": str(ordinal),
-            "GAPLESS_INSTANCE": key,
-            "NODE_APP_INSTANCE": str(ordinal),
-        }
+        identity = app.ids[ordinal]
+        environment = surroundings.variables(
+            wanted,
+            key=key,
+            generation=generation.number,
+            ordinal=ordinal,
+            identity=identity,
+        )
         environment["NOTIFY_SOCKET"] = self._open_notify(key)
         self._speakers.open()
         environment["GAPLESS_SOCKET"] = self._speakers.address
-        if _speaks_node(wanted):
-            descriptors[CHANNEL_DESCRIPTOR] = self._open_channel(key)
-            environment["NODE_CHANNEL_FD"] = str(CHANNEL_DESCRIPTOR)
-            environment["NODE_CHANNEL_SERIALIZATION_MODE"] = "json"
+        if channel := surroundings.channel_variables(wanted):
+            descriptors[surroundings.CHANNEL_DESCRIPTOR] = self._open_channel(key)
+            environment |= channel
+        if wanted.preload and _may_read(wanted, PRELOAD):
+            options = environment.get("NODE_OPTIONS", "")
+            environment["NODE_OPTIONS"] = surroundings.with_preload(options, PRELOAD)
         for number, address in enumerate(wanted.listen, FIRST_DESCRIPTOR):
             listener = self._given(app, generation, address)
             descriptors[number] = listener.sock
@@ -91,11 +95,17 @@ class Launcher:
             and wanted.interception
             and not wanted.listen,
             "listen_pid": bool(wanted.listen),
-            "log": self._log(wanted, generation.number, ordinal),
+            "log": surroundings.log(
+                wanted,
+                self._home.app_log(wanted.name),
+                generation=generation.number,
+                ordinal=ordinal,
+                identity=identity,
+            ),
         }
         self._hands.spawn(message, descriptors)
-        if CHANNEL_DESCRIPTOR in descriptors:
-            descriptors[CHANNEL_DESCRIPTOR].close()
+        if surroundings.CHANNEL_DESCRIPTOR in descriptors:
+            descriptors[surroundings.CHANNEL_DESCRIPTOR].close()
         return instance
 
     def start_relay(
@@ -120,8 +130,13 @@ class Launcher:
             "environment": {},
             "directory": "/",
             "filtered": False,
-            "log": self._log(generation.spec, generation.number, 0)
-            | {"output": self._home.own_log, "error": self._home.own_log},
+            "log": surroundings.log(
+                spec.AppSpec(name=app.name, command=(), directory="/"),
+                self._home.own_log,
+                generation=generation.number,
+                ordinal=0,
+                identity=0,
+            ),
         }
         self._hands.spawn(message, {FIRST_DESCRIPTOR: listener.sock})
 
@@ -211,23 +226,6 @@ class Launcher:
         generation.sockets.add(listener.name)
         return listener
 
-    def _log(
-        self, wanted: spec.AppSpec, generation: int, ordinal: int
-    ) -> dict[str, Any]:
-        output = wanted.log.output or self._home.app_log(wanted.name)
-        return {
-            "app": wanted.name,
-            "generation": generation,
-            "ordinal": ordinal,
-            "output": output,
-            "error": wanted.log.error or output,
-            "format": wanted.log.format,
-            "date_format": wanted.log.date_format,
-            "rotate_bytes": wanted.log.rotate_bytes,
-            "rotate_s": wanted.log.rotate_s,
-            "keep": wanted.log.keep,
-        }
-
 
 def command(wanted: spec.AppSpec) -> list[str]:
     """Return the program and its arguments with `{fd}`, `{fd1}`... filled in."""
@@ -241,9 +239,20 @@ def command(wanted: spec.AppSpec) -> list[str]:
     return argv
 
 
-def _speaks_node(wanted: spec.AppSpec) -> bool:
-    program = os.path.basename(wanted.command[0])
-    return program in _NODE_PROGRAMS or wanted.ready.when is spec.When.NOTIFY
+def _may_read(wanted: spec.AppSpec, path: str) -> bool:
+    """Tell whether the user of an app may read one of our files; Node would not start."""
+    if not wanted.user or wanted.user in ("root", "0"):
+        return os.access(path, os.R_OK)
+    try:
+        if not os.stat(path).st_mode & stat.S_IROTH:
+            return False
+        while path != "/":
+            path = os.path.dirname(path)
+            if not os.stat(path).st_mode & stat.S_IXOTH:
+                return False
+    except OSError:
+        return False
+    return True
 
 
 def _limits(limits: spec.Limits) -> dict[str, int]:

@@ -10,14 +10,13 @@ import os
 import selectors
 import signal
 import socket
-from typing import Any
 
-import gapless
 from gapless.base import clock, events, files, wire
-from gapless.base.errors import GaplessError, MisuseError, NotFoundError
+from gapless.base.errors import GaplessError
 from gapless.base.names import Home
 from gapless.keeper import interception, processname
-from gapless.supervisor import plan, processes, state, tail
+from gapless.supervisor import pidfiles, plan, state, tail
+from gapless.supervisor.answering import Answering
 from gapless.supervisor.control import Control, Conversation
 from gapless.supervisor.hands import Hands, KeeperLostError
 from gapless.supervisor.hearing import Hearing
@@ -27,7 +26,9 @@ from gapless.supervisor.model import Desired, Phase, Role
 from gapless.supervisor.observe import Evidence
 from gapless.supervisor.operations import Operation
 from gapless.supervisor.perform import Performer
-from gapless.supervisor.records import AppRecord
+from gapless.supervisor.readying import is_done
+from gapless.supervisor.records import AppRecord, GenerationRecord, allot_ids
+from gapless.supervisor.renewal import Renewal
 from gapless.supervisor.requests import Requests
 from gapless.supervisor.speakers import Speakers
 from gapless.supervisor.view import View
@@ -66,6 +67,7 @@ class Supervisor:
             hear=self.hearing.said,
         )
         self.requests = Requests(self.apps, self.listeners, self.save)
+        self.renewal = Renewal(self.selector, self.requests, self.evidence, self.log)
         self.hearing.welcome()
         self.view = View(self.home, self.listeners, self.evidence)
         self.performer = Performer(
@@ -80,7 +82,7 @@ class Supervisor:
         self.wakeup = _wake_on_signals()
         self.selector.register(self.wakeup, selectors.EVENT_READ, self._signalled)
         self._resume(resume_all)
-        self.control = Control(self.selector, home, self.serve_request)
+        self.control = Control(self.selector, home, Answering(self).serve)
 
     def serve(self) -> None:
         """Run until told to leave."""
@@ -102,6 +104,7 @@ class Supervisor:
     def settle(self) -> None:
         """Let every app come to rest for now, and remember what changed."""
         for app in list(self.apps.values()):
+            self._renew(app)
             self._settle(app)
         self._wait_for_counts()
         if self.shutting_down and not any(a.generations for a in self.apps.values()):
@@ -119,7 +122,16 @@ class Supervisor:
         else:
             self.wakes[""] = until
 
+    def _renew(self, app: AppRecord) -> None:
+        """Begin what the clock, a change of files or a limit of memory asks for."""
+        look_at = None if self.shutting_down else self.renewal.look(app)
+        if look_at is None:
+            self.wakes.pop(f"{app.name}/renewal", None)
+        else:
+            self.wakes[f"{app.name}/renewal"] = look_at
+
     def _settle(self, app: AppRecord) -> None:
+        was_running = app.running
         self.evidence.look(app)
         self.hearing.ends.bury(app)
         waiting = self.evidence.look_for_acceptors(app, clock.monotonic())
@@ -147,9 +159,14 @@ class Supervisor:
         if waiting:
             soon = clock.monotonic() + plan.LOOK_S
             self.wakes[app.name] = min(soon, self.wakes.get(app.name, soon))
+        pidfiles.settle(app, self.log)
+        if app.running != was_running:
+            self.save()
         if app.deleted and not app.generations and app.operation is None:
             del self.apps[app.name]
+            self.renewal.forget(app.name)
             self.wakes.pop(app.name, None)
+            self.wakes.pop(f"{app.name}/renewal", None)
             self.hands.note(f"app/{app.name}", None)
             self.save()
         else:
@@ -187,8 +204,7 @@ class Supervisor:
         numbers = [g.number for g in app.generations]
         if operation.old_generation in numbers and len(numbers) > 1:
             return False  # the one before has not ended yet
-        ready = sum(i.phase is Phase.READY for i in generation.instances)
-        return generation.role is Role.SERVING and ready >= len(generation.seats)
+        return generation.role is Role.SERVING and _is_complete(generation)
 
     def _report(self, app: AppRecord, operation: Operation) -> None:
         app.operation = None
@@ -213,81 +229,6 @@ class Supervisor:
             self.log.write("not-written", path=path, reason=str(error))
         self.save()
 
-    # --- requests -------------------------------------------------------------------
-
-    def serve_request(
-        self, request: dict[str, Any], conversation: Conversation
-    ) -> None:
-        """Do what a face asks for."""
-        op = request.get("op")
-        if self.shutting_down and op not in ("ping", "list", "describe"):
-            raise MisuseError("the supervisor is shutting down")
-        match op:
-            case "ping":
-                conversation.tell({"result": self._self()}, last=True)
-            case "list":
-                self.speakers.ask(lambda: self._list(conversation))
-            case "describe":
-                app = self.requests.app(request.get("app"))
-                self.speakers.ask(
-                    lambda: conversation.tell(
-                        {"result": self.view.details(app)}, last=True
-                    )
-                )
-            case "drain" | "undrain":
-                self.draining = op == "drain"
-                self.save()
-                self.settle()  # so that what is listed next has the order in it
-                self.speakers.ask(lambda: self._list(conversation))
-            case "start":
-                self.requests.start(request, conversation)
-            case "reload" | "restart":
-                self.requests.reload(request, conversation)
-            case "scale":
-                self.requests.scale(request, conversation)
-            case "stop" | "delete":
-                self.requests.stop(request, conversation)
-            case "follow":
-                self._follow(request, conversation)
-            case "signal":
-                app, number = self.requests.signal(request)
-                sent = self.hearing.signal_leaders(app, number)
-                conversation.tell({"result": {"signalled": sent}}, last=True)
-            case "shutdown":
-                self.shutting_down, self.leaving = True, conversation
-                self.save()
-            case other:
-                raise MisuseError(f"there is no request {other!r}")
-
-    def _list(self, conversation: Conversation) -> None:
-        table = processes.snapshot()
-        rows = [self.view.entry(app, table) for app in self.apps.values()]
-        result = {"apps": rows, "supervisor": self._self()}
-        conversation.tell({"result": result}, last=True)
-
-    def _follow(self, request: dict[str, Any], conversation: Conversation) -> None:
-        """Go on telling about an operation whose supervisor died meanwhile."""
-        app = self.apps.get(str(request.get("app")))
-        token = request.get("token")
-        for operation in (app.waiting, app.operation) if app else ():
-            if operation is not None and operation.token == token:
-                operation.waiters.append(conversation.tell)
-                return
-        report = app.last_report if app else None
-        if report is None or report.get("token") != token:
-            raise NotFoundError("that was never asked for")
-        conversation.tell({"result": report}, last=True)
-
-    def _self(self) -> dict[str, Any]:
-        return {
-            "pid": os.getpid(),
-            "keeper_pid": self.hearing.keeper_pid,
-            "version": gapless.__version__,
-            "home": self.home.path,
-            "draining": self.draining,
-            "mechanisms": self.mechanisms,
-        }
-
     # --- beginning and end ------------------------------------------------------------
 
     def _resume(self, resume_all: bool) -> None:
@@ -303,8 +244,11 @@ class Supervisor:
                 running=wanted.running and (resume_all or not asked.shut_down),
                 last_generation=wanted.last_generation,
                 restarts=wanted.restarts,
+                ids=list(wanted.ids),
+                finished=wanted.finished,
                 last_report=wanted.last_report,
             )
+            allot_ids(self.apps, app, app.spec.instances)
             if app.running:
                 self.requests.resume(app)
         self.save()
@@ -317,6 +261,8 @@ class Supervisor:
                 running=app.running,
                 last_generation=app.last_generation,
                 restarts=app.restarts,
+                ids=app.ids,
+                finished=app.finished,
                 last_report=app.last_report,
             )
             for app in self.apps.values()
@@ -343,6 +289,13 @@ class Supervisor:
         if self.leaving is not None:
             self.leaving.tell({"result": {"shut_down": True}}, last=True)
         self.over = True
+
+
+def _is_complete(generation: GenerationRecord) -> bool:
+    """Tell whether every seat has an instance that is ready, or had one that is done."""
+    value = generation.value()
+    ready = {i.ordinal for i in value.instances if i.phase is Phase.READY}
+    return all(s.ordinal in ready or is_done(value, s) for s in value.seats)
 
 
 def _wake_on_signals() -> socket.socket:

@@ -87,6 +87,10 @@ class Seat:
     """When the last holder ended."""
     why: str = ""
     """How the last holder ended."""
+    code: int | None = None
+    """Its exit code; None if a signal ended it."""
+    hasty: int = 0
+    """How many holders in a row lived less than `restarting.LONG_LIFE_S`."""
     given_up: bool = False
 
 
@@ -247,6 +251,13 @@ class GiveUp:
 
 
 @dataclass(frozen=True, slots=True)
+class Finish:
+    """Count an app as stopped: every instance has ended, as it was meant to."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
 class Rescue:
     """Serve what waits in the queue of a generation that has no instance left."""
 
@@ -274,6 +285,7 @@ Action = (
     | Tell
     | Kill
     | GiveUp
+    | Finish
     | Rescue
     | Close
 )

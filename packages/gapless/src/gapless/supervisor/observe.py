@@ -35,7 +35,7 @@ class Evidence:
         table = processes.snapshot()
         for generation in finishing:
             for instance in generation.instances:
-                instance.members = len(self.members(table, instance))
+                instance.members = self.count_members(table, generation, instance)
         leaving = (Role.RETIRING, Role.YIELDING)
         watched = [g for g in finishing if g.role in leaving and g.served]
         if watched:
@@ -96,8 +96,10 @@ class Evidence:
         others = [c for c in own if c.inode not in counted]
         unread = sum(bool(c.unread or c.unsent) for c in own if c.inode in counted)
         counts = instance.counts
-        total = counts.requests + counts.procedures + counts.silent
-        return total + unread + sum(map(connections.is_busy, others))
+        total = counts.requests + counts.procedures + counts.silent + unread
+        by_kernel = sum(map(connections.is_busy, others))
+        # Who counts HTTP only is asked for it by both ways.
+        return max(total, by_kernel) if counts.unable else total + by_kernel
 
     def look_for_acceptors(self, app: AppRecord, now: float) -> bool:
         """Update who accepts from a socket that was given to it; tell whether to go on.
@@ -143,6 +145,17 @@ class Evidence:
                 own = self._own(table, instance, found) or []
                 counts[instance.key] = len(own), self._busy(instance, own)
         return counts
+
+    def count_members(
+        self,
+        table: dict[int, processes.Process],
+        generation: GenerationRecord,
+        instance: InstanceRecord,
+    ) -> int:
+        """Return how many processes have to end before an instance has ended."""
+        if not (instance.leader_alive or generation.spec.stop.tree):
+            return 0  # what it started may live on
+        return len(self.members(table, instance))
 
     def members(
         self, table: dict[int, processes.Process], instance: InstanceRecord

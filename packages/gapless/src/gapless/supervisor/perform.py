@@ -75,6 +75,11 @@ class Performer:
                 seat = app.generation(generation).seats[ordinal]
                 seat.given_up, seat.why = True, reason
                 self._step(app, "failed", f"gave up: {reason}")
+            case model.Finish(generation):
+                app.running, app.finished = False, True
+                self._begin_to_finish(
+                    app, app.generation(generation), clock.monotonic()
+                )
             case model.Rescue(generation):
                 self._rescue(app, app.generation(generation))
             case model.Close(generation):
@@ -244,7 +249,8 @@ class Performer:
         if generation.role is Role.SERVING:
             generation.seats[instance.ordinal].why = reason
         _signal(instance, signal.SIGKILL)
-        self._signal_members(instance, signal.SIGKILL)
+        if generation.spec.stop.tree:
+            self._signal_members(instance, signal.SIGKILL)
 
     def _signal_members(self, instance: InstanceRecord, number: int) -> None:
         table = processes.snapshot()

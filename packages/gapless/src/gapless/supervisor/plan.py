@@ -31,6 +31,7 @@ from gapless.supervisor.model import (
     Action,
     Desired,
     Drain,
+    Finish,
     Generation,
     Mode,
     Observed,
@@ -47,6 +48,7 @@ from gapless.supervisor.readying import (
     ask,
     death,
     empty,
+    is_done,
     late,
     ripen,
 )
@@ -166,8 +168,12 @@ def _prove(
 
 
 def _serve(generation: Generation, now: float) -> Iterator[Action | float]:
-    if all(seat.given_up for seat in generation.seats) and not generation.instances:
-        yield Retire(generation.number, f"gave up: {_last_words(generation)}")
+    over = all(s.given_up or is_done(generation, s) for s in generation.seats)
+    if over and not generation.instances:
+        if any(seat.given_up for seat in generation.seats):
+            yield Retire(generation.number, f"gave up: {_last_words(generation)}")
+        else:
+            yield Finish(generation.number)
         return
     for seat in empty(generation):
         yield from refill(generation, seat, now)

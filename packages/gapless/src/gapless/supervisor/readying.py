@@ -64,10 +64,23 @@ def why_not_ready(generation: Generation, instance: Instance) -> str:
             return f"{who} did not listen {limit}"
 
 
+def is_done(generation: Generation, seat: Seat) -> bool:
+    """Tell whether the holder of a seat has ended and nobody is to follow."""
+    restart = generation.restart
+    stays = not restart.automatic or seat.code in restart.stop_exit_codes
+    return seat.ended is not None and stays
+
+
+def is_done_well(generation: Generation, seat: Seat) -> bool:
+    """Tell whether the holder of a seat has ended as it was meant to."""
+    meant = {0, *generation.restart.stop_exit_codes}
+    return is_done(generation, seat) and seat.code in meant
+
+
 def death(generation: Generation) -> str:
     """Return how an instance of a generation that may not lose any has ended."""
     for seat in generation.seats:
-        if seat.ended is not None:
+        if seat.ended is not None and not is_done_well(generation, seat):
             return (
                 f"instance {seat.ordinal} of generation {generation.number} {seat.why}"
             )
@@ -77,13 +90,20 @@ def death(generation: Generation) -> str:
 def empty(generation: Generation) -> list[Seat]:
     """Return the seats that want an instance and have none."""
     taken = {i.ordinal for i in generation.instances if i.leader_alive}
-    return [s for s in generation.seats if s.ordinal not in taken and not s.given_up]
+    return [
+        seat
+        for seat in generation.seats
+        if not (seat.ordinal in taken or seat.given_up or is_done(generation, seat))
+    ]
 
 
 def all_ready(generation: Generation) -> bool:
-    """Tell whether every seat has an instance that is ready."""
+    """Tell whether every seat has an instance that is ready, or had one that is done."""
     ready = {i.ordinal for i in generation.instances if i.phase is Phase.READY}
-    return ready == {seat.ordinal for seat in generation.seats}
+    return all(
+        seat.ordinal in ready or is_done_well(generation, seat)
+        for seat in generation.seats
+    )
 
 
 def late(generation: Generation, now: float) -> str | float | None:

@@ -64,7 +64,7 @@ class InstanceRecord:
             members=self.members,
             mode=self.mode,
             mode_since=self.mode_since,
-            owed=self.counts.owed if self.counts else 0,
+            owed=self.counts.owed if self.counts and not self.counts.unable else 0,
             quiet_looks=self.quiet_looks,
         )
 
@@ -103,6 +103,8 @@ class SeatRecord:
     short_lives: int = 0
     ended: float | None = None
     why: str = ""
+    code: int | None = None
+    hasty: int = 0
     given_up: bool = False
     restarts: int = 0
 
@@ -113,6 +115,8 @@ class SeatRecord:
             short_lives=self.short_lives,
             ended=self.ended,
             why=self.why,
+            code=self.code,
+            hasty=self.hasty,
             given_up=self.given_up,
         )
 
@@ -236,6 +240,16 @@ class AppRecord:
     """When it was last started or handed off, seconds since the epoch."""
     stopped_why: str = ""
     restarts: int = 0
+    ids: list[int] = field(default_factory=list)
+    """One for each ordinal, unlike those of all other apps; they stay."""
+    finished: bool = False
+    """Not stopped by anybody: its instances ended as they were meant to."""
+    exit_code: int | None = None
+    """How the last instance ended: its exit code, or minus the signal's number."""
+    warning: str = ""
+    """What gapless cannot do for it that was asked for."""
+    written: dict[str, int] = field(default_factory=dict)
+    """The pid files that are there, and what is in them."""
     operation: Operation | None = None
     waiting: Operation | None = None
     last_report: dict[str, Any] | None = None
@@ -302,6 +316,12 @@ class AppRecord:
                 "waiting": _operation(plain["waiting"]),
             }
         )
+
+
+def allot_ids(apps: dict[str, AppRecord], app: AppRecord, count: int) -> None:
+    """Give an app ids for *count* ordinals, none of them anybody else's."""
+    first = max((i for other in apps.values() for i in other.ids), default=-1) + 1
+    app.ids += range(first, first + count - len(app.ids))
 
 
 def find_instance(

@@ -15,12 +15,17 @@ from typing import Any
 from gapless.base import clock
 from gapless.base.errors import MisuseError, NotFoundError
 from gapless.base.names import is_app_name
-from gapless.supervisor import plan, spec
+from gapless.supervisor import cron, plan, spec
 from gapless.supervisor.control import Conversation
 from gapless.supervisor.listeners import Listeners
 from gapless.supervisor.model import Role
 from gapless.supervisor.operations import Operation
-from gapless.supervisor.records import AppRecord, GenerationRecord, SeatRecord
+from gapless.supervisor.records import (
+    AppRecord,
+    GenerationRecord,
+    SeatRecord,
+    allot_ids,
+)
 
 MOST_INSTANCES = 1024
 
@@ -95,6 +100,7 @@ class Requests:
         for ordinal in range(len(serving.seats), count):
             serving.seats.append(SeatRecord(ordinal))
         serving.spec = app.spec = wanted
+        allot_ids(self._apps, app, count)
         app.operation = operation
         operation.step("starting", clock.monotonic(), f"{count} instances")
         self._save()
@@ -102,7 +108,7 @@ class Requests:
     def stop(self, request: dict[str, Any], conversation: Conversation) -> None:
         """Let an app finish and end; `delete` forgets it as well."""
         app = self.app(request.get("app"))
-        app.running = False
+        app.running = app.finished = False
         app.stopped_why = ""
         app.deleted |= request["op"] == "delete"
         for earlier in (app.operation, app.waiting):
@@ -125,6 +131,34 @@ class Requests:
             raise MisuseError(f"{app.name}: there is no signal {name}")
         return app, signal.Signals[name]
 
+    def register(self, request: dict[str, Any]) -> None:
+        """Make an app known, and leave it stopped."""
+        wanted = _spec(request)
+        app = self._apps.get(wanted.name)
+        if app is not None and (app.running or app.generations):
+            raise MisuseError(f"{app.name} runs already")
+        if app is None:
+            app = AppRecord(name=wanted.name, spec=wanted)
+            self._apps[wanted.name] = app
+        app.spec, app.running = wanted, False
+        allot_ids(self._apps, app, wanted.instances)
+        self._save()
+
+    def reset(self, request: dict[str, Any]) -> None:
+        """Count restarts from zero."""
+        app = self.app(request.get("app"))
+        app.restarts = 0
+        for generation in app.generations:
+            for seat in generation.seats:
+                seat.restarts = seat.short_lives = seat.hasty = 0
+        self._save()
+
+    def renew(self, app: AppRecord, why: str) -> None:
+        """Hand an app over to a new generation because of what gapless saw itself."""
+        operation = self._operation(app, "restart", app.spec, None)
+        operation.step("renewing", clock.monotonic(), why)
+        self._admit(app, operation)
+
     # --- what becomes of them -----------------------------------------------------
 
     def _ask(
@@ -139,6 +173,10 @@ class Requests:
     ) -> None:
         operation = self._operation(app, action, wanted, conversation)
         operation.token, operation.recycle = token, recycle
+        self._admit(app, operation)
+
+    def _admit(self, app: AppRecord, operation: Operation) -> None:
+        """Begin an operation, now or when what is under way lets it."""
         now = clock.monotonic()
         if app.operation is not None and app.operation.action in ("stop", "delete"):
             if app.deleted:
@@ -186,6 +224,8 @@ class Requests:
         """Let a new generation start on trial."""
         now = clock.monotonic()
         app.spec, app.running, app.stopped_why = operation.spec, True, ""
+        app.finished = False
+        allot_ids(self._apps, app, app.spec.instances)
         app.last_generation += 1
         before = app.in_role(Role.SERVING)
         operation.generation = app.last_generation
@@ -264,7 +304,7 @@ class Requests:
         app: AppRecord,
         action: str,
         wanted: spec.AppSpec,
-        conversation: Conversation,
+        conversation: Conversation | None,
     ) -> Operation:
         current = app.current()
         return Operation(
@@ -275,7 +315,7 @@ class Requests:
             spec=wanted,
             old_generation=current.number if current else None,
             old_release=current.spec.release if current else "",
-            waiters=[conversation.tell],
+            waiters=[conversation.tell] if conversation else [],
         )
 
 
@@ -284,6 +324,10 @@ def _spec(request: dict[str, Any]) -> spec.AppSpec:
         wanted = spec.from_wire(request["spec"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise MisuseError(f"the spec in the request is none: {error!r}") from error
+    try:
+        cron.parse(wanted.renew.cron or "* * * * *")
+    except ValueError as error:
+        raise MisuseError(f"{wanted.name}: {error}") from error
     if not is_app_name(wanted.name):
         raise MisuseError(f"{wanted.name!r} cannot be the name of an app")
     if not wanted.command or not 1 <= wanted.instances <= MOST_INSTANCES:

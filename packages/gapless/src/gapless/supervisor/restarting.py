@@ -15,8 +15,11 @@ from gapless.supervisor.model import (
     Start,
 )
 from gapless.supervisor.readying import why_not_ready
+from gapless.supervisor.spec import Restart
 
 FIRST_DELAY_S, LONGEST_DELAY_S = 0.1, 15.0
+LONG_LIFE_S = 30.0
+"""After such a life delays that grow begin anew."""
 
 
 def refill(generation: Generation, seat: Seat, now: float) -> Iterator[Action | float]:
@@ -25,7 +28,7 @@ def refill(generation: Generation, seat: Seat, now: float) -> Iterator[Action | 
         why = f"{seat.short_lives} short lives in a row; the last one {seat.why}"
         yield GiveUp(generation.number, seat.ordinal, why)
         return
-    start_at = (seat.ended or now) + restart_delay_s(seat.short_lives)
+    start_at = (seat.ended or now) + restart_delay_s(generation.restart, seat)
     if now >= start_at:
         yield Start(generation.number, seat.ordinal)
     else:
@@ -45,8 +48,14 @@ def tend(generation: Generation, now: float) -> Iterator[Action | float]:
             yield from end(generation, instance, now, "its leader is gone")
 
 
-def restart_delay_s(short_lives: int) -> float:
-    """Return how long a seat stays empty after *short_lives* short lives in a row."""
-    if short_lives == 0:
+def restart_delay_s(restart: Restart, seat: Seat) -> float:
+    """Return how long a seat stays empty after its holder ended."""
+    if restart.backoff_s > 0:
+        times = min(max(seat.hasty - 1, 0), 40)
+        return float(min(restart.backoff_s * 1.5**times, LONGEST_DELAY_S))
+    if restart.delay_s is not None:
+        return restart.delay_s
+    if seat.short_lives == 0:
         return 0.0
-    return float(min(FIRST_DELAY_S * 2 ** min(short_lives - 1, 20), LONGEST_DELAY_S))
+    times = min(seat.short_lives - 1, 20)
+    return float(min(FIRST_DELAY_S * 2**times, LONGEST_DELAY_S))

@@ -47,6 +47,16 @@ class Speaker:
         self.mode = ""
         """What it said that it does."""
         self.asked = False
+        self.knows_all = True
+        """Whether all that it owes is in its counts."""
+
+    def mode_in(self, mode: Mode) -> Mode:
+        """Return what it is to do in a mode of its instance.
+
+        A program that does not know of draining refuses nothing: it closes connections.
+        """
+        unable = mode is Mode.RECYCLE and not self.knows_all
+        return Mode.HANDOFF if unable else mode
 
     def tell(self, order: str) -> None:
         """Send an order; one who does not read for long has to connect anew."""
@@ -152,6 +162,7 @@ class Speakers:
                 return
             if "hello" in said:
                 speaker.claim = str(said.get("instance", ""))
+                speaker.knows_all = said.get("scope") != "http"
                 self._greet(speaker)
             elif speaker.key and said.get("ready") is True:
                 self._changed(speaker.key, self.of(speaker.key), True)
@@ -173,7 +184,7 @@ class Speakers:
         key = speaker.claim
         if not speaker.key and self._belongs(key, speaker.pid):
             speaker.key, speaker.counts = key, Counts()
-            mode = self._modes.get(key, Mode.SERVING)
+            mode = speaker.mode_in(self._modes.get(key, Mode.SERVING))
             speaker.tell("counts" if mode is Mode.SERVING else f"drain {mode.value}")
             self._changed(key, self.of(key), False)
 
@@ -200,13 +211,16 @@ class Speakers:
         for speaker in self._of(key):
             if speaker.counts is not None:
                 total = (total or Counts()).plus(speaker.counts)
-                if mode.value != speaker.mode and mode is not Mode.SERVING:
+                wanted = speaker.mode_in(mode)
+                if wanted.value != speaker.mode and wanted is not Mode.SERVING:
                     total = total.plus(Counts(silent=1))
+                if not speaker.knows_all:
+                    total = total.plus(Counts(unable=1))
         return total
 
     def pids(self, key: str) -> frozenset[int]:
-        """Return the processes of an instance that speak now."""
-        return frozenset(speaker.pid for speaker in self._of(key))
+        """Return the processes of an instance that count all they owe."""
+        return frozenset(s.pid for s in self._of(key) if s.knows_all)
 
     def _of(self, key: str) -> Iterator[Speaker]:
         return (speaker for speaker in self._speakers if speaker.key == key)
@@ -220,7 +234,8 @@ class Speakers:
         if serving:
             self._gone.pop(key, None)
         for speaker in self._of(key):
-            speaker.tell("undrain" if serving else f"drain {mode.value}")
+            wanted = speaker.mode_in(mode).value
+            speaker.tell("undrain" if serving else f"drain {wanted}")
         self._changed(key, self.of(key), False)
 
     def remember(self, key: str, mode: Mode) -> None:

@@ -39,16 +39,26 @@ class Stop:
     """Send "shutdown" on Node's channel in place of the signal."""
     drain_timeout_s: float = 30.0
     kill_timeout_s: float = 5.0
+    tree: bool = True
+    """End what the leader started too; else it is left alone when the leader is gone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restart:
     """What happens when an instance ends by itself."""
 
+    automatic: bool = True
+    """Start it again at all."""
     max: int = 16
     """How many short lives in a row are forgiven."""
     min_uptime_s: float = 1.0
     """A life shorter than this is a short one."""
+    delay_s: float | None = None
+    """Before each start after an end; None: none, but longer after short lives."""
+    backoff_s: float = 0.0
+    """The first of delays that grow by half up to 15 s, until a life of 30 s; 0: none."""
+    stop_exit_codes: tuple[int, ...] = ()
+    """Exit codes that mean: done, do not start it again."""
 
 
 class Overlap(Enum):
@@ -70,17 +80,37 @@ class Recycle:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Renew:
+    """What makes gapless hand an app over to a new generation by itself."""
+
+    memory_bytes: int = 0
+    """The largest process of an instance may have this much memory (RSS); 0: any."""
+    cron: str = ""
+    """When, as in crontab(5); a sixth field in front is seconds."""
+    watch: tuple[str, ...] = ()
+    """Files and directories whose change is a reason."""
+    ignore: tuple[str, ...] | None = None
+    """What of them is not; None means dotfiles and node_modules."""
+    watch_delay_s: float = 0.2
+    """How long nothing more may change before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
     """Where the output of an app goes."""
 
     format: str = "text"
-    """text or json."""
+    """text, plain (as printed, unless there is a date format), json or pm2-json."""
     date_format: str = ""
-    """strftime(3); empty means ISO 8601 with milliseconds."""
+    """strftime(3), %L for milliseconds, %:z for +hh:mm; empty means ISO 8601."""
     output: str = ""
     """A path; empty means the app's log in GAPLESS_HOME."""
     error: str = ""
     """A path; empty means the same file as `output`."""
+    combined: str = ""
+    """A path that gets both streams as well; empty means none."""
+    by_instance: bool = False
+    """Each instance has files of its own: its id before `.log`."""
     rotate_bytes: int = 10 * 1024 * 1024
     rotate_s: float = 0.0
     """Rotate a file that is older than this; 0 means never by age."""
@@ -111,7 +141,19 @@ class AppSpec:
     """All of it, but for what gapless adds itself."""
     configured: tuple[str, ...] = ()
     """The names of variables that come from the configuration, not from the caller."""
+    namespace: str = "default"
+    """A word for several apps."""
     instances: int = 1
+    instance_variable: str = ""
+    """A variable besides NODE_APP_INSTANCE that holds the ordinal."""
+    increment_variable: str = ""
+    """A variable that is larger by the ordinal in each instance."""
+    announce: bool = False
+    """Tell the program its name, namespace and id in variables, as PM2 does."""
+    preload: bool = True
+    """Let Node programs load what closes keep-alive connections while they drain."""
+    pid_file: str = ""
+    """A path; the id of the instance is put before its `.pid`; empty means none."""
     listen: tuple[str, ...] = ()
     """`host:port` sockets handed to the app as LISTEN_FDS or `{fd}`."""
     ready: Ready = field(default_factory=Ready)
@@ -122,11 +164,24 @@ class AppSpec:
     min_healthy_s: float = 2.0
     overlap: Overlap = Overlap.AUTO
     recycle: Recycle = field(default_factory=Recycle)
+    renew: Renew = field(default_factory=Renew)
     interception: bool = True
     user: str = ""
     group: str = ""
     config_file: str = ""
     """Where this was read from; empty if it came from the command line."""
+    started_in: str = ""
+    """Where the command was typed that started it: what is relative is so to there."""
+    mode: str = "fork"
+    """What PM2 would call it: fork or cluster."""
+    autostart: bool = True
+    """Whether to start it when its file is started."""
+    profile: str = ""
+    """The environment of the file that was chosen with --env."""
+    label: str = ""
+    """How the file calls it, if that is not its name here."""
+    arguments: tuple[tuple[str, str], ...] = ()
+    """Options of the command line that stand above the file: key and JSON."""
     release: str = ""
     """The release that `directory` is, if it is one."""
 
@@ -148,6 +203,12 @@ def from_wire(plain: dict[str, Any]) -> AppSpec:
     ready = dict(plain.get("ready", {}))
     if "when" in ready:
         ready["when"] = When(ready["when"])
+    restart = dict(plain.get("restart", {}))
+    restart["stop_exit_codes"] = tuple(restart.get("stop_exit_codes", ()))
+    renew = dict(plain.get("renew", {}))
+    renew["watch"] = tuple(renew.get("watch", ()))
+    if renew.get("ignore") is not None:
+        renew["ignore"] = tuple(renew["ignore"])
     return AppSpec(
         **{
             **plain,
@@ -156,7 +217,11 @@ def from_wire(plain: dict[str, Any]) -> AppSpec:
             "configured": tuple(plain.get("configured", ())),
             "ready": Ready(**ready),
             "stop": Stop(**plain.get("stop", {})),
-            "restart": Restart(**plain.get("restart", {})),
+            "restart": Restart(**restart),
+            "renew": Renew(**renew),
+            "arguments": tuple(
+                (key, value) for key, value in plain.get("arguments", ())
+            ),
             "overlap": Overlap(plain.get("overlap", "auto")),
             "recycle": Recycle(**plain.get("recycle", {})),
             "log": Log(**plain.get("log", {})),

@@ -20,6 +20,8 @@ class Asked:
     running: bool
     last_generation: int = 0
     restarts: int = 0
+    ids: list[int] = field(default_factory=list)
+    finished: bool = False
     last_report: dict[str, Any] | None = field(default=None)
 
 
@@ -42,6 +44,8 @@ def write(path: str, asked: State) -> None:
             "running": app.running,
             "last_generation": app.last_generation,
             "restarts": app.restarts,
+            "ids": app.ids,
+            "finished": app.finished,
             "last_report": app.last_report,
         }
         for name, app in asked.apps.items()

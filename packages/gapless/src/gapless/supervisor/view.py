@@ -7,7 +7,7 @@ from typing import Any
 
 from gapless.base import clock
 from gapless.base.names import Home
-from gapless.supervisor import connections, processes, spec
+from gapless.supervisor import connections, pidfiles, processes, spec, surroundings
 from gapless.supervisor.counts import Counts
 from gapless.supervisor.listeners import Listeners
 from gapless.supervisor.model import Phase, Role
@@ -51,8 +51,12 @@ class View:
         online = current is not None and app.running
         return {
             "name": app.name,
+            "label": app.spec.label or app.name,
+            "namespace": app.spec.namespace,
+            "ids": app.ids[: len(current.seats) if current else app.spec.instances],
             "status": status(app),
-            "reason": app.stopped_why or _given_up(current) or None,
+            "reason": app.stopped_why or _given_up(current) or app.warning or None,
+            "exit_code": app.exit_code,
             "generation": current.number if current else app.last_generation,
             "release": (current.spec if current else app.spec).release or None,
             "instances": {
@@ -70,6 +74,7 @@ class View:
             "requests": None if total is None else total.requests,
             "procedures": None if total is None else total.procedures,
             "silent": 0 if total is None else total.silent,
+            "refuses": total is not None and not total.unable,
             "modes": sorted({i.mode.value for i in own}),
         }
 
@@ -84,6 +89,10 @@ class View:
                 instances.append(
                     {
                         "ordinal": instance.ordinal,
+                        "id": app.ids[instance.ordinal],
+                        "started_at": clock.stamp(
+                            clock.wall() - clock.monotonic() + instance.started
+                        ),
                         "generation": generation.number,
                         "pid": instance.pid,
                         "phase": instance.phase.value,
@@ -99,14 +108,43 @@ class View:
                         **self._usage(instance, table),
                     }
                 )
-        output = app.spec.log.output or self._home.app_log(app.name)
         return {
             **self.entry(app, table),
             "instances_detail": instances,
             "generations": [self._generation(app, g) for g in app.generations],
             "spec": spec.to_wire(app.spec),
-            "logs": list(dict.fromkeys([output, app.spec.log.error or output])),
+            "logs": self._logs(app),
+            "logs_by_instance": [
+                self._places(app, ordinal) for ordinal in range(app.spec.instances)
+            ],
             "last_report": app.last_report,
+        }
+
+    def _logs(self, app: AppRecord) -> list[str]:
+        """Return the files that its instances write."""
+        found: list[str] = []
+        for ordinal in range(app.spec.instances):
+            places = self._places(app, ordinal)
+            found += [places["output"], places["error"], places["combined"]]
+        return [path for path in dict.fromkeys(found) if path]
+
+    def _places(self, app: AppRecord, ordinal: int) -> dict[str, str]:
+        """Return the files of one instance."""
+        log = surroundings.log(
+            app.spec,
+            self._home.app_log(app.name),
+            generation=0,
+            ordinal=ordinal,
+            identity=app.ids[ordinal],
+        )
+        pid_file = app.spec.pid_file
+        return {
+            "output": log["output"],
+            "error": log["error"],
+            "combined": log["combined"],
+            "pid_file": pidfiles.path_of(pid_file, app.ids[ordinal])
+            if pid_file
+            else "",
         }
 
     def _generation(

@@ -1,0 +1,153 @@
+"""From words on the command line to what is asked for each app.
+
+A file of PM2 names apps of which some may run: those are handed over to what it says
+now, the others are started.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gapless import deploy
+from gapless.base import home
+from gapless.base.errors import MisuseError
+from gapless.cli import declaring, selection
+from gapless.client import Client
+from gapless.config import load, resolve
+from gapless.supervisor import spec
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """One request about one app."""
+
+    op: str
+    """start, reload, restart or register."""
+    spec: spec.AppSpec
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what chooses among what a file says."""
+    parser.add_argument(
+        "--env", default=None, metavar="NAME", help="lay env_NAME over env; remembered"
+    )
+    parser.add_argument(
+        "--only", default="", metavar="APP,...", help="just these apps of a file"
+    )
+
+
+def of_file(client: Client, path: str, asked: argparse.Namespace) -> list[Wish]:
+    """Return what a file asks for: start what does not run, hand over what does."""
+    running = _running(client)
+    only = tuple(name for name in asked.only.split(",") if name)
+    wishes: list[Wish] = []
+    file = home.absolute(path)
+    for label in only or load.labels(path):
+        known = next(
+            (s for s in running.values() if (s.label or s.name) == label), None
+        )
+        wishes += _of_label(path, label, known, file, asked)
+    return wishes
+
+
+def _of_label(
+    path: str,
+    label: str,
+    known: spec.AppSpec | None,
+    file: str,
+    asked: argparse.Namespace,
+) -> list[Wish]:
+    overrides = declaring.fields(asked)
+    profile, started_in = asked.env, ""
+    environment = resolve.inherited(os.environ)
+    if known is not None:
+        profile = known.profile if profile is None else profile
+        if known.config_file == file:
+            started_in = known.started_in
+        if not asked.update_env:
+            environment = deploy.inherited(known)
+    options = load.Options(
+        profile=profile or "", overrides=overrides, started_in=started_in, only=(label,)
+    )
+    loaded = load.load(path, environment, options=options)
+    warn(loaded.warnings)
+    found = []
+    for wanted in loaded.apps.values():
+        if known is not None and known.name == wanted.name:
+            found.append(Wish("reload", wanted))
+        else:
+            found.append(Wish("start" if wanted.autostart else "register", wanted))
+    return found
+
+
+def of_apps(
+    client: Client, names: Collection[str], op: str, *, update_env: bool
+) -> list[Wish]:
+    """Return the wish to hand over apps that are here; reload reads their files."""
+    environment = resolve.inherited(os.environ) if update_env else None
+    wishes = []
+    for name in names:
+        running = described(client, name)
+        if op == "reload":
+            wanted = deploy.refreshed(running, environment=environment)
+        else:
+            wanted = deploy.relocated(running, environment=environment)
+        wishes.append(Wish(op, wanted))
+    return wishes
+
+
+def described(client: Client, name: str) -> spec.AppSpec:
+    """Return the configuration of an app that is here."""
+    return spec.from_wire(client.request("describe", app=name)["spec"])
+
+
+def carry_out(
+    client: Client, wishes: Collection[Wish], *, as_json: bool, recycle: bool = False
+) -> int:
+    """Ask for all at once; return the exit code."""
+    by_name = {wish.spec.name: wish for wish in wishes}
+    if len(by_name) != len(wishes):
+        raise MisuseError("an app was named twice")
+
+    def ask(app: str, hear: Any) -> dict[str, Any]:
+        wish = by_name[app]
+        plain = spec.to_wire(wish.spec)
+        if wish.op == "register":
+            client.request("register", spec=plain)
+            return {"app": app, "action": "register", "outcome": "done"}
+        fields: dict[str, Any] = {"spec": plain}
+        if wish.op != "start":
+            fields |= {"app": app, "recycle": recycle}
+        report: dict[str, Any] = client.request(wish.op, hear=hear, **fields)
+        return report
+
+    return selection.each(list(by_name), ask, as_json=as_json)
+
+
+def warn(warnings: Collection[str]) -> None:
+    """Print what has no effect, where it disturbs nobody who reads the output."""
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+
+
+def _running(client: Client) -> dict[str, spec.AppSpec]:
+    """Return the apps that run here."""
+    if not (client.is_running() or os.path.exists(client.home.state)):
+        return {}
+    rows = client.request("list")["apps"]
+    names = [
+        row["name"] for row in rows if row["status"] not in ("stopped", "stopping")
+    ]
+    return {name: described(client, name) for name in names}
+
+
+def with_instances(wishes: list[Wish], count: int | None) -> list[Wish]:
+    """Return wishes for so many instances each."""
+    if count is None:
+        return wishes
+    return [replace(w, spec=replace(w.spec, instances=count)) for w in wishes]

@@ -1,0 +1,47 @@
+"""Which changes of files are no reason for anything.  Pure."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Iterable
+
+DEFAULT = (".*", "node_modules")
+
+
+class Ignored:
+    """Says of a path whether its changes count.
+
+    An entry without a slash is a name or a pattern for names (`node_modules`, `*.log`):
+    everything under a directory of that name is ignored.  One with a slash is a path or
+    a pattern for paths, relative to the app's directory, `**` for any number of
+    directories (`logs/*.txt`, `src/**/*.snap`, `/var/cache`).
+    """
+
+    def __init__(self, directory: str, entries: Iterable[str] | None) -> None:
+        self._directory = directory
+        wanted = DEFAULT if entries is None else tuple(entries)
+        self._names = tuple(e.rstrip("/") for e in wanted if "/" not in e.rstrip("/"))
+        self._paths = tuple(
+            re.compile(_pattern(directory, e)) for e in wanted if "/" in e.rstrip("/")
+        )
+
+    def __contains__(self, path: str) -> bool:
+        """Tell whether a path, or a directory above it, is ignored."""
+        prefix = f"{self._directory}/"
+        below = path[len(prefix) :] if path.startswith(prefix) else path.lstrip("/")
+        named = any(
+            fnmatch.fnmatchcase(piece, name)
+            for piece in below.split("/")
+            for name in self._names
+        )
+        return named or any(pattern.match(path) for pattern in self._paths)
+
+
+def _pattern(directory: str, entry: str) -> str:
+    entry = entry.removeprefix("./").rstrip("/")
+    entry = entry if entry.startswith("/") else f"{directory}/{entry}"
+    pieces = re.split(r"(\*\*/?|\*|\?)", entry)
+    wild = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    body = "".join(wild.get(piece) or re.escape(piece) for piece in pieces)
+    return f"{body}(?:/.*)?$"

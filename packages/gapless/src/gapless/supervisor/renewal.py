@@ -1,0 +1,175 @@
+"""What makes gapless itself hand an app over: the clock, changed files, memory.
+
+Nothing here decides how: a renewal is the same operation as `gapless restart`.
+"""
+
+from __future__ import annotations
+
+import selectors
+from dataclasses import dataclass
+
+from gapless.base import clock, events
+from gapless.supervisor import cron, processes, spec
+from gapless.supervisor.cron import Schedule
+from gapless.supervisor.ignoring import Ignored
+from gapless.supervisor.model import Role
+from gapless.supervisor.observe import Evidence
+from gapless.supervisor.records import AppRecord, GenerationRecord
+from gapless.supervisor.requests import Requests
+from gapless.supervisor.watching import Watch
+
+MEMORY_LOOK_S = 5.0
+MEMORY_REST_S = 30.0
+"""An app that is over its limit as soon as it runs is renewed no more often."""
+LONGEST_SLEEP_S = 60.0
+"""The wall clock may be set; so it is looked at again."""
+
+
+@dataclass(slots=True)
+class _Cause:
+    """What is watched of one app."""
+
+    watched: tuple[object, ...] = ()
+    watch: Watch | None = None
+    changed: str = ""
+    changed_at: float = 0.0
+    expression: str = ""
+    schedule: Schedule | None = None
+    strikes_at: float | None = None
+    """On the wall clock."""
+    looked_at: float = 0.0
+    rests_until: float = 0.0
+
+
+class Renewal:
+    """Watches what may be a cause, and asks for the operation."""
+
+    def __init__(
+        self,
+        selector: selectors.BaseSelector,
+        requests: Requests,
+        evidence: Evidence,
+        log: events.Log,
+    ) -> None:
+        self._selector, self._requests = selector, requests
+        self._evidence, self._log = evidence, log
+        self._causes: dict[str, _Cause] = {}
+
+    def look(self, app: AppRecord) -> float | None:
+        """Begin what is due; return when to look again, None for never."""
+        renew = app.spec.renew
+        if app.name not in self._causes and renew == spec.Renew():
+            return None
+        cause = self._causes.setdefault(app.name, _Cause())
+        now = clock.monotonic()
+        self._tend_watch(app, cause)
+        wakes = [
+            self._by_change(app, cause, now),
+            self._by_clock(app, cause, now),
+            self._by_memory(app, cause, now),
+        ]
+        return min((wake for wake in wakes if wake is not None), default=None)
+
+    def forget(self, name: str) -> None:
+        """Watch an app no more."""
+        cause = self._causes.pop(name, None)
+        if cause is not None and cause.watch is not None:
+            cause.watch.close()
+
+    def _renew(self, app: AppRecord, why: str) -> None:
+        self._log.write("renewing", app=app.name, reason=why)
+        self._requests.renew(app, why)
+
+    # --- files --------------------------------------------------------------------
+
+    def _tend_watch(self, app: AppRecord, cause: _Cause) -> None:
+        """Watch what the app of now asks for."""
+        renew = app.spec.renew
+        wanted: tuple[object, ...] = ()
+        if app.running and renew.watch:
+            wanted = (renew.watch, renew.ignore, app.spec.directory)
+        if wanted == cause.watched:
+            return
+        if cause.watch is not None:
+            cause.watch.close()
+        cause.watched, cause.watch, cause.changed = wanted, None, ""
+        if not wanted:
+            return
+
+        def changed(path: str) -> None:
+            cause.changed, cause.changed_at = path, clock.monotonic()
+
+        ignored = Ignored(app.spec.directory, renew.ignore)
+        try:
+            cause.watch = Watch(self._selector, renew.watch, ignored, changed)
+        except OSError as error:
+            self._log.write("not-watched", app=app.name, reason=str(error))
+            app.warning = f"is not watched: {error.strerror or error}"
+        else:
+            app.warning = ""
+
+    def _by_change(self, app: AppRecord, cause: _Cause, now: float) -> float | None:
+        if not cause.changed:
+            return None
+        due = cause.changed_at + app.spec.renew.watch_delay_s
+        if now < due:
+            return due
+        if not _is_idle(app):
+            return None  # the end of what is under way wakes us
+        path, cause.changed = cause.changed, ""
+        if app.running:
+            self._renew(app, f"{path} changed")
+        return None
+
+    # --- the clock ----------------------------------------------------------------
+
+    def _by_clock(self, app: AppRecord, cause: _Cause, now: float) -> float | None:
+        wall = clock.wall()
+        if app.spec.renew.cron != cause.expression:
+            cause.expression, cause.schedule = app.spec.renew.cron, None
+            cause.strikes_at = None
+            if cause.expression:
+                cause.schedule = cron.parse(cause.expression)
+                cause.strikes_at = cron.next_after(cause.schedule, wall)
+        if cause.schedule is None or cause.strikes_at is None:
+            return None
+        if wall >= cause.strikes_at:
+            cause.strikes_at = cron.next_after(cause.schedule, wall)
+            # A job that ended by itself is begun anew; one that somebody stopped is not.
+            if (app.running or app.finished) and _is_idle(app):
+                self._renew(app, f"by the clock: {cause.expression}")
+            if cause.strikes_at is None:
+                return None
+        return now + min(max(cause.strikes_at - wall, 0.0), LONGEST_SLEEP_S)
+
+    # --- memory -------------------------------------------------------------------
+
+    def _by_memory(self, app: AppRecord, cause: _Cause, now: float) -> float | None:
+        limit = app.spec.renew.memory_bytes
+        serving = app.in_role(Role.SERVING)
+        if not limit or serving is None or not app.running:
+            return None
+        look_at = max(cause.looked_at + MEMORY_LOOK_S, cause.rests_until)
+        if now < look_at:
+            return look_at
+        cause.looked_at = now
+        if _is_idle(app) and (largest := self._largest(serving)) > limit:
+            cause.rests_until = now + MEMORY_REST_S
+            self._renew(app, f"{largest >> 20} MiB of memory, more than {limit >> 20}")
+        return now + MEMORY_LOOK_S
+
+    def _largest(self, generation: GenerationRecord) -> int:
+        """Return the memory of the largest process of a generation."""
+        table = processes.snapshot()
+        return max(
+            (
+                table[pid].rss_bytes
+                for instance in generation.instances
+                for pid in self._evidence.members(table, instance)
+            ),
+            default=0,
+        )
+
+
+def _is_idle(app: AppRecord) -> bool:
+    return app.operation is None and app.waiting is None and not app.deleted
