@@ -46,22 +46,31 @@ class Host:
         } | {"GAPLESS_HOME": str(self.home), "PATH": _path()}
 
     def gapless(
-        self, *arguments: object, environment: dict[str, str] | None = None
+        self,
+        *arguments: object,
+        environment: dict[str, str] | None = None,
+        cwd: Path | None = None,
+        standard_input: str = "",
     ) -> subprocess.CompletedProcess[str]:
-        """Run the command, as a user would; return what it printed and its code."""
+        """Run the command, as a user would; return what it printed and its code.
+
+        *cwd* may lead through links, as a shell's PWD does.
+        """
+        place = cwd or self.directory
         return subprocess.run(
             [*self.become, str(GAPLESS), *map(str, arguments)],
-            cwd=self.directory,
-            env=self.environment | (environment or {}),
+            cwd=place,
+            env=self.environment | {"PWD": str(place)} | (environment or {}),
+            input=standard_input,
             capture_output=True,
             text=True,
             timeout=COMMAND_S,
             check=False,
         )
 
-    def ok(self, *arguments: object) -> str:
+    def ok(self, *arguments: object, **where: Any) -> str:
         """Run a command that has to succeed; return what it printed."""
-        done = self.gapless(*arguments)
+        done = self.gapless(*arguments, **where)
         assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
         return done.stdout
 

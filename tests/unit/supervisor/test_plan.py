@@ -49,11 +49,16 @@ def generation(table: dict[str, Any]) -> Generation:
         for plain in table.pop("instances", ())
     )
     ended = {ordinal: (at, why) for ordinal, at, why in table.pop("ended", ())}
-    short_lives = table.pop("short_lives", 0)
+    short_lives, hasty = table.pop("short_lives", 0), table.pop("hasty", 0)
+    codes = dict(table.pop("codes", ()))
+    restart = table.pop("restart", {})
+    restart["stop_exit_codes"] = tuple(restart.get("stop_exit_codes", ()))
     seats = tuple(
         Seat(
             ordinal=ordinal,
             short_lives=short_lives,
+            hasty=hasty,
+            code=codes.get(ordinal),
             ended=ended.get(ordinal, (None, ""))[0],
             why=ended.get(ordinal, (None, ""))[1],
         )
@@ -66,6 +71,7 @@ def generation(table: dict[str, Any]) -> Generation:
         seats=seats,
         instances=instances,
         required=frozenset(table.pop("required", ())),
+        restart=Restart(**restart),
         recycle=Recycle(**table.pop("recycle", {})),
         ready=Ready(when=When(table.pop("ready", "auto"))),
         **table,

@@ -218,15 +218,13 @@ def refreshed(
         started_in=running.started_in,
         only=(label,),
     )
-    if label not in load.labels(_through(path, inside)):
+    source = load.Source(path, lambda at: _through(at, inside))
+    if label not in source.labels():
         raise HandoffError(
             f"{running.name}: {path} declares it no more",
             hint=f"`gapless delete {running.name}` ends it",
         )
-    loaded = load.load(
-        path, base, options=options, redirect=lambda at: _through(at, inside)
-    )
-    return next(iter(loaded.apps.values()))
+    return next(iter(source.load(base, options).apps.values()))
 
 
 def inherited(running: app_spec.AppSpec) -> dict[str, str]:

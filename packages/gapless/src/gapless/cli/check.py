@@ -6,7 +6,7 @@ import argparse
 import os
 
 from gapless import deploy
-from gapless.cli import changes, selection, show
+from gapless.cli import changes, selection, show, wishes
 from gapless.client import Client
 from gapless.config import load, resolve
 from gapless.supervisor import spec
@@ -20,7 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(asked: argparse.Namespace) -> int:
     """Check a file."""
-    loaded = load.load(asked.file, resolve.inherited(os.environ))
+    loaded = load.Source(asked.file).load(resolve.inherited(os.environ))
+    wishes.warn(loaded.warnings)
     client = Client()
     running: dict[str, spec.AppSpec] = {}
     if client.is_running():

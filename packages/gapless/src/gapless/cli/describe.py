@@ -36,6 +36,8 @@ def run(asked: argparse.Namespace) -> int:
         "addresses": ", ".join(found["addresses"]) or "none",
         "ready when": _ready(wanted["ready"]),
         "stop": _stop(wanted["stop"]),
+        "namespace": wanted["namespace"],
+        "renewed": _renew(wanted["renew"]),
         "variables": ", ".join(wanted["configured"]) or "none configured",
         "logs": ", ".join(found["logs"]),
     }
@@ -49,6 +51,17 @@ def run(asked: argparse.Namespace) -> int:
         print("last operation")
         progress.end(found["last_report"])
     return 0
+
+
+def _renew(renew: dict[str, Any]) -> str:
+    said = []
+    if renew["memory_bytes"]:
+        said.append(f"beyond {show.size(renew['memory_bytes'])} of memory")
+    if renew["cron"]:
+        said.append(f"by the clock: {renew['cron']}")
+    if renew["watch"]:
+        said.append(f"when {', '.join(renew['watch'])} changes")
+    return "; ".join(said)
 
 
 def _ready(ready: dict[str, Any]) -> str:

@@ -35,10 +35,9 @@ def run(
     numbers = _listen()
     followed = _follow(client, wanted)
     code = start()
-    if code:
-        client.request("shutdown")
-        return code
     stay = _Stay(client, followed)
+    if code:
+        stay.hear(signal.SIGTERM)  # one that could not start takes the others with it
     while not stay.is_over():
         select.select([numbers], [], [], LOOK_S)
         try:
@@ -52,7 +51,7 @@ def run(
     rows = client.request("list")["apps"]
     client.request("shutdown")
     _reap()
-    return exit_code([row["exit_code"] for row in rows])
+    return exit_code([row["exit_code"] for row in rows]) or code
 
 
 def exit_code(codes: Collection[int | None]) -> int:

@@ -9,6 +9,7 @@ from gapless.cli import show
 from gapless.client import Client
 
 HEADINGS = [
+    "id",
     "app",
     "status",
     "instances",
@@ -54,6 +55,16 @@ def run(asked: argparse.Namespace) -> int:
     return 0
 
 
+def _span(ids: list[int]) -> str:
+    """Return the ids of an app's instances: 3, 0-3, or the first of many."""
+    if not ids:
+        return "-"
+    last = ids[0] + len(ids) - 1
+    if len(ids) == 1:
+        return str(ids[0])
+    return f"{ids[0]}-{last}" if ids[-1] == last else ",".join(map(str, ids))
+
+
 def _count(number: object) -> str:
     """Return how many are under way; - for an app that does not tell."""
     return "-" if number is None else str(number)
@@ -64,7 +75,10 @@ def _cells(row: dict[str, object]) -> list[str]:
     addresses = row["addresses"]
     assert isinstance(instances, dict)
     assert isinstance(addresses, list)
+    ids = row["ids"]
+    assert isinstance(ids, list)
     return [
+        _span(ids),
         str(row["name"]),
         str(row["status"]),
         f"{instances['ready']}/{instances['wanted']}",

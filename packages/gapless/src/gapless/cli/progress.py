@@ -24,6 +24,7 @@ _SAID = {
     "reverted": "went back",
     "restored": "restored",
     "crashed": "crashed",
+    "ended": "ended",
 }
 _BAD = ("failed", "reverted", "crashed")
 

@@ -74,7 +74,7 @@ def _meant(word: str, rows: list[dict[str, Any]]) -> list[str]:
             raise MisuseError(f"{word} is no regular expression: {error}") from None
         return [name for name in names if pattern.search(name)]
     if load.is_configuration(word):
-        labels = load.labels(word)
+        labels = load.Source(word).labels()
         return [row["name"] for row in rows if row["label"] in labels]
     return [row["name"] for row in rows if row["namespace"] == word]
 

@@ -77,5 +77,6 @@ def _configuration_of(app: str) -> str:
         return ""
     for row in client.request("list")["apps"]:
         if row["name"] == app:
-            return str(client.request("describe", app=app)["spec"]["config_file"])
+            found = str(client.request("describe", app=app)["spec"]["config_file"])
+            return found if found.endswith(".toml") else ""
     return ""

@@ -96,9 +96,8 @@ def _of_toml(asked: argparse.Namespace) -> list[Wish]:
     only = [name for name in asked.only.split(",") if name]
     only += [said["name"]] if said.get("name") and not only else []
     environment = resolve.inherited(os.environ)
-    loaded = load.load(
-        asked.target, environment, options=load.Options(only=tuple(only))
-    )
+    source = load.Source(asked.target)
+    loaded = source.load(environment, load.Options(only=tuple(only)))
     found = [Wish("start", each) for each in loaded.apps.values()]
     if not found:
         raise MisuseError(f"{asked.target} declares no app")

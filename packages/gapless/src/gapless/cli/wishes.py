@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gapless import deploy
-from gapless.base import home
 from gapless.base.errors import MisuseError
 from gapless.cli import declaring, selection
 from gapless.client import Client
@@ -46,43 +45,50 @@ def of_file(client: Client, path: str, asked: argparse.Namespace) -> list[Wish]:
     running = _running(client)
     only = tuple(name for name in asked.only.split(",") if name)
     wishes: list[Wish] = []
-    file = home.absolute(path)
-    for label in only or load.labels(path):
+    said: list[str] = []
+    source = load.Source(path)
+    labels = only or source.labels()
+    for label in labels:
         known = next(
             (s for s in running.values() if (s.label or s.name) == label), None
         )
-        wishes += _of_label(path, label, known, file, asked)
+        loaded = source.load(*_as_known(source, label, known, asked))
+        warn([each for each in loaded.warnings if each not in said])
+        said += loaded.warnings
+        wishes += [_wish(wanted, known) for wanted in loaded.apps.values()]
     return wishes
 
 
-def _of_label(
-    path: str,
+def _as_known(
+    source: load.Source,
     label: str,
     known: spec.AppSpec | None,
-    file: str,
     asked: argparse.Namespace,
-) -> list[Wish]:
-    overrides = declaring.fields(asked)
+) -> tuple[dict[str, str], load.Options]:
+    """Return what an app inherits, and what is chosen of its file.
+
+    What was chosen when it was started is chosen still, unless something else is said.
+    """
     profile, started_in = asked.env, ""
     environment = resolve.inherited(os.environ)
     if known is not None:
         profile = known.profile if profile is None else profile
-        if known.config_file == file:
+        if known.config_file == source.file:
             started_in = known.started_in
         if not asked.update_env:
             environment = deploy.inherited(known)
-    options = load.Options(
-        profile=profile or "", overrides=overrides, started_in=started_in, only=(label,)
+    return environment, load.Options(
+        profile=profile or "",
+        overrides=declaring.fields(asked),
+        started_in=started_in,
+        only=(label,),
     )
-    loaded = load.load(path, environment, options=options)
-    warn(loaded.warnings)
-    found = []
-    for wanted in loaded.apps.values():
-        if known is not None and known.name == wanted.name:
-            found.append(Wish("reload", wanted))
-        else:
-            found.append(Wish("start" if wanted.autostart else "register", wanted))
-    return found
+
+
+def _wish(wanted: spec.AppSpec, known: spec.AppSpec | None) -> Wish:
+    if known is not None and known.name == wanted.name:
+        return Wish("reload", wanted)
+    return Wish("start" if wanted.autostart else "register", wanted)
 
 
 def of_apps(

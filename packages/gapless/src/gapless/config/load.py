@@ -46,102 +46,111 @@ def is_configuration(target: str) -> bool:
     return target.endswith(".toml") or files.is_declaration(target)
 
 
-def load(
-    path: str,
-    environment: Mapping[str, str],
-    *,
-    options: Options | None = None,
-    redirect: Callable[[str], str] = str,
-) -> Configuration:
-    """Read a file; *environment* is what the apps inherit.
+class Source:
+    """A file that declares apps, read once: a program may have to run for it."""
 
-    *redirect* may put another path in the place of the file and of the directories.
+    def __init__(self, path: str, redirect: Callable[[str], str] = str) -> None:
+        """Read it; *redirect* may put other paths in the place of it and of directories.
 
-    Raises MisuseError that names every mistake, NotFoundError for what is not there.
-    """
-    options = options or Options()
-    if path.endswith(".toml"):
-        loaded = resolve.load(path, environment, redirect=redirect)
-        return _chosen(loaded, options.only)
-    return _declarations(path, environment, options, redirect)
+        Raises MisuseError, NotFoundError.
+        """
+        self.path, self._redirect = path, redirect
+        self._found: Any = None
+        if self.is_ours:
+            self.file = home.absolute(path)
+        else:
+            from gapless.config.pm2 import files  # noqa: PLC0415 - slow
 
+            is_stream = path == files.STDIN
+            self.file = "" if is_stream else home.absolute(path)
+            place = redirect(self.file) if self.file else path
+            self._found = files.read(place, shown=self.shown)
 
-def _chosen(loaded: Configuration, only: Collection[str]) -> Configuration:
-    if not only:
-        return loaded
-    missing = [name for name in only if name not in loaded.apps]
-    if missing:
-        raise _declares_none(loaded.path, missing[0], loaded.apps)
-    return replace(loaded, apps={name: loaded.apps[name] for name in only})
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is a gapless.toml."""
+        return self.path.endswith(".toml")
 
+    @property
+    def shown(self) -> str:
+        """What complaints call it."""
+        return "standard input" if self.path == "-" else self.path
 
-def _declarations(
-    path: str,
-    environment: Mapping[str, str],
-    options: Options,
-    redirect: Callable[[str], str],
-) -> Configuration:
-    from gapless.config.pm2 import declaration, files, specs  # noqa: PLC0415 - slow
+    def labels(self) -> list[str]:
+        """Return what it calls its apps; they need not be right otherwise."""
+        if self.is_ours:
+            place = self._redirect(self.file)
+            found = document.read(Path(place)).tables.get("app", {})
+            return list(found) if isinstance(found, dict) else []
+        from gapless.config.pm2 import declaration  # noqa: PLC0415 - slow
 
-    is_stream = path == files.STDIN
-    file = "" if is_stream else home.absolute(path)
-    found = files.read(redirect(file) if file else path, shown=path)
-    shown = "standard input" if is_stream else path
-    declared, warnings = declaration.read_all(found, shown, options.overrides)
-    known = {each.label: each for each in declared}
-    if missing := [label for label in options.only if label not in known]:
-        raise _declares_none(shown, missing[0], known)
-    setting = specs.Setting(
-        environment=environment,
-        started_in=options.started_in or home.here(),
-        file=file,
-        profile=options.profile,
-        redirect=redirect,
-    )
-    apps: dict[str, spec.AppSpec] = {}
-    mistakes: list[GaplessError] = []
-    for each in declared:
-        if options.only and each.label not in options.only:
-            continue
-        try:
-            built = specs.build(each, setting)
-        except GaplessError as error:
-            mistakes.append(error)
-            continue
-        if built.name in apps:
-            clash = each.complaint("name", f"two apps would be called {built.name}")
-            mistakes.append(MisuseError(clash))
-        apps[built.name] = replace(
-            built,
-            config_file=file,
-            arguments=specs.as_json(options.overrides),
+        return declaration.labels(self._found, self.shown)
+
+    def load(
+        self, environment: Mapping[str, str], options: Options | None = None
+    ) -> Configuration:
+        """Return its apps; *environment* is what they inherit.
+
+        Raises MisuseError that names every mistake, NotFoundError for what is not there.
+        """
+        options = options or Options()
+        if not self.is_ours:
+            return self._declarations(environment, options)
+        loaded = resolve.load(self.path, environment, redirect=self._redirect)
+        if not options.only:
+            return loaded
+        missing = [name for name in options.only if name not in loaded.apps]
+        if missing:
+            raise self._declares_none(missing[0], loaded.apps)
+        return replace(loaded, apps={name: loaded.apps[name] for name in options.only})
+
+    def _declarations(
+        self, environment: Mapping[str, str], options: Options
+    ) -> Configuration:
+        from gapless.config.pm2 import declaration, specs  # noqa: PLC0415 - slow
+
+        declared, warnings = declaration.read_all(
+            self._found, self.shown, options.overrides
         )
-        warnings += each.warnings
-    if len(mistakes) == 1:
-        raise mistakes[0]
-    if mistakes:
-        raise MisuseError("\n".join(error.message for error in mistakes))
-    return Configuration(file or path, apps, {}, tuple(warnings))
+        known = [each.label for each in declared]
+        if missing := [label for label in options.only if label not in known]:
+            raise self._declares_none(missing[0], known)
+        setting = specs.Setting(
+            environment=environment,
+            started_in=options.started_in or home.here(),
+            file=self.file,
+            profile=options.profile,
+            redirect=self._redirect,
+        )
+        apps: dict[str, spec.AppSpec] = {}
+        mistakes: list[GaplessError] = []
+        for each in declared:
+            if options.only and each.label not in options.only:
+                continue
+            try:
+                built = specs.build(each, setting)
+            except GaplessError as error:
+                mistakes.append(error)
+                continue
+            if built.name in apps:
+                clash = f"two apps would be called {built.name}"
+                mistakes.append(MisuseError(each.complaint("name", clash)))
+            arguments = specs.as_json(options.overrides)
+            apps[built.name] = replace(
+                built, config_file=self.file, arguments=arguments
+            )
+            warnings += each.warnings
+        if len(mistakes) == 1:
+            raise mistakes[0]
+        if mistakes:
+            raise MisuseError("\n".join(error.message for error in mistakes))
+        return Configuration(self.file or self.path, apps, {}, tuple(warnings))
 
-
-def _declares_none(path: str, name: str, known: Collection[str]) -> NotFoundError:
-    return NotFoundError(
-        f"{path} declares no app named {name!r}",
-        hint=f"it declares: {', '.join(known) or 'none'}",
-    )
-
-
-def labels(path: str) -> list[str]:
-    """Return what a file calls its apps; they need not be right otherwise.
-
-    Raises MisuseError, NotFoundError.
-    """
-    if path.endswith(".toml"):
-        found = document.read(Path(path)).tables.get("app", {})
-        return list(found) if isinstance(found, dict) else []
-    from gapless.config.pm2 import declaration, files  # noqa: PLC0415 - slow
-
-    return declaration.labels(files.read(path), path)
+    def _declares_none(self, name: str, known: Collection[str]) -> NotFoundError:
+        return NotFoundError(
+            f"{self.shown} declares no app named {name!r}",
+            hint=f"it declares: {', '.join(known) or 'none'}",
+        )
 
 
 def of_script(

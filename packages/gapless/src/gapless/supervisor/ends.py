@@ -10,6 +10,7 @@ from gapless.base import clock
 from gapless.supervisor import model, processes
 from gapless.supervisor.counts import Counts
 from gapless.supervisor.model import Phase, Role
+from gapless.supervisor.readying import is_done_well
 from gapless.supervisor.records import (
     AppRecord,
     GenerationRecord,
@@ -70,7 +71,9 @@ class Ends:
             instance.phase = Phase.DRAINING
             if app.operation is not None:
                 detail = f"instance {seat.ordinal} {seat.why}"
-                app.operation.step("crashed", clock.monotonic(), detail)
+                done = is_done_well(generation.value(), seat.value())
+                what = "ended" if done else "crashed"
+                app.operation.step(what, clock.monotonic(), detail)
         self._supervisor.log.write("ended", key=key, why=why, lived_s=lived_s)
         instance.members = self._supervisor.evidence.count_members(
             processes.snapshot(), generation, instance

@@ -43,26 +43,26 @@ def variables(
 
 def with_preload(options: str, path: str) -> str:
     """Return NODE_OPTIONS (node(1)) that load a file before the program, once."""
-    if path in options:
-        return options
     escaped = path.replace("\\", "\\\\").replace('"', '\\"')
     option = f"--require={path}" if _SAFE.fullmatch(path) else f'"--require={escaped}"'
-    return f"{options} {option}".strip()
+    return options if option in options else f"{options} {option}".strip()
 
 
 def channel_variables(wanted: spec.AppSpec) -> dict[str, str]:
     """Return how the program hears of Node's channel; nothing if it gets none."""
     program = wanted.command[0].rpartition("/")[2]
     talks = wanted.ready.when is spec.When.NOTIFY or wanted.stop.message
-    if program in _RUNNERS and wanted.preload:
-        # What it starts finds the channel by the preload.
-        return {"GAPLESS_CHANNEL_FD": str(CHANNEL_DESCRIPTOR)} if talks else {}
-    if program in _NODE_PROGRAMS or talks:
-        return {
+    found = {}
+    is_node = program in _NODE_PROGRAMS
+    if is_node or (talks and not (program in _RUNNERS and wanted.preload)):
+        found = {
             "NODE_CHANNEL_FD": str(CHANNEL_DESCRIPTOR),
             "NODE_CHANNEL_SERIALIZATION_MODE": "json",
         }
-    return {}
+    if talks and not is_node and wanted.preload:
+        # A package runner on the way would keep the channel: the preload opens it anew.
+        found["GAPLESS_CHANNEL_FD"] = str(CHANNEL_DESCRIPTOR)
+    return found
 
 
 def log(

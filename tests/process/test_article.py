@@ -1,0 +1,262 @@
+"""The article's example, as it is: under load, through releases, beside its scripts."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rig import load
+from rig.host import GAPLESS, ROOT, Host
+from rig.running import running
+from rig.wait import free_port, until
+
+EXAMPLE = ROOT / "examples" / "article"
+KEPT = [
+    load.KEEP_ALIVE,
+    load.Traffic(kind="paused", concurrency=4, keep_alive=True, pause_s=0.7),
+    load.Traffic(kind="long-paused", concurrency=4, keep_alive=True, pause_s=2.5),
+]
+
+
+class Article:
+    """The example on one machine: its files, its port, its logs."""
+
+    def __init__(self, host: Host, installed: Path) -> None:
+        self.host, self.port = host, free_port()
+        self.directory = host.directory / "example"
+        self.www = host.directory / "www"
+        (self.www / "log").mkdir(parents=True)
+        shutil.copytree(installed, self.directory, symlinks=True)
+        host.environment["PORT"] = str(self.port)
+        self.declare(self.directory)
+
+    def declare(self, directory: Path, **more: Any) -> None:
+        """Let app.json write its logs here, and say *more*."""
+        text = (EXAMPLE / "app.json").read_text().replace("/var/www", str(self.www))
+        (directory / "app.json").write_text(json.dumps(json.loads(text) | more))
+
+    def ask(self) -> dict[str, str]:
+        """Return what the app says of itself."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request("GET", "/")
+            found: dict[str, str] = json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+        return found
+
+    def pids(self) -> set[int]:
+        """Return what stands in the pid files."""
+        return {int(path.read_text()) for path in self.www.glob("log/example-*.pid")}
+
+    def upload(self, **more: Any) -> Path:
+        """Put a release of the example into the inbox, without what npm installs."""
+        source = self.host.directory / "upload" / "example"
+        shutil.rmtree(source.parent, ignore_errors=True)
+        shutil.copytree(
+            EXAMPLE, source, ignore=shutil.ignore_patterns("node_modules", "scripts")
+        )
+        self.declare(source, **more)
+        beside = self.host.directory / "example.tar.gz"
+        with tarfile.open(beside, "w:gz") as archive:
+            archive.add(source, "example")
+        target = self.host.directory / "dfs" / "src" / "example.tar.gz"
+        os.replace(beside, target)
+        return target
+
+    def start_through_link(self) -> Path:
+        """Publish a first release and start it as the article does; return the link."""
+        (self.host.directory / "dfs" / "src").mkdir(parents=True)
+        self.host.configure('[release.example]\nbase = "dfs"\n')
+        self.host.ok("publish", self.upload())
+        link = self.www / "example"
+        link.symlink_to(self.host.directory / "dfs" / "dist" / "example")
+        self.host.ok("start", "./app.json", "--env", "production", cwd=link)
+        return link
+
+    def script(self, name: str, **environment: str) -> None:
+        """Run one of the two scripts that stand beside, with `pm2` in PATH."""
+        subprocess.run(
+            ["bash", str(EXAMPLE / "scripts" / name)],
+            env=self.host.environment | environment,
+            cwd="/",
+            check=False,
+            capture_output=True,
+            timeout=120,
+        )
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the example with what npm installs."""
+    directory = tmp_path_factory.mktemp("article") / "example"
+    shutil.copytree(EXAMPLE, directory, ignore=shutil.ignore_patterns("node_modules"))
+    command = ["npm", "ci", "--no-audit", "--no-fund"]
+    subprocess.run(command, cwd=directory, check=True, timeout=180)
+    return directory
+
+
+@pytest.fixture
+def article(host: Host, installed: Path) -> Article:
+    """Return the example on a host of its own."""
+    return Article(host, installed)
+
+
+def test_it_runs_as_it_is_and_loses_nothing(article: Article) -> None:
+    """Four instances, ready by themselves; reload and restart under load."""
+    host = article.host
+    host.ok("start", "./app.json", "--env", "production", cwd=article.directory)
+    row = host.app("example")
+    assert row["instances"] == {"ready": 4, "wanted": 4}
+    assert article.ask()["env"] == "production"
+    with running(article.port, load.NEW, *KEPT) as under_load:
+        for verb in ("reload", "restart"):
+            under_load.wait_for(100)
+            before = article.pids()
+            report = host.json(verb, "example")
+            assert report["outcome"] == "done"
+            assert report["requests"]["cut"] == report["connections"]["cut"] == 0
+            assert len(article.pids()) == 4
+            assert not article.pids() & before
+        under_load.wait_for(100)
+        assert under_load.stop().lost == 0
+    assert article.pids() == set(host.app("example")["pids"])
+    assert article.ask()["env"] == "production"  # remembered
+    host.ok("stop", "example")
+    assert article.pids() == set()
+
+
+def test_npm_run_works_through_the_command_pm2(article: Article) -> None:
+    """`npm run start`, restart and stop, as in its package.json; a real PM2 goes first."""
+    host = article.host
+    commands = host.directory / "bin"
+    commands.mkdir()
+    host.ok("pm2", "--install", commands)
+    host.environment["PATH"] = f"{commands}:{host.environment['PATH']}"
+
+    def npm(script: str) -> str:
+        return subprocess.run(
+            ["npm", "run", "--silent", script],
+            cwd=article.directory,
+            env=host.environment | {"PWD": str(article.directory)},
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        ).stdout
+
+    npm("start")
+    with running(article.port, load.NEW, *KEPT) as under_load:
+        under_load.wait_for(50)
+        assert "reload done" in npm("restart")
+        assert under_load.stop().lost == 0
+    npm("stop")
+    assert host.status("example") == "stopped"
+    real = article.directory / "node_modules" / ".bin" / "pm2"
+    real.parent.mkdir(exist_ok=True)
+    real.write_text("#!/bin/sh\necho the real one: $*\n")
+    real.chmod(0o755)
+    assert npm("start") == "the real one: start ./app.json --env production\n"
+
+
+def test_an_upload_becomes_a_release_with_its_own_app_json(article: Article) -> None:
+    """Tarball, watch, release, handoff: the configuration is the release's."""
+    host = article.host
+    article.start_through_link()
+    first = article.ask()["release"]
+    with watching(host) as said, running(article.port, load.NEW, *KEPT) as under_load:
+        under_load.wait_for(50)
+        article.upload(instances=2, env_production={"NODE_ENV": "production-2"})
+        until(lambda: "publish done" in said(), "the release to be published", 60)
+        assert under_load.stop().lost == 0
+    found = article.ask()
+    assert found["release"] != first
+    assert found["release"] == os.path.realpath(article.www / "example")
+    assert found["env"] == "production-2"
+    assert host.app("example")["instances"] == {"ready": 2, "wanted": 2}
+
+
+def test_a_broken_upload_takes_nothing_away(article: Article) -> None:
+    """Its app.json names a script that is not there: link and app stay."""
+    host = article.host
+    article.start_through_link()
+    first = article.ask()["release"]
+    with running(article.port, load.NEW) as under_load:
+        under_load.wait_for(50)
+        done = host.gapless("publish", article.upload(script="not-there.js"))
+        assert done.returncode != 0
+        assert "not-there.js" in done.stdout + done.stderr
+        assert under_load.stop().lost == 0
+    assert article.ask()["release"] == first
+    assert os.path.realpath(article.www / "example") == first
+
+
+@pytest.mark.parametrize("watched", [True, False])
+def test_the_articles_scripts_may_stay(article: Article, *, watched: bool) -> None:
+    """Whoever publishes, what runs is the newest release, and nothing is lost."""
+    host = article.host
+    commands = host.directory / "bin"
+    commands.mkdir()
+    host.ok("pm2", "--install", commands)
+    host.environment["PATH"] = f"{commands}:{host.environment['PATH']}"
+    link = article.start_through_link()
+    first = article.ask()["release"]
+    base = str(host.directory / "dfs")
+    with running(article.port, load.NEW, *KEPT) as under_load:
+        under_load.wait_for(50)
+        if watched:
+            with watching(host) as said:
+                inbox = article.upload()
+                article.script("publish.sh", BASE=base)
+                until(
+                    lambda: "publish done" in said() or not inbox.exists(),
+                    "somebody to take the upload",
+                    60,
+                )
+                until(
+                    lambda: (
+                        os.path.realpath(link) != first and (link / "RELEASE").exists()
+                    ),
+                    "the link to be flipped",
+                    60,
+                )
+        else:
+            article.upload()
+            article.script("publish.sh", BASE=base)
+        assert os.path.realpath(link) != first
+        stamp = str(host.directory / "EXAMPLE_RESTART")
+        article.script("restart.sh", APP=str(link), STAMP=stamp)
+        assert under_load.stop().lost == 0
+    assert article.ask()["release"] == os.path.realpath(link)
+
+
+@contextmanager
+def watching(host: Host) -> Iterator[Callable[[], str]]:
+    """Run `gapless watch`; give what it has said so far."""
+    said = host.directory / "watch.out"
+    with (
+        said.open("w") as file,
+        subprocess.Popen(
+            [str(GAPLESS), "watch"],
+            cwd=host.directory,
+            env=host.environment,
+            stdout=file,
+            stderr=file,
+        ) as watch,
+    ):
+        try:
+            until(lambda: "watching" in said.read_text(), "the watch to begin")
+            yield said.read_text
+        finally:
+            watch.terminate()
+            watch.wait(30)

@@ -1,0 +1,374 @@
+"""Declarations for PM2: each field, each shape, each mistake."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gapless.config import load
+from gapless.config.pm2 import dates, fields
+from gapless.supervisor import spec
+from rig.host import ROOT
+from rig.project import Project
+
+CPUS = len(os.sched_getaffinity(0))
+
+
+def value(built: spec.AppSpec, path: str) -> Any:
+    """Return a field of a spec by its dotted path."""
+    found: Any = built
+    for name in path.split("."):
+        found = getattr(found, name)
+    return found
+
+
+PLAIN = [
+    # field, value, where, what
+    ("name", "shop", "name", "shop"),
+    ("name", "my shop:1", "name", "my shop:1"),
+    ("namespace", "web", "namespace", "web"),
+    ("args", "a 'b c' --d", "command", ("node", "index.js", "a", "b c", "--d")),
+    ("args", ["a", 1, "b c"], "command", ("node", "index.js", "a", "1", "b c")),
+    ("node_args", "--expose-gc", "command", ("node", "--expose-gc", "index.js")),
+    ("instances", 3, "instances", 3),
+    ("instances", "3", "instances", 3),
+    ("instances", 0, "instances", CPUS),
+    ("instances", "max", "instances", CPUS),
+    ("instances", -1, "instances", max(1, CPUS - 1)),
+    ("instances", -99, "instances", 1),
+    ("exec_mode", "cluster", "mode", "cluster"),
+    ("exec_mode", "cluster_mode", "mode", "cluster"),
+    ("exec_mode", "fork", "mode", "fork"),
+    ("autorestart", False, "restart.automatic", False),
+    ("autostart", False, "autostart", False),
+    ("max_restarts", 5, "restart.max", 4),
+    ("max_restarts", 0, "restart.max", 0),
+    ("min_uptime", 5000, "restart.min_uptime_s", 5.0),
+    ("min_uptime", "5000", "restart.min_uptime_s", 5.0),
+    ("min_uptime", "10s", "restart.min_uptime_s", 10.0),
+    ("min_uptime", "2m", "restart.min_uptime_s", 120.0),
+    ("min_uptime", "1h", "restart.min_uptime_s", 3600.0),
+    ("restart_delay", 1500, "restart.delay_s", 1.5),
+    ("restart_delay", 0, "restart.delay_s", 0.0),
+    ("exp_backoff_restart_delay", 100, "restart.backoff_s", 0.1),
+    ("stop_exit_codes", [0, 143], "restart.stop_exit_codes", (0, 143)),
+    ("stop_exit_codes", 3, "restart.stop_exit_codes", (3,)),
+    ("max_memory_restart", 1000, "renew.memory_bytes", 1000),
+    ("max_memory_restart", "300K", "renew.memory_bytes", 300 << 10),
+    ("max_memory_restart", "200M", "renew.memory_bytes", 200 << 20),
+    ("max_memory_restart", "1G", "renew.memory_bytes", 1 << 30),
+    ("cron_restart", "0 3 * * *", "renew.cron", "0 3 * * *"),
+    ("cron_restart", "0", "renew.cron", ""),
+    ("cron_restart", 0, "renew.cron", ""),
+    ("kill_timeout", 5000, "stop.kill_timeout_s", 5.0),
+    ("kill_timeout", "5000", "stop.kill_timeout_s", 5.0),
+    ("kill_timeout", 0, "stop.kill_timeout_s", 0.0),
+    ("wait_ready", True, "ready.when", spec.When.NOTIFY),
+    ("listen_timeout", 5000, "ready.timeout_s", 5.0),
+    ("shutdown_with_message", True, "stop.message", True),
+    ("treekill", False, "stop.tree", False),
+    ("watch_delay", 1000, "renew.watch_delay_s", 1.0),
+    ("ignore_watch", ["logs", "*.tmp"], "renew.ignore", ("logs", "*.tmp")),
+    ("ignore_watch", "logs", "renew.ignore", ("logs",)),
+    ("watch", False, "renew.watch", ()),
+    ("instance_var", "INSTANCE_ID", "instance_variable", "INSTANCE_ID"),
+    ("increment_var", "PORT", "increment_variable", "PORT"),
+    ("pid_file", "/run/shop.pid", "pid_file", "/run/shop.pid"),
+    ("out_file", "/var/log/o.log", "log.output", "/var/log/o.log"),
+    ("error_file", "/var/log/e.log", "log.error", "/var/log/e.log"),
+    ("uid", "www-data", "user", "www-data"),
+    ("uid", 33, "user", "33"),
+    ("gid", "www-data", "group", "www-data"),
+    ("merge_logs", True, "log.by_instance", False),
+    ("merge_logs", False, "log.by_instance", True),
+    ("log_date_format", "YY-MM-DD HH:mm:ss", "log.date_format", "%y-%m-%d %H:%M:%S"),
+    ("time", True, "log.date_format", "%Y-%m-%dT%H:%M:%S"),
+    ("log_type", "json", "log.format", "pm2-json"),
+    ("out_file", "/dev/null", "log.output", "NULL"),
+    ("error_file", "NULL", "log.error", "NULL"),
+    ("disable_logs", True, "log.output", "NULL"),
+]
+DEFAULTS = {
+    "name": "index",
+    "namespace": "default",
+    "command": ("node", "index.js"),
+    "instances": 1,
+    "mode": "fork",
+    "autostart": True,
+    "restart.automatic": True,
+    "restart.max": 15,
+    "restart.min_uptime_s": 1.0,
+    "restart.delay_s": None,
+    "restart.backoff_s": 0.0,
+    "restart.stop_exit_codes": (),
+    "renew": spec.Renew(),
+    "stop.signal": "SIGINT",
+    "stop.message": False,
+    "stop.kill_timeout_s": 1.6,
+    "stop.tree": True,
+    "ready.when": spec.When.AUTO,
+    "ready.timeout_s": 30.0,
+    "log.format": "plain",
+    "log.date_format": "",
+    "log.combined": "",
+    "log.by_instance": False,
+    "announce": True,
+    "preload": True,
+}
+
+
+@pytest.mark.parametrize(("field", "declared", "where", "expected"), PLAIN)
+def test_a_field_means_what_pm2_says(
+    project: Project, field: str, declared: Any, where: str, expected: Any
+) -> None:
+    """Units, numbers as text, zeros: nothing of it is lost."""
+    assert value(project.one(**{field: declared}), where) == expected
+    assert not project.warnings
+
+
+def test_defaults_are_those_of_pm2(project: Project) -> None:
+    """What is not said is as PM2 has it, but for what the table says."""
+    built = project.one()
+    assert {path: value(built, path) for path in DEFAULTS} == DEFAULTS
+    logs = project.home / "logs"
+    assert built.log.output == str(logs / "index-out.log")
+    assert built.log.error == str(logs / "index-error.log")
+    assert built.pid_file == str(project.home / "pids" / "index.pid")
+    assert built.declared_directory == str(project.directory)
+
+
+@pytest.mark.parametrize("field", [f for f in fields.FIELDS if f.star])
+def test_every_field_that_a_drop_in_needs_is_tested_here(field: fields.Field) -> None:
+    """So that none is forgotten when the table grows."""
+    here = Path(__file__).read_text()
+    assert f'("{field.name}"' in here or f"test_{field.name.rstrip('_*')}" in here
+
+
+def test_script_is_a_file_a_program_or_a_line(project: Project) -> None:
+    """By extension, by PATH, by bash; an executable without extension is run itself."""
+    assert project.one("job.py").command == ("python3", "job.py")
+    assert project.one("run.sh").command == ("bash", "run.sh")
+    assert project.one("sleep", args="9").command == ("sleep", "9")
+    line = project.one("sleep 9 && true", name="x")
+    assert line.command == ("bash", "-c", "sleep 9 && true")
+    tool = project.directory / "tool"
+    tool.write_text("#!/bin/sh\n")
+    tool.chmod(0o755)
+    assert project.one("tool").command == ("./tool",)
+    absolute = str(project.directory / "index.js")
+    assert project.one(absolute).command == ("node", absolute)
+    assert "there is no file" in project.complaint(script="not-there.js")
+
+
+@pytest.mark.parametrize("alias", ["exec", "cmd", "command"])
+def test_script_has_aliases(project: Project, alias: str) -> None:
+    """As all of PM2's."""
+    (built,) = project.load({alias: "index.js"}).values()
+    assert built.command == ("node", "index.js")
+
+
+def test_exec_interpreter(project: Project) -> None:
+    """A name, a path, none; what is not here is said."""
+    assert project.one("index.js", interpreter="bash").command[0] == "bash"
+    python = sys.executable
+    assert project.one("job.py", exec_interpreter=python).command[0] == python
+    assert "there is no 'node@99'" in project.complaint(interpreter="node@99")
+    assert "not executable" in project.complaint(interpreter="none")
+    if project.one("job.py", interpreter="python").command[0] not in (
+        "python",
+        "python3",
+    ):
+        pytest.fail("python is python3 where there is no other")
+
+
+def test_every_spelling_of_a_field_is_understood(project: Project) -> None:
+    """snake_case, camelCase and aliases."""
+    for field in fields.FIELDS:
+        for alias in field.aliases:
+            assert fields.BY_NAME[alias] is field
+    assert project.one(killTimeout=2000).stop.kill_timeout_s == 2.0
+    assert project.one(maxMemoryRestart="1M").renew.memory_bytes == 1 << 20
+    assert project.one(cron="* * * * *").renew.cron == "* * * * *"
+    for name in ("out", "output", "out_log", "outFile"):
+        assert project.one(**{name: "x.log"}).log.output.endswith("/project/x.log")
+
+
+def test_cwd_and_what_is_relative_to_it(project: Project) -> None:
+    """Logs, pid files and scripts are relative to cwd; cwd to where one types."""
+    below = project.directory / "below"
+    below.mkdir()
+    (below / "index.js").write_text("")
+    built = project.one(
+        cwd="below", out_file="o.log", pid_file="p.pid", watch=["src"], log_file="c.log"
+    )
+    assert built.directory == str(below)
+    assert built.log.output == f"{below}/o.log"
+    assert built.log.combined == f"{below}/c.log"
+    assert built.pid_file == f"{below}/p.pid"
+    assert built.renew.watch == (f"{below}/src",)
+    assert project.one(cwd="below", watch=True).renew.watch == (str(below),)
+    assert "there is no directory" in project.complaint(cwd="not-there")
+
+
+def test_cwd_keeps_the_link_of_a_release(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PM2 pins the directory that the link named; gapless follows it anew."""
+    link = project.directory.parent / "current"
+    link.symlink_to(project.directory)
+    monkeypatch.chdir(link)
+    monkeypatch.setenv("PWD", str(link))
+    built = project.one()
+    assert (built.declared_directory, built.directory) == (
+        str(link),
+        str(project.directory),
+    )
+    assert built.config_file == str(link / "app.json")
+
+
+def test_a_script_beside_its_file_is_found(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Typed elsewhere PM2 would look for the script there."""
+    text = json.dumps({"script": "index.js"})
+    (project.directory / "app.json").write_text(text)
+    monkeypatch.chdir("/")
+    monkeypatch.setenv("PWD", "/")
+    source = load.Source(str(project.directory / "app.json"))
+    (built,) = source.load(project.environment).apps.values()
+    assert built.directory == str(project.directory)
+
+
+def test_env_becomes_text(project: Project) -> None:
+    """As JavaScript would write it; null is not set."""
+    env = {"A": 1, "B": True, "C": {"x": [1, "y"]}, "D": "d", "E": None, "F": 1.5}
+    built = project.one(env=env, port=3000)
+    own = {name: built.environment[name] for name in built.configured}
+    assert own == {
+        "A": "1",
+        "B": "true",
+        "C": '{"x":[1,"y"]}',
+        "D": "d",
+        "F": "1.5",
+        "PORT": "3000",
+    }
+    assert built.environment["SHELL"] == "sh"
+
+
+def test_env_of_a_profile_is_laid_over(project: Project) -> None:
+    """--env NAME; a name that the file does not have is warned of."""
+    declared: dict[str, Any] = {
+        "env": {"A": "1", "B": "1"},
+        "env_production": {"B": "2"},
+    }
+    built = project.one(**declared, profile="production")
+    assert (built.environment["A"], built.environment["B"]) == ("1", "2")
+    assert built.profile == "production"
+    assert project.one(**declared).environment["B"] == "1"
+    project.one(**declared, profile="staging")
+    assert "--env staging finds no such field; it has: production" in str(
+        project.warnings
+    )
+    named = project.one(append_env_to_name=True, name="x", profile="production")
+    assert named.name == "x-production"
+
+
+def test_filter_env(project: Project) -> None:
+    """true, a name, or pieces of names; PATH and HOME stay."""
+    project.environment |= {"AWS_KEY": "1", "LANG": "C"}
+    assert set(project.one(filter_env=True).environment) == {"PATH", "HOME"}
+    assert "AWS_KEY" not in project.one(filter_env="AWS_KEY").environment
+    left = project.one(filter_env=["AWS", "LA"]).environment
+    assert set(left) == {"PATH", "HOME", "SHELL"}
+
+
+def test_exec_mode_and_merge_logs_follow_from_instances(project: Project) -> None:
+    """Node with `instances` is a cluster; only a fork without it has one log."""
+    assert project.one(instances=1).mode == "cluster"
+    assert project.one(instances=1).log.by_instance
+    assert project.one("job.py", instances=2).mode == "fork"
+    assert project.one("job.py", instances=2).log.by_instance
+    assert not project.one("job.py").log.by_instance
+
+
+def test_growing_delays_go_on_for_ever(project: Project) -> None:
+    """Unless max_restarts says how often."""
+    assert project.one(exp_backoff_restart_delay=100).restart.max > 1_000_000
+    limited = project.one(exp_backoff_restart_delay=100, max_restarts=3)
+    assert limited.restart.max == 2
+
+
+def test_pm2s_own_variables_are_heard(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PM2_KILL_TIMEOUT and its like change defaults, not what a file says."""
+    monkeypatch.setenv("PM2_KILL_TIMEOUT", "2500")
+    monkeypatch.setenv("PM2_KILL_SIGNAL", "SIGTERM")
+    monkeypatch.setenv("PM2_GRACEFUL_LISTEN_TIMEOUT", "7000")
+    built = project.one()
+    assert (built.stop.kill_timeout_s, built.stop.signal) == (2.5, "SIGTERM")
+    assert built.ready.timeout_s == 7.0
+    assert project.one(kill_timeout=100).stop.kill_timeout_s == 0.1
+
+
+def test_what_pm2_has_no_field_for(project: Project) -> None:
+    """The object `gapless`, which PM2 does not look at."""
+    extra = {"health": "/health", "drain_timeout_s": 60, "preload": False}
+    built = project.one(gapless=extra)
+    assert (built.ready.when, built.ready.path) == (spec.When.HTTP, "/health")
+    assert built.stop.drain_timeout_s == 60
+    assert not built.preload
+    assert "known keys: health" in project.complaint(gapless={"helth": "/"})
+
+
+# --- dates --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("YYYY-MM-DD HH:mm:ss.SSS Z", "%Y-%m-%d %H:%M:%S.%L %:z"),
+        ("YY/M/D h:m:s A", "%y/%-m/%-d %-I:%-M:%-S %p"),
+        ("dddd, MMMM D [at] HH[h]", "%A, %B %-d at %Hh"),
+        ("100%", "100%%"),
+    ],
+)
+def test_date_formats_are_translated(pattern: str, expected: str) -> None:
+    """Tokens of day.js, longest first; what is in brackets stays."""
+    assert dates.strftime_format(pattern) == expected
+
+
+# --- the page -----------------------------------------------------------------------
+
+
+EFFECTS = {
+    fields.Effect.SAME: "as PM2",
+    fields.Effect.BETTER: "differs",
+    fields.Effect.NONE: "no effect",
+}
+
+
+def test_the_page_has_the_same_table() -> None:
+    """Field by field: names, default, effect, and what it does."""
+    page = (ROOT / "docs" / "pm2.md").read_text()
+    for field in fields.FIELDS:
+        names = ", ".join(f"`{name}`" for name in (field.name, *field.aliases))
+        star = " ★" if field.star else ""
+        effect = EFFECTS[field.effect]
+        row = f"| {names}{star} | {field.default or '-'} | {effect} | {field.says} |"
+        assert row in page, row
+
+
+def test_reading_configuration_costs_the_supervisor_nothing() -> None:
+    """It never imports what reads files."""
+    code = "import sys, gapless.supervisor.loop; print('json5' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
