@@ -120,11 +120,14 @@ def carry_out(
     if len(by_name) != len(wishes):
         raise MisuseError("an app was named twice")
 
+    for wish in wishes:
+        if wish.op in ("start", "register"):
+            _make_known(client, wish)
+
     def ask(app: str, hear: Any) -> dict[str, Any]:
         wish = by_name[app]
         plain = spec.to_wire(wish.spec)
         if wish.op == "register":
-            client.request("register", spec=plain)
             return {"app": app, "action": "register", "outcome": "done"}
         fields: dict[str, Any] = {"spec": plain}
         if wish.op != "start":
@@ -133,6 +136,16 @@ def carry_out(
         return report
 
     return selection.each(list(by_name), ask, as_json=as_json)
+
+
+def _make_known(client: Client, wish: Wish) -> None:
+    """Let an app have its ids: in the order of its file, whoever starts faster."""
+    try:
+        client.request("register", spec=spec.to_wire(wish.spec))
+    except MisuseError:
+        if wish.op == "register":
+            raise
+        # It runs already, which its start will say.
 
 
 def warn(warnings: Collection[str]) -> None:

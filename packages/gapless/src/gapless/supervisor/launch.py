@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from gapless.base import clock, interpreter
 from gapless.base.names import Home
-from gapless.supervisor import notify, spec, surroundings
+from gapless.supervisor import notify, spec, surroundings, tail
 from gapless.supervisor.hands import Hands
 from gapless.supervisor.listeners import Listener, Listeners
 from gapless.supervisor.records import AppRecord, GenerationRecord, InstanceRecord
@@ -82,6 +82,15 @@ class Launcher:
             descriptors[number] = listener.sock
         if wanted.listen:
             environment["LISTEN_FDS"] = str(len(wanted.listen))
+        log = surroundings.log(
+            wanted,
+            self._home.app_log(wanted.name),
+            generation=generation.number,
+            ordinal=ordinal,
+            identity=identity,
+        )
+        if app.operation is not None and app.operation.generation == generation.number:
+            tail.mark(app.operation.log_marks, log)
         message = {
             "key": key,
             "meta": None,
@@ -95,13 +104,7 @@ class Launcher:
             and wanted.interception
             and not wanted.listen,
             "listen_pid": bool(wanted.listen),
-            "log": surroundings.log(
-                wanted,
-                self._home.app_log(wanted.name),
-                generation=generation.number,
-                ordinal=ordinal,
-                identity=identity,
-            ),
+            "log": log,
         }
         self._hands.spawn(message, descriptors)
         if surroundings.CHANNEL_DESCRIPTOR in descriptors:

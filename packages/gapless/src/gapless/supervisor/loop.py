@@ -210,10 +210,7 @@ class Supervisor:
         app.operation = None
         if operation.failure:
             operation.log_tail = tail.last_lines(
-                app.spec.log.error
-                or app.spec.log.output
-                or self.home.app_log(app.name),
-                operation.generation or 0,
+                operation.log_marks, operation.generation or 0
             )
             serving = app.current()
             if serving is not None:

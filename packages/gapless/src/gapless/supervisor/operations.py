@@ -38,6 +38,8 @@ class Operation:
     failure: str = ""
     superseded: bool = False
     log_tail: list[str] = field(default_factory=list)
+    log_marks: dict[str, int] = field(default_factory=dict)
+    """The logs of its generation, and how long they were when it began."""
     waiters: list[Waiter] = field(default_factory=list)
 
     def step(self, name: str, now: float, detail: str = "") -> None:

@@ -4,27 +4,45 @@ from __future__ import annotations
 
 import json
 import os
+from typing import Any
 
 READ_BYTES = 64 << 10
 MOST_LINES = 20
 
 
-def last_lines(path: str, generation: int) -> list[str]:
-    """Return the last lines of *generation* in a log, oldest first.
+def mark(marks: dict[str, int], log: dict[str, Any]) -> None:
+    """Note how long the logs of an instance are, before it writes any of them."""
+    for path in (log["error"], log["output"]):
+        try:
+            length = os.stat(path).st_size
+        except OSError:
+            length = 0
+        marks.setdefault(path, length)
 
-    Lines whose format does not say whose they are count as anybody's.  A log that cannot
-    be read has no lines.
+
+def last_lines(marks: dict[str, int], generation: int) -> list[str]:
+    """Return the last lines that *generation* wrote behind its marks, oldest first.
+
+    Of several logs the first one that has any speaks.  Lines whose format does not say
+    whose they are count as its own.  A log that cannot be read has no lines.
     """
+    for path, length in marks.items():
+        found = [_text(line, generation) for line in _lines(path, length)]
+        own = [text for text in found if text is not None]
+        if own:
+            return own[-MOST_LINES:]
+    return []
+
+
+def _lines(path: str, length: int) -> list[str]:
     try:
         with open(path, "rb") as file:
             size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - READ_BYTES))
-            lines = file.read().decode(errors="replace").splitlines()
+            begin = length if length <= size else 0  # it was moved aside meanwhile
+            file.seek(max(begin, size - READ_BYTES))
+            return file.read().decode(errors="replace").splitlines()
     except OSError:
         return []
-    return [text for line in lines if (text := _text(line, generation)) is not None][
-        -MOST_LINES:
-    ]
 
 
 def _text(line: str, generation: int) -> str | None:

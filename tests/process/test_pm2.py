@@ -1,0 +1,529 @@
+"""What PM2's users rely on, with real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rig import load
+from rig.host import Host
+from rig.running import running
+from rig.wait import free_port, until
+
+HTTP = """
+const http = require('node:http');
+const kept = [];
+const server = http.createServer((request, response) => {
+  if (request.url === '/grow') kept.push(Buffer.alloc(90e6, 1));
+  response.end('release ' + (process.env.RELEASE || '1') + ' pid ' + process.pid);
+});
+server.listen(process.env.PORT, '127.0.0.1', () => process.send && process.send('ready'));
+"""
+
+
+class Declared:
+    """A directory with a declaration and its programs."""
+
+    def __init__(self, host: Host) -> None:
+        self.host, self.port = host, free_port()
+        self.write("http.js", HTTP)
+
+    def write(self, name: str, text: str) -> Path:
+        """Write a program."""
+        path = self.host.directory / name
+        path.write_text(text)
+        return path
+
+    def declare(self, *apps: dict[str, Any]) -> None:
+        """Write app.json."""
+        self.write("app.json", json.dumps({"apps": apps}))
+
+    def start(self, *apps: dict[str, Any], **where: Any) -> str:
+        """Declare apps and start them."""
+        self.declare(*apps)
+        return self.host.ok("start", "app.json", **where)
+
+    def http(self, **more: Any) -> dict[str, Any]:
+        """Return the declaration of an app that listens."""
+        env = {"PORT": self.port} | more.pop("env", {})
+        return {"name": "web", "script": "http.js", "env": env, **more}
+
+    def said(self, app: str, stream: str = "out") -> str:
+        """Return what an app has printed."""
+        path = self.host.home / "logs" / f"{app}-{stream}.log"
+        return path.read_text() if path.exists() else ""
+
+
+@pytest.fixture
+def declared(host: Host) -> Declared:
+    """Return a directory for declarations."""
+    return Declared(host)
+
+
+# --- ready --------------------------------------------------------------------------
+
+
+def test_wait_ready_waits(declared: Declared) -> None:
+    """Starting until it says so; the command returns when it has."""
+    declared.write("late.js", "setTimeout(() => process.send('ready'), 700)")
+    said = declared.start({"script": "late.js", "wait_ready": True})
+    assert "ready (0.7" in said or "ready (0.8" in said or "ready (0.9" in said
+
+
+def test_who_is_never_ready_takes_nothing_away(declared: Declared) -> None:
+    """PM2 counts it as ready after listen_timeout, and ends the old one: an outage."""
+    declared.start(declared.http(wait_ready=True, listen_timeout=3000))
+    declared.write("mute.js", HTTP.replace("process.send('ready')", "0"))
+    mute = declared.http(wait_ready=True, listen_timeout=800) | {"script": "mute.js"}
+    declared.declare(mute)
+    with running(declared.port, load.NEW, load.KEEP_ALIVE) as under_load:
+        under_load.wait_for(50)
+        done = declared.host.gapless("reload", "app.json")
+        under_load.wait_for(50)
+        assert under_load.stop().lost == 0
+    assert done.returncode == 1
+    assert "did not say that it is ready within 0.8 s" in done.stdout
+
+
+def test_a_version_that_throws_takes_nothing_away(declared: Declared) -> None:
+    """Exit code 1, and its last words."""
+    declared.start(declared.http(instances=2))
+    declared.write("http.js", "throw new Error('broken on purpose')")
+    with running(declared.port, load.NEW, load.KEEP_ALIVE) as under_load:
+        under_load.wait_for(50)
+        done = declared.host.gapless("reload", "web")
+        assert under_load.stop().lost == 0
+    assert done.returncode == 1
+    assert "broken on purpose" in done.stdout
+
+
+# --- the end ------------------------------------------------------------------------
+
+
+def test_shutdown_with_message(declared: Declared) -> None:
+    """The word on Node's channel, and no signal."""
+    declared.write(
+        "talks.js",
+        "setInterval(() => {}, 1000);"
+        "process.on('SIGINT', () => console.log('signal'));"
+        "process.on('message', (m) => { console.log('got', m); process.exit(0); });"
+        "process.send('ready')",
+    )
+    app = {"script": "talks.js", "wait_ready": True, "shutdown_with_message": True}
+    declared.start(app)
+    declared.host.ok("stop", "talks")
+    assert declared.said("talks") == "got shutdown\n"
+
+
+def test_kill_timeout(declared: Declared) -> None:
+    """SIGINT first; who does not end in time is killed, and that is said."""
+    declared.write(
+        "deaf.js",
+        "process.on('SIGINT', () => console.log('no'));"
+        "setInterval(() => {}, 1000); process.send('ready')",
+    )
+    declared.start({"script": "deaf.js", "wait_ready": True, "kill_timeout": 300})
+    report = declared.host.json("stop", "deaf")
+    assert declared.said("deaf") == "no\n"
+    assert declared.host.app("deaf")["exit_code"] == -signal.SIGKILL
+    assert 0.3 <= report["steps"][-1]["at_s"] < 5
+
+
+@pytest.mark.parametrize("treekill", [True, False])
+def test_treekill(declared: Declared, *, treekill: bool) -> None:
+    """What the leader started ends after it; or lives on, if that was asked for."""
+    declared.write(
+        "parent.js",
+        "const child = require('node:child_process').spawn("
+        "'sleep', ['60'], {stdio: 'ignore'});"
+        "process.on('SIGINT', () => process.exit(0));"
+        "console.log(child.pid); process.send('ready'); setInterval(() => {}, 1000)",
+    )
+    declared.start({"script": "parent.js", "wait_ready": True, "treekill": treekill})
+    until(lambda: declared.said("parent"), "the child")
+    child = int(declared.said("parent"))
+    declared.host.ok("stop", "parent")
+    if treekill:
+        until(lambda: not os.path.exists(f"/proc/{child}"), "the end of the child")
+    else:
+        os.kill(child, 0)
+        os.kill(child, signal.SIGKILL)
+
+
+# --- restarts -----------------------------------------------------------------------
+
+
+def test_stop_exit_codes(declared: Declared) -> None:
+    """Stopped, not restarted, and not an error."""
+    declared.write("done.js", "setTimeout(() => process.exit(7), 1300)")
+    declared.start({"script": "done.js", "stop_exit_codes": [0, 7]})
+    until(lambda: declared.host.status("done") == "stopped", "the end")
+    row = declared.host.app("done")
+    assert (row["restarts"], row["exit_code"], row["reason"]) == (0, 7, None)
+
+
+def test_max_restarts_then_errored(declared: Declared) -> None:
+    """Five short lives after the first good one: it is given up, and says why."""
+    declared.write(
+        "loop.js",
+        "const fs = require('node:fs'); fs.appendFileSync('lives', 'x');"
+        "setTimeout(() => process.exit(3), fs.statSync('lives').size > 1 ? 10 : 1300)",
+    )
+    declared.start({"script": "loop.js", "max_restarts": 5, "restart_delay": 0})
+    until(lambda: declared.host.status("loop") == "gave up", "to be given up")
+    assert len((declared.host.directory / "lives").read_text()) == 1 + 5
+    assert "exited with code 3" in declared.host.app("loop")["reason"]
+    (item,) = json.loads(declared.host.ok("jlist"))
+    assert item["pm2_env"]["status"] == "errored"
+
+
+def test_growing_delays(declared: Declared) -> None:
+    """Each pause is half as long again as the one before."""
+    declared.write(
+        "grow.js",
+        "require('node:fs').appendFileSync('at', Date.now() + '\\n'); process.exit(1)",
+    )
+    app = {"script": "grow.js", "exp_backoff_restart_delay": 200, "min_uptime": 100}
+    declared.write("first", "")
+    text = (declared.host.directory / "grow.js").read_text()
+    guard = (
+        "if (!require('node:fs').existsSync('at')) setTimeout(run, 400); else run();"
+    )
+    declared.write("grow.js", f"function run() {{ {text} }}\n{guard}")
+    declared.start(app)
+    path = declared.host.directory / "at"
+    until(lambda: path.exists() and len(path.read_text().split()) >= 5, "five lives")
+    declared.host.ok("stop", "grow")
+    at = [int(word) for word in path.read_text().split()]
+    pauses = [behind - before for before, behind in pairwise(at[:5])]
+    for pause, least in zip(pauses, (200, 300, 450, 675), strict=True):
+        assert pause >= least
+
+
+def test_autostart_false_is_known_and_stopped(declared: Declared) -> None:
+    """Until somebody starts it."""
+    said = declared.start(declared.http(autostart=False))
+    assert "known, and not started" in said
+    assert declared.host.status("web") == "stopped"
+    declared.host.ok("start", "web")
+    assert declared.host.status("web") == "online"
+
+
+# --- what renews --------------------------------------------------------------------
+
+
+def renewed(declared: Declared, cause: str) -> None:
+    """Wait until an app was handed over for a cause."""
+
+    def fact() -> bool:
+        report = declared.host.app("web")["last_report"]
+        return bool(
+            report["outcome"] == "done"
+            and cause in str(report["steps"][0]["detail"])
+            and declared.host.status("web") == "online"
+        )
+
+    until(fact, f"the renewal: {cause}", 60)
+
+
+RENEWALS: list[tuple[dict[str, Any], str, Callable[[Declared], object]]] = [
+    ({"max_memory_restart": "120M"}, "MiB of memory", lambda d: ask(d.port, "/grow")),
+    ({"cron_restart": "*/4 * * * * *"}, "by the clock", lambda _: None),
+    (
+        {"watch": ["http.js"], "watch_delay": 100},
+        "http.js changed",
+        lambda d: d.write("http.js", HTTP),
+    ),
+]
+
+
+@pytest.mark.parametrize(("field", "cause", "act"), RENEWALS)
+def test_renewals_are_handoffs(
+    declared: Declared,
+    field: dict[str, Any],
+    cause: str,
+    act: Callable[[Declared], object],
+) -> None:
+    """Memory, the clock and a changed file: under load nothing is lost."""
+    declared.start(declared.http(instances=2, **field))
+    with running(declared.port, load.NEW, load.KEEP_ALIVE) as under_load:
+        under_load.wait_for(50)
+        act(declared)
+        renewed(declared, cause)
+        assert under_load.stop().lost == 0
+    assert declared.host.app("web")["generation"] >= 2
+
+
+def test_a_job_runs_by_the_clock(declared: Declared) -> None:
+    """cron_restart with autorestart off; who stopped it by hand is not overruled."""
+    declared.write("job.js", "require('node:fs').appendFileSync('runs', 'x')")
+    declared.start(
+        {"script": "job.js", "autorestart": False, "cron_restart": "*/2 * * * * *"}
+    )
+    runs = declared.host.directory / "runs"
+    until(lambda: len(runs.read_text()) >= 3, "three runs")
+    declared.host.ok("stop", "job")
+    before = len(runs.read_text())
+    # A run later than the stop would be two seconds away: three clock ticks of another.
+    declared.declare({"name": "other", "script": "job.js", "autorestart": False})
+    declared.host.ok("start", "app.json")
+    assert len(runs.read_text()) == before + 1
+
+
+def ask(port: int, path: str) -> bytes:
+    """Return the body of an answer."""
+    import http.client
+
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().read()
+    finally:
+        connection.close()
+
+
+# --- logs ---------------------------------------------------------------------------
+
+
+def test_logs_are_where_and_as_they_were_declared(declared: Declared) -> None:
+    """By instance or merged, with a date, both in one, as JSON, or not at all."""
+    declared.write(
+        "talk.js",
+        "console.log('to out'); console.error('to err'); setInterval(() => {}, 1000);"
+        "process.send('ready')",
+    )
+    app = {"script": "talk.js", "wait_ready": True}
+    declared.start(
+        app | {"name": "dated", "log_date_format": "YY-MM-DD HH:mm:ss"},
+        app | {"name": "two", "instances": 2, "log_file": "both.log"},
+        app | {"name": "merged", "instances": 2, "merge_logs": True},
+        app | {"name": "objects", "log_type": "json"},
+        app | {"name": "own", "out_file": "logs/deep/o.log", "error_file": "NULL"},
+    )
+    logs = declared.host.home / "logs"
+    two = declared.host.app("two")["ids"]
+
+    def written() -> bool:
+        return all(
+            path.exists() and path.read_text()
+            for path in (
+                logs / "dated-out.log",
+                *(logs / f"two-out-{identity}.log" for identity in two),
+                logs / "objects-error.log",
+                declared.host.directory / "logs/deep/o.log",
+            )
+        )
+
+    until(written, "the logs")
+    assert _matches(r"\d\d-\d\d-\d\d \d\d:\d\d:\d\d: to out\n", declared.said("dated"))
+    for identity in two:
+        assert (logs / f"two-out-{identity}.log").read_text() == "to out\n"
+        assert (logs / f"two-error-{identity}.log").read_text() == "to err\n"
+        both = (declared.host.directory / f"both-{identity}.log").read_text()
+        assert sorted(both.split("\n")) == ["", "to err", "to out"]
+    assert declared.said("merged") == "to out\nto out\n"
+    line = json.loads(declared.said("objects", "error"))
+    (identity,) = declared.host.app("objects")["ids"]
+    assert {name: line[name] for name in line if name != "timestamp"} == {
+        "message": "to err",
+        "type": "err",
+        "process_id": identity,
+        "app_name": "objects",
+    }
+    assert not (logs / "own-error.log").exists()
+    declared.host.ok("flush", "merged")
+    assert declared.said("merged") == ""
+
+
+def _matches(pattern: str, text: str) -> bool:
+    import re
+
+    return re.fullmatch(pattern, text) is not None
+
+
+# --- variables ----------------------------------------------------------------------
+
+
+def test_variables_of_instances(declared: Declared) -> None:
+    """instance_var, increment_var, and what PM2 tells: in fork and in cluster mode."""
+    names = ["NODE_APP_INSTANCE", "ID", "PORT", "name", "namespace", "pm_id", "LIST"]
+    declared.write(
+        "vars.js",
+        f"console.log(JSON.stringify({names}.map((n) => process.env[n])));"
+        "setInterval(() => {}, 1000); process.send('ready')",
+    )
+    for mode in ("fork", "cluster"):
+        declared.start(
+            {
+                "name": mode,
+                "script": "vars.js",
+                "wait_ready": True,
+                "exec_mode": mode,
+                "instances": 2,
+                "merge_logs": True,
+                "instance_var": "ID",
+                "increment_var": "PORT",
+                "env": {"PORT": 3000, "LIST": [1, {"a": "b"}]},
+            }
+        )
+        until(lambda mode=mode: declared.said(mode).count("\n") == 2, "both")  # type: ignore[misc]  # a lambda in a loop
+        ids = declared.host.app(mode)["ids"]
+        found = sorted(json.loads(line) for line in declared.said(mode).splitlines())
+        assert found == [
+            [
+                str(n),
+                str(n),
+                str(3000 + n),
+                mode,
+                "default",
+                str(ids[n]),
+                '[1,{"a":"b"}]',
+            ]
+            for n in range(2)
+        ]
+
+
+def test_env_is_remembered_switched_and_forgotten(declared: Declared) -> None:
+    """--env lasts; a key that is removed from the file is gone; --update-env takes all."""
+    app = declared.http(env={"A": "1"}, env_production={"A": "2", "B": "2"})
+    declared.declare(app)
+    host = declared.host
+    host.ok("start", "app.json", "--env", "production", environment={"SHELL_VAR": "1"})
+
+    def env() -> dict[str, str]:
+        found = host.json("env", "web")
+        return {name: found[name] for name in ("A", "B", "SHELL_VAR") if name in found}
+
+    assert env() == {"A": "2", "B": "2", "SHELL_VAR": "1"}
+    host.ok("reload", "app.json", environment={"SHELL_VAR": "2"})
+    assert env() == {"A": "2", "B": "2", "SHELL_VAR": "1"}
+    host.ok("reload", "web", "--update-env", environment={"SHELL_VAR": "2"})
+    assert env() == {"A": "2", "B": "2", "SHELL_VAR": "2"}
+    host.ok("reload", "app.json", "--env", "")
+    assert env() == {"A": "1", "SHELL_VAR": "2"}
+    del app["env"]["A"]
+    declared.declare(app)
+    host.ok("reload", "web")
+    assert env() == {"SHELL_VAR": "2"}
+
+
+# --- words that mean apps -----------------------------------------------------------
+
+
+def test_what_a_command_is_about(declared: Declared) -> None:
+    """Names, ids, namespaces, patterns, files, standard input, several at once."""
+    declared.write("idle.js", "setInterval(() => {}, 1000); process.send('ready')")
+    idle = {"script": "idle.js", "wait_ready": True}
+    declared.start(
+        idle | {"name": "api-1", "namespace": "back"},
+        idle | {"name": "api-2", "namespace": "back", "instances": 2},
+        idle | {"name": "web app", "namespace": "front"},
+    )
+    host = declared.host
+
+    def stopped() -> set[str]:
+        rows = host.json("list")["apps"]
+        return {row["name"] for row in rows if row["status"] == "stopped"}
+
+    def stop(*words: str) -> set[str]:
+        host.ok("stop", *words)
+        found = stopped()
+        for name in found:
+            host.ok("start", name)
+        return found
+
+    assert stop("0") == {"api-1"}
+    assert stop("back") == {"api-1", "api-2"}
+    assert stop("/^web/") == {"web app"}
+    assert stop("front", "api-1") == {"web app", "api-1"}
+    assert stop("app.json") == {"api-1", "api-2", "web app"}
+    one = host.app("api-2")["ids"][1]
+    done = host.gapless("stop", one)
+    assert done.returncode == 2
+    assert "is one of 2 instances of api-2" in done.stderr
+    assert host.gapless("stop", "/nobody/").returncode == 3
+    assert "no regular expression" in host.gapless("stop", "/(/").stderr
+    piped = json.dumps(idle | {"name": "piped"})
+    host.ok("start", "-", standard_input=piped)
+    assert host.status("piped") == "online"
+    host.ok("start", "app.json", "--only", "api-1")
+    assert host.app("api-1")["generation"] > 1
+
+
+def test_a_file_starts_what_is_not_there_and_hands_over_what_is(
+    declared: Declared,
+) -> None:
+    """With all that has changed in it: instances, script, directory."""
+    host = declared.host
+    declared.start(declared.http())
+    below = host.directory / "below"
+    below.mkdir()
+    (below / "http.js").write_text(HTTP.replace("release ", "release below-"))
+    declared.declare(
+        declared.http(instances=3, cwd="below"),
+        {"name": "new", "script": "http.js", "env": {"PORT": free_port()}},
+    )
+    with running(declared.port, load.NEW, load.KEEP_ALIVE) as under_load:
+        under_load.wait_for_version("1")
+        said = host.ok("start", "app.json")
+        under_load.wait_for_version("below-1")
+        assert under_load.stop().lost == 0
+    assert "web: reload done" in said
+    assert "new: start done" in said
+    assert host.app("web")["instances"]["ready"] == 3
+
+
+# --- what is kept -------------------------------------------------------------------
+
+
+def test_save_and_resurrect(declared: Declared) -> None:
+    """What ran runs again, what was stopped is known; nobody else reads the list."""
+    host = declared.host
+    declared.start(declared.http(), declared.http(autostart=False) | {"name": "off"})
+    host.ok("save")
+    dump = host.home / "dump.json"
+    assert dump.stat().st_mode & 0o777 == 0o600
+    host.ok("delete", "all")
+    assert host.json("list")["apps"] == []
+    host.ok("resurrect")
+    assert (host.status("web"), host.status("off")) == ("online", "stopped")
+    assert "nothing to do" in host.ok("resurrect")
+    dump.write_text("{")
+    done = host.gapless("resurrect")
+    assert (done.returncode, "could not read" in done.stderr) == (1, True)
+
+
+def test_startup_installs_a_unit(declared: Declared) -> None:
+    """As systemctl itself enables it in an image; what is printed is what is written."""
+    host = declared.host
+    root = host.directory / "image"
+    printed = host.ok("startup", "--print", "--home", "/srv/g")
+    said = host.ok("startup", "--root", root, "--home", "/srv/g")
+    unit = root / "etc/systemd/system/gapless-root.service"
+    assert unit.read_text() == printed
+    assert "Environment=GAPLESS_HOME=/srv/g" in printed
+    assert "KillMode=process" in printed
+    if "enabled" in said:
+        wants = root / "etc/systemd/system/multi-user.target.wants"
+        assert (wants / unit.name).is_symlink()
+    host.ok("startup", "--root", root, "--remove")
+    assert not unit.exists()
+
+
+def test_reset_counts_from_zero(declared: Declared) -> None:
+    """Restarts only; the app is left alone."""
+    declared.start(declared.http())
+    host = declared.host
+    pid = host.app("web")["pids"][0]
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: host.app("web")["restarts"] == 1, "the restart")
+    host.ok("reset", "web")
+    assert host.app("web")["restarts"] == 0
+    assert host.ok("pid", "web").split() == [str(p) for p in host.app("web")["pids"]]
