@@ -32,6 +32,10 @@ class Line {
     let heard = '';
     socket.setEncoding('utf8');
     socket.on('connect', () => {
+      if (this.closed) {
+        socket.destroy();
+        return;
+      }
       this.socket = socket;
       this.say({
         hello: 1,

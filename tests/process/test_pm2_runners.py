@@ -1,0 +1,185 @@
+"""Package runners, TypeScript, clusters: handed over under load, with keep-alive."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rig import load
+from rig.host import GAPLESS, ROOT, Host
+from rig.running import running
+from rig.wait import free_port, until
+from tests.process.test_pm2 import HTTP, ask
+
+BIN = ROOT / "node" / "gapless-drain" / "node_modules" / ".bin"
+CLUSTER = f"""
+const cluster = require('node:cluster');
+if (cluster.isPrimary) {{
+  cluster.fork(); cluster.fork();
+  process.on('SIGINT', () => {{ cluster.disconnect(() => process.exit(0)); }});
+}} else {{
+  {HTTP}
+}}
+"""
+WAYS: dict[str, dict[str, Any]] = {
+    "npm": {"script": "npm", "args": "start", "wait_ready": True},
+    "npm in a line": {"script": "npm start", "wait_ready": True},
+    "pnpm": {"script": "pnpm", "args": ["start"], "wait_ready": True},
+    "yarn": {"script": "yarn", "args": ["start"], "wait_ready": True},
+    "tsx": {"script": "app.ts", "interpreter": "tsx", "wait_ready": True},
+    "cluster": {"script": "cluster.js"},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_way_to_start_node_is_handed_over(host: Host, way: str) -> None:
+    """Ready by its own word, keep-alive connections closed in good order, 0 lost."""
+    port = free_port()
+    host.environment["PATH"] = f"{BIN}:{host.environment['PATH']}"
+    (host.directory / "http.js").write_text(HTTP)
+    (host.directory / "cluster.js").write_text(CLUSTER)
+    (host.directory / "app.ts").write_text(
+        f"const typed: string = 'typed';\n{HTTP.replace('const http', 'const http: any')}"
+    )
+    package = {"name": "x", "version": "1.0.0", "scripts": {"start": "node http.js"}}
+    (host.directory / "package.json").write_text(json.dumps(package))
+    app = {"name": "web", "env": {"PORT": port}, "instances": 2, **WAYS[way]}
+    (host.directory / "app.json").write_text(json.dumps(app))
+    host.ok("start", "app.json")
+    until(lambda: _answers(port), "an answer")
+    with running(port, load.NEW, load.KEEP_ALIVE, _PAUSED) as under_load:
+        under_load.wait_for(100)
+        report = host.json("reload", "web")
+        under_load.wait_for(50)
+        assert under_load.stop().lost == 0
+    assert report["outcome"] == "done", report
+    assert report["requests"]["finished"] > 0  # the preload spoke
+
+
+_PAUSED = load.Traffic(kind="paused", concurrency=4, keep_alive=True, pause_s=0.6)
+
+
+def _answers(port: int) -> bool:
+    try:
+        return bool(ask(port, "/"))
+    except OSError:
+        return False
+
+
+def test_without_the_preload_nothing_is_loaded(host: Host) -> None:
+    """`preload = false` leaves NODE_OPTIONS as it was."""
+    (host.directory / "env.js").write_text(
+        "console.log(process.env.NODE_OPTIONS); setInterval(() => {}, 1000)"
+    )
+    options = {
+        "name": "env",
+        "script": "env.js",
+        "env": {"NODE_OPTIONS": "--no-warnings"},
+    }
+    (host.directory / "app.json").write_text(
+        json.dumps(options | {"gapless": {"preload": False}})
+    )
+    host.ok("start", "app.json")
+    log = host.home / "logs" / "env-out.log"
+    until(lambda: log.exists() and log.read_text(), "the word")
+    assert log.read_text() == "--no-warnings\n"
+    (host.directory / "app.json").write_text(json.dumps(options))
+    host.ok("reload", "env")
+    until(lambda: len(log.read_text().splitlines()) == 2, "the second word")
+    assert log.read_text().splitlines()[1].startswith("--no-warnings --require=")
+
+
+# --- the foreground -----------------------------------------------------------------
+
+FOREGROUND = """
+const http = require('node:http');
+process.on('SIGTERM', () => { console.log('bye'); process.exit(7); });
+process.on('SIGHUP', () => console.error('hup'));
+require('node:child_process').spawn('sh', ['-c', '(sleep 0.2; exit 0) & exit 0']);
+http.createServer((q, r) => r.end('x')).listen(process.env.PORT, () => console.log('up'));
+"""
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 and not os.environ.get("CI"), reason="only root makes namespaces"
+)
+def test_the_foreground_as_process_1(host: Host, tmp_path: Path) -> None:
+    """In a pid namespace: logs, signals passed on, orphans reaped, the app's exit code."""
+    port = free_port()
+    (host.directory / "web.js").write_text(FOREGROUND)
+    out, err = tmp_path / "out", tmp_path / "err"
+    command = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    with out.open("w") as stdout, err.open("w") as stderr:
+        outer = subprocess.Popen(
+            [*command, str(GAPLESS), "start", "web.js", "--foreground"],
+            cwd=host.directory,
+            env=host.environment | {"PORT": str(port)},
+            stdout=stdout,
+            stderr=stderr,
+        )
+    try:
+        until(lambda: "up" in out.read_text(), "the app's word on standard output", 30)
+        first = _child(outer.pid)
+        until(lambda: not _zombies(first), "no child that nobody waits for")
+        os.kill(first, signal.SIGHUP)
+        until(
+            lambda: "hup" in out.read_text() + err.read_text(), "the signal passed on"
+        )
+        assert ask(port, "/") == b"x"
+        os.kill(first, signal.SIGTERM)
+        assert outer.wait(30) == 7
+        assert "bye" in out.read_text()
+    finally:
+        outer.kill()
+        outer.wait(10)
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"), [("process.exit(5)", 5), ("process.kill(process.pid)", 143)]
+)
+def test_the_foreground_ends_with_the_app(host: Host, code: str, expected: int) -> None:
+    """Its exit code, or 128 and the signal, also if it ends at once."""
+    for delay_ms in (10, 1200):
+        script = host.directory / "app.js"
+        script.write_text(f"setTimeout(() => {{ {code} }}, {delay_ms})")
+        done = host.gapless("start", "app.js", "--foreground", "--no-autorestart")
+        assert done.returncode == expected, done.stdout + done.stderr
+
+
+def _child(pid: int) -> int:
+    """Return the one child of a process."""
+
+    def found() -> str:
+        return Path(f"/proc/{pid}/task/{pid}/children").read_text().strip()
+
+    return int(until(found, "the first process of the namespace").split()[0])
+
+
+def _zombies(pid: int) -> list[str]:
+    """Return the children of a process that have ended and are not waited for."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    states = []
+    for child in children:
+        try:
+            states.append(Path(f"/proc/{child}/stat").read_text().rpartition(")")[2])
+        except OSError:
+            continue
+    return [state for state in states if state.split()[0] == "Z"]
+
+
+def test_the_real_pm2s_schema_is_covered() -> None:
+    """Every field that PM2 itself knows is in the table, so that none is dropped."""
+    from gapless.config.pm2 import fields
+
+    schema = BIN.parent / "pm2" / "lib" / "API" / "schema.json"
+    known = json.loads(schema.read_text())
+    missing = [name for name in known if name not in fields.BY_NAME]
+    assert missing == ["^env_\\S*$"]  # its way to write env_*
+    assert shutil.which("pm2", path=str(BIN))
