@@ -15,6 +15,7 @@ from gapless.base import errors, interpreter
 from gapless.base import home as base_home
 from gapless.base.errors import NotFoundError, TimedOutError, UnavailableError
 from gapless.base.names import Home
+from gapless.keeper import run as keeper_run
 
 START_S = 20.0
 MOST_SUPERVISORS = 5
@@ -58,6 +59,19 @@ class Client:
             self._connect().close()
         except OSError:
             return False
+        return True
+
+    def is_kept(self) -> bool:
+        """Tell whether a keeper holds what a supervisor left."""
+        if not os.path.exists(self.home.keeper):
+            return False
+        try:
+            line = keeper_run.connect(self.home.path)
+        except OSError:
+            return False
+        if line is None:
+            return False
+        line.close()
         return True
 
     def _converse(self, message: dict[str, Any], hear: Hear | None) -> Any:

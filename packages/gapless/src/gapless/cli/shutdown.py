@@ -16,7 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(asked: argparse.Namespace) -> int:
     """Shut down."""
     client = Client()
-    was_running = client.is_running()
+    # Of a supervisor that died the keeper has the apps: the next one ends them.
+    was_running = client.is_running() or client.is_kept()
     if was_running:
         client.request("shutdown")
     if asked.json:
