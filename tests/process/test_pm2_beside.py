@@ -25,7 +25,7 @@ const names = ['A', 'B', 'C', 'NODE_APP_INSTANCE', 'ID', 'N', 'name', 'namespace
 console.log(JSON.stringify({
   args: process.argv.slice(2),
   options: process.execArgv,
-  cwd: process.cwd(), script: process.argv[1],
+  cwd: process.cwd(), script: __filename,
   env: Object.fromEntries(names.map((n) => [n, process.env[n]])),
 }));
 console.error('to err');
