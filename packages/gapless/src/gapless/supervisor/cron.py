@@ -6,7 +6,6 @@ of a month; @hourly and the like: what croner reads, with which PM2 does this.
 
 from __future__ import annotations
 
-import calendar
 import time
 from dataclasses import dataclass
 
@@ -95,7 +94,7 @@ def next_after(schedule: Schedule, moment_s: float) -> float | None:
                 if found is not None:
                     return found
             day += 1
-            if day > calendar.monthrange(year, month)[1]:
+            if day > _days_in(year, month):
                 year, month = _next_month(year, month)
                 day = 1
         if year > now.tm_year + _YEARS + 4:
@@ -149,10 +148,23 @@ def _end_of_gap(low: float, high: float) -> float:
 
 
 def _is_on(schedule: Schedule, year: int, month: int, day: int) -> bool:
-    last = calendar.monthrange(year, month)[1]
+    last = _days_in(year, month)
     by_date = day in schedule.days or (day == last and _LAST in schedule.days)
-    by_name = (calendar.weekday(year, month, day) + 1) % 7 in schedule.weekdays
+    by_name = _weekday(year, month, day) in schedule.weekdays
     return by_date or by_name if schedule.either_day else by_date and by_name
+
+
+def _days_in(year: int, month: int) -> int:
+    # The module calendar would cost the supervisor a megabyte.
+    is_leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+    return 28 + is_leap if month == 2 else 30 + (month + month // 8) % 2
+
+
+def _weekday(year: int, month: int, day: int) -> int:
+    """Return the day of the week, 0 for Sunday (Sakamoto's congruence)."""
+    offsets = (0, 3, 2, 5, 0, 3, 5, 1, 4, 6, 2, 4)
+    year -= month < 3
+    return (year + year // 4 - year // 100 + year // 400 + offsets[month - 1] + day) % 7
 
 
 def _next_month(year: int, month: int) -> tuple[int, int]:

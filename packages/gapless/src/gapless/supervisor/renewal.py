@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import selectors
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gapless.base import clock, events
 from gapless.supervisor import cron, processes, spec
 from gapless.supervisor.cron import Schedule
-from gapless.supervisor.ignoring import Ignored
 from gapless.supervisor.model import Role
 from gapless.supervisor.observe import Evidence
 from gapless.supervisor.records import AppRecord, GenerationRecord
 from gapless.supervisor.requests import Requests
-from gapless.supervisor.watching import Watch
+
+if TYPE_CHECKING:
+    from gapless.supervisor.watching import Watch
 
 MEMORY_LOOK_S = 5.0
 MEMORY_REST_S = 30.0
@@ -98,6 +100,10 @@ class Renewal:
 
         def changed(path: str) -> None:
             cause.changed, cause.changed_at = path, clock.monotonic()
+
+        # Who watches nothing does not pay for it.
+        from gapless.supervisor.ignoring import Ignored  # noqa: PLC0415 - see above
+        from gapless.supervisor.watching import Watch  # noqa: PLC0415 - see above
 
         ignored = Ignored(app.spec.directory, renew.ignore)
         try:
