@@ -7,65 +7,14 @@ import os
 import signal
 from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rig import load
-from rig.host import Host
+from rig.declared import HTTP, Declared, ask
 from rig.running import running
-from rig.wait import free_port, until
-
-HTTP = """
-const http = require('node:http');
-const kept = [];
-const server = http.createServer((request, response) => {
-  if (request.url === '/grow') kept.push(Buffer.alloc(90e6, 1));
-  response.end('release ' + (process.env.RELEASE || '1') + ' pid ' + process.pid);
-});
-server.listen(process.env.PORT, '127.0.0.1', () => process.send && process.send('ready'));
-"""
-
-
-class Declared:
-    """A directory with a declaration and its programs."""
-
-    def __init__(self, host: Host) -> None:
-        self.host, self.port = host, free_port()
-        self.write("http.js", HTTP)
-
-    def write(self, name: str, text: str) -> Path:
-        """Write a program."""
-        path = self.host.directory / name
-        path.write_text(text)
-        return path
-
-    def declare(self, *apps: dict[str, Any]) -> None:
-        """Write app.json."""
-        self.write("app.json", json.dumps({"apps": apps}))
-
-    def start(self, *apps: dict[str, Any], **where: Any) -> str:
-        """Declare apps and start them."""
-        self.declare(*apps)
-        return self.host.ok("start", "app.json", **where)
-
-    def http(self, **more: Any) -> dict[str, Any]:
-        """Return the declaration of an app that listens."""
-        env = {"PORT": self.port} | more.pop("env", {})
-        return {"name": "web", "script": "http.js", "env": env, **more}
-
-    def said(self, app: str, stream: str = "out") -> str:
-        """Return what an app has printed."""
-        path = self.host.home / "logs" / f"{app}-{stream}.log"
-        return path.read_text() if path.exists() else ""
-
-
-@pytest.fixture
-def declared(host: Host) -> Declared:
-    """Return a directory for declarations."""
-    return Declared(host)
-
+from rig.wait import until
 
 # --- ready --------------------------------------------------------------------------
 
@@ -277,18 +226,6 @@ def test_a_job_runs_by_the_clock(declared: Declared) -> None:
     assert len(runs.read_text()) == before + 1
 
 
-def ask(port: int, path: str) -> bytes:
-    """Return the body of an answer."""
-    import http.client
-
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().read()
-    finally:
-        connection.close()
-
-
 # --- logs ---------------------------------------------------------------------------
 
 
@@ -412,118 +349,3 @@ def test_env_is_remembered_switched_and_forgotten(declared: Declared) -> None:
     declared.declare(app)
     host.ok("reload", "web")
     assert env() == {"SHELL_VAR": "2"}
-
-
-# --- words that mean apps -----------------------------------------------------------
-
-
-def test_what_a_command_is_about(declared: Declared) -> None:
-    """Names, ids, namespaces, patterns, files, standard input, several at once."""
-    declared.write("idle.js", "setInterval(() => {}, 1000); process.send('ready')")
-    idle = {"script": "idle.js", "wait_ready": True}
-    declared.start(
-        idle | {"name": "api-1", "namespace": "back"},
-        idle | {"name": "api-2", "namespace": "back", "instances": 2},
-        idle | {"name": "web app", "namespace": "front"},
-    )
-    host = declared.host
-
-    def stopped() -> set[str]:
-        rows = host.json("list")["apps"]
-        return {row["name"] for row in rows if row["status"] == "stopped"}
-
-    def stop(*words: str) -> set[str]:
-        host.ok("stop", *words)
-        found = stopped()
-        for name in found:
-            host.ok("start", name)
-        return found
-
-    assert stop("0") == {"api-1"}
-    assert stop("back") == {"api-1", "api-2"}
-    assert stop("/^web/") == {"web app"}
-    assert stop("front", "api-1") == {"web app", "api-1"}
-    assert stop("app.json") == {"api-1", "api-2", "web app"}
-    one = host.app("api-2")["ids"][1]
-    done = host.gapless("stop", one)
-    assert done.returncode == 2
-    assert "is one of 2 instances of api-2" in done.stderr
-    assert host.gapless("stop", "/nobody/").returncode == 3
-    assert "no regular expression" in host.gapless("stop", "/(/").stderr
-    piped = json.dumps(idle | {"name": "piped"})
-    host.ok("start", "-", standard_input=piped)
-    assert host.status("piped") == "online"
-    host.ok("start", "app.json", "--only", "api-1")
-    assert host.app("api-1")["generation"] > 1
-
-
-def test_a_file_starts_what_is_not_there_and_hands_over_what_is(
-    declared: Declared,
-) -> None:
-    """With all that has changed in it: instances, script, directory."""
-    host = declared.host
-    declared.start(declared.http())
-    below = host.directory / "below"
-    below.mkdir()
-    (below / "http.js").write_text(HTTP.replace("release ", "release below-"))
-    declared.declare(
-        declared.http(instances=3, cwd="below"),
-        {"name": "new", "script": "http.js", "env": {"PORT": free_port()}},
-    )
-    with running(declared.port, load.NEW, load.KEEP_ALIVE) as under_load:
-        under_load.wait_for_version("1")
-        said = host.ok("start", "app.json")
-        under_load.wait_for_version("below-1")
-        assert under_load.stop().lost == 0
-    assert "web: reload done" in said
-    assert "new: start done" in said
-    assert host.app("web")["instances"]["ready"] == 3
-
-
-# --- what is kept -------------------------------------------------------------------
-
-
-def test_save_and_resurrect(declared: Declared) -> None:
-    """What ran runs again, what was stopped is known; nobody else reads the list."""
-    host = declared.host
-    declared.start(declared.http(), declared.http(autostart=False) | {"name": "off"})
-    host.ok("save")
-    dump = host.home / "dump.json"
-    assert dump.stat().st_mode & 0o777 == 0o600
-    host.ok("delete", "all")
-    assert host.json("list")["apps"] == []
-    host.ok("resurrect")
-    assert (host.status("web"), host.status("off")) == ("online", "stopped")
-    assert "nothing to do" in host.ok("resurrect")
-    dump.write_text("{")
-    done = host.gapless("resurrect")
-    assert (done.returncode, "could not read" in done.stderr) == (1, True)
-
-
-def test_startup_installs_a_unit(declared: Declared) -> None:
-    """As systemctl itself enables it in an image; what is printed is what is written."""
-    host = declared.host
-    root = host.directory / "image"
-    printed = host.ok("startup", "--print", "--home", "/srv/g")
-    said = host.ok("startup", "--root", root, "--home", "/srv/g")
-    unit = root / "etc/systemd/system/gapless-root.service"
-    assert unit.read_text() == printed
-    assert "Environment=GAPLESS_HOME=/srv/g" in printed
-    assert "KillMode=process" in printed
-    if "enabled" in said:
-        wants = root / "etc/systemd/system/multi-user.target.wants"
-        assert (wants / unit.name).is_symlink()
-    host.ok("startup", "--root", root, "--remove")
-    assert not unit.exists()
-
-
-def test_reset_counts_from_zero(declared: Declared) -> None:
-    """Restarts only; the app is left alone."""
-    declared.start(declared.http())
-    host = declared.host
-    pid = host.app("web")["pids"][0]
-    os.kill(pid, signal.SIGKILL)
-    until(lambda: host.app("web")["restarts"] == 1, "the restart")
-    host.ok("reset", "web")
-    assert host.app("web")["restarts"] == 0
-    assert host.ok("pid", "web").split() == [str(p) for p in host.app("web")["pids"]]

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from rig import load
+from rig.declared import HTTP, ask
 from rig.host import GAPLESS, ROOT, Host
 from rig.running import running
 from rig.wait import free_port, until
-from tests.process.test_pm2 import HTTP, ask
 
 BIN = ROOT / "node" / "gapless-drain" / "node_modules" / ".bin"
 CLUSTER = f"""
