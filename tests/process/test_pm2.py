@@ -210,6 +210,24 @@ def test_renewals_are_handoffs(
     assert declared.host.app("web")["generation"] >= 2
 
 
+def test_what_gapless_writes_is_no_reason_for_a_renewal(declared: Declared) -> None:
+    """Logs and pid files within a watched directory: one change, one renewal."""
+    host = declared.host
+    watched = declared.http(watch=True, out_file="o.log", pid_file="web.pid")
+    declared.start(watched)
+    for generation in (2, 3):
+        declared.write("http.js", HTTP)
+        until(
+            lambda generation=generation: host.app("web")["generation"] >= generation,  # type: ignore[misc]  # a lambda in a loop
+            "the renewal",
+        )
+        until(lambda: host.status("web") == "online", "its end")
+    (identity,) = host.app("web")["ids"]
+    assert (host.directory / f"web-{identity}.pid").exists()
+    log = (host.home / "logs" / "gapless.log").read_text()
+    assert log.count('"event": "renewing"') == 2
+
+
 def test_a_job_runs_by_the_clock(declared: Declared) -> None:
     """cron_restart with autorestart off; who stopped it by hand is not overruled."""
     declared.write("job.js", "require('node:fs').appendFileSync('runs', 'x')")

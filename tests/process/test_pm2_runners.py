@@ -7,6 +7,8 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -183,3 +185,17 @@ def test_the_real_pm2s_schema_is_covered() -> None:
     missing = [name for name in known if name not in fields.BY_NAME]
     assert missing == ["^env_\\S*$"]  # its way to write env_*
     assert shutil.which("pm2", path=str(BIN))
+
+
+def test_an_installed_wheel_has_all_that_is_not_python(tmp_path: Path) -> None:
+    """The preload, which is a link in the checkout, and the table of fields."""
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps"]
+    command += ["--no-build-isolation", "-w", str(tmp_path)]
+    subprocess.run(
+        [*command, str(ROOT / "packages" / "gapless")], check=True, timeout=120
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    sources = (ROOT / "node" / "gapless-drain" / "src").glob("*.js")
+    wanted = {f"gapless/preload/{path.name}" for path in sources}
+    assert wanted | {"gapless/config/pm2/fields.toml"} <= set(names)

@@ -132,7 +132,7 @@ function openChannel(fd) {
 function main() {
   const { env } = process;
   if (!env.GAPLESS_SOCKET || !env.GAPLESS_INSTANCE || globalThis[STATE]) return;
-  if (isRunner()) return;
+  if (isRunner() || typeof performance === 'undefined') return; // Node before 16
   const channel = Number(env.GAPLESS_CHANNEL_FD);
   delete env.GAPLESS_CHANNEL_FD; // what the program starts does not speak for it
   if (channel > 2 && process.send === undefined) openChannel(channel);

@@ -114,7 +114,7 @@ def _count(said: str | None) -> int | None:
 
 def _known(asked: argparse.Namespace, client: Client) -> list[Wish]:
     """Return the wish for apps that are here, if the target names some."""
-    if os.path.exists(asked.target) or not os.path.exists(client.home.state):
+    if os.path.isfile(asked.target) or not os.path.exists(client.home.state):
         return []
     names = selection.known(client, asked.target)
     environment = resolve.inherited(os.environ) if asked.update_env else None

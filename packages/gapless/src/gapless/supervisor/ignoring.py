@@ -16,10 +16,18 @@ class Ignored:
     everything under a directory of that name is ignored.  One with a slash is a path or
     a pattern for paths, relative to the app's directory, `**` for any number of
     directories (`logs/*.txt`, `src/**/*.snap`, `/var/cache`).
+
+    *own* are beginnings of paths that gapless itself writes: a renewal that makes a pid
+    file must not be the reason of the next one.
     """
 
-    def __init__(self, directory: str, entries: Iterable[str] | None) -> None:
-        self._directory = directory
+    def __init__(
+        self,
+        directory: str,
+        entries: Iterable[str] | None,
+        own: Iterable[str] = (),
+    ) -> None:
+        self._directory, self._own = directory, tuple(own)
         wanted = DEFAULT if entries is None else tuple(entries)
         self._names = tuple(e.rstrip("/") for e in wanted if "/" not in e.rstrip("/"))
         self._paths = tuple(
@@ -28,6 +36,8 @@ class Ignored:
 
     def __contains__(self, path: str) -> bool:
         """Tell whether a path, or a directory above it, is ignored."""
+        if path.startswith(self._own):
+            return True
         prefix = f"{self._directory}/"
         below = path[len(prefix) :] if path.startswith(prefix) else path.lstrip("/")
         named = any(

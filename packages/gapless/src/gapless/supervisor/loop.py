@@ -67,7 +67,9 @@ class Supervisor:
             hear=self.hearing.said,
         )
         self.requests = Requests(self.apps, self.listeners, self.save)
-        self.renewal = Renewal(self.selector, self.requests, self.evidence, self.log)
+        self.renewal = Renewal(
+            self.selector, self.requests, self.evidence, self.log, home
+        )
         self.hearing.welcome()
         self.view = View(self.home, self.listeners, self.evidence)
         self.performer = Performer(

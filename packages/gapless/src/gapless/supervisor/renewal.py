@@ -52,9 +52,10 @@ class Renewal:
         requests: Requests,
         evidence: Evidence,
         log: events.Log,
+        home: str,
     ) -> None:
         self._selector, self._requests = selector, requests
-        self._evidence, self._log = evidence, log
+        self._evidence, self._log, self._home = evidence, log, home
         self._causes: dict[str, _Cause] = {}
 
     def look(self, app: AppRecord) -> float | None:
@@ -105,7 +106,7 @@ class Renewal:
         from gapless.supervisor.ignoring import Ignored  # noqa: PLC0415 - see above
         from gapless.supervisor.watching import Watch  # noqa: PLC0415 - see above
 
-        ignored = Ignored(app.spec.directory, renew.ignore)
+        ignored = Ignored(app.spec.directory, renew.ignore, self._own(app))
         try:
             cause.watch = Watch(self._selector, renew.watch, ignored, changed)
         except OSError as error:
@@ -113,6 +114,13 @@ class Renewal:
             app.warning = f"is not watched: {error.strerror or error}"
         else:
             app.warning = ""
+
+    def _own(self, app: AppRecord) -> list[str]:
+        """Return how the paths begin that are written for an app, by us."""
+        log = app.spec.log
+        files = [log.output, log.error, log.combined, app.spec.pid_file]
+        stems = [path.removesuffix(".log").removesuffix(".pid") for path in files]
+        return [f"{self._home}/", *(stem for stem in stems if stem.startswith("/"))]
 
     def _by_change(self, app: AppRecord, cause: _Cause, now: float) -> float | None:
         if not cause.changed:

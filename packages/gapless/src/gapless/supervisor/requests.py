@@ -16,13 +16,13 @@ from gapless.base import clock
 from gapless.base.errors import MisuseError, NotFoundError
 from gapless.base.names import is_app_name
 from gapless.supervisor import cron, plan, spec
+from gapless.supervisor.beginning import Beginnings
 from gapless.supervisor.control import Conversation
 from gapless.supervisor.listeners import Listeners
 from gapless.supervisor.model import Role
 from gapless.supervisor.operations import Operation
 from gapless.supervisor.records import (
     AppRecord,
-    GenerationRecord,
     SeatRecord,
     allot_ids,
 )
@@ -36,7 +36,8 @@ class Requests:
     def __init__(
         self, apps: dict[str, AppRecord], listeners: Listeners, save: Callable[[], None]
     ) -> None:
-        self._apps, self._listeners, self._save = apps, listeners, save
+        self._apps, self._save = apps, save
+        self._beginnings = Beginnings(apps, listeners, save)
 
     def app(self, name: Any) -> AppRecord:
         """Return an app by name.  Raises NotFoundError."""
@@ -135,12 +136,13 @@ class Requests:
         """Make an app known, and leave it stopped."""
         wanted = _spec(request)
         app = self._apps.get(wanted.name)
-        if app is not None and (app.running or app.generations):
+        if app is not None and app.generations:
             raise MisuseError(f"{app.name} runs already")
         if app is None:
             app = AppRecord(name=wanted.name, spec=wanted)
             self._apps[wanted.name] = app
-        app.spec, app.running = wanted, False
+        app.spec, app.running, app.finished = wanted, False, False
+        app.stopped_why = ""
         allot_ids(self._apps, app, wanted.instances)
         self._save()
 
@@ -197,11 +199,11 @@ class Requests:
                     app.operation.failure = trial.failure
                     app.operation.step("superseded", now, trial.failure)
                     app.last_report = app.operation.end()
-                self.begin(app, operation)
+                self._beginnings.begin(app, operation)
             case plan.Admission.NOW:
                 if app.operation is not None:
                     self._let_go(app)
-                self.begin(app, operation)
+                self._beginnings.begin(app, operation)
 
     def _let_go(self, app: AppRecord) -> None:
         """End an operation whose generation serves while an older one finishes still."""
@@ -221,83 +223,12 @@ class Requests:
         operation.step("waiting", now, why)
 
     def begin(self, app: AppRecord, operation: Operation) -> None:
-        """Let a new generation start on trial."""
-        now = clock.monotonic()
-        app.spec, app.running, app.stopped_why = operation.spec, True, ""
-        app.finished = False
-        allot_ids(self._apps, app, app.spec.instances)
-        app.last_generation += 1
-        before = app.in_role(Role.SERVING)
-        operation.generation = app.last_generation
-        if before is not None:
-            operation.old_generation = before.number
-            operation.old_release = before.spec.release
-        wanted = operation.spec
-        generation = GenerationRecord(
-            number=app.last_generation,
-            spec=wanted,
-            since=now,
-            seats=[SeatRecord(ordinal) for ordinal in range(wanted.instances)],
-            required=self._required(app, wanted, before),
-        )
-        app.generations.append(generation)
-        app.operation = operation
-        if before is not None and self._is_recycled(app, operation, before):
-            generation.lineage = before.lineage
-            generation.served = before.served
-            generation.sockets = set(before.sockets)
-            generation.enter(Role.RECYCLING, now)
-            before.enter(Role.YIELDING, now)
-            operation.step("recycling", now, _warning(wanted))
-        else:
-            operation.step("starting", now, f"{wanted.instances} instances")
-        self._save()
-
-    def _is_recycled(
-        self, app: AppRecord, operation: Operation, before: GenerationRecord
-    ) -> bool:
-        """Tell whether one instance ends before the next one starts in its place."""
-        if operation.recycle or operation.spec.overlap is spec.Overlap.NEVER:
-            return True
-        listens = self._listeners.of(app.name, before.lineage)
-        auto = operation.spec.overlap is spec.Overlap.AUTO
-        return auto and not listens and not operation.spec.listen
+        """Let an operation begin that had to wait."""
+        self._beginnings.begin(app, operation)
 
     def resume(self, app: AppRecord) -> None:
-        """Start an app again after its host or its keeper ended.
-
-        There is nobody whom a failure would tell, so it is not on trial: what does not
-        start is tried again, later and later, up to the app's limit.
-        """
-        app.last_generation += 1
-        app.generations.append(
-            GenerationRecord(
-                number=app.last_generation,
-                spec=app.spec,
-                since=clock.monotonic(),
-                role=Role.SERVING,
-                served=True,
-                seats=[SeatRecord(ordinal) for ordinal in range(app.spec.instances)],
-                required=set(app.spec.listen),
-            )
-        )
-        app.since = clock.wall()
-
-    def _required(
-        self, app: AppRecord, wanted: spec.AppSpec, before: GenerationRecord | None
-    ) -> set[str]:
-        """Return on which addresses every instance has to listen to be ready.
-
-        A reload that listens on less than what serves now would take something away; a
-        configuration that names its addresses, or asks only for `listening`, says that
-        this is meant.
-        """
-        if wanted.listen:
-            return set(wanted.listen)
-        if before is None or wanted.ready.when is spec.When.LISTENING:
-            return set()
-        own = self._listeners.of(app.name, before.lineage)
-        return {listener.address for listener in own if listener.listening}
+        """Start an app again after its host or its keeper ended."""
+        self._beginnings.resume(app)
 
     def _operation(
         self,
@@ -333,17 +264,6 @@ def _spec(request: dict[str, Any]) -> spec.AppSpec:
     if not wanted.command or not 1 <= wanted.instances <= MOST_INSTANCES:
         raise MisuseError(f"{wanted.name}: the spec has no command or no instances")
     return wanted
-
-
-def _warning(wanted: spec.AppSpec) -> str:
-    """Return what a recycle means for users."""
-    if wanted.instances == 1:
-        return (
-            "one instance: until it is back, requests wait or are answered 503, "
-            "unless a balancer sends them elsewhere"
-        )
-    out = min(wanted.recycle.max_unavailable, wanted.instances)
-    return f"{wanted.instances} instances, {out} at a time"
 
 
 def _token(request: dict[str, Any]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,7 +15,7 @@ from gapless.base import home
 from gapless.base.errors import MisuseError, NotFoundError
 from gapless.base.names import Home, is_app_name
 from gapless.config import programs, schema
-from gapless.config.pm2 import dates
+from gapless.config.pm2 import commands, dates
 from gapless.config.pm2.declaration import Declaration
 from gapless.supervisor import spec
 
@@ -24,7 +23,6 @@ PLAIN_TIME = "YYYY-MM-DDTHH:mm:ss"
 LISTEN_TIMEOUT_S, KILL_TIMEOUT_S, MIN_UPTIME_S = 30.0, 1.6, 1.0
 MAX_RESTARTS, WITHOUT_END = 16, 1 << 30
 _NOWHERE = ("NULL", "/dev/null")
-_NODE = ("node", "nodejs", "bun")
 _ALWAYS = ("PATH", "HOME")
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9 ._:@+-]+")
 
@@ -58,18 +56,19 @@ def build(declared: Declaration, setting: Setting) -> spec.AppSpec:
         )
     variables = _variables(declared, setting)
     environment = _inherited(declared, setting) | variables
-    command, interpreter = _command(declared, resolved, environment, setting)
-    count = _instances(declared)
-    mode = declared.get("exec_mode") or _mode(declared, interpreter)
+    argv, interpreter = commands.command(
+        declared, resolved, environment, setting.redirect
+    )
+    mode = commands.mode(declared, interpreter)
     built = spec.AppSpec(
         name=name,
-        command=tuple(command),
+        command=tuple(argv),
         directory=resolved,
         declared_directory=directory,
         environment=environment,
         configured=tuple(sorted(variables)),
         namespace=declared.get("namespace", "default"),
-        instances=count,
+        instances=commands.instances(declared),
         instance_variable=declared.get("instance_var", ""),
         increment_variable=declared.get("increment_var", ""),
         announce=True,
@@ -125,80 +124,6 @@ def _directory(declared: Declaration, setting: Setting) -> str:
         if not os.path.isabs(script) and os.path.isfile(found):
             return os.path.normpath(beside)
     return directory
-
-
-# --- the program --------------------------------------------------------------------
-
-
-def _command(
-    declared: Declaration,
-    directory: str,
-    environment: Mapping[str, str],
-    setting: Setting,
-) -> tuple[list[str], str]:
-    """Return what to run, and the name of the interpreter, `none` if there is none."""
-    script = str(declared.get("script"))
-    arguments = declared.get("args", [])
-    path = os.path.join(directory, script)
-    if os.path.isabs(script):
-        path = setting.redirect(script)
-        # Not by way of a link that another release may take meanwhile.
-        parent, file = os.path.split(path)
-        script = path = os.path.join(os.path.realpath(parent), file)
-    search = environment.get("PATH", os.defpath)
-    if not os.path.isfile(path):
-        if " " in script.strip():
-            return ["bash", "-c", " ".join([script, *arguments])], "none"
-        if "/" in script or shutil.which(script, path=search) is None:
-            raise NotFoundError(
-                declared.complaint(
-                    "script", f"there is no file {path}, and no such program in PATH"
-                )
-            )
-        path = str(shutil.which(script, path=search))
-    interpreter = declared.get("exec_interpreter") or programs.interpreter_of(
-        path, search
-    )
-    if interpreter == "none":
-        if not os.access(path, os.X_OK):
-            raise MisuseError(
-                declared.complaint(
-                    "script",
-                    f"{path} is not executable, and its name tells no interpreter; "
-                    f"chmod +x it, or set `interpreter`",
-                )
-            )
-        is_in_path = not os.path.isfile(os.path.join(directory, script))
-        plain = "/" in script or is_in_path
-        return [script if plain else f"./{script}", *arguments], "none"
-    program = programs.find_interpreter(interpreter, directory, search)
-    if program is None:
-        raise NotFoundError(
-            declared.complaint(
-                "interpreter", f"there is no {interpreter!r} in the PATH of the app"
-            )
-        )
-    options = declared.get("node_args", [])
-    return [program, *options, script, *arguments], os.path.basename(program)
-
-
-def _instances(declared: Declaration) -> int:
-    wanted = declared.get("instances", 1)
-    cpus = len(os.sched_getaffinity(0))
-    count = int(wanted) if wanted > 0 else max(1, cpus + wanted)
-    if count > schema.MOST_INSTANCES:
-        raise MisuseError(
-            declared.complaint(
-                "instances", f"{count} are more than {schema.MOST_INSTANCES}"
-            )
-        )
-    return count
-
-
-def _mode(declared: Declaration, interpreter: str) -> str:
-    wanted = declared.get("instances")
-    many = wanted is not None and wanted >= -1
-    return "cluster" if many and interpreter in _NODE else "fork"
 
 
 # --- variables ----------------------------------------------------------------------
