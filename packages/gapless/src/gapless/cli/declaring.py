@@ -52,6 +52,29 @@ _DENIALS = {
 }
 
 
+_METAVARS = {
+    "instances": "N",
+    "exec_interpreter": "PROGRAM",
+    "cwd": "DIR",
+    "max_restarts": "N",
+    "min_uptime": "MS",
+    "restart_delay": "MS",
+    "exp_backoff_restart_delay": "MS",
+    "kill_timeout": "MS",
+    "listen_timeout": "MS",
+    "watch_delay": "MS",
+    "max_memory_restart": "SIZE",
+    "cron_restart": "TIMES",
+    "instance_var": "NAME",
+    "increment_var": "NAME",
+    "uid": "USER",
+    "gid": "GROUP",
+    "stop_exit_codes": "CODE",
+    "ignore_watch": "PATH",
+    "filter_env": "NAME",
+}
+
+
 def add(parser: argparse.ArgumentParser) -> None:
     """Add them all."""
     group = parser.add_argument_group(
@@ -84,4 +107,4 @@ def fields(asked: argparse.Namespace) -> dict[str, Any]:
 
 
 def _metavar(name: str) -> str:
-    return "N" if name == "instances" else name.rpartition("_")[2].upper()
+    return _METAVARS.get(name) or name.rpartition("_")[2].upper()

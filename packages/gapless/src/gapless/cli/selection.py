@@ -41,7 +41,7 @@ def names(client: Client, wanted: list[str], *, ends: bool = False) -> list[str]
     found: list[str] = []
     for word in wanted:
         meant = _meant(word, rows)
-        if not meant:
+        if not meant and word != "all":
             raise NotFoundError(
                 f"there is no app named {word!r}",
                 hint=f"apps here: {', '.join(known) or 'none'}",
