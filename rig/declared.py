@@ -15,7 +15,9 @@ const http = require('node:http');
 const kept = [];
 const server = http.createServer((request, response) => {
   if (request.url === '/grow') kept.push(Buffer.alloc(90e6, 1));
-  response.end('release ' + (process.env.RELEASE || '1') + ' pid ' + process.pid);
+  request.resume().on('end', () => {
+    response.end('release ' + (process.env.RELEASE || '1') + ' pid ' + process.pid);
+  });
 });
 server.listen(process.env.PORT, '127.0.0.1', () => process.send && process.send('ready'));
 """
