@@ -23,7 +23,7 @@ async def plain(scope, receive, send):
         body += message.get("body", b"")
         more = message.get("more_body", False)
     if scope["method"] == "POST":
-        number = dict(scope["headers"])[b"x-request-number"]
+        number = dict(scope["headers"]).get(b"x-request-number", b"unnumbered")
         os.write(ledger, number + b"\n")
         await asyncio.sleep(0.01)
     else:

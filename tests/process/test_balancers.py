@@ -5,14 +5,14 @@ from __future__ import annotations
 import collections
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from rig import load
-from rig.host import APPS, SERVERS, Host
+from rig.host import APPS, GAPLESS, SERVERS, Host
 from rig.running import running
 from rig.wait import free_port, until
 
@@ -35,63 +35,50 @@ LATE_BODY = load.Traffic(
 )
 TRAFFICS = (load.NEW, load.KEEP_ALIVE, POST, LATE_BODY)
 
-# docs/balancers.md explains each line.
+# What nginx wants besides what `gapless balancer nginx` writes.
 NGINX = """
-daemon off; worker_processes 2; pid {directory}/nginx.pid; error_log stderr;
+daemon off; user root; worker_processes 2; pid {directory}/nginx.pid; error_log stderr;
 events {{ worker_connections 512; }}
 http {{
   access_log off;
   client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy;
   fastcgi_temp_path {directory}/f; uwsgi_temp_path {directory}/u;
   scgi_temp_path {directory}/s;
-  upstream app {{
-    zone app 64k;
-    server 127.0.0.1:{one} max_fails=0; server 127.0.0.1:{two} max_fails=0;
-  }}
-  server {{
-    listen 127.0.0.1:{port};
-    location / {{
-      proxy_pass http://app; proxy_next_upstream error timeout;
-      proxy_intercept_errors on; error_page 503 = @again;
-    }}
-    location @again {{
-      proxy_pass http://app; proxy_next_upstream http_503 non_idempotent;
-    }}
-  }}
+  include {directory}/pool.conf;
 }}
 """
-HAPROXY = """
-global
-  maxconn 2000
-defaults
-  mode http
-  timeout connect 5s
-  timeout client 30s
-  timeout server 30s
-  option http-buffer-request
-  retries 12
-  option redispatch 1
-  retry-on conn-failure 503
-frontend users
-  bind 127.0.0.1:{port}
-  default_backend app
-backend app
-  balance roundrobin
-  server one 127.0.0.1:{one}
-  server two 127.0.0.1:{two}
-"""
+
+
+def written(name: str, servers: list[str], port: int) -> str:
+    """Return what `gapless balancer` writes."""
+    words = [f"--server={server}" for server in servers]
+    return subprocess.run(
+        [str(GAPLESS), "balancer", name, *words, f"--listen=127.0.0.1:{port}"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
 
 
 @contextmanager
-def balancer(name: str, directory: Path, one: int, two: int) -> Iterator[int]:
-    """Run nginx or HAProxy in front of two ports; yield its own."""
+def balancer(
+    name: str, directory: Path, *ports: int, spoil: Sequence[tuple[str, str]] = ()
+) -> Iterator[int]:
+    """Run nginx or HAProxy in front of ports; yield its own.
+
+    *spoil* is what to replace in its configuration, and by what.
+    """
     port = free_port()
-    path = directory / f"{name}.conf"
-    text = NGINX if name == "nginx" else HAPROXY
-    path.write_text(text.format(directory=directory, port=port, one=one, two=two))
+    text = written(name, [f"127.0.0.1:{own}" for own in ports], port)
+    for right, wrong in spoil:
+        assert right in text
+        text = text.replace(right, wrong)
+    (directory / "pool.conf").write_text(text)
+    (directory / "nginx.conf").write_text(NGINX.format(directory=directory))
+    whole = str(directory / "nginx.conf")
     argv = {
-        "nginx": ["nginx", "-p", str(directory), "-c", str(path), "-e", "stderr"],
-        "haproxy": ["haproxy", "-db", "-f", str(path)],
+        "nginx": ["nginx", "-p", str(directory), "-c", whole, "-e", "stderr"],
+        "haproxy": ["haproxy", "-db", "-f", str(directory / "pool.conf")],
     }[name]
     process = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
     try:
@@ -168,3 +155,59 @@ def curl(port: int) -> int:
     """Return curl's exit code."""
     argv = ["curl", "-sf", "-o", "/dev/null", f"http://127.0.0.1:{port}/"]
     return subprocess.run(argv, check=False, cwd=APPS).returncode
+
+
+Spoil = tuple[str, list[tuple[str, str]], str]
+NO_PLACE = ("error_page 503", "error_page 599")
+IDEMPOTENT = ("proxy_next_upstream error timeout", "proxy_next_upstream error http_503")
+SPOILED: dict[str, Spoil] = {
+    "nginx: no retry": ("nginx", [NO_PLACE], "http_503"),
+    "nginx: POST stays": ("nginx", [NO_PLACE, IDEMPOTENT], "non_idempotent"),
+    "haproxy: no retry": (
+        "haproxy",
+        [("conn-failure 503", "conn-failure")],
+        "retry-on 503",
+    ),
+    "haproxy: late bodies": (
+        "haproxy",
+        [("option http-buffer-request", "")],
+        "http-buffer-request",
+    ),
+    "haproxy: large bodies": (
+        "haproxy",
+        [("tune.bufsize", "# tune.bufsize")],
+        "tune.bufsize",
+    ),
+}
+RIGHT: dict[str, Spoil] = {name: (name, [], "") for name in ("nginx", "haproxy")}
+
+
+@pytest.mark.parametrize("case", [*RIGHT, *SPOILED])
+def test_check_finds_the_setting_that_is_wrong(
+    host: Host, tmp_path: Path, case: str
+) -> None:
+    """While one of two servers drains; what `gapless balancer` writes is right."""
+    name, spoil, said = (RIGHT | SPOILED)[case]
+    ports = (free_port(), free_port())
+    with (
+        two_hosts(host) as hosts,
+        balancer(name, tmp_path, *ports, spoil=spoil) as port,
+    ):
+        for each, own in zip(hosts, ports, strict=True):
+            each.environment["LEDGER"] = str(tmp_path / "ledger")
+            each.environment["NUMBER"] = "0"
+            each.start("app", command(own), port=own)
+        until(lambda: curl(port) == 0, f"{name} to serve")
+        url = f"http://127.0.0.1:{port}/"
+        draining = f"--draining=http://127.0.0.1:{ports[1]}/"
+        early = host.gapless("balancer", "check", url, draining)
+        assert early.returncode == 1
+        assert "nothing would be shown" in early.stderr
+        hosts[1].ok("drain")
+        done = host.gapless("balancer", "check", url, draining)
+    if said:
+        assert done.returncode == 1, done.stdout
+        assert said in done.stdout
+    else:
+        assert done.returncode == 0, done.stdout
+        assert "right: no refusal reached the client" in done.stdout

@@ -24,6 +24,7 @@ VERBS = {
     "run": "run a command in an app's directory and environment",
     "drain": "let this host leave service: 503 for the balancer, then wait",
     "undrain": "let this host serve again",
+    "balancer": "write a balancer's configuration, or check one",
     "check": "validate a configuration, and tell what would change",
     "doctor": "what this machine can do, and what works without",
     "supervise": "be the supervisor, in the foreground",
@@ -43,6 +44,7 @@ TOPICS = {
     "This machine": (
         "drain",
         "undrain",
+        "balancer",
         "check",
         "doctor",
         "supervise",

@@ -1,8 +1,8 @@
 """Let this host leave service: requests get 503, what was begun is finished.
 
 Apps that use the drain library refuse every new request, so that a load balancer sends
-it to another host; the command waits until nothing is under way.  `gapless undrain` goes
-back.  Apps that do not use it serve on, and are named.
+it to another host (`gapless balancer` tells how); the command waits until nothing is under
+way.  `gapless undrain` goes back.  Apps that do not use it serve on, and are named.
 """
 
 from __future__ import annotations

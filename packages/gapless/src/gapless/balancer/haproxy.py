@@ -1,0 +1,58 @@
+"""Configuration for HAProxy (2.4 or newer).  Pure.
+
+Sources: HAProxy's configuration manual (retry-on, option http-buffer-request, redispatch,
+http-check disable-on-404); each line answers a failure that was measured
+(docs/balancers.md).
+"""
+
+from __future__ import annotations
+
+from gapless.balancer.model import Pool
+
+_MARGIN_BYTES = 16 << 10
+"""The buffer holds head and body, and keeps a reserve of its own (tune.maxrewrite)."""
+
+
+def configuration(pool: Pool) -> str:
+    """Return a whole configuration, but for what `global` says elsewhere."""
+    servers = "\n".join(
+        f"    server s{number} {server}"
+        for number, server in enumerate(pool.servers, start=1)
+    )
+    check = ""
+    if pool.health:
+        check = f"""\
+    # Told first: no request reaches a server that is about to refuse.  Let the health
+    # path say 404 (`health_status=404` in the drain library), not 503: a server that is
+    # marked down drops what it still does.
+    option httpchk GET {pool.health}
+    http-check disable-on-404
+    default-server check inter 500ms fall 3 rise 1
+"""
+    return f"""\
+# Written by `gapless balancer haproxy`; name it with -f after your own files.
+global
+    # A request is tried again only if all of it is in one buffer; two for a connection.
+    tune.bufsize {pool.largest_body_bytes + _MARGIN_BYTES}
+
+defaults {pool.name}
+    mode http
+    timeout connect 5s
+    timeout client 60s
+    timeout server 60s
+
+frontend {pool.name}
+    bind {pool.listen if not pool.listen.startswith(":") else "*" + pool.listen}
+    default_backend {pool.name}
+
+backend {pool.name}
+    balance roundrobin        # least connections loves a server whose 503 is fast
+    # Without it a body that comes after its head is never sent to another server.
+    option http-buffer-request
+    # What certainly was not begun: not connected, or refused before the app saw it.
+    retry-on conn-failure 503
+    # It remembers only the last server that it tried, so it may meet a refusal again.
+    retries {max(12, 3 * len(pool.servers))}
+    option redispatch 1
+{check}{servers}
+"""

@@ -1,0 +1,138 @@
+"""Ask a balancer while a server behind it drains, and judge its settings by the answers."""
+
+from __future__ import annotations
+
+import http.client
+import select
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import SplitResult
+
+HEADER = "Gapless-Drain"
+TRIES = 24
+"""Enough that of four servers each is asked, whichever way the balancer chooses."""
+LATE_S = 0.15
+SMALL_BYTES, LARGE_BYTES = 2_000, 200_000
+TIMEOUT_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of request."""
+
+    name: str
+    method: str
+    size_bytes: int = 0
+    is_late: bool = False
+    """Its body comes a moment after its head."""
+
+
+KINDS = (
+    Kind("GET", "GET"),
+    Kind("POST", "POST", SMALL_BYTES),
+    Kind("POST with a late body", "POST", SMALL_BYTES, is_late=True),
+    Kind("large POST", "POST", LARGE_BYTES),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """What became of the requests of one kind."""
+
+    kind: Kind
+    asked: int
+    refused: int = 0
+    """A server's refusal reached the client."""
+    failed: int = 0
+    """Another 5xx, or no answer."""
+    example: str = ""
+
+
+def is_draining(where: SplitResult) -> bool:
+    """Tell whether a server itself refuses requests as gapless does.  Raises OSError."""
+    status, header, _ = _ask(where, KINDS[0])
+    return status == 503 and header
+
+
+def ask_all(where: SplitResult) -> Iterator[Tally]:
+    """Send requests of each kind; yield what became of them."""
+    for kind in KINDS:
+        refused = failed = 0
+        example = ""
+        for _ in range(TRIES):
+            try:
+                status, by_drain, reason = _ask(where, kind)
+            except (OSError, http.client.HTTPException) as error:
+                failed += 1
+                example = example or f"{type(error).__name__}: {error}"
+                continue
+            if by_drain:
+                refused += 1
+            elif status >= 500:
+                failed += 1
+                example = example or f"{status} {reason}"
+        yield Tally(
+            kind=kind, asked=TRIES, refused=refused, failed=failed, example=example
+        )
+
+
+def _ask(where: SplitResult, kind: Kind) -> tuple[int, bool, str]:
+    """Send one request; return the status, whether a drain refused it, the reason."""
+    is_https = where.scheme == "https"
+    kinds = (http.client.HTTPConnection, http.client.HTTPSConnection)
+    connection = kinds[is_https](where.netloc, timeout=TIMEOUT_S)
+    body = b"x" * kind.size_bytes
+    try:
+        connection.putrequest(kind.method, where.path or "/")
+        connection.putheader("User-Agent", "gapless balancer check")
+        if kind.method == "POST":
+            connection.putheader("Content-Type", "application/octet-stream")
+            connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders()
+        if body:
+            if kind.is_late:
+                select.select([], [], [], LATE_S)
+            connection.send(body)
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status, answer.getheader(HEADER) is not None, answer.reason
+    finally:
+        connection.close()
+
+
+def findings(tallies: list[Tally]) -> list[str]:
+    """Return which settings are wrong, and what would be right.  Pure."""
+    by_name = {tally.kind.name: tally for tally in tallies}
+    refused = {name for name, tally in by_name.items() if tally.refused}
+    found = []
+    if "GET" in refused:
+        found.append(
+            "a refusal is not sent to another server at all: "
+            "nginx: proxy_next_upstream http_503 (and at least two servers); "
+            "HAProxy: retry-on 503, option redispatch 1, retries 12"
+        )
+    elif {"POST", "POST with a late body", "large POST"} <= refused:
+        found.append(
+            "POST is not sent to another server: "
+            "nginx: non_idempotent in the place where 503 is tried again, and "
+            "proxy_request_buffering on; HAProxy: option http-buffer-request"
+        )
+    elif "POST with a late body" in refused:
+        found.append(
+            "a body that comes after its head is not sent to another server: "
+            "HAProxy: option http-buffer-request; nginx: proxy_request_buffering on"
+        )
+    elif "large POST" in refused:
+        found.append(
+            f"a body of {LARGE_BYTES >> 10} KiB is not sent to another server: "
+            "HAProxy: tune.bufsize larger than the largest body; "
+            "nginx: proxy_request_buffering on"
+        )
+    found += [
+        f"{tally.kind.name}: {tally.failed} of {tally.asked} failed otherwise "
+        f"({tally.example}): nginx: max_fails=0 on each server, else a refusal "
+        "counts as a failure; HAProxy: no `observe layer7`"
+        for tally in tallies
+        if tally.failed
+    ]
+    return found
