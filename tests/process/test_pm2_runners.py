@@ -98,6 +98,23 @@ def test_without_the_preload_nothing_is_loaded(host: Host) -> None:
     assert log.read_text().splitlines()[1].startswith("--no-warnings --require=")
 
 
+@pytest.mark.skipif(
+    os.geteuid() != 0 and not os.environ.get("CI"), reason="only root becomes others"
+)
+def test_who_may_not_read_the_preload_runs_without_it(host: Host) -> None:
+    """Node would not start; and it is said why nothing closes connections."""
+    port = free_port()
+    host.directory.chmod(0o755)
+    (host.directory / "http.js").write_text(HTTP)
+    app = {"name": "web", "script": "http.js", "env": {"PORT": port}, "uid": "nobody"}
+    (host.directory / "app.json").write_text(json.dumps(app))
+    host.ok("start", "app.json")
+    assert ask(port, "/").startswith(b"release")
+    readable = all(p.stat().st_mode & 0o001 for p in [ROOT, *ROOT.parents])
+    said = "keep-alive connections are not closed in good order: nobody may not read"
+    assert readable or said in host.app("web")["reason"]
+
+
 # --- the foreground -----------------------------------------------------------------
 
 FOREGROUND = """

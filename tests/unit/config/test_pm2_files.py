@@ -155,3 +155,9 @@ def test_what_has_no_effect_is_warned_of_with_the_reason(project: Project) -> No
         "app.json: shop: instanses: there is no such field, it is ignored; "
         "did you mean instances?",
     )
+
+
+def test_a_mistake_on_the_command_line_names_its_option(project: Project) -> None:
+    """As it was typed, with what would be right."""
+    with pytest.raises(MisuseError, match=r"--kill-timeout: .5s. is not a number"):
+        project.load(APP, overrides={"kill_timeout": "5s"})

@@ -77,6 +77,11 @@ class Launcher:
         if wanted.preload and _may_read(wanted, PRELOAD):
             options = environment.get("NODE_OPTIONS", "")
             environment["NODE_OPTIONS"] = surroundings.with_preload(options, PRELOAD)
+        elif wanted.preload and surroundings.is_node(wanted):
+            app.warning = (
+                f"keep-alive connections are not closed in good order: "
+                f"{wanted.user or 'its user'} may not read {PRELOAD}"
+            )
         for number, address in enumerate(wanted.listen, FIRST_DESCRIPTOR):
             listener = self._given(app, generation, address)
             descriptors[number] = listener.sock

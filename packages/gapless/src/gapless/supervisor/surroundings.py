@@ -41,6 +41,11 @@ def variables(
     }
 
 
+def is_node(wanted: spec.AppSpec) -> bool:
+    """Tell whether an app is started by Node, itself or by way of a runner."""
+    return wanted.command[0].rpartition("/")[2] in (*_NODE_PROGRAMS, *_RUNNERS)
+
+
 def with_preload(options: str, path: str) -> str:
     """Return NODE_OPTIONS (node(1)) that load a file before the program, once."""
     escaped = path.replace("\\", "\\\\").replace('"', '\\"')
