@@ -75,6 +75,12 @@ class UnavailableError(GaplessError, OSError):
     kind = "unavailable"
 
 
+class ConflictError(GaplessError):
+    """Somebody else wrote first."""
+
+    kind = "conflict"
+
+
 _KINDS: dict[str, type[GaplessError]] = {
     error.kind: error
     for error in (
@@ -85,6 +91,7 @@ _KINDS: dict[str, type[GaplessError]] = {
         ReleaseError,
         HandoffError,
         UnavailableError,
+        ConflictError,
     )
 }
 

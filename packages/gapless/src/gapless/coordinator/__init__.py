@@ -1,0 +1,3 @@
+"""Where hosts agree: read, compare-and-set, watch, and no more."""
+
+from __future__ import annotations

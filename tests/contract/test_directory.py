@@ -1,0 +1,188 @@
+"""A shared directory with old views, lost answers, and strangers who write in it."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from gapless.base.errors import ConflictError, UnavailableError
+from gapless.coordinator.directory import KEPT, KEPT_S, DirectoryCoordinator
+from gapless.coordinator.model import ABSENT
+from gapless.coordinator.sharedfiles import Files
+
+
+class FaultyFiles(Files):
+    """What NFS may do."""
+
+    def __init__(self) -> None:
+        self.frozen: dict[str, list[str]] | None = None
+        """What directories are said to hold, as a cache would."""
+        self.stale = 0
+        """How many more listings meet ESTALE."""
+        self.lose_links = False
+        """Links are made, and their answer is an error."""
+
+    def names(self, place: str) -> list[str]:
+        """List, or remember, or fail."""
+        if self.stale > 0:
+            self.stale -= 1
+            raise OSError(errno.ESTALE, "stale file handle")
+        if self.frozen is not None and place in self.frozen:
+            return self.frozen[place]
+        return super().names(place)
+
+    def link(self, source: str, target: str) -> None:
+        """Link, and perhaps lose the answer: it is sent again, and meets itself."""
+        super().link(source, target)
+        if self.lose_links:
+            raise FileExistsError(errno.EEXIST, "file exists")
+
+
+class Shared:
+    """A directory, two hosts, and what they complained of."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.files = root, FaultyFiles()
+        self.complaints: list[str] = []
+        self.good = DirectoryCoordinator(str(root), self.complaints.append)
+        self.faulty = DirectoryCoordinator(
+            str(root), self.complaints.append, self.files
+        )
+
+    @property
+    def place(self) -> Path:
+        """Where the versions of the key `a` are."""
+        return self.root / "=a"
+
+    def freeze(self) -> None:
+        """Let the faulty host see from now on what it sees now."""
+        self.files.frozen = {str(self.place): os.listdir(self.place)}
+
+    def write(self, times: int) -> int:
+        """Write the key some times; return its version."""
+        for _ in range(times):
+            entry = self.good.read("a")
+            version = entry.version if entry else ABSENT
+            self.good.write("a", b"x", expected=version)
+        entry = self.good.read("a")
+        assert entry is not None
+        return entry.version
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Shared:
+    """Return a shared directory."""
+    return Shared(tmp_path)
+
+
+def test_an_old_view_only_loses(shared: Shared) -> None:
+    """It expects an old version, and its write fails."""
+    version = shared.write(1)
+    shared.freeze()
+    shared.write(2)
+    with pytest.raises(ConflictError):
+        shared.faulty.write("a", b"late", expected=version)
+    shared.files.frozen = None
+    entry = shared.faulty.read("a")
+    assert entry is not None
+    assert (entry.version, entry.value) == (3, b"x")
+
+
+@pytest.mark.parametrize("seen", [1, 2, 5])
+def test_who_was_paused_for_an_hour_acts_on_nothing(shared: Shared, seen: int) -> None:
+    """The number that it would link is free again: the version is taken back."""
+    version = shared.write(seen)
+    names = os.listdir(shared.place)
+    shared.write(KEPT + 3)
+    hour_ago = os.stat(shared.place / f"{version}").st_mtime - KEPT_S - 3600
+    for number in range(1, version + 3):
+        os.utime(shared.place / f"{number}", (hour_ago, hour_ago))
+    shared.write(1)  # which removes what is that old
+    assert not (shared.place / f"{version + 1}").exists()
+    look = shared.files.names
+
+    def before_the_link(place: str) -> list[str]:
+        assert place
+        shared.files.names = look  # type: ignore[method-assign]  # from now on the truth
+        return names
+
+    shared.files.names = before_the_link  # type: ignore[method-assign]  # one old look
+    (shared.place / f"{version}").write_bytes(_copy_of(shared, version))
+    with pytest.raises(ConflictError):
+        shared.faulty.write("a", b"late", expected=version)
+    entry = shared.good.read("a")
+    assert entry is not None
+    assert entry.value == b"x"
+    assert not (shared.place / f"{version + 1}").exists()
+
+
+def _copy_of(shared: Shared, version: int) -> bytes:
+    """Return the record of a version, as the host that was paused has it in its cache."""
+    other = DirectoryCoordinator(str(shared.root / "copy"), pytest.fail)
+    for expected in range(version):
+        other.write("a", b"x", expected=expected)
+    return (shared.root / "copy" / "=a" / f"{version}").read_bytes()
+
+
+def test_a_link_whose_answer_is_lost_was_made(shared: Shared) -> None:
+    """It is found to be ours, and nobody is told of a conflict."""
+    shared.files.lose_links = True
+    entry = shared.faulty.write("a", b"1", expected=ABSENT)
+    assert shared.good.read("a") == entry
+    with pytest.raises(ConflictError):
+        shared.faulty.write("a", b"2", expected=ABSENT)
+
+
+def test_stale_handles_are_looked_at_again(shared: Shared) -> None:
+    """ESTALE once is nothing; always, it is said."""
+    shared.write(1)
+    shared.files.stale = 3
+    assert shared.faulty.read("a") is not None
+    shared.files.stale = 1000
+    with pytest.raises(UnavailableError, match="goes stale again and again"):
+        shared.faulty.read("a")
+
+
+def test_what_cannot_be_trusted_is_named_and_ignored(shared: Shared) -> None:
+    """A wrong checksum, another format, a foreign file: the last good version counts."""
+    shared.write(2)
+    (shared.place / "3").write_text('{"format": 99}')
+    (shared.place / "4").write_text("rubbish")
+    record = json.loads((shared.place / "2").read_text())
+    (shared.place / "5").write_text(json.dumps(record | {"value": "evil"}))
+    (shared.place / "notes.txt").write_text("by a stranger")
+    entry = shared.good.read("a")
+    assert entry is not None
+    assert (entry.version, entry.value) == (2, b"x")
+    said = "\n".join(shared.complaints)
+    for what in ("its format is 99", "no record", "checksum is wrong", "not a version"):
+        assert what in said
+    count = len(shared.complaints)
+    done = shared.good.write("a", b"new", expected=2)
+    assert done.version == 6  # past everything that is there
+    assert shared.good.read("a") == done
+    assert len(shared.complaints) == count  # each is named once
+
+
+def test_old_versions_go_when_no_view_can_be_that_old(shared: Shared) -> None:
+    """A few stay, and all that are young."""
+    shared.write(KEPT + 6)
+    assert len(os.listdir(shared.place)) == KEPT + 6
+    for name in os.listdir(shared.place):
+        path = shared.place / name
+        old = path.stat().st_mtime - KEPT_S - 10
+        os.utime(path, (old, old))
+    last = shared.write(1)
+    left = sorted(int(name) for name in os.listdir(shared.place))
+    assert left == list(range(last - KEPT + 1, last + 1))
+
+
+def test_a_directory_that_cannot_be_used_is_said(shared: Shared) -> None:
+    """What is in the way, and what to look at."""
+    (shared.root / "=a").write_text("a file")
+    with pytest.raises(UnavailableError, match="the shared directory cannot be used"):
+        shared.good.write("a", b"", expected=ABSENT)
