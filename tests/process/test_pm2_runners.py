@@ -172,6 +172,16 @@ def test_the_foreground_ends_with_the_app(host: Host, code: str, expected: int) 
         assert done.returncode == expected, done.stdout + done.stderr
 
 
+def test_the_foreground_leaves_other_apps_alone(host: Host) -> None:
+    """Where a supervisor runs already, only what was started here ends here."""
+    (host.directory / "other.js").write_text("setInterval(() => {}, 1000)")
+    (host.directory / "app.js").write_text("setTimeout(() => process.exit(4), 1200)")
+    host.ok("start", "other.js")
+    done = host.gapless("start", "app.js", "--foreground", "--no-autorestart")
+    assert done.returncode == 4
+    assert host.status("other") == "online"
+
+
 def _child(pid: int) -> int:
     """Return the one child of a process."""
 

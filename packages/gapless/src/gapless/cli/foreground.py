@@ -31,11 +31,20 @@ _OVER = ("stopped", "gave up")
 def run(
     client: Client, wanted: Collection[spec.AppSpec], start: Callable[[], int]
 ) -> int:
-    """Start apps with *start*, stay until all apps are over; return the exit code."""
+    """Start apps with *start*, stay until these are over; return the exit code.
+
+    A supervisor that was here before is left here, with its other apps.
+    """
+    was_running = client.is_running()
     numbers = _listen()
     followed = _follow(client, wanted)
-    code = start()
-    stay = _Stay(client, followed)
+    try:
+        code = start()
+    except GaplessError:
+        if not was_running:
+            client.request("shutdown")
+        raise
+    stay = _Stay(client, [each.name for each in wanted], followed)
     if code:
         stay.hear(signal.SIGTERM)  # one that could not start takes the others with it
     while not stay.is_over():
@@ -48,10 +57,10 @@ def run(
         stay.print_logs()
         _reap()
     stay.print_logs()
-    rows = client.request("list")["apps"]
-    client.request("shutdown")
+    if not was_running:
+        client.request("shutdown")
     _reap()
-    return exit_code([row["exit_code"] for row in rows]) or code
+    return exit_code(stay.exit_codes()) or code
 
 
 def exit_code(codes: Collection[int | None]) -> int:
@@ -63,10 +72,12 @@ def exit_code(codes: Collection[int | None]) -> int:
 class _Stay:
     """What goes on until the apps are over."""
 
-    def __init__(self, client: Client, followed: dict[str, Followed]) -> None:
-        self._client, self._followed = client, followed
+    def __init__(
+        self, client: Client, names: Collection[str], followed: dict[str, Followed]
+    ) -> None:
+        self._client, self._names, self._followed = client, names, followed
         self._is_ending = False
-        self._rows: list[dict[str, Any]] = client.request("list")["apps"]
+        self._rows = self._look()
         for row in self._rows:
             described = client.request("describe", app=row["name"])
             for log in described["logs_by_instance"]:
@@ -77,8 +88,16 @@ class _Stay:
 
     def is_over(self) -> bool:
         """Tell whether no app runs any more."""
-        self._rows = self._client.request("list")["apps"]
+        self._rows = self._look()
         return all(row["status"] in _OVER for row in self._rows)
+
+    def exit_codes(self) -> list[int | None]:
+        """Return how the apps ended."""
+        return [row["exit_code"] for row in self._rows]
+
+    def _look(self) -> list[dict[str, Any]]:
+        rows = self._client.request("list")["apps"]
+        return [row for row in rows if row["name"] in self._names]
 
     def hear(self, number: int) -> None:
         """Do what a signal asks for."""
