@@ -122,3 +122,17 @@ def test_reset_counts_from_zero(declared: Declared) -> None:
     host.ok("reset", "web")
     assert host.app("web")["restarts"] == 0
     assert host.ok("pid", "web").split() == [str(p) for p in host.app("web")["pids"]]
+
+
+def test_one_declaration_runs_in_two_profiles(declared: Declared) -> None:
+    """append_env_to_name: each is started, and reloaded in its own profile."""
+    host, ports = declared.host, [free_port(), free_port()]
+    app = declared.http(append_env_to_name=True)
+    app |= {f"env_{n}": {"PORT": p, "P": n} for n, p in zip("ab", ports, strict=True)}
+    declared.declare(app)
+    for profile in ("a", "b", "b"):
+        host.ok("start", "app.json", "--env", profile)
+    assert [host.app(f"web-{name}")["generation"] for name in "ab"] == [1, 2]
+    host.ok("reload", "app.json")
+    assert [host.app(f"web-{name}")["generation"] for name in "ab"] == [2, 3]
+    assert [host.json("env", f"web-{name}")["P"] for name in "ab"] == ["a", "b"]

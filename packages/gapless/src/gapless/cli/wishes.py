@@ -49,14 +49,25 @@ def of_file(client: Client, path: str, asked: argparse.Namespace) -> list[Wish]:
     source = load.Source(path)
     labels = only or source.labels()
     for label in labels:
-        known = next(
-            (s for s in running.values() if (s.label or s.name) == label), None
-        )
-        loaded = source.load(*_as_known(source, label, known, asked))
-        warn([each for each in loaded.warnings if each not in said])
-        said += loaded.warnings
-        wishes += [_wish(wanted, known) for wanted in loaded.apps.values()]
+        for known in _known(running, label, asked.env):
+            loaded = source.load(*_as_known(source, label, known, asked))
+            warn([each for each in loaded.warnings if each not in said])
+            said += loaded.warnings
+            wishes += [_wish(wanted, running) for wanted in loaded.apps.values()]
     return wishes
+
+
+def _known(
+    running: dict[str, spec.AppSpec], label: str, profile: str | None
+) -> list[spec.AppSpec | None]:
+    """Return the apps that a label means here; None if it means none yet.
+
+    With `append_env_to_name` one label may run in several profiles, by several names.
+    """
+    found = [each for each in running.values() if (each.label or each.name) == label]
+    if profile is not None:
+        found = [each for each in found if each.profile == profile] or found[:1]
+    return list(found) or [None]
 
 
 def _as_known(
@@ -85,8 +96,8 @@ def _as_known(
     )
 
 
-def _wish(wanted: spec.AppSpec, known: spec.AppSpec | None) -> Wish:
-    if known is not None and known.name == wanted.name:
+def _wish(wanted: spec.AppSpec, running: dict[str, spec.AppSpec]) -> Wish:
+    if wanted.name in running:
         return Wish("reload", wanted)
     return Wish("start" if wanted.autostart else "register", wanted)
 
