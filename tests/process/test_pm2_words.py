@@ -136,3 +136,17 @@ def test_one_declaration_runs_in_two_profiles(declared: Declared) -> None:
     host.ok("reload", "app.json")
     assert [host.app(f"web-{name}")["generation"] for name in "ab"] == [2, 3]
     assert [host.json("env", f"web-{name}")["P"] for name in "ab"] == ["a", "b"]
+
+
+def test_start_without_a_target_takes_the_file_that_is_there(
+    declared: Declared,
+) -> None:
+    """As PM2 does; where there is none it says which it looked for."""
+    done = declared.host.gapless("start")
+    assert done.returncode == 2
+    assert "gapless.toml, ecosystem.config.js" in done.stderr
+    declared.write("idle.js", "setInterval(() => {}, 1000)")
+    text = "module.exports = { apps: [{ name: 'idle', script: 'idle.js' }] }"
+    declared.write("ecosystem.config.js", text)
+    declared.host.ok("start")
+    assert declared.host.status("idle") == "online"

@@ -19,6 +19,11 @@ from gapless.config import load, resolve
 REST = "arguments"
 """Where the words behind -- go: they are the program's."""
 _OF_TOML = ("name", "instances")
+_DEFAULTS = (
+    "gapless.toml",
+    *(f"ecosystem.config.{ending}" for ending in ("js", "cjs", "mjs")),
+    *("ecosystem.json", "app.json"),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,8 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "target",
         metavar="TARGET",
+        nargs="?",
+        default="",
         help="a gapless.toml, a PM2 file, - for one on standard input, a script, "
-        "a program, or an app",
+        "a program, or an app; default: gapless.toml or ecosystem.config.js",
     )
     wishes.add_options(parser)
     parser.add_argument(
@@ -45,12 +52,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     selection.add_json(parser)
     declaring.add(parser)
     parser.set_defaults(arguments=[])
-    parser.usage = "%(prog)s TARGET [options] [-- ARG ...]"
+    parser.usage = "%(prog)s [TARGET] [options] [-- ARG ...]"
 
 
 def run(asked: argparse.Namespace) -> int:
     """Start what was asked for."""
     client = Client()
+    asked.target = asked.target or _default()
     wanted = _wishes(asked, client)
 
     def start() -> int:
@@ -59,6 +67,17 @@ def run(asked: argparse.Namespace) -> int:
     if asked.foreground:
         return foreground.run(client, [wish.spec for wish in wanted], start)
     return start()
+
+
+def _default() -> str:
+    """Return the file that is meant where none is named.  Raises MisuseError."""
+    found = [name for name in _DEFAULTS if os.path.isfile(name)]
+    if not found:
+        raise MisuseError(
+            "start what? there is none of these here: " + ", ".join(_DEFAULTS),
+            hint="gapless start TARGET",
+        )
+    return found[0]
 
 
 def _wishes(asked: argparse.Namespace, client: Client) -> list[Wish]:
