@@ -136,6 +136,20 @@ def test_it_runs_as_it_is_and_loses_nothing(article: Article) -> None:
     assert article.pids() == set()
 
 
+@pytest.mark.soak
+def test_twenty_releases_lose_nothing(article: Article) -> None:
+    """Ten reloads and ten restarts in a row, with clients that keep their connections."""
+    host = article.host
+    host.ok("start", "./app.json", "--env", "production", cwd=article.directory)
+    with running(article.port, load.NEW, *KEPT, seconds=900) as under_load:
+        for _ in range(10):
+            for verb in ("reload", "restart"):
+                under_load.wait_for(50)
+                assert host.json(verb, "example")["outcome"] == "done"
+                assert under_load.lost() == 0
+        assert under_load.stop().lost == 0
+
+
 def test_npm_run_works_through_the_command_pm2(article: Article) -> None:
     """`npm run start`, restart and stop, as in its package.json; a real PM2 goes first."""
     host = article.host

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -170,3 +171,35 @@ def test_nginx_loses_nothing(host: Host, tmp_path: Path, count: int) -> None:
             under_load.wait_for_version(str(release))
         report = under_load.stop()
     assert report.lost == 0, str(report)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize(
+    ("command", "expected"), [(["node", "app.js"], True), (["perl", "app.pl"], False)]
+)
+def test_a_listening_socket_blocks_only_if_its_program_wants_that(
+    host: Host, command: list[str], expected: bool, count: int
+) -> None:
+    """Of two who wake for one connection the second must not hang in accept (fcntl(2))."""
+    port = free_port()
+    host.start("app", command, port=port, more=f"instances = {count}")
+    for _ in range(2):
+        pids = host.app("app")["pids"]
+        assert [is_nonblocking(pid, port) for pid in pids] == [expected] * count
+        host.ok("restart", "app")
+
+
+def is_nonblocking(pid: int, port: int) -> bool:
+    """Tell whether the socket on which a process listens has O_NONBLOCK."""
+    listening = {
+        fields[9]
+        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]
+        if (fields := line.split())[3] == "0A"
+        and int(fields[1].rpartition(":")[2], 16) == port
+    }
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        target = os.readlink(f"/proc/{pid}/fd/{name}")
+        if target.startswith("socket:[") and target[8:-1] in listening:
+            flags = Path(f"/proc/{pid}/fdinfo/{name}").read_text().split("flags:")[1]
+            return bool(int(flags.split()[0], 8) & os.O_NONBLOCK)
+    raise AssertionError(f"{pid} listens on no socket of port {port}")

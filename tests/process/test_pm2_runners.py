@@ -43,6 +43,18 @@ WAYS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("way", WAYS)
 def test_a_way_to_start_node_is_handed_over(host: Host, way: str) -> None:
     """Ready by its own word, keep-alive connections closed in good order, 0 lost."""
+    hand_over(host, way, times=1)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("way", WAYS)
+def test_a_way_to_start_node_is_handed_over_ten_times(host: Host, way: str) -> None:
+    """The same, again and again."""
+    hand_over(host, way, times=10)
+
+
+def hand_over(host: Host, way: str, *, times: int) -> None:
+    """Start an app in a way, and hand it over under load."""
     port = free_port()
     host.environment["PATH"] = f"{BIN}:{host.environment['PATH']}"
     (host.directory / "http.js").write_text(HTTP)
@@ -56,13 +68,15 @@ def test_a_way_to_start_node_is_handed_over(host: Host, way: str) -> None:
     (host.directory / "app.json").write_text(json.dumps(app))
     host.ok("start", "app.json")
     until(lambda: _answers(port), "an answer")
-    with running(port, load.NEW, load.KEEP_ALIVE, _PAUSED) as under_load:
-        under_load.wait_for(100)
-        report = host.json("reload", "web")
+    with running(port, load.NEW, load.KEEP_ALIVE, _PAUSED, seconds=600) as under_load:
+        for _ in range(times):
+            under_load.wait_for(100)
+            report = host.json("reload", "web")
+            assert report["outcome"] == "done", report
+            assert report["requests"]["finished"] > 0  # the preload spoke
+            assert under_load.lost() == 0
         under_load.wait_for(50)
         assert under_load.stop().lost == 0
-    assert report["outcome"] == "done", report
-    assert report["requests"]["finished"] > 0  # the preload spoke
 
 
 _PAUSED = load.Traffic(kind="paused", concurrency=4, keep_alive=True, pause_s=0.6)

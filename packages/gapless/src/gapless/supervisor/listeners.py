@@ -102,7 +102,7 @@ class Listeners:
         except OSError as error:
             raise _refusal(app, host, port, error) from error
         name = f"socket/{app}/{generation}/{group}"
-        copy = sock.dup()
+        copy = _copy(sock)
         listener = Listener(
             name, app, generation, address_text(host, port), group, copy
         )
@@ -199,7 +199,7 @@ class Listeners:
                     generation,
                     listener.address,
                     listener.group,
-                    sock.dup(),
+                    _copy(sock),
                     shut=True,
                 )
             self.by_name[shut.name] = shut
@@ -378,3 +378,12 @@ def _holder(port: int) -> str:
         if found is not None:
             return f"{found[1]} (pid {found[0]})"
     return ""
+
+
+def _copy(sock: socket.socket) -> socket.socket:
+    """Return another descriptor of the same socket.
+
+    Not `sock.dup()`: that makes the socket blocking, for everybody who holds it, and of
+    two programs that wake for one connection the second would hang in accept.
+    """
+    return socket.socket(fileno=os.dup(sock.fileno()))
