@@ -6,7 +6,6 @@ death of the manager do, memory and processor time at rest, time to start.
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import shutil
@@ -23,7 +22,7 @@ from rig import load
 from rig.host import GAPLESS, ROOT
 from rig.load import Report
 from rig.running import running
-from rig.wait import free_port, until
+from rig.wait import answers, free_port, until
 
 PM2 = ROOT / "node" / "gapless-drain" / "node_modules" / ".bin" / "pm2"
 EXAMPLE = ROOT / "examples" / "article"
@@ -76,14 +75,7 @@ class Peer:
 
     def answers(self) -> bool:
         """Tell whether the app answers."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=3)
-        try:
-            connection.request("GET", "/")
-            return connection.getresponse().status == 200
-        except OSError:
-            return False
-        finally:
-            connection.close()
+        return answers(self.port)
 
     def managers(self) -> list[int]:
         """Return the processes that manage: none of the app's own."""

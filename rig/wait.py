@@ -26,6 +26,20 @@ def until(fact: Callable[[], Fact], what: str, timeout_s: float = 15.0) -> Fact:
         time.sleep(PAUSE_S)
 
 
+def answers(port: int, timeout_s: float = 3.0) -> bool:
+    """Tell whether a server on a port of loopback says that all is well."""
+    import http.client
+
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
+    try:
+        connection.request("GET", "/")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
 def free_port(host: str = "127.0.0.1") -> int:
     """Return a port that nobody holds now, below the ephemeral range.
 

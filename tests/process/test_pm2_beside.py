@@ -283,7 +283,7 @@ def test_difference_a_bad_release(peers: tuple[Peer, Peer], broken: str) -> None
         peer.start(app | {"listen_timeout": 1000})
         (peer.directory / "s.js").write_text(broken)
         codes.append(peer.run("reload", "a").returncode)
-        answers.append(_answers(port))
+        answers.append(wait.answers(port))
     assert codes == [0, 1]
     assert answers == [False, True]
 
@@ -335,7 +335,7 @@ def test_difference_the_manager_dies(peers: tuple[Peer, Peer]) -> None:
         port = wait.free_port()
         (peer.directory / "s.js").write_text(serving(port))
         peer.start({"name": "a", "script": "s.js", "instances": 2})
-        wait.until(lambda port=port: _answers(port), "an answer")  # type: ignore[misc]  # a lambda in a loop
+        wait.until(lambda port=port: wait.answers(port), "an answer")  # type: ignore[misc]  # a lambda in a loop
         if peer.name == "pm2":
             daemon = int((peer.home / "pm2.pid").read_text())
         else:
@@ -353,22 +353,9 @@ def test_difference_the_manager_dies(peers: tuple[Peer, Peer]) -> None:
                 lambda workers=workers: not any(map(_lives, workers)),  # type: ignore[misc]  # a lambda in a loop
                 "the end of its workers",
             )
-        alive.append(_answers(port))
+        alive.append(wait.answers(port))
     assert alive == [False, True]
 
 
 def _lives(pid: int) -> bool:
     return os.path.exists(f"/proc/{pid}")
-
-
-def _answers(port: int) -> bool:
-    import http.client
-
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=3)
-    try:
-        connection.request("GET", "/")
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-    finally:
-        connection.close()

@@ -18,7 +18,7 @@ from rig import load
 from rig.declared import HTTP, ask
 from rig.host import GAPLESS, ROOT, Host
 from rig.running import running
-from rig.wait import free_port, until
+from rig.wait import answers, free_port, until
 
 BIN = ROOT / "node" / "gapless-drain" / "node_modules" / ".bin"
 CLUSTER = f"""
@@ -67,7 +67,7 @@ def hand_over(host: Host, way: str, *, times: int) -> None:
     app = {"name": "web", "env": {"PORT": port}, "instances": 2, **WAYS[way]}
     (host.directory / "app.json").write_text(json.dumps(app))
     host.ok("start", "app.json")
-    until(lambda: _answers(port), "an answer")
+    until(lambda: answers(port), "an answer")
     with running(port, load.NEW, load.KEEP_ALIVE, _PAUSED, seconds=600) as under_load:
         for _ in range(times):
             under_load.wait_for(100)
@@ -80,13 +80,6 @@ def hand_over(host: Host, way: str, *, times: int) -> None:
 
 
 _PAUSED = load.Traffic(kind="paused", concurrency=4, keep_alive=True, pause_s=0.6)
-
-
-def _answers(port: int) -> bool:
-    try:
-        return bool(ask(port, "/"))
-    except OSError:
-        return False
 
 
 def test_without_the_preload_nothing_is_loaded(host: Host) -> None:

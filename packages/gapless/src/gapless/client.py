@@ -61,6 +61,10 @@ class Client:
             return False
         return True
 
+    def has_state(self) -> bool:
+        """Tell whether there is something to ask about; starts no supervisor."""
+        return self.is_running() or os.path.exists(self.home.state)
+
     def is_kept(self) -> bool:
         """Tell whether a keeper holds what a supervisor left."""
         if not os.path.exists(self.home.keeper):

@@ -100,9 +100,7 @@ class Deployment:
 
     def _running(self) -> dict[str, Any] | None:
         """Return the description of the app if it runs here from the link."""
-        if not self._client.is_running() and not os.path.exists(
-            self._client.home.state
-        ):
+        if not self._client.has_state():
             return None
         rows = self._client.request("list")["apps"]
         if self._releases.app not in [row["name"] for row in rows]:

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 import select
 import signal
-import socket
 import sys
 import threading
 from collections.abc import Callable, Collection
 from typing import Any
 
+from gapless.base import wakeup
 from gapless.base.errors import GaplessError
 from gapless.cli.logs import Followed
 from gapless.client import Client
-from gapless.supervisor import spec
+from gapless.supervisor import spec, surroundings
 
 LOOK_S = 0.1
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
@@ -36,7 +35,7 @@ def run(
     A supervisor that was here before is left here, with its other apps.
     """
     was_running = client.is_running()
-    numbers = _listen()
+    numbers = wakeup.on((*ENDING, *PASSED_ON))
     followed = _follow(client, wanted)
     try:
         code = start()
@@ -132,25 +131,14 @@ def _follow(client: Client, wanted: Collection[spec.AppSpec]) -> dict[str, Follo
     for each in wanted:
         output = each.log.output or client.home.app_log(each.name)
         for path in {output, each.log.error or output}:
-            own = (
-                path if not each.log.by_instance else re.sub(r"\.log$", "-*.log", path)
-            )
+            pattern = glob.escape(path)
+            if each.log.by_instance:
+                pattern = surroundings.log_path(pattern, "*")
             out = sys.stdout.buffer if path == output else sys.stderr.buffer
-            for found in glob.glob(own):
+            for found in glob.glob(pattern):
                 followed[found] = Followed(found, out)
                 followed[found].skip()
     return followed
-
-
-def _listen() -> socket.socket:
-    """Return where the numbers of signals arrive."""
-    read_end, write_end = socket.socketpair()
-    for end in (read_end, write_end):
-        end.setblocking(False)
-    signal.set_wakeup_fd(write_end.detach(), warn_on_full_buffer=False)
-    for number in (*ENDING, *PASSED_ON):
-        signal.signal(number, lambda *_: None)
-    return read_end
 
 
 def _reap() -> None:

@@ -27,7 +27,7 @@ def run(asked: argparse.Namespace) -> int:
 
 def items(client: Client) -> list[dict[str, Any]]:
     """Return what tools that read `pm2 jlist` expect."""
-    if not client.is_running() and not os.path.exists(client.home.state):
+    if not client.has_state():
         return []
     found = []
     for row in client.request("list")["apps"]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 
 from gapless.cli import show
 from gapless.client import Client
@@ -33,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(asked: argparse.Namespace) -> int:
     """List the apps."""
     client = Client()
-    if not client.is_running() and not os.path.exists(client.home.state):
+    if not client.has_state():
         found: dict[str, object] = {"apps": [], "supervisor": None}
     else:
         found = client.request("list")

@@ -32,36 +32,13 @@ done
 exec '{command}' pm2 "$@"
 """
 _START = ["start", "startOrRestart", "startOrReload", "startOrGracefulReload"]
-_SAME = {
-    "stop": "stop",
-    "delete": "delete",
-    "del": "delete",
-    "reload": "reload",
-    "gracefulReload": "reload",
-    "restart": "reload",
-    "list": "list",
-    "ls": "list",
-    "l": "list",
-    "ps": "list",
-    "status": "list",
-    "describe": "describe",
-    "desc": "describe",
-    "info": "describe",
-    "show": "describe",
-    "flush": "flush",
-    "reset": "reset",
-    "env": "env",
-    "pid": "pid",
-    "scale": "scale",
-    "sendSignal": "signal",
-    "jlist": "jlist",
-    "save": "save",
-    "dump": "save",
-    "resurrect": "resurrect",
-    "startup": "startup",
-    "kill": "shutdown",
-    "logs": "logs",
-}
+_SAME = (
+    *("stop", "delete", "del", "reload", "list", "ls", "l", "ps", "status"),
+    *("describe", "desc", "info", "show", "flush", "reset", "env", "pid", "scale"),
+    *("sendSignal", "jlist", "save", "resurrect", "startup", "kill", "logs"),
+)
+"""These are verbs or aliases of ours."""
+_RENAMED = {"gracefulReload": "reload", "restart": "reload", "dump": "save"}
 _IGNORED = (
     *("-f", "--force", "-s", "--silent", "-m", "--mini-list", "-a", "--attach"),
     *("--no-color", "--no-pmx", "--no-vizion", "--no-automation", "--disable-trace"),
@@ -78,7 +55,7 @@ def run_words(words: list[str]) -> int:
         return _install(place) if words[0] == "--install" else _remove(place)
     if not words or words[0] in ("-h", "--help", "help"):
         print(__doc__.strip())
-        print(f"\nverbs: {' '.join(sorted({*_SAME, *_START, *_OWN}))}")
+        print(f"\nverbs: {' '.join(sorted({*_SAME, *_RENAMED, *_START, *_OWN}))}")
         return 0 if words else MISUSE
     if words[0] in ("-v", "--version", "-V", "version"):
         print(f"gapless {gapless.__version__}, in the place of pm2")
@@ -101,11 +78,11 @@ def _dispatch(words: list[str]) -> int:
         rest = _logs(rest)
     elif verb == "unstartup":
         return main(["startup", "--remove", *rest])
-    if verb not in _SAME:
+    if verb not in (*_SAME, *_RENAMED):
         print(f"gapless: it has nothing in the place of `pm2 {verb}`", file=sys.stderr)
         print("hint: `gapless` lists what it can do; docs/pm2.md", file=sys.stderr)
         return FAILED
-    return main([_SAME[verb], *rest])
+    return main([_RENAMED.get(verb, verb), *rest])
 
 
 def _without_ignored(words: list[str]) -> list[str]:

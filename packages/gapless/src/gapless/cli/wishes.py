@@ -132,15 +132,15 @@ def carry_out(
         raise MisuseError("an app was named twice")
 
     for wish in wishes:
-        if wish.op in ("start", "register"):
+        # One alone gets its ids when it starts; several get them in their file's order.
+        if wish.op == "register" or (wish.op == "start" and len(wishes) > 1):
             _make_known(client, wish)
 
     def ask(app: str, hear: Any) -> dict[str, Any]:
         wish = by_name[app]
-        plain = spec.to_wire(wish.spec)
         if wish.op == "register":
             return {"app": app, "action": "register", "outcome": "done"}
-        fields: dict[str, Any] = {"spec": plain}
+        fields: dict[str, Any] = {"spec": spec.to_wire(wish.spec)}
         if wish.op != "start":
             fields |= {"app": app, "recycle": recycle}
         report: dict[str, Any] = client.request(wish.op, hear=hear, **fields)
@@ -167,7 +167,7 @@ def warn(warnings: Collection[str]) -> None:
 
 def _running(client: Client) -> dict[str, spec.AppSpec]:
     """Return the apps that run here."""
-    if not (client.is_running() or os.path.exists(client.home.state)):
+    if not client.has_state():
         return {}
     rows = client.request("list")["apps"]
     names = [

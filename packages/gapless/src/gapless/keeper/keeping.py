@@ -18,7 +18,7 @@ import socket
 from dataclasses import dataclass
 from typing import Any
 
-from gapless.base import clock, wire
+from gapless.base import clock, wakeup, wire
 from gapless.keeper import calls, logs, outputs, processname, spawn
 
 ALONE_S = 10.0
@@ -58,7 +58,7 @@ class Keeper:
         self.alone_since = clock.monotonic()
         self.listener = _listen(home)
         self.selector.register(self.listener, selectors.EVENT_READ, self._accept)
-        self.wakeup = _wake_on_children()
+        self.wakeup = wakeup.on([signal.SIGCHLD])
         self.selector.register(self.wakeup, selectors.EVENT_READ, self._reap)
 
     def serve(self) -> None:
@@ -320,12 +320,3 @@ def _listen(home: str) -> socket.socket:
 def _peer_uid(sock: socket.socket) -> int:
     credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
     return int.from_bytes(credentials[4:8], "little")
-
-
-def _wake_on_children() -> socket.socket:
-    read_end, write_end = socket.socketpair()
-    for end in (read_end, write_end):
-        end.setblocking(False)
-    signal.set_wakeup_fd(write_end.detach(), warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    return read_end

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gapless.base import wire
 from gapless.supervisor.listeners import RefusedError, address_text
-from gapless.supervisor.records import find_instance
+from gapless.supervisor.records import Found, find_instance
 
 if TYPE_CHECKING:
     from gapless.supervisor.loop import Supervisor
@@ -22,12 +22,11 @@ class Binding:
     def bind(self, message: wire.Message, descriptors: list[int]) -> None:
         """Let an instance have the address that it wants to bind."""
         key, call = message["key"], message["id"]
-        hands, found = self._supervisor.hands, find_instance(self._supervisor.apps, key)
+        hands, listeners = self._supervisor.hands, self._supervisor.listeners
+        found = self._find(key, call)
         if found is None:
-            hands.answer(key, call, "proceed")
             return
         app, generation, instance = found
-        listeners = self._supervisor.listeners
         with socket.socket(fileno=descriptors.pop(0)) as sock:
             try:
                 held = listeners.bind(
@@ -50,12 +49,11 @@ class Binding:
     def listen(self, message: wire.Message, descriptors: list[int]) -> None:
         """Let the socket of an instance join its group."""
         key, call = message["key"], message["id"]
-        hands, found = self._supervisor.hands, find_instance(self._supervisor.apps, key)
+        hands, listeners = self._supervisor.hands, self._supervisor.listeners
+        found = self._find(key, call)
         if found is None:
-            hands.answer(key, call, "proceed")
             return
         app, generation, instance = found
-        listeners = self._supervisor.listeners
         with socket.socket(fileno=descriptors.pop(0)) as sock:
             listener = listeners.by_inode(app.name, generation.lineage, sock)
         if listener is None:
@@ -76,6 +74,13 @@ class Binding:
             if each is instance or listener.address in each.bound:
                 each.listens.add(listener.address)
         hands.answer(key, call, "done")
+
+    def _find(self, key: str, call: int) -> Found | None:
+        """Return whose call it is; nobody's goes its own way."""
+        found = find_instance(self._supervisor.apps, key)
+        if found is None:
+            self._supervisor.hands.answer(key, call, "proceed")
+        return found
 
     def complain(self, key: str, reason: str) -> None:
         """Keep why a system call was refused, to be told with the death that follows."""

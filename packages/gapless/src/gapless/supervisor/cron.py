@@ -33,7 +33,7 @@ _MONTHS = [
     "dec",
 ]
 _DAYS = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]
-_YEARS = 5
+_YEARS = 9
 """A time that does not come within them never comes; 29 February may take 8."""
 _LAST = 32
 """Stands for the last day of a month."""
@@ -84,7 +84,7 @@ def next_after(schedule: Schedule, moment_s: float) -> float | None:
     """
     now = time.localtime(moment_s)
     year, month, day = now.tm_year, now.tm_mon, now.tm_mday
-    for _ in range(366 * (_YEARS + 4)):
+    while year <= now.tm_year + _YEARS:
         if month not in schedule.months:
             year, month = _next_month(year, month)
             day = 1
@@ -97,8 +97,6 @@ def next_after(schedule: Schedule, moment_s: float) -> float | None:
             if day > _days_in(year, month):
                 year, month = _next_month(year, month)
                 day = 1
-        if year > now.tm_year + _YEARS + 4:
-            return None
     return None
 
 

@@ -11,7 +11,7 @@ import selectors
 import signal
 import socket
 
-from gapless.base import clock, events, files, wire
+from gapless.base import clock, events, files, wakeup, wire
 from gapless.base.errors import GaplessError
 from gapless.base.names import Home
 from gapless.keeper import interception, processname
@@ -81,7 +81,9 @@ class Supervisor:
             speakers=self.speakers,
         )
         self.selector.register(line, selectors.EVENT_READ, self.hearing.keeper)
-        self.wakeup = _wake_on_signals()
+        for number in (signal.SIGHUP, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_IGN)
+        self.wakeup = wakeup.on((signal.SIGTERM, signal.SIGINT))
         self.selector.register(self.wakeup, selectors.EVENT_READ, self._signalled)
         self._resume(resume_all)
         self.control = Control(self.selector, home, Answering(self).serve)
@@ -295,15 +297,3 @@ def _is_complete(generation: GenerationRecord) -> bool:
     value = generation.value()
     ready = {i.ordinal for i in value.instances if i.phase is Phase.READY}
     return all(s.ordinal in ready or is_done(value, s) for s in value.seats)
-
-
-def _wake_on_signals() -> socket.socket:
-    read_end, write_end = socket.socketpair()
-    for end in (read_end, write_end):
-        end.setblocking(False)
-    signal.set_wakeup_fd(write_end.detach(), warn_on_full_buffer=False)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    return read_end

@@ -324,9 +324,10 @@ def allot_ids(apps: dict[str, AppRecord], app: AppRecord, count: int) -> None:
     app.ids += range(first, first + count - len(app.ids))
 
 
-def find_instance(
-    apps: dict[str, AppRecord], key: str
-) -> tuple[AppRecord, GenerationRecord, InstanceRecord] | None:
+Found = tuple[AppRecord, GenerationRecord, InstanceRecord]
+
+
+def find_instance(apps: dict[str, AppRecord], key: str) -> Found | None:
     """Return an instance, by its key, with its app and its generation."""
     app = apps.get(key.partition("/")[0])
     found = app.instance(key) if app else None

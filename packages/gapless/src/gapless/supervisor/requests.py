@@ -256,7 +256,8 @@ def _spec(request: dict[str, Any]) -> spec.AppSpec:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise MisuseError(f"the spec in the request is none: {error!r}") from error
     try:
-        cron.parse(wanted.renew.cron or "* * * * *")
+        if wanted.renew.cron:
+            cron.parse(wanted.renew.cron)
     except ValueError as error:
         raise MisuseError(f"{wanted.name}: {error}") from error
     if not is_app_name(wanted.name):

@@ -101,6 +101,9 @@ def log(
     }
 
 
-def log_path(path: str, identity: int) -> str:
-    """Return the file of one instance: its id before `.log`, where that is the end."""
+def log_path(path: str, identity: int | str) -> str:
+    """Return the file of one instance: its id before `.log`, where that is the end.
+
+    With `*` for the id it is a pattern for the files of all.
+    """
     return re.sub(r"\.log$", f"-{identity}.log", path)
