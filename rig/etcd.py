@@ -12,10 +12,17 @@ from rig import wait
 class Etcd:
     """Runs until it is stopped; may be killed and started again."""
 
-    def __init__(self, directory: Path, *options: str, scheme: str = "http") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *options: str,
+        scheme: str = "http",
+        host: str = "127.0.0.1",
+    ) -> None:
         self._directory, self._options = directory, options
         self.port, self._peer = wait.free_port(), wait.free_port()
         self.url = f"{scheme}://127.0.0.1:{self.port}"
+        self._listens_on = f"{scheme}://{host}:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
         directory.mkdir(exist_ok=True)
 
@@ -28,7 +35,7 @@ class Etcd:
                 [
                     "etcd",
                     f"--data-dir={self._directory}/data",
-                    f"--listen-client-urls={self.url}",
+                    f"--listen-client-urls={self._listens_on}",
                     f"--advertise-client-urls={self.url}",
                     f"--listen-peer-urls={peer}",
                     f"--initial-advertise-peer-urls={peer}",

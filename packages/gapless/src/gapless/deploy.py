@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gapless.base import clock
-from gapless.base.errors import GaplessError, HandoffError
+from gapless.base.errors import GaplessError, HandoffError, NotFoundError
 from gapless.client import Client
 from gapless.config import load, programs
 from gapless.releases import current, publish
@@ -22,6 +22,8 @@ from gapless.releases.model import Release, ReleaseSpec
 from gapless.supervisor import spec as app_spec
 
 Hear = Callable[[dict[str, Any]], None]
+Permit = Callable[[], str]
+"""Returns why a switch may not happen any more; nothing if it may."""
 
 
 class Deployment:
@@ -31,6 +33,8 @@ class Deployment:
         self._client, self._releases, self._hear = client, releases, hear
         self._began = clock.monotonic()
         self._flipped = False
+        self._flips = True
+        self._permit: Permit | None = None
         self.steps: list[dict[str, Any]] = []
 
     def step(self, name: str, detail: str) -> None:
@@ -60,9 +64,33 @@ class Deployment:
                 release = current.previous(self._releases)
             return self._bring(release, "rollback")
 
+    def follow(
+        self, release: Release, *, permit: Permit, flips: bool
+    ) -> dict[str, Any]:
+        """Let this host run a release of a fleet; *permit* is asked before the switch.
+
+        The link is flipped only if it is this host's own.  An app that does not run here
+        is not started.  Raises GaplessError.
+        """
+        self._permit, self._flips = permit, flips
+        if refused := permit():
+            raise HandoffError(refused)
+        return self._go(release, "follow")
+
     def _bring(self, release: Release, action: str) -> dict[str, Any]:
+        report = self._go(release, action)
+        if report["outcome"] == "done" and self._releases.hooks.after:
+            self._run_after(release, report)
+        try:
+            self._keep_account(release, report)
+        except OSError as error:
+            # It serves, or it does not: a full disk changes nothing in that.
+            report["warning"] = f"could not keep account: {error}"
+        return report
+
+    def _go(self, release: Release, action: str) -> dict[str, Any]:
         before = current.current(self._releases)
-        described = self._running()
+        described = self.running()
         if described is None:
             self._flip(release)
             report = self._plain_report(action, before, release)
@@ -78,13 +106,6 @@ class Deployment:
         report["steps"] = sorted(
             [*self.steps, *report["steps"]], key=lambda step: step["at_s"]
         )
-        if report["outcome"] == "done" and self._releases.hooks.after:
-            self._run_after(release, report)
-        try:
-            self._keep_account(release, report)
-        except OSError as error:
-            # It serves, or it does not: a full disk changes nothing in that.
-            report["warning"] = f"could not keep account: {error}"
         return report
 
     def _keep_account(self, release: Release, report: dict[str, Any]) -> None:
@@ -98,7 +119,7 @@ class Deployment:
 
     # --- the app ------------------------------------------------------------------
 
-    def _running(self) -> dict[str, Any] | None:
+    def running(self) -> dict[str, Any] | None:
         """Return the description of the app if it runs here from the link."""
         if not self._client.has_state():
             return None
@@ -129,14 +150,28 @@ class Deployment:
             if event["step"] == "proven":
                 # Others look at the link: it names what has proved itself.
                 self._flip(release)
+            if event["step"] == "permit":
+                self._answer(wanted.name)
             self._hear(event)
 
         report: dict[str, Any] = self._client.request(
-            "reload", hear=hear, app=wanted.name, spec=app_spec.to_wire(wanted)
+            "reload",
+            hear=hear,
+            app=wanted.name,
+            spec=app_spec.to_wire(wanted),
+            permit=self._permit is not None,
         )
         if report["outcome"] == "done" and not self._flipped:
             self._flip(release)  # an app that had given up was simply started
         return report | {"_offset": offset}
+
+    def _answer(self, app: str) -> None:
+        """Say whether the switch may still happen."""
+        assert self._permit is not None
+        try:
+            self._client.request("permit", app=app, refused=self._permit())
+        except NotFoundError:
+            return  # it waited too long, and has gone back
 
     def _spec_in(self, release: Release, described: dict[str, Any]) -> app_spec.AppSpec:
         """Return the app's configuration, as it stands in its file now, in a release."""
@@ -146,7 +181,7 @@ class Deployment:
 
     def _directories(self) -> frozenset[str]:
         """Return the directories that generations run from."""
-        described = self._running()
+        described = self.running()
         if described is None:
             return frozenset()
         return frozenset(g["directory"] for g in described["generations"])
@@ -154,6 +189,8 @@ class Deployment:
     # --- the release --------------------------------------------------------------
 
     def _flip(self, release: Release) -> None:
+        if not self._flips:
+            return
         current.flip(self._releases, release)
         self._flipped = True
         self.step("flipped", f"{self._releases.link} -> {release.name}")
@@ -216,7 +253,7 @@ def refreshed(
         started_in=running.started_in,
         only=(label,),
     )
-    source = load.Source(path, lambda at: _through(at, inside))
+    source = load.Source(path, lambda at: through(at, inside))
     if label not in source.labels():
         raise HandoffError(
             f"{running.name}: {path} declares it no more",
@@ -241,7 +278,7 @@ def relocated(
 
     *environment* takes the place of what was inherited.  Raises HandoffError.
     """
-    directory = _through(running.declared_directory or running.directory, inside)
+    directory = through(running.declared_directory or running.directory, inside)
     resolved = os.path.realpath(directory)
     if not os.path.isdir(resolved):
         raise HandoffError(
@@ -265,7 +302,7 @@ def relocated(
     )
 
 
-def _through(path: str, inside: tuple[ReleaseSpec, Release] | None) -> str:
+def through(path: str, inside: tuple[ReleaseSpec, Release] | None) -> str:
     """Return where a path leads once the link names the release."""
     if inside is None:
         return path
@@ -282,5 +319,5 @@ def _through(path: str, inside: tuple[ReleaseSpec, Release] | None) -> str:
         if os.path.islink(reached):
             target = os.path.join(os.path.dirname(reached), os.readlink(reached))
             onward = os.path.normpath(os.path.join(target, behind))
-            return _through(onward, inside)
+            return through(onward, inside)
     return path

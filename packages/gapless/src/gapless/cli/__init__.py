@@ -21,6 +21,9 @@ VERBS = {
     "watch": "publish what is uploaded to the inbox",
     "releases": "the releases of an app",
     "rollback": "go back to an earlier release",
+    "push": "upload a release to the release server",
+    "rollout": "how far a fleet is: status, hold, resume, abort, history",
+    "agent": "follow the rollouts of a fleet on this host",
     "run": "run a command in an app's directory and environment",
     "drain": "let this host leave service: 503 for the balancer, then wait",
     "undrain": "let this host serve again",
@@ -41,6 +44,7 @@ TOPICS = {
     "Apps": ("start", "reload", "restart", "scale", "stop", "delete"),
     "Looking": ("list", "describe", "logs", "env", "pid", "signal", "flush", "reset"),
     "Releases": ("publish", "watch", "releases", "rollback", "run"),
+    "Fleets": ("push", "rollout", "agent"),
     "This machine": (
         "drain",
         "undrain",

@@ -1,13 +1,15 @@
 """Make a tarball the current release, and hand over to it.
 
-A release that does not prove itself is not made current; what ran before runs on.
+A release that does not prove itself is not made current; what ran before runs on.  With a
+[rollout.NAME] in the configuration the hosts of the fleet follow, as the policy says, and
+the command waits for how that ends.
 """
 
 from __future__ import annotations
 
 import argparse
 
-from gapless.cli import progress, show, source
+from gapless.cli import fleet, progress, show, source
 from gapless.client import Client
 from gapless.deploy import Deployment
 
@@ -16,12 +18,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what `publish` understands."""
     parser.add_argument("tarball", metavar="TARBALL", help="for example example.tar.gz")
     parser.add_argument("--app", default="", metavar="NAME", help="whose release it is")
+    fleet.add(parser)
     source.add(parser)
 
 
 def run(asked: argparse.Namespace) -> int:
     """Publish one tarball."""
     releases = source.of_tarball(asked.config, asked.app, asked.tarball)
+    fleets = source.fleets(asked.config, releases.app)
+    if releases.app in fleets:
+        return fleet.begin(
+            fleets[releases.app],
+            asked,
+            lambda publisher: publisher.publish(asked.tarball),
+        )
     hear = (lambda _: None) if asked.json else progress.tell
     report = Deployment(Client(), releases, hear).publish(asked.tarball)
     if asked.json:

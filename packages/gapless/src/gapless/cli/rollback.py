@@ -1,10 +1,13 @@
-"""Go back to an earlier release: the one before, or the one that is named."""
+"""Go back to an earlier release: the one before, or the one that is named.
+
+In a fleet that is a rollout like any other.
+"""
 
 from __future__ import annotations
 
 import argparse
 
-from gapless.cli import progress, show, source
+from gapless.cli import fleet, progress, show, source
 from gapless.client import Client
 from gapless.deploy import Deployment
 
@@ -13,12 +16,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what `rollback` understands."""
     parser.add_argument("app", metavar="APP")
     parser.add_argument("release", nargs="?", default="", metavar="RELEASE")
+    fleet.add(parser)
     source.add(parser)
 
 
 def run(asked: argparse.Namespace) -> int:
     """Roll back one app."""
     releases = source.one(asked.config, asked.app)
+    fleets = source.fleets(asked.config, asked.app)
+    if asked.app in fleets:
+        return fleet.begin(
+            fleets[asked.app],
+            asked,
+            lambda publisher: publisher.rollback(asked.release),
+        )
     hear = (lambda _: None) if asked.json else progress.tell
     report = Deployment(Client(), releases, hear).rollback(asked.release)
     if asked.json:

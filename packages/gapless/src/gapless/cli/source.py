@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
+from typing import TYPE_CHECKING
 
 from gapless.base.errors import MisuseError, NotFoundError
 from gapless.client import Client
 from gapless.config import resolve
 from gapless.releases import inbox
 from gapless.releases.model import ReleaseSpec
+
+if TYPE_CHECKING:
+    from gapless.config.fleets import Fleet
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -24,9 +28,38 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="the same for machines")
 
 
+def fleets(config: str, app: str = "") -> dict[str, Fleet]:
+    """Return the fleets that the configuration declares; it may declare none."""
+    from gapless.config import fleets as config_fleets  # noqa: PLC0415 - loads TLS
+
+    return config_fleets.load(_path(config, app), resolve.inherited(os.environ))
+
+
+def one_fleet(config: str, app: str) -> Fleet:
+    """Return one fleet; the only one there is if no app is named.
+
+    Raises NotFoundError, MisuseError.
+    """
+    found = fleets(config, app)
+    if not app and len(found) == 1:
+        return next(iter(found.values()))
+    if not app and found:
+        raise MisuseError("which app?", hint=f"fleets here: {', '.join(found)}")
+    if app not in found:
+        raise NotFoundError(
+            f"{_path(config, app)} has no [rollout.{app or 'NAME'}]",
+            hint="it says how a fleet changes: slots = 1",
+        )
+    return found[app]
+
+
+def _path(config: str, app: str) -> str:
+    return config or _configuration_of(app) or "gapless.toml"
+
+
 def load(config: str, app: str = "") -> dict[str, ReleaseSpec]:
     """Return the release configurations that are meant.  Raises NotFoundError."""
-    path = config or _configuration_of(app) or "gapless.toml"
+    path = _path(config, app)
     found = resolve.load_releases(path, resolve.inherited(os.environ))
     if not found:
         raise NotFoundError(

@@ -8,8 +8,9 @@ from __future__ import annotations
 import argparse
 import time
 
+from gapless.agent.publishing import FleetPublisher
 from gapless.base.errors import GaplessError
-from gapless.cli import progress, show, source
+from gapless.cli import fleet, progress, show, source
 from gapless.client import Client
 from gapless.deploy import Deployment
 from gapless.releases import inbox, publish
@@ -30,7 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(asked: argparse.Namespace) -> int:
     """Watch the inboxes."""
     specs = source.load(asked.config)
-    watcher = Watcher(specs, as_json=asked.json)
+    fleets = source.fleets(asked.config)
+    publishers = {
+        name: fleet.publisher(each, quiet=asked.json) for name, each in fleets.items()
+    }
+    watcher = Watcher(specs, publishers, as_json=asked.json)
     if not asked.json:
         inboxes = ", ".join(sorted({spec.inbox for spec in specs.values()}))
         print(f"watching {inboxes} for {', '.join(specs)}", flush=True)
@@ -45,8 +50,16 @@ def run(asked: argparse.Namespace) -> int:
 class Watcher:
     """Looks at inboxes again and again."""
 
-    def __init__(self, specs: dict[str, ReleaseSpec], *, as_json: bool) -> None:
+    def __init__(
+        self,
+        specs: dict[str, ReleaseSpec],
+        publishers: dict[str, FleetPublisher],
+        *,
+        as_json: bool,
+    ) -> None:
         self._specs, self._as_json = specs, as_json
+        self._publishers = publishers
+        self._trouble: dict[str, str] = {}
         self._looks: dict[str, tuple[inbox.Look | None, ...]] = {}
         self._judged: dict[str, tuple[tuple[inbox.Look | None, ...], str]] = {}
         """Why an upload was not complete, and how it looked then."""
@@ -54,8 +67,9 @@ class Watcher:
         self.code = 0
 
     def look(self) -> None:
-        """Publish every upload that is complete."""
+        """Publish every upload that is complete, and see to the ends of rollouts."""
         for spec in self._specs.values():
+            self._settle(spec.app)
             publish.recover(spec)
             for tarball in inbox.tarballs(spec, self._specs):
                 complete, why = self._is_complete(tarball)
@@ -66,6 +80,21 @@ class Watcher:
                 elif inbox.is_stale(tarball) and self._said.get(tarball) != why:
                     self._said[tarball] = why
                     print(f"{tarball} is not complete: {why}", flush=True)
+
+    def _settle(self, app: str) -> None:
+        if app not in self._publishers:
+            return
+        try:
+            rollout = self._publishers[app].settle()
+            trouble = ""
+        except (GaplessError, OSError) as error:
+            rollout, trouble = None, str(error)
+        if trouble and self._trouble.get(app) != trouble:
+            print(show.paint(f"gapless: {app}: {trouble}", "red"), flush=True)
+        self._trouble[app] = trouble
+        if rollout is not None:
+            fleet.tell_end(rollout, as_json=self._as_json)
+            self.code = max(self.code, fleet.code(rollout))
 
     def _is_complete(self, tarball: str) -> tuple[bool, str]:
         """Judge an upload; one that has not changed since is not read through again."""
@@ -82,6 +111,11 @@ class Watcher:
     def _publish(self, spec: ReleaseSpec, tarball: str) -> None:
         hear = (lambda _: None) if self._as_json else progress.tell
         try:
+            if spec.app in self._publishers:
+                rollout = self._publishers[spec.app].publish(tarball)
+                if self._as_json:
+                    show.as_json(fleet.as_data(rollout))
+                return
             report = Deployment(Client(), spec, hear).publish(tarball)
         except GaplessError as error:
             self.code = max(self.code, error.exit_code)

@@ -78,9 +78,13 @@ def load(
     found.path = Path(path)  # what is relative is so to where it was asked for
     mistakes: list[str] = []
     mistakes += [
-        found.complaint((name,), "unknown table; known: [app.NAME], [release.NAME]")
+        found.complaint(
+            (name,),
+            "unknown table; known: [app.NAME], [release.NAME], [rollout.NAME], "
+            "[coordinator]",
+        )
         for name in found.tables
-        if name not in schema.TABLES
+        if name not in (*schema.TABLES, "coordinator")
     ]
     apps = _each(
         found, "app", mistakes, lambda n: _app(found, n, environment, redirect)
@@ -263,7 +267,8 @@ def _renew(
     found: Document, keys: tuple[str, ...], renew: schema.Renew, directory: str
 ) -> spec.Renew:
     try:
-        cron.parse(renew.cron or "* * * * *")
+        if renew.cron:
+            cron.parse(renew.cron)
     except ValueError as error:
         raise MisuseError(
             found.complaint((*keys, "renew", "cron"), f"{renew.cron!r}: {error}")
@@ -310,6 +315,7 @@ def _release(found: Document, name: str, environment: Mapping[str, str]) -> Rele
         hooks=Hooks(
             before_flip=_command(table.hooks.before_flip),
             after=_command(table.hooks.after),
+            failed=_command(table.hooks.failed),
             timeout_s=table.hooks.timeout_s,
         ),
         limits=Limits(

@@ -133,6 +133,7 @@ class Hooks(_Table, frozen=True):
 
     before_flip: Command = ""
     after: Command = ""
+    failed: Command = ""
     timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 300.0
 
 
@@ -155,4 +156,39 @@ class Release(_Table, frozen=True):
     limits: Bounds = Bounds()
 
 
-TABLES = {"app": App, "release": Release}
+class Rollout(_Table, frozen=True):
+    """How a fleet may change."""
+
+    slots: Annotated[int, msgspec.Meta(ge=1)] | str = 1
+    canary: list[str] = []
+    bake_s: Seconds = 0.0
+    waves: list[int | str] = []
+    min_healthy_s: Seconds = 2.0
+    max_failures: Annotated[int, msgspec.Meta(ge=0)] = 0
+    revert: bool = True
+    fetch_timeout_s: Seconds = 300.0
+    change_timeout_s: Seconds = 600.0
+    deadline_s: Seconds = 0.0
+    revert_deadline_s: Seconds = 0.0
+    slot_ttl_s: Seconds = 15.0
+    gone_s: Seconds = 90.0
+    freeze: list[str] = []
+    copy: bool | str = False
+    health: Annotated[str, msgspec.Meta(pattern="^(/.*)?$")] = ""
+
+
+class Coordinator(_Table, frozen=True):
+    """Where hosts agree; nothing said: a directory `fleet` below the releases' base."""
+
+    directory: str = ""
+    etcd: list[Annotated[str, msgspec.Meta(pattern="^https?://")]] = []
+    prefix: str = "gapless"
+    user: str = ""
+    password_file: str = ""
+    ca_file: str = ""
+    certificate_file: str = ""
+    key_file: str = ""
+    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = 5.0
+
+
+TABLES = {"app": App, "release": Release, "rollout": Rollout}

@@ -13,6 +13,8 @@ class Hooks:
 
     before_flip: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    """Of a fleet: when a rollout was held or turned back."""
     timeout_s: float = 300.0
 
 

@@ -56,6 +56,9 @@ class Answering:
                 conversation.tell({"result": {"reset": True}}, last=True)
             case "reload" | "restart":
                 requests.reload(request, conversation)
+            case "permit":
+                requests.permit(request)
+                conversation.tell({"result": {"permitted": True}}, last=True)
             case "scale":
                 requests.scale(request, conversation)
             case "stop" | "delete":

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from gapless.base import clock
 from gapless.supervisor import spec
 from gapless.supervisor.listeners import Listeners
-from gapless.supervisor.model import Role
+from gapless.supervisor.model import Permit, Role
 from gapless.supervisor.operations import Operation
 from gapless.supervisor.records import (
     AppRecord,
@@ -44,6 +44,7 @@ class Beginnings:
             since=now,
             seats=[SeatRecord(ordinal) for ordinal in range(wanted.instances)],
             required=self._required(app, wanted, before),
+            permit=Permit.NEEDED if operation.permit else Permit.NOT_NEEDED,
         )
         app.generations.append(generation)
         app.operation = operation

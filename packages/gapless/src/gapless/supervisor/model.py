@@ -41,6 +41,16 @@ class Mode(Enum):
     RECYCLE = "recycle"  #: refuse what is new
 
 
+class Permit(Enum):
+    """Whether somebody else has a say in the switch: the holder of a slot (rollout)."""
+
+    NOT_NEEDED = "not needed"
+    NEEDED = "needed"
+    ASKED = "asked"
+    GIVEN = "given"
+    REFUSED = "refused"
+
+
 class Probe(Enum):
     """What is known of an HTTP probe of a generation."""
 
@@ -131,6 +141,11 @@ class Generation:
     """Open connections on which a request may follow soon."""
     rescued: bool = False
     """A relay serves what its dead instances left in the queue."""
+    permit: Permit = Permit.NOT_NEEDED
+    permit_asked: float | None = None
+    """When whoever has to permit the switch was asked."""
+    refused: str = ""
+    """Why the switch was not permitted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +183,13 @@ class Ripen:
 @dataclass(frozen=True, slots=True)
 class Ask:
     """Send an HTTP probe to a generation through the real port."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class AskPermit:
+    """Ask whoever wished for a generation whether it may still switch."""
 
     generation: int
 
@@ -275,6 +297,7 @@ Action = (
     Start
     | Ripen
     | Ask
+    | AskPermit
     | Switch
     | Prove
     | Revert

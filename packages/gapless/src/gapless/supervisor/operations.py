@@ -35,6 +35,8 @@ class Operation:
     counts: Counts | None = None
     """What the old instances counted while they drained; None if they do not."""
     recycle: bool = False
+    permit: bool = False
+    """Whoever asked for it is asked again, right before the switch."""
     failure: str = ""
     superseded: bool = False
     log_tail: list[str] = field(default_factory=list)

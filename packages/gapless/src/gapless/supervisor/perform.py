@@ -14,7 +14,7 @@ from gapless.supervisor import model, notify, processes
 from gapless.supervisor.hands import Hands
 from gapless.supervisor.launch import Launcher
 from gapless.supervisor.listeners import Listeners
-from gapless.supervisor.model import Mode, Phase, Probe, Role
+from gapless.supervisor.model import Mode, Permit, Phase, Probe, Role
 from gapless.supervisor.observe import Evidence
 from gapless.supervisor.probe import HttpProbe
 from gapless.supervisor.records import AppRecord, GenerationRecord, InstanceRecord
@@ -60,6 +60,10 @@ class Performer:
                 )
             case model.Retire(generation, reason):
                 self._retire(app, app.generation(generation), reason)
+            case model.AskPermit(generation):
+                asked = app.generation(generation)
+                asked.permit, asked.permit_asked = Permit.ASKED, clock.monotonic()
+                self._step(app, "permit", "may it still switch?")
             case model.Quiesce(generation):
                 self._quiesce(app, app.generation(generation))
             case model.Resume(generation):

@@ -7,6 +7,7 @@ Rule 2: none of them ever does anything.  They read two values and return a thir
 A handoff is not a mode.  It falls out of what each role may do:
 
     trial     ready in time, every instance        -> Switch: it is proving
+              ready, and somebody else has a say   -> AskPermit first
               any death, or not ready in time      -> Retire with the reason
     proving   lived `min_healthy_s`                -> Prove: it is serving
               any death before                     -> Revert: standby serves again
@@ -29,12 +30,14 @@ from enum import Enum
 from gapless.supervisor.ending import LOOK_S, finish
 from gapless.supervisor.model import (
     Action,
+    AskPermit,
     Desired,
     Drain,
     Finish,
     Generation,
     Mode,
     Observed,
+    Permit,
     Plan,
     Prove,
     Retire,
@@ -57,6 +60,8 @@ from gapless.supervisor.restarting import refill, tend
 
 __all__ = ["LOOK_S", "Admission", "admit", "plan"]
 MOST_RETIRING = 3
+PERMIT_S = 15.0
+"""Who does not answer for so long has lost his slot, or his life."""
 
 
 def plan(desired: Desired, observed: Observed) -> Plan:
@@ -150,7 +155,25 @@ def _try(generation: Generation, now: float) -> Iterator[Action | float]:
     yield from ripen(generation, now)
     if all_ready(generation):
         asked = ask(generation, now)
-        yield Switch(generation.number) if asked is None else asked
+        yield _permitted(generation, now) if asked is None else asked
+
+
+def _permitted(generation: Generation, now: float) -> Action | float:
+    """Return the switch, or what has to come before it."""
+    match generation.permit:
+        case Permit.NOT_NEEDED | Permit.GIVEN:
+            return Switch(generation.number)
+        case Permit.REFUSED:
+            return Retire(generation.number, generation.refused)
+        case Permit.NEEDED:
+            return AskPermit(generation.number)
+        case Permit.ASKED:
+            assert generation.permit_asked is not None
+            until = generation.permit_asked + PERMIT_S
+            if now < until:
+                return until
+            why = f"nobody permitted the switch within {PERMIT_S:g} s"
+            return Retire(generation.number, why)
 
 
 def _prove(

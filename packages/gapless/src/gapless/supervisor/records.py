@@ -12,7 +12,7 @@ from typing import Any
 
 from gapless.supervisor import model, spec
 from gapless.supervisor.counts import Counts
-from gapless.supervisor.model import Mode, Phase, Probe, Role
+from gapless.supervisor.model import Mode, Permit, Phase, Probe, Role
 from gapless.supervisor.operations import Operation
 
 
@@ -148,6 +148,9 @@ class GenerationRecord:
     quiet_looks: int = 0
     lively: int = 0
     rescued: bool = False
+    permit: Permit = Permit.NOT_NEEDED
+    permit_asked: float | None = None
+    refused: str = ""
     counts: Counts | None = None
     """What its instances that are gone counted while they drained."""
     connections_seen: int = 0
@@ -187,6 +190,9 @@ class GenerationRecord:
             quiet_looks=self.quiet_looks,
             lively=self.lively,
             rescued=self.rescued,
+            permit=self.permit,
+            permit_asked=self.permit_asked,
+            refused=self.refused,
         )
 
     def note(self) -> dict[str, Any]:
@@ -196,6 +202,7 @@ class GenerationRecord:
             "spec": spec.to_wire(self.spec),
             "role": self.role.value,
             "probe": self.probe.value,
+            "permit": self.permit.value,
             "seats": [
                 {name: getattr(seat, name) for name in seat.__slots__}
                 for seat in self.seats
@@ -216,6 +223,7 @@ class GenerationRecord:
                 "spec": spec.from_wire(plain["spec"]),
                 "role": Role(plain["role"]),
                 "probe": Probe.NOT_ASKED,
+                "permit": Permit(plain.get("permit", Permit.NOT_NEEDED.value)),
                 "seats": [SeatRecord(**seat) for seat in plain["seats"]],
                 "instances": [InstanceRecord.read(i) for i in plain["instances"]],
                 "required": set(plain["required"]),

@@ -19,7 +19,7 @@ from gapless.supervisor import cron, plan, spec
 from gapless.supervisor.beginning import Beginnings
 from gapless.supervisor.control import Conversation
 from gapless.supervisor.listeners import Listeners
-from gapless.supervisor.model import Role
+from gapless.supervisor.model import Permit, Role
 from gapless.supervisor.operations import Operation
 from gapless.supervisor.records import (
     AppRecord,
@@ -78,7 +78,24 @@ class Requests:
             conversation,
             _token(request),
             recycle=bool(request.get("recycle")),
+            permit=bool(request.get("permit")),
         )
+
+    def permit(self, request: dict[str, Any]) -> None:
+        """Let a generation switch, or not, that waits for this.  Raises NotFoundError."""
+        app = self.app(request.get("app"))
+        trial = app.in_role(Role.TRIAL)
+        operation = app.operation
+        if (
+            trial is None
+            or operation is None
+            or operation.generation != trial.number
+            or trial.permit is not Permit.ASKED
+        ):
+            raise NotFoundError(f"{app.name}: nothing waits for a permit")
+        trial.refused = str(request.get("refused") or "")
+        trial.permit = Permit.REFUSED if trial.refused else Permit.GIVEN
+        self._save()
 
     def scale(self, request: dict[str, Any], conversation: Conversation) -> None:
         """Run more or fewer instances; fewer is a handoff, so that nothing is cut."""
@@ -172,9 +189,11 @@ class Requests:
         token: str,
         *,
         recycle: bool = False,
+        permit: bool = False,
     ) -> None:
         operation = self._operation(app, action, wanted, conversation)
         operation.token, operation.recycle = token, recycle
+        operation.permit = permit
         self._admit(app, operation)
 
     def _admit(self, app: AppRecord, operation: Operation) -> None:

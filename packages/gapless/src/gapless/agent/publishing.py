@@ -1,0 +1,148 @@
+"""The release server's part: begin a rollout with each release, and see to its end.
+
+The link is flipped when the fleet runs the release, so what else looks at it (old scripts,
+a host that boots) sees what has proved itself.  Publishers may die at any step: the
+release, the rollout and its end are each found and gone on with by the next look.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import replace
+
+from gapless.base import clock
+from gapless.base.errors import ConflictError, GaplessError, MisuseError, NotFoundError
+from gapless.config.fleets import Fleet
+from gapless.releases import copying, current, publish
+from gapless.releases.model import Release
+from gapless.rollout.board import Board
+from gapless.rollout.model import Rollout, State
+
+Progress = Callable[[str, str], None]
+_ENDED = (State.DONE, State.REVERTED, State.HELD, State.STUCK)
+
+
+class FleetPublisher:
+    """Publishes releases of one app to its fleet."""
+
+    def __init__(self, fleet: Fleet, board: Board, progress: Progress) -> None:
+        self._fleet, self._spec = fleet, fleet.release
+        self._board, self._progress = board, progress
+
+    def publish(self, tarball: str) -> Rollout:
+        """Make a tarball a release, and begin its rollout.  Raises GaplessError."""
+        self._check()
+        with publish.lock(self._spec, self._progress):
+            release = publish.prepare(self._spec, tarball, progress=self._progress)
+            return self._begin(release)
+
+    def rollback(self, wanted: str) -> Rollout:
+        """Begin a rollout to an earlier release.  Raises GaplessError."""
+        self._check()
+        with publish.lock(self._spec, self._progress):
+            publish.clean_up(self._spec)
+            if wanted:
+                return self._begin(current.find(self._spec, wanted))
+            return self._begin(self._before())
+
+    def _before(self) -> Release:
+        rollout, _ = self._board.rollout()
+        if rollout is not None and rollout.target == rollout.release:
+            if not rollout.previous:
+                raise NotFoundError(
+                    f"{rollout.app}: there is no release before {rollout.release}",
+                    hint=f"`gapless releases {rollout.app}` lists what is there",
+                )
+            return current.find(self._spec, rollout.previous)
+        return current.previous(self._spec)
+
+    def _check(self) -> None:
+        known = frozenset(self._board.reports())
+        if mistakes := self._fleet.policy.mistakes(known):
+            app = self._spec.app
+            raise MisuseError(
+                "\n".join(f"rollout.{app}: {each}" for each in mistakes),
+                hint="nothing was published",
+            )
+
+    def _begin(self, release: Release) -> Rollout:
+        self.settle()  # of a publisher that died, or did not wait
+        digest = copying.seal(self._spec, release) if self._fleet.copy else ""
+        before = current.current(self._spec)
+        began_at = clock.stamp(clock.wall())
+
+        def build(number: int, previous: str) -> Rollout:
+            return Rollout(
+                app=self._spec.app,
+                number=number,
+                release=release.name,
+                digest=digest,
+                previous=previous,
+                by=f"{_user()}@{socket.gethostname()}",
+                began_at=began_at,
+                policy=self._fleet.policy,
+            )
+
+        good = before.name if before and before.name != release.name else ""
+        rollout = self._board.begin(release.name, build, good)
+        self._progress("rollout", f"{rollout.number} to {release.name}")
+        return rollout
+
+    def settle(self) -> Rollout | None:
+        """Do what the end of a rollout asks for, once; return it if there was one."""
+        rollout, version = self._board.rollout()
+        if rollout is None or rollout.settled or rollout.state not in _ENDED:
+            return None
+        release = self._release(rollout.release)
+        if release is not None and rollout.state is State.DONE:
+            current.flip(self._spec, release)
+            self._progress("flipped", f"{self._spec.link} -> {release.name}")
+        elif release is not None and rollout.state is State.REVERTED:
+            current.mark_failed(self._spec, release, rollout.reason)
+        try:
+            self._board.write(replace(rollout, settled=True), expected=version)
+        except ConflictError:
+            return None  # it went on, or another publisher was faster
+        if release is not None:
+            self._run_hook(rollout, release)
+            if rollout.state is State.DONE:
+                publish.remove_superfluous(self._spec, self._needed(rollout))
+        return rollout
+
+    def _release(self, name: str) -> Release | None:
+        found = {each.name: each for each in current.releases(self._spec)}
+        return found.get(name)
+
+    def _run_hook(self, rollout: Rollout, release: Release) -> None:
+        hooks = self._spec.hooks
+        done = rollout.state is State.DONE
+        name, command = ("after", hooks.after) if done else ("failed", hooks.failed)
+        if not command:
+            return
+        told = {
+            "GAPLESS_ROLLOUT": str(rollout.number),
+            "GAPLESS_STATE": rollout.state.value,
+            "GAPLESS_REASON": rollout.reason,
+        }
+        spec = replace(self._spec, environment=self._spec.environment | told)
+        try:
+            publish.run_hook(spec, release, name, command, release.path)
+            self._progress("hook", name)
+        except GaplessError as error:
+            self._progress("hook", f"{name} failed: {error.message}")
+
+    def _needed(self, rollout: Rollout) -> frozenset[str]:
+        """Return the directories of releases that hosts run, or would go back to."""
+        names = {report.release for report in self._board.reports().values()}
+        names |= {rollout.release, rollout.previous}
+        return frozenset(f"{self._spec.dist}/{name}" for name in names if name)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())

@@ -1,0 +1,126 @@
+"""A copy of a release on a host's own disk: every file is verified, or there is none."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+
+from gapless.base import clock, files
+from gapless.base.errors import NotFoundError, ReleaseError, TimedOutError
+from gapless.releases.model import Release, ReleaseSpec
+
+LISTING = "files.json"
+_PIECE_BYTES = 1 << 20
+
+
+def seal(spec: ReleaseSpec, release: Release) -> str:
+    """Write down every file of a release, built ones as well; return the list's SHA-256."""
+    folder = f"{spec.reports}/{release.name}"
+    listed: dict[str, dict[str, object]] = {}
+    for relative, found in _walk(release.path):
+        path = f"{release.path}/{relative}"
+        if stat.S_ISLNK(found.st_mode):
+            listed[relative] = {"link": os.readlink(path)}
+        elif stat.S_ISDIR(found.st_mode):
+            listed[relative] = {"directory": True}
+        elif stat.S_ISREG(found.st_mode):
+            mode = stat.S_IMODE(found.st_mode)
+            listed[relative] = {"sha256": _digest(path), "mode": mode}
+    files.write_json(f"{folder}/{LISTING}", listed, 0o644)
+    return _digest(f"{folder}/{LISTING}")
+
+
+def wait_for(spec: ReleaseSpec, name: str, pause: Callable[[], bool]) -> str:
+    """Return the directory of a release once it can be seen here.
+
+    A client of NFS may not see a new directory for a minute.  *pause* waits a moment and
+    tells whether there is time left.  Raises NotFoundError.
+    """
+    path = f"{spec.dist}/{name}"
+    while not os.path.isfile(f"{path}/RELEASE"):
+        if not pause():
+            raise NotFoundError(
+                f"{spec.app}: there is no release {name} in {spec.dist}",
+                hint="is the shared directory mounted here?",
+            )
+    return path
+
+
+def copy(
+    shared: ReleaseSpec, own: ReleaseSpec, name: str, digest: str, until: float
+) -> Release:
+    """Bring a release to *own*, this host's disk; one that is whole there is kept.
+
+    Raises NotFoundError, ReleaseError for what is not as it was published, TimedOutError.
+    """
+    stamp = name.removeprefix(f"{own.app}-")
+    release = Release(app=own.app, stamp=stamp, path=own.directory(stamp))
+    if os.path.isfile(f"{release.path}/RELEASE"):
+        return release
+    listed = _listing(shared, name, digest)
+    tree = f"{own.work}/copy-{name}"
+    shutil.rmtree(tree, ignore_errors=True)
+    os.makedirs(tree)
+    source = f"{shared.dist}/{name}"
+    for relative, entry in listed.items():
+        if clock.monotonic() >= until:
+            raise TimedOutError(f"{own.app}: {name} was not copied in time")
+        _bring(f"{source}/{relative}", f"{tree}/{relative}", entry, name)
+    os.rename(tree, release.path)
+    files.sync_directory(own.dist)
+    return release
+
+
+def _listing(
+    shared: ReleaseSpec, name: str, digest: str
+) -> dict[str, dict[str, object]]:
+    path = f"{shared.reports}/{name}/{LISTING}"
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+    except OSError as error:
+        raise ReleaseError(
+            f"{shared.app}: no list of the files of {name}: {error.strerror}",
+            hint="it is written where `gapless watch` publishes with copy = true",
+        ) from error
+    if not digest or hashlib.sha256(content).hexdigest() != digest:
+        raise ReleaseError(f"{shared.app}: {path} is not what was published")
+    found: dict[str, dict[str, object]] = json.loads(content)
+    return found
+
+
+def _bring(source: str, target: str, entry: dict[str, object], name: str) -> None:
+    if "directory" in entry:
+        os.mkdir(target)
+    elif "link" in entry:
+        os.symlink(str(entry["link"]), target)
+    else:
+        digest = hashlib.sha256()
+        with open(source, "rb") as file, open(target, "xb") as written:
+            while piece := file.read(_PIECE_BYTES):
+                digest.update(piece)
+                written.write(piece)
+            os.fchmod(written.fileno(), int(str(entry["mode"])))
+            os.fsync(written.fileno())
+        if digest.hexdigest() != entry["sha256"]:
+            raise ReleaseError(f"{source} is not what was published as {name}")
+
+
+def _walk(top: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield every path below a directory, a directory before what is in it."""
+    for folder, directories, names in os.walk(top):
+        for name in sorted([*directories, *names]):
+            path = os.path.join(folder, name)
+            yield os.path.relpath(path, top), os.lstat(path)
+
+
+def _digest(path: str) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(_PIECE_BYTES):
+            digest.update(piece)
+    return digest.hexdigest()

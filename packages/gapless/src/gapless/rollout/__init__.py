@@ -1,0 +1,3 @@
+"""Bring a fleet to a release: hosts pull, and nobody is in charge."""
+
+from __future__ import annotations

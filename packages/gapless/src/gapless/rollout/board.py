@@ -1,0 +1,241 @@
+"""What a fleet knows in common about one app: the rollout, the hosts, the slots.
+
+rollout/APP          the rollout that is wanted
+hosts/APP/HOST       what each host says of itself
+slots/APP/N          who may be changing now
+history/APP/NUMBER   how rollouts ended
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from gapless.base.errors import ConflictError, UnavailableError
+from gapless.coordinator.leases import Clock, Slots
+from gapless.coordinator.model import ABSENT, Coordinator, Entry, versions
+from gapless.rollout import decide, records
+from gapless.rollout.model import Cue, HostReport, Rollout
+
+TRIES = 20
+KEPT_HISTORY = 50
+Complain = Callable[[str], None]
+
+
+class Board:
+    """Reads and writes the records of one app.  Methods raise UnavailableError."""
+
+    def __init__(
+        self, coordinator: Coordinator, app: str, *, now: Clock, complain: Complain
+    ) -> None:
+        self.app, self._now = app, now
+        self._coordinator, self._complain = coordinator, complain
+        self._seen: dict[str, tuple[int, float]] = {}
+        """By host: the version of its report, and when it was first seen."""
+        self._named: set[tuple[str, int]] = set()
+        self._wanted: dict[str, int] = {}
+        """The versions of all rollouts, as `wait` saw them last."""
+
+    # --- the rollout ------------------------------------------------------------------
+
+    def rollout(self) -> tuple[Rollout | None, int]:
+        """Return the rollout that is wanted, and its version."""
+        return self.understood(self._coordinator.read(f"rollout/{self.app}"))
+
+    def understood(self, entry: Entry | None) -> tuple[Rollout | None, int]:
+        """Return the rollout of an entry; one that cannot be trusted is named."""
+        if entry is None:
+            return None, ABSENT
+        found = self._trusted(f"rollout/{self.app}", entry, records.decode_rollout)
+        return found, entry.version
+
+    def write(self, rollout: Rollout, *, expected: int) -> None:
+        """Write what is wanted.  Raises ConflictError."""
+        self._coordinator.write(
+            f"rollout/{self.app}", records.encode_rollout(rollout), expected=expected
+        )
+
+    def begin(
+        self, release: str, build: Callable[[int, str], Rollout], previous: str
+    ) -> Rollout:
+        """Let a new rollout take the place of the one before, under way or not.
+
+        *build* is given its number and where hosts would go back to.
+        """
+        for _ in range(TRIES):
+            before, version = self.rollout()
+            number, back = decide.superseding(before, release, previous)
+            highest = max(self._numbers(), default=0)
+            rollout = build(max(number, highest + 1), back)
+            try:
+                self.write(rollout, expected=version)
+            except ConflictError:
+                continue
+            if before is not None and not decide.is_over(before):
+                self.keep(before, f"superseded by {rollout.number}")
+            return rollout
+        raise ConflictError(f"{self.app}: others write faster than we can")
+
+    def cue(
+        self, cue: Cue, reason: str, *, seen: Rollout | None = None
+    ) -> Rollout | None:
+        """Move the rollout on; None if the cue means nothing to it any more.
+
+        With *seen*, what the cue was found by: nothing is done if others went on since.
+        """
+        for _ in range(TRIES):
+            before, version = self.rollout()
+            if before is None or (seen is not None and not _is_same(before, seen)):
+                return None
+            after = decide.moved(before, cue, reason)
+            if after is None:
+                return None
+            try:
+                self.write(after, expected=version)
+            except ConflictError:
+                continue
+            if decide.is_over(after):
+                self.keep(after, after.state.value)
+            return after
+        raise ConflictError(f"{self.app}: others write faster than we can")
+
+    def wait(self, timeout_s: float) -> bool:
+        """Return when what is wanted changed since the last call, or time is over.
+
+        False if the coordinator cannot be asked.
+        """
+        try:
+            found = self._coordinator.wait("rollout", self._wanted, timeout_s)
+        except UnavailableError:
+            return False
+        self._wanted = versions(found)
+        return True
+
+    # --- hosts --------------------------------------------------------------------------
+
+    def reports(self) -> dict[str, HostReport]:
+        """Return what every host says, there or not."""
+        return {report.host: report for report, _ in self._hosts()}
+
+    def there(self, gone_s: float) -> list[HostReport]:
+        """Return what those hosts say that spoke within *gone_s*, as far as was seen."""
+        now = self._now()
+        return [report for report, since in self._hosts() if now - since < gone_s]
+
+    def report(self, report: HostReport, version: int) -> int:
+        """Write what a host says of itself; return the version of its record."""
+        key = f"hosts/{self.app}/{report.host}"
+        content = records.encode_host(report)
+        for _ in range(TRIES):
+            try:
+                return self._coordinator.write(key, content, expected=version).version
+            except ConflictError:
+                # Of before a restart, or a write whose answer was lost: it is its own.
+                entry = self._coordinator.read(key)
+                version = entry.version if entry else ABSENT
+        raise ConflictError(f"two agents call themselves {report.host}")
+
+    def own(self, host: str) -> tuple[HostReport, int]:
+        """Return what a host said last, before it was restarted perhaps."""
+        key = f"hosts/{self.app}/{host}"
+        entry = self._coordinator.read(key)
+        if entry is None:
+            return HostReport(host=host), ABSENT
+        found = self._trusted(key, entry, records.decode_host)
+        return found or HostReport(host=host), entry.version
+
+    def forget(self, host: str) -> bool:
+        """Remove a host that will not come back; tell whether it was known."""
+        entry = self._coordinator.read(f"hosts/{self.app}/{host}")
+        if entry is None:
+            return False
+        self._coordinator.remove(f"hosts/{self.app}/{host}", expected=entry.version)
+        return True
+
+    def slots(self, holder: str, ttl_s: float) -> Slots:
+        """Return the slots of the app as a host sees them."""
+        return Slots(self._coordinator, f"slots/{self.app}", holder, ttl_s, self._now)
+
+    def _hosts(self) -> Iterator[tuple[HostReport, float]]:
+        """Yield each report, and since when it has been as it is."""
+        for key, entry in self._coordinator.read_all(f"hosts/{self.app}").items():
+            seen = self._seen.get(key)
+            if seen is None or seen[0] != entry.version:
+                seen = self._seen[key] = (entry.version, self._now())
+            report = self._trusted(key, entry, records.decode_host)
+            if report is not None and key.endswith(f"/{report.host}"):
+                yield report, seen[1]
+
+    # --- history ------------------------------------------------------------------------
+
+    def keep(self, rollout: Rollout, outcome: str) -> None:
+        """Keep how a rollout ended, once."""
+        hosts = {
+            report.host: {
+                "release": report.release,
+                "phase": report.phase.value,
+                "reason": report.reason,
+            }
+            for report in self.reports().values()
+            if report.turn[0] == rollout.number
+        }
+        failed = {n: h for n, h in hosts.items() if h["phase"] == "failed"}
+        value = {
+            "number": rollout.number,
+            "release": rollout.release,
+            "previous": rollout.previous,
+            "by": rollout.by,
+            "began_at": rollout.began_at,
+            "outcome": outcome,
+            "reason": rollout.reason,
+            "changed": len(hosts),
+            # A record has its limit; of many hosts those that failed are told.
+            "hosts": hosts if len(hosts) <= 200 else dict(list(failed.items())[:200]),
+        }
+        key = f"history/{self.app}/{rollout.number}"
+        entry = self._coordinator.read(key)
+        expected = entry.version if entry else ABSENT
+        try:
+            self._coordinator.write(
+                key, records.encode("history", value), expected=expected
+            )
+        except ConflictError:
+            return  # somebody else kept it in this moment
+        for number in self._numbers()[:-KEPT_HISTORY]:
+            self._drop(f"history/{self.app}/{number}")
+
+    def history(self) -> list[dict[str, Any]]:
+        """Return how rollouts ended, oldest first."""
+        found = []
+        for key, entry in self._coordinator.read_all(f"history/{self.app}").items():
+            value = self._trusted(key, entry, lambda c: records.decode("history", c))
+            if value is not None:
+                found.append(value)
+        return sorted(found, key=lambda each: int(each["number"]))
+
+    def _numbers(self) -> list[int]:
+        found = self._coordinator.read_all(f"history/{self.app}")
+        tails = [key.rpartition("/")[2] for key in found]
+        return sorted(int(tail) for tail in tails if tail.isdigit())
+
+    def _drop(self, key: str) -> None:
+        entry = self._coordinator.read(key)
+        if entry is not None:
+            try:
+                self._coordinator.remove(key, expected=entry.version)
+            except ConflictError:
+                return
+
+    def _trusted(self, key: str, entry: Entry, read: Callable[[bytes], Any]) -> Any:
+        """Return a record, or None: what cannot be trusted is named, once."""
+        try:
+            return read(entry.value)
+        except ValueError as error:
+            if (key, entry.version) not in self._named:
+                self._named.add((key, entry.version))
+                self._complain(f"{key} is ignored: {error}")
+            return None
+
+
+def _is_same(one: Rollout, other: Rollout) -> bool:
+    return (one.turn, one.state) == (other.turn, other.state)

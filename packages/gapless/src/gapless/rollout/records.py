@@ -1,0 +1,77 @@
+"""Records as they stand in a coordinator: versioned, checksummed, read with suspicion."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from typing import Any
+
+from gapless.rollout.model import HostReport, Phase, Rollout, State
+from gapless.rollout.policy import Policy
+
+FORMAT = 1
+
+
+def encode(kind: str, value: dict[str, Any]) -> bytes:
+    """Return a record of a kind; its values are JSON's."""
+    plain = {"format": FORMAT, "kind": kind, "value": value}
+    return json.dumps(plain | {"sha256": _checksum(plain)}, sort_keys=True).encode()
+
+
+def decode(kind: str, content: bytes) -> dict[str, Any]:
+    """Return the value of a record.  Raises ValueError that says why it is none."""
+    try:
+        plain = json.loads(content)
+        said = plain.pop("sha256")
+        found, value = plain["format"], plain["value"]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ValueError("it is no record") from None
+    if found != FORMAT:
+        raise ValueError(f"its format is {found!r}, not {FORMAT}")
+    if said != _checksum(plain):
+        raise ValueError("its checksum is wrong")
+    if plain["kind"] != kind or not isinstance(value, dict):
+        raise ValueError(f"it is a record of {plain['kind']!r}, not of {kind!r}")
+    return value
+
+
+def encode_rollout(rollout: Rollout) -> bytes:
+    """Return a rollout as a record."""
+    plain = dataclasses.asdict(rollout) | {"state": rollout.state.value}
+    return encode("rollout", plain)
+
+
+def decode_rollout(content: bytes) -> Rollout:
+    """Return the rollout of a record.  Raises ValueError."""
+    value = decode("rollout", content)
+    try:
+        policy: dict[str, Any] = {
+            name: tuple(each) if isinstance(each, list) else each
+            for name, each in value["policy"].items()
+        }
+        rest = {"state": State(value["state"]), "policy": Policy(**policy)}
+        return Rollout(**{**value, **rest})
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"it is no rollout: {error}") from None
+
+
+def encode_host(report: HostReport) -> bytes:
+    """Return what a host says as a record."""
+    return encode("host", dataclasses.asdict(report) | {"phase": report.phase.value})
+
+
+def decode_host(content: bytes) -> HostReport:
+    """Return what a host said.  Raises ValueError."""
+    value = decode("host", content)
+    try:
+        number, attempt = value["turn"]
+        rest = {"phase": Phase(value["phase"]), "turn": (int(number), int(attempt))}
+        return HostReport(**{**value, **rest})
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"it is no report of a host: {error}") from None
+
+
+def _checksum(plain: dict[str, Any]) -> str:
+    text = json.dumps(plain, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,126 @@
+"""A fleet of four behind a real balancer, under load that is counted at the client."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from rig import load
+from rig.fleet import APP, Fleet, balanced
+from rig.load import Report
+from rig.running import Running, running
+
+POST = load.Traffic(
+    kind="post",
+    concurrency=3,
+    method="POST",
+    path="/echo",
+    body_bytes=10_000,
+    echoes=True,
+    pause_s=0.005,
+)
+NEW = load.Traffic(kind="new", concurrency=3, pause_s=0.002)
+KEPT = load.Traffic(kind="kept", concurrency=3, keep_alive=True, pause_s=0.002)
+TRAFFICS = (NEW, KEPT, POST)
+CANARY = 'slots = 1\ncanary = ["s2"]\nbake_s = 4'
+Make = Callable[..., Fleet]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    """Make a fleet that is gone after the test."""
+    fleets: list[Fleet] = []
+
+    def made(**how: object) -> Fleet:
+        fleets.append(Fleet(tmp_path, **how))  # type: ignore[arg-type]  # as it is
+        return fleets[-1]
+
+    try:
+        yield made
+    finally:
+        for fleet in fleets:
+            fleet.close()
+
+
+def nothing_ran_twice(fleet: Fleet, report: Report) -> None:
+    """Compare what the apps wrote down with what the client had answered."""
+    counts = collections.Counter(fleet.ledger.read_text().split())
+    assert not [number for number, times in counts.items() if times > 1]
+    assert len(counts) == report.kinds["post"]["requests"]
+
+
+def go_to(fleet: Fleet, version: str, under_load: Running, slots: int = 1) -> None:
+    """Roll a version out; never more hosts than the slots may be at work."""
+    fleet.upload(version)
+    most = 0
+    while (status := fleet.status())["state"] == "rolling":
+        at_work = [h for h in status["hosts"] if h["phase"] in ("changing", "watching")]
+        most = max(most, len(at_work))
+        under_load.wait_for(20)
+    assert status["state"] == "done", f"{status}\n{fleet.said()}"
+    assert 1 <= most <= slots
+    assert set(fleet.runs().values()) == {version}
+
+
+@pytest.mark.parametrize(("kind", "name"), [("node", "nginx"), ("python", "haproxy")])
+def test_good_broken_and_sick_releases(make: Make, kind: str, name: str) -> None:
+    """v2 everywhere; v3 refused by the first host; v4 turned back by the canary."""
+    fleet = make(kind=kind, policy=CANARY)
+    fleet.start()
+    with (
+        balanced(fleet, name) as port,
+        running(port, *TRAFFICS, seconds=200) as under_load,
+    ):
+        under_load.wait_for(100)
+        go_to(fleet, "2", under_load)
+
+        broken = fleet.publish("3 broken")
+        assert broken.returncode == 1
+        assert "held" in broken.stdout
+        assert "s2 failed" in broken.stdout
+        assert set(fleet.runs().values()) == {"2"}
+        untouched = [h for h in fleet.status()["hosts"] if h["host"] != "s2"]
+        assert {h["phase"] for h in untouched} <= {"waiting", "done", "idle"}
+
+        sick = fleet.publish("4 sick 3")
+        assert sick.returncode == 1
+        assert "reverted" in sick.stdout
+        assert "/health was answered 500" in fleet.said()
+        assert set(fleet.runs().values()) == {"2"}
+        assert under_load.versions().get("4"), "the canary never served"
+        under_load.wait_for(100)
+        report = under_load.stop()
+    assert report.lost == 0, str(report)
+    nothing_ran_twice(fleet, report)
+    link = fleet.base / "dist" / APP
+    assert (link / "VERSION").read_text() == "2"
+    assert (link / "RELEASE").read_text().strip() in str(link.resolve())
+    outcomes = [
+        each["outcome"] for each in fleet.publisher.json("rollout", "history", APP)
+    ]
+    assert outcomes == ["done", "done", "superseded by 4", "reverted"]
+
+
+@pytest.mark.parametrize("name", ["nginx", "haproxy"])
+def test_a_fleet_is_recycled(make: Make, name: str) -> None:
+    """Apps that cannot run twice answer 503, and the balancer asks another server."""
+    fleet = make(kind="python", app="overlap = false", policy="slots = 2")
+    fleet.start()
+    with (
+        balanced(fleet, name) as port,
+        running(port, *TRAFFICS, seconds=200) as under_load,
+    ):
+        under_load.wait_for(100)
+        go_to(fleet, "2", under_load, slots=2)
+        under_load.wait_for(100)
+        report = under_load.stop()
+    assert report.lost == 0, str(report)
+    nothing_ran_twice(fleet, report)
+    refused = [
+        member.host.app(APP)["last_report"]["requests"]["refused"]
+        for member in fleet.members
+    ]
+    assert sum(refused), "no request was refused: nothing was shown"

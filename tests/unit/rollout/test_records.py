@@ -1,0 +1,116 @@
+"""Records are read with suspicion."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from gapless.coordinator.memory import MemoryCoordinator
+from gapless.rollout import records
+from gapless.rollout.board import Board
+from gapless.rollout.model import Cue, HostReport, Phase, Rollout, State
+from gapless.rollout.policy import Policy
+
+ROLLOUT = Rollout(
+    app="app",
+    number=7,
+    release="app-2",
+    previous="app-1",
+    state=State.HELD,
+    policy=Policy(canary=("a",), waves=("10%",), freeze=("22:00 - 06:00",)),
+)
+REPORT = HostReport(host="a", release="app-1", turn=(7, 2), phase=Phase.WATCHING)
+
+
+def test_records_come_back_as_they_were() -> None:
+    """Records come back as they were."""
+    assert records.decode_rollout(records.encode_rollout(ROLLOUT)) == ROLLOUT
+    assert records.decode_host(records.encode_host(REPORT)) == REPORT
+
+
+def _spoiled(**changes: object) -> bytes:
+    return json.dumps(json.loads(records.encode_rollout(ROLLOUT)) | changes).encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "no record"),
+        (b"[]", "no record"),
+        (b"\xff\xfe", "no record"),
+        (b'{"format": 1}', "no record"),
+        (_spoiled(format=2), "format is 2"),
+        (_spoiled(sha256="0"), "checksum"),
+        (_spoiled(value={"release": "evil"}), "checksum"),
+        (records.encode_host(REPORT), "a record of 'host'"),
+        (records.encode("rollout", {"app": "app"}), "no rollout"),
+        (records.encode_rollout(ROLLOUT)[:-5], "no record"),
+    ],
+)
+def test_what_cannot_be_trusted_is_named_and_ignored(content: bytes, said: str) -> None:
+    """What cannot be trusted is named and ignored."""
+    complaints: list[str] = []
+    coordinator = MemoryCoordinator()
+    board = Board(coordinator, "app", now=lambda: 0.0, complain=complaints.append)
+    coordinator.write("rollout/app", content, expected=0)
+    assert board.rollout()[0] is None
+    board.rollout()
+    assert len(complaints) == 1
+    assert "rollout/app is ignored" in complaints[0]
+    assert said in complaints[0]
+    # A publisher may put a right one in its place.
+    board.begin("app-3", lambda n, _: Rollout(app="app", number=n, release="app-3"), "")
+    found = board.rollout()[0]
+    assert found is not None
+    assert found.release == "app-3"
+
+
+def test_a_report_under_another_host_s_name_does_not_count() -> None:
+    """A report under another host's name does not count."""
+    coordinator = MemoryCoordinator()
+    board = Board(coordinator, "app", now=lambda: 0.0, complain=print)
+    coordinator.write("hosts/app/b", records.encode_host(REPORT), expected=0)
+    assert board.reports() == {}
+
+
+def test_who_does_not_speak_is_gone_by_our_own_clock() -> None:
+    """Who does not speak is gone by our own clock."""
+    now = [100.0]
+    coordinator = MemoryCoordinator()
+    board = Board(coordinator, "app", now=lambda: now[0], complain=print)
+    version = board.report(REPORT, 0)
+    assert board.there(10) == [REPORT]
+    now[0] += 10
+    assert board.there(10) == []
+    board.report(REPORT, version)
+    assert board.there(10) == [REPORT]
+
+
+def test_a_judgement_of_an_attempt_that_is_over_changes_nothing() -> None:
+    """A judgement of an attempt that is over changes nothing."""
+    board = Board(MemoryCoordinator(), "app", now=lambda: 0.0, complain=print)
+
+    def build(number: int, previous: str) -> Rollout:
+        return Rollout(app="app", number=number, release="app-2", previous=previous)
+
+    first = board.begin("app-2", build, "app-1")
+    assert board.cue(Cue.HOLD, "by hand", seen=first) is not None
+    assert board.cue(Cue.HOLD, "seen late", seen=first) is None
+    assert board.cue(Cue.RESUME, "") is not None
+    assert board.cue(Cue.FINISH, "seen late", seen=first) is None
+
+
+def test_history_tells_how_rollouts_ended() -> None:
+    """History tells how rollouts ended."""
+    board = Board(MemoryCoordinator(), "app", now=lambda: 0.0, complain=print)
+
+    def build(number: int, previous: str) -> Rollout:
+        name = f"app-{number + 1}"
+        return Rollout(app="app", number=number, release=name, previous=previous)
+
+    for name in ("app-2", "app-3"):
+        board.begin(name, build, "app-1")
+    board.cue(Cue.FINISH, "4 of 4 hosts")
+    told = [(each["number"], each["outcome"]) for each in board.history()]
+    assert told == [(1, "superseded by 2"), (2, "done")]
