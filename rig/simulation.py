@@ -18,7 +18,7 @@ from gapless.rollout.model import HostReport, Phase, Rollout, State
 from gapless.rollout.policy import Policy
 
 OLD, NEW = "app-1", "app-2"
-TICK_S = 1.0
+TICK_S = 2.0
 LONGEST_S = 40_000.0
 HOUR_S = 3600.0
 
@@ -184,16 +184,14 @@ class Simulation:
         host.report = replace(host.report, phase=phase, turn=rollout.turn)
 
     def _check(self, hosts: list[SimulatedHost], slots: int) -> None:
-        acting = sum(h.acts and not self._is_away(h) for h in hosts)
-        away = sum(self._is_away(h) for h in hosts)
-        # One that woke up late has not yet seen that its slot is lost.
-        lost = sum(
-            h.acts
-            and not self._is_away(h)
-            and h.lease is not None
-            and not h.slots.may_act(h.lease)
-            for h in hosts
-        )
+        acting = away = lost = 0
+        for host in hosts:
+            if self._is_away(host):
+                away += 1
+            elif host.acts:
+                acting += 1
+                # One that woke up late has not yet seen that its slot is lost.
+                lost += host.lease is not None and not host.slots.may_act(host.lease)
         assert acting - lost <= slots, f"{acting} act, {slots} slots"
         self.most_acting = max(self.most_acting, acting - lost)
         self.fewest_serving = min(self.fewest_serving, self.count - acting - away)

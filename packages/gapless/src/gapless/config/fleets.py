@@ -29,6 +29,10 @@ class Fleet:
     etcd: etcd.Settings | None
     copy: str = ""
     """Below it releases are copied to this host's own disk; empty: they are not."""
+    declaration: str = ""
+    """The file within each release that declares the app; empty: see agent.beginning."""
+    profile: str = ""
+    """Which env_NAME of a PM2 declaration is laid over its env."""
     health: str = ""
     """A path that a host that changed is asked for while it is watched."""
 
@@ -92,6 +96,8 @@ def _fleet(found: Document, name: str, releases: Mapping[str, ReleaseSpec]) -> F
         else f"{releases[name].base}/fleet",
         etcd=_etcd(found, agree),
         copy=os.path.normpath(os.path.join(folder, copy)) if copy else "",
+        declaration=table.declaration,
+        profile=table.profile,
         health=table.health,
     )
 

@@ -174,6 +174,8 @@ class Rollout(_Table, frozen=True):
     gone_s: Seconds = 90.0
     freeze: list[str] = []
     copy: bool | str = False
+    declaration: str = ""
+    profile: str = ""
     health: Annotated[str, msgspec.Meta(pattern="^(/.*)?$")] = ""
 
 

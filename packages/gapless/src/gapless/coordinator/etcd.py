@@ -22,7 +22,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gapless.base import clock
-from gapless.base.errors import GaplessError, UnavailableError
+from gapless.base.errors import UnavailableError
 from gapless.coordinator import model
 from gapless.coordinator.model import ABSENT, Entry
 
@@ -92,7 +92,8 @@ class EtcdCoordinator:
             left_s = deadline - clock.monotonic()
             if model.versions(found) != seen or left_s <= 0:
                 return found
-            self._watch(prefix, revision + 1, left_s)
+            if self._was_quiet(prefix, revision + 1, left_s):
+                return found
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -136,28 +137,35 @@ class EtcdCoordinator:
             raise model.conflict(key, expected, version)
         return int(said["header"]["revision"])
 
-    def _watch(self, prefix: str, revision: int, timeout_s: float) -> None:
-        """Return when something changed below a prefix, or when the time is up."""
+    def _was_quiet(self, prefix: str, revision: int, timeout_s: float) -> bool:
+        """Watch until something changes below a prefix, or the time is up; tell which.
+
+        Where the watch breaks it is not known, and time passes before the next look.
+        """
         wanted = self._below(prefix) | {"start_revision": str(revision)}
         deadline = clock.monotonic() + timeout_s
         try:
             connection = self._connect(self._settings.endpoints[self._first])
             with closing(connection):
                 self._send(connection, "watch", {"create_request": wanted})
-                assert connection.sock is not None
-                connection.sock.settimeout(max(0.1, timeout_s))
+                line_to_it = connection.sock
+                assert line_to_it is not None
+                line_to_it.settimeout(max(0.1, timeout_s))
                 answer = connection.getresponse()
                 while line := answer.readline():
-                    if "events" in json.loads(line).get("result", {}):
-                        return
-                    if clock.monotonic() >= deadline:
-                        return
+                    said = json.loads(line).get("result", {})
+                    if "events" in said:
+                        return False
+                    if said.get("canceled"):
+                        break
+                    line_to_it.settimeout(max(0.1, deadline - clock.monotonic()))
         except TimeoutError:
-            return
+            return True
         except (OSError, http.client.HTTPException, ValueError):
             self._first = (self._first + 1) % len(self._settings.endpoints)
         left_s = deadline - clock.monotonic()
         select.select([], [], [], max(0.0, min(POLL_S, left_s)))
+        return False
 
     # --- HTTP ---------------------------------------------------------------------------
 
@@ -170,6 +178,8 @@ class EtcdCoordinator:
             url = self._settings.endpoints[number]
             try:
                 answer = self._converse(url, path, message)
+            except UnavailableError:
+                raise  # it answered, and the others would say the same
             except ConnectionRefusedError:
                 said.append(f"{url}: connection refused")
             except (OSError, http.client.HTTPException, ValueError) as error:
@@ -197,7 +207,9 @@ class EtcdCoordinator:
             status, answer = self._exchange(url, path, message)
         if status in (400, _UNAUTHENTICATED, 403):
             reason = answer.get("message") or answer.get("error") or status
-            raise GaplessError(f"etcd refuses: {reason}")
+            raise UnavailableError(
+                f"etcd refuses: {reason}", hint="may this user read and write there?"
+            )
         if status != http.client.OK:
             raise http.client.HTTPException(f"{status} {answer.get('message', '')}")
         return answer
@@ -208,7 +220,10 @@ class EtcdCoordinator:
         status, answer = self._exchange(url, "auth/authenticate", who)
         if status != http.client.OK:
             reason = answer.get("message") or answer.get("error") or status
-            raise GaplessError(f"etcd does not know {self._settings.user}: {reason}")
+            raise UnavailableError(
+                f"etcd does not know {self._settings.user}: {reason}",
+                hint="see user and password_file in [coordinator]",
+            )
         self._token = str(answer["token"])
 
     def _exchange(

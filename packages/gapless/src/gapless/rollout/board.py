@@ -8,9 +8,12 @@ history/APP/NUMBER   how rollouts ended
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
+from gapless.base import clock
 from gapless.base.errors import ConflictError, UnavailableError
 from gapless.coordinator.leases import Clock, Slots
 from gapless.coordinator.model import ABSENT, Coordinator, Entry, versions
@@ -35,12 +38,20 @@ class Board:
         self._named: set[tuple[str, int]] = set()
         self._wanted: dict[str, int] = {}
         """The versions of all rollouts, as `wait` saw them last."""
+        self._awaited: tuple[Entry | None] | None = None
+        """The rollout as `wait` saw it, until somebody asks."""
+        self._mark = secrets.token_hex(4)
 
     # --- the rollout ------------------------------------------------------------------
 
     def rollout(self) -> tuple[Rollout | None, int]:
         """Return the rollout that is wanted, and its version."""
         return self.understood(self._coordinator.read(f"rollout/{self.app}"))
+
+    def awaited(self) -> tuple[Rollout | None, int]:
+        """Return the rollout as `wait` has just seen it; the next time it is read."""
+        awaited, self._awaited = self._awaited, None
+        return self.rollout() if awaited is None else self.understood(awaited[0])
 
     def understood(self, entry: Entry | None) -> tuple[Rollout | None, int]:
         """Return the rollout of an entry; one that cannot be trusted is named."""
@@ -109,6 +120,7 @@ class Board:
         except UnavailableError:
             return False
         self._wanted = versions(found)
+        self._awaited = (found.get(f"rollout/{self.app}"),)
         return True
 
     # --- hosts --------------------------------------------------------------------------
@@ -123,17 +135,26 @@ class Board:
         return [report for report, since in self._hosts() if now - since < gone_s]
 
     def report(self, report: HostReport, version: int) -> int:
-        """Write what a host says of itself; return the version of its record."""
+        """Write what a host says of itself; return the version of its record.
+
+        Raises ConflictError: another agent calls itself alike.
+        """
         key = f"hosts/{self.app}/{report.host}"
-        content = records.encode_host(report)
+        content = records.encode_host(replace(report, agent=self._mark))
         for _ in range(TRIES):
             try:
                 return self._coordinator.write(key, content, expected=version).version
             except ConflictError:
-                # Of before a restart, or a write whose answer was lost: it is its own.
                 entry = self._coordinator.read(key)
                 version = entry.version if entry else ABSENT
-        raise ConflictError(f"two agents call themselves {report.host}")
+                found = entry and self._trusted(key, entry, records.decode_host)
+                if found and found.agent != self._mark:
+                    break
+                # Otherwise it is our own: the answer to its write was lost.
+        raise ConflictError(
+            f"{self.app}: another agent calls itself {report.host}",
+            hint="name them: gapless agent --host NAME",
+        )
 
     def own(self, host: str) -> tuple[HostReport, int]:
         """Return what a host said last, before it was restarted perhaps."""
@@ -152,9 +173,19 @@ class Board:
         self._coordinator.remove(f"hosts/{self.app}/{host}", expected=entry.version)
         return True
 
-    def slots(self, holder: str, ttl_s: float) -> Slots:
-        """Return the slots of the app as a host sees them."""
+    def slots(self, host: str, ttl_s: float) -> Slots:
+        """Return the slots of the app as a host sees them.
+
+        The holder is this board, not the host's name: of two machines that were given the
+        same name by mistake neither may act on the other's slot.
+        """
+        holder = f"{host} {self._mark}"
         return Slots(self._coordinator, f"slots/{self.app}", holder, ttl_s, self._now)
+
+    def at_work(self, slots: Slots) -> str:
+        """Return the hosts that hold slots, for people."""
+        names = {holder.partition(" ")[0] for holder in slots.holders().values()}
+        return ", ".join(sorted(names))
 
     def _hosts(self) -> Iterator[tuple[HostReport, float]]:
         """Yield each report, and since when it has been as it is."""
@@ -186,6 +217,7 @@ class Board:
             "previous": rollout.previous,
             "by": rollout.by,
             "began_at": rollout.began_at,
+            "ended_at": clock.stamp(clock.wall()),
             "outcome": outcome,
             "reason": rollout.reason,
             "changed": len(hosts),

@@ -44,12 +44,20 @@ class Survey:
 
 def survey(rollout: Rollout, hosts: Iterable[HostReport]) -> Survey:
     """Return what *hosts*, those that are there, mean for a rollout."""
-    here = {each.host: each for each in hosts if each.phase is not Phase.STOPPED}
+    here: list[str] = []
+    settled, failed, changed = set[str](), set[str](), set[str]()
+    for each in hosts:
+        if each.phase is Phase.STOPPED:
+            continue
+        here.append(each.host)
+        if is_settled(rollout, each):
+            settled.add(each.host)
+        if has_failed(rollout, each):
+            failed.add(each.host)
+        if _has_changed(rollout, each):
+            changed.add(each.host)
     canaries = [name for name in rollout.policy.canary if name in here]
     order = (*canaries, *sorted(set(here) - set(canaries)))
-    settled = frozenset(h for h, each in here.items() if is_settled(rollout, each))
-    failed = frozenset(h for h, each in here.items() if has_failed(rollout, each))
-    changed = frozenset(h for h, each in here.items() if _has_changed(rollout, each))
     begun = len(order)
     wait_for: tuple[str, ...] = ()
     for size in _stages(rollout, len(canaries), len(order)):
@@ -57,8 +65,14 @@ def survey(rollout: Rollout, hosts: Iterable[HostReport]) -> Survey:
         if behind:
             begun, wait_for = size, tuple(behind)
             break
-    opened = frozenset(order[:begun])
-    return Survey(order, settled, failed, changed, opened, wait_for)
+    return Survey(
+        order=order,
+        settled=frozenset(settled),
+        failed=frozenset(failed),
+        changed=frozenset(changed),
+        begun=frozenset(order[:begun]),
+        wait_for=wait_for,
+    )
 
 
 def slots(rollout: Rollout, there: int) -> int:

@@ -120,3 +120,5 @@ class HostReport:
     """Grows with each write: who does not change it is gone."""
     at: str = ""
     """The host's own time, for people; never compared."""
+    agent: str = ""
+    """Which agent wrote it: two of them must not call themselves alike."""

@@ -48,10 +48,10 @@ def decode_rollout(content: bytes) -> Rollout:
     try:
         policy: dict[str, Any] = {
             name: tuple(each) if isinstance(each, list) else each
-            for name, each in value["policy"].items()
+            for name, each in _known(Policy, value["policy"]).items()
         }
         rest = {"state": State(value["state"]), "policy": Policy(**policy)}
-        return Rollout(**{**value, **rest})
+        return Rollout(**{**_known(Rollout, value), **rest})
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"it is no rollout: {error}") from None
 
@@ -67,9 +67,18 @@ def decode_host(content: bytes) -> HostReport:
     try:
         number, attempt = value["turn"]
         rest = {"phase": Phase(value["phase"]), "turn": (int(number), int(attempt))}
-        return HostReport(**{**value, **rest})
+        return HostReport(**{**_known(HostReport, value), **rest})
     except (TypeError, KeyError) as error:
         raise ValueError(f"it is no report of a host: {error}") from None
+
+
+def _known(kind: type[Any], value: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields that this version knows.
+
+    A newer one may have added others: what must not be missed changes FORMAT.
+    """
+    names = {each.name for each in dataclasses.fields(kind)}
+    return {name: each for name, each in value.items() if name in names}
 
 
 def _checksum(plain: dict[str, Any]) -> str:

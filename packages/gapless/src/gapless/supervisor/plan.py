@@ -30,14 +30,12 @@ from enum import Enum
 from gapless.supervisor.ending import LOOK_S, finish
 from gapless.supervisor.model import (
     Action,
-    AskPermit,
     Desired,
     Drain,
     Finish,
     Generation,
     Mode,
     Observed,
-    Permit,
     Plan,
     Prove,
     Retire,
@@ -53,6 +51,7 @@ from gapless.supervisor.readying import (
     empty,
     is_done,
     late,
+    permit,
     ripen,
 )
 from gapless.supervisor.recycling import recycle
@@ -60,8 +59,6 @@ from gapless.supervisor.restarting import refill, tend
 
 __all__ = ["LOOK_S", "Admission", "admit", "plan"]
 MOST_RETIRING = 3
-PERMIT_S = 15.0
-"""Who does not answer for so long has lost his slot, or his life."""
 
 
 def plan(desired: Desired, observed: Observed) -> Plan:
@@ -155,25 +152,15 @@ def _try(generation: Generation, now: float) -> Iterator[Action | float]:
     yield from ripen(generation, now)
     if all_ready(generation):
         asked = ask(generation, now)
-        yield _permitted(generation, now) if asked is None else asked
-
-
-def _permitted(generation: Generation, now: float) -> Action | float:
-    """Return the switch, or what has to come before it."""
-    match generation.permit:
-        case Permit.NOT_NEEDED | Permit.GIVEN:
-            return Switch(generation.number)
-        case Permit.REFUSED:
-            return Retire(generation.number, generation.refused)
-        case Permit.NEEDED:
-            return AskPermit(generation.number)
-        case Permit.ASKED:
-            assert generation.permit_asked is not None
-            until = generation.permit_asked + PERMIT_S
-            if now < until:
-                return until
-            why = f"nobody permitted the switch within {PERMIT_S:g} s"
-            return Retire(generation.number, why)
+        if asked is None:
+            asked = permit(generation, now)
+        match asked:
+            case None:
+                yield Switch(generation.number)
+            case str(why):
+                yield Retire(generation.number, why)
+            case _:
+                yield asked
 
 
 def _prove(

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from gapless.supervisor.model import (
     Action,
     Ask,
+    AskPermit,
     Generation,
     Instance,
+    Permit,
     Phase,
     Probe,
     Ripen,
@@ -17,6 +19,8 @@ from gapless.supervisor.model import (
 from gapless.supervisor.spec import When
 
 PROBE_PAUSE_S = 0.1
+PERMIT_S = 15.0
+"""Who does not answer for so long has lost his slot, or his life."""
 
 
 def ripen(generation: Generation, now: float) -> Iterator[Action | float]:
@@ -128,3 +132,23 @@ def ask(generation: Generation, now: float) -> Ask | float | None:
         return now + generation.ready.timeout_s
     ask_at = (generation.probe_ended or now - PROBE_PAUSE_S) + PROBE_PAUSE_S
     return Ask(generation.number) if now >= ask_at else ask_at
+
+
+def permit(generation: Generation, now: float) -> Action | float | str | None:
+    """Return None if it may take something from the one before it; or why it may not.
+
+    While that is not known: what to do, or when to look again.
+    """
+    match generation.permit:
+        case Permit.NOT_NEEDED | Permit.GIVEN:
+            return None
+        case Permit.REFUSED:
+            return generation.refused
+        case Permit.NEEDED:
+            return AskPermit(generation.number)
+        case Permit.ASKED:
+            assert generation.permit_asked is not None
+            until = generation.permit_asked + PERMIT_S
+            if now < until:
+                return until
+            return f"nobody permitted it within {PERMIT_S:g} s"

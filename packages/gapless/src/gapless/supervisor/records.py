@@ -223,7 +223,7 @@ class GenerationRecord:
                 "spec": spec.from_wire(plain["spec"]),
                 "role": Role(plain["role"]),
                 "probe": Probe.NOT_ASKED,
-                "permit": Permit(plain.get("permit", Permit.NOT_NEEDED.value)),
+                "permit": _permit(plain.get("permit", Permit.NOT_NEEDED.value)),
                 "seats": [SeatRecord(**seat) for seat in plain["seats"]],
                 "instances": [InstanceRecord.read(i) for i in plain["instances"]],
                 "required": set(plain["required"]),
@@ -340,6 +340,11 @@ def find_instance(apps: dict[str, AppRecord], key: str) -> Found | None:
     app = apps.get(key.partition("/")[0])
     found = app.instance(key) if app else None
     return (app, *found) if app and found else None
+
+
+def _permit(value: str) -> Permit:
+    """Return a permit as it was noted; who was asked is asked again."""
+    return Permit.NEEDED if Permit(value) is Permit.ASKED else Permit(value)
 
 
 def _counts(plain: dict[str, Any] | None) -> Counts | None:

@@ -2,6 +2,7 @@
 
 Both share the listening sockets.  In each seat one instance ends before the next begins:
 
+    permit    of a fleet: who holds a slot is asked before the first one drains
     drain     it refuses what is new, and finishes what it began
     quiesce   no new connection begins for a moment, so that none meets its end
     tell      nothing is owed any more: the stop signal
@@ -30,7 +31,15 @@ from gapless.supervisor.model import (
     Start,
     Tell,
 )
-from gapless.supervisor.readying import all_ready, ask, death, empty, late, ripen
+from gapless.supervisor.readying import (
+    all_ready,
+    ask,
+    death,
+    empty,
+    late,
+    permit,
+    ripen,
+)
 from gapless.supervisor.restarting import refill, tend
 
 
@@ -42,6 +51,14 @@ def recycle(new: Generation, old: Generation, now: float) -> Iterator[Action | f
         why = death(new) or str(overdue)
         yield Revert(new.number, old.number, why)
         return
+    if not going_back:
+        asked = permit(new, now)
+        if isinstance(asked, str):
+            yield Revert(new.number, old.number, asked)
+            return
+        if asked is not None:
+            yield asked
+            return
     if going_back:
         yield from tend(new, now)  # there is nobody to go back to any more
     elif isinstance(overdue, float):

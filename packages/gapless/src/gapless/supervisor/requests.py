@@ -84,7 +84,7 @@ class Requests:
     def permit(self, request: dict[str, Any]) -> None:
         """Let a generation switch, or not, that waits for this.  Raises NotFoundError."""
         app = self.app(request.get("app"))
-        trial = app.in_role(Role.TRIAL)
+        trial = app.in_role(Role.TRIAL, Role.RECYCLING)
         operation = app.operation
         if (
             trial is None

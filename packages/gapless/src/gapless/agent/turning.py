@@ -1,0 +1,161 @@
+"""One host's turn at a rollout, with a slot in hand: fetch, change, watch.
+
+Each step asks whether this host may still act, right before it changes anything; whoever
+was paused and woken finds that it may not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+
+from gapless.agent import beginning, health
+from gapless.agent.holding import Holding
+from gapless.agent.reporting import Reporter
+from gapless.base import clock
+from gapless.base.errors import (
+    ConflictError,
+    GaplessError,
+    UnavailableError,
+)
+from gapless.client import Client
+from gapless.config.fleets import Fleet
+from gapless.deploy import Deployment
+from gapless.releases import copying, publish
+from gapless.releases.model import Release, ReleaseSpec
+from gapless.rollout.board import Board
+from gapless.rollout.model import Phase, Rollout, State
+
+
+class Turn:
+    """Goes where a rollout wants this host."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        own: ReleaseSpec,
+        client: Client,
+        reporter: Reporter,
+        over: threading.Event,
+    ) -> None:
+        """*over* is set when the agent is to end."""
+        self._fleet, self._own, self._client = fleet, own, client
+        self._reporter, self._over = reporter, over
+
+    def take(self, rollout: Rollout, board: Board, holding: Holding) -> None:
+        """Change, stay to watch, and report how it went.
+
+        Raises UnavailableError, ConflictError: nothing is known of the release, and it is
+        tried again; GaplessError if the agent was ended.
+        """
+        try:
+            failure = ""
+            if self._reporter.report.release != rollout.target:
+                self._reporter.tell(rollout, Phase.FETCHING)
+                release = self._fetch(rollout)
+                self._reporter.tell(rollout, Phase.CHANGING)
+                failure = self._change(release, _Permit(board, rollout, holding))
+            if not failure:
+                self._reporter.tell(rollout, Phase.WATCHING)
+                failure = self._watch(rollout)
+        except _CalledOffError as error:
+            self._reporter.tell(rollout, Phase.WAITING, str(error))
+            return
+        except (UnavailableError, ConflictError):
+            raise
+        except (GaplessError, OSError) as error:
+            if self._over.is_set():
+                raise
+            failure = str(error)
+        self._reporter.tell(rollout, Phase.FAILED if failure else Phase.DONE, failure)
+
+    def _watch(self, rollout: Rollout) -> str:
+        policy = rollout.policy
+        is_canary = (
+            self._reporter.report.host in policy.canary
+            and rollout.state is State.ROLLING
+        )
+        for_s = max(policy.min_healthy_s, policy.bake_s if is_canary else 0.0)
+        watch = health.Watch(self._client, rollout.app, self._fleet.health)
+        return watch.failure(for_s, self._over)
+
+    def _fetch(self, rollout: Rollout) -> Release:
+        shared, name = self._fleet.release, rollout.target
+        until = clock.monotonic() + rollout.policy.fetch_timeout_s
+
+        def pause() -> bool:
+            return clock.monotonic() < until and not self._over.wait(0.2)
+
+        path = copying.wait_for(shared, name, pause)
+        if not self._fleet.copy:
+            stamp = name.removeprefix(f"{shared.app}-")
+            return Release(app=shared.app, stamp=stamp, path=path)
+        # The way back was copied when it came, with its own digest; it is here.
+        digest = rollout.digest if name == rollout.release else ""
+        return copying.copy(shared, self._own, name, digest, until)
+
+    def _change(self, release: Release, permit: _Permit) -> str:
+        """Let the release serve here; return why it does not, or nothing."""
+        if refused := permit.refused():
+            raise _CalledOffError(refused)
+        deployment = Deployment(self._client, self._own, lambda _: None)
+        if deployment.running() is None:
+            report = beginning.start(self._client, self._fleet, self._own, release)
+        else:
+            report = deployment.follow(
+                release, permit=permit.refused, flips=bool(self._fleet.copy)
+            )
+            # A full disk changes nothing in what serves.
+            with contextlib.suppress(OSError):
+                publish.write_report(
+                    self._fleet.release, release, self._reporter.report.host, report
+                )
+        if report["outcome"] == "superseded" or (
+            report["outcome"] != "done" and permit.was_lost
+        ):
+            raise _CalledOffError(str(report["reason"] or "somebody else changed it"))
+        if report["outcome"] != "done":
+            return str(report["reason"])
+        self._reporter.runs(release.name)
+        if self._fleet.copy:
+            # What cannot be removed now is removed after the next change.
+            with contextlib.suppress(OSError):
+                publish.remove_superfluous(self._own, deployment.directories())
+        return ""
+
+
+class _CalledOffError(Exception):
+    """It was not the release that failed: this host tries again when it may act."""
+
+
+class _Permit:
+    """Whether a turn may still act."""
+
+    def __init__(self, board: Board, rollout: Rollout, holding: Holding) -> None:
+        self._board, self._rollout, self._holding = board, rollout, holding
+        self._until = clock.monotonic() + rollout.policy.change_timeout_s
+        self._called_off = False
+
+    @property
+    def was_lost(self) -> bool:
+        """Whether it was refused for other reasons than time, or is not held any more."""
+        return self._called_off or self._holding.is_lost
+
+    def refused(self) -> str:
+        """Return why nothing may be changed any more, right before a change."""
+        if clock.monotonic() >= self._until:
+            return f"it was not ready in {self._rollout.policy.change_timeout_s:g} s"
+        refused = self._why_not()
+        self._called_off = bool(refused)
+        return refused
+
+    def _why_not(self) -> str:
+        try:
+            now, _ = self._board.rollout()
+        except UnavailableError as error:
+            return f"the rollout cannot be confirmed: {error.message}"
+        if now is None or now.number != self._rollout.number:
+            return "another rollout took the place of this one"
+        if (now.turn, now.state) != (self._rollout.turn, self._rollout.state):
+            return f"the rollout is {now.state.value}: {now.reason}"
+        return self._holding.refused()

@@ -1,0 +1,182 @@
+"""What befalls a fleet in the middle of a rollout: it converges, or holds and says why."""
+
+from __future__ import annotations
+
+import random
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rig import load, wait
+from rig.etcd import Etcd
+from rig.fleet import APP, Fleet, balanced
+from rig.running import running
+
+SLOW = load.Traffic(kind="new", concurrency=2, pause_s=0.01)
+QUICK = "slots = 1\nslot_ttl_s = 2\ngone_s = 6"
+Make = Callable[..., Fleet]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    """Make a fleet of three that is gone after the test."""
+    fleets: list[Fleet] = []
+
+    def made(**how: Any) -> Fleet:
+        fleets.append(Fleet(tmp_path, **{"count": 3, "policy": QUICK, **how}))
+        return fleets[-1]
+
+    try:
+        yield made
+    finally:
+        for fleet in fleets:
+            fleet.close()
+
+
+def at_work(fleet: Fleet, phase: str) -> int:
+    """Wait for a host to be in a phase; return which."""
+
+    def found() -> list[int]:
+        hosts = fleet.status()["hosts"]
+        return [int(h["host"][1:]) + 1 for h in hosts if h["phase"] == phase]
+
+    return wait.until(found, f"a host that is {phase}")[0] - 1
+
+
+@pytest.mark.parametrize("phase", ["changing", "watching"])
+def test_an_agent_that_is_killed_goes_on_where_it_was(make: Make, phase: str) -> None:
+    """Its app serves throughout; started again, it takes its own slot and ends its turn."""
+    fleet = make()
+    fleet.start()
+    with balanced(fleet, "nginx") as port, running(port, SLOW) as under_load:
+        fleet.upload("2")
+        struck = fleet.members[at_work(fleet, phase)]
+        struck.kill_agent()
+        under_load.wait_for(50)
+        struck.follow()
+        fleet.until("done")
+        report = under_load.stop()
+    assert report.lost == 0, str(report)
+    assert set(fleet.runs().values()) == {"2"}
+
+
+def test_a_host_that_is_gone_for_good_with_a_slot_holds_nothing_up(make: Make) -> None:
+    """Others take its slot when its lease has expired, and do not wait for it."""
+    fleet = make()
+    fleet.start()
+    fleet.upload("2")
+    gone = at_work(fleet, "changing")
+    fleet.members[gone].kill_agent()
+    fleet.until("done")
+    others = {name: v for name, v in fleet.runs().items() if name != f"s{gone}"}
+    assert set(others.values()) == {"2"}
+    # It comes back after all, and catches up by itself.
+    fleet.members[gone].follow()
+    wait.until(lambda: set(fleet.runs().values()) == {"2"}, "the host to catch up", 30)
+
+
+def test_a_host_that_slept_does_not_act_on_its_old_slot(make: Make) -> None:
+    """Others take the slot of an agent that sleeps; it wakes, and tries again."""
+    fleet = make(app='ready = { http = "/health", timeout_s = 60 }')
+    fleet.start()
+    fleet.upload("2 late 3")
+    sleeping = at_work(fleet, "changing")
+    member = fleet.members[sleeping]
+    member.signal_agent(signal.SIGSTOP)
+    fleet.until("done")
+    assert fleet.runs()[member.name] == "1"  # nothing switched without its agent
+    member.signal_agent(signal.SIGCONT)
+    wait.until(lambda: fleet.runs()[member.name] == "2", "it to catch up", 60)
+    said = member.said()
+    assert "the slot was lost" in said or "nobody permitted" in said, said
+
+
+def test_a_publisher_that_is_killed_and_two_at_once(make: Make) -> None:
+    """The end of a rollout is seen to by the next one; two uploads end in the newer."""
+    fleet = make()
+    fleet.start()
+    fleet.upload("2")
+    fleet.kill_watch()
+    fleet.until("done")
+    link = fleet.base / "dist" / APP / "VERSION"
+    assert link.read_text() == "1"
+    fleet.watch()
+    wait.until(lambda: link.read_text() == "2", "the link to be flipped")
+    first = fleet.begin("3")
+    second = fleet.begin("4")
+    assert second == first + 1
+    fleet.until("done")
+    wait.until(lambda: set(fleet.runs().values()) == {"4"}, "all on the newest")
+    outcomes = {
+        each["number"]: each["outcome"]
+        for each in fleet.publisher.json("rollout", "history", APP)
+    }
+    assert outcomes[first] == f"superseded by {second}"
+
+
+def test_hold_resume_and_abort(make: Make) -> None:
+    """By hand; hosts at work finish, no other begins, and abort goes back."""
+    fleet = make()
+    fleet.start()
+    fleet.begin("2")
+    at_work(fleet, "watching")
+    assert "held" in fleet.publisher.ok("rollout", "hold", APP, "--reason", "lunch")
+    held = fleet.until("held")
+    assert held["reason"] == "lunch"
+    wait.until(
+        lambda: all(
+            h["phase"] not in ("changing", "watching") for h in fleet.status()["hosts"]
+        ),
+        "hosts at work to finish",
+    )
+    assert sorted(fleet.runs().values()) == ["1", "1", "2"]
+    fleet.publisher.ok("rollout", "resume", APP)
+    at_work(fleet, "changing")
+    fleet.publisher.ok("rollout", "abort", APP)
+    fleet.until("reverted")
+    assert set(fleet.runs().values()) == {"1"}
+    again = fleet.publisher.gapless("rollout", "abort", APP)
+    assert again.returncode == 2
+    assert "means nothing to it" in again.stderr
+    back = fleet.publisher.gapless("rollback", APP)
+    assert back.returncode != 0  # there is nothing older
+
+
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(n, marks=pytest.mark.soak) for n in range(1, 6))]
+)
+def test_etcd_goes_away_and_a_host_is_parted(
+    make: Make, tmp_path: Path, seed: int
+) -> None:
+    """Nothing changes and all serve on; when it is back the rollout goes on."""
+    draw = random.Random(seed)
+    etcd = Etcd(tmp_path / "etcd", host="0.0.0.0").start()
+    try:
+        fleet = make(
+            coordinator=f'[coordinator]\netcd = ["http://@:{etcd.port}"]\ntimeout_s = 1'
+        )
+        assert fleet.network.is_real
+        fleet.start()
+        with balanced(fleet, "haproxy") as port, running(port, SLOW) as under_load:
+            fleet.begin("2")
+            parted = at_work(fleet, "changing")
+            etcd.kill()
+            under_load.wait_for(draw.randrange(100, 400))
+            assert "it serves on" in fleet.said()
+            asked = fleet.publisher.gapless("rollout", "status", APP)
+            assert asked.returncode == 1
+            assert "etcd" in asked.stderr
+            etcd.start()
+            fleet.until("done")
+            report = under_load.stop()
+        assert report.lost == 0, str(report)
+        fleet.network.part(parted, away=True)
+        fleet.begin("3")
+        fleet.until("done")
+        fleet.network.part(parted, away=False)
+        wait.until(lambda: set(fleet.runs().values()) == {"3"}, "it to catch up", 60)
+    finally:
+        etcd.kill()
