@@ -132,8 +132,8 @@ class Fleet:
             f'directory = "{self.base}/dist/{APP}"\n'
             f'environment = {{ HOST = "{address}", PORT = {port} }}\n'
             "min_healthy_s = 0.3\n"
-            'ready = { http = "/health" }\n'
-            f"{self.app}\n{self._release()}"
+            + ("" if "ready =" in self.app else 'ready = { http = "/health" }\n')
+            + f"{self.app}\n{self._release()}"
         )
         return member
 

@@ -152,15 +152,16 @@ def _try(generation: Generation, now: float) -> Iterator[Action | float]:
     yield from ripen(generation, now)
     if all_ready(generation):
         asked = ask(generation, now)
-        if asked is None:
-            asked = permit(generation, now)
-        match asked:
+        if asked is not None:
+            yield asked
+            return
+        match permit(generation, now):
             case None:
                 yield Switch(generation.number)
             case str(why):
                 yield Retire(generation.number, why)
-            case _:
-                yield asked
+            case first:
+                yield first
 
 
 def _prove(
