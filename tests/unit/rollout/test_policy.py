@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
+from gapless.config import schema
+from gapless.rollout.model import Phase, State
 from gapless.rollout.policy import Policy, frozen_by, share
+from rig import diagram
 
 HOSTS = frozenset({"a", "b"})
 MONDAY, FRIDAY, SATURDAY = 0, 4, 5
@@ -75,3 +78,17 @@ def test_every_night_is_frozen(hour: int, is_frozen: bool) -> None:
     """Every night is frozen."""
     for weekday in range(7):
         assert bool(frozen_by(("22:00 - 06:00",), weekday, hour * 60)) == is_frozen
+
+
+def test_the_reference_draws_the_states_as_they_are() -> None:
+    """docs/rollout.md has the diagram of the table; `python -m rig.diagram` renews it."""
+    page = diagram.PAGE.read_text()
+    assert diagram.inserted(page) == page
+
+
+def test_the_reference_names_every_state_phase_and_key() -> None:
+    """Nothing can be said in a policy, or by a host, that the reference leaves out."""
+    page = diagram.PAGE.read_text()
+    keys = [f"`{each}`" for each in schema.Rollout.__struct_fields__]
+    words = [each.value for each in (*State, *Phase)]
+    assert [name for name in [*keys, *words] if name not in page] == []

@@ -21,7 +21,7 @@ from gapless.rollout import decide
 from gapless.rollout.board import Board
 from gapless.rollout.decide import Survey
 from gapless.rollout.model import AT_WORK, HostReport, Phase, Rollout, State
-from gapless.rollout.policy import Policy, frozen_by
+from gapless.rollout.policy import frozen_by
 
 BUSY_LOOK_S = 1.0
 """How often is looked while a rollout is under way."""
@@ -59,7 +59,7 @@ class Follower:
         """
         rollout, _ = self.board.awaited()
         self._reporter.recall()
-        beat_s = (rollout.policy if rollout else Policy()).gone_s / BEATS_PER_GONE
+        beat_s = (rollout or self.fleet).policy.gone_s / BEATS_PER_GONE
         running = self._running()
         if running is None:
             self._reporter.be(Phase.STOPPED, "by hand", beat_s)

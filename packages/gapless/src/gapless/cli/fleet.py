@@ -71,14 +71,17 @@ def begin(
             show.as_json(as_data(rollout))
         return DONE
     board = opening.board(fleet, complain)
-    ended = follow(board, rollout.number, asked.timeout, quiet=asked.json)
+    tell = (lambda _: None) if asked.json else tell_host
+    ended = follow(board, rollout.number, asked.timeout, tell)
     own.settle()  # or whoever watches did it before
     tell_end(ended, as_json=asked.json, reports=board.reports())
     return code(ended) if ended.number == rollout.number else FAILED
 
 
-def follow(board: Board, number: int, timeout_s: float, *, quiet: bool) -> Rollout:
-    """Tell what each host does until a rollout has come to an end; return it.
+def follow(
+    board: Board, number: int, timeout_s: float, tell: Callable[[HostReport], None]
+) -> Rollout:
+    """*tell* what each host does until a rollout has come to an end; return it.
 
     Raises TimedOutError.  One that another took the place of has come to its end, too.
     """
@@ -89,8 +92,7 @@ def follow(board: Board, number: int, timeout_s: float, *, quiet: bool) -> Rollo
             line = host_line(report)
             if report.turn[0] == number and said.get(report.host) != line:
                 said[report.host] = line
-                if not quiet:
-                    print(f"  {line}", flush=True)
+                tell(report)
         if rollout is not None and (rollout.number != number or rollout.state in ENDED):
             return rollout
         if clock.monotonic() >= until:
@@ -99,6 +101,11 @@ def follow(board: Board, number: int, timeout_s: float, *, quiet: bool) -> Rollo
                 hint="it goes on; `gapless rollout status` shows it",
             )
         select.select([], [], [], LOOK_S)
+
+
+def tell_host(report: HostReport) -> None:
+    """Print what a host does now."""
+    print(f"  {host_line(report)}", flush=True)
 
 
 def host_line(report: HostReport) -> str:
@@ -147,7 +154,9 @@ def as_data(
 
 def hosts_as_data(reports: dict[str, HostReport]) -> list[dict[str, Any]]:
     """Return what hosts say, for machines."""
-    return [
-        dataclasses.asdict(each) | {"phase": each.phase.value}
-        for each in reports.values()
-    ]
+    return [host_as_data(each) for each in reports.values()]
+
+
+def host_as_data(report: HostReport) -> dict[str, Any]:
+    """Return what a host says, for machines."""
+    return dataclasses.asdict(report) | {"phase": report.phase.value}

@@ -1,8 +1,9 @@
 """How far a fleet is, and a hand on it: status, hold, resume, abort, history, forget.
 
-`status --watch` goes on until the rollout has ended.  `hold` lets hosts at work finish and
-no other begin; `resume` goes on, and lets hosts that failed try again; `abort` takes hosts
-that changed back to the release of before; `forget` drops a host that will not come back.
+`status --watch` goes on until the rollout has ended; `history APP NUMBER` tells one whole.
+`hold` lets hosts at work finish and no other begin; `resume` goes on, and lets hosts that
+failed try again; `abort` takes hosts that changed back to the release of before; `forget`
+drops a host that will not come back.
 """
 
 from __future__ import annotations
@@ -24,7 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what `rollout` understands."""
     parser.add_argument("what", choices=["status", *_CUES, "history", "forget"])
     parser.add_argument("app", nargs="?", default="", metavar="APP")
-    parser.add_argument("host", nargs="?", default="", metavar="HOST")
+    parser.add_argument(
+        "which",
+        nargs="?",
+        default="",
+        metavar="HOST|NUMBER",
+        help="the host to forget; the rollout of the history to tell whole",
+    )
     parser.add_argument(
         "--watch", action="store_true", help="tell each step until it has ended"
     )
@@ -37,10 +44,13 @@ def run(asked: argparse.Namespace) -> int:
     """Look at a rollout, or move it."""
     found = source.one_fleet(asked.config, asked.app)
     board = opening.board(found, fleet.complain)
+    if asked.what == "history" and asked.which:
+        reports = found.release.reports
+        return _one(board, asked.which, reports, as_json=asked.json)
     if asked.what == "history":
         return _history(board, as_json=asked.json)
     if asked.what == "forget":
-        return _forget(board, asked.host)
+        return _forget(board, asked.which)
     if asked.what in _CUES:
         return _cue(board, asked)
     rollout, _ = board.rollout()
@@ -52,16 +62,23 @@ def run(asked: argparse.Namespace) -> int:
             print(f"{board.app}: nothing was rolled out yet; `gapless publish TARBALL`")
             _show_hosts(board.reports())
         return DONE
-    if asked.watch and not asked.json:
-        _show(rollout, board.reports())
-        rollout = fleet.follow(board, rollout.number, asked.timeout, quiet=False)
-        fleet.tell_end(rollout, as_json=False)
+    if asked.watch:
+        tell = _tell_line if asked.json else fleet.tell_host
+        if not asked.json:
+            _show(rollout, board.reports())
+        rollout = fleet.follow(board, rollout.number, asked.timeout, tell)
+        fleet.tell_end(rollout, as_json=asked.json, reports=board.reports())
         return fleet.code(rollout)
     if asked.json:
         show.as_json(fleet.as_data(rollout, board.reports()))
     else:
         _show(rollout, board.reports())
     return DONE
+
+
+def _tell_line(report: HostReport) -> None:
+    """Tell what a host does now, a JSON object on a line."""
+    show.as_json(fleet.host_as_data(report))
 
 
 def _show(rollout: Rollout, reports: dict[str, HostReport]) -> None:
@@ -139,7 +156,35 @@ def _history(board: Board, *, as_json: bool) -> int:
         print(f"{board.app}: no rollout has ended yet")
         return DONE
     rows = [_row(each) for each in found]
-    show.table(["rollout", "release", "outcome", "began", "by", "hosts", "why"], rows)
+    heads = ["rollout", "release", "outcome", "began", "ended", "by", "hosts", "why"]
+    show.table(heads, rows)
+    return DONE
+
+
+def _one(board: Board, number: str, reports: str, *, as_json: bool) -> int:
+    """Tell one rollout whole: its hosts, and where their reports are."""
+    found = next((e for e in board.history() if str(e["number"]) == number), None)
+    if found is None:
+        raise NotFoundError(
+            f"{board.app}: no rollout {number} has ended",
+            hint=f"`gapless rollout history {board.app}` lists those that have",
+        )
+    where = f"{reports}/{found['release']}"
+    if as_json:
+        show.as_json(found | {"reports": where})
+        return DONE
+    print(f"{board.app}: rollout {number} to {found['release']}: {found['outcome']}")
+    if found["reason"]:
+        print(f"  {found['reason']}")
+    print(f"  began {found['began_at']} by {found['by']}")
+    print(f"  ended {found.get('ended_at', '-')}")
+    rows = [
+        [host, each["release"] or "-", each["phase"], each["reason"] or "-"]
+        for host, each in sorted(found["hosts"].items())
+    ]
+    if rows:
+        show.table(["host", "ran", "phase", "why"], rows)
+    print(f"  reports of the hosts: {where}")
     return DONE
 
 
@@ -149,6 +194,7 @@ def _row(each: dict[str, Any]) -> list[str]:
         str(each["release"]),
         str(each["outcome"]),
         str(each["began_at"]),
+        str(each.get("ended_at", "-")),
         str(each["by"]),
         str(each["changed"]),
         str(each["reason"] or "-"),

@@ -24,7 +24,7 @@ def paint(text: str, colour: str) -> str:
 
 def as_json(value: Any) -> None:
     """Print a value for machines."""
-    print(json.dumps(value, ensure_ascii=False))
+    print(json.dumps(value, ensure_ascii=False), flush=True)
 
 
 def table(headings: list[str], rows: list[list[str]]) -> None:
