@@ -47,16 +47,31 @@ class Deployment:
 
     def publish(self, tarball: str) -> dict[str, Any]:
         """Make a tarball the current release.  Raises GaplessError."""
-        with publish.lock(self._releases, self.step):
+        with publish.lock(self._releases, self.step) as self._releases:
             release = publish.prepare(self._releases, tarball, progress=self.step)
+            return self._bring_claimed(release)
+
+    def resume(self) -> dict[str, Any] | None:
+        """Bring on the release of a publisher that died, if it had made one.
+
+        Raises GaplessError.
+        """
+        with publish.lock(self._releases, self.step) as self._releases:
+            release = publish.placed(self._releases)
+            return None if release is None else self._bring_claimed(release)
+
+    def _bring_claimed(self, release: Release) -> dict[str, Any]:
+        try:
             return self._bring(release, "publish")
+        finally:
+            publish.finish(self._releases)
 
     def rollback(self, wanted: str) -> dict[str, Any]:
         """Make an earlier release current: *wanted*, or the one before.
 
         Raises GaplessError.
         """
-        with publish.lock(self._releases, self.step):
+        with publish.lock(self._releases, self.step) as self._releases:
             publish.clean_up(self._releases)
             if wanted:
                 release = current.find(self._releases, wanted)
@@ -197,7 +212,12 @@ class Deployment:
         hooks = self._releases.hooks
         try:
             publish.run_hook(
-                self._releases, release, "after", hooks.after, release.path
+                self._releases,
+                release,
+                "after",
+                hooks.after,
+                directory=release.path,
+                told={},
             )
             self.step("hook", "after")
         except GaplessError as error:

@@ -14,10 +14,16 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from gapless.base import clock
-from gapless.base.errors import ConflictError, GaplessError, MisuseError, NotFoundError
+from gapless.base.errors import (
+    ConflictError,
+    GaplessError,
+    MisuseError,
+    NotFoundError,
+    UnavailableError,
+)
 from gapless.config.fleets import Fleet
 from gapless.releases import copying, current, publish
-from gapless.releases.model import Release
+from gapless.releases.model import Release, ReleaseSpec
 from gapless.rollout.board import Board
 from gapless.rollout.model import Rollout, State
 
@@ -35,9 +41,38 @@ class FleetPublisher:
     def publish(self, tarball: str) -> Rollout:
         """Make a tarball a release, and begin its rollout.  Raises GaplessError."""
         self._check()
+        with publish.lock(self._spec, self._progress) as held:
+            release = publish.prepare(held, tarball, progress=self._progress)
+            return self._begin_claimed(release)
+
+    def resume(self) -> Rollout | None:
+        """Begin the rollout of a release whose publisher died, if there is one.
+
+        Raises GaplessError.
+        """
         with publish.lock(self._spec, self._progress):
-            release = publish.prepare(self._spec, tarball, progress=self._progress)
-            return self._begin(release)
+            release = publish.placed(self._spec)
+            return None if release is None else self._begin_claimed(release)
+
+    def _begin_claimed(self, release: Release) -> Rollout:
+        """Begin a rollout, once; the upload is kept while nobody can be told of it."""
+        try:
+            rollout = self._begun(release) or self._begin(release)
+        except (UnavailableError, ConflictError):
+            raise
+        except GaplessError:
+            publish.finish(self._spec)
+            raise
+        publish.finish(self._spec)
+        return rollout
+
+    def _begun(self, release: Release) -> Rollout | None:
+        """Return the rollout to a release, or the one that took its place."""
+        rollout, _ = self._board.rollout()
+        if rollout is None or rollout.release == release.name:
+            return rollout
+        told = [each["release"] for each in self._board.history()]
+        return rollout if release.name in told else None
 
     def rollback(self, wanted: str) -> Rollout:
         """Begin a rollout to an earlier release.  Raises GaplessError."""
@@ -93,43 +128,60 @@ class FleetPublisher:
 
     def settle(self) -> Rollout | None:
         """Do what the end of a rollout asks for, once; return it if there was one."""
+        if self._unsettled() is None:
+            return None
+        with publish.lock(self._spec, self._progress, publish.SETTLING) as held:
+            return self._settle(held)
+
+    def _unsettled(self) -> tuple[Rollout, int] | None:
         rollout, version = self._board.rollout()
         if rollout is None or rollout.settled or rollout.state not in _ENDED:
             return None
+        return rollout, version
+
+    def _settle(self, held: ReleaseSpec) -> Rollout | None:
+        found = self._unsettled()  # another publisher may have been faster
+        if found is None:
+            return None
+        rollout, version = found
         release = self._release(rollout.release)
         if release is not None and rollout.state is State.DONE:
             current.flip(self._spec, release)
             self._progress("flipped", f"{self._spec.link} -> {release.name}")
         elif release is not None and rollout.state is State.REVERTED:
             current.mark_failed(self._spec, release, rollout.reason)
+        if release is not None:
+            # Before it is written down: who dies here lets it run again, rather than
+            # never.
+            self._run_hook(held, rollout, release)
         try:
             self._board.write(replace(rollout, settled=True), expected=version)
         except ConflictError:
-            return None  # it went on, or another publisher was faster
-        if release is not None:
-            self._run_hook(rollout, release)
-            if rollout.state is State.DONE:
-                publish.remove_superfluous(self._spec, self._needed(rollout))
+            return None  # it went on
+        if release is not None and rollout.state is State.DONE:
+            publish.remove_superfluous(self._spec, self._needed(rollout))
         return rollout
 
     def _release(self, name: str) -> Release | None:
         found = {each.name: each for each in current.releases(self._spec)}
         return found.get(name)
 
-    def _run_hook(self, rollout: Rollout, release: Release) -> None:
-        hooks = self._spec.hooks
+    def _run_hook(self, held: ReleaseSpec, rollout: Rollout, release: Release) -> None:
+        hooks = held.hooks
         done = rollout.state is State.DONE
         name, command = ("after", hooks.after) if done else ("failed", hooks.failed)
         if not command:
             return
         told = {
             "GAPLESS_ROLLOUT": str(rollout.number),
+            "GAPLESS_ATTEMPT": str(rollout.attempt),
             "GAPLESS_STATE": rollout.state.value,
             "GAPLESS_REASON": rollout.reason,
         }
-        spec = replace(self._spec, environment=self._spec.environment | told)
         try:
-            publish.run_hook(spec, release, name, command, release.path)
+            publish.run_hook(
+                held, release, name, command, directory=release.path, told=told
+            )
             self._progress("hook", name)
         except GaplessError as error:
             self._progress("hook", f"{name} failed: {error.message}")

@@ -63,6 +63,12 @@ class ReleaseError(GaplessError):
     kind = "release"
 
 
+class StoppedError(GaplessError):
+    """It was told to end, between two steps; what it had begun was undone."""
+
+    kind = "stopped"
+
+
 class HandoffError(GaplessError):
     """The new generation did not take over; the old one serves."""
 
@@ -89,6 +95,7 @@ _KINDS: dict[str, type[GaplessError]] = {
         NotFoundError,
         TimedOutError,
         ReleaseError,
+        StoppedError,
         HandoffError,
         UnavailableError,
         ConflictError,

@@ -44,8 +44,6 @@ def complain(text: str) -> None:
 
 def publisher(fleet: Fleet, *, quiet: bool) -> FleetPublisher:
     """Return who publishes to a fleet, and tells each step unless *quiet*."""
-    from gapless.agent import opening, publishing  # noqa: PLC0415 - loads TLS
-
     app, began = fleet.release.app, clock.monotonic()
 
     def tell(step: str, detail: str) -> None:
@@ -55,7 +53,17 @@ def publisher(fleet: Fleet, *, quiet: bool) -> FleetPublisher:
                 flush=True,
             )
 
-    return publishing.FleetPublisher(fleet, opening.board(fleet, complain), tell)
+    return opened(fleet, tell)[0]
+
+
+def opened(
+    fleet: Fleet, tell: Callable[[str, str], None]
+) -> tuple[FleetPublisher, Board]:
+    """Return who publishes to a fleet and tells *tell*, and what the fleet knows."""
+    from gapless.agent import opening, publishing  # noqa: PLC0415 - loads TLS
+
+    board = opening.board(fleet, complain)
+    return publishing.FleetPublisher(fleet, board, tell), board
 
 
 def begin(

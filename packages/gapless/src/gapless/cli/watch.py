@@ -1,23 +1,34 @@
 """Publish what is uploaded to the inboxes of all apps of a configuration.
 
 Runs in the foreground, for systemd or as an app under gapless; --once is for cron.
+SIGTERM lets it end after the step in hand.
 """
 
 from __future__ import annotations
 
 import argparse
-import time
+import functools
+import select
+import signal
+import threading
+import traceback
+from collections.abc import Callable
 
 from gapless.agent.publishing import FleetPublisher
-from gapless.base.errors import GaplessError
-from gapless.cli import fleet, progress, show, source
-from gapless.client import Client
-from gapless.deploy import Deployment
-from gapless.releases import inbox, publish
+from gapless.base import wakeup
+from gapless.base.errors import DONE, FAILED, GaplessError
+from gapless.cli import fleet, source
+from gapless.cli.settling import Settling
+from gapless.cli.telling import Telling
+from gapless.cli.uploads import Uploads
+from gapless.config.fleets import Fleet
+from gapless.push.account import Account
+from gapless.releases import inbox
 from gapless.releases.model import ReleaseSpec
 
 POLL_S = 0.5
-"""Remote writes on NFS raise no event here, so the inbox is looked at."""
+"""Remote writes on NFS raise no event here, so the inbox is looked at: decision 0011."""
+Look = Callable[[], None]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,100 +43,113 @@ def run(asked: argparse.Namespace) -> int:
     """Watch the inboxes."""
     specs = source.load(asked.config)
     fleets = source.fleets(asked.config)
-    publishers = {
-        name: fleet.publisher(each, quiet=asked.json) for name, each in fleets.items()
-    }
-    watcher = Watcher(specs, publishers, as_json=asked.json)
+    telling = Telling(as_json=asked.json)
+    watcher = Watcher(specs, fleets, telling)
+    woken = wakeup.on((signal.SIGTERM, signal.SIGINT))
     if not asked.json:
         inboxes = ", ".join(sorted({spec.inbox for spec in specs.values()}))
-        print(f"watching {inboxes} for {', '.join(specs)}", flush=True)
-    watcher.look()
-    while True:
-        time.sleep(POLL_S)
-        watcher.look()
-        if asked.once:
-            return watcher.code
+        telling.line(f"watching {inboxes} for {', '.join(specs)}")
+    watcher.start(once=asked.once)
+    while watcher.is_running():
+        if select.select([woken], [], [], POLL_S)[0]:
+            woken.recv(64)
+            if watcher.is_stopping():
+                return FAILED  # told twice: whoever starts next takes up what is left
+            telling.line("ending after the step in hand; a second signal ends at once")
+            watcher.stop()
+    return watcher.code if asked.once or watcher.has_crashed else DONE
 
 
 class Watcher:
-    """Looks at inboxes again and again."""
+    """Two threads an app: neither another app nor a long build holds a look up."""
 
     def __init__(
         self,
         specs: dict[str, ReleaseSpec],
-        publishers: dict[str, FleetPublisher],
-        *,
-        as_json: bool,
+        fleets: dict[str, Fleet],
+        telling: Telling,
     ) -> None:
-        self._specs, self._as_json = specs, as_json
-        self._publishers = publishers
-        self._trouble: dict[str, str] = {}
-        self._looks: dict[str, tuple[inbox.Look | None, ...]] = {}
-        self._judged: dict[str, tuple[tuple[inbox.Look | None, ...], str]] = {}
-        """Why an upload was not complete, and how it looked then."""
-        self._said: dict[str, str] = {}
-        self.code = 0
+        self._telling, self._stop = telling, threading.Event()
+        self.has_crashed = self._was_in_trouble = False
+        accounts = {
+            spec.inbox: Account(spec.inbox, telling.line) for spec in specs.values()
+        }
+        self._uploads: dict[str, Uploads] = {}
+        self._settlings: dict[str, Settling] = {}
+        for name, spec in specs.items():
+            inbox.remove_abandoned(spec.inbox)
+            account = accounts[spec.inbox]
+            opened = None
+            if name in fleets:
+                publisher, board = fleet.opened(
+                    fleets[name], functools.partial(telling.step, name)
+                )
+                self._settlings[name] = Settling(publisher, board, account, telling)
+                opened = functools.partial(_publisher, fleets[name])
+            self._uploads[name] = Uploads(
+                spec,
+                specs,
+                account,
+                telling,
+                open_fleet=opened,
+                is_stopping=self._stop.is_set,
+            )
+        self._threads: list[threading.Thread] = []
 
-    def look(self) -> None:
-        """Publish every upload that is complete, and see to the ends of rollouts."""
-        for spec in self._specs.values():
-            self._settle(spec.app)
-            publish.recover(spec)
-            for tarball in inbox.tarballs(spec, self._specs):
-                complete, why = self._is_complete(tarball)
-                if complete:
-                    for each in (self._looks, self._judged, self._said):
-                        each.pop(tarball, None)
-                    self._publish(spec, tarball)
-                elif inbox.is_stale(tarball) and self._said.get(tarball) != why:
-                    self._said[tarball] = why
-                    print(f"{tarball} is not complete: {why}", flush=True)
+    def start(self, *, once: bool) -> None:
+        """Begin to look."""
+        looks = [(name, each.look) for name, each in self._uploads.items()]
+        looks += [(name, each.look) for name, each in self._settlings.items()]
+        for name, look in looks:
+            thread = threading.Thread(
+                target=self._look_on, args=(name, look, once), daemon=True
+            )
+            thread.start()
+            self._threads.append(thread)
 
-    def _settle(self, app: str) -> None:
-        if app not in self._publishers:
-            return
+    def is_running(self) -> bool:
+        """Tell whether anybody looks still."""
+        return any(thread.is_alive() for thread in self._threads)
+
+    def stop(self) -> None:
+        """Let every thread end after its step."""
+        self._stop.set()
+
+    def is_stopping(self) -> bool:
+        """Tell whether it was told to end."""
+        return self._stop.is_set()
+
+    @property
+    def code(self) -> int:
+        """The exit code of `--once`."""
+        codes = [each.code for each in self._uploads.values()]
+        codes += [each.code for each in self._settlings.values()]
+        bad = self.has_crashed or self._was_in_trouble
+        return max([FAILED if bad else DONE, *codes])
+
+    def _look_on(self, name: str, look: Look, once: bool) -> None:
+        """Look until it is told to end; twice is enough for a size that is stable."""
+        looks, trouble = 0, ""
         try:
-            rollout = self._publishers[app].settle()
-            trouble = ""
-        except (GaplessError, OSError) as error:
-            rollout, trouble = None, str(error)
-        if trouble and self._trouble.get(app) != trouble:
-            print(show.paint(f"gapless: {app}: {trouble}", "red"), flush=True)
-        self._trouble[app] = trouble
-        if rollout is not None:
-            fleet.tell_end(rollout, as_json=self._as_json)
-            self.code = max(self.code, fleet.code(rollout))
+            while not self._stop.is_set():
+                try:
+                    look()
+                    said = ""
+                except (GaplessError, OSError) as error:
+                    said, self._was_in_trouble = str(error), True
+                if said and said != trouble:
+                    self._telling.trouble(name, said)
+                trouble = said
+                looks += 1
+                if once and looks == 2:
+                    return
+                self._stop.wait(POLL_S)
+        except BaseException:  # noqa: BLE001 - said, and it ends the command
+            # A thread that died in silence would leave one app unwatched.
+            self._telling.line(traceback.format_exc())
+            self.has_crashed = True
+            self._stop.set()
 
-    def _is_complete(self, tarball: str) -> tuple[bool, str]:
-        """Judge an upload; one that has not changed since is not read through again."""
-        before, now = self._looks.get(tarball), inbox.looks(tarball)
-        self._looks[tarball] = now
-        judged = self._judged.get(tarball)
-        if judged is not None and judged[0] == now == before:
-            return False, judged[1]
-        complete, why = inbox.is_complete(tarball, before[0] if before else None)
-        if before == now:
-            self._judged[tarball] = (now, why)
-        return complete, why
 
-    def _publish(self, spec: ReleaseSpec, tarball: str) -> None:
-        hear = (lambda _: None) if self._as_json else progress.tell
-        try:
-            if spec.app in self._publishers:
-                rollout = self._publishers[spec.app].publish(tarball)
-                if self._as_json:
-                    show.as_json(fleet.as_data(rollout))
-                return
-            report = Deployment(Client(), spec, hear).publish(tarball)
-        except GaplessError as error:
-            self.code = max(self.code, error.exit_code)
-            if self._as_json:
-                show.as_json({"error": error.describe()})
-            else:
-                print(show.paint(f"gapless: {error.message}", "red"), flush=True)
-            return
-        if self._as_json:
-            show.as_json(report)
-            self.code = max(self.code, 0 if report["outcome"] == "done" else 1)
-        else:
-            self.code = max(self.code, progress.end(report))
+def _publisher(found: Fleet, tell: Callable[[str, str], None]) -> FleetPublisher:
+    return fleet.opened(found, tell)[0]

@@ -308,6 +308,7 @@ def _release(found: Document, name: str, environment: Mapping[str, str]) -> Rele
     return ReleaseSpec(
         app=name,
         base=os.path.normpath(base),
+        push=_push(found, table.push),
         build=_commands(table.build),
         build_timeout_s=table.build_timeout_s,
         shared=tuple(table.shared),
@@ -324,6 +325,14 @@ def _release(found: Document, name: str, environment: Mapping[str, str]) -> Rele
         ),
         environment=dict(environment),
     )
+
+
+def _push(found: Document, to: str) -> str:
+    """Return a destination; a directory is relative to the file, one with : is ssh's."""
+    if not to or ":" in to.partition("/")[0]:
+        return to
+    folder = os.path.dirname(home.absolute(str(found.path)))
+    return os.path.normpath(os.path.join(folder, to))
 
 
 def _commands(

@@ -148,6 +148,8 @@ class Release(_Table, frozen=True):
     """How tarballs of an app become releases."""
 
     base: str
+    push: str = ""
+    """Where `gapless push` uploads to: user@host:/mnt/dfs, or where that is mounted."""
     build: str | list[str | list[str]] | None = None
     build_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 600.0
     shared: list[str] = []

@@ -54,6 +54,7 @@ def run(
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                pass_fds=spec.held,
             )
         except FileNotFoundError:
             raise NotFoundError(

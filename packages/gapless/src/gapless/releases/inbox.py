@@ -7,6 +7,8 @@ and the archive can be read to its end.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import tarfile
@@ -20,6 +22,13 @@ from gapless.releases.unpack import BROKEN
 ENDINGS = (".tar.gz", ".tgz", ".tar", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
 CHECKSUM_ENDINGS = (".sha256", ".sha256sum")
 STALE_S = 60.0
+PART = ".part"
+"""A hidden file that ends so is an upload under way, of `gapless push` over ssh."""
+LOCKED_PART = ".part-locked"
+"""The same in a mounted directory: its writer holds a lock (flock) on it."""
+LOCKS_WITHIN_S = 5.0
+ABANDONED_S = 86_400.0
+"""A part that has not grown for so long never will."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +51,44 @@ def owner(apps: Iterable[str], name: str) -> str:
 
 
 def tarballs(spec: ReleaseSpec, apps: Iterable[str]) -> list[str]:
-    """Return the uploads of one of the *apps* that lie in its inbox."""
+    """Return the uploads of one of the *apps* that lie in its inbox, oldest first."""
     names = os.listdir(spec.inbox) if os.path.isdir(spec.inbox) else []
     own = [name for name in sorted(names) if owner(apps, name) == spec.app]
-    return [f"{spec.inbox}/{name}" for name in own]
+    return sorted((f"{spec.inbox}/{name}" for name in own), key=_arrived_ns)
+
+
+def _arrived_ns(path: str) -> int:
+    """Return when a file got its name: a rename sets its ctime, mtime may be copied."""
+    try:
+        return os.stat(path).st_ctime_ns
+    except FileNotFoundError:
+        return 0
+
+
+def remove_abandoned(inbox: str) -> None:
+    """Remove what uploads left that were killed, or whose connection broke."""
+    with contextlib.suppress(FileNotFoundError), os.scandir(inbox) as entries:
+        for entry in entries:
+            locked = entry.name.endswith(LOCKED_PART)
+            if not entry.name.startswith(".") or not (
+                locked or entry.name.endswith(PART)
+            ):
+                continue
+            with contextlib.suppress(FileNotFoundError):
+                old_s = clock.wall() - entry.stat(follow_symlinks=False).st_mtime
+                bound_s = LOCKS_WITHIN_S if locked else ABANDONED_S
+                if old_s > bound_s and not (locked and _is_held(entry.path)):
+                    os.unlink(entry.path)
+
+
+def _is_held(path: str) -> bool:
+    """Tell whether somebody holds a lock on a file, or it cannot be known."""
+    with open(path, "rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
 
 
 def is_stale(path: str) -> bool:

@@ -41,6 +41,10 @@ class ReleaseSpec:
     hooks: Hooks = field(default_factory=Hooks)
     limits: Limits = field(default_factory=Limits)
     environment: dict[str, str] = field(default_factory=dict)
+    push: str = ""
+    """Where `gapless push` uploads to, from elsewhere."""
+    held: tuple[int, ...] = ()
+    """Descriptors that commands inherit: the publisher's lock holds until they end."""
 
     @property
     def inbox(self) -> str:

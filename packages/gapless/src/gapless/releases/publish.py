@@ -7,32 +7,49 @@
     hook     `before_flip`: migrations
     seal     RELEASE and the manifest are written, everything is synced
     place    the directory gets its name by one rename
+    finish   the claimed tarball is removed: whoever called has brought the release on
 
-Until the last step nothing that others look at has changed; whoever dies before leaves
+Until `place` nothing that others look at has changed; whoever dies before leaves
 work that the next run removes, and the tarball it had claimed, which the next run takes
-up again.  The flip is not among the steps: it belongs to whoever has seen it serve.
+up again.  Who dies after it leaves a release that `placed` finds: it is not built twice.
+The flip is not among the steps: it belongs to whoever has seen it serve.
 """
 
 from __future__ import annotations
 
 import ctypes
 import fcntl
+import hashlib
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from gapless.base import clock, files
-from gapless.base.errors import GaplessError, NotFoundError, ReleaseError
-from gapless.releases import build, current, prune, unpack
+from gapless.base.errors import (
+    GaplessError,
+    NotFoundError,
+    ReleaseError,
+    StoppedError,
+)
+from gapless.releases import build, current, inbox, prune, unpack
 from gapless.releases.model import Release, ReleaseSpec, next_stamp, stamp_of
 
 Progress = Callable[[str, str], None]
+SETTLING = "settling"
+"""The lock of who sees to the end of a rollout: a long build does not hold it up."""
+_LASTING = ("lock", SETTLING, "link")
+"""In the work directory, and none of a publisher's that died."""
+_CLAIMED, _PLACED, _COPY, _REMOVED = "claimed-", "placed-", "copy-", "removed-"
 
 
 def prepare(spec: ReleaseSpec, tarball: str, *, progress: Progress) -> Release:
     """Make a release of *tarball*; it is then in `dist/`, and not current yet.
+
+    Call it with the lock held, and `finish` when the release was brought on.  *progress*
+    may raise StoppedError before the hook: all is then as it was.
 
     Raises NotFoundError, ReleaseError, OSError.  A tarball from the inbox that cannot
     become a release is moved to `src/refused/` with the reason beside it.
@@ -41,7 +58,6 @@ def prepare(spec: ReleaseSpec, tarball: str, *, progress: Progress) -> Release:
         raise NotFoundError(f"{spec.app}: there is no tarball {tarball}")
     clean_up(spec)
     claimed = _claim(spec, tarball)
-    progress("claimed", os.path.basename(tarball))
     taken = tuple(
         stamp
         for name in [*os.listdir(spec.dist), *_listed(spec.reports)]
@@ -52,7 +68,12 @@ def prepare(spec: ReleaseSpec, tarball: str, *, progress: Progress) -> Release:
     release = Release(app=spec.app, stamp=stamp, path=spec.directory(stamp))
     tree = f"{spec.work}/tree"
     try:
+        progress("claimed", os.path.basename(tarball))
         _make(spec, release, claimed, tree, progress)
+    except StoppedError:
+        _remove(tree)
+        _give_back(claimed, tarball)
+        raise
     except OSError as error:
         _remove(tree)
         _give_back(claimed, tarball)
@@ -65,8 +86,38 @@ def prepare(spec: ReleaseSpec, tarball: str, *, progress: Progress) -> Release:
         _remove(tree)
         _set_aside(spec, claimed, os.path.basename(tarball), error.message)
         raise
-    os.unlink(claimed)
     return release
+
+
+def placed(spec: ReleaseSpec) -> Release | None:
+    """Return the release that a publisher made and died before it was brought on.
+
+    Call it with the lock held, and `finish` afterwards.
+    """
+    for name in _listed(spec.work):
+        if name.startswith(_PLACED):
+            found = files.read_json(f"{spec.work}/{name}")
+            claimed = f"{spec.work}/{_CLAIMED}{name.removeprefix(_PLACED)}"
+            if os.path.exists(claimed):
+                for release in current.releases(spec):
+                    if release.name == found:
+                        return release
+    return None
+
+
+def upload_of(spec: ReleaseSpec) -> str:
+    """Return the name of the upload that is claimed, if one is."""
+    found = [n for n in _listed(spec.work) if n.startswith(_CLAIMED)]
+    return found[0].removeprefix(_CLAIMED) if found else ""
+
+
+def finish(spec: ReleaseSpec) -> None:
+    """Forget the tarball that was claimed: its release was brought on."""
+    # In this order: a note without its tarball means nothing.
+    for beginning in (_CLAIMED, _PLACED):
+        for name in _listed(spec.work):
+            if name.startswith(beginning):
+                os.unlink(f"{spec.work}/{name}")
 
 
 def _make(
@@ -90,7 +141,15 @@ def _make(
         )
     progress("built", f"{len(commands)} commands")
     if spec.hooks.before_flip:
-        run_hook(spec, release, "before_flip", spec.hooks.before_flip, tree)
+        told = {"GAPLESS_UPLOAD": _sha256(claimed)}  # the same in every try
+        run_hook(
+            spec,
+            release,
+            "before_flip",
+            spec.hooks.before_flip,
+            directory=tree,
+            told=told,
+        )
         progress("hook", "before_flip")
     os.makedirs(report, exist_ok=True)
     manifest = {"release": release.name, "sha256": unpacked.digests}
@@ -100,6 +159,8 @@ def _make(
     os.chmod(f"{tree}/RELEASE", 0o644)
     _sync_file_system(spec.dist)
     progress("sealed", release.stamp)
+    name = os.path.basename(claimed).removeprefix(_CLAIMED)
+    files.write_json(f"{spec.work}/{_PLACED}{name}", release.name, 0o644)
     os.rename(tree, release.path)
     files.sync_directory(spec.dist)
     progress("placed", release.path)
@@ -110,9 +171,16 @@ def run_hook(
     release: Release,
     name: str,
     command: tuple[str, ...],
+    *,
     directory: str,
+    told: dict[str, str],
 ) -> None:
-    """Run a hook of a release, in its directory.  Raises ReleaseError."""
+    """Run a hook of a release, in its directory; its environment says of what.
+
+    Raises ReleaseError.
+    """
+    told = {"GAPLESS_APP": spec.app, "GAPLESS_RELEASE": release.name, **told}
+    spec = replace(spec, environment=(spec.environment or dict(os.environ)) | told)
     log = f"{spec.reports}/{release.name}/{name}.log"
     build.run(
         spec,
@@ -125,14 +193,19 @@ def run_hook(
 
 
 @contextmanager
-def lock(spec: ReleaseSpec, progress: Progress) -> Iterator[None]:
+def lock(
+    spec: ReleaseSpec, progress: Progress, name: str = "lock"
+) -> Iterator[ReleaseSpec]:
     """Let one publisher of an app at a time go on; the second waits, and says so.
+
+    Yields the spec with which commands are run: they inherit the lock, so that a
+    migration of a publisher that was killed ends before the next one begins.
 
     flock(2) also holds between clients of one NFS server since Linux 2.6.12.
     """
     os.makedirs(spec.work, exist_ok=True)
     os.makedirs(spec.inbox, exist_ok=True)
-    with open(f"{spec.work}/lock", "a+", encoding="utf-8") as file:
+    with open(f"{spec.work}/{name}", "a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -143,40 +216,53 @@ def lock(spec: ReleaseSpec, progress: Progress) -> Iterator[None]:
         file.truncate(0)
         file.write(f"pid {os.getpid()} on {os.uname().nodename}")
         file.flush()
-        yield
+        try:
+            yield replace(spec, held=(file.fileno(),))
+        finally:
+            # Not only by closing: what a command left running holds it open.
+            fcntl.flock(file, fcntl.LOCK_UN)
 
 
-def recover(spec: ReleaseSpec) -> None:
-    """Take up what a publisher that died had claimed, unless one is at work."""
-    if not any(name.startswith("claimed-") for name in _listed(spec.work)):
-        return
+def recover(spec: ReleaseSpec) -> bool:
+    """Take up what a publisher that died had claimed, unless one is at work.
+
+    Tells whether a release is to be brought on: see `placed`.
+    """
+    if not upload_of(spec):
+        return False
     with open(f"{spec.work}/lock", "a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            return
+            return False
+        if placed(spec) is not None:
+            return True
         clean_up(spec)
+    return False
 
 
 def clean_up(spec: ReleaseSpec) -> None:
     """Remove what a publisher left that died; its claimed tarball goes back.
 
+    One that is a release already is forgotten: something newer is under way.
     Call it with the lock held.
     """
     os.makedirs(spec.work, exist_ok=True)
+    if placed(spec) is not None:
+        finish(spec)
     for name in os.listdir(spec.work):
         path = f"{spec.work}/{name}"
-        if name == "lock":
+        if name in _LASTING or name.startswith(_REMOVED):
             continue
-        if name.startswith("claimed-"):
-            _take_back(spec, path, name.removeprefix("claimed-"))
-        elif name != "lock":
+        if name.startswith(_CLAIMED):
+            _take_back(spec, path, name.removeprefix(_CLAIMED))
+        else:
             _remove(path)
 
 
 def _take_back(spec: ReleaseSpec, path: str, name: str) -> None:
     """Put a claimed tarball back into the inbox, unless a newer upload is there."""
-    if name.startswith("copy-") or os.path.lexists(f"{spec.inbox}/{name}"):
+    if name.startswith(_COPY) or os.path.lexists(f"{spec.inbox}/{name}"):
         os.unlink(path)
     else:
         os.rename(path, f"{spec.inbox}/{name}")
@@ -188,10 +274,13 @@ def _claim(spec: ReleaseSpec, tarball: str) -> str:
     if os.path.realpath(os.path.dirname(tarball) or ".") == os.path.realpath(
         spec.inbox
     ):
-        claimed = f"{spec.work}/claimed-{name}"
+        claimed = f"{spec.work}/{_CLAIMED}{name}"
         os.rename(tarball, claimed)
+        for ending in inbox.CHECKSUM_ENDINGS:
+            # It has served its purpose; the next upload of that name has its own.
+            _remove(tarball + ending)
     else:
-        claimed = f"{spec.work}/claimed-copy-{name}"
+        claimed = f"{spec.work}/{_CLAIMED}{_COPY}{name}"
         shutil.copyfile(tarball, claimed)
     return claimed
 
@@ -205,7 +294,7 @@ def _give_back(claimed: str, tarball: str) -> None:
 
 def _set_aside(spec: ReleaseSpec, claimed: str, name: str, reason: str) -> None:
     """Move a refused upload out of the way, with the reason; a copy is just removed."""
-    if os.path.basename(claimed).startswith("claimed-copy-"):
+    if os.path.basename(claimed).startswith(_CLAIMED + _COPY):
         os.unlink(claimed)
         return
     refused = f"{spec.inbox}/refused"
@@ -239,6 +328,11 @@ def _remove(path: str) -> None:
         os.unlink(path)
 
 
+def _sha256(path: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _listed(path: str) -> list[str]:
     return os.listdir(path) if os.path.isdir(path) else []
 
@@ -260,10 +354,13 @@ def remove_superfluous(
     spec: ReleaseSpec, running: frozenset[str]
 ) -> tuple[Release, ...]:
     """Remove releases that nobody needs; return them."""
+    for name in _listed(spec.work):
+        if name.startswith(_REMOVED):  # by one that died while it did
+            _remove(f"{spec.work}/{name}")
     gone = prune.superfluous(current.releases(spec), keep=spec.keep, running=running)
     for release in gone:
         # Renamed first: half a release never has a release's name.
-        doomed = f"{spec.work}/removed-{release.name}"
+        doomed = f"{spec.work}/{_REMOVED}{release.name}"
         os.rename(release.path, doomed)
         shutil.rmtree(doomed)
     return gone

@@ -1,0 +1,71 @@
+"""Where an upload goes: a mounted directory, or one on a host that ssh reaches.  Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from gapless.base.errors import MisuseError
+
+_URL = re.compile(
+    r"ssh://(?P<host>(?:[^@/]+@)?(?:\[[^\]/]+\]|[^:/\[\]]+))(?::(?P<port>\d+))?"
+    r"(?P<path>/.*)"
+)
+_SCP = re.compile(r"(?P<host>(?:[^@/:]+@)?(?:\[[^\]/]+\]|[^:/\[\]]+)):(?P<path>.+)")
+_FORMS = "write user@host:/mnt/dfs, ssh://user@host:2222/mnt/dfs, or /mnt/dfs"
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """A release server's base directory."""
+
+    path: str
+    host: str = ""
+    """For ssh, with its user; nothing: the directory is mounted here."""
+    port: int | None = None
+
+    def __str__(self) -> str:
+        """Return it as one writes it."""
+        if not self.host:
+            return self.path
+        if self.port:
+            return f"ssh://{self.host}:{self.port}{self.path}"
+        return f"{self.host}:{self.path}"
+
+
+def parse(text: str) -> Destination:
+    """Return what a destination means: what has a colon before its first slash is ssh's.
+
+    Raises MisuseError.
+    """
+    if text.startswith("ssh://"):
+        found = _URL.fullmatch(text)
+        if found is None:
+            raise MisuseError(f"{text!r} is no destination", hint=_FORMS)
+        port = int(found["port"]) if found["port"] else None
+        return _remote(text, found["host"], found["path"], port)
+    if ":" in text.partition("/")[0]:
+        found = _SCP.fullmatch(text)
+        if found is None:
+            raise MisuseError(f"{text!r} is no destination", hint=_FORMS)
+        return _remote(text, found["host"], found["path"], None)
+    if not text:
+        raise MisuseError("the destination is empty", hint=_FORMS)
+    return Destination(text.rstrip("/") or "/")
+
+
+def _remote(text: str, host: str, path: str, port: int | None) -> Destination:
+    user, at, name = host.rpartition("@")
+    if host.startswith("-") or name.startswith("-") or not name:
+        raise MisuseError(f"{text!r} names no host", hint=_FORMS)
+    if port is not None and not 0 < port < 65536:
+        raise MisuseError(f"{text!r}: there is no port {port}", hint=_FORMS)
+    if path.startswith("~/"):
+        path = path[2:]  # what is relative is so to the home directory there
+    elif path.startswith("~"):
+        raise MisuseError(f"{text!r}: write the path without ~", hint=_FORMS)
+    if path.startswith("-"):
+        path = f"./{path}"
+    if name.startswith("["):
+        name = name.strip("[]")
+    return Destination(path.rstrip("/") or "/", f"{user}{at}{name}", port)

@@ -1,0 +1,76 @@
+"""What the state of a fleet means for one upload.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from gapless.push.outcome import Outcome, Stage
+from gapless.rollout import decide
+from gapless.rollout.model import HostReport, Rollout, State
+
+_STAGES = {
+    State.ROLLING: Stage.ROLLING,
+    State.HELD: Stage.HELD,
+    State.DONE: Stage.DONE,
+    State.REVERTING: Stage.REVERTING,
+    State.STUCK: Stage.STUCK,
+    State.REVERTED: Stage.REVERTED,
+}
+_PAST = {"done": Stage.DONE, "reverted": Stage.REVERTED}
+
+
+def judged(
+    outcome: Outcome,
+    rollout: Rollout | None,
+    hosts: Mapping[str, HostReport],
+    history: Iterable[Mapping[str, Any]],
+    trouble: str = "",
+) -> Outcome:
+    """Return what became of an upload whose rollout has begun.
+
+    Only what is settled is told as the end: the link is flipped then, and the hook of the
+    end has run.  *trouble* is what is in the way of that.
+    """
+    if rollout is None or rollout.number != outcome.rollout:
+        return _past(outcome, rollout, history)
+    stage = _STAGES[rollout.state]
+    ends = stage in (Stage.DONE, Stage.REVERTED)
+    if ends and not rollout.settled:
+        before = Stage.ROLLING if stage is Stage.DONE else Stage.REVERTING
+        return replace(outcome, stage=before, detail=trouble or "its end is seen to")
+    surveyed = decide.survey(rollout, hosts.values())
+    return replace(
+        outcome,
+        stage=stage,
+        detail=_why(rollout, hosts),
+        hosts_done=len(surveyed.settled),
+        hosts=len(surveyed.order),
+    )
+
+
+def _past(
+    outcome: Outcome, rollout: Rollout | None, history: Iterable[Mapping[str, Any]]
+) -> Outcome:
+    """Return how a rollout ended that another took the place of."""
+    for each in history:
+        if each["number"] == outcome.rollout:
+            told = str(each["outcome"])
+            stage = _PAST.get(told, Stage.SUPERSEDED)
+            why = str(each["reason"])
+            detail = told if stage is Stage.SUPERSEDED else why
+            return replace(outcome, stage=stage, detail=detail)
+    by = f"rollout {rollout.number} took its place" if rollout else "nothing is known"
+    return replace(outcome, stage=Stage.SUPERSEDED, detail=by)
+
+
+def _why(rollout: Rollout, hosts: Mapping[str, HostReport]) -> str:
+    """Return the reason, and what the hosts that failed say."""
+    said = [
+        f"{name}: {host.reason}"
+        for name, host in sorted(hosts.items())
+        if host.reason and host.turn[0] == rollout.number
+        if rollout.state is not State.DONE and host.phase.value in ("failed", "done")
+    ]
+    return "; ".join([rollout.reason, *said] if rollout.reason else said)
