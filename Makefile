@@ -12,7 +12,8 @@ SERVERS_STAMP := $(SERVERS)/$(call stamp,requirements/servers.lock $(DRAIN))
 NODE := node/gapless-drain
 NODE_STAMP := $(NODE)/node_modules/$(call stamp,$(NODE)/package-lock.json)
 PYTEST := $(BIN)/pytest -q -n 2 --dist worksteal
-PACKAGES := nginx-light haproxy etcd-server default-jdk-headless perl nodejs npm curl iproute2
+PACKAGES := nginx-light haproxy etcd-server default-jdk-headless perl nodejs npm curl iproute2 \
+  openssh-server openssh-client
 
 .PHONY: demo test node check lint soak bench docs lock clean
 

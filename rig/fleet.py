@@ -100,6 +100,7 @@ class Fleet:
         policy: str = "",
         app: str = "",
         coordinator: str = "",
+        release: str = "",
     ) -> None:
         self.directory, self.kind = directory, kind
         self.base = directory / "dfs"
@@ -107,7 +108,7 @@ class Fleet:
         self.ledger = directory / "ledger"
         self.ledger.touch()
         self.network = Network(count)
-        self.policy, self.app = policy, app
+        self.policy, self.app, self.release = policy, app, release
         self.coordinator = coordinator.replace("@", self.network.own_address)
         self.publisher = Host(self._folder("release-server"))
         self.publisher.configure(self._release())
@@ -140,6 +141,7 @@ class Fleet:
     def _release(self) -> str:
         return (
             f'[release.{APP}]\nbase = "{self.base}"\nbuild = []\n'
+            f"{self.release}\n"
             f"[rollout.{APP}]\nmin_healthy_s = 0.5\n{self.policy}\n{self.coordinator}"
         )
 

@@ -51,13 +51,15 @@ class Uploads:
         self._said: dict[str, str] = {}
         self._again_at = 0.0
         self._upload, self._steps = "", set[str]()
+        self._is_open = False
         self.code = 0
-        self._close_account()
 
     def look(self) -> None:
         """Publish every upload that is complete.  Raises GaplessError, OSError."""
         if clock.monotonic() < self._again_at:
             return
+        if not self._is_open:
+            self._take_over()
         if publish.recover(self._spec):
             self._publish(f"{self._spec.inbox}/{publish.upload_of(self._spec)}")
         for tarball in inbox.tarballs(self._spec, self._apps):
@@ -171,8 +173,11 @@ class Uploads:
         stage = Stage.FAILED if "placed" in self._steps else Stage.REFUSED
         self._tell(stage, error.message)
 
-    def _close_account(self) -> None:
-        """Tell of uploads that were taken from us while nobody kept account."""
+    def _take_over(self) -> None:
+        """Find what an earlier publisher left, and tell of uploads that are lost."""
+        inbox.remove_abandoned(self._spec.inbox)
+        self._account.load()
+        self._is_open = True
         claimed = publish.upload_of(self._spec)
         for outcome in self._account.open(self._spec.app):
             lies_there = os.path.exists(f"{self._spec.inbox}/{outcome.upload}")

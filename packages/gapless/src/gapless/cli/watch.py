@@ -23,7 +23,6 @@ from gapless.cli.telling import Telling
 from gapless.cli.uploads import Uploads
 from gapless.config.fleets import Fleet
 from gapless.push.account import Account
-from gapless.releases import inbox
 from gapless.releases.model import ReleaseSpec
 
 POLL_S = 0.5
@@ -77,7 +76,6 @@ class Watcher:
         self._uploads: dict[str, Uploads] = {}
         self._settlings: dict[str, Settling] = {}
         for name, spec in specs.items():
-            inbox.remove_abandoned(spec.inbox)
             account = accounts[spec.inbox]
             opened = None
             if name in fleets:

@@ -23,9 +23,16 @@ class Account:
 
     def __init__(self, inbox: str, complain: Callable[[str], None]) -> None:
         self._folder, self._complain = f"{inbox}/{FOLDER}", complain
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self._trouble = ""
-        self._open = {o.upload: o for o in map(self._read, self._names()) if o}
+        self._open: dict[str, Outcome] = {}
+
+    def load(self) -> None:
+        """Find what an earlier publisher had told last.  Raises OSError."""
+        with self._lock:
+            for outcome in map(self._read, self._names()):
+                if outcome is not None and outcome.stage not in OVER:
+                    self._open.setdefault(outcome.upload, outcome)
 
     def tell(self, outcome: Outcome, *, instead_of: Outcome | None = None) -> None:
         """Write an outcome; with *instead_of*, only if that was the last one."""
@@ -47,8 +54,7 @@ class Account:
     def open(self, app: str) -> list[Outcome]:
         """Return the outcomes of an app of which more is to be told."""
         with self._lock:
-            found = [o for o in self._open.values() if o.app == app]
-        return [o for o in found if o.stage not in OVER]
+            return [o for o in self._open.values() if o.app == app]
 
     def _write(self, outcome: Outcome, *, is_new: bool) -> None:
         os.makedirs(self._folder, exist_ok=True)

@@ -52,7 +52,10 @@ def owner(apps: Iterable[str], name: str) -> str:
 
 def tarballs(spec: ReleaseSpec, apps: Iterable[str]) -> list[str]:
     """Return the uploads of one of the *apps* that lie in its inbox, oldest first."""
-    names = os.listdir(spec.inbox) if os.path.isdir(spec.inbox) else []
+    try:
+        names = os.listdir(spec.inbox)
+    except FileNotFoundError:
+        return []
     own = [name for name in sorted(names) if owner(apps, name) == spec.app]
     return sorted((f"{spec.inbox}/{name}" for name in own), key=_arrived_ns)
 

@@ -1,0 +1,176 @@
+"""`gapless watch`: no app waits for another, it ends in good order, it names what fails."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from rig.host import GAPLESS, Host
+from rig.release_server import ReleaseServer
+from rig.wait import until
+
+Make = Callable[..., ReleaseServer]
+
+
+@pytest.fixture
+def make(host: Host) -> Iterator[Make]:
+    """Make a release server that is gone after the test."""
+    made: list[ReleaseServer] = []
+
+    def build(release: str = "build = []") -> ReleaseServer:
+        made.append(ReleaseServer(host, release))
+        return made[-1]
+
+    try:
+        yield build
+    finally:
+        for each in made:
+            each.close()
+
+
+def gate(at: ReleaseServer, name: str) -> tuple[str, Path]:
+    """Return a build that waits until somebody opens a gate, and the gate."""
+    path = at.directory / name
+    os.mkfifo(path)
+    return f'build = ["sh", "-c", "cat {path}"]', path
+
+
+def begin(at: ReleaseServer, target: str, *options: str) -> subprocess.Popen[str]:
+    """Push and wait, in the background."""
+    return subprocess.Popen(
+        [str(GAPLESS), *at.words(target, "--wait", *options, by="mounted")],
+        cwd=at.laptop,
+        env=at.host.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_a_long_build_of_one_app_holds_no_other_up(make: Make) -> None:
+    """The other is published while the first builds still."""
+    at = make()
+    build, path = gate(at, "gate")
+    at.configure(slow=build, example="build = []")
+    at.files("slow", {"VERSION": "1"})
+    at.watch()
+    slow = begin(at, "slow")
+    until(lambda: "slow building" in at.said(), "the build of slow")
+    done = at.push("example", "--wait", by="mounted")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert slow.poll() is None
+    with path.open("w"):
+        pass
+    assert slow.wait(30) == 0
+    slow.communicate()
+
+
+def test_sigterm_ends_it_after_the_step_in_hand(make: Make) -> None:
+    """What was built for nothing is undone; the upload is there for the next watch."""
+    at = make()
+    build, path = gate(at, "gate")
+    build = build.removeprefix("build = ")
+    at.configure(example=f'build = [{build}, ["true"]]')
+    at.watch()
+    push = begin(at, "example")
+    until(lambda: "example building" in at.said(), "the build")
+    at.tell_watch(signal.SIGTERM)
+    until(lambda: "ending after the step" in at.said(), "the signal to be heard")
+    with path.open("w"):
+        pass
+    assert at.watch_ended() == 0, at.said()
+    assert len(at.tarballs()) == 1
+    assert at.releases() == []
+    at.configure(example="build = []")
+    at.watch()
+    assert push.wait(30) == 0
+    said = push.communicate()[0]
+    assert "waiting: example: " in said
+    assert len(at.releases()) == 1
+
+
+def test_a_second_signal_ends_it_at_once_and_the_next_takes_up(make: Make) -> None:
+    """The build that was begun ends first: two never run at once."""
+    at = make()
+    build, path = gate(at, "gate")
+    at.configure(example=build)
+    at.watch()
+    push = begin(at, "example")
+    until(lambda: "example building" in at.said(), "the build")
+    at.tell_watch(signal.SIGTERM)
+    until(lambda: "ending after the step" in at.said(), "the signal to be heard")
+    at.tell_watch(signal.SIGTERM)
+    assert at.watch_ended() == 1
+    at.configure(example="build = []")
+    at.watch()
+    with path.open("w"):
+        pass
+    assert push.wait(30) == 0
+    push.communicate()
+    assert len(at.releases()) == 1
+
+
+def test_what_failed_is_moved_aside_named_and_not_tried_again(make: Make) -> None:
+    """The next upload is."""
+    at = make('build = ["sh", "-c", "cat VERSION >> ../../../built; exit 3"]')
+    at.files("example", {"VERSION": "1\n"})
+    at.watch()
+    for version in ("1\n", "2\n"):
+        at.files("example", {"VERSION": version})
+        assert at.push("example", "--wait", by="mounted").returncode == 1
+    assert (at.base / "built").read_text() == "1\n2\n"
+    reasons = list((at.inbox / "refused").glob("*.reason.txt"))
+    assert len(reasons) == 2
+    assert at.said().count("the build failed") == 2
+
+
+def test_what_the_disk_refused_stays_and_is_tried_again_when_it_changes(
+    make: Make,
+) -> None:
+    """Not each half second: it is named, once, and its pusher is told."""
+    at = make()
+    at.files("example", {"noise": os.urandom(400_000).hex()})
+    at.files("small", {"VERSION": "1"})
+    at.watch("bash", "-c", 'ulimit -f 512; exec "$@"', "bash")
+    big = at.push("example", "--wait", by="mounted")
+    assert big.returncode == 1
+    assert "file too large" in big.stdout
+    (tarball,) = at.tarballs()
+    for _ in range(2):  # whole looks go by
+        done = at.push("small", "--app", "example", "--wait", by="mounted")
+        assert done.returncode == 0, done.stdout
+    assert at.said().count(f"claimed: {tarball}") == 1
+    assert f"{tarball} is not tried again until it changes" in at.said()
+    (at.inbox / tarball).touch()
+    until(lambda: at.said().count(f"claimed: {tarball}") == 2, "another try")
+
+
+def test_an_inbox_that_cannot_be_read_is_named_and_looked_at_again(make: Make) -> None:
+    """A share that is away for a moment ends nothing."""
+    at = make()
+    at.inbox.symlink_to(at.inbox)  # a loop: nobody can look into it
+    at.watch()
+    until(lambda: "gapless: example:" in at.said(), "the trouble to be named")
+    at.inbox.unlink()
+    done = at.push("example", "--wait", by="mounted")
+    assert done.returncode == 0, done.stdout + at.said()
+
+
+def test_old_accounts_go(make: Make) -> None:
+    """The newest two hundred stay."""
+    at = make()
+    told = at.inbox / ".outcomes"
+    told.mkdir(parents=True)
+    for number in range(250):
+        (told / f"old-{number}.json").write_text("{}")
+        os.utime(told / f"old-{number}.json", (number, number))
+    at.watch()
+    assert at.push("example", "--wait", by="mounted").returncode == 0
+    names = {path.name for path in told.iterdir()}
+    assert len(names) == 200
+    assert "old-249.json" in names
+    assert "old-0.json" not in names
