@@ -163,7 +163,8 @@ def test_a_hook_of_a_publisher_that_was_killed_runs_again_after_its_end(
     assert begun(fleet).count(hook) == 1, "the second waits for the first"
     with path.open("w"):
         path.unlink()
-    until(lambda: begun(fleet)[-1:] == ["after"], "the end", 60)
+    ended = f"end-{hook}"
+    until(lambda: "".join(ran(fleet)).count(ended) == 2, "the second time", 60)
     until(lambda: ran(fleet)[-1].startswith("end-after"), "the end", 60)
     tries = [line for line in ran(fleet) if line.startswith(f"{hook} ")]
     assert len(tries) == 2

@@ -41,6 +41,8 @@ from gapless.releases.model import ReleaseSpec
 from gapless.releases.unpack import BROKEN
 
 SHOW_S = 0.2
+SHOWN_NAMES = 20
+INTERRUPTED = 130  # as shells say it of a command that SIGINT ended
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -97,15 +99,26 @@ def run(asked: argparse.Namespace) -> int:
             name = name_of(app, secrets.token_hex(6), ending)
             parcel = sending.parcel(name, file)
             began, tell = clock.monotonic(), _progress(parcel, quiet=asked.json)
-            line.send(parcel, tell)
+            try:
+                line.send(parcel, tell)
+            except KeyboardInterrupt:
+                print("\ngapless: interrupted; nothing is left there", file=sys.stderr)
+                return INTERRUPTED
     took_s = clock.monotonic() - began
     size = show.size(parcel.size_bytes)
     say(f"{app}: {name} is in {to}/src ({size} in {took_s:.1f} s)")
     outcome: Outcome | None = None
     if asked.wait:
         follower = Follower(name, say, asked.timeout)
-        with closing(line.lines(name, follower.remaining_s)) as lines:
-            outcome = follower.follow(lines)
+        try:
+            with closing(line.lines(name, follower.remaining_s)) as lines:
+                outcome = follower.follow(lines)
+        except KeyboardInterrupt:
+            print(
+                f"\ngapless: interrupted; {name} is there, and what was begun goes on",
+                file=sys.stderr,
+            )
+            return INTERRUPTED
         _end(outcome, say)
     if asked.json:
         show.as_json(_as_data(app, str(to), parcel, left_out, outcome))
@@ -126,7 +139,7 @@ def _releases(config: str, target: str) -> dict[str, ReleaseSpec]:
 
 def _app(said: str, target: str, found: dict[str, ReleaseSpec]) -> str:
     """Return whose release it is: as said, by its name, or the only one there is."""
-    name = os.path.basename(os.path.realpath(target))
+    name = os.path.basename(os.path.abspath(target))
     if not os.path.isdir(target):
         name = next((name[: -len(e)] for e in inbox.ENDINGS if name.endswith(e)), name)
     owner = inbox.owner(found, f"{name}.tar")
@@ -166,7 +179,9 @@ def _open(
         size = show.size(held.size_bytes)
         say(f"{app}: packed {show.count(held.files, 'file')}, {size}")
         if held.left_out:
-            say(f"  left out: {', '.join(held.left_out)}")
+            names = held.left_out[:SHOWN_NAMES]
+            more = len(held.left_out) - len(names)
+            say(f"  left out: {', '.join(names)}" + (f" and {more} more" * bool(more)))
         return packed, ".tar.gz", held.left_out
     ending = next((e for e in inbox.ENDINGS if target.endswith(e)), "")
     if not ending:
@@ -178,7 +193,9 @@ def _open(
         with tarfile.open(target, "r:*") as archive:
             for _ in archive:
                 pass
-    except BROKEN as error:
+    except (OSError, *BROKEN) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the file cannot be read; what it holds is not known
         raise ReleaseError(
             f"{target} cannot be read to its end: {error}", hint="nothing was sent"
         ) from error

@@ -61,8 +61,9 @@ class Mounted:
                     hear(sent)
                 target.flush()
                 os.fsync(target.fileno())
-                # What is read again is to come from the disk, not from our own memory.
-                os.posix_fadvise(target.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+                if hasattr(os, "posix_fadvise"):  # a laptop may run macOS
+                    # What is read again is to come from the disk, not from memory.
+                    os.posix_fadvise(target.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
                 _verify(part, parcel)
                 files.write_atomically(checksum, parcel.checksum_line(), 0o644)
                 os.rename(part, final)

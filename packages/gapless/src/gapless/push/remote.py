@@ -83,8 +83,10 @@ class Remote:
                     for sent, piece in parcel.pieces():
                         process.stdin.write(piece)
                         hear(sent)
-                    process.stdin.close()
+                    process.stdin.flush()
                     whole = True
+                with contextlib.suppress(BrokenPipeError):
+                    process.stdin.close()
                 code = process.wait()
             finally:
                 _end(process)
