@@ -18,10 +18,10 @@ from rig.host import Host
 FILES, RUNS = 10_000, 5
 
 
-def pack(path: Path) -> None:
+def pack(path: Path, count: int = FILES) -> None:
     """Write a tarball of many small files."""
     with tarfile.open(path, "w:gz", compresslevel=1) as archive:
-        for number in range(FILES):
+        for number in range(count):
             member = tarfile.TarInfo(f"app/d{number % 100}/f{number}")
             content = os.urandom(500) + b"x" * 1500
             member.size = len(content)

@@ -13,20 +13,20 @@ from pathlib import Path
 import pytest
 
 from rig.host import GAPLESS, Host
-from rig.release_server import ReleaseServer
+from rig.receiving import Receiving
 from rig.wait import until
 
 WAYS = ["ssh", "mounted"]
-Make = Callable[..., ReleaseServer]
+Make = Callable[..., Receiving]
 
 
 @pytest.fixture
 def make(host: Host) -> Iterator[Make]:
     """Make a release server with a running sshd; it is gone after the test."""
-    made: list[ReleaseServer] = []
+    made: list[Receiving] = []
 
-    def build(release: str = "build = []") -> ReleaseServer:
-        made.append(ReleaseServer(host, release))
+    def build(release: str = "build = []") -> Receiving:
+        made.append(Receiving(host, release))
         made[-1].sshd.start()
         return made[-1]
 
@@ -301,7 +301,7 @@ def test_a_base_directory_that_is_not_there_is_not_made(make: Make) -> None:
 @pytest.mark.parametrize("by", WAYS)
 def test_a_full_disk_on_the_release_server_is_named(host: Host, by: str) -> None:
     """The small disk is seen by the far side only; nothing is left on it."""
-    at = ReleaseServer(host)
+    at = Receiving(host)
     at.files("example", {"noise": os.urandom(400_000).hex()})
     at.files("small", {"VERSION": "2"})
     mount = f'mount -t tmpfs -o size=128k none {at.base} && exec "$@"'

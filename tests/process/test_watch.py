@@ -11,19 +11,19 @@ from pathlib import Path
 import pytest
 
 from rig.host import GAPLESS, Host
-from rig.release_server import ReleaseServer
+from rig.receiving import Receiving
 from rig.wait import until
 
-Make = Callable[..., ReleaseServer]
+Make = Callable[..., Receiving]
 
 
 @pytest.fixture
 def make(host: Host) -> Iterator[Make]:
     """Make a release server that is gone after the test."""
-    made: list[ReleaseServer] = []
+    made: list[Receiving] = []
 
-    def build(release: str = "build = []") -> ReleaseServer:
-        made.append(ReleaseServer(host, release))
+    def build(release: str = "build = []") -> Receiving:
+        made.append(Receiving(host, release))
         return made[-1]
 
     try:
@@ -33,14 +33,14 @@ def make(host: Host) -> Iterator[Make]:
             each.close()
 
 
-def gate(at: ReleaseServer, name: str) -> tuple[str, Path]:
+def gate(at: Receiving, name: str) -> tuple[str, Path]:
     """Return a build that waits until somebody opens a gate, and the gate."""
     path = at.directory / name
     os.mkfifo(path)
     return f'build = ["sh", "-c", "cat {path}"]', path
 
 
-def begin(at: ReleaseServer, target: str, *options: str) -> subprocess.Popen[str]:
+def begin(at: Receiving, target: str, *options: str) -> subprocess.Popen[str]:
     """Push and wait, in the background."""
     return subprocess.Popen(
         [str(GAPLESS), *at.words(target, "--wait", *options, by="mounted")],

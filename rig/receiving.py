@@ -11,7 +11,7 @@ from rig.host import GAPLESS, Host
 from rig.ssh import Sshd
 
 
-class ReleaseServer:
+class Receiving:
     """Publishes what is pushed to it; who pushes is on the same machine."""
 
     def __init__(self, host: Host, release: str = "build = []") -> None:
