@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from rig.etcd import Etcd
 from rig.host import GAPLESS, Host
 from rig.receiving import Receiving
 from rig.wait import until
@@ -73,8 +74,7 @@ def test_sigterm_ends_it_after_the_step_in_hand(make: Make) -> None:
     """What was built for nothing is undone; the upload is there for the next watch."""
     at = make()
     build, path = gate(at, "gate")
-    build = build.removeprefix("build = ")
-    at.configure(example=f'build = [{build}, ["true"]]')
+    at.configure(example=build)
     at.watch()
     push = begin(at, "example")
     until(lambda: "example building" in at.said(), "the build")
@@ -112,6 +112,38 @@ def test_a_second_signal_ends_it_at_once_and_the_next_takes_up(make: Make) -> No
     assert push.wait(30) == 0
     push.communicate()
     assert len(at.releases()) == 1
+
+
+@pytest.mark.parametrize("goes", ["before", "in between"])
+def test_a_coordinator_that_is_away_is_waited_for(make: Make, goes: str) -> None:
+    """The upload stays, its pusher is told, and what was built is not built again."""
+    at = make()
+    etcd = Etcd(at.directory / "etcd")
+    hook = at.directory / "hook"
+    at.configure(
+        example=f'build = []\nhooks = {{ before_flip = ["sh", "{hook}"] }}\n'
+        f'[rollout.example]\n[coordinator]\netcd = ["{etcd.url}"]\n'
+    )
+    hook.write_text(f"echo x >> {at.base}/hooks\n")
+    try:
+        if goes == "in between":
+            assert etcd.start().process is not None
+            with hook.open("a") as file:
+                file.write(f"kill -9 {etcd.process.pid}\n")
+        at.watch()
+        push = begin(at, "example")
+        told = at.inbox / ".outcomes"
+        until(lambda: "waiting" in "".join(p.read_text() for p in told.glob("*")), "it")
+        etcd.kill()
+        etcd.start()
+        until(lambda: "example rollout: 1 to" in at.said(), "the rollout", 30)
+        assert (at.base / "hooks").read_text() == "x\n"
+        until(lambda: not at.left(), "an empty inbox")
+        push.send_signal(signal.SIGINT)
+        assert push.wait(20) == 130
+        assert "waiting: etcd does not answer" in push.communicate()[0]
+    finally:
+        etcd.kill()
 
 
 def test_what_failed_is_moved_aside_named_and_not_tried_again(make: Make) -> None:

@@ -67,12 +67,15 @@ class FleetPublisher:
         return rollout
 
     def _begun(self, release: Release) -> Rollout | None:
-        """Return the rollout to a release, or the one that took its place."""
+        """Return the rollout to a release, if it was begun; another may have followed."""
         rollout, _ = self._board.rollout()
         if rollout is None or rollout.release == release.name:
             return rollout
-        told = [each["release"] for each in self._board.history()]
-        return rollout if release.name in told else None
+        for past in self._board.history():
+            if past["release"] == release.name:
+                number = int(past["number"])
+                return replace(rollout, number=number, release=release.name)
+        return None
 
     def rollback(self, wanted: str) -> Rollout:
         """Begin a rollout to an earlier release.  Raises GaplessError."""

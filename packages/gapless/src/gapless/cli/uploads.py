@@ -22,7 +22,7 @@ RETRY_S = 5.0
 """Of what may cure itself: a coordinator that is away, a host that is not there yet."""
 _CURABLE = ("unavailable", "conflict", "misuse")
 _QUIET_STEPS = ("built", "sealed", "placed", "flipped", "rollout")
-_UNDOABLE = ("claimed", "unpacked", "building")
+_UNDOABLE = ("claimed", "unpacked", "building", "built")
 """Steps at which it may end when it is told to: nothing has happened to anybody else."""
 
 

@@ -77,7 +77,7 @@ def remove_abandoned(inbox: str) -> None:
                 locked or entry.name.endswith(PART)
             ):
                 continue
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):  # gone, or another user's to remove
                 old_s = clock.wall() - entry.stat(follow_symlinks=False).st_mtime
                 bound_s = LOCKS_WITHIN_S if locked else ABANDONED_S
                 if old_s > bound_s and not (locked and _is_held(entry.path)):
