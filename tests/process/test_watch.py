@@ -127,9 +127,10 @@ def test_a_coordinator_that_is_away_is_waited_for(make: Make, goes: str) -> None
     hook.write_text(f"echo x >> {at.base}/hooks\n")
     try:
         if goes == "in between":
-            assert etcd.start().process is not None
+            process = etcd.start().process
+            assert process is not None
             with hook.open("a") as file:
-                file.write(f"kill -9 {etcd.process.pid}\n")
+                file.write(f"kill -9 {process.pid}\n")
         at.watch()
         push = begin(at, "example")
         told = at.inbox / ".outcomes"
