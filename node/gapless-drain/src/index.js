@@ -21,6 +21,7 @@ class Drain {
   #abort = new AbortController();
   #servers = new Set();
   #begun = [];
+  #databases = null;
   #lead = null;
 
   constructor(options = {}) {
@@ -85,6 +86,18 @@ class Drain {
     if (Symbol.dispose) begun[Symbol.dispose] = finish;
     if (Symbol.asyncDispose) begun[Symbol.asyncDispose] = async () => finish();
     return begun;
+  }
+
+  /**
+   * Count stored procedures that are called through a pool or a connection of pg or mysql2,
+   * a Knex or a Sequelize; return it. Once draining, they fail with Draining outside.
+   */
+  database(handed, options) {
+    if (this.#databases === null) {
+      const { Databases } = require('./databases.js'); // most apps need none of it
+      this.#databases = new Databases(this.#core, this.#within, now);
+    }
+    return this.#databases.attach(handed, options);
   }
 
   /** serving, leaving, handoff or recycle. */

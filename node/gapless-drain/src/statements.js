@@ -28,10 +28,7 @@ class Statements {
     this.everything = everything;
     this.functions = new Map(functions.map((name) => [name.toLowerCase(), name]));
     this.cache = new Map();
-    const words = ['call', 'do', 'execute', 'prepare', 'begin'];
-    for (const name of this.functions.keys()) words.push(escaped(name.split('.').pop()));
-    // What has none of these words is read no further.
-    this.suspicious = new RegExp(`(?:${words.join('|')})`, 'i');
+    this.suspicious = suspicion(dialect, [...this.functions.keys()]);
   }
 
   /** What a text does, in order; the same list for the same text. */
@@ -163,11 +160,11 @@ class Statements {
   }
 }
 
-/** What names the steps of a text come to on a connection. */
-function namesOf(steps, prepared) {
+/** What names the steps of a text come to on a connection; `all`: not procedures alone. */
+function namesOf(steps, prepared, all = true) {
   const names = [];
   for (const step of steps) {
-    if (step.does === 'call' || step.does === 'state') {
+    if (step.does === 'call' || (step.does === 'state' && all)) {
       names.push(step.name);
     } else if (step.does === 'prepare') {
       prepared.set(step.key, step.names);
@@ -188,7 +185,7 @@ function ofEverything(all, dialect) {
   if (TRANSACTION_ENDS.has(first) && !(first === 'END' && dialect === 'mariadb')) {
     // Back to a savepoint: the transaction goes on.
     const goesOn = first === 'ROLLBACK' && all.some((token) => is(token, 'TO'));
-    return { does: 'end', transaction: goesOn ? 'as it was' : 'ended' };
+    return goesOn ? { does: 'return' } : { does: 'end', transaction: 'ended' };
   }
   return { does: 'state', name: leading(all) };
 }
@@ -259,8 +256,17 @@ function is(token, word) {
   return wordOf(token) === word;
 }
 
+/** What a text has that may run a procedure; others, the most by far, are read no further. */
+function suspicion(dialect, functions) {
+  const block = dialect === 'postgresql' ? 'do' : 'begin';
+  // A statement begins behind these; a comment that is carried out ends its head in a digit.
+  const patterns = [`(?:^|[;/!\\r\\n0-9]|for)\\s*(?:call|execute|prepare|${block})`];
+  for (const name of functions) patterns.push(escaped(name.split('.').pop()));
+  return new RegExp(patterns.join('|'), 'i');
+}
+
 function escaped(text) {
   return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 }
 
-module.exports = { NOTHING, Statements };
+module.exports = { Statements, namesOf };

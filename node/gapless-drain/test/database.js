@@ -1,0 +1,110 @@
+'use strict';
+// A real database for the tests of one file, and procedures that wait until a test lets them.
+
+const { spawn } = require('node:child_process');
+const fs = require('node:fs');
+const os = require('node:os');
+const path = require('node:path');
+const { after, before } = require('node:test');
+
+const ROOT = path.join(__dirname, '../../..');
+const PYTHON = path.join(ROOT, '.venv/bin/python');
+
+const SCHEMAS = {
+  postgresql: [
+    'CREATE TABLE steps (run int, step int)',
+    // It writes, waits for a lock that a test may hold, and writes again.
+    `CREATE PROCEDURE close_month(run int) LANGUAGE plpgsql AS $$ BEGIN
+       INSERT INTO steps VALUES (run, 1);
+       PERFORM pg_advisory_xact_lock(run);
+       INSERT INTO steps VALUES (run, 2);
+     END $$`,
+    `CREATE FUNCTION pay(run int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN
+       CALL close_month(run);
+       RETURN run;
+     END $$`,
+    `CREATE PROCEDURE fail() LANGUAGE plpgsql AS $$ BEGIN RAISE 'it failed'; END $$`,
+  ],
+  mariadb: [
+    'CREATE TABLE steps (run int, step int) ENGINE=InnoDB',
+    `CREATE PROCEDURE close_month(run int) BEGIN
+       DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN ROLLBACK; RESIGNAL; END;
+       START TRANSACTION;
+       INSERT INTO steps VALUES (run, 1);
+       DO GET_LOCK(run, 60);
+       DO RELEASE_LOCK(run);
+       INSERT INTO steps VALUES (run, 2);
+       COMMIT;
+     END`,
+    `CREATE FUNCTION pay(run int) RETURNS int BEGIN
+       DO GET_LOCK(run, 60);
+       DO RELEASE_LOCK(run);
+       INSERT INTO steps VALUES (run, 2);
+       RETURN run;
+     END`,
+    `CREATE PROCEDURE fail() SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'it failed'`,
+  ],
+};
+
+/** Start a database before the tests of a file, and stop it after them. */
+function withDatabase(kind) {
+  const database = { kind, options: null, control: null };
+  let process_ = null;
+  let directory = null;
+
+  before(async () => {
+    directory = fs.mkdtempSync(path.join(os.tmpdir(), 'database-'));
+    fs.chmodSync(directory, 0o755); // the database is another user
+    const argv = ['-m', 'rig.databases', kind, directory];
+    process_ = spawn(PYTHON, argv, { cwd: ROOT, stdio: ['pipe', 'pipe', 'inherit'] });
+    const line = await new Promise((resolve, reject) => {
+      let said = '';
+      process_.stdout.on('data', (piece) => {
+        said += piece;
+        if (said.endsWith('\n')) resolve(said);
+      });
+      process_.once('exit', () => reject(new Error(`${kind} did not start`)));
+    });
+    database.options = JSON.parse(line);
+    database.control = kind === 'postgresql' ? await pgControl(database) : await control(database);
+    for (const statement of SCHEMAS[kind]) await database.control.run(statement);
+  });
+
+  after(async () => {
+    if (database.control !== null) await database.control.close();
+    if (process_.exitCode === null) {
+      process_.stdin.end();
+      await new Promise((resolve) => process_.once('exit', resolve));
+    }
+    fs.rmSync(directory, { recursive: true, force: true });
+  });
+
+  return database;
+}
+
+/** What a test does by itself, uncounted. */
+async function pgControl({ options }) {
+  const { Client } = require('pg');
+  const client = new Client(options);
+  await client.connect();
+  return {
+    run: async (sql) => (await client.query(sql)).rows,
+    lock: (run) => client.query(`SELECT pg_advisory_lock(${run})`),
+    unlock: (run) => client.query(`SELECT pg_advisory_unlock(${run})`),
+    kill: (id) => client.query(`SELECT pg_terminate_backend(${id})`),
+    close: () => client.end(),
+  };
+}
+
+async function control({ options }) {
+  const connection = await require('mysql2/promise').createConnection(options);
+  return {
+    run: async (sql) => (await connection.query(sql))[0],
+    lock: (run) => connection.query(`DO GET_LOCK(${run}, 0)`),
+    unlock: (run) => connection.query(`DO RELEASE_LOCK(${run})`),
+    kill: (id) => connection.query(`KILL ${id}`),
+    close: () => connection.end(),
+  };
+}
+
+module.exports = { withDatabase };
