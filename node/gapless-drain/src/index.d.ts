@@ -40,6 +40,13 @@ export interface Counts {
   longest: Named | null;
 }
 
+export interface DatabaseOptions {
+  /** Functions that are procedures: `pay`, in any schema, or `books.pay`, only as written. */
+  functions?: string[];
+  /** Count every statement that is run outside a request or procedure; false. */
+  everything?: boolean;
+}
+
 export declare class Draining extends Error {}
 
 export declare class Drain {
@@ -50,6 +57,8 @@ export declare class Drain {
   ): (request: Request, response: Response) => unknown;
   procedure<Result>(name: string, work: () => Result): Result;
   begin(name: string): { finish(): void };
+  /** Of pg or mysql2, a Knex or a Sequelize. */
+  database<Handed extends object>(handed: Handed, options?: DatabaseOptions): Handed;
   readonly mode: Mode;
   readonly signal: AbortSignal;
   counts(): Counts;

@@ -12,7 +12,7 @@ function isMysql(handed) {
 
 /** Those of promises have one with callbacks inside. */
 function coreOf(handed) {
-  for (const each of [handed, handed.pool, handed.connection]) {
+  for (const each of [handed.pool, handed.connection, handed]) {
     if (isPool(each) || isConnection(each)) return each;
   }
   return null;
@@ -70,7 +70,7 @@ function attachPool(pool, gate) {
     const ended = told && ((error, ...rest) => (over(error), told(error, ...rest)));
     try {
       const command = hand(run, ended);
-      if (run !== null && !told) command.once(errorMonitor, over);
+      if (run !== null && !told) command?.once(errorMonitor, over);
       return command;
     } catch (error) {
       over(error);

@@ -31,52 +31,70 @@ const SCHEMAS = {
        DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN ROLLBACK; RESIGNAL; END;
        START TRANSACTION;
        INSERT INTO steps VALUES (run, 1);
-       DO GET_LOCK(run, 60);
-       DO RELEASE_LOCK(run);
+       DO GET_LOCK(CONCAT('run', run), 60);
+       DO RELEASE_LOCK(CONCAT('run', run));
        INSERT INTO steps VALUES (run, 2);
        COMMIT;
      END`,
     `CREATE FUNCTION pay(run int) RETURNS int BEGIN
-       DO GET_LOCK(run, 60);
-       DO RELEASE_LOCK(run);
+       DO GET_LOCK(CONCAT('run', run), 60);
+       DO RELEASE_LOCK(CONCAT('run', run));
        INSERT INTO steps VALUES (run, 2);
        RETURN run;
+     END`,
+    'INSERT INTO steps VALUES (0, 0)',
+    // The same, with a lock whose end by force is an error.
+    `CREATE PROCEDURE close_books(run int) BEGIN
+       START TRANSACTION;
+       INSERT INTO steps VALUES (run, 1);
+       UPDATE steps SET step = 1 WHERE steps.run = 0;
+       COMMIT;
      END`,
     `CREATE PROCEDURE fail() SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'it failed'`,
   ],
 };
 
+/** Start a database; it ends with its standard input, so also with this process. */
+async function startDatabase(kind) {
+  const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'database-'));
+  fs.chmodSync(directory, 0o755); // the database is another user
+  const argv = ['-m', 'rig.databases', kind, directory];
+  const rig = spawn(PYTHON, argv, { cwd: ROOT, stdio: ['pipe', 'pipe', 'inherit'] });
+  const ended = new Promise((resolve) => rig.once('exit', resolve));
+  const stop = async () => {
+    rig.stdin.end();
+    await ended;
+    fs.rmSync(directory, { recursive: true, force: true });
+  };
+  const line = await new Promise((resolve) => {
+    let said = '';
+    rig.stdout.on('data', (piece) => {
+      said += piece;
+      if (said.endsWith('\n')) resolve(said);
+    });
+    ended.then(() => resolve(null));
+  });
+  if (line === null) {
+    await stop();
+    throw new Error(`${kind} did not start`);
+  }
+  return { options: JSON.parse(line), stop };
+}
+
 /** Start a database before the tests of a file, and stop it after them. */
 function withDatabase(kind) {
   const database = { kind, options: null, control: null };
-  let process_ = null;
-  let directory = null;
+  let stop = async () => {};
 
   before(async () => {
-    directory = fs.mkdtempSync(path.join(os.tmpdir(), 'database-'));
-    fs.chmodSync(directory, 0o755); // the database is another user
-    const argv = ['-m', 'rig.databases', kind, directory];
-    process_ = spawn(PYTHON, argv, { cwd: ROOT, stdio: ['pipe', 'pipe', 'inherit'] });
-    const line = await new Promise((resolve, reject) => {
-      let said = '';
-      process_.stdout.on('data', (piece) => {
-        said += piece;
-        if (said.endsWith('\n')) resolve(said);
-      });
-      process_.once('exit', () => reject(new Error(`${kind} did not start`)));
-    });
-    database.options = JSON.parse(line);
-    database.control = kind === 'postgresql' ? await pgControl(database) : await control(database);
+    ({ options: database.options, stop } = await startDatabase(kind));
+    database.control = await (kind === 'postgresql' ? pgControl : mysqlControl)(database);
     for (const statement of SCHEMAS[kind]) await database.control.run(statement);
   });
 
   after(async () => {
     if (database.control !== null) await database.control.close();
-    if (process_.exitCode === null) {
-      process_.stdin.end();
-      await new Promise((resolve) => process_.once('exit', resolve));
-    }
-    fs.rmSync(directory, { recursive: true, force: true });
+    await stop();
   });
 
   return database;
@@ -96,15 +114,15 @@ async function pgControl({ options }) {
   };
 }
 
-async function control({ options }) {
+async function mysqlControl({ options }) {
   const connection = await require('mysql2/promise').createConnection(options);
   return {
     run: async (sql) => (await connection.query(sql))[0],
-    lock: (run) => connection.query(`DO GET_LOCK(${run}, 0)`),
-    unlock: (run) => connection.query(`DO RELEASE_LOCK(${run})`),
+    lock: (run) => connection.query(`DO GET_LOCK('run${run}', 0)`),
+    unlock: (run) => connection.query(`DO RELEASE_LOCK('run${run}')`),
     kill: (id) => connection.query(`KILL ${id}`),
     close: () => connection.end(),
   };
 }
 
-module.exports = { withDatabase };
+module.exports = { startDatabase, withDatabase };

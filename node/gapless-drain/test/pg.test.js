@@ -310,9 +310,10 @@ test('a callback runs within the request that it belongs to', async (context) =>
   const outside = promised((done) =>
     on.pool.query('SELECT 1', () => on.pool.query('CALL close_month(-2)', done)),
   );
+  const refused = assert.rejects(outside, Draining);
   tell();
   assert.equal((await answer).body, 'called');
-  await assert.rejects(outside, Draining);
+  await refused;
   assert.deepEqual(await on.steps(), [1, 2]);
 });
 
