@@ -1,0 +1,256 @@
+"""Stored procedures that Node programs call: under releases, in every driver."""
+
+from __future__ import annotations
+
+import collections
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from rig import load
+from rig.databases import DATABASES, Database
+from rig.host import ROOT, Host
+from rig.running import running
+from rig.wait import free_port, until
+
+EXAMPLES = ROOT / "node" / "gapless-drain" / "examples" / "databases"
+WAYS = (
+    ("pg", "postgresql"),
+    ("mysql2", "mariadb"),
+    ("knex", "postgresql"),
+    ("knex", "mariadb"),
+    ("sequelize", "postgresql"),
+    ("sequelize", "mariadb"),
+)
+STEPS = 5
+CLOSING = load.Traffic(kind="closing", concurrency=3, path="/close")
+KEPT = load.Traffic(kind="kept", concurrency=2, path="/close", keep_alive=True)
+TRAFFICS = (load.NEW, CLOSING, KEPT)
+IN_A_RECYCLE = tuple(
+    load.Traffic(
+        kind=each.kind,
+        concurrency=each.concurrency,
+        path=each.path,
+        keep_alive=each.keep_alive,
+        expected=(200, 503),
+    )
+    for each in TRAFFICS
+)
+
+
+@pytest.fixture(scope="module")
+def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Database]]:
+    """Return both databases, with the schema of the examples."""
+    with ExitStack() as stack:
+        found = {}
+        for kind, run in DATABASES.items():
+            directory = tmp_path_factory.mktemp(kind)
+            found[kind] = stack.enter_context(run(directory))
+            found[kind].sql((EXAMPLES / f"{kind}.sql").read_text())
+        yield found
+
+
+@dataclass
+class Run:
+    """One call of a procedure, as the program noted it."""
+
+    kind: str
+    was_told: bool
+    """Whether its process drained already when the call was made."""
+    fate: str = "under way"
+
+
+class Shop:
+    """A program with a database, and the ledger in which it notes what it does."""
+
+    def __init__(self, host: Host, driver: str, database: Database) -> None:
+        self.host, self.database = host, database
+        self.port = free_port()
+        self.ledger = host.directory / "ledger"
+        self.command = ["node", f"{driver}.js"]
+        url = database.url.replace("mariadb://", "mysql://")
+        host.environment |= {
+            "DATABASE_URL": url,
+            "LEDGER": str(self.ledger),
+            "JOB": "1",
+        }
+
+    def start(self, more: str = "") -> None:
+        """Start release 1."""
+        self.host.start(
+            "app", self.command, port=self.port, directory=EXAMPLES, more=more
+        )
+
+    def release(self, number: int, more: str = "") -> None:
+        """Declare the next release."""
+        self.host.declare(
+            "app",
+            self.command,
+            port=self.port,
+            release=str(number),
+            directory=EXAMPLES,
+            more=more,
+        )
+
+    def runs(self) -> dict[str, Run]:
+        """Return what became of each call."""
+        told: set[str] = set()
+        found: dict[str, Run] = {}
+        for line in self.ledger.read_text().splitlines():
+            pid, what, *rest = line.split()
+            if what == "told":
+                told.add(pid)
+            elif what == "asked":
+                found[rest[0]] = Run(rest[1], pid in told)
+            else:
+                found[rest[0]].fate = " ".join([what, *rest[1:]])
+        return found
+
+    def steps(self) -> collections.Counter[str]:
+        """Return how many rows each run has written."""
+        return collections.Counter(self.database.sql("SELECT run FROM steps;").split())
+
+    def check(self) -> None:
+        """Nothing was cut, half written, or begun outside once the process drained."""
+        runs, steps = self.runs(), self.steps()
+        for run, found in runs.items():
+            if found.kind == "job" and found.was_told:
+                assert found.fate == "failed Draining", (run, found)
+            if found.fate == "done":
+                assert steps[run] == STEPS, (run, found, steps[run])
+            else:
+                # A job that was asked in the moment of the stop has not begun.
+                assert found.fate == "failed Draining", (run, found)
+                assert found.kind == "job", (run, found)
+                assert steps[run] == 0, (run, found)
+        kinds = collections.Counter((each.kind, each.fate) for each in runs.values())
+        assert kinds["request", "done"] > 0, kinds
+        assert kinds["job", "done"] > 0, kinds
+        assert kinds["job", "failed Draining"] > 0, kinds
+
+
+def release_under_load(
+    host: Host, driver: str, database: Database, count: int, more: str
+) -> None:
+    """Release *count* times while months are closed; all of them are closed whole."""
+    shop = Shop(host, driver, database)
+    is_recycle = "overlap" in more
+    shop.start(more)
+    traffics = IN_A_RECYCLE if is_recycle else TRAFFICS
+    finished = 0
+    with running(shop.port, *traffics, seconds=60 + 20 * count) as under_load:
+        under_load.wait_for_version("1")
+        for number in range(2, count + 2):
+            until(lambda: counted(host) > 0, "a procedure to be under way")
+            shop.release(number, more)
+            report = host.json("reload", "app")
+            assert report["outcome"] == "done", report
+            assert report["procedures"]["cut"] == 0, report
+            assert report["requests"]["cut"] == 0, report
+            assert report["cut"] == [], report
+            finished += report["procedures"]["finished"]
+            under_load.wait_for_version(str(number))
+        found = under_load.stop()
+    assert found.lost == 0, str(found)
+    assert finished > 0
+    # The instance that serves goes too, in good order.
+    host.ok("stop", "app")
+    shop.check()
+
+
+def counted(host: Host) -> int:
+    """Return how many procedures are under way."""
+    (row,) = host.json("list")["apps"]
+    return int(row["procedures"] or 0)
+
+
+@pytest.mark.parametrize(("driver", "kind"), WAYS)
+def test_three_releases_cut_no_stored_procedure(
+    host: Host, databases: dict[str, Database], driver: str, kind: str
+) -> None:
+    """Each one that was begun ends whole, within requests and in a job beside them."""
+    release_under_load(host, driver, databases[kind], 3, "instances = 2")
+
+
+@pytest.mark.parametrize(("driver", "kind"), WAYS)
+def test_three_recycles_cut_no_stored_procedure(
+    host: Host, databases: dict[str, Database], driver: str, kind: str
+) -> None:
+    """The same where the old instance ends before the new one begins."""
+    release_under_load(
+        host, driver, databases[kind], 3, "instances = 2\noverlap = false"
+    )
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(("driver", "kind"), WAYS)
+def test_a_hundred_releases_cut_no_stored_procedure(
+    host: Host, databases: dict[str, Database], driver: str, kind: str
+) -> None:
+    """The same, often."""
+    release_under_load(host, driver, databases[kind], 100, "instances = 2")
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(("driver", "kind"), WAYS)
+def test_a_hundred_recycles_cut_no_stored_procedure(
+    host: Host, databases: dict[str, Database], driver: str, kind: str
+) -> None:
+    """The same, often."""
+    release_under_load(
+        host, driver, databases[kind], 100, "instances = 2\noverlap = false"
+    )
+
+
+@pytest.mark.parametrize(("driver", "kind"), WAYS[:2])
+def test_a_procedure_that_outlives_the_deadline_is_named_and_rolled_back(
+    host: Host, databases: dict[str, Database], driver: str, kind: str
+) -> None:
+    """It is cut with its process, and the database takes back what it wrote."""
+    shop = Shop(host, driver, databases[kind])
+    del host.environment["JOB"]
+    shop.start("stop = { drain_timeout_s = 0.5, kill_timeout_s = 0.5 }")
+    client = subprocess.Popen(["curl", "-s", f"http://127.0.0.1:{shop.port}/slow"])
+    try:
+        until(lambda: counted(host), "the procedure to begin")
+        until(lambda: sleeping(shop.database), "the procedure to sleep")
+        done = host.gapless("restart", "app")
+    finally:
+        client.kill()
+        client.wait()
+    assert done.returncode == 0, done.stdout
+    assert "1 request and 1 procedure" in done.stdout
+    assert "procedure close_slowly after" in done.stdout
+    # MariaDB looks every 5 s whether anybody waits for it still.
+    until(lambda: not sleeping(shop.database), "the database to end it", 30)
+    (run,) = shop.runs()
+    assert shop.steps()[run] == 0
+
+
+def sleeping(database: Database) -> bool:
+    """Tell whether the slow procedure is under way in the database."""
+    text = {
+        "postgresql": "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' "
+        "AND query LIKE 'CALL close_slowly%';",
+        "mariadb": "SELECT count(*) FROM information_schema.processlist "
+        "WHERE state = 'User sleep';",
+    }[database.kind]
+    return int(database.sql(text)) > 0
+
+
+def test_the_pages_show_what_the_examples_do() -> None:
+    """Each block of the page stands in the example that is named before it."""
+    page = (ROOT / "docs" / "databases-node.md").read_text()
+    shown = set()
+    for part in page.split("\n## "):
+        for block in part.split("```js\n")[1:]:
+            name = part.partition("databases/")[2].partition(".js")[0] + ".js"
+            text = (EXAMPLES / name).read_text()
+            for line in block.partition("```")[0].splitlines():
+                assert line.strip() in text, (name, line)
+            shown.add(Path(name).stem)
+    assert shown >= {driver for driver, _ in WAYS}
