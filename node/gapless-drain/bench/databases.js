@@ -79,7 +79,7 @@ async function main() {
   }
   console.log(`(aim: ${AIM_US} us or less)\n`);
   console.log('to tell what a text is, us          known  new, no procedure  new, a call');
-  for (const dialect of ['postgresql', 'mariadb']) {
+  for (const dialect of ['postgresql', 'mysql']) {
     const text = 'SELECT id, name FROM orders WHERE customer = $1 ORDER BY id DESC LIMIT 20';
     const statements = () => new Statements(dialect, { functions: ['pay'] });
     for (let warm = 0; warm < 3; warm += 1) readingUs(statements(), (n) => `CALL p(${n})`, 20_000);

@@ -6,7 +6,7 @@ const { attachMysql, isMysql } = require('./mysql2.js');
 const { attachPg, isPg } = require('./pg.js');
 const { Statements, namesOf } = require('./statements.js');
 
-const OPTIONS = ['functions', 'everything'];
+const OPTIONS = ['functions', 'everyStatement'];
 
 /** What one connection has done that a later statement depends on. */
 class Session {
@@ -158,7 +158,7 @@ function attachAny(handed, gate) {
 }
 
 function attachDriver(handed, gate) {
-  if (isMysql(handed)) attachMysql(handed, gate('mariadb'));
+  if (isMysql(handed)) attachMysql(handed, gate('mysql'));
   else if (isPg(handed)) attachPg(handed, gate('postgresql'));
   else throw unfit(handed);
 }

@@ -44,7 +44,7 @@ export interface DatabaseOptions {
   /** Functions that are procedures: `pay`, in any schema, or `books.pay`, only as written. */
   functions?: string[];
   /** Count every statement that is run outside a request or procedure; false. */
-  everything?: boolean;
+  everyStatement?: boolean;
 }
 
 export declare class Draining extends Error {}

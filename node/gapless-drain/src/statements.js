@@ -19,13 +19,17 @@ const MADE = new Set(
 const WITH_BODY = new Set('PROCEDURE FUNCTION TRIGGER EVENT PACKAGE'.split(' '));
 const BLOCKS_OF_THEIR_OWN = new Set('IF LOOP WHILE REPEAT FOR'.split(' '));
 const TRANSACTION_ENDS = new Set('COMMIT ROLLBACK END ABORT'.split(' '));
+// What only sets up other statements, or ends what they left.
+const SET_UP = new Set(
+  'SET RESET USE SAVEPOINT RELEASE DEALLOCATE DISCARD CLOSE UNLISTEN'.split(' '),
+);
 
 /** Knows the statements of one dialect, with the functions that are procedures. */
 class Statements {
-  /** *dialect*: postgresql or mariadb (and MySQL). */
-  constructor(dialect, { functions = [], everything = false } = {}) {
+  /** *dialect*: postgresql or mysql, which is MariaDB too. */
+  constructor(dialect, { functions = [], everyStatement = false } = {}) {
     this.dialect = dialect;
-    this.everything = everything;
+    this.everyStatement = everyStatement;
     this.functions = new Map(functions.map((name) => [name.toLowerCase(), name]));
     this.cache = new Map();
     this.suspicious = suspicion(dialect, [...this.functions.keys()]);
@@ -35,7 +39,7 @@ class Statements {
   steps(text) {
     const known = this.cache.get(text);
     if (known !== undefined) return known;
-    const steps = this.everything || this.suspicious.test(text) ? this.read(text) : NOTHING;
+    const steps = this.everyStatement || this.suspicious.test(text) ? this.read(text) : NOTHING;
     if (text.length <= LONGEST_CACHED) {
       if (this.cache.size >= MOST_CACHED) this.cache.delete(this.cache.keys().next().value);
       this.cache.set(text, steps);
@@ -54,8 +58,9 @@ class Statements {
     for (const statement of split(tokens(text, this.dialect), this.dialect)) {
       const before = steps.length;
       this.readOne(statement, steps);
-      if (this.everything && !steps.slice(before).some(({ does }) => does !== 'prepare')) {
-        steps.push(ofEverything(statement, this.dialect));
+      if (this.everyStatement && !steps.slice(before).some(({ does }) => does !== 'prepare')) {
+        const step = ofEvery(statement);
+        if (step !== null) steps.push(step);
       }
     }
     return steps;
@@ -76,12 +81,15 @@ class Statements {
       return;
     } else if (is(first, 'EXECUTE')) {
       this.readExecute(all, steps);
-    } else if (is(first, 'SET') && is(second, 'STATEMENT') && this.dialect === 'mariadb') {
+    } else if (is(first, 'SET') && is(second, 'STATEMENT') && this.dialect === 'mysql') {
       const inner = all.findIndex((token) => is(token, 'FOR'));
       if (inner > 0) this.readOne(all.slice(inner + 1), steps);
       return;
     } else if (isDeclaration(all)) {
       return;
+    } else if (is(first, 'EXPLAIN') || is(first, 'CREATE')) {
+      const execute = all.findIndex((token, at) => at > 0 && is(token, 'EXECUTE'));
+      if (execute > 0) this.readExecute(all.slice(execute), steps);
     }
     for (const name of this.functionsIn(rest)) steps.push({ does: 'call', name });
   }
@@ -176,29 +184,20 @@ function namesOf(steps, prepared, all = true) {
   return names;
 }
 
-/** A statement that counts only because every one does. */
-function ofEverything(all, dialect) {
-  const first = wordOf(all[0]);
-  if (first === 'BEGIN' || (first === 'START' && is(all[1], 'TRANSACTION'))) {
-    return { does: 'state', name: leading(all), transaction: 'begun' };
+/** A statement that counts only because every one does; null if it does not. */
+function ofEvery(all) {
+  const verb = wordOf(all[0]);
+  if (verb === 'BEGIN' || (verb === 'START' && is(all[1], 'TRANSACTION'))) {
+    return { does: 'state', name: 'transaction', transaction: 'begun' };
   }
-  if (TRANSACTION_ENDS.has(first) && !(first === 'END' && dialect === 'mariadb')) {
+  if (TRANSACTION_ENDS.has(verb)) {
     // Back to a savepoint: the transaction goes on.
-    const goesOn = first === 'ROLLBACK' && all.some((token) => is(token, 'TO'));
-    return goesOn ? { does: 'return' } : { does: 'end', transaction: 'ended' };
+    const goesOn = verb === 'ROLLBACK' && all.some((token) => is(token, 'TO'));
+    return goesOn ? null : { does: 'end', transaction: 'ended' };
   }
-  return { does: 'state', name: leading(all) };
-}
-
-/** The words that a statement begins with. */
-function leading(all) {
-  let text = '';
-  for (const { kind, text: piece } of all) {
-    if (piece === '.' && kind === 'sign') text += '.';
-    else if (kind !== 'word' && kind !== 'name') break;
-    else text += text === '' || text.endsWith('.') ? piece : ` ${piece}`;
-  }
-  return text || 'statement';
+  if (SET_UP.has(verb)) return null;
+  // No more than the verb: the rest may hold secrets, and is reported.
+  return { does: 'state', name: `${verb} statement`.trim() };
 }
 
 /** Part tokens at semicolons, but not within the bodies of what is made. */
@@ -224,7 +223,7 @@ function* split(all, dialect) {
 
 function deeper(all, at, dialect) {
   const word = wordOf(all[at]);
-  if (word === 'BEGIN') return dialect === 'mariadb' || is(all[at + 1], 'ATOMIC') ? 1 : 0;
+  if (word === 'BEGIN') return dialect === 'mysql' || is(all[at + 1], 'ATOMIC') ? 1 : 0;
   if (word === 'CASE') return is(all[at - 1], 'END') ? 0 : 1;
   if (word !== 'END') return 0;
   return BLOCKS_OF_THEIR_OWN.has(wordOf(all[at + 1])) ? 0 : -1;
@@ -260,7 +259,7 @@ function is(token, word) {
 function suspicion(dialect, functions) {
   const block = dialect === 'postgresql' ? 'do' : 'begin';
   // A statement begins behind these; a comment that is carried out ends its head in a digit.
-  const patterns = [`(?:^|[;/!\\r\\n0-9]|for)\\s*(?:call|execute|prepare|${block})`];
+  const patterns = [`(?:^|[;/!\\r\\n0-9]|for)\\s*(?:call|execute|prepare|explain|create|${block})`];
   for (const name of functions) patterns.push(escaped(name.split('.').pop()));
   return new RegExp(patterns.join('|'), 'i');
 }

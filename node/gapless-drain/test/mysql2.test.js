@@ -376,10 +376,10 @@ test('functions that are named count', async (context) => {
 });
 
 test('if everything counts, a transaction is one procedure until it ends', async (context) => {
-  const on = await opened(context, { everything: true });
+  const on = await opened(context, { everyStatement: true });
   const one = await on.pool.getConnection();
   await one.beginTransaction();
-  assert.deepEqual(on.names, ['START TRANSACTION']);
+  assert.deepEqual(on.names, ['transaction']);
   await on.order('drain recycle');
   await one.execute('INSERT INTO steps VALUES (?, 1)', [on.run]); // it goes on
   await assert.rejects(on.pool.query('SELECT 1'), Draining);

@@ -351,12 +351,12 @@ test('functions that are named count, and prepared statements with them', async 
 });
 
 test('if everything counts, a transaction is one procedure until it ends', async (context) => {
-  const on = await opened(context, { everything: true });
+  const on = await opened(context, { everyStatement: true });
   const one = await on.pool.connect();
   await one.query('SELECT 1');
   assert.equal(on.count, 0);
   await one.query('BEGIN');
-  assert.deepEqual(on.names, ['BEGIN']);
+  assert.deepEqual(on.names, ['transaction']);
   await on.order('drain recycle');
   await one.query('INSERT INTO steps VALUES ($1, 1)', [on.run]); // it goes on
   await assert.rejects(on.pool.query('SELECT 1'), Draining);

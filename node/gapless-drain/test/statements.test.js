@@ -6,7 +6,7 @@ const { test } = require('node:test');
 const { Statements } = require('../src/statements.js');
 
 const file = path.join(__dirname, '../../../spec/vectors/statements.json');
-const { cases, everything } = JSON.parse(fs.readFileSync(file, 'utf8'));
+const { cases, every_statement: everyStatement } = JSON.parse(fs.readFileSync(file, 'utf8'));
 
 for (const { name, dialects, functions, before = [], sql, procedures } of cases) {
   for (const dialect of dialects) {
@@ -23,9 +23,9 @@ for (const { name, dialects, functions, before = [], sql, procedures } of cases)
 }
 
 test('every statement has a name, if every one counts', () => {
-  for (const { dialects, sql, procedures } of everything) {
+  for (const { dialects, sql, procedures } of everyStatement) {
     for (const dialect of dialects) {
-      const statements = new Statements(dialect, { everything: true });
+      const statements = new Statements(dialect, { everyStatement: true });
       assert.deepEqual([...statements.names(sql, new Map())], procedures, `${dialect}: ${sql}`);
     }
   }
@@ -42,8 +42,8 @@ test('no text makes the tokenizer throw, and what is read no further has no proc
     state = (Math.imul(state, 1103515245) + 12345) & 0x7fffffff;
     return (state >>> 8) % below;
   };
-  for (const dialect of ['postgresql', 'mariadb']) {
-    const every = new Statements(dialect, { functions: ['p'], everything: true });
+  for (const dialect of ['postgresql', 'mysql']) {
+    const every = new Statements(dialect, { functions: ['p'], everyStatement: true });
     const some = new Statements(dialect);
     for (let run = 0; run < 5000; run += 1) {
       const drawn = Array.from({ length: random(20) }, () => pieces[random(pieces.length)]);
@@ -55,7 +55,7 @@ test('no text makes the tokenizer throw, and what is read no further has no proc
 });
 
 test('a long text is read in linear time, and not remembered', () => {
-  for (const dialect of ['postgresql', 'mariadb']) {
+  for (const dialect of ['postgresql', 'mysql']) {
     const statements = new Statements(dialect);
     const long = `INSERT INTO t VALUES ${"('it''s call', 'a'), /* x */ ".repeat(20_000)} (1)`;
     assert.deepEqual([...statements.names(`${long}; CALL p()`, new Map())], ['p']);
@@ -65,7 +65,7 @@ test('a long text is read in linear time, and not remembered', () => {
 });
 
 test('what is remembered has an end', () => {
-  const statements = new Statements('mariadb');
+  const statements = new Statements('mysql');
   for (let number = 0; number < 3000; number += 1) {
     assert.deepEqual(statements.names(`CALL p${number}()`, new Map()), [`p${number}`]);
   }

@@ -10,7 +10,7 @@ const seven: number = drain.procedure('count', () => 7);
 const later: Promise<string> = drain.procedure('later', async () => 'x');
 const counts: Counts = drain.counts();
 const error: Error = new Draining();
-const pool: Pool = drain.database(new Pool(), { functions: ['pay'], everything: true });
+const pool: Pool = drain.database(new Pool(), { functions: ['pay'], everyStatement: true });
 const client: Client = drain.database(new Client());
 const mysqlPool: MysqlPool = drain.database(createPool({ uri: 'mysql://127.0.0.1' }));
 export { client, mysqlPool, pool };
