@@ -27,7 +27,7 @@ test: lint $(SERVERS_STAMP) ## everything: checks, then all tests
 	$(MAKE) --no-print-directory node
 	$(PYTEST) -m "not soak" --durations=8
 
-node: $(NODE_STAMP) ## the tests of the Node library
+node: $(STAMP) $(NODE_STAMP) ## the tests of the Node library
 	cd $(NODE) && npm run --silent types && npm test --silent
 
 check: lint ## what needs neither root nor other programs, in seconds
@@ -47,6 +47,7 @@ soak: $(STAMP) $(SERVERS_STAMP) ## hundreds of handoffs, minutes of chaos
 bench: $(STAMP) $(SERVERS_STAMP) $(NODE_STAMP) ## print the tables of bench/
 	for each in bench/[a-z]*.py; do $(BIN)/python $$each || exit 1; done
 	node $(NODE)/bench/overhead.js
+	node $(NODE)/bench/databases.js
 
 docs: $(STAMP) ## check the pages: links, commands, words
 	$(BIN)/pytest -q tests/test_repo.py

@@ -43,7 +43,9 @@ IN_A_RECYCLE = tuple(
 
 
 @pytest.fixture(scope="module")
-def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Database]]:
+def databases(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[dict[str, Database]]:
     """Return both databases, with the schema of the examples."""
     with ExitStack() as stack:
         found = {}
