@@ -4,7 +4,7 @@
 
 const { attachMysql, isMysql } = require('./mysql2.js');
 const { attachPg, isPg } = require('./pg.js');
-const { Statements, namesOf } = require('./statements.js');
+const { Statements, TRANSACTION, namesOf } = require('./statements.js');
 
 const OPTIONS = ['functions', 'everyStatement'];
 
@@ -72,7 +72,8 @@ class StatementGate {
     let rest = tickets;
     if (changes === 'begun' && !hasFailed && session.transaction === null) {
       // One procedure until it is committed: between its statements the count is not zero.
-      [session.transaction, ...rest] = tickets;
+      session.transaction = tickets.find(({ named }) => named === TRANSACTION);
+      rest = tickets.filter((ticket) => ticket !== session.transaction);
     } else if (changes === 'ended' && session.transaction !== null) {
       rest = [...tickets, session.transaction];
       session.transaction = null;

@@ -38,16 +38,30 @@ function attachPool(pool, gate) {
   pool.connect = function connectBehindGate(callback) {
     if (typeof callback !== 'function') {
       return connect.call(this).then((client) => {
-        attachClient(client, gate);
+        attachOrRelease(client);
         return client;
       });
     }
     const told = gate.bound(callback);
     return connect.call(this, (error, client, release) => {
-      if (client) attachClient(client, gate);
-      told(error, client, release);
+      if (error) return told(error, client, release);
+      try {
+        attachOrRelease(client);
+      } catch (unfit) {
+        return told(unfit, undefined, () => {});
+      }
+      return told(error, client, release);
     });
   };
+
+  function attachOrRelease(client) {
+    try {
+      attachClient(client, gate);
+    } catch (error) {
+      client.release(error);
+      throw error;
+    }
+  }
 
   pool.query = function queryBehindGate(config, values, callback) {
     if (typeof values === 'function') [values, callback] = [undefined, values];
@@ -81,7 +95,7 @@ function attachPool(pool, gate) {
 }
 
 function attachClient(client, gate) {
-  if (!isClient(client)) throw new TypeError('this client of pg has no connection of its own');
+  if (!isClient(client)) throw new TypeError('pg-native has no connection of its own: use pg');
   if (!gate.isNew(client)) return;
   const { query } = client;
   const session = gate.session(client);
@@ -91,12 +105,13 @@ function attachClient(client, gate) {
     if (config == null) return query.call(this, config, values, callback);
     if (typeof values === 'function') [values, callback] = [undefined, values];
     const isSubmittable = typeof config.submit === 'function';
+    const text = textOf(config, session); // also of what the pool began: names are kept
     let run = begunByPool.get(config);
     if (run !== undefined) {
       gate.move(run, session);
     } else {
       try {
-        run = gate.begin(textOf(config, session), session);
+        run = gate.begin(text, session);
       } catch (error) {
         return isSubmittable
           ? refuseSubmittable(error, config, callback, this)

@@ -7,6 +7,7 @@ const { tokens } = require('./tokens.js');
 
 const MOST_CACHED = 1000;
 const LONGEST_CACHED = 4096;
+const TRANSACTION = 'transaction';
 const NOTHING = Object.freeze([]);
 // Before these words a name and a bracket are no call: a table, an alias, a declaration.
 const NAMES_FOLLOW = new Set(
@@ -188,7 +189,7 @@ function namesOf(steps, prepared, all = true) {
 function ofEvery(all) {
   const verb = wordOf(all[0]);
   if (verb === 'BEGIN' || (verb === 'START' && is(all[1], 'TRANSACTION'))) {
-    return { does: 'state', name: 'transaction', transaction: 'begun' };
+    return { does: 'state', name: TRANSACTION, transaction: 'begun' };
   }
   if (TRANSACTION_ENDS.has(verb)) {
     // Back to a savepoint: the transaction goes on.
@@ -268,4 +269,4 @@ function escaped(text) {
   return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 }
 
-module.exports = { Statements, namesOf };
+module.exports = { Statements, TRANSACTION, namesOf };

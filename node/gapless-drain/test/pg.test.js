@@ -166,9 +166,10 @@ test('a procedure begins when it is queued', async (context) => {
   const [first, second] = [on.pool.query('CALL close_month($1)', [on.run]), on.pool.query('CALL fail()')];
   assert.equal(on.count, 2);
   await on.order('drain recycle');
+  const failed = assert.rejects(second, /it failed/); // it was carried out
   await on.unlock();
   await first;
-  await assert.rejects(second, /it failed/); // it was carried out
+  await failed;
   assert.equal(on.count, 0);
 });
 
@@ -183,8 +184,12 @@ test('a name without its text is known', async (context) => {
   const again = one.query({ name: 'close', values: [on.run] });
   assert.deepEqual(on.names, ['close_month']);
   await again;
+  one.release();
+  await on.pool.query({ name: 'anew', text: 'CALL close_month($1)', values: [on.run] });
+  assert.equal(await on.pool.connect(), one);
   await on.order('drain recycle');
   await assert.rejects(one.query({ name: 'close', values: [on.run] }), Draining);
+  await assert.rejects(one.query({ name: 'anew', values: [on.run] }), Draining);
   one.release();
 });
 
@@ -229,8 +234,9 @@ test('a cancelled procedure has ended', async (context) => {
   await on.lock();
   const called = one.query('CALL close_month($1)', [on.run]);
   await until(async () => (await waits(one.processID)) > 0, 'the lock');
+  const cancelled = assert.rejects(called, /canceling statement/);
   await database.control.run(`SELECT pg_cancel_backend(${one.processID})`);
-  await assert.rejects(called, /canceling statement/);
+  await cancelled;
   assert.equal(on.count, 0);
   await on.unlock();
   assert.deepEqual(await on.steps(), []);
@@ -253,6 +259,7 @@ for (const [how, kill] of Object.entries({
     one.on('error', () => {});
     await on.lock();
     const called = [1, 2].map(() => one.query('CALL close_month($1)', [on.run]));
+    for (const each of called) each.catch(() => {});
     assert.equal(on.count, 2);
     await on.order('drain recycle');
     await until(async () => (await waits(one.processID)) > 0, 'the lock');
@@ -355,7 +362,7 @@ test('if everything counts, a transaction is one procedure until it ends', async
   const one = await on.pool.connect();
   await one.query('SELECT 1');
   assert.equal(on.count, 0);
-  await one.query('BEGIN');
+  await one.query('SELECT 1; BEGIN');
   assert.deepEqual(on.names, ['transaction']);
   await on.order('drain recycle');
   await one.query('INSERT INTO steps VALUES ($1, 1)', [on.run]); // it goes on
@@ -376,6 +383,26 @@ test('if everything counts, a transaction is one procedure until it ends', async
     return on.count;
   });
   assert.equal(answer.body, '0');
+});
+
+class Foreign extends require('node:events').EventEmitter {
+  connect(callback) {
+    callback(null);
+  }
+
+  end(callback) {
+    callback();
+  }
+}
+
+test('a pool with clients of another kind says so, and keeps none', async (context) => {
+  const on = await stage(context, database);
+  const own = on.drain.database(new pg.Pool({ Client: Foreign }));
+  await assert.rejects(own.query('SELECT 1'), /^TypeError: pg-native has no connection/);
+  await assert.rejects(own.connect(), /^TypeError: pg-native/);
+  assert.equal(own.totalCount, 0);
+  await assert.rejects(own.query('CALL p()'), /^TypeError: pg-native/);
+  assert.equal(on.count, 0);
 });
 
 test('handed over twice it counts once', async (context) => {
