@@ -44,6 +44,7 @@ def generation(table: dict[str, Any]) -> Generation:
             listens=frozenset(plain.get("listens", ())),
             mode=Mode(plain.get("mode", "serving")),
             mode_since=SINCE,
+            arrived_at=plain.get("arrived_at", 0.0),
             owed=plain.get("owed", 0),
             quiet_looks=plain.get("quiet_looks", 0),
         )
@@ -95,8 +96,11 @@ def test_case(path: Path) -> None:
         now=case.get("now", SINCE),
         generations=tuple(generation(table) for table in case["generation"]),
     )
+    lead = Recycle(**case["lead"]) if "lead" in case else None
     desired = Desired(
-        running=case.get("running", True), draining=case.get("draining", False)
+        running=case.get("running", True),
+        draining=case.get("draining", False),
+        lead=lead,
     )
     planned = plan(desired, observed)
     assert [shown(action) for action in planned.actions] == case["expected"], case[
@@ -128,6 +132,7 @@ def generations(draw: st.DrawFn, number: int, role: Role) -> Generation:
                     listens=draw(st.sampled_from([frozenset(), frozenset({"a:1"})])),
                     mode=draw(st.sampled_from(Mode)),
                     mode_since=draw(st.floats(60, 105)),
+                    arrived_at=draw(st.floats(60, 105)),
                     owed=draw(st.integers(0, 1)),
                     quiet_looks=draw(st.integers(0, 4)),
                 )
@@ -263,6 +268,38 @@ def test_a_recycle_takes_no_more_out_than_it_may(observed: Observed) -> None:
         out = len(old.instances) - len(staying) + len(chosen)
         out += sum(i.phase is not Phase.READY for i in new.instances)
         assert out <= new.recycle.max_unavailable
+
+
+@given(worlds(), st.floats(0.1, 20))
+def test_a_host_that_leaves_tells_the_balancer_first(
+    observed: Observed, lead_s: float
+) -> None:
+    """Nobody who serves is told to refuse before the health path has said no."""
+    lead = Recycle(lead_s=lead_s, quiet_s=1.0)
+    desired = Desired(draining=True, lead=lead)
+    instances = {i.key: i for g in observed.generations for i in g.instances}
+    for action in plan(desired, observed).actions:
+        if isinstance(action, model.Drain) and action.mode is Mode.RECYCLE:
+            led = instances[action.key]
+            assert led.mode is Mode.LEAVING
+            assert observed.now >= led.mode_since + min(lead_s, 1.0)
+
+
+@given(worlds())
+def test_a_lead_ends_at_its_bound(observed: Observed) -> None:
+    """Whatever still comes, and however a balancer may fail to listen."""
+    late = dataclasses.replace(observed, now=observed.now + 60)
+    desired = Desired(draining=True, lead=Recycle(lead_s=15))
+    orders = {
+        action.key: action.mode
+        for action in plan(desired, late).actions
+        if isinstance(action, model.Drain)
+    }
+    for found in late.generations:
+        for instance in found.instances:
+            alive = instance.told is None and instance.leader_alive
+            if found.role is Role.SERVING and alive and instance.mode is Mode.LEAVING:
+                assert orders[instance.key] is Mode.RECYCLE
 
 
 @given(st.integers(0, 100))

@@ -217,6 +217,7 @@ def _app(
         recycle=spec.Recycle(
             max_unavailable=table.recycle.max_unavailable,
             lead_s=table.recycle.lead_s,
+            quiet_s=table.recycle.quiet_s,
         ),
         interception=table.interception,
         user=table.user,

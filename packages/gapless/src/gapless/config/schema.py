@@ -66,6 +66,7 @@ class Recycle(_Table, frozen=True):
 
     max_unavailable: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 1
     lead_s: Seconds = 0.0
+    quiet_s: Seconds = 1.0
 
 
 class Log(_Table, frozen=True):

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import gapless
 from gapless.base.errors import MisuseError, NotFoundError
-from gapless.supervisor import processes
+from gapless.supervisor import processes, spec
 from gapless.supervisor.control import Conversation
 
 if TYPE_CHECKING:
     from gapless.supervisor.loop import Supervisor
 
+LONGEST_LEAD_S = 3600
 _WHILE_LEAVING = ("ping", "list", "describe")
 
 
@@ -43,6 +44,7 @@ class Answering:
                 )
             case "drain" | "undrain":
                 supervisor.draining = op == "drain"
+                supervisor.lead = _lead(request) if supervisor.draining else None
                 supervisor.save()
                 supervisor.settle()  # so that what is listed next has the order in it
                 supervisor.speakers.ask(lambda: self._list(conversation))
@@ -105,3 +107,13 @@ class Answering:
             "draining": supervisor.draining,
             "mechanisms": supervisor.mechanisms,
         }
+
+
+def _lead(request: dict[str, Any]) -> spec.Recycle | None:
+    """Return how balancers are told before a host refuses.  Raises MisuseError."""
+    lead_s = request.get("lead_s")
+    if lead_s is None:
+        return None
+    if not isinstance(lead_s, int | float) or not 0 <= lead_s <= LONGEST_LEAD_S:
+        raise MisuseError(f"lead_s is {lead_s!r}: a number from 0 to {LONGEST_LEAD_S}")
+    return spec.Recycle(lead_s=lead_s)

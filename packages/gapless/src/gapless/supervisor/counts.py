@@ -41,6 +41,12 @@ class Counts:
         """What was begun and must be finished, or may have been."""
         return self.requests - self.refusing + self.procedures + self.silent
 
+    @property
+    def begun(self) -> int:
+        """Requests that were under way when the drain began, or came since."""
+        over = self.finished_requests + self.refused + self.cut_requests
+        return self.requests + over
+
     def plus(self, other: Counts) -> Counts:
         """Return the sums of both."""
         numbers = {

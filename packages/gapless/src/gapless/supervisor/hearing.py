@@ -230,7 +230,7 @@ class Hearing:
         """Write down what the processes of an instance count, and that one is ready."""
         found = find_instance(self._supervisor.apps, key)
         if found is not None:
-            found[2].counts = total
+            found[2].hear(total, clock.monotonic())
             found[2].said_ready |= ready
 
     def said(self, key: str, said: Said) -> None:

@@ -80,6 +80,8 @@ class Instance:
     """How many of its processes live; counted while it is draining."""
     mode: Mode = Mode.SERVING
     mode_since: float = 0.0
+    arrived_at: float = 0.0
+    """When a request was last seen to come while it leaves."""
     owed: int = 0
     """Requests and procedures that it counts itself, refusals not among them."""
     quiet_looks: int = 0
@@ -155,6 +157,8 @@ class Desired:
     running: bool = True
     draining: bool = False
     """The whole host leaves service: every request is refused."""
+    lead: Recycle | None = None
+    """How the balancer is told before; None: as each app says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

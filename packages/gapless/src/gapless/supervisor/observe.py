@@ -8,12 +8,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from gapless.base import clock
 from gapless.supervisor import connections, processes
 from gapless.supervisor.listeners import Listeners
-from gapless.supervisor.model import Phase, Role
+from gapless.supervisor.model import Mode, Phase, Role
 from gapless.supervisor.records import AppRecord, GenerationRecord, InstanceRecord
 
 VARIABLE = "GAPLESS_INSTANCE"
+Place = tuple[str, int]
 
 
 class Evidence:
@@ -26,9 +28,12 @@ class Evidence:
         self.keeper_pid = 0
         self._diag = connections.SockDiag()
         self._seen: dict[tuple[str, int], set[tuple[str, int]]] = {}
+        self._received: dict[str, dict[tuple[Place, Place], int]] = {}
+        """By app: how many bytes each connection had brought, while it leaves."""
 
     def look(self, app: AppRecord) -> None:
         """Update the records of everything in *app* that is finishing."""
+        self._look_for_arrivals(app)
         finishing = [g for g in app.generations if _is_finishing(g)]
         if not finishing:
             return
@@ -69,6 +74,30 @@ class Evidence:
             busy = generation.queued + len(generation.handshakes)
             busy += sum(instance.busy for instance in generation.instances)
             generation.quiet_looks = 0 if busy else generation.quiet_looks + 1
+
+    def _look_for_arrivals(self, app: AppRecord) -> None:
+        """Notice what comes while the balancer goes elsewhere, for who does not count.
+
+        A connection that is new or that brought more bytes is taken for a request.  One
+        that came and went between two looks is not seen.
+        """
+        leaving = [
+            instance
+            for generation in app.generations
+            for instance in generation.instances
+            if instance.mode is Mode.LEAVING and instance.counts is None
+        ]
+        if not leaving:
+            self._received.pop(app.name, None)
+            return
+        found = self._diag.connections(self._ports(app))
+        received = {(c.local, c.remote): c.bytes_received for c in found}
+        before = self._received.get(app.name, {})
+        self._received[app.name] = received
+        if any(count > before.get(pair, -1) for pair, count in received.items()):
+            now = clock.monotonic()
+            for instance in leaving:
+                instance.arrived_at = now
 
     def _own(
         self,

@@ -1,7 +1,7 @@
 """Decide the next actions for one app on one host.
 
 Rule 1: every decision about generations and instances is made in this file and in its
-parts: `readying`, `restarting`, `ending` and `recycling`.
+parts: `readying`, `restarting`, `ending`, `leading` and `recycling`.
 Rule 2: none of them ever does anything.  They read two values and return a third.
 
 A handoff is not a mode.  It falls out of what each role may do:
@@ -28,6 +28,7 @@ from collections.abc import Iterator
 from enum import Enum
 
 from gapless.supervisor.ending import LOOK_S, finish
+from gapless.supervisor.leading import look_at, refuse_at
 from gapless.supervisor.model import (
     Action,
     Desired,
@@ -56,6 +57,7 @@ from gapless.supervisor.readying import (
 )
 from gapless.supervisor.recycling import recycle
 from gapless.supervisor.restarting import refill, tend
+from gapless.supervisor.spec import Recycle
 
 __all__ = ["LOOK_S", "Admission", "admit", "plan"]
 MOST_RETIRING = 3
@@ -98,7 +100,7 @@ def _steps(desired: Desired, observed: Observed) -> Iterator[Action | float]:
     heirs = (Role.PROVING, Role.SERVING)
     successor = any(g.role in heirs for g in generations)
     for generation in generations:
-        yield from _drain(generation, desired)
+        yield from _drain(generation, desired, now)
         match generation.role:
             case Role.RETIRING:
                 next_to_end = not generation.served or generation is retiring[0]
@@ -121,9 +123,15 @@ def _steps(desired: Desired, observed: Observed) -> Iterator[Action | float]:
                 pass
 
 
-def _drain(generation: Generation, desired: Desired) -> Iterator[Action]:
+def _drain(
+    generation: Generation, desired: Desired, now: float
+) -> Iterator[Action | float]:
     """Tell instances what they are to do with new requests."""
     if generation.role is Role.RETIRING and not generation.served:
+        return
+    lead = desired.lead or generation.recycle
+    if desired.draining and lead.lead_s > 0:
+        yield from _lead(generation, lead, now)
         return
     if desired.draining:
         mode = Mode.RECYCLE
@@ -137,6 +145,25 @@ def _drain(generation: Generation, desired: Desired) -> Iterator[Action]:
         alive = instance.told is None and instance.leader_alive
         if alive and instance.mode is not mode:
             yield Drain(instance.key, mode)
+
+
+def _lead(
+    generation: Generation, lead: Recycle, now: float
+) -> Iterator[Action | float]:
+    """Let a host's instances tell the balancer before they refuse."""
+    for instance in generation.instances:
+        if instance.told is not None or not instance.leader_alive:
+            continue
+        if generation.role is Role.RETIRING:
+            if instance.mode in (Mode.SERVING, Mode.LEAVING):
+                yield Drain(instance.key, Mode.HANDOFF)
+        elif instance.mode is Mode.LEAVING:
+            if generation.role is Role.YIELDING:
+                continue  # `recycling` leads it already
+            at = refuse_at(instance, generation.instances, lead)
+            yield Drain(instance.key, Mode.RECYCLE) if now >= at else look_at(now, at)
+        elif instance.mode is not Mode.RECYCLE:
+            yield Drain(instance.key, Mode.LEAVING)
 
 
 def _try(generation: Generation, now: float) -> Iterator[Action | float]:

@@ -47,6 +47,20 @@ class InstanceRecord:
     mode_since: float = 0.0
     counts: Counts | None = None
     """What its processes say that they count; None if none of them speaks."""
+    begun: int = 0
+    """How many requests they had begun since the drain began."""
+    arrived_at: float = 0.0
+
+    def hear(self, total: Counts | None, now: float) -> None:
+        """Take down what its processes count; a request more has arrived now.
+
+        So has what nobody can exclude: a process does not answer, or began anew.
+        """
+        self.counts = total
+        if total is not None:
+            if total.silent or total.begun != self.begun:
+                self.arrived_at = now
+            self.begun = total.begun
 
     def value(self) -> model.Instance:
         """Return what `plan` may know of it."""
@@ -64,6 +78,7 @@ class InstanceRecord:
             members=self.members,
             mode=self.mode,
             mode_since=self.mode_since,
+            arrived_at=self.arrived_at,
             owed=self.counts.owed if self.counts and not self.counts.unable else 0,
             quiet_looks=self.quiet_looks,
         )

@@ -3,6 +3,7 @@
 Both share the listening sockets.  In each seat one instance ends before the next begins:
 
     permit    of a fleet: who holds a slot is asked before the first one drains
+    lead      its health path says no, until no request comes any more (`leading`)
     drain     it refuses what is new, and finishes what it began
     quiesce   no new connection begins for a moment, so that none meets its end
     tell      nothing is owed any more: the stop signal
@@ -17,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gapless.supervisor.ending import LOOK_S, QUIET_LOOKS, end
+from gapless.supervisor.leading import look_at, refuse_at
 from gapless.supervisor.model import (
     Action,
     Drain,
@@ -41,6 +43,7 @@ from gapless.supervisor.readying import (
     ripen,
 )
 from gapless.supervisor.restarting import refill, tend
+from gapless.supervisor.spec import Recycle
 
 
 def recycle(new: Generation, old: Generation, now: float) -> Iterator[Action | float]:
@@ -71,7 +74,7 @@ def recycle(new: Generation, old: Generation, now: float) -> Iterator[Action | f
     elif old.quiesced and not ending:
         yield Resume(old.number)
     for instance in leaving:
-        yield from _leave(old, instance, now)
+        yield from _leave(old, instance, new.recycle, now)
     held = {instance.ordinal for instance in old.instances}
     vacant = [seat for seat in empty(new) if seat.ordinal not in held]
     for seat in vacant:
@@ -107,13 +110,15 @@ def _complete(
     yield Prove(new.number) if now >= proven_at else proven_at
 
 
-def _leave(old: Generation, instance: Instance, now: float) -> Iterator[Action | float]:
+def _leave(
+    old: Generation, instance: Instance, lead: Recycle, now: float
+) -> Iterator[Action | float]:
     """Lead an instance out of its seat."""
     if instance.told is not None or not instance.leader_alive:
         yield from end(old, instance, now, "its leader is gone")
     elif instance.mode is Mode.LEAVING:
-        refuse_at = instance.mode_since + old.recycle.lead_s
-        yield Drain(instance.key, Mode.RECYCLE) if now >= refuse_at else refuse_at
+        at = refuse_at(instance, old.instances, lead)
+        yield Drain(instance.key, Mode.RECYCLE) if now >= at else look_at(now, at)
     elif now >= _deadline(old, instance):
         limit = f"{old.stop.drain_timeout_s:g} s"
         yield Tell(instance.key, f"not idle after {limit}")

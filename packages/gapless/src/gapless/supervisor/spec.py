@@ -76,7 +76,9 @@ class Recycle:
     max_unavailable: int = 1
     """How many instances may be out at the same time."""
     lead_s: float = 0.0
-    """How long its health path says no before requests are refused."""
+    """How long, at most, its health path says no before requests are refused."""
+    quiet_s: float = 1.0
+    """No request for so long, and the balancer has heard: twice its check interval."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
