@@ -34,6 +34,7 @@ class Deployment:
         self._began = clock.monotonic()
         self._flipped = False
         self._flips = True
+        self._lead_s = 0.0
         self._permit: Permit | None = None
         self.steps: list[dict[str, Any]] = []
 
@@ -80,14 +81,15 @@ class Deployment:
             return self._bring(release, "rollback")
 
     def follow(
-        self, release: Release, *, permit: Permit, flips: bool
+        self, release: Release, *, permit: Permit, flips: bool, lead_s: float = 0.0
     ) -> dict[str, Any]:
         """Let this host run a release of a fleet; *permit* is asked before the switch.
 
         The link is flipped only if it is this host's own.  An app that does not run here
-        is not started.  Raises GaplessError.
+        is not started.  *lead_s* is for a recycle that says nothing itself.  Raises
+        GaplessError.
         """
-        self._permit, self._flips = permit, flips
+        self._permit, self._flips, self._lead_s = permit, flips, lead_s
         return self._go(release, "follow")
 
     def _bring(self, release: Release, action: str) -> dict[str, Any]:
@@ -190,7 +192,10 @@ class Deployment:
         """Return the app's configuration, as it stands in its file now, in a release."""
         running = app_spec.from_wire(described["spec"])
         wanted = refreshed(running, environment=None, inside=(self._releases, release))
-        return dataclasses.replace(wanted, release=release.name)
+        recycle = wanted.recycle
+        if not recycle.lead_s:
+            recycle = dataclasses.replace(recycle, lead_s=self._lead_s)
+        return dataclasses.replace(wanted, release=release.name, recycle=recycle)
 
     def directories(self) -> frozenset[str]:
         """Return the directories that generations run from."""

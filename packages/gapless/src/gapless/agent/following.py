@@ -5,19 +5,24 @@ Nothing here decides about rollouts; `rollout.decide` does.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from functools import partial
+from typing import Any
 
 from gapless.agent import opening
 from gapless.agent.holding import Holding
+from gapless.agent.leaving import Return
+from gapless.agent.presence import Presence, seen
 from gapless.agent.reporting import Reporter, Say
 from gapless.agent.turning import Turn
 from gapless.base import clock
+from gapless.base.errors import UnavailableError
 from gapless.client import Client
 from gapless.config.fleets import Fleet
 from gapless.coordinator.leases import Slots
-from gapless.rollout import decide
+from gapless.rollout import decide, drains
 from gapless.rollout.board import Board
 from gapless.rollout.decide import Survey
 from gapless.rollout.model import AT_WORK, HostReport, Phase, Rollout, State
@@ -25,6 +30,8 @@ from gapless.rollout.policy import frozen_by
 
 BUSY_LOOK_S = 1.0
 """How often is looked while a rollout is under way."""
+DRAINING_LOOK_S = 2.0
+NOWHERE = Presence()
 HOSTS_PER_LOOK = 50
 """In a larger fleet each host looks less often."""
 BEATS_PER_GONE = 3
@@ -34,17 +41,29 @@ class Follower:
     """One app of a fleet, on this host."""
 
     def __init__(
-        self, fleet: Fleet, board: Board, client: Client, host: str, say: Say
+        self,
+        fleet: Fleet,
+        board: Board,
+        client: Client,
+        host: str,
+        say: Say,
+        *,
+        presence: Presence = NOWHERE,
     ) -> None:
         self.fleet, self.board, self.host = fleet, board, host
         self._client, self._say = client, say
         self._reporter = Reporter(board, host, say)
         self._since: tuple[tuple[int, int], float] = ((0, 0), 0.0)
         """Since when this attempt was seen, on our own clock."""
+        self._presence = presence
+        self._listed: dict[str, Any] | None = None
+        self._rights = board.rights()
+        self._return = Return(self._rights, host, opening.boottime)
         self._slots_seen: tuple[float, Slots] | None = None
         self.over = threading.Event()
         own = opening.own_releases(fleet)
-        self._turn = Turn(fleet, own, client, self._reporter, self.over)
+        leads = bool(presence.health)
+        self._turn = Turn(fleet, own, client, self._reporter, self.over, leads=leads)
 
     @property
     def report(self) -> HostReport:
@@ -61,10 +80,14 @@ class Follower:
         self._reporter.recall()
         beat_s = (rollout or self.fleet).policy.gone_s / BEATS_PER_GONE
         running = self._running()
+        self._look_around()
         if running is None:
             self._reporter.be(Phase.STOPPED, "by hand", beat_s)
             return beat_s
         self._reporter.runs(running)
+        if self.report.drains and self.report.phase not in AT_WORK:
+            self._reporter.be(Phase.WAITING, "it drains; `gapless undrain`", beat_s)
+            return min(beat_s, DRAINING_LOOK_S)
         if rollout is None:
             self._reporter.be(Phase.IDLE, "", beat_s)
             return beat_s
@@ -79,6 +102,14 @@ class Follower:
             return 0.0
         return self._go_on(rollout, surveyed, beat_s)
 
+    def _look_around(self) -> None:
+        """Report where this host is reached, and whether it leaves service."""
+        app = self.fleet.release.app
+        found = seen(self.report, self._listed, app, self._presence)
+        self._reporter.become(found)
+        with contextlib.suppress(UnavailableError):  # it is tried again
+            self._return.look(drains=found.drains)
+
     def _rest(self, beat_s: float) -> None:
         """Say how it ended here; what was under way is of the past."""
         report = self.report
@@ -91,12 +122,15 @@ class Follower:
         """Take a slot and change, if it is this host's time; return when to look again."""
         waits_for = decide.may_begin(rollout, surveyed, self.report, _frozen(rollout))
         if waits_for is None:
+            waits_for = self._blocked(rollout) or None
+        if waits_for is None:
             slots, ttl_s = self._slots(rollout), rollout.policy.slot_ttl_s
             lease = slots.take(decide.slots(rollout, len(surveyed.order)))
             if lease is not None:
                 beat = partial(self._reporter.beat, beat_s / 2)
                 with Holding(slots, lease, ttl_s, opening.boottime, beat) as holding:
-                    self._turn.take(rollout, self.board, holding)
+                    blocked = partial(self._blocked, rollout)
+                    self._turn.take(rollout, self.board, holding, blocked)
                 return 0.0
             waits_for = f"a slot: {self.board.at_work(slots)} at work"
         before = (self.report.phase, self.report.reason)
@@ -134,11 +168,21 @@ class Follower:
             self._say(f"{rollout.app}: {state}: {found[1]}")
         return True
 
+    def _blocked(self, rollout: Rollout) -> str:
+        """Return why nobody would serve if this host were recycled now, or nothing."""
+        if not self.report.recycles:
+            return ""
+        there = self._hosts(rollout)
+        why = drains.blocked(self.report, there, self._rights.draining())
+        return f"others to serve: {why}" if why else ""
+
     def _running(self) -> str | None:
         """Return the release that serves here, nothing if none; None: it was stopped."""
         if not self._client.has_state():
+            self._listed = None
             return ""
-        rows = self._client.request("list")["apps"]
+        self._listed = self._client.request("list")
+        rows = self._listed["apps"]
         row = next((r for r in rows if r["name"] == self.fleet.release.app), None)
         if row is None:
             return ""

@@ -48,6 +48,13 @@ class Reporter:
                 self._report = dataclasses.replace(self._report, release=release)
                 self._written_at = None
 
+    def become(self, report: HostReport) -> None:
+        """Take over what was seen of this host; it is written with the next word."""
+        with self._lock:
+            if report != self._report:
+                self._report = report
+                self._written_at = None
+
     def tell(self, rollout: Rollout, phase: Phase, reason: str = "") -> None:
         """Write what this host does now about a rollout, before it does it."""
         why = f": {reason}" if reason else ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Callable
 
 from gapless.agent import beginning, health
 from gapless.agent.holding import Holding
@@ -26,6 +27,9 @@ from gapless.releases.model import Release, ReleaseSpec
 from gapless.rollout.board import Board
 from gapless.rollout.model import Phase, Rollout, State
 
+LEAD_S = 10.0
+"""How long, at most, balancers that ask the agent are told before a recycle refuses."""
+
 
 class Turn:
     """Goes where a rollout wants this host."""
@@ -37,14 +41,27 @@ class Turn:
         client: Client,
         reporter: Reporter,
         over: threading.Event,
+        *,
+        leads: bool,
     ) -> None:
-        """*over* is set when the agent is to end."""
+        """*over* is set when the agent is to end.
+
+        It *leads* if it answers balancers: they are told before a recycle refuses.
+        """
+        self._lead_s = LEAD_S if leads else 0.0
         self._fleet, self._own, self._client = fleet, own, client
         self._reporter, self._over = reporter, over
 
-    def take(self, rollout: Rollout, board: Board, holding: Holding) -> None:
+    def take(
+        self,
+        rollout: Rollout,
+        board: Board,
+        holding: Holding,
+        blocked: Callable[[], str],
+    ) -> None:
         """Change, stay to watch, and report how it went.
 
+        *blocked* tells why this host must not leave service now, if it has to for it.
         Raises UnavailableError, ConflictError: nothing is known of the release, and it is
         tried again; GaplessError if the agent was ended.
         """
@@ -54,6 +71,9 @@ class Turn:
                 self._reporter.tell(rollout, Phase.FETCHING)
                 release = self._fetch(rollout)
                 self._reporter.tell(rollout, Phase.CHANGING)
+                # Who wants to drain now sees that we change, or we see him (drains).
+                if why := blocked():
+                    raise _CalledOffError(why)
                 failure = self._change(release, _Permit(board, rollout, holding))
             if not failure:
                 self._reporter.tell(rollout, Phase.WATCHING)
@@ -103,7 +123,10 @@ class Turn:
             report = beginning.start(self._client, self._fleet, self._own, release)
         else:
             report = deployment.follow(
-                release, permit=permit.refused, flips=bool(self._fleet.copy)
+                release,
+                permit=permit.refused,
+                flips=bool(self._fleet.copy),
+                lead_s=self._lead_s,
             )
             # A full disk changes nothing in what serves.
             with contextlib.suppress(OSError):

@@ -46,6 +46,11 @@ class Home:
         return f"{self.path}/dump.json"
 
     @property
+    def fleets(self) -> str:
+        """Which fleets this host follows, and as whom."""
+        return f"{self.path}/fleets.json"
+
+    @property
     def logs(self) -> str:
         """The directory of the apps' logs."""
         return f"{self.path}/logs"

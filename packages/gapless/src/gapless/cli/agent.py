@@ -3,6 +3,9 @@
 Runs in the foreground, for systemd or as an app under gapless.  --once does what is this
 host's to do now and ends, for cron.  A coordinator that cannot be asked changes nothing:
 every app serves on.
+
+With --health (or `health_listen` in the file) it answers balancers for each app, on /APP:
+200 while it serves, 404 while it leaves (nothing new, please), 503 when it does not run.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ import select
 import threading
 from signal import SIGINT, SIGTERM
 
-from gapless.agent import opening
+from gapless.agent import answer, membership, opening, presence
 from gapless.agent.following import Follower
 from gapless.base import wakeup
 from gapless.base.errors import (
@@ -44,6 +47,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what this host is called; its own name",
     )
     parser.add_argument(
+        "--address",
+        default="",
+        metavar="HOST[:PORT]",
+        help="where balancers reach this host; found out",
+    )
+    parser.add_argument(
+        "--health",
+        default="",
+        metavar="[HOST]:PORT",
+        help="answer balancers here: 200, 404 while it leaves, 503",
+    )
+    parser.add_argument(
         "-c", "--config", default="", metavar="FILE", help="default: ./gapless.toml"
     )
 
@@ -57,28 +72,49 @@ def run(asked: argparse.Namespace) -> int:
             hint="it says how a fleet changes: slots = 1",
         )
     host = opening.host_name(asked.host)
-    followers = [_Following(each, host) for each in fleets.values()]
+    listens = {app: asked.health or each.health_listen for app, each in fleets.items()}
+    followers = [
+        _Following(
+            each,
+            host,
+            presence.presence(each, asked.address, listens[each.release.app]),
+        )
+        for each in fleets.values()
+    ]
+    client = Client()
+    membership.remember(client.home, fleets, host)
     if asked.once:
         return max(following.once() for following in followers)
     numbers = wakeup.on((SIGTERM, SIGINT))
+    facts = answer.Facts(lambda: client.request("list") if client.has_state() else None)
+    answers = [
+        answer.Answer(each, [app for app in fleets if listens[app] == each], facts)
+        for each in sorted({*listens.values()} - {""})
+    ]
     _say(f"{host} follows {', '.join(fleets)}")
     for following in followers:
         following.thread.start()
     select.select([numbers], [], [])
+    # Balancers are answered to the end: a turn that is finished may be a recycle.
     for following in followers:
         following.follower.over.set()
     for following in followers:
         if following.at_work:
             following.thread.join(LAST_STEP_S)
+    for each in answers:
+        each.close()
     return DONE
 
 
 class _Following:
     """One app, in a thread of its own."""
 
-    def __init__(self, config: Fleet, host: str) -> None:
+    def __init__(self, config: Fleet, host: str, there: presence.Presence) -> None:
         self._board = opening.board(config, fleet.complain)
-        self.follower = Follower(config, self._board, Client(), host, _say)
+        client = Client()
+        self.follower = Follower(
+            config, self._board, client, host, _say, presence=there
+        )
         self.thread = threading.Thread(target=self._follow, daemon=True)
         self.at_work = False
         self._trouble = ""

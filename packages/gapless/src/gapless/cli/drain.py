@@ -1,22 +1,32 @@
-"""Let this host leave service: requests get 503, what was begun is finished.
+"""Let this host leave service: balancers are told, then requests get 503, then it is idle.
 
 Apps that use the drain library refuse every new request, so that a load balancer sends
 it to another host (`gapless balancer` tells how); the command waits until nothing is under
 way.  `gapless undrain` goes back.  Apps that do not use it serve on, and are named.
+
+A host of a fleet has to ask the others: the last one that serves is refused.  Where its
+agent answers balancers (`gapless agent --health`) they are told first, and nothing is
+refused until no request comes any more, for --lead seconds at most.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import select
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gapless.base import clock
-from gapless.base.errors import DONE, FAILED, TimedOutError
+from gapless.base.errors import DONE, FAILED, GaplessError, TimedOutError
 from gapless.cli import show
 from gapless.client import Client
 
+if TYPE_CHECKING:
+    from gapless.agent.leaving import Departure
+
 PAUSE_S = 0.1
+LEAD_S = 10.0
+"""How long, at most, balancers are told that ask the agent."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,14 +38,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="how long to wait for what is under way (60)",
     )
+    parser.add_argument(
+        "--lead",
+        type=float,
+        default=None,
+        metavar="SECONDS",
+        help="how long, at most, balancers are told before requests are refused; "
+        "10 where the agent answers them, else as each app says",
+    )
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="of a fleet: also if no other host would serve, or nobody can be asked",
+    )
     parser.add_argument("--json", action="store_true", help="the same for machines")
 
 
 def run(asked: argparse.Namespace) -> int:
     """Drain, and wait; exit code 1 if an app serves on, 4 if something is under way."""
     client = Client()
-    rows = client.request("drain")["apps"]
-    deadline = clock.monotonic() + asked.timeout
+    departures = _take_leave(client, force=asked.force, quiet=asked.json)
+    lead_s = asked.lead
+    if lead_s is None and any(map(_is_asked, departures)):
+        lead_s = LEAD_S
+    rows = client.request("drain", lead_s=lead_s)["apps"]
+    _confirm(client, departures, force=asked.force)
+    deadline = clock.monotonic() + asked.timeout + (lead_s or 0.0)
     told: dict[str, str] = {}
     while busy := [row for row in rows if _is_busy(row)]:
         if not asked.json:
@@ -60,12 +88,91 @@ def run(asked: argparse.Namespace) -> int:
     return FAILED if serving else DONE
 
 
+# --- the fleets of this host ------------------------------------------------------------
+
+
+def departures(client: Client, *, quiet: bool) -> list[Departure]:
+    """Return how this host leaves each of its fleets; none if it is of none.
+
+    Raises GaplessError.
+    """
+    if not os.path.exists(client.home.fleets):
+        return []
+    from gapless.agent import leaving, membership  # noqa: PLC0415 - loads TLS
+    from gapless.cli import fleet  # noqa: PLC0415 - the same
+
+    def say(text: str) -> None:
+        if not quiet:
+            print(text, flush=True)
+
+    return [
+        leaving.Departure(each, say, fleet.complain)
+        for each in membership.memberships(client.home)
+    ]
+
+
+def _take_leave(client: Client, *, force: bool, quiet: bool) -> list[Departure]:
+    """Take the right to drain in every fleet.  Raises GaplessError."""
+    try:
+        found = departures(client, quiet=quiet)
+    except GaplessError:
+        if force:
+            return []
+        raise
+    if not found:
+        return []
+    from gapless.agent import leaving  # noqa: PLC0415 - loads TLS
+
+    if not force:
+        leaving.take_all(found)
+        return found
+    for each in found:
+        try:
+            each.insist()
+        except GaplessError as error:
+            show.complain(f"{each.app}: the others are not told: {error.message}")
+    return found
+
+
+def _confirm(client: Client, found: list[Departure], *, force: bool) -> None:
+    """Go back if the right was lost before the drain began.  Raises GaplessError."""
+    if force:
+        return
+    for each in found:
+        try:
+            held = each.is_held()
+        except GaplessError:
+            continue  # it was when it could be asked, a moment ago
+        if not held:
+            client.request("undrain")
+            raise GaplessError(
+                f"{each.app}: the right to drain was lost meanwhile", hint="try again"
+            )
+
+
+def _is_asked(departure: Departure) -> bool:
+    try:
+        return departure.answers_balancers()
+    except GaplessError:
+        return False
+
+
+# --- what is under way ------------------------------------------------------------------
+
+
 def _is_busy(row: dict[str, Any]) -> bool:
     busy = row["requests"] or row["procedures"] or row["silent"]
-    return bool(row["refuses"] and busy)
+    return bool((row["refuses"] and busy) or _leads(row))
+
+
+def _leads(row: dict[str, Any]) -> bool:
+    """Tell whether balancers are being told, and nothing is refused yet."""
+    return bool(row["pids"]) and row["modes"] != ["recycle"]
 
 
 def _state(row: dict[str, Any]) -> str:
+    if _leads(row):
+        return f"{row['name']}: balancers are told, until no request comes"
     requests = show.count(row["requests"], "request")
     procedures = show.count(row["procedures"], "procedure")
     silent = ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import select
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -38,8 +37,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def complain(text: str) -> None:
-    """Name what cannot be trusted, where it disturbs no output."""
-    print(f"gapless: {text}", file=sys.stderr, flush=True)
+    """Name what cannot be trusted."""
+    show.complain(text)
 
 
 def publisher(fleet: Fleet, *, quiet: bool) -> FleetPublisher:

@@ -22,6 +22,11 @@ def paint(text: str, colour: str) -> str:
     return f"\033[{_COLOURS[colour]}m{text}\033[0m" if on_terminal() else text
 
 
+def complain(text: str) -> None:
+    """Say what is wrong, where it disturbs no output."""
+    print(f"gapless: {text}", file=sys.stderr, flush=True)
+
+
 def as_json(value: Any) -> None:
     """Print a value for machines."""
     print(json.dumps(value, ensure_ascii=False), flush=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from gapless.cli import show
+from gapless.base.errors import GaplessError
+from gapless.cli import drain, show
 from gapless.client import Client
 
 
@@ -14,11 +15,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(asked: argparse.Namespace) -> int:
-    """Go back to serving."""
-    found = Client().request("undrain")
+    """Go back to serving; the others of a fleet may count on this host again."""
+    client = Client()
+    found = client.request("undrain")
+    _come_back(client)
     if asked.json:
         show.as_json(found)
     else:
         names = ", ".join(row["name"] for row in found["apps"]) or "no apps here"
         print(f"this host serves again: {names}")
     return 0
+
+
+def _come_back(client: Client) -> None:
+    try:
+        for each in drain.departures(client, quiet=True):
+            each.give_back()
+    except GaplessError as error:
+        show.complain(
+            f"the others are not told yet that it serves: {error.message}; "
+            "its agent does that within minutes"
+        )

@@ -35,6 +35,10 @@ class Fleet:
     """Which env_NAME of a PM2 declaration is laid over its env."""
     health: str = ""
     """A path that a host that changed is asked for while it is watched."""
+    health_listen: str = ""
+    """`[host]:port` where the agent answers balancers; empty: nowhere."""
+    address: str = ""
+    """Where balancers reach this host, `host` or `host:port`; empty: it is found out."""
 
 
 def load(path: str, environment: Mapping[str, str]) -> dict[str, Fleet]:
@@ -99,6 +103,8 @@ def _fleet(found: Document, name: str, releases: Mapping[str, ReleaseSpec]) -> F
         declaration=table.declaration,
         profile=table.profile,
         health=table.health,
+        health_listen=table.health_listen,
+        address=table.address,
     )
 
 

@@ -180,6 +180,8 @@ class Rollout(_Table, frozen=True):
     declaration: str = ""
     profile: str = ""
     health: Annotated[str, msgspec.Meta(pattern="^(/.*)?$")] = ""
+    health_listen: Annotated[str, msgspec.Meta(pattern=r"^(.*:\d{1,5})?$")] = ""
+    address: str = ""
 
 
 class Coordinator(_Table, frozen=True):

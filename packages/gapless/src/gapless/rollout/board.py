@@ -3,6 +3,7 @@
 rollout/APP          the rollout that is wanted
 hosts/APP/HOST       what each host says of itself
 slots/APP/N          who may be changing now
+drains/APP           who leaves service by hand
 history/APP/NUMBER   how rollouts ended
 """
 
@@ -19,6 +20,7 @@ from gapless.coordinator.leases import Clock, Slots
 from gapless.coordinator.model import ABSENT, Coordinator, Entry, versions
 from gapless.rollout import decide, records
 from gapless.rollout.model import Cue, HostReport, Rollout
+from gapless.rollout.rights import Rights
 
 TRIES = 20
 KEPT_HISTORY = 50
@@ -171,6 +173,7 @@ class Board:
         if entry is None:
             return False
         self._coordinator.remove(f"hosts/{self.app}/{host}", expected=entry.version)
+        self.rights().give_back(host)
         return True
 
     def slots(self, host: str, ttl_s: float) -> Slots:
@@ -186,6 +189,10 @@ class Board:
         """Return the hosts that hold slots, for people."""
         names = {holder.partition(" ")[0] for holder in slots.holders().values()}
         return ", ".join(sorted(names))
+
+    def rights(self) -> Rights:
+        """Return who leaves service by hand."""
+        return Rights(self._coordinator, self.app)
 
     def _hosts(self) -> Iterator[tuple[HostReport, float]]:
         """Yield each report, and since when it has been as it is."""

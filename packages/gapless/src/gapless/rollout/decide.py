@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from gapless.rollout.model import (
+    AT_WORK,
     BACK,
     OVER,
     TRANSITIONS,
@@ -47,7 +48,7 @@ def survey(rollout: Rollout, hosts: Iterable[HostReport]) -> Survey:
     here: list[str] = []
     settled, failed, changed = set[str](), set[str](), set[str]()
     for each in hosts:
-        if each.phase is Phase.STOPPED:
+        if _is_out(each):
             continue
         here.append(each.host)
         if is_settled(rollout, each):
@@ -73,6 +74,12 @@ def survey(rollout: Rollout, hosts: Iterable[HostReport]) -> Survey:
         begun=frozenset(order[:begun]),
         wait_for=wait_for,
     )
+
+
+def _is_out(report: HostReport) -> bool:
+    """Tell whether a host is left alone for now: it follows when it serves again."""
+    rests = report.drains and report.phase not in AT_WORK
+    return report.phase is Phase.STOPPED or rests
 
 
 def slots(rollout: Rollout, there: int) -> int:

@@ -122,3 +122,18 @@ class HostReport:
     """The host's own time, for people; never compared."""
     agent: str = ""
     """Which agent wrote it: two of them must not call themselves alike."""
+    addresses: tuple[str, ...] = ()
+    """`host:port` where balancers reach the app; the last that were known."""
+    health: str = ""
+    """`host:port` where its agent answers whether the app serves; nothing: nowhere."""
+    drains: bool = False
+    """The whole host leaves service, or has left it: it follows later."""
+    recycles: bool = False
+    """Its app cannot run twice at once, so that it does not serve while it changes."""
+
+    @property
+    def serves(self) -> bool:
+        """Whether requests may be sent there, as far as it says itself."""
+        away = self.phase is Phase.STOPPED or self.drains
+        changes = self.recycles and self.phase is Phase.CHANGING
+        return bool(self.release) and not away and not changes

@@ -66,7 +66,11 @@ def decode_host(content: bytes) -> HostReport:
     value = decode("host", content)
     try:
         number, attempt = value["turn"]
-        rest = {"phase": Phase(value["phase"]), "turn": (int(number), int(attempt))}
+        rest: dict[str, Any] = {
+            "phase": Phase(value["phase"]),
+            "turn": (int(number), int(attempt)),
+            "addresses": tuple(str(each) for each in value.get("addresses", ())),
+        }
         return HostReport(**{**_known(HostReport, value), **rest})
     except (TypeError, KeyError) as error:
         raise ValueError(f"it is no report of a host: {error}") from None

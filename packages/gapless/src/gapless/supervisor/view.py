@@ -75,6 +75,7 @@ class View:
             "procedures": None if total is None else total.procedures,
             "silent": 0 if total is None else total.silent,
             "refuses": total is not None and not total.unable,
+            "recycles": app.spec.overlap is spec.Overlap.NEVER,
             "modes": sorted({i.mode.value for i in own}),
         }
 

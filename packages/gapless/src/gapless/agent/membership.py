@@ -1,0 +1,59 @@
+"""Which fleets this host follows, and as whom: written by its agent, read by `drain`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gapless.base import files
+from gapless.base.errors import UnavailableError
+from gapless.base.names import Home
+from gapless.config import fleets, resolve
+from gapless.config.fleets import Fleet
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """One fleet, and what this host is called in it."""
+
+    fleet: Fleet
+    host: str
+
+
+def remember(home: Home, found: Mapping[str, Fleet], host: str) -> None:
+    """Write down which fleets are followed from now on.  Raises OSError."""
+    before = _read(home)
+    own = {app: {"file": fleet.file, "host": host} for app, fleet in found.items()}
+    if before != (after := before | own):
+        os.makedirs(home.path, mode=0o700, exist_ok=True)
+        files.write_json(home.fleets, after)
+
+
+def memberships(home: Home) -> list[Membership]:
+    """Return the fleets that this host follows; a file may declare one no more.
+
+    Raises UnavailableError, MisuseError.
+    """
+    found = []
+    for app, said in sorted(_read(home).items()):
+        if not os.path.exists(said["file"]):
+            continue
+        declared = fleets.load(said["file"], resolve.inherited(os.environ))
+        if app in declared:
+            found.append(Membership(declared[app], said["host"]))
+    return found
+
+
+def _read(home: Home) -> dict[str, dict[str, str]]:
+    try:
+        plain = files.read_json(home.fleets) or {}
+        return {
+            str(app): {"file": str(said["file"]), "host": str(said["host"])}
+            for app, said in plain.items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UnavailableError(
+            f"could not read which fleets this host follows: {home.fleets}: {error!r}",
+            hint="`gapless agent` writes it anew once it is moved away",
+        ) from error
