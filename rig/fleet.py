@@ -49,17 +49,30 @@ class Member:
         self.host, self.name = host, name
         self.address, self.port = address, port
         self.agent: subprocess.Popen[bytes] | None = None
+        self.health_port = 0
+        """Where its agent answers balancers; 0: it does not."""
+
+    @property
+    def health(self) -> str:
+        """Where its agent answers balancers."""
+        return f"{self.address}:{self.health_port}"
 
     def follow(self) -> None:
         """Start the agent."""
         with (self.host.directory / "agent.log").open("ab") as log:
             self.agent = subprocess.Popen(
-                [*self.host.become, str(GAPLESS), "agent", "--host", self.name],
+                [*self.host.become, str(GAPLESS), "agent", *self._options()],
                 cwd=self.host.directory,
                 env=self.host.environment,
                 stdout=log,
                 stderr=log,
             )
+
+    def _options(self) -> list[str]:
+        # Said by hand: on loopback, where hosts stand if there are no namespaces, it
+        # would not be told to others.
+        own = [f"--host={self.name}", f"--address={self.address}:{self.port}"]
+        return own + [f"--health={self.health}"] * bool(self.health_port)
 
     def signal_agent(self, number: int) -> None:
         """Send the agent a signal."""
@@ -101,7 +114,9 @@ class Fleet:
         app: str = "",
         coordinator: str = "",
         release: str = "",
+        answers: bool = False,
     ) -> None:
+        self.answers = answers
         self.directory, self.kind = directory, kind
         self.base = directory / "dfs"
         self.base.mkdir()
@@ -127,6 +142,8 @@ class Fleet:
         address = self.network.address(number)
         port = wait.free_port() if not self.network.is_real else 3000
         member = Member(host, f"s{number}", address, port)
+        if self.answers:
+            member.health_port = wait.free_port() if not self.network.is_real else 3001
         command = KINDS[self.kind][2].format(host=address, port=port)
         host.configure(
             f"[app.{APP}]\ncommand = {command}\n"
@@ -228,6 +245,10 @@ class Fleet:
         assert found is not None
         return found
 
+    def is_addressed(self) -> bool:
+        """Tell whether every host has told where its app is reached."""
+        return all(each["addresses"] for each in self.status()["hosts"])
+
     def runs(self) -> dict[str, str]:
         """Return the version that each member's app says it is, asked directly."""
         return {member.name: _version(member) for member in self.members}
@@ -266,10 +287,8 @@ def _version(member: Member) -> str:
 def balanced(fleet: Fleet, name: str) -> Iterator[int]:
     """Run nginx or HAProxy, as `gapless balancer` writes it, in front of a fleet."""
     port, directory = wait.free_port(), fleet.directory
-    servers = [f"--server={each.address}:{each.port}" for each in fleet.members]
-    written = fleet.publisher.ok(
-        "balancer", name, *servers, f"--listen=127.0.0.1:{port}"
-    )
+    wait.until(fleet.is_addressed, "every host's address to be known", 60)
+    written = fleet.publisher.ok("balancer", name, APP, f"--listen=127.0.0.1:{port}")
     (directory / "pool.conf").write_text(written)
     (directory / "nginx.conf").write_text(NGINX.format(directory=directory))
     argv = {

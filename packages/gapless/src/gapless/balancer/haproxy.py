@@ -1,13 +1,13 @@
 """Configuration for HAProxy (2.4 or newer).  Pure.
 
 Sources: HAProxy's configuration manual (retry-on, option http-buffer-request, redispatch,
-http-check disable-on-404); each line answers a failure that was measured
+http-check disable-on-404, observe); each line answers a failure that was measured
 (docs/balancers.md).
 """
 
 from __future__ import annotations
 
-from gapless.balancer.model import Pool
+from gapless.balancer.model import Member, Pool, identifier
 
 _MARGIN_BYTES = 16 << 10
 """The buffer holds head and body, and keeps a reserve of its own (tune.maxrewrite)."""
@@ -16,18 +16,21 @@ _MARGIN_BYTES = 16 << 10
 def configuration(pool: Pool) -> str:
     """Return a whole configuration, but for what `global` says elsewhere."""
     servers = "\n".join(
-        f"    server s{number} {server}"
-        for number, server in enumerate(pool.servers, start=1)
+        f"    server {identifier(each.name) or f's{number}'} {each.address}"
+        + _check(pool, each)
+        for number, each in enumerate(pool.members, start=1)
     )
     check = ""
     if pool.health:
         check = f"""\
-    # Told first: no request reaches a server that is about to refuse.  Let the health
-    # path say 404 (`health_status=404` in the drain library), not 503: a server that is
-    # marked down drops what it still does.
+    # Told first: no request reaches a server that is about to refuse.  404 means: nothing
+    # new, finish what is begun.  503 would mean that it is dead.
     option httpchk GET {pool.health}
     http-check disable-on-404
-    default-server check inter 500ms fall 3 rise 1
+    # Who answers the check may be restarted meanwhile: 3 s are forgiven.  A server that
+    # cannot be reached is found by its requests (layer4).  Not layer7: that counts each
+    # refusal as a failure.
+    default-server inter 500ms fall 6 rise 1 observe layer4
 """
     return f"""\
 # Written by `gapless balancer haproxy`; name it with -f after your own files.
@@ -52,7 +55,16 @@ backend {pool.name}
     # What certainly was not begun: not connected, or refused before the app saw it.
     retry-on conn-failure 503
     # It remembers only the last server that it tried, so it may meet a refusal again.
-    retries {max(12, 3 * len(pool.servers))}
+    retries {max(12, 3 * len(pool.members))}
     option redispatch 1
 {check}{servers}
 """
+
+
+def _check(pool: Pool, member: Member) -> str:
+    """Return how a server is checked; one without an answer is not, if others have one."""
+    if member.health:
+        host, _, port = member.health.rpartition(":")
+        return f" check addr {host.strip('[]')} port {port}"
+    all_alike = not any(each.health for each in pool.members)
+    return " check" if pool.health and all_alike else ""

@@ -12,7 +12,11 @@ from gapless.balancer.model import Pool
 def configuration(pool: Pool) -> str:
     """Return what belongs inside `http { }`: an upstream and a server."""
     again = f"{pool.name}_again".replace(".", "_").replace("-", "_")
-    servers = "\n".join(f"    server {server} max_fails=0;" for server in pool.servers)
+    servers = "\n".join(
+        f"    server {each.address} max_fails=0;"
+        + (f"  # {each.name}" * bool(each.name))
+        for each in pool.members
+    )
     listen = pool.listen.removeprefix(":")
     return f"""\
 # Written by `gapless balancer nginx`; include it inside http {{ }}.
@@ -20,6 +24,8 @@ upstream {pool.name} {{
     zone {pool.name} 64k;      # one state for all workers
     # A refusal is no failure: else a server that came back stays out for 10 s, and two
     # in a row leave nobody.
+    # Nobody asks whether a server leaves (that is nginx Plus): its 503 says it, and the
+    # request goes to another one.
 {servers}
     # No keepalive: a POST that meets a kept connection closed is not sent again.
 }}

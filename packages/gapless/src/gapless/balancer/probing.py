@@ -100,6 +100,19 @@ def _ask(where: SplitResult, kind: Kind) -> tuple[int, bool, str]:
         connection.close()
 
 
+def later_findings(tallies: list[Tally]) -> list[str]:
+    """Return what is wrong if a second server drains right after a first.  Pure."""
+    if not any(tally.failed or tally.refused for tally in tallies):
+        return []
+    failed = sum(tally.failed + tally.refused for tally in tallies)
+    asked = sum(tally.asked for tally in tallies)
+    return [
+        f"a server that refused counts as broken when it serves again: {failed} of "
+        f"{asked} failed as the next one drained: nginx: max_fails=0 on each server, "
+        "and a zone; HAProxy: no `observe layer7`"
+    ]
+
+
 def findings(tallies: list[Tally]) -> list[str]:
     """Return which settings are wrong, and what would be right.  Pure."""
     by_name = {tally.kind.name: tally for tally in tallies}
@@ -107,9 +120,9 @@ def findings(tallies: list[Tally]) -> list[str]:
     found = []
     if "GET" in refused:
         found.append(
-            "a refusal is not sent to another server at all: "
-            "nginx: proxy_next_upstream http_503 (and at least two servers); "
-            "HAProxy: retry-on 503, option redispatch 1, retries 12"
+            "a refusal is not sent to another server, or not often enough: "
+            "nginx: proxy_next_upstream http_503, and at least two servers; "
+            "HAProxy: retry-on 503, option redispatch 1, retries 12 or more"
         )
     elif {"POST", "POST with a late body", "large POST"} <= refused:
         found.append(

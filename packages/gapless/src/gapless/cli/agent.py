@@ -72,7 +72,11 @@ def run(asked: argparse.Namespace) -> int:
             hint="it says how a fleet changes: slots = 1",
         )
     host = opening.host_name(asked.host)
-    listens = {app: asked.health or each.health_listen for app, each in fleets.items()}
+    listens = {
+        # Who comes and goes answers nobody.
+        app: "" if asked.once else asked.health or each.health_listen
+        for app, each in fleets.items()
+    }
     followers = [
         _Following(
             each,

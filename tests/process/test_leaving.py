@@ -1,0 +1,220 @@
+"""A host leaves its fleet by hand: balancers first, then 503, and never the last one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from rig import load
+from rig.fleet import APP, Fleet, Member, balanced
+from rig.running import running
+from rig.wait import until
+
+POST = load.Traffic(
+    kind="post",
+    concurrency=3,
+    method="POST",
+    path="/echo",
+    body_bytes=10_000,
+    echoes=True,
+    pause_s=0.005,
+)
+NEW = load.Traffic(kind="new", concurrency=3, pause_s=0.002)
+KEPT = load.Traffic(kind="kept", concurrency=3, keep_alive=True, pause_s=0.002)
+TRAFFICS = (NEW, KEPT, POST)
+QUICK = "slot_ttl_s = 3\ngone_s = 9"  # so that hosts give a sign of life every 3 s
+Make = Callable[..., Fleet]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    """Make a fleet of apps that can refuse, gone after the test."""
+    fleets: list[Fleet] = []
+
+    def made(count: int, *, answers: bool = False, app: str = "") -> Fleet:
+        fleet = Fleet(
+            tmp_path,
+            count=count,
+            kind="python",
+            policy=QUICK,
+            app=app,
+            answers=answers,
+        )
+        fleets.append(fleet)
+        fleet.start()
+        return fleet
+
+    try:
+        yield made
+    finally:
+        for fleet in fleets:
+            fleet.close()
+
+
+def refused(member: Member) -> int:
+    """Return how many requests a host has refused since its drain began."""
+    found = member.host.app(APP)["instances_detail"]
+    return sum(each["counts"]["refused"] for each in found)
+
+
+def modes(member: Member) -> list[str]:
+    """Return what the instances of a host were told of draining."""
+    found: list[str] = member.host.app(APP)["modes"]
+    return found
+
+
+def drain(member: Member, *options: str) -> subprocess.CompletedProcess[str]:
+    """Try to drain a host."""
+    return member.host.gapless("drain", *options)
+
+
+def test_haproxy_is_told_first_and_no_request_is_refused(make: Make) -> None:
+    """Evidence ends the lead, long before its bound; each host in turn."""
+    fleet = make(3, answers=True)
+    with (
+        balanced(fleet, "haproxy") as port,
+        running(port, *TRAFFICS, seconds=200) as under_load,
+    ):
+        under_load.wait_for(200)
+        for member in fleet.members:
+            done = drain(member, "--lead=600")
+            assert done.returncode == 0, done.stdout + done.stderr
+            assert "balancers are told" in done.stdout
+            assert modes(member) == ["recycle"]
+            under_load.wait_for(200)
+            assert refused(member) == 0
+            member.host.ok("undrain")
+            under_load.wait_for(200)
+        report = under_load.stop()
+    assert report.lost == 0, str(report)
+
+
+def test_nginx_goes_on_asking_and_sends_each_refusal_elsewhere(make: Make) -> None:
+    """It checks nothing, so that the lead ends at its bound."""
+    fleet = make(3, answers=True)
+    with (
+        balanced(fleet, "nginx") as port,
+        running(port, *TRAFFICS, seconds=200) as under_load,
+    ):
+        under_load.wait_for(200)
+        for member in fleet.members[:2]:
+            member.host.ok("drain", "--lead=0.5")
+            under_load.wait_for(200)
+            assert refused(member) > 0
+        for member in fleet.members[:2]:
+            member.host.ok("undrain")
+        report = under_load.stop()
+    assert report.lost == 0, str(report)
+
+
+def test_two_hosts_cannot_both_be_the_last(make: Make) -> None:
+    """Asked at once one is refused; the one that is left never drains unless forced."""
+    fleet = make(2)
+    with ThreadPoolExecutor(2) as threads:
+        done = list(threads.map(drain, fleet.members))
+    assert sorted(each.returncode for each in done) == [0, 1], done
+    gone, left = fleet.members
+    if done[0].returncode:
+        gone, left = left, gone
+    again = drain(left)
+    assert again.returncode == 1
+    assert f"no other host would serve: {gone.name} drains" in again.stderr
+    assert "--force" in again.stderr
+    assert modes(left) == ["serving"]
+    assert drain(gone).returncode == 0  # it has the right already
+
+    gone.host.ok("undrain")
+    assert drain(left).returncode == 0
+    assert drain(gone).returncode == 1
+    assert drain(gone, "--force").returncode == 0
+    assert modes(gone) == modes(left) == ["recycle"]
+
+
+def test_one_that_died_is_nobody_who_would_serve(make: Make) -> None:
+    """Its last report says that it serves; but it gives no sign of life."""
+    fleet = make(2)
+    there, dead = fleet.members
+    dead.kill_agent()
+    done = drain(there)
+    assert done.returncode == 1
+    assert f"{dead.name} gave no sign of life" in done.stderr
+    assert modes(there) == ["serving"]
+
+
+def test_where_nobody_can_be_asked_nobody_drains(make: Make) -> None:
+    """Unless forced; the agent tells the others later."""
+    fleet = make(2)
+    first = fleet.members[0]
+    agreed, away = fleet.base / "fleet", fleet.base / "away"
+    shutil.move(agreed, away)
+    agreed.touch()
+    done = drain(first)
+    assert done.returncode == 1, done.stdout
+    assert "whether another host serves cannot be known" in done.stderr
+    assert modes(first) == ["serving"]
+    forced = drain(first, "--force")
+    assert forced.returncode == 0, forced.stderr
+    assert "the others are not told" in forced.stderr
+    agreed.unlink()
+    shutil.move(away, agreed)
+    until(lambda: drain(fleet.members[1]).returncode == 1, "the others to know", 30)
+
+
+def test_a_recycle_waits_while_all_the_others_drain(make: Make) -> None:
+    """A drained host is left alone, and follows when it serves again."""
+    fleet = make(2, app="overlap = false")
+    first, second = fleet.members
+    first.host.ok("drain")
+    fleet.begin("2")
+
+    def waiting() -> bool:
+        reports = {each["host"]: each["reason"] for each in fleet.status()["hosts"]}
+        rests = reports[first.name].startswith("it drains")
+        return rests and reports[second.name].startswith("others to serve")
+
+    until(waiting, "the recycle to wait", 30)
+    assert fleet.runs()[second.name] == "1"
+    first.host.ok("undrain")
+    fleet.until("done")
+    until(lambda: set(fleet.runs().values()) == {"2"}, "both to follow", 30)
+
+
+def test_an_agent_that_is_restarted_takes_no_host_out(make: Make) -> None:
+    """HAProxy forgives that nobody answers for a moment."""
+    fleet = make(2, answers=True)
+    with (
+        balanced(fleet, "haproxy") as port,
+        running(port, *TRAFFICS, seconds=100) as under_load,
+    ):
+        under_load.wait_for(200)
+        for member in fleet.members:
+            member.kill_agent()
+            member.follow()
+        under_load.wait_for(500)
+        report = under_load.stop()
+    assert report.lost == 0, str(report)
+    assert "DOWN" not in (fleet.directory / "balancer.log").read_text()
+
+
+def test_the_configuration_has_every_host_that_is_known(make: Make) -> None:
+    """By name, also one that is away; one without an address is an error."""
+    fleet = make(2, answers=True)
+    until(fleet.is_addressed, "every host's address to be known", 30)
+    fleet.members[1].kill_agent()
+    written = fleet.publisher.ok("balancer", "haproxy", APP)
+    for member in fleet.members:
+        server = f"server {member.name} {member.address}:{member.port} check addr "
+        assert server + f"{member.address} port {member.health_port}" in written
+    assert f"option httpchk GET /{APP}" in written
+    assert fleet.publisher.ok("balancer", "haproxy", APP) == written
+    assert "max_fails=0;  # s1" in fleet.publisher.ok("balancer", "nginx", APP)
+    done = fleet.publisher.gapless("balancer", "nginx", APP, "--port=1")
+    assert done.returncode == 2
+    assert "s0: no address is known" in done.stderr
+    assert json.loads(fleet.members[0].host.ok("list", "--json"))["apps"]
