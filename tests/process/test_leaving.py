@@ -95,6 +95,26 @@ def test_haproxy_is_told_first_and_no_request_is_refused(make: Make) -> None:
     assert report.lost == 0, str(report)
 
 
+def test_a_rollout_that_recycles_tells_haproxy_first(make: Make) -> None:
+    """Each host gives up its only instance, and no request meets its 503."""
+    fleet = make(3, answers=True, app="overlap = false")
+    with (
+        balanced(fleet, "haproxy") as port,
+        running(port, *TRAFFICS, seconds=200) as under_load,
+    ):
+        under_load.wait_for(200)
+        done = fleet.publish("2")
+        assert done.returncode == 0, done.stdout + fleet.said()
+        assert set(fleet.runs().values()) == {"2"}
+        under_load.wait_for(200)
+        report = under_load.stop()
+    assert report.lost == 0, str(report)
+    for member in fleet.members:
+        recycled = member.host.app(APP)["last_report"]
+        assert recycled["requests"]["refused"] == 0, recycled
+        assert recycled["requests"]["cut"] == 0, recycled
+
+
 def test_nginx_goes_on_asking_and_sends_each_refusal_elsewhere(make: Make) -> None:
     """It checks nothing, so that the lead ends at its bound."""
     fleet = make(3, answers=True)
@@ -174,7 +194,8 @@ def test_a_recycle_waits_while_all_the_others_drain(make: Make) -> None:
     fleet.begin("2")
 
     def waiting() -> bool:
-        reports = {each["host"]: each["reason"] for each in fleet.status()["hosts"]}
+        hosts = fleet.status()["hosts"]
+        reports = {str(each["host"]): str(each["reason"]) for each in hosts}
         rests = reports[first.name].startswith("it drains")
         return rests and reports[second.name].startswith("others to serve")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -22,12 +23,27 @@ ROLLOUT = Rollout(
     policy=Policy(canary=("a",), waves=("10%",), freeze=("22:00 - 06:00",)),
 )
 REPORT = HostReport(host="a", release="app-1", turn=(7, 2), phase=Phase.WATCHING)
+TOLD = replace(
+    REPORT, addresses=("10.0.0.2:3000",), health="10.0.0.2:3001", drains=True
+)
 
 
 def test_records_come_back_as_they_were() -> None:
     """Records come back as they were."""
     assert records.decode_rollout(records.encode_rollout(ROLLOUT)) == ROLLOUT
-    assert records.decode_host(records.encode_host(REPORT)) == REPORT
+    for report in (REPORT, TOLD):
+        assert records.decode_host(records.encode_host(report)) == report
+
+
+def test_reports_of_older_and_newer_agents_are_read() -> None:
+    """What one does not say is empty, what we do not know is left out."""
+    value = records.decode("host", records.encode_host(REPORT))
+    for name in ("addresses", "health", "drains", "recycles"):
+        del value[name]
+    old = records.decode_host(records.encode("host", value))
+    assert old == REPORT
+    new = records.encode("host", value | {"weather": "fine"})
+    assert records.decode_host(new) == REPORT
 
 
 def _spoiled(**changes: object) -> bytes:
