@@ -3,102 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import io
+import http.client
 import json
 import shutil
-import signal
 import subprocess
-import tarfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rig import wait
-from rig.host import APPS, GAPLESS, SERVERS, Host
+from rig import balanced as balancers
+from rig import kinds, wait
+from rig.etcd import Cluster, Place
+from rig.host import GAPLESS, Host
+from rig.kinds import APP
+from rig.member import Member
 from rig.network import Network
 
-APP = "example"
-KINDS = {
-    "node": ("fleet_app.js", "index.js", '["node", "index.js"]'),
-    "python": (
-        "fleet_app.py",
-        "app.py",
-        json.dumps([str(SERVERS / "python"), "-m", "uvicorn", "--no-access-log"])[:-1]
-        + ', "--host", "{host}", "--port", "{port}", "app:app"]',
-    ),
-}
-NGINX = """
-daemon off; user root; worker_processes 2; pid {directory}/nginx.pid; error_log stderr;
-events {{ worker_connections 512; }}
-http {{
-  access_log off;
-  client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy;
-  fastcgi_temp_path {directory}/f; uwsgi_temp_path {directory}/u;
-  scgi_temp_path {directory}/s;
-  include {directory}/pool.conf;
-}}
-"""
-
-
-class Member:
-    """One app member: a host, its address, and its agent."""
-
-    def __init__(self, host: Host, name: str, address: str, port: int) -> None:
-        self.host, self.name = host, name
-        self.address, self.port = address, port
-        self.agent: subprocess.Popen[bytes] | None = None
-        self.health_port = 0
-        """Where its agent answers balancers; 0: it does not."""
-
-    @property
-    def health(self) -> str:
-        """Where its agent answers balancers."""
-        return f"{self.address}:{self.health_port}"
-
-    def follow(self) -> None:
-        """Start the agent."""
-        with (self.host.directory / "agent.log").open("ab") as log:
-            self.agent = subprocess.Popen(
-                [*self.host.become, str(GAPLESS), "agent", *self._options()],
-                cwd=self.host.directory,
-                env=self.host.environment,
-                stdout=log,
-                stderr=log,
-            )
-
-    def _options(self) -> list[str]:
-        # Said by hand: on loopback, where hosts stand if there are no namespaces, it
-        # would not be told to others.
-        own = [f"--host={self.name}", f"--address={self.address}:{self.port}"]
-        return own + [f"--health={self.health}"] * bool(self.health_port)
-
-    def signal_agent(self, number: int) -> None:
-        """Send the agent a signal."""
-        assert self.agent is not None
-        self.agent.send_signal(number)
-
-    def kill_agent(self) -> None:
-        """End the agent at once."""
-        if self.agent is not None:
-            self.agent.kill()
-            self.agent.wait(20)
-            self.agent = None
-
-    def said(self) -> str:
-        """Return what the agent printed."""
-        return (self.host.directory / "agent.log").read_text()
-
-    def close(self) -> None:
-        """End the agent, then everything of the host."""
-        if self.agent is not None:
-            self.agent.send_signal(signal.SIGCONT)
-            self.agent.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.agent.wait(30)
-        self.kill_agent()
-        self.host.close()
+__all__ = ["APP", "Fleet", "Member", "balanced"]
 
 
 class Fleet:
@@ -115,16 +38,25 @@ class Fleet:
         coordinator: str = "",
         release: str = "",
         answers: bool = False,
+        etcd: int = 0,
     ) -> None:
-        self.answers = answers
+        """*etcd* is how many members of it are to coordinate; 0: the directory does.
+
+        Agents *answer* balancers if asked to.
+        """
+        self.release, self.answers = release, answers
         self.directory, self.kind = directory, kind
+        self.program = kinds.kind(kind)
+        self.program.prepare(directory)
         self.base = directory / "dfs"
         self.base.mkdir()
+        (directory / "www" / "log").mkdir(parents=True)
         self.ledger = directory / "ledger"
         self.ledger.touch()
-        self.network = Network(count)
-        self.policy, self.app, self.release = policy, app, release
+        self.network = Network(count + etcd)
+        self.policy, self.app = policy, app
         self.coordinator = coordinator.replace("@", self.network.own_address)
+        self.etcd = self._cluster(count, etcd) if etcd else None
         self.publisher = Host(self._folder("release-server"))
         self.publisher.configure(self._release())
         self.members = [self._member(number) for number in range(count)]
@@ -135,20 +67,44 @@ class Fleet:
         folder.mkdir()
         return folder
 
+    def _cluster(self, first: int, count: int) -> Cluster:
+        numbers = range(first, first + count)
+        network = self.network
+        places = [Place(network.address(n), network.inside(n)) for n in numbers]
+        cluster = Cluster(self.directory / "etcd", count, places=places)
+        try:
+            cluster.start()
+        except AssertionError:
+            cluster.close()
+            self.network.close()
+            raise
+        self.coordinator = f"[coordinator]\netcd = {json.dumps(cluster.urls)}\n"
+        return cluster
+
     def _member(self, number: int) -> Member:
         host = Host(self._folder(f"s{number}"))
-        host.become = self.network.inside(number)
-        host.environment["LEDGER"] = str(self.ledger)
-        address = self.network.address(number)
         port = wait.free_port() if not self.network.is_real else 3000
-        member = Member(host, f"s{number}", address, port)
+        member = Member(host, f"s{number}", number, self.network, port)
         if self.answers:
             member.health_port = wait.free_port() if not self.network.is_real else 3001
-        command = KINDS[self.kind][2].format(host=address, port=port)
+        told = {
+            "HOST": member.address,
+            "PORT": str(port),
+            "HOST_NAME": member.name,
+            "LEDGER": str(self.ledger),
+        }
+        host.environment |= told
+        if self.program.declared_by_release:
+            member.own_directory(self.directory / "www")
+            host.configure(self._release())
+            return member
+        command = json.dumps(self.program.command)
+        command = command.replace("{host}", member.address)
+        environment = ", ".join(f'{name} = "{value}"' for name, value in told.items())
         host.configure(
-            f"[app.{APP}]\ncommand = {command}\n"
+            f"[app.{APP}]\ncommand = {command.replace('{port}', str(port))}\n"
             f'directory = "{self.base}/dist/{APP}"\n'
-            f'environment = {{ HOST = "{address}", PORT = {port} }}\n'
+            f"environment = {{ {environment} }}\n"
             "min_healthy_s = 0.3\n"
             + ("" if "ready =" in self.app else 'ready = { http = "/health" }\n')
             + f"{self.app}\n{self._release()}"
@@ -157,38 +113,44 @@ class Fleet:
 
     def _release(self) -> str:
         return (
-            f'[release.{APP}]\nbase = "{self.base}"\nbuild = []\n'
-            f"{self.release}\n"
+            f"{self._bare_release()}"
             f"[rollout.{APP}]\nmin_healthy_s = 0.5\n{self.policy}\n{self.coordinator}"
         )
 
+    def _bare_release(self) -> str:
+        build = kinds.build_command(self.program.build)
+        where = f'[release.{APP}]\nbase = "{self.base}"\nbuild = {build}\n'
+        return f"{where}{self.release}\n"
+
     # --- releases -----------------------------------------------------------------------
 
-    def tarball(self, version: str) -> Path:
-        """Pack a release that says *version*; see the apps for what else that can say."""
-        source, name, _ = KINDS[self.kind]
-        path = self.directory / f"{APP}.tar.gz"
-        with tarfile.open(path, "w:gz") as archive:
-            archive.add(APPS / source, f"{APP}/{name}")
-            content = version.encode()
-            entry = tarfile.TarInfo(f"{APP}/VERSION")
-            entry.size = len(content)
-            archive.addfile(entry, io.BytesIO(content))
-        return path
+    def tarball(self, version: str, build: str = "") -> Path:
+        """Pack a release; see `rig.kinds` for what *version* can say beside its name.
+
+        *build* is a script that its build runs: `sleep 3` is slow, `exit 1` fails.
+        """
+        files = {**self.program.files(version)}
+        if build:
+            files["build.sh"] = build.encode()
+        return kinds.pack(self.directory / f"{APP}.tar.gz", files)
 
     def publish(self, version: str, *options: str) -> subprocess.CompletedProcess[str]:
         """Publish a release, and wait for the end of its rollout."""
         return self.publisher.gapless("publish", self.tarball(version), *options)
 
-    def upload(self, version: str) -> float:
-        """Upload a release to the inbox; return after how many seconds it was recorded."""
-        number = self.status().get("number", 0)
+    def put(self, version: str, build: str = "") -> Path:
+        """Upload a release to the inbox."""
         inbox = self.base / "src"
         inbox.mkdir(exist_ok=True)
         path = inbox / f"{APP}.tar.gz"
-        shutil.copyfile(self.tarball(version), f"{path}.part")
+        shutil.copyfile(self.tarball(version, build), f"{path}.part")
+        return Path(f"{path}.part").rename(path)
+
+    def upload(self, version: str) -> float:
+        """Upload a release to the inbox; return after how many seconds it was recorded."""
+        number = self.status().get("number", 0)
         began = time.monotonic()
-        Path(f"{path}.part").rename(path)
+        self.put(version)
         wait.until(lambda: self.status().get("number", 0) > number, "the rollout", 20)
         return time.monotonic() - began
 
@@ -218,6 +180,10 @@ class Fleet:
 
     def start(self, version: str = "1") -> None:
         """Bring up every member with a first release."""
+        if self.program.declared_by_release:
+            self.first_release(version)
+            for member in self.members:
+                self.start_by_hand(member)
         for member in self.members:
             member.follow()
         count = len(self.members)
@@ -225,6 +191,26 @@ class Fleet:
         done = self.publish(version)
         assert done.returncode == 0, done.stdout + done.stderr + self.said()
         self.watch()
+
+    def first_release(self, version: str) -> None:
+        """Make a release current before there is a fleet."""
+        self.publisher.configure(self._bare_release())
+        self.publisher.ok("publish", self.tarball(version))
+        self.publisher.configure(self._release())
+
+    def link_on(self, member: Member) -> Path:
+        """Return the link that a host runs its app through: www/example."""
+        own = member.host.directory if self.network.is_real else self.directory
+        (own / "www" / "log").mkdir(parents=True, exist_ok=True)
+        link = own / "www" / APP
+        if not link.is_symlink():
+            link.symlink_to(self.base / "dist" / APP)
+        return self.directory / "www" / APP
+
+    def start_by_hand(self, member: Member) -> None:
+        """Start the app on a host as its app.json declares it, through the link."""
+        target = self.link_on(member) / "app.json"
+        member.host.ok("start", target, "--env", "production")
 
     def status(self) -> dict[str, Any]:
         """Return what `gapless rollout status --json` says."""
@@ -261,23 +247,26 @@ class Fleet:
 
     def close(self) -> None:
         """End everything, then remove the network."""
-        try:
-            self.kill_watch()
+        with contextlib.ExitStack() as ends:  # each of them, whatever the others do
+            ends.callback(self.network.close)
+            if self.etcd is not None:
+                ends.callback(self.etcd.close)
+            ends.callback(self.publisher.close)
             for member in self.members:
-                member.close()
-            self.publisher.close()
-        finally:
-            self.network.close()
+                ends.callback(member.close)
+            ends.callback(self.kill_watch)
 
 
 def _version(member: Member) -> str:
-    import http.client
-
     line = http.client.HTTPConnection(member.address, member.port, timeout=5)
     try:
         line.request("GET", "/")
-        return str(line.getresponse().getheader("X-Release")).removeprefix("release ")
-    except OSError:
+        answer = line.getresponse()
+        said = answer.getheader("X-Release")
+        if said is None:  # the article's own app names its directory
+            return Path(json.loads(answer.read())["release"]).name
+        return said.removeprefix("release ")
+    except (OSError, http.client.HTTPException, ValueError, KeyError):
         return ""
     finally:
         line.close()
@@ -286,20 +275,8 @@ def _version(member: Member) -> str:
 @contextmanager
 def balanced(fleet: Fleet, name: str) -> Iterator[int]:
     """Run nginx or HAProxy, as `gapless balancer` writes it, in front of a fleet."""
-    port, directory = wait.free_port(), fleet.directory
+    port = wait.free_port()
     wait.until(fleet.is_addressed, "every host's address to be known", 60)
     written = fleet.publisher.ok("balancer", name, APP, f"--listen=127.0.0.1:{port}")
-    (directory / "pool.conf").write_text(written)
-    (directory / "nginx.conf").write_text(NGINX.format(directory=directory))
-    argv = {
-        "nginx": ["nginx", "-p", str(directory), "-c", f"{directory}/nginx.conf"],
-        "haproxy": ["haproxy", "-db", "-f", f"{directory}/pool.conf"],
-    }[name]
-    with (directory / "balancer.log").open("ab") as log:
-        process = subprocess.Popen(argv, stdout=log, stderr=log)
-    try:
-        wait.until(lambda: wait.answers(port), f"{name} to serve")
+    with balancers.serving(fleet.directory, name, written, port):
         yield port
-    finally:
-        process.terminate()
-        process.wait(20)

@@ -23,6 +23,7 @@ import socket
 import sys
 import time
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 from rig.http1 import Answer, ProtocolError
 
@@ -39,7 +40,8 @@ FATES = (
     "unreachable",
 )
 MOST_SECONDS, MOST_REQUESTS = 3600.0, 5_000_000
-_VERSION = re.compile(rb"release (\S+)")
+_VERSION = re.compile(rb'release (\S+)|"release":"(?:[^"]*/)?([^/"]+)"')
+_PID = re.compile(rb"pid\W{1,3}(\d+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +98,8 @@ class Request:
     ended: float = 0.0
     status: int = 0
     version: str = ""
+    instance: str = ""
+    """Who answered: the header X-Instance, else the pid that the body tells."""
 
 
 @dataclass(slots=True)
@@ -106,6 +110,7 @@ class Report:
     fates: dict[str, int] = field(default_factory=dict)
     kinds: dict[str, dict[str, float]] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)
+    instances: dict[str, int] = field(default_factory=dict)
     losses: list[dict[str, object]] = field(default_factory=list)
 
     @property
@@ -255,7 +260,15 @@ class Client:
         found = _VERSION.search(
             answer.headers.get("x-release", "").encode() + b" " + body[:200]
         )
-        self.request.version = found[1].decode(errors="replace") if found else ""
+        self.request.version = (
+            b"".join(filter(None, found.groups())).decode(errors="replace")
+            if found
+            else ""
+        )
+        found = _PID.search(body[:200])
+        self.request.instance = answer.headers.get("x-instance", "") or (
+            found[1].decode() if found else ""
+        )
         if answer.status not in traffic.expected:
             self._end("status", f"{answer.status} {body[:60]!r}")
         elif traffic.echoes and body != self.body:
@@ -338,7 +351,9 @@ class Engine:
         *,
         seconds: float,
         requests: int = MOST_REQUESTS,
+        ledger: Path | None = None,
     ) -> None:
+        """*ledger* is where each request is written down when it has met its fate."""
         _refuse_strangers(host)
         self.host, self.port = host, port
         self.selector = selectors.DefaultSelector()
@@ -347,6 +362,7 @@ class Engine:
         self._most = min(requests, MOST_REQUESTS)
         self.sent = 0
         self.ledger: list[Request] = []
+        self._book = ledger.open("w", encoding="ascii") if ledger else None
         self.versions: collections.Counter[str] = collections.Counter()
         self.stopping = False
 
@@ -360,6 +376,8 @@ class Engine:
         self.ledger.append(request)
         if request.fate == ANSWERED:
             self.versions[request.version] += 1
+        if self._book is not None:
+            self._book.write(json.dumps(asdict(request)) + "\n")
 
     def run(self, between: object = None) -> None:
         """Send until the time or the count is up, then finish what is in flight."""
@@ -393,6 +411,8 @@ class Engine:
         for client in self.clients:
             client.hang_up()
         self.selector.close()
+        if self._book is not None:
+            self._book.close()
 
     def report(self) -> Report:
         """Return the sums; every request that was sent is in them exactly once."""
@@ -400,6 +420,7 @@ class Engine:
         report = Report(requests=self.sent)
         report.fates = dict(collections.Counter(r.fate for r in self.ledger))
         report.versions = dict(self.versions)
+        report.instances = dict(collections.Counter(r.instance for r in self.ledger))
         report.losses = [asdict(r) for r in self.ledger if r.fate != ANSWERED][:20]
         for kind in dict.fromkeys(client.traffic.kind for client in self.clients):
             own = [r for r in self.ledger if r.kind == kind]
@@ -441,6 +462,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--path", default="/")
     parser.add_argument("--pause", type=float, default=0.0, metavar="SECONDS")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--ledger", type=Path, help="a line of JSON for each request")
     asked = parser.parse_args(arguments)
     wanted = (
         (NEW, asked.new, asked.path),
@@ -453,7 +475,9 @@ def main(arguments: list[str] | None = None) -> int:
         for t, n, path in wanted
         if n
     )
-    engine = Engine(asked.host, asked.port, traffics, seconds=asked.seconds)
+    engine = Engine(
+        asked.host, asked.port, traffics, seconds=asked.seconds, ledger=asked.ledger
+    )
     engine.run()
     report = engine.report()
     if asked.json:

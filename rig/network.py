@@ -36,6 +36,14 @@ class Network:
             return ()
         return ("ip", "netns", "exec", self._space(number))
 
+    def pids(self, number: int) -> set[int]:
+        """Return every process on a host, if it has a namespace of its own."""
+        if not self.is_real:
+            return set()
+        argv = ["ip", "netns", "pids", self._space(number)]
+        done = subprocess.run(argv, capture_output=True, check=False, text=True)
+        return {int(word) for word in done.stdout.split()}
+
     def part(self, number: int, *, away: bool) -> None:
         """Take a host off the network, or bring it back."""
         assert self.is_real, "only a namespace can be parted from the others"

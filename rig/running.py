@@ -6,6 +6,7 @@ import multiprocessing
 import multiprocessing.connection
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rig import wait
@@ -63,13 +64,19 @@ class Running:
 
 @contextmanager
 def running(
-    port: int, *traffics: Traffic, host: str = "127.0.0.1", seconds: float = 120.0
+    port: int,
+    *traffics: Traffic,
+    host: str = "127.0.0.1",
+    seconds: float = 120.0,
+    ledger: Path | None = None,
 ) -> Iterator[Running]:
     """Run a load against a port of this machine for as long as the block lasts."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(
-        target=_serve, args=(theirs, host, port, traffics, seconds), daemon=True
+        target=_serve,
+        args=(theirs, (host, port), traffics, seconds, ledger),
+        daemon=True,
     )
     process.start()
     theirs.close()
@@ -87,12 +94,12 @@ def running(
 
 def _serve(
     line: multiprocessing.connection.Connection,
-    host: str,
-    port: int,
+    address: tuple[str, int],
     traffics: tuple[Traffic, ...],
     seconds: float,
+    ledger: Path | None,
 ) -> None:
-    engine = Engine(host, port, traffics, seconds=seconds)
+    engine = Engine(*address, traffics, seconds=seconds, ledger=ledger)
 
     def between() -> None:
         while line.poll():

@@ -12,6 +12,7 @@ const late = how === 'late' ? Number(after) * 1000 : 0;
 const server = http.createServer((request, response) => {
   const chunks = [];
   response.setHeader('X-Release', `release ${version}`);
+  response.setHeader('X-Instance', `${process.env.HOST_NAME} ${process.pid}`);
   request.on('data', (chunk) => chunks.push(chunk));
   request.on('end', () => {
     if (request.url === '/health') {

@@ -40,6 +40,7 @@ async def plain(scope, receive, send):
     headers = [
         (b"content-length", str(len(body)).encode()),
         (b"x-release", f"release {VERSION}".encode()),
+        (b"x-instance", f"{os.environ.get('HOST_NAME')} {os.getpid()}".encode()),
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

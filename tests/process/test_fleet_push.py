@@ -9,6 +9,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
         f'{name} = ["{note}", "{name}"]' for name in ("before_flip", "after", "failed")
     )
 
-    def made(**how: str) -> Fleet:
+    def made(**how: Any) -> Fleet:
         fleet = Fleet(tmp_path, count=2, release=f"hooks = {{ {hooks} }}", **how)
         fleets.append(fleet)
         fleet.start()
