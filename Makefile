@@ -18,10 +18,14 @@ PACKAGES := nginx-light haproxy etcd-server default-jdk-headless perl nodejs npm
   openssh-server openssh-client postgresql-15 mariadb-server-core mariadb-client-core redis-tools \
   faketime
 
-.PHONY: demo test node check lint soak bench docs lock clean
+.PHONY: demo rig test node check lint soak bench docs lock clean
 
 demo: $(STAMP) ## install, then show the main job under load
 	$(BIN)/python -m rig.demo
+
+rig: $(STAMP) $(SERVERS_STAMP) ## a fleet to try things on by hand; RIG="--help" says how
+	rig/packages $(PACKAGES)
+	@$(BIN)/python -m rig.hands $(RIG)
 
 test: lint $(SERVERS_STAMP) ## everything: checks, then all tests
 	rig/packages $(PACKAGES)

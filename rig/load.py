@@ -362,7 +362,7 @@ class Engine:
         self._most = min(requests, MOST_REQUESTS)
         self.sent = 0
         self.ledger: list[Request] = []
-        self._book = ledger.open("w", encoding="ascii") if ledger else None
+        self._book = ledger.open("w", 1, encoding="ascii") if ledger else None
         self.versions: collections.Counter[str] = collections.Counter()
         self.stopping = False
 
