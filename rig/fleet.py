@@ -20,6 +20,7 @@ from rig.host import GAPLESS, Host
 from rig.kinds import APP
 from rig.member import Member
 from rig.network import Network
+from rig.scripted import Scripted
 
 __all__ = ["APP", "Fleet", "Member", "balanced"]
 
@@ -39,9 +40,12 @@ class Fleet:
         release: str = "",
         answers: bool = False,
         etcd: int = 0,
+        scripted: int = 0,
     ) -> None:
-        """*etcd* is how many members of it are to coordinate; 0: the directory does.
+        """Make everything, and start nothing but etcd.
 
+        *etcd* is how many members of it are to coordinate; 0: the directory does.
+        *scripted* is how many hosts, the last ones, run the article's script and PM2.
         Agents *answer* balancers if asked to.
         """
         self.release, self.answers = release, answers
@@ -60,6 +64,16 @@ class Fleet:
         self.publisher = Host(self._folder("release-server"))
         self.publisher.configure(self._release())
         self.members = [self._member(number) for number in range(count)]
+        self.followers = self.members[: count - scripted]
+        """The hosts that run gapless."""
+        self.scripted = (
+            [
+                Scripted(member, self.link_on(member))
+                for member in self.members[-scripted:]
+            ]
+            if scripted
+            else []
+        )
         self.watcher: subprocess.Popen[bytes] | None = None
 
     def _folder(self, name: str) -> Path:
@@ -182,15 +196,20 @@ class Fleet:
         """Bring up every member with a first release."""
         if self.program.declared_by_release:
             self.first_release(version)
-            for member in self.members:
+            for each in self.scripted:
+                each.start()
+            for member in self.followers:
                 self.start_by_hand(member)
-        for member in self.members:
+        for member in self.followers:
             member.follow()
-        count = len(self.members)
-        wait.until(lambda: len(self.status()["hosts"]) == count, "every host", 30)
-        done = self.publish(version)
-        assert done.returncode == 0, done.stdout + done.stderr + self.said()
-        self.watch()
+        count = len(self.followers)
+        if count:
+            wait.until(lambda: len(self.status()["hosts"]) == count, "every host", 30)
+        if not self.program.declared_by_release:
+            done = self.publish(version)
+            assert done.returncode == 0, done.stdout + done.stderr + self.said()
+        if count:
+            self.watch()
 
     def first_release(self, version: str) -> None:
         """Make a release current before there is a fleet."""
@@ -254,6 +273,8 @@ class Fleet:
             ends.callback(self.publisher.close)
             for member in self.members:
                 ends.callback(member.close)
+            for each in self.scripted:
+                ends.callback(each.close)
             ends.callback(self.kill_watch)
 
 

@@ -62,6 +62,8 @@ class Kind:
 class Article(Kind):
     """The article's example with its own app.json; as it is, or with some more routes.
 
+    With more routes it has a cwd as well: without one PM2 pins the directory that the link
+    names at the first start, and every restart runs that release again.
     Its logs go below the fleet's own www/ in the place of /var/www, and node_modules is
     installed once and linked.
     """
@@ -92,10 +94,13 @@ class Article(Kind):
             index = f"{before}{MORE_ROUTES}app.get('/'{last}"
         if "broken" in version:
             index = BROKEN + index
-        declared = (ARTICLE / "app.json").read_text()
+        text = (ARTICLE / "app.json").read_text().replace("/var/www", str(self._www))
+        declared = json.loads(text)
+        if self._more_routes:
+            declared["cwd"] = str(self._www / APP)
         return {
             "index.js": index.encode(),
-            "app.json": declared.replace("/var/www", str(self._www)).encode(),
+            "app.json": json.dumps(declared, indent=2).encode(),
             "package.json": (ARTICLE / "package.json").read_bytes(),
             "package-lock.json": (ARTICLE / "package-lock.json").read_bytes(),
             "VERSION": version.encode(),
@@ -119,6 +124,9 @@ def kind(name: str) -> Kind:
 def pack(path: Path, files: Mapping[str, bytes]) -> Path:
     """Pack files into a tarball with one directory at its top, as uploads are."""
     with tarfile.open(path, "w:gz") as archive:
+        top = tarfile.TarInfo(APP)
+        top.type, top.mode = tarfile.DIRTYPE, 0o755
+        archive.addfile(top)
         for name, content in files.items():
             entry = tarfile.TarInfo(f"{APP}/{name}")
             entry.size = len(content)
