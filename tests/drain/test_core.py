@@ -52,6 +52,10 @@ def test_vector(case: dict[str, Any]) -> None:
             **found,
             "finished_requests": found["finished"]["requests"],
             "finished_procedures": found["finished"]["procedures"],
+            "finished_named": [
+                [each["name"], each["for_s"]] for each in found["finished"]["named"]
+            ],
+            "running": [each["name"] for each in found["running"]],
             "drained": core.is_drained,
         }
         for name, expected in step.get("counts", {}).items():

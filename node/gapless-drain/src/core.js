@@ -57,6 +57,8 @@ class Core {
     this.finishedProcedures = 0;
     this.refused = 0;
     this.longest = null;
+    /** The procedures that finished, the longest first. */
+    this.ended = [];
   }
 
   /** Whether the process drains: `leaving` only tells the balancer. */
@@ -103,9 +105,14 @@ class Core {
       this.refused += 1;
       return;
     }
-    if (ticket.kind === 'request') this.finishedRequests += 1;
-    else this.finishedProcedures += 1;
     const took = now - ticket.began;
+    if (ticket.kind === 'request') {
+      this.finishedRequests += 1;
+    } else {
+      this.finishedProcedures += 1;
+      this.ended.push(describe(ticket, took));
+      this.ended.sort((one, other) => other.for_s - one.for_s).splice(MOST_NAMES);
+    }
     if (this.longest === null || took > this.longest.took) this.longest = { took, ticket };
   }
 
@@ -125,8 +132,8 @@ class Core {
 
   /** What the supervisor is told (spec/drain.md); times in seconds. */
   counts(now) {
-    const oldest = [...this.procedures, ...this.requests];
-    oldest.sort((one, other) => one.began - other.began);
+    // Of more than fit, procedures are named: many requests must not hide one.
+    const named = [...oldest(this.procedures), ...oldest(this.requests)].slice(0, MOST_NAMES);
     let refusing = 0;
     for (const ticket of this.requests) refusing += ticket.admitted ? 0 : 1;
     return {
@@ -135,13 +142,19 @@ class Core {
       refusing,
       procedures: this.procedures.size,
       refused: this.refused,
-      finished: { requests: this.finishedRequests, procedures: this.finishedProcedures },
-      running: oldest
-        .slice(0, MOST_NAMES)
-        .map((ticket) => describe(ticket, now - ticket.began)),
+      finished: {
+        requests: this.finishedRequests,
+        procedures: this.finishedProcedures,
+        named: [...this.ended],
+      },
+      running: oldest(named).map((ticket) => describe(ticket, now - ticket.began)),
       longest: this.longest && describe(this.longest.ticket, this.longest.took),
     };
   }
+}
+
+function oldest(tickets) {
+  return [...tickets].sort((one, other) => one.began - other.began);
 }
 
 function describe(ticket, forS) {

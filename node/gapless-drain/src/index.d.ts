@@ -35,7 +35,7 @@ export interface Counts {
   refusing: number;
   procedures: number;
   refused: number;
-  finished: { requests: number; procedures: number };
+  finished: { requests: number; procedures: number; named: Named[] };
   running: Named[];
   longest: Named | null;
 }

@@ -89,6 +89,8 @@ class Core:
     def _forget_sums(self) -> None:
         self.finished_requests = self.finished_procedures = self.refused = 0
         self.longest: tuple[float, Ticket] | None = None
+        self.ended: list[dict[str, Any]] = []
+        """The procedures that finished, the longest first."""
 
     # --- requests and procedures ----------------------------------------------------
 
@@ -137,13 +139,19 @@ class Core:
             if not ticket.admitted:
                 self.refused += 1
                 return
+            took_s = now - ticket.began
             if ticket.kind == "request":
                 self.finished_requests += 1
             else:
                 self.finished_procedures += 1
-            took_s = now - ticket.began
+                self._name_ended(_named(ticket, took_s))
             if self.longest is None or took_s > self.longest[0]:
                 self.longest = took_s, ticket
+
+    def _name_ended(self, named: dict[str, Any]) -> None:
+        """Keep the longest; a new list each time, since others read it meanwhile."""
+        longest_first = sorted([*self.ended, named], key=lambda each: -each["for_s"])
+        self.ended = longest_first[:MOST_NAMES]
 
     def has_procedure_within(self, outer: Ticket) -> bool:
         """Tell whether a procedure is under way that began within a request."""
@@ -176,7 +184,8 @@ class Core:
         """Return what the supervisor is told (spec/drain.md)."""
         requests, procedures = _copy(self.requests), _copy(self.procedures)
         longest = self.longest
-        oldest = sorted([*procedures, *requests], key=lambda ticket: ticket.began)
+        # Of more than fit, procedures are named: many requests must not hide one.
+        oldest = [*_oldest(procedures), *_oldest(requests)][:MOST_NAMES]
         return {
             "mode": self.mode.value,
             "requests": len(requests),
@@ -186,9 +195,10 @@ class Core:
             "finished": {
                 "requests": self.finished_requests,
                 "procedures": self.finished_procedures,
+                "named": self.ended,
             },
             "running": [
-                _named(ticket, now - ticket.began) for ticket in oldest[:MOST_NAMES]
+                _named(ticket, now - ticket.began) for ticket in _oldest(oldest)
             ],
             "longest": None if longest is None else _named(longest[1], longest[0]),
         }
@@ -201,6 +211,10 @@ def _copy(tickets: set[Ticket]) -> list[Ticket]:
             return list(tickets)
         except RuntimeError:  # "changed size during iteration": look again
             continue
+
+
+def _oldest(tickets: list[Ticket]) -> list[Ticket]:
+    return sorted(tickets, key=lambda ticket: ticket.began)
 
 
 def _named(ticket: Ticket, for_s: float) -> dict[str, Any]:
