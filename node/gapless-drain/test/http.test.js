@@ -212,7 +212,9 @@ test('procedures: within a request they begin, outside they are refused', async 
   assert.throws(() => drain.procedure('outside', () => 7), Draining);
   assert.equal((await asked).body, 'done');
   await it.supervisor.until({ procedures: 0, requests: 0 });
-  assert.deepEqual(drain.counts().finished, { requests: 1, procedures: 2 });
+  const { requests, procedures, named } = drain.counts().finished;
+  assert.deepEqual({ requests, procedures }, { requests: 1, procedures: 2 });
+  assert.deepEqual(named.map(({ name }) => name), ['within', 'nested']);
 });
 
 test('a listener can be wrapped without its server', async () => {

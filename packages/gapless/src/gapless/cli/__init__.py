@@ -11,6 +11,7 @@ VERBS = {
     "delete": "stop an app and forget it",
     "list": "what runs here",
     "describe": "everything about one app",
+    "procedures": "the procedures that run, by name and since when",
     "logs": "what apps print",
     "signal": "send a signal to the instances of an app",
     "env": "the environment of an app",
@@ -42,7 +43,17 @@ VERBS = {
 
 TOPICS = {
     "Apps": ("start", "reload", "restart", "scale", "stop", "delete"),
-    "Looking": ("list", "describe", "logs", "env", "pid", "signal", "flush", "reset"),
+    "Looking": (
+        "list",
+        "describe",
+        "procedures",
+        "logs",
+        "env",
+        "pid",
+        "signal",
+        "flush",
+        "reset",
+    ),
     "Releases": ("publish", "watch", "releases", "rollback", "run"),
     "Fleets": ("push", "rollout", "agent"),
     "This machine": (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from gapless.cli import progress, selection, show
+from gapless.cli import progress, selection, show, underway
 from gapless.client import Client
 
 
@@ -36,6 +36,7 @@ def run(asked: argparse.Namespace) -> int:
         "addresses": ", ".join(found["addresses"]) or "none",
         "ready when": _ready(wanted["ready"]),
         "stop": _stop(wanted["stop"]),
+        "waits for": _waits_for(wanted),
         "namespace": wanted["namespace"],
         "renewed": _renew(wanted["renew"]),
         "variables": ", ".join(wanted["configured"]) or "none configured",
@@ -69,6 +70,11 @@ def _ready(ready: dict[str, Any]) -> str:
     return f"{what}, within {ready['timeout_s']:g} s"
 
 
+def _waits_for(wanted: dict[str, Any]) -> str:
+    ports = ", ".join(map(str, wanted["outgoing"]))
+    return f"answers from others' ports {ports}" if ports else ""
+
+
 def _stop(stop: dict[str, Any]) -> str:
     drain_s, kill_s = stop["drain_timeout_s"], stop["kill_timeout_s"]
     return f"{stop['signal']}, drain {drain_s:g} s, kill {kill_s:g} s"
@@ -88,16 +94,20 @@ def _under_way(found: dict[str, Any]) -> None:
         [
             f"{i['generation']}.{i['ordinal']}",
             each["kind"],
+            "",
             f"{each['for_s']:.1f} s",
             each["name"],
         ]
         for i in found["instances_detail"]
         if i["counts"]
         for each in i["counts"]["running"]
+        if each["kind"] != "procedure"
     ]
+    named = [*underway.procedures(found), *underway.calls(found)]
+    rows = [[each[0], each[1], *each[3:]] for each in named] + rows
     if rows:
         print()
-        show.table(["instance", "under way", "for", "name"], rows)
+        show.table(["instance", "under way", "since", "for", "name"], rows)
 
 
 def _tables(found: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from gapless.base import clock
 from gapless.base.errors import DONE, FAILED, GaplessError, TimedOutError
-from gapless.cli import show
+from gapless.cli import show, underway
 from gapless.client import Client
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 PAUSE_S = 0.1
 LEAD_S = 10.0
 """How long, at most, balancers are told that ask the agent."""
+LONG_CALL_S = 1.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -161,8 +162,13 @@ def _is_asked(departure: Departure) -> bool:
 
 
 def _is_busy(row: dict[str, Any]) -> bool:
-    busy = row["requests"] or row["procedures"] or row["silent"]
-    return bool((row["refuses"] and busy) or _leads(row))
+    calls = row["outgoing"] or ()
+    if _leads(row):
+        return True
+    if not row["refuses"]:
+        # It serves on, and so has always a quick call; one that lasts is waited for.
+        return any(call["for_s"] >= LONG_CALL_S for call in calls)
+    return bool(row["requests"] or row["procedures"] or row["silent"] or calls)
 
 
 def _leads(row: dict[str, Any]) -> bool:
@@ -173,16 +179,26 @@ def _leads(row: dict[str, Any]) -> bool:
 def _state(row: dict[str, Any]) -> str:
     if _leads(row):
         return f"{row['name']}: balancers are told, until no request comes"
-    requests = show.count(row["requests"], "request")
-    procedures = show.count(row["procedures"], "procedure")
+    under_way = []
+    if row["refuses"]:
+        under_way.append(show.count(row["requests"], "request"))
+        under_way.append(show.count(row["procedures"], "procedure"))
+    if row["outgoing"]:
+        under_way.append(show.count(len(row["outgoing"]), "call"))
     silent = ""
     if row["silent"]:
         silent = f", no answer yet from {row['silent']} of its processes"
-    return f"{row['name']}: {requests}, {procedures} under way{silent}"
+    named = underway.sentence(row)
+    named = f" ({named})" if named else ""
+    return f"{row['name']}: {', '.join(under_way)} under way{named}{silent}"
 
 
 def _tell(busy: list[dict[str, Any]], told: dict[str, str]) -> None:
+    """Print what has changed: how many there are, not for how long."""
     for row in busy:
-        if told.get(row["name"]) != _state(row):
-            told[row["name"]] = _state(row)
+        calls = len(row["outgoing"] or ())
+        now = f"{_leads(row)} {row['requests']} {row['procedures']} "
+        now += f"{row['silent']} {calls}"
+        if told.get(row["name"]) != now:
+            told[row["name"]] = now
             print(_state(row), flush=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from gapless.cli import show
+from gapless.cli import show, underway
 from gapless.client import Client
 
 HEADINGS = [
@@ -86,7 +86,7 @@ def _cells(row: dict[str, object]) -> list[str]:
         str(row["restarts"]),
         show.duration(row["uptime_s"]),  # type: ignore[arg-type]  # JSON
         _count(row["requests"]),
-        _count(row["procedures"]),
+        underway.summary(row),
         f"{row['cpu_percent']}%",
         show.size(row["memory_bytes"]),  # type: ignore[arg-type]  # JSON
         ", ".join(addresses) or "-",

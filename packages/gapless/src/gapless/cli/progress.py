@@ -56,6 +56,11 @@ def end(report: dict[str, Any]) -> int:
     if report["generation"]["old"] is not None and counts["seen"]:
         seen, finished, cut = counts["seen"], counts["finished"], counts["cut"]
         print(f"  connections in flight {seen}, finished {finished}, cut {cut}")
+    if calls := report.get("outgoing"):
+        print(
+            f"  answers outstanding {calls['seen']}, came {calls['finished']}, "
+            f"cut {calls['cut']}"
+        )
     _counted(report)
     for cut in report["cut"]:
         print(show.paint(f"  cut: {_cut(cut)}: {cut['reason']}", "red"))
@@ -82,15 +87,28 @@ def _counted(report: dict[str, Any]) -> None:
         f"cut {requests['cut']}; procedures finished {procedures['finished']}, "
         f"cut {procedures['cut']}"
     )
+    _named(procedures)
     if longest := report["longest"]:
         print(
             f"  longest: {longest['kind']} {longest['name']}, {longest['for_s']:.2f} s"
         )
 
 
+def _named(procedures: dict[str, Any]) -> None:
+    """Print the procedures that finished, each with its duration."""
+    named = procedures.get("finished_named", ())  # an older report has none
+    for each in named:
+        print(f"    procedure {each['name']}, {each['for_s']:.2f} s")
+    if named and (more := procedures["finished"] - len(named)) > 0:
+        print(f"    and {more} more that were shorter")
+
+
 def _cut(cut: dict[str, Any]) -> str:
     if "connections" in cut:
         return f"{show.count(cut['connections'], 'connection')} of pid {cut['pid']}"
+    if "outgoing" in cut:
+        named = ", ".join(f"{e['name']} for {e['for_s']:.1f} s" for e in cut["names"])
+        return f"{show.count(cut['outgoing'], 'call')} of pid {cut['pid']} ({named})"
     named = ", ".join(
         f"{each['kind']} {each['name']} after {each['for_s']:.1f} s"
         for each in cut["names"]

@@ -172,6 +172,7 @@ def _app(
         configured=tuple(sorted(own)),
         instances=_cpus() if table.instances == "cpus" else int(table.instances),
         listen=tuple(_listen(found, keys, entry) for entry in table.listen),
+        outgoing=tuple(sorted(set(table.outgoing))),
         ready=ready,
         stop=spec.Stop(
             signal=table.stop.signal.upper(),

@@ -10,6 +10,7 @@ Seconds = Annotated[float, msgspec.Meta(ge=0, le=86_400 * 30)]
 MOST_INSTANCES = 1024
 Count = Annotated[int, msgspec.Meta(ge=1, le=MOST_INSTANCES)]
 Command = str | list[str]
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 
 
 class _Table(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -100,6 +101,7 @@ class App(_Table, frozen=True):
     instances: Count | Literal["cpus"] = 1
     environment: dict[str, str | int | float | bool] = {}
     listen: list[str] = []
+    outgoing: list[Port] = []
     ready: Literal["auto", "listening", "notify"] | Ready = "auto"
     stop: Stop = Stop()
     restart: Restart = Restart()
@@ -123,6 +125,7 @@ class Extra(_Table, frozen=True):
 
     health: Annotated[str, msgspec.Meta(pattern="^/")] | None = None
     drain_timeout_s: Seconds | None = None
+    outgoing: list[Port] = []
     min_healthy_s: Seconds = 2.0
     overlap: bool | Literal["auto"] = "auto"
     preload: bool = True

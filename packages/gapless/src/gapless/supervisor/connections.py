@@ -48,6 +48,10 @@ class Connection:
     bytes_acked: int
     last_received_ms: int
     last_sent_ms: int
+    last_acked_ms: int = 0
+    """Since the peer acknowledged anything, if only what it had already."""
+    segments_sent: int = 0
+    """With data in them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,8 +132,17 @@ class SockDiag:
 
     def connections(self, ports: frozenset[int]) -> tuple[Connection, ...]:
         """Return the open connections whose local port is one of *ports*."""
+        return self._connections(ports, _OPEN)
+
+    def outgoing(self, ports: frozenset[int]) -> tuple[Connection, ...]:
+        """Return the established connections whose remote port is one of *ports*."""
+        return self._connections(ports, (ESTABLISHED,), remote=True)
+
+    def _connections(
+        self, ports: frozenset[int], states: tuple[int, ...], *, remote: bool = False
+    ) -> tuple[Connection, ...]:
         found: dict[tuple[tuple[str, int], tuple[str, int]], Connection] = {}
-        for row, attributes in self._rows(ports, _OPEN, _TCP_INFO_EXTENSION):
+        for row, attributes in self._rows(ports, states, _TCP_INFO_EXTENSION, remote):
             connection = _connection(row, attributes.get(_TCP_INFO_ATTRIBUTE))
             found[connection.local, connection.remote] = connection
         return tuple(found.values())
@@ -154,31 +167,32 @@ class SockDiag:
         )
 
     def _rows(
-        self, ports: frozenset[int], states: tuple[int, ...], extensions: int
+        self,
+        ports: frozenset[int],
+        states: tuple[int, ...],
+        extensions: int,
+        remote: bool = False,
     ) -> Iterator[tuple[_Row, dict[int, bytes]]]:
+        mask = sum(1 << state for state in states)
         for family in (socket.AF_INET, socket.AF_INET6):
             for port in sorted(ports):
-                yield from self._dump(family, port, states, extensions)
+                body = struct.pack(
+                    "=BBBxI", family, socket.IPPROTO_TCP, extensions, mask
+                )
+                body += struct.pack("=4x32xIII", 0, 0xFFFFFFFF, 0xFFFFFFFF)
+                yield from self._dump(body + _only_port(port, remote=remote))
 
-    def _dump(
-        self, family: int, port: int, states: tuple[int, ...], extensions: int
-    ) -> list[tuple[_Row, dict[int, bytes]]]:
-        self._ask(family, port, states, extensions)
+    def _dump(self, body: bytes) -> list[tuple[_Row, dict[int, bytes]]]:
+        self._ask(body)
         rows, interrupted = self._answer()
         for _ in range(_MOST_TRIES):
             if not interrupted:
                 break
-            self._ask(family, port, states, extensions)
+            self._ask(body)
             rows, interrupted = self._answer()
         return rows
 
-    def _ask(
-        self, family: int, port: int, states: tuple[int, ...], extensions: int
-    ) -> None:
-        mask = sum(1 << state for state in states)
-        body = struct.pack("=BBBxI", family, socket.IPPROTO_TCP, extensions, mask)
-        body += struct.pack("=4x32xIII", 0, 0xFFFFFFFF, 0xFFFFFFFF)
-        body += _only_port(port)
+    def _ask(self, body: bytes) -> None:
         length = 16 + len(body)
         header = struct.pack(
             "=IHHII", length, _SOCK_DIAG_BY_FAMILY, _REQUEST_DUMP, 1, 0
@@ -254,10 +268,12 @@ def _row(said: bytes, start: int, end: int) -> tuple[_Row, dict[int, bytes]]:
 
 
 def _connection(row: _Row, tcp_info: bytes | None) -> Connection:
-    last_sent = last_received = acked = received = 0
-    if tcp_info is not None and len(tcp_info) >= 136:
+    last_sent = last_received = last_acked = acked = received = segments = 0
+    if tcp_info is not None and len(tcp_info) >= 160:
         last_sent, _, last_received = struct.unpack_from("=III", tcp_info, 44)
+        (last_acked,) = struct.unpack_from("=I", tcp_info, 56)
         acked, received = struct.unpack_from("=QQ", tcp_info, 120)
+        (segments,) = struct.unpack_from("=I", tcp_info, 156)
     return Connection(
         inode=row.inode,
         state=row.state,
@@ -269,16 +285,18 @@ def _connection(row: _Row, tcp_info: bytes | None) -> Connection:
         bytes_acked=acked,
         last_received_ms=last_received,
         last_sent_ms=last_sent,
+        last_acked_ms=last_acked,
+        segments_sent=segments,
     )
 
 
-def _only_port(port: int) -> bytes:
-    """Return the filter that lets the kernel send rows of one local port only.
+def _only_port(port: int, *, remote: bool) -> bytes:
+    """Return the filter that lets the kernel send rows of one port only, at one end.
 
     INET_DIAG_REQ_BYTECODE: an operation is (code, yes, no) with offsets in bytes; each
     comparison is followed by the port as one more operation (<linux/inet_diag.h>).
     """
-    at_least, at_most, size = 2, 3, 16
+    at_least, at_most, size = (4, 5, 16) if remote else (2, 3, 16)
     code = struct.pack("=BBH", at_least, 8, size + 4) + struct.pack("=BBH", 0, 0, port)
     code += struct.pack("=BBH", at_most, 8, size - 8 + 4)
     code += struct.pack("=BBH", 0, 0, port)

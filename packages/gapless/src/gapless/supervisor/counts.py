@@ -31,10 +31,13 @@ class Counts:
     """Under way when their process ended."""
     cut_procedures: int = 0
     running: tuple[dict[str, Any], ...] = ()
-    """The oldest things under way: kind, name, for_s."""
+    """The oldest things under way, procedures before requests: kind, name, for_s."""
     longest: dict[str, Any] | None = None
     """The longest that finished: kind, name, for_s."""
+    finished: tuple[dict[str, Any], ...] = ()
+    """The procedures that finished, the longest first."""
     cut: tuple[dict[str, Any], ...] = ()
+    """What was under way when its process ended, procedures before requests."""
 
     @property
     def owed(self) -> int:
@@ -52,13 +55,19 @@ class Counts:
         numbers = {
             name: getattr(self, name) + getattr(other, name) for name in _NUMBERS
         }
-        running = sorted([*self.running, *other.running], key=_age)[:MOST_NAMES]
-        cut = sorted([*self.cut, *other.cut], key=_age)[:MOST_NAMES]
         both = [each for each in (self.longest, other.longest) if each is not None]
-        longest = min(both, key=_age) if both else None
         return Counts(
-            **numbers, running=tuple(running), cut=tuple(cut), longest=longest
+            **numbers,
+            running=_oldest(*self.running, *other.running),
+            finished=_oldest(*self.finished, *other.finished),
+            cut=_oldest(*self.cut, *other.cut),
+            longest=min(both, key=_age) if both else None,
         )
+
+    def aged(self, by_s: float) -> Counts:
+        """Return them as they are *by_s* seconds after they were told."""
+        running = tuple({**e, "for_s": e["for_s"] + by_s} for e in self.running)
+        return dataclasses.replace(self, running=running)
 
     def ended(self) -> Counts:
         """Return what is left of these when their process has ended."""
@@ -71,7 +80,7 @@ class Counts:
             running=(),
             cut_requests=self.cut_requests + self.requests,
             cut_procedures=self.cut_procedures + self.procedures,
-            cut=(*self.cut, *self.running)[:MOST_NAMES],
+            cut=_oldest(*self.cut, *self.running),
         )
 
     def to_wire(self) -> dict[str, Any]:
@@ -81,19 +90,20 @@ class Counts:
     @classmethod
     def from_wire(cls, plain: dict[str, Any]) -> Counts:
         """Return what `to_wire` wrote."""
-        named = {name: tuple(plain[name]) for name in ("running", "cut")}
+        named = {name: tuple(plain.get(name, ())) for name in _NAMES}
         return cls(**{**plain, **named})
 
 
 _NUMBERS = tuple(
     field.name for field in dataclasses.fields(Counts) if field.type == "int"
 )
+_NAMES = ("running", "finished", "cut")
 
 
 def parse(said: dict[str, Any]) -> Counts:
     """Return what a process said of itself.  Raises ValueError."""
     finished, running = _known(said, "finished", {}), _known(said, "running", [])
-    longest = said.get("longest")
+    longest, named = said.get("longest"), _known(finished, "named", [])
     return Counts(
         requests=_number(said, "requests"),
         refusing=_number(said, "refusing"),
@@ -103,6 +113,7 @@ def parse(said: dict[str, Any]) -> Counts:
         refused=_number(said, "refused"),
         running=tuple(_named(each) for each in running[:MOST_NAMES]),
         longest=None if longest is None else _named(longest),
+        finished=tuple(_named(each) for each in named[:MOST_NAMES]),
     )
 
 
@@ -128,6 +139,12 @@ def _named(said: Any) -> dict[str, Any]:
         raise ValueError(f"for_s is {for_s!r}")
     name = str(said.get("name", ""))[:LONGEST_NAME]
     return {"kind": said["kind"], "name": name, "for_s": float(for_s)}
+
+
+def _oldest(*named: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+    """Return as many as are kept: procedures first, then by age."""
+    ordered = sorted(named, key=lambda each: (each["kind"] != "procedure", _age(each)))
+    return tuple(ordered[:MOST_NAMES])
 
 
 def _age(named: dict[str, Any]) -> float:

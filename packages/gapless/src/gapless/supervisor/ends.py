@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gapless.base import clock
-from gapless.supervisor import model, processes
+from gapless.supervisor import model, outgoing, processes
 from gapless.supervisor.counts import Counts
 from gapless.supervisor.model import Phase, Role
 from gapless.supervisor.readying import is_done_well
@@ -82,18 +82,33 @@ class Ends:
     def _count_cut(
         self, app: AppRecord, generation: GenerationRecord, instance: InstanceRecord
     ) -> None:
-        """Count the connections on which an answer was owed when an instance ended."""
-        if instance.counts is not None or not instance.busy:
-            return  # who counts tells by himself what was cut
-        generation.connections_cut += instance.busy
+        """Count the connections on which an answer was owed when an instance ended.
+
+        Who counts tells by himself what was cut of what he owed; what he waited for of
+        others is counted for him too.
+        """
+        busy = 0 if instance.counts is not None else instance.busy
+        generation.connections_cut += busy
+        generation.calls_cut += len(instance.calls)
+        if busy:
+            self._tell_cut(app, instance, {"connections": busy})
+        if instance.calls:
+            named = [
+                {"to": call.to, "name": call.name, "for_s": round(call.for_s, 3)}
+                for call in instance.calls[: outgoing.MOST_NAMES]
+            ]
+            cut = {"outgoing": len(instance.calls), "names": named}
+            self._tell_cut(app, instance, cut)
+
+    def _tell_cut(
+        self, app: AppRecord, instance: InstanceRecord, what: dict[str, Any]
+    ) -> None:
+        """Write down what was cut: in the log, and in the report of who waits for it."""
+        why = instance.told_why or "it ended by itself"
+        cut = {"pid": instance.pid, **what, "reason": why}
+        self._supervisor.log.write("cut", key=instance.key, **cut)
         if app.operation is not None:
-            app.operation.cut.append(
-                {
-                    "pid": instance.pid,
-                    "connections": instance.busy,
-                    "reason": instance.told_why or "it ended by itself",
-                }
-            )
+            app.operation.cut.append(cut)
 
     def bury(self, app: AppRecord) -> None:
         """Forget instances of which no process is left."""
@@ -114,16 +129,13 @@ class Ends:
         if last is None:
             return
         generation.counts = (generation.counts or Counts()).plus(last.ended())
-        if app.operation is not None and (last.cut_requests or last.cut_procedures):
-            app.operation.cut.append(
-                {
-                    "pid": instance.pid,
-                    "requests": last.cut_requests,
-                    "procedures": last.cut_procedures,
-                    "names": [dict(each) for each in last.cut],
-                    "reason": instance.told_why or "it ended by itself",
-                }
-            )
+        if last.cut_requests or last.cut_procedures:
+            cut = {
+                "requests": last.cut_requests,
+                "procedures": last.cut_procedures,
+                "names": [dict(each) for each in last.cut],
+            }
+            self._tell_cut(app, instance, cut)
 
     def could_not(self, app: AppRecord, action: model.Action, why: str) -> None:
         """Write down that an action failed: its seat ended as soon as it was taken."""

@@ -73,7 +73,7 @@ class Supervisor:
             self.selector, self.requests, self.evidence, self.log, home
         )
         self.hearing.welcome()
-        self.view = View(self.home, self.listeners, self.evidence)
+        self.view = View(self.home, self.listeners, self.evidence, self.speakers)
         self.performer = Performer(
             self.selector,
             hands=self.hands,

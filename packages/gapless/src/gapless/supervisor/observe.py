@@ -6,12 +6,13 @@ A look costs milliseconds, so it is taken only while something is finishing.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 from gapless.base import clock
-from gapless.supervisor import connections, processes
+from gapless.supervisor import connections, outgoing, processes
 from gapless.supervisor.listeners import Listeners
 from gapless.supervisor.model import Mode, Phase, Role
+from gapless.supervisor.outgoing import Call
 from gapless.supervisor.records import AppRecord, GenerationRecord, InstanceRecord
 
 VARIABLE = "GAPLESS_INSTANCE"
@@ -55,16 +56,20 @@ class Evidence:
         ports = self._ports(app)
         found = self._diag.connections(ports)
         half_open = peers(self._diag.half_open(ports))
+        asked = self._diag.outgoing(_outgoing_ports(watched))
         for generation in watched:
             generation.lively = 0
             seen = self._seen.setdefault((app.name, generation.number), set())
             for instance in generation.instances:
-                own = self._own(table, instance, found)
-                if own is None:
+                inodes = processes.socket_inodes(self.members(table, instance))
+                if not inodes:
                     continue  # it is ending: what was owed before is what is cut
+                own = [c for c in found if c.inode in inodes]
                 instance.connections = len(own)
                 instance.busy = self._busy(instance, own)
-                instance.quiet_looks = 0 if instance.busy else instance.quiet_looks + 1
+                self._note_calls(generation, instance, asked, inodes)
+                owes = instance.busy or instance.calls
+                instance.quiet_looks = 0 if owes else instance.quiet_looks + 1
                 if instance.counts is not None:
                     generation.lively += sum(map(connections.is_lively, own))
                 seen.update(c.remote for c in own)
@@ -72,7 +77,7 @@ class Evidence:
             generation.queued = self.queued(app, generation)
             generation.handshakes &= half_open
             busy = generation.queued + len(generation.handshakes)
-            busy += sum(instance.busy for instance in generation.instances)
+            busy += sum(i.busy + len(i.calls) for i in generation.instances)
             generation.quiet_looks = 0 if busy else generation.quiet_looks + 1
 
     def _look_for_arrivals(self, app: AppRecord) -> None:
@@ -99,15 +104,24 @@ class Evidence:
             for instance in leaving:
                 instance.arrived_at = now
 
-    def _own(
+    def _note_calls(
         self,
-        table: dict[int, processes.Process],
+        generation: GenerationRecord,
         instance: InstanceRecord,
-        found: tuple[connections.Connection, ...],
-    ) -> list[connections.Connection] | None:
-        """Return the connections of an instance; None if it has not even a socket."""
-        inodes = processes.socket_inodes(self.members(table, instance))
-        return [c for c in found if c.inode in inodes] if inodes else None
+        asked: tuple[connections.Connection, ...],
+        inodes: frozenset[int],
+    ) -> None:
+        """Write down what an instance has asked of others and waits for."""
+        ports = generation.spec.outgoing
+        own = [c for c in asked if c.remote[1] in ports]
+        calls = outgoing.outstanding(own, inodes)
+        known = {(call.inode, call.turn) for call in instance.calls}
+        new = [call for call in calls if (call.inode, call.turn) not in known]
+        if instance.mode is not Mode.SERVING:
+            generation.calls_seen += len(new)
+        if instance.told is not None:
+            calls = outgoing.keep_given_up(instance.calls, calls, inodes)
+        instance.calls = calls
 
     def _busy(
         self,
@@ -166,14 +180,32 @@ class Evidence:
 
     def census(self, app: AppRecord) -> dict[str, tuple[int, int]]:
         """Return connections and busy ones of every instance, by key."""
-        table = processes.snapshot()
         found = self._diag.connections(self._ports(app))
         counts = {}
+        for instance, inodes in self._sockets(app):
+            own = [c for c in found if c.inode in inodes]
+            counts[instance.key] = len(own), self._busy(instance, own)
+        return counts
+
+    def calls(self, app: AppRecord) -> dict[str, tuple[Call, ...]]:
+        """Return what every instance waits for from others, by key."""
+        ports = _outgoing_ports(app.generations)
+        if not ports:
+            return {}
+        asked = self._diag.outgoing(ports)
+        return {
+            instance.key: outgoing.outstanding(asked, inodes)
+            for instance, inodes in self._sockets(app)
+        }
+
+    def _sockets(
+        self, app: AppRecord
+    ) -> Iterator[tuple[InstanceRecord, frozenset[int]]]:
+        """Yield every instance of an app with the inodes of its sockets."""
+        table = processes.snapshot()
         for generation in app.generations:
             for instance in generation.instances:
-                own = self._own(table, instance, found) or []
-                counts[instance.key] = len(own), self._busy(instance, own)
-        return counts
+                yield instance, processes.socket_inodes(self.members(table, instance))
 
     def count_members(
         self,
@@ -222,6 +254,10 @@ def members(
 def peers(half_open: frozenset[connections.Peer]) -> set[str]:
     """Return handshakes as text, as they are kept in records."""
     return {f"{peer}" for peer in half_open}
+
+
+def _outgoing_ports(generations: Iterable[GenerationRecord]) -> frozenset[int]:
+    return frozenset(port for g in generations for port in g.spec.outgoing)
 
 
 def _is_finishing(generation: GenerationRecord) -> bool:

@@ -32,6 +32,8 @@ class Operation:
     cut: list[dict[str, Any]] = field(default_factory=list)
     connections_seen: int = 0
     connections_cut: int = 0
+    calls_seen: int = 0
+    calls_cut: int = 0
     counts: Counts | None = None
     """What the old instances counted while they drained; None if they do not."""
     recycle: bool = False
@@ -100,9 +102,21 @@ class Operation:
                 "finished": self.connections_seen - self.connections_cut,
                 "cut": self.connections_cut,
             },
+            "outgoing": self._outgoing(),
             **_counted(self.counts),
             "cut": self.cut,
             "log_tail": self.log_tail,
+        }
+
+    def _outgoing(self) -> dict[str, int] | None:
+        """Return what the kernel told of calls to others; None if it is not asked."""
+        if not (self.spec.outgoing or self.calls_seen):
+            return None
+        seen = max(self.calls_seen, self.calls_cut)
+        return {
+            "seen": seen,
+            "finished": seen - self.calls_cut,
+            "cut": self.calls_cut,
         }
 
     def note(self) -> dict[str, Any]:
@@ -134,6 +148,17 @@ def _counted(counts: Counts | None) -> dict[str, Any]:
         "procedures": {
             "finished": counts.finished_procedures,
             "cut": counts.cut_procedures,
+            "finished_named": _named(counts.finished),
+            "cut_named": _named(counts.cut),
         },
         "longest": counts.longest,
     }
+
+
+def _named(under_way: tuple[dict[str, Any], ...]) -> list[dict[str, Any]]:
+    """Return the names and durations of the procedures among them."""
+    return [
+        {"name": each["name"], "for_s": round(each["for_s"], 3)}
+        for each in under_way
+        if each["kind"] == "procedure"
+    ]

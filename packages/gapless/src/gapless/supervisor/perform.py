@@ -195,7 +195,7 @@ class Performer:
     def _drain(self, app: AppRecord, key: str, mode: Mode) -> None:
         generation, instance = _found(app, key)
         instance.mode, instance.mode_since = mode, clock.monotonic()
-        instance.quiet_looks = 0
+        instance.quiet_looks, instance.calls = 0, ()
         self._speakers.order(key, mode)
         if generation.role is Role.YIELDING and mode is Mode.RECYCLE:
             self._step(app, "draining", f"instance {instance.ordinal}")
@@ -234,7 +234,8 @@ class Performer:
             instance.told, instance.told_why = clock.monotonic(), reason
         instance.phase = Phase.DRAINING
         if app.operation is not None and not app.operation.took("stopping"):
-            self._step(app, "stopping", f"generation {generation.number}: {reason}")
+            said = ": ".join(filter(None, [reason, instance.under_way()]))
+            self._step(app, "stopping", f"generation {generation.number}: {said}")
         if not instance.leader_alive:
             instance.orphans_told = True
             number = signal.Signals[generation.spec.stop.signal]
@@ -275,6 +276,8 @@ class Performer:
         if app.operation is not None:
             app.operation.connections_seen += generation.connections_seen
             app.operation.connections_cut += generation.connections_cut
+            app.operation.calls_seen += generation.calls_seen
+            app.operation.calls_cut += generation.calls_cut
             app.operation.add(generation.counts)
         if not app.shares_sockets(generation):
             for listener in self._listeners.of(app.name, generation.lineage):

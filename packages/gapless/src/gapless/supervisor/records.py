@@ -14,6 +14,9 @@ from gapless.supervisor import model, spec
 from gapless.supervisor.counts import Counts
 from gapless.supervisor.model import Mode, Permit, Phase, Probe, Role
 from gapless.supervisor.operations import Operation
+from gapless.supervisor.outgoing import LONG_CALL_S, Call
+
+MOST_TOLD = 5
 
 
 @dataclass(slots=True)
@@ -50,6 +53,8 @@ class InstanceRecord:
     begun: int = 0
     """How many requests they had begun since the drain began."""
     arrived_at: float = 0.0
+    calls: tuple[Call, ...] = ()
+    """What it has asked of others, and waits for; the oldest first."""
 
     def hear(self, total: Counts | None, now: float) -> None:
         """Take down what its processes count; a request more has arrived now.
@@ -79,9 +84,26 @@ class InstanceRecord:
             mode=self.mode,
             mode_since=self.mode_since,
             arrived_at=self.arrived_at,
-            owed=self.counts.owed if self.counts and not self.counts.unable else 0,
+            owed=self._owed(),
             quiet_looks=self.quiet_looks,
         )
+
+    def _owed(self) -> int:
+        """Return what it has to finish before it may leave its seat, as it or we know.
+
+        A quick call does not count: an app that serves always has one.
+        """
+        counted = self.counts.owed if self.counts and not self.counts.unable else 0
+        return counted + sum(call.for_s >= LONG_CALL_S for call in self.calls)
+
+    def under_way(self) -> str:
+        """Name what it has not finished, as far as anybody knows; else nothing."""
+        running = self.counts.running if self.counts else ()
+        named = [f"{e['kind']} {e['name']}" for e in running]
+        named += [f"{call.name} for {call.for_s:.1f} s" for call in self.calls]
+        more = len(named) - MOST_TOLD
+        said = named[:MOST_TOLD] + [f"{more} more"] * (more > 0)
+        return ", ".join(said)
 
     def note(self) -> dict[str, Any]:
         """Return it as JSON-able data; descriptors are held by the keeper."""
@@ -93,6 +115,7 @@ class InstanceRecord:
             "listens": sorted(self.listens),
             "mode": self.mode.value,
             "counts": self.counts.to_wire() if self.counts else None,
+            "calls": [call.to_wire() for call in self.calls],
         }
 
     @classmethod
@@ -106,6 +129,7 @@ class InstanceRecord:
                 "listens": set(plain["listens"]),
                 "mode": Mode(plain["mode"]),
                 "counts": _counts(plain["counts"]),
+                "calls": tuple(Call(**call) for call in plain.get("calls", ())),
             }
         )
 
@@ -170,6 +194,9 @@ class GenerationRecord:
     """What its instances that are gone counted while they drained."""
     connections_seen: int = 0
     connections_cut: int = 0
+    calls_seen: int = 0
+    """Calls to others that were under way while it finished."""
+    calls_cut: int = 0
 
     def __post_init__(self) -> None:
         """Use sockets of its own unless told otherwise."""

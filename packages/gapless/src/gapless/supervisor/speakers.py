@@ -44,6 +44,8 @@ class Speaker:
         """The instance that it is of, and the one that it says."""
         self.heard = b""
         self.counts: Counts | None = None
+        self.told_at = 0.0
+        """When it told its counts, on the monotonic clock."""
         self.mode = ""
         """What it said that it does."""
         self.asked = False
@@ -57,6 +59,11 @@ class Speaker:
         """
         unable = mode is Mode.RECYCLE and not self.knows_all
         return Mode.HANDOFF if unable else mode
+
+    def now(self) -> Counts:
+        """Return what it told last, and how old what runs is by now."""
+        told = self.counts or Counts()
+        return told.aged(clock.monotonic() - self.told_at)
 
     def tell(self, order: str) -> None:
         """Send an order; one who does not read for long has to connect anew."""
@@ -168,6 +175,7 @@ class Speakers:
                 self._changed(speaker.key, self.of(speaker.key), True)
             elif speaker.key and "mode" in said:
                 speaker.counts, speaker.asked = counts.parse(said), False
+                speaker.told_at = clock.monotonic()
                 speaker.mode = str(said["mode"])
                 self._changed(speaker.key, self.of(speaker.key), False)
                 self._answer_who_waits()
@@ -184,6 +192,7 @@ class Speakers:
         key = speaker.claim
         if not speaker.key and self._belongs(key, speaker.pid):
             speaker.key, speaker.counts = key, Counts()
+            speaker.told_at = clock.monotonic()
             mode = speaker.mode_in(self._modes.get(key, Mode.SERVING))
             speaker.tell("counts" if mode is Mode.SERVING else f"drain {mode.value}")
             self._changed(key, self.of(key), False)
@@ -197,7 +206,7 @@ class Speakers:
         if speaker.key and speaker.counts is not None:
             before = self._gone.get(speaker.key, Counts())
             draining = self._modes.get(speaker.key, Mode.SERVING) is not Mode.SERVING
-            left = speaker.counts.ended() if draining else Counts()
+            left = speaker.now().ended() if draining else Counts()
             self._gone[speaker.key] = before.plus(left)
             self._changed(speaker.key, self.of(speaker.key), False)
         self._answer_who_waits()
@@ -221,6 +230,16 @@ class Speakers:
     def pids(self, key: str) -> frozenset[int]:
         """Return the processes of an instance that count all they owe."""
         return frozenset(s.pid for s in self._of(key) if s.knows_all)
+
+    def running(self, key: str) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield what each process of an instance says that it runs, with its pid."""
+        for speaker in self._of(key):
+            for each in speaker.now().running:
+                yield speaker.pid, each
+
+    def unanswered(self, key: str) -> int:
+        """Return how many processes of an instance were asked and have not answered."""
+        return sum(speaker.asked for speaker in self._of(key))
 
     def _of(self, key: str) -> Iterator[Speaker]:
         return (speaker for speaker in self._speakers if speaker.key == key)

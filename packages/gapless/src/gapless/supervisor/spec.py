@@ -158,6 +158,8 @@ class AppSpec:
     """A path; the id of the instance is put before its `.pid`; empty means none."""
     listen: tuple[str, ...] = ()
     """`host:port` sockets handed to the app as LISTEN_FDS or `{fd}`."""
+    outgoing: tuple[int, ...] = ()
+    """Remote ports, of databases: what was asked there has to be answered before a stop."""
     ready: Ready = field(default_factory=Ready)
     stop: Stop = field(default_factory=Stop)
     restart: Restart = field(default_factory=Restart)
@@ -216,6 +218,7 @@ def from_wire(plain: dict[str, Any]) -> AppSpec:
             **plain,
             "command": tuple(plain["command"]),
             "listen": tuple(plain.get("listen", ())),
+            "outgoing": tuple(plain.get("outgoing", ())),
             "configured": tuple(plain.get("configured", ())),
             "ready": Ready(**ready),
             "stop": Stop(**plain.get("stop", {})),

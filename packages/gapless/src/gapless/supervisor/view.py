@@ -13,6 +13,7 @@ from gapless.supervisor.listeners import Listeners
 from gapless.supervisor.model import Phase, Role
 from gapless.supervisor.observe import Evidence
 from gapless.supervisor.records import AppRecord, GenerationRecord, InstanceRecord
+from gapless.supervisor.speakers import Speakers
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 FRESH_S = 60.0
@@ -22,8 +23,15 @@ FRESH_S = 60.0
 class View:
     """Describes apps; remembers CPU times from one look to the next."""
 
-    def __init__(self, home: Home, listeners: Listeners, evidence: Evidence) -> None:
+    def __init__(
+        self,
+        home: Home,
+        listeners: Listeners,
+        evidence: Evidence,
+        speakers: Speakers,
+    ) -> None:
         self._home, self._listeners, self._evidence = home, listeners, evidence
+        self._speakers = speakers
         self._ticks: dict[str, tuple[float, int]] = {}
 
     def entry(
@@ -74,9 +82,37 @@ class View:
             "requests": None if total is None else total.requests,
             "procedures": None if total is None else total.procedures,
             "silent": 0 if total is None else total.silent,
+            "counts": total and ("requests" if total.unable else "all"),
             "refuses": total is not None and not total.unable,
             "recycles": app.spec.overlap is spec.Overlap.NEVER,
             "modes": sorted({i.mode.value for i in own}),
+            **self._under_way(app),
+        }
+
+    def _under_way(self, app: AppRecord) -> dict[str, Any]:
+        """Return the procedures that run, by name, and what is asked of others."""
+        procedures, outgoing, unanswered = [], [], 0
+        calls = self._evidence.calls(app)
+        for generation in app.generations:
+            for instance in generation.instances:
+                where = {"instance": f"{generation.number}.{instance.ordinal}"}
+                unanswered += self._speakers.unanswered(instance.key)
+                procedures += [
+                    {"name": each["name"], **where, "pid": pid, **_age(each["for_s"])}
+                    for pid, each in self._speakers.running(instance.key)
+                    if each["kind"] == "procedure"
+                ]
+                outgoing += [
+                    {"to": call.to, **where, "pid": instance.pid, **_age(call.for_s)}
+                    for call in calls.get(instance.key, ())
+                ]
+        asked = any(generation.spec.outgoing for generation in app.generations)
+        return {
+            "procedures_named": sorted(procedures, key=lambda each: -each["for_s"]),
+            "unanswered": unanswered,
+            "outgoing": sorted(outgoing, key=lambda each: -each["for_s"])
+            if asked
+            else None,
         }
 
     def details(self, app: AppRecord) -> dict[str, Any]:
@@ -185,6 +221,11 @@ class View:
     def forget(self, key: str) -> None:
         """Drop what was remembered of an instance that is gone."""
         self._ticks.pop(key, None)
+
+
+def _age(for_s: float) -> dict[str, Any]:
+    """Return for how long something runs, and since when by the clock."""
+    return {"for_s": round(for_s, 3), "since": clock.stamp(clock.wall() - for_s)}
 
 
 def _counted(app: AppRecord) -> Counts | None:

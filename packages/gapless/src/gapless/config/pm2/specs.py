@@ -288,6 +288,7 @@ def _with_extra(declared: Declaration, built: spec.AppSpec) -> spec.AppSpec:
         built,
         ready=ready,
         stop=stop,
+        outgoing=tuple(sorted(set(extra.outgoing))),
         min_healthy_s=extra.min_healthy_s,
         overlap=programs.OVERLAP[extra.overlap],
         preload=extra.preload,
