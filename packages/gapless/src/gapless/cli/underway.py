@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+LONGEST_NAME = 40
+"""In a line with other things; tables have room."""
 HEADINGS = ["instance", "under way", "pid", "since", "for", "name"]
 
 
@@ -48,7 +50,7 @@ def sentence(row: dict[str, Any]) -> str:
 
 
 def _told(each: dict[str, Any]) -> str:
-    return f"{each['name']} since {clock_time(each['since'])}"
+    return f"{each['name'][:LONGEST_NAME]} since {clock_time(each['since'])}"
 
 
 def clock_time(stamp: str) -> str:

@@ -133,7 +133,7 @@ class Ends:
             cut = {
                 "requests": last.cut_requests,
                 "procedures": last.cut_procedures,
-                "names": [dict(each) for each in last.cut],
+                "names": [{**e, "for_s": round(e["for_s"], 3)} for e in last.cut],
             }
             self._tell_cut(app, instance, cut)
 

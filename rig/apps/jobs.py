@@ -1,0 +1,151 @@
+"""Runs stored procedures in background threads, and answers before they are done.
+
+POST /job?s=SECONDS begins one and answers; what was accepted is a line in LEDGER.  It uses
+no library of gapless, unless NAMED is set: then each job is one of its procedures.  With
+DATABASE=postgresql it speaks PostgreSQL's protocol itself, on a connection for each job
+that it keeps for the next; with DATABASE=mariadb it runs MariaDB's own client.
+"""
+
+import contextlib
+import http.server
+import itertools
+import os
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from urllib.parse import parse_qs, urlsplit
+
+RELEASE = os.environ.get("RELEASE", "0")
+LEDGER = os.environ["LEDGER"]
+DATABASE_PORT = int(os.environ["DATABASE_PORT"])
+KIND = os.environ.get("DATABASE", "postgresql")
+numbers = itertools.count()
+
+
+class Postgresql:
+    """One connection, and the simple query protocol; the user is trusted."""
+
+    def __init__(self):
+        self.sock = socket.create_connection(("127.0.0.1", DATABASE_PORT))
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        first = struct.pack("!I", 196608) + b"user\0app\0database\0app\0\0"
+        self.sock.sendall(struct.pack("!I", len(first) + 4) + first)
+        self.answer()
+        # A careful app lets the database notice that its client is gone.
+        self.query("SET client_connection_check_interval = '100ms'")
+
+    def ask(self, text):
+        body = text.encode() + b"\0"
+        self.sock.sendall(b"Q" + struct.pack("!I", len(body) + 4) + body)
+
+    def answer(self):
+        """Read until the database is ready for the next query."""
+        heard = b""
+        while True:
+            while len(heard) >= 5:
+                (length,) = struct.unpack_from("!I", heard, 1)
+                if len(heard) <= length:
+                    break
+                kind, heard = heard[:1], heard[length + 1 :]
+                if kind == b"Z":
+                    return
+                if kind == b"E":
+                    raise RuntimeError(heard)
+            piece = self.sock.recv(65536)
+            if not piece:
+                raise ConnectionError("the database hung up")
+            heard += piece
+
+    def query(self, text):
+        self.ask(text)
+        self.answer()
+
+
+idle = []
+
+
+def begin_postgresql(job, seconds):
+    """Ask for a job in a transaction; return what waits for its end."""
+    connection = idle.pop() if idle else Postgresql()
+    connection.query("BEGIN")
+    connection.ask(f"CALL work('{job}', {seconds})")
+
+    def finish():
+        connection.answer()
+        connection.query("COMMIT")
+        idle.append(connection)
+
+    return finish
+
+
+def begin_mariadb(job, seconds):
+    """The same by the client, a process of its own."""
+    argv = ["mariadb", "--no-defaults", "--protocol=tcp", "--host=127.0.0.1"]
+    argv += [f"--port={DATABASE_PORT}", "--user=app", "app"]
+    client = subprocess.Popen(
+        argv, stdin=subprocess.PIPE, env=os.environ | {"MYSQL_PWD": "secret"}
+    )
+    script = f"START TRANSACTION;\nCALL work('{job}', {seconds});\nCOMMIT;\n"
+    client.stdin.write(script.encode())
+    client.stdin.close()
+    return client.wait
+
+
+def named(job):
+    """Return what marks a job as a procedure, or nothing."""
+    if "NAMED" not in os.environ:
+        return contextlib.nullcontext()
+    return drain.procedure(f"work {job}")
+
+
+def work(job, seconds, begun):
+    begin = begin_postgresql if KIND == "postgresql" else begin_mariadb
+    with named(job):
+        finish = begin(job, seconds)
+        begun.set()
+        finish()
+
+
+class Jobs(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self.answer(f"release {RELEASE} pid {os.getpid()}\n")
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        asked = parse_qs(urlsplit(self.path).query)
+        job, begun = f"{os.getpid()}-{next(numbers)}", threading.Event()
+        arguments = (job, float(asked["s"][0]), begun)
+        threading.Thread(target=work, args=arguments, daemon=True).start()
+        if not begun.wait(10):
+            self.send_error(500)
+            return
+        with open(LEDGER, "a", encoding="utf-8") as ledger:
+            ledger.write(f"{job}\n")
+        self.answer(f"release {RELEASE} accepted {job}\n")
+
+    def answer(self, text):
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *arguments):
+        pass
+
+
+class Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 128
+
+
+if __name__ == "__main__":
+    if "NAMED" in os.environ:
+        from gapless_drain import Drain
+
+        drain = Drain(on_signal=None)
+    Server(
+        ("127.0.0.1", int(os.environ.get("PORT", sys.argv[-1]))), Jobs
+    ).serve_forever()

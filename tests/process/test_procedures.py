@@ -1,0 +1,284 @@
+"""Stored procedures that outlive a request, in real databases, and releases meanwhile."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rig import databases, load
+from rig.databases import Database
+from rig.host import SERVERS, Host
+from rig.running import running
+from rig.wait import free_port, until
+
+PLAIN = [sys.executable, "jobs.py"]
+NAMING = [str(SERVERS / "python"), "jobs.py"]
+WORK = {
+    "postgresql": """
+        CREATE TABLE done (job text, what text);
+        CREATE PROCEDURE work(job text, s float) LANGUAGE plpgsql AS $$ BEGIN
+        INSERT INTO done VALUES (job, 'begin'); PERFORM pg_sleep(s);
+        INSERT INTO done VALUES (job, 'end'); END $$;""",
+    "mariadb": """
+        CREATE TABLE done (job varchar(40), what varchar(10)) ENGINE=InnoDB;
+        DELIMITER //
+        CREATE PROCEDURE work(job varchar(40), s float) BEGIN
+        INSERT INTO done VALUES (job, 'begin'); DO SLEEP(s);
+        INSERT INTO done VALUES (job, 'end'); END //""",
+}
+BUSY = {
+    "postgresql": "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CALL%'"
+    " AND state = 'active'",
+    "mariadb": "SELECT count(*) FROM information_schema.processlist"
+    " WHERE command <> 'Sleep' AND id <> connection_id() AND user = 'app'",
+}
+
+
+@pytest.fixture(params=["postgresql", "mariadb"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """Return each database in turn, with a procedure that takes its time."""
+    with databases.DATABASES[request.param](tmp_path) as found:
+        found.sql(WORK[found.kind])
+        yield found
+
+
+only_postgresql = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+
+
+class Jobs:
+    """The app of rig/apps/jobs.py on a host."""
+
+    def __init__(self, host: Host, database: Database, command: list[str]) -> None:
+        self.host, self.database, self.command = host, database, command
+        self.port, self.ledger = free_port(), host.directory / "ledger"
+        host.environment |= {
+            "LEDGER": str(self.ledger),
+            "DATABASE": database.kind,
+            "DATABASE_PORT": str(database.port),
+        }
+        if command is NAMING:
+            host.environment["NAMED"] = "1"
+
+    def start(self, more: str) -> None:
+        """Start release 1."""
+        self.more = more
+        self.host.start("jobs", self.command, port=self.port, more=more)
+
+    def declare(self, release: str) -> None:
+        """Write down another release."""
+        self.host.declare(
+            "jobs", self.command, port=self.port, release=release, more=self.more
+        )
+
+    def begin(self, seconds: float) -> None:
+        """Begin a job, and return while it runs."""
+        url = f"http://127.0.0.1:{self.port}/job?s={seconds}"
+        subprocess.run(["curl", "-sf", "-XPOST", url], check=True, timeout=20)
+
+    def lost(self) -> set[str]:
+        """Return the accepted jobs that are not whole in the database, when all ended."""
+        until(lambda: self.running() == 0, "every procedure to end", 60)
+        rows = self.database.sql("SELECT job FROM done WHERE what = 'end'")
+        return set(self.ledger.read_text().split()) - set(rows.split())
+
+    def running(self) -> int:
+        """Return how many procedures the database runs."""
+        return int(self.database.sql(BUSY[self.database.kind]))
+
+    def rows(self) -> int:
+        """Return how many rows are there to stay."""
+        return int(self.database.sql("SELECT count(*) FROM done"))
+
+
+def outgoing(database: Database, *more: str) -> str:
+    """Return settings that let the kernel tell of calls to a database."""
+    return "\n".join([f"outgoing = [{database.port}]", *more])
+
+
+@pytest.mark.parametrize("watched", [True, False])
+def test_releases_under_load_cut_procedures_only_if_nobody_watches(
+    host: Host, database: Database, watched: bool
+) -> None:
+    """An app with no library: `outgoing` decides, and the rows tell."""
+    jobs = Jobs(host, database, PLAIN)
+    jobs.start(outgoing(database) if watched else "")
+    asking = load.Traffic(kind="jobs", method="POST", path="/job?s=3", pause_s=0.3)
+    with running(jobs.port, asking, load.NEW) as under_load:
+        under_load.wait_for_version("1")
+        for release in ("2", "3"):
+            until(lambda: jobs.running() >= 2, "procedures to run")
+            jobs.declare(release)
+            report = host.json("reload", "jobs")
+            assert report["outcome"] == "done", report
+            assert report["cut"] == [], report
+            if watched:
+                assert report["outgoing"]["seen"] >= 1, report
+                assert report["outgoing"]["cut"] == 0, report
+            else:
+                assert report["outgoing"] is None
+            under_load.wait_for_version(release)
+        found = under_load.stop()
+    assert found.lost == 0, str(found)
+    assert (jobs.lost() == set()) == watched
+
+
+@only_postgresql
+@pytest.mark.parametrize("act", ["stop", "restart", "recycle", "scale", "shutdown"])
+def test_every_stop_waits_for_what_was_asked(
+    host: Host, database: Database, act: str
+) -> None:
+    """Whatever ends an instance, the answer of the database comes first."""
+    jobs = Jobs(host, database, PLAIN)
+    jobs.start(outgoing(database, "instances = 2"))
+    jobs.begin(3)
+    jobs.begin(3)
+    match act:
+        case "recycle":
+            host.ok("reload", "jobs", "--recycle")
+        case "scale":
+            host.ok("scale", "jobs", 1)
+        case "shutdown":
+            host.ok("shutdown")
+        case _:
+            host.ok(act, "jobs")
+    assert jobs.running() == 0
+    assert jobs.lost() == set()
+
+
+@only_postgresql
+@pytest.mark.parametrize("overlap", ["true", "false"])
+def test_a_call_that_outlives_the_deadline_is_named_and_rolled_back(
+    host: Host, database: Database, overlap: str
+) -> None:
+    """In a handoff and in a recycle; the kernel's evidence names the connection."""
+    jobs = Jobs(host, database, PLAIN)
+    more = "stop = { drain_timeout_s = 1.2, kill_timeout_s = 0.5 }"
+    jobs.start(outgoing(database, more, f"overlap = {overlap}"))
+    jobs.begin(60)
+    done = host.gapless("restart", "jobs")
+    assert done.returncode == 0, done.stdout + done.stderr
+    where = f"connection to 127.0.0.1:{database.port}, the answer outstanding for"
+    assert "answers outstanding 1, came 0, cut 1" in done.stdout
+    assert f"cut: 1 call of pid {jobs_pid(jobs)} ({where}" in done.stdout
+    assert "not idle after 1.2 s" in done.stdout
+    report = host.app("jobs")["last_report"]
+    (cut,) = report["cut"]
+    assert cut["names"][0]["to"] == f"127.0.0.1:{database.port}"
+    assert cut["names"][0]["for_s"] >= 1
+    until(lambda: jobs.running() == 0, "the database to roll back")
+    assert jobs.rows() == 0
+
+
+def jobs_pid(jobs: Jobs) -> str:
+    """Return the pid of the instance that accepted the first job."""
+    return jobs.ledger.read_text().partition("-")[0]
+
+
+@only_postgresql
+@pytest.mark.parametrize("overlap", ["true", "false"])
+def test_a_procedure_that_outlives_the_deadline_is_named_and_rolled_back(
+    host: Host, database: Database, overlap: str
+) -> None:
+    """The app counts: its own name of it is in the report, with how long it had run."""
+    jobs = Jobs(host, database, NAMING)
+    more = "stop = { drain_timeout_s = 1.2, kill_timeout_s = 0.5 }"
+    jobs.start(f"{more}\noverlap = {overlap}")
+    jobs.begin(60)
+    jobs.begin(0.1)
+    name = f"work {jobs_pid(jobs)}-0"
+    done = host.gapless("restart", "jobs")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"and 1 procedure of pid {jobs_pid(jobs)} (procedure {name}" in done.stdout
+    assert f"not idle after 1.2 s: procedure {name}" in done.stdout
+    procedures = host.app("jobs")["last_report"]["procedures"]
+    assert procedures["cut"] == 1
+    (cut,) = procedures["cut_named"]
+    assert cut["name"] == name
+    assert cut["for_s"] >= 1.2
+    until(lambda: jobs.running() == 0, "the database to roll back")
+    rows = jobs.database.sql("SELECT DISTINCT job FROM done").split()
+    assert rows == [f"{jobs_pid(jobs)}-1"]
+
+
+@only_postgresql
+def test_procedures_that_finish_are_named_with_their_durations(
+    host: Host, database: Database
+) -> None:
+    """In the report, and in what the command prints."""
+    jobs = Jobs(host, database, NAMING)
+    jobs.start("")
+    jobs.begin(2.5)
+    name = f"work {jobs_pid(jobs)}-0"
+    done = host.gapless("restart", "jobs")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"procedure {name}, 2." in done.stdout
+    procedures = host.app("jobs")["last_report"]["procedures"]
+    assert procedures["finished"] == 1
+    (finished,) = procedures["finished_named"]
+    assert finished["name"] == name
+    assert 2.5 <= finished["for_s"] < 10
+    assert jobs.lost() == set()
+
+
+@only_postgresql
+def test_procedures_are_listed_by_name_and_since_when(
+    host: Host, database: Database
+) -> None:
+    """By an app that counts; of one that does not, what the kernel sees."""
+    jobs = Jobs(host, database, NAMING)
+    jobs.start("stop = { drain_timeout_s = 0.1 }")
+    jobs.begin(60)
+    name = f"work {jobs_pid(jobs)}-0"
+    (row,) = host.json("list")["apps"]
+    assert row["procedures"] == 1
+    assert row["procedures_named"][0]["name"] == name
+    assert f"1: {name} since " in host.ok("list")
+    described = host.ok("describe", "jobs").splitlines()
+    (line,) = [line for line in described if line.endswith(f" s  {name}")]
+    assert line.startswith("1.0       procedure  ")
+    said = host.ok("procedures", "jobs").splitlines()
+    assert said[0].split() == [
+        "app",
+        "instance",
+        "under",
+        "way",
+        "pid",
+        "since",
+        "for",
+        "name",
+    ]
+    assert said[1].endswith(f" s  {name}")
+    (found,) = host.json("procedures", "all")
+    (procedure,) = found["procedures"]
+    assert procedure["name"] == name
+    assert procedure["pid"] == int(jobs_pid(jobs))
+    assert procedure["for_s"] > 0
+    host.environment.pop("NAMED")
+    jobs.command, jobs.more = PLAIN, outgoing(database)
+    jobs.declare("2")
+    host.ok("reload", "jobs")
+    jobs.begin(2)
+    said = host.ok("procedures", "jobs").splitlines()
+    assert f"connection to 127.0.0.1:{database.port}, the answer" in said[1]
+    assert "it does not count, so it names no procedures" in said[2]
+    assert f"ports {database.port}" in host.ok("describe", "jobs")
+
+
+@only_postgresql
+def test_a_host_that_drains_waits_for_procedures_and_calls(
+    host: Host, database: Database
+) -> None:
+    """Those that a process names, and those that the kernel sees."""
+    jobs = Jobs(host, database, NAMING)
+    jobs.start(outgoing(database))
+    jobs.begin(2.5)
+    name = f"work {jobs_pid(jobs)}-0"
+    said = host.ok("drain")
+    assert f"jobs: 0 requests, 1 procedure, 1 call under way ({name} since" in said
+    assert "jobs: drained" in said
+    assert jobs.running() == 0
+    assert jobs.lost() == set()
