@@ -3,7 +3,8 @@
 POST /job?s=SECONDS begins one and answers; what was accepted is a line in LEDGER.  It uses
 no library of gapless, unless NAMED is set: then each job is one of its procedures.  With
 DATABASE=postgresql it speaks PostgreSQL's protocol itself, on a connection for each job
-that it keeps for the next; with DATABASE=mariadb it runs MariaDB's own client.
+that it keeps for the next; with DATABASE=mariadb it runs MariaDB's own client.  Where
+AT_START is RELEASE:SECONDS, that release begins a job by itself.
 """
 
 import contextlib
@@ -108,6 +109,17 @@ def work(job, seconds, begun):
         finish()
 
 
+def accept(seconds):
+    """Begin a job; return its name once the database has been asked."""
+    job, begun = f"{os.getpid()}-{next(numbers)}", threading.Event()
+    threading.Thread(target=work, args=(job, seconds, begun), daemon=True).start()
+    if not begun.wait(10):
+        return None
+    with open(LEDGER, "a", encoding="utf-8") as ledger:
+        ledger.write(f"{job}\n")
+    return job
+
+
 class Jobs(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -117,14 +129,10 @@ class Jobs(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         asked = parse_qs(urlsplit(self.path).query)
-        job, begun = f"{os.getpid()}-{next(numbers)}", threading.Event()
-        arguments = (job, float(asked["s"][0]), begun)
-        threading.Thread(target=work, args=arguments, daemon=True).start()
-        if not begun.wait(10):
+        job = accept(float(asked["s"][0]))
+        if job is None:
             self.send_error(500)
             return
-        with open(LEDGER, "a", encoding="utf-8") as ledger:
-            ledger.write(f"{job}\n")
         self.answer(f"release {RELEASE} accepted {job}\n")
 
     def answer(self, text):
@@ -146,6 +154,9 @@ if __name__ == "__main__":
         from gapless_drain import Drain
 
         drain = Drain(on_signal=None)
+    release, _, seconds = os.environ.get("AT_START", "").partition(":")
+    if release == RELEASE:
+        accept(float(seconds))
     Server(
         ("127.0.0.1", int(os.environ.get("PORT", sys.argv[-1]))), Jobs
     ).serve_forever()

@@ -228,7 +228,7 @@ def test_procedures_that_finish_are_named_with_their_durations(
 def test_procedures_are_listed_by_name_and_since_when(
     host: Host, database: Database
 ) -> None:
-    """By an app that counts; of one that does not, what the kernel sees."""
+    """By an app that counts."""
     jobs = Jobs(host, database, NAMING)
     jobs.start("stop = { drain_timeout_s = 0.1 }")
     jobs.begin(60)
@@ -257,10 +257,17 @@ def test_procedures_are_listed_by_name_and_since_when(
     assert procedure["name"] == name
     assert procedure["pid"] == int(jobs_pid(jobs))
     assert procedure["for_s"] > 0
-    host.environment.pop("NAMED")
-    jobs.command, jobs.more = PLAIN, outgoing(database)
-    jobs.declare("2")
-    host.ok("reload", "jobs")
+
+
+@only_postgresql
+def test_of_an_app_that_does_not_count_the_calls_are_listed(
+    host: Host, database: Database
+) -> None:
+    """As the kernel sees them, and only while an answer is outstanding."""
+    jobs = Jobs(host, database, PLAIN)
+    jobs.start(outgoing(database))
+    jobs.begin(0.1)
+    until(lambda: not host.json("procedures", "jobs")[0]["outgoing"], "the answer")
     jobs.begin(2)
     said = host.ok("procedures", "jobs").splitlines()
     assert f"connection to 127.0.0.1:{database.port}, the answer" in said[1]
@@ -281,4 +288,25 @@ def test_a_host_that_drains_waits_for_procedures_and_calls(
     assert f"jobs: 0 requests, 1 procedure, 1 call under way ({name} since" in said
     assert "jobs: drained" in said
     assert jobs.running() == 0
+    assert jobs.lost() == set()
+
+
+@only_postgresql
+@pytest.mark.parametrize("command", [PLAIN, NAMING], ids=["plain", "naming"])
+def test_a_trial_that_fails_finishes_the_procedures_it_began(
+    host: Host, database: Database, command: list[str]
+) -> None:
+    """It never served, but it began a job when it started."""
+    jobs = Jobs(host, database, command)
+    host.environment["AT_START"] = "2:3"
+    watched = outgoing(database) if command is PLAIN else ""
+    jobs.start(watched)
+    jobs.more = f'{watched}\nready = {{ when = "notify", timeout_s = 1 }}'
+    jobs.declare("2")
+    report = host.json("reload", "jobs")
+    assert report["outcome"] == "failed", report
+    assert "did not say that it is ready" in report["reason"]
+    assert report["cut"] == []
+    finished = report["procedures" if command is NAMING else "outgoing"]
+    assert finished["finished"] == 1
     assert jobs.lost() == set()

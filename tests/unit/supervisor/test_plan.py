@@ -45,7 +45,9 @@ def generation(table: dict[str, Any]) -> Generation:
             mode=Mode(plain.get("mode", "serving")),
             mode_since=SINCE,
             arrived_at=plain.get("arrived_at", 0.0),
+            speaks=plain.get("speaks", False),
             owed=plain.get("owed", 0),
+            silent=plain.get("silent", 0),
             quiet_looks=plain.get("quiet_looks", 0),
         )
         for plain in table.pop("instances", ())

@@ -10,6 +10,7 @@ from gapless.supervisor.model import (
     Generation,
     Instance,
     Kill,
+    Mode,
     Quiesce,
     Rescue,
     Tell,
@@ -18,6 +19,8 @@ from gapless.supervisor.model import (
 LOOK_S = 0.02
 """How often a finishing generation is looked at."""
 QUIET_LOOKS = 3
+ANSWER_S = 1.0
+"""How long those that never served are waited for to tell what they run."""
 HANDSHAKE_S = 3.0
 """How long instances wait for handshakes; after that the relay waits for them."""
 
@@ -45,16 +48,33 @@ def finish(
 
 def _may_tell(generation: Generation, now: float, *, successor: bool) -> str:
     """Return why the instances may be told to end now, or nothing if they may not."""
-    if not generation.served:
+    if not (generation.served or _works(generation, now)):
         return "it never served"
     if now >= generation.since + generation.stop.drain_timeout_s:
         return f"not idle after {generation.stop.drain_timeout_s:g} s"
+    if not generation.served:
+        return ""
     handshakes = generation.half_open and now < generation.since + HANDSHAKE_S
     if generation.queued or handshakes or generation.quiet_looks < QUIET_LOOKS:
         return ""
     if generation.lively and successor:
         return ""  # who asks once more there is sent to the successor by the answer
     return "idle"
+
+
+def _works(generation: Generation, now: float) -> bool:
+    """Tell whether instances that never served run procedures all the same."""
+    quiet = not generation.busy and generation.quiet_looks >= QUIET_LOOKS
+    if generation.outgoing and not quiet:
+        return True
+    patient = now < generation.since + ANSWER_S
+    return any(
+        (instance.speaks and instance.mode is Mode.SERVING and instance.told is None)
+        or instance.owed > instance.silent
+        or (instance.silent and patient)
+        for instance in generation.instances
+        if instance.leader_alive
+    )
 
 
 def end(

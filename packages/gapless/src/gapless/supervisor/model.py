@@ -82,8 +82,13 @@ class Instance:
     mode_since: float = 0.0
     arrived_at: float = 0.0
     """When a request was last seen to come while it leaves."""
+    speaks: bool = False
+    """Whether it counts its procedures itself; before it is asked it may run some."""
     owed: int = 0
-    """Requests and procedures that it counts itself, refusals not among them."""
+    """Requests and procedures that it counts itself, refusals not among them, what did
+    not answer yet, and what it waits for from others for long."""
+    silent: int = 0
+    """How much of that are processes that have not answered the last order yet."""
     quiet_looks: int = 0
     """Looks in a row at which it owed nothing."""
 
@@ -136,9 +141,11 @@ class Generation:
     half_open: int = 0
     """Handshakes that were under way when new connections left this generation."""
     busy: int = 0
-    """Connections of its instances on which an answer is owed."""
+    """Connections of its instances on which an answer is owed, by them or to them."""
     quiet_looks: int = 0
     """Looks in a row that saw nothing queued, half open or busy."""
+    outgoing: bool = False
+    """Whether the kernel is asked for what its instances wait for from others."""
     lively: int = 0
     """Open connections on which a request may follow soon."""
     rescued: bool = False

@@ -46,6 +46,21 @@ class Evidence:
         watched = [g for g in finishing if g.role in leaving and g.served]
         if watched:
             self._look_at_connections(app, watched, table)
+        others = [g for g in finishing if g.spec.outgoing and not g.served]
+        if others:
+            self._look_at_calls(others, table)
+
+    def _look_at_calls(
+        self, unserved: list[GenerationRecord], table: dict[int, processes.Process]
+    ) -> None:
+        """Look at what never served: it owes no answer, but may have begun procedures."""
+        asked = self._diag.outgoing(_outgoing_ports(unserved))
+        for generation in unserved:
+            for instance in generation.instances:
+                inodes = processes.socket_inodes(self.members(table, instance))
+                self._note_calls(generation, instance, asked, inodes)
+            calls = sum(len(instance.calls) for instance in generation.instances)
+            generation.quiet_looks = 0 if calls else generation.quiet_looks + 1
 
     def _look_at_connections(
         self,
@@ -63,7 +78,11 @@ class Evidence:
             for instance in generation.instances:
                 inodes = processes.socket_inodes(self.members(table, instance))
                 if not inodes:
-                    continue  # it is ending: what was owed before is what is cut
+                    # It is ending, and what was owed before is what is cut; or it never
+                    # had a socket, and owes nothing.
+                    owes = instance.busy or instance.calls
+                    instance.quiet_looks = 0 if owes else instance.quiet_looks + 1
+                    continue
                 own = [c for c in found if c.inode in inodes]
                 instance.connections = len(own)
                 instance.busy = self._busy(instance, own)
@@ -112,12 +131,14 @@ class Evidence:
         inodes: frozenset[int],
     ) -> None:
         """Write down what an instance has asked of others and waits for."""
+        if not inodes:
+            return  # it is ending: what it waited for before is what is cut
         ports = generation.spec.outgoing
         own = [c for c in asked if c.remote[1] in ports]
         calls = outgoing.outstanding(own, inodes)
         known = {(call.inode, call.turn) for call in instance.calls}
         new = [call for call in calls if (call.inode, call.turn) not in known]
-        if instance.mode is not Mode.SERVING:
+        if generation.role is Role.RETIRING or instance.mode is not Mode.SERVING:
             generation.calls_seen += len(new)
         if instance.told is not None:
             calls = outgoing.keep_given_up(instance.calls, calls, inodes)

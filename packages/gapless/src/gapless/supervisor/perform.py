@@ -195,7 +195,9 @@ class Performer:
     def _drain(self, app: AppRecord, key: str, mode: Mode) -> None:
         generation, instance = _found(app, key)
         instance.mode, instance.mode_since = mode, clock.monotonic()
-        instance.quiet_looks, instance.calls = 0, ()
+        instance.quiet_looks = 0
+        if generation.role is Role.YIELDING:
+            instance.calls = ()  # those that are there now are waited for from now on
         self._speakers.order(key, mode)
         if generation.role is Role.YIELDING and mode is Mode.RECYCLE:
             self._step(app, "draining", f"instance {instance.ordinal}")

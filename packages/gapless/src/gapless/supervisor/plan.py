@@ -35,6 +35,7 @@ from gapless.supervisor.model import (
     Drain,
     Finish,
     Generation,
+    Instance,
     Mode,
     Observed,
     Plan,
@@ -127,11 +128,10 @@ def _drain(
     generation: Generation, desired: Desired, now: float
 ) -> Iterator[Action | float]:
     """Tell instances what they are to do with new requests."""
-    if generation.role is Role.RETIRING and not generation.served:
-        return
+    told = [i for i in generation.instances if _is_told(generation, i)]
     lead = desired.lead or generation.recycle
     if desired.draining and lead.lead_s > 0:
-        yield from _lead(generation, lead, now)
+        yield from _lead(generation, told, lead, now)
         return
     if desired.draining:
         mode = Mode.RECYCLE
@@ -141,19 +141,24 @@ def _drain(
         return  # `recycling` tells them one by one
     else:
         mode = Mode.SERVING
-    for instance in generation.instances:
-        alive = instance.told is None and instance.leader_alive
-        if alive and instance.mode is not mode:
+    for instance in told:
+        if instance.mode is not mode:
             yield Drain(instance.key, mode)
 
 
+def _is_told(generation: Generation, instance: Instance) -> bool:
+    """Tell whether an instance lives, and has something to be told about."""
+    if generation.role is Role.RETIRING and not generation.served:
+        # It has no requests; one that counts may have procedures.
+        return instance.told is None and instance.leader_alive and instance.speaks
+    return instance.told is None and instance.leader_alive
+
+
 def _lead(
-    generation: Generation, lead: Recycle, now: float
+    generation: Generation, told: list[Instance], lead: Recycle, now: float
 ) -> Iterator[Action | float]:
     """Let a host's instances tell the balancer before they refuse."""
-    for instance in generation.instances:
-        if instance.told is not None or not instance.leader_alive:
-            continue
+    for instance in told:
         if generation.role is Role.RETIRING:
             if instance.mode in (Mode.SERVING, Mode.LEAVING):
                 yield Drain(instance.key, Mode.HANDOFF)

@@ -84,7 +84,9 @@ class InstanceRecord:
             mode=self.mode,
             mode_since=self.mode_since,
             arrived_at=self.arrived_at,
+            speaks=self.counts is not None and not self.counts.unable,
             owed=self._owed(),
+            silent=self.counts.silent if self.counts else 0,
             quiet_looks=self.quiet_looks,
         )
 
@@ -228,8 +230,9 @@ class GenerationRecord:
             probe_ended=self.probe_ended,
             queued=self.queued,
             half_open=len(self.handshakes),
-            busy=sum(instance.busy for instance in self.instances),
+            busy=sum(i.busy + len(i.calls) for i in self.instances),
             quiet_looks=self.quiet_looks,
+            outgoing=bool(self.spec.outgoing),
             lively=self.lively,
             rescued=self.rescued,
             permit=self.permit,
