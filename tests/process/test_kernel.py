@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 import socket
 import subprocess
+import sys
+import termios
 import threading
 
 import pytest
@@ -13,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gapless.base import interpreter
-from gapless.supervisor import connections, steering
+from gapless.supervisor import connections, outgoing, steering
 from gapless.supervisor.connections import Connection, is_busy
+from rig.wait import until
 
 
 def listener(port: int = 0) -> socket.socket:
@@ -198,3 +202,71 @@ def test_the_relay_serves_a_queue_whose_program_died() -> None:
             client.close()
     assert answers == [b"answer"] * 60
     assert b'"accepted": 60, "finished": 60, "failed": 0' in done.stdout
+
+
+def test_the_kernel_tells_an_answer_that_is_outstanding_from_one_that_came() -> None:
+    """Also if both fell into one tick of its clock; and only on ports that are asked."""
+    diag = connections.SockDiag()
+    with listener() as database, socket.socket() as app:
+        app.connect(database.getsockname())
+        peer = database.accept()[0]
+        for each in (app, peer):
+            each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        port = database.getsockname()[1]
+        inode = os.fstat(app.fileno()).st_ino
+
+        def asks() -> bool:
+            (found,) = [
+                each for each in diag.outgoing(frozenset({port})) if each.inode == inode
+            ]
+            return outgoing.is_outstanding(found)
+
+        def ask(answered: bool) -> None:
+            app.sendall(b"query")
+            assert peer.recv(100) == b"query"
+            if answered:
+                peer.sendall(b"rows")
+                assert app.recv(100) == b"rows"
+
+        assert not asks()
+        for _ in range(3):
+            ask(answered=True)
+            assert not asks()
+            ask(answered=True)
+            ask(answered=False)  # within the same tick, most of the time
+            assert asks()
+            until(lambda: not _unsent(app), "the peer's kernel to acknowledge")
+            assert asks()
+            peer.sendall(b"rows")
+            until(lambda: _unread(app), "the answer")
+            assert asks()
+            app.recv(100)
+            assert not asks()
+        assert inode not in {c.inode for c in diag.outgoing(frozenset({port + 1}))}
+        app.sendall(b"terminate")
+        app.close()
+        assert not [c for c in diag.outgoing(frozenset({port})) if c.inode]
+        peer.close()
+    diag.close()
+
+
+def _unsent(sock: socket.socket) -> int:
+    return _queued(sock, termios.TIOCOUTQ)
+
+
+def _unread(sock: socket.socket) -> int:
+    return _queued(sock, termios.FIONREAD)
+
+
+def _queued(sock: socket.socket, number: int) -> int:
+    return int.from_bytes(fcntl.ioctl(sock, number, b"\0" * 4), sys.byteorder)
+
+
+def test_of_a_unix_socket_the_kernel_tells_only_what_nobody_has_read() -> None:
+    """A query that was read and is not answered looks like none: see LIMITS.md."""
+    app, database = socket.socketpair()
+    with app, database:
+        app.sendall(b"query")
+        assert _unsent(app) > 0
+        database.recv(100)
+        assert _unsent(app) == 0
