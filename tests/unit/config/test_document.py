@@ -21,6 +21,9 @@ WRONG = {
     'command = "true"\nlisten = ["127.0.0.1:70000"]': "is no address",
     'command = "true"\nrecycle = { max_unavailable = 0 }': "recycle.max_unavailable",
     'command = "true"\noverlap = "never"': "app.a.overlap",
+    'command = "true"\noutgoing = [0]': "app.a.outgoing",
+    'command = "true"\noutgoing = ["db:5432"]': "app.a.outgoing",
+    'command = "true"\noutgoing = 5432': "app.a.outgoing",
     'command = ""': "the command is empty",
     "instances = 2": "command is missing",
     'command = "true"\nlog = { formt = "json" }': "did you mean format?",
@@ -48,6 +51,15 @@ def test_defaults_are_what_the_manual_says(tmp_path: Path) -> None:
     assert (app.instances, app.min_healthy_s) == (1, 2.0)
     assert app.ready == spec.Ready()
     assert app.stop == spec.Stop()
+    assert spec.from_wire(spec.to_wire(app)) == app
+
+
+def test_ports_of_databases_are_kept_in_order(tmp_path: Path) -> None:
+    """And each once; the supervisor gets them as they are here."""
+    path = tmp_path / "gapless.toml"
+    path.write_text('[app.a]\ncommand = "true"\noutgoing = [5432, 3306, 5432]\n')
+    app = resolve.load(str(path), dict(os.environ)).apps["a"]
+    assert app.outgoing == (3306, 5432)
     assert spec.from_wire(spec.to_wire(app)) == app
 
 

@@ -320,7 +320,8 @@ def test_pm2s_own_variables_are_heard(
 def test_what_pm2_has_no_field_for(project: Project) -> None:
     """The object `gapless`, which PM2 does not look at."""
     extra = {"health": "/health", "drain_timeout_s": 60, "preload": False}
-    built = project.one(gapless=extra)
+    built = project.one(gapless=extra | {"outgoing": [5432]})
+    assert built.outgoing == (5432,)
     assert (built.ready.when, built.ready.path) == (spec.When.HTTP, "/health")
     assert built.stop.drain_timeout_s == 60
     assert not built.preload
