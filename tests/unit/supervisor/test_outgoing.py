@@ -84,6 +84,15 @@ def test_a_connection_that_is_gone_after_the_stop_signal_was_given_up() -> None:
     assert [(each.inode, each.for_s) for each in kept] == [(3, 2.1), (1, 2.0)]
 
 
+def test_what_an_app_asks_after_the_stop_signal_is_its_own_farewell() -> None:
+    """It is not given up when its connection is closed."""
+    found = [seen(last_sent_ms=300), seen(inode=2, last_sent_ms=100)]
+    calls = outgoing.outstanding(found, frozenset({1, 2}), since_stop_s=0.2)
+    assert [each.before_stop for each in calls] == [True, False]
+    kept = outgoing.keep_given_up(calls, (), frozenset())
+    assert [each.inode for each in kept] == [1]
+
+
 def test_only_a_long_call_keeps_a_seat_open_for_new_connections() -> None:
     """Quick ones there are always; and all of it survives a supervisor."""
     record = InstanceRecord(key="app/1/0/1", ordinal=0, started=0.0)

@@ -2,7 +2,8 @@
 
 Apps that use the drain library refuse every new request, so that a load balancer sends
 it to another host (`gapless balancer` tells how); the command waits until nothing is under
-way.  `gapless undrain` goes back.  Apps that do not use it serve on, and are named.
+way.  `gapless undrain` goes back.  Apps that do not use it serve on, and are named; of
+those with `outgoing`, answers that are outstanding for over a second are waited for.
 
 A host of a fleet has to ask the others: the last one that serves is refused.  Where its
 agent answers balancers (`gapless agent --health`) they are told first, and nothing is
@@ -20,6 +21,7 @@ from gapless.base import clock
 from gapless.base.errors import DONE, FAILED, GaplessError, TimedOutError
 from gapless.cli import show, underway
 from gapless.client import Client
+from gapless.supervisor.outgoing import LONG_CALL_S
 
 if TYPE_CHECKING:
     from gapless.agent.leaving import Departure
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 PAUSE_S = 0.1
 LEAD_S = 10.0
 """How long, at most, balancers are told that ask the agent."""
-LONG_CALL_S = 1.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

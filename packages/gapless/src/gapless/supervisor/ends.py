@@ -89,16 +89,17 @@ class Ends:
         """
         busy = 0 if instance.counts is not None else instance.busy
         generation.connections_cut += busy
-        generation.calls_cut += len(instance.calls)
         if busy:
             self._tell_cut(app, instance, {"connections": busy})
-        if instance.calls:
+        # What it asked after its stop signal is its own to end, unless it was killed.
+        calls = [c for c in instance.calls if c.before_stop or instance.killed]
+        generation.calls_cut += len(calls)
+        if calls:
             named = [
                 {"to": call.to, "name": call.name, "for_s": round(call.for_s, 3)}
-                for call in instance.calls[: outgoing.MOST_NAMES]
+                for call in calls[: outgoing.MOST_NAMES]
             ]
-            cut = {"outgoing": len(instance.calls), "names": named}
-            self._tell_cut(app, instance, cut)
+            self._tell_cut(app, instance, {"outgoing": len(calls), "names": named})
 
     def _tell_cut(
         self, app: AppRecord, instance: InstanceRecord, what: dict[str, Any]

@@ -135,12 +135,14 @@ class Evidence:
             return  # it is ending: what it waited for before is what is cut
         ports = generation.spec.outgoing
         own = [c for c in asked if c.remote[1] in ports]
-        calls = outgoing.outstanding(own, inodes)
+        told = instance.told
+        since_stop_s = None if told is None else clock.monotonic() - told
+        calls = outgoing.outstanding(own, inodes, since_stop_s)
         known = {(call.inode, call.turn) for call in instance.calls}
         new = [call for call in calls if (call.inode, call.turn) not in known]
         if generation.role is Role.RETIRING or instance.mode is not Mode.SERVING:
             generation.calls_seen += len(new)
-        if instance.told is not None:
+        if told is not None:
             calls = outgoing.keep_given_up(instance.calls, calls, inodes)
         instance.calls = calls
 

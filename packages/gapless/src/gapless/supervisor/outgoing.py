@@ -32,6 +32,8 @@ class Call:
     """Another number for another call on the same connection."""
     to: str
     for_s: float
+    before_stop: bool = True
+    """Whether it began before the stop signal; later ones are the app's own farewell."""
 
     @property
     def name(self) -> str:
@@ -61,15 +63,21 @@ def is_outstanding(connection: Connection) -> bool:
 
 
 def outstanding(
-    found: Iterable[Connection], inodes: frozenset[int]
+    found: Iterable[Connection],
+    inodes: frozenset[int],
+    since_stop_s: float | None = None,
 ) -> tuple[Call, ...]:
-    """Return what the holder of some sockets waits for, the oldest first."""
+    """Return what the holder of some sockets waits for, the oldest first.
+
+    *since_stop_s* is how long ago it was sent its stop signal, if it was.
+    """
     calls = [
         Call(
             inode=connection.inode,
             turn=connection.segments_sent,
             to=_address(connection.remote),
             for_s=connection.last_sent_ms / 1000,
+            before_stop=connection.last_sent_ms / 1000 >= (since_stop_s or 0.0),
         )
         for connection in found
         if connection.inode in inodes and is_outstanding(connection)
@@ -84,7 +92,7 @@ def keep_given_up(
 
     A call whose connection is gone was given up, as far as anybody can know.
     """
-    gone = [call for call in before if call.inode not in held]
+    gone = [c for c in before if c.before_stop and c.inode not in held]
     return tuple(sorted([*now, *gone], key=lambda call: -call.for_s))
 
 
