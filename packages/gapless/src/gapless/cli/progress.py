@@ -56,7 +56,7 @@ def end(report: dict[str, Any]) -> int:
     if report["generation"]["old"] is not None and counts["seen"]:
         seen, finished, cut = counts["seen"], counts["finished"], counts["cut"]
         print(f"  connections in flight {seen}, finished {finished}, cut {cut}")
-    if calls := report.get("outgoing"):
+    if (calls := report.get("outgoing")) and calls["seen"]:
         print(
             f"  answers outstanding {calls['seen']}, came {calls['finished']}, "
             f"cut {calls['cut']}"
