@@ -21,6 +21,7 @@ PACKAGES := nginx-light haproxy etcd-server default-jdk-headless perl nodejs npm
 .PHONY: demo rig test node check lint soak bench docs lock clean
 
 demo: $(STAMP) ## install, then show the main job under load
+	@rig/packages nginx-light iproute2 || echo "without them: no balancer, all on loopback"
 	$(BIN)/python -m rig.demo
 
 rig: $(STAMP) $(SERVERS_STAMP) ## a fleet to try things on by hand; RIG="--help" says how

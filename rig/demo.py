@@ -1,27 +1,24 @@
 """The main job, on real programs, with strict load on each: run by `make demo`.
 
 Three apps that know nothing of gapless get a second release under load, then a broken
-third one, then go back. The report at the end counts every request; exit code 1 if one
-was lost.
+third one, then go back; then a fleet of four hosts (`rig.demo_fleet`). The reports count
+every request; exit code 1 if one was lost.
 """
 
 from __future__ import annotations
 
 import io
-import json
 import shutil
-import subprocess
 import sys
 import tarfile
 import tempfile
-import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-from rig import load
+from rig import demo_fleet, load, shown
 from rig.host import ROOT, Host
 from rig.running import Running, running
+from rig.shown import say
 from rig.wait import free_port
 
 EXAMPLES = ROOT / "examples"
@@ -104,23 +101,10 @@ class Demo:
 
     def command(self, *words: str, succeeds: bool = True) -> float:
         """Run a gapless command with its output shown; return how long it took."""
-        say(f"\n$ gapless {' '.join(words)}")
-        began = time.monotonic()
-        process = subprocess.Popen(
-            [str(Path(sys.executable).parent / "gapless"), *words],
-            cwd=self.host.directory,
-            env=self.host.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        assert process.stdout is not None
-        for line in process.stdout:
-            say(f"  {line.rstrip()}")
-        code = process.wait()
+        code, took_s = shown.command(self.host, *words)
         if (code == 0) != succeeds:
             self.surprises.append(f"gapless {' '.join(words)} ended with code {code}")
-        return time.monotonic() - began
+        return took_s
 
     def release(self, app: str, what: str, *words: str, succeeds: bool = True) -> None:
         """Bring a release, and note how long it took."""
@@ -173,20 +157,8 @@ def _expect(demo: Demo, app: str, under_load: Running, version: str) -> None:
 
 
 def _table(demo: Demo, reports: dict[str, load.Report]) -> int:
-    lost = sum(report.lost for report in reports.values())
+    lost = shown.table(reports)
     sent = sum(report.requests for report in reports.values())
-    say("\n== what the clients saw")
-    say(
-        f"{'app':<6}{'traffic':<10}{'requests':>9}{'lost':>6}{'p50 ms':>9}{'p99 ms':>9}"
-    )
-    for app, report in reports.items():
-        for kind, row in report.kinds.items():
-            say(
-                f"{app:<6}{kind:<10}{row['requests']:>9.0f}{row['lost']:>6.0f}"
-                f"{row['p50_ms']:>9.1f}{row['p99_ms']:>9.1f}"
-            )
-        for loss in report.losses[:5]:
-            say(f"  lost: {json.dumps(loss)}")
     say("\n== releases under load, with their build")
     say(f"{'app':<6}{'release':<12}{'outcome':<10}{'seconds':>8}")
     for app, what, outcome, took in demo.times:
@@ -204,11 +176,6 @@ def _add(archive: tarfile.TarFile, name: str, text: str) -> None:
     archive.addfile(member, io.BytesIO(text.encode()))
 
 
-def say(line: Any) -> None:
-    """Print now, so that progress is live."""
-    print(line, flush=True)
-
-
 def main() -> int:
     """Run the demo in a directory of its own."""
     missing = [
@@ -220,9 +187,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="gapless-demo-") as directory:
         host = Host(Path(directory))
         try:
-            return run(host)
+            code = run(host)
         finally:
             host.close()
+    return max(code, demo_fleet.main())
 
 
 if __name__ == "__main__":

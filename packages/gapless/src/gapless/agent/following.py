@@ -132,7 +132,8 @@ class Follower:
                     blocked = partial(self._blocked, rollout)
                     self._turn.take(rollout, self.board, holding, blocked)
                 return 0.0
-            waits_for = f"a slot: {self.board.at_work(slots)} at work"
+            at_work = self.board.at_work(slots)
+            waits_for = "a slot" + (f": {at_work} at work" if at_work else "")
         before = (self.report.phase, self.report.reason)
         is_new = before != (Phase.WAITING, waits_for)
         if waits_for and is_new and self.report.phase not in AT_WORK:

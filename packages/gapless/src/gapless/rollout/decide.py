@@ -35,6 +35,8 @@ class Survey:
     settled: frozenset[str]
     """Where they should be, and watched long enough."""
     failed: frozenset[str]
+    failure: str
+    """What the first of them said."""
     changed: frozenset[str]
     """Those that run the release, or may be on their way to it."""
     begun: frozenset[str]
@@ -46,7 +48,8 @@ class Survey:
 def survey(rollout: Rollout, hosts: Iterable[HostReport]) -> Survey:
     """Return what *hosts*, those that are there, mean for a rollout."""
     here: list[str] = []
-    settled, failed, changed = set[str](), set[str](), set[str]()
+    settled, changed = set[str](), set[str]()
+    failures: dict[str, str] = {}
     for each in hosts:
         if _is_out(each):
             continue
@@ -54,7 +57,7 @@ def survey(rollout: Rollout, hosts: Iterable[HostReport]) -> Survey:
         if is_settled(rollout, each):
             settled.add(each.host)
         if has_failed(rollout, each):
-            failed.add(each.host)
+            failures[each.host] = each.reason
         if _has_changed(rollout, each):
             changed.add(each.host)
     canaries = [name for name in rollout.policy.canary if name in here]
@@ -62,14 +65,15 @@ def survey(rollout: Rollout, hosts: Iterable[HostReport]) -> Survey:
     begun = len(order)
     wait_for: tuple[str, ...] = ()
     for size in _stages(rollout, len(canaries), len(order)):
-        behind = [h for h in order[:size] if h not in settled and h not in failed]
+        behind = [h for h in order[:size] if h not in settled and h not in failures]
         if behind:
             begun, wait_for = size, tuple(behind)
             break
     return Survey(
         order=order,
         settled=frozenset(settled),
-        failed=frozenset(failed),
+        failed=frozenset(failures),
+        failure=failures[min(failures)] if failures else "",
         changed=frozenset(changed),
         begun=frozenset(order[:begun]),
         wait_for=wait_for,
@@ -160,7 +164,7 @@ def verdict(
     policy, failed = rollout.policy, surveyed.failed
     if rollout.state is State.ROLLING:
         if len(failed) > policy.max_failures:
-            why = f"{_names(failed)} failed"
+            why = f"{_names(failed)} failed{_because(surveyed)}"
             go_back = policy.revert and rollout.previous and surveyed.changed
             return (Cue.REVERT if go_back else Cue.HOLD), why
         if policy.deadline_s and age_s >= policy.deadline_s:
@@ -169,7 +173,7 @@ def verdict(
             return Cue.FINISH, f"{len(surveyed.settled)} of {len(surveyed.order)} hosts"
     if rollout.state is State.REVERTING:
         if failed:
-            return Cue.HOLD, f"{_names(failed)} could not go back"
+            return Cue.HOLD, f"{_names(failed)} could not go back{_because(surveyed)}"
         if policy.revert_deadline_s and age_s >= policy.revert_deadline_s:
             return Cue.HOLD, f"not back in {policy.revert_deadline_s:g} s"
         if surveyed.settled == set(surveyed.order):
@@ -217,6 +221,10 @@ def tally(reports: Mapping[str, HostReport]) -> dict[str, int]:
         name = report.release or "-"
         found[name] = found.get(name, 0) + 1
     return found
+
+
+def _because(surveyed: Survey) -> str:
+    return f": {surveyed.failure}" if surveyed.failure else ""
 
 
 def _names(hosts: Iterable[str]) -> str:
