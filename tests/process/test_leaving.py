@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,18 @@ def refused(member: Member) -> int:
     """Return how many requests a host has refused since its drain began."""
     found = member.host.app(APP)["instances_detail"]
     return sum(each["counts"]["refused"] for each in found)
+
+
+def serves(member: Member) -> bool:
+    """Ask a host's agent, as a balancer does."""
+    line = http.client.HTTPConnection(member.address, member.health_port, timeout=5)
+    try:
+        line.request("GET", f"/{APP}")
+        return line.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        line.close()
 
 
 def modes(member: Member) -> list[str]:
@@ -217,7 +231,8 @@ def test_an_agent_that_is_restarted_takes_no_host_out(make: Make) -> None:
         for member in fleet.members:
             member.kill_agent()
             member.follow()
-        under_load.wait_for(500)
+            until(partial(serves, member), f"the agent of {member.name}", 30)
+        under_load.wait_for(200)
         report = under_load.stop()
     assert report.lost == 0, str(report)
     assert "DOWN" not in (fleet.directory / "balancer.log").read_text()

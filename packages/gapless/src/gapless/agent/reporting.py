@@ -7,13 +7,14 @@ its host is still there.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
 from collections.abc import Callable
 
 from gapless.agent import opening
 from gapless.base import clock
-from gapless.base.errors import ConflictError
+from gapless.base.errors import ConflictError, UnavailableError
 from gapless.rollout.board import Board
 from gapless.rollout.model import HostReport, Phase, Rollout
 
@@ -64,6 +65,21 @@ class Reporter:
                 self._report, turn=rollout.turn, phase=phase, reason=reason
             )
             self._write()
+
+    def note(self, rollout: Rollout, phase: Phase, reason: str = "") -> None:
+        """As `tell`, but what cannot be written now is written with a later word."""
+        with contextlib.suppress(UnavailableError):
+            self.tell(rollout, phase, reason)
+
+    def is_written(self) -> bool:
+        """Write what is not written yet; tell whether all is."""
+        with self._lock:
+            try:
+                if self._written_at is None:
+                    self._write()
+            except UnavailableError:
+                return False
+            return True
 
     def be(self, phase: Phase, reason: str, every_s: float) -> None:
         """Say what this host is; unless that is new, not more often than *every_s*."""

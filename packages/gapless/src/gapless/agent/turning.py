@@ -27,6 +27,7 @@ from gapless.releases.model import Release, ReleaseSpec
 from gapless.rollout.board import Board
 from gapless.rollout.model import Phase, Rollout, State
 
+RETRY_S = 0.5
 LEAD_S = 10.0
 """How long, at most, balancers that ask the agent are told before a recycle refuses."""
 
@@ -76,7 +77,8 @@ class Turn:
                     raise _CalledOffError(why)
                 failure = self._change(release, _Permit(board, rollout, holding))
             if not failure:
-                self._reporter.tell(rollout, Phase.WATCHING)
+                # It serves already: a coordinator that is away does not end the watch.
+                self._reporter.note(rollout, Phase.WATCHING)
                 failure = self._watch(rollout)
         except _CalledOffError as error:
             self._reporter.tell(rollout, Phase.WAITING, str(error))
@@ -87,7 +89,11 @@ class Turn:
             if self._over.is_set():
                 raise
             failure = str(error)
-        self._reporter.tell(rollout, Phase.FAILED if failure else Phase.DONE, failure)
+        self._reporter.note(rollout, Phase.FAILED if failure else Phase.DONE, failure)
+        # The slot is kept until the others can know how it went, or it is lost.
+        while not self._reporter.is_written() and not holding.is_lost:
+            if self._over.wait(RETRY_S):
+                return
 
     def _watch(self, rollout: Rollout) -> str:
         policy = rollout.policy

@@ -27,10 +27,11 @@ def configuration(pool: Pool) -> str:
     # new, finish what is begun.  503 would mean that it is dead.
     option httpchk GET {pool.health}
     http-check disable-on-404
-    # Who answers the check may be restarted meanwhile: 3 s are forgiven.  A server that
-    # cannot be reached is found by its requests (layer4).  Not layer7: that counts each
-    # refusal as a failure.
-    default-server inter 500ms fall 6 rise 1 observe layer4
+    # Who answers the check may be restarted meanwhile: 10 s are forgiven.  A server that
+    # cannot be reached is found by its requests (layer4) at once.  Not layer7: that counts
+    # each refusal as a failure.
+    default-server inter 500ms fall 20 rise 1
+    default-server observe layer4 error-limit 5 on-error mark-down
 """
     return f"""\
 # Written by `gapless balancer haproxy`; name it with -f after your own files.

@@ -1,0 +1,203 @@
+"""Faults in the middle of each phase, drawn by a seed: it converges, few at a time."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rig import load, wait
+from rig.fleet import Fleet, Member, balanced
+from rig.running import Running, running
+
+SLOTS = 2
+POLICY = f"slots = {SLOTS}\nslot_ttl_s = 10\ngone_s = 21"
+"""A slot outlasts an election of etcd's: else others take it from hosts that watch."""
+PHASES = ("fetching", "changing", "watching")
+HOUR_S = 3600
+TRAFFICS = (
+    load.Traffic(kind="new", concurrency=2, pause_s=0.01),
+    load.Traffic(kind="kept", concurrency=2, keep_alive=True, pause_s=0.01),
+    load.Traffic(
+        kind="post",
+        concurrency=2,
+        method="POST",
+        path="/echo",
+        body_bytes=10_000,
+        echoes=True,
+        pause_s=0.01,
+    ),
+)
+MORE_SEEDS = [pytest.param(seed, marks=pytest.mark.soak) for seed in range(1, 8)]
+Undo = Callable[[], None]
+
+
+@dataclass(slots=True)
+class World:
+    """A fleet, and who of it was struck and cannot be counted at this moment."""
+
+    fleet: Fleet
+    draw: random.Random
+    struck: set[str]
+
+    def at_work(self, status: dict[str, Any]) -> list[str]:
+        """Return the hosts that change, of those that were not struck."""
+        return [
+            each["host"]
+            for each in status["hosts"]
+            if each["phase"] in ("changing", "watching")
+            and each["host"] not in self.struck
+        ]
+
+    def look(self) -> dict[str, Any]:
+        """Return the status; never more hosts than slots may be at work."""
+        status = self.fleet.status()
+        assert len(self.at_work(status)) <= SLOTS, status
+        return status
+
+    def member_in(self, phase: str) -> Member | None:
+        """Wait for a host in a phase, or for the end; return who it is."""
+        members = {member.name: member for member in self.fleet.members}
+        seen: list[Member] = []
+
+        def is_seen() -> bool:
+            status = self.look()
+            hosts = sorted(h["host"] for h in status["hosts"] if h["phase"] == phase)
+            seen.extend(members[host] for host in hosts)
+            return bool(seen) or status["state"] != "rolling"
+
+        wait.until(is_seen, f"a host that is {phase}", 60)
+        return self.draw.choice(seen) if seen else None
+
+
+# --- faults: each strikes a host or the fleet, and returns how it is mended -------------
+
+
+def agent_is_killed(_: World, member: Member) -> Undo:
+    """The app serves on."""
+    member.kill_agent()
+    return member.follow
+
+
+def agent_is_paused(_: World, member: Member) -> Undo:
+    """It must not act on its old slot when it wakes."""
+    member.pause_agent()
+    return member.resume_agent
+
+
+def supervisor_is_killed(_: World, member: Member) -> Undo:
+    """The keeper holds what it held, and the agent's next question starts another."""
+    member.kill_supervisor()
+    return lambda: None
+
+
+def leader_is_killed(world: World, _: Member) -> Undo:
+    """The other two elect another."""
+    etcd = world.fleet.etcd
+    assert etcd is not None
+    leader = etcd.leader()
+    etcd.kill(leader)
+    return lambda: etcd.restart(leader)
+
+
+def publisher_is_killed(world: World, _: Member) -> Undo:
+    """Its next start sees to the end of the rollout."""
+    world.fleet.kill_watch()
+    return world.fleet.watch
+
+
+def host_is_parted(_: World, member: Member) -> Undo:
+    """It sees the shared directory, and cannot reach etcd."""
+    member.part()
+    return member.rejoin
+
+
+def power_is_cut(_: World, member: Member) -> Undo:
+    """Every process of the host is gone at once."""
+    member.kill()
+    return member.boot
+
+
+def host_is_paused(_: World, member: Member) -> Undo:
+    """Every process of the host stands still, as in a machine that was suspended."""
+    member.pause()
+    return member.resume
+
+
+GENTLE = (
+    agent_is_killed,
+    agent_is_paused,
+    supervisor_is_killed,
+    leader_is_killed,
+    publisher_is_killed,
+)
+"""No request may be lost by these."""
+HARD = (*GENTLE, host_is_parted, power_is_cut, host_is_paused)
+"""Requests that are at a host without power are lost by whoever asked it."""
+
+
+@contextmanager
+def world_of(tmp_path: Path, seed: int) -> Iterator[World]:
+    """Make a fleet of four with three members of etcd; the clocks of two hosts are off."""
+    fleet = Fleet(tmp_path, etcd=3, policy=POLICY)
+    try:
+        fleet.members[0].set_clock(HOUR_S)
+        fleet.members[1].set_clock(-HOUR_S)
+        fleet.members[2].set_boot_clock(5 * HOUR_S)
+        fleet.start()
+        yield World(fleet, random.Random(seed), set())
+    finally:
+        fleet.close()
+
+
+def befall(world: World, version: str, faults: tuple[Callable[..., Undo], ...]) -> None:
+    """Roll a version out; in a phase that is drawn a fault strikes that is drawn."""
+    draw = world.draw
+    phase, fault = draw.choice(PHASES), draw.choice(faults)
+    print(f"{version}: {fault.__name__} while a host is {phase}", flush=True)
+    world.fleet.upload(version)
+    member = world.member_in(phase)
+    if member is None:
+        return  # it went by unseen
+    world.struck.add(member.name)
+    mend = fault(world, member)
+    for _ in range(draw.randrange(3, 20)):
+        world.look()
+    mend()
+    wait.until(lambda: world.look()["state"] == "done", f"rollout of {version}", 120)
+    # Who was away catches up after the end.
+    expected = {version}
+    wait.until(lambda: set(world.fleet.runs().values()) == expected, "all of them", 90)
+    world.struck.clear()
+
+
+@pytest.mark.parametrize("seed", [0, *MORE_SEEDS])
+def test_what_kills_no_app_loses_no_request(tmp_path: Path, seed: int) -> None:
+    """Agents, supervisors, publishers and etcd's leader die or sleep under load."""
+    with (
+        world_of(tmp_path, seed) as world,
+        balanced(world.fleet, "nginx") as port,
+        running(port, *TRAFFICS, seconds=600) as under_load,
+    ):
+        for number in range(2, 4):
+            befall(world, str(number), GENTLE)
+            _go_on(under_load)
+        report = under_load.stop()
+        assert report.lost == 0, f"{report}\n{world.fleet.said()}"
+
+
+@pytest.mark.parametrize("seed", [0, *MORE_SEEDS])
+def test_hosts_that_vanish_hold_nothing_up(tmp_path: Path, seed: int) -> None:
+    """Power cuts, suspended machines and partitions as well; it arrives everywhere."""
+    with world_of(tmp_path, seed) as world:
+        for number in range(2, 4):
+            befall(world, str(number), HARD)
+
+
+def _go_on(under_load: Running) -> None:
+    under_load.wait_for(30, 60)
