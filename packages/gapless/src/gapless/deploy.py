@@ -17,7 +17,7 @@ from gapless.base import clock
 from gapless.base.errors import GaplessError, HandoffError, NotFoundError
 from gapless.client import Client
 from gapless.config import load, programs
-from gapless.releases import current, publish
+from gapless.releases import claiming, current, publish
 from gapless.releases.model import Release, ReleaseSpec
 from gapless.supervisor import spec as app_spec
 
@@ -48,7 +48,7 @@ class Deployment:
 
     def publish(self, tarball: str) -> dict[str, Any]:
         """Make a tarball the current release.  Raises GaplessError."""
-        with publish.lock(self._releases, self.step) as self._releases:
+        with claiming.lock(self._releases, self.step) as self._releases:
             release = publish.prepare(self._releases, tarball, progress=self.step)
             return self._bring_claimed(release)
 
@@ -57,23 +57,23 @@ class Deployment:
 
         Raises GaplessError.
         """
-        with publish.lock(self._releases, self.step) as self._releases:
-            release = publish.placed(self._releases)
+        with claiming.lock(self._releases, self.step) as self._releases:
+            release = claiming.placed(self._releases)
             return None if release is None else self._bring_claimed(release)
 
     def _bring_claimed(self, release: Release) -> dict[str, Any]:
         try:
             return self._bring(release, "publish")
         finally:
-            publish.finish(self._releases)
+            claiming.finish(self._releases)
 
     def rollback(self, wanted: str) -> dict[str, Any]:
         """Make an earlier release current: *wanted*, or the one before.
 
         Raises GaplessError.
         """
-        with publish.lock(self._releases, self.step) as self._releases:
-            publish.clean_up(self._releases)
+        with claiming.lock(self._releases, self.step) as self._releases:
+            claiming.clean_up(self._releases)
             if wanted:
                 release = current.find(self._releases, wanted)
             else:

@@ -22,7 +22,7 @@ from gapless.base.errors import (
     UnavailableError,
 )
 from gapless.config.fleets import Fleet
-from gapless.releases import copying, current, publish
+from gapless.releases import claiming, copying, current, publish
 from gapless.releases.model import Release, ReleaseSpec
 from gapless.rollout.board import Board
 from gapless.rollout.model import Rollout, State
@@ -41,7 +41,7 @@ class FleetPublisher:
     def publish(self, tarball: str) -> Rollout:
         """Make a tarball a release, and begin its rollout.  Raises GaplessError."""
         self._check()
-        with publish.lock(self._spec, self._progress) as held:
+        with claiming.lock(self._spec, self._progress) as held:
             release = publish.prepare(held, tarball, progress=self._progress)
             return self._begin_claimed(release)
 
@@ -50,8 +50,8 @@ class FleetPublisher:
 
         Raises GaplessError.
         """
-        with publish.lock(self._spec, self._progress):
-            release = publish.placed(self._spec)
+        with claiming.lock(self._spec, self._progress):
+            release = claiming.placed(self._spec)
             return None if release is None else self._begin_claimed(release)
 
     def _begin_claimed(self, release: Release) -> Rollout:
@@ -61,9 +61,9 @@ class FleetPublisher:
         except (UnavailableError, ConflictError):
             raise
         except GaplessError:
-            publish.finish(self._spec)
+            claiming.finish(self._spec)
             raise
-        publish.finish(self._spec)
+        claiming.finish(self._spec)
         return rollout
 
     def _begun(self, release: Release) -> Rollout | None:
@@ -80,8 +80,8 @@ class FleetPublisher:
     def rollback(self, wanted: str) -> Rollout:
         """Begin a rollout to an earlier release.  Raises GaplessError."""
         self._check()
-        with publish.lock(self._spec, self._progress):
-            publish.clean_up(self._spec)
+        with claiming.lock(self._spec, self._progress):
+            claiming.clean_up(self._spec)
             if wanted:
                 return self._begin(current.find(self._spec, wanted))
             return self._begin(self._before())
@@ -133,8 +133,7 @@ class FleetPublisher:
         """Do what the end of a rollout asks for, once; return it if there was one."""
         if self._unsettled() is None:
             return None
-        # Quietly: whoever has the lock does just this.
-        with publish.lock(self._spec, lambda *_: None, publish.SETTLING) as held:
+        with claiming.lock(self._spec, self._progress, claiming.SETTLING) as held:
             return self._settle(held)
 
     def _unsettled(self) -> tuple[Rollout, int] | None:

@@ -14,7 +14,7 @@ from gapless.client import Client
 from gapless.deploy import Deployment
 from gapless.push.account import Account
 from gapless.push.outcome import Outcome, Stage
-from gapless.releases import inbox, publish
+from gapless.releases import claiming, inbox
 from gapless.releases.model import ReleaseSpec
 from gapless.rollout.model import Rollout
 
@@ -60,8 +60,8 @@ class Uploads:
             return
         if not self._is_open:
             self._take_over()
-        if publish.recover(self._spec):
-            self._publish(f"{self._spec.inbox}/{publish.upload_of(self._spec)}")
+        if claiming.recover(self._spec):
+            self._publish(f"{self._spec.inbox}/{claiming.upload_of(self._spec)}")
         for tarball in inbox.tarballs(self._spec, self._apps):
             if self._is_stopping() or clock.monotonic() < self._again_at:
                 return
@@ -162,7 +162,7 @@ class Uploads:
         if self._said.get(tarball) != error.message:
             self._said[tarball] = error.message
             self._telling.error(error)
-        is_claimed = publish.upload_of(self._spec) == self._upload
+        is_claimed = claiming.upload_of(self._spec) == self._upload
         if error.kind in _CURABLE and (is_claimed or os.path.exists(tarball)):
             self._again_at = clock.monotonic() + RETRY_S
             self._tell(Stage.WAITING, error.message)
@@ -178,7 +178,7 @@ class Uploads:
         inbox.remove_abandoned(self._spec.inbox)
         self._account.load()
         self._is_open = True
-        claimed = publish.upload_of(self._spec)
+        claimed = claiming.upload_of(self._spec)
         for outcome in self._account.open(self._spec.app):
             lies_there = os.path.exists(f"{self._spec.inbox}/{outcome.upload}")
             if not outcome.rollout and not lies_there and outcome.upload != claimed:
