@@ -71,11 +71,10 @@ def begin_postgresql(job, seconds):
     """Ask for a job in a transaction; return what waits for its end."""
     connection = idle.pop() if idle else Postgresql()
     connection.query("BEGIN")
-    connection.ask(f"CALL work('{job}', {seconds})")
+    connection.ask(f"CALL work('{job}', {seconds}); COMMIT")
 
     def finish():
         connection.answer()
-        connection.query("COMMIT")
         idle.append(connection)
 
     return finish
@@ -84,13 +83,18 @@ def begin_postgresql(job, seconds):
 def begin_mariadb(job, seconds):
     """The same by the client, a process of its own."""
     argv = ["mariadb", "--no-defaults", "--protocol=tcp", "--host=127.0.0.1"]
-    argv += [f"--port={DATABASE_PORT}", "--user=app", "app"]
+    argv += [f"--port={DATABASE_PORT}", "--user=app", "--unbuffered", "app"]
     client = subprocess.Popen(
-        argv, stdin=subprocess.PIPE, env=os.environ | {"MYSQL_PWD": "secret"}
+        argv,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=os.environ | {"MYSQL_PWD": "secret"},
     )
-    script = f"START TRANSACTION;\nCALL work('{job}', {seconds});\nCOMMIT;\n"
+    script = "START TRANSACTION;\nSELECT 'begun';\n"
+    script += f"CALL work('{job}', {seconds});\nCOMMIT;\n"
     client.stdin.write(script.encode())
     client.stdin.close()
+    client.stdout.readline()  # it asks for the procedure next
     return client.wait
 
 
