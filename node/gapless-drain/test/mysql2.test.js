@@ -7,7 +7,7 @@ const mysqlPromise = require('mysql2/promise');
 const { Sequelize } = require('sequelize');
 const { Draining } = require('../src/index.js');
 const { withDatabase } = require('./database.js');
-const { holdsForEachWay, stage } = require('./procedures.js');
+const { holdsForEachWay, leavesNothing, stage } = require('./procedures.js');
 const { until } = require('./rig.js');
 
 const database = withDatabase('mariadb');
@@ -235,9 +235,8 @@ test('a cancelled procedure has ended', async (context) => {
   await control.run('START TRANSACTION');
   await control.run('UPDATE steps SET step = 1 WHERE run = 0');
   const called = one.query('CALL close_books(?)', [on.run]);
-  const waits = `SELECT 1 FROM information_schema.innodb_trx
-    WHERE trx_state = 'LOCK WAIT' AND trx_mysql_thread_id = ${one.threadId}`;
-  await until(async () => (await control.run(waits)).length > 0, 'the lock');
+  const waits = "SHOW GLOBAL STATUS LIKE 'Innodb_row_lock_current_waits'";
+  await until(async () => Number((await control.run(waits))[0].Value) > 0, 'the lock');
   assert.deepEqual(on.names, ['close_books']);
   const interrupted = assert.rejects(called, /interrupted/);
   await control.run(`KILL QUERY ${one.threadId}`);
@@ -304,6 +303,40 @@ test('a pool that ends, and one that reaches nobody, leave no count behind', asy
   assert.deepEqual(three.map(({ status }) => status).sort(), ['fulfilled', 'fulfilled', 'rejected']);
   assert.equal(on.count, 0);
   await narrow.end();
+});
+
+test('whatever happens to many at once, no count is left', async (context) => {
+  const on = await opened(context, {}, { connectionLimit: 5 });
+  const call = 'CALL close_month(-5)'; // they wait for each other
+  const withOne = async (work) => {
+    const one = await on.pool.getConnection();
+    one.on('error', () => {});
+    try {
+      await work(one);
+      one.release();
+    } catch (error) {
+      one.destroy();
+      throw error;
+    }
+  };
+  await leavesNothing(on, [
+    () => on.pool.query(call),
+    () => on.pool.execute('CALL close_month(?)', [-5]),
+    () => on.pool.query({ sql: call, timeout: 1 }),
+    () => on.pool.execute('CALL fail()'),
+    () => promised((done) => on.pool.pool.query(call, done)),
+    // The driver tells nobody, if there is no callback and the connection is lost.
+    async () => void emitted(on.pool.pool.query(call)).catch(() => {}),
+    () => withOne((one) => Promise.all([one.query(call), one.connection.stream.destroy()])),
+    () => withOne((one) => Promise.all([one.query(call), database.control.kill(one.threadId)])),
+    () => withOne((one) => Promise.race([one.query(call), Promise.reject(new Error('given up'))])),
+    () =>
+      withOne(async (one) => {
+        await one.beginTransaction();
+        await one.query(call);
+        await one.query('CALL no_such_procedure()');
+      }),
+  ]);
 });
 
 test('a callback runs within the request that it belongs to', async (context) => {

@@ -8,7 +8,7 @@ const knex = require('knex');
 const { Sequelize } = require('sequelize');
 const { Draining } = require('../src/index.js');
 const { withDatabase } = require('./database.js');
-const { holdsForEachWay, stage } = require('./procedures.js');
+const { holdsForEachWay, leavesNothing, stage } = require('./procedures.js');
 const { until } = require('./rig.js');
 
 const database = withDatabase('postgresql');
@@ -285,6 +285,44 @@ test('a pool that ends, and one that reaches nobody, leave no count behind', asy
   );
   assert.equal(on.count, 0);
   await nobody.end();
+});
+
+test('whatever happens to many at once, no count is left', async (context) => {
+  const on = await opened(context, {}, { max: 5, query_timeout: 300 });
+  const call = 'CALL close_month(-5)'; // they wait for each other
+  const withClient = async (work) => {
+    const one = await on.pool.connect();
+    one.on('error', () => {});
+    let failed = false;
+    try {
+      await work(one);
+    } catch (error) {
+      failed = true;
+      throw error;
+    } finally {
+      one.removeAllListeners('error');
+      one.on('error', () => {});
+      one.release(failed);
+    }
+  };
+  await leavesNothing(on, [
+    () => on.pool.query(call),
+    () => on.pool.query({ text: 'CALL close_month($1)', values: [-5], query_timeout: 1 }),
+    () => on.pool.query('CALL fail()'),
+    () => promised((done) => on.pool.query(call, done)),
+    () => withClient((one) => Promise.all([one.query(call), one.connection.stream.destroy()])),
+    () =>
+      withClient((one) =>
+        Promise.all([one.query(call), database.control.kill(one.processID)]),
+      ),
+    () =>
+      withClient(async (one) => {
+        await one.query('BEGIN');
+        await one.query(call);
+        await one.query('CALL no_such_procedure()');
+      }),
+    () => withClient((one) => one.query(new QueryStream(call)).toArray()),
+  ]);
 });
 
 test('a callback runs within the request that it belongs to', async (context) => {

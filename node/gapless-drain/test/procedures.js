@@ -141,4 +141,28 @@ function holdsForEachWay(database, ways) {
   }
 }
 
-module.exports = { holdsForEachWay, isDraining, stage };
+/**
+ * Do *times* things at once, drawn with a seed that is told, from *deeds*; each may fail.
+ * Afterwards nothing is counted, and what was counted was finished.
+ */
+async function leavesNothing(on, deeds, times = 200) {
+  const seed = Date.now() & 0xffff;
+  let state = seed;
+  const random = (below) => {
+    state = (Math.imul(state, 1103515245) + 12345) & 0x7fffffff;
+    return (state >>> 8) % below;
+  };
+  await on.order('drain leaving'); // counts what is finished, refuses nothing
+  let left = times;
+  const client = async () => {
+    while (left > 0) {
+      left -= 1;
+      await deeds[random(deeds.length)]().catch(() => {});
+    }
+  };
+  await Promise.all(Array.from({ length: 8 }, client));
+  await until(() => on.count === 0, `nothing under way, with seed ${seed}`);
+  assert.ok(on.drain.counts().finished.procedures >= times / 2);
+}
+
+module.exports = { holdsForEachWay, isDraining, leavesNothing, stage };
