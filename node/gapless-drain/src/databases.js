@@ -15,6 +15,7 @@ class Session {
     this.texts = new Map();
     this.open = new Set();
     this.transaction = null;
+    this.isLost = false;
   }
 }
 
@@ -90,6 +91,7 @@ class StatementGate {
 
   /** A connection is gone, and so is what it ran. */
   lost(session) {
+    session.isLost = true;
     for (const run of [...session.open]) this.end(run, true);
     if (session.transaction !== null) this.core.finish(session.transaction, this.now());
     session.transaction = null;
@@ -147,10 +149,16 @@ function attachAny(handed, gate) {
     const acquire = client.acquireConnection;
     client.acquireConnection = async function acquireBehindGate(...rest) {
       const connection = await acquire.apply(this, rest);
-      attachDriver(connection, gate);
+      try {
+        attachDriver(connection, gate);
+      } catch (error) {
+        await client.releaseConnection(connection);
+        throw error;
+      }
       return connection;
     };
   } else if (typeof handed.addHook === 'function') {
+    if (!['postgres', 'mysql'].includes(handed.getDialect?.())) throw unfit(handed);
     // Sequelize's own hook, before a connection is used.
     handed.addHook('afterPoolAcquire', (connection) => attachDriver(connection, gate));
   } else {
@@ -171,7 +179,7 @@ function isKnex(handed) {
 function unfit(handed) {
   const kind = handed?.constructor?.name ?? String(handed);
   return new TypeError(
-    `${kind} is no pool or connection of pg or mysql2, and no Knex or Sequelize`,
+    `${kind} is no pool or connection of pg or mysql2, and no Knex or Sequelize on them`,
   );
 }
 

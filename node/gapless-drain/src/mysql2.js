@@ -105,14 +105,15 @@ function attachConnection(connection, gate) {
   const session = gate.session(connection);
   let begun = null; // by execute, which prepares first
   let refusal = null;
-  connection.stream.once('close', () => gate.lost(session));
+  if (connection.stream.destroyed) session.isLost = true;
+  else connection.stream.once('close', () => gate.lost(session));
 
   connection.addCommand = function addCommandBehindGate(command) {
     if (typeof command.onResult === 'function') command.onResult = gate.bound(command.onResult);
     const text = command.statement ? command.statement.query : command.sql;
     const runs = typeof text === 'string';
     if (refusal !== null) return runs ? refuse(refusal, command) : command;
-    if (!runs) return addCommand.call(this, command);
+    if (!runs || session.isLost) return addCommand.call(this, command);
     let run = begun ?? begunByPool.get(command);
     begun = null;
     if (run !== undefined) {
@@ -143,6 +144,8 @@ function attachConnection(connection, gate) {
       if (run) gate.end(run, true);
       throw error;
     } finally {
+      // A closed connection has told already that it takes nothing any more.
+      if (begun !== null) gate.end(begun, true);
       begun = null;
       refusal = null;
     }
@@ -169,7 +172,7 @@ function textOf(sql, values, pool) {
   const text = typeof sql === 'object' && sql !== null ? sql.sql : sql;
   if (typeof text !== 'string') return '';
   if (pool === undefined || !text.includes('??')) return text;
-  return pool.format(text, sql.values ?? values);
+  return pool.format(text, values ?? sql.values);
 }
 
 /** Tell a command that it was not sent, as the driver would: later, once. */

@@ -130,26 +130,25 @@ function attachClient(client, gate) {
 
 /** Run a query whose object is ours to watch, as the client itself would run it. */
 function queryCounted(client, query, gate, run, [config, values, callback]) {
-  let own;
+  let result;
   try {
-    own = new client.constructor.Query(config, values, callback);
+    const own = new client.constructor.Query(config, values, callback);
     if (config.query_timeout) own.query_timeout = config.query_timeout;
     watch(own, gate, run);
-    if (own.callback) {
-      query.call(client, own);
-      return undefined;
+    if (!own.callback) {
+      result = new Promise((resolve, reject) => {
+        own.callback = (error, found) => (error ? reject(error) : resolve(found));
+      }).catch((error) => {
+        Error.captureStackTrace(error); // else it leads to the socket
+        throw error;
+      });
     }
-    return new Promise((resolve, reject) => {
-      own.callback = (error, result) => (error ? reject(error) : resolve(result));
-      query.call(client, own);
-    }).catch((error) => {
-      Error.captureStackTrace(error); // else it leads to the socket
-      throw error;
-    });
+    query.call(client, own);
   } catch (error) {
     gate.end(run, true);
     throw error;
   }
+  return result;
 }
 
 /** End a run with the statement that a client carries out. */

@@ -210,6 +210,24 @@ test('what is executed and cannot be prepared leaves no count behind', async (co
   assert.equal(on.count, 0);
 });
 
+test('a connection that is closed takes nothing, and leaves no count behind', async (context) => {
+  const on = await opened(context);
+  for (const order of ['attached, then closed', 'closed, then attached']) {
+    const own = await mysqlPromise.createConnection(database.options);
+    own.on('error', () => {});
+    if (order.startsWith('attached')) on.drain.database(own);
+    const { stream } = own.connection;
+    const closed = new Promise((resolve) => stream.once('close', resolve));
+    own.destroy();
+    await assert.rejects(own.execute('CALL close_month(?)', [1]), /closed state/, order);
+    await closed;
+    on.drain.database(own);
+    await assert.rejects(own.execute('CALL close_month(?)', [1]), /closed state/, order);
+    await assert.rejects(own.query('CALL close_month(1)'), /closed state/, order);
+    assert.equal(on.count, 0, order);
+  }
+});
+
 test('a time-out of the client ends nothing in the database', async (context) => {
   const on = await opened(context);
   const one = await on.pool.getConnection();

@@ -461,6 +461,8 @@ test('what is nothing of all this is named', async (context) => {
   assert.throws(() => on.drain.database({}), /^TypeError: Object is no pool or connection/);
   assert.throws(() => on.drain.database(null), /^TypeError: null is no pool/);
   assert.throws(() => on.drain.database(pg), /is no pool or connection of pg or mysql2/);
+  const other = { addHook() {}, getDialect: () => 'sqlite' };
+  assert.throws(() => on.drain.database(other), /no Knex or Sequelize on them/);
   const own = new pg.Pool(database.options);
   assert.throws(() => on.drain.database(own, { function: [] }), /unknown option: function/);
 });
