@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from rig.host import APPS, GAPLESS, SERVERS, Host
 from rig.running import running
 from rig.wait import free_port, until
 
+CHECK = (str(GAPLESS), "balancer", "check")
 POST = load.Traffic(
     kind="post",
     concurrency=4,
@@ -49,9 +51,9 @@ http {{
 """
 
 
-def written(name: str, servers: list[str], port: int) -> str:
+def written(name: str, servers: list[str], port: int, *options: str) -> str:
     """Return what `gapless balancer` writes."""
-    words = [f"--server={server}" for server in servers]
+    words = [*(f"--server={server}" for server in servers), *options]
     return subprocess.run(
         [str(GAPLESS), "balancer", name, *words, f"--listen=127.0.0.1:{port}"],
         check=True,
@@ -62,14 +64,19 @@ def written(name: str, servers: list[str], port: int) -> str:
 
 @contextmanager
 def balancer(
-    name: str, directory: Path, *ports: int, spoil: Sequence[tuple[str, str]] = ()
+    name: str,
+    directory: Path,
+    *ports: int,
+    spoil: Sequence[tuple[str, str]] = (),
+    health: str = "",
 ) -> Iterator[int]:
     """Run nginx or HAProxy in front of ports; yield its own.
 
     *spoil* is what to replace in its configuration, and by what.
     """
     port = free_port()
-    text = written(name, [f"127.0.0.1:{own}" for own in ports], port)
+    servers = [f"127.0.0.1:{own}" for own in ports]
+    text = written(name, servers, port, *[f"--health={health}"] * bool(health))
     for right, wrong in spoil:
         assert right in text
         text = text.replace(right, wrong)
@@ -91,12 +98,19 @@ def balancer(
 @contextmanager
 def two_hosts(first: Host) -> Iterator[tuple[Host, Host]]:
     """Add a second host to the one of the test."""
+    with other_host() as second:
+        yield first, second
+
+
+@contextmanager
+def other_host() -> Iterator[Host]:
+    """Make a host besides the one of the test."""
     with tempfile.TemporaryDirectory(prefix="gapless-") as directory:
-        second = Host(Path(directory))
+        found = Host(Path(directory))
         try:
-            yield first, second
+            yield found
         finally:
-            second.close()
+            found.close()
 
 
 @pytest.mark.parametrize("how", ["recycle", "drain"])
@@ -157,12 +171,54 @@ def curl(port: int) -> int:
     return subprocess.run(argv, check=False, cwd=APPS).returncode
 
 
+@pytest.mark.parametrize("draining", [2, 3])
+@pytest.mark.parametrize("name", ["nginx", "haproxy"])
+def test_most_of_four_servers_drain_and_the_rest_is_found(
+    host: Host, tmp_path: Path, name: str, draining: int
+) -> None:
+    """HAProxy forgets whom it tried, but tries so often that it meets the last one."""
+    ports = [free_port() for _ in range(4)]
+    few = load.Traffic(kind="new", concurrency=2)
+    with contextlib.ExitStack() as stack:
+        hosts = [host, *(stack.enter_context(other_host()) for _ in range(3))]
+        port = stack.enter_context(balancer(name, tmp_path, *ports))
+        for each, own in zip(hosts, ports, strict=True):
+            each.environment["LEDGER"] = str(tmp_path / "ledger")
+            each.start("app", command(own), port=own)
+        until(lambda: curl(port) == 0, f"{name} to serve")
+        for each in hosts[:draining]:
+            each.ok("drain")
+        with running(port, few, POST, LATE_BODY) as under_load:
+            under_load.wait_for(800)
+            report = under_load.stop()
+        done = host.gapless(
+            "balancer",
+            "check",
+            f"http://127.0.0.1:{port}/",
+            f"--draining=http://127.0.0.1:{ports[0]}/",
+        )
+    if name == "nginx" or draining == 2:
+        assert done.returncode == 0, done.stdout
+        assert report.lost == 0, str(report)
+    else:
+        # 13 tries at a random other one of three: (2/3) ** 12 of those that begin badly.
+        assert report.lost <= report.requests // 50, str(report)
+
+
 Spoil = tuple[str, list[tuple[str, str]], str]
 NO_PLACE = ("error_page 503", "error_page 599")
 IDEMPOTENT = ("proxy_next_upstream error timeout", "proxy_next_upstream error http_503")
+ONE_SERVER = ("the first of them", "")
 SPOILED: dict[str, Spoil] = {
     "nginx: no retry": ("nginx", [NO_PLACE], "http_503"),
     "nginx: POST stays": ("nginx", [NO_PLACE, IDEMPOTENT], "non_idempotent"),
+    "nginx: bodies are streamed": (
+        "nginx",
+        [("proxy_request_buffering on", "proxy_request_buffering off")],
+        "proxy_request_buffering on",
+    ),
+    "nginx: one server": ("nginx", [ONE_SERVER], "at least two servers"),
+    "haproxy: one server": ("haproxy", [ONE_SERVER], "redispatch"),
     "haproxy: no retry": (
         "haproxy",
         [("conn-failure 503", "conn-failure")],
@@ -179,6 +235,18 @@ SPOILED: dict[str, Spoil] = {
         "tune.bufsize",
     ),
 }
+# What only shows when the first server serves again and the next one drains.
+LATER: dict[str, Spoil] = {
+    "nginx: a refusal is a failure": ("nginx", [(" max_fails=0", "")], "max_fails=0"),
+    "haproxy: a refusal is a failure": (
+        "haproxy",
+        [
+            ("observe layer4", "observe layer7 error-limit 1 on-error mark-down"),
+            ("inter 500ms", "inter 20s"),
+        ],
+        "observe layer7",
+    ),
+}
 RIGHT: dict[str, Spoil] = {name: (name, [], "") for name in ("nginx", "haproxy")}
 
 
@@ -189,6 +257,10 @@ def test_check_finds_the_setting_that_is_wrong(
     """While one of two servers drains; what `gapless balancer` writes is right."""
     name, spoil, said = (RIGHT | SPOILED)[case]
     ports = (free_port(), free_port())
+    if spoil == [ONE_SERVER]:
+        line = {"nginx": f"    server 127.0.0.1:{ports[0]} max_fails=0;"}
+        line["haproxy"] = f"    server s1 127.0.0.1:{ports[0]}"
+        spoil = [(line[name], "")]
     with (
         two_hosts(host) as hosts,
         balancer(name, tmp_path, *ports, spoil=spoil) as port,
@@ -211,3 +283,67 @@ def test_check_finds_the_setting_that_is_wrong(
     else:
         assert done.returncode == 0, done.stdout
         assert "right: no refusal reached the client" in done.stdout
+
+
+def test_check_finds_that_too_few_are_tried(host: Host, tmp_path: Path) -> None:
+    """HAProxy forgets whom it tried: with its own number of tries three of four win."""
+    ports = [free_port() for _ in range(4)]
+    spoil = [("retries 12", "retries 3")]
+    with contextlib.ExitStack() as stack:
+        hosts = [host, *(stack.enter_context(other_host()) for _ in range(3))]
+        port = stack.enter_context(balancer("haproxy", tmp_path, *ports, spoil=spoil))
+        for each, own in zip(hosts, ports, strict=True):
+            each.environment["LEDGER"] = str(tmp_path / "ledger")
+            each.start("app", command(own), port=own)
+        until(lambda: curl(port) == 0, "haproxy to serve")
+        for each in hosts[:3]:
+            each.ok("drain")
+        url = f"http://127.0.0.1:{port}/"
+        draining = f"--draining=http://127.0.0.1:{ports[0]}/"
+        done = host.gapless("balancer", "check", url, draining)
+    assert done.returncode == 1, done.stdout
+    assert "retries 12 or more" in done.stdout
+
+
+@pytest.mark.parametrize("case", [*RIGHT, *LATER])
+def test_check_goes_on_while_the_next_server_drains(
+    host: Host, tmp_path: Path, case: str
+) -> None:
+    """A refusal that counts as a failure leaves nobody when the next one drains."""
+    name, spoil, said = (RIGHT | LATER)[case]
+    ports = (free_port(), free_port())
+    with (
+        two_hosts(host) as hosts,
+        # Only what observes needs a check; of a path that drains say 503, it is one more
+        # reason to take a server out.
+        balancer(
+            name, tmp_path, *ports, spoil=spoil, health="/" if said else ""
+        ) as port,
+    ):
+        for each, own in zip(hosts, ports, strict=True):
+            each.environment["LEDGER"] = str(tmp_path / "ledger")
+            each.environment["NUMBER"] = "0"
+            each.start("app", command(own), port=own)
+        until(lambda: curl(port) == 0, f"{name} to serve")
+        hosts[0].ok("drain")
+        urls = [f"http://127.0.0.1:{own}/" for own in (port, *ports)]
+        check = subprocess.Popen(
+            [*CHECK, urls[0], f"--draining={urls[1]}", f"--next={urls[2]}"],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        with check:
+            assert check.stdout is not None
+            said_first = ""
+            while "now `gapless undrain`" not in said_first:
+                said_first += check.stdout.readline()
+                assert check.poll() is None, said_first
+            hosts[0].ok("undrain")
+            hosts[1].ok("drain")
+            said_then = check.stdout.read()
+    if said:
+        assert check.returncode == 1, said_first + said_then
+        assert "wrong" in said_then
+        assert said in said_then
+    else:
+        assert check.returncode == 0, said_first + said_then

@@ -5,10 +5,12 @@ from __future__ import annotations
 import http.client
 import select
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from urllib.parse import SplitResult
 
 HEADER = "Gapless-Drain"
+AT_ONCE = 4
 TRIES = 24
 """Enough that of four servers each is asked, whichever way the balancer chooses."""
 LATE_S = 0.15
@@ -45,6 +47,8 @@ class Tally:
     """A server's refusal reached the client."""
     failed: int = 0
     """Another 5xx, or no answer."""
+    unanswered: int = 0
+    """Of these, the balancer said nothing for long."""
     example: str = ""
 
 
@@ -55,25 +59,53 @@ def is_draining(where: SplitResult) -> bool:
 
 
 def ask_all(where: SplitResult) -> Iterator[Tally]:
-    """Send requests of each kind; yield what became of them."""
-    for kind in KINDS:
-        refused = failed = 0
-        example = ""
-        for _ in range(TRIES):
-            try:
-                status, by_drain, reason = _ask(where, kind)
-            except (OSError, http.client.HTTPException) as error:
-                failed += 1
-                example = example or f"{type(error).__name__}: {error}"
-                continue
-            if by_drain:
-                refused += 1
-            elif status >= 500:
-                failed += 1
-                example = example or f"{status} {reason}"
-        yield Tally(
-            kind=kind, asked=TRIES, refused=refused, failed=failed, example=example
+    """Send requests of each kind, some at once; yield what became of them.
+
+    One that asks alone would see a balancer go round in order, and find each server.
+    """
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        for kind in KINDS:
+            tally = Tally(kind=kind, asked=0)
+            while tally.asked < TRIES and not tally.unanswered:
+                asked = threads.map(lambda _: _fate(where, kind), range(AT_ONCE))  # noqa: B023 - used up before the next kind
+                for fate in asked:
+                    tally = _plus(tally, fate)
+            yield tally
+            if tally.unanswered:
+                return  # each of the others would take as long
+
+
+def _fate(where: SplitResult, kind: Kind) -> Tally:
+    """Return what became of one request."""
+    try:
+        status, by_drain, reason = _ask(where, kind)
+    except (OSError, http.client.HTTPException) as error:
+        return Tally(
+            kind=kind,
+            asked=1,
+            failed=1,
+            unanswered=int(isinstance(error, TimeoutError)),
+            example=f"{type(error).__name__}: {error}",
         )
+    failed = status >= 500 and not by_drain
+    return Tally(
+        kind=kind,
+        asked=1,
+        refused=int(by_drain),
+        failed=int(failed),
+        example=f"{status} {reason}" if failed else "",
+    )
+
+
+def _plus(one: Tally, other: Tally) -> Tally:
+    return Tally(
+        kind=one.kind,
+        asked=one.asked + other.asked,
+        refused=one.refused + other.refused,
+        failed=one.failed + other.failed,
+        unanswered=one.unanswered + other.unanswered,
+        example=one.example or other.example,
+    )
 
 
 def _ask(where: SplitResult, kind: Kind) -> tuple[int, bool, str]:
@@ -141,6 +173,13 @@ def findings(tallies: list[Tally]) -> list[str]:
             "HAProxy: tune.bufsize larger than the largest body; "
             "nginx: proxy_request_buffering on"
         )
+    silent = [tally.kind.name for tally in tallies if tally.unanswered]
+    if silent and silent != ["GET"]:
+        found.append(
+            f"{silent[0]}: the balancer waits for a body that it has sent already: "
+            "nginx: proxy_request_buffering on"
+        )
+        return found
     found += [
         f"{tally.kind.name}: {tally.failed} of {tally.asked} failed otherwise "
         f"({tally.example}): nginx: max_fails=0 on each server, else a refusal "
