@@ -74,6 +74,8 @@ class Article(Kind):
         super().__init__("", "index.js", ["node", "index.js"])
         self._more_routes = more_routes
         self._www = Path("/var/www")
+        self.more: dict[str, object] = {}
+        """What app.json says beside, or in another way."""
 
     def prepare(self, directory: Path) -> None:
         """Run npm ci."""
@@ -100,7 +102,7 @@ class Article(Kind):
             declared["cwd"] = str(self._www / APP)
         return {
             "index.js": index.encode(),
-            "app.json": json.dumps(declared, indent=2).encode(),
+            "app.json": json.dumps(declared | self.more, indent=2).encode(),
             "package.json": (ARTICLE / "package.json").read_bytes(),
             "package-lock.json": (ARTICLE / "package-lock.json").read_bytes(),
             "VERSION": version.encode(),

@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 from rig import wait
@@ -50,16 +51,20 @@ class Scripted:
         )
 
     def start(self) -> None:
-        """Start the app through the link, as its package.json says."""
+        """Start the app through the link, as its package.json says; cron has noted it."""
         words = ("sh", "-c", 'cd "$0" && exec npm run --silent start', str(self.link))
         done = self.run(*words)
         assert done.returncode == 0, done.stdout + done.stderr
+        self._stamp.write_text(f"{time.strftime('%Y%m%d%H%M%S')}\n")
+
+    @property
+    def _stamp(self) -> Path:
+        return self.member.host.directory / "EXAMPLE_RESTART"
 
     def cron(self) -> subprocess.CompletedProcess[str]:
         """Do what the job of an app server does: restart if the release is newer."""
         script = str(ARTICLE / "scripts" / "restart.sh")
-        stamp = str(self.member.host.directory / "EXAMPLE_RESTART")
-        return self.run("bash", script, APP=str(self.link), STAMP=stamp)
+        return self.run("bash", script, APP=str(self.link), STAMP=str(self._stamp))
 
     def close(self) -> None:
         """End PM2, and what it left."""

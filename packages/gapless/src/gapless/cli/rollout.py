@@ -14,6 +14,8 @@ from typing import Any
 from gapless.agent import opening
 from gapless.base.errors import DONE, MisuseError, NotFoundError
 from gapless.cli import fleet, show, source
+from gapless.config.fleets import Fleet
+from gapless.releases import current
 from gapless.rollout import decide
 from gapless.rollout.board import Board
 from gapless.rollout.model import Cue, HostReport, Rollout, State
@@ -69,16 +71,31 @@ def run(asked: argparse.Namespace) -> int:
         rollout = fleet.follow(board, rollout.number, asked.timeout, tell)
         fleet.tell_end(rollout, as_json=asked.json, reports=board.reports())
         return fleet.code(rollout)
+    stranger = _stranger(found, rollout)
     if asked.json:
-        show.as_json(fleet.as_data(rollout, board.reports()))
-    else:
-        _show(rollout, board.reports())
+        plain = fleet.as_data(rollout, board.reports())
+        show.as_json(plain | {"stranger": stranger})
+        return DONE
+    _show(rollout, board.reports())
+    if stranger:
+        print(
+            f"  {found.release.link} names {stranger}, which no rollout brought: no host "
+            f"of the fleet takes it\n  `gapless rollback {board.app} {stranger}` rolls it "
+            "out"
+        )
     return DONE
 
 
 def _tell_line(report: HostReport) -> None:
     """Tell what a host does now, a JSON object on a line."""
     show.as_json(fleet.host_as_data(report))
+
+
+def _stranger(found: Fleet, rollout: Rollout) -> str:
+    """Return the release that somebody else flipped the link to, if one did."""
+    named = current.current(found.release)
+    known = (rollout.release, rollout.previous)
+    return "" if named is None or named.name in known else named.name
 
 
 def _show(rollout: Rollout, reports: dict[str, HostReport]) -> None:

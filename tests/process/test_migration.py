@@ -1,0 +1,95 @@
+"""From the article's scripts and PM2 to gapless, host by host: both read one link."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rig import load
+from rig.fleet import APP, Fleet
+from rig.kinds import Article
+from rig.running import running
+from rig.scripted import publish_by_script
+from rig.wait import until
+
+NEW = load.Traffic(kind="new", concurrency=2, pause_s=0.01)
+KEPT = load.Traffic(kind="kept", concurrency=2, keep_alive=True, pause_s=0.01)
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    """Start two hosts with gapless and two with PM2, on one shared directory."""
+    found = Fleet(
+        tmp_path, count=4, kind="article-post", scripted=2, policy="slots = 2"
+    )
+    assert isinstance(found.program, Article)
+    found.program.more |= {"instances": 2, "kill_timeout": 1000}
+    try:
+        found.start()
+        yield found
+    finally:
+        found.close()
+
+
+def test_old_and_new_hosts_follow_one_upload(fleet: Fleet) -> None:
+    """The old ones see nothing until the new ones have proved it; those lose nothing."""
+    link = fleet.base / "dist" / APP
+    first = os.readlink(link)
+    member = fleet.followers[0]
+    with running(
+        member.port, NEW, KEPT, host=member.address, seconds=300
+    ) as under_load:
+        under_load.wait_for(20)
+        fleet.upload("2")
+        for old in fleet.scripted:  # cron comes while the release is not proved
+            old.cron()
+        if fleet.status()["state"] == "rolling":
+            assert os.readlink(link) == first
+            assert {fleet.runs()[old.member.name] for old in fleet.scripted} == {"1"}
+        assert fleet.until("done", "held", "reverted", "stuck")["state"] == "done"
+        until(lambda: os.readlink(link) != first, "the link to be flipped")
+        for old in fleet.scripted:
+            assert old.cron().returncode == 0
+        under_load.wait_for(20)
+        report = under_load.stop()
+    assert set(fleet.runs().values()) == {"2"}, fleet.said()
+    assert report.lost == 0, str(report)
+    assert report.versions.keys() == {"1", "2"}
+    assert (link / "RELEASE").read_text().strip() in os.readlink(link)
+
+
+def test_a_broken_upload_reaches_no_old_host(fleet: Fleet) -> None:
+    """PM2 would have gone down with it; the link does not move."""
+    link = fleet.base / "dist" / APP
+    first = os.readlink(link)
+    fleet.upload("2 broken")
+    assert fleet.until("done", "held", "reverted", "stuck")["state"] != "done"
+    for old in fleet.scripted:
+        old.cron()
+    assert set(fleet.runs().values()) == {"1"}
+    assert os.readlink(link) == first
+
+
+def test_a_release_by_the_script_stays_off_the_hosts_of_gapless(fleet: Fleet) -> None:
+    """Nobody proved it: the old hosts take it, the others say so, and can be told to."""
+    fleet.kill_watch()
+    fleet.begin("2")
+    assert fleet.until("done", "held", "reverted", "stuck")["state"] == "done"
+    fleet.put("3")
+    done = publish_by_script(fleet.base)
+    assert done.returncode == 0, done.stderr
+    link = fleet.base / "dist" / APP
+    assert (link / "VERSION").read_text() == "3"
+    for old in fleet.scripted:
+        old.cron()
+    assert fleet.runs() == {"s0": "2", "s1": "2", "s2": "3", "s3": "3"}
+    stranger = Path(os.readlink(link)).name
+    assert fleet.status()["stranger"] == stranger
+    said = fleet.publisher.ok("rollout", "status", APP)
+    assert f"names {stranger}, which no rollout brought" in said
+    fleet.publisher.ok("rollback", APP, stranger)
+    assert set(fleet.runs().values()) == {"3"}
+    assert not fleet.status()["stranger"]
