@@ -16,7 +16,7 @@ PYTEST := $(BIN)/pytest -q -n 2 --dist worksteal
 COMPILED_WITH := gcc pkg-config python3-dev libmariadb-dev
 PACKAGES := nginx-light haproxy etcd-server default-jdk-headless perl nodejs npm curl iproute2 \
   openssh-server openssh-client postgresql-15 mariadb-server-core mariadb-client-core redis-tools \
-  faketime
+  faketime openssh-sftp-server sshfs
 
 .PHONY: demo rig test node check lint soak bench docs lock clean
 
@@ -37,7 +37,7 @@ node: $(STAMP) $(NODE_STAMP) ## the tests of the Node library
 	cd $(NODE) && npm run --silent types && npm test --silent
 
 check: lint ## what needs neither root nor other programs, in seconds
-	$(PYTEST) -m "not soak" tests --ignore tests/process --ignore tests/rig
+	$(PYTEST) -m "not soak" -k "not sshfs" tests --ignore tests/process --ignore tests/rig
 
 lint: $(STAMP) ## style, types, imports
 	$(BIN)/ruff check .

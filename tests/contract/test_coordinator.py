@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from gapless.coordinator.etcd import EtcdCoordinator, Settings
 from gapless.coordinator.memory import MemoryCoordinator
 from gapless.coordinator.model import ABSENT, Coordinator
 from rig.etcd import Etcd
+from rig.remote import Remote
 
 Make = Callable[[], Coordinator]
 """Returns another host's view of the same coordinator."""
@@ -30,7 +32,17 @@ def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcd]:
         found.kill()
 
 
-@pytest.fixture(params=["memory", "directory", "etcd"])
+@pytest.fixture(scope="module")
+def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Remote]:
+    """Run a remote file system for the tests of this file."""
+    found = Remote(tmp_path_factory.mktemp("remote") / "fs")
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+@pytest.fixture(params=["memory", "directory", "sshfs", "etcd"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     """Return how each host gets its view."""
     if request.param == "memory":
@@ -38,6 +50,16 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
         return lambda: shared
     if request.param == "directory":
         return lambda: DirectoryCoordinator(str(tmp_path), pytest.fail)
+    if request.param == "sshfs":
+        own: Remote = request.getfixturevalue("remote")
+        numbers, name = itertools.count(), tmp_path.name
+
+        def mounted() -> DirectoryCoordinator:
+            return DirectoryCoordinator(
+                str(own.view(next(numbers)) / name), pytest.fail
+            )
+
+        return mounted
     url = request.getfixturevalue("etcd").url
     settings = Settings(endpoints=(url,), prefix=tmp_path.name)
     return lambda: EtcdCoordinator(settings)

@@ -1,0 +1,61 @@
+"""A real remote file system: each mount has caches of its own, as those of NFS have.
+
+sshfs (FUSE) over a pipe to OpenSSH's sftp-server, since not every kernel has a client for
+NFS.  Listings and attributes may be CACHE_S old at a mount; link(2) goes through OpenSSH's
+hardlink extension.  Nothing listens.  Needs /dev/fuse, and root.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import threading
+from pathlib import Path
+
+from rig import wait
+
+CACHE_S = 2
+SERVER = "/usr/lib/openssh/sftp-server"
+
+
+class Remote:
+    """One directory, and as many mounts of it as there are hosts."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self.real = directory / "real"
+        self.real.mkdir(parents=True)
+        self._mounts: list[tuple[Path, subprocess.Popen[bytes]]] = []
+        self._mounting = threading.Lock()
+        self._server = directory / "server"
+        self._server.write_text(f"#!/bin/sh\nexec {SERVER}\n")
+        self._server.chmod(0o755)
+
+    def view(self, number: int) -> Path:
+        """Return a host's view of the directory."""
+        with self._mounting:
+            while len(self._mounts) <= number:
+                self._mount()
+        return self._mounts[number][0]
+
+    def _mount(self) -> None:
+        place = self._directory / f"mount{len(self._mounts)}"
+        place.mkdir()
+        options = f"ssh_command={self._server},dcache_timeout={CACHE_S}"
+        argv = ["sshfs", "-f", "-o", options, f"here:{self.real}", str(place)]
+        process = subprocess.Popen(argv)
+        self._mounts.append((place, process))
+        wait.until(
+            lambda: place.is_mount() or process.poll() is not None,
+            f"sshfs on {place}",
+            30,
+        )
+        assert process.poll() is None, f"sshfs ended with code {process.returncode}"
+
+    def close(self) -> None:
+        """Take the mounts away."""
+        with contextlib.ExitStack() as ends:
+            for place, process in self._mounts:
+                ends.callback(process.wait, 30)
+                argv = ["umount", str(place)]
+                ends.callback(subprocess.run, argv, check=False, timeout=30)
