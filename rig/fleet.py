@@ -66,14 +66,8 @@ class Fleet:
         self.members = [self._member(number) for number in range(count)]
         self.followers = self.members[: count - scripted]
         """The hosts that run gapless."""
-        self.scripted = (
-            [
-                Scripted(member, self.link_on(member))
-                for member in self.members[-scripted:]
-            ]
-            if scripted
-            else []
-        )
+        old = self.members[count - scripted :]
+        self.scripted = [Scripted(member, self.link_on(member)) for member in old]
         self.watcher: subprocess.Popen[bytes] | None = None
 
     def _folder(self, name: str) -> Path:

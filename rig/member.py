@@ -36,12 +36,14 @@ class Member:
         self.disk: SmallDisk | None = None
         self.health_port = 0
         """Where its agent answers balancers; 0: it does not."""
+        self._first: tuple[str, ...] = ()
+        """What every command of the host is started with, inside its namespace."""
         self._before: list[str] = []
         """Lines of shell that every command of the host begins with."""
         self._dress()
 
-    def _dress(self, *first: str) -> None:
-        self.host.become = (*self._network.inside(self._number), *first)
+    def _dress(self) -> None:
+        self.host.become = (*self._network.inside(self._number), *self._first)
         if self._before:
             script = "\n".join(["set -e", *self._before, 'exec "$@"'])
             self.host.become += ("sh", "-c", script, "sh")
@@ -174,7 +176,9 @@ class Member:
         """Let CLOCK_MONOTONIC and BOOTTIME be off; the wall clock is true."""
         assert self._network.is_real, REAL_ROOT
         offset = str(offset_s)
-        self._dress("unshare", "--time", "--boottime", offset, "--monotonic", offset)
+        clocks = ("--boottime", offset, "--monotonic", offset)
+        self._first = ("unshare", "--time", *clocks)
+        self._dress()
 
     # --- files --------------------------------------------------------------------------
 

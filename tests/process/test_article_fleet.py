@@ -1,0 +1,44 @@
+"""The article's example on four hosts, started as there: app.json, a link."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rig import load
+from rig.fleet import Fleet, balanced
+from rig.running import running
+
+NEW = load.Traffic(kind="new", concurrency=3, pause_s=0.01)
+KEPT = load.Traffic(kind="kept", concurrency=3, keep_alive=True, pause_s=0.01)
+
+
+@pytest.mark.parametrize("name", ["nginx", "haproxy"])
+def test_an_upload_reaches_every_host_and_a_broken_one_none(
+    tmp_path: Path, name: str
+) -> None:
+    """Nothing but app.json says how it runs; agents find it running, and follow."""
+    fleet = Fleet(tmp_path, count=4, kind="article", policy="slots = 2")
+    try:
+        fleet.start()
+        first = set(fleet.runs().values())
+        with (
+            balanced(fleet, name) as port,
+            running(port, NEW, KEPT, seconds=300) as under_load,
+        ):
+            under_load.wait_for(50)
+            fleet.upload("2")
+            assert fleet.until("done", "held", "reverted", "stuck")["state"] == "done"
+            second = set(fleet.runs().values())
+            assert len(second) == 1
+            assert second.isdisjoint(first)
+            fleet.upload("3 broken")
+            assert fleet.until("done", "held", "reverted", "stuck")["state"] != "done"
+            assert set(fleet.runs().values()) == second
+            under_load.wait_for(50)
+            report = under_load.stop()
+        assert report.lost == 0, str(report)
+        assert report.versions.keys() == first | second
+    finally:
+        fleet.close()
