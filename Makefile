@@ -81,6 +81,7 @@ $(STAMP):
 	@touch $@
 
 $(SERVERS_STAMP): $(STAMP)
+	rig/packages $(COMPILED_WITH)
 	[ -x $(SERVERS)/bin/python ] || $(BIN)/python -m venv --without-pip $(SERVERS)
 	$(BIN)/uv pip install --quiet --python $(SERVERS)/bin/python \
 	  --require-hashes -r requirements/servers.lock

@@ -1,0 +1,177 @@
+"""What the modules of the drivers share: what is a procedure, and how long it lasts."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from contextvars import Token
+from functools import lru_cache
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from gapless_drain.core import Core, Ticket, current
+from gapless_drain.databases.statements import CONTROL, NOTHING, Found, Statements
+from gapless_drain.databases.tokens import Dialect
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from gapless_drain.drain import Drain
+
+MOST_TEXTS = 1024
+LONGEST_TEXT = 10_000
+"""Longer texts are looked at each time, so that the cache stays small."""
+MOST_PREPARED = 1000
+
+
+class Called(str):
+    """The name of a procedure that was found in a statement, not marked by the app."""
+
+    __slots__ = ()
+
+
+_CALL = Found(is_call=True)
+_UNSEEN = Ticket("procedure", Called(), 0.0)
+
+
+class Counting:
+    """What counts as a procedure, for one driver and one drain."""
+
+    def __init__(
+        self,
+        drain: Drain,
+        dialect: Dialect,
+        functions: Collection[str] = (),
+        *,
+        every_statement: bool = False,
+    ) -> None:
+        self._core = drain.core
+        self._statements = Statements(dialect, functions)
+        self._every = every_statement
+        self._look = self._statements.read if every_statement else self._statements.look
+        self._cached = lru_cache(MOST_TEXTS)(self._look)
+        self._prepared: dict[str, tuple[str, ...] | None] = {}
+        self.classes: dict[Any, Any] = {}
+        """The classes of a driver, and those that count in their place."""
+
+    def calling(self, text: Any) -> Calling | None:
+        """Return what to run a statement within, or None if it is no procedure."""
+        if type(text) is not str:
+            text = bytes(text).decode(errors="replace")
+        found = self._cached(text) if len(text) < LONGEST_TEXT else self._look(text)
+        return None if found is NOTHING else self._of(found)
+
+    def named(self, name: Any) -> Calling:
+        """Return what to run a procedure within, whose name the driver was told."""
+        if isinstance(name, bytes):
+            name = name.decode(errors="replace")
+        return Calling(self._core, str(name), _CALL)
+
+    @contextmanager
+    def unseen(self) -> Iterator[None]:
+        """Neither count nor refuse what a driver executes for itself."""
+        token = current.set(_UNSEEN)
+        try:
+            yield
+        finally:
+            current.reset(token)
+
+    def _of(self, found: Found) -> Calling | None:
+        names = [*found.calls]
+        for name, calls in found.prepares:
+            self._remember(name, calls)
+        for name in found.executes:
+            calls = self._prepared.get(name)
+            # What somebody else prepared may be a procedure: better one too many.
+            names += (f"EXECUTE {name}",) if calls is None else calls
+        if names:
+            return Calling(self._core, ", ".join(names), found)
+        if self._every and not CONTROL.issuperset(found.verbs):
+            outer = current.get()
+            if outer is None or not outer.open:
+                # No more than the verb: the rest may hold secrets, and is reported.
+                name = next(verb for verb in found.verbs if verb not in CONTROL)
+                named = f"{name} statement".strip()
+                return Calling(self._core, named, found)
+        return None
+
+    def _remember(self, name: str, calls: tuple[str, ...] | None) -> None:
+        """Note what was prepared; on any connection, so a procedure is never forgotten."""
+        if len(self._prepared) >= MOST_PREPARED:
+            self._prepared.clear()
+        before = self._prepared.get(name, ())
+        if calls is None or before is None:
+            self._prepared[name] = None
+        else:
+            self._prepared[name] = (*before, *(c for c in calls if c not in before))
+
+
+class Calling:
+    """One call of a driver that is a procedure: a context manager."""
+
+    __slots__ = ("_core", "_name", "_ticket", "_token", "is_call", "is_several")
+
+    def __init__(self, core: Core, name: str, found: Found) -> None:
+        self._core, self._name = core, Called(name)
+        self._ticket: Ticket | None = None
+        self._token: Token[Ticket | None] | None = None
+        self.is_call, self.is_several = found.is_call, len(found.verbs) > 1
+
+    def __enter__(self) -> Self:
+        """Begin, unless a layer above has begun for the same call.  Raises Draining."""
+        outer = current.get()
+        if outer is None or not outer.open or type(outer.named) is not Called:
+            self._ticket = self._core.begin(self._name, time.monotonic(), outer)
+            self._token = current.set(self._ticket)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End, also with an error, a time-out, or a cancellation."""
+        if self._token is not None:
+            try:
+                current.reset(self._token)
+            except ValueError:  # a generator that is closed elsewhere
+                current.set(None)
+            self._token = None
+        if self._ticket is not None:
+            self._core.finish(self._ticket, time.monotonic())
+
+    def last(self, held: Held) -> None:
+        """Let the procedure last on when the call returns, until `held` is let go."""
+        ticket, self._ticket = self._ticket, None
+        if ticket is None:  # the layer above ends its own now
+            ticket = self._core.begin(self._name, time.monotonic(), current.get())
+        held.take(self._core, ticket)
+
+
+class Held:
+    """Procedures that last longer than the call that began them."""
+
+    __slots__ = ("__weakref__", "_tickets")
+
+    def __init__(self, owner: object | None = None) -> None:
+        self._tickets: list[tuple[Core, Ticket]] = []
+        if owner is not None:
+            weakref.finalize(owner, _let_go, self._tickets).atexit = False
+
+    def take(self, core: Core, ticket: Ticket) -> None:
+        """Keep one more."""
+        self._tickets.append((core, ticket))
+
+    def let_go(self) -> None:
+        """End all."""
+        _let_go(self._tickets)
+
+
+def _let_go(tickets: list[tuple[Core, Ticket]]) -> None:
+    now = time.monotonic()
+    while tickets:
+        core, ticket = tickets.pop()
+        core.finish(ticket, now)
