@@ -78,13 +78,17 @@ class Database:
         who = f"{self.user}:{self.password}@{self.host}:{self.port}"
         return f"{self.kind}://{who}/{self.database}"
 
+    def client(self) -> tuple[list[str], dict[str, str]]:
+        """Return the command of the database's own client, and what it needs to know."""
+        return _CLIENTS[self.kind](self)
+
     def sql(self, text: str) -> str:
         """Run statements in the database's own client; return what it printed.
 
         A row is a line, its fields are parted by tabs.  The bodies of MariaDB's procedures
         need the client's DELIMITER.  Raises AssertionError with what the client said.
         """
-        argv, secret = _CLIENTS[self.kind](self)
+        argv, secret = self.client()
         done = subprocess.run(
             argv,
             input=text,

@@ -144,11 +144,13 @@ class Calling:
             self._core.finish(self._ticket, time.monotonic())
 
     def last(self, held: Held) -> None:
-        """Let the procedure last on when the call returns, until `held` is let go."""
+        """Let the procedure last on when the call returns, until `held` is let go.
+
+        Within a layer above it is that layer's to say how long it lasts.
+        """
         ticket, self._ticket = self._ticket, None
-        if ticket is None:  # the layer above ends its own now
-            ticket = self._core.begin(self._name, time.monotonic(), current.get())
-        held.take(self._core, ticket)
+        if ticket is not None:
+            held.take(self._core, ticket)
 
 
 class Held:

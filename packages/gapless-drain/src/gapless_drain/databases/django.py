@@ -4,8 +4,8 @@ from gapless_drain.databases.django import count
 
 count(drain)  # where the application is made: wsgi.py or asgi.py
 
-Django's execution wrappers are around each call of the driver's cursor.  The driver's own
-cursors count too where it has a hook, for `callproc`; both together count once.
+The cursors of psycopg, mysqlclient and PyMySQL count themselves, `callproc` too.  Of other
+drivers what goes through Django's execution wrappers counts.
 """
 
 from __future__ import annotations
@@ -49,6 +49,10 @@ def count(
 
 def _wrapper(counting: Counting) -> Callable[..., Any]:
     def wrapper(execute: Any, sql: Any, params: Any, many: bool, context: Any) -> Any:
+        if hasattr(context["cursor"].cursor, "counting"):
+            return execute(
+                sql, params, many, context
+            )  # the driver's counts, and longer
         if not isinstance(sql, (str, bytes)):  # composed by the driver
             sql = sql.as_string(context["cursor"].cursor)
         calling = counting.calling(sql)

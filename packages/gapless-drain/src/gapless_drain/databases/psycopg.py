@@ -76,15 +76,7 @@ def count_cursors(counting: Counting, connection: Any) -> None:
 
 
 def counted_cursor(counting: Counting, factory: Any) -> Any:
-    """Return what makes cursors like those of *factory*, which count."""
-    if not isinstance(factory, type):  # a function that makes them
-
-        def make(*args: Any, **kwargs: Any) -> Any:
-            cursor = factory(*args, **kwargs)
-            cursor.__class__ = counted_cursor(counting, type(cursor))
-            return cursor
-
-        return make
+    """Return a class of cursors like *factory* that counts."""
     if issubclass(factory, _Counted):
         return factory
     found = counting.classes.get(factory)

@@ -1,0 +1,57 @@
+"""Statements that run in the background, and what a drain counts meanwhile."""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from gapless_drain import Drain
+from gapless_drain.core import current
+
+
+class Running(threading.Thread):
+    """A statement that runs in the background, in the context of who started it."""
+
+    def __init__(self, work: Callable[..., Any], *args: Any, **options: Any) -> None:
+        super().__init__(daemon=True)
+        self.error: BaseException | None = None
+        context = contextvars.copy_context()
+        self._work = functools.partial(context.run, work, *args, **options)
+        self.start()
+
+    def run(self) -> None:
+        """Run it."""
+        try:
+            self._work()
+        except BaseException as error:  # noqa: BLE001 - the test looks at it
+            self.error = error
+
+    def result(self) -> BaseException | None:
+        """Wait for its end; return its error."""
+        self.join(30)
+        assert not self.is_alive()
+        return self.error
+
+
+@contextmanager
+def request_under_way(drain: Drain) -> Iterator[None]:
+    """Be within an admitted request."""
+    ticket = drain.core.admit("GET /", time.monotonic())
+    assert ticket.admitted
+    token = current.set(ticket)
+    try:
+        yield
+    finally:
+        current.reset(token)
+        drain.core.finish(ticket, time.monotonic())
+
+
+def names(drain: Drain) -> list[str]:
+    """Return the names of the procedures that run."""
+    running = drain.counts()["running"]
+    return [each["name"] for each in running if each["kind"] == "procedure"]
