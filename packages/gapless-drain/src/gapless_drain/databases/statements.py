@@ -16,7 +16,8 @@ CONTROL = {
     *("SET", "RESET", "DISCARD", "DEALLOCATE", "CLOSE", "UNLISTEN", "USE"),
 }
 """What only ends or sets up other statements, and so is never refused."""
-_WORDS = r"call|execute|prepare|atomic|statement|\bdo\b"
+_WORDS = ("call", "execute", "prepare")
+_DO = re.compile(r"do\W")
 
 
 @dataclass(frozen=True)
@@ -44,16 +45,18 @@ class Statements:
     def __init__(self, dialect: Dialect, functions: Collection[str] = ()) -> None:
         self.dialect = dialect
         self._functions = {name.lower() for name in functions}
-        last = {re.escape(name.rpartition(".")[2]) for name in self._functions}
-        self._worth_a_look = re.compile(
-            "|".join([_WORDS, *sorted(last)]), re.IGNORECASE
-        )
+        last = {name.rpartition(".")[2] for name in self._functions}
+        self._words = (*_WORDS, *({"atomic"} if dialect == "mysql" else ()), *last)
 
     def look(self, text: str) -> Found:
         """Return what a text does; quickly if it does nothing of the kind."""
-        if self._worth_a_look.search(text) is None:
-            return NOTHING
-        return self.read(text)
+        lower = text.lower()
+        for word in self._words:
+            if word in lower:
+                return self.read(text)
+        if self.dialect == "postgresql" and _DO.search(lower):
+            return self.read(text)
+        return NOTHING
 
     def read(self, text: str) -> Found:
         """Return what a text does, with its verbs."""

@@ -1,0 +1,222 @@
+"""What does counting cost a statement that is no procedure?  Microseconds, by driver.
+
+    .venv/bin/python bench/databases.py
+
+Bare and counted calls of the driver take turns, in one process, on a real database. The
+statement is `SELECT 1`: the cost is that of a call, not of its work. Of many rounds the
+best counts, since the others tell what the machine did besides. The aim is 5 microseconds
+a statement or less. Below: what it costs to look at a text that is known, or new.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from gapless_drain import Drain
+from gapless_drain.databases.counting import Counting
+from gapless_drain.databases.statements import Statements
+
+from rig import drivers
+from rig.databases import Database, mariadb, postgresql
+
+drivers.available()
+CALLS, ROUNDS = 200, 41
+TEXT = "SELECT 1"
+Turn = Callable[[], float]
+QUERY = (
+    "SELECT orders.id, orders.total, customers.name FROM orders JOIN customers"
+    " ON customers.id = orders.customer WHERE orders.state = %s AND orders.total > %s"
+    " ORDER BY orders.id DESC LIMIT 50 -- the page of the shop"
+)
+
+
+def timed(execute: Callable[[str], Any]) -> Turn:
+    """Return what executes often; it returns the seconds."""
+
+    def turn() -> float:
+        began = time.perf_counter()
+        for _ in range(CALLS):
+            execute(TEXT)
+        return time.perf_counter() - began
+
+    return turn
+
+
+def async_timed(runner: asyncio.Runner, execute: Callable[[str], Any]) -> Turn:
+    """Return the same for a coroutine function."""
+
+    async def work() -> float:
+        began = time.perf_counter()
+        for _ in range(CALLS):
+            await execute(TEXT)
+        return time.perf_counter() - began
+
+    return lambda: runner.run(work())
+
+
+Pair = tuple[Turn, Turn]
+
+
+@contextlib.contextmanager
+def psycopg(drain: Drain, database: Database) -> Iterator[Pair]:
+    """Yield bare and counted."""
+    import psycopg
+    from gapless_drain.databases.psycopg import counted
+
+    with counted(drain).connect(database.url, autocommit=True) as connection:
+        bare, ours = psycopg.Cursor(connection), connection.cursor()
+        yield timed(bare.execute), timed(ours.execute)
+
+
+@contextlib.contextmanager
+def asyncpg(drain: Drain, database: Database) -> Iterator[Pair]:
+    """Yield bare and counted."""
+    import asyncpg
+    from gapless_drain.databases.asyncpg import counted
+
+    with asyncio.Runner() as runner:
+        kind = counted(drain)
+        ours = runner.run(asyncpg.connect(database.url, connection_class=kind))
+        bare = functools.partial(asyncpg.Connection.fetch, ours)
+        yield async_timed(runner, bare), async_timed(runner, ours.fetch)
+        runner.run(ours.close())
+
+
+@contextlib.contextmanager
+def pymysql(drain: Drain, database: Database) -> Iterator[Pair]:
+    """Yield bare and counted."""
+    import pymysql
+    from gapless_drain.databases.pymysql import counted
+
+    with pymysql.connect(**drivers.arguments(database)) as connection:
+        bare, ours = connection.cursor(), connection.cursor(counted(drain))
+        yield timed(bare.execute), timed(ours.execute)
+
+
+@contextlib.contextmanager
+def mysqlclient(drain: Drain, database: Database) -> Iterator[Pair]:
+    """Yield bare and counted."""
+    import MySQLdb
+    from gapless_drain.databases.mysqlclient import counted
+
+    connection = MySQLdb.connect(**drivers.arguments(database))
+    with contextlib.closing(connection):
+        bare, ours = connection.cursor(), connection.cursor(counted(drain))
+        yield timed(bare.execute), timed(ours.execute)
+
+
+@contextlib.contextmanager
+def aiomysql(drain: Drain, database: Database) -> Iterator[Pair]:
+    """Yield bare and counted."""
+    import aiomysql
+    from gapless_drain.databases.aiomysql import counted
+
+    told = drivers.arguments(database)
+    told["db"] = told.pop("database")
+    with asyncio.Runner() as runner:
+        connection = runner.run(_connect(aiomysql, told))
+        bare = runner.run(_cursor(connection))
+        ours = runner.run(_cursor(connection, counted(drain)))
+        yield async_timed(runner, bare.execute), async_timed(runner, ours.execute)
+        connection.close()
+
+
+async def _connect(aiomysql: Any, told: dict[str, Any]) -> Any:
+    return await aiomysql.connect(**told)
+
+
+async def _cursor(connection: Any, *kind: Any) -> Any:
+    return await connection.cursor(*kind)
+
+
+@contextlib.contextmanager
+def sqlalchemy(drain: Drain, database: Database) -> Iterator[Pair]:
+    """Yield bare and counted."""
+    import sqlalchemy
+    from gapless_drain.databases.sqlalchemy import count
+
+    url = database.url.replace("postgresql:", "postgresql+psycopg:")
+    engines = [sqlalchemy.create_engine(url) for _ in range(2)]
+    count(drain, engines[1])
+    with engines[0].connect() as bare, engines[1].connect() as ours:
+        yield timed(bare.exec_driver_sql), timed(ours.exec_driver_sql)
+    for engine in engines:
+        engine.dispose()
+
+
+@contextlib.contextmanager
+def django(drain: Drain, database: Database) -> Iterator[Pair]:
+    """Yield bare and counted."""
+    drivers.django(drain, database, TEXT)
+    from django.db import connections
+    from django.db.backends.signals import connection_created
+
+    ours = connections["default"]
+    with ours.cursor() as counted:
+        connection_created.disconnect(dispatch_uid="gapless_drain")
+        other = connections.create_connection("default")
+        with other.cursor() as bare:
+            yield timed(bare.execute), timed(counted.execute)
+        other.close()
+    ours.close()
+
+
+def compare(name: str, bare: Turn, counted: Turn) -> None:
+    """Print a line of the table."""
+    turns = (bare, counted)
+    found: tuple[list[float], list[float]] = ([], [])
+    for number in range(ROUNDS):
+        for which in (0, 1) if number % 2 else (1, 0):
+            found[which].append(turns[which]() / CALLS * 1e6)
+    one, other = min(found[0]), min(found[1])
+    print(f"{name:<14}{one:>10.1f}{other:>12.1f}{other - one:>10.2f}")
+
+
+def look(name: str, work: Callable[[], Any]) -> None:
+    """Print what one look costs."""
+    took = []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        for _ in range(CALLS):
+            work()
+        took.append((time.perf_counter() - began) / CALLS * 1e6)
+    print(f"{name:<36}{statistics.median(took):>10.2f}")
+
+
+def main() -> None:
+    """Print the tables."""
+    drain = Drain(environ={}, on_signal=None)
+    print(f"{'driver':<14}{'bare us':>10}{'counted us':>12}{'cost us':>10}")
+    with tempfile.TemporaryDirectory(prefix="bench-") as directory:
+        with postgresql(Path(directory, "a")) as database:
+            for driver in (psycopg, asyncpg, sqlalchemy, django):
+                with driver(drain, database) as (bare, counted):
+                    compare(driver.__name__, bare, counted)
+        with mariadb(Path(directory, "b")) as database:
+            for driver in (pymysql, mysqlclient, aiomysql):
+                with driver(drain, database) as (bare, counted):
+                    compare(driver.__name__, bare, counted)
+    print(f"\n{'a look at a text':<36}{'us':>10}")
+    counting = Counting(drain, "postgresql", ["close_year"])
+    statements = Statements("postgresql", ["close_year"])
+    look("known, no procedure", lambda: counting.calling(QUERY))
+    look("new, no procedure", lambda: statements.look(QUERY))
+    look("new, a CALL", lambda: statements.look("CALL close_month(%s, %s)"))
+    look("new, read in full", lambda: statements.read(QUERY))
+    rows = QUERY + " /* 100 kB */" + " ('a', 1)," * 10_000
+    look("new, no procedure, 100 kB", lambda: statements.look(rows))
+
+
+if __name__ == "__main__":
+    main()

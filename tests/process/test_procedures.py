@@ -1,0 +1,198 @@
+"""Stored procedures, in real databases, through releases under load."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rig import load, procedures
+from rig.databases import DATABASES, Database
+from rig.host import SERVERS, Host
+from rig.running import running
+from rig.wait import free_port, until
+
+CALLS = load.Traffic(kind="calls", concurrency=4, path="/call")
+TRAFFICS = (load.NEW, CALLS)
+DRIVERS = {
+    "psycopg": "postgresql",
+    "psycopg_async": "postgresql",
+    "asyncpg": "postgresql",
+    "sqlalchemy": "postgresql",
+    "sqlalchemy_async": "postgresql",
+    "django": "postgresql",
+    "pymysql": "mariadb",
+    "mysqlclient": "mariadb",
+    "aiomysql": "mariadb",
+}
+
+
+@pytest.fixture
+def database(driver: str, tmp_path: Path) -> Iterator[Database]:
+    """Return a database of its own, with the procedures."""
+    with DATABASES[DRIVERS[driver]](tmp_path) as found:
+        procedures.create(found)
+        yield found
+
+
+class App:
+    """The app, its port, and the ledger of all that it called."""
+
+    def __init__(self, host: Host, database: Database, driver: str, more: str) -> None:
+        self.host, self.database = host, database
+        self.port, self._more = free_port(), more
+        self.ledger = host.directory / "ledger"
+        url = database.url
+        if database.kind == "postgresql":
+            # PostgreSQL looks only then whether the client is still there.
+            url += "?options=-c%20client_connection_check_interval%3D200"
+        if driver == "asyncpg" or driver.endswith("_async"):
+            url = database.url
+        host.environment |= {
+            "DATABASE_URL": url,
+            "DRIVER": driver,
+            "LEDGER": str(self.ledger),
+        }
+        python = str(SERVERS / "python")
+        options = ["--port", str(self.port), "--no-access-log", "procedures_app:app"]
+        self._command = [python, "-m", "uvicorn", *options]
+        host.start("app", self._command, port=self.port, more=more)
+
+    def declare(self, release: str) -> None:
+        """Declare the next release."""
+        self.host.declare(
+            "app", self._command, port=self.port, release=release, more=self._more
+        )
+
+    def noted(self, kind: str) -> list[str]:
+        """Return the jobs of which something was noted."""
+        text = self.ledger.read_text() if self.ledger.exists() else ""
+        return re.findall(rf"^{kind} (\S+)$", text, re.MULTILINE)
+
+    def steps(self) -> dict[str, int]:
+        """Return how many steps of each job the database has."""
+        rows = self.database.sql("SELECT job, count(*) FROM written GROUP BY job;")
+        found = (line.split("\t") for line in rows.splitlines())
+        return {job: int(count) for job, count in found}
+
+    def prove_whole(self) -> None:
+        """Fail if a procedure was cut, half-written, or began after it was refused."""
+        assert self.noted("failed") == []
+        begun, ended = self.noted("begin"), set(self.noted("end"))
+        refused = set(self.noted("refused"))
+        written = self.steps()
+        assert set(begun) == ended | refused
+        expected = {job: 3 if job.startswith("background") else 4 for job in ended}
+        assert written == expected
+        assert not [job for job in refused if job.startswith("request")]
+        for process in {job.rpartition("-")[0] for job in refused}:
+            own = [job for job in begun if job.rpartition("-")[0] == process]
+            first = next(at for at, job in enumerate(own) if job in refused)
+            assert set(own[first:]) <= refused, "it began after the drain began"
+
+
+def release_often(app: App, count: int, *, recycled: bool = False) -> None:
+    """Release *count* times under load."""
+    expected = (200, 503) if recycled else (200,)
+    traffics = [
+        load.Traffic(
+            kind=each.kind,
+            concurrency=each.concurrency,
+            path=each.path,
+            expected=expected,
+        )
+        for each in TRAFFICS
+    ]
+    with running(app.port, *traffics) as under_load:
+        under_load.wait_for_version("1")
+        for release in map(str, range(2, count + 2)):
+            before = len(app.noted("end"))
+            until(lambda b=before: len(app.noted("end")) > b, "a procedure")  # type: ignore[misc]  # of this round
+            app.declare(release)
+            report = app.host.json("reload", "app")
+            assert report["outcome"] == "done", report
+            assert report["procedures"]["cut"] == 0, report
+            assert report["cut"] == [], report
+            under_load.wait_for_version(release)
+        found = under_load.stop()
+    assert found.lost == 0, str(found)
+    app.host.ok("stop", "app")
+    app.prove_whole()
+    assert len(app.noted("refused")) >= count
+    assert any(job.startswith("request-2") for job in app.noted("end"))
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_three_releases_cut_no_procedure(
+    host: Host, database: Database, driver: str
+) -> None:
+    """Whole procedures only; and none begins outside a request once it was told."""
+    release_often(App(host, database, driver, "instances = 2"), 3)
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_recycle_cuts_no_procedure(
+    host: Host, database: Database, driver: str
+) -> None:
+    """The same, one instance after the other."""
+    more = "instances = 2\noverlap = false"
+    release_often(App(host, database, driver, more), 1, recycled=True)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_hundred_releases_cut_no_procedure(
+    host: Host, database: Database, driver: str
+) -> None:
+    """The same a hundred times."""
+    release_often(App(host, database, driver, "instances = 2"), 100)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_twenty_recycles_cut_no_procedure(
+    host: Host, database: Database, driver: str
+) -> None:
+    """The same twenty times."""
+    more = "instances = 2\noverlap = false"
+    release_often(App(host, database, driver, more), 20, recycled=True)
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "pymysql"])
+def test_what_outlives_the_deadline_is_named_cut_and_rolled_back(
+    host: Host, database: Database, driver: str
+) -> None:
+    """The report has its name; the database nothing of it."""
+    more = "stop = { drain_timeout_s = 0.5, kill_timeout_s = 0.5 }"
+    app = App(host, database, driver, more)
+    url = f"http://127.0.0.1:{app.port}/call?steps=2&pause_s=30"
+    client = subprocess.Popen(["curl", "-s", url])
+    try:
+        until(lambda: requests(app), "the procedure to begin")
+        done = host.gapless("restart", "app")
+    finally:
+        client.kill()
+        client.wait()
+    assert done.returncode == 0, done.stdout
+    assert "procedure close_month after" in done.stdout
+    sql = {
+        "postgresql": "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%30%'"
+        " AND wait_event = 'PgSleep';",
+        "mariadb": "SELECT count(*) FROM information_schema.processlist"
+        " WHERE state = 'User sleep' AND time > 1;",
+    }
+    asked = sql[database.kind]
+    until(lambda: database.sql(asked).split() == ["0"], "the database to see it", 20)
+    (job,) = requests(app)
+    assert procedures.steps(database, job) == []
+    assert job not in app.noted("end")
+
+
+def requests(app: App) -> list[str]:
+    """Return the jobs of requests that were begun."""
+    return [job for job in app.noted("begin") if job.startswith("request")]
