@@ -1,0 +1,101 @@
+"""The examples of docs/databases.md, each run as it stands there."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import re
+import types
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from gapless_drain import Drain, Draining, Mode
+
+from rig import drivers, procedures
+from rig.databases import Database
+from rig.host import ROOT
+
+PAGE = (ROOT / "docs" / "databases.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+MARIADB = ("pymysql", "mysqlclient", "aiomysql")
+
+
+def job_of(block: str) -> str:
+    """Return the job that an example passes to its procedure."""
+    (found,) = set(
+        re.findall(r"'(\w+)', 3, 0|\"(\w+)\"(?:, 3, 0|\)$|\}|,\))", block, re.MULTILINE)
+    )
+    return "".join(found)
+
+
+def run(block: str, names: dict[str, Any]) -> None:
+    """Run an example, which may await; leave no connections, whatever happens."""
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    code = compile(block, "docs/databases.md", "exec", flags, dont_inherit=True)
+    example = types.FunctionType(code, names)
+
+    async def work() -> None:
+        try:
+            await example()
+        finally:
+            if "engine" in names:
+                await names["engine"].dispose()
+
+    if re.search(r"\bawait\b|^async\b", block, re.MULTILINE):
+        asyncio.run(work())
+        return
+    try:
+        example()
+        if "scheduler" in names:
+            names["close_month"]()
+    finally:
+        if "engine" in names:
+            names["engine"].dispose()
+        if "scheduler" in names:
+            names.pop("scheduler").shutdown()
+
+
+@pytest.fixture
+def names(
+    request: pytest.FixtureRequest, databases: dict[str, Database], drain: Drain
+) -> Iterator[dict[str, Any]]:
+    """Return what the page says is there."""
+    job = job_of(request.getfixturevalue("block"))
+    database = databases["mariadb" if job in MARIADB else "postgresql"]
+    told = drivers.arguments(database)
+    where = {name: value for name, value in told.items() if name != "database"}
+    if job == "django":
+        drivers.django(drain, database, "SELECT 1")
+    found: dict[str, Any] = {
+        "drain": drain,
+        "url": database.url,
+        "told": told,
+        "where": where,
+    }
+    found["database"] = database
+    yield found
+    database.sql(f"DELETE FROM written WHERE job = '{job}';")
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=job_of)
+def test_an_example_calls_its_procedure_and_none_in_a_drain(
+    block: str, names: dict[str, Any], drain: Drain
+) -> None:
+    """Three steps are written; once the process drains, no fourth."""
+    job, database = job_of(block), names["database"]
+    run(block, names)
+    assert procedures.steps(database, job) == ["1", "2", "3"]
+    drain.core.enter(Mode.RECYCLE)
+    with pytest.raises(Draining, match="close_month"):
+        run(block, names)
+    assert procedures.steps(database, job) == ["1", "2", "3"]
+
+
+def test_every_driver_has_an_example() -> None:
+    """Each module that can be imported is shown."""
+    modules = (ROOT / "packages/gapless-drain/src/gapless_drain/databases").glob("*.py")
+    shared = {"__init__", "counting", "cursors", "opened", "statements", "tokens"}
+    names = {path.stem for path in modules} - shared
+    shown = set(re.findall(r"from gapless_drain\.databases\.(\w+) import", PAGE))
+    assert names == shown
