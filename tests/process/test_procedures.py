@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
+import threading
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from rig import load, procedures
+from rig import load, procedures, wait
 from rig.databases import DATABASES, Database
-from rig.host import SERVERS, Host
+from rig.host import ROOT, SERVERS, Host
 from rig.running import running
 from rig.wait import free_port, until
 
@@ -196,3 +199,44 @@ def test_what_outlives_the_deadline_is_named_cut_and_rolled_back(
 def requests(app: App) -> list[str]:
     """Return the jobs of requests that were begun."""
     return [job for job in app.noted("begin") if job.startswith("request")]
+
+
+@pytest.mark.parametrize("driver", ["psycopg_async"])
+def test_the_example_does_what_its_page_says(host: Host, database: Database) -> None:
+    """A reload waits for the month to be closed; the new release closes the next."""
+    port = free_port()
+    directory = host.directory / "procedures"
+    shutil.copytree(ROOT / "examples" / "procedures", directory)
+    database.sql((directory / "schema.sql").read_text())
+    host.environment |= {
+        "DATABASE_URL": database.url,
+        "PATH": f"{SERVERS}:{host.environment['PATH']}",
+    }
+    page = directory / "gapless.toml"
+    text = page.read_text().replace("8006", str(port))
+    page.write_text(text)
+    host.ok("start", "gapless.toml", cwd=directory)
+    until(lambda: wait.answers(port), "the example to answer", 30)
+    url = f"http://127.0.0.1:{port}/close/2026-11-01?steps=6"
+    request = urllib.request.Request(url, method="POST")
+    answers: list[bytes] = []
+
+    def ask() -> None:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            answers.append(answer.read())
+
+    client = threading.Thread(target=ask)
+    with running(port, load.NEW) as under_load:
+        client.start()
+        until(lambda: "close_month" in str(host.app("books")), "the procedure")
+        page.write_text(text.replace('RELEASE = "1"', 'RELEASE = "2"'))
+        report = host.json("reload", "books")
+        client.join(30)
+        under_load.wait_for_version("2")
+        found = under_load.stop()
+    assert found.lost == 0, str(found)
+    assert report["procedures"]["cut"] == 0, report
+    assert answers == [b"release 1 closed 2026-11-01\n"]
+    count = "SELECT count(*) FROM books WHERE month = '2026-11-01' AND release = '1';"
+    assert database.sql(count).split() == ["6"]
+    until(lambda: "2" in database.sql("SELECT release FROM books;").split(), "the next")
