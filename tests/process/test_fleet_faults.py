@@ -122,17 +122,17 @@ def test_hold_resume_and_abort(make: Make) -> None:
     """By hand; hosts at work finish, no other begins, and abort goes back."""
     fleet = make()
     fleet.start()
-    fleet.begin("2")
+    fleet.begin("2 late 5")  # so there is time to hold before the next host changes
     at_work(fleet, "watching")
     assert "held" in fleet.publisher.ok("rollout", "hold", APP, "--reason", "lunch")
     held = fleet.until("held")
     assert held["reason"] == "lunch"
-    wait.until(
-        lambda: all(
-            h["phase"] not in ("changing", "watching") for h in fleet.status()["hosts"]
-        ),
-        "hosts at work to finish",
-    )
+
+    def is_quiet() -> bool:
+        phases = [host["phase"] for host in fleet.status()["hosts"]]
+        return not {"changing", "watching"} & set(phases)
+
+    wait.until(is_quiet, "hosts at work to finish", 60)
     assert sorted(fleet.runs().values()) == ["1", "1", "2"]
     fleet.publisher.ok("rollout", "resume", APP)
     at_work(fleet, "changing")

@@ -202,3 +202,13 @@ def test_every_state_that_is_not_the_end_can_be_left() -> None:
     left = {state for state, _ in TRANSITIONS}
     assert left == set(State)
     assert set(TRANSITIONS.values()) == set(State)
+
+
+def test_the_reason_has_what_the_first_that_failed_said() -> None:
+    """Whoever reads why it is held need not look at each host."""
+    failed = replace(host("b", OLD, Phase.FAILED), reason="it never listened")
+    seen = decide.survey(rollout(), [host("a"), failed])
+    assert decide.verdict(rollout(), seen) == (
+        Cue.HOLD,
+        "b failed: it never listened",
+    )

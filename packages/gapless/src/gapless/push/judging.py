@@ -44,7 +44,7 @@ def judged(
     return replace(
         outcome,
         stage=stage,
-        detail=_why(rollout, hosts),
+        detail=rollout.reason,
         hosts_done=len(surveyed.settled),
         hosts=len(surveyed.order),
     )
@@ -63,14 +63,3 @@ def _past(
             return replace(outcome, stage=stage, detail=detail)
     by = f"rollout {rollout.number} took its place" if rollout else "nothing is known"
     return replace(outcome, stage=Stage.SUPERSEDED, detail=by)
-
-
-def _why(rollout: Rollout, hosts: Mapping[str, HostReport]) -> str:
-    """Return the reason, and what the hosts that failed say."""
-    said = [
-        f"{name}: {host.reason}"
-        for name, host in sorted(hosts.items())
-        if host.reason and host.turn[0] == rollout.number
-        if rollout.state is not State.DONE and host.phase.value in ("failed", "done")
-    ]
-    return "; ".join([rollout.reason, *said] if rollout.reason else said)

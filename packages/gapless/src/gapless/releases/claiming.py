@@ -76,7 +76,10 @@ def lock(
         except BlockingIOError:
             file.seek(0)
             holder = file.read().strip() or "another publisher"
-            progress("waiting", f"{holder} publishes {spec.app}")
+            does = (
+                "sees to the end of a rollout of" if name == SETTLING else "publishes"
+            )
+            progress("waiting", f"{holder} {does} {spec.app}")
             fcntl.flock(file, fcntl.LOCK_EX)
         file.truncate(0)
         file.write(f"pid {os.getpid()} on {os.uname().nodename}")
