@@ -98,11 +98,10 @@ def test_case(path: Path) -> None:
         now=case.get("now", SINCE),
         generations=tuple(generation(table) for table in case["generation"]),
     )
-    lead = Recycle(**case["lead"]) if "lead" in case else None
     desired = Desired(
         running=case.get("running", True),
         draining=case.get("draining", False),
-        lead=lead,
+        lead_s=case.get("lead_s"),
     )
     planned = plan(desired, observed)
     assert [shown(action) for action in planned.actions] == case["expected"], case[
@@ -277,8 +276,7 @@ def test_a_host_that_leaves_tells_the_balancer_first(
     observed: Observed, lead_s: float
 ) -> None:
     """Nobody who serves is told to refuse before the health path has said no."""
-    lead = Recycle(lead_s=lead_s, quiet_s=1.0)
-    desired = Desired(draining=True, lead=lead)
+    desired = Desired(draining=True, lead_s=lead_s)
     instances = {i.key: i for g in observed.generations for i in g.instances}
     for action in plan(desired, observed).actions:
         if isinstance(action, model.Drain) and action.mode is Mode.RECYCLE:
@@ -291,7 +289,7 @@ def test_a_host_that_leaves_tells_the_balancer_first(
 def test_a_lead_ends_at_its_bound(observed: Observed) -> None:
     """Whatever still comes, and however a balancer may fail to listen."""
     late = dataclasses.replace(observed, now=observed.now + 60)
-    desired = Desired(draining=True, lead=Recycle(lead_s=15))
+    desired = Desired(draining=True, lead_s=15)
     orders = {
         action.key: action.mode
         for action in plan(desired, late).actions

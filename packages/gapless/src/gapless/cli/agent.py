@@ -86,7 +86,10 @@ def run(asked: argparse.Namespace) -> int:
         for each in fleets.values()
     ]
     client = Client()
-    membership.remember(client.home, fleets, host)
+    try:
+        membership.remember(client.home, fleets, host)
+    except OSError as error:  # `drain` cannot ask the others then; releases go on
+        _say(f"could not write {client.home.fleets}: {error}")
     if asked.once:
         return max(following.once() for following in followers)
     numbers = wakeup.on((SIGTERM, SIGINT))

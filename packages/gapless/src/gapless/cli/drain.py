@@ -13,12 +13,19 @@ refused until no request comes any more, for --lead seconds at most.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import select
 from typing import TYPE_CHECKING, Any
 
 from gapless.base import clock
-from gapless.base.errors import DONE, FAILED, GaplessError, TimedOutError
+from gapless.base.errors import (
+    DONE,
+    FAILED,
+    GaplessError,
+    MisuseError,
+    TimedOutError,
+)
 from gapless.cli import show, underway
 from gapless.client import Client
 from gapless.supervisor.outgoing import LONG_CALL_S
@@ -27,6 +34,7 @@ if TYPE_CHECKING:
     from gapless.agent.leaving import Departure
 
 PAUSE_S = 0.1
+LONGEST_LEAD_S = 3600.0
 LEAD_S = 10.0
 """How long, at most, balancers are told that ask the agent."""
 
@@ -58,6 +66,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(asked: argparse.Namespace) -> int:
     """Drain, and wait; exit code 1 if an app serves on, 4 if something is under way."""
+    if asked.lead is not None and not 0 <= asked.lead <= LONGEST_LEAD_S:
+        raise MisuseError(f"--lead: a number of seconds from 0 to {LONGEST_LEAD_S:g}")
     client = Client()
     departures = _take_leave(client, force=asked.force, quiet=asked.json)
     lead_s = asked.lead
@@ -147,6 +157,9 @@ def _confirm(client: Client, found: list[Departure], *, force: bool) -> None:
             continue  # it was when it could be asked, a moment ago
         if not held:
             client.request("undrain")
+            for other in found:
+                with contextlib.suppress(GaplessError):  # its agent does it later
+                    other.give_back()
             raise GaplessError(
                 f"{each.app}: the right to drain was lost meanwhile", hint="try again"
             )

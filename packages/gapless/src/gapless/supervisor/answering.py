@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import gapless
 from gapless.base.errors import MisuseError, NotFoundError
-from gapless.supervisor import processes, spec
+from gapless.supervisor import processes
 from gapless.supervisor.control import Conversation
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ class Answering:
                     )
                 )
             case "drain" | "undrain":
+                supervisor.lead_s = _lead_s(request)
                 supervisor.draining = op == "drain"
-                supervisor.lead = _lead(request) if supervisor.draining else None
                 supervisor.save()
                 supervisor.settle()  # so that what is listed next has the order in it
                 supervisor.speakers.ask(lambda: self._list(conversation))
@@ -109,11 +109,14 @@ class Answering:
         }
 
 
-def _lead(request: dict[str, Any]) -> spec.Recycle | None:
-    """Return how balancers are told before a host refuses.  Raises MisuseError."""
+def _lead_s(request: dict[str, Any]) -> float | None:
+    """Return for how long balancers are told before a host refuses.
+
+    Raises MisuseError.
+    """
     lead_s = request.get("lead_s")
     if lead_s is None:
         return None
     if not isinstance(lead_s, int | float) or not 0 <= lead_s <= LONGEST_LEAD_S:
         raise MisuseError(f"lead_s is {lead_s!r}: a number from 0 to {LONGEST_LEAD_S}")
-    return spec.Recycle(lead_s=lead_s)
+    return lead_s

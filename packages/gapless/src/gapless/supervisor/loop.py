@@ -15,7 +15,7 @@ from gapless.base import clock, events, files, wakeup, wire
 from gapless.base.errors import GaplessError
 from gapless.base.names import Home
 from gapless.keeper import interception, processname
-from gapless.supervisor import pidfiles, plan, spec, state, tail
+from gapless.supervisor import pidfiles, plan, state, tail
 from gapless.supervisor.answering import Answering
 from gapless.supervisor.control import Control, Conversation
 from gapless.supervisor.hands import Hands, KeeperLostError
@@ -49,8 +49,8 @@ class Supervisor:
         self.wakes: dict[str, float] = {}
         self.leaving: Conversation | None = None
         self.shutting_down = self.over = self.draining = False
-        self.lead: spec.Recycle | None = None
-        """How balancers are told before the host refuses; None: as each app says."""
+        self.lead_s: float | None = None
+        """How long, at most, balancers are told before; None: as each app says."""
         self.mechanisms = {"interception": interception.unavailable() or True}
         self.hands = Hands(wire.Channel(line))
         self.listeners = Listeners(self.hands)
@@ -142,7 +142,7 @@ class Supervisor:
         self.hearing.ends.bury(app)
         waiting = self.evidence.look_for_acceptors(app, clock.monotonic())
         running = app.running and not self.shutting_down
-        desired = Desired(running=running, draining=self.draining, lead=self.lead)
+        desired = Desired(running=running, draining=self.draining, lead_s=self.lead_s)
         for _ in range(MOST_ROUNDS):
             planned = plan.plan(desired, app.observed(clock.monotonic()))
             self.wakes.pop(app.name, None)
@@ -237,7 +237,7 @@ class Supervisor:
     def _resume(self, resume_all: bool) -> None:
         """Go on where the last supervisor was."""
         asked = state.read(self.home.state)
-        self.draining, self.lead = asked.draining, asked.lead
+        self.draining, self.lead_s = asked.draining, asked.lead_s
         for name, wanted in asked.apps.items():
             if name in self.apps:
                 continue  # the keeper knew more
@@ -276,7 +276,7 @@ class Supervisor:
                 apps=wishes,
                 shut_down=self.shutting_down,
                 draining=self.draining,
-                lead=self.lead,
+                lead_s=self.lead_s,
             )
             state.write(self.home.state, whole)
         except OSError as error:

@@ -164,8 +164,8 @@ class Desired:
     running: bool = True
     draining: bool = False
     """The whole host leaves service: every request is refused."""
-    lead: Recycle | None = None
-    """How the balancer is told before; None: as each app says."""
+    lead_s: float | None = None
+    """How long, at most, balancers are told before; None: as each app says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,7 @@ takes them.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from enum import Enum
 
 from gapless.supervisor.ending import LOOK_S, finish
@@ -119,7 +120,8 @@ def _steps(desired: Desired, observed: Observed) -> Iterator[Action | float]:
             case Role.RECYCLING:
                 yielding = _newest(observed, Role.YIELDING)
                 assert yielding is not None
-                yield from recycle(generation, yielding, now)
+                lead = _lead_of(generation, desired)
+                yield from recycle(generation, yielding, lead, now)
             case Role.STANDBY | Role.YIELDING:
                 pass
 
@@ -129,7 +131,7 @@ def _drain(
 ) -> Iterator[Action | float]:
     """Tell instances what they are to do with new requests."""
     told = [i for i in generation.instances if _is_told(generation, i)]
-    lead = desired.lead or generation.recycle
+    lead = _lead_of(generation, desired)
     if desired.draining and lead.lead_s > 0:
         yield from _lead(generation, told, lead, now)
         return
@@ -152,6 +154,13 @@ def _is_told(generation: Generation, instance: Instance) -> bool:
         # It has no requests; one that counts may have procedures.
         return instance.told is None and instance.leader_alive and instance.speaks
     return instance.told is None and instance.leader_alive
+
+
+def _lead_of(generation: Generation, desired: Desired) -> Recycle:
+    """Return how balancers are told before: as the host was told, else as the app says."""
+    if not desired.draining or desired.lead_s is None:
+        return generation.recycle
+    return replace(generation.recycle, lead_s=desired.lead_s)
 
 
 def _lead(

@@ -46,7 +46,9 @@ from gapless.supervisor.restarting import refill, tend
 from gapless.supervisor.spec import Recycle
 
 
-def recycle(new: Generation, old: Generation, now: float) -> Iterator[Action | float]:
+def recycle(
+    new: Generation, old: Generation, lead: Recycle, now: float
+) -> Iterator[Action | float]:
     """Let *new* take the seats of *old*."""
     going_back = bool(old.failure)
     overdue = late(new, now)
@@ -74,7 +76,7 @@ def recycle(new: Generation, old: Generation, now: float) -> Iterator[Action | f
     elif old.quiesced and not ending:
         yield Resume(old.number)
     for instance in leaving:
-        yield from _leave(old, instance, new.recycle, now)
+        yield from _leave(old, instance, lead, now)
     held = {instance.ordinal for instance in old.instances}
     vacant = [seat for seat in empty(new) if seat.ordinal not in held]
     for seat in vacant:
@@ -86,8 +88,8 @@ def recycle(new: Generation, old: Generation, now: float) -> Iterator[Action | f
     room = new.recycle.max_unavailable - len(leaving) - len(vacant) - len(starting)
     staying = [i for i in old.instances if not _leaves(i) and i.leader_alive]
     for instance in sorted(staying, key=lambda i: i.ordinal)[: max(room, 0)]:
-        lead = new.recycle.lead_s > 0
-        yield Drain(instance.key, Mode.LEAVING if lead else Mode.RECYCLE)
+        mode = Mode.LEAVING if lead.lead_s > 0 else Mode.RECYCLE
+        yield Drain(instance.key, mode)
     if not old.instances:
         yield from _complete(new, going_back, now)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,8 +34,8 @@ class State:
     """The apps were ended by `gapless shutdown`, not by a crash."""
     draining: bool = False
     """The whole host was told to leave service."""
-    lead: spec.Recycle | None = None
-    """How its balancers are told before it refuses; None: as each app says."""
+    lead_s: float | None = None
+    """How long, at most, balancers are told before; None: as each app says."""
 
 
 def write(path: str, asked: State) -> None:
@@ -59,7 +58,7 @@ def write(path: str, asked: State) -> None:
             "version": VERSION,
             "shut_down": asked.shut_down,
             "draining": asked.draining,
-            "lead": dataclasses.asdict(asked.lead) if asked.lead else None,
+            "lead_s": asked.lead_s,
             "apps": plain,
         },
     )
@@ -85,7 +84,7 @@ def read(path: str) -> State:
             apps=apps,
             shut_down=bool(plain["shut_down"]),
             draining=bool(plain.get("draining")),
-            lead=spec.Recycle(**lead) if (lead := plain.get("lead")) else None,
+            lead_s=plain.get("lead_s"),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UnavailableError(
