@@ -4,7 +4,8 @@ The product's own decisions, board and slots over simulated hosts, where time is
 change takes 2 to 20 s, each host is watched for 10 s.  With faults 2 % of the turns meet
 one: three hosts in ten of those die with a slot in hand, the others are away for 3 s to 5
 minutes.  Where it would need days of computing there are fewer hosts than 5,000: what
-counts is how many there are for each slot.
+counts is how many there are for each slot.  "At once" are hosts that had switched and were
+still watched; they hold slots while they fetch and start as well.
 """
 
 from __future__ import annotations
