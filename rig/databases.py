@@ -67,6 +67,8 @@ class Database:
     kind: str
     port: int
     pid: int
+    log: Path
+    """What it says of itself."""
     host: str = HOST
     user: str = USER
     password: str = PASSWORD
@@ -152,7 +154,7 @@ def postgresql(directory: Path) -> Iterator[Database]:
     is_ready = [_postgresql_program("pg_isready"), "-q", f"-U{USER}", f"-h{HOST}"]
     is_ready += [f"-p{port}", "-dpostgres"]
     with _running(argv, log, is_ready, stop=signal.SIGINT) as pid:
-        found = Database(kind="postgresql", port=port, pid=pid)
+        found = Database(kind="postgresql", port=port, pid=pid, log=log)
         url = f"{found.url.removesuffix(NAME)}postgres"
         _run(["psql", "-Xqc", f"CREATE DATABASE {NAME}", url], log)
         yield found
@@ -188,11 +190,11 @@ def mariadb(directory: Path) -> Iterator[Database]:
         *MARIADB_SETTINGS,
     ]
     # It listens only when it is ready, after the first statements.
-    found = Database(kind="mariadb", port=port, pid=0)
+    found = Database(kind="mariadb", port=port, pid=0, log=log)
     client, secret = _mariadb(found)
     is_ready = ["env", *(f"{k}={v}" for k, v in secret.items()), *client, "-eSELECT 1"]
     with _running(argv, log, is_ready, stop=signal.SIGTERM) as pid:
-        yield Database(kind="mariadb", port=port, pid=pid)
+        yield Database(kind="mariadb", port=port, pid=pid, log=log)
 
 
 def _prepare(directory: Path, name: str) -> tuple[Path, Path]:

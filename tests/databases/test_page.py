@@ -75,6 +75,10 @@ def names(
     }
     found["database"] = database
     yield found
+    if job == "django":
+        from django.db import connection
+
+        connection.close()
     database.sql(f"DELETE FROM written WHERE job = '{job}';")
 
 

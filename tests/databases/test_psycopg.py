@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from gapless_drain import Drain, Draining, Mode
+from gapless_drain.core import current
 
 from rig import procedures
 from rig.databases import Database
@@ -93,6 +94,7 @@ def test_a_stream_lasts_until_it_is_read(kind: Any, url: str, drain: Drain) -> N
         rows = cursor.stream("SELECT generate_series(1, 3)")
         assert next(rows) == (1,)
         assert names(drain) == ["generate_series"]
+        assert current.get() is None  # what else is called meanwhile is not within it
         assert list(rows) == [(2,), (3,)]
         assert names(drain) == []
         rows = cursor.stream("SELECT generate_series(1, 3)")

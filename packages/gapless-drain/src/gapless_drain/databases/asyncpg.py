@@ -129,7 +129,7 @@ class _Cursors:
         self._factory, self._calling = factory, calling
 
     async def __aiter__(self) -> AsyncIterator[Any]:
-        with self._calling:
+        with self._calling.lasting():
             async for row in self._factory:
                 yield row
 

@@ -58,16 +58,14 @@ class Counting:
 
     def calling(self, text: Any) -> Calling | None:
         """Return what to run a statement within, or None if it is no procedure."""
-        if type(text) is not str:
-            text = bytes(text).decode(errors="replace")
+        if type(text) is not str:  # bytes, or a kind of str
+            text = _text(text)
         found = self._cached(text) if len(text) < LONGEST_TEXT else self._look(text)
         return None if found is NOTHING else self._of(found)
 
     def named(self, name: Any) -> Calling:
         """Return what to run a procedure within, whose name the driver was told."""
-        if isinstance(name, bytes):
-            name = name.decode(errors="replace")
-        return Calling(self._core, str(name), _CALL)
+        return Calling(self._core, _text(name), _CALL)
 
     @contextmanager
     def unseen(self) -> Iterator[None]:
@@ -143,6 +141,20 @@ class Calling:
         if self._ticket is not None:
             self._core.finish(self._ticket, time.monotonic())
 
+    @contextmanager
+    def lasting(self) -> Iterator[None]:
+        """Let the procedure last for a block that is not the driver's.
+
+        What the app calls in the block is its own, and counts.
+        """
+        held = Held()
+        with self:
+            self.last(held)
+        try:
+            yield
+        finally:
+            held.let_go()
+
     def last(self, held: Held) -> None:
         """Let the procedure last on when the call returns, until `held` is let go.
 
@@ -170,6 +182,12 @@ class Held:
     def let_go(self) -> None:
         """End all."""
         _let_go(self._tickets)
+
+
+def _text(given: Any) -> str:
+    if isinstance(given, (bytes, bytearray, memoryview)):
+        return bytes(given).decode(errors="replace")
+    return str(given)
 
 
 def _let_go(tickets: list[tuple[Core, Ticket]]) -> None:

@@ -155,6 +155,7 @@ class _Counted:
         """Note what goes on in the database although the call returned."""
         connection = self.connection
         if hasattr(self, "itersize"):  # a cursor of the database
+            self._ended()  # what it was executed for before
             calling.last(_held_by(self))
         elif connection.pgconn.pipeline_status == ON and hasattr(
             connection, "counts_pipelines"
@@ -254,19 +255,19 @@ class _AsyncCursor(_Counted):
 
 
 def _rows(rows: Iterator[Any], calling: Calling) -> Iterator[Any]:
-    with calling:
+    with calling.lasting():
         yield from rows
 
 
 async def _async_rows(rows: AsyncIterator[Any], calling: Calling) -> AsyncIterator[Any]:
-    with calling:
+    with calling.lasting():
         async for row in rows:
             yield row
 
 
 @contextmanager
 def _copy(inner: AbstractContextManager[Any], calling: Calling) -> Iterator[Any]:
-    with calling, inner as copy:
+    with calling.lasting(), inner as copy:
         yield copy
 
 
@@ -274,6 +275,6 @@ def _copy(inner: AbstractContextManager[Any], calling: Calling) -> Iterator[Any]
 async def _async_copy(
     inner: AbstractAsyncContextManager[Any], calling: Calling
 ) -> AsyncIterator[Any]:
-    with calling:
+    with calling.lasting():
         async with inner as copy:
             yield copy
