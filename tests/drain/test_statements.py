@@ -96,10 +96,10 @@ CASES: list[tuple[tuple[str, ...], str, str]] = [
     # functions of the configuration
     (BOTH, "SELECT close_month(1)", "close_month"),
     (PG, "SELECT a, 1 + CLOSE_MONTH (1) FROM b", "close_month"),
-    (MY, "SELECT a, 1 + CLOSE_MONTH (1) FROM b", "CLOSE_MONTH"),
+    (MY, "SELECT a, 1 + CLOSE_MONTH (1) FROM b", "close_month"),
     (BOTH, "SELECT * FROM close_month(1) AS m", "close_month"),
     (BOTH, "WITH a AS (SELECT close_month(1)) SELECT * FROM a", "close_month"),
-    (BOTH, "SELECT any_schema.close_month(1)", "any_schema.close_month"),
+    (BOTH, "SELECT any_schema.close_month(1)", "close_month"),
     (BOTH, "SELECT books.open_year(1)", "books.open_year"),
     (BOTH, "SELECT open_year(1), other.open_year(1)", ""),
     (BOTH, "SELECT close_month FROM a", ""),

@@ -79,21 +79,22 @@ class Counting:
     def _of(self, found: Found) -> Calling | None:
         names = [*found.calls]
         for name, calls in found.prepares:
-            self._remember(name, calls)
+            self._remember(self._key(name), calls)
         for name in found.executes:
-            calls = self._prepared.get(name)
+            calls = self._prepared.get(self._key(name))
             # What somebody else prepared may be a procedure: better one too many.
             names += (f"EXECUTE {name}",) if calls is None else calls
-        if names:
-            return Calling(self._core, ", ".join(names), found)
         if self._every and not CONTROL.issuperset(found.verbs):
             outer = current.get()
             if outer is None or not outer.open:
                 # No more than the verb: the rest may hold secrets, and is reported.
-                name = next(verb for verb in found.verbs if verb not in CONTROL)
-                named = f"{name} statement".strip()
-                return Calling(self._core, named, found)
-        return None
+                verbs = (verb for verb in found.verbs if verb not in CONTROL)
+                names += (f"{verb} statement".strip() for verb in verbs)
+        return Calling(self._core, ", ".join(names), found) if names else None
+
+    def _key(self, name: str) -> str:
+        """Return a name of a prepared statement as the database compares it."""
+        return name.lower() if self._statements.dialect == "mysql" else name
 
     def _remember(self, name: str, calls: tuple[str, ...] | None) -> None:
         """Note what was prepared; on any connection, so a procedure is never forgotten."""
@@ -115,7 +116,12 @@ class Calling:
         self._core, self._name = core, Called(name)
         self._ticket: Ticket | None = None
         self._token: Token[Ticket | None] | None = None
-        self.is_call, self.is_several = found.is_call, len(found.verbs) > 1
+        self.is_call, self.is_several = found.is_call, found.count > 1
+
+    @property
+    def names(self) -> list[str]:
+        """What it calls, each by the name that is counted."""
+        return self._name.split(", ")
 
     def __enter__(self) -> Self:
         """Begin, unless a layer above has begun for the same call.  Raises Draining."""

@@ -31,7 +31,9 @@ class Found:
     prepares: tuple[tuple[str, tuple[str, ...] | None], ...] = ()
     """The statements that it prepares, and what each calls; None: nobody can tell."""
     verbs: tuple[str, ...] = ()
-    """The first word of each statement."""
+    """The first word of each statement that calls none."""
+    count: int = 0
+    """How many statements there are."""
     is_call: bool = False
     """More may come after the first result."""
 
@@ -44,7 +46,7 @@ class Statements:
 
     def __init__(self, dialect: Dialect, functions: Collection[str] = ()) -> None:
         self.dialect = dialect
-        self._functions = {name.lower() for name in functions}
+        self._functions = {name.lower(): name for name in functions}
         last = {name.rpartition(".")[2] for name in self._functions}
         self._words = (*_WORDS, *({"atomic"} if dialect == "mysql" else ()), *last)
 
@@ -64,19 +66,21 @@ class Statements:
         executes: list[str] = []
         prepares: list[tuple[str, tuple[str, ...] | None]] = []
         verbs: list[str] = []
-        is_call = False
+        is_call, count = False, 0
         for statement in split(tokens(text, self.dialect)):
             found = self._one(statement)
             calls += found.calls
             executes += found.executes
             prepares += found.prepares
-            verbs.append(statement[0].upper)
-            is_call = is_call or found.is_call
+            if not found.calls and not found.executes:
+                verbs.append(statement[0].upper)
+            is_call, count = is_call or found.is_call, count + 1
         return Found(
             calls=tuple(calls),
             executes=tuple(executes),
             prepares=tuple(prepares),
             verbs=tuple(verbs),
+            count=count,
             is_call=is_call,
         )
 
@@ -84,7 +88,8 @@ class Statements:
         verb, rest = statement[0].upper, statement[1:]
         match verb:
             case "CALL":
-                return Found(calls=(self._name(rest) or verb,), is_call=True)
+                inside = self._functions_in(_after_sign(rest, "("))
+                return Found(calls=(self._name(rest) or verb, *inside), is_call=True)
             case "DO" if self.dialect == "postgresql":
                 return Found(calls=("DO",))
             case "BEGIN" if rest and rest[0].upper == "NOT":
@@ -106,7 +111,7 @@ class Statements:
                 return NOTHING
             case _:
                 pass
-        return Found(calls=tuple(self._functions_in(statement)))
+        return Found(calls=self._functions_in(statement))
 
     def _execute(self, rest: Sequence[Token]) -> Found:
         if rest and rest[0].upper == "IMMEDIATE" and self.dialect == "mysql":
@@ -126,20 +131,23 @@ class Statements:
             prepares=((name, self.read(after[0].text).calls if known else None),)
         )
 
-    def _functions_in(self, statement: Sequence[Token]) -> Iterator[str]:
-        """Return the functions of the configuration that a statement calls."""
-        if not self._functions:
-            return
-        for at, token in enumerate(statement):
+    def _functions_in(self, statement: Sequence[Token]) -> tuple[str, ...]:
+        """Return the functions of the configuration that a statement calls, each once."""
+        found: dict[str, None] = {}
+        for at, token in enumerate(statement if self._functions else ()):
             if not token.is_sign("(") or not at:
                 continue
             first = at - 1
             while first >= 2 and statement[first - 1].is_sign("."):
                 first -= 2
-            name = self._name(statement[first:at])
-            known = {name.lower(), name.lower().rpartition(".")[2]} & self._functions
-            if known and (first == 0 or statement[first - 1].upper != "INTO"):
-                yield name
+            full = self._name(statement[first:at]).lower()
+            name = self._functions.get(full) or self._functions.get(
+                full.rpartition(".")[2]
+            )
+            is_table = first > 0 and statement[first - 1].upper == "INTO"
+            if name and not is_table and not _is_defined(statement, at):
+                found[name] = None
+        return tuple(found)
 
     def _name(self, rest: Sequence[Token]) -> str:
         """Return the name at the beginning, as the database has it: schema.name."""
@@ -169,7 +177,9 @@ def split(pieces: Iterator[Token]) -> Iterator[list[Token]]:
             continue
         statement.append(token)
         upper = token.upper
-        has_body = has_body or _has_body(statement, upper)
+        if not has_body and _has_body(statement, upper):
+            has_body = True
+            depth += statement[0].upper == "BEGIN"  # seen before we knew
         if has_body and upper:
             if ended:  # the word after END
                 ended = False
@@ -200,6 +210,27 @@ def _makes_rows(rest: Sequence[Token]) -> bool:
         if token.upper in ROUTINES or token.kind != "word":
             return False
     return False
+
+
+def _is_defined(statement: Sequence[Token], at: int) -> bool:
+    """Tell whether the bracket at a place belongs to a WITH name (columns) AS (...)."""
+    depth = 0
+    for place in range(at, len(statement) - 2):
+        depth += statement[place].is_sign("(") - statement[place].is_sign(")")
+        if depth == 0:
+            following = statement[place + 2]
+            return statement[place + 1].upper == "AS" and (
+                following.is_sign("(") or following.upper in ("NOT", "MATERIALIZED")
+            )
+    return False
+
+
+def _after_sign(rest: Sequence[Token], sign: str) -> Sequence[Token]:
+    """Return what follows a sign."""
+    for at, token in enumerate(rest):
+        if token.is_sign(sign):
+            return rest[at + 1 :]
+    return ()
 
 
 def _after(rest: Sequence[Token], keyword: str) -> Sequence[Token]:
