@@ -26,7 +26,7 @@ HALF_AN_HOUR_S = 1800
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
     """Make a fleet of two hosts, not started yet."""
-    found = Fleet(tmp_path, count=2, policy="slots = 2")
+    found = Fleet(tmp_path, count=2, policy='canary = ["s1"]')
     try:
         yield found
     finally:
