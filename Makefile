@@ -37,7 +37,7 @@ node: $(STAMP) $(NODE_STAMP) ## the tests of the Node library
 	cd $(NODE) && npm run --silent types && npm test --silent
 
 check: lint ## what needs neither root nor other programs, in seconds
-	$(PYTEST) -m "not soak" -k "not sshfs" tests \
+	$(PYTEST) -m "not soak" -k "not sshfs and not etcd" tests \
 	  --ignore tests/process --ignore tests/databases --ignore tests/rig
 
 lint: $(STAMP) ## style, types, imports

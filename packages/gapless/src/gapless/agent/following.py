@@ -122,7 +122,7 @@ class Follower:
         """Take a slot and change, if it is this host's time; return when to look again."""
         waits_for = decide.may_begin(rollout, surveyed, self.report, _frozen(rollout))
         if waits_for is None:
-            waits_for = self._blocked(rollout) or None
+            waits_for = self._turn.awaits(rollout) or self._blocked(rollout) or None
         if waits_for is None:
             slots, ttl_s = self._slots(rollout), rollout.policy.slot_ttl_s
             lease = slots.take(decide.slots(rollout, len(surveyed.order)))

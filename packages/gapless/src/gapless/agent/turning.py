@@ -52,6 +52,8 @@ class Turn:
         self._lead_s = LEAD_S if leads else 0.0
         self._fleet, self._own, self._client = fleet, own, client
         self._reporter, self._over = reporter, over
+        self._unseen = ("", 0.0)
+        """Which release is not seen here, and since when."""
 
     def take(
         self,
@@ -105,19 +107,31 @@ class Turn:
         watch = health.Watch(self._client, rollout.app, self._fleet.health)
         return watch.failure(for_s, self._over)
 
+    def awaits(self, rollout: Rollout) -> str:
+        """Return what is not here yet that a turn would need, or nothing.
+
+        It is waited for without a slot, for `fetch_timeout_s`; then a turn says so.
+        """
+        name, now = rollout.target, clock.monotonic()
+        is_here = name == self._reporter.report.release or copying.is_seen(
+            self._own, name
+        )
+        if is_here or copying.is_seen(self._fleet.release, name):
+            self._unseen = ("", 0.0)
+            return ""
+        if self._unseen[0] != name:
+            self._unseen = (name, now)
+        if now >= self._unseen[1] + rollout.policy.fetch_timeout_s:
+            return ""
+        return f"to see {name} in {self._fleet.release.dist}"
+
     def _fetch(self, rollout: Rollout) -> Release:
         shared, name = self._fleet.release, rollout.target
-        until = clock.monotonic() + rollout.policy.fetch_timeout_s
-
-        def pause() -> bool:
-            return clock.monotonic() < until and not self._over.wait(0.2)
-
-        path = copying.wait_for(shared, name, pause)
         if not self._fleet.copy:
-            stamp = name.removeprefix(f"{shared.app}-")
-            return Release(app=shared.app, stamp=stamp, path=path)
+            return copying.seen(shared, name)
         # The way back was copied when it came, with its own digest; it is here.
         digest = rollout.digest if name == rollout.release else ""
+        until = clock.monotonic() + rollout.policy.fetch_timeout_s
         return copying.copy(shared, self._own, name, digest, until)
 
     def _change(self, release: Release, permit: _Permit) -> str:

@@ -7,11 +7,11 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from gapless.base import clock, files
 from gapless.base.errors import NotFoundError, ReleaseError, TimedOutError
-from gapless.releases.model import Release, ReleaseSpec
+from gapless.releases.model import RELEASE_FILE, Release, ReleaseSpec
 
 LISTING = "files.json"
 _PIECE_BYTES = 1 << 20
@@ -22,6 +22,8 @@ def seal(spec: ReleaseSpec, release: Release) -> str:
     folder = f"{spec.reports}/{release.name}"
     listed: dict[str, dict[str, object]] = {}
     for relative, found in _walk(release.path):
+        if relative == RELEASE_FILE:
+            continue  # it changes when the release becomes current
         path = f"{release.path}/{relative}"
         if stat.S_ISLNK(found.st_mode):
             listed[relative] = {"link": os.readlink(path)}
@@ -34,20 +36,23 @@ def seal(spec: ReleaseSpec, release: Release) -> str:
     return _digest(f"{folder}/{LISTING}")
 
 
-def wait_for(spec: ReleaseSpec, name: str, pause: Callable[[], bool]) -> str:
-    """Return the directory of a release once it can be seen here.
+def is_seen(spec: ReleaseSpec, name: str) -> bool:
+    """Tell whether a release can be seen here.
 
-    A client of NFS may not see a new directory for a minute.  *pause* waits a moment and
-    tells whether there is time left.  Raises NotFoundError.
+    A client of NFS may not see a new directory for a minute.
     """
-    path = f"{spec.dist}/{name}"
-    while not os.path.isfile(f"{path}/RELEASE"):
-        if not pause():
-            raise NotFoundError(
-                f"{spec.app}: there is no release {name} in {spec.dist}",
-                hint="is the shared directory mounted here?",
-            )
-    return path
+    return os.path.isfile(f"{spec.dist}/{name}/{RELEASE_FILE}")
+
+
+def seen(spec: ReleaseSpec, name: str) -> Release:
+    """Return a release that has to be there.  Raises NotFoundError."""
+    if not is_seen(spec, name):
+        raise NotFoundError(
+            f"{spec.app}: there is no release {name} in {spec.dist}",
+            hint="is the shared directory mounted here?",
+        )
+    stamp = name.removeprefix(f"{spec.app}-")
+    return Release(app=spec.app, stamp=stamp, path=f"{spec.dist}/{name}")
 
 
 def copy(
@@ -59,7 +64,7 @@ def copy(
     """
     stamp = name.removeprefix(f"{own.app}-")
     release = Release(app=own.app, stamp=stamp, path=own.directory(stamp))
-    if os.path.isfile(f"{release.path}/RELEASE"):
+    if os.path.isfile(f"{release.path}/{RELEASE_FILE}"):
         return release
     listed = _listing(shared, name, digest)
     tree = f"{own.work}/copy-{name}"
@@ -70,6 +75,8 @@ def copy(
         if clock.monotonic() >= until:
             raise TimedOutError(f"{own.app}: {name} was not copied in time")
         _bring(f"{source}/{relative}", f"{tree}/{relative}", entry, name)
+    with open(f"{tree}/{RELEASE_FILE}", "w", encoding="ascii") as file:
+        file.write(f"{stamp}\n")
     os.rename(tree, release.path)
     files.sync_directory(own.dist)
     return release

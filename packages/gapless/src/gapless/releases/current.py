@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import os
+import time
 
-from gapless.base import files
+from gapless.base import clock, files
 from gapless.base.errors import NotFoundError, ReleaseError
-from gapless.releases.model import Release, ReleaseSpec, stamp_of
+from gapless.releases.model import (
+    RELEASE_FILE,
+    STAMP_FORMAT,
+    Release,
+    ReleaseSpec,
+    stamp_of,
+)
 
 FAILURE_FILE = "failed.txt"
 
@@ -19,7 +26,7 @@ def releases(spec: ReleaseSpec) -> tuple[Release, ...]:
     for name in sorted(names):
         stamp = stamp_of(spec.app, name)
         path = os.path.join(spec.dist, name)
-        if stamp is None or not os.path.isfile(os.path.join(path, "RELEASE")):
+        if stamp is None or not os.path.isfile(os.path.join(path, RELEASE_FILE)):
             continue
         found.append(
             Release(
@@ -75,14 +82,20 @@ def previous(spec: ReleaseSpec) -> Release:
 def flip(spec: ReleaseSpec, release: Release) -> None:
     """Point the symlink at *release*: a new link is renamed over it (rename(2)).
 
-    Whoever looks sees the old or the new one.  Raises ReleaseError if something that is
-    no symlink has its name, as the article's second release leaves it.
+    Whoever looks sees the old or the new one.  RELEASE says when it became current: old
+    scripts compare that with their last restart, and would never take a release that was
+    made before it and turned to after it.  Raises ReleaseError if something that is no
+    symlink has its name, as the article's second release leaves it.
     """
     if os.path.lexists(spec.link) and not os.path.islink(spec.link):
         raise ReleaseError(
             f"{spec.app}: {spec.link} is no symlink, so it cannot be flipped",
             hint="move it away; if it is a release of old scripts, give it a timestamp",
         )
+    if current_path(spec) != release.path:
+        now = time.strftime(STAMP_FORMAT, time.localtime(clock.wall()))
+        content = f"{max(now, release.stamp)}\n".encode()
+        files.write_atomically(f"{release.path}/{RELEASE_FILE}", content, 0o644)
     beside = f"{spec.work}/link"
     os.makedirs(spec.work, exist_ok=True)
     if os.path.lexists(beside):

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 STAMP_DIGITS = 14
+STAMP_FORMAT = "%Y%m%d%H%M%S"
+RELEASE_FILE = "RELEASE"
+"""In each release: when it was made, or when it became current."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

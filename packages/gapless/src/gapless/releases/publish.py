@@ -33,7 +33,14 @@ from gapless.base.errors import (
 )
 from gapless.releases import build, claiming, current, prune, unpack
 from gapless.releases.claiming import Progress
-from gapless.releases.model import Release, ReleaseSpec, next_stamp, stamp_of
+from gapless.releases.model import (
+    RELEASE_FILE,
+    STAMP_FORMAT,
+    Release,
+    ReleaseSpec,
+    next_stamp,
+    stamp_of,
+)
 
 
 def prepare(spec: ReleaseSpec, tarball: str, *, progress: Progress) -> Release:
@@ -54,7 +61,7 @@ def prepare(spec: ReleaseSpec, tarball: str, *, progress: Progress) -> Release:
         for name in [*os.listdir(spec.dist), *claiming.listed(spec.reports)]
         if (stamp := stamp_of(spec.app, name))
     )
-    now = time.strftime("%Y%m%d%H%M%S", time.localtime(clock.wall()))
+    now = time.strftime(STAMP_FORMAT, time.localtime(clock.wall()))
     stamp = next_stamp(now, taken)
     release = Release(app=spec.app, stamp=stamp, path=spec.directory(stamp))
     tree = f"{spec.work}/tree"
@@ -114,9 +121,9 @@ def _make(
     os.makedirs(report, exist_ok=True)
     manifest = {"release": release.name, "sha256": unpacked.digests}
     files.write_json(f"{report}/manifest.json", manifest, 0o644)
-    with open(f"{tree}/RELEASE", "w", encoding="ascii") as file:
+    with open(f"{tree}/{RELEASE_FILE}", "w", encoding="ascii") as file:
         file.write(f"{release.stamp}\n")
-    os.chmod(f"{tree}/RELEASE", 0o644)
+    os.chmod(f"{tree}/{RELEASE_FILE}", 0o644)
     _sync_file_system(spec.dist)
     progress("sealed", release.stamp)
     name = os.path.basename(claimed).removeprefix(claiming.CLAIMED)

@@ -1,0 +1,48 @@
+"""The link names a release, and the release says when it became current."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gapless.releases import copying, current
+from gapless.releases.model import Release, ReleaseSpec
+
+OLD, NEW = "20200101000000", "20200102000000"
+
+
+def made(base: Path, stamp: str) -> Release:
+    """Make a release as publishing leaves it."""
+    path = base / "dist" / f"shop-{stamp}"
+    path.mkdir(parents=True)
+    (path / "RELEASE").write_text(f"{stamp}\n")
+    (path / "index.js").write_text(f"// {stamp}\n")
+    return Release(app="shop", stamp=stamp, path=str(path))
+
+
+def test_release_tells_when_it_became_current(tmp_path: Path) -> None:
+    """A script that restarted meanwhile must take it; one turned back to as well."""
+    spec = ReleaseSpec(app="shop", base=str(tmp_path))
+    old, new = made(tmp_path, OLD), made(tmp_path, NEW)
+    told = []
+    for release in (old, new, new, old):
+        current.flip(spec, release)
+        told.append((tmp_path / "dist" / "shop" / "RELEASE").read_text())
+        assert current.current_path(spec) == release.path
+    assert told[0] > NEW
+    assert told == sorted(told)
+    assert [each.stamp for each in current.releases(spec)] == [OLD, NEW]
+
+
+def test_a_copy_is_verified_whatever_release_says_by_now(tmp_path: Path) -> None:
+    """RELEASE is written anew when a release becomes current; all else is as published."""
+    shared = ReleaseSpec(app="shop", base=str(tmp_path / "shared"))
+    own = ReleaseSpec(app="shop", base=str(tmp_path / "own"))
+    release = made(tmp_path / "shared", NEW)
+    Path(shared.reports, release.name).mkdir(parents=True)
+    Path(own.dist).mkdir(parents=True)
+    digest = copying.seal(shared, release)
+    current.flip(shared, release)
+    assert not copying.is_seen(own, release.name)
+    copied = copying.copy(shared, own, release.name, digest, float("inf"))
+    assert Path(copied.path, "index.js").read_text() == f"// {NEW}\n"
+    assert copying.is_seen(own, release.name)
