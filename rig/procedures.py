@@ -1,6 +1,7 @@
 """Stored procedures that write step by step, in PostgreSQL and in MariaDB, and a gate.
 
 `close_month(job, steps, pause_s)` writes a row for each step and commits at the end;
+MariaDB's `write_month` does the same, and leaves the commit to its client.
 `keep_gate(job)` writes "begin", waits until nobody holds the gate, and writes "end".
 """
 
@@ -51,6 +52,14 @@ CREATE PROCEDURE close_month(job varchar(99), steps int, pause_s double) BEGIN
     SET step = step + 1;
   END WHILE;
   COMMIT;
+END//
+CREATE PROCEDURE write_month(job varchar(99), steps int, pause_s double) BEGIN
+  DECLARE step int DEFAULT 1;
+  WHILE step <= steps DO
+    INSERT INTO written VALUES (job, step);
+    DO SLEEP(pause_s);
+    SET step = step + 1;
+  END WHILE;
 END//
 CREATE FUNCTION close_year(job varchar(99)) RETURNS int BEGIN
   INSERT INTO written VALUES (job, 'year');

@@ -96,7 +96,8 @@ def pymysql():
             pymysql.connect(cursorclass=Cursor, database="app", **TOLD) as connection,
             connection.cursor() as cursor,
         ):
-            cursor.callproc("close_month", arguments)
+            cursor.callproc(os.environ.get("PROCEDURE", "close_month"), arguments)
+            connection.commit()
 
     return call
 
@@ -211,8 +212,9 @@ async def call(job, steps, pause_s):
     except Draining:
         note(f"refused {job}")
         raise
-    except BaseException:
-        note(f"failed {job}")
+    except BaseException as error:
+        if "after shutdown" not in str(error):  # no thread took it: it never began
+            note(f"failed {job}")
         raise
     note(f"end {job}")
 
