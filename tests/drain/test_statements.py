@@ -85,6 +85,9 @@ CASES: list[tuple[tuple[str, ...], str, str]] = [
     (MY, "EXECUTE IMMEDIATE 'SELECT 1'", ""),
     (MY, "EXECUTE IMMEDIATE @text", "EXECUTE IMMEDIATE"),
     (MY, "BEGIN NOT ATOMIC CALL no(); END", "BEGIN NOT ATOMIC"),
+    (MY, "BEGIN NOT ATOMIC CALL no(); CALL no(); END; CALL a()", "BEGIN NOT ATOMIC, a"),
+    (PG, "BEGIN NOT DEFERRABLE; CALL yes()", "yes"),
+    (PG, "DO", "DO"),
     (MY, "SELECT @call, @@do", ""),
     (
         MY,
@@ -160,7 +163,7 @@ def test_what_is_quoted_calls_nothing(dialect: Dialect, data: st.DataObject) -> 
 
 
 @pytest.mark.parametrize("dialect", BOTH)
-@given(text=st.text("CALLDOab'\"`$\\/*-#!;(). \n1é\x00EexecutePREPAREFROM"))
+@given(text=st.text("CALLDOdoab'\"`$\\/*-#!;(). \n1é\x00EexecutePREPAREFROM"))
 def test_any_text_is_read(dialect: Dialect, text: str) -> None:
     """What is broken is the database's to refuse; a look finds what reading finds."""
     statements = Statements(dialect, FUNCTIONS)

@@ -16,8 +16,8 @@ CONTROL = {
     *("SET", "RESET", "DISCARD", "DEALLOCATE", "CLOSE", "UNLISTEN", "USE"),
 }
 """What only ends or sets up other statements, and so is never refused."""
-_WORDS = ("call", "execute", "prepare")
-_DO = re.compile(r"do\W")
+_WORDS = ("call", "execute", "prepare", "atomic")
+_DO = re.compile(r"do(?:\W|\Z)")
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Statements:
         self.dialect = dialect
         self._functions = {name.lower(): name for name in functions}
         last = {name.rpartition(".")[2] for name in self._functions}
-        self._words = (*_WORDS, *({"atomic"} if dialect == "mysql" else ()), *last)
+        self._words = (*_WORDS, *last)
 
     def look(self, text: str) -> Found:
         """Return what a text does; quickly if it does nothing of the kind."""
@@ -92,7 +92,7 @@ class Statements:
                 return Found(calls=(self._name(rest) or verb, *inside), is_call=True)
             case "DO" if self.dialect == "postgresql":
                 return Found(calls=("DO",))
-            case "BEGIN" if rest and rest[0].upper == "NOT":
+            case "BEGIN" if _is_block(statement):
                 return Found(calls=("BEGIN NOT ATOMIC",), is_call=True)
             case "EXECUTE":
                 return self._execute(rest)
@@ -177,9 +177,9 @@ def split(pieces: Iterator[Token]) -> Iterator[list[Token]]:
             continue
         statement.append(token)
         upper = token.upper
-        if not has_body and _has_body(statement, upper):
-            has_body = True
-            depth += statement[0].upper == "BEGIN"  # seen before we knew
+        if not has_body and _is_block(statement):
+            has_body, depth = True, 1
+        has_body = has_body or _creates_routine(statement, upper)
         if has_body and upper:
             if ended:  # the word after END
                 ended = False
@@ -194,12 +194,15 @@ def split(pieces: Iterator[Token]) -> Iterator[list[Token]]:
         yield statement
 
 
-def _has_body(statement: Sequence[Token], upper: str) -> bool:
-    """Tell whether a statement holds others, between BEGIN and END."""
-    first = statement[0].upper
-    if first == "BEGIN" and len(statement) == 2 and upper == "NOT":
-        return True
-    return first == "CREATE" and upper in ROUTINES
+def _is_block(statement: Sequence[Token]) -> bool:
+    """Tell whether a statement is one of MariaDB that holds others."""
+    first = [token.upper for token in statement[:3]]
+    return first == ["BEGIN", "NOT", "ATOMIC"]
+
+
+def _creates_routine(statement: Sequence[Token], upper: str) -> bool:
+    """Tell whether what follows may be a body, between BEGIN and END."""
+    return statement[0].upper == "CREATE" and upper in ROUTINES
 
 
 def _makes_rows(rest: Sequence[Token]) -> bool:
