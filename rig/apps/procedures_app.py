@@ -213,7 +213,7 @@ async def call(job, steps, pause_s):
         note(f"refused {job}")
         raise
     except BaseException as error:
-        if "after shutdown" not in str(error):  # no thread took it: it never began
+        if "cannot schedule new futures" not in str(error):  # it never began
             note(f"failed {job}")
         raise
     note(f"end {job}")
