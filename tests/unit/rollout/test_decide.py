@@ -130,6 +130,9 @@ def test_a_host_whose_app_was_stopped_by_hand_holds_nothing_up() -> None:
             {"max_failures": 1},
             Cue.FINISH,
         ),
+        # It serves nowhere, and the link is flipped to what is done.
+        ([host("a", OLD, Phase.FAILED)], {"max_failures": 1}, Cue.HOLD),
+        ([host("a", NEW, Phase.FAILED)], {"max_failures": 1}, Cue.REVERT),
         ([host("a", NEW, Phase.DONE), host("b", NEW, Phase.WATCHING)], {}, None),
         ([host("a", NEW, Phase.DONE), host("b", NEW, Phase.DONE)], {}, Cue.FINISH),
         ([], {}, None),

@@ -163,7 +163,8 @@ def verdict(
     """
     policy, failed = rollout.policy, surveyed.failed
     if rollout.state is State.ROLLING:
-        if len(failed) > policy.max_failures:
+        nowhere = bool(failed) and failed == set(surveyed.order)
+        if nowhere or len(failed) > policy.max_failures:
             why = f"{_names(failed)} failed{_because(surveyed)}"
             go_back = policy.revert and rollout.previous and surveyed.changed
             return (Cue.REVERT if go_back else Cue.HOLD), why
