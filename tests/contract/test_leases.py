@@ -58,6 +58,23 @@ def test_two_slots_have_two_holders(world: World) -> None:
     assert [lease is not None for lease in taken] == [True, True, False]
 
 
+def test_fewer_slots_are_free_when_those_of_before_are_given_back(world: World) -> None:
+    """A newer policy, or a smaller fleet, has fewer."""
+    a, b, c = (world.host(name) for name in "abc")
+    first, second = a.take(2), b.take(2)
+    assert first is not None
+    assert second is not None
+    a.give_back(first)
+    assert c.take(1) is None
+    assert a.take(2) is not None
+    assert b.take(2) is not None  # its own
+    b.give_back(second)
+    world.now += TTL_S + 1
+    assert c.take(1) is None  # seen for the first time, as it is now
+    world.now += TTL_S + 1
+    assert c.take(1) is not None
+
+
 def test_a_host_that_is_gone_loses_its_slot_to_who_watched(world: World) -> None:
     """Only after ttl_s of watching: who has just come knows nothing of before."""
     one = world.host("one")

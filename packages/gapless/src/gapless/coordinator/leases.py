@@ -52,11 +52,15 @@ class Slots:
     def take(self, count: int) -> Lease | None:
         """Take one of *count* slots if one is free, or its holder is gone.
 
-        A slot that this host holds already, from before a restart, is taken first.
+        A slot that this host holds already, from before a restart, is taken first.  One
+        beyond *count* counts while it is held: there were more when it was taken.
         Raises UnavailableError.
         """
         began = self._now()
         found = self._look()
+        held = [n for n, each in found.items() if not self._may_take(n, each, began)]
+        if len(held) >= count:
+            return None
         names = [f"{number}" for number in range(count)]
         own = [name for name in names if _holder(found.get(name)) == self._holder]
         for name in dict.fromkeys([*own, *names]):
