@@ -167,11 +167,14 @@ def mariadb(directory: Path) -> Iterator[Database]:
     # access(2) forgets capabilities.
     own = ("--user=root",) if os.geteuid() == 0 else ()
     place, log = _prepare(directory, "mariadb")
+    # One that begins removes temporary tables of all others in the same directory.
+    temporary = f"--tmpdir={_prepare(directory, 'mariadb-tmp')[0]}"
     _run(
         [
             *("mariadb-install-db", "--no-defaults", f"--datadir={place}"),
             *own,
             *("--skip-test-db", "--auth-root-authentication-method=normal"),
+            temporary,
         ],
         log,
     )
@@ -186,6 +189,7 @@ def mariadb(directory: Path) -> Iterator[Database]:
         shutil.which("mariadbd") or "/usr/sbin/mariadbd",
         *("--no-defaults", f"--datadir={place}", f"--port={port}"),
         f"--init-file={first}",
+        temporary,
         *own,
         *MARIADB_SETTINGS,
     ]

@@ -55,3 +55,9 @@ def names(drain: Drain) -> list[str]:
     """Return the names of the procedures that run."""
     running = drain.counts()["running"]
     return [each["name"] for each in running if each["kind"] == "procedure"]
+
+
+def finished(drain: Drain) -> dict[str, int]:
+    """Return how many requests and procedures have finished."""
+    done = drain.counts()["finished"]
+    return {kind: done[kind] for kind in ("requests", "procedures")}

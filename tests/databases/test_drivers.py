@@ -10,7 +10,7 @@ from gapless_drain import Drain, Draining, Mode
 from rig import procedures
 from rig.databases import Database
 from rig.drivers import DRIVERS, Run
-from rig.under_way import Running, names, request_under_way
+from rig.under_way import Running, finished, names, request_under_way
 
 
 @pytest.fixture(params=DRIVERS)
@@ -51,7 +51,7 @@ def test_a_call_counts_once_while_it_runs(
         assert running.result() is None
     assert procedures.steps(database, job) == ["begin", "end"]
     assert drain.core.is_drained
-    assert drain.counts()["finished"] == {"requests": 0, "procedures": 1}
+    assert finished(drain) == {"requests": 0, "procedures": 1}
 
 
 def test_none_begins_in_a_drain(
@@ -74,7 +74,7 @@ def test_within_a_request_calls_go_on(
         drain.core.enter(Mode.RECYCLE)
         run(drain, database, f"CALL close_month('{job}', 3, 0)")
     assert procedures.steps(database, job) == ["1", "2", "3"]
-    assert drain.counts()["finished"] == {"requests": 1, "procedures": 1}
+    assert finished(drain) == {"requests": 1, "procedures": 1}
     assert drain.core.is_drained
 
 
@@ -86,7 +86,7 @@ def test_within_a_procedure_calls_go_on(
         drain.core.enter(Mode.RECYCLE)
         run(drain, database, f"CALL close_month('{job}', 3, 0)")
     assert procedures.steps(database, job) == ["1", "2", "3"]
-    assert drain.counts()["finished"] == {"requests": 0, "procedures": 2}
+    assert finished(drain) == {"requests": 0, "procedures": 2}
 
 
 def test_one_that_fails_has_ended(

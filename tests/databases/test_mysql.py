@@ -128,7 +128,7 @@ def test_unbuffered_rows_are_part_of_a_function(
     with contextlib.closing(connect(drain, database, streams=True)) as connection:
         with connection.cursor() as cursor:
             cursor.execute("SELECT SLEEP(0) FROM written")
-            assert names(drain) == ["SLEEP"]
+            assert names(drain) == ["sleep"]
         assert names(drain) == []
 
 

@@ -252,6 +252,7 @@ def test_a_websocket_is_closed_with_1012(name: str) -> None:
             assert frame[:1] == CLOSED_1012
             assert int.from_bytes(frame[2:4], "big") == 1012
             sock.sendall(b"\x88\x82\0\0\0\0\x03\xf4")
+        supervisor.wait_for(mode="recycle")  # in every process
         refused = raw(port, UPGRADE)
         assert refused.split(b" ", 2)[1] in (b"503", b"403")
         supervisor.wait_for(requests=0)
