@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import shutil
 import subprocess
@@ -41,13 +40,15 @@ class Fleet:
         answers: bool = False,
         etcd: int = 0,
         scripted: int = 0,
+        copies: bool = False,
     ) -> None:
         """Make everything, and start nothing but etcd.
 
         *etcd* is how many members of it are to coordinate; 0: the directory does.
         *scripted* is how many hosts, the last ones, run the article's script and PM2.
-        Agents *answer* balancers if asked to.
+        Agents *answer* balancers, and run *copies* of their own, if asked to.
         """
+        self.copies = copies
         self.release, self.answers = release, answers
         self.directory, self.kind = directory, kind
         self.program = kinds.kind(kind)
@@ -111,7 +112,7 @@ class Fleet:
         environment = ", ".join(f'{name} = "{value}"' for name, value in told.items())
         host.configure(
             f"[app.{APP}]\ncommand = {command.replace('{port}', str(port))}\n"
-            f'directory = "{self.base}/dist/{APP}"\n'
+            f'directory = "{self.base_on(member)}/dist/{APP}"\n'
             f"environment = {{ {environment} }}\n"
             "min_healthy_s = 0.3\n"
             + ("" if "ready =" in self.app else 'ready = { http = "/health" }\n')
@@ -119,10 +120,15 @@ class Fleet:
         )
         return member
 
+    def base_on(self, member: Member) -> Path:
+        """Return the base of the releases that a host runs."""
+        return member.host.home / "releases" if self.copies else self.base
+
     def _release(self) -> str:
+        copy = "copy = true\n" if self.copies else ""
         return (
-            f"{self._bare_release()}"
-            f"[rollout.{APP}]\nmin_healthy_s = 0.5\n{self.policy}\n{self.coordinator}"
+            f"{self._bare_release()}[rollout.{APP}]\n{copy}"
+            f"min_healthy_s = 0.5\n{self.policy}\n{self.coordinator}"
         )
 
     def _bare_release(self) -> str:
@@ -244,13 +250,22 @@ class Fleet:
         assert found is not None
         return found
 
+    def at_work(self, phase: str) -> Member:
+        """Wait for a host to be in a phase; return it."""
+
+        def found() -> list[Member]:
+            phases = {h["host"]: h["phase"] for h in self.status()["hosts"]}
+            return [m for m in self.members if phases.get(m.name) == phase]
+
+        return wait.until(found, f"a host that is {phase}")[0]
+
     def is_addressed(self) -> bool:
         """Tell whether every host has told where its app is reached."""
         return all(each["addresses"] for each in self.status()["hosts"])
 
     def runs(self) -> dict[str, str]:
         """Return the version that each member's app says it is, asked directly."""
-        return {member.name: _version(member) for member in self.members}
+        return {member.name: member.version() for member in self.members}
 
     def said(self) -> str:
         """Return what all agents printed."""
@@ -270,21 +285,6 @@ class Fleet:
             for each in self.scripted:
                 ends.callback(each.close)
             ends.callback(self.kill_watch)
-
-
-def _version(member: Member) -> str:
-    line = http.client.HTTPConnection(member.address, member.port, timeout=5)
-    try:
-        line.request("GET", "/")
-        answer = line.getresponse()
-        said = answer.getheader("X-Release")
-        if said is None:  # the article's own app names its directory
-            return Path(json.loads(answer.read())["release"]).name
-        return said.removeprefix("release ")
-    except (OSError, http.client.HTTPException, ValueError, KeyError):
-        return ""
-    finally:
-        line.close()
 
 
 @contextmanager

@@ -8,6 +8,8 @@ signalled by its pid.
 from __future__ import annotations
 
 import contextlib
+import http.client
+import json
 import os
 import shutil
 import signal
@@ -91,6 +93,21 @@ class Member:
             self.agent.kill()
             self.agent.wait(20)
             self.agent = None
+
+    def version(self) -> str:
+        """Return the version that the app says it is, asked directly; "" if it does not."""
+        line = http.client.HTTPConnection(self.address, self.port, timeout=5)
+        try:
+            line.request("GET", "/")
+            answer = line.getresponse()
+            said = answer.getheader("X-Release")
+            if said is None:  # the article's own app names its directory
+                return Path(json.loads(answer.read())["release"]).name
+            return said.removeprefix("release ")
+        except (OSError, http.client.HTTPException, ValueError, KeyError):
+            return ""
+        finally:
+            line.close()
 
     def said(self) -> str:
         """Return what the agent printed."""

@@ -36,16 +36,6 @@ def make(tmp_path: Path) -> Iterator[Make]:
             fleet.close()
 
 
-def at_work(fleet: Fleet, phase: str) -> int:
-    """Wait for a host to be in a phase; return which."""
-
-    def found() -> list[int]:
-        hosts = fleet.status()["hosts"]
-        return [int(h["host"][1:]) + 1 for h in hosts if h["phase"] == phase]
-
-    return wait.until(found, f"a host that is {phase}")[0] - 1
-
-
 @pytest.mark.parametrize("phase", ["changing", "watching"])
 def test_an_agent_that_is_killed_goes_on_where_it_was(make: Make, phase: str) -> None:
     """Its app serves throughout; started again, it takes its own slot and ends its turn."""
@@ -53,7 +43,7 @@ def test_an_agent_that_is_killed_goes_on_where_it_was(make: Make, phase: str) ->
     fleet.start()
     with balanced(fleet, "nginx") as port, running(port, SLOW) as under_load:
         fleet.upload("2")
-        struck = fleet.members[at_work(fleet, phase)]
+        struck = fleet.at_work(phase)
         struck.kill_agent()
         under_load.wait_for(50)
         struck.follow()
@@ -68,13 +58,13 @@ def test_a_host_that_is_gone_for_good_with_a_slot_holds_nothing_up(make: Make) -
     fleet = make()
     fleet.start()
     fleet.upload("2")
-    gone = at_work(fleet, "changing")
-    fleet.members[gone].kill_agent()
+    gone = fleet.at_work("changing")
+    gone.kill_agent()
     fleet.until("done")
-    others = {name: v for name, v in fleet.runs().items() if name != f"s{gone}"}
+    others = {name: v for name, v in fleet.runs().items() if name != gone.name}
     assert set(others.values()) == {"2"}
     # It comes back after all, and catches up by itself.
-    fleet.members[gone].follow()
+    gone.follow()
     wait.until(lambda: set(fleet.runs().values()) == {"2"}, "the host to catch up", 30)
 
 
@@ -83,8 +73,7 @@ def test_a_host_that_slept_does_not_act_on_its_old_slot(make: Make) -> None:
     fleet = make(app='ready = { http = "/health", timeout_s = 60 }')
     fleet.start()
     fleet.upload("2 late 3")
-    sleeping = at_work(fleet, "changing")
-    member = fleet.members[sleeping]
+    member = fleet.at_work("changing")
     member.signal_agent(signal.SIGSTOP)
     fleet.until("done")
     assert fleet.runs()[member.name] == "1"  # nothing switched without its agent
@@ -123,7 +112,7 @@ def test_hold_resume_and_abort(make: Make) -> None:
     fleet = make()
     fleet.start()
     fleet.begin("2 late 5")  # so there is time to hold before the next host changes
-    at_work(fleet, "watching")
+    fleet.at_work("watching")
     assert "held" in fleet.publisher.ok("rollout", "hold", APP, "--reason", "lunch")
     held = fleet.until("held")
     assert held["reason"] == "lunch"
@@ -135,7 +124,7 @@ def test_hold_resume_and_abort(make: Make) -> None:
     wait.until(is_quiet, "hosts at work to finish", 60)
     assert sorted(fleet.runs().values()) == ["1", "1", "2"]
     fleet.publisher.ok("rollout", "resume", APP)
-    at_work(fleet, "changing")
+    fleet.at_work("changing")
     fleet.publisher.ok("rollout", "abort", APP)
     fleet.until("reverted")
     assert set(fleet.runs().values()) == {"1"}
@@ -163,7 +152,7 @@ def test_etcd_goes_away_and_a_host_is_parted(
         fleet.start()
         with balanced(fleet, "haproxy") as port, running(port, SLOW) as under_load:
             fleet.begin("2")
-            parted = at_work(fleet, "changing")
+            parted = fleet.at_work("changing")
             etcd.kill()
             under_load.wait_for(draw.randrange(100, 400))
             assert "it serves on" in fleet.said()
@@ -174,10 +163,10 @@ def test_etcd_goes_away_and_a_host_is_parted(
             fleet.until("done")
             report = under_load.stop()
         assert report.lost == 0, str(report)
-        fleet.network.part(parted, away=True)
+        parted.part()
         fleet.begin("3")
         fleet.until("done")
-        fleet.network.part(parted, away=False)
+        parted.rejoin()
         wait.until(lambda: set(fleet.runs().values()) == {"3"}, "it to catch up", 60)
     finally:
         etcd.kill()

@@ -60,13 +60,32 @@ def copy(
 ) -> Release:
     """Bring a release to *own*, this host's disk; one that is whole there is kept.
 
-    Raises NotFoundError, ReleaseError for what is not as it was published, TimedOutError.
+    Raises ReleaseError for what is not as it was published or cannot be written,
+    TimedOutError.
     """
     stamp = name.removeprefix(f"{own.app}-")
     release = Release(app=own.app, stamp=stamp, path=own.directory(stamp))
     if os.path.isfile(f"{release.path}/{RELEASE_FILE}"):
         return release
     listed = _listing(shared, name, digest)
+    try:
+        _copy(shared, own, release, listed, until)
+    except OSError as error:
+        raise ReleaseError(
+            f"{own.app}: {name} was not copied to {own.dist}: "
+            f"{error.filename or 'a file'}: {error.strerror}"
+        ) from error
+    return release
+
+
+def _copy(
+    shared: ReleaseSpec,
+    own: ReleaseSpec,
+    release: Release,
+    listed: dict[str, dict[str, object]],
+    until: float,
+) -> None:
+    name = release.name
     tree = f"{own.work}/copy-{name}"
     shutil.rmtree(tree, ignore_errors=True)
     os.makedirs(tree)
@@ -76,10 +95,9 @@ def copy(
             raise TimedOutError(f"{own.app}: {name} was not copied in time")
         _bring(f"{source}/{relative}", f"{tree}/{relative}", entry, name)
     with open(f"{tree}/{RELEASE_FILE}", "w", encoding="ascii") as file:
-        file.write(f"{stamp}\n")
+        file.write(f"{release.stamp}\n")
     os.rename(tree, release.path)
     files.sync_directory(own.dist)
-    return release
 
 
 def _listing(

@@ -1,0 +1,127 @@
+"""What a fleet makes of disks: own copies, full ones, old views, failed builds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rig import load, wait
+from rig.fleet import APP, Fleet, balanced
+from rig.member import Member
+from rig.running import running
+
+SLOW = load.Traffic(kind="new", concurrency=2, pause_s=0.01)
+Make = Callable[..., Fleet]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    """Make a fleet of three that is gone after the test."""
+    fleets: list[Fleet] = []
+
+    def made(**how: Any) -> Fleet:
+        fleets.append(Fleet(tmp_path, **{"count": 3, "policy": "slots = 1", **how}))
+        return fleets[-1]
+
+    try:
+        yield made
+    finally:
+        for fleet in fleets:
+            fleet.close()
+
+
+def copies(fleet: Fleet, member: Member) -> list[str]:
+    """Return the releases on a host's own disk."""
+    dist = fleet.base_on(member) / "dist"
+    return sorted(path.name for path in dist.iterdir() if not path.is_symlink())
+
+
+def published(fleet: Fleet, version: str) -> Path:
+    """Return where a release was published."""
+    files = (fleet.base / "dist").glob(f"{APP}-*/VERSION")
+    return next(path.parent for path in files if path.read_text() == version)
+
+
+def test_hosts_run_copies_that_are_verified(make: Make) -> None:
+    """Nothing runs from the shared directory; what was changed there comes nowhere."""
+    fleet = make(copies=True, policy="slots = 1\nrevert = false")
+    fleet.start()
+    with balanced(fleet, "nginx") as port, running(port, SLOW) as under_load:
+        fleet.upload("2")
+        fleet.until("done")
+        report = under_load.stop()
+    assert report.lost == 0, str(report)
+    assert set(fleet.runs().values()) == {"2"}
+    for member in fleet.members:
+        assert published(fleet, "2").name in copies(fleet, member)
+        own = fleet.base_on(member) / "dist" / APP
+        assert (own.resolve() / "VERSION").read_text() == "2"
+        assert own.resolve().is_relative_to(member.host.home)
+    fleet.upload("3 late 2")
+    fleet.at_work("changing")
+    (published(fleet, "3 late 2") / "VERSION").write_text("another")
+    held = fleet.until("held")
+    assert "is not what was published" in held["reason"]
+    assert sorted(fleet.runs().values()) == ["2", "2", "3"]
+
+
+def test_a_full_disk_holds_a_rollout_until_there_is_room(make: Make) -> None:
+    """The host says what it could not write; it serves on as it was, and catches up."""
+    fleet = make(copies=True, policy="slots = 1\nrevert = false")
+    struck = fleet.members[1]
+    disk = struck.small_disk(16)
+    fleet.start()
+    with balanced(fleet, "nginx") as port, running(port, SLOW) as under_load:
+        disk.fill()
+        fleet.upload("2")
+        held = fleet.until("held")
+        assert "No space left" in held["reason"], held
+        assert f"{struck.name} failed" in held["reason"], held
+        assert fleet.runs()[struck.name] == "1"
+        under_load.wait_for(50)
+        disk.free()
+        fleet.publisher.ok("rollout", "resume", APP)
+        fleet.until("done")
+        report = under_load.stop()
+    assert report.lost == 0, str(report)
+    assert set(fleet.runs().values()) == {"2"}
+
+
+def test_a_build_that_fails_reaches_no_host(make: Make) -> None:
+    """It is named where the upload lay, and what runs runs on; a slow one is waited for."""
+    fleet = make()
+    fleet.start()
+    before = fleet.status()["number"]
+    fleet.put("2", build="echo there is no compiler; exit 3")
+    refused = fleet.base / "src" / "refused"
+    wait.until(lambda: [*refused.glob("*.reason.txt")], "the upload to be refused")
+    assert fleet.status()["number"] == before
+    assert set(fleet.runs().values()) == {"1"}
+    assert "there is no compiler" in next(refused.glob("*.reason.txt")).read_text()
+    fleet.put("3", build="sleep 3")
+    wait.until(lambda: fleet.status()["number"] > before, "the slow build", 30)
+    fleet.until("done")
+    assert set(fleet.runs().values()) == {"3"}
+
+
+def test_a_host_with_an_old_view_takes_no_slot(make: Make) -> None:
+    """The others do not wait for it; it tells what it waits for, and follows."""
+    fleet = make()
+    assert fleet.network.is_real
+    fleet.start()
+    blind = fleet.members[0]
+    blind.see_old(fleet.base / "dist")
+    fleet.upload("2")
+
+    def others() -> set[str]:
+        return {v for name, v in fleet.runs().items() if name != blind.name}
+
+    wait.until(lambda: others() == {"2"}, "the others", 60)
+    assert fleet.runs()[blind.name] == "1"
+    assert ": to see example-" in blind.said()
+    blind.see_new(fleet.base / "dist")
+    fleet.until("done")
+    assert set(fleet.runs().values()) == {"2"}
