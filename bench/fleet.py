@@ -26,20 +26,6 @@ from rig.scripted import OFFLINE, publish_by_script
 from rig.wait import free_port
 
 HOSTS = 4
-PAUSE_S = 0.02
-TRAFFIC = (
-    load.Traffic(kind="new", concurrency=4, pause_s=PAUSE_S),
-    load.Traffic(kind="kept", concurrency=4, keep_alive=True, pause_s=PAUSE_S),
-    load.Traffic(
-        kind="post",
-        concurrency=2,
-        method="POST",
-        path="/echo",
-        body_bytes=10_000,
-        echoes=True,
-        pause_s=PAUSE_S,
-    ),
-)
 SCRIPTS = {
     "scripts + PM2, nginx's defaults": "",
     "scripts + PM2, proxy_next_upstream http_503": "proxy_next_upstream http_503;",
@@ -72,7 +58,7 @@ def phase(
 ) -> tuple[Report, list[str]]:
     """Release a version under load; return what clients met, and a row."""
     fleet.ledger.write_text("")
-    with running(port, *TRAFFIC, seconds=600) as under_load:
+    with running(port, *load.mixed(4, 0.02), seconds=600) as under_load:
         under_load.wait_for(100)
         began = time.monotonic()
         release(fleet, version)

@@ -18,19 +18,6 @@ from rig.running import Running, running
 from rig.shown import say
 
 POLICY = 'slots = 1\ncanary = ["s2"]\nbake_s = 3\nhealth = "/health"'
-TRAFFIC = (
-    load.Traffic(kind="new", concurrency=3, pause_s=0.002),
-    load.Traffic(kind="keep-alive", concurrency=3, keep_alive=True, pause_s=0.002),
-    load.Traffic(
-        kind="post",
-        concurrency=2,
-        method="POST",
-        path="/echo",
-        body_bytes=50_000,
-        echoes=True,
-        pause_s=0.005,
-    ),
-)
 RELEASES = (
     ("2", 0, "2", "a good release: the canary first, then one host after the other"),
     ("3 broken", 1, "2", "a broken one: the canary refuses it, no other host begins"),
@@ -83,11 +70,13 @@ class Act:
         if shutil.which("nginx", path="/usr/sbin:/usr/bin"):
             say("strict load goes through nginx, as `gapless balancer nginx` writes it")
             port = stack.enter_context(balanced(self.fleet, "nginx"))
-            return {"fleet": stack.enter_context(running(port, *TRAFFIC, seconds=170))}
+            return {
+                "fleet": stack.enter_context(running(port, *load.mixed(), seconds=170))
+            }
         say("nginx is not installed: each host has a strict load of its own")
         return {
             member.name: stack.enter_context(
-                running(member.port, *TRAFFIC, host=member.address, seconds=170)
+                running(member.port, *load.mixed(), host=member.address, seconds=170)
             )
             for member in self.fleet.members
         }

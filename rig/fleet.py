@@ -7,7 +7,7 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from rig.member import Member
 from rig.network import Network
 from rig.scripted import Scripted
 
-__all__ = ["APP", "Fleet", "Member", "balanced"]
+__all__ = ["APP", "Fleet", "MakeFleet", "Member", "balanced"]
 
 
 class Fleet:
@@ -285,6 +285,10 @@ class Fleet:
             for each in self.scripted:
                 ends.callback(each.close)
             ends.callback(self.kill_watch)
+
+
+MakeFleet = Callable[..., Fleet]
+"""Makes fleets, which are gone after the test."""
 
 
 @contextmanager

@@ -13,331 +13,43 @@ from __future__ import annotations
 
 import argparse
 import collections
-import errno
-import hashlib
 import ipaddress
 import json
-import re
 import selectors
-import socket
 import sys
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from rig.http1 import Answer, ProtocolError
-
-ANSWERED = "answered"
-FATES = (
+from rig.client import Client
+from rig.traffic import (
     ANSWERED,
-    "refused",
-    "reset",
-    "closed",  # without an answer
-    "truncated",
-    "status",
-    "time-out",
-    "wrong",  # not the body that was to be expected, or no HTTP
-    "unreachable",
+    KEEP_ALIVE,
+    NEW,
+    POST,
+    SLOW,
+    SLOW_BODY,
+    Report,
+    Request,
+    Traffic,
+    mixed,
 )
+
+__all__ = [
+    "ANSWERED",
+    "KEEP_ALIVE",
+    "NEW",
+    "POST",
+    "SLOW",
+    "SLOW_BODY",
+    "Engine",
+    "Report",
+    "Request",
+    "Traffic",
+    "mixed",
+]
+
 MOST_SECONDS, MOST_REQUESTS = 3600.0, 5_000_000
-_VERSION = re.compile(rb'release (\S+)|"release":"(?:[^"]*/)?([^/"]+)"')
-_PID = re.compile(rb"pid\W{1,3}(\d+)")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Traffic:
-    """One kind of traffic: *concurrency* clients that each do the same over and over."""
-
-    kind: str
-    concurrency: int = 1
-    method: str = "GET"
-    path: str = "/"
-    body_bytes: int = 0
-    body_s: float = 0.0
-    """Over how many seconds the body trickles."""
-    keep_alive: bool = False
-    pause_s: float = 0.0
-    timeout_s: float = 15.0
-    echoes: bool = False
-    """The answer has to hold exactly the body that was sent."""
-    answer_bytes: int | None = None
-    expected: tuple[int, ...] = (200,)
-
-
-NEW = Traffic(kind="new", concurrency=4)
-POST = Traffic(
-    kind="post",
-    concurrency=2,
-    method="POST",
-    path="/echo",
-    body_bytes=20_000,
-    echoes=True,
-)
-KEEP_ALIVE = Traffic(kind="keep-alive", concurrency=4, keep_alive=True)
-SLOW = Traffic(kind="slow", concurrency=2, path="/slow?s=0.5")
-SLOW_BODY = Traffic(
-    kind="slow-body",
-    method="POST",
-    path="/echo",
-    body_bytes=8_000,
-    body_s=0.5,
-    echoes=True,
-)
-
-
-@dataclass(slots=True)
-class Request:
-    """What became of one request."""
-
-    number: int
-    kind: str
-    began: float
-    fate: str = ""
-    detail: str = ""
-    reused: bool = False
-    ended: float = 0.0
-    status: int = 0
-    version: str = ""
-    instance: str = ""
-    """Who answered: the header X-Instance, else the pid that the body tells."""
-
-
-@dataclass(slots=True)
-class Report:
-    """What the load met."""
-
-    requests: int = 0
-    fates: dict[str, int] = field(default_factory=dict)
-    kinds: dict[str, dict[str, float]] = field(default_factory=dict)
-    versions: dict[str, int] = field(default_factory=dict)
-    instances: dict[str, int] = field(default_factory=dict)
-    losses: list[dict[str, object]] = field(default_factory=list)
-
-    @property
-    def lost(self) -> int:
-        """How many requests were not answered as they had to be."""
-        return self.requests - self.fates.get(ANSWERED, 0)
-
-    def __str__(self) -> str:
-        lines = [f"{'traffic':<12}{'requests':>9}{'lost':>6}{'p50 ms':>9}{'p99 ms':>9}"]
-        lines += [
-            f"{kind:<12}{row['requests']:>9.0f}{row['lost']:>6.0f}"
-            f"{row['p50_ms']:>9.1f}{row['p99_ms']:>9.1f}"
-            for kind, row in self.kinds.items()
-        ]
-        lines.append(f"fates {self.fates} versions {self.versions}")
-        lines += [f"lost: {loss}" for loss in self.losses[:10]]
-        return "\n".join(lines)
-
-
-class Client:
-    """One client of one traffic, as a state machine on one connection at a time."""
-
-    def __init__(self, engine: Engine, traffic: Traffic) -> None:
-        self.engine, self.traffic = engine, traffic
-        self.sock: socket.socket | None = None
-        self.request: Request | None = None
-        self.resume_at = 0.0
-        self.broken = False
-        self._used = 0
-
-    def begin(self, now: float) -> None:
-        """Send the next request, on the open connection or on a new one."""
-        traffic = self.traffic
-        if self.sock is not None and self._was_closed():
-            self.hang_up()  # closed while idle, and seen before a byte was written
-        number = self.engine.next_number()
-        self.request = Request(number, traffic.kind, now, reused=self.sock is not None)
-        self.answer = Answer(head_only=traffic.method == "HEAD")
-        self.body = _body(number, traffic.body_bytes)
-        self.unsent = self._head(number)
-        self.body_sent = 0
-        self.broken = False
-        if not traffic.body_s:
-            self.unsent += self.body
-            self.body_sent = len(self.body)
-        if self.sock is None:
-            self._connect()
-        else:
-            self._go_on()
-
-    def _head(self, number: int) -> bytes:
-        traffic, host = self.traffic, self.engine.host
-        host = f"[{host}]" if ":" in host else host
-        lines = [
-            f"{traffic.method} {traffic.path} HTTP/1.1",
-            f"Host: {host}:{self.engine.port}",
-            f"X-Request-Number: {number}",
-            f"Connection: {'keep-alive' if traffic.keep_alive else 'close'}",
-        ]
-        if traffic.method == "POST":
-            lines.append(f"Content-Length: {len(self.body)}")
-            lines.append("Content-Type: application/octet-stream")
-        return ("\r\n".join(lines) + "\r\n\r\n").encode()
-
-    def _connect(self) -> None:
-        family = socket.AF_INET6 if ":" in self.engine.host else socket.AF_INET
-        self.sock = socket.socket(family, socket.SOCK_STREAM)
-        self.sock.setblocking(False)
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._used = 0
-        number = self.sock.connect_ex((self.engine.host, self.engine.port))
-        if number not in (0, errno.EINPROGRESS):
-            self._lose_by(OSError(number, errno.errorcode.get(number, "?")))
-            return
-        self.engine.selector.register(self.sock, selectors.EVENT_WRITE, self)
-
-    def ready(self) -> None:
-        """Go on where the socket lets us."""
-        if self.request is None:
-            self.hang_up()  # the peer closed an idle connection: its right
-            return
-        self._go_on()
-
-    def _go_on(self) -> None:
-        assert self.sock is not None
-        try:
-            number = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if number:
-                raise OSError(number, errno.errorcode.get(number, "?"))
-            self._send()
-            self._receive()
-        except BlockingIOError:
-            self._watch()
-        except ProtocolError as error:
-            self._end("wrong", str(error))
-        except OSError as error:
-            self._lose_by(error)
-
-    def _send(self) -> None:
-        assert self.sock is not None
-        self._trickle()
-        while self.unsent:
-            try:
-                sent = self.sock.send(self.unsent)
-            except (BrokenPipeError, ConnectionResetError):
-                # An answer may have arrived before the connection broke.
-                self.unsent, self.broken = b"", True
-                return
-            self.unsent = self.unsent[sent:]
-
-    def _trickle(self) -> None:
-        """Let as much of a slow body go as its time has come for."""
-        traffic = self.traffic
-        if self.request is None or not traffic.body_s or not self.body:
-            return
-        passed = (time.monotonic() - self.request.began) / traffic.body_s
-        due = min(len(self.body), int(len(self.body) * passed))
-        if due > self.body_sent:
-            self.unsent += self.body[self.body_sent : due]
-            self.body_sent = due
-
-    def _receive(self) -> None:
-        assert self.sock is not None
-        while True:
-            piece = self.sock.recv(262_144)
-            if piece:
-                self.answer.feed(piece)
-                if self.answer.complete:
-                    self._judge()
-                    return
-                continue
-            if self.answer.end():
-                self._judge()
-            elif self.answer.began:
-                self._end("truncated", f"after {len(self.answer.body)} bytes of body")
-            elif self.broken:  # whoever asked the socket first has taken its error
-                raise OSError(errno.ECONNRESET, "ECONNRESET")
-            else:
-                self._end("closed", "without an answer")
-            return
-
-    def _judge(self) -> None:
-        traffic, answer = self.traffic, self.answer
-        assert self.request is not None
-        self.request.status = answer.status
-        body = bytes(answer.body)
-        found = _VERSION.search(
-            answer.headers.get("x-release", "").encode() + b" " + body[:200]
-        )
-        self.request.version = (
-            b"".join(filter(None, found.groups())).decode(errors="replace")
-            if found
-            else ""
-        )
-        found = _PID.search(body[:200])
-        self.request.instance = answer.headers.get("x-instance", "") or (
-            found[1].decode() if found else ""
-        )
-        if answer.status not in traffic.expected:
-            self._end("status", f"{answer.status} {body[:60]!r}")
-        elif traffic.echoes and body != self.body:
-            self._end("wrong", f"echoed {len(body)} bytes of {len(self.body)}")
-        elif traffic.answer_bytes not in (None, len(body)):
-            self._end("wrong", f"{len(body)} bytes of body")
-        else:
-            self._end(ANSWERED, "")
-
-    def _lose_by(self, error: OSError) -> None:
-        fate = {
-            errno.ECONNREFUSED: "refused",
-            errno.ECONNRESET: "reset",
-            errno.EPIPE: "reset",
-            errno.ETIMEDOUT: "time-out",
-        }.get(error.errno or 0, "unreachable")
-        if fate == "reset" and self.answer.began:
-            fate = "truncated"
-        self._end(fate, str(error))
-
-    def overdue(self, now: float) -> bool:
-        """End a request that has taken too long."""
-        request = self.request
-        if request is None or now < request.began + self.traffic.timeout_s:
-            return False
-        self._end("time-out", f"{self.traffic.timeout_s:g} s")
-        return True
-
-    def _end(self, fate: str, detail: str) -> None:
-        request = self.request
-        assert request is not None
-        request.fate, request.detail = fate, detail
-        request.ended = time.monotonic()
-        self.request = None
-        self._used += 1
-        self.resume_at = request.ended + self.traffic.pause_s
-        if fate != ANSWERED:
-            # A client that meets a dead port at full speed would only count itself.
-            self.resume_at = max(self.resume_at, request.ended + 0.01)
-        if fate != ANSWERED or not self.traffic.keep_alive or self.answer.closes:
-            self.hang_up()
-        else:
-            self._watch()
-        self.engine.note(request)
-
-    def _watch(self) -> None:
-        if self.sock is None:
-            return
-        events = selectors.EVENT_READ
-        if self.request is not None and self.unsent:
-            events |= selectors.EVENT_WRITE
-        self.engine.selector.modify(self.sock, events, self)
-
-    def _was_closed(self) -> bool:
-        assert self.sock is not None
-        try:
-            return self.sock.recv(1, socket.MSG_PEEK) == b""
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
-
-    def hang_up(self) -> None:
-        """Close the connection, if there is one."""
-        if self.sock is not None:
-            if self.sock in self.engine.selector.get_map():
-                self.engine.selector.unregister(self.sock)
-            self.sock.close()
-            self.sock = None
 
 
 class Engine:
@@ -435,13 +147,6 @@ class Engine:
         return report
 
 
-def _body(number: int, size: int) -> bytes:
-    if not size:
-        return b""
-    seed = hashlib.sha256(str(number).encode()).hexdigest().encode()
-    return (seed * (size // len(seed) + 1))[:size]
-
-
 def _refuse_strangers(host: str) -> None:
     address = ipaddress.ip_address(host)
     ours = ipaddress.ip_network("10.0.0.0/8")  # the rig's own network namespaces
@@ -471,7 +176,7 @@ def main(arguments: list[str] | None = None) -> int:
         (SLOW, asked.slow, SLOW.path),
     )
     traffics = tuple(
-        Traffic(**{**asdict(t), "concurrency": n, "path": path, "pause_s": asked.pause})
+        replace(t, concurrency=n, path=path, pause_s=asked.pause)
         for t, n, path in wanted
         if n
     )

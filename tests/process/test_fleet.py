@@ -3,46 +3,15 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from rig import load
-from rig.fleet import APP, Fleet, balanced
+from rig.fleet import APP, Fleet, MakeFleet, balanced
 from rig.load import Report
 from rig.running import Running, running
 
-POST = load.Traffic(
-    kind="post",
-    concurrency=3,
-    method="POST",
-    path="/echo",
-    body_bytes=10_000,
-    echoes=True,
-    pause_s=0.005,
-)
-NEW = load.Traffic(kind="new", concurrency=3, pause_s=0.002)
-KEPT = load.Traffic(kind="kept", concurrency=3, keep_alive=True, pause_s=0.002)
-TRAFFICS = (NEW, KEPT, POST)
 CANARY = 'slots = 1\ncanary = ["s2"]\nbake_s = 4'
-Make = Callable[..., Fleet]
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Iterator[Make]:
-    """Make a fleet that is gone after the test."""
-    fleets: list[Fleet] = []
-
-    def made(**how: object) -> Fleet:
-        fleets.append(Fleet(tmp_path, **how))  # type: ignore[arg-type]  # as it is
-        return fleets[-1]
-
-    try:
-        yield made
-    finally:
-        for fleet in fleets:
-            fleet.close()
 
 
 def nothing_ran_twice(fleet: Fleet, report: Report) -> None:
@@ -66,13 +35,15 @@ def go_to(fleet: Fleet, version: str, under_load: Running, slots: int = 1) -> No
 
 
 @pytest.mark.parametrize(("kind", "name"), [("node", "nginx"), ("python", "haproxy")])
-def test_good_broken_and_sick_releases(make: Make, kind: str, name: str) -> None:
+def test_good_broken_and_sick_releases(
+    make_fleet: MakeFleet, kind: str, name: str
+) -> None:
     """v2 everywhere; v3 refused by the first host; v4 turned back by the canary."""
-    fleet = make(kind=kind, policy=CANARY)
+    fleet = make_fleet(kind=kind, policy=CANARY)
     fleet.start()
     with (
         balanced(fleet, name) as port,
-        running(port, *TRAFFICS, seconds=200) as under_load,
+        running(port, *load.mixed(), seconds=200) as under_load,
     ):
         under_load.wait_for(100)
         go_to(fleet, "2", under_load)
@@ -106,13 +77,13 @@ def test_good_broken_and_sick_releases(make: Make, kind: str, name: str) -> None
 
 
 @pytest.mark.parametrize("name", ["nginx", "haproxy"])
-def test_a_fleet_is_recycled(make: Make, name: str) -> None:
+def test_a_fleet_is_recycled(make_fleet: MakeFleet, name: str) -> None:
     """Apps that cannot run twice answer 503, and the balancer asks another server."""
-    fleet = make(kind="python", app="overlap = false", policy="slots = 2")
+    fleet = make_fleet(kind="python", app="overlap = false", policy="slots = 2")
     fleet.start()
     with (
         balanced(fleet, name) as port,
-        running(port, *TRAFFICS, seconds=200) as under_load,
+        running(port, *load.mixed(), seconds=200) as under_load,
     ):
         under_load.wait_for(100)
         go_to(fleet, "2", under_load, slots=2)

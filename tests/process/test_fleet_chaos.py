@@ -20,19 +20,6 @@ POLICY = f"slots = {SLOTS}\nslot_ttl_s = 10\ngone_s = 21"
 """A slot outlasts an election of etcd's: else others take it from hosts that watch."""
 PHASES = ("fetching", "changing", "watching")
 HOUR_S = 3600
-TRAFFICS = (
-    load.Traffic(kind="new", concurrency=2, pause_s=0.01),
-    load.Traffic(kind="kept", concurrency=2, keep_alive=True, pause_s=0.01),
-    load.Traffic(
-        kind="post",
-        concurrency=2,
-        method="POST",
-        path="/echo",
-        body_bytes=10_000,
-        echoes=True,
-        pause_s=0.01,
-    ),
-)
 MORE_SEEDS = [pytest.param(seed, marks=pytest.mark.soak) for seed in range(1, 8)]
 Undo = Callable[[], None]
 
@@ -182,7 +169,7 @@ def test_what_kills_no_app_loses_no_request(tmp_path: Path, seed: int) -> None:
     with (
         world_of(tmp_path, seed) as world,
         balanced(world.fleet, "nginx") as port,
-        running(port, *TRAFFICS, seconds=600) as under_load,
+        running(port, *load.mixed(2, 0.01), seconds=600) as under_load,
     ):
         for number in range(2, 4):
             befall(world, str(number), GENTLE)

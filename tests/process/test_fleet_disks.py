@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import functools
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from rig import load, wait
-from rig.fleet import APP, Fleet, balanced
+from rig.fleet import APP, Fleet, MakeFleet, balanced
 from rig.member import Member
 from rig.running import running
 
 SLOW = load.Traffic(kind="new", concurrency=2, pause_s=0.01)
-Make = Callable[..., Fleet]
 
 
 @pytest.fixture
-def make(tmp_path: Path) -> Iterator[Make]:
-    """Make a fleet of three that is gone after the test."""
-    fleets: list[Fleet] = []
-
-    def made(**how: Any) -> Fleet:
-        fleets.append(Fleet(tmp_path, **{"count": 3, "policy": "slots = 1", **how}))
-        return fleets[-1]
-
-    try:
-        yield made
-    finally:
-        for fleet in fleets:
-            fleet.close()
+def make(make_fleet: MakeFleet) -> MakeFleet:
+    """Make a fleet of three."""
+    return functools.partial(make_fleet, count=3, policy="slots = 1")
 
 
 def copies(fleet: Fleet, member: Member) -> list[str]:
@@ -45,7 +33,7 @@ def published(fleet: Fleet, version: str) -> Path:
     return next(path.parent for path in files if path.read_text() == version)
 
 
-def test_hosts_run_copies_that_are_verified(make: Make) -> None:
+def test_hosts_run_copies_that_are_verified(make: MakeFleet) -> None:
     """Nothing runs from the shared directory; what was changed there comes nowhere."""
     fleet = make(copies=True, policy="slots = 1\nrevert = false")
     fleet.start()
@@ -68,7 +56,7 @@ def test_hosts_run_copies_that_are_verified(make: Make) -> None:
     assert sorted(fleet.runs().values()) == ["2", "2", "3"]
 
 
-def test_a_full_disk_holds_a_rollout_until_there_is_room(make: Make) -> None:
+def test_a_full_disk_holds_a_rollout_until_there_is_room(make: MakeFleet) -> None:
     """The host says what it could not write; it serves on as it was, and catches up."""
     fleet = make(copies=True, policy="slots = 1\nrevert = false")
     struck = fleet.members[1]
@@ -90,7 +78,7 @@ def test_a_full_disk_holds_a_rollout_until_there_is_room(make: Make) -> None:
     assert set(fleet.runs().values()) == {"2"}
 
 
-def test_a_build_that_fails_reaches_no_host(make: Make) -> None:
+def test_a_build_that_fails_reaches_no_host(make: MakeFleet) -> None:
     """It is named where the upload lay, and what runs runs on; a slow one is waited for."""
     fleet = make()
     fleet.start()
@@ -107,7 +95,7 @@ def test_a_build_that_fails_reaches_no_host(make: Make) -> None:
     assert set(fleet.runs().values()) == {"3"}
 
 
-def test_a_host_with_an_old_view_takes_no_slot(make: Make) -> None:
+def test_a_host_with_an_old_view_takes_no_slot(make: MakeFleet) -> None:
     """The others do not wait for it; it tells what it waits for, and follows."""
     fleet = make()
     assert fleet.network.is_real

@@ -2,42 +2,32 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import signal
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from rig import load, wait
 from rig.etcd import Etcd
-from rig.fleet import APP, Fleet, balanced
+from rig.fleet import APP, MakeFleet, balanced
 from rig.running import running
 
 SLOW = load.Traffic(kind="new", concurrency=2, pause_s=0.01)
 QUICK = "slots = 1\nslot_ttl_s = 2\ngone_s = 6"
-Make = Callable[..., Fleet]
 
 
 @pytest.fixture
-def make(tmp_path: Path) -> Iterator[Make]:
-    """Make a fleet of three that is gone after the test."""
-    fleets: list[Fleet] = []
-
-    def made(**how: Any) -> Fleet:
-        fleets.append(Fleet(tmp_path, **{"count": 3, "policy": QUICK, **how}))
-        return fleets[-1]
-
-    try:
-        yield made
-    finally:
-        for fleet in fleets:
-            fleet.close()
+def make(make_fleet: MakeFleet) -> MakeFleet:
+    """Make a fleet of three."""
+    return functools.partial(make_fleet, count=3, policy=QUICK)
 
 
 @pytest.mark.parametrize("phase", ["changing", "watching"])
-def test_an_agent_that_is_killed_goes_on_where_it_was(make: Make, phase: str) -> None:
+def test_an_agent_that_is_killed_goes_on_where_it_was(
+    make: MakeFleet, phase: str
+) -> None:
     """Its app serves throughout; started again, it takes its own slot and ends its turn."""
     fleet = make()
     fleet.start()
@@ -53,7 +43,9 @@ def test_an_agent_that_is_killed_goes_on_where_it_was(make: Make, phase: str) ->
     assert set(fleet.runs().values()) == {"2"}
 
 
-def test_a_host_that_is_gone_for_good_with_a_slot_holds_nothing_up(make: Make) -> None:
+def test_a_host_that_is_gone_for_good_with_a_slot_holds_nothing_up(
+    make: MakeFleet,
+) -> None:
     """Others take its slot when its lease has expired, and do not wait for it."""
     fleet = make()
     fleet.start()
@@ -68,7 +60,7 @@ def test_a_host_that_is_gone_for_good_with_a_slot_holds_nothing_up(make: Make) -
     wait.until(lambda: set(fleet.runs().values()) == {"2"}, "the host to catch up", 30)
 
 
-def test_a_host_that_slept_does_not_act_on_its_old_slot(make: Make) -> None:
+def test_a_host_that_slept_does_not_act_on_its_old_slot(make: MakeFleet) -> None:
     """Others take the slot of an agent that sleeps; it wakes, and tries again."""
     fleet = make(app='ready = { http = "/health", timeout_s = 60 }')
     fleet.start()
@@ -84,7 +76,7 @@ def test_a_host_that_slept_does_not_act_on_its_old_slot(make: Make) -> None:
     assert "failed (" not in member.said()
 
 
-def test_a_publisher_that_is_killed_and_two_at_once(make: Make) -> None:
+def test_a_publisher_that_is_killed_and_two_at_once(make: MakeFleet) -> None:
     """The end of a rollout is seen to by the next one; two uploads end in the newer."""
     fleet = make()
     fleet.start()
@@ -107,7 +99,7 @@ def test_a_publisher_that_is_killed_and_two_at_once(make: Make) -> None:
     assert outcomes[first] == f"superseded by {second}"
 
 
-def test_hold_resume_and_abort(make: Make) -> None:
+def test_hold_resume_and_abort(make: MakeFleet) -> None:
     """By hand; hosts at work finish, no other begins, and abort goes back."""
     fleet = make()
     fleet.start()
@@ -139,7 +131,7 @@ def test_hold_resume_and_abort(make: Make) -> None:
     "seed", [0, *(pytest.param(n, marks=pytest.mark.soak) for n in range(1, 6))]
 )
 def test_etcd_goes_away_and_a_host_is_parted(
-    make: Make, tmp_path: Path, seed: int
+    make: MakeFleet, tmp_path: Path, seed: int
 ) -> None:
     """Nothing changes and all serve on; when it is back the rollout goes on."""
     draw = random.Random(seed)

@@ -7,18 +7,16 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rig.fleet import APP, Fleet
+from rig.fleet import APP, Fleet, MakeFleet
 from rig.host import GAPLESS
 from rig.ssh import Sshd
 from rig.wait import until
 
-Make = Callable[..., Fleet]
 NOTE = """#!/bin/sh
 echo "$1 $GAPLESS_RELEASE ${GAPLESS_UPLOAD-$GAPLESS_ROLLOUT/$GAPLESS_ATTEMPT}" >> @/hooks
 if [ -p "@/gate-$1" ]; then cat "@/gate-$1" > /dev/null; fi
@@ -27,9 +25,8 @@ echo "end-$1 $GAPLESS_RELEASE" >> @/hooks
 
 
 @pytest.fixture
-def make(tmp_path: Path) -> Iterator[Make]:
+def make(make_fleet: MakeFleet, tmp_path: Path) -> MakeFleet:
     """Make a fleet of two whose hooks write down that they ran."""
-    fleets: list[Fleet] = []
     note = tmp_path / "note"
     note.write_text(NOTE.replace("@", str(tmp_path)))
     note.chmod(0o755)
@@ -38,18 +35,13 @@ def make(tmp_path: Path) -> Iterator[Make]:
     )
 
     def made(**how: Any) -> Fleet:
-        fleet = Fleet(tmp_path, count=2, release=f"hooks = {{ {hooks} }}", **how)
-        fleets.append(fleet)
+        fleet = make_fleet(count=2, release=f"hooks = {{ {hooks} }}", **how)
         fleet.start()
         until(lambda: "end-after" in "".join(ran(fleet)), "the first release's end")
         (tmp_path / "hooks").unlink()
         return fleet
 
-    try:
-        yield made
-    finally:
-        for fleet in fleets:
-            fleet.close()
+    return made
 
 
 def ran(fleet: Fleet) -> list[str]:
@@ -69,7 +61,7 @@ def push(fleet: Fleet, version: str, *options: str) -> subprocess.CompletedProce
     return fleet.publisher.gapless(*words)
 
 
-def test_good_broken_and_rolled_back_releases_over_ssh(make: Make) -> None:
+def test_good_broken_and_rolled_back_releases_over_ssh(make: MakeFleet) -> None:
     """The pusher needs no coordinator; each hook runs once for what it is about."""
     fleet = make()
     sshd = Sshd(fleet.directory / "ssh").start()
@@ -102,7 +94,7 @@ def test_good_broken_and_rolled_back_releases_over_ssh(make: Make) -> None:
 
 
 def test_a_release_that_is_turned_back_is_told_and_its_hook_runs_once(
-    make: Make,
+    make: MakeFleet,
 ) -> None:
     """The canary changed, fell ill, and went back."""
     fleet = make(policy='canary = ["s1"]\nbake_s = 4\nhealth = "/health"')
@@ -113,7 +105,7 @@ def test_a_release_that_is_turned_back_is_told_and_its_hook_runs_once(
     assert set(fleet.runs().values()) == {"1"}
 
 
-def test_what_another_took_the_place_of_is_told_so(make: Make) -> None:
+def test_what_another_took_the_place_of_is_told_so(make: MakeFleet) -> None:
     """Code 1 for the pusher of the first."""
     fleet = make()
     fleet.kill_watch()
@@ -150,7 +142,7 @@ def gate(fleet: Fleet, hook: str) -> Path:
 
 @pytest.mark.parametrize("hook", ["before_flip", "after"])
 def test_a_hook_of_a_publisher_that_was_killed_runs_again_after_its_end(
-    make: Make, hook: str
+    make: MakeFleet, hook: str
 ) -> None:
     """At least once, never two at a time, and told by what it is the same."""
     fleet = make()
@@ -199,7 +191,7 @@ sys.exit(__main__.main())
 
 @pytest.mark.parametrize("step", ["claimed", "unpacked", "placed", "rollout"])
 def test_a_publisher_that_is_killed_after_a_step_loses_no_upload(
-    make: Make, step: str
+    make: MakeFleet, step: str
 ) -> None:
     """The next one goes on; what was built is not built again, and rolls out once."""
     fleet = make()

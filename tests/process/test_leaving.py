@@ -6,57 +6,30 @@ import http.client
 import json
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rig import load
-from rig.fleet import APP, Fleet, Member, balanced
+from rig.fleet import APP, Fleet, MakeFleet, Member, balanced
 from rig.running import running
 from rig.wait import until
 
-POST = load.Traffic(
-    kind="post",
-    concurrency=3,
-    method="POST",
-    path="/echo",
-    body_bytes=10_000,
-    echoes=True,
-    pause_s=0.005,
-)
-NEW = load.Traffic(kind="new", concurrency=3, pause_s=0.002)
-KEPT = load.Traffic(kind="kept", concurrency=3, keep_alive=True, pause_s=0.002)
-TRAFFICS = (NEW, KEPT, POST)
 QUICK = "slot_ttl_s = 3\ngone_s = 9"  # so that hosts give a sign of life every 3 s
-Make = Callable[..., Fleet]
 
 
 @pytest.fixture
-def make(tmp_path: Path) -> Iterator[Make]:
-    """Make a fleet of apps that can refuse, gone after the test."""
-    fleets: list[Fleet] = []
+def make(make_fleet: MakeFleet) -> MakeFleet:
+    """Start a fleet of apps that can refuse."""
 
-    def made(count: int, *, answers: bool = False, app: str = "") -> Fleet:
-        fleet = Fleet(
-            tmp_path,
-            count=count,
-            kind="python",
-            policy=QUICK,
-            app=app,
-            answers=answers,
-        )
-        fleets.append(fleet)
+    def made(count: int, **how: Any) -> Fleet:
+        fleet = make_fleet(count=count, kind="python", policy=QUICK, **how)
         fleet.start()
         return fleet
 
-    try:
-        yield made
-    finally:
-        for fleet in fleets:
-            fleet.close()
+    return made
 
 
 def refused(member: Member) -> int:
@@ -88,12 +61,12 @@ def drain(member: Member, *options: str) -> subprocess.CompletedProcess[str]:
     return member.host.gapless("drain", *options)
 
 
-def test_haproxy_is_told_first_and_no_request_is_refused(make: Make) -> None:
+def test_haproxy_is_told_first_and_no_request_is_refused(make: MakeFleet) -> None:
     """Evidence ends the lead, long before its bound; each host in turn."""
     fleet = make(3, answers=True)
     with (
         balanced(fleet, "haproxy") as port,
-        running(port, *TRAFFICS, seconds=200) as under_load,
+        running(port, *load.mixed(), seconds=200) as under_load,
     ):
         under_load.wait_for(200)
         for member in fleet.members:
@@ -109,12 +82,12 @@ def test_haproxy_is_told_first_and_no_request_is_refused(make: Make) -> None:
     assert report.lost == 0, str(report)
 
 
-def test_a_rollout_that_recycles_tells_haproxy_first(make: Make) -> None:
+def test_a_rollout_that_recycles_tells_haproxy_first(make: MakeFleet) -> None:
     """Each host gives up its only instance, and no request meets its 503."""
     fleet = make(3, answers=True, app="overlap = false")
     with (
         balanced(fleet, "haproxy") as port,
-        running(port, *TRAFFICS, seconds=200) as under_load,
+        running(port, *load.mixed(), seconds=200) as under_load,
     ):
         under_load.wait_for(200)
         done = fleet.publish("2")
@@ -129,12 +102,12 @@ def test_a_rollout_that_recycles_tells_haproxy_first(make: Make) -> None:
         assert recycled["requests"]["cut"] == 0, recycled
 
 
-def test_nginx_goes_on_asking_and_sends_each_refusal_elsewhere(make: Make) -> None:
+def test_nginx_goes_on_asking_and_sends_each_refusal_elsewhere(make: MakeFleet) -> None:
     """It checks nothing, so that the lead ends at its bound."""
     fleet = make(3, answers=True)
     with (
         balanced(fleet, "nginx") as port,
-        running(port, *TRAFFICS, seconds=200) as under_load,
+        running(port, *load.mixed(), seconds=200) as under_load,
     ):
         under_load.wait_for(200)
         for member in fleet.members[:2]:
@@ -147,7 +120,7 @@ def test_nginx_goes_on_asking_and_sends_each_refusal_elsewhere(make: Make) -> No
     assert report.lost == 0, str(report)
 
 
-def test_two_hosts_cannot_both_be_the_last(make: Make) -> None:
+def test_two_hosts_cannot_both_be_the_last(make: MakeFleet) -> None:
     """Asked at once one is refused; the one that is left never drains unless forced."""
     fleet = make(2)
     with ThreadPoolExecutor(2) as threads:
@@ -171,7 +144,7 @@ def test_two_hosts_cannot_both_be_the_last(make: Make) -> None:
     assert modes(gone) == modes(left) == ["recycle"]
 
 
-def test_one_that_died_is_nobody_who_would_serve(make: Make) -> None:
+def test_one_that_died_is_nobody_who_would_serve(make: MakeFleet) -> None:
     """Its last report says that it serves; but it gives no sign of life."""
     fleet = make(2)
     there, dead = fleet.members
@@ -182,7 +155,7 @@ def test_one_that_died_is_nobody_who_would_serve(make: Make) -> None:
     assert modes(there) == ["serving"]
 
 
-def test_where_nobody_can_be_asked_nobody_drains(make: Make) -> None:
+def test_where_nobody_can_be_asked_nobody_drains(make: MakeFleet) -> None:
     """Unless forced; the agent tells the others later."""
     fleet = make(2)
     first = fleet.members[0]
@@ -201,7 +174,7 @@ def test_where_nobody_can_be_asked_nobody_drains(make: Make) -> None:
     until(lambda: drain(fleet.members[1]).returncode == 1, "the others to know", 30)
 
 
-def test_a_recycle_waits_while_all_the_others_drain(make: Make) -> None:
+def test_a_recycle_waits_while_all_the_others_drain(make: MakeFleet) -> None:
     """A drained host is left alone, and follows when it serves again."""
     fleet = make(2, app="overlap = false")
     first, second = fleet.members
@@ -221,12 +194,12 @@ def test_a_recycle_waits_while_all_the_others_drain(make: Make) -> None:
     until(lambda: set(fleet.runs().values()) == {"2"}, "both to follow", 30)
 
 
-def test_an_agent_that_is_restarted_takes_no_host_out(make: Make) -> None:
+def test_an_agent_that_is_restarted_takes_no_host_out(make: MakeFleet) -> None:
     """HAProxy forgives that nobody answers for a moment."""
     fleet = make(2, answers=True)
     with (
         balanced(fleet, "haproxy") as port,
-        running(port, *TRAFFICS, seconds=100) as under_load,
+        running(port, *load.mixed(), seconds=100) as under_load,
     ):
         under_load.wait_for(200)
         for member in fleet.members:
@@ -239,7 +212,7 @@ def test_an_agent_that_is_restarted_takes_no_host_out(make: Make) -> None:
     assert "DOWN" not in (fleet.directory / "balancer.log").read_text()
 
 
-def test_the_configuration_has_every_host_that_is_known(make: Make) -> None:
+def test_the_configuration_has_every_host_that_is_known(make: MakeFleet) -> None:
     """By name, also one that is away; one without an address is an error."""
     fleet = make(2, answers=True)
     until(fleet.is_addressed, "every host's address to be known", 30)
