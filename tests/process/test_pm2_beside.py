@@ -226,7 +226,7 @@ def test_how_a_program_is_told_to_end(
 @pytest.mark.parametrize(
     ("field", "status", "lives"),
     [
-        ({"max_restarts": 3}, "errored", 1 + 3),
+        ({"max_restarts": 3, "min_uptime": 4000}, "errored", 1 + 3),
         ({"stop_exit_codes": [9]}, "stopped", 2),
         ({"autorestart": False}, "stopped", 1),
     ],
@@ -235,10 +235,11 @@ def test_what_becomes_of_who_ends(
     peers: tuple[Peer, Peer], field: dict[str, Any], status: str, lives: int
 ) -> None:
     """One good life, then short ones: how many, and what it is called at last."""
-    program = """
+    good_ms = field.get("min_uptime", 1000) + 1000
+    program = f"""
     const fs = require('node:fs');
     fs.appendFileSync('lives', 'x');
-    setTimeout(() => process.exit(9), fs.statSync('lives').size > 1 ? 10 : 1500);
+    setTimeout(() => process.exit(9), fs.statSync('lives').size > 1 ? 10 : {good_ms});
     """
     if "stop_exit_codes" in field:
         program = program.replace("process.exit(9)", "process.exit(first ? 8 : 9)")

@@ -134,7 +134,10 @@ def test_a_coordinator_that_is_away_is_waited_for(make: Make, goes: str) -> None
         at.watch()
         push = begin(at, "example")
         told = at.inbox / ".outcomes"
-        until(lambda: "waiting" in "".join(p.read_text() for p in told.glob("*")), "it")
+        until(
+            lambda: "waiting" in "".join(p.read_text() for p in told.glob("*.json")),
+            "it",
+        )
         etcd.kill()
         etcd.start()
         until(lambda: "example rollout: 1 to" in at.said(), "the rollout", 30)

@@ -1,9 +1,9 @@
 """How far a fleet is, and a hand on it: status, hold, resume, abort, history, forget.
 
 `status --watch` goes on until the rollout has ended; `history APP NUMBER` tells one whole.
-`hold` lets hosts at work finish and no other begin; `resume` goes on, and lets hosts that
-failed try again; `abort` takes hosts that changed back to the release of before; `forget`
-drops a host that will not come back.
+After `hold` no host switches any more; `resume` goes on, and lets hosts that failed try
+again; `abort` takes hosts that changed back to the release of before; `forget` drops a host
+that will not come back.
 """
 
 from __future__ import annotations
