@@ -93,10 +93,13 @@ class Interleavings(RuleBasedStateMachine):
         self.under_way.add(ticket)
         return ticket
 
-    @rule(target=tickets, within=st.none() | tickets)
+    @rule(target=tickets, within=st.none() | tickets | finished)
     def begin(self, within: Ticket | None) -> Ticket:
         """A procedure begins, if it may."""
-        inside = within is not None and within in self.under_way and within.admitted
+        around = [] if within is None else [within]
+        if within is not None and within not in self.under_way and within.within:
+            around = [within.within]  # it left something behind
+        inside = any(each in self.under_way and each.admitted for each in around)
         allowed = self.core.mode not in DRAINING or inside
         try:
             ticket = self.core.begin("p", self.tick(), within)

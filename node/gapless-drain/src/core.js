@@ -21,13 +21,21 @@ class Draining extends Error {
 
 /** One request or procedure that is under way. */
 class Ticket {
-  constructor(kind, named, began) {
+  constructor(kind, named, began, within = null) {
     this.kind = kind;
     this.named = named;
     this.began = began;
     this.open = true;
     this.admitted = true;
     this.response = null;
+    // The outermost: a chain of procedures must not grow for ever.
+    this.within = within?.open ? (within.within ?? within) : null;
+  }
+
+  /** Whether something may begin within it: what a procedure left behind is in its request. */
+  get letsBegin() {
+    if (this.open) return this.admitted;
+    return this.within !== null && this.within.open && this.within.admitted;
   }
 
   /** What it is called; put together only when somebody asks. */
@@ -82,9 +90,8 @@ class Core {
 
   /** Count a procedure. Throws Draining if it may not begin. */
   begin(named, now, within) {
-    const ticket = new Ticket('procedure', named, now);
-    const inside = within != null && within.open && within.admitted;
-    if (this.isDraining && !inside) throw new Draining(ticket.name);
+    const ticket = new Ticket('procedure', named, now, within);
+    if (this.isDraining && !within?.letsBegin) throw new Draining(ticket.name);
     this.procedures.add(ticket);
     if (this.mode !== 'serving') this.changed();
     return ticket;

@@ -55,7 +55,7 @@ class StatementGate {
     const steps = statements.steps(text);
     if (steps.length === 0) return null;
     const around = this.within.getStore();
-    const isInside = around !== undefined && around.open && around.admitted;
+    const isInside = around !== undefined && around.letsBegin;
     const names = namesOf(steps, session.prepared, !isInside);
     const changes = changed(steps, isInside, session);
     if (names.length === 0 && changes === null) return null;

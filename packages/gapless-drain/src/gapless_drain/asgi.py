@@ -19,7 +19,7 @@ from gapless_drain.conversation import (
     StreamEndedError,
     is_ours,
 )
-from gapless_drain.core import DRAINING, Mode, Ticket, current
+from gapless_drain.core import DRAINING, Mode, Ticket, current, leave
 from gapless_drain.settings import BODY, Settings
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class AsgiMiddleware:
             else:  # counted, but it ends by itself (trio)
                 await self._app(scope, receive, send)
         finally:
-            current.reset(token)
+            leave(token, ticket)
             self._core.finish(ticket, time.monotonic())
 
     async def _serve(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from enum import Enum
 from typing import Any
 
@@ -65,9 +65,34 @@ class Ticket:
             named = f"{method} {path}"
         return str(named)[:LONGEST_NAME]
 
+    @property
+    def lets_begin(self) -> bool:
+        """Whether something may begin within it.
+
+        What a procedure left behind, a task for one, is within its request still.
+        """
+        if self.open:
+            return self.admitted
+        outer = self.within
+        return outer is not None and outer.open and outer.admitted
+
 
 current: ContextVar[Ticket | None] = ContextVar("gapless_drain_ticket", default=None)
 """The request or procedure within which the code at hand runs."""
+
+
+def leave(token: Token[Ticket | None], ticket: Ticket) -> None:
+    """Go back to what the code at hand was within before it was in *ticket*.
+
+    Where it ends in another context, as in a garbage collection, that one is not touched;
+    in a copy of its own, what it was within before stands there again.
+    """
+    try:
+        current.reset(token)
+    except ValueError:
+        if current.get() is ticket:
+            before = token.old_value
+            current.set(None if before is Token.MISSING else before)
 
 
 class Core:
@@ -108,7 +133,7 @@ class Core:
         """Count a procedure.  Raises Draining if it may not begin."""
         ticket = Ticket("procedure", named, now, within)
         self.procedures.add(ticket)
-        inside = within is not None and within.open and within.admitted
+        inside = within is not None and within.lets_begin
         if self.mode in DRAINING and not inside:
             self.procedures.discard(ticket)
             ticket.open = False
@@ -123,8 +148,10 @@ class Core:
         if not ticket.open:
             return
         under_way = self.requests if ticket.kind == "request" else self.procedures
-        if self.mode is Mode.SERVING:
-            ticket.open = False
+        if self.mode is Mode.SERVING or ticket not in under_way:
+            ticket.open = (
+                False  # one that is not there is of the parent of this process
+            )
         else:
             self._sum_up(ticket, now)
         under_way.discard(ticket)

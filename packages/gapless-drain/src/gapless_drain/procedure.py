@@ -10,7 +10,7 @@ from contextvars import Token
 from types import TracebackType
 from typing import Any, TypeVar
 
-from gapless_drain.core import Core, Ticket, current
+from gapless_drain.core import Core, Ticket, current, leave
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -41,10 +41,7 @@ class Procedure:
         if ticket is None or token is None:
             return
         self._ticket = self._token = None
-        try:
-            current.reset(token)
-        except ValueError:  # an asynchronous generator that is closed elsewhere
-            current.set(None)
+        leave(token, ticket)
         self._core.finish(ticket, time.monotonic())
 
     async def __aenter__(self) -> None:
@@ -65,15 +62,47 @@ class Procedure:
         return decorate(self._core, self._name, function)
 
 
+class _Steps:
+    """The steps of a generator that is a procedure; between them others run."""
+
+    def __init__(self, core: Core, name: str) -> None:
+        self._core = core
+        self._ticket = core.begin(name, time.monotonic(), current.get())
+
+    def __enter__(self) -> None:
+        self._token = current.set(self._ticket)
+
+    def __exit__(self, *error: object) -> None:
+        leave(self._token, self._ticket)
+
+    def end(self) -> None:
+        """Finish, also with an error."""
+        self._core.finish(self._ticket, time.monotonic())
+
+
 def decorate(core: Core, name: str, function: Function) -> Function:
     """Make each call a procedure: of a function, a coroutine function, a generator."""
     wrapped: Any
     if inspect.isasyncgenfunction(function):
 
         async def wrapped(*args: Any, **kwargs: Any) -> Any:
-            with Procedure(core, name):
-                async for each in function(*args, **kwargs):
-                    yield each
+            steps = _Steps(core, name)
+            generator = function(*args, **kwargs)
+            step: Any = generator.__anext__
+            given: tuple[Any, ...] = ()
+            try:
+                while True:
+                    with steps:
+                        try:
+                            found = await step(*given)
+                        except StopAsyncIteration:
+                            return
+                    try:
+                        step, given = generator.asend, ((yield found),)
+                    except BaseException as error:  # noqa: BLE001 - it is the function's
+                        step, given = generator.athrow, (error,)
+            finally:
+                steps.end()
 
     elif inspect.iscoroutinefunction(function):
 
@@ -84,8 +113,23 @@ def decorate(core: Core, name: str, function: Function) -> Function:
     elif inspect.isgeneratorfunction(function):
 
         def wrapped(*args: Any, **kwargs: Any) -> Any:
-            with Procedure(core, name):
-                return (yield from function(*args, **kwargs))
+            steps = _Steps(core, name)
+            generator = function(*args, **kwargs)
+            step: Any = generator.__next__
+            given: tuple[Any, ...] = ()
+            try:
+                while True:
+                    with steps:
+                        try:
+                            found = step(*given)
+                        except StopIteration as end:
+                            return end.value
+                    try:
+                        step, given = generator.send, ((yield found),)
+                    except BaseException as error:  # noqa: BLE001 - it is the function's
+                        step, given = generator.throw, (error,)
+            finally:
+                steps.end()
 
     else:
 

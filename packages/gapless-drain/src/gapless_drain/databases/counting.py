@@ -11,7 +11,7 @@ from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from gapless_drain.core import Core, Ticket, current
+from gapless_drain.core import Core, Ticket, current, leave
 from gapless_drain.databases.statements import CONTROL, NOTHING, Found, Statements
 from gapless_drain.databases.tokens import Dialect
 
@@ -74,7 +74,7 @@ class Counting:
         try:
             yield
         finally:
-            current.reset(token)
+            leave(token, _UNSEEN)
 
     def _of(self, found: Found) -> Calling | None:
         names = [*found.calls]
@@ -110,12 +110,16 @@ class Counting:
 class Calling:
     """One call of a driver that is a procedure: a context manager."""
 
-    __slots__ = ("_core", "_name", "_ticket", "_token", "is_call", "is_several")
+    __slots__ = (
+        *("_core", "_goes_on", "_name", "_ticket", "_token"),
+        *("is_call", "is_several"),
+    )
 
     def __init__(self, core: Core, name: str, found: Found) -> None:
         self._core, self._name = core, Called(name)
         self._ticket: Ticket | None = None
         self._token: Token[Ticket | None] | None = None
+        self._goes_on = False
         self.is_call, self.is_several = found.is_call, found.count > 1
 
     @property
@@ -126,6 +130,7 @@ class Calling:
     def __enter__(self) -> Self:
         """Begin, unless a layer above has begun for the same call.  Raises Draining."""
         outer = current.get()
+        self._goes_on = False
         if outer is None or not outer.open or type(outer.named) is not Called:
             self._ticket = self._core.begin(self._name, time.monotonic(), outer)
             self._token = current.set(self._ticket)
@@ -138,14 +143,13 @@ class Calling:
         traceback: TracebackType | None,
     ) -> None:
         """End, also with an error, a time-out, or a cancellation."""
-        if self._token is not None:
-            try:
-                current.reset(self._token)
-            except ValueError:  # a generator that is closed elsewhere
-                current.set(None)
-            self._token = None
-        if self._ticket is not None:
-            self._core.finish(self._ticket, time.monotonic())
+        ticket, token = self._ticket, self._token
+        if ticket is None or token is None:
+            return
+        self._ticket = self._token = None
+        leave(token, ticket)
+        if not self._goes_on:
+            self._core.finish(ticket, time.monotonic())
 
     @contextmanager
     def lasting(self) -> Iterator[None]:
@@ -166,9 +170,9 @@ class Calling:
 
         Within a layer above it is that layer's to say how long it lasts.
         """
-        ticket, self._ticket = self._ticket, None
-        if ticket is not None:
-            held.take(self._core, ticket)
+        if self._ticket is not None:
+            self._goes_on = True
+            held.take(self._core, self._ticket)
 
 
 class Held:
