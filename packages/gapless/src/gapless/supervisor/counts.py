@@ -8,6 +8,9 @@ from typing import Any
 
 MOST_NAMES = 20
 LONGEST_NAME = 200
+MOST = 1 << 53
+LONGEST_S = 1e9
+"""What is older has no date."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,20 +128,31 @@ def _known(said: dict[str, Any], name: str, otherwise: Any) -> Any:
 
 
 def _number(said: dict[str, Any], name: str) -> int:
-    number = said.get(name, 0)
-    if not isinstance(number, int) or isinstance(number, bool) or number < 0:
+    number: Any = said.get(name, 0)
+    is_number = isinstance(number, int) and not isinstance(number, bool)
+    if not is_number or not 0 <= number <= MOST:
         raise ValueError(f"{name} is {number!r}")
-    return number
+    return int(number)
 
 
 def _named(said: Any) -> dict[str, Any]:
     if not isinstance(said, dict) or said.get("kind") not in ("request", "procedure"):
         raise ValueError(f"not something under way: {said!r}")
-    for_s = said.get("for_s")
-    if not isinstance(for_s, int | float) or isinstance(for_s, bool) or not for_s >= 0:
+    for_s: Any = said.get("for_s")
+    is_number = isinstance(for_s, int | float) and not isinstance(for_s, bool)
+    if not is_number or not 0 <= for_s <= LONGEST_S:
         raise ValueError(f"for_s is {for_s!r}")
-    name = str(said.get("name", ""))[:LONGEST_NAME]
+    name = _plain(str(said.get("name", ""))[:LONGEST_NAME])
     return {"kind": said["kind"], "name": name, "for_s": float(for_s)}
+
+
+def _plain(name: str) -> str:
+    """Return a name that terminals and files can take, whatever an app has in it."""
+    if name.isprintable():
+        return name
+    return "".join(
+        each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in name
+    )
 
 
 def _oldest(*named: dict[str, Any]) -> tuple[dict[str, Any], ...]:

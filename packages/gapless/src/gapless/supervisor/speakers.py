@@ -24,7 +24,8 @@ from gapless.supervisor.model import Mode
 HELD = "speakers/listener"
 NAME_BYTES = 107
 """As long as a name can be: padding and length cannot be mistaken (unix(7))."""
-LONGEST_LINE_BYTES = 65536
+LONGEST_LINE_BYTES = 1 << 18
+"""All names that counts can have, at twelve bytes a character, take half of it."""
 MOST_SPEAKERS = 4096
 MOST_STRANGERS = 64
 """Who have connected, and have not said yet whose they are."""
@@ -92,7 +93,8 @@ class Speakers:
         self._listener: socket.socket | None = None
         self._speakers: dict[Speaker, None] = {}
         """In the order in which they came."""
-        self._gone: dict[str, Counts] = {}
+        self._gone: dict[str, dict[int, Counts]] = {}
+        """What was left of lines that broke, by instance and process."""
         self._modes: dict[str, Mode] = {}
         self._waiting: list[tuple[float, Callable[[], None]]] = []
         self.address = ""
@@ -148,11 +150,12 @@ class Speakers:
 
     # --- what they say --------------------------------------------------------------
 
-    def _hear(self, speaker: Speaker) -> None:
+    def _hear(self, speaker: Speaker) -> bool:
+        """Hear what is there; tell whether there was something, or the end."""
         try:
             piece = speaker.sock.recv(65536)
         except BlockingIOError:
-            return
+            return False
         except OSError:
             piece = b""
         *lines, speaker.heard = (speaker.heard + piece).split(b"\n")
@@ -160,27 +163,30 @@ class Speakers:
             self._understand(speaker, line)
         if not piece or len(speaker.heard) > LONGEST_LINE_BYTES:
             self._lose(speaker)
+        return True
 
     def _understand(self, speaker: Speaker, line: bytes) -> None:
         """Hear one line; nonsense says nothing."""
         try:
             said = json.loads(line)
-            if not isinstance(said, dict):
-                return
-            if "hello" in said:
-                speaker.claim = str(said.get("instance", ""))
-                speaker.knows_all = said.get("scope") != "http"
-                self._greet(speaker)
-            elif speaker.key and said.get("ready") is True:
-                self._changed(speaker.key, self.of(speaker.key), True)
-            elif speaker.key and "mode" in said:
-                speaker.counts, speaker.asked = counts.parse(said), False
-                speaker.told_at = clock.monotonic()
-                speaker.mode = str(said["mode"])
-                self._changed(speaker.key, self.of(speaker.key), False)
-                self._answer_who_waits()
+            is_told = isinstance(said, dict) and "mode" in said
+            told = counts.parse(said) if is_told else None
         except (ValueError, RecursionError):
             return
+        if not isinstance(said, dict):
+            return
+        if "hello" in said:
+            speaker.claim = str(said.get("instance", ""))
+            speaker.knows_all = said.get("scope") != "http"
+            self._greet(speaker)
+        elif speaker.key and said.get("ready") is True:
+            self._changed(speaker.key, self.of(speaker.key), True)
+        elif speaker.key and told is not None:
+            speaker.counts, speaker.asked = told, False
+            speaker.told_at = clock.monotonic()
+            speaker.mode = str(said["mode"])
+            self._changed(speaker.key, self.of(speaker.key), False)
+            self._answer_who_waits()
 
     def greet(self) -> None:
         """Look again at those who came before we knew of their instance."""
@@ -191,6 +197,12 @@ class Speakers:
     def _greet(self, speaker: Speaker) -> None:
         key = speaker.claim
         if not speaker.key and self._belongs(key, speaker.pid):
+            # A line that broke is told anew on this one, what had finished with it.
+            for other in list(self._of(key)):
+                while other.pid == speaker.pid and other in self._speakers:
+                    if not self._hear(other):
+                        break
+            self._gone.get(key, {}).pop(speaker.pid, None)
             speaker.key, speaker.counts = key, Counts()
             speaker.told_at = clock.monotonic()
             mode = speaker.mode_in(self._modes.get(key, Mode.SERVING))
@@ -204,10 +216,11 @@ class Speakers:
         self._selector.unregister(speaker.sock)
         speaker.sock.close()
         if speaker.key and speaker.counts is not None:
-            before = self._gone.get(speaker.key, Counts())
+            gone = self._gone.setdefault(speaker.key, {})
             draining = self._modes.get(speaker.key, Mode.SERVING) is not Mode.SERVING
-            left = speaker.now().ended() if draining else Counts()
-            self._gone[speaker.key] = before.plus(left)
+            if draining:
+                before = gone.get(speaker.pid, Counts())
+                gone[speaker.pid] = before.plus(speaker.now().ended())
             self._changed(speaker.key, self.of(speaker.key), False)
         self._answer_who_waits()
 
@@ -215,7 +228,9 @@ class Speakers:
 
     def of(self, key: str) -> Counts | None:
         """Return the sums of an instance; None if none of it ever spoke."""
-        total = self._gone.get(key)
+        total = Counts() if key in self._gone else None
+        for gone in self._gone.get(key, {}).values():
+            total = (total or Counts()).plus(gone)
         mode = self._modes.get(key, Mode.SERVING)
         for speaker in self._of(key):
             if speaker.counts is not None:
@@ -289,21 +304,12 @@ class Speakers:
         """Read the last words of an instance that is gone; return its sums."""
         for speaker in list(self._of(key)):
             while speaker in self._speakers:
-                before = speaker.heard
-                self._hear(speaker)
-                if speaker.heard == before and not _readable(speaker.sock):
+                if not self._hear(speaker):
                     self._lose(speaker)  # somebody else holds its end
         total = self.of(key)
         self._gone.pop(key, None)
         self._modes.pop(key, None)
         return total
-
-
-def _readable(sock: socket.socket) -> bool:
-    try:
-        return bool(sock.recv(1, socket.MSG_PEEK))
-    except OSError:
-        return False
 
 
 def as_json(total: Counts | None) -> dict[str, Any] | None:
