@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from gapless_drain import Drain, Draining, Mode
 from gapless_drain.core import Ticket, current
-from gapless_drain.databases.counting import Counting
+from gapless_drain.databases.counting import Counting, Held
 
 from rig.under_way import names, request_under_way
 
@@ -207,3 +207,15 @@ def test_a_forked_child_does_not_finish_what_is_its_parents(drain: Drain) -> Non
     core.finish(ticket, time.monotonic())
     assert drain.counts()["finished"]["procedures"] == 0
     assert not ticket.open
+
+
+def test_what_lasts_ends_with_its_holder_at_the_latest(drain: Drain) -> None:
+    """An asynchronous generator whose loop is closed never runs to its end."""
+    call = Counting(drain, "postgresql").named("close_month")
+    held = Held()
+    with call:
+        call.last(held)
+    assert names(drain) == ["close_month"]
+    del held
+    gc.collect()
+    assert names(drain) == []

@@ -148,7 +148,7 @@ class _Cursor:
 
     def __init__(self, cursor: Any) -> None:
         self._cursor = cursor
-        self.held = Held(self)
+        self.held = Held()
 
     async def fetch(self, n: int, **kwargs: Any) -> Any:
         """Return so many rows."""

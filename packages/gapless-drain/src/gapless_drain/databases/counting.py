@@ -176,14 +176,13 @@ class Calling:
 
 
 class Held:
-    """Procedures that last longer than the call that began them."""
+    """Procedures that last longer than the call that began them; no longer than this."""
 
     __slots__ = ("__weakref__", "_tickets")
 
-    def __init__(self, owner: object | None = None) -> None:
+    def __init__(self) -> None:
         self._tickets: list[tuple[Core, Ticket]] = []
-        if owner is not None:
-            weakref.finalize(owner, _let_go, self._tickets).atexit = False
+        weakref.finalize(self, _let_go, self._tickets).atexit = False
 
     def take(self, core: Core, ticket: Ticket) -> None:
         """Keep one more."""

@@ -46,7 +46,7 @@ class _Counted:
         more = calling.is_call or self.comes_later
         if calling.is_several or (more and self.description is not None):
             if self.held is None:
-                self.held = Held(self)
+                self.held = Held()
             calling.last(self.held)
 
     def _ended(self) -> None:

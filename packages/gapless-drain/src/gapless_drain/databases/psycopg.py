@@ -136,7 +136,7 @@ def _held_by(owner: Any) -> Held:
     try:
         found: Held = owner.gapless_held
     except AttributeError:
-        found = owner.gapless_held = Held(owner)
+        found = owner.gapless_held = Held()
     return found
 
 
