@@ -72,7 +72,7 @@ class Statements {
     let rest = all;
     if (is(first, 'CALL')) {
       const { name, next } = this.nameAt(all, 1);
-      steps.push({ does: 'call', name });
+      steps.push({ does: 'call', name: name || 'CALL' });
       rest = all.slice(next);
     } else if (this.dialect === 'postgresql' ? is(first, 'DO') : isBlock(all)) {
       steps.push({ does: 'call', name: isBlock(all) ? 'BEGIN NOT ATOMIC' : 'DO' });
@@ -102,7 +102,7 @@ class Statements {
     if (this.dialect === 'postgresql') {
       const as = all.findIndex((token, at) => at >= next && is(token, 'AS'));
       if (as > 0) this.readOne(all.slice(as + 1), inner);
-    } else if (all[next + 1] && all[next + 1].kind === 'string') {
+    } else if (isWhole(all.slice(next + 1))) {
       inner.push(...this.read(all[next + 1].text));
     } else {
       steps.push({ does: 'prepare', key, names: null });
@@ -115,7 +115,7 @@ class Statements {
     if (this.dialect === 'postgresql' || !is(all[1], 'IMMEDIATE')) {
       const { name } = this.nameAt(all, 1);
       steps.push({ does: 'execute', key: this.key(name), name: `EXECUTE ${name}` });
-    } else if (all[2] && all[2].kind === 'string') {
+    } else if (isWhole(all.slice(2))) {
       steps.push(...this.read(all[2].text));
     } else {
       steps.push({ does: 'call', name: 'EXECUTE IMMEDIATE' });
@@ -134,8 +134,7 @@ class Statements {
     for (;;) {
       const token = all[next];
       if (token === undefined) break;
-      // A name in double quotes is a string to MariaDB, unless ANSI_QUOTES is set.
-      if (token.kind !== 'word' && token.kind !== 'name' && token.kind !== 'string') break;
+      if (!['word', 'name', 'either'].includes(token.kind)) break;
       parts.push(this.folded(token));
       next += 1;
       if (all[next] === undefined || all[next].text !== '.') break;
@@ -228,6 +227,11 @@ function deeper(all, at, dialect) {
   if (word === 'CASE') return is(all[at - 1], 'END') ? 0 : 1;
   if (word !== 'END') return 0;
   return BLOCKS_OF_THEIR_OWN.has(wordOf(all[at + 1])) ? 0 : -1;
+}
+
+/** Whether a text to be executed is there, and not put together of parts. */
+function isWhole([text, after]) {
+  return ['string', 'either'].includes(text?.kind) && (after === undefined || is(after, 'USING'));
 }
 
 function isBlock(all) {

@@ -11,7 +11,7 @@ const STOPS = { "'": /'/g, '"': /"/g, '`': /`/g };
 const STOPS_WITH_ESCAPES = { "'": /['\\]/g, '"': /["\\]/g };
 const ESCAPES = { 0: '\0', b: '\b', n: '\n', r: '\r', t: '\t', Z: '\x1a' };
 
-/** The tokens of a text: kind is word, name (in quotes), string or sign. */
+/** The tokens of a text: kind is word, name (in quotes), string, either, number or sign. */
 function tokens(text, dialect) {
   return new Reader(text, dialect === 'postgresql').all();
 }
@@ -117,7 +117,7 @@ class Reader {
     if (quote === "'") return this.add('string', this.until("'", !this.isPostgres));
     if (quote === '"') {
       if (this.isPostgres) return this.add('name', this.until('"', false));
-      return this.add('string', this.until('"', true));
+      return this.add('either', this.until('"', true)); // with ANSI_QUOTES a name
     }
     if (quote === '`' && !this.isPostgres) return this.add('name', this.until('`', false));
     if (quote !== '$' || !this.isPostgres) return false;

@@ -115,7 +115,7 @@ class Statements:
 
     def _execute(self, rest: Sequence[Token]) -> Found:
         if rest and rest[0].upper == "IMMEDIATE" and self.dialect == "mysql":
-            if len(rest) == 2 and rest[1].kind == "string":
+            if _is_whole(rest[1:]):
                 return self.read(rest[1].text)
             return Found(calls=("EXECUTE IMMEDIATE",), is_call=True)
         return Found(executes=(self._name(rest),), is_call=self.dialect == "mysql")
@@ -126,10 +126,8 @@ class Statements:
             after = _after(rest, "AS")
             return Found(prepares=((name, self._one(after).calls if after else ()),))
         after = _after(rest, "FROM")
-        known = len(after) == 1 and after[0].kind == "string"
-        return Found(
-            prepares=((name, self.read(after[0].text).calls if known else None),)
-        )
+        calls = self.read(after[0].text).calls if _is_whole(after) else None
+        return Found(prepares=((name, calls),))
 
     def _functions_in(self, statement: Sequence[Token]) -> tuple[str, ...]:
         """Return the functions of the configuration that a statement calls, each once."""
@@ -158,7 +156,7 @@ class Statements:
                     break
             elif token.kind == "word" and self.dialect == "postgresql":
                 parts.append(token.text.lower())
-            elif token.kind == "sign":
+            elif token.kind in ("sign", "string"):
                 break
             else:
                 parts.append(token.text)
@@ -183,7 +181,7 @@ def split(pieces: Iterator[Token]) -> Iterator[list[Token]]:
         if has_body and upper:
             if ended:  # the word after END
                 ended = False
-                depth += upper in ("IF", "LOOP", "WHILE", "REPEAT")
+                depth += upper in ("IF", "LOOP", "WHILE", "REPEAT", "FOR")
             elif upper in ("BEGIN", "CASE"):
                 depth += 1
             elif upper == "END":
@@ -226,6 +224,13 @@ def _is_defined(statement: Sequence[Token], at: int) -> bool:
                 following.is_sign("(") or following.upper in ("NOT", "MATERIALIZED")
             )
     return False
+
+
+def _is_whole(text: Sequence[Token]) -> bool:
+    """Tell whether a text to be executed is there, and not put together of parts."""
+    if not text or text[0].kind not in ("string", "either"):
+        return False
+    return len(text) == 1 or text[1].upper == "USING"
 
 
 def _after_sign(rest: Sequence[Token], sign: str) -> Sequence[Token]:

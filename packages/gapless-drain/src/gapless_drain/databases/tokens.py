@@ -16,7 +16,8 @@ Dialect = Literal["postgresql", "mysql"]
 class Token(NamedTuple):
     """A piece of SQL."""
 
-    kind: Literal["word", "quoted", "string", "sign"]
+    kind: Literal["word", "quoted", "string", "either", "sign"]
+    """`either` is MariaDB's in double quotes: a string, or with ANSI_QUOTES a name."""
     text: str
     """Without quotes."""
 
@@ -89,7 +90,9 @@ def tokens(text: str, dialect: Dialect) -> Iterator[Token]:
             case "string":
                 yield Token("string", _unquoted(piece))
             case "escaped":
-                yield Token("string", _unescaped(piece))
+                yield Token(
+                    "either" if piece[0] == '"' else "string", _unescaped(piece)
+                )
             case _:
                 pass
 
