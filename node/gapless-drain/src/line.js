@@ -18,6 +18,8 @@ class Line {
     this.socket = null;
     this.retry = null;
     this.isReady = false;
+    this.isTold = true; // that it is ready
+    this.isCounted = true; // what it has to tell of its counts
     this.willTell = false;
     this.closed = false;
     this.connect();
@@ -37,22 +39,25 @@ class Line {
         return;
       }
       this.socket = socket;
-      this.say({
+      this.isTold = !this.isReady;
+      this.send({
         hello: 1,
         instance: this.instance,
         pid: process.pid,
         library: this.library,
         ...this.hello,
       });
-      if (this.isReady) this.ready();
-      this.say(this.counts());
+      this.tell();
+    });
+    socket.on('drain', () => {
+      if (!this.isTold || !this.isCounted) this.say();
     });
     socket.on('data', (piece) => {
       const lines = (heard + piece).split('\n');
       heard = lines.pop();
       let tell = false;
       for (const line of lines) tell = this.ordered(line.trim()) || tell;
-      if (tell) this.say(this.counts());
+      if (tell) this.tell();
       if (heard.length > LONGEST_LINE) socket.destroy();
     });
     socket.on('error', () => {}); // its close follows
@@ -66,10 +71,22 @@ class Line {
     });
   }
 
-  say(message) {
-    if (this.socket !== null && this.socket.writableLength < LONGEST_LINE) {
-      this.socket.write(`${JSON.stringify(message)}\n`);
-    }
+  send(message) {
+    this.socket.write(`${JSON.stringify(message)}\n`);
+  }
+
+  tell() {
+    this.isCounted = false;
+    this.say();
+  }
+
+  /** Say what there is to say; what the supervisor does not read is said when it does. */
+  say() {
+    if (this.socket === null || this.socket.writableLength >= LONGEST_LINE) return;
+    if (!this.isTold) this.send({ ready: true });
+    this.isTold = true;
+    if (!this.isCounted) this.send(this.counts());
+    this.isCounted = true;
   }
 
   /** Let the counts be told, once for all changes of this turn of the loop. */
@@ -78,13 +95,14 @@ class Line {
     this.willTell = true;
     setImmediate(() => {
       this.willTell = false;
-      this.say(this.counts());
+      this.tell();
     });
   }
 
   ready() {
     this.isReady = true;
-    this.say({ ready: true });
+    this.isTold = false;
+    this.say();
   }
 
   close() {

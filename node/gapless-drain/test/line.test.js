@@ -53,3 +53,21 @@ test('a broken line is taken up again, in the same mode', async (context) => {
   await until(() => !supervisor.processes.includes(before), 'the end');
   await supervisor.until({ mode: 'recycle' });
 });
+
+test('who does not read for long is told the last counts, and readiness', async (context) => {
+  const { drain, supervisor } = await connected(context);
+  const [one] = supervisor.processes;
+  const names = Array.from({ length: 80 }, (_, at) => `${at}`.padEnd(200, '\u2603'));
+  const begun = names.map((name) => drain.begin(name));
+  supervisor.order('drain handoff');
+  await supervisor.until({ mode: 'handoff', procedures: 80 });
+  one.socket.pause();
+  for (const each of begun) {
+    each.finish();
+    await new Promise(setImmediate); // each change is told by itself
+  }
+  drain.ready();
+  one.socket.resume();
+  await supervisor.until({ procedures: 0 });
+  await until(() => one.ready, 'ready');
+});
