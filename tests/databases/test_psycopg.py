@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -18,8 +19,9 @@ from rig.wait import until
 
 @pytest.fixture
 def url(databases: dict[str, Database]) -> str:
-    """Return where PostgreSQL is."""
-    return databases["postgresql"].url
+    """Return where PostgreSQL is; what hangs ends, and says where."""
+    limits = "connect_timeout=30&options=-c%20statement_timeout%3D60s"
+    return f"{databases['postgresql'].url}?{limits}"
 
 
 @pytest.fixture
@@ -78,6 +80,10 @@ def test_a_server_cursor_lasts_until_it_is_closed(
             assert cursor.fetchone() == (1,)
             assert names(drain) == ["generate_series"]
         assert names(drain) == []
+        with connection.cursor("named") as cursor:
+            cursor.execute("SELECT generate_series(1, 1000)")
+            cursor.execute("SELECT 1")
+            assert names(drain) == []
         cursor = connection.cursor("forgotten")
         cursor.execute("SELECT generate_series(1, 1000)")
         assert names(drain) == ["generate_series"]
@@ -91,15 +97,16 @@ def test_a_server_cursor_lasts_until_it_is_closed(
 def test_a_stream_lasts_until_it_is_read(kind: Any, url: str, drain: Drain) -> None:
     """Or left."""
     with kind.connect(url) as connection, connection.cursor() as cursor:
-        rows = cursor.stream("SELECT generate_series(1, 3)")
-        assert next(rows) == (1,)
-        assert names(drain) == ["generate_series"]
-        assert current.get() is None  # what else is called meanwhile is not within it
-        assert list(rows) == [(2,), (3,)]
-        assert names(drain) == []
-        rows = cursor.stream("SELECT generate_series(1, 3)")
-        next(rows)
-        rows.close()
+        # A stream that is open has psycopg's lock: if a check failed and left it so, the
+        # end of the connection would wait for it, for ever.
+        with closing(cursor.stream("SELECT generate_series(1, 3)")) as rows:
+            assert next(rows) == (1,)
+            assert names(drain) == ["generate_series"]
+            assert current.get() is None  # what else is called meanwhile is not in it
+            assert list(rows) == [(2,), (3,)]
+            assert names(drain) == []
+        with closing(cursor.stream("SELECT generate_series(1, 3)")) as rows:
+            next(rows)
         assert names(drain) == []
         with cursor.copy("COPY (SELECT generate_series(1, 3)) TO STDOUT") as copy:
             assert names(drain) == ["generate_series"]

@@ -6,7 +6,8 @@ Connection = counted(drain)  # or counted(drain, psycopg.AsyncConnection)
 pool = ConnectionPool(url, connection_class=Connection)
 
 A procedure lasts until the call of `execute` returns; in a pipeline until the block of the
-pipeline ends; of a server-side cursor or a stream until it is closed or read to its end.
+pipeline ends; of a server-side cursor until it is closed or executes something else; of a
+stream until it is closed or read to its end.
 """
 
 from __future__ import annotations
@@ -175,7 +176,9 @@ class _Cursor(_Counted):
         """Execute a statement.  Raises Draining."""
         calling = self._calling(query)
         if calling is None:
-            return super().execute(query, *args, **kwargs)  # type: ignore[misc]  # of the cursor
+            done = super().execute(query, *args, **kwargs)  # type: ignore[misc]  # of the cursor
+            self._ended()  # what a cursor of the database was executed for before
+            return done
         with calling:
             done = super().execute(query, *args, **kwargs)  # type: ignore[misc]  # of the cursor
             self._began(calling)
@@ -218,7 +221,9 @@ class _AsyncCursor(_Counted):
         """Execute a statement.  Raises Draining."""
         calling = self._calling(query)
         if calling is None:
-            return await super().execute(query, *args, **kwargs)  # type: ignore[misc]  # of the cursor
+            done = await super().execute(query, *args, **kwargs)  # type: ignore[misc]  # of the cursor
+            self._ended()  # what a cursor of the database was executed for before
+            return done
         with calling:
             done = await super().execute(query, *args, **kwargs)  # type: ignore[misc]  # of the cursor
             self._began(calling)
