@@ -1,4 +1,4 @@
-"""Real PostgreSQL and MariaDB on free ports, in directories of their own.
+"""Real PostgreSQL, MariaDB and Redis on free ports, in directories of their own.
 
     with postgresql(directory) as database:
         database.sql("SELECT 1")
@@ -199,6 +199,18 @@ def mariadb(directory: Path) -> Iterator[Database]:
     is_ready = ["env", *(f"{k}={v}" for k, v in secret.items()), *client, "-eSELECT 1"]
     with _running(argv, log, is_ready, stop=signal.SIGTERM) as pid:
         yield Database(kind="mariadb", port=port, pid=pid, log=log)
+
+
+@contextmanager
+def redis(directory: Path) -> Iterator[str]:
+    """Run Redis until the block ends; yield its URL.  It keeps nothing on disk."""
+    place, log = _prepare(directory, "redis")
+    port = wait.free_port()
+    argv = ["redis-server", "--bind", HOST, "--port", str(port), "--dir", str(place)]
+    argv += ["--save", "", "--appendonly", "no"]
+    is_ready = ["redis-cli", "-e", "-h", HOST, "-p", str(port), "ping"]
+    with _running(argv, log, is_ready, stop=signal.SIGTERM):
+        yield f"redis://{HOST}:{port}/0"
 
 
 def _prepare(directory: Path, name: str) -> tuple[Path, Path]:

@@ -113,7 +113,8 @@ def release_often(app: App, count: int, *, recycled: bool = False) -> None:
         )
         for each in TRAFFICS
     ]
-    with running(app.port, *traffics) as under_load:
+    # A release takes seconds; a load that ends by itself would starve the last ones.
+    with running(app.port, *traffics, seconds=60.0 + 30 * count) as under_load:
         under_load.wait_for_version("1")
         for release in map(str, range(2, count + 2)):
             before = len(app.noted("end"))

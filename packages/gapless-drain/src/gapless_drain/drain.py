@@ -138,7 +138,11 @@ class Drain:
         self._callbacks.append(callback)
 
     def close(self) -> None:
-        """Hang up, and give the signals back.  For tests."""
+        """Tell the last counts, hang up, and give the signals back.
+
+        For tests, and for a child that ends by os._exit: what it finished just before
+        would else look as if it had been cut.
+        """
         self._signals.disarm()
         if self._line is not None:
             self._line.close()

@@ -1,0 +1,60 @@
+"""The example of APScheduler in docs/databases.md, with a job under way when it drains."""
+
+from __future__ import annotations
+
+import queue
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+from apscheduler.events import EVENT_JOB_ERROR
+from apscheduler.schedulers.base import STATE_PAUSED
+from gapless_drain import Drain, Draining
+from gapless_drain.testing import FakeSupervisor
+
+from rig import procedures
+from rig.databases import Database
+from rig.host import ROOT
+from rig.wait import until
+
+PAGE = (ROOT / "docs" / "databases.md").read_text()
+CALL = "close_month('apscheduler', 3, 0)"
+
+
+def example() -> str:
+    """Return the example, whose procedure waits at the gate instead."""
+    blocks: list[str] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    (found,) = (block for block in blocks if CALL in block)
+    return found.replace(CALL, "keep_gate('apscheduler-drain')")
+
+
+def test_the_job_is_finished_and_none_begins(databases: dict[str, Database]) -> None:
+    """One that is due waits, since the scheduler pauses; one that begins is refused."""
+    database = databases["postgresql"]
+    with FakeSupervisor() as supervisor, procedures.gate(database) as gate:
+        drain = Drain(on_signal=None, environ=supervisor.environ)
+        names: dict[str, Any] = {"drain": drain, "url": database.url}
+        exec(compile(example(), "docs/databases.md", "exec"), names)
+        scheduler = names["scheduler"]
+        errors: queue.Queue[Any] = queue.Queue()
+        scheduler.add_listener(errors.put, EVENT_JOB_ERROR)
+        try:
+            scheduler.get_jobs()[0].modify(next_run_time=datetime.now(UTC))
+            gate.wait_for(1)
+            supervisor.wait_for(processes=1)
+            supervisor.order("drain recycle")
+            supervisor.wait_for(
+                mode="recycle", procedures=2
+            )  # the job, and what it calls
+            until(lambda: scheduler.state == STATE_PAUSED, "the scheduler to pause")
+            scheduler.add_job(names["close_month"])
+            scheduler.resume()  # what was due when the drain began comes so late
+            assert isinstance(errors.get(timeout=30).exception, Draining)
+            gate.open()
+            supervisor.wait_for(mode="recycle", procedures=0)
+        finally:
+            gate.open()
+            scheduler.shutdown()
+            drain.close()
+    assert errors.empty()
+    assert procedures.steps(database, "apscheduler-drain") == ["begin", "end"]
