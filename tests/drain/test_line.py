@@ -68,6 +68,20 @@ def test_counts_are_told_while_it_drains_and_never_while_it_serves(
     supervisor.wait_for(mode="serving", refused=0)
 
 
+def test_what_finished_while_it_served_is_told_before_it_hangs_up(
+    supervisor: FakeSupervisor, drain: Drain
+) -> None:
+    """Else a child that ends right after its procedure would seem to have been cut."""
+    (process,) = supervisor.processes
+    ticket = drain.core.begin("close_month", 0.0, None)
+    supervisor.order("counts")
+    supervisor.wait_for(procedures=1)
+    drain.core.finish(ticket, 1.0)
+    drain.close()
+    until(lambda: not supervisor.processes, "it to hang up")
+    assert process.counts["procedures"] == 0
+
+
 def test_a_broken_line_is_taken_up_again(
     supervisor: FakeSupervisor, drain: Drain
 ) -> None:

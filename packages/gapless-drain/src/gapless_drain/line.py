@@ -76,7 +76,7 @@ class Line:
             self._wake.send(b".")
 
     def close(self) -> None:
-        """Tell what has changed, hang up, and end the thread."""
+        """Tell the last counts, hang up, and end the thread."""
         self._closing = True
         self.wake()
         self._thread.join(5)
@@ -105,8 +105,8 @@ class Line:
                         self._drain_wakes()
                     elif events & selectors.EVENT_READ:
                         self._hear(selector)
-            if self._changed:
-                self._untold = True
+            # Always: what finishes while the process serves changes no counts told before.
+            self._untold = True
             self._tell()
             self._hang_up(selector)
         self._woken.close()
