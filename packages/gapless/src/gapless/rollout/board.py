@@ -24,6 +24,9 @@ from gapless.rollout.rights import Rights
 
 TRIES = 20
 KEPT_HISTORY = 50
+BLIND_S = 1.0
+"""A pause between two answers of the coordinator, beyond what was waited for news, in which
+hosts could not be seen."""
 Complain = Callable[[str], None]
 
 
@@ -37,6 +40,8 @@ class Board:
         self._coordinator, self._complain = coordinator, complain
         self._seen: dict[str, tuple[int, float]] = {}
         """By host: the version of its report, and when it was first seen."""
+        self._answered_at, self._blind_s = now(), 0.0
+        """When the coordinator answered last, and for how long it did not, in all."""
         self._named: set[tuple[str, int]] = set()
         self._wanted: dict[str, int] = {}
         """The versions of all rollouts, as `wait` saw them last."""
@@ -48,7 +53,9 @@ class Board:
 
     def rollout(self) -> tuple[Rollout | None, int]:
         """Return the rollout that is wanted, and its version."""
-        return self.understood(self._coordinator.read(f"rollout/{self.app}"))
+        entry = self._coordinator.read(f"rollout/{self.app}")
+        self._answered()
+        return self.understood(entry)
 
     def awaited(self) -> tuple[Rollout | None, int]:
         """Return the rollout as `wait` has just seen it; the next time it is read."""
@@ -121,6 +128,7 @@ class Board:
             found = self._coordinator.wait("rollout", self._wanted, timeout_s)
         except UnavailableError:
             return False
+        self._answered(timeout_s)
         self._wanted = versions(found)
         self._awaited = (found.get(f"rollout/{self.app}"),)
         return True
@@ -133,8 +141,9 @@ class Board:
 
     def there(self, gone_s: float) -> list[HostReport]:
         """Return what those hosts say that spoke within *gone_s*, as far as was seen."""
-        now = self._now()
-        return [report for report, since in self._hosts() if now - since < gone_s]
+        hosts = list(self._hosts())
+        now = self._watched()
+        return [report for report, since in hosts if now - since < gone_s]
 
     def report(self, report: HostReport, version: int) -> int:
         """Write what a host says of itself; return the version of its record.
@@ -196,13 +205,30 @@ class Board:
 
     def _hosts(self) -> Iterator[tuple[HostReport, float]]:
         """Yield each report, and since when it has been as it is."""
-        for key, entry in self._coordinator.read_all(f"hosts/{self.app}").items():
+        found = self._coordinator.read_all(f"hosts/{self.app}")
+        self._answered()
+        for key, entry in found.items():
             seen = self._seen.get(key)
             if seen is None or seen[0] != entry.version:
-                seen = self._seen[key] = (entry.version, self._now())
+                seen = self._seen[key] = (entry.version, self._watched())
             report = self._trusted(key, entry, records.decode_host)
             if report is not None and key.endswith(f"/{report.host}"):
                 yield report, seen[1]
+
+    def _answered(self, waited_s: float = 0.0) -> None:
+        """Note that the coordinator answered, after it was waited for so long."""
+        now = self._now()
+        unseen_s = now - self._answered_at - waited_s
+        if unseen_s > BLIND_S:
+            self._blind_s += unseen_s
+        self._answered_at = now
+
+    def _watched(self) -> float:
+        """Return the time on a clock that stands still while nobody can be seen.
+
+        When a coordinator is back that was away, every host looks as if it had been silent.
+        """
+        return self._now() - self._blind_s
 
     # --- history ------------------------------------------------------------------------
 
