@@ -11,7 +11,7 @@ import json
 import os
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from gapless.base import clock
 from gapless.base.errors import GaplessError, HandoffError, NotFoundError
@@ -22,8 +22,17 @@ from gapless.releases.model import Release, ReleaseSpec
 from gapless.supervisor import spec as app_spec
 
 Hear = Callable[[dict[str, Any]], None]
-Permit = Callable[[], str]
-"""Returns why a switch may not happen any more; nothing if it may."""
+
+
+class Permit(Protocol):
+    """Whether a switch may still happen, asked right before it."""
+
+    @property
+    def until(self) -> float:
+        """When a permit that was just given is over, on CLOCK_BOOTTIME."""
+
+    def refused(self) -> str:
+        """Return why it may not happen; nothing if it may."""
 
 
 class Deployment:
@@ -36,6 +45,8 @@ class Deployment:
         self._flips = True
         self._lead_s = 0.0
         self._permit: Permit | None = None
+        self.was_late = False
+        """The switch did not happen because it was permitted too late."""
         self.steps: list[dict[str, Any]] = []
 
     def step(self, name: str, detail: str) -> None:
@@ -184,9 +195,15 @@ class Deployment:
         """Say whether the switch may still happen."""
         assert self._permit is not None
         try:
-            self._client.request("permit", app=app, refused=self._permit())
+            refused = self._permit.refused()
+            until = self._permit.until
+            answer = self._client.request(
+                "permit", app=app, refused=refused, until=until
+            )
         except NotFoundError:
-            return  # it waited too long, and has gone back
+            self.was_late = True  # it waited too long, and has gone back
+        else:
+            self.was_late = not refused and not answer["permitted"]
 
     def _spec_in(self, release: Release, described: dict[str, Any]) -> app_spec.AppSpec:
         """Return the app's configuration, as it stands in its file now, in a release."""

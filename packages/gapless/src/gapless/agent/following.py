@@ -58,7 +58,7 @@ class Follower:
         self._presence = presence
         self._listed: dict[str, Any] | None = None
         self._rights = board.rights()
-        self._return = Return(self._rights, host, opening.boottime)
+        self._return = Return(self._rights, host, clock.boottime)
         self._slots_seen: tuple[float, Slots] | None = None
         self.over = threading.Event()
         own = opening.own_releases(fleet)
@@ -128,7 +128,7 @@ class Follower:
             lease = slots.take(decide.slots(rollout, len(surveyed.order)))
             if lease is not None:
                 beat = partial(self._reporter.beat, beat_s / 2)
-                with Holding(slots, lease, ttl_s, opening.boottime, beat) as holding:
+                with Holding(slots, lease, ttl_s, clock.boottime, beat) as holding:
                     blocked = partial(self._blocked, rollout)
                     self._turn.take(rollout, self.board, holding, blocked)
                 return 0.0
@@ -158,8 +158,8 @@ class Follower:
     def _judge(self, rollout: Rollout, surveyed: Survey) -> bool:
         """Move the rollout on if what is seen asks for it: whoever sees it first."""
         if self._since[0] != rollout.turn:
-            self._since = (rollout.turn, opening.boottime())
-        age_s = opening.boottime() - self._since[1]
+            self._since = (rollout.turn, clock.boottime())
+        age_s = clock.boottime() - self._since[1]
         found = decide.verdict(rollout, surveyed, age_s)
         if found is None:
             return False

@@ -68,6 +68,12 @@ class Holding:
             return "the slot was lost: its time was over"
 
     @property
+    def until(self) -> float:
+        """Until when this host may act, on the clock of the slots; 0: it is lost."""
+        with self._lock:
+            return 0.0 if self._lease is None else self._lease.until
+
+    @property
     def is_lost(self) -> bool:
         """Whether somebody else may have it now."""
         with self._lock:

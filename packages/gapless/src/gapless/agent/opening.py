@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import socket
-import time
 
+from gapless.base import clock
 from gapless.base.errors import MisuseError
 from gapless.config.fleets import Fleet
 from gapless.coordinator.directory import DirectoryCoordinator
@@ -14,11 +14,6 @@ from gapless.coordinator.etcd import EtcdCoordinator
 from gapless.coordinator.model import Coordinator, check_key
 from gapless.releases.model import ReleaseSpec
 from gapless.rollout.board import Board, Complain
-
-
-def boottime() -> float:
-    """Return seconds on CLOCK_BOOTTIME, which goes on while a machine sleeps."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def coordinator(fleet: Fleet, complain: Complain) -> Coordinator:
@@ -31,7 +26,10 @@ def coordinator(fleet: Fleet, complain: Complain) -> Coordinator:
 def board(fleet: Fleet, complain: Complain) -> Board:
     """Return what the fleet of an app knows in common."""
     return Board(
-        coordinator(fleet, complain), fleet.release.app, now=boottime, complain=complain
+        coordinator(fleet, complain),
+        fleet.release.app,
+        now=clock.boottime,
+        complain=complain,
     )
 
 

@@ -12,7 +12,6 @@ import dataclasses
 import threading
 from collections.abc import Callable
 
-from gapless.agent import opening
 from gapless.base import clock
 from gapless.base.errors import ConflictError, UnavailableError
 from gapless.rollout.board import Board
@@ -103,7 +102,7 @@ class Reporter:
     def _write_if_due(self, every_s: float) -> None:
         at = self._written_at
         # Who looks once in that time may look a little early.
-        if at is None or opening.boottime() >= at + 0.9 * every_s:
+        if at is None or clock.boottime() >= at + 0.9 * every_s:
             self._write()
 
     def _write(self) -> None:
@@ -117,4 +116,4 @@ class Reporter:
         except ConflictError:
             self._version = None  # whatever is there is read before the next word
             raise
-        self._report, self._written_at = report, opening.boottime()
+        self._report, self._written_at = report, clock.boottime()

@@ -144,7 +144,7 @@ class Turn:
         else:
             report = deployment.follow(
                 release,
-                permit=permit.refused,
+                permit=permit,
                 flips=bool(self._fleet.copy),
                 lead_s=self._lead_s,
             )
@@ -154,7 +154,7 @@ class Turn:
                     self._fleet.release, release, self._reporter.report.host, report
                 )
         if report["outcome"] == "superseded" or (
-            report["outcome"] != "done" and permit.was_lost
+            report["outcome"] != "done" and (permit.was_lost or deployment.was_late)
         ):
             raise _CalledOffError(str(report["reason"] or "somebody else changed it"))
         if report["outcome"] != "done":
@@ -183,6 +183,11 @@ class _Permit:
     def was_lost(self) -> bool:
         """Whether it was refused for other reasons than time, or is not held any more."""
         return self._called_off or self._holding.is_lost
+
+    @property
+    def until(self) -> float:
+        """When what was permitted is over, on CLOCK_BOOTTIME."""
+        return self._holding.until
 
     def refused(self) -> str:
         """Return why nothing may be changed any more, right before a change."""

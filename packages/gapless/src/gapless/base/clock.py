@@ -10,6 +10,11 @@ def monotonic() -> float:
     return time.monotonic()
 
 
+def boottime() -> float:
+    """Return seconds on CLOCK_BOOTTIME, which goes on while a machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 def wall() -> float:
     """Return seconds since the epoch, for people and for files; never compared."""
     return time.time()

@@ -59,8 +59,8 @@ class Answering:
             case "reload" | "restart":
                 requests.reload(request, conversation)
             case "permit":
-                requests.permit(request)
-                conversation.tell({"result": {"permitted": True}}, last=True)
+                permitted = requests.permit(request)
+                conversation.tell({"result": {"permitted": permitted}}, last=True)
             case "scale":
                 requests.scale(request, conversation)
             case "stop" | "delete":

@@ -268,7 +268,9 @@ class GenerationRecord:
                 "spec": spec.from_wire(plain["spec"]),
                 "role": Role(plain["role"]),
                 "probe": Probe.NOT_ASKED,
-                "permit": _permit(plain.get("permit", Permit.NOT_NEEDED.value)),
+                "permit": _permit(
+                    plain.get("permit", Permit.NOT_NEEDED.value), Role(plain["role"])
+                ),
                 "seats": [SeatRecord(**seat) for seat in plain["seats"]],
                 "instances": [InstanceRecord.read(i) for i in plain["instances"]],
                 "required": set(plain["required"]),
@@ -387,9 +389,14 @@ def find_instance(apps: dict[str, AppRecord], key: str) -> Found | None:
     return (app, *found) if app and found else None
 
 
-def _permit(value: str) -> Permit:
-    """Return a permit as it was noted; who was asked is asked again."""
-    return Permit.NEEDED if Permit(value) is Permit.ASKED else Permit(value)
+def _permit(value: str, role: Role) -> Permit:
+    """Return a permit as it was noted; who was asked is asked again.
+
+    Also who gave it for a switch that has not come: the slot may be over meanwhile.
+    """
+    known = Permit(value)
+    is_idle = known is Permit.GIVEN and role is Role.TRIAL
+    return Permit.NEEDED if known is Permit.ASKED or is_idle else known
 
 
 def _counts(plain: dict[str, Any] | None) -> Counts | None:

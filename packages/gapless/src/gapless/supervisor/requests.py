@@ -81,8 +81,12 @@ class Requests:
             permit=bool(request.get("permit")),
         )
 
-    def permit(self, request: dict[str, Any]) -> None:
-        """Let a generation switch, or not, that waits for this.  Raises NotFoundError."""
+    def permit(self, request: dict[str, Any]) -> bool:
+        """Let a generation switch, or not, that waits for this; tell which.
+
+        Who was paused after it was permitted must not act on it (CLOCK_BOOTTIME).  Raises
+        NotFoundError.
+        """
         app = self.app(request.get("app"))
         trial = app.in_role(Role.TRIAL, Role.RECYCLING)
         operation = app.operation
@@ -94,8 +98,12 @@ class Requests:
         ):
             raise NotFoundError(f"{app.name}: nothing waits for a permit")
         trial.refused = str(request.get("refused") or "")
+        until = request.get("until")
+        if until is not None and clock.boottime() >= float(until):
+            trial.refused = "the permit came too late: this host was paused"
         trial.permit = Permit.REFUSED if trial.refused else Permit.GIVEN
         self._save()
+        return not trial.refused
 
     def scale(self, request: dict[str, Any], conversation: Conversation) -> None:
         """Run more or fewer instances; fewer is a handoff, so that nothing is cut."""
