@@ -106,7 +106,10 @@ class Reporter:
             self._write()
 
     def _write(self) -> None:
-        assert self._version is not None, "recall comes first"
+        if self._version is None:  # `recall` comes first
+            raise ConflictError(
+                f"{self._board.app}: another agent calls itself {self._report.host}"
+            )
         self._written_at = None  # until it is there
         report = dataclasses.replace(
             self._report, beat=self._report.beat + 1, at=clock.stamp(clock.wall())

@@ -31,6 +31,8 @@ from gapless.config.fleets import Fleet
 from gapless.rollout.model import Phase
 
 RETRY_S = 2.0
+ALIVE_S = 5.0
+"""How often is looked whether every app is followed still."""
 LAST_STEP_S = 60.0
 """How long a host's turn may go on after SIGTERM: a handoff is not left half-done."""
 
@@ -101,7 +103,10 @@ def run(asked: argparse.Namespace) -> int:
     _say(f"{host} follows {', '.join(fleets)}")
     for following in followers:
         following.thread.start()
-    select.select([numbers], [], [])
+    while not select.select([numbers], [], [], ALIVE_S)[0]:
+        # A thread that died in silence would leave one app without its agent.
+        if not all(following.thread.is_alive() for following in followers):
+            return FAILED
     # Balancers are answered to the end: a turn that is finished may be a recycle.
     for following in followers:
         following.follower.over.set()
