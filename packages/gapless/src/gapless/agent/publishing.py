@@ -24,11 +24,11 @@ from gapless.base.errors import (
 from gapless.config.fleets import Fleet
 from gapless.releases import claiming, copying, current, publish
 from gapless.releases.model import Release, ReleaseSpec
+from gapless.rollout import decide
 from gapless.rollout.board import Board
 from gapless.rollout.model import Rollout, State
 
 Progress = Callable[[str, str], None]
-_ENDED = (State.DONE, State.REVERTED, State.HELD, State.STUCK)
 
 
 class FleetPublisher:
@@ -107,9 +107,7 @@ class FleetPublisher:
             )
 
     def _begin(self, release: Release) -> Rollout:
-        self.settle()  # of a publisher that died, or did not wait
         digest = copying.seal(self._spec, release) if self._fleet.copy else ""
-        before = current.current(self._spec)
         began_at = clock.stamp(clock.wall())
 
         def build(number: int, previous: str) -> Rollout:
@@ -124,8 +122,13 @@ class FleetPublisher:
                 policy=self._fleet.policy,
             )
 
-        good = before.name if before and before.name != release.name else ""
-        rollout = self._board.begin(release.name, build, good)
+        rollout = None
+        while rollout is None:
+            self.settle()  # of a publisher that died, or did not wait
+            copying.seen(self._spec, release.name)  # that may have removed it
+            before = current.current(self._spec)
+            good = before.name if before and before.name != release.name else ""
+            rollout = self._board.begin(release.name, build, good)
         self._progress("rollout", f"{rollout.number} to {release.name}")
         return rollout
 
@@ -138,7 +141,7 @@ class FleetPublisher:
 
     def _unsettled(self) -> tuple[Rollout, int] | None:
         rollout, version = self._board.rollout()
-        if rollout is None or rollout.settled or rollout.state not in _ENDED:
+        if rollout is None or not decide.is_unsettled(rollout):
             return None
         return rollout, version
 
@@ -148,6 +151,13 @@ class FleetPublisher:
             return None
         rollout, version = found
         release = self._release(rollout.release)
+        if release is None and not current.releases(self._spec):
+            raise UnavailableError(
+                f"{self._spec.app}: no release of {self._spec.app} is seen in "
+                f"{self._spec.dist}: the end of rollout {rollout.number} is not seen to",
+                hint="is the shared directory mounted here?",
+            )
+        needed = self._needed(rollout)
         if release is not None and rollout.state is State.DONE:
             current.flip(self._spec, release)
             self._progress("flipped", f"{self._spec.link} -> {release.name}")
@@ -157,12 +167,13 @@ class FleetPublisher:
             # Before it is written down: who dies here lets it run again, rather than
             # never.
             self._run_hook(held, rollout, release)
+            if rollout.state is State.DONE:
+                # Before as well: what goes is gone when the next one begins.
+                publish.remove_superfluous(self._spec, needed)
         try:
             self._board.write(replace(rollout, settled=True), expected=version)
         except ConflictError:
             return None  # it went on
-        if release is not None and rollout.state is State.DONE:
-            publish.remove_superfluous(self._spec, self._needed(rollout))
         return rollout
 
     def _release(self, name: str) -> Release | None:

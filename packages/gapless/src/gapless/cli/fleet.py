@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gapless.base import clock
 from gapless.base.errors import DONE, FAILED, TimedOutError
 from gapless.cli import show
-from gapless.rollout.model import HostReport, Rollout, State
+from gapless.rollout.model import ENDED, HostReport, Rollout, State
 
 if TYPE_CHECKING:
     from gapless.agent.publishing import FleetPublisher
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from gapless.rollout.board import Board
 
 LOOK_S = 0.5
-ENDED = (State.DONE, State.REVERTED, State.HELD, State.STUCK)
 
 
 def add(parser: argparse.ArgumentParser) -> None:

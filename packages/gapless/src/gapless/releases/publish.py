@@ -197,16 +197,19 @@ def _sync_file_system(path: str) -> None:
 def remove_superfluous(
     spec: ReleaseSpec, running: frozenset[str]
 ) -> tuple[Release, ...]:
-    """Remove releases that nobody needs; return them."""
-    for name in claiming.listed(spec.work):
-        if name.startswith(claiming.REMOVED):  # by one that died while it did
-            claiming.remove(f"{spec.work}/{name}")
+    """Take away releases that nobody needs; return them.
+
+    What cannot be removed now (NFS keeps what somebody has open) is removed after a later
+    change.
+    """
     gone = prune.superfluous(current.releases(spec), keep=spec.keep, running=running)
     for release in gone:
         # Renamed first: half a release never has a release's name.
         doomed = f"{spec.work}/{claiming.REMOVED}{release.name}"
         os.rename(release.path, doomed)
-        shutil.rmtree(doomed)
+    for name in claiming.listed(spec.work):
+        if name.startswith(claiming.REMOVED):  # also by one that died while it did
+            shutil.rmtree(f"{spec.work}/{name}", ignore_errors=True)
     return gone
 
 

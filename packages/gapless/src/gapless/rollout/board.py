@@ -77,13 +77,16 @@ class Board:
 
     def begin(
         self, release: str, build: Callable[[int, str], Rollout], previous: str
-    ) -> Rollout:
+    ) -> Rollout | None:
         """Let a new rollout take the place of the one before, under way or not.
 
-        *build* is given its number and where hosts would go back to.
+        *build* is given its number and where hosts would go back to.  None if the one
+        before has ended, and nobody has seen to that: its hook would never run.
         """
         for _ in range(TRIES):
             before, version = self.rollout()
+            if before is not None and decide.is_unsettled(before):
+                return None
             number, back = decide.superseding(before, release, previous)
             highest = max(self._numbers(), default=0)
             rollout = build(max(number, highest + 1), back)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from gapless.rollout.model import (
     AT_WORK,
     BACK,
+    ENDED,
     OVER,
     TRANSITIONS,
     Cue,
@@ -213,6 +214,11 @@ def superseding(before: Rollout | None, release: str, previous: str) -> tuple[in
 def is_over(rollout: Rollout) -> bool:
     """Tell whether nothing of it is left to be done but for hosts that come late."""
     return rollout.state in OVER
+
+
+def is_unsettled(rollout: Rollout) -> bool:
+    """Tell whether it came to an end to which nobody has seen yet."""
+    return rollout.state in ENDED and not rollout.settled
 
 
 def tally(reports: Mapping[str, HostReport]) -> dict[str, int]:

@@ -54,6 +54,8 @@ TRANSITIONS: dict[tuple[State, Cue], State] = {
 BACK = (State.REVERTING, State.STUCK, State.REVERTED)
 """States in which hosts are wanted on the release of before."""
 OVER = (State.DONE, State.REVERTED)
+ENDED = (*OVER, State.HELD, State.STUCK)
+"""States in which nothing more happens unless somebody does something."""
 
 
 class Phase(Enum):
