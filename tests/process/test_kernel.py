@@ -10,6 +10,7 @@ import subprocess
 import sys
 import termios
 import threading
+import time
 
 import pytest
 from hypothesis import given
@@ -146,6 +147,48 @@ def test_busy_means_that_an_answer_is_owed(
 ) -> None:
     """As far as the kernel can know."""
     assert is_busy(seen(**changes)) is busy
+
+
+@pytest.mark.parametrize(
+    ("changes", "unserved"),
+    [
+        ({}, False),
+        ({"unread": 1}, True),
+        ({"unsent": 1}, True),
+        ({"bytes_received": 0, "last_received_ms": 240}, True),
+        ({"bytes_received": 0, "last_received_ms": 1000}, False),
+        (
+            {
+                "bytes_received": 0,
+                "last_received_ms": 1,
+                "state": connections.CLOSE_WAIT,
+            },
+            False,
+        ),
+    ],
+)
+def test_who_has_just_connected_is_not_counted_yet(
+    changes: dict[str, object], unserved: bool
+) -> None:
+    """A client that was starved between its handshake and its request."""
+    assert connections.is_unserved(seen(**changes)) is unserved
+
+
+def test_a_connection_without_a_word_is_as_old_as_its_handshake() -> None:
+    """Also if it waited before it was accepted."""
+    diag = connections.SockDiag()
+    with listener() as sock:
+        port = frozenset({sock.getsockname()[1]})
+        before = time.monotonic()
+        with socket.create_connection(sock.getsockname(), 5):
+            after = time.monotonic()
+            until(lambda: time.monotonic() > after + 0.3, "some time to pass")
+            with sock.accept()[0]:
+                (found,) = diag.connections(port)
+                longest_ms = (time.monotonic() - before) * 1000
+                assert found.bytes_received == 0
+                assert 290 <= found.last_received_ms <= longest_ms + 10
+    diag.close()
 
 
 def test_connections_and_listeners_are_found_by_port() -> None:

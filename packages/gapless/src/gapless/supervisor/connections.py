@@ -31,6 +31,8 @@ LIVELY_MS = 5000
 TICK_MS = 4
 """The kernel tells ages in ticks of up to this length."""
 RECENT_MS = 200
+FRESH_MS = 1000
+"""So long after the handshake a first request may be on its way, or its client starved."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +100,22 @@ def is_busy(connection: Connection) -> bool:
     if received < RECENT_MS:
         return received <= sent + TICK_MS
     return received < sent
+
+
+def is_unserved(connection: Connection) -> bool:
+    """Tell whether a process that counts its requests has yet to count one.
+
+    There are bytes that it has not read, or that the peer has not; or the peer has just
+    connected: it would lose its first request if the process ended now.  The age of a
+    connection that has carried nothing is that of its handshake.
+    """
+    if connection.unread or connection.unsent:
+        return True
+    return (
+        connection.state == ESTABLISHED
+        and connection.bytes_received == 0
+        and connection.last_received_ms < FRESH_MS
+    )
 
 
 def is_lively(connection: Connection) -> bool:

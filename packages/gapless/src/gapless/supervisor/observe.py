@@ -153,16 +153,16 @@ class Evidence:
     ) -> int:
         """Return how much an instance owes: as it counts, else as the kernel sees it.
 
-        Of processes that count, the kernel is only asked what they have not read yet.
+        Of processes that count, the kernel is only asked what they cannot count yet.
         """
         if instance.counts is None:
             return sum(map(connections.is_busy, own))
         speaking = self._speaking(instance.key)
         counted = processes.socket_inodes(tuple(speaking))
         others = [c for c in own if c.inode not in counted]
-        unread = sum(bool(c.unread or c.unsent) for c in own if c.inode in counted)
+        unserved = sum(connections.is_unserved(c) for c in own if c.inode in counted)
         counts = instance.counts
-        total = counts.requests + counts.procedures + counts.silent + unread
+        total = counts.requests + counts.procedures + counts.silent + unserved
         by_kernel = sum(map(connections.is_busy, others))
         # Who counts HTTP only is asked for it by both ways.
         return max(total, by_kernel) if counts.unable else total + by_kernel
