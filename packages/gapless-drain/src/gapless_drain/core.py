@@ -148,10 +148,9 @@ class Core:
         if not ticket.open:
             return
         under_way = self.requests if ticket.kind == "request" else self.procedures
+        # One that is not there is of the process that this one was forked from.
         if self.mode is Mode.SERVING or ticket not in under_way:
-            ticket.open = (
-                False  # one that is not there is of the parent of this process
-            )
+            ticket.open = False
         else:
             self._sum_up(ticket, now)
         under_way.discard(ticket)

@@ -53,6 +53,9 @@ backend {pool.name}
     balance roundrobin        # least connections loves a server whose 503 is fast
     # Without it a body that comes after its head is never sent to another server.
     option http-buffer-request
+    # A request that meets a kept connection closed is not sent again: its client is hung
+    # up on.  So connections to servers are not kept; those of clients are.
+    option http-server-close
     # What certainly was not begun: not connected, or refused before the app saw it.
     retry-on conn-failure 503
     # It remembers only the last server that it tried, so it may meet a refusal again.
