@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from gapless.base import clock
@@ -11,6 +12,8 @@ from gapless.base.errors import GaplessError
 from gapless.client import Client
 
 LOOK_S = 0.25
+ASK_S = 1.0
+"""How often is asked whether it is to be watched still."""
 BAD_ANSWERS = 3
 """So many in a row are no accident."""
 ANSWER_S = 5.0
@@ -25,12 +28,16 @@ class Watch:
         self._bad = 0
         self._said = ""
 
-    def failure(self, for_s: float, over: threading.Event) -> str:
+    def failure(
+        self, for_s: float, over: threading.Event, ask: Callable[[], None]
+    ) -> str:
         """Return what went wrong within *for_s*; nothing if nothing did.
 
-        Raises GaplessError if *over* was set before.
+        *ask* raises what it likes if there is nothing to watch for any more.  Raises
+        GaplessError if *over* was set before.
         """
         until = clock.monotonic() + for_s
+        asked_at = clock.monotonic()
         before = self._describe()
         while True:
             now = self._describe()
@@ -38,6 +45,9 @@ class Watch:
                 return why
             if clock.monotonic() >= until:
                 return ""
+            if clock.monotonic() >= asked_at + ASK_S:
+                ask()
+                asked_at = clock.monotonic()
             if over.wait(min(LOOK_S, max(0.01, until - clock.monotonic()))):
                 raise GaplessError(f"{self._app}: the agent was ended")
 

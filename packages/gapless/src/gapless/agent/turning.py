@@ -81,7 +81,7 @@ class Turn:
             if not failure:
                 # It serves already: a coordinator that is away does not end the watch.
                 self._reporter.note(rollout, Phase.WATCHING)
-                failure = self._watch(rollout)
+                failure = self._watch(rollout, board)
         except _CalledOffError as error:
             self._reporter.tell(rollout, Phase.WAITING, str(error))
             return
@@ -97,7 +97,21 @@ class Turn:
             if self._over.wait(RETRY_S):
                 return
 
-    def _watch(self, rollout: Rollout) -> str:
+    def _watch(self, rollout: Rollout, board: Board) -> str:
+        """Return what went wrong while it was watched, or nothing.
+
+        It ends at once when hosts are wanted elsewhere: a canary may be watched for hours.
+        """
+
+        def ask() -> None:
+            # A coordinator that is away does not end the watch.
+            with contextlib.suppress(UnavailableError):
+                now, _ = board.rollout()
+                if now is not None and now.target != rollout.target:
+                    raise _CalledOffError(
+                        f"hosts are wanted on {now.target or 'nothing'}"
+                    )
+
         policy = rollout.policy
         is_canary = (
             self._reporter.report.host in policy.canary
@@ -105,7 +119,7 @@ class Turn:
         )
         for_s = max(policy.min_healthy_s, policy.bake_s if is_canary else 0.0)
         watch = health.Watch(self._client, rollout.app, self._fleet.health)
-        return watch.failure(for_s, self._over)
+        return watch.failure(for_s, self._over, ask)
 
     def awaits(self, rollout: Rollout) -> str:
         """Return what is not here yet that a turn would need, or nothing.
