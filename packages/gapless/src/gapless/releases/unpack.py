@@ -28,6 +28,7 @@ class Unpacked:
     """What came out of a tarball."""
 
     files: int = 0
+    folders: int = 0
     size_bytes: int = 0
     digests: dict[str, str] = field(default_factory=dict)
 
@@ -120,8 +121,8 @@ def _refuse(
     ):
         limit = limits.max_unpacked_bytes >> 20
         what = f"takes more than the {limit} MB that all files together may have"
-    elif unpacked.files >= limits.max_files:
-        what = f"is one more than the {limits.max_files} files that are allowed"
+    elif unpacked.files + unpacked.folders >= limits.max_files:
+        what = f"is one more than the {limits.max_files} files and folders that are allowed"
     if what:
         raise ReleaseError(
             f"{name} was refused: its member {member.name!r} {what}",
@@ -147,11 +148,12 @@ def _write(
     path = os.path.join(directory, relative)
     if relative == ".":
         return
-    _make_parents(directory, relative, member.name)
+    unpacked.folders += _make_parents(directory, relative, member.name)
     if member.isdir():
         if not os.path.isdir(path) or os.path.islink(path):
             _make_room(path, member.name)
             os.mkdir(path)
+            unpacked.folders += 1
         os.chmod(path, (member.mode & 0o777) | 0o700)
         return
     _make_room(path, member.name)
@@ -159,7 +161,11 @@ def _write(
         os.symlink(member.linkname, path)
     elif member.islnk():
         target = os.path.join(directory, posixpath.normpath(member.linkname))
-        if os.path.islink(target) or not os.path.isfile(target):
+        # Its folders may be links, of which only the whole tree tells where they lead.
+        is_itself = os.path.realpath(target) == os.path.join(
+            os.path.realpath(directory), posixpath.normpath(member.linkname)
+        )
+        if not is_itself or not os.path.isfile(target):
             raise ReleaseError(
                 f"its member {member.name!r} is a hard link to {member.linkname!r}, "
                 "which is no file in it"
@@ -170,20 +176,25 @@ def _write(
     unpacked.files += 1
 
 
-def _make_parents(directory: str, relative: str, name: str) -> None:
-    """Make the folders above a member; a link among them could lead out."""
-    at = directory
+def _make_parents(directory: str, relative: str, name: str) -> int:
+    """Make the folders above a member; a link among them could lead out.
+
+    Returns how many were made.
+    """
+    at, made = directory, 0
     for piece in relative.split("/")[:-1]:
         at = os.path.join(at, piece)
         try:
             mode = os.lstat(at).st_mode
         except FileNotFoundError:
             os.mkdir(at, 0o755)
+            made += 1
             continue
         if not stat.S_ISDIR(mode):
             raise ReleaseError(
                 f"its member {name!r} lies below something that is no folder"
             )
+    return made
 
 
 def _make_room(path: str, name: str) -> None:
