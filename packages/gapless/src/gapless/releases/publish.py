@@ -121,8 +121,8 @@ def _make(
     os.makedirs(report, exist_ok=True)
     manifest = {"release": release.name, "sha256": unpacked.digests}
     files.write_json(f"{report}/manifest.json", manifest, 0o644)
-    with open(f"{tree}/{RELEASE_FILE}", "w", encoding="ascii") as file:
-        file.write(f"{release.stamp}\n")
+    # Renamed to its name: a link that is called so leads elsewhere.
+    files.write_atomically(f"{tree}/{RELEASE_FILE}", f"{release.stamp}\n".encode())
     os.chmod(f"{tree}/{RELEASE_FILE}", 0o644)
     _sync_file_system(spec.dist)
     progress("sealed", release.stamp)
