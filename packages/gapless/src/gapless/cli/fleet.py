@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gapless.base import clock
-from gapless.base.errors import DONE, FAILED, TimedOutError
+from gapless.base.errors import DONE, FAILED, TimedOutError, UnavailableError
 from gapless.cli import show
 from gapless.rollout.model import ENDED, HostReport, Rollout, State
 
@@ -89,12 +89,21 @@ def follow(
 ) -> Rollout:
     """*tell* what each host does until a rollout has come to an end; return it.
 
-    Raises TimedOutError.  One that another took the place of has come to its end, too.
+    A coordinator that is away is waited for.  Raises TimedOutError.  One that another took
+    the place of has come to its end, too.
     """
-    until, said = clock.monotonic() + timeout_s, dict[str, str]()
+    until, said, trouble = clock.monotonic() + timeout_s, dict[str, str](), ""
     while True:
-        rollout, _ = board.rollout()
-        for report in board.reports().values():
+        rollout = None
+        try:
+            rollout, _ = board.rollout()
+            reports, now = board.reports(), ""
+        except UnavailableError as error:
+            reports, now = {}, error.message
+        if now and now != trouble:
+            complain(f"{now}; the rollout goes on when it can")
+        trouble = now
+        for report in reports.values():
             line = host_line(report)
             if report.turn[0] == number and said.get(report.host) != line:
                 said[report.host] = line
