@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from gapless.base.errors import UnavailableError
+from gapless.coordinator.directory import DirectoryCoordinator
 from gapless.coordinator.memory import MemoryCoordinator
 from gapless.coordinator.model import Entry
-from gapless.rollout.board import Board
-from gapless.rollout.model import HostReport
+from gapless.rollout.board import KEPT_HISTORY, Board
+from gapless.rollout.model import Cue, HostReport, Rollout
 
 GONE_S = 90.0
 BEAT_S = 30.0
@@ -140,3 +144,57 @@ def test_looks_that_take_long_do_not_stop_the_clock() -> None:
         world.speak("a")
         seen = world.seen_by("a")
     assert seen == ["a"]
+
+
+def _build(number: int, previous: str) -> Rollout:
+    return Rollout(app="app", number=number, release=f"app-{number}", previous=previous)
+
+
+def test_history_has_an_end_and_so_many_keys(tmp_path: Path) -> None:
+    """A key that was removed leaves something behind, so keys are used again."""
+    shared = DirectoryCoordinator(str(tmp_path), pytest.fail)
+    board = Board(shared, "app", now=lambda: 0.0, complain=pytest.fail)
+    for _ in range(KEPT_HISTORY + 5):
+        board.begin("app-2", _build, "app-1")
+    kept = board.history()
+    assert [each["number"] for each in kept] == list(range(5, KEPT_HISTORY + 5))
+    assert len(os.listdir(tmp_path / "=history" / "=app")) == KEPT_HISTORY
+    late = Rollout(app="app", number=1, release="app-1")
+    board.keep(late, "done")  # by one that slept: it is older than what is kept
+    assert board.history() == kept
+
+
+def test_an_end_that_was_not_kept_is_kept_by_the_next_rollout() -> None:
+    """Who wrote it died before the history had it, or did not get the answer."""
+    coordinator = MemoryCoordinator()
+    board = Board(coordinator, "app", now=lambda: 0.0, complain=pytest.fail)
+    board.begin("app-1", _build, "")
+    board.cue(Cue.FINISH, "2 of 2 hosts")
+    done, version = board.rollout()
+    assert done is not None
+    board.write(replace(done, settled=True), expected=version)
+    [key] = coordinator.read_all("history/app")
+    kept = coordinator.read(key)
+    assert kept is not None
+    coordinator.remove(key, expected=kept.version)
+    board.begin("app-2", _build, "")
+    told = [(each["number"], each["outcome"]) for each in board.history()]
+    assert told == [(1, "done")]
+
+
+def test_who_writes_in_another_format_is_named_once() -> None:
+    """Not with each of its words: a newer agent says one every 30 s."""
+    complaints: list[str] = []
+    coordinator = MemoryCoordinator()
+    board = Board(coordinator, "app", now=lambda: 0.0, complain=complaints.append)
+    version = 0
+    for word in range(5):
+        newer = (
+            b'{"format": 2, "kind": "host", "sha256": "", "value": {"n": %d}}' % word
+        )
+        version = coordinator.write("hosts/app/b", newer, expected=version).version
+        assert board.reports() == {}
+    assert len(complaints) == 1
+    coordinator.write("hosts/app/b", b"?", expected=version)
+    board.reports()
+    assert len(complaints) == 2

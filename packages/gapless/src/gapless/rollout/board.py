@@ -4,11 +4,12 @@ rollout/APP          the rollout that is wanted
 hosts/APP/HOST       what each host says of itself
 slots/APP/N          who may be changing now
 drains/APP           who leaves service by hand
-history/APP/NUMBER   how rollouts ended
+history/APP/N        how rollouts ended: that of rollout 57 takes the place of that of 7
 """
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -42,7 +43,8 @@ class Board:
         """By host: the version of its report, and when it was first seen."""
         self._answered_at, self._blind_s = now(), 0.0
         """When the coordinator answered last, and for how long it did not, in all."""
-        self._named: set[tuple[str, int]] = set()
+        self._named: dict[str, str] = {}
+        """By key: what was said last of a record that cannot be trusted."""
         self._wanted: dict[str, int] = {}
         """The versions of all rollouts, as `wait` saw them last."""
         self._awaited: tuple[Entry | None] | None = None
@@ -88,7 +90,8 @@ class Board:
             if before is not None and decide.is_unsettled(before):
                 return None
             number, back = decide.superseding(before, release, previous)
-            highest = max(self._numbers(), default=0)
+            kept = [int(each["number"]) for each in self.history()]
+            highest = max(kept, default=0)
             rollout = build(max(number, highest + 1), back)
             try:
                 self.write(rollout, expected=version)
@@ -96,6 +99,9 @@ class Board:
                 continue
             if before is not None and not decide.is_over(before):
                 self.keep(before, f"superseded by {rollout.number}")
+            elif before is not None and before.number not in kept:
+                # Who wrote that it was over died before it was kept.
+                self.keep(before, before.state.value)
             return rollout
         raise ConflictError(f"{self.app}: others write faster than we can")
 
@@ -260,49 +266,40 @@ class Board:
             # A record has its limit; of many hosts those that failed are told.
             "hosts": hosts if len(hosts) <= 200 else dict(list(failed.items())[:200]),
         }
-        key = f"history/{self.app}/{rollout.number}"
+        key = f"history/{self.app}/{rollout.number % KEPT_HISTORY}"
         entry = self._coordinator.read(key)
+        there = entry and self._trusted(key, entry, _past)
+        if there and int(there["number"]) > rollout.number:
+            return  # that is long ago
         expected = entry.version if entry else ABSENT
-        try:
+        with contextlib.suppress(ConflictError):  # somebody else kept it in this moment
             self._coordinator.write(
                 key, records.encode("history", value), expected=expected
             )
-        except ConflictError:
-            return  # somebody else kept it in this moment
-        for number in self._numbers()[:-KEPT_HISTORY]:
-            self._drop(f"history/{self.app}/{number}")
 
     def history(self) -> list[dict[str, Any]]:
         """Return how rollouts ended, oldest first."""
         found = []
         for key, entry in self._coordinator.read_all(f"history/{self.app}").items():
-            value = self._trusted(key, entry, lambda c: records.decode("history", c))
+            value = self._trusted(key, entry, _past)
             if value is not None:
                 found.append(value)
-        return sorted(found, key=lambda each: int(each["number"]))
-
-    def _numbers(self) -> list[int]:
-        found = self._coordinator.read_all(f"history/{self.app}")
-        tails = [key.rpartition("/")[2] for key in found]
-        return sorted(int(tail) for tail in tails if tail.isdigit())
-
-    def _drop(self, key: str) -> None:
-        entry = self._coordinator.read(key)
-        if entry is not None:
-            try:
-                self._coordinator.remove(key, expected=entry.version)
-            except ConflictError:
-                return
+        return sorted(found, key=lambda each: int(each["number"]))[-KEPT_HISTORY:]
 
     def _trusted(self, key: str, entry: Entry, read: Callable[[bytes], Any]) -> Any:
         """Return a record, or None: what cannot be trusted is named, once."""
         try:
             return read(entry.value)
         except ValueError as error:
-            if (key, entry.version) not in self._named:
-                self._named.add((key, entry.version))
+            if self._named.get(key) != str(error):
+                self._named[key] = str(error)
                 self._complain(f"{key} is ignored: {error}")
             return None
+
+
+def _past(content: bytes) -> dict[str, Any]:
+    """Return how a rollout ended.  Raises ValueError."""
+    return records.decode("history", content)
 
 
 def _is_same(one: Rollout, other: Rollout) -> bool:
