@@ -181,6 +181,34 @@ def test_old_versions_go_when_no_view_can_be_that_old(shared: Shared) -> None:
     assert left == list(range(last - KEPT + 1, last + 1))
 
 
+def test_what_a_writer_left_that_was_killed_goes_as_well(shared: Shared) -> None:
+    """Between the file and its number; one that is being written now stays."""
+    shared.write(1)
+    for name in ("dead.part", "alive.part"):
+        (shared.place / name).write_text("half")
+    old = (shared.place / "dead.part").stat().st_mtime - KEPT_S - 10
+    os.utime(shared.place / "dead.part", (old, old))
+    shared.write(1)
+    assert sorted(os.listdir(shared.place)) == ["1", "2", "alive.part"]
+
+
+def test_what_nfs_leaves_is_no_stranger(shared: Shared) -> None:
+    """What was removed while a host had it open, under a name that is never alike."""
+    shared.write(1)
+    (shared.place / ".nfs000000000012").write_text("")
+    assert shared.good.read("a") is not None
+    assert shared.complaints == []
+
+
+def test_a_writer_of_another_format_is_named_once(shared: Shared) -> None:
+    """Not with each of its versions."""
+    for number in (1, 2, 3):
+        (shared.place).mkdir(exist_ok=True)
+        (shared.place / str(number)).write_text('{"format": 99}')
+        assert shared.good.read("a") is None
+    assert len(shared.complaints) == 1
+
+
 def test_a_directory_that_cannot_be_used_is_said(shared: Shared) -> None:
     """What is in the way, and what to look at."""
     (shared.root / "=a").write_text("a file")

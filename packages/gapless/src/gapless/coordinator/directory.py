@@ -39,6 +39,8 @@ LOOK_S = 0.5
 """Writes of other hosts raise no event here, so the directory is looked at."""
 TRIES = 10
 _PART = ".part"
+_HIDDEN = "."
+"""So NFS calls what was removed while somebody had it open (.nfs...)."""
 _DATA = "="
 """In front of the name of a key's directory: no key can be taken for a file of ours."""
 
@@ -75,7 +77,8 @@ class DirectoryCoordinator:
         """*complain* is told of each file that cannot be trusted, once."""
         self._root, self._complain = os.path.abspath(root), complain
         self._files = files or Files()
-        self._named: set[str] = set()
+        self._named: set[tuple[str, str]] = set()
+        """Places, and what is wrong there: named once, not with each version."""
 
     def read(self, key: str) -> Entry | None:
         """Return what is there, None if nothing is."""
@@ -146,8 +149,8 @@ class DirectoryCoordinator:
         for name in self._names(place):
             if name.isascii() and name.isdigit() and name[0] != "0":
                 found.append(int(name))
-            elif not name.startswith(_DATA) and not name.endswith(_PART):
-                self._name(f"{place}/{name}", "it is not a version of ours")
+            elif not name.startswith((_DATA, _HIDDEN)) and not name.endswith(_PART):
+                self._name(f"{place}/{name}", "it is not a version of ours", name)
         return sorted(found, reverse=True)
 
     def _look(self, key: str) -> _View:
@@ -254,18 +257,23 @@ class DirectoryCoordinator:
         return True
 
     def _prune(self, place: str) -> None:
-        """Remove versions that nobody's view can still end in; failing does no harm."""
+        """Remove versions that nobody's view can still end in; failing does no harm.
+
+        Also what writers left that were killed before they had a number.
+        """
         numbers = self._numbers(place)
         with suppress(OSError):
             newest = self._files.modified(f"{place}/{numbers[0]}")
-            for number in numbers[KEPT:]:
-                path = f"{place}/{number}"
+            parts = [name for name in self._names(place) if name.endswith(_PART)]
+            for name in [*map(str, numbers[KEPT:]), *parts]:
+                path = f"{place}/{name}"
                 if self._files.modified(path) < newest - KEPT_S:
                     self._files.unlink(path)
 
-    def _name(self, path: str, why: str) -> None:
-        if path not in self._named:
-            self._named.add(path)
+    def _name(self, path: str, why: str, which: str = "") -> None:
+        known = os.path.dirname(path), which or why
+        if known not in self._named:
+            self._named.add(known)
             self._complain(f"{path} is ignored: {why}")
 
 
