@@ -130,7 +130,9 @@ def test_hold_resume_and_abort(make: MakeFleet) -> None:
     assert back.returncode != 0  # there is nothing older
 
 
-def test_abort_and_a_newer_release_wait_for_no_canary_to_be_baked(make: Make) -> None:
+def test_abort_and_a_newer_release_wait_for_no_canary_to_be_baked(
+    make: MakeFleet,
+) -> None:
     """A canary is watched for an hour: what the operator saw meanwhile counts at once."""
     fleet = make()
     fleet.start()
@@ -138,13 +140,13 @@ def test_abort_and_a_newer_release_wait_for_no_canary_to_be_baked(make: Make) ->
     watched = f'{QUICK}\ncanary = ["s1"]\nbake_s = 3600'
     file.write_text(file.read_text().replace(QUICK, watched))
     fleet.begin("2")
-    canary = fleet.members[at_work(fleet, "watching")]
+    canary = fleet.at_work("watching")
     fleet.publisher.ok("rollout", "abort", APP)
     fleet.until("reverted")
     assert set(fleet.runs().values()) == {"1"}
     fleet.begin("3")
     wait.until(lambda: fleet.runs()[canary.name] == "3", "the next canary", 60)
-    at_work(fleet, "watching")
+    fleet.at_work("watching")
     fleet.begin("4")
     wait.until(lambda: fleet.runs()[canary.name] == "4", "the one after it", 60)
 

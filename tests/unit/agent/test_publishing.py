@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from gapless.agent.publishing import FleetPublisher
 from gapless.base.errors import NotFoundError, UnavailableError
 from gapless.config.fleets import Fleet
 from gapless.coordinator.memory import MemoryCoordinator
-from gapless.releases import current
+from gapless.releases import copying, current
 from gapless.releases.model import Hooks, Release, ReleaseSpec
 from gapless.rollout.board import Board
 from gapless.rollout.model import Cue, Rollout, State
@@ -159,3 +160,21 @@ def test_no_rollout_goes_to_a_release_that_is_removed_meanwhile(place: Place) ->
     with pytest.raises(NotFoundError, match=first.name):
         publisher.rollback(first.name)
     assert place.rollout().release == last.name
+
+
+def test_who_came_late_can_go_back_by_a_copy(place: Place) -> None:
+    """A host that joined with the new release has no copy of the one of before."""
+    first, second = place.release(1), place.release(2)
+    publisher = place.publisher(copy=str(place.base / "own"))
+    publisher.rollback(first.name)
+    place.board.cue(Cue.FINISH, "2 of 2 hosts")
+    begun = publisher.rollback(second.name)
+    assert begun.previous == first.name
+    own = replace(place.spec, base=str(place.base / "own"))
+    (place.base / "own" / "dist").mkdir(parents=True)
+    for digest, release in (
+        (begun.digest, second),
+        (begun.previous_digest, first),
+    ):
+        copied = copying.copy(place.spec, own, release.name, digest, float("inf"))
+        assert os.path.isfile(f"{copied.path}/index.js")

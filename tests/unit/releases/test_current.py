@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
+import pytest
+
+from gapless.base.errors import TimedOutError
 from gapless.releases import copying, current
 from gapless.releases.model import Release, ReleaseSpec
 
@@ -38,11 +42,35 @@ def test_a_copy_is_verified_whatever_release_says_by_now(tmp_path: Path) -> None
     shared = ReleaseSpec(app="shop", base=str(tmp_path / "shared"))
     own = ReleaseSpec(app="shop", base=str(tmp_path / "own"))
     release = made(tmp_path / "shared", NEW)
-    Path(shared.reports, release.name).mkdir(parents=True)
     Path(own.dist).mkdir(parents=True)
     digest = copying.seal(shared, release)
     current.flip(shared, release)
     assert not copying.is_seen(own, release.name)
+    left = Path(own.work, "copy-shop-20191231000000")  # by an agent that was killed
+    left.mkdir(parents=True)
     copied = copying.copy(shared, own, release.name, digest, float("inf"))
     assert Path(copied.path, "index.js").read_text() == f"// {NEW}\n"
     assert copying.is_seen(own, release.name)
+    assert not left.exists()
+
+
+def test_a_copy_waits_for_a_mount_that_is_away(tmp_path: Path) -> None:
+    """That is no fault of the release; what stays away for too long is named."""
+    shared = ReleaseSpec(app="shop", base=str(tmp_path / "shared"))
+    own = ReleaseSpec(app="shop", base=str(tmp_path / "own"))
+    release = made(tmp_path / "shared", NEW)
+    Path(own.dist).mkdir(parents=True)
+    digest = copying.seal(shared, release)
+    (tmp_path / "shared").rename(tmp_path / "away")
+    with pytest.raises(TimedOutError, match=f"{release.name} was not copied.*no such"):
+        copying.copy(shared, own, release.name, digest, 0.0)
+    copied: list[Release] = []
+
+    def copy() -> None:
+        copied.append(copying.copy(shared, own, release.name, digest, float("inf")))
+
+    thread = threading.Thread(target=copy)
+    thread.start()
+    (tmp_path / "away").rename(tmp_path / "shared")
+    thread.join()
+    assert copying.is_seen(own, copied[0].name)

@@ -117,6 +117,9 @@ class FleetPublisher:
                 release=release.name,
                 digest=digest,
                 previous=previous,
+                previous_digest=copying.sealed(self._spec, previous)
+                if self._fleet.copy and previous
+                else "",
                 by=f"{_user()}@{socket.gethostname()}",
                 began_at=began_at,
                 policy=self._fleet.policy,

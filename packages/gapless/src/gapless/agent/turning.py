@@ -143,8 +143,8 @@ class Turn:
         shared, name = self._fleet.release, rollout.target
         if not self._fleet.copy:
             return copying.seen(shared, name)
-        # The way back was copied when it came, with its own digest; it is here.
-        digest = rollout.digest if name == rollout.release else ""
+        is_new = name == rollout.release
+        digest = rollout.digest if is_new else rollout.previous_digest
         until = clock.monotonic() + rollout.policy.fetch_timeout_s
         return copying.copy(shared, self._own, name, digest, until)
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import select
 import shutil
 import stat
 from collections.abc import Iterator
 
 from gapless.base import clock, files
-from gapless.base.errors import NotFoundError, ReleaseError, TimedOutError
+from gapless.base.errors import GaplessError, NotFoundError, ReleaseError, TimedOutError
 from gapless.releases.model import RELEASE_FILE, Release, ReleaseSpec
 
 LISTING = "files.json"
+RETRY_S = 0.5
+_COPY = "copy-"
+_OWN_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _PIECE_BYTES = 1 << 20
 
 
@@ -32,8 +37,15 @@ def seal(spec: ReleaseSpec, release: Release) -> str:
         elif stat.S_ISREG(found.st_mode):
             mode = stat.S_IMODE(found.st_mode)
             listed[relative] = {"sha256": _digest(path), "mode": mode}
+    os.makedirs(folder, exist_ok=True)  # old scripts make none
     files.write_json(f"{folder}/{LISTING}", listed, 0o644)
     return _digest(f"{folder}/{LISTING}")
+
+
+def sealed(spec: ReleaseSpec, name: str) -> str:
+    """Return the SHA-256 of the list of a release; nothing if it was never written."""
+    path = f"{spec.reports}/{name}/{LISTING}"
+    return _digest(path) if os.path.isfile(path) else ""
 
 
 def is_seen(spec: ReleaseSpec, name: str) -> bool:
@@ -60,35 +72,43 @@ def copy(
 ) -> Release:
     """Bring a release to *own*, this host's disk; one that is whole there is kept.
 
-    Raises ReleaseError for what is not as it was published or cannot be written,
-    TimedOutError.
+    What cannot be read (the mount is away for a moment) is tried again until it is time.
+    Raises ReleaseError for what is not as it was published or what this disk does not
+    take, TimedOutError.
     """
+    while True:
+        try:
+            return _copy(shared, own, name, digest, until)
+        except GaplessError:
+            raise
+        except OSError as error:
+            if error.errno in _OWN_DISK:
+                raise ReleaseError(
+                    f"{own.app}: {name} was not copied to {own.dist}: "
+                    f"{error.filename or 'a file'}: {error.strerror}"
+                ) from error
+            if clock.monotonic() >= until:
+                reason = (error.strerror or str(error)).lower()
+                raise TimedOutError(
+                    f"{own.app}: {name} was not copied in time: {error.filename}: {reason}"
+                ) from error
+        select.select([], [], [], RETRY_S)
+
+
+def _copy(
+    shared: ReleaseSpec, own: ReleaseSpec, name: str, digest: str, until: float
+) -> Release:
     stamp = name.removeprefix(f"{own.app}-")
     release = Release(app=own.app, stamp=stamp, path=own.directory(stamp))
     if os.path.isfile(f"{release.path}/{RELEASE_FILE}"):
         return release
     listed = _listing(shared, name, digest)
-    try:
-        _copy(shared, own, release, listed, until)
-    except OSError as error:
-        raise ReleaseError(
-            f"{own.app}: {name} was not copied to {own.dist}: "
-            f"{error.filename or 'a file'}: {error.strerror}"
-        ) from error
-    return release
-
-
-def _copy(
-    shared: ReleaseSpec,
-    own: ReleaseSpec,
-    release: Release,
-    listed: dict[str, dict[str, object]],
-    until: float,
-) -> None:
-    name = release.name
-    tree = f"{own.work}/copy-{name}"
-    shutil.rmtree(tree, ignore_errors=True)
-    os.makedirs(tree)
+    os.makedirs(own.work, exist_ok=True)
+    for left in os.listdir(own.work):  # by an agent that was killed while it copied
+        if left.startswith(_COPY):
+            shutil.rmtree(f"{own.work}/{left}", ignore_errors=True)
+    tree = f"{own.work}/{_COPY}{name}"
+    os.mkdir(tree)
     source = f"{shared.dist}/{name}"
     for relative, entry in listed.items():
         if clock.monotonic() >= until:
@@ -107,9 +127,11 @@ def _listing(
     try:
         with open(path, "rb") as file:
             content = file.read()
-    except OSError as error:
+    except FileNotFoundError as error:
+        if not os.path.isdir(shared.reports):
+            raise  # the mount is away
         raise ReleaseError(
-            f"{shared.app}: no list of the files of {name}: {error.strerror}",
+            f"{shared.app}: no list of the files of {name}: {path}",
             hint="it is written where `gapless watch` publishes with copy = true",
         ) from error
     if not digest or hashlib.sha256(content).hexdigest() != digest:

@@ -86,6 +86,8 @@ class Rollout:
     """SHA-256 of the release's manifest: a copy is verified with it."""
     previous: str = ""
     """Where they go back to; nothing for the first one."""
+    previous_digest: str = ""
+    """As `digest`, of the way back: a host that came late has no copy of it."""
     state: State = State.ROLLING
     reason: str = ""
     attempt: int = 1
