@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from gapless.base import files
@@ -23,11 +25,22 @@ class Membership:
 
 def remember(home: Home, found: Mapping[str, Fleet], host: str) -> None:
     """Write down which fleets are followed from now on.  Raises OSError."""
-    before = _read(home)
     own = {app: {"file": fleet.file, "host": host} for app, fleet in found.items()}
-    if before != (after := before | own):
-        os.makedirs(home.path, mode=0o700, exist_ok=True)
-        files.write_json(home.fleets, after)
+    os.makedirs(home.path, mode=0o700, exist_ok=True)
+    with _alone(home):  # agents of other files start at the same time
+        before = _read(home)
+        if before != (after := before | own):
+            files.write_json(home.fleets, after)
+
+
+@contextlib.contextmanager
+def _alone(home: Home) -> Iterator[None]:
+    descriptor = os.open(home.path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def memberships(home: Home) -> list[Membership]:
