@@ -6,7 +6,7 @@ import io
 import tarfile
 from pathlib import Path
 
-from gapless.releases import claiming, publish
+from gapless.releases import claiming, copying, publish
 from gapless.releases.model import ReleaseSpec
 
 
@@ -30,3 +30,37 @@ def test_a_link_called_release_leads_nowhere(tmp_path: Path) -> None:
         made = publish.prepare(held, str(tmp_path / "app.tar"), progress=_ignore)
     assert lasting.read_text() == "SECRET=1\n"
     assert (Path(made.path) / "RELEASE").read_text() == f"{made.stamp}\n"
+
+
+def test_refused_uploads_have_an_end(tmp_path: Path) -> None:
+    """Each push has a name of its own, and a build that is broken may be pushed daily."""
+    spec = ReleaseSpec(app="app", base=str(tmp_path))
+    with claiming.lock(spec, _ignore):
+        for number in range(claiming.KEPT_REFUSED + 3):
+            upload = tmp_path / "src" / f"app-{number}.tar"
+            upload.write_text("no tarball")
+            claimed = claiming.claim(spec, str(upload))
+            claiming.set_aside(spec, claimed, upload.name, "it is broken")
+    left = {path.name for path in (tmp_path / "src" / "refused").iterdir()}
+    kept = {f"app-{3 + number}.tar" for number in range(claiming.KEPT_REFUSED)}
+    assert left == kept | {f"{name}.reason.txt" for name in kept}
+
+
+def test_the_list_of_files_goes_with_its_release(tmp_path: Path) -> None:
+    """Nobody copies it any more; what was told of it stays."""
+    (tmp_path / "dist").mkdir()
+    spec = ReleaseSpec(app="app", base=str(tmp_path), build=(), keep=1)
+    made = []
+    for _ in range(3):
+        with tarfile.open(tmp_path / "app.tar", "w") as archive:
+            archive.addfile(tarfile.TarInfo("index.js"), io.BytesIO())
+        with claiming.lock(spec, _ignore) as held:
+            made.append(
+                publish.prepare(held, str(tmp_path / "app.tar"), progress=_ignore)
+            )
+            copying.seal(spec, made[-1])
+            claiming.finish(spec)
+    publish.remove_superfluous(spec, frozenset())
+    lists = [copying.sealed(spec, each.name) != "" for each in made]
+    assert lists == [False, False, True]
+    assert all(Path(spec.reports, e.name, "manifest.json").exists() for e in made)

@@ -23,6 +23,9 @@ SETTLING = "settling"
 """The lock of who sees to the end of a rollout: a long build does not hold it up."""
 _LASTING = ("lock", SETTLING, "link")
 """In the work directory, and none of a publisher's that died."""
+REASON = ".reason.txt"
+KEPT_REFUSED = 20
+"""Of all apps of an inbox: each push has a name of its own."""
 CLAIMED, PLACED, COPY, REMOVED = "claimed-", "placed-", "copy-", "removed-"
 
 
@@ -163,15 +166,23 @@ def give_back(claimed: str, tarball: str) -> None:
 
 
 def set_aside(spec: ReleaseSpec, claimed: str, name: str, reason: str) -> None:
-    """Move a refused upload out of the way, with the reason; a copy is just removed."""
+    """Move a refused upload out of the way, with the reason; a copy is just removed.
+
+    Of those that were refused before the newest stay.
+    """
     if os.path.basename(claimed).startswith(CLAIMED + COPY):
         os.unlink(claimed)
         return
     refused = f"{spec.inbox}/refused"
     os.makedirs(refused, exist_ok=True)
     os.replace(claimed, f"{refused}/{name}")
-    with open(f"{refused}/{name}.reason.txt", "w", encoding="utf-8") as file:
+    with open(f"{refused}/{name}{REASON}", "w", encoding="utf-8") as file:
         file.write(f"{clock.stamp(clock.wall())} {reason}\n")
+    names = [each for each in os.listdir(refused) if not each.endswith(REASON)]
+    names.sort(key=lambda each: inbox.arrived_ns(f"{refused}/{each}"))
+    for each in names[:-KEPT_REFUSED]:
+        remove(f"{refused}/{each}")
+        remove(f"{refused}/{each}{REASON}")
 
 
 def remove(path: str) -> None:

@@ -57,10 +57,10 @@ def tarballs(spec: ReleaseSpec, apps: Iterable[str]) -> list[str]:
     except FileNotFoundError:
         return []
     own = [name for name in sorted(names) if owner(apps, name) == spec.app]
-    return sorted((f"{spec.inbox}/{name}" for name in own), key=_arrived_ns)
+    return sorted((f"{spec.inbox}/{name}" for name in own), key=arrived_ns)
 
 
-def _arrived_ns(path: str) -> int:
+def arrived_ns(path: str) -> int:
     """Return when a file got its name: a rename sets its ctime, mtime may be copied."""
     try:
         return os.stat(path).st_ctime_ns

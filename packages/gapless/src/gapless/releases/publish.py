@@ -31,7 +31,7 @@ from gapless.base.errors import (
     ReleaseError,
     StoppedError,
 )
-from gapless.releases import build, claiming, current, prune, unpack
+from gapless.releases import build, claiming, copying, current, prune, unpack
 from gapless.releases.claiming import Progress
 from gapless.releases.model import (
     RELEASE_FILE,
@@ -207,6 +207,8 @@ def remove_superfluous(
         # Renamed first: half a release never has a release's name.
         doomed = f"{spec.work}/{claiming.REMOVED}{release.name}"
         os.rename(release.path, doomed)
+        # What was told of it stays; this may be as long as all its dependencies.
+        claiming.remove(f"{spec.reports}/{release.name}/{copying.LISTING}")
     for name in claiming.listed(spec.work):
         if name.startswith(claiming.REMOVED):  # also by one that died while it did
             shutil.rmtree(f"{spec.work}/{name}", ignore_errors=True)
