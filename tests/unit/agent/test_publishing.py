@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import tarfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from gapless.agent.publishing import FleetPublisher
 from gapless.base.errors import NotFoundError, UnavailableError
 from gapless.config.fleets import Fleet
 from gapless.coordinator.memory import MemoryCoordinator
-from gapless.releases import copying, current
+from gapless.releases import claiming, copying, current
 from gapless.releases.model import Hooks, Release, ReleaseSpec
 from gapless.rollout.board import Board
 from gapless.rollout.model import Cue, Rollout, State
@@ -178,3 +180,28 @@ def test_who_came_late_can_go_back_by_a_copy(place: Place) -> None:
     ):
         copied = copying.copy(place.spec, own, release.name, digest, float("inf"))
         assert os.path.isfile(f"{copied.path}/index.js")
+
+
+class _KilledError(BaseException):
+    """The publisher is gone."""
+
+
+def test_who_pushed_is_told_of_the_rollout_before_the_upload_is_forgotten(
+    place: Place,
+) -> None:
+    """Else a publisher that dies in between tells of a failure that was none."""
+    place.spec = replace(place.spec, build=())
+    with tarfile.open(place.base / "app.tar", "w") as archive:
+        archive.addfile(tarfile.TarInfo("index.js"), io.BytesIO())
+    told: list[Rollout] = []
+
+    def die(rollout: Rollout) -> None:
+        told.append(rollout)
+        raise _KilledError
+
+    with pytest.raises(_KilledError):
+        place.publisher().publish(str(place.base / "app.tar"), die)
+    assert claiming.upload_of(place.spec)
+    assert place.publisher().resume(told.append) is not None
+    assert [each.number for each in told] == [1, 1]
+    assert claiming.upload_of(place.spec) == ""

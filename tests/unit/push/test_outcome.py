@@ -12,6 +12,7 @@ from gapless.push import outcome
 from gapless.push.following import Follower
 from gapless.push.judging import judged
 from gapless.push.outcome import Outcome, Stage
+from gapless.rollout import records
 from gapless.rollout.model import HostReport, Phase, Rollout, State
 
 ROLLING = Outcome(
@@ -30,6 +31,13 @@ def test_a_record_is_one_line_and_comes_back_as_it_was() -> None:
     content = outcome.encode(told)
     assert content.count(b"\n") == 1
     assert outcome.decode(content) == told
+
+
+def test_what_a_newer_release_server_adds_is_left_out() -> None:
+    """A pusher that did not know a field would wait for an end that was told."""
+    value = records.decode("upload", outcome.encode(ROLLING))
+    newer = records.encode("upload", value | {"weather": "fine"})
+    assert outcome.decode(newer) == ROLLING
 
 
 @pytest.mark.parametrize("change", [b'"rolling"', b'"shop-1"'])

@@ -29,6 +29,11 @@ from gapless.rollout.board import Board
 from gapless.rollout.model import Rollout, State
 
 Progress = Callable[[str, str], None]
+Hear = Callable[[Rollout], None]
+
+
+def _ignore(_: Rollout) -> None:
+    """Hear nothing."""
 
 
 class FleetPublisher:
@@ -38,23 +43,27 @@ class FleetPublisher:
         self._fleet, self._spec = fleet, fleet.release
         self._board, self._progress = board, progress
 
-    def publish(self, tarball: str) -> Rollout:
-        """Make a tarball a release, and begin its rollout.  Raises GaplessError."""
+    def publish(self, tarball: str, begun: Hear = _ignore) -> Rollout:
+        """Make a tarball a release, and begin its rollout.  Raises GaplessError.
+
+        *begun* hears of the rollout before the upload is forgotten: whoever dies in between
+        tells it again.
+        """
         self._check()
         with claiming.lock(self._spec, self._progress) as held:
             release = publish.prepare(held, tarball, progress=self._progress)
-            return self._begin_claimed(release)
+            return self._begin_claimed(release, begun)
 
-    def resume(self) -> Rollout | None:
+    def resume(self, begun: Hear = _ignore) -> Rollout | None:
         """Begin the rollout of a release whose publisher died, if there is one.
 
         Raises GaplessError.
         """
         with claiming.lock(self._spec, self._progress):
             release = claiming.placed(self._spec)
-            return None if release is None else self._begin_claimed(release)
+            return None if release is None else self._begin_claimed(release, begun)
 
-    def _begin_claimed(self, release: Release) -> Rollout:
+    def _begin_claimed(self, release: Release, begun: Hear) -> Rollout:
         """Begin a rollout, once; the upload is kept while nobody can be told of it."""
         try:
             rollout = self._begun(release) or self._begin(release)
@@ -63,6 +72,7 @@ class FleetPublisher:
         except GaplessError:
             claiming.finish(self._spec)
             raise
+        begun(rollout)
         claiming.finish(self._spec)
         return rollout
 

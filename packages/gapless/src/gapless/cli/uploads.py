@@ -98,11 +98,10 @@ class Uploads:
         lies_there = os.path.exists(tarball)
         try:
             if self._fleet is not None:
-                rollout = (
-                    self._fleet.publish(tarball) if lies_there else self._fleet.resume()
-                )
-                if rollout is not None:
-                    self._begun(rollout)
+                if lies_there:
+                    self._fleet.publish(tarball, self._begun)
+                else:
+                    self._fleet.resume(self._begun)
             else:
                 deployment = Deployment(Client(), self._spec, self._hear)
                 report = (

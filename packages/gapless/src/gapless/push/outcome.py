@@ -76,7 +76,8 @@ def decode(content: bytes) -> Outcome:
     """Return the outcome of a record.  Raises ValueError."""
     value: dict[str, Any] = records.decode(KIND, content)
     try:
-        return Outcome(**{**value, "stage": Stage(value["stage"])})
+        known = records.known(Outcome, value)
+        return Outcome(**{**known, "stage": Stage(value["stage"])})
     except (TypeError, KeyError) as error:
         raise ValueError(f"it is no outcome: {error}") from None
 

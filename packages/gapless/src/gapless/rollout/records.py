@@ -48,10 +48,10 @@ def decode_rollout(content: bytes) -> Rollout:
     try:
         policy: dict[str, Any] = {
             name: tuple(each) if isinstance(each, list) else each
-            for name, each in _known(Policy, value["policy"]).items()
+            for name, each in known(Policy, value["policy"]).items()
         }
         rest = {"state": State(value["state"]), "policy": Policy(**policy)}
-        return Rollout(**{**_known(Rollout, value), **rest})
+        return Rollout(**{**known(Rollout, value), **rest})
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"it is no rollout: {error}") from None
 
@@ -71,12 +71,12 @@ def decode_host(content: bytes) -> HostReport:
             "turn": (int(number), int(attempt)),
             "addresses": tuple(str(each) for each in value.get("addresses", ())),
         }
-        return HostReport(**{**_known(HostReport, value), **rest})
+        return HostReport(**{**known(HostReport, value), **rest})
     except (TypeError, KeyError) as error:
         raise ValueError(f"it is no report of a host: {error}") from None
 
 
-def _known(kind: type[Any], value: dict[str, Any]) -> dict[str, Any]:
+def known(kind: type[Any], value: dict[str, Any]) -> dict[str, Any]:
     """Return the fields that this version knows.
 
     A newer one may have added others: what must not be missed changes FORMAT.
