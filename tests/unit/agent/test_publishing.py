@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import tarfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,12 +90,14 @@ class _Late(Board):
 
     ends = False
 
-    def begin(self, *asked: object, **more: object) -> Rollout | None:
+    def begin(
+        self, release: str, build: Callable[[int, str], Rollout], previous: str
+    ) -> Rollout | None:
         """Let all hosts arrive, then begin."""
         if self.ends:
             self.ends = False
             assert self.cue(Cue.FINISH, "2 of 2 hosts") is not None
-        return super().begin(*asked, **more)  # type: ignore[arg-type]
+        return super().begin(release, build, previous)
 
 
 def test_no_rollout_takes_the_place_of_one_whose_end_nobody_saw_to(
