@@ -52,8 +52,9 @@ class Slots:
     def take(self, count: int) -> Lease | None:
         """Take one of *count* slots if one is free, or its holder is gone.
 
-        A slot that this host holds already, from before a restart, is taken first.  One
-        beyond *count* counts while it is held: there were more when it was taken.
+        A slot that this holder has already (the answer to its own write was lost) is taken
+        first.  One beyond *count* counts while it is held: there were more when it was
+        taken.
         Raises UnavailableError.
         """
         began = self._now()

@@ -9,7 +9,7 @@ and no freeze.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from gapless.rollout.model import (
@@ -219,15 +219,6 @@ def is_over(rollout: Rollout) -> bool:
 def is_unsettled(rollout: Rollout) -> bool:
     """Tell whether it came to an end to which nobody has seen yet."""
     return rollout.state in ENDED and not rollout.settled
-
-
-def tally(reports: Mapping[str, HostReport]) -> dict[str, int]:
-    """Return how many hosts run which release."""
-    found: dict[str, int] = {}
-    for report in reports.values():
-        name = report.release or "-"
-        found[name] = found.get(name, 0) + 1
-    return found
 
 
 def _because(surveyed: Survey) -> str:

@@ -23,10 +23,6 @@ class Rights:
         """Return who drains, and since when by its own clock, for people."""
         return self._read()[0]
 
-    def version(self) -> int:
-        """Return the version of the record."""
-        return self._read()[1]
-
     def take(self, host: str, at: str, judge: Judge) -> str:
         """Take the right to drain; return why it is refused, or nothing.
 
