@@ -118,6 +118,7 @@ def _copy(
         file.write(f"{release.stamp}\n")
     os.rename(tree, release.path)
     files.sync_directory(own.dist)
+    return release
 
 
 def _listing(
