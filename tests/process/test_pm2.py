@@ -126,9 +126,10 @@ def test_max_restarts_then_errored(declared: Declared) -> None:
     declared.write(
         "loop.js",
         "const fs = require('node:fs'); fs.appendFileSync('lives', 'x');"
-        "setTimeout(() => process.exit(3), fs.statSync('lives').size > 1 ? 10 : 1300)",
+        "setTimeout(() => process.exit(3), fs.statSync('lives').size > 1 ? 10 : 4500)",
     )
-    declared.start({"script": "loop.js", "max_restarts": 5, "restart_delay": 0})
+    app = {"script": "loop.js", "max_restarts": 5, "restart_delay": 0}
+    declared.start(app | {"min_uptime": 4000})
     until(lambda: declared.host.status("loop") == "gave up", "to be given up")
     assert len((declared.host.directory / "lives").read_text()) == 1 + 5
     assert "exited with code 3" in declared.host.app("loop")["reason"]
