@@ -8,9 +8,12 @@ etcd counts the questions (its own metrics), watches apart.
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import time
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from rig.agents import at_rest
 
