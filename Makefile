@@ -11,7 +11,8 @@ DRAIN := $(shell find packages/gapless-drain -name '*.py' -o -name pyproject.tom
 SERVERS_STAMP := $(SERVERS)/$(call stamp,requirements/servers.lock $(DRAIN))
 NODE := node/gapless-drain
 NODE_STAMP := $(NODE)/node_modules/$(call stamp,$(NODE)/package-lock.json)
-PYTEST := $(BIN)/pytest -q -n 2 --dist worksteal
+# Three of them for two cores: what tests do most is wait.
+PYTEST := $(BIN)/pytest -q -n 3 --dist worksteal
 # What build/servers is compiled with, and what else the tests start.
 COMPILED_WITH := gcc pkg-config python3-dev libmariadb-dev
 PACKAGES := nginx-light haproxy etcd-server default-jdk-headless perl nodejs npm curl iproute2 \
