@@ -6,14 +6,23 @@ import gc
 import io
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 from wsgiref.util import FileWrapper
 
 import pytest
 from gapless_drain import Drain, Draining
+from gapless_drain.core import current
 
 OK = "200 OK"
+
+
+@pytest.fixture(autouse=True)
+def thread_of_a_server() -> Iterator[None]:
+    """Leave no request in this thread: in a server's the next one takes its place."""
+    token = current.set(None)
+    yield
+    current.reset(token)
 
 
 class Server:
