@@ -13,6 +13,7 @@ import sys
 import tarfile
 import tempfile
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from rig import demo_fleet, load, shown
@@ -23,17 +24,9 @@ from rig.wait import free_port
 
 EXAMPLES = ROOT / "examples"
 TRAFFIC = (
-    load.Traffic(kind="new", concurrency=3, pause_s=0.002),
-    load.Traffic(
-        kind="post",
-        concurrency=2,
-        method="POST",
-        path="/echo",
-        body_bytes=50_000,
-        echoes=True,
-        pause_s=0.002,
-    ),
-    load.Traffic(kind="slow", concurrency=1, path="/slow?s=0.5"),
+    replace(load.NEW, concurrency=3, pause_s=0.002),
+    replace(load.POST, body_bytes=50_000, pause_s=0.002),
+    replace(load.SLOW, concurrency=1),
 )
 COMMANDS = {
     "asgi": '[".venv/bin/python", "-m", "uvicorn", "app:app", "--no-access-log", '

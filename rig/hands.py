@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from rig import load
@@ -31,14 +32,7 @@ TRAFFICS = (
     load.Traffic(kind="new", concurrency=2, pause_s=0.02),
     load.Traffic(kind="kept", concurrency=2, keep_alive=True, pause_s=0.02),
 )
-POST = load.Traffic(
-    kind="post",
-    method="POST",
-    path="/echo",
-    body_bytes=10_000,
-    echoes=True,
-    pause_s=0.02,
-)
+POST = replace(load.POST, concurrency=1, body_bytes=10_000, pause_s=0.02)
 KINDS = ("node", "python", "article", "article-post")
 TICK_S = 1.0
 

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,22 +19,9 @@ from rig.running import running
 from rig.wait import free_port, until
 
 CHECK = (str(GAPLESS), "balancer", "check")
-POST = load.Traffic(
-    kind="post",
-    concurrency=4,
-    method="POST",
-    path="/echo",
-    body_bytes=10_000,
-    echoes=True,
-)
-LATE_BODY = load.Traffic(
-    kind="late-body",
-    concurrency=2,
-    method="POST",
-    path="/echo",
-    body_bytes=4_000,
-    body_s=0.1,
-    echoes=True,
+POST = replace(load.POST, concurrency=4, body_bytes=10_000)
+LATE_BODY = replace(
+    load.SLOW_BODY, kind="late-body", concurrency=2, body_bytes=4_000, body_s=0.1
 )
 TRAFFICS = (load.NEW, load.KEEP_ALIVE, POST, LATE_BODY)
 

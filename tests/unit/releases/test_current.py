@@ -23,6 +23,15 @@ def made(base: Path, stamp: str) -> Release:
     return Release(app="shop", stamp=stamp, path=str(path))
 
 
+def sealed(directory: Path) -> tuple[ReleaseSpec, ReleaseSpec, Release, str]:
+    """Make a release that can be copied; return where from, where to, and its digest."""
+    shared = ReleaseSpec(app="shop", base=str(directory / "shared"))
+    own = ReleaseSpec(app="shop", base=str(directory / "own"))
+    release = made(directory / "shared", NEW)
+    Path(own.dist).mkdir(parents=True)
+    return shared, own, release, copying.seal(shared, release)
+
+
 def test_release_tells_when_it_became_current(tmp_path: Path) -> None:
     """A script that restarted meanwhile must take it; one turned back to as well."""
     spec = ReleaseSpec(app="shop", base=str(tmp_path))
@@ -39,11 +48,7 @@ def test_release_tells_when_it_became_current(tmp_path: Path) -> None:
 
 def test_a_copy_is_verified_whatever_release_says_by_now(tmp_path: Path) -> None:
     """RELEASE is written anew when a release becomes current; all else is as published."""
-    shared = ReleaseSpec(app="shop", base=str(tmp_path / "shared"))
-    own = ReleaseSpec(app="shop", base=str(tmp_path / "own"))
-    release = made(tmp_path / "shared", NEW)
-    Path(own.dist).mkdir(parents=True)
-    digest = copying.seal(shared, release)
+    shared, own, release, digest = sealed(tmp_path)
     current.flip(shared, release)
     assert not copying.is_seen(own, release.name)
     left = Path(own.work, "copy-shop-20191231000000")  # by an agent that was killed
@@ -56,11 +61,7 @@ def test_a_copy_is_verified_whatever_release_says_by_now(tmp_path: Path) -> None
 
 def test_a_copy_waits_for_a_mount_that_is_away(tmp_path: Path) -> None:
     """That is no fault of the release; what stays away for too long is named."""
-    shared = ReleaseSpec(app="shop", base=str(tmp_path / "shared"))
-    own = ReleaseSpec(app="shop", base=str(tmp_path / "own"))
-    release = made(tmp_path / "shared", NEW)
-    Path(own.dist).mkdir(parents=True)
-    digest = copying.seal(shared, release)
+    shared, own, release, digest = sealed(tmp_path)
     (tmp_path / "shared").rename(tmp_path / "away")
     with pytest.raises(TimedOutError, match=f"{release.name} was not copied.*no such"):
         copying.copy(shared, own, release.name, digest, 0.0)

@@ -41,6 +41,13 @@ class World:
                 HostReport(host=host), before
             )
 
+    def pass_time(self, host: str, seconds: float) -> None:
+        """Let a host speak and look every second, and the others be silent."""
+        for _ in range(int(seconds)):
+            self.now += 1.0
+            self.speak(host)
+            self.seen_by(host)
+
     def seen_by(self, host: str) -> list[str]:
         """Return who is there for a host."""
         return sorted(each.host for each in self.board(host).there(GONE_S))
@@ -79,12 +86,8 @@ def test_a_host_that_is_silent_is_gone() -> None:
     world = World()
     world.speak("a", "b")
     assert world.seen_by("a") == ["a", "b"]
-    seen = []
-    for _ in range(int(GONE_S)):
-        world.now += 1.0
-        world.speak("a")
-        seen = world.seen_by("a")
-    assert seen == ["a"]
+    world.pass_time("a", GONE_S)
+    assert world.seen_by("a") == ["a"]
 
 
 def test_a_host_at_rest_sees_who_has_gone_meanwhile() -> None:
@@ -113,12 +116,8 @@ def test_a_coordinator_that_was_away_takes_no_host_out() -> None:
     world.board("a").rollout()
     world.speak("a")
     assert world.seen_by("a") == ["a", "b"]
-    seen = []
-    for _ in range(int(GONE_S)):
-        world.now += 1.0
-        world.speak("a")
-        seen = world.seen_by("a")
-    assert seen == ["a"]
+    world.pass_time("a", GONE_S)
+    assert world.seen_by("a") == ["a"]
 
 
 def test_a_coordinator_that_was_away_while_news_was_waited_for() -> None:

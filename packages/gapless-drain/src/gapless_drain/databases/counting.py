@@ -111,8 +111,13 @@ class Calling:
     """One call of a driver that is a procedure: a context manager."""
 
     __slots__ = (
-        *("_core", "_goes_on", "_name", "_ticket", "_token"),
-        *("is_call", "is_several"),
+        "_core",
+        "_goes_on",
+        "_name",
+        "_ticket",
+        "_token",
+        "is_call",
+        "is_several",
     )
 
     def __init__(self, core: Core, name: str, found: Found) -> None:

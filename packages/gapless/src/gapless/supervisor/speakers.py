@@ -13,6 +13,7 @@ import os
 import selectors
 import socket
 from collections.abc import Callable, Iterator
+from functools import reduce
 from typing import Any
 
 from gapless.base import clock
@@ -228,9 +229,8 @@ class Speakers:
 
     def of(self, key: str) -> Counts | None:
         """Return the sums of an instance; None if none of it ever spoke."""
-        total = Counts() if key in self._gone else None
-        for gone in self._gone.get(key, {}).values():
-            total = (total or Counts()).plus(gone)
+        gone = self._gone.get(key)
+        total = None if gone is None else reduce(Counts.plus, gone.values(), Counts())
         mode = self._modes.get(key, Mode.SERVING)
         for speaker in self._of(key):
             if speaker.counts is not None:
