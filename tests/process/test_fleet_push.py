@@ -112,19 +112,23 @@ def test_what_another_took_the_place_of_is_told_so(make: MakeFleet) -> None:
     for member in fleet.members:
         member.signal_agent(signal.SIGSTOP)
     fleet.watch()
+    number = fleet.status()["number"]
     words = ["push", str(fleet.tarball("2")), "--to", str(fleet.base), "--wait"]
-    first = subprocess.Popen(
+    with subprocess.Popen(
         [str(GAPLESS), *words],
         cwd=fleet.directory,
         env=fleet.publisher.environment,
         stdout=subprocess.PIPE,
         text=True,
-    )
-    number = fleet.status()["number"]
-    until(lambda: fleet.status()["number"] > number, "the first rollout")
-    second = fleet.begin("3")
-    assert first.wait(30) == 1
-    assert f"superseded by {second}" in first.communicate()[0]
+    ) as first:
+        try:
+            until(lambda: fleet.status()["number"] > number, "the first rollout")
+            second = fleet.begin("3")
+            told, _ = first.communicate(timeout=30)
+        finally:
+            first.kill()
+    assert first.returncode == 1
+    assert f"superseded by {second}" in told
     for member in fleet.members:
         member.signal_agent(signal.SIGCONT)
     assert fleet.until("done")["number"] == second
