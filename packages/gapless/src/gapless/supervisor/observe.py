@@ -69,8 +69,8 @@ class Evidence:
         table: dict[int, processes.Process],
     ) -> None:
         ports = self._ports(app)
-        found = self._diag.connections(ports)
-        half_open = peers(self._diag.half_open(ports))
+        found, handshaking = self._diag.arrivals(ports)
+        half_open = peers(handshaking)
         asked = self._diag.outgoing(_outgoing_ports(watched))
         for generation in watched:
             generation.lively = 0
