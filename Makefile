@@ -32,6 +32,7 @@ rig: $(STAMP) $(SERVERS_STAMP) ## a fleet to try things on by hand; RIG="--help"
 test: lint $(SERVERS_STAMP) ## everything: checks, then all tests
 	rig/packages $(PACKAGES)
 	$(MAKE) --no-print-directory node
+	@$(BIN)/python -m compileall -q packages rig  # each test starts many interpreters
 	$(PYTEST) -m "not soak" --durations=8
 
 node: $(STAMP) $(NODE_STAMP) ## the tests of the Node library
@@ -85,13 +86,13 @@ $(STAMP):
 $(SERVERS_STAMP): $(STAMP)
 	rig/packages $(COMPILED_WITH)
 	[ -x $(SERVERS)/bin/python ] || $(BIN)/python -m venv --without-pip $(SERVERS)
-	$(BIN)/uv pip install --quiet --python $(SERVERS)/bin/python \
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(SERVERS)/bin/python \
 	  --require-hashes -r requirements/servers.lock
 	rm -rf build/wheels
 	$(BIN)/python $(PIP:install=wheel) --no-deps --no-build-isolation -w build/wheels \
 	  ./packages/gapless-drain
-	$(BIN)/uv pip install --quiet --python $(SERVERS)/bin/python --no-deps --no-index \
-	  --reinstall build/wheels/*.whl
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(SERVERS)/bin/python \
+	  --no-deps --no-index --reinstall build/wheels/*.whl
 	@rm -f $(SERVERS)/.installed*
 	@touch $@
 
