@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -15,6 +16,12 @@ from rig import wait
 from rig.host import Host
 
 MARK = "RIG_SESSION"  # in the environment of all that a session starts
+
+
+def pytest_configure() -> None:
+    """Let SIGINT end what the tests start, also where a shell ignores it (`make &`)."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

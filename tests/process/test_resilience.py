@@ -22,10 +22,10 @@ GOOD = ["node", "app.js"]
 STEPS = ["starting", "ready", "switched", "proven", "draining", "stopping"]
 
 
-def reload_in_background(host: Host, name: str) -> subprocess.Popen[str]:
-    """Begin a reload; its steps can be read from stdout."""
+def in_background(host: Host, *words: str) -> subprocess.Popen[str]:
+    """Begin a command; what it says can be read from stdout."""
     return subprocess.Popen(
-        [*host.become, str(GAPLESS), "reload", name],
+        [*host.become, str(GAPLESS), *words],
         cwd=host.directory,
         env=host.environment,
         stdout=subprocess.PIPE,
@@ -45,7 +45,7 @@ def test_a_supervisor_that_is_killed_in_a_handoff_goes_on(
         under_load.wait_for_version("1")
         host.declare("app", GOOD, port=port, release="2", more="instances = 2")
         pid = host.supervisor_pid()
-        reload = reload_in_background(host, "app")
+        reload = in_background(host, "reload", "app")
         assert reload.stdout is not None
         for line in reload.stdout:
             if f" {step}" in line:
@@ -277,7 +277,7 @@ def test_a_keeper_that_is_stopped_blocks_no_request(host: Host) -> None:
     with running(port, load.NEW, load.POST) as under_load:
         os.kill(keeper, signal.SIGSTOP)
         try:
-            reload = reload_in_background(host, "app")
+            reload = in_background(host, "reload", "app")
             under_load.wait_for(300)
             assert set(under_load.versions()) == {"1"}
             assert host.app("app")["instances"]["ready"] == 1
@@ -291,6 +291,26 @@ def test_a_keeper_that_is_stopped_blocks_no_request(host: Host) -> None:
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="mounting a small disk needs root")
+def test_a_keeper_that_is_stopped_is_still_told_to_end(host: Host) -> None:
+    """A supervisor that leaves waits for room: its last word is not lost."""
+    more = f'command = ["sleep", "600"]\nenvironment = {{ MUCH = "{"x" * 40_000}" }}\n'
+    host.configure("".join(f"[app.job{number}]\n{more}" for number in range(10)))
+    host.ok("start", "gapless.toml")
+    host.ok("stop", "all")
+    keeper, state = host.keeper_pid(), host.home / "state.json"
+    os.kill(keeper, signal.SIGSTOP)
+    try:
+        host.ok("stop", "all")  # more to remember than the socket takes
+        shutdown = in_background(host, "shutdown")
+        until(lambda: '"shut_down": true' in state.read_text(), "it to be heard")
+        assert host.json("list")["supervisor"], "it waits"
+    finally:
+        os.kill(keeper, signal.SIGCONT)
+    said = shutdown.communicate(timeout=60)[0]
+    assert (shutdown.returncode, said) == (0, "shut down\n")
+    until(lambda: not host.processes(), "the keeper to end")
+
+
 def test_a_full_disk_stops_no_release(host: Host) -> None:
     """What cannot be written down is in the keeper; later it is on disk again."""
     port = free_port()

@@ -78,9 +78,12 @@ class Channel:
         Raises BlockingIOError if there is none yet, EOFError if the peer is gone,
         ValueError if it is not a message.
         """
-        encoded, descriptors, flags, _ = socket.recv_fds(
-            self.sock, LARGEST_BYTES + 1, MOST_DESCRIPTORS
-        )
+        try:
+            encoded, descriptors, flags = self._receive()
+        except ConnectionResetError:
+            # The peer left with something unread, which is told once and before all that
+            # it had said itself: its last words are still here.
+            encoded, descriptors, flags = self._receive()
         for descriptor in descriptors:
             os.set_inheritable(descriptor, False)
         if not encoded:
@@ -100,6 +103,9 @@ class Channel:
                 os.close(descriptor)
             raise
         return message, descriptors
+
+    def _receive(self) -> tuple[bytes, list[int], int]:
+        return socket.recv_fds(self.sock, LARGEST_BYTES + 1, MOST_DESCRIPTORS)[:3]
 
     def drop_outgoing(self) -> None:
         """Give up what waits to be sent: the peer is gone."""

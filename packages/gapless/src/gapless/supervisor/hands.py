@@ -22,6 +22,7 @@ class Hands:
     def __init__(self, channel: wire.Channel) -> None:
         self.channel = channel
         self._noted: dict[str, Any] = {}
+        self._ending = False
 
     def _send(self, message: wire.Message, descriptors: tuple[int, ...] = ()) -> None:
         try:
@@ -60,8 +61,10 @@ class Hands:
         self._send({"op": "forget", "key": key})
 
     def end(self) -> None:
-        """Let the keeper end with its last child."""
-        self._send({"op": "end"})
+        """Let the keeper end with its last child; says nothing twice."""
+        if not self._ending:
+            self._ending = True
+            self._send({"op": "end"})
 
     def flush(self) -> bool:
         """Send what waits; return whether nothing is left."""

@@ -291,7 +291,8 @@ class Supervisor:
 
     def _leave_for_good(self) -> None:
         self.hands.end()
-        self.hearing.flush()
+        if not self.hands.flush():
+            return  # who leaves before the keeper is told to end leaves it for ever
         if self.leaving is not None:
             self.leaving.tell({"result": {"shut_down": True}}, last=True)
         self.over = True
