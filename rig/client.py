@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import re
 import selectors
 import socket
@@ -16,6 +17,8 @@ from rig.traffic import ANSWERED, Request, Traffic
 if TYPE_CHECKING:
     from rig.load import Engine
 
+PACE_S = float(os.environ.get("RIG_PACE_S", "0"))
+"""What every client rests at least between two requests."""
 _VERSION = re.compile(rb'release (\S+)|"release":"(?:[^"]*/)?([^/"]+)"')
 _PID = re.compile(rb"pid\W{1,3}(\d+)")
 
@@ -194,7 +197,7 @@ class Client:
         request.ended = time.monotonic()
         self.request = None
         self._used += 1
-        self.resume_at = request.ended + self.traffic.pause_s
+        self.resume_at = request.ended + max(self.traffic.pause_s, PACE_S)
         if fate != ANSWERED:
             # A client that meets a dead port at full speed would only count itself.
             self.resume_at = max(self.resume_at, request.ended + 0.01)
