@@ -17,7 +17,7 @@ from rig.traffic import ANSWERED, Request, Traffic
 if TYPE_CHECKING:
     from rig.load import Engine
 
-PACE_S = float(os.environ.get("RIG_PACE_S", "0"))
+PACE_S = float(os.environ.get("RIG_PACE_S") or 0)
 """What every client rests at least between two requests."""
 _VERSION = re.compile(rb'release (\S+)|"release":"(?:[^"]*/)?([^/"]+)"')
 _PID = re.compile(rb"pid\W{1,3}(\d+)")

@@ -62,4 +62,13 @@ class Remote:
             process.terminate()
         with contextlib.ExitStack() as ends:
             for _, process in self._mounts:
-                ends.callback(process.wait, 30)
+                ends.callback(_wait, process)
+
+
+def _wait(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise

@@ -26,7 +26,7 @@ def until(fact: Callable[[], Fact], what: str, timeout_s: float = 15.0) -> Fact:
         now = time.monotonic()
         if now > deadline:
             raise AssertionError(f"not within {timeout_s:g} s: {what}")
-        time.sleep(max(PAUSE_S, now - began))
+        time.sleep(max(PAUSE_S, min(now - began, deadline - now)))
 
 
 def answers(port: int, timeout_s: float = 3.0) -> bool:

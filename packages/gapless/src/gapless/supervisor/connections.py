@@ -7,7 +7,6 @@ both families and all ports, and only those of an app that is finishing somethin
 
 from __future__ import annotations
 
-import errno
 import os
 import socket
 import struct
@@ -162,7 +161,7 @@ class SockDiag:
     def arrivals(
         self, ports: frozenset[int]
     ) -> tuple[tuple[Connection, ...], frozenset[Peer]]:
-        """Return both, of one moment: a handshake that ends is never in neither."""
+        """Return both, by one dump: a handshake that ends is not between two of them."""
         rows = self._dump(ports, _OPEN + _HALF_OPEN, _TCP_INFO_EXTENSION)
         half_open = [row for row in rows if row[0].state in _HALF_OPEN]
         rest = [row for row in rows if row[0].state not in _HALF_OPEN]
@@ -220,13 +219,11 @@ class SockDiag:
             while at + 16 <= len(said):
                 length, kind, flags = struct.unpack_from("=IHH", said, at)
                 interrupted |= bool(flags & _DUMP_INTERRUPTED)
-                if kind == _DONE:
-                    return rows, interrupted
-                if kind == _ERROR:
+                if kind in (_DONE, _ERROR):
                     number = -struct.unpack_from("=i", said, at + 16)[0]
-                    if number == errno.ENOENT:
-                        return rows, interrupted
-                    raise OSError(number, f"sock_diag: {os.strerror(number)}")
+                    if number:
+                        raise OSError(number, f"sock_diag: {os.strerror(number)}")
+                    return rows, interrupted
                 rows.append(_row(said, at + 16, at + length))
                 at += (length + 3) & ~3
 

@@ -22,7 +22,8 @@ class Hands:
     def __init__(self, channel: wire.Channel) -> None:
         self.channel = channel
         self._noted: dict[str, Any] = {}
-        self._ending = False
+        self.ending = False
+        """It has been asked to end: that it goes is no loss."""
 
     def _send(self, message: wire.Message, descriptors: tuple[int, ...] = ()) -> None:
         try:
@@ -62,8 +63,8 @@ class Hands:
 
     def end(self) -> None:
         """Let the keeper end with its last child; says nothing twice."""
-        if not self._ending:
-            self._ending = True
+        if not self.ending:
+            self.ending = True
             self._send({"op": "end"})
 
     def flush(self) -> bool:

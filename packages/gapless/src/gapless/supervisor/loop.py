@@ -97,7 +97,10 @@ class Supervisor:
                 self.settle()
                 wire.take_turn(self.selector, self._timeout_s())
         except KeeperLostError as error:
-            self.log.write("keeper-lost", reason=error.message)
+            if self.hands.ending:
+                self._farewell()
+            else:
+                self.log.write("keeper-lost", reason=error.message)
         self.control.close()
 
     def _timeout_s(self) -> float | None:
@@ -113,10 +116,11 @@ class Supervisor:
             self._renew(app)
             self._settle(app)
         self._wait_for_counts()
-        if self.shutting_down and not any(a.generations for a in self.apps.values()):
-            self._leave_for_good()
-        if not any(app.generations for app in self.apps.values()):
+        idle = not any(app.generations for app in self.apps.values())
+        if idle:
             self.speakers.close()
+        if idle and self.shutting_down:
+            self.hands.end()
         self.hearing.flush()
         self.control.flush()  # nobody is told what a next supervisor would not know
 
@@ -289,13 +293,11 @@ class Supervisor:
         if signal.SIGTERM in numbers or signal.SIGINT in numbers:
             self.over = True
 
-    def _leave_for_good(self) -> None:
-        self.hands.end()
-        if not self.hands.flush():
-            return  # who leaves before the keeper is told to end leaves it for ever
+    def _farewell(self) -> None:
+        """Say that all has ended, the keeper too: who comes next meets no rest of it."""
         if self.leaving is not None:
             self.leaving.tell({"result": {"shut_down": True}}, last=True)
-        self.over = True
+        self.control.flush()
 
 
 def _is_complete(generation: GenerationRecord) -> bool:
