@@ -68,6 +68,17 @@ class Host:
             check=False,
         )
 
+    def begin(self, *arguments: object) -> subprocess.Popen[str]:
+        """Begin a command; all that it says can be read from stdout."""
+        return subprocess.Popen(
+            [*self.become, str(GAPLESS), *map(str, arguments)],
+            cwd=self.directory,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
     def ok(self, *arguments: object, **where: Any) -> str:
         """Run a command that has to succeed; return what it printed."""
         done = self.gapless(*arguments, **where)

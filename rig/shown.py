@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import time
 from collections.abc import Mapping
 from typing import Any
 
 from rig import load
-from rig.host import GAPLESS, Host
+from rig.host import Host
 
 
 def say(line: Any) -> None:
@@ -21,14 +20,7 @@ def command(host: Host, *words: str) -> tuple[int, float]:
     """Run a gapless command on a host, shown; return its code and how long it took."""
     say(f"\n$ gapless {' '.join(words)}")
     began = time.monotonic()
-    process = subprocess.Popen(
-        [*host.become, str(GAPLESS), *words],
-        cwd=host.directory,
-        env=host.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    process = host.begin(*words)
     assert process.stdout is not None
     with process.stdout:
         for line in process.stdout:

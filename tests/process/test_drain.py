@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from rig import load
-from rig.host import GAPLESS, ROOT, SERVERS, Host
+from rig.host import ROOT, SERVERS, Host
 from rig.running import running
 from rig.wait import free_port, until
 
@@ -272,13 +272,7 @@ def test_a_supervisor_that_is_killed_in_a_recycle_goes_on(host: Host) -> None:
     with running(port, load.Traffic(kind="new", expected=(200, 503))) as under_load:
         under_load.wait_for_version("1")
         host.declare("app", own, port=port, release="2", directory=EXAMPLES, more=more)
-        reload = subprocess.Popen(
-            [str(GAPLESS), "reload", "app"],
-            cwd=host.directory,
-            env=host.environment,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        reload = host.begin("reload", "app")
         assert reload.stdout is not None
         for line in reload.stdout:
             if " ready" in line:

@@ -73,15 +73,7 @@ def test_a_third_generation_may_start_while_the_second_drains(host: Host) -> Non
         commands = []
         for release in ("2", "3"):
             host.declare("app", GOOD, port=port, release=release)
-            commands.append(
-                subprocess.Popen(
-                    [str(GAPLESS), "reload", "app", "--json"],
-                    cwd=host.directory,
-                    env=host.environment,
-                    stdout=subprocess.PIPE,
-                    text=True,
-                )
-            )
+            commands.append(host.begin("reload", "app", "--json"))
             under_load.wait_for_version(release)
             until(lambda: _roles(host).count("standby") == 0, "proven")
         reports = [
@@ -327,13 +319,7 @@ def test_following_a_log_crosses_rotations_without_a_gap(host: Host) -> None:
     more = "log = { rotate_mb = 0.01, keep = 900 }"
     host.declare("app", ["node", "-e", script], port=1, release="1", more=more)
     host.ok("start", "app.toml")
-    follow = subprocess.Popen(
-        [str(GAPLESS), "logs", "app", "-f", "-n", "1"],
-        cwd=host.directory,
-        env=host.environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    follow = host.begin("logs", "app", "-f", "-n", "1")
     try:
         assert follow.stdout is not None
         numbers = [

@@ -113,14 +113,8 @@ def test_what_another_took_the_place_of_is_told_so(make: MakeFleet) -> None:
         member.signal_agent(signal.SIGSTOP)
     fleet.watch()
     number = fleet.status()["number"]
-    words = ["push", str(fleet.tarball("2")), "--to", str(fleet.base), "--wait"]
-    with subprocess.Popen(
-        [str(GAPLESS), *words],
-        cwd=fleet.directory,
-        env=fleet.publisher.environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as first:
+    words = ("push", fleet.tarball("2"), "--to", fleet.base, "--wait")
+    with fleet.publisher.begin(*words) as first:
         try:
             until(lambda: fleet.status()["number"] > number, "the first rollout")
             second = fleet.begin("3")

@@ -443,17 +443,7 @@ def test_two_publishers_at_once_make_two_releases(host: Host) -> None:
     tarballs = [
         pack(host.directory / f"example-{n}.tar.gz", app_files(str(n))) for n in (1, 2)
     ]
-    commands = [
-        subprocess.Popen(
-            [str(GAPLESS), "publish", str(tarball)],
-            cwd=host.directory,
-            env=host.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for tarball in tarballs
-    ]
+    commands = [host.begin("publish", tarball) for tarball in tarballs]
     said = [command.communicate(timeout=60)[0] for command in commands]
     assert [command.returncode for command in commands] == [0, 0], said
     stamps = [row["release"] for row in host.json("releases", "example")]

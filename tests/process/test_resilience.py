@@ -14,24 +14,12 @@ import pytest
 
 from gapless.keeper import interception
 from rig import load
-from rig.host import GAPLESS, NOBODY, ORDINARY_USER, SERVERS, Host
+from rig.host import NOBODY, ORDINARY_USER, SERVERS, Host
 from rig.running import running
 from rig.wait import free_port, until
 
 GOOD = ["node", "app.js"]
 STEPS = ["starting", "ready", "switched", "proven", "draining", "stopping"]
-
-
-def in_background(host: Host, *words: str) -> subprocess.Popen[str]:
-    """Begin a command; what it says can be read from stdout."""
-    return subprocess.Popen(
-        [*host.become, str(GAPLESS), *words],
-        cwd=host.directory,
-        env=host.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -45,7 +33,7 @@ def test_a_supervisor_that_is_killed_in_a_handoff_goes_on(
         under_load.wait_for_version("1")
         host.declare("app", GOOD, port=port, release="2", more="instances = 2")
         pid = host.supervisor_pid()
-        reload = in_background(host, "reload", "app")
+        reload = host.begin("reload", "app")
         assert reload.stdout is not None
         for line in reload.stdout:
             if f" {step}" in line:
@@ -192,15 +180,7 @@ def test_a_keeper_that_keeps_nothing_ends(host: Host) -> None:
 def test_two_first_commands_at_once_meet_one_supervisor(host: Host) -> None:
     """Whoever is faster starts it; all are answered."""
     commands = [
-        subprocess.Popen(
-            [str(GAPLESS), "start", "sleep", "--name", f"app{n}", "--", "1000"],
-            cwd=host.directory,
-            env=host.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for n in range(6)
+        host.begin("start", "sleep", "--name", f"app{n}", "--", 1000) for n in range(6)
     ]
     said = [command.communicate(timeout=60)[0] for command in commands]
     assert [command.returncode for command in commands] == [0] * 6, said
@@ -277,7 +257,7 @@ def test_a_keeper_that_is_stopped_blocks_no_request(host: Host) -> None:
     with running(port, load.NEW, load.POST) as under_load:
         os.kill(keeper, signal.SIGSTOP)
         try:
-            reload = in_background(host, "reload", "app")
+            reload = host.begin("reload", "app")
             under_load.wait_for(300)
             assert set(under_load.versions()) == {"1"}
             assert host.app("app")["instances"]["ready"] == 1
@@ -302,7 +282,7 @@ def test_a_keeper_that_is_stopped_is_still_told_to_end(host: Host) -> None:
     os.kill(keeper, signal.SIGSTOP)
     try:
         host.ok("stop", "all")  # more to remember than the socket takes
-        with in_background(host, "shutdown") as shutdown:
+        with host.begin("shutdown") as shutdown:
             try:
                 until(lambda: '"shut_down": true' in state.read_text(), "the order")
                 assert host.supervisor_pid(), "it waits"
