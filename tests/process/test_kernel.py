@@ -209,6 +209,29 @@ def test_connections_and_listeners_are_found_by_port() -> None:
             accepted.close()
 
 
+def test_a_handshake_is_told_until_it_is_over() -> None:
+    """With TCP_DEFER_ACCEPT (tcp(7)) it is over with the first byte."""
+    diag = connections.SockDiag()
+    with contextlib.ExitStack() as ends:
+        ends.callback(diag.close)
+        sock = ends.enter_context(listener())
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 30)
+        port = sock.getsockname()[1]
+        client = ends.enter_context(socket.create_connection(sock.getsockname(), 5))
+        host, own = client.getsockname()
+        peer = connections.Peer(host=host, port=own, local_port=port)
+        ports = frozenset({port})
+        found, half_open = diag.incoming(ports)
+        assert not found
+        assert half_open == diag.half_open(ports) == {peer}
+        client.sendall(b"x")
+        ends.enter_context(sock.accept()[0])
+        found, half_open = diag.incoming(ports)
+        assert [c.remote for c in found] == [(host, own)]
+        assert not half_open
+        assert not diag.half_open(ports)
+
+
 def test_one_dump_tells_of_several_ports_of_both_families() -> None:
     """And of no other port; at whichever end of a connection it is asked for."""
     diag = connections.SockDiag()
@@ -230,7 +253,7 @@ def test_one_dump_tells_of_several_ports_of_both_families() -> None:
         for count in range(len(made) + 1):
             asked = made[:count]
             ports = frozenset(local for local, _ in asked)
-            found, half_open = diag.arrivals(ports)
+            found, half_open = diag.incoming(ports)
             assert {(c.local[1], c.remote[1]) for c in found} == set(asked)
             assert not half_open
             back = {(c.remote[1], c.local[1]) for c in diag.outgoing(ports)}

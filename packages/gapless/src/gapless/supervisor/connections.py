@@ -158,7 +158,7 @@ class SockDiag:
         """Return the peers whose handshake with one of *ports* is under way."""
         return _peers(self._dump(ports, _HALF_OPEN))
 
-    def arrivals(
+    def incoming(
         self, ports: frozenset[int]
     ) -> tuple[tuple[Connection, ...], frozenset[Peer]]:
         """Return both, by one dump: a handshake that ends is not between two of them."""

@@ -85,7 +85,7 @@ class Hands:
                 said.append(self.channel.receive())
             except BlockingIOError:
                 return said
-            except (EOFError, ConnectionResetError) as error:
+            except EOFError as error:
                 raise KeeperLostError from error
 
 

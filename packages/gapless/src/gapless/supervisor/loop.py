@@ -116,11 +116,10 @@ class Supervisor:
             self._renew(app)
             self._settle(app)
         self._wait_for_counts()
-        idle = not any(app.generations for app in self.apps.values())
-        if idle:
+        if not any(app.generations for app in self.apps.values()):
             self.speakers.close()
-        if idle and self.shutting_down:
-            self.hands.end()
+            if self.shutting_down:
+                self.hands.end()
         self.hearing.flush()
         self.control.flush()  # nobody is told what a next supervisor would not know
 

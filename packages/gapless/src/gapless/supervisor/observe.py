@@ -69,7 +69,7 @@ class Evidence:
         table: dict[int, processes.Process],
     ) -> None:
         ports = self._ports(app)
-        found, handshaking = self._diag.arrivals(ports)
+        found, handshaking = self._diag.incoming(ports)
         half_open = peers(handshaking)
         asked = self._diag.outgoing(_outgoing_ports(watched))
         for generation in watched:
