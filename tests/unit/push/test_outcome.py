@@ -105,6 +105,15 @@ def test_what_ended_between_two_looks_is_found_in_the_history(
     assert judged(ROLLING, later, HOSTS, history).stage is stage
 
 
+def test_what_another_took_the_place_of_is_told_alike_before_it_is_history() -> None:
+    """The history is written after the rollout that takes the place."""
+    later = dataclasses.replace(ROLLOUT, number=4)
+    kept = [{"number": 3, "outcome": "superseded by 4", "reason": ""}]
+    found = judged(ROLLING, later, HOSTS, [])
+    assert found == judged(ROLLING, later, HOSTS, kept)
+    assert found.detail == "superseded by 4"
+
+
 def heard(*told: bytes) -> Iterator[bytes]:
     """Yield lines, then silence."""
     yield from told

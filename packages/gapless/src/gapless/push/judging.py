@@ -61,5 +61,5 @@ def _past(
             why = str(each["reason"])
             detail = told if stage is Stage.SUPERSEDED else why
             return replace(outcome, stage=stage, detail=detail)
-    by = f"rollout {rollout.number} took its place" if rollout else "nothing is known"
+    by = decide.superseded_by(rollout.number) if rollout else "nothing is known"
     return replace(outcome, stage=Stage.SUPERSEDED, detail=by)

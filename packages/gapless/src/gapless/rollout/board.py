@@ -98,7 +98,7 @@ class Board:
             except ConflictError:
                 continue
             if before is not None and not decide.is_over(before):
-                self.keep(before, f"superseded by {rollout.number}")
+                self.keep(before, decide.superseded_by(rollout.number))
             elif before is not None and before.number not in kept:
                 # Who wrote that it was over died before it was kept.
                 self.keep(before, before.state.value)

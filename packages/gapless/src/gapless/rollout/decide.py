@@ -211,6 +211,11 @@ def superseding(before: Rollout | None, release: str, previous: str) -> tuple[in
     return before.number + 1, "" if back == release else back
 
 
+def superseded_by(number: int) -> str:
+    """Return how a rollout ended whose place another has taken."""
+    return f"superseded by {number}"
+
+
 def is_over(rollout: Rollout) -> bool:
     """Tell whether nothing of it is left to be done but for hosts that come late."""
     return rollout.state in OVER
