@@ -24,11 +24,11 @@ PACKAGES := nginx-light haproxy etcd-server default-jdk-headless perl nodejs npm
 
 demo: $(STAMP) ## install, then show the main job under load
 	@rig/packages nginx-light iproute2 || echo "without them: no balancer, all on loopback"
-	$(BIN)/python -m rig.demo
+	$(BIN)/python -m rig.demo.one_machine
 
 rig: $(STAMP) $(SERVERS_STAMP) ## a fleet to try things on by hand; RIG="--help" says how
 	rig/packages $(PACKAGES)
-	@$(BIN)/python -m rig.hands $(RIG)
+	@$(BIN)/python -m rig.by_hand.session $(RIG)
 
 test: lint $(SERVERS_STAMP) ## everything: checks, then all tests
 	rig/packages $(PACKAGES)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from rig.agents import at_rest
+from rig.hosts.agents import at_rest
 
 
 def main() -> None:

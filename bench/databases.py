@@ -28,8 +28,12 @@ from gapless_drain import Drain
 from gapless_drain.databases.counting import Counting
 from gapless_drain.databases.statements import Statements
 
-from rig import drivers
-from rig.databases import Database, mariadb, postgresql
+from rig.programs import drivers
+from rig.programs.databases import (
+    Database,
+    mariadb,
+    postgresql,
+)
 
 drivers.available()
 CALLS, ROUNDS = 200, 41

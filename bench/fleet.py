@@ -17,12 +17,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from rig import load
-from rig.balanced import plain_nginx, serving
-from rig.fleet import Fleet, balanced
-from rig.load import Report
-from rig.running import running
-from rig.scripted import OFFLINE, publish_by_script
+from rig.hosts.balanced import plain_nginx, serving
+from rig.hosts.fleet import Fleet, balanced
+from rig.load import engine
+from rig.load.engine import Report
+from rig.load.running import running
+from rig.programs.scripted import OFFLINE, publish_by_script
 from rig.wait import free_port
 
 HOSTS = 4
@@ -58,7 +58,7 @@ def phase(
 ) -> tuple[Report, list[str]]:
     """Release a version under load; return what clients met, and a row."""
     fleet.ledger.write_text("")
-    with running(port, *load.mixed(4, 0.02), seconds=600) as under_load:
+    with running(port, *engine.mixed(4, 0.02), seconds=600) as under_load:
         under_load.wait_for(100)
         began = time.monotonic()
         release(fleet, version)

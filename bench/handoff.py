@@ -17,15 +17,19 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from rig import load
-from rig.host import APPS, SERVERS, Host
-from rig.load import Report
-from rig.running import running
+from rig.hosts.host import (
+    APPS,
+    SERVERS,
+    Host,
+)
+from rig.load import engine
+from rig.load.engine import Report
+from rig.load.running import running
 from rig.wait import free_port, until
 
 TRAFFIC = (
-    load.Traffic(kind="new", concurrency=4, pause_s=0.002),
-    load.Traffic(kind="slow", concurrency=2, path="/slow?s=0.5"),
+    engine.Traffic(kind="new", concurrency=4, pause_s=0.002),
+    engine.Traffic(kind="slow", concurrency=2, path="/slow?s=0.5"),
 )
 COUNT = 5
 MIN_HEALTHY_S = 2.0

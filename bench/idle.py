@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from rig.host import GAPLESS, Host
+from rig.hosts.host import GAPLESS, Host
 from rig.wait import free_port
 
 IDLE_S = 10.0

@@ -15,10 +15,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from bench.publish import pack
-from gapless.agent import opening
+from gapless.agent import setup
 from gapless.config import fleets
 from rig import wait
-from rig.host import GAPLESS, Host
+from rig.hosts.host import GAPLESS, Host
 
 RUNS, IDLE_S, FILES = 12, 10.0, 100
 GOAL_S = 2.0
@@ -67,7 +67,7 @@ def main() -> None:
         path = host.configure(CONFIG.replace("@", str(gate)))
         inbox = host.directory / "dfs" / "src"
         inbox.mkdir(parents=True)
-        board = opening.board(fleets.load(str(path), {})["app"], print)
+        board = setup.board(fleets.load(str(path), {})["app"], print)
         watch = subprocess.Popen(
             [GAPLESS, "watch"],
             cwd=host.directory,

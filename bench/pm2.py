@@ -18,18 +18,18 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from rig import load
-from rig.host import GAPLESS, ROOT
-from rig.load import Report
-from rig.running import running
+from rig.hosts.host import GAPLESS, ROOT
+from rig.load import engine
+from rig.load.engine import Report
+from rig.load.running import running
 from rig.wait import answers, free_port, until
 
 PM2 = ROOT / "node" / "gapless-drain" / "node_modules" / ".bin" / "pm2"
 EXAMPLE = ROOT / "examples" / "article"
 TRAFFIC = (
-    load.NEW,
-    load.KEEP_ALIVE,
-    load.Traffic(kind="paused", concurrency=4, keep_alive=True, pause_s=0.7),
+    engine.NEW,
+    engine.KEEP_ALIVE,
+    engine.Traffic(kind="paused", concurrency=4, keep_alive=True, pause_s=0.7),
 )
 IDLE_S = 10.0
 RELOADS = 3

@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from rig.host import Host
+from rig.hosts.host import Host
 
 FILES, RUNS = 10_000, 5
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gapless.rollout.model import TRANSITIONS, State
-from rig.host import ROOT
+from rig.hosts.host import ROOT
 
 PAGE = ROOT / "docs" / "rollout.md"
 BEGIN, END = "```mermaid\n", "```\n<!-- end -->"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from rig import wait
-from rig.host import Host
+from rig.hosts.host import Host
 
 MARK = "RIG_SESSION"  # in the environment of all that a session starts
 

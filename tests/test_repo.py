@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import collections
 import io
 import json
 import os
@@ -16,7 +17,11 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "packages" / "gapless" / "src" / "gapless"
+SOURCES = (PACKAGE.parent, ROOT / "packages" / "gapless-drain" / "src", ROOT)
+OURS = ("gapless.", "gapless_drain.", "rig.")
 LONGEST_LINES = 500
+MOST_FILES = 14
+"""More files side by side are a heap, in which nobody finds the place for a change."""
 FIRST_SCREEN_LINES = 40
 NOT_OURS = {"build", "node_modules", "__pycache__"}  # and what begins with a dot
 REFUSED_WORDS = {
@@ -84,6 +89,36 @@ def imported(tree: ast.AST) -> Iterator[str]:
             yield found.module.partition(".")[0]
 
 
+def imports_between_files() -> Iterator[tuple[str, set[str]]]:
+    """Return, for every module of ours, the modules of ours that it imports."""
+    modules = {}
+    for source in SOURCES:
+        for path in files(".py"):
+            if path.is_relative_to(source):
+                modules[".".join(path.relative_to(source).with_suffix("").parts)] = path
+    modules = {name: p for name, p in modules.items() if name.startswith(OURS)}
+    for name, path in modules.items():
+        found = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                found.add(node.module)
+                found |= {f"{node.module}.{alias.name}" for alias in node.names}
+            elif isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+        yield name, found & modules.keys() - {name}
+
+
+def reached(edges: dict[str, set[str]], start: str) -> set[str]:
+    """Return what can be reached from a module by its imports."""
+    found: set[str] = set()
+    waiting = [start]
+    while waiting:
+        new = edges.get(waiting.pop(), set()) - found
+        found |= new
+        waiting += new
+    return found
+
+
 def words(identifier: str) -> set[str]:
     """Return the words of an identifier in snake or camel case, in lower case."""
     return {w.lower() for w in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", identifier)}
@@ -93,6 +128,29 @@ def test_no_python_file_is_too_long_to_read() -> None:
     """A file beyond the limit holds two things."""
     long = {here(path): len(path.read_text().splitlines()) for path in files(".py")}
     assert {name: n for name, n in long.items() if n > LONGEST_LINES} == {}
+
+
+def test_no_folder_is_a_heap() -> None:
+    """About a dozen files stand side by side, with and without __init__.py."""
+    counts = collections.Counter(
+        here(path.parent)
+        for path in files(".py")
+        if path.name != "__init__.py" and not path.is_relative_to(ROOT / "tests")
+    )
+    assert {name: n for name, n in counts.items() if n > MOST_FILES} == {}
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    """Not even for types: what two files share stands in a third."""
+    edges = dict(imports_between_files())
+    circles = [name for name in edges if name in reached(edges, name)]
+    assert circles == []
+
+
+def test_a_circle_is_found() -> None:
+    """The rule above bites, however long the way round is."""
+    edges = {"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}
+    assert [name for name in edges if name in reached(edges, name)] == ["a", "b", "c"]
 
 
 def test_no_file_names_a_machine_or_a_registry() -> None:

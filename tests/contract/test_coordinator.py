@@ -15,8 +15,8 @@ from gapless.coordinator.directory import DirectoryCoordinator
 from gapless.coordinator.etcd import EtcdCoordinator, Settings
 from gapless.coordinator.memory import MemoryCoordinator
 from gapless.coordinator.model import ABSENT, Coordinator
-from rig.etcd import Etcd
-from rig.remote import Remote
+from rig.hosts.remote import Remote
+from rig.programs.etcd import Etcd
 
 Make = Callable[[], Coordinator]
 """Returns another host's view of the same coordinator."""

@@ -11,8 +11,8 @@ import pytest
 
 from gapless.base.errors import ConflictError, UnavailableError
 from gapless.coordinator.directory import KEPT, KEPT_S, DirectoryCoordinator
+from gapless.coordinator.files import Files
 from gapless.coordinator.model import ABSENT
-from gapless.coordinator.sharedfiles import Files
 
 
 class FaultyFiles(Files):

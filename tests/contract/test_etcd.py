@@ -14,7 +14,7 @@ from gapless.base.errors import GaplessError, UnavailableError
 from gapless.coordinator import model
 from gapless.coordinator.etcd import EtcdCoordinator, Settings
 from gapless.coordinator.model import ABSENT
-from rig.etcd import Etcd
+from rig.programs.etcd import Etcd
 from rig.wait import free_port
 
 

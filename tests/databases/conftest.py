@@ -8,8 +8,8 @@ from contextlib import ExitStack
 import pytest
 from gapless_drain import Drain
 
-from rig import drivers, procedures
-from rig.databases import DATABASES, Database
+from rig.programs import drivers, procedures
+from rig.programs.databases import DATABASES, Database
 
 drivers.available()
 

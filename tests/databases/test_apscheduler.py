@@ -12,9 +12,9 @@ from apscheduler.schedulers.base import STATE_PAUSED
 from gapless_drain import Drain, Draining
 from gapless_drain.testing import FakeSupervisor
 
-from rig import procedures
-from rig.databases import Database
-from rig.host import ROOT
+from rig.hosts.host import ROOT
+from rig.programs import procedures
+from rig.programs.databases import Database
 from rig.wait import until
 
 PAGE = (ROOT / "docs" / "databases.md").read_text()

@@ -7,10 +7,15 @@ import uuid
 import pytest
 from gapless_drain import Drain, Draining, Mode
 
-from rig import procedures
-from rig.databases import Database
-from rig.drivers import DRIVERS, Run
-from rig.under_way import Running, finished, names, request_under_way
+from rig.programs import procedures
+from rig.programs.databases import Database
+from rig.programs.drivers import DRIVERS, Run
+from rig.programs.under_way import (
+    Running,
+    finished,
+    names,
+    request_under_way,
+)
 
 
 @pytest.fixture(params=DRIVERS)

@@ -11,10 +11,14 @@ from typing import Any
 import pytest
 from gapless_drain import Drain, Draining, Mode
 
-from rig import procedures
-from rig.databases import Database
-from rig.drivers import arguments
-from rig.under_way import Running, names, request_under_way
+from rig.programs import procedures
+from rig.programs.databases import Database
+from rig.programs.drivers import arguments
+from rig.programs.under_way import (
+    Running,
+    names,
+    request_under_way,
+)
 from rig.wait import until
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from gapless_drain import Drain, Draining, Mode
 
-from rig import drivers, procedures
-from rig.databases import Database
-from rig.host import ROOT
+from rig.hosts.host import ROOT
+from rig.programs import drivers, procedures
+from rig.programs.databases import Database
 
 PAGE = (ROOT / "docs" / "databases.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)

@@ -11,9 +11,13 @@ import pytest
 from gapless_drain import Drain, Draining, Mode
 from gapless_drain.core import current
 
-from rig import procedures
-from rig.databases import Database
-from rig.under_way import Running, names, request_under_way
+from rig.programs import procedures
+from rig.programs.databases import Database
+from rig.programs.under_way import (
+    Running,
+    names,
+    request_under_way,
+)
 from rig.wait import until
 
 

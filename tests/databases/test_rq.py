@@ -16,10 +16,14 @@ from redis import Redis
 from rq import Queue
 from rq.registry import FailedJobRegistry, StartedJobRegistry
 
-from rig import databases as servers
-from rig import procedures
-from rig.databases import Database
-from rig.host import APPS, SERVERS, Host
+from rig.hosts.host import (
+    APPS,
+    SERVERS,
+    Host,
+)
+from rig.programs import databases as servers
+from rig.programs import procedures
+from rig.programs.databases import Database
 from rig.wait import until
 
 JOB = "rq_app.call"

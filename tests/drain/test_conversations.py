@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from gapless_drain import Drain, conversation
+from gapless_drain import Drain
+from gapless_drain.web import conversation
 
 Message = dict[str, Any]
 HTTP = {"type": "http", "method": "GET", "path": "/", "http_version": "1.1"}

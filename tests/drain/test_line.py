@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gapless_drain import Drain, line
+from gapless_drain import Drain, connection
 from gapless_drain.testing import INSTANCE, FakeSupervisor
 
 from rig.wait import until
@@ -188,7 +188,7 @@ def test_a_supervisor_that_hangs_up_at_once_is_called_once_a_second(
             hung_up = time.monotonic()
             listener.accept()[0].close()
             listener.accept()[0].close()
-            assert time.monotonic() - hung_up > line.RETRY_S
+            assert time.monotonic() - hung_up > connection.RETRY_S
         finally:
             drain.close()
 
@@ -232,7 +232,7 @@ def test_what_changes_during_a_turn_takes_another_turn() -> None:
             seen.set()
         return 60.0
 
-    found = line.Line({}, "x", ordered=lambda _: False, counts=dict, turn=turn)
+    found = connection.Line({}, "x", ordered=lambda _: False, counts=dict, turn=turn)
     try:
         state.append("last request")
         begun.set()

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from gapless_drain.testing import FakeSupervisor
 
-from rig.host import ROOT, SERVERS
+from rig.hosts.host import ROOT, SERVERS
 from rig.wait import free_port, until
 
 PYTHON = str(SERVERS / "python")

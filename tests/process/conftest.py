@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from rig.declared import Declared
-from rig.fleet import Fleet, MakeFleet
-from rig.host import Host
+from rig.hosts.fleet import Fleet, MakeFleet
+from rig.hosts.host import Host
+from rig.programs.declared import Declared
 
 
 @pytest.fixture

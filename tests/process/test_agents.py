@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rig import wait
-from rig.agents import at_rest
+from rig.hosts.agents import at_rest
 
 
 def test_agents_at_rest_ask_twice_a_beat(tmp_path: Path) -> None:

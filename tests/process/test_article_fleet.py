@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from rig import load
-from rig.fleet import Fleet, balanced
-from rig.running import running
+from rig.hosts.fleet import Fleet, balanced
+from rig.load import engine
+from rig.load.running import running
 
-NEW = load.Traffic(kind="new", concurrency=3, pause_s=0.01)
-KEPT = load.Traffic(kind="kept", concurrency=3, keep_alive=True, pause_s=0.01)
+NEW = engine.Traffic(kind="new", concurrency=3, pause_s=0.01)
+KEPT = engine.Traffic(kind="kept", concurrency=3, keep_alive=True, pause_s=0.01)
 
 
 @pytest.mark.parametrize("name", ["nginx", "haproxy"])

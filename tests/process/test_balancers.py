@@ -13,17 +13,22 @@ from pathlib import Path
 
 import pytest
 
-from rig import load
-from rig.host import APPS, GAPLESS, SERVERS, Host
-from rig.running import running
+from rig.hosts.host import (
+    APPS,
+    GAPLESS,
+    SERVERS,
+    Host,
+)
+from rig.load import engine
+from rig.load.running import running
 from rig.wait import free_port, until
 
 CHECK = (str(GAPLESS), "balancer", "check")
-POST = replace(load.POST, concurrency=4, body_bytes=10_000)
+POST = replace(engine.POST, concurrency=4, body_bytes=10_000)
 LATE_BODY = replace(
-    load.SLOW_BODY, kind="late-body", concurrency=2, body_bytes=4_000, body_s=0.1
+    engine.SLOW_BODY, kind="late-body", concurrency=2, body_bytes=4_000, body_s=0.1
 )
-TRAFFICS = (load.NEW, load.KEEP_ALIVE, POST, LATE_BODY)
+TRAFFICS = (engine.NEW, engine.KEEP_ALIVE, POST, LATE_BODY)
 
 # What nginx wants besides what `gapless balancer nginx` writes.
 NGINX = """
@@ -166,7 +171,7 @@ def test_most_of_four_servers_drain_and_the_rest_is_found(
 ) -> None:
     """HAProxy forgets whom it tried, but tries so often that it meets the last one."""
     ports = [free_port() for _ in range(4)]
-    few = load.Traffic(kind="new", concurrency=2)
+    few = engine.Traffic(kind="new", concurrency=2)
     with contextlib.ExitStack() as stack:
         hosts = [host, *(stack.enter_context(other_host()) for _ in range(3))]
         port = stack.enter_context(balancer(name, tmp_path, *ports))

@@ -15,18 +15,22 @@ from pathlib import Path
 
 import pytest
 
-from rig import load
-from rig.host import ROOT, SERVERS, Host
-from rig.running import running
+from rig.hosts.host import (
+    ROOT,
+    SERVERS,
+    Host,
+)
+from rig.load import engine
+from rig.load.running import running
 from rig.wait import free_port, until
 
 PYTHON = str(SERVERS / "python")
 EXAMPLES = ROOT / "examples" / "drain"
 NODE = ROOT / "node" / "gapless-drain" / "examples"
-KEEP_ALIVE = load.Traffic(kind="keep-alive", concurrency=4, keep_alive=True)
-PAUSED = load.Traffic(kind="paused", concurrency=4, keep_alive=True, pause_s=0.15)
-SLOW = load.Traffic(kind="slow", concurrency=2, path="/slow?s=0.4")
-TRAFFICS = (load.NEW, load.POST, KEEP_ALIVE, PAUSED, SLOW)
+KEEP_ALIVE = engine.Traffic(kind="keep-alive", concurrency=4, keep_alive=True)
+PAUSED = engine.Traffic(kind="paused", concurrency=4, keep_alive=True, pause_s=0.15)
+SLOW = engine.Traffic(kind="slow", concurrency=2, path="/slow?s=0.4")
+TRAFFICS = (engine.NEW, engine.POST, KEEP_ALIVE, PAUSED, SLOW)
 
 
 def uvicorn(app: str) -> list[str]:
@@ -141,7 +145,7 @@ def test_a_procedure_that_spans_a_release_ends_whole(host: Host, name: str) -> N
             answers.append(answer.read())
 
     client = threading.Thread(target=ask)
-    with running(port, load.NEW) as under_load:
+    with running(port, engine.NEW) as under_load:
         under_load.wait_for_version("1")
         client.start()
         until(lambda: lines(ledger, "begin"), "the procedure to begin")
@@ -206,7 +210,7 @@ def test_a_recycle_under_load_answers_or_refuses_everything(
     more = f"overlap = false\ninstances = {instances}"
     host.start("app", own, port=port, directory=EXAMPLES, more=more)
     allowed = tuple(
-        load.Traffic(
+        engine.Traffic(
             kind=each.kind,
             concurrency=each.concurrency,
             method=each.method,
@@ -245,7 +249,7 @@ def test_a_recycle_that_does_not_come_back_takes_nothing_away(
     own = command(uvicorn("plain_asgi:app"), port)
     more = f"overlap = false\ninstances = {instances}"
     host.start("app", own, port=port, directory=EXAMPLES, more=more)
-    with running(port, load.Traffic(kind="new", expected=(200, 503))) as under_load:
+    with running(port, engine.Traffic(kind="new", expected=(200, 503))) as under_load:
         under_load.wait_for_version("1")
         broken = command(uvicorn("no_such_app:app"), port)
         host.declare(
@@ -269,7 +273,7 @@ def test_a_supervisor_that_is_killed_in_a_recycle_goes_on(host: Host) -> None:
     own = command(uvicorn("plain_asgi:app"), port)
     more = "overlap = false\ninstances = 2"
     host.start("app", own, port=port, directory=EXAMPLES, more=more)
-    with running(port, load.Traffic(kind="new", expected=(200, 503))) as under_load:
+    with running(port, engine.Traffic(kind="new", expected=(200, 503))) as under_load:
         under_load.wait_for_version("1")
         host.declare("app", own, port=port, release="2", directory=EXAMPLES, more=more)
         reload = host.begin("reload", "app")

@@ -11,20 +11,24 @@ from pathlib import Path
 
 import pytest
 
-from rig import load
-from rig.host import APPS, GAPLESS, Host
-from rig.running import running
+from rig.hosts.host import (
+    APPS,
+    GAPLESS,
+    Host,
+)
+from rig.load import engine
+from rig.load.running import running
 from rig.wait import free_port, until
 
 GOOD = ["node", "app.js"]
-SLOW = load.Traffic(kind="slow", concurrency=3, path="/slow?s=0.4")
+SLOW = engine.Traffic(kind="slow", concurrency=3, path="/slow?s=0.4")
 
 
 def test_scaling_up_and_down_under_load_loses_nothing(host: Host) -> None:
     """4 to 1 to 4: fewer instances is a handoff."""
     port = free_port()
     host.start("app", GOOD, port=port, more="instances = 4")
-    with running(port, load.NEW, load.POST, SLOW) as under_load:
+    with running(port, engine.NEW, engine.POST, SLOW) as under_load:
         for count in (1, 4):
             under_load.wait_for(30)
             host.ok("scale", "app", count)
@@ -55,7 +59,7 @@ def test_restart_under_load_loses_nothing(host: Host) -> None:
     """A restart is a handoff too."""
     port = free_port()
     host.start("app", GOOD, port=port)
-    with running(port, load.NEW, load.POST) as under_load:
+    with running(port, engine.NEW, engine.POST) as under_load:
         for _ in range(2):
             under_load.wait_for(30)
             host.ok("restart", "app")
@@ -67,8 +71,8 @@ def test_a_third_generation_may_start_while_the_second_drains(host: Host) -> Non
     """A long request holds its generation, not the next release."""
     port = free_port()
     host.start("app", GOOD, port=port)
-    long = load.Traffic(kind="long", concurrency=2, path="/slow?s=3")
-    with running(port, load.NEW, long) as under_load:
+    long = engine.Traffic(kind="long", concurrency=2, path="/slow?s=3")
+    with running(port, engine.NEW, long) as under_load:
         until(lambda: host.app("app")["instances_detail"][0]["busy"] >= 2, "in flight")
         commands = []
         for release in ("2", "3"):
@@ -136,7 +140,7 @@ def test_a_crashed_instance_comes_back_and_no_connection_is_refused(host: Host) 
     port = free_port()
     host.start("app", GOOD, port=port)
     pid = host.app("app")["pids"][0]
-    with running(port, load.Traffic(kind="new", pause_s=0.05)) as under_load:
+    with running(port, engine.Traffic(kind="new", pause_s=0.05)) as under_load:
         under_load.wait_for(5)
         os.kill(pid, signal.SIGKILL)
         under_load.wait_for(10)
@@ -215,7 +219,7 @@ def test_every_kind_of_address_is_handed_over(host: Host, address: str) -> None:
     target = "::1" if address == "::1" else "127.0.0.1"
     command = ["env", f"HOST={address}", "node", "app.js"]
     host.start("app", command, port=port)
-    with running(port, load.NEW, host=target) as under_load:
+    with running(port, engine.NEW, host=target) as under_load:
         under_load.wait_for_version("1")
         host.declare("app", command, port=port, release="2")
         host.ok("reload", "app")
@@ -233,7 +237,10 @@ def test_ipv4_and_ipv6_stand_side_by_side(host: Host) -> None:
     )
     host.start("app", ["node", "-e", script], port=port)
     until(lambda: len(host.app("app")["addresses"]) == 2, "both addresses")
-    with running(port, load.NEW) as four, running(port, load.NEW, host="::1") as six:
+    with (
+        running(port, engine.NEW) as four,
+        running(port, engine.NEW, host="::1") as six,
+    ):
         six.wait_for_version("1")
         host.declare("app", ["node", "-e", script], port=port, release="2")
         host.ok("reload", "app")
@@ -260,7 +267,7 @@ def test_a_program_that_is_handed_a_descriptor_needs_no_filter(
     command = ["node", "-e", script, *(["{fd}"] if way == "{fd}" else [])]
     more = f'listen = ["127.0.0.1:{port}"]'
     host.start("app", command, port=port, more=more)
-    with running(port, load.NEW) as under_load:
+    with running(port, engine.NEW) as under_load:
         under_load.wait_for_version("1")
         host.declare("app", command, port=port, release="2", more=more)
         host.ok("reload", "app")

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from rig import wait
-from rig.host import ROOT, Host
+from rig.hosts.host import ROOT, Host
 
 EXAMPLES = ROOT / "examples"
 PORTS = {"asgi": 8001, "node": 8002, "perl": 8003, "any-program": 8004}

@@ -6,10 +6,15 @@ import collections
 
 import pytest
 
-from rig import load
-from rig.fleet import APP, Fleet, MakeFleet, balanced
-from rig.load import Report
-from rig.running import Running, running
+from rig.hosts.fleet import (
+    APP,
+    Fleet,
+    MakeFleet,
+    balanced,
+)
+from rig.load import engine
+from rig.load.engine import Report
+from rig.load.running import Running, running
 
 CANARY = 'slots = 1\ncanary = ["s2"]\nbake_s = 4'
 
@@ -43,7 +48,7 @@ def test_good_broken_and_sick_releases(
     fleet.start()
     with (
         balanced(fleet, name) as port,
-        running(port, *load.mixed(), seconds=200) as under_load,
+        running(port, *engine.mixed(), seconds=200) as under_load,
     ):
         under_load.wait_for(100)
         go_to(fleet, "2", under_load)
@@ -83,7 +88,7 @@ def test_a_fleet_is_recycled(make_fleet: MakeFleet, name: str) -> None:
     fleet.start()
     with (
         balanced(fleet, name) as port,
-        running(port, *load.mixed(), seconds=200) as under_load,
+        running(port, *engine.mixed(), seconds=200) as under_load,
     ):
         under_load.wait_for(100)
         go_to(fleet, "2", under_load, slots=2)

@@ -11,9 +11,14 @@ from typing import Any
 
 import pytest
 
-from rig import load, wait
-from rig.fleet import Fleet, Member, balanced
-from rig.running import Running, running
+from rig import wait
+from rig.hosts.fleet import (
+    Fleet,
+    Member,
+    balanced,
+)
+from rig.load import engine
+from rig.load.running import Running, running
 
 SLOTS = 2
 POLICY = f"slots = {SLOTS}\nslot_ttl_s = 10\ngone_s = 21"
@@ -169,7 +174,7 @@ def test_what_kills_no_app_loses_no_request(tmp_path: Path, seed: int) -> None:
     with (
         world_of(tmp_path, seed) as world,
         balanced(world.fleet, "nginx") as port,
-        running(port, *load.mixed(2, 0.01), seconds=600) as under_load,
+        running(port, *engine.mixed(2, 0.01), seconds=600) as under_load,
     ):
         for number in range(2, 4):
             befall(world, str(number), GENTLE)

@@ -7,12 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from rig import load, wait
-from rig.fleet import APP, Fleet, MakeFleet, balanced
-from rig.member import Member
-from rig.running import running
+from rig import wait
+from rig.hosts.fleet import (
+    APP,
+    Fleet,
+    MakeFleet,
+    balanced,
+)
+from rig.hosts.member import Member
+from rig.load import engine
+from rig.load.running import running
 
-SLOW = load.Traffic(kind="new", concurrency=2, pause_s=0.01)
+SLOW = engine.Traffic(kind="new", concurrency=2, pause_s=0.01)
 
 
 @pytest.fixture

@@ -9,12 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from rig import load, wait
-from rig.etcd import Etcd
-from rig.fleet import APP, MakeFleet, balanced
-from rig.running import running
+from rig import wait
+from rig.hosts.fleet import (
+    APP,
+    MakeFleet,
+    balanced,
+)
+from rig.load import engine
+from rig.load.running import running
+from rig.programs.etcd import Etcd
 
-SLOW = load.Traffic(kind="new", concurrency=2, pause_s=0.01)
+SLOW = engine.Traffic(kind="new", concurrency=2, pause_s=0.01)
 QUICK = "slots = 1\nslot_ttl_s = 2\ngone_s = 6"
 
 

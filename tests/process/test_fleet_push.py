@@ -12,9 +12,13 @@ from typing import Any
 
 import pytest
 
-from rig.fleet import APP, Fleet, MakeFleet
-from rig.host import GAPLESS
-from rig.ssh import Sshd
+from rig.hosts.fleet import (
+    APP,
+    Fleet,
+    MakeFleet,
+)
+from rig.hosts.host import GAPLESS
+from rig.programs.ssh import Sshd
 from rig.wait import until
 
 NOTE = """#!/bin/sh
@@ -174,15 +178,15 @@ import os, signal, sys
 step = sys.argv.pop(1)
 sys.argv[:1] = ["gapless"]
 from gapless import __main__
-from gapless.agent import publishing
-plain = publishing.FleetPublisher.__init__
+from gapless.agent import publisher
+plain = publisher.FleetPublisher.__init__
 def killing(self, fleet, board, progress):
     def tell(name, detail):
         progress(name, detail)
         if name == step:
             os.kill(os.getpid(), signal.SIGKILL)
     plain(self, fleet, board, tell)
-publishing.FleetPublisher.__init__ = killing
+publisher.FleetPublisher.__init__ = killing
 sys.exit(__main__.main())
 """
 

@@ -10,14 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from rig import load
-from rig.host import APPS, SERVERS, Host
-from rig.running import running
+from rig.hosts.host import (
+    APPS,
+    SERVERS,
+    Host,
+)
+from rig.load import engine
+from rig.load.running import running
 from rig.wait import free_port
 
 PYTHON = str(SERVERS / "python")
 ASGI, WSGI = "asgi_app:app", "wsgi_app:app"
-SLOW = load.Traffic(kind="slow", concurrency=2, path="/slow?s=0.4")
+SLOW = engine.Traffic(kind="slow", concurrency=2, path="/slow?s=0.4")
 
 
 def gunicorn(*more: str) -> list[str]:
@@ -61,7 +65,7 @@ def hand_over(
     """Start a program, hand it over *count* times under load, and count what was lost."""
     directory = o.get("directory", APPS)
     assert isinstance(directory, Path)
-    traffics = o.get("traffics", (load.NEW, load.POST, SLOW))
+    traffics = o.get("traffics", (engine.NEW, engine.POST, SLOW))
     assert isinstance(traffics, tuple)
     host.start(name, argv, port=port, directory=directory, more="instances = 2")
     with running(port, *traffics) as under_load:
@@ -155,7 +159,9 @@ def test_nginx_loses_nothing(host: Host, tmp_path: Path, count: int) -> None:
     port = free_port()
     file = tmp_path / "nginx.conf"
     argv = ["/usr/sbin/nginx", "-p", str(tmp_path), "-c", str(file)]
-    upload = load.Traffic(kind="post", method="POST", concurrency=2, body_bytes=20_000)
+    upload = engine.Traffic(
+        kind="post", method="POST", concurrency=2, body_bytes=20_000
+    )
 
     def write(release: int) -> None:
         text = NGINX.format(directory=tmp_path, port=port, release=release)
@@ -163,7 +169,7 @@ def test_nginx_loses_nothing(host: Host, tmp_path: Path, count: int) -> None:
 
     write(1)
     host.start("nginx", argv, port=port, directory=tmp_path)
-    with running(port, load.NEW, upload) as under_load:
+    with running(port, engine.NEW, upload) as under_load:
         under_load.wait_for_version("1")
         for release in range(2, count + 2):
             write(release)

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from gapless.keeper import interception
-from rig.stage import (
+from gapless.keeper.seccomp import interception
+from rig.programs.stage import (
     DEADLINE_S,
     JAVA,
     NOBODY,

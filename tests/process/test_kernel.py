@@ -18,8 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gapless.base import interpreter
-from gapless.supervisor import connections, outgoing, steering
-from gapless.supervisor.connections import Connection, is_busy
+from gapless.supervisor.kernel import connections, sock_diag
+from gapless.supervisor.kernel.connections import Connection, is_busy
+from gapless.supervisor.observe import calls
+from gapless.supervisor.sockets import steering
 from rig.wait import until
 
 
@@ -86,7 +88,7 @@ def test_a_quiesced_group_begins_nothing_new_and_loses_nothing() -> None:
     with users, socket.socket() as shut:
         before = socket.create_connection(users.getsockname(), 5)
         shut.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        steering.hear_no_syn(shut)
+        steering.drop_syn(shut)
         shut.bind(users.getsockname())
         steering.attach(users, steering.steer_to(0))
         shut.listen()
@@ -95,7 +97,7 @@ def test_a_quiesced_group_begins_nothing_new_and_loses_nothing() -> None:
         late.settimeout(0.2)
         with pytest.raises(TimeoutError):
             late.connect(users.getsockname())
-        assert connections.queued(users) == 1
+        assert sock_diag.queued(users) == 1
         accepted = users.accept()[0]
         before.sendall(b"question")
         assert accepted.recv(100) == b"question"
@@ -177,7 +179,7 @@ def test_who_has_just_connected_is_not_counted_yet(
 
 def test_a_connection_without_a_word_is_as_old_as_its_handshake() -> None:
     """Also if it waited before it was accepted."""
-    diag = connections.SockDiag()
+    diag = sock_diag.SockDiag()
     with listener() as sock:
         port = frozenset({sock.getsockname()[1]})
         before = time.monotonic()
@@ -199,7 +201,7 @@ def test_connections_and_listeners_are_found_by_port() -> None:
         with socket.create_connection(sock.getsockname(), 5) as client:
             accepted = sock.accept()[0]
             client.sendall(b"x" * 10)
-            diag = connections.SockDiag()
+            diag = sock_diag.SockDiag()
             (found,) = diag.connections(frozenset({port}))
             (heard,) = diag.listeners(port)
             diag.close()
@@ -211,7 +213,7 @@ def test_connections_and_listeners_are_found_by_port() -> None:
 
 def test_a_handshake_is_told_until_it_is_over() -> None:
     """With TCP_DEFER_ACCEPT (tcp(7)) it is over with the first byte."""
-    diag = connections.SockDiag()
+    diag = sock_diag.SockDiag()
     with contextlib.ExitStack() as ends:
         ends.callback(diag.close)
         sock = ends.enter_context(listener())
@@ -234,7 +236,7 @@ def test_a_handshake_is_told_until_it_is_over() -> None:
 
 def test_one_dump_tells_of_several_ports_of_both_families() -> None:
     """And of no other port; at whichever end of a connection it is asked for."""
-    diag = connections.SockDiag()
+    diag = sock_diag.SockDiag()
     with contextlib.ExitStack() as ends:
         ends.callback(diag.close)
 
@@ -281,7 +283,7 @@ def test_the_relay_serves_a_queue_whose_program_died() -> None:
         thread.start()
         os.set_inheritable(dead.fileno(), True)
         command = interpreter.python(
-            "gapless.supervisor.relay",
+            "gapless.supervisor.act.relay",
             ["--fd", str(dead.fileno()), "--until-quiet", "0.1", "--deadline", "20"],
         )
         done = subprocess.run(
@@ -301,7 +303,7 @@ def test_the_relay_serves_a_queue_whose_program_died() -> None:
 
 def test_the_kernel_tells_an_answer_that_is_outstanding_from_one_that_came() -> None:
     """Also if both fell into one tick of its clock; and only on ports that are asked."""
-    diag = connections.SockDiag()
+    diag = sock_diag.SockDiag()
     with listener() as database, socket.socket() as app:
         app.connect(database.getsockname())
         peer = database.accept()[0]
@@ -314,7 +316,7 @@ def test_the_kernel_tells_an_answer_that_is_outstanding_from_one_that_came() -> 
             (found,) = [
                 each for each in diag.outgoing(frozenset({port})) if each.inode == inode
             ]
-            return outgoing.is_outstanding(found)
+            return calls.is_outstanding(found)
 
         def ask(answered: bool) -> None:
             app.sendall(b"query")

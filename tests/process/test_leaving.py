@@ -12,9 +12,15 @@ from typing import Any
 
 import pytest
 
-from rig import load
-from rig.fleet import APP, Fleet, MakeFleet, Member, balanced
-from rig.running import running
+from rig.hosts.fleet import (
+    APP,
+    Fleet,
+    MakeFleet,
+    Member,
+    balanced,
+)
+from rig.load import engine
+from rig.load.running import running
 from rig.wait import until
 
 QUICK = "slot_ttl_s = 3\ngone_s = 9"  # so that hosts give a sign of life every 3 s
@@ -66,7 +72,7 @@ def test_haproxy_is_told_first_and_no_request_is_refused(make: MakeFleet) -> Non
     fleet = make(3, answers=True)
     with (
         balanced(fleet, "haproxy") as port,
-        running(port, *load.mixed(), seconds=200) as under_load,
+        running(port, *engine.mixed(), seconds=200) as under_load,
     ):
         under_load.wait_for(200)
         for member in fleet.members:
@@ -87,7 +93,7 @@ def test_a_rollout_that_recycles_tells_haproxy_first(make: MakeFleet) -> None:
     fleet = make(3, answers=True, app="overlap = false")
     with (
         balanced(fleet, "haproxy") as port,
-        running(port, *load.mixed(), seconds=200) as under_load,
+        running(port, *engine.mixed(), seconds=200) as under_load,
     ):
         under_load.wait_for(200)
         done = fleet.publish("2")
@@ -107,7 +113,7 @@ def test_nginx_goes_on_asking_and_sends_each_refusal_elsewhere(make: MakeFleet) 
     fleet = make(3, answers=True)
     with (
         balanced(fleet, "nginx") as port,
-        running(port, *load.mixed(), seconds=200) as under_load,
+        running(port, *engine.mixed(), seconds=200) as under_load,
     ):
         under_load.wait_for(200)
         for member in fleet.members[:2]:
@@ -199,7 +205,7 @@ def test_an_agent_that_is_restarted_takes_no_host_out(make: MakeFleet) -> None:
     fleet = make(2, answers=True)
     with (
         balanced(fleet, "haproxy") as port,
-        running(port, *load.mixed(), seconds=100) as under_load,
+        running(port, *engine.mixed(), seconds=100) as under_load,
     ):
         under_load.wait_for(200)
         for member in fleet.members:

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from rig import load
-from rig.load import Engine, Traffic
+from rig.load.engine import Engine, Traffic
+from rig.load.traffic import NEW
 from rig.wait import free_port
 
 COUNT = 20
@@ -116,12 +116,13 @@ def test_each_misbehaviour_is_recognised(name: str) -> None:
     assert report.fates.keys() <= fates, str(report)
     assert sum(report.fates.values()) == count
     assert report.lost == (0 if fate == "answered" else count)
-    assert [request.number for request in engine.ledger] == list(range(1, count + 1))
+    numbers = [request.number for request in engine.ledger.requests]
+    assert numbers == list(range(1, count + 1))
 
 
 def test_a_closed_port_is_refused() -> None:
     """Nobody listens."""
-    engine = Engine("127.0.0.1", free_port(), (load.NEW,), seconds=30, requests=COUNT)
+    engine = Engine("127.0.0.1", free_port(), (NEW,), seconds=30, requests=COUNT)
     engine.run()
     assert engine.report().fates == {"refused": COUNT}
 
@@ -148,4 +149,4 @@ def test_a_connection_that_is_closed_while_idle_is_no_loss() -> None:
 def test_load_goes_to_this_machine_only() -> None:
     """Another address is refused before a packet is sent."""
     with pytest.raises(ValueError, match="this machine only"):
-        Engine("192.0.2.1", 80, (load.NEW,), seconds=1)
+        Engine("192.0.2.1", 80, (NEW,), seconds=1)

@@ -16,9 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from gapless.keeper import logs, spawn
-from gapless.keeper.logs import Status
-from gapless.keeper.rendering import Rendering
+from gapless.keeper import spawn
+from gapless.keeper.logs import streams
+from gapless.keeper.logs.rendering import Rendering
+from gapless.keeper.logs.streams import Status
 
 DEADLINE_S = 120.0
 LINE_BYTES = 100
@@ -48,10 +49,10 @@ signal.pause()
 class Running:
     """A program whose standard output is a log."""
 
-    def __init__(self, file: logs.LogFile, *argv: str) -> None:
+    def __init__(self, file: streams.LogFile, *argv: str) -> None:
         self.file = file
-        read_end, write_end = logs.make_pipe()
-        self.stream = logs.Stream(
+        read_end, write_end = streams.make_pipe()
+        self.stream = streams.Stream(
             read_end,
             file,
             Rendering(
@@ -103,7 +104,7 @@ class Running:
 def counting(path: Path, lines: int, **wanted: int) -> Iterator[Running]:
     """Run a program that writes numbered lines of 100 bytes."""
     settings = {"rotate_bytes": 0, "keep": 5} | wanted
-    file = logs.LogFile(str(path), rotate_s=0.0, **settings)
+    file = streams.LogFile(str(path), rotate_s=0.0, **settings)
     running = Running(file, sys.executable, "-c", COUNTING, str(lines))
     try:
         yield running
@@ -252,8 +253,10 @@ def test_file_that_may_not_grow_loses_no_line(tmp_path: Path) -> None:
 
 def test_program_outlives_the_reader_of_its_log(tmp_path: Path) -> None:
     """No EPIPE; another reader finds the pipe at the program itself."""
-    file = logs.LogFile(str(tmp_path / "shop.log"), rotate_bytes=0, rotate_s=0, keep=1)
-    read_end, write_end = logs.make_pipe()
+    file = streams.LogFile(
+        str(tmp_path / "shop.log"), rotate_bytes=0, rotate_s=0, keep=1
+    )
+    read_end, write_end = streams.make_pipe()
     go_read, go_write = os.pipe()
     request = spawn.Request(
         argv=(sys.executable, "-c", AFTER_READER.replace("sys.stdin", "os.fdopen(5)")),
@@ -272,7 +275,7 @@ def test_program_outlives_the_reader_of_its_log(tmp_path: Path) -> None:
         found = os.open(f"/proc/{spawned.pid}/fd/1", os.O_RDONLY | os.O_NONBLOCK)
         os.close(read_end)
         os.write(go_write, b"go\n")
-        stream = logs.Stream(
+        stream = streams.Stream(
             found,
             file,
             Rendering(

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from rig import load
-from rig.fleet import APP, Fleet
-from rig.kinds import Article
-from rig.running import running
-from rig.scripted import publish_by_script
+from rig.hosts.fleet import APP, Fleet
+from rig.load import engine
+from rig.load.running import running
+from rig.programs.kinds import Article
+from rig.programs.scripted import publish_by_script
 from rig.wait import until
 
-NEW = load.Traffic(kind="new", concurrency=2, pause_s=0.01)
-KEPT = load.Traffic(kind="kept", concurrency=2, keep_alive=True, pause_s=0.01)
+NEW = engine.Traffic(kind="new", concurrency=2, pause_s=0.01)
+KEPT = engine.Traffic(kind="kept", concurrency=2, keep_alive=True, pause_s=0.01)
 
 
 @pytest.fixture

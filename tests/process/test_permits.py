@@ -8,7 +8,7 @@ import pytest
 
 from gapless.base import clock
 from gapless.client import Client
-from rig.host import Host
+from rig.hosts.host import Host
 from rig.wait import free_port
 
 SLOT_S = 60.0

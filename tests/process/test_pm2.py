@@ -12,9 +12,13 @@ from typing import Any
 
 import pytest
 
-from rig import load
-from rig.declared import HTTP, Declared, ask
-from rig.running import running
+from rig.load import engine
+from rig.load.running import running
+from rig.programs.declared import (
+    HTTP,
+    Declared,
+    ask,
+)
 from rig.wait import until
 
 # --- ready --------------------------------------------------------------------------
@@ -35,7 +39,7 @@ def test_who_is_never_ready_takes_nothing_away(declared: Declared) -> None:
     declared.write("mute.js", HTTP.replace("process.send('ready')", "0"))
     mute = declared.http(wait_ready=True, listen_timeout=800) | {"script": "mute.js"}
     declared.declare(mute)
-    with running(declared.port, load.NEW, load.KEEP_ALIVE) as under_load:
+    with running(declared.port, engine.NEW, engine.KEEP_ALIVE) as under_load:
         under_load.wait_for(50)
         done = declared.host.gapless("reload", "app.json")
         under_load.wait_for(50)
@@ -48,7 +52,7 @@ def test_a_version_that_throws_takes_nothing_away(declared: Declared) -> None:
     """Exit code 1, and its last words."""
     declared.start(declared.http(instances=2))
     declared.write("http.js", "throw new Error('broken on purpose')")
-    with running(declared.port, load.NEW, load.KEEP_ALIVE) as under_load:
+    with running(declared.port, engine.NEW, engine.KEEP_ALIVE) as under_load:
         under_load.wait_for(50)
         done = declared.host.gapless("reload", "web")
         assert under_load.stop().lost == 0
@@ -206,7 +210,7 @@ def test_renewals_are_handoffs(
 ) -> None:
     """Memory, the clock and a changed file: under load nothing is lost."""
     declared.start(declared.http(instances=2, **field))
-    with running(declared.port, load.NEW, load.KEEP_ALIVE) as under_load:
+    with running(declared.port, engine.NEW, engine.KEEP_ALIVE) as under_load:
         under_load.wait_for(50)
         act(declared)
         renewed(declared, cause)

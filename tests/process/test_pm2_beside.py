@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from rig import wait
-from rig.host import GAPLESS, ROOT
+from rig.hosts.host import GAPLESS, ROOT
 
 PM2 = ROOT / "node" / "gapless-drain" / "node_modules" / ".bin" / "pm2"
 PROGRAM = """

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from rig import load
-from rig.declared import HTTP, Declared
-from rig.running import running
+from rig.load import engine
+from rig.load.running import running
+from rig.programs.declared import HTTP, Declared
 from rig.wait import until
 
-PAUSED = load.Traffic(kind="paused", concurrency=4, keep_alive=True, pause_s=0.6)
-SLOW = load.Traffic(kind="slow", concurrency=3, path="/slow")
-POSTS = load.Traffic(
+PAUSED = engine.Traffic(kind="paused", concurrency=4, keep_alive=True, pause_s=0.6)
+SLOW = engine.Traffic(kind="slow", concurrency=3, path="/slow")
+POSTS = engine.Traffic(
     kind="post", concurrency=2, method="POST", body_bytes=20_000, body_s=0.3
 )
 PLAIN = HTTP.replace("=> process.send && process.send('ready')", "=> 0")
@@ -44,15 +44,27 @@ class Server(http.server.ThreadingHTTPServer):
 
 Server(("127.0.0.1", int(os.environ["PORT"])), Answer).serve_forever()
 """
-CASES: dict[str, tuple[str, dict[str, Any], tuple[load.Traffic, ...]]] = {
-    "no handler": (PLAIN, {"instances": 2}, (load.NEW, load.KEEP_ALIVE, PAUSED, POSTS)),
+CASES: dict[str, tuple[str, dict[str, Any], tuple[engine.Traffic, ...]]] = {
+    "no handler": (
+        PLAIN,
+        {"instances": 2},
+        (engine.NEW, engine.KEEP_ALIVE, PAUSED, POSTS),
+    ),
     "a closing handler": (
         CLOSING,
         {"instances": 2},
-        (load.NEW, load.KEEP_ALIVE, PAUSED),
+        (engine.NEW, engine.KEEP_ALIVE, PAUSED),
     ),
-    "slow requests, default kill_timeout": (SLOWLY, {"instances": 2}, (load.NEW, SLOW)),
-    "fork mode": (PLAIN, {"exec_mode": "fork"}, (load.NEW, load.KEEP_ALIVE, PAUSED)),
+    "slow requests, default kill_timeout": (
+        SLOWLY,
+        {"instances": 2},
+        (engine.NEW, SLOW),
+    ),
+    "fork mode": (
+        PLAIN,
+        {"exec_mode": "fork"},
+        (engine.NEW, engine.KEEP_ALIVE, PAUSED),
+    ),
 }
 
 
@@ -76,7 +88,7 @@ def test_fewer_instances(declared: Declared) -> None:
     """Case G: from four to one."""
     declared.write("http.js", PLAIN)
     declared.start(declared.http(instances=4))
-    with running(declared.port, load.NEW, load.KEEP_ALIVE, PAUSED) as under_load:
+    with running(declared.port, engine.NEW, engine.KEEP_ALIVE, PAUSED) as under_load:
         under_load.wait_for(60)
         declared.host.ok("scale", "web", 1)
         under_load.wait_for(60)
@@ -89,7 +101,7 @@ def test_python(declared: Declared) -> None:
     declared.write("web.py", PYTHON)
     app = declared.http(env={"RELEASE": "1"}) | {"script": "web.py"}
     declared.start(app)
-    with running(declared.port, load.NEW) as under_load:
+    with running(declared.port, engine.NEW) as under_load:
         under_load.wait_for_version("1")
         app["env"]["RELEASE"] = "2"
         declared.declare(app)

@@ -14,10 +14,14 @@ from typing import Any
 
 import pytest
 
-from rig import load
-from rig.declared import HTTP, ask
-from rig.host import GAPLESS, ROOT, Host
-from rig.running import running
+from rig.hosts.host import (
+    GAPLESS,
+    ROOT,
+    Host,
+)
+from rig.load import engine
+from rig.load.running import running
+from rig.programs.declared import HTTP, ask
 from rig.wait import answers, free_port, until
 
 BIN = ROOT / "node" / "gapless-drain" / "node_modules" / ".bin"
@@ -68,7 +72,9 @@ def hand_over(host: Host, way: str, *, times: int) -> None:
     (host.directory / "app.json").write_text(json.dumps(app))
     host.ok("start", "app.json")
     until(lambda: answers(port), "an answer")
-    with running(port, load.NEW, load.KEEP_ALIVE, _PAUSED, seconds=600) as under_load:
+    with running(
+        port, engine.NEW, engine.KEEP_ALIVE, _PAUSED, seconds=600
+    ) as under_load:
         for _ in range(times):
             under_load.wait_for(100)
             report = host.json("reload", "web")
@@ -79,7 +85,7 @@ def hand_over(host: Host, way: str, *, times: int) -> None:
         assert under_load.stop().lost == 0
 
 
-_PAUSED = load.Traffic(kind="paused", concurrency=4, keep_alive=True, pause_s=0.6)
+_PAUSED = engine.Traffic(kind="paused", concurrency=4, keep_alive=True, pause_s=0.6)
 
 
 def test_without_the_preload_nothing_is_loaded(host: Host) -> None:

@@ -6,9 +6,9 @@ import json
 import os
 import signal
 
-from rig import load
-from rig.declared import HTTP, Declared
-from rig.running import running
+from rig.load import engine
+from rig.load.running import running
+from rig.programs.declared import HTTP, Declared
 from rig.wait import free_port, until
 
 
@@ -65,7 +65,7 @@ def test_a_file_starts_what_is_not_there_and_hands_over_what_is(
         declared.http(instances=3, cwd="below"),
         {"name": "new", "script": "http.js", "env": {"PORT": free_port()}},
     )
-    with running(declared.port, load.NEW, load.KEEP_ALIVE) as under_load:
+    with running(declared.port, engine.NEW, engine.KEEP_ALIVE) as under_load:
         under_load.wait_for_version("1")
         said = host.ok("start", "app.json")
         under_load.wait_for_version("below-1")

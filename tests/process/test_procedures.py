@@ -12,14 +12,20 @@ from pathlib import Path
 
 import pytest
 
-from rig import load, procedures, wait
-from rig.databases import DATABASES, Database
-from rig.host import ROOT, SERVERS, Host
-from rig.running import running
+from rig import wait
+from rig.hosts.host import (
+    ROOT,
+    SERVERS,
+    Host,
+)
+from rig.load import engine
+from rig.load.running import running
+from rig.programs import procedures
+from rig.programs.databases import DATABASES, Database
 from rig.wait import free_port, until
 
-CALLS = load.Traffic(kind="calls", concurrency=4, path="/call")
-TRAFFICS = (load.NEW, CALLS)
+CALLS = engine.Traffic(kind="calls", concurrency=4, path="/call")
+TRAFFICS = (engine.NEW, CALLS)
 DRIVERS = {
     "psycopg": "postgresql",
     "psycopg_async": "postgresql",
@@ -105,7 +111,7 @@ def release_often(app: App, count: int, *, recycled: bool = False) -> None:
     """Release *count* times under load."""
     expected = (200, 503) if recycled else (200,)
     traffics = [
-        load.Traffic(
+        engine.Traffic(
             kind=each.kind,
             concurrency=each.concurrency,
             path=each.path,
@@ -236,7 +242,7 @@ def test_the_example_does_what_its_page_says(host: Host, database: Database) -> 
             answers.append(answer.read())
 
     client = threading.Thread(target=ask)
-    with running(port, load.NEW) as under_load:
+    with running(port, engine.NEW) as under_load:
         client.start()
         until(lambda: "close_month" in str(host.app("books")), "the procedure")
         page.write_text(text.replace('RELEASE = "1"', 'RELEASE = "2"'))

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from rig import load
-from rig.databases import Database, postgresql
-from rig.host import ROOT, Host
-from rig.running import running
+from rig.hosts.host import ROOT, Host
+from rig.load import engine
+from rig.load.running import running
+from rig.programs.databases import Database, postgresql
 from rig.wait import free_port, until
 
 EXAMPLE = Path("examples") / "procedures-node"
 LIBRARY = Path("node") / "gapless-drain"
-CLOSING = load.Traffic(
+CLOSING = engine.Traffic(
     kind="closing", concurrency=3, method="POST", path="/close/2026-11"
 )
 
@@ -64,7 +64,7 @@ def test_three_releases_close_each_month_whole(
     }
     host.ok("start", "app.json", "--env", "production", cwd=installed)
     finished = 0
-    with running(port, load.NEW, load.KEEP_ALIVE, CLOSING) as under_load:
+    with running(port, engine.NEW, engine.KEEP_ALIVE, CLOSING) as under_load:
         for _ in range(3):
             under_load.wait_for(30)
             until(lambda: "close_month" in names(host), "a month to be closed")

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from rig import load
-from rig.databases import DATABASES, Database
-from rig.host import ROOT, Host
-from rig.running import running
+from rig.hosts.host import ROOT, Host
+from rig.load import engine
+from rig.load.running import running
+from rig.programs.databases import DATABASES, Database
 from rig.wait import free_port, until
 
 EXAMPLES = ROOT / "node" / "gapless-drain" / "examples" / "databases"
@@ -27,11 +27,11 @@ WAYS = (
     ("sequelize", "mariadb"),
 )
 STEPS = 5
-CLOSING = load.Traffic(kind="closing", concurrency=3, path="/close")
-KEPT = load.Traffic(kind="kept", concurrency=2, path="/close", keep_alive=True)
-TRAFFICS = (load.NEW, CLOSING, KEPT)
+CLOSING = engine.Traffic(kind="closing", concurrency=3, path="/close")
+KEPT = engine.Traffic(kind="kept", concurrency=2, path="/close", keep_alive=True)
+TRAFFICS = (engine.NEW, CLOSING, KEPT)
 IN_A_RECYCLE = tuple(
-    load.Traffic(
+    engine.Traffic(
         kind=each.kind,
         concurrency=each.concurrency,
         path=each.path,

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from rig import databases, load
-from rig.databases import Database
-from rig.host import SERVERS, Host
-from rig.running import running
+from rig.hosts.host import SERVERS, Host
+from rig.load import engine
+from rig.load.running import running
+from rig.programs import databases
+from rig.programs.databases import Database
 from rig.wait import free_port, until
 
 PLAIN = [sys.executable, "jobs.py"]
@@ -106,8 +107,8 @@ def test_releases_under_load_cut_procedures_only_if_nobody_watches(
     """An app with no library: `outgoing` decides, and the rows tell."""
     jobs = Jobs(host, database, PLAIN)
     jobs.start(outgoing(database) if watched else "")
-    asking = load.Traffic(kind="jobs", method="POST", path="/job?s=3", pause_s=0.3)
-    with running(jobs.port, asking, load.NEW) as under_load:
+    asking = engine.Traffic(kind="jobs", method="POST", path="/job?s=3", pause_s=0.3)
+    with running(jobs.port, asking, engine.NEW) as under_load:
         under_load.wait_for_version("1")
         for release in ("2", "3"):
             until(lambda: jobs.running() >= 2, "procedures to run")

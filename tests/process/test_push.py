@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from rig.host import GAPLESS, Host
-from rig.receiving import Receiving
+from rig.hosts.host import GAPLESS, Host
+from rig.programs.receiving import Receiving
 from rig.wait import until
 
 WAYS = ["ssh", "mounted"]
@@ -222,13 +222,13 @@ KILL = """
 import os, signal, sys
 sys.argv[:1] = ["gapless"]
 from gapless import __main__
-from gapless.push import sending
-plain = sending.Parcel.pieces
+from gapless.push import parcels
+plain = parcels.Parcel.pieces
 def killing(self):
     for sent, piece in plain(self):
         yield sent, piece
         os.kill(os.getpid(), getattr(signal, os.environ["KILLED_BY"]))
-sending.Parcel.pieces = killing
+parcels.Parcel.pieces = killing
 sys.exit(__main__.main())
 """
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from rig.etcd import Etcd
-from rig.host import GAPLESS, Host
-from rig.receiving import Receiving
+from rig.hosts.host import GAPLESS, Host
+from rig.programs.etcd import Etcd
+from rig.programs.receiving import Receiving
 from rig.wait import until
 
 Make = Callable[..., Receiving]

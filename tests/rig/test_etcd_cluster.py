@@ -9,8 +9,8 @@ import pytest
 
 from gapless.coordinator.etcd import EtcdCoordinator, Settings
 from gapless.coordinator.model import ABSENT
-from rig.etcd import Cluster, Place
-from rig.network import Network
+from rig.hosts.network import Network
+from rig.programs.etcd import Cluster, Place
 
 COUNT = 3
 

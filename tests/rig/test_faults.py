@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from rig import load
-from rig.disk import SmallDisk
-from rig.fleet import Fleet, Member
-from rig.network import Network
-from rig.running import running
+from rig.hosts.disk import SmallDisk
+from rig.hosts.fleet import Fleet, Member
+from rig.hosts.network import Network
+from rig.load import engine
+from rig.load.running import running
 from rig.wait import until
 
 HALF_AN_HOUR_S = 1800
@@ -130,7 +130,7 @@ def test_the_ledger_tells_each_request(fleet: Fleet, tmp_path: Path) -> None:
     fleet.start()
     member, book = fleet.members[0], tmp_path / "load.jsonl"
     with running(
-        member.port, load.NEW, load.POST, host=member.address, ledger=book
+        member.port, engine.NEW, engine.POST, host=member.address, ledger=book
     ) as under_load:
         under_load.wait_for(20)
         report = under_load.stop()

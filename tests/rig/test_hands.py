@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rig.host import ROOT
+from rig.hosts.host import ROOT
 from rig.wait import until
 
-COMMAND = [sys.executable, "-m", "rig.hands", "--hosts", "2"]
+COMMAND = [sys.executable, "-m", "rig.by_hand.session", "--hosts", "2"]
 
 
 class Terminal:

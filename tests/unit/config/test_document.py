@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from gapless.base import codec
 from gapless.base.errors import MisuseError, NotFoundError
 from gapless.config import resolve
-from gapless.supervisor import spec
+from gapless.supervisor.memory import spec
 
 WRONG = {
     "command = 3": "gapless.toml:2: app.a.command: expected str | array, got int; found 3",
@@ -51,7 +52,7 @@ def test_defaults_are_what_the_manual_says(tmp_path: Path) -> None:
     assert (app.instances, app.min_healthy_s) == (1, 2.0)
     assert app.ready == spec.Ready()
     assert app.stop == spec.Stop()
-    assert spec.from_wire(spec.to_wire(app)) == app
+    assert codec.decode(spec.AppSpec, codec.encode(app)) == app
 
 
 def test_ports_of_databases_are_kept_in_order(tmp_path: Path) -> None:
@@ -60,7 +61,7 @@ def test_ports_of_databases_are_kept_in_order(tmp_path: Path) -> None:
     path.write_text('[app.a]\ncommand = "true"\noutgoing = [5432, 3306, 5432]\n')
     app = resolve.load(str(path), dict(os.environ)).apps["a"]
     assert app.outgoing == (3306, 5432)
-    assert spec.from_wire(spec.to_wire(app)) == app
+    assert codec.decode(spec.AppSpec, codec.encode(app)) == app
 
 
 def test_a_probe_may_be_written_in_three_ways(tmp_path: Path) -> None:

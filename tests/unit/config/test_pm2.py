@@ -13,9 +13,9 @@ import pytest
 
 from gapless.config import load
 from gapless.config.pm2 import dates, fields
-from gapless.supervisor import spec
-from rig.host import ROOT
-from rig.project import Project
+from gapless.supervisor.memory import spec
+from rig.hosts.host import ROOT
+from rig.programs.project import Project
 
 CPUS = len(os.sched_getaffinity(0))
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from gapless.keeper import spawn
-from gapless.supervisor import processes
+from gapless.supervisor.kernel import processes
 
 PATH = {"PATH": "/usr/bin:/bin"}
 NOBODY = 65534

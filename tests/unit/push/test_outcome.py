@@ -9,9 +9,9 @@ import pytest
 
 from gapless.base.errors import TimedOutError
 from gapless.push import outcome
-from gapless.push.following import Follower
-from gapless.push.judging import judged
+from gapless.push.follower import Follower
 from gapless.push.outcome import Outcome, Stage
+from gapless.push.rollout_outcome import judged
 from gapless.rollout import records
 from gapless.rollout.model import HostReport, Phase, Rollout, State
 

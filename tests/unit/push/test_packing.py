@@ -11,7 +11,7 @@ import pytest
 
 from gapless.base.errors import MisuseError
 from gapless.push import packing
-from gapless.push.ignoring import DEFAULT, Ignoring
+from gapless.push.ignore_rules import DEFAULT, Ignoring
 
 
 @pytest.mark.parametrize(

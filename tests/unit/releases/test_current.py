@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gapless.base.errors import TimedOutError
-from gapless.releases import copying, current
+from gapless.releases import copies, current
 from gapless.releases.model import Release, ReleaseSpec
 
 OLD, NEW = "20200101000000", "20200102000000"
@@ -29,7 +29,7 @@ def sealed(directory: Path) -> tuple[ReleaseSpec, ReleaseSpec, Release, str]:
     own = ReleaseSpec(app="shop", base=str(directory / "own"))
     release = made(directory / "shared", NEW)
     Path(own.dist).mkdir(parents=True)
-    return shared, own, release, copying.seal(shared, release)
+    return shared, own, release, copies.seal(shared, release)
 
 
 def test_release_tells_when_it_became_current(tmp_path: Path) -> None:
@@ -50,12 +50,12 @@ def test_a_copy_is_verified_whatever_release_says_by_now(tmp_path: Path) -> None
     """RELEASE is written anew when a release becomes current; all else is as published."""
     shared, own, release, digest = sealed(tmp_path)
     current.flip(shared, release)
-    assert not copying.is_seen(own, release.name)
+    assert not copies.is_seen(own, release.name)
     left = Path(own.work, "copy-shop-20191231000000")  # by an agent that was killed
     left.mkdir(parents=True)
-    copied = copying.copy(shared, own, release.name, digest, float("inf"))
+    copied = copies.copy(shared, own, release.name, digest, float("inf"))
     assert Path(copied.path, "index.js").read_text() == f"// {NEW}\n"
-    assert copying.is_seen(own, release.name)
+    assert copies.is_seen(own, release.name)
     assert not left.exists()
 
 
@@ -64,14 +64,14 @@ def test_a_copy_waits_for_a_mount_that_is_away(tmp_path: Path) -> None:
     shared, own, release, digest = sealed(tmp_path)
     (tmp_path / "shared").rename(tmp_path / "away")
     with pytest.raises(TimedOutError, match=f"{release.name} was not copied.*no such"):
-        copying.copy(shared, own, release.name, digest, 0.0)
+        copies.copy(shared, own, release.name, digest, 0.0)
     copied: list[Release] = []
 
     def copy() -> None:
-        copied.append(copying.copy(shared, own, release.name, digest, float("inf")))
+        copied.append(copies.copy(shared, own, release.name, digest, float("inf")))
 
     thread = threading.Thread(target=copy)
     thread.start()
     (tmp_path / "away").rename(tmp_path / "shared")
     thread.join()
-    assert copying.is_seen(own, copied[0].name)
+    assert copies.is_seen(own, copied[0].name)

@@ -6,7 +6,7 @@ import io
 import tarfile
 from pathlib import Path
 
-from gapless.releases import claiming, copying, publish
+from gapless.releases import claims, copies, publish
 from gapless.releases.model import ReleaseSpec
 
 
@@ -26,7 +26,7 @@ def test_a_link_called_release_leads_nowhere(tmp_path: Path) -> None:
         archive.addfile(member)
         archive.addfile(tarfile.TarInfo("index.js"), io.BytesIO())
     spec = ReleaseSpec(app="app", base=str(tmp_path), build=(), shared=(".env",))
-    with claiming.lock(spec, _ignore) as held:
+    with claims.lock(spec, _ignore) as held:
         made = publish.prepare(held, str(tmp_path / "app.tar"), progress=_ignore)
     assert lasting.read_text() == "SECRET=1\n"
     assert (Path(made.path) / "RELEASE").read_text() == f"{made.stamp}\n"
@@ -35,14 +35,14 @@ def test_a_link_called_release_leads_nowhere(tmp_path: Path) -> None:
 def test_refused_uploads_have_an_end(tmp_path: Path) -> None:
     """Each push has a name of its own, and a build that is broken may be pushed daily."""
     spec = ReleaseSpec(app="app", base=str(tmp_path))
-    with claiming.lock(spec, _ignore):
-        for number in range(claiming.KEPT_REFUSED + 3):
+    with claims.lock(spec, _ignore):
+        for number in range(claims.KEPT_REFUSED + 3):
             upload = tmp_path / "src" / f"app-{number}.tar"
             upload.write_text("no tarball")
-            claimed = claiming.claim(spec, str(upload))
-            claiming.set_aside(spec, claimed, upload.name, "it is broken")
+            claimed = claims.claim(spec, str(upload))
+            claims.set_aside(spec, claimed, upload.name, "it is broken")
     left = {path.name for path in (tmp_path / "src" / "refused").iterdir()}
-    kept = {f"app-{3 + number}.tar" for number in range(claiming.KEPT_REFUSED)}
+    kept = {f"app-{3 + number}.tar" for number in range(claims.KEPT_REFUSED)}
     assert left == kept | {f"{name}.reason.txt" for name in kept}
 
 
@@ -54,13 +54,13 @@ def test_the_list_of_files_goes_with_its_release(tmp_path: Path) -> None:
     for _ in range(3):
         with tarfile.open(tmp_path / "app.tar", "w") as archive:
             archive.addfile(tarfile.TarInfo("index.js"), io.BytesIO())
-        with claiming.lock(spec, _ignore) as held:
+        with claims.lock(spec, _ignore) as held:
             made.append(
                 publish.prepare(held, str(tmp_path / "app.tar"), progress=_ignore)
             )
-            copying.seal(spec, made[-1])
-            claiming.finish(spec)
+            copies.seal(spec, made[-1])
+            claims.finish(spec)
     publish.remove_superfluous(spec, frozenset())
-    lists = [copying.sealed(spec, each.name) != "" for each in made]
+    lists = [copies.sealed(spec, each.name) != "" for each in made]
     assert lists == [False, False, True]
     assert all(Path(spec.reports, e.name, "manifest.json").exists() for e in made)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import gapless
 from gapless.base.errors import FAILED, MISUSE, GaplessError
-from gapless.cli import ALIASES, TOPICS, VERBS
+from gapless.cli.verbs import ALIASES, ROOMS, TOPICS, module_of
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"gapless {gapless.__version__}")
         return 0
     verb = _verb(words[0])
-    module = importlib.import_module(f"gapless.cli.{verb.replace('-', '_')}")
+    module = importlib.import_module(module_of(verb))
     if hasattr(module, "RAW"):
         return _guarded(verb, lambda: module.run_words(words[1:]), as_json=False)
     parser = argparse.ArgumentParser(
@@ -77,18 +77,18 @@ def overview() -> str:
     """Return the help of `gapless` alone: every verb, by topic."""
     lines = ["usage: gapless VERB ...", ""]
     lines.append("Releases new versions of apps without losing a request.")
-    for topic, verbs in TOPICS.items():
-        lines += ["", f"{topic}:"]
-        lines += [f"  {verb:<11} {VERBS[verb]}" for verb in verbs]
+    for topic in TOPICS:
+        lines += ["", f"{topic.title}:"]
+        lines += [f"  {verb:<11} {does}" for verb, does in topic.verbs.items()]
     lines += ["", "`gapless VERB --help` tells more."]
     return "\n".join(lines)
 
 
 def _verb(word: str) -> str:
     word = ALIASES.get(word, word)
-    if word in VERBS:
+    if word in ROOMS:
         return word
-    close = difflib.get_close_matches(word, [*VERBS, *ALIASES], 1)
+    close = difflib.get_close_matches(word, [*ROOMS, *ALIASES], 1)
     print(f"gapless: there is no verb {word!r}", file=sys.stderr)
     hint = f"did you mean `gapless {close[0]}`?" if close else "`gapless` lists them"
     print(f"hint: {hint}", file=sys.stderr)

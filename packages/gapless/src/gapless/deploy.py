@@ -13,13 +13,13 @@ import socket
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from gapless.base import clock
+from gapless.base import clock, codec
 from gapless.base.errors import GaplessError, HandoffError, NotFoundError
 from gapless.client import Client
 from gapless.config import load, programs
-from gapless.releases import claiming, current, publish
+from gapless.releases import claims, current, publish
 from gapless.releases.model import Release, ReleaseSpec
-from gapless.supervisor import spec as app_spec
+from gapless.supervisor.memory import spec as app_spec
 
 Hear = Callable[[dict[str, Any]], None]
 
@@ -59,7 +59,7 @@ class Deployment:
 
     def publish(self, tarball: str) -> dict[str, Any]:
         """Make a tarball the current release.  Raises GaplessError."""
-        with claiming.lock(self._releases, self.step) as self._releases:
+        with claims.lock(self._releases, self.step) as self._releases:
             release = publish.prepare(self._releases, tarball, progress=self.step)
             return self._bring_claimed(release)
 
@@ -68,23 +68,23 @@ class Deployment:
 
         Raises GaplessError.
         """
-        with claiming.lock(self._releases, self.step) as self._releases:
-            release = claiming.placed(self._releases)
+        with claims.lock(self._releases, self.step) as self._releases:
+            release = claims.placed(self._releases)
             return None if release is None else self._bring_claimed(release)
 
     def _bring_claimed(self, release: Release) -> dict[str, Any]:
         try:
             return self._bring(release, "publish")
         finally:
-            claiming.finish(self._releases)
+            claims.finish(self._releases)
 
     def rollback(self, wanted: str) -> dict[str, Any]:
         """Make an earlier release current: *wanted*, or the one before.
 
         Raises GaplessError.
         """
-        with claiming.lock(self._releases, self.step) as self._releases:
-            claiming.clean_up(self._releases)
+        with claims.lock(self._releases, self.step) as self._releases:
+            claims.clean_up(self._releases)
             if wanted:
                 release = current.find(self._releases, wanted)
             else:
@@ -184,7 +184,7 @@ class Deployment:
             "reload",
             hear=hear,
             app=wanted.name,
-            spec=app_spec.to_wire(wanted),
+            spec=codec.encode(wanted),
             permit=self._permit is not None,
         )
         if report["outcome"] == "done" and not self._flipped:
@@ -207,7 +207,7 @@ class Deployment:
 
     def _spec_in(self, release: Release, described: dict[str, Any]) -> app_spec.AppSpec:
         """Return the app's configuration, as it stands in its file now, in a release."""
-        running = app_spec.from_wire(described["spec"])
+        running = codec.decode(app_spec.AppSpec, described["spec"])
         wanted = refreshed(running, environment=None, inside=(self._releases, release))
         recycle = wanted.recycle
         if not recycle.lead_s:

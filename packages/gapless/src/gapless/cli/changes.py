@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from gapless.supervisor import spec
+from gapless.base import codec
+from gapless.supervisor.memory import spec
 
 Changes = list[dict[str, Any]]
 
 
 def between(running: spec.AppSpec, wanted: spec.AppSpec) -> Changes:
     """Return each setting that differs; of variables only the names are told."""
-    before, after = spec.to_wire(running), spec.to_wire(wanted)
+    before, after = codec.encode(running), codec.encode(wanted)
     found: Changes = []
     for field in dataclasses.fields(spec.AppSpec):
         old, new = before[field.name], after[field.name]

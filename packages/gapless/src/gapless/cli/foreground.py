@@ -17,9 +17,10 @@ from typing import Any
 
 from gapless.base import wakeup
 from gapless.base.errors import GaplessError
-from gapless.cli.logs import Followed
+from gapless.cli.followed_log import Followed
 from gapless.client import Client
-from gapless.supervisor import spec, surroundings
+from gapless.supervisor.act import log_settings
+from gapless.supervisor.memory import spec
 
 LOOK_S = 0.1
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
@@ -133,7 +134,7 @@ def _follow(client: Client, wanted: Collection[spec.AppSpec]) -> dict[str, Follo
         for path in {output, each.log.error or output}:
             pattern = glob.escape(path)
             if each.log.by_instance:
-                pattern = surroundings.log_path(pattern, "*")
+                pattern = log_settings.log_path(pattern, "*")
             out = sys.stdout.buffer if path == output else sys.stderr.buffer
             for found in glob.glob(pattern):
                 followed[found] = Followed(found, out)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gapless.base.errors import DONE, FAILED
-from gapless.cli import show
+from gapless.cli import output
 
 _SAID = {
     "renewing": "is renewed",
@@ -36,7 +36,7 @@ def tell(event: dict[str, Any]) -> None:
     what = _SAID.get(event["step"], event["step"])
     detail = f": {event['detail']}" if event["detail"] else ""
     line = f"{event['app']}{number} {what}{detail} ({event['at_s']:.2f} s)"
-    print(show.paint(line, "red") if event["step"] in _BAD else line, flush=True)
+    print(output.paint(line, "red") if event["step"] in _BAD else line, flush=True)
 
 
 def end(report: dict[str, Any]) -> int:
@@ -47,9 +47,9 @@ def end(report: dict[str, Any]) -> int:
         return DONE
     counts = report["connections"]
     if outcome == "done":
-        print(show.paint(f"{app}: {report['action']} done{_where(report)}", "green"))
+        print(output.paint(f"{app}: {report['action']} done{_where(report)}", "green"))
     else:
-        print(show.paint(f"{app}: {report['action']} {outcome}", "red"))
+        print(output.paint(f"{app}: {report['action']} {outcome}", "red"))
         print(f"  reason: {report['reason']}")
         if report["generation"]["old"] is not None:
             print(f"  generation {report['generation']['old']} serves as before")
@@ -63,15 +63,15 @@ def end(report: dict[str, Any]) -> int:
         )
     _counted(report)
     for cut in report["cut"]:
-        print(show.paint(f"  cut: {_cut(cut)}: {cut['reason']}", "red"))
+        print(output.paint(f"  cut: {_cut(cut)}: {cut['reason']}", "red"))
     if report.get("after"):
-        print(show.paint(f"  the hook `after` failed: {report['after']}", "red"))
+        print(output.paint(f"  the hook `after` failed: {report['after']}", "red"))
     if report["log_tail"]:
         print("  its last lines:")
         for line in report["log_tail"]:
             print(f"    {line}")
     if report.get("warning"):
-        print(show.paint(f"  {report['warning']}", "yellow"))
+        print(output.paint(f"  {report['warning']}", "yellow"))
     if report.get("report"):
         print(f"  report: {report['report']}")
     return DONE if outcome == "done" else FAILED
@@ -105,16 +105,16 @@ def _named(procedures: dict[str, Any]) -> None:
 
 def _cut(cut: dict[str, Any]) -> str:
     if "connections" in cut:
-        return f"{show.count(cut['connections'], 'connection')} of pid {cut['pid']}"
+        return f"{output.count(cut['connections'], 'connection')} of pid {cut['pid']}"
     if "outgoing" in cut:
         named = ", ".join(f"{e['name']} for {e['for_s']:.1f} s" for e in cut["names"])
-        return f"{show.count(cut['outgoing'], 'call')} of pid {cut['pid']} ({named})"
+        return f"{output.count(cut['outgoing'], 'call')} of pid {cut['pid']} ({named})"
     named = ", ".join(
         f"{each['kind']} {each['name']} after {each['for_s']:.1f} s"
         for each in cut["names"]
     )
-    requests = show.count(cut["requests"], "request")
-    what = f"{requests} and {show.count(cut['procedures'], 'procedure')}"
+    requests = output.count(cut["requests"], "request")
+    what = f"{requests} and {output.count(cut['procedures'], 'procedure')}"
     return f"{what} of pid {cut['pid']} ({named})"
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gapless.base.errors import FAILED, GaplessError, MisuseError, NotFoundError
-from gapless.cli import progress, show
+from gapless.cli import output, progress
 from gapless.client import Client
 from gapless.config import load
 
@@ -134,12 +134,12 @@ def _tell(
             code = max(code, outcome.exit_code)
             rows.append({"app": app, "error": outcome.describe()})
             if not as_json:
-                print(show.paint(f"{app}: {outcome.message}", "red"))
+                print(output.paint(f"{app}: {outcome.message}", "red"))
         elif as_json:
             code = max(code, 0 if outcome["outcome"] == "done" else FAILED)
             rows.append(outcome)
         else:
             code = max(code, progress.end(outcome))
     if as_json:
-        show.as_json(rows[0] if len(rows) == 1 else rows)
+        output.as_json(rows[0] if len(rows) == 1 else rows)
     return code

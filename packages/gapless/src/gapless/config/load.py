@@ -11,7 +11,7 @@ from gapless.base import home
 from gapless.base.errors import GaplessError, MisuseError, NotFoundError
 from gapless.config import document, resolve
 from gapless.config.resolve import Configuration
-from gapless.supervisor import spec
+from gapless.supervisor.memory import spec
 
 _LOGS = (
     "out_file",

@@ -7,7 +7,7 @@ import os
 import shutil
 
 from gapless.base.errors import NotFoundError
-from gapless.supervisor import spec
+from gapless.supervisor.memory import spec
 
 INTERPRETERS = {
     ".js": ("node",),

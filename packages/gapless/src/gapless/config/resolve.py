@@ -17,7 +17,8 @@ from gapless.base.names import is_app_name
 from gapless.config import document, programs, schema
 from gapless.config.document import Document
 from gapless.releases.model import Hooks, Limits, ReleaseSpec
-from gapless.supervisor import cron, spec
+from gapless.supervisor.memory import spec
+from gapless.supervisor.renewal import schedule
 
 Built = TypeVar("Built")
 _LISTEN = re.compile(r"(?:(\[[0-9a-fA-F:.]+\]|[0-9.]+)?:)?(\d{1,5})")
@@ -270,7 +271,7 @@ def _renew(
 ) -> spec.Renew:
     try:
         if renew.cron:
-            cron.parse(renew.cron)
+            schedule.parse(renew.cron)
     except ValueError as error:
         raise MisuseError(
             found.complaint((*keys, "renew", "cron"), f"{renew.cron!r}: {error}")

@@ -28,8 +28,8 @@ from dataclasses import dataclass
 from gapless.base import clock
 from gapless.base.errors import UnavailableError
 from gapless.coordinator import model
+from gapless.coordinator.files import Files
 from gapless.coordinator.model import ABSENT, Entry
-from gapless.coordinator.sharedfiles import Files
 
 FORMAT = 1
 KEPT = 4

@@ -56,13 +56,13 @@ def _become_keeper(home: str, write_end: int) -> None:
         os.setsid()
         if os.fork():
             os._exit(0)
-        from gapless.keeper import keeping  # noqa: PLC0415 - forks before it imports
+        from gapless.keeper.keeper import prepare, run  # noqa: PLC0415 - fork first
 
-        keeper = keeping.prepare(home)
+        keeper = prepare(home)
         os.write(write_end, b"ok")
         os.close(write_end)
         told = True
-        keeping.run(keeper, home)
+        run(keeper, home)
         os._exit(0)
     except BaseException as error:  # noqa: BLE001 - the last words of a process
         if not told:

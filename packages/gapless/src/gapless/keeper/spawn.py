@@ -24,7 +24,7 @@ import stat
 from dataclasses import dataclass, field
 
 from gapless.base import clock
-from gapless.keeper import interception
+from gapless.keeper.seccomp import interception
 
 START_S = 10.0
 """How long a child may take from fork to exec."""

@@ -15,9 +15,9 @@ from collections.abc import Callable, Generator
 
 from gapless.base import files
 from gapless.base.errors import GaplessError, NotFoundError
-from gapless.push.following import GONE, HERE
+from gapless.push.follower import GONE, HERE
 from gapless.push.outcome import FOLDER
-from gapless.push.sending import PIECE_BYTES, Parcel
+from gapless.push.parcels import PIECE_BYTES, Parcel
 from gapless.releases import inbox
 
 LOOK_S = 0.2

@@ -15,7 +15,11 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from gapless.base.errors import MisuseError
-from gapless.push.ignoring import DEFAULT, FILE, Ignoring
+from gapless.push.ignore_rules import (
+    DEFAULT,
+    FILE,
+    Ignoring,
+)
 
 _KINDS = {
     stat.S_IFSOCK: "a socket",

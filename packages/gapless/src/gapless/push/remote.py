@@ -20,7 +20,7 @@ from gapless.base import clock
 from gapless.base.errors import GaplessError, NotFoundError
 from gapless.push.destination import Destination
 from gapless.push.outcome import FOLDER
-from gapless.push.sending import Parcel
+from gapless.push.parcels import Parcel
 
 ARRIVED = b"gapless: arrived"
 NO_DIRECTORY, NOT_WHOLE, NOT_WRITTEN = 71, 72, 73

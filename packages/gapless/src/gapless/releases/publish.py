@@ -31,8 +31,8 @@ from gapless.base.errors import (
     ReleaseError,
     StoppedError,
 )
-from gapless.releases import build, claiming, copying, current, prune, unpack
-from gapless.releases.claiming import Progress
+from gapless.releases import build, claims, copies, current, prune, unpack
+from gapless.releases.claims import Progress
 from gapless.releases.model import (
     RELEASE_FILE,
     STAMP_FORMAT,
@@ -54,11 +54,11 @@ def prepare(spec: ReleaseSpec, tarball: str, *, progress: Progress) -> Release:
     """
     if not os.path.isfile(tarball):
         raise NotFoundError(f"{spec.app}: there is no tarball {tarball}")
-    claiming.clean_up(spec)
-    claimed = claiming.claim(spec, tarball)
+    claims.clean_up(spec)
+    claimed = claims.claim(spec, tarball)
     taken = tuple(
         stamp
-        for name in [*os.listdir(spec.dist), *claiming.listed(spec.reports)]
+        for name in [*os.listdir(spec.dist), *claims.listed(spec.reports)]
         if (stamp := stamp_of(spec.app, name))
     )
     now = time.strftime(STAMP_FORMAT, time.localtime(clock.wall()))
@@ -69,20 +69,20 @@ def prepare(spec: ReleaseSpec, tarball: str, *, progress: Progress) -> Release:
         progress("claimed", os.path.basename(tarball))
         _make(spec, release, claimed, tree, progress)
     except StoppedError:
-        claiming.remove(tree)
-        claiming.give_back(claimed, tarball)
+        claims.remove(tree)
+        claims.give_back(claimed, tarball)
         raise
     except OSError as error:
-        claiming.remove(tree)
-        claiming.give_back(claimed, tarball)
+        claims.remove(tree)
+        claims.give_back(claimed, tarball)
         raise ReleaseError(
             f"{spec.app}: could not make a release of {os.path.basename(tarball)}: "
             f"{(error.strerror or str(error)).lower()}",
             hint="the tarball is where it was; nothing else was left",
         ) from error
     except GaplessError as error:
-        claiming.remove(tree)
-        claiming.set_aside(spec, claimed, os.path.basename(tarball), error.message)
+        claims.remove(tree)
+        claims.set_aside(spec, claimed, os.path.basename(tarball), error.message)
         raise
     return release
 
@@ -126,8 +126,8 @@ def _make(
     os.chmod(f"{tree}/{RELEASE_FILE}", 0o644)
     _sync_file_system(spec.dist)
     progress("sealed", release.stamp)
-    name = os.path.basename(claimed).removeprefix(claiming.CLAIMED)
-    files.write_json(f"{spec.work}/{claiming.PLACED}{name}", release.name, 0o644)
+    name = os.path.basename(claimed).removeprefix(claims.CLAIMED)
+    files.write_json(f"{spec.work}/{claims.PLACED}{name}", release.name, 0o644)
     os.rename(tree, release.path)
     files.sync_directory(spec.dist)
     progress("placed", release.path)
@@ -170,7 +170,7 @@ def _share(spec: ReleaseSpec, tree: str) -> None:
             if not os.path.lexists(lasting):
                 os.rename(inside, lasting)  # the first release brings what is shared
             else:
-                claiming.remove(inside)
+                claims.remove(inside)
         elif not os.path.lexists(lasting) and "." not in os.path.basename(relative):
             os.mkdir(lasting)
         os.symlink(lasting, inside)
@@ -205,12 +205,12 @@ def remove_superfluous(
     gone = prune.superfluous(current.releases(spec), keep=spec.keep, running=running)
     for release in gone:
         # Renamed first: half a release never has a release's name.
-        doomed = f"{spec.work}/{claiming.REMOVED}{release.name}"
+        doomed = f"{spec.work}/{claims.REMOVED}{release.name}"
         os.rename(release.path, doomed)
         # What was told of it stays; this may be as long as all its dependencies.
-        claiming.remove(f"{spec.reports}/{release.name}/{copying.LISTING}")
-    for name in claiming.listed(spec.work):
-        if name.startswith(claiming.REMOVED):  # also by one that died while it did
+        claims.remove(f"{spec.reports}/{release.name}/{copies.LISTING}")
+    for name in claims.listed(spec.work):
+        if name.startswith(claims.REMOVED):  # also by one that died while it did
             shutil.rmtree(f"{spec.work}/{name}", ignore_errors=True)
     return gone
 

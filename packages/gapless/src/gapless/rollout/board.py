@@ -20,8 +20,8 @@ from gapless.base.errors import ConflictError, UnavailableError
 from gapless.coordinator.leases import Clock, Slots
 from gapless.coordinator.model import ABSENT, Coordinator, Entry, versions
 from gapless.rollout import decide, records
+from gapless.rollout.drain_rights import Rights
 from gapless.rollout.model import Cue, HostReport, Rollout
-from gapless.rollout.rights import Rights
 
 TRIES = 20
 KEPT_HISTORY = 50

@@ -19,9 +19,9 @@ PAUSE_S = 0.01
 
 
 def main(arguments: list[str]) -> None:
-    """Supervise; arguments are HOME and, if given, the descriptor to say ready on.
+    """Supervise; arguments are HOME and, if given, a descriptor to report on.
 
-    Writes `ok` there, or `error` and the error as JSON.
+    Writes `ok` there when it is ready, or `error` and the error as JSON.
     """
     home = os.path.abspath(arguments[0])
     ready = int(arguments[1]) if len(arguments) > 1 else -1
@@ -29,9 +29,9 @@ def main(arguments: list[str]) -> None:
     try:
         lock = _lock(home)
         while lock < 0:
-            # Another one was faster, and may not listen yet; or it is about to end.
+            # Another one was faster and may not listen yet, or it is about to end.
             if _answers(home):
-                _say(ready, b"ok\n")
+                _report(ready, b"ok\n")
                 if ready < 0:
                     sys.exit(f"gapless: a supervisor of {home} runs already")
                 return
@@ -44,18 +44,18 @@ def main(arguments: list[str]) -> None:
         if line is None:
             raise OSError("the keeper went away as soon as it had started")
 
-        from gapless.supervisor import loop  # noqa: PLC0415 - after the fork
+        from gapless.supervisor.supervisor import Supervisor  # noqa: PLC0415 - after fork
 
-        supervisor = loop.Supervisor(home, line, resume_all=resume_all)
+        supervisor = Supervisor(home, line, resume_all=resume_all)
     except Exception as error:
-        _say(ready, b"error " + _describe(error) + b"\n")
+        _report(ready, b"error " + _describe(error) + b"\n")
         raise
-    _say(ready, b"ok\n")
+    _report(ready, b"ok\n")
     supervisor.serve()
 
 
 def _lock(home: str) -> int:
-    """Return a descriptor that holds the lock of *home*, or -1 if somebody has it."""
+    """Return a descriptor that holds the lock of *home*, or -1 if another has it."""
     descriptor = os.open(f"{home}/supervisor.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -66,7 +66,7 @@ def _lock(home: str) -> int:
 
 
 def _answers(home: str) -> bool:
-    """Tell whether a supervisor listens on the control socket."""
+    """Return whether a supervisor listens on the control socket."""
     directory = os.open(home, os.O_PATH | os.O_DIRECTORY)
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
@@ -78,12 +78,12 @@ def _answers(home: str) -> bool:
     return True
 
 
-def _say(ready: int, answer: bytes) -> None:
+def _report(ready: int, answer: bytes) -> None:
     if ready >= 0:
         try:
             os.write(ready, answer)
         except BrokenPipeError:
-            return  # who started us does not wait any more
+            return  # the command that started us does not wait any more
         finally:
             os.close(ready)
 

@@ -17,7 +17,7 @@ from gapless.base.names import Home, is_app_name
 from gapless.config import programs, schema
 from gapless.config.pm2 import commands, dates
 from gapless.config.pm2.declaration import Declaration
-from gapless.supervisor import spec
+from gapless.supervisor.memory import spec
 
 PLAIN_TIME = "YYYY-MM-DDTHH:mm:ss"
 LISTEN_TIMEOUT_S, KILL_TIMEOUT_S, MIN_UPTIME_S = 30.0, 1.6, 1.0

@@ -8,7 +8,7 @@ import shlex
 from typing import Any
 
 from gapless.config.pm2.fields import Field, Kind
-from gapless.supervisor import cron
+from gapless.supervisor.renewal import schedule
 
 _UPTIME_S = {"h": 3600, "m": 60, "s": 1}
 _SIZE = {"G": 1 << 30, "M": 1 << 20, "K": 1 << 10}
@@ -153,7 +153,7 @@ def _cron(value: Any) -> str | None:
     if not isinstance(value, str):
         return None
     try:
-        cron.parse(value)
+        schedule.parse(value)
     except ValueError as error:
         raise WrongValueError(f"{json.dumps(value)}: {error}") from None
     return value

@@ -1,0 +1,60 @@
+"""Start an app of a fleet on a host where it does not run yet."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any
+
+from gapless.base import codec
+from gapless.base.errors import NotFoundError
+from gapless.client import Client
+from gapless.config import load, resolve
+from gapless.config.fleets import Fleet
+from gapless.deploy import through
+from gapless.releases import current
+from gapless.releases.model import Release, ReleaseSpec
+
+DECLARATIONS = (
+    *(f"ecosystem.config.{ending}" for ending in ("js", "cjs", "mjs")),
+    *("ecosystem.json", "app.json"),
+)
+"""What is looked for in a release whose fleet's file does not declare the app."""
+
+
+def start(
+    client: Client, fleet: Fleet, own: ReleaseSpec, release: Release
+) -> dict[str, Any]:
+    """Start the app from a release; return the report.  Raises GaplessError."""
+    if fleet.copy:
+        current.flip(own, release)
+    inside = (own, release)
+    path = declaration(fleet, own, release)
+    source = load.Source(path, lambda at: through(at, inside))
+    options = load.Options(
+        profile=fleet.profile, started_in=os.path.dirname(path), only=(release.app,)
+    )
+    found = source.load(resolve.inherited(os.environ), options).apps
+    # A declaration may call its app otherwise than it is called here.
+    wanted = dataclasses.replace(next(iter(found.values())), release=release.name)
+    report: dict[str, Any] = client.request("start", spec=codec.encode(wanted))
+    return report
+
+
+def declaration(fleet: Fleet, own: ReleaseSpec, release: Release) -> str:
+    """Return the file that declares the app: the fleet's own, or one in the release.
+
+    It is named by way of the link, where the next release will have it as well.  Raises
+    NotFoundError.
+    """
+    if fleet.declaration:
+        return os.path.join(own.link, fleet.declaration)
+    if release.app in load.Source(fleet.file).labels():
+        return fleet.file
+    for name in DECLARATIONS:
+        if os.path.isfile(os.path.join(release.path, name)):
+            return os.path.join(own.link, name)
+    raise NotFoundError(
+        f"{release.app}: neither {fleet.file} nor {release.name} declares it",
+        hint=f"write [app.{release.app}], or declaration = in [rollout.{release.app}]",
+    )

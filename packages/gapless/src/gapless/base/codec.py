@@ -1,0 +1,199 @@
+"""Dataclasses as JSON-able data, and back: the one typed decoder.
+
+Rule 1: a field that this version does not know is left alone; one that is missing has its
+default; one of the wrong type is an error that names it.
+Rule 2: nothing is converted that JSON has: a text is no number, and true is no 1.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import types
+import typing
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, TypeVar
+
+Kind = TypeVar("Kind")
+_PLAIN = (str, int, float, bool, type(None))
+_SETS = (set, frozenset)
+
+
+class WrongTypeError(ValueError):
+    """A value is not of the type that its field asks for."""
+
+
+def encode(value: Any) -> Any:
+    """Return a value as JSON-able data; sets are sorted, enums are their values."""
+    if type(value) in _PLAIN:
+        return value
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, dict):
+        return {name: encode(each) for name, each in value.items()}
+    if isinstance(value, _SETS):
+        return sorted(encode(each) for each in value)
+    if isinstance(value, list | tuple):
+        return [encode(each) for each in value]
+    kind: Any = type(value)
+    return {name: encode(getattr(value, name)) for name in _written(kind)}
+
+
+def decode(kind: type[Kind], plain: Any, at: str = "") -> Kind:
+    """Return the value of a dataclass that `encode` wrote, or a later version of it.
+
+    *at* is what complaints call it.  Raises WrongTypeError.
+    """
+    wanted: Any = kind
+    found: Kind = _reader(wanted)(plain, at or kind.__name__)
+    return found
+
+
+TRANSIENT = {"transient": True}
+"""The metadata of a field that is not written down: it lives in this process alone."""
+
+
+def was(*earlier: str) -> dict[str, tuple[str, ...]]:
+    """Return the metadata of a field that earlier versions wrote by other names."""
+    return {"earlier": earlier}
+
+
+@functools.cache
+def _written(kind: Any) -> tuple[str, ...]:
+    """Return the names of the fields that are written down."""
+    return tuple(
+        field.name
+        for field in dataclasses.fields(kind)
+        if not field.metadata.get("transient")
+    )
+
+
+# --- readers, one for each type -------------------------------------------------------
+
+Reader = Callable[[Any, str], Any]
+
+
+@functools.cache
+def _reader(kind: Any) -> Reader:
+    """Return what reads a type.  Raises TypeError for one that no field may have."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any:
+        return lambda plain, _: plain
+    if origin in (types.UnionType, typing.Union):
+        return _optional(arguments)
+    if origin is tuple and len(arguments) == 2 and arguments[1] is Ellipsis:
+        return _many(tuple, arguments[0])
+    if origin is tuple:
+        return _several(arguments)
+    if origin in (list, *_SETS):
+        return _many(origin, arguments[0])
+    if origin is dict:
+        return _table(arguments[1])
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return functools.partial(_enum, kind)
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        return functools.partial(_record, kind)
+    if kind in _PLAIN:
+        return functools.partial(_simple, kind)
+    raise TypeError(f"no field may be a {kind}")
+
+
+def _simple(kind: type, plain: Any, at: str) -> Any:
+    allowed = (int, float) if kind is float else kind
+    if not isinstance(plain, allowed) or (isinstance(plain, bool) and kind is not bool):
+        raise _wrong(at, plain, kind.__name__)
+    return plain
+
+
+def _enum(kind: type[Enum], plain: Any, at: str) -> Any:
+    for member in kind:
+        if member.value == plain and type(member.value) is type(plain):
+            return member
+    known = ", ".join(str(member.value) for member in kind)
+    raise _wrong(at, plain, f"one of {known}")
+
+
+def _optional(kinds: tuple[Any, ...]) -> Reader:
+    (kind,) = (each for each in kinds if each is not type(None))
+    read = _reader(kind)
+    return lambda plain, at: None if plain is None else read(plain, at)
+
+
+def _many(make: Any, kind: Any) -> Reader:
+    read = _reader(kind)
+
+    def reader(plain: Any, at: str) -> Any:
+        if not isinstance(plain, list):
+            raise _wrong(at, plain, "list")
+        return make(read(each, f"{at}[{n}]") for n, each in enumerate(plain))
+
+    return reader
+
+
+def _several(kinds: tuple[Any, ...]) -> Reader:
+    readers = [_reader(kind) for kind in kinds]
+
+    def reader(plain: Any, at: str) -> Any:
+        if not isinstance(plain, list) or len(plain) != len(readers):
+            raise _wrong(at, plain, f"list of {len(readers)}")
+        return tuple(
+            read(each, f"{at}[{n}]")
+            for n, (read, each) in enumerate(zip(readers, plain, strict=True))
+        )
+
+    return reader
+
+
+def _table(kind: Any) -> Reader:
+    read = _reader(kind)
+
+    def reader(plain: Any, at: str) -> Any:
+        if not isinstance(plain, dict):
+            raise _wrong(at, plain, "object")
+        return {name: read(each, f"{at}.{name}") for name, each in plain.items()}
+
+    return reader
+
+
+def _record(kind: Any, plain: Any, at: str) -> Any:
+    if not isinstance(plain, dict):
+        raise _wrong(at, plain, "object")
+    found = {
+        name: read(plain[written], f"{at}.{written}")
+        for name, (names, read) in _readers(kind).items()
+        if (written := next((each for each in names if each in plain), None))
+    }
+    if missing := [name for name in _required(kind) if name not in found]:
+        raise WrongTypeError(f"{at}: {', '.join(missing)} is missing")
+    return kind(**found)
+
+
+@functools.cache
+def _readers(kind: Any) -> dict[str, tuple[tuple[str, ...], Reader]]:
+    """Return, by field, the names under which it may be written, and its reader."""
+    hints = typing.get_type_hints(kind)
+    return {
+        field.name: (
+            (field.name, *field.metadata.get("earlier", ())),
+            _reader(hints[field.name]),
+        )
+        for field in dataclasses.fields(kind)
+        if field.name in _written(kind)
+    }
+
+
+@functools.cache
+def _required(kind: Any) -> tuple[str, ...]:
+    missing = dataclasses.MISSING
+    return tuple(
+        field.name
+        for field in dataclasses.fields(kind)
+        if field.default is missing and field.default_factory is missing
+    )
+
+
+def _wrong(at: str, plain: Any, wanted: str) -> WrongTypeError:
+    shown = repr(plain)
+    shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
+    return WrongTypeError(f"{at} is {shown}, not {wanted}")

@@ -1,0 +1,52 @@
+"""See to the ends of the rollouts of one app, and tell its uploads' pushers of them."""
+
+from __future__ import annotations
+
+from gapless.agent.publisher import FleetPublisher
+from gapless.base.errors import GaplessError
+from gapless.cli import fleets
+from gapless.cli.publisher.output import Telling
+from gapless.push import rollout_outcome
+from gapless.push.outcomes import Account
+from gapless.rollout.board import Board
+
+
+class Settling:
+    """Looks at the rollout of one app again and again."""
+
+    def __init__(
+        self,
+        publisher: FleetPublisher,
+        board: Board,
+        account: Account,
+        telling: Telling,
+    ) -> None:
+        self._publisher, self._board = publisher, board
+        self._account, self._telling = account, telling
+        self.code = 0
+
+    def look(self) -> None:
+        """Do what the end of a rollout asks for, then tell.
+
+        Raises GaplessError, OSError.
+        """
+        try:
+            rollout = self._publisher.settle()
+        except (GaplessError, OSError) as error:
+            self._tell(str(error))
+            raise
+        if rollout is not None:
+            self._telling.end(rollout)
+            self.code = max(self.code, fleets.code(rollout))
+        self._tell("")
+
+    def _tell(self, trouble: str) -> None:
+        told = [o for o in self._account.open(self._board.app) if o.rollout]
+        if not told:
+            return
+        rollout, _ = self._board.rollout()
+        hosts, history = self._board.reports(), self._board.history()
+        for before in told:
+            after = rollout_outcome.judged(before, rollout, hosts, history, trouble)
+            if after != before:
+                self._account.tell(after, instead_of=before)

@@ -1,0 +1,3 @@
+"""Verbs that start, change and end apps."""
+
+from __future__ import annotations

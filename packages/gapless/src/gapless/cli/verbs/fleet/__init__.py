@@ -1,0 +1,3 @@
+"""Verbs about apps that run on several hosts."""
+
+from __future__ import annotations

@@ -1,0 +1,93 @@
+"""What runs here: one row an app."""
+
+from __future__ import annotations
+
+import argparse
+
+from gapless.cli import output, under_way
+from gapless.client import Client
+
+HEADINGS = [
+    "id",
+    "app",
+    "status",
+    "instances",
+    "release",
+    "gen",
+    "restarts",
+    "uptime",
+    "requests",
+    "procedures",
+    "cpu",
+    "memory",
+    "addresses",
+]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `list` understands."""
+    parser.add_argument("--json", action="store_true", help="the same for machines")
+
+
+def run(asked: argparse.Namespace) -> int:
+    """List the apps."""
+    client = Client()
+    if not client.has_state():
+        found: dict[str, object] = {"apps": [], "supervisor": None}
+    else:
+        found = client.request("list")
+    if asked.json:
+        output.as_json(found)
+        return 0
+    rows = found["apps"]
+    assert isinstance(rows, list)
+    if not rows:
+        print("no apps here; `gapless start TARGET` starts one")
+        return 0
+    output.table(HEADINGS, [_cells(row) for row in rows])
+    supervisor = found["supervisor"]
+    if isinstance(supervisor, dict) and supervisor["draining"]:
+        print("this host drains: new requests are refused; `gapless undrain` ends it")
+    for row in rows:
+        if row["reason"]:
+            print(f"{row['name']}: {row['reason']}")
+    return 0
+
+
+def _span(ids: list[int]) -> str:
+    """Return the ids of an app's instances: 3, 0-3, or the first of many."""
+    if not ids:
+        return "-"
+    last = ids[0] + len(ids) - 1
+    if len(ids) == 1:
+        return str(ids[0])
+    return f"{ids[0]}-{last}" if ids[-1] == last else ",".join(map(str, ids))
+
+
+def _count(number: object) -> str:
+    """Return how many are under way; - for an app that does not tell."""
+    return "-" if number is None else str(number)
+
+
+def _cells(row: dict[str, object]) -> list[str]:
+    instances = row["instances"]
+    addresses = row["addresses"]
+    assert isinstance(instances, dict)
+    assert isinstance(addresses, list)
+    ids = row["ids"]
+    assert isinstance(ids, list)
+    return [
+        _span(ids),
+        str(row["name"]),
+        str(row["status"]),
+        f"{instances['ready']}/{instances['wanted']}",
+        str(row["release"] or "-"),
+        str(row["generation"]),
+        str(row["restarts"]),
+        output.duration(row["uptime_s"]),  # type: ignore[arg-type]  # JSON
+        _count(row["requests"]),
+        under_way.summary(row),
+        f"{row['cpu_percent']}%",
+        output.size(row["memory_bytes"]),  # type: ignore[arg-type]  # JSON
+        ", ".join(addresses) or "-",
+    ]

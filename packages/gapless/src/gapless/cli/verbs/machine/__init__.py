@@ -1,0 +1,3 @@
+"""Verbs about this machine and its supervisor."""
+
+from __future__ import annotations

@@ -1,0 +1,103 @@
+"""What this machine can do for gapless, and what works without."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import socket
+from collections.abc import Callable
+
+from gapless.base import home
+from gapless.cli import output
+from gapless.keeper.seccomp import interception
+from gapless.supervisor.kernel import sock_diag
+from gapless.supervisor.sockets import steering
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `doctor` understands."""
+    parser.add_argument("--json", action="store_true", help="the same for machines")
+
+
+def run(asked: argparse.Namespace) -> int:
+    """Try every mechanism; exit code 1 if one that is needed does not work."""
+    rows = [
+        {"what": what, "trouble": _trouble(check), "without": without}
+        for what, check, without in CHECKS
+    ]
+    if asked.json:
+        output.as_json(rows)
+    else:
+        for row in rows:
+            good = row["trouble"] is None
+            mark = (
+                output.paint("ok", "green") if good else output.paint("missing", "red")
+            )
+            print(f"{mark:<8} {row['what']}")
+            if not good:
+                print(f"         {row['trouble']}; without it: {row['without']}")
+    return 1 if any(row["trouble"] for row in rows) else 0
+
+
+def _trouble(check: Callable[[], str | None]) -> str | None:
+    try:
+        return check()
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
+
+
+def _linux() -> str | None:
+    return None if os.uname().sysname == "Linux" else f"this is {os.uname().sysname}"
+
+
+def _steering() -> str | None:
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind(("127.0.0.1", 0))
+        sock.listen()
+        steering.attach(sock, steering.steer_to(0))
+    return None
+
+
+def _evidence() -> str | None:
+    sock_diag.listeners(1)
+    return None
+
+
+def _home() -> str | None:
+    path = home.path()
+    while not os.path.exists(path):
+        path = os.path.dirname(path)
+    return None if os.access(path, os.W_OK) else f"{path} cannot be written to"
+
+
+def _open_files() -> str | None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return None if soft >= 1024 else f"the limit is {soft} (hard {hard})"
+
+
+CHECKS: list[tuple[str, Callable[[], str | None], str]] = [
+    ("Linux", _linux, "there is no supervisor; the in-app library runs anywhere"),
+    (
+        "bind interception: any program, unmodified",
+        interception.unavailable,
+        'name the addresses: listen = ["127.0.0.1:8000"] and {fd} or LISTEN_FDS',
+    ),
+    (
+        "steering of an SO_REUSEPORT group",
+        _steering,
+        "no handoff: two generations cannot share an address",
+    ),
+    (
+        "evidence of connections (sock_diag)",
+        _evidence,
+        "old generations end by time-out alone",
+    ),
+    (
+        "GAPLESS_HOME can be written to",
+        _home,
+        "set GAPLESS_HOME to a directory of yours",
+    ),
+    ("1024 open files or more", _open_files, "raise it with ulimit -n"),
+]

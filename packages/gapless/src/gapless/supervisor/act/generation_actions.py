@@ -1,0 +1,179 @@
+"""What is done to generations: the probe, the switch, the way back, and the end."""
+
+from __future__ import annotations
+
+import selectors
+
+from gapless.base import clock
+from gapless.supervisor.act.probe import HttpProbe
+from gapless.supervisor.act.relays import Relays
+from gapless.supervisor.memory.apps import AppRecord
+from gapless.supervisor.memory.generations import GenerationRecord
+from gapless.supervisor.memory.model import Probe, Role
+from gapless.supervisor.observe.evidence import Evidence
+from gapless.supervisor.sockets.listeners import Listeners
+
+RELAY_QUIET_S, RELAY_HANDSHAKE_S = 0.2, 60.0
+"""How long a relay waits for one more connection; longer while handshakes are open."""
+
+
+class GenerationActions:
+    """Acts on generations and their sockets."""
+
+    def __init__(
+        self,
+        selector: selectors.BaseSelector,
+        listeners: Listeners,
+        evidence: Evidence,
+        relays: Relays,
+    ) -> None:
+        self._selector, self._listeners = selector, listeners
+        self._evidence, self._relays = evidence, relays
+
+    # --- a generation comes -----------------------------------------------------------
+
+    def send_probe(self, app: AppRecord, generation: GenerationRecord) -> None:
+        """Send an HTTP probe to a generation; its outcome is noted when it comes."""
+        own = self._listeners.of(app.name, generation.sockets_of)
+        listening = [each for each in own if each.listening]
+        generation.probe = Probe.UNDER_WAY
+
+        def done(passed: bool, answer: str) -> None:
+            generation.probe = Probe.PASSED if passed else Probe.NOT_ASKED
+            generation.probe_answer = answer
+            generation.probe_ended_at = clock.monotonic()
+            if passed:
+                app.step("probed", answer)
+
+        try:
+            path = generation.spec.ready.path
+            groups = self._listeners.groups
+            HttpProbe(self._selector, groups, listening[0], path, done)
+        except OSError as error:
+            done(passed=False, answer=str(error))
+
+    def switch(self, app: AppRecord, generation: GenerationRecord) -> None:
+        """Send new connections to a generation; the one before stands by."""
+        now = clock.monotonic()
+        before = app.in_role(Role.SERVING)
+        self._listeners.steer(app.name, generation.sockets_of)
+        generation.served = True
+        app.since = clock.wall()
+        if before is None:
+            generation.enter(Role.SERVING, now)
+            return
+        before.handshakes = self._evidence.handshakes(app)
+        before.enter(Role.STANDBY, now)
+        generation.enter(Role.PROVING, now)
+        app.step("switched", f"watched for {generation.spec.min_healthy_s:g} s")
+
+    def mark_proven(self, app: AppRecord, generation: GenerationRecord) -> None:
+        """Let a generation serve for good; those before retire, or have given way."""
+        if generation.role is Role.RECYCLING:
+            app.since = clock.wall()
+        generation.enter(Role.SERVING, clock.monotonic())
+        yielding = app.in_role(Role.YIELDING)
+        if yielding is not None and yielding.failure:
+            # Not "proven": a publisher flips the link on that word.
+            app.step("restored", f"generation {generation.number}")
+        else:
+            app.step("proven", "")
+        for before in list(app.generations):
+            if before.role is Role.STANDBY:
+                self.begin_to_finish(app, before)
+                app.step("draining", f"generation {before.number}")
+            elif before.role is Role.YIELDING:
+                self.close(app, before)  # it has given up every seat
+
+    # --- the way back -----------------------------------------------------------------
+
+    def revert(
+        self,
+        app: AppRecord,
+        generation: GenerationRecord,
+        to: GenerationRecord,
+        reason: str,
+    ) -> None:
+        """Go back to the generation before one that failed."""
+        if generation.role is Role.RECYCLING:
+            self._change_places(app, generation, to, reason)
+            return
+        self._listeners.steer(app.name, to.sockets_of)
+        to.enter(Role.SERVING, clock.monotonic())
+        generation.failure = reason
+        generation.handshakes = self._evidence.handshakes(app)
+        self.begin_to_finish(app, generation)
+        app.step("reverted", f"generation {to.number} serves: {reason}")
+
+    def _change_places(
+        self,
+        app: AppRecord,
+        failed: GenerationRecord,
+        before: GenerationRecord,
+        reason: str,
+    ) -> None:
+        """Let the generation before take back the seats that it gave up."""
+        now = clock.monotonic()
+        self._listeners.resume(app.name, before.sockets_of)
+        before.quiesced = failed.quiesced = False
+        failed.failure = reason
+        failed.enter(Role.YIELDING, now)
+        before.enter(Role.RECYCLING, now)
+        for seat in before.seats:
+            seat.short_lives, seat.exited_at = 0, None
+        app.step("reverted", f"generation {before.number} comes back: {reason}")
+
+    # --- a generation goes ------------------------------------------------------------
+
+    def retire(self, app: AppRecord, generation: GenerationRecord, reason: str) -> None:
+        """Let a generation finish what it began; *reason* says why it failed, if so."""
+        was = generation.role
+        generation.failure = reason
+        groups = self._listeners.groups
+        own = self._listeners.of(app.name, generation.sockets_of)
+        generation.served |= any(groups.takes_connections(each) for each in own)
+        self.begin_to_finish(app, generation)
+        if was is Role.TRIAL:
+            app.step("failed", reason)
+        if app.running and app.current() is None:
+            app.stop_reason = reason
+
+    def begin_to_finish(self, app: AppRecord, generation: GenerationRecord) -> None:
+        """Let a generation retire."""
+        generation.enter(Role.RETIRING, clock.monotonic())
+        generation.idle_checks = 0
+        self._evidence.update(app)  # the next plan must not decide on old evidence
+
+    def quiesce(self, app: AppRecord, generation: GenerationRecord) -> None:
+        """Let no new connection begin where no other generation takes over."""
+        generation.quiesced = True  # tried once: what fails now would fail again
+        self._listeners.quiesce(app.name, generation.sockets_of)
+        self._evidence.update(app)
+
+    def resume(self, app: AppRecord, generation: GenerationRecord) -> None:
+        """Undo `quiesce`."""
+        generation.quiesced = False
+        self._listeners.resume(app.name, generation.sockets_of)
+
+    def start_relays(self, app: AppRecord, generation: GenerationRecord) -> None:
+        """Serve the connections that wait in the queues of a dead generation."""
+        for listener in self._listeners.of(app.name, generation.sockets_of):
+            if listener.listening and not listener.shut:
+                quiet_s = RELAY_HANDSHAKE_S if generation.handshakes else RELAY_QUIET_S
+                self._relays.start(app, generation, listener, quiet_s)
+                generation.relayed = True
+        generation.handshakes = set()
+
+    def close(self, app: AppRecord, generation: GenerationRecord) -> None:
+        """Close the sockets of a generation that has ended, and forget it."""
+        shares = app.shares_sockets(generation)
+        if not shares:
+            generation.connections_cut += self._evidence.queued(app, generation)
+        if app.operation is not None:
+            app.operation.add(generation)
+        if not shares:
+            for listener in self._listeners.of(app.name, generation.sockets_of):
+                self._listeners.leave(listener)
+        self._evidence.forget(app, generation)
+        app.generations.remove(generation)
+        app.step("closed", f"generation {generation.number}")

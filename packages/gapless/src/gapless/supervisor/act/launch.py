@@ -1,0 +1,179 @@
+"""Start instances: the command, the environment and the descriptors of each."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+
+from gapless.base import clock
+from gapless.base.names import Home
+from gapless.supervisor.act import environment
+from gapless.supervisor.act.environment import CHANNEL_DESCRIPTOR
+from gapless.supervisor.act.log_settings import log_settings
+from gapless.supervisor.instances.drain_connections import DrainConnections
+from gapless.supervisor.instances.notify_sockets import NotifySockets
+from gapless.supervisor.memory import spec
+from gapless.supervisor.memory.apps import AppRecord
+from gapless.supervisor.memory.generations import GenerationRecord
+from gapless.supervisor.memory.instances import InstanceRecord
+from gapless.supervisor.memory.keeper_connection import KeeperConnection
+from gapless.supervisor.observe import log_tail
+from gapless.supervisor.sockets.groups import Listener
+from gapless.supervisor.sockets.listeners import Listeners
+
+FIRST_DESCRIPTOR = 3  # SD_LISTEN_FDS_START, sd_listen_fds(3)
+PRELOAD = os.path.realpath(
+    os.path.join(os.path.dirname(__file__), "..", "..", "preload", "preload.js")
+)
+"""What Node programs load first: a file of the drain library for Node."""
+
+
+class Launcher:
+    """Builds what an instance is started with, and asks the keeper to start it."""
+
+    def __init__(
+        self,
+        home: Home,
+        keeper: KeeperConnection,
+        listeners: Listeners,
+        *,
+        notify_sockets: NotifySockets,
+        drain_connections: DrainConnections,
+        interception: bool,
+    ) -> None:
+        self._home, self._keeper, self._listeners = home, keeper, listeners
+        self._notify_sockets = notify_sockets
+        self._drain_connections = drain_connections
+        self._interception = interception
+
+    def start(
+        self, app: AppRecord, generation: GenerationRecord, ordinal: int
+    ) -> InstanceRecord:
+        """Start one instance."""
+        instance = self._new_instance(app, generation, ordinal)
+        wanted, key = generation.spec, instance.key
+        descriptors: dict[int, socket.socket] = {}
+        variables = environment.variables(
+            wanted,
+            key=key,
+            generation=generation.number,
+            ordinal=ordinal,
+            identity=app.ids[ordinal],
+        )
+        variables["NOTIFY_SOCKET"] = self._notify_sockets.open_notify(key)
+        self._drain_connections.open()
+        variables["GAPLESS_SOCKET"] = self._drain_connections.address
+        channel = None
+        if found := environment.channel_variables(wanted):
+            channel = self._notify_sockets.open_channel(key)
+            descriptors[CHANNEL_DESCRIPTOR] = channel
+            variables |= found
+        _add_preload(app, wanted, variables)
+        for number, address in enumerate(wanted.listen, FIRST_DESCRIPTOR):
+            descriptors[number] = self._handed_socket(app, generation, address).sock
+        if wanted.listen:
+            variables["LISTEN_FDS"] = str(len(wanted.listen))
+        log = log_settings(
+            wanted,
+            self._home.app_log(wanted.name),
+            generation=generation.number,
+            ordinal=ordinal,
+            identity=app.ids[ordinal],
+        )
+        if app.operation is not None and app.operation.generation == generation.number:
+            log_tail.mark(app.operation.log_marks, log)
+        filtered = self._interception and wanted.interception and not wanted.listen
+        message = {
+            "key": key,
+            "meta": None,
+            "argv": command(wanted),
+            "environment": variables,
+            "directory": wanted.directory,
+            "user": wanted.user,
+            "group": wanted.group,
+            "limits": _limits(wanted.limits),
+            "filtered": filtered,
+            "listen_pid": bool(wanted.listen),
+            "log": log,
+        }
+        self._keeper.spawn(message, descriptors)
+        if channel is not None:
+            channel.close()
+        return instance
+
+    def _new_instance(
+        self, app: AppRecord, generation: GenerationRecord, ordinal: int
+    ) -> InstanceRecord:
+        app.last_serial += 1
+        key = f"{app.name}/{generation.number}/{ordinal}/{app.last_serial}"
+        instance = InstanceRecord(key=key, ordinal=ordinal, started=clock.monotonic())
+        seat = generation.seats[ordinal]
+        if seat.exited_at is not None:
+            seat.restarts += 1
+            app.restarts += 1
+        generation.instances.append(instance)
+        return instance
+
+    def _handed_socket(
+        self, app: AppRecord, generation: GenerationRecord, address: str
+    ) -> Listener:
+        for listener in self._listeners.of(app.name, generation.sockets_of):
+            if listener.address == address:
+                return listener
+        listener = self._listeners.open(app.name, generation.sockets_of, address)
+        generation.sockets.add(listener.name)
+        return listener
+
+
+def command(wanted: spec.AppSpec) -> list[str]:
+    """Return the program and its arguments with `{fd}`, `{fd1}`... filled in."""
+    names = {
+        "{fd}" if not index else f"{{fd{index}}}": str(FIRST_DESCRIPTOR + index)
+        for index in range(len(wanted.listen))
+    }
+    argv = list(wanted.command)
+    for name, number in names.items():
+        argv = [argument.replace(name, number) for argument in argv]
+    return argv
+
+
+def _add_preload(
+    app: AppRecord, wanted: spec.AppSpec, variables: dict[str, str]
+) -> None:
+    """Let a Node program load what closes its connections in good order."""
+    if not wanted.preload:
+        return
+    if _may_read(wanted, PRELOAD):
+        options = variables.get("NODE_OPTIONS", "")
+        variables["NODE_OPTIONS"] = environment.with_preload(options, PRELOAD)
+    elif environment.is_node(wanted):
+        app.warning = (
+            f"keep-alive connections are not closed in good order: "
+            f"{wanted.user or 'its user'} may not read {PRELOAD}"
+        )
+
+
+def _may_read(wanted: spec.AppSpec, path: str) -> bool:
+    """Return whether the user of an app may read a file; if not, Node would not start."""
+    if not wanted.user or wanted.user in ("root", "0"):
+        return os.access(path, os.R_OK)
+    try:
+        if not os.stat(path).st_mode & stat.S_IROTH:
+            return False
+        while path != "/":
+            path = os.path.dirname(path)
+            if not os.stat(path).st_mode & stat.S_IXOTH:
+                return False
+    except OSError:
+        return False
+    return True
+
+
+def _limits(limits: spec.Limits) -> dict[str, int]:
+    found = {
+        "open_files": limits.open_files,
+        "processes": limits.processes,
+        "core_bytes": limits.core_bytes,
+    }
+    return {name: limit for name, limit in found.items() if limit is not None}

@@ -1,0 +1,74 @@
+"""Carry out what the plan decided, one action at a time.
+
+Every action may be repeated: a supervisor that died after it and before its note is
+followed by one that decides the same again.
+"""
+
+from __future__ import annotations
+
+from gapless.base import clock
+from gapless.supervisor.act.generation_actions import GenerationActions
+from gapless.supervisor.act.instance_actions import InstanceActions
+from gapless.supervisor.act.launch import Launcher
+from gapless.supervisor.decide import actions
+from gapless.supervisor.memory.apps import AppRecord
+from gapless.supervisor.memory.model import Permit
+
+
+class Performer:
+    """The only place from which apps are acted on."""
+
+    def __init__(
+        self,
+        launcher: Launcher,
+        generations: GenerationActions,
+        instances: InstanceActions,
+    ) -> None:
+        self._launcher = launcher
+        self._generations, self._instances = generations, instances
+
+    def perform(self, app: AppRecord, action: actions.Action) -> None:
+        """Carry out one action.  Raises GaplessError, OSError."""
+        generations, instances = self._generations, self._instances
+        match action:
+            case actions.Start(number, ordinal):
+                self._launcher.start(app, app.generation(number), ordinal)
+            case actions.MarkReady(key):
+                instances.mark_ready(app, key)
+            case actions.SendProbe(number):
+                generations.send_probe(app, app.generation(number))
+            case actions.AskPermit(number):
+                asked = app.generation(number)
+                asked.permit, asked.permit_asked_at = Permit.ASKED, clock.monotonic()
+                app.step("permit", "may it still switch?")
+            case actions.Switch(number):
+                generations.switch(app, app.generation(number))
+            case actions.MarkProven(number):
+                generations.mark_proven(app, app.generation(number))
+            case actions.Revert(number, to, reason):
+                generations.revert(
+                    app, app.generation(number), app.generation(to), reason
+                )
+            case actions.Retire(number, reason):
+                generations.retire(app, app.generation(number), reason)
+            case actions.Quiesce(number):
+                generations.quiesce(app, app.generation(number))
+            case actions.Resume(number):
+                generations.resume(app, app.generation(number))
+            case actions.Drain(key, mode):
+                instances.drain(app, key, mode)
+            case actions.SendStop(key, reason):
+                instances.send_stop(app, key, reason)
+            case actions.Kill(key, reason):
+                instances.kill(app, key, reason)
+            case actions.GiveUp(number, ordinal, reason):
+                seat = app.generation(number).seats[ordinal]
+                seat.given_up, seat.exit_reason = True, reason
+                app.step("failed", f"gave up: {reason}")
+            case actions.MarkFinished(number):
+                app.running, app.finished = False, True
+                generations.begin_to_finish(app, app.generation(number))
+            case actions.StartRelay(number):
+                generations.start_relays(app, app.generation(number))
+            case actions.CloseGeneration(number):
+                generations.close(app, app.generation(number))

@@ -1,0 +1,103 @@
+"""An HTTP probe through the real port, before any user reaches the new generation.
+
+The kernel is told to send connections from the probe's own address and port, and no
+others, to the socket of the generation that is asked (`steering.Probe`).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import selectors
+import socket
+from collections.abc import Callable
+
+from gapless.supervisor.sockets.groups import Groups, Listener
+
+ATTEMPT_S = 5.0
+_LOCAL = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not bound, looked up
+
+
+class HttpProbe:
+    """One GET request to one generation; calls `done` once, with the outcome."""
+
+    def __init__(
+        self,
+        selector: selectors.BaseSelector,
+        groups: Groups,
+        listener: Listener,
+        path: str,
+        done: Callable[[bool, str], None],
+    ) -> None:
+        self._selector, self._groups, self._listener = selector, groups, listener
+        self._path, self._done = path, done
+        self._answer = b""
+        self._connected = False
+        bound, port = listener.sock.getsockname()[:2]
+        self._host, self._port = _LOCAL.get(bound, bound), port
+        self._sock = socket.socket(listener.sock.family, socket.SOCK_STREAM)
+        self._sock.setblocking(False)
+        try:
+            self._connect()
+        except OSError as error:
+            self._sock.close()
+            groups.detach_probe(listener)
+            raise OSError(error.errno, f"probe: {error.strerror}") from error
+
+    def _connect(self) -> None:
+        self._sock.bind((self._host, 0))
+        own_port = self._sock.getsockname()[1]
+        self._groups.attach_probe(self._listener, self._host, own_port)
+        number = self._sock.connect_ex((self._host, self._port))
+        if number not in (0, errno.EINPROGRESS):
+            raise OSError(number, os.strerror(number))
+        self._selector.register(self._sock, selectors.EVENT_WRITE, self._go_on)
+
+    def _go_on(self) -> None:
+        try:
+            if not self._connected:
+                self._send()
+            elif self._read():
+                self._judge()
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self.end(passed=False, answer=(error.strerror or str(error)).lower())
+
+    def _send(self) -> None:
+        number = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if number:
+            raise OSError(number, os.strerror(number))
+        self._connected = True
+        self._groups.detach_probe(self._listener)
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        request = (
+            f"GET {self._path} HTTP/1.1\r\nHost: {host}:{self._port}\r\n"
+            "User-Agent: gapless-probe\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+        )
+        self._sock.sendall(request.encode())
+        self._selector.modify(self._sock, selectors.EVENT_READ, self._go_on)
+
+    def _read(self) -> bool:
+        """Read on; return whether the status line is complete, or nothing follows."""
+        piece = self._sock.recv(4096)
+        self._answer += piece
+        return not piece or b"\r\n" in self._answer
+
+    def _judge(self) -> None:
+        words = self._answer.split(b"\r\n")[0].split()
+        if len(words) > 1 and words[0].startswith(b"HTTP/") and words[1].isdigit():
+            status = int(words[1])
+            self.end(passed=200 <= status < 400, answer=f"it answered {status}")
+        else:
+            self.end(passed=False, answer="it closed the connection without an answer")
+
+    def end(self, *, passed: bool, answer: str) -> None:
+        """Close the connection and report the outcome."""
+        if self._sock.fileno() < 0:
+            return
+        if not self._connected:
+            self._groups.detach_probe(self._listener)
+        self._selector.unregister(self._sock)
+        self._sock.close()
+        self._done(passed, answer)

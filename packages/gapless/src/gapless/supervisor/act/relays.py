@@ -1,0 +1,75 @@
+"""Start relays, and note when they end.  A relay serves who waits in a dead queue."""
+
+from __future__ import annotations
+
+from gapless.base import interpreter
+from gapless.base.names import Home
+from gapless.supervisor.act.log_settings import log_settings
+from gapless.supervisor.memory import spec
+from gapless.supervisor.memory.apps import AppRecord, Apps
+from gapless.supervisor.memory.generations import GenerationRecord
+from gapless.supervisor.memory.keeper_connection import KeeperConnection
+from gapless.supervisor.sockets.groups import Listener
+
+DESCRIPTOR = 3
+
+
+class Relays:
+    """The relays of this host."""
+
+    def __init__(self, home: Home, apps: Apps, keeper: KeeperConnection) -> None:
+        self._home, self._apps, self._keeper = home, apps, keeper
+        self._running: dict[str, tuple[str, int]] = {}
+        """By its key: the app and the generation that a relay is for."""
+
+    def start(
+        self,
+        app: AppRecord,
+        generation: GenerationRecord,
+        listener: Listener,
+        quiet_s: float,
+    ) -> None:
+        """Start a relay that serves the connections in the queue of *listener*."""
+        app.last_serial += 1
+        options = ["--fd", str(DESCRIPTOR), "--until-quiet", f"{quiet_s:g}"]
+        deadline = ["--deadline", f"{generation.spec.stop.drain_timeout_s:g}"]
+        message = {
+            "key": f"relay {listener.name}/{app.last_serial}",
+            "meta": {"relay": [app.name, generation.number]},
+            "argv": interpreter.python(
+                "gapless.supervisor.act.relay", [*options, *deadline]
+            ),
+            "environment": {},
+            "directory": "/",
+            "filtered": False,
+            "log": log_settings(
+                spec.AppSpec(name=app.name, command=(), directory="/"),
+                self._home.own_log,
+                generation=generation.number,
+                ordinal=0,
+                identity=0,
+            ),
+        }
+        self._keeper.spawn(message, {DESCRIPTOR: listener.sock})
+
+    def started(self, key: str, app: str, generation: int) -> None:
+        """Note a relay that the keeper has started."""
+        self._running[key] = (app, generation)
+
+    def is_running(self, app: AppRecord, generation: GenerationRecord) -> bool:
+        """Return whether a relay runs for a generation."""
+        return (app.name, generation.number) in self._running.values()
+
+    def ended(self, key: str) -> bool:
+        """Note that a process has ended; return whether it was a relay."""
+        if key not in self._running:
+            return False
+        name, number = self._running.pop(key)
+        self._keeper.forget(key)
+        app = self._apps.get(name)
+        if app is None or (name, number) in self._running.values():
+            return True
+        for generation in app.generations:
+            if generation.number == number:
+                generation.relayed = False
+        return True

@@ -1,0 +1,36 @@
+"""Send signals to instances: to the leader, or to every process."""
+
+from __future__ import annotations
+
+import signal
+
+from gapless.supervisor.kernel import processes
+from gapless.supervisor.memory.apps import AppRecord
+from gapless.supervisor.memory.instances import InstanceRecord
+from gapless.supervisor.observe.membership import Membership
+
+
+def signal_leader(instance: InstanceRecord, number: int) -> bool:
+    """Send a signal to the leader of an instance; return whether it was there."""
+    if instance.pidfd < 0:
+        return False
+    try:
+        signal.pidfd_send_signal(instance.pidfd, number)
+    except ProcessLookupError:
+        return False  # its exit has not been reported yet
+    return True
+
+
+def signal_leaders(app: AppRecord, number: int) -> int:
+    """Send a signal to the leader of every instance of an app; return to how many."""
+    instances = [i for generation in app.generations for i in generation.instances]
+    return sum(signal_leader(instance, number) for instance in instances)
+
+
+def signal_members(
+    membership: Membership, instance: InstanceRecord, number: int
+) -> None:
+    """Send a signal to every process of an instance."""
+    table = processes.snapshot()
+    for pid in membership.members(table, instance):
+        processes.signal_exactly(table[pid], number)

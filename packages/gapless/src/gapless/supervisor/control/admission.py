@@ -1,0 +1,77 @@
+"""When an operation may begin: now, later, or in the place of another.
+
+At most one operation of an app is under way.  The newest request waits behind it, or
+supersedes it if it has not switched yet, and its client is told which.
+"""
+
+from __future__ import annotations
+
+from gapless.base import clock
+from gapless.base.errors import MisuseError
+from gapless.supervisor.control import reports
+from gapless.supervisor.control.new_generations import NewGenerations
+from gapless.supervisor.decide import plan
+from gapless.supervisor.memory.apps import AppRecord
+from gapless.supervisor.memory.model import Role
+from gapless.supervisor.memory.operations import Operation
+
+
+class Admissions:
+    """Begins operations when it is their turn."""
+
+    def __init__(self, new_generations: NewGenerations) -> None:
+        self._new_generations = new_generations
+
+    def admit(self, app: AppRecord, operation: Operation) -> None:
+        """Begin an operation, now or when what is under way allows it.
+
+        Raises MisuseError if the app is being deleted.
+        """
+        now = clock.monotonic()
+        if app.operation is not None and app.operation.action in ("stop", "delete"):
+            if app.deleted:
+                raise MisuseError(f"{app.name} is being deleted")
+            self._wait(app, operation, "the app is stopping")
+            return
+        match plan.admit(app.observed(now)):
+            case plan.Admission.WAIT:
+                self._wait(app, operation, "an earlier handoff must finish")
+            case plan.Admission.SUPERSEDE:
+                self._supersede_trial(app)
+                self.begin(app, operation)
+            case plan.Admission.NOW:
+                self._end_draining(app)
+                self.begin(app, operation)
+
+    def begin(self, app: AppRecord, operation: Operation) -> None:
+        """Begin an operation."""
+        self._new_generations.begin(app, operation)
+
+    def _supersede_trial(self, app: AppRecord) -> None:
+        """End the operation whose generation is on trial."""
+        trial = app.in_role(Role.TRIAL)
+        assert trial is not None
+        trial.failure = f"superseded by generation {app.last_generation + 1}"
+        trial.enter(Role.RETIRING, clock.monotonic())
+        if app.operation is not None:
+            app.operation.superseded = True
+            app.operation.failure = trial.failure
+            app.step("superseded", trial.failure)
+            app.last_report = reports.end(app.operation)
+
+    def _end_draining(self, app: AppRecord) -> None:
+        """End an operation whose generation serves while an older one still finishes."""
+        if app.operation is not None:
+            app.step("superseded", "the old generation goes on draining")
+            app.last_report = reports.end(app.operation)
+            app.operation = None
+
+    def _wait(self, app: AppRecord, operation: Operation, reason: str) -> None:
+        now = clock.monotonic()
+        if app.waiting is not None:
+            app.waiting.superseded = True
+            app.waiting.failure = "superseded by a later request"
+            app.waiting.step("superseded", now, app.waiting.failure)
+            reports.end(app.waiting)
+        app.waiting = operation
+        operation.step("waiting", now, reason)

@@ -1,0 +1,130 @@
+"""What clients may request, and who answers.  The protocol is in spec/control.md."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import gapless
+from gapless.base.errors import MisuseError, NotFoundError
+from gapless.supervisor.act.signals import signal_leaders
+from gapless.supervisor.control import fields
+from gapless.supervisor.control.control_socket import ControlConnection
+from gapless.supervisor.control.requests import Request, Requests
+from gapless.supervisor.control.view import View
+from gapless.supervisor.instances.drain_connections import DrainConnections
+from gapless.supervisor.memory.apps import Apps
+from gapless.supervisor.memory.state import HostRecord, StateFile
+from gapless.supervisor.observe.membership import Membership
+
+_WHILE_SHUTTING_DOWN = ("ping", "list", "describe")
+
+
+class Dispatch:
+    """Passes each request to whoever can answer it."""
+
+    def __init__(
+        self,
+        apps: Apps,
+        host: HostRecord,
+        requests: Requests,
+        view: View,
+        *,
+        home: str,
+        state: StateFile,
+        membership: Membership,
+        drain_connections: DrainConnections,
+        mechanisms: dict[str, Any],
+        settle: Callable[[], None],
+    ) -> None:
+        self._apps, self._host = apps, host
+        self._requests, self._view = requests, view
+        self._home, self._state, self._membership = home, state, membership
+        self._drain_connections = drain_connections
+        self._mechanisms, self._settle = mechanisms, settle
+        self.shutdown_waiter: ControlConnection | None = None
+        """Who is told when everything has ended."""
+
+    def serve(self, request: Request, connection: ControlConnection) -> None:
+        """Do what a client requests.  Raises GaplessError."""
+        requests = self._requests
+        op = request.get("op")
+        if self._host.shutting_down and op not in _WHILE_SHUTTING_DOWN:
+            raise MisuseError("the supervisor is shutting down")
+        match op:
+            case "ping":
+                _answer(connection, self._self())
+            case "list":
+                self._list(connection)
+            case "describe":
+                app = requests.app(request.get("app"))
+                self._drain_connections.ask(
+                    lambda: _answer(connection, self._view.details(app))
+                )
+            case "drain" | "undrain":
+                self._host.lead_s = fields.lead_in(request)
+                self._host.draining = op == "drain"
+                self._state.save()
+                self._settle()  # so that the list that follows shows the drain
+                self._list(connection)
+            case "start":
+                requests.start(request, connection)
+            case "register":
+                requests.register(request)
+                _answer(connection, {"registered": True})
+            case "reset":
+                requests.reset(request)
+                _answer(connection, {"reset": True})
+            case "reload" | "restart":
+                requests.reload(request, connection)
+            case "permit":
+                _answer(connection, {"permitted": requests.permit(request)})
+            case "scale":
+                requests.scale(request, connection)
+            case "stop" | "delete":
+                requests.stop(request, connection)
+            case "follow":
+                self._follow(request, connection)
+            case "signal":
+                app, number = requests.signal(request)
+                _answer(connection, {"signalled": signal_leaders(app, number)})
+            case "shutdown":
+                self._host.shutting_down, self.shutdown_waiter = True, connection
+                self._state.save()
+            case other:
+                raise MisuseError(f"there is no request {other!r}")
+
+    def _list(self, connection: ControlConnection) -> None:
+        def answer() -> None:
+            rows = self._view.entries(self._apps)
+            _answer(connection, {"apps": rows, "supervisor": self._self()})
+
+        self._drain_connections.ask(answer)
+
+    def _follow(self, request: Request, connection: ControlConnection) -> None:
+        """Go on reporting an operation whose supervisor died meanwhile."""
+        app = self._apps.get(str(request.get("app")))
+        token = request.get("token")
+        for operation in (app.waiting, app.operation) if app else ():
+            if operation is not None and operation.token == token:
+                operation.waiters.append(connection.send)
+                return
+        report = app.last_report if app else None
+        if report is None or report.get("token") != token:
+            raise NotFoundError("that was never requested")
+        _answer(connection, report)
+
+    def _self(self) -> dict[str, Any]:
+        return {
+            "pid": os.getpid(),
+            "keeper_pid": self._membership.keeper_pid,
+            "version": gapless.__version__,
+            "home": self._home,
+            "draining": self._host.draining,
+            "mechanisms": self._mechanisms,
+        }
+
+
+def _answer(connection: ControlConnection, result: dict[str, Any]) -> None:
+    connection.send({"result": result}, last=True)

@@ -1,0 +1,110 @@
+"""How a new generation begins: by a request, or after the host came back."""
+
+from __future__ import annotations
+
+from gapless.base import clock
+from gapless.supervisor.memory import spec
+from gapless.supervisor.memory.apps import AppRecord, Apps
+from gapless.supervisor.memory.generations import GenerationRecord
+from gapless.supervisor.memory.instances import SeatRecord
+from gapless.supervisor.memory.model import Permit, Role
+from gapless.supervisor.memory.operations import Operation
+from gapless.supervisor.memory.state import StateFile
+from gapless.supervisor.sockets.listeners import Listeners
+
+
+class NewGenerations:
+    """Makes the records of new generations."""
+
+    def __init__(self, apps: Apps, listeners: Listeners, state: StateFile) -> None:
+        self._apps, self._listeners, self._state = apps, listeners, state
+
+    def begin(self, app: AppRecord, operation: Operation) -> None:
+        """Let a new generation start on trial."""
+        now, wanted = clock.monotonic(), operation.spec
+        app.spec, app.running, app.stop_reason = wanted, True, ""
+        app.finished = False
+        self._apps.allot_ids(app, wanted.instances)
+        app.last_generation += 1
+        before = app.in_role(Role.SERVING)
+        operation.generation = app.last_generation
+        if before is not None:
+            operation.old_generation = before.number
+            operation.old_release = before.spec.release
+        generation = GenerationRecord(
+            number=app.last_generation,
+            spec=wanted,
+            since=now,
+            seats=[SeatRecord(ordinal) for ordinal in range(wanted.instances)],
+            required=self._required(app, wanted, before),
+            permit=Permit.NEEDED if operation.permit else Permit.NOT_NEEDED,
+        )
+        app.generations.append(generation)
+        app.operation = operation
+        if before is not None and self._is_recycled(app, operation, before):
+            generation.sockets_of = before.sockets_of
+            generation.served = before.served
+            generation.sockets = set(before.sockets)
+            generation.enter(Role.RECYCLING, now)
+            before.enter(Role.YIELDING, now)
+            operation.step("recycling", now, _warning(wanted))
+        else:
+            operation.step("starting", now, f"{wanted.instances} instances")
+        self._state.save()
+
+    def _is_recycled(
+        self, app: AppRecord, operation: Operation, before: GenerationRecord
+    ) -> bool:
+        """Return whether each instance ends before the next one starts in its place."""
+        if operation.recycle or operation.spec.overlap is spec.Overlap.NEVER:
+            return True
+        listens = self._listeners.of(app.name, before.sockets_of)
+        auto = operation.spec.overlap is spec.Overlap.AUTO
+        return auto and not listens and not operation.spec.listen
+
+    def resume(self, app: AppRecord) -> None:
+        """Start an app again after its host or its keeper ended.
+
+        No client waits for it, so it is not on trial: what does not start is tried again,
+        after longer and longer delays, up to the app's limit.
+        """
+        app.last_generation += 1
+        app.generations.append(
+            GenerationRecord(
+                number=app.last_generation,
+                spec=app.spec,
+                since=clock.monotonic(),
+                role=Role.SERVING,
+                served=True,
+                seats=[SeatRecord(ordinal) for ordinal in range(app.spec.instances)],
+                required=set(app.spec.listen),
+            )
+        )
+        app.since = clock.wall()
+
+    def _required(
+        self, app: AppRecord, wanted: spec.AppSpec, before: GenerationRecord | None
+    ) -> set[str]:
+        """Return on which addresses every instance has to listen to be ready.
+
+        A reload that listens on less than what serves now would take something away.  A
+        configuration that names its addresses, or asks for `listening` alone, says that
+        this is meant.
+        """
+        if wanted.listen:
+            return set(wanted.listen)
+        if before is None or wanted.ready.when is spec.When.LISTENING:
+            return set()
+        own = self._listeners.of(app.name, before.sockets_of)
+        return {listener.address for listener in own if listener.listening}
+
+
+def _warning(wanted: spec.AppSpec) -> str:
+    """Return what a recycle means for users."""
+    if wanted.instances == 1:
+        return (
+            "one instance: until it is back, requests wait or are answered 503, "
+            "unless a balancer sends them elsewhere"
+        )
+    out = min(wanted.recycle.max_unavailable, wanted.instances)
+    return f"{wanted.instances} instances, {out} at a time"

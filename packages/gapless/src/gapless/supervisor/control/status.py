@@ -1,0 +1,49 @@
+"""How an app is, in a word or two.  Pure."""
+
+from __future__ import annotations
+
+from gapless.supervisor.memory.apps import AppRecord
+from gapless.supervisor.memory.counts import Counts
+from gapless.supervisor.memory.generations import GenerationRecord
+from gapless.supervisor.memory.model import Phase, Role
+
+
+def status(app: AppRecord) -> str:
+    """Return the status that `list` shows."""
+    roles = {generation.role for generation in app.generations}
+    current = app.current()
+    if not app.running:
+        return "stopping" if roles else "stopped"
+    if current is None and Role.TRIAL in roles:
+        return "starting"
+    if current is None:
+        return "gave up" if app.stop_reason else "stopped"
+    if Role.TRIAL in roles or Role.PROVING in roles:
+        return "reloading"
+    if Role.RECYCLING in roles:
+        return "recycling"
+    if Role.RETIRING in roles:
+        return "draining"
+    if not any(instance.phase is Phase.READY for instance in current.instances):
+        return "starting"
+    return "online"
+
+
+def given_up(generation: GenerationRecord | None) -> str:
+    """Return which instances are not started any more, and why; empty if none."""
+    seats = [] if generation is None else generation.seats
+    found = [seat for seat in seats if seat.given_up]
+    if not found:
+        return ""
+    names = ", ".join(str(seat.ordinal) for seat in found)
+    return f"gave up on instance {names}: {found[0].exit_reason}"
+
+
+def counts_of(app: AppRecord) -> Counts | None:
+    """Return what all instances of an app count; None if none of them does."""
+    total = None
+    for generation in app.generations:
+        for instance in generation.instances:
+            if instance.counts is not None:
+                total = (total or Counts()).plus(instance.counts)
+    return total

@@ -1,0 +1,236 @@
+"""What clients are shown: apps, instances and generations as JSON-able data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gapless.base import clock, codec
+from gapless.base.names import Home
+from gapless.supervisor.act import pid_files
+from gapless.supervisor.act.log_settings import log_settings
+from gapless.supervisor.control.status import counts_of, given_up, status
+from gapless.supervisor.control.usage import Usage
+from gapless.supervisor.instances.drain_connections import DrainConnections
+from gapless.supervisor.kernel import processes, sock_diag
+from gapless.supervisor.memory import spec
+from gapless.supervisor.memory.apps import AppRecord, Apps
+from gapless.supervisor.memory.generations import GenerationRecord
+from gapless.supervisor.memory.instances import InstanceRecord
+from gapless.supervisor.memory.model import Phase, Role
+from gapless.supervisor.observe.evidence import Evidence
+from gapless.supervisor.observe.membership import Membership
+from gapless.supervisor.sockets.listeners import Listeners
+
+Table = dict[int, processes.Process]
+
+
+class View:
+    """Describes apps."""
+
+    def __init__(
+        self,
+        home: Home,
+        listeners: Listeners,
+        evidence: Evidence,
+        membership: Membership,
+        drain_connections: DrainConnections,
+    ) -> None:
+        self._home, self._listeners, self._evidence = home, listeners, evidence
+        self._drain_connections = drain_connections
+        self._usage = Usage(membership)
+
+    def entries(self, apps: Apps) -> list[dict[str, Any]]:
+        """Return the rows of `list`."""
+        table = processes.snapshot()
+        rows = [self._entry(app, table) for app in apps.values()]
+        generations = (g for app in apps.values() for g in app.generations)
+        self._usage.keep({i.key for g in generations for i in g.instances})
+        return rows
+
+    def _entry(self, app: AppRecord, table: Table) -> dict[str, Any]:
+        current = app.current() or app.in_role(Role.TRIAL)
+        own = list(current.instances) if current else []
+        own += [
+            instance
+            for generation in app.generations
+            if generation.role is Role.YIELDING and generation is not current
+            for instance in generation.instances
+        ]
+        total = counts_of(app)
+        online = current is not None and app.running
+        return {
+            "name": app.name,
+            "label": app.spec.label or app.name,
+            "namespace": app.spec.namespace,
+            "ids": app.ids[: len(current.seats) if current else app.spec.instances],
+            "status": status(app),
+            "reason": app.stop_reason or given_up(current) or app.warning or None,
+            "exit_code": app.exit_code,
+            "generation": current.number if current else app.last_generation,
+            "release": (current.spec if current else app.spec).release or None,
+            "instances": {
+                "ready": sum(i.phase is Phase.READY for i in own),
+                "wanted": len(current.seats) if current else app.spec.instances,
+            },
+            "restarts": app.restarts,
+            "since": clock.stamp(app.since) if app.since else None,
+            "uptime_s": round(clock.wall() - app.since, 3) if online else None,
+            "addresses": self._addresses(app),
+            **self._used(app, table),
+            "pids": sorted(i.pid for i in own if i.pid),
+            "requests": None if total is None else total.requests,
+            "procedures": None if total is None else total.procedures,
+            "silent": 0 if total is None else total.silent,
+            "counts": total and ("requests" if total.unable else "all"),
+            "refuses": total is not None and not total.unable,
+            "recycles": app.spec.overlap is spec.Overlap.NEVER,
+            "modes": sorted({i.mode.value for i in own}),
+            **self._under_way(app),
+        }
+
+    def _addresses(self, app: AppRecord) -> list[str]:
+        own = (
+            each for each in self._listeners.by_name.values() if each.app == app.name
+        )
+        return sorted({each.address for each in own if each.listening})
+
+    def _used(self, app: AppRecord, table: Table) -> dict[str, Any]:
+        """Return what all instances of an app use together."""
+        usages = [
+            self._usage.of(instance, table)
+            for generation in app.generations
+            for instance in generation.instances
+        ]
+        return {
+            "memory_bytes": sum(usage["memory_bytes"] for usage in usages),
+            "cpu_percent": round(sum(usage["cpu_percent"] for usage in usages), 1),
+            "processes": sum(usage["processes"] for usage in usages),
+        }
+
+    def _under_way(self, app: AppRecord) -> dict[str, Any]:
+        """Return the procedures that run, by name, and the calls to databases."""
+        procedures, outgoing, unanswered = [], [], 0
+        calls = self._evidence.calls(app)
+        for generation in app.generations:
+            for instance in generation.instances:
+                where = {"instance": f"{generation.number}.{instance.ordinal}"}
+                unanswered += self._drain_connections.unanswered(instance.key)
+                procedures += [
+                    {"name": each["name"], **where, "pid": pid, **_age(each["for_s"])}
+                    for pid, each in self._drain_connections.running(instance.key)
+                    if each["kind"] == "procedure"
+                ]
+                outgoing += [
+                    {"to": call.to, **where, "pid": instance.pid, **_age(call.for_s)}
+                    for call in calls.get(instance.key, ())
+                ]
+        watches = any(generation.spec.outgoing for generation in app.generations)
+        return {
+            "procedures_named": sorted(procedures, key=_longest_first),
+            "unanswered": unanswered,
+            "outgoing": sorted(outgoing, key=_longest_first) if watches else None,
+        }
+
+    # --- one app ----------------------------------------------------------------------
+
+    def details(self, app: AppRecord) -> dict[str, Any]:
+        """Return what `describe` shows."""
+        table = processes.snapshot()
+        census = self._evidence.census(app)
+        return {
+            **self._entry(app, table),
+            "instances_detail": [
+                self._instance(
+                    app, generation, instance, census.get(instance.key, (0, 0)), table
+                )
+                for generation in app.generations
+                for instance in generation.instances
+            ],
+            "generations": [self._generation(app, g) for g in app.generations],
+            "spec": codec.encode(app.spec),
+            "logs": self._logs(app),
+            "logs_by_instance": [
+                self._files(app, ordinal) for ordinal in range(app.spec.instances)
+            ],
+            "last_report": app.last_report,
+        }
+
+    def _instance(
+        self,
+        app: AppRecord,
+        generation: GenerationRecord,
+        instance: InstanceRecord,
+        connections: tuple[int, int],
+        table: Table,
+    ) -> dict[str, Any]:
+        uptime_s = clock.monotonic() - instance.started
+        counts = instance.counts
+        return {
+            "ordinal": instance.ordinal,
+            "id": app.ids[instance.ordinal],
+            "started_at": clock.stamp(clock.wall() - uptime_s),
+            "generation": generation.number,
+            "pid": instance.pid,
+            "phase": instance.phase.value,
+            "uptime_s": round(uptime_s, 3),
+            "connections": connections[0],
+            "busy": connections[1],
+            "mode": instance.mode.value,
+            "counts": codec.encode(counts) if counts else None,
+            "status_text": instance.status_text,
+            "restarts": generation.seats[instance.ordinal].restarts,
+            **self._usage.of(instance, table),
+        }
+
+    def _logs(self, app: AppRecord) -> list[str]:
+        """Return the files that its instances write."""
+        found: list[str] = []
+        for ordinal in range(app.spec.instances):
+            files = self._files(app, ordinal)
+            found += [files["output"], files["error"], files["combined"]]
+        return [path for path in dict.fromkeys(found) if path]
+
+    def _files(self, app: AppRecord, ordinal: int) -> dict[str, str]:
+        """Return the files of one instance."""
+        log = log_settings(
+            app.spec,
+            self._home.app_log(app.name),
+            generation=0,
+            ordinal=ordinal,
+            identity=app.ids[ordinal],
+        )
+        pid_file = app.spec.pid_file
+        if pid_file:
+            pid_file = pid_files.path_of(pid_file, app.ids[ordinal])
+        return {
+            "output": log["output"],
+            "error": log["error"],
+            "combined": log["combined"],
+            "pid_file": pid_file,
+        }
+
+    def _generation(
+        self, app: AppRecord, generation: GenerationRecord
+    ) -> dict[str, Any]:
+        own = self._listeners.of(app.name, generation.sockets_of)
+        return {
+            "generation": generation.number,
+            "role": generation.role.value,
+            "release": generation.spec.release or None,
+            "directory": generation.spec.directory,
+            "failure": generation.failure or None,
+            "sockets": [
+                {"address": each.address, "queued": sock_diag.queued(each.sock)}
+                for each in own
+                if each.listening
+            ],
+        }
+
+
+def _age(for_s: float) -> dict[str, Any]:
+    """Return for how long something runs, and since when by the clock."""
+    return {"for_s": round(for_s, 3), "since": clock.stamp(clock.wall() - for_s)}
+
+
+def _longest_first(each: dict[str, Any]) -> float:
+    return -float(each["for_s"])

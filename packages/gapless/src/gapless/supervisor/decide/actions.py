@@ -1,0 +1,164 @@
+"""What the plan can ask for: one value for each action."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gapless.supervisor.memory.model import Mode
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Start an instance in a seat."""
+
+    generation: int
+    ordinal: int
+
+
+@dataclass(frozen=True, slots=True)
+class MarkReady:
+    """Count an instance as ready."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class SendProbe:
+    """Send an HTTP probe to a generation through the real port."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class AskPermit:
+    """Ask whoever requested a generation whether it may still switch."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """Send new connections to a generation; the one before stands by."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class MarkProven:
+    """Let the generations before retire: this one has lived long enough."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Revert:
+    """Give the new connections back to the generation that stands by."""
+
+    generation: int
+    to: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retire:
+    """Let a generation finish its work and end; with `reason` if it failed."""
+
+    generation: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Quiesce:
+    """Let no new connection begin on sockets that no other generation takes over."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Undo `Quiesce`: new connections may begin again."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Tell an instance to drain, in a mode, or to go back to serving."""
+
+    key: str
+    mode: Mode
+
+
+@dataclass(frozen=True, slots=True)
+class SendStop:
+    """Send an instance its stop signal; `reason` says why now."""
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """Kill every process of an instance now.  This is always reported."""
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Start no more instances in a seat."""
+
+    generation: int
+    ordinal: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MarkFinished:
+    """Count an app as stopped: every instance has ended as it was meant to."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class StartRelay:
+    """Serve the connections that wait in the queue of a generation without instances."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class CloseGeneration:
+    """Close the sockets of a generation that has ended, and forget it."""
+
+    generation: int
+
+
+Action = (
+    Start
+    | MarkReady
+    | SendProbe
+    | AskPermit
+    | Switch
+    | MarkProven
+    | Revert
+    | Retire
+    | Quiesce
+    | Resume
+    | Drain
+    | SendStop
+    | Kill
+    | GiveUp
+    | MarkFinished
+    | StartRelay
+    | CloseGeneration
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do now, and when to plan again if nothing happens before."""
+
+    actions: tuple[Action, ...] = ()
+    wake_at: float | None = None

@@ -1,0 +1,103 @@
+"""How generations and instances come to their end.  Pure, a part of `plan`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gapless.supervisor.decide.actions import (
+    Action,
+    CloseGeneration,
+    Kill,
+    Quiesce,
+    SendStop,
+    StartRelay,
+)
+from gapless.supervisor.memory.model import Generation, Instance, Mode
+
+CHECK_S = 0.02
+"""How often the kernel's evidence about a finishing generation is read."""
+IDLE_CHECKS = 3
+"""A generation counts as idle after so many checks in a row found nothing under way."""
+ANSWER_S = 1.0
+"""How long a generation that never served may take to say what it runs."""
+HANDSHAKE_S = 3.0
+"""How long instances wait for handshakes; after that a relay waits for them."""
+
+
+def finish(
+    generation: Generation, now: float, *, next_to_end: bool, successor: bool
+) -> Iterator[Action | float]:
+    """Let a generation finish what it began, then end it."""
+    if generation.served and not generation.quiesced:
+        yield Quiesce(generation.number)
+    left_behind = generation.queued or (generation.half_open and generation.served)
+    if generation.instances:
+        yield now + CHECK_S
+        reason = ""
+        if next_to_end:
+            reason = _stop_reason(generation, now, successor=successor)
+        for instance in generation.instances:
+            is_ending = instance.stop_sent_at is not None or not instance.leader_alive
+            if reason or is_ending:
+                why = reason or "its leader is gone"
+                yield from end_instance(generation, instance, now, why)
+    elif left_behind and successor:
+        if not generation.relayed:  # the end of the relay wakes the supervisor
+            yield StartRelay(generation.number)
+    elif not generation.relayed:
+        yield CloseGeneration(generation.number)
+
+
+def _stop_reason(generation: Generation, now: float, *, successor: bool) -> str:
+    """Return why the instances may get the stop signal now; empty if they may not."""
+    if not (generation.served or _runs_procedures(generation, now)):
+        return "it never served"
+    if now >= generation.since + generation.stop.drain_timeout_s:
+        return f"not idle after {generation.stop.drain_timeout_s:g} s"
+    if not generation.served:
+        return ""
+    handshakes = generation.half_open and now < generation.since + HANDSHAKE_S
+    if generation.queued or handshakes or generation.idle_checks < IDLE_CHECKS:
+        return ""
+    if generation.active_connections and successor:
+        return ""  # the answer to the next request there closes the connection
+    return "idle"
+
+
+def _runs_procedures(generation: Generation, now: float) -> bool:
+    """Return whether instances that never served may run procedures all the same."""
+    idle = not generation.busy and generation.idle_checks >= IDLE_CHECKS
+    if generation.watches_calls and not idle:
+        return True
+    in_time = now < generation.since + ANSWER_S
+    return any(
+        _was_not_told_to_drain(instance)
+        or instance.owed > instance.silent
+        or (instance.silent and in_time)
+        for instance in generation.instances
+        if instance.leader_alive
+    )
+
+
+def _was_not_told_to_drain(instance: Instance) -> bool:
+    """Return whether an instance counts its procedures, and has not been asked yet."""
+    serving = instance.mode is Mode.SERVING and instance.stop_sent_at is None
+    return instance.counts_itself and serving
+
+
+def end_instance(
+    generation: Generation, instance: Instance, now: float, reason: str
+) -> Iterator[Action | float]:
+    """End an instance: the stop signal, then SIGKILL when its time is up."""
+    signalled = instance.leader_alive or instance.orphans_signalled
+    if instance.stop_sent_at is None or not signalled:
+        yield SendStop(instance.key, reason)
+        return
+    deadline = instance.stop_sent_at + generation.stop.kill_timeout_s
+    if now < deadline:
+        yield min(deadline, now + CHECK_S)
+    elif not instance.killed:
+        limit = f"{generation.stop.kill_timeout_s:g} s"
+        yield Kill(instance.key, f"still there {limit} after its stop signal")
+    else:
+        yield now + CHECK_S

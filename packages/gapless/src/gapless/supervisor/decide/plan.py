@@ -1,0 +1,254 @@
+"""Decide the next actions for one app on one host.
+
+Rule 1: every decision about generations and instances is made in this file and in its
+parts: `readiness`, `restarts`, `ending`, `lead_time` and `recycle`.
+Rule 2: none of them does anything.  They read two values and return a third.
+
+A handoff is not a mode.  It follows from what each role may do:
+
+    trial     ready in time, every instance         -> Switch: it is proving
+              ready, and a permit is needed         -> AskPermit first
+              any crash, or not ready in time       -> Retire with the reason
+    proving   lived `min_healthy_s`                 -> MarkProven: it is serving
+              any crash before                      -> Revert: standby serves again
+    serving   an empty seat                         -> Start, after a delay; GiveUp
+    standby   nothing is done to it
+    retiring  queue empty, no handshake, idle       -> SendStop, Kill, CloseGeneration
+
+Retiring generations end one after the other, the oldest first: when a socket leaves its
+SO_REUSEPORT group, all others in the group still have an instance that accepts.
+
+A recycle (`recycle`) has two more roles: one generation yields its seats, the other takes
+them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from enum import Enum
+
+from gapless.supervisor.decide.actions import (
+    Action,
+    Drain,
+    MarkFinished,
+    MarkProven,
+    Plan,
+    Retire,
+    Revert,
+    Start,
+    Switch,
+)
+from gapless.supervisor.decide.ending import finish
+from gapless.supervisor.decide.lead_time import next_check, refuse_at
+from gapless.supervisor.decide.readiness import (
+    all_ready,
+    crash,
+    empty_seats,
+    is_done,
+    mark_ready,
+    next_probe,
+    overdue,
+    permission,
+)
+from gapless.supervisor.decide.recycle import recycle
+from gapless.supervisor.decide.restarts import end_failed, refill
+from gapless.supervisor.memory.model import (
+    Desired,
+    Generation,
+    Instance,
+    Mode,
+    Observed,
+    Role,
+)
+from gapless.supervisor.memory.spec import Recycle
+
+MOST_RETIRING = 3
+
+
+def plan(desired: Desired, observed: Observed) -> Plan:
+    """Return what to do now; an empty plan without a time to wake means nothing is left."""
+    steps = tuple(_steps(desired, observed))
+    actions = tuple(step for step in steps if not isinstance(step, float))
+    wakes = [step for step in steps if isinstance(step, float)]
+    return Plan(actions, min(wakes) if wakes else None)
+
+
+class Admission(Enum):
+    """Whether a requested generation may start."""
+
+    NOW = "now"  #: it may start
+    SUPERSEDE = "supersede"  #: it replaces one that has not switched yet
+    WAIT = "wait"  #: another one has to come to its end first
+
+
+def admit(observed: Observed) -> Admission:
+    """Return whether a new generation may start while others are under way."""
+    roles = [g.role for g in observed.generations]
+    finishing = [
+        g for g in observed.generations if g.role is Role.RETIRING and g.served
+    ]
+    if Role.TRIAL in roles:
+        return Admission.SUPERSEDE
+    busy = Role.PROVING in roles or Role.RECYCLING in roles
+    if busy or len(finishing) >= MOST_RETIRING:
+        return Admission.WAIT
+    return Admission.NOW
+
+
+def _steps(desired: Desired, observed: Observed) -> Iterator[Action | float]:
+    """Yield actions, and the times at which time alone changes the answer."""
+    now, generations = observed.now, observed.generations
+    retiring = [g for g in generations if g.role is Role.RETIRING and g.served]
+    successors = (Role.PROVING, Role.SERVING)
+    successor = any(g.role in successors for g in generations)
+    for generation in generations:
+        yield from _drain(generation, desired, now)
+        match generation.role:
+            case Role.RETIRING:
+                next_to_end = not generation.served or generation is retiring[0]
+                yield from finish(
+                    generation, now, next_to_end=next_to_end, successor=successor
+                )
+            case _ if not desired.running:
+                yield Retire(generation.number, "the app was stopped")
+            case Role.TRIAL:
+                yield from _try(generation, now)
+            case Role.PROVING:
+                yield from _prove(generation, _newest(observed, Role.STANDBY), now)
+            case Role.SERVING:
+                yield from _serve(generation, now)
+            case Role.RECYCLING:
+                yielding = _newest(observed, Role.YIELDING)
+                assert yielding is not None
+                lead = _lead_settings(generation, desired)
+                yield from recycle(generation, yielding, lead, now)
+            case Role.STANDBY | Role.YIELDING:
+                pass
+
+
+# --- what instances are told about new requests ---------------------------------------
+
+
+def _drain(
+    generation: Generation, desired: Desired, now: float
+) -> Iterator[Action | float]:
+    """Tell instances what to do with new requests."""
+    instances = [i for i in generation.instances if _can_be_told(generation, i)]
+    lead = _lead_settings(generation, desired)
+    if desired.draining and lead.lead_s > 0:
+        yield from _leave_service(generation, instances, lead, now)
+        return
+    if desired.draining:
+        mode = Mode.RECYCLE
+    elif generation.role is Role.RETIRING:
+        mode = Mode.HANDOFF
+    elif generation.role is Role.YIELDING:
+        return  # `recycle` tells them one by one
+    else:
+        mode = Mode.SERVING
+    for instance in instances:
+        if instance.mode is not mode:
+            yield Drain(instance.key, mode)
+
+
+def _can_be_told(generation: Generation, instance: Instance) -> bool:
+    """Return whether an instance lives, and the mode concerns it."""
+    lives = instance.stop_sent_at is None and instance.leader_alive
+    if generation.role is Role.RETIRING and not generation.served:
+        # It has no requests; one that counts may have procedures.
+        return lives and instance.counts_itself
+    return lives
+
+
+def _lead_settings(generation: Generation, desired: Desired) -> Recycle:
+    """Return how long balancers are told before: as the host was told, or the app says."""
+    if not desired.draining or desired.lead_s is None:
+        return generation.recycle
+    return replace(generation.recycle, lead_s=desired.lead_s)
+
+
+def _leave_service(
+    generation: Generation, instances: list[Instance], lead: Recycle, now: float
+) -> Iterator[Action | float]:
+    """Let a host's instances tell the balancer before they refuse requests."""
+    for instance in instances:
+        if generation.role is Role.RETIRING:
+            if instance.mode in (Mode.SERVING, Mode.LEAVING):
+                yield Drain(instance.key, Mode.HANDOFF)
+        elif instance.mode is Mode.LEAVING:
+            if generation.role is Role.YIELDING:
+                continue  # `recycle` does that already
+            at = refuse_at(instance, generation.instances, lead)
+            if now >= at:
+                yield Drain(instance.key, Mode.RECYCLE)
+            else:
+                yield next_check(now, at)
+        elif instance.mode is not Mode.RECYCLE:
+            yield Drain(instance.key, Mode.LEAVING)
+
+
+# --- roles ----------------------------------------------------------------------------
+
+
+def _try(generation: Generation, now: float) -> Iterator[Action | float]:
+    late = overdue(generation, now)
+    failure = crash(generation) or (late if isinstance(late, str) else "")
+    if failure:
+        yield Retire(generation.number, failure)
+        return
+    if isinstance(late, float):
+        yield late
+    for seat in empty_seats(generation):
+        yield Start(generation.number, seat.ordinal)
+    yield from mark_ready(generation, now)
+    if all_ready(generation):
+        probe = next_probe(generation, now)
+        if probe is not None:
+            yield probe
+            return
+        match permission(generation, now):
+            case None:
+                yield Switch(generation.number)
+            case str(refusal):
+                yield Retire(generation.number, refusal)
+            case first:
+                yield first
+
+
+def _prove(
+    generation: Generation, standby: Generation | None, now: float
+) -> Iterator[Action | float]:
+    failure = crash(generation)
+    proven_at = generation.since + generation.min_healthy_s
+    if failure and standby is not None:
+        yield Revert(generation.number, standby.number, failure)
+    elif failure or now >= proven_at:
+        # Without a generation to go back to, it serves and its empty seats are filled.
+        yield MarkProven(generation.number)
+    else:
+        yield proven_at
+
+
+def _serve(generation: Generation, now: float) -> Iterator[Action | float]:
+    over = all(s.given_up or is_done(generation, s) for s in generation.seats)
+    if over and not generation.instances:
+        if any(seat.given_up for seat in generation.seats):
+            yield Retire(generation.number, f"gave up: {_last_exit(generation)}")
+        else:
+            yield MarkFinished(generation.number)
+        return
+    for seat in empty_seats(generation):
+        yield from refill(generation, seat, now)
+    yield from mark_ready(generation, now)
+    yield from end_failed(generation, now)
+
+
+def _newest(observed: Observed, role: Role) -> Generation | None:
+    found = [g for g in observed.generations if g.role is role]
+    return found[-1] if found else None
+
+
+def _last_exit(generation: Generation) -> str:
+    reasons = (seat.exit_reason for seat in generation.seats if seat.exit_reason)
+    return next(reasons, "no instance is left")

@@ -1,0 +1,55 @@
+"""How seats whose instances crashed are filled again.  Pure, a part of `plan`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gapless.supervisor.decide.actions import Action, GiveUp, Kill, Start
+from gapless.supervisor.decide.ending import end_instance
+from gapless.supervisor.decide.readiness import why_not_ready
+from gapless.supervisor.memory.model import Generation, Phase, Seat
+from gapless.supervisor.memory.spec import Restart
+
+FIRST_DELAY_S, LONGEST_DELAY_S = 0.1, 15.0
+LONG_LIFE_S = 30.0
+"""After a life of this length, delays that grow begin anew."""
+
+
+def refill(generation: Generation, seat: Seat, now: float) -> Iterator[Action | float]:
+    """Fill an empty seat, after longer and longer delays; give up at last."""
+    if seat.short_lives > generation.restart.max:
+        lives = f"{seat.short_lives} short lives in a row"
+        reason = f"{lives}; the last one {seat.exit_reason}"
+        yield GiveUp(generation.number, seat.ordinal, reason)
+        return
+    start_at = (seat.exited_at or now) + restart_delay_s(generation.restart, seat)
+    if now >= start_at:
+        yield Start(generation.number, seat.ordinal)
+    else:
+        yield start_at
+
+
+def end_failed(generation: Generation, now: float) -> Iterator[Action | float]:
+    """End instances that are not ready in time, and what a dead leader left behind."""
+    for instance in generation.instances:
+        if instance.phase is Phase.STARTING and not instance.killed:
+            deadline = instance.started + generation.ready.timeout_s
+            if now >= deadline:
+                yield Kill(instance.key, why_not_ready(generation, instance))
+            else:
+                yield deadline
+        if instance.phase is Phase.DRAINING:
+            yield from end_instance(generation, instance, now, "its leader is gone")
+
+
+def restart_delay_s(restart: Restart, seat: Seat) -> float:
+    """Return how long a seat stays empty after its instance ended."""
+    if restart.backoff_s > 0:
+        times = min(max(seat.quick_exits - 1, 0), 40)
+        return float(min(restart.backoff_s * 1.5**times, LONGEST_DELAY_S))
+    if restart.delay_s is not None:
+        return restart.delay_s
+    if seat.short_lives == 0:
+        return 0.0
+    times = min(seat.short_lives - 1, 20)
+    return float(min(FIRST_DELAY_S * 2**times, LONGEST_DELAY_S))

@@ -1,0 +1,109 @@
+"""One process that uses the drain library, and the connection to it (spec/drain.md)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+from gapless.base import clock
+from gapless.supervisor.memory import counts
+from gapless.supervisor.memory.counts import Counts
+from gapless.supervisor.memory.model import Mode
+
+LONGEST_LINE_BYTES = 1 << 18
+"""All names that counts can have, at twelve bytes a character, take half of it."""
+PIECE_BYTES = 65536
+
+
+class DrainConnection:
+    """The connection to one process, and what it has said."""
+
+    def __init__(self, sock: socket.socket, pid: int) -> None:
+        self.sock, self.pid = sock, pid
+        self.key = ""
+        """The instance that it belongs to; empty while that is not proved."""
+        self.claimed_key = ""
+        """The instance that it says it belongs to."""
+        self.counts: Counts | None = None
+        self.counted_at = 0.0
+        """When it sent its counts, on the monotonic clock."""
+        self.mode = ""
+        """The mode that it says it is in."""
+        self.asked = False
+        """Whether it was asked for its counts and has not sent them yet."""
+        self.counts_all = True
+        """Whether all that it owes is in its counts: not of a program that counts HTTP."""
+        self._partial = b""
+
+    def mode_in(self, mode: Mode) -> Mode:
+        """Return the mode of this process when its instance is in *mode*.
+
+        A program that does not know of draining refuses nothing: it closes connections.
+        """
+        unable = mode is Mode.RECYCLE and not self.counts_all
+        return Mode.HANDOFF if unable else mode
+
+    def counts_now(self) -> Counts:
+        """Return its last counts, what runs as old as it is by now."""
+        last = self.counts or Counts()
+        return last.aged(clock.monotonic() - self.counted_at)
+
+    def send(self, order: str) -> None:
+        """Send an order; a process that does not read for long has to connect again."""
+        line = f"{order}\n".encode()
+        try:
+            whole = self.sock.send(line) == len(line)
+        except OSError:
+            whole = False
+        if not whole:
+            with contextlib.suppress(OSError):  # its end is noticed when it is read
+                self.sock.shutdown(socket.SHUT_RDWR)
+
+    def receive(self) -> tuple[list[bytes], bool]:
+        """Return the complete lines that have come, and whether the connection ended.
+
+        Raises BlockingIOError if nothing has come.
+        """
+        try:
+            piece = self.sock.recv(PIECE_BYTES)
+        except BlockingIOError:
+            raise
+        except OSError:
+            piece = b""
+        *lines, self._partial = (self._partial + piece).split(b"\n")
+        return lines, not piece or len(self._partial) > LONGEST_LINE_BYTES
+
+    def take_counts(self, sent: Counts, mode: str) -> None:
+        """Note the counts that the process has sent."""
+        self.counts, self.asked = sent, False
+        self.counted_at = clock.monotonic()
+        self.mode = mode
+
+
+def parse_line(line: bytes) -> tuple[dict[str, Any], Counts | None] | None:
+    """Return the object on a line, and the counts in it; None for what is no object."""
+    try:
+        found = json.loads(line)
+        counted = isinstance(found, dict) and "mode" in found
+        sent = counts.parse(found) if counted else None
+    except (ValueError, RecursionError):
+        return None
+    return (found, sent) if isinstance(found, dict) else None
+
+
+def total(connections: Iterator[DrainConnection], mode: Mode) -> Counts | None:
+    """Return the sums of processes of one instance; None if none of them counts."""
+    found = None
+    for each in connections:
+        if each.counts is None:
+            continue
+        found = (found or Counts()).plus(each.counts)
+        wanted = each.mode_in(mode)
+        if wanted.value != each.mode and wanted is not Mode.SERVING:
+            found = found.plus(Counts(silent=1))
+        if not each.counts_all:
+            found = found.plus(Counts(unable=1))
+    return found

@@ -1,0 +1,262 @@
+"""The connections to processes that use the drain library (spec/drain.md).
+
+All processes connect to one socket.  The keeper holds it, so that its name stays the same
+from one supervisor to the next.  What a process says is accepted if it belongs to the
+instance that it names; what all processes of an instance say is added up.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+from collections.abc import Callable, Iterator
+from functools import reduce
+from typing import Any
+
+from gapless.base import clock
+from gapless.supervisor.instances.drain_connection import (
+    DrainConnection,
+    parse_line,
+    total,
+)
+from gapless.supervisor.memory.counts import Counts
+from gapless.supervisor.memory.keeper_connection import KeeperConnection
+from gapless.supervisor.memory.model import Mode
+
+HELD_AS = "speakers/listener"
+"""What the keeper calls the socket; older versions know it by this name."""
+NAME_BYTES = 107
+"""As long as a name can be: padding and length cannot be mistaken (unix(7))."""
+MOST_CONNECTIONS = 4096
+MOST_UNIDENTIFIED = 64
+"""Processes that have connected, and have not said yet to which instance they belong."""
+ANSWER_S = 0.05
+"""How long `list` waits for processes that are busy or stopped."""
+
+Belongs = Callable[[str, int], bool]
+"""Returns whether a process belongs to an instance."""
+Changed = Callable[[str, Counts | None, bool], None]
+"""Is called with the key of an instance, its sums, and whether a process is ready."""
+
+
+class DrainConnections:
+    """Accepts and reads the connections, and sends orders."""
+
+    def __init__(
+        self,
+        selector: selectors.BaseSelector,
+        keeper: KeeperConnection,
+        belongs: Belongs,
+        changed: Changed,
+    ) -> None:
+        self._selector, self._keeper = selector, keeper
+        self._belongs, self._changed = belongs, changed
+        self._listener: socket.socket | None = None
+        self._connections: dict[DrainConnection, None] = {}
+        """In the order in which they came."""
+        self._lost: dict[str, dict[int, Counts]] = {}
+        """The counts of connections that broke, by instance and process."""
+        self._modes: dict[str, Mode] = {}
+        self._waiting: list[tuple[float, Callable[[], None]]] = []
+        self.address = ""
+
+    # --- the socket -------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Listen, on the socket that the keeper holds or on a new one."""
+        if self._listener is not None:
+            return
+        name = f"gapless/{os.urandom(64).hex()}"[:NAME_BYTES]
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.bind(f"\0{name}")
+        sock.listen(1024)
+        self._keeper.hold(HELD_AS, None, sock.fileno())
+        self.adopt(sock)
+
+    def adopt(self, sock: socket.socket) -> None:
+        """Listen on a socket that was held while there was no supervisor."""
+        sock.setblocking(False)
+        self._listener = sock
+        self.address = "@" + sock.getsockname()[1:].decode()
+        self._selector.register(sock, selectors.EVENT_READ, self._accept)
+
+    def _accept(self) -> None:
+        assert self._listener is not None
+        try:
+            sock, _ = self._listener.accept()
+        except OSError:
+            return
+        credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        pid, uid = (int.from_bytes(credentials[at : at + 4], "little") for at in (0, 4))
+        # Only root's supervisor has instances of other users.
+        allowed = uid in (0, os.getuid()) or os.getuid() == 0
+        if not allowed or len(self._connections) >= MOST_CONNECTIONS:
+            sock.close()
+            return
+        connection = DrainConnection(sock, pid)
+        sock.setblocking(False)
+        self._connections[connection] = None
+        unidentified = [each for each in self._connections if not each.key]
+        if len(unidentified) > MOST_UNIDENTIFIED:
+            self._lose(unidentified[0])
+        self._selector.register(
+            sock, selectors.EVENT_READ, lambda: self._read(connection)
+        )
+
+    def close(self) -> None:
+        """Listen no more: there is no process that could connect."""
+        if self._listener is not None:
+            self._selector.unregister(self._listener)
+            self._listener.close()
+            self._listener = None
+            self._keeper.release(HELD_AS)
+
+    # --- what processes say -----------------------------------------------------------
+
+    def _read(self, connection: DrainConnection) -> bool:
+        """Read what has come; return whether there was something, or the end."""
+        try:
+            lines, ended = connection.receive()
+        except BlockingIOError:
+            return False
+        for line in lines:
+            self._take(connection, line)
+        if ended:
+            self._lose(connection)
+        return True
+
+    def _take(self, connection: DrainConnection, line: bytes) -> None:
+        """Take in one line; what is no message is ignored."""
+        parsed = parse_line(line)
+        if parsed is None:
+            return
+        message, counts = parsed
+        key = connection.key
+        if "hello" in message:
+            connection.claimed_key = str(message.get("instance", ""))
+            connection.counts_all = message.get("scope") != "http"
+            self._identify(connection)
+        elif key and message.get("ready") is True:
+            self._changed(key, self.counts_of(key), True)
+        elif key and counts is not None:
+            connection.take_counts(counts, str(message["mode"]))
+            self._changed(key, self.counts_of(key), False)
+            self._answer_waiting()
+
+    def identify_all(self) -> None:
+        """Check again the processes that came before their instance was known."""
+        for connection in list(self._connections):
+            if connection.claimed_key and not connection.key:
+                self._identify(connection)
+
+    def _identify(self, connection: DrainConnection) -> None:
+        key = connection.claimed_key
+        if connection.key or not self._belongs(key, connection.pid):
+            return
+        # What finished on a connection that broke is told anew on this one.
+        for other in list(self._of(key)):
+            while other.pid == connection.pid and other in self._connections:
+                if not self._read(other):
+                    break
+        self._lost.get(key, {}).pop(connection.pid, None)
+        connection.key, connection.counts = key, Counts()
+        connection.counted_at = clock.monotonic()
+        mode = connection.mode_in(self._modes.get(key, Mode.SERVING))
+        connection.send("counts" if mode is Mode.SERVING else f"drain {mode.value}")
+        self._changed(key, self.counts_of(key), False)
+
+    def _lose(self, connection: DrainConnection) -> None:
+        if connection not in self._connections:
+            return
+        del self._connections[connection]
+        self._selector.unregister(connection.sock)
+        connection.sock.close()
+        key = connection.key
+        if key and connection.counts is not None:
+            lost = self._lost.setdefault(key, {})
+            if self._modes.get(key, Mode.SERVING) is not Mode.SERVING:
+                before = lost.get(connection.pid, Counts())
+                lost[connection.pid] = before.plus(connection.counts_now().ended())
+            self._changed(key, self.counts_of(key), False)
+        self._answer_waiting()
+
+    # --- sums -------------------------------------------------------------------------
+
+    def counts_of(self, key: str) -> Counts | None:
+        """Return the sums of an instance; None if no process of it ever connected."""
+        lost = self._lost.get(key)
+        found = None if lost is None else reduce(Counts.plus, lost.values(), Counts())
+        living = total(self._of(key), self._modes.get(key, Mode.SERVING))
+        if found is None or living is None:
+            return found or living
+        return found.plus(living)
+
+    def pids(self, key: str) -> frozenset[int]:
+        """Return the processes of an instance that count all they owe."""
+        return frozenset(each.pid for each in self._of(key) if each.counts_all)
+
+    def running(self, key: str) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield what each process of an instance says that it runs, with its pid."""
+        for connection in self._of(key):
+            for each in connection.counts_now().running:
+                yield connection.pid, each
+
+    def unanswered(self, key: str) -> int:
+        """Return how many processes of an instance were asked and have not answered."""
+        return sum(each.asked for each in self._of(key))
+
+    def _of(self, key: str) -> Iterator[DrainConnection]:
+        return (each for each in self._connections if each.key == key)
+
+    # --- orders -----------------------------------------------------------------------
+
+    def order(self, key: str, mode: Mode) -> None:
+        """Send a mode to every process of an instance, and to those that come later."""
+        self._modes[key] = mode
+        serving = mode is Mode.SERVING
+        if serving:
+            self._lost.pop(key, None)
+        for connection in self._of(key):
+            wanted = connection.mode_in(mode).value
+            connection.send("undrain" if serving else f"drain {wanted}")
+        self._changed(key, self.counts_of(key), False)
+
+    def restore(self, key: str, mode: Mode) -> None:
+        """Take over the mode that an earlier supervisor had sent."""
+        self._modes[key] = mode
+
+    def ask(self, then: Callable[[], None]) -> None:
+        """Call *then* when every process has sent its counts, or after `ANSWER_S`."""
+        for connection in list(self._connections):
+            if connection.key:
+                connection.asked = True
+                connection.send("counts")
+        self._waiting.append((clock.monotonic() + ANSWER_S, then))
+        self._answer_waiting()
+
+    def _answer_waiting(self) -> None:
+        if self._waiting and not any(each.asked for each in self._connections):
+            waiting, self._waiting = self._waiting, []
+            for _, then in waiting:
+                then()
+
+    def wait_until(self) -> float | None:
+        """Return until when answers are waited for; None if none are."""
+        return self._waiting[0][0] if self._waiting else None
+
+    def expire(self, now: float) -> None:
+        """Wait no longer for processes that do not answer."""
+        while self._waiting and self._waiting[0][0] <= now:
+            self._waiting.pop(0)[1]()
+
+    def forget(self, key: str) -> Counts | None:
+        """Read what an instance that is gone had still sent; return its sums."""
+        for connection in list(self._of(key)):
+            while connection in self._connections:
+                if not self._read(connection):
+                    self._lose(connection)  # another process holds its end
+        found = self.counts_of(key)
+        self._lost.pop(key, None)
+        self._modes.pop(key, None)
+        return found

@@ -1,0 +1,198 @@
+"""How instances end: the exit, what was cut, and when the last process is gone."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+from gapless.base import clock, events
+from gapless.supervisor.decide.actions import Action, Start
+from gapless.supervisor.decide.readiness import is_done_well
+from gapless.supervisor.decide.restarts import LONG_LIFE_S
+from gapless.supervisor.instances.drain_connections import DrainConnections
+from gapless.supervisor.instances.notify_sockets import NotifySockets
+from gapless.supervisor.kernel import processes
+from gapless.supervisor.memory import calls
+from gapless.supervisor.memory.apps import AppRecord, Apps
+from gapless.supervisor.memory.counts import Counts
+from gapless.supervisor.memory.generations import GenerationRecord
+from gapless.supervisor.memory.instances import InstanceRecord, SeatRecord
+from gapless.supervisor.memory.keeper_connection import KeeperConnection
+from gapless.supervisor.memory.model import Phase, Role
+from gapless.supervisor.observe.membership import Membership
+
+
+class Exits:
+    """Notes how instances end, and removes those of which nothing is left."""
+
+    def __init__(
+        self,
+        apps: Apps,
+        keeper: KeeperConnection,
+        membership: Membership,
+        notify_sockets: NotifySockets,
+        drain_connections: DrainConnections,
+        *,
+        log: events.Log,
+    ) -> None:
+        self._apps, self._keeper, self._membership = apps, keeper, membership
+        self._notify_sockets = notify_sockets
+        self._drain_connections = drain_connections
+        self._log = log
+
+    def exited(self, key: str, reason: str, at: float, code: int | None) -> None:
+        """Note that the leader of an instance has ended: how, and when.
+
+        *code* is its exit code, or minus a signal's number; None if it never ran.
+        """
+        found = self._apps.find(key)
+        if found is None:
+            self._keeper.forget(key)
+            return
+        app, generation, instance = found
+        if not instance.leader_alive:
+            return
+        app.exit_code = code
+        instance.leader_alive = False
+        if instance.pidfd >= 0:
+            os.close(instance.pidfd)
+            instance.pidfd = -1
+        if instance.refusal:
+            reason = f"{reason} ({instance.refusal})"
+        lived_s = at - instance.started
+        stopped = instance.stop_sent_at is not None
+        leaves = generation.role is Role.RETIRING or (
+            generation.role is Role.YIELDING and stopped
+        )
+        if leaves:
+            self._count_cut(app, generation, instance)
+        else:
+            seat = generation.seats[instance.ordinal]
+            # A kill of ours has said before why it comes.
+            why = seat.exit_reason or reason if stopped else reason
+            seat.exit_reason = f"{why} after {lived_s:.2f} s"
+            self._vacate(generation, seat, instance, lived_s)
+            seat.exited_at = at
+            seat.exit_code = code if code is not None and code >= 0 else None
+            if app.operation is not None:
+                detail = f"instance {seat.ordinal} {seat.exit_reason}"
+                done = is_done_well(generation.value(), seat.value())
+                step = "ended" if done else "crashed"
+                app.operation.step(step, clock.monotonic(), detail)
+        self._log.write("exited", key=key, reason=reason, lived_s=lived_s)
+        instance.process_count = self._membership.count(
+            processes.snapshot(), generation, instance
+        )
+
+    def _vacate(
+        self,
+        generation: GenerationRecord,
+        seat: SeatRecord,
+        instance: InstanceRecord,
+        lived_s: float,
+    ) -> None:
+        """Count a life by its length; the seat is empty, and may be filled again."""
+        ready = instance.ready_at is not None
+        short = not ready or lived_s < generation.spec.restart.min_uptime_s
+        seat.short_lives = seat.short_lives + 1 if short else 0
+        seat.quick_exits = seat.quick_exits + 1 if lived_s < LONG_LIFE_S else 0
+        instance.phase = Phase.DRAINING
+
+    def start_failed(self, app: AppRecord, action: Action, reason: str) -> None:
+        """Note that an action failed; a start that fails is an exit at once."""
+        self._log.write("action-failed", action=repr(action), reason=reason)
+        if not isinstance(action, Start):
+            return
+        generation = app.generation(action.generation)
+        for instance in list(generation.instances):
+            if instance.ordinal == action.ordinal and not instance.pid:
+                generation.instances.remove(instance)
+                self._notify_sockets.close(instance.key)
+        seat = generation.seats[action.ordinal]
+        seat.short_lives += 1
+        seat.quick_exits += 1
+        seat.exit_code = None
+        seat.exited_at = clock.monotonic()
+        seat.exit_reason = f"could not be started: {reason}"
+
+    # --- what was cut -----------------------------------------------------------------
+
+    def _count_cut(
+        self, app: AppRecord, generation: GenerationRecord, instance: InstanceRecord
+    ) -> None:
+        """Count the connections on which an answer was owed when an instance ended.
+
+        An app that counts says itself what was cut of what it owed; the calls that it
+        waited for are counted here too.
+        """
+        busy = 0 if instance.counts is not None else instance.busy
+        generation.connections_cut += busy
+        if busy:
+            self._report_cut(app, instance, {"connections": busy})
+        # Calls after the stop signal are part of the app's exit, unless it was killed.
+        cut = [c for c in instance.calls if c.before_stop or instance.killed]
+        generation.calls_cut += len(cut)
+        if cut:
+            named = [
+                {"to": call.to, "name": call.name, "for_s": round(call.for_s, 3)}
+                for call in cut[: calls.MOST_NAMES]
+            ]
+            self._report_cut(app, instance, {"outgoing": len(cut), "names": named})
+
+    def _report_cut(
+        self, app: AppRecord, instance: InstanceRecord, what: dict[str, Any]
+    ) -> None:
+        """Write down what was cut: in the log, and in the report of the operation."""
+        reason = instance.stop_reason or "it ended by itself"
+        cut = {"pid": instance.pid, **what, "reason": reason}
+        self._log.write("cut", key=instance.key, **cut)
+        if app.operation is not None:
+            app.operation.cut.append(cut)
+
+    # --- when nothing is left ---------------------------------------------------------
+
+    def remove_ended(self, app: AppRecord) -> None:
+        """Forget instances of which no process is left."""
+        for generation in app.generations:
+            for instance in list(generation.instances):
+                if not instance.leader_alive and instance.process_count == 0:
+                    self._add_counts(app, generation, instance)
+                    generation.instances.remove(instance)
+                    self._notify_sockets.close(instance.key)
+                    self._keeper.forget(instance.key)
+
+    def _add_counts(
+        self, app: AppRecord, generation: GenerationRecord, instance: InstanceRecord
+    ) -> None:
+        """Keep what an instance that is gone had counted, and what it left undone."""
+        last = self._drain_connections.forget(instance.key)
+        if last is None:
+            return
+        generation.counts = (generation.counts or Counts()).plus(last.ended())
+        if last.cut_requests or last.cut_procedures:
+            cut = {
+                "requests": last.cut_requests,
+                "procedures": last.cut_procedures,
+                "names": [{**e, "for_s": round(e["for_s"], 3)} for e in last.cut],
+            }
+            self._report_cut(app, instance, cut)
+
+
+def end_tree(leader: int) -> None:
+    """Kill a process and everything that came from it."""
+    table = processes.snapshot()
+    for pid in processes.tree(table, leader, session=leader):
+        processes.signal_exactly(table[pid], signal.SIGKILL)
+
+
+def describe_status(status: int) -> str:
+    """Return how a process ended, from its wait status (wait(2))."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        try:
+            name = signal.Signals(number).name
+        except ValueError:
+            name = f"signal {number}"
+        return f"was killed by {name}"
+    return f"exited with code {os.waitstatus_to_exitcode(status)}"

@@ -1,0 +1,3 @@
+"""What the supervisor knows of its apps, and where it is kept."""
+
+from __future__ import annotations

@@ -1,0 +1,95 @@
+"""What the supervisor remembers of a generation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gapless.base.codec import was
+from gapless.supervisor.memory import model, spec
+from gapless.supervisor.memory.counts import Counts
+from gapless.supervisor.memory.instances import InstanceRecord, SeatRecord
+from gapless.supervisor.memory.model import Permit, Probe, Role
+
+
+@dataclass(slots=True)
+class GenerationRecord:
+    """One set of instances of one configuration."""
+
+    number: int
+    spec: spec.AppSpec
+    since: float
+    sockets_of: int = field(default=0, metadata=was("lineage"))
+    """The generation whose sockets it uses: its own number, but for a recycle."""
+    role: Role = Role.TRIAL
+    seats: list[SeatRecord] = field(default_factory=list)
+    instances: list[InstanceRecord] = field(default_factory=list)
+    required: set[str] = field(default_factory=set)
+    served: bool = False
+    quiesced: bool = False
+    failure: str = ""
+    probe: Probe = Probe.NOT_ASKED
+    probe_answer: str = field(default="", metadata=was("probe_said"))
+    probe_ended_at: float | None = field(default=None, metadata=was("probe_ended"))
+    sockets: set[str] = field(default_factory=set)
+    """The names of its listening sockets, as the keeper holds them."""
+    handshakes: set[str] = field(default_factory=set)
+    """Peers whose handshake was under way when new connections left it."""
+    queued: int = 0
+    idle_checks: int = field(default=0, metadata=was("quiet_looks"))
+    active_connections: int = field(default=0, metadata=was("lively"))
+    relayed: bool = field(default=False, metadata=was("rescued"))
+    permit: Permit = Permit.NOT_NEEDED
+    permit_asked_at: float | None = field(default=None, metadata=was("permit_asked"))
+    permit_refusal: str = field(default="", metadata=was("refused"))
+    counts: Counts | None = None
+    """What its instances that are gone counted while they drained."""
+    connections_seen: int = 0
+    connections_cut: int = 0
+    calls_seen: int = 0
+    """Calls to databases that were under way while it finished."""
+    calls_cut: int = 0
+
+    def __post_init__(self) -> None:
+        """Use sockets of its own unless told otherwise."""
+        self.sockets_of = self.sockets_of or self.number
+
+    @property
+    def half_open(self) -> int:
+        """How many handshakes are under way that began before new connections left it."""
+        return len(self.handshakes)
+
+    @property
+    def busy(self) -> int:
+        """On how many connections something is owed, by its instances or to them."""
+        return sum(each.busy + len(each.calls) for each in self.instances)
+
+    def enter(self, role: Role, now: float) -> None:
+        """Take on another role."""
+        self.role, self.since = role, now
+
+    def value(self) -> model.Generation:
+        """Return what the plan may know of it."""
+        return model.view(
+            model.Generation,
+            self,
+            seats=tuple(seat.value() for seat in self.seats),
+            instances=tuple(instance.value() for instance in self.instances),
+            ready=self.spec.ready,
+            stop=self.spec.stop,
+            restart=self.spec.restart,
+            recycle=self.spec.recycle,
+            min_healthy_s=self.spec.min_healthy_s,
+            watches_calls=bool(self.spec.outgoing),
+        )
+
+    def doubt(self) -> None:
+        """Take back what a supervisor that died may have left undone.
+
+        A probe under way has to be sent anew.  A permit that was asked for is asked for
+        again, and so is one that was given for a switch that has not come: the slot may
+        be over meanwhile.
+        """
+        self.probe = Probe.NOT_ASKED
+        unused = self.permit is Permit.GIVEN and self.role is Role.TRIAL
+        if self.permit is Permit.ASKED or unused:
+            self.permit = Permit.NEEDED

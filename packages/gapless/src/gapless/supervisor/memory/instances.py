@@ -1,0 +1,116 @@
+"""What the supervisor remembers of an instance, and of its seat.
+
+Records change; `model` has the values that the plan reads, field by field of the same name.
+A record is written as a note for the keeper and read by the next supervisor (base.codec).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gapless.base.codec import TRANSIENT, was
+from gapless.supervisor.memory import model
+from gapless.supervisor.memory.calls import LONG_CALL_S, Call
+from gapless.supervisor.memory.counts import Counts
+from gapless.supervisor.memory.model import Mode, Phase
+
+MOST_NAMED = 5
+
+
+@dataclass(slots=True)
+class InstanceRecord:
+    """One running copy."""
+
+    key: str
+    ordinal: int
+    started: float
+    phase: Phase = Phase.STARTING
+    ready_at: float | None = None
+    pid: int = 0
+    pidfd: int = field(default=-1, metadata=TRANSIENT)
+    stop_sent_at: float | None = field(default=None, metadata=was("told"))
+    stop_reason: str = field(default="", metadata=was("told_why"))
+    killed: bool = False
+    orphans_signalled: bool = field(default=False, metadata=was("orphans_told"))
+    bound: set[str] = field(default_factory=set)
+    """The addresses that it has bound, with a socket of its own or a shared one."""
+    listens: set[str] = field(default_factory=set)
+    notified_ready: bool = field(default=False, metadata=was("said_ready"))
+    status_text: str = ""
+    refusal: str = field(default="", metadata=was("complaint"))
+    """Why one of its system calls was refused."""
+    leader_alive: bool = True
+    process_count: int = field(default=1, metadata=was("members"))
+    connections: int = 0
+    busy: int = 0
+    idle_checks: int = field(default=0, metadata=was("quiet_looks"))
+    mode: Mode = Mode.SERVING
+    mode_since: float = 0.0
+    counts: Counts | None = None
+    """What its processes count; None if none of them uses the drain library."""
+    requests_begun: int = field(default=0, metadata=was("begun"))
+    """How many requests its processes had begun since the drain began."""
+    last_request_at: float = field(default=0.0, metadata=was("arrived_at"))
+    calls: tuple[Call, ...] = ()
+    """What it has asked of databases, and waits for; the oldest first."""
+
+    @property
+    def counts_itself(self) -> bool:
+        """Whether it counts its procedures itself."""
+        return self.counts is not None and not self.counts.unable
+
+    @property
+    def silent(self) -> int:
+        """How many of its processes have not answered the last order yet."""
+        return self.counts.silent if self.counts else 0
+
+    @property
+    def owed(self) -> int:
+        """What it has to finish before it may leave its seat, by any evidence.
+
+        A quick call does not count: an app that serves always has one.
+        """
+        counted = self.counts.owed if self.counts and not self.counts.unable else 0
+        return counted + sum(call.for_s >= LONG_CALL_S for call in self.calls)
+
+    def take_counts(self, total: Counts | None, now: float) -> None:
+        """Note what its processes count; one request more has arrived now.
+
+        The same holds for what nobody can exclude: a process did not answer, or began
+        to count anew.
+        """
+        self.counts = total
+        if total is not None:
+            if total.silent or total.begun != self.requests_begun:
+                self.last_request_at = now
+            self.requests_begun = total.begun
+
+    def under_way(self) -> str:
+        """Name what it has not finished, as far as it is known; else nothing."""
+        running = self.counts.running if self.counts else ()
+        named = [f"{each['kind']} {each['name']}" for each in running]
+        named += [f"{call.name} for {call.for_s:.1f} s" for call in self.calls]
+        more = len(named) - MOST_NAMED
+        return ", ".join(named[:MOST_NAMED] + [f"{more} more"] * (more > 0))
+
+    def value(self) -> model.Instance:
+        """Return what the plan may know of it."""
+        return model.view(model.Instance, self)
+
+
+@dataclass(slots=True)
+class SeatRecord:
+    """A place for an instance, and how the instances before ended."""
+
+    ordinal: int
+    short_lives: int = 0
+    exited_at: float | None = field(default=None, metadata=was("ended"))
+    exit_reason: str = field(default="", metadata=was("why"))
+    exit_code: int | None = field(default=None, metadata=was("code"))
+    quick_exits: int = field(default=0, metadata=was("hasty"))
+    given_up: bool = False
+    restarts: int = 0
+
+    def value(self) -> model.Seat:
+        """Return what the plan may know of it."""
+        return model.view(model.Seat, self)

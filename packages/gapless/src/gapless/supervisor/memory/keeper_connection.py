@@ -1,0 +1,108 @@
+"""The supervisor's end of the connection to the keeper (spec/keeper.md)."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from gapless.base import wire
+from gapless.base.errors import GaplessError
+
+
+class KeeperLostError(GaplessError):
+    """The keeper is gone."""
+
+    kind = "unavailable"
+
+
+class KeeperConnection:
+    """Asks the keeper to act; every method raises KeeperLostError if it is gone."""
+
+    def __init__(self, channel: wire.Channel) -> None:
+        self.channel = channel
+        self._noted: dict[str, Any] = {}
+        self.ending = False
+        """It has been asked to end: then its end is no loss."""
+
+    def _send(self, message: wire.Message, descriptors: tuple[int, ...] = ()) -> None:
+        try:
+            self.channel.send(message, descriptors)
+        except OSError as error:
+            raise KeeperLostError from error
+
+    def hold(self, name: str, meta: Any, descriptor: int) -> None:
+        """Let the keeper hold a copy of *descriptor*, so that it outlives us."""
+        self._send({"op": "hold", "name": name, "meta": meta}, (descriptor,))
+
+    def release(self, name: str) -> None:
+        """Let the keeper close its copy; it sends `released` when it has."""
+        self._send({"op": "release", "name": name})
+
+    def note(self, name: str, value: Any) -> None:
+        """Let the keeper remember *value*, None to forget it; sends nothing twice."""
+        if self._noted.get(name) != value:
+            self._noted[name] = value
+            self._send({"op": "note", "name": name, "value": value})
+
+    def spawn(
+        self, message: dict[str, Any], descriptors: dict[int, socket.socket]
+    ) -> None:
+        """Start a process; *descriptors* are put at the given numbers in it."""
+        fields = {"op": "spawn", "targets": list(descriptors), **message}
+        self._send(fields, tuple(s.fileno() for s in descriptors.values()))
+
+    def answer(self, key: str, call: int, action: str, **fields: Any) -> None:
+        """Answer a system call: proceed, done, inject (held) or fail (errno)."""
+        message = {"op": "answer", "key": key, "id": call, "action": action}
+        self._send(message | fields)
+
+    def forget(self, key: str) -> None:
+        """Drop what the keeper remembers of a process that has ended."""
+        self._send({"op": "forget", "key": key})
+
+    def end(self) -> None:
+        """Let the keeper end with its last child; sends nothing twice."""
+        if not self.ending:
+            self.ending = True
+            self._send({"op": "end"})
+
+    def flush(self) -> bool:
+        """Send what waits; return whether nothing is left."""
+        try:
+            return self.channel.flush()
+        except OSError as error:
+            raise KeeperLostError from error
+
+    def flush_in(
+        self, selector: selectors.BaseSelector, receive: Callable[[], None]
+    ) -> None:
+        """Send what waits; while something is left, also wait for room in the socket."""
+        events = selectors.EVENT_READ
+        if not self.flush():
+            events |= selectors.EVENT_WRITE
+        key = selector.get_map().get(self.channel.sock.fileno())
+        if key is not None and key.events != events:
+            selector.modify(self.channel.sock, events, receive)
+
+    def events(self) -> list[tuple[wire.Message, list[int]]]:
+        """Return what the keeper sent since the last call.
+
+        The caller closes the descriptors.
+        """
+        received = []
+        while True:
+            try:
+                received.append(self.channel.receive())
+            except BlockingIOError:
+                return received
+            except EOFError as error:
+                raise KeeperLostError from error
+
+
+def close_all(descriptors: list[int]) -> None:
+    """Close descriptors that came with an event and are not wanted."""
+    while descriptors:
+        os.close(descriptors.pop())

@@ -1,0 +1,195 @@
+"""What a supervisor wants of one app, and what it sees of it.
+
+Every type here is a value: frozen, comparable, free of I/O.  All times are seconds on
+the caller's monotonic clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from enum import Enum
+from typing import Any, TypeVar
+
+from gapless.supervisor.memory.spec import (
+    Ready,
+    Recycle,
+    Restart,
+    Stop,
+)
+
+Kind = TypeVar("Kind")
+
+
+class Phase(Enum):
+    """Where an instance is in its life; one that is gone is not seen any more."""
+
+    STARTING = "starting"  #: spawned, not ready yet
+    READY = "ready"  #: can serve
+    DRAINING = "draining"  #: was told to end, or lost its leader
+
+
+class Role(Enum):
+    """What a generation is to its app."""
+
+    TRIAL = "trial"  #: starts; takes no new connection yet
+    PROVING = "proving"  #: takes new connections; the one before stands by
+    SERVING = "serving"  #: has proved itself
+    STANDBY = "standby"  #: untouched, so that it can take the connections back
+    RETIRING = "retiring"  #: finishes what it began, then ends
+    RECYCLING = "recycling"  #: takes the seats of the one before, a few at a time
+    YIELDING = "yielding"  #: serves, and gives its seats to the one that recycles
+
+
+class Mode(Enum):
+    """What an instance was told of draining (spec/drain.md)."""
+
+    SERVING = "serving"  #: nothing
+    LEAVING = "leaving"  #: its health path says no
+    HANDOFF = "handoff"  #: serve what comes on open connections, and close them
+    RECYCLE = "recycle"  #: refuse what is new
+
+
+class Permit(Enum):
+    """Whether somebody else has a say in the switch: the holder of a slot (rollout)."""
+
+    NOT_NEEDED = "not needed"
+    NEEDED = "needed"
+    ASKED = "asked"
+    GIVEN = "given"
+    REFUSED = "refused"
+
+
+class Probe(Enum):
+    """What is known of an HTTP probe of a generation."""
+
+    NOT_ASKED = "not asked"
+    UNDER_WAY = "under way"
+    PASSED = "passed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """One running copy: its leader and every process that came from it."""
+
+    key: str
+    ordinal: int
+    phase: Phase
+    started: float
+    stop_sent_at: float | None = None
+    """When it was sent the stop signal."""
+    killed: bool = False
+    orphans_signalled: bool = False
+    """Whether what its leader left behind was sent the stop signal as well."""
+    listens: frozenset[str] = frozenset()
+    """The addresses on which it listens."""
+    notified_ready: bool = False
+    leader_alive: bool = True
+    process_count: int = 1
+    """How many of its processes live; counted while it is draining."""
+    mode: Mode = Mode.SERVING
+    mode_since: float = 0.0
+    last_request_at: float = 0.0
+    """When a request was last seen to come while it leaves."""
+    counts_itself: bool = False
+    """Whether it counts its procedures itself; before it is asked it may run some."""
+    owed: int = 0
+    """Requests and procedures that it counts itself, refusals not among them, what did
+    not answer yet, and what it waits for from others for long."""
+    silent: int = 0
+    """How much of that are processes that have not answered the last order yet."""
+    idle_checks: int = 0
+    """Looks in a row at which it owed nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seat:
+    """A place for an instance in a generation, and what became of its holders."""
+
+    ordinal: int
+    short_lives: int = 0
+    """How many holders in a row lived too short."""
+    exited_at: float | None = None
+    """When the last holder ended."""
+    exit_reason: str = ""
+    """How the last holder ended."""
+    exit_code: int | None = None
+    """Its exit code; None if a signal ended it."""
+    quick_exits: int = 0
+    """How many holders in a row lived less than `restarting.LONG_LIFE_S`."""
+    given_up: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """One set of instances of one configuration."""
+
+    number: int
+    role: Role
+    since: float
+    """When it entered its role."""
+    seats: tuple[Seat, ...]
+    instances: tuple[Instance, ...] = ()
+    ready: Ready = field(default_factory=Ready)
+    stop: Stop = field(default_factory=Stop)
+    restart: Restart = field(default_factory=Restart)
+    recycle: Recycle = field(default_factory=Recycle)
+    min_healthy_s: float = 2.0
+    required: frozenset[str] = frozenset()
+    """Addresses on which each instance must listen to be ready."""
+    served: bool = False
+    """Whether new connections were ever sent to it."""
+    quiesced: bool = False
+    failure: str = ""
+    probe: Probe = Probe.NOT_ASKED
+    probe_answer: str = ""
+    """What the last probe that did not pass was told."""
+    probe_ended_at: float | None = None
+    queued: int = 0
+    """Connections that wait to be accepted."""
+    half_open: int = 0
+    """Handshakes that were under way when new connections left this generation."""
+    busy: int = 0
+    """Connections of its instances on which an answer is owed, by them or to them."""
+    idle_checks: int = 0
+    """Looks in a row that saw nothing queued, half open or busy."""
+    watches_calls: bool = False
+    """Whether the kernel is asked for what its instances wait for from others."""
+    active_connections: int = 0
+    """Open connections on which a request may follow soon."""
+    relayed: bool = False
+    """A relay serves what its dead instances left in the queue."""
+    permit: Permit = Permit.NOT_NEEDED
+    permit_asked_at: float | None = None
+    """When whoever has to permit the switch was asked."""
+    permit_refusal: str = ""
+    """Why the switch was not permitted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desired:
+    """What was asked for."""
+
+    running: bool = True
+    draining: bool = False
+    """The whole host leaves service: every request is refused."""
+    lead_s: float | None = None
+    """How long, at most, balancers are told before; None: as each app says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """What is there, all at one moment; generations oldest first."""
+
+    now: float
+    generations: tuple[Generation, ...] = ()
+
+
+def view(kind: type[Kind], record: object, **others: Any) -> Kind:
+    """Return a value whose fields are the record's of the same name, but for *others*.
+
+    Sets are frozen.
+    """
+    names = (each.name for each in fields(kind))  # type: ignore[arg-type]  # a dataclass
+    own = {name: getattr(record, name) for name in names if name not in others}
+    frozen = {n: frozenset(v) if isinstance(v, set) else v for n, v in own.items()}
+    return kind(**frozen, **others)

@@ -1,0 +1,75 @@
+"""An operation under way: what was asked for, and how far it has come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from gapless.base.codec import TRANSIENT
+from gapless.supervisor.memory import spec
+from gapless.supervisor.memory.counts import Counts
+from gapless.supervisor.memory.generations import GenerationRecord
+
+Waiter = Callable[[dict[str, Any], bool], None]
+"""Is called with each message, and whether it is the last."""
+
+
+@dataclass(slots=True)
+class Operation:
+    """A start, reload, restart, scale or stop under way."""
+
+    app: str
+    action: str
+    asked_at: float
+    """On the monotonic clock; steps are told relative to it."""
+    started_at: str
+    spec: spec.AppSpec
+    token: str = ""
+    """By it a client whose supervisor died finds its operation again."""
+    old_generation: int | None = None
+    old_release: str = ""
+    generation: int | None = None
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    cut: list[dict[str, Any]] = field(default_factory=list)
+    connections_seen: int = 0
+    connections_cut: int = 0
+    calls_seen: int = 0
+    calls_cut: int = 0
+    counts: Counts | None = None
+    """What the old instances counted while they drained; None if they do not count."""
+    recycle: bool = False
+    permit: bool = False
+    """The client is asked for a permit right before the switch."""
+    failure: str = ""
+    superseded: bool = False
+    log_tail: list[str] = field(default_factory=list)
+    log_marks: dict[str, int] = field(default_factory=dict)
+    """The logs of its generation, and how long they were when it began."""
+    waiters: list[Waiter] = field(default_factory=list, metadata=TRANSIENT)
+
+    def step(self, name: str, now: float, detail: str = "") -> None:
+        """Note a step, and report it to those who wait."""
+        at_s = round(now - self.asked_at, 4)
+        self.steps.append({"step": name, "at_s": at_s, "detail": detail})
+        event = {
+            "event": "step",
+            "app": self.app,
+            "generation": self.generation,
+            **self.steps[-1],
+        }
+        for waiter in self.waiters:
+            waiter(event, False)
+
+    def took(self, name: str) -> bool:
+        """Return whether a step was taken."""
+        return any(step["step"] == name for step in self.steps)
+
+    def add(self, generation: GenerationRecord) -> None:
+        """Add what was seen and cut of a generation that has ended."""
+        self.connections_seen += generation.connections_seen
+        self.connections_cut += generation.connections_cut
+        self.calls_seen += generation.calls_seen
+        self.calls_cut += generation.calls_cut
+        if generation.counts is not None:
+            self.counts = (self.counts or Counts()).plus(generation.counts)

@@ -1,0 +1,106 @@
+"""What was asked for, on disk: which apps there are and whether they are to run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from gapless.base import codec, events, files
+from gapless.base.errors import UnavailableError
+from gapless.supervisor.memory import spec
+from gapless.supervisor.memory.apps import AppRecord, Apps
+
+VERSION = 1
+
+
+@dataclass(slots=True)
+class HostRecord:
+    """What was asked of this host as a whole."""
+
+    draining: bool = False
+    """It was told to leave service."""
+    lead_s: float | None = None
+    """How long, at most, balancers are told before; None: as each app says."""
+    shutting_down: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedApp:
+    """What was asked for one app."""
+
+    spec: spec.AppSpec
+    running: bool
+    last_generation: int = 0
+    restarts: int = 0
+    ids: list[int] = field(default_factory=list)
+    finished: bool = False
+    last_report: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """The content of the file."""
+
+    version: int = VERSION
+    apps: dict[str, AskedApp] = field(default_factory=dict)
+    shut_down: bool = False
+    """The apps were ended by `gapless shutdown`, not by a crash."""
+    draining: bool = False
+    lead_s: float | None = None
+
+
+class StateFile:
+    """Keeps what was asked for in a file."""
+
+    def __init__(
+        self, path: str, apps: Apps, host: HostRecord, log: events.Log
+    ) -> None:
+        self._path, self._apps, self._host, self._log = path, apps, host, log
+
+    def save(self) -> None:
+        """Write down what was asked for.
+
+        The keeper remembers it too, so a full disk is logged and stops no release.
+        """
+        state = State(
+            apps={a.name: _asked(a) for a in self._apps.values() if not a.deleted},
+            shut_down=self._host.shutting_down,
+            draining=self._host.draining,
+            lead_s=self._host.lead_s,
+        )
+        try:
+            files.write_json(self._path, codec.encode(state))
+        except OSError as error:
+            self._log.write("write-failed", path=self._path, reason=str(error))
+
+    def load(self) -> State:
+        """Return what was asked for; nothing without a file.
+
+        Raises UnavailableError if it cannot be understood: a state that is guessed at
+        could stop apps that serve.
+        """
+        try:
+            plain = files.read_json(self._path)
+            if plain is None:
+                return State()
+            state = codec.decode(State, plain, "state")
+            if state.version != VERSION:
+                raise ValueError(f"version {state.version} is not {VERSION}")
+        except ValueError as error:
+            raise UnavailableError(
+                f"could not read the state in {self._path}: {error}",
+                hint="move the file away to begin with no apps; those that run serve on",
+            ) from error
+        return state
+
+
+def _asked(app: AppRecord) -> AskedApp:
+    return AskedApp(
+        spec=app.spec,
+        running=app.running,
+        last_generation=app.last_generation,
+        restarts=app.restarts,
+        ids=app.ids,
+        finished=app.finished,
+        last_report=app.last_report,
+    )

@@ -1,0 +1,3 @@
+"""Facts of the kernel: processes, connections, and what an app waits for."""
+
+from __future__ import annotations

@@ -1,0 +1,220 @@
+"""The kernel's evidence about generations that finish: queues, connections, calls.
+
+A check costs milliseconds, so it is made only while something is finishing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from gapless.base import clock
+from gapless.supervisor.kernel import connections, processes, sock_diag
+from gapless.supervisor.memory.apps import AppRecord
+from gapless.supervisor.memory.calls import Call
+from gapless.supervisor.memory.generations import GenerationRecord
+from gapless.supervisor.memory.instances import InstanceRecord
+from gapless.supervisor.memory.model import Mode, Role
+from gapless.supervisor.observe import calls
+from gapless.supervisor.observe.membership import Membership, Table
+from gapless.supervisor.sockets.listeners import Listeners
+
+Place = tuple[str, int]
+
+
+class Evidence:
+    """Reads the evidence into the records; remembers which connections it has seen."""
+
+    def __init__(
+        self,
+        listeners: Listeners,
+        membership: Membership,
+        counting: Callable[[str], frozenset[int]],
+    ) -> None:
+        """Use *counting* to ask which processes of an instance count what they owe."""
+        self._listeners, self._membership = listeners, membership
+        self._counting = counting
+        self._diag = sock_diag.SockDiag()
+        self._seen: dict[tuple[str, int], set[Place]] = {}
+        self._received: dict[str, dict[tuple[Place, Place], int]] = {}
+        """By app: how many bytes each connection had brought, while it leaves."""
+
+    def update(self, app: AppRecord) -> None:
+        """Update the records of everything in *app* that is finishing."""
+        self._note_arrivals(app)
+        finishing = [g for g in app.generations if _is_finishing(g)]
+        if not finishing:
+            return
+        table = processes.snapshot()
+        for generation in finishing:
+            for instance in generation.instances:
+                count = self._membership.count(table, generation, instance)
+                instance.process_count = count
+        leaving = (Role.RETIRING, Role.YIELDING)
+        served = [g for g in finishing if g.role in leaving and g.served]
+        if served:
+            self._check_connections(app, served, table)
+        unserved = [g for g in finishing if g.spec.outgoing and not g.served]
+        if unserved:
+            self._check_calls(unserved, table)
+
+    # --- what is owed -----------------------------------------------------------------
+
+    def _check_calls(self, unserved: list[GenerationRecord], table: Table) -> None:
+        """Check generations that never served: they may have begun procedures."""
+        asked = self._diag.outgoing(_outgoing_ports(unserved))
+        for generation in unserved:
+            for instance in generation.instances:
+                members = self._membership.members(table, instance)
+                inodes = processes.socket_inodes(members)
+                _note_calls(generation, instance, asked, inodes)
+            found = sum(len(instance.calls) for instance in generation.instances)
+            generation.idle_checks = 0 if found else generation.idle_checks + 1
+
+    def _check_connections(
+        self, app: AppRecord, served: list[GenerationRecord], table: Table
+    ) -> None:
+        found, handshakes = self._diag.incoming(self._ports(app))
+        half_open = peers(handshakes)
+        asked = self._diag.outgoing(_outgoing_ports(served))
+        for generation in served:
+            generation.active_connections = 0
+            seen = self._seen.setdefault((app.name, generation.number), set())
+            for instance in generation.instances:
+                members = self._membership.members(table, instance)
+                inodes = processes.socket_inodes(members)
+                if inodes:
+                    own = [c for c in found if c.inode in inodes]
+                    instance.connections = len(own)
+                    instance.busy = self._busy(instance, own)
+                    _note_calls(generation, instance, asked, inodes)
+                    seen.update(c.remote for c in own)
+                    if instance.counts is not None:
+                        active = sum(map(connections.is_active, own))
+                        generation.active_connections += active
+                # Without a socket it is ending, and what it owed before is what is cut;
+                # or it never had one, and owes nothing.
+                owes = instance.busy or instance.calls
+                instance.idle_checks = 0 if owes else instance.idle_checks + 1
+            generation.connections_seen = len(seen)
+            generation.queued = self.queued(app, generation)
+            generation.handshakes &= half_open
+            busy = generation.queued + generation.half_open + generation.busy
+            generation.idle_checks = 0 if busy else generation.idle_checks + 1
+
+    def _busy(self, instance: InstanceRecord, own: list[connections.Connection]) -> int:
+        """Return how much an instance owes: as it counts, else as the kernel shows it.
+
+        Of processes that count, the kernel is only asked for what they cannot count yet.
+        """
+        if instance.counts is None:
+            return sum(map(connections.is_busy, own))
+        counted = processes.socket_inodes(tuple(self._counting(instance.key)))
+        others = [c for c in own if c.inode not in counted]
+        unserved = sum(connections.is_unserved(c) for c in own if c.inode in counted)
+        counts = instance.counts
+        total = counts.requests + counts.procedures + counts.silent + unserved
+        by_kernel = sum(map(connections.is_busy, others))
+        # A process that counts HTTP only is in both sums.
+        return max(total, by_kernel) if counts.unable else total + by_kernel
+
+    def _note_arrivals(self, app: AppRecord) -> None:
+        """Note requests to instances that leave service and do not count.
+
+        A connection that is new or that brought more bytes is taken for a request.  One
+        that came and went between two checks is not seen.
+        """
+        leaving = [
+            instance
+            for generation in app.generations
+            for instance in generation.instances
+            if instance.mode is Mode.LEAVING and instance.counts is None
+        ]
+        if not leaving:
+            self._received.pop(app.name, None)
+            return
+        found = self._diag.connections(self._ports(app))
+        received = {(c.local, c.remote): c.bytes_received for c in found}
+        before = self._received.get(app.name, {})
+        self._received[app.name] = received
+        if any(count > before.get(pair, -1) for pair, count in received.items()):
+            now = clock.monotonic()
+            for instance in leaving:
+                instance.last_request_at = now
+
+    # --- what is asked for ------------------------------------------------------------
+
+    def queued(self, app: AppRecord, generation: GenerationRecord) -> int:
+        """Return how many connections wait to be accepted by a generation."""
+        own = self._listeners.of(app.name, generation.sockets_of)
+        return sum(sock_diag.queued(each.sock) for each in own if each.listening)
+
+    def handshakes(self, app: AppRecord) -> set[str]:
+        """Return the peers whose handshake with an app is under way."""
+        return peers(self._diag.half_open(self._ports(app)))
+
+    def census(self, app: AppRecord) -> dict[str, tuple[int, int]]:
+        """Return how many connections, and busy ones, each instance has, by its key."""
+        found = self._diag.connections(self._ports(app))
+        counts = {}
+        for instance, inodes in self._membership.sockets(app):
+            own = [c for c in found if c.inode in inodes]
+            counts[instance.key] = len(own), self._busy(instance, own)
+        return counts
+
+    def calls(self, app: AppRecord) -> dict[str, tuple[Call, ...]]:
+        """Return the calls to databases that each instance waits for, by its key."""
+        ports = _outgoing_ports(app.generations)
+        if not ports:
+            return {}
+        asked = self._diag.outgoing(ports)
+        return {
+            instance.key: calls.outstanding(asked, inodes)
+            for instance, inodes in self._membership.sockets(app)
+        }
+
+    def forget(self, app: AppRecord, generation: GenerationRecord) -> None:
+        """Drop what was remembered of a generation that has ended."""
+        self._seen.pop((app.name, generation.number), None)
+
+    def _ports(self, app: AppRecord) -> frozenset[int]:
+        own = self._listeners.by_name.values()
+        return frozenset(each.port for each in own if each.app == app.name)
+
+
+def peers(half_open: frozenset[connections.Peer]) -> set[str]:
+    """Return handshakes as text, as they are kept in records."""
+    return {f"{peer}" for peer in half_open}
+
+
+def _note_calls(
+    generation: GenerationRecord,
+    instance: InstanceRecord,
+    asked: tuple[connections.Connection, ...],
+    inodes: frozenset[int],
+) -> None:
+    """Note the calls to databases that an instance waits for."""
+    if not inodes:
+        return  # it is ending: what it waited for before is what is cut
+    own = [c for c in asked if c.remote[1] in generation.spec.outgoing]
+    stop_sent_at = instance.stop_sent_at
+    since_stop_s = None if stop_sent_at is None else clock.monotonic() - stop_sent_at
+    found = calls.outstanding(own, inodes, since_stop_s)
+    known = {(call.inode, call.turn) for call in instance.calls}
+    new = [call for call in found if (call.inode, call.turn) not in known]
+    if generation.role is Role.RETIRING or instance.mode is not Mode.SERVING:
+        generation.calls_seen += len(new)
+    if stop_sent_at is not None:
+        found = calls.keep_abandoned(instance.calls, found, inodes)
+    instance.calls = found
+
+
+def _outgoing_ports(generations: Iterable[GenerationRecord]) -> frozenset[int]:
+    return frozenset(port for g in generations for port in g.spec.outgoing)
+
+
+def _is_finishing(generation: GenerationRecord) -> bool:
+    if generation.role in (Role.RETIRING, Role.YIELDING):
+        return True
+    return any(
+        i.stop_sent_at is not None or not i.leader_alive for i in generation.instances
+    )

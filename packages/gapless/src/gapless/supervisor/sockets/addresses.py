@@ -1,0 +1,87 @@
+"""Addresses that apps bind: how they are written, and who else may hold one."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+
+from gapless.base.errors import GaplessError
+from gapless.supervisor.kernel import processes, sock_diag
+
+
+class RefusedError(GaplessError):
+    """An address cannot be bound; `number` is the errno that the program gets."""
+
+    def __init__(self, number: int, message: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.number = number
+
+
+def address_text(host: str, port: int) -> str:
+    """Return `host:port`, with brackets around an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def refuse_stranger(app: str, host: str, port: int, sock: socket.socket) -> None:
+    """Refuse an address that another program holds.  Raises RefusedError.
+
+    A stranger in the SO_REUSEPORT group would take a share of the connections.  So the
+    address is bound once as a program without SO_REUSEPORT would (socket(7)).
+    """
+    with socket.socket(sock.family, socket.SOCK_STREAM) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        copy_v6only(sock, trial)
+        try:
+            trial.bind((host, port))
+        except OSError as error:
+            raise refusal(app, host, port, error) from error
+
+
+def refusal(app: str, host: str, port: int, error: OSError) -> RefusedError:
+    """Return the error that says why an address could not be bound, and what to do."""
+    number = error.errno or errno.EINVAL
+    where = address_text(host, port)
+    hint = ""
+    reason = os.strerror(number).lower()
+    if number == errno.EADDRINUSE:
+        holder = _holder(port)
+        reason = "another program holds the port"
+        if holder:
+            reason = f"the port is held by {holder}"
+        hint = "stop that program, or give the app another port"
+    elif number == errno.EACCES:
+        hint = (
+            "ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE: "
+            "run the supervisor with AmbientCapabilities=CAP_NET_BIND_SERVICE"
+        )
+    return RefusedError(number, f"{app}: could not bind {where}: {reason}", hint)
+
+
+def _holder(port: int) -> str:
+    for stranger in sock_diag.listeners(port):
+        found = processes.holder_of(stranger.inode)
+        if found is not None:
+            return f"{found[1]} (pid {found[0]})"
+    return ""
+
+
+def inode_of(sock: socket.socket) -> int:
+    """Return the number of a socket in the kernel: the same for every copy of it."""
+    return os.fstat(sock.fileno()).st_ino
+
+
+def copy_v6only(one: socket.socket, other: socket.socket) -> None:
+    """Let one socket be for IPv6 only if the other is."""
+    if one.family == socket.AF_INET6:
+        only = one.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+        other.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only)
+
+
+def copy_of(sock: socket.socket) -> socket.socket:
+    """Return another descriptor of the same socket.
+
+    Not `sock.dup()`: that makes the socket blocking for every process that holds it, and
+    of two programs that wake for one connection the second would hang in accept.
+    """
+    return socket.socket(fileno=os.dup(sock.fileno()))

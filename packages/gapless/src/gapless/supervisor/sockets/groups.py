@@ -1,0 +1,142 @@
+"""SO_REUSEPORT groups: their sockets in order, and which one takes new connections.
+
+Rule 1: before a socket joins a group that is not empty, the group is told to go on sending
+new connections where they go.
+Rule 2: a socket that leaves may move another one: the group is steered again at once.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gapless.supervisor.memory.keeper_connection import KeeperConnection
+from gapless.supervisor.sockets import steering
+
+
+@dataclass(slots=True)
+class Listener:
+    """One listening socket of one generation."""
+
+    name: str
+    app: str
+    generation: int
+    address: str
+    """`host:port`, as people write it."""
+    group: str
+    sock: socket.socket
+    listening: bool = False
+    leaving: bool = False
+    shut: bool = False
+    """Whether it is there only to let no connection begin: see `Listeners.quiesce`."""
+
+    @property
+    def port(self) -> int:
+        """The port."""
+        return int(self.address.rpartition(":")[2])
+
+
+class Groups:
+    """Every group of this host's apps, by address."""
+
+    def __init__(
+        self, keeper: KeeperConnection, listeners: Mapping[str, Listener]
+    ) -> None:
+        self._keeper, self._listeners = keeper, listeners
+        self.orders: dict[str, steering.Group] = {}
+        self.steered: dict[str, str] = {}
+        """Which socket of a group takes the new connections."""
+
+    def join(self, listener: Listener, backlog: int) -> None:
+        """Let a bound socket listen; it takes no connection before `steer`.
+
+        Raises OSError.
+        """
+        order = self.orders.get(listener.group, steering.Group(()))
+        if order.order:
+            self._attach(listener.group)
+        listener.sock.listen(backlog)
+        listener.listening = True
+        self.orders[listener.group] = order.joined(listener.name)
+        self.steered.setdefault(listener.group, listener.name)
+
+    def steer(self, listener: Listener) -> None:
+        """Send every new connection of a group to one of its sockets."""
+        self.steered[listener.group] = listener.name
+        self._attach(listener.group)
+        self.note(listener.group)
+
+    def takes_connections(self, listener: Listener) -> bool:
+        """Return whether new connections of an address come to this socket."""
+        return self.steered.get(listener.group) == listener.name
+
+    def leave(self, listener: Listener) -> None:
+        """Forget a socket that was closed, and steer the others again."""
+        group = listener.group
+        order = self.orders.get(group)
+        if order is None or listener.name not in order.order:
+            return
+        self.orders[group] = order.left(listener.name)
+        if self.orders[group].order:
+            self._attach(group)
+        else:
+            del self.orders[group]
+            del self.steered[group]
+        self.note(group)
+
+    # --- probes -----------------------------------------------------------------------
+
+    def attach_probe(self, listener: Listener, host: str, port: int) -> None:
+        """Send connections from one source address and port to one socket."""
+        order = self.orders[listener.group]
+        probe = steering.Probe(host, port, order.index(listener.name))
+        self._attach(listener.group, probe)
+
+    def detach_probe(self, listener: Listener) -> None:
+        """Undo `attach_probe`."""
+        if self.orders.get(listener.group):
+            self._attach(listener.group)
+
+    def _attach(self, group: str, probe: steering.Probe | None = None) -> None:
+        order = self.orders[group]
+        target = self.steered[group]
+        if target in self._listeners and target in order.order:
+            program = steering.steer_to(order.index(target), probe)
+            steering.attach(self._listeners[target].sock, program)
+
+    # --- what outlives the supervisor -------------------------------------------------
+
+    def note(self, group: str) -> None:
+        """Let the keeper remember the order of a group."""
+        order = self.orders.get(group)
+        value = None
+        if order is not None:
+            value = {"order": list(order.order), "steered": self.steered[group]}
+        self._keeper.note(f"group/{group}", value)
+
+    def adopt(self, notes: Mapping[str, Mapping[str, object]]) -> None:
+        """Restore the order of the groups, and steer them again.
+
+        An earlier supervisor may have died between a join or a leave and its note: a
+        socket that listens and is not in the order joined last; one that is in the order
+        and is not held any more has left.
+        """
+        for listener in self._listeners.values():
+            note = notes.get(listener.group, {})
+            recorded = note.get("order", [])
+            if listener.group not in self.orders and isinstance(recorded, list):
+                order = steering.Group(tuple(recorded))
+                for name in recorded:
+                    if name not in self._listeners:
+                        order = order.left(name)
+                self.orders[listener.group] = order
+                self.steered[listener.group] = str(note.get("steered", listener.name))
+            order = self.orders[listener.group]
+            if listener.listening and listener.name not in order.order:
+                self.orders[listener.group] = order.joined(listener.name)
+        for name, order in self.orders.items():
+            if order.order:
+                if self.steered[name] not in order.order:
+                    self.steered[name] = order.order[-1]
+                self._attach(name)

@@ -1,0 +1,242 @@
+"""Listening sockets: one for each generation and address.
+
+Rule 1: the first instance of a generation that binds an address gives its own socket: the
+supervisor binds it, so every option that the program set is kept.  The other instances of
+the generation get the same socket.
+Rule 2: a socket is closed by the keeper first, and by the supervisor when that is done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+
+from gapless.supervisor.memory.keeper_connection import KeeperConnection
+from gapless.supervisor.sockets import steering
+from gapless.supervisor.sockets.addresses import (
+    RefusedError,
+    address_text,
+    copy_of,
+    copy_v6only,
+    inode_of,
+    refusal,
+    refuse_stranger,
+)
+from gapless.supervisor.sockets.groups import Groups, Listener
+
+BACKLOG = 65535
+"""Cut by the kernel to net.core.somaxconn (listen(2))."""
+
+
+class Listeners:
+    """All listening sockets of this host's apps."""
+
+    def __init__(self, keeper: KeeperConnection) -> None:
+        self._keeper = keeper
+        self.by_name: dict[str, Listener] = {}
+        self.groups = Groups(keeper, self.by_name)
+
+    # --- sockets come -----------------------------------------------------------------
+
+    def bind(
+        self, app: str, generation: int, host: str, port: int, sock: socket.socket
+    ) -> str:
+        """Bind an instance's own socket, or find the one to put in its place.
+
+        Returns "" if *sock* is bound now, else the name of the socket to inject.
+        Raises RefusedError.
+        """
+        only = ""
+        if sock.family == socket.AF_INET6:
+            option = sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+            only = " v6only" if option else ""
+        group = f"{address_text(host, port)}{only}"
+        found = self.find(app, generation, group)
+        if found is not None:
+            return "" if inode_of(found.sock) == inode_of(sock) else found.name
+        holders = {each.app for each in self.by_name.values() if each.group == group}
+        if holders - {app}:
+            other = ", ".join(sorted(holders - {app}))
+            raise RefusedError(
+                errno.EADDRINUSE, f"{app}: {group} belongs to the app {other}"
+            )
+        if not holders:
+            refuse_stranger(app, host, port, sock)
+        try:
+            _share_address(sock)
+            sock.bind((host, port))
+        except OSError as error:
+            raise refusal(app, host, port, error) from error
+        self._add(
+            Listener(
+                name=f"socket/{app}/{generation}/{group}",
+                app=app,
+                generation=generation,
+                address=address_text(host, port),
+                group=group,
+                sock=copy_of(sock),
+            )
+        )
+        return ""
+
+    def open(self, app: str, generation: int, address: str) -> Listener:
+        """Make a socket that listens, for a program that is handed descriptors.
+
+        Raises RefusedError.
+        """
+        host, _, port = address.rpartition(":")
+        host = host.strip("[]") or "0.0.0.0"  # noqa: S104 - what ":80" asks for
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as sock:
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            self.bind(app, generation, host, int(port), sock)
+            found = self.by_inode(app, generation, sock)
+        if found is None:
+            raise RefusedError(errno.EADDRINUSE, f"{app}: {address} is bound twice")
+        self.listen(found)
+        return found
+
+    def listen(self, listener: Listener) -> None:
+        """Let a bound socket join its group; it takes no connection before `steer`.
+
+        Raises OSError.
+        """
+        if listener.listening:
+            return
+        self.groups.join(listener, BACKLOG)
+        self._hold(listener)
+        self.groups.note(listener.group)
+
+    def _add(self, listener: Listener) -> None:
+        self.by_name[listener.name] = listener
+        self._hold(listener)
+
+    # --- which there are --------------------------------------------------------------
+
+    def by_inode(
+        self, app: str, generation: int, sock: socket.socket
+    ) -> Listener | None:
+        """Return which of a generation's sockets *sock* is."""
+        inode = inode_of(sock)
+        for listener in self.of(app, generation):
+            if inode_of(listener.sock) == inode:
+                return listener
+        return None
+
+    def find(self, app: str, generation: int, group: str) -> Listener | None:
+        """Return a generation's socket in a group."""
+        for listener in self.of(app, generation):
+            if listener.group == group and not listener.shut:
+                return listener
+        return None
+
+    def of(self, app: str, generation: int) -> list[Listener]:
+        """Return the sockets of a generation."""
+        return [
+            listener
+            for listener in self.by_name.values()
+            if listener.app == app and listener.generation == generation
+        ]
+
+    # --- new connections move ---------------------------------------------------------
+
+    def steer(self, app: str, generation: int) -> None:
+        """Send every new connection to a generation, on each address that it holds."""
+        for listener in self.of(app, generation):
+            if listener.listening and not listener.shut:
+                self.groups.steer(listener)
+
+    def quiesce(self, app: str, generation: int) -> None:
+        """Let no new connection begin where no other generation takes over.
+
+        New connections are steered to a socket that drops every SYN; handshakes under way
+        complete, and what is queued can be accepted.  Raises OSError.
+        """
+        for listener in self.of(app, generation):
+            takes = self.groups.takes_connections(listener)
+            if listener.listening and not listener.shut and takes:
+                self._shut(listener)
+
+    def _shut(self, listener: Listener) -> None:
+        host, _, port = listener.address.rpartition(":")
+        with socket.socket(listener.sock.family, socket.SOCK_STREAM) as sock:
+            copy_v6only(listener.sock, sock)
+            _share_address(sock)
+            steering.drop_syn(sock)
+            sock.bind((host.strip("[]"), int(port)))
+            shut = Listener(
+                name=f"{listener.name} shut",
+                app=listener.app,
+                generation=listener.generation,
+                address=listener.address,
+                group=listener.group,
+                sock=copy_of(sock),
+                shut=True,
+            )
+        self.by_name[shut.name] = shut
+        self.listen(shut)
+        self.groups.steer(shut)
+
+    def resume(self, app: str, generation: int) -> None:
+        """Undo `quiesce`: new connections come to the sockets again."""
+        self.steer(app, generation)
+        for listener in self.of(app, generation):
+            if listener.shut and not listener.leaving:
+                self.leave(listener)
+
+    # --- sockets go -------------------------------------------------------------------
+
+    def leave(self, listener: Listener) -> None:
+        """Begin to close a socket: the keeper first, the supervisor when it has."""
+        listener.leaving = True
+        self._keeper.release(listener.name)
+
+    def left(self, name: str) -> None:
+        """Close a socket that the keeper has closed, and take it out of its group.
+
+        Another process may still hold a copy: one between fork and exec, or one that has
+        left its instance.  So the socket is not only closed: `shutdown` ends its listening
+        whoever holds it (tcp_disconnect in the kernel).
+        """
+        listener = self.by_name.pop(name, None)
+        if listener is None:
+            return
+        with contextlib.suppress(OSError):  # it was bound and never listened
+            listener.sock.shutdown(socket.SHUT_RD)
+        listener.sock.close()
+        self.groups.leave(listener)
+
+    # --- what outlives the supervisor -------------------------------------------------
+
+    def _hold(self, listener: Listener) -> None:
+        meta = {
+            "app": listener.app,
+            "generation": listener.generation,
+            "address": listener.address,
+            "group": listener.group,
+            "shut": listener.shut,
+        }
+        self._keeper.hold(listener.name, meta, listener.sock.fileno())
+
+    def adopt(self, name: str, meta: dict[str, object], descriptor: int) -> None:
+        """Take over a socket that the keeper held while there was no supervisor."""
+        sock = socket.socket(fileno=descriptor)
+        listening = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        self.by_name[name] = Listener(
+            name=name,
+            app=str(meta["app"]),
+            generation=int(str(meta["generation"])),
+            address=str(meta["address"]),
+            group=str(meta["group"]),
+            sock=sock,
+            listening=bool(listening),
+            shut=bool(meta["shut"]),
+        )
+
+
+def _share_address(sock: socket.socket) -> None:
+    """Let a socket be bound beside others of its group."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

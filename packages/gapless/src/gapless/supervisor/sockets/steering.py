@@ -1,0 +1,116 @@
+"""Which socket of an SO_REUSEPORT group takes the next connection.
+
+A classic BPF program on the group returns the index of the socket
+(SO_ATTACH_REUSEPORT_CBPF, socket(7)).  It reads the packet from its network header on
+(SKF_NET_OFF), so it can tell one source from all others.  An index outside the group
+lets the kernel choose by its hash.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import socket
+import struct
+from dataclasses import dataclass
+
+_SO_ATTACH_REUSEPORT_CBPF = 51
+_IP_MINTTL, _IPV6_MINHOPCOUNT = 21, 73
+_NET_OFF = 0xFFF00000  # SKF_NET_OFF, <linux/filter.h>
+_LOAD_WORD, _LOAD_HALF, _LOAD_BYTE = 0x20, 0x28, 0x30
+_JUMP_IF_EQUAL = 0x15
+_SHIFT_RIGHT, _RETURN = 0x74, 0x06
+
+Instruction = tuple[int, int, int, int]
+"""Code, jump if true, jump if false, constant (struct sock_filter)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A source whose connections go to a socket of their own."""
+
+    host: str
+    port: int
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The sockets of a group, by name, in the order of the kernel's indices."""
+
+    order: tuple[str, ...]
+
+    def joined(self, name: str) -> Group:
+        """Return the group after a socket began to listen: it comes last."""
+        return Group((*self.order, name))
+
+    def left(self, name: str) -> Group:
+        """Return the group after a socket was closed: the last one takes its place."""
+        place = self.order.index(name)
+        *rest, last = self.order
+        if name != last:
+            rest[place] = last
+        return Group(tuple(rest))
+
+    def index(self, name: str) -> int:
+        """Return the kernel's index of a socket.  Raises ValueError."""
+        return self.order.index(name)
+
+
+def steer_to(index: int, probe: Probe | None = None) -> tuple[Instruction, ...]:
+    """Return the program that sends new connections to *index*.
+
+    Connections from exactly the address and port of *probe* go to its own index.  IPv4
+    on a dual-stack IPv6 socket arrives with an IPv4 header: the version decides.
+    """
+    if probe is None:
+        return ((_RETURN, 0, 0, index),)
+    packed = _packed(probe.host)
+    version, address_at, port_at = (4, 12, 20) if len(packed) == 4 else (6, 8, 40)
+    words = struct.unpack(f">{len(packed) // 4}I", packed)
+    tests = [
+        (_LOAD_BYTE, _NET_OFF),
+        (_SHIFT_RIGHT, 4),
+        (_JUMP_IF_EQUAL, version),
+        (_LOAD_HALF, _NET_OFF + port_at),
+        (_JUMP_IF_EQUAL, probe.port),
+    ]
+    for number, word in enumerate(words):
+        tests.append((_LOAD_WORD, _NET_OFF + address_at + 4 * number))
+        tests.append((_JUMP_IF_EQUAL, word))
+    program: list[Instruction] = []
+    for place, (code, constant) in enumerate(tests):
+        # A test that fails jumps over all the rest and over the probe's own return.
+        otherwise = len(tests) - place if code == _JUMP_IF_EQUAL else 0
+        program.append((code, 0, otherwise, constant))
+    program.append((_RETURN, 0, 0, probe.index))
+    program.append((_RETURN, 0, 0, index))
+    return tuple(program)
+
+
+def attach(sock: socket.socket, program: tuple[Instruction, ...]) -> None:
+    """Give the group of a listening socket its program.  Raises OSError."""
+    code = ctypes.create_string_buffer(
+        b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
+    )
+    header = struct.pack("HxxxxxxP", len(program), ctypes.addressof(code))
+    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_REUSEPORT_CBPF, header)
+
+
+def drop_syn(sock: socket.socket) -> None:
+    """Let no connection begin on a socket that does not listen yet.
+
+    A packet with a lower time to live than 255 is dropped (IP_MINTTL, ip(7); RFC 5082),
+    so the SYN of anybody who is not a neighbour with that very value is not answered,
+    and he tries again a second later.  A filter that drops SYN would do the same, but
+    newer kernels (6.18) let only root give one to a TCP socket.  Raises OSError.
+    """
+    sock.setsockopt(socket.IPPROTO_IP, _IP_MINTTL, 255)
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MINHOPCOUNT, 255)
+
+
+def _packed(host: str) -> bytes:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    packed = socket.inet_pton(family, host)
+    mapped = b"\0" * 10 + b"\xff\xff"
+    return packed[12:] if packed.startswith(mapped) else packed

@@ -1,0 +1,94 @@
+"""Answer the system calls that instances wait in: bind and listen (seccomp_unotify(2))."""
+
+from __future__ import annotations
+
+import socket
+
+from gapless.base import events, wire
+from gapless.supervisor.memory.apps import Apps, Found
+from gapless.supervisor.memory.keeper_connection import KeeperConnection
+from gapless.supervisor.sockets.addresses import RefusedError, address_text
+from gapless.supervisor.sockets.listeners import Listeners
+
+
+class SystemCalls:
+    """Gives instances their sockets, and notes on which addresses they listen."""
+
+    def __init__(
+        self,
+        apps: Apps,
+        keeper: KeeperConnection,
+        listeners: Listeners,
+        log: events.Log,
+    ) -> None:
+        self._apps, self._keeper = apps, keeper
+        self._listeners, self._log = listeners, log
+
+    def bind(self, message: wire.Message, descriptors: list[int]) -> None:
+        """Let an instance have the address that it wants to bind."""
+        key, call = message["key"], message["id"]
+        host, port = message["host"], message["port"]
+        found = self._find(key, call)
+        if found is None:
+            return
+        app, generation, instance = found
+        with socket.socket(fileno=descriptors.pop(0)) as sock:
+            try:
+                held = self._listeners.bind(
+                    app.name, generation.sockets_of, host, port, sock
+                )
+            except RefusedError as error:
+                self.refuse(key, f"{error.message}. {error.hint}".strip(" ."))
+                self._keeper.answer(key, call, "fail", errno=error.number)
+                return
+        instance.bound.add(address_text(host, port))
+        if held:
+            shared = self._listeners.by_name[held]
+            if shared.listening:
+                # A program that checks SO_ACCEPTCONN will not call listen again.
+                instance.listens.add(shared.address)
+            self._keeper.answer(key, call, "inject", held=held)
+        else:
+            self._keeper.answer(key, call, "done")
+
+    def listen(self, message: wire.Message, descriptors: list[int]) -> None:
+        """Let the socket of an instance join its group."""
+        key, call = message["key"], message["id"]
+        found = self._find(key, call)
+        if found is None:
+            return
+        app, generation, instance = found
+        with socket.socket(fileno=descriptors.pop(0)) as sock:
+            listener = self._listeners.by_inode(app.name, generation.sockets_of, sock)
+        if listener is None:
+            self._keeper.answer(key, call, "proceed")
+            return
+        try:
+            self._listeners.listen(listener)
+        except OSError as error:
+            # Two programs may both bind; the second to listen is refused (listen(2)).
+            self.refuse(key, f"could not listen on {listener.address}: {error}")
+            self._keeper.answer(key, call, "fail", errno=error.errno)
+            return
+        if self._listeners.groups.takes_connections(listener):
+            generation.served = True
+        generation.sockets.add(listener.name)
+        for each in generation.instances:
+            # A program that checks SO_ACCEPTCONN calls listen only if no other has.
+            if each is instance or listener.address in each.bound:
+                each.listens.add(listener.address)
+        self._keeper.answer(key, call, "done")
+
+    def _find(self, key: str, call: int) -> Found | None:
+        """Return which instance made a call; one of an unknown instance proceeds."""
+        found = self._apps.find(key)
+        if found is None:
+            self._keeper.answer(key, call, "proceed")
+        return found
+
+    def refuse(self, key: str, reason: str) -> None:
+        """Keep why a system call was refused, to be told with the exit that follows."""
+        self._log.write("call-refused", key=key, reason=reason)
+        found = self._apps.find(key)
+        if found is not None:
+            found[2].refusal = reason

@@ -1,0 +1,201 @@
+"""The supervisor of one GAPLESS_HOME: its parts, and how it begins and ends."""
+
+from __future__ import annotations
+
+import selectors
+import signal
+import socket
+from typing import Any
+
+from gapless.base import events, wakeup, wire
+from gapless.base.names import Home
+from gapless.keeper import process_title
+from gapless.keeper.seccomp import interception
+from gapless.supervisor.act.generation_actions import GenerationActions
+from gapless.supervisor.act.instance_actions import InstanceActions
+from gapless.supervisor.act.launch import Launcher
+from gapless.supervisor.act.performer import Performer
+from gapless.supervisor.act.relays import Relays
+from gapless.supervisor.adoption import Adoption
+from gapless.supervisor.control.admission import Admissions
+from gapless.supervisor.control.control_socket import ControlSocket
+from gapless.supervisor.control.dispatch import Dispatch
+from gapless.supervisor.control.new_generations import NewGenerations
+from gapless.supervisor.control.operations import Operations
+from gapless.supervisor.control.requests import Requests
+from gapless.supervisor.control.view import View
+from gapless.supervisor.instances.drain_connections import DrainConnections
+from gapless.supervisor.instances.exits import Exits
+from gapless.supervisor.instances.messages import Messages
+from gapless.supervisor.instances.notify_sockets import NotifySockets
+from gapless.supervisor.keeper_events import KeeperEvents
+from gapless.supervisor.loop import Loop
+from gapless.supervisor.memory.apps import AppRecord, Apps
+from gapless.supervisor.memory.keeper_connection import (
+    KeeperConnection,
+    KeeperLostError,
+)
+from gapless.supervisor.memory.notes import Notes
+from gapless.supervisor.memory.state import HostRecord, StateFile
+from gapless.supervisor.observe.acceptors import Acceptors
+from gapless.supervisor.observe.evidence import Evidence
+from gapless.supervisor.observe.membership import Membership
+from gapless.supervisor.renewal.renewals import Renewals
+from gapless.supervisor.sockets.listeners import Listeners
+from gapless.supervisor.sockets.system_calls import SystemCalls
+
+
+class Supervisor:
+    """All apps of one user on one host."""
+
+    def __init__(self, path: str, line: socket.socket, *, resume_all: bool) -> None:
+        """Take over what the keeper at the end of *line* holds, and resume the apps.
+
+        Raises GaplessError, OSError.
+        """
+        process_title.set_title("gapless supervise")
+        home = Home(path)
+        self._log = log = events.Log(home.own_log)
+        selector = selectors.DefaultSelector()
+        mechanisms: dict[str, Any] = {
+            "interception": interception.unavailable() or True,
+        }
+        # memory
+        self._apps = apps = Apps()
+        self._host = host = HostRecord()
+        self._keeper = keeper = KeeperConnection(wire.Channel(line))
+        self._state = state = StateFile(home.state, apps, host, log)
+        # sockets, observe, instances
+        listeners = Listeners(keeper)
+        membership = Membership()
+        messages = Messages(apps, membership)
+        notify_sockets = NotifySockets(selector, keeper, messages.notified)
+        drain_connections = DrainConnections(
+            selector, keeper, messages.belongs, messages.counted
+        )
+        evidence = Evidence(listeners, membership, drain_connections.pids)
+        exits = Exits(
+            apps, keeper, membership, notify_sockets, drain_connections, log=log
+        )
+        # act
+        relays = Relays(home, apps, keeper)
+        launcher = Launcher(
+            home,
+            keeper,
+            listeners,
+            notify_sockets=notify_sockets,
+            drain_connections=drain_connections,
+            interception=mechanisms["interception"] is True,
+        )
+        performer = Performer(
+            launcher,
+            GenerationActions(selector, listeners, evidence, relays),
+            InstanceActions(evidence, membership, notify_sockets, drain_connections),
+        )
+        # control, renewal
+        self._new_generations = NewGenerations(apps, listeners, state)
+        admissions = Admissions(self._new_generations)
+        requests = Requests(apps, admissions, state)
+        renewals = Renewals(selector, requests.renew, membership, log, path)
+        # the keeper
+        keeper_events = KeeperEvents(
+            keeper,
+            membership,
+            adoption=Adoption(
+                apps,
+                listeners,
+                notify_sockets,
+                drain_connections,
+                relays=relays,
+                log=log,
+            ),
+            exits=exits,
+            relays=relays,
+            system_calls=SystemCalls(apps, keeper, listeners, log),
+            listeners=listeners,
+            drain_connections=drain_connections,
+            log=log,
+        )
+        keeper_events.adopt_all()
+        selector.register(line, selectors.EVENT_READ, keeper_events.receive)
+        self._loop = Loop(
+            selector,
+            apps,
+            host,
+            keeper=keeper,
+            receive=keeper_events.receive,
+            notes=Notes(keeper),
+            state=state,
+            evidence=evidence,
+            acceptors=Acceptors(listeners, membership),
+            exits=exits,
+            performer=performer,
+            operations=Operations(home, admissions, state, log),
+            renewals=renewals,
+            drain_connections=drain_connections,
+            log=log,
+        )
+        for number in (signal.SIGHUP, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_IGN)
+        self._wakeup = wakeup.on((signal.SIGTERM, signal.SIGINT))
+        selector.register(self._wakeup, selectors.EVENT_READ, self._signalled)
+        self._resume(resume_all=resume_all)
+        self._dispatch = Dispatch(
+            apps,
+            host,
+            requests,
+            View(home, listeners, evidence, membership, drain_connections),
+            home=path,
+            state=state,
+            membership=membership,
+            drain_connections=drain_connections,
+            mechanisms=mechanisms,
+            settle=self._loop.settle,
+        )
+        self._control = ControlSocket(selector, path, self._dispatch.serve)
+
+    def serve(self) -> None:
+        """Run until told to leave, or until everything has ended after a shutdown."""
+        try:
+            self._loop.run(self._control)
+        except KeeperLostError as error:
+            if self._keeper.ending:
+                self._report_shutdown()
+            else:
+                self._log.write("keeper-lost", reason=error.message)
+        self._control.close()
+
+    def _resume(self, *, resume_all: bool) -> None:
+        """Go on where the last supervisor was."""
+        asked = self._state.load()
+        self._host.draining, self._host.lead_s = asked.draining, asked.lead_s
+        for name, wanted in asked.apps.items():
+            if name in self._apps:
+                continue  # the keeper's note is newer
+            app = self._apps[name] = AppRecord(
+                name=name,
+                spec=wanted.spec,
+                running=wanted.running and (resume_all or not asked.shut_down),
+                last_generation=wanted.last_generation,
+                restarts=wanted.restarts,
+                ids=list(wanted.ids),
+                finished=wanted.finished,
+                last_report=wanted.last_report,
+            )
+            self._apps.allot_ids(app, app.spec.instances)
+            if app.running:
+                self._new_generations.resume(app)
+        self._state.save()
+
+    def _signalled(self) -> None:
+        """Leave on SIGTERM and SIGINT; the apps serve on, and the keeper holds them."""
+        numbers = self._wakeup.recv(64)
+        if signal.SIGTERM in numbers or signal.SIGINT in numbers:
+            self._loop.over = True
+
+    def _report_shutdown(self) -> None:
+        """Report that everything has ended, the keeper too."""
+        waiter = self._dispatch.shutdown_waiter
+        if waiter is not None:
+            waiter.send({"result": {"shut_down": True}}, last=True)
+        self._control.flush()

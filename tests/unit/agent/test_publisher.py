@@ -1,0 +1,210 @@
+"""How rollouts begin and end where releases are, by publishers that may be interrupted."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gapless.agent.publisher import FleetPublisher
+from gapless.base.errors import NotFoundError, UnavailableError
+from gapless.config.fleets import Fleet
+from gapless.coordinator.memory import MemoryCoordinator
+from gapless.releases import claims, copies, current
+from gapless.releases.model import Hooks, Release, ReleaseSpec
+from gapless.rollout.board import Board
+from gapless.rollout.model import Cue, Rollout, State
+from gapless.rollout.policy import Policy
+from rig.hosts.disk import SmallDisk
+
+AFTER = ("sh", "-c", "echo $GAPLESS_RELEASE >> $LOG")
+
+
+class Place:
+    """A release server with some releases, and what its fleet knows."""
+
+    def __init__(self, base: Path) -> None:
+        self.base, self.log = base, base / "hooks.log"
+        (base / "dist").mkdir()
+        self.spec = ReleaseSpec(
+            app="app",
+            base=str(base),
+            hooks=Hooks(after=AFTER),
+            environment={"LOG": str(self.log), "PATH": os.environ["PATH"]},
+        )
+        self.coordinator = MemoryCoordinator()
+        self.said: list[tuple[str, str]] = []
+        self.board = Board(
+            self.coordinator, "app", now=lambda: 0.0, complain=pytest.fail
+        )
+
+    def release(self, number: int) -> Release:
+        """Make a release, not current yet."""
+        stamp = f"2026112500000{number}"
+        path = Path(self.spec.directory(stamp))
+        path.mkdir()
+        (path / "RELEASE").write_text(f"{stamp}\n")
+        (path / "index.js").write_text("")
+        return Release(app="app", stamp=stamp, path=str(path))
+
+    def publisher(
+        self, board: Board | None = None, *, copy: str = ""
+    ) -> FleetPublisher:
+        """Return a publisher."""
+        fleet = Fleet(
+            release=self.spec,
+            policy=Policy(),
+            file="",
+            directory="",
+            etcd=None,
+            copy=copy,
+        )
+        return FleetPublisher(
+            fleet, board or self.board, lambda *step: self.said.append(step)
+        )
+
+    def hooks(self) -> list[str]:
+        """Return for which releases the hook ran."""
+        return self.log.read_text().split() if self.log.exists() else []
+
+    def rollout(self) -> Rollout:
+        """Return what is wanted."""
+        found, _ = self.board.rollout()
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """Return a release server."""
+    return Place(tmp_path)
+
+
+class _Late(Board):
+    """A board on which the rollout ends right before the next one begins."""
+
+    ends = False
+
+    def begin(
+        self, release: str, build: Callable[[int, str], Rollout], previous: str
+    ) -> Rollout | None:
+        """Let all hosts arrive, then begin."""
+        if self.ends:
+            self.ends = False
+            assert self.cue(Cue.FINISH, "2 of 2 hosts") is not None
+        return super().begin(release, build, previous)
+
+
+def test_no_rollout_takes_the_place_of_one_whose_end_nobody_saw_to(
+    place: Place,
+) -> None:
+    """It ends in the moment in which the next one begins: its hook runs all the same."""
+    first, second, third = (place.release(n) for n in (1, 2, 3))
+    current.flip(place.spec, first)
+    board = _Late(place.coordinator, "app", now=lambda: 0.0, complain=pytest.fail)
+    publisher = place.publisher(board)
+    publisher.rollback(second.name)
+    board.ends = True
+    assert publisher.rollback(third.name).previous == second.name
+    assert place.hooks() == [second.name]
+    assert current.current_path(place.spec) == second.path
+
+
+def test_an_end_is_not_seen_to_where_no_release_is_seen(place: Place) -> None:
+    """A shared directory that is not mounted is no reason to forget the flip."""
+    place.release(1)
+    publisher = place.publisher()
+    publisher.rollback("20261125000001")
+    place.board.cue(Cue.FINISH, "2 of 2 hosts")
+    os.rename(place.base / "dist", place.base / "away")
+    with pytest.raises(UnavailableError, match="no release of app is seen"):
+        publisher.settle()
+    assert not place.rollout().settled
+    (place.base / "dist" / ".gapless-app" / "settling").unlink()
+    (place.base / "dist" / ".gapless-app").rmdir()
+    (place.base / "dist").rmdir()
+    os.rename(place.base / "away", place.base / "dist")
+    ended = publisher.settle()
+    assert ended is not None
+    assert ended.state is State.DONE
+    assert place.hooks() == ["app-20261125000001"]
+
+
+def test_a_release_that_cannot_be_removed_keeps_no_rollout_open(place: Place) -> None:
+    """A host that has a file of it open (NFS), or another user's files in it."""
+    place.spec = ReleaseSpec(app="app", base=str(place.base), keep=1)
+    *_, last = [place.release(number) for number in (1, 2, 3, 4)]
+    stuck = place.base / "dist" / ".gapless-app" / "removed-app-20261124000000"
+    stuck.mkdir(parents=True)
+    publisher = place.publisher()
+    publisher.rollback(last.name)
+    place.board.cue(Cue.FINISH, "2 of 2 hosts")
+    disk = SmallDisk(stuck / "busy", 1)
+    try:
+        ended = publisher.settle()
+    finally:
+        disk.close()
+    assert ended is not None
+    assert place.rollout().settled
+    names = [each.stamp[-1] for each in current.releases(place.spec)]
+    assert names == ["3", "4"]  # the others went all the same
+
+
+def test_no_rollout_goes_to_a_release_that_is_removed_meanwhile(place: Place) -> None:
+    """What is superfluous goes at the end of the rollout before, not after it."""
+    place.spec = ReleaseSpec(app="app", base=str(place.base), keep=1)
+    first, *_, last = [place.release(number) for number in (1, 2, 3, 4)]
+    publisher = place.publisher()
+    publisher.rollback(last.name)
+    place.board.cue(Cue.FINISH, "2 of 2 hosts")
+    with pytest.raises(NotFoundError, match=first.name):
+        publisher.rollback(first.name)
+    assert place.rollout().release == last.name
+
+
+def test_who_came_late_can_go_back_by_a_copy(place: Place) -> None:
+    """A host that joined with the new release has no copy of the one of before."""
+    first, second = place.release(1), place.release(2)
+    publisher = place.publisher(copy=str(place.base / "own"))
+    publisher.rollback(first.name)
+    place.board.cue(Cue.FINISH, "2 of 2 hosts")
+    begun = publisher.rollback(second.name)
+    assert begun.previous == first.name
+    own = replace(place.spec, base=str(place.base / "own"))
+    (place.base / "own" / "dist").mkdir(parents=True)
+    for digest, release in (
+        (begun.digest, second),
+        (begun.previous_digest, first),
+    ):
+        copied = copies.copy(place.spec, own, release.name, digest, float("inf"))
+        assert os.path.isfile(f"{copied.path}/index.js")
+
+
+class _KilledError(BaseException):
+    """The publisher is gone."""
+
+
+def test_who_pushed_is_told_of_the_rollout_before_the_upload_is_forgotten(
+    place: Place,
+) -> None:
+    """Else a publisher that dies in between tells of a failure that was none."""
+    place.spec = replace(place.spec, build=())
+    with tarfile.open(place.base / "app.tar", "w") as archive:
+        archive.addfile(tarfile.TarInfo("index.js"), io.BytesIO())
+    told: list[Rollout] = []
+
+    def die(rollout: Rollout) -> None:
+        told.append(rollout)
+        raise _KilledError
+
+    with pytest.raises(_KilledError):
+        place.publisher().publish(str(place.base / "app.tar"), die)
+    assert claims.upload_of(place.spec)
+    assert place.publisher().resume(told.append) is not None
+    assert [each.number for each in told] == [1, 1]
+    assert claims.upload_of(place.spec) == ""

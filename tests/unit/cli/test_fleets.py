@@ -1,0 +1,41 @@
+"""A command that follows a rollout to its end."""
+
+from __future__ import annotations
+
+import pytest
+
+from gapless.base.errors import TimedOutError, UnavailableError
+from gapless.cli import fleets
+from gapless.coordinator.memory import MemoryCoordinator
+from gapless.coordinator.model import Entry
+from gapless.rollout import records
+from gapless.rollout.board import Board
+from gapless.rollout.model import Rollout, State
+
+
+class _Flickering(MemoryCoordinator):
+    """A coordinator that is away for the first questions."""
+
+    away = 2
+
+    def read(self, key: str) -> Entry | None:
+        """Return what is there, if it can be asked."""
+        if self.away:
+            self.away -= 1
+            raise UnavailableError("etcd does not answer")
+        return super().read(key)
+
+
+def test_a_coordinator_that_is_away_for_a_moment_ends_no_command(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """It is said once, and waited for; a pipeline does not take it for a failure."""
+    coordinator = _Flickering()
+    rollout = Rollout(app="app", number=1, release="app-2", state=State.DONE)
+    coordinator.write("rollout/app", records.encode_rollout(rollout), expected=0)
+    board = Board(coordinator, "app", now=lambda: 0.0, complain=pytest.fail)
+    assert fleets.follow(board, 1, 60.0, lambda _: None) == rollout
+    assert capfd.readouterr().err.count("etcd does not answer") == 1
+    coordinator.away = 1000
+    with pytest.raises(TimedOutError):
+        fleets.follow(board, 1, 0.0, lambda _: None)

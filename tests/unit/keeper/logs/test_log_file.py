@@ -1,0 +1,307 @@
+"""A log file holds whole lines, whatever anybody does to it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gapless.keeper.logs import log_file
+
+NOW = 1_700_000_000.0
+HOUR_S = 3600.0
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Name the file: its directory is not there yet."""
+    return tmp_path / "logs" / "app.log"
+
+
+def make(path: Path, **wanted: Any) -> log_file.LogFile:
+    """Return a file that is never moved aside unless asked to."""
+    settings = {"rotate_bytes": 0, "rotate_s": 0.0, "keep": 5} | wanted
+    return log_file.LogFile(str(path), **settings)
+
+
+def texts(path: Path) -> dict[str, str]:
+    """Return the contents of the file and of what was moved aside, by suffix."""
+    return {
+        file.name.removeprefix(path.name): file.read_text()
+        for file in path.parent.iterdir()
+    }
+
+
+def last_written(path: Path, when: float) -> None:
+    """Pretend that the file was written to at *when*."""
+    os.utime(path, (when, when))
+
+
+def test_lines_are_appended(path: Path) -> None:
+    """To what is there, in a directory that is made."""
+    file = make(path)
+    assert file.write(b"one\n", NOW)
+    file.close()
+    assert make(path).write(b"two\n", NOW)
+    assert path.read_text() == "one\ntwo\n"
+
+
+def test_nothing_is_opened_before_the_first_line(path: Path) -> None:
+    """An app that says nothing has no file."""
+    make(path)
+    assert not path.parent.exists()
+
+
+@pytest.mark.parametrize("name", ["NULL", "/dev/null"])
+def test_output_may_be_discarded(name: str, tmp_path: Path) -> None:
+    """PM2 writes it NULL."""
+    file = make(Path(name))
+    assert file.discards
+    assert file.write(b"one\n", NOW)
+    assert not (tmp_path / "NULL").exists()
+
+
+# --- moved aside --------------------------------------------------------------
+
+
+def test_file_never_grows_beyond_its_size(path: Path) -> None:
+    """Files are cut between lines, within one chunk too."""
+    file = make(path, rotate_bytes=10, keep=9)
+    assert file.write(b"".join(b"line%d\n" % number for number in range(5)), NOW)
+    assert texts(path) == {
+        "": "line4\n",
+        ".1": "line3\n",
+        ".2": "line2\n",
+        ".3": "line1\n",
+        ".4": "line0\n",
+    }
+
+
+def test_file_may_be_filled_exactly(path: Path) -> None:
+    """The limit is the last byte that fits."""
+    file = make(path, rotate_bytes=12)
+    assert file.write(b"line1\nline2\nline3\n", NOW)
+    assert texts(path) == {".1": "line1\nline2\n", "": "line3\n"}
+
+
+def test_line_larger_than_a_file_has_one_of_its_own(path: Path) -> None:
+    """A line is never cut to fit."""
+    file = make(path, rotate_bytes=4)
+    assert file.write(b"a\nlonger than it\nb\n", NOW)
+    assert texts(path) == {".2": "a\n", ".1": "longer than it\n", "": "b\n"}
+
+
+def test_as_many_are_kept_as_wanted(path: Path) -> None:
+    """The oldest goes."""
+    file = make(path, rotate_bytes=2, keep=2)
+    for number in range(6):
+        assert file.write(b"%d\n" % number, NOW)
+    assert texts(path) == {"": "5\n", ".1": "4\n", ".2": "3\n"}
+
+
+def test_settings_may_change(path: Path) -> None:
+    """A reload brings new ones; the file goes on."""
+    file = make(path)
+    assert file.write(b"one\ntwo\n", NOW)
+    file.rotate_bytes = 4
+    assert file.write(b"6\n", NOW)
+    assert texts(path) == {"": "6\n", ".1": "one\ntwo\n"}
+
+
+def test_none_is_kept_if_none_is_wanted(path: Path) -> None:
+    """Then the newest lines are all there is."""
+    file = make(path, rotate_bytes=2, keep=0)
+    for number in range(3):
+        assert file.write(b"%d\n" % number, NOW)
+    assert texts(path) == {"": "2\n"}
+
+
+def test_gap_that_a_crash_left_is_filled(path: Path) -> None:
+    """Killed between two renames: what is beyond the gap stays where it is."""
+    file = make(path, rotate_bytes=2)
+    path.parent.mkdir()
+    (path.parent / "app.log.1").write_text("newer\n")
+    (path.parent / "app.log.3").write_text("older\n")
+    assert file.write(b"a\nb\n", NOW)
+    assert texts(path) == {"": "b\n", ".1": "a\n", ".2": "newer\n", ".3": "older\n"}
+
+
+def test_file_of_another_period_is_moved_aside(path: Path) -> None:
+    """By the time of its last line: a restart of the keeper changes nothing."""
+    file = make(path, rotate_s=HOUR_S)
+    assert file.write(b"old\n", NOW)
+    last_written(path, NOW)
+    assert file.write(b"same hour\n", NOW + 1)
+    last_written(path, NOW + 1)
+    assert make(path, rotate_s=HOUR_S).write(b"new\n", NOW + HOUR_S)
+    assert texts(path) == {".1": "old\nsame hour\n", "": "new\n"}
+
+
+def test_clock_that_is_set_back_moves_nothing(path: Path) -> None:
+    """It would once a line."""
+    file = make(path, rotate_s=HOUR_S)
+    assert file.write(b"one\n", NOW)
+    last_written(path, NOW)
+    assert file.write(b"two\n", NOW - 2 * HOUR_S)
+    assert texts(path) == {"": "one\ntwo\n"}
+
+
+def test_file_that_cannot_be_moved_grows_on(path: Path) -> None:
+    """Here a directory is in the way: no line waits for that."""
+    file = make(path, rotate_bytes=2, keep=1)
+    (path.parent / "app.log.1" / "x").mkdir(parents=True)
+    assert file.write(b"a\nb\nc\n", NOW)
+    assert path.read_text() == "a\nb\nc\n"
+
+
+def test_device_is_never_moved_aside(tmp_path: Path) -> None:
+    """A log may go to a terminal or a FIFO."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        file = make(fifo, rotate_bytes=1, rotate_s=1.0)
+        assert file.write(b"one\n", NOW)
+        assert file.write(b"two\n", NOW + 10)
+        assert os.read(reader, 100) == b"one\ntwo\n"
+        file.close()
+    finally:
+        os.close(reader)
+    assert list(tmp_path.iterdir()) == [fifo]
+
+
+# --- changed by others --------------------------------------------------------
+
+
+def test_file_that_was_moved_is_opened_anew(path: Path) -> None:
+    """Logrotate does it, and expects the next line in a new file."""
+    file = make(path)
+    assert file.write(b"one\n", NOW)
+    path.rename(f"{path}-20261124")
+    assert file.write(b"two\n", NOW)
+    assert texts(path) == {"-20261124": "one\n", "": "two\n"}
+
+
+def test_directory_that_was_removed_is_made_anew(path: Path) -> None:
+    """Somebody cleaned up."""
+    file = make(path)
+    assert file.write(b"one\n", NOW)
+    path.unlink()
+    path.parent.rmdir()
+    assert file.write(b"two\n", NOW)
+    assert texts(path) == {"": "two\n"}
+
+
+def test_file_that_was_emptied_is_appended_to(path: Path) -> None:
+    """Logrotate's copytruncate: no hole, and the size counts from zero."""
+    file = make(path, rotate_bytes=12)
+    assert file.write(b"line1\nline2\n", NOW)
+    os.truncate(path, 0)
+    assert file.write(b"line3\nline4\n", NOW)
+    assert texts(path) == {"": "line3\nline4\n"}
+
+
+# --- that take nothing --------------------------------------------------------
+
+
+def test_full_disk_keeps_the_chunk(tmp_path: Path) -> None:
+    """It is written once there is room; the reason is told meanwhile."""
+    link = tmp_path / "app.log"
+    link.symlink_to("/dev/full")
+    file = make(link)
+    assert not file.write(b"one\n", NOW)
+    assert file.error == os.strerror(errno.ENOSPC).lower()
+    assert not file.flush(NOW)
+    link.unlink()
+    assert file.flush(NOW)
+    assert file.error == ""
+    assert link.read_text() == "one\n"
+
+
+def test_path_that_cannot_be_opened_keeps_the_chunk(path: Path) -> None:
+    """Until somebody mends it."""
+    path.mkdir(parents=True)
+    file = make(path)
+    assert not file.write(b"one\n", NOW)
+    assert file.error == os.strerror(errno.EISDIR).lower()
+    path.rmdir()
+    assert file.flush(NOW)
+    assert texts(path) == {"": "one\n"}
+
+
+def test_fifo_without_reader_does_not_stop_us(tmp_path: Path) -> None:
+    """Opening it would wait for one."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    assert not make(fifo).write(b"one\n", NOW)
+
+
+@pytest.fixture
+def small_disk() -> Iterator[int]:
+    """Let no file grow beyond 10 bytes: a write is cut there, the next one fails.
+
+    As on a full disk, and without being root (setrlimit(2); Python ignores SIGXFSZ).
+    """
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    yield 10
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def grow() -> None:
+    """Give files room again."""
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+
+
+LINES = b"line1\nline2\nline3\n"
+
+
+def test_half_a_line_is_completed(path: Path, small_disk: int) -> None:
+    """The disk took a part of it: the rest follows, nothing is repeated."""
+    file = make(path)
+    assert not file.write(LINES, NOW)
+    assert path.read_bytes() == LINES[:small_disk]
+    assert not file.flush(NOW)
+    grow()
+    assert file.flush(NOW)
+    assert path.read_bytes() == LINES
+
+
+@pytest.mark.usefixtures("small_disk")
+def test_half_a_line_in_a_removed_file_is_written_whole(path: Path) -> None:
+    """Somebody made room by removing the log: its half is gone with it."""
+    file = make(path)
+    assert not file.write(LINES, NOW)
+    path.unlink()
+    grow()
+    assert file.flush(NOW)
+    assert path.read_bytes() == LINES[6:]
+
+
+@pytest.mark.usefixtures("small_disk")
+def test_half_a_line_in_an_emptied_file_is_written_whole(path: Path) -> None:
+    """Somebody made room by emptying the log."""
+    file = make(path)
+    assert not file.write(LINES, NOW)
+    os.truncate(path, 0)
+    grow()
+    assert file.flush(NOW)
+    assert path.read_bytes() == LINES[6:]
+
+
+@pytest.mark.usefixtures("small_disk")
+def test_half_a_line_in_a_moved_file_is_completed_there(path: Path) -> None:
+    """The next chunk goes to the new file."""
+    file = make(path)
+    assert not file.write(LINES, NOW)
+    path.rename(f"{path}.old")
+    grow()
+    assert file.flush(NOW)
+    assert file.write(b"line4\n", NOW)
+    assert texts(path) == {".old": LINES.decode(), "": "line4\n"}

@@ -1,0 +1,110 @@
+"""What an instance finds around it."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from gapless.supervisor.act import environment, log_settings, pid_files
+from gapless.supervisor.memory import spec
+
+
+def app(**fields: object) -> spec.AppSpec:
+    """Return an app of three instances."""
+    plain = {
+        "name": "shop",
+        "command": ("node", "a.js"),
+        "directory": "/",
+        "instances": 3,
+    }
+    return spec.AppSpec(**{**plain, **fields})  # type: ignore[arg-type]  # fields of it
+
+
+def variables(wanted: spec.AppSpec, ordinal: int) -> dict[str, str]:
+    """Return the environment of one instance."""
+    return environment.variables(
+        wanted, key="shop/1/0/1", generation=1, ordinal=ordinal, identity=7 + ordinal
+    )
+
+
+def test_instance_var_and_increment_var() -> None:
+    """The number of the instance, and a number of its own; both count from the first."""
+    wanted = app(
+        instance_variable="ID", increment_variable="PORT", environment={"PORT": "3000"}
+    )
+    found = [variables(wanted, ordinal) for ordinal in range(3)]
+    assert [each["ID"] for each in found] == ["0", "1", "2"]
+    assert [each["NODE_APP_INSTANCE"] for each in found] == ["0", "1", "2"]
+    assert [each["PORT"] for each in found] == ["3000", "3001", "3002"]
+    absent = app(increment_variable="N")
+    assert [variables(absent, ordinal)["N"] for ordinal in range(3)] == ["0", "1", "2"]
+
+
+def test_what_pm2_tells_a_program() -> None:
+    """Its name, its namespace and its id, if it was declared for PM2."""
+    told = variables(app(announce=True, namespace="web"), 1)
+    assert (told["name"], told["namespace"], told["pm_id"]) == ("shop", "web", "8")
+    assert "pm_id" not in variables(app(), 1)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/l/shop.log", "/l/shop-4.log"),
+        ("/l/shop-out.log", "/l/shop-out-4.log"),
+        ("/l/shop.txt", "/l/shop.txt"),  # as PM2 does
+        ("NULL", "NULL"),
+    ],
+)
+def test_logs_by_instance(path: str, expected: str) -> None:
+    """The id before .log, and nowhere else."""
+    assert log_settings.log_path(path, 4) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [("/r/shop.pid", "/r/shop-4.pid"), ("/r/shop", "/r/shop-4")],
+)
+def test_pid_files(path: str, expected: str) -> None:
+    """The id before .pid; always there, so that no instance takes another's file."""
+    assert pid_files.path_of(path, 4) == expected
+
+
+@pytest.mark.parametrize(
+    "name", ["plain.js", "with space.js", 'quote".js', "back\\.js"]
+)
+def test_node_options_are_understood_by_node(tmp_path: object, name: str) -> None:
+    """Node itself reads what was put together, after what was there."""
+    path = f"{tmp_path}/{name}"
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("console.log('loaded');")
+    options = environment.with_preload("--no-deprecation", path)
+    done = subprocess.run(
+        ["node", "-e", "console.log(process.noDeprecation)"],
+        env={"NODE_OPTIONS": options, "PATH": "/usr/local/bin:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "loaded\ntrue\n", done.stderr
+    assert environment.with_preload(options, path) == options
+
+
+@pytest.mark.parametrize(
+    ("command", "ready", "expected"),
+    [
+        ("node", "auto", {"NODE_CHANNEL_FD"}),
+        ("python3", "auto", set()),
+        ("python3", "notify", {"NODE_CHANNEL_FD", "GAPLESS_CHANNEL_FD"}),
+        ("bash", "notify", {"NODE_CHANNEL_FD", "GAPLESS_CHANNEL_FD"}),
+        ("npm", "notify", {"GAPLESS_CHANNEL_FD"}),
+        ("/usr/bin/yarn", "notify", {"GAPLESS_CHANNEL_FD"}),
+        ("npm", "auto", set()),
+    ],
+)
+def test_who_gets_nodes_channel(command: str, ready: str, expected: set[str]) -> None:
+    """Runners would keep it: what they start finds it by the preload."""
+    wanted = app(command=(command, "start"), ready=spec.Ready(when=spec.When(ready)))
+    found = set(environment.channel_variables(wanted))
+    assert found - {"NODE_CHANNEL_SERIALIZATION_MODE"} == expected

@@ -1,0 +1,71 @@
+"""What earlier versions wrote is read by this one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from gapless.base import codec, events
+from gapless.supervisor.memory.apps import Apps, read_note
+from gapless.supervisor.memory.model import Mode, Permit, Probe, Role
+from gapless.supervisor.memory.state import HostRecord, StateFile
+
+SAMPLES = Path(__file__).parents[3] / "samples"
+
+
+def test_a_note_from_before_fields_were_renamed() -> None:
+    """Nothing of it is lost but what a new supervisor has to ask anew."""
+    app = read_note(json.loads((SAMPLES / "note-before-rooms.json").read_text()))
+    retiring, recycling = app.generations
+    seat, instance = retiring.seats[0], retiring.instances[0]
+    assert (app.exit_code, app.pid_files) == (1, {"/run/shop-0.pid": 77})
+    assert (seat.exited_at, seat.exit_code, seat.quick_exits) == (9.0, 1, 2)
+    assert seat.exit_reason == "exited with code 1 after 0.20 s"
+    assert (instance.stop_sent_at, instance.stop_reason) == (11.0, "idle")
+    assert instance.orphans_signalled
+    assert instance.notified_ready
+    assert instance.refusal == "could not bind"
+    assert (instance.process_count, instance.idle_checks) == (2, 5)
+    assert (instance.requests_begun, instance.last_request_at) == (6, 10.7)
+    assert (instance.mode, instance.pidfd) == (Mode.HANDOFF, -1)
+    assert [call.to for call in instance.calls] == ["10.0.0.2:5432"]
+    assert (retiring.active_connections, retiring.idle_checks) == (3, 2)
+    assert (recycling.sockets_of, recycling.role) == (3, Role.RECYCLING)
+    assert recycling.relayed
+    assert (recycling.probe, recycling.probe_answer) == (
+        Probe.NOT_ASKED,
+        "it answered 500",
+    )
+    assert (recycling.permit, recycling.permit_refusal) == (Permit.NEEDED, "no")
+    assert app.operation is not None
+    assert (app.operation.token, app.operation.waiters) == ("t", [])
+
+
+def test_a_state_from_before_fields_were_renamed(tmp_path: Path) -> None:
+    """The apps and the host are as they were asked to be."""
+    path = tmp_path / "state.json"
+    path.write_bytes((SAMPLES / "state-before-rooms.json").read_bytes())
+    log = events.Log(str(tmp_path / "log"))
+    state = StateFile(str(path), Apps(), HostRecord(), log).load()
+    assert (state.draining, state.lead_s, state.shut_down) == (True, 2.5, False)
+    shop = state.apps["shop"]
+    assert (shop.running, shop.last_generation, shop.ids) == (True, 4, [0, 1])
+    assert shop.spec.environment == {"PORT": "8000"}
+
+
+def test_every_value_that_the_plan_reads_is_in_the_records() -> None:
+    """`value` takes each field from the record that has it."""
+    app = read_note(json.loads((SAMPLES / "note-before-rooms.json").read_text()))
+    observed = app.observed(13.0)
+    assert [g.number for g in observed.generations] == [3, 4]
+    (instance,) = observed.generations[0].instances
+    assert instance.owed == 1 + 1  # a request that it counts, and a long call
+    assert observed.generations[0].watches_calls
+    assert isinstance(instance.listens, frozenset)
+
+
+def test_records_are_read_as_they_are_written() -> None:
+    """A note is what the next supervisor goes on from."""
+    app = read_note(json.loads((SAMPLES / "note-before-rooms.json").read_text()))
+    again = read_note(json.loads(json.dumps(codec.encode(app))))
+    assert again == app
