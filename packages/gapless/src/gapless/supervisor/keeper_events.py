@@ -1,4 +1,4 @@
-"""What the keeper reports, and who takes it in.
+"""What the keeper reports, and which part takes it in.
 
 Nothing is decided here: facts go into the records, and the plan reads them.
 """
@@ -22,7 +22,7 @@ WELCOME_S = 10.0
 
 
 class KeeperEvents:
-    """Passes each event of the keeper to whoever takes it in."""
+    """Passes each event of the keeper to the part that takes it in."""
 
     def __init__(
         self,

@@ -70,7 +70,7 @@ class Loop:
         """Run until `over` is set.  Raises KeeperLostError."""
         while not self.over:
             self.settle()
-            control.flush()  # a client is told only what a next supervisor would know
+            control.flush()  # clients learn only what a next supervisor would know
             wire.take_turn(self._selector, self._timeout_s())
 
     def _timeout_s(self) -> float | None:

@@ -53,7 +53,7 @@ def with_preload(options: str, path: str) -> str:
 
 
 def channel_variables(wanted: spec.AppSpec) -> dict[str, str]:
-    """Return what tells the program of Node's channel; nothing if it gets none."""
+    """Return the variables that name Node's channel; nothing if the program gets none."""
     program = wanted.command[0].rpartition("/")[2]
     uses_it = wanted.ready.when is spec.When.NOTIFY or wanted.stop.message
     found = {}

@@ -1,10 +1,10 @@
-"""Serve who waits in the queue of a generation that has no instance left.
+"""Serve the connections in the queue of a generation that has no instance left.
 
 Each connection is accepted, opened once more to the address that its client asked for
 (so the kernel gives it to the generation that serves now), and both are joined until
-they end.  No byte is looked at.  The app sees the host's own address as its client.
+they end.  No byte is interpreted.  The app sees the host's own address as its client.
 
-Whoever starts a relay has steered new connections away from its socket before.
+New connections were steered away from its socket before a relay is started.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Relay:
         self._quiet_since = clock.monotonic()
         self.counts["accepted"] += 1
         if peer[:2] in self._own:
-            # Nobody else serves: the kernel gave us our own connection.
+            # No generation serves: the kernel gave us our own connection.
             client.close()
             self.counts["failed"] += 1
             return
@@ -131,7 +131,7 @@ class Relay:
             self._end(pair, "failed")
             return
         if pair[1].passed_on:
-            # The app has said all and closed: what the client may still say goes nowhere.
+            # The app has closed: what the client may still send is not read by it.
             self._end(pair, "finished")
             return
         for half, other in (pair, pair[::-1]):

@@ -1,4 +1,4 @@
-"""Start relays, and note when they end.  A relay serves who waits in a dead queue."""
+"""Start relays, and note when they end."""
 
 from __future__ import annotations
 

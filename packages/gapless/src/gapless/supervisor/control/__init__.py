@@ -1,3 +1,3 @@
-"""What faces ask of the supervisor, and what they are told."""
+"""What clients request of the supervisor, and what they are answered."""
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class ControlConnection:
         self._closing |= last
 
     def flush(self) -> None:
-        """Send the queued lines, once what they tell of is remembered."""
+        """Send the queued lines, once what they report is remembered."""
         if self._sock.fileno() >= 0 and (self._unsent or self._closing):
             self._flush()
 

@@ -1,4 +1,4 @@
-"""What clients may request, and who answers.  The protocol is in spec/control.md."""
+"""What clients may request, and what answers it.  The protocol is in spec/control.md."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _WHILE_SHUTTING_DOWN = ("ping", "list", "describe")
 
 
 class Dispatch:
-    """Passes each request to whoever can answer it."""
+    """Passes each request to the part that answers it."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Dispatch:
         self._drain_connections = drain_connections
         self._mechanisms, self._settle = mechanisms, settle
         self.shutdown_waiter: ControlConnection | None = None
-        """Who is told when everything has ended."""
+        """The client that waits for the end of everything."""
 
     def serve(self, request: Request, connection: ControlConnection) -> None:
         """Do what a client requests.  Raises GaplessError."""

@@ -64,7 +64,7 @@ def signal_in(request: Request, app: str) -> int:
 
 
 def lead_in(request: Request) -> float | None:
-    """Return for how long balancers are told before a host refuses requests."""
+    """Return how long balancers have before a host refuses requests."""
     lead_s = request.get("lead_s")
     if lead_s is None:
         return None

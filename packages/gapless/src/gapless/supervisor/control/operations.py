@@ -1,4 +1,4 @@
-"""How operations end: noticed after each plan, and told in a report."""
+"""How operations end: noticed after each plan, and written into a report."""
 
 from __future__ import annotations
 

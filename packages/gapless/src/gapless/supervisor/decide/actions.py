@@ -31,7 +31,7 @@ class SendProbe:
 
 @dataclass(frozen=True, slots=True)
 class AskPermit:
-    """Ask whoever requested a generation whether it may still switch."""
+    """Ask the client that requested a generation whether it may still switch."""
 
     generation: int
 

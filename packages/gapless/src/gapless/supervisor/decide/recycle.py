@@ -60,7 +60,7 @@ def recycle(
             yield permitted
             return
     if going_back:
-        yield from end_failed(new, now)  # there is no generation to go back to any more
+        yield from end_failed(new, now)  # no generation is left to go back to
     elif isinstance(late, float):
         yield late
     yield from mark_ready(new, now)

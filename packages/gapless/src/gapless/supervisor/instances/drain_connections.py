@@ -105,7 +105,7 @@ class DrainConnections:
         )
 
     def close(self) -> None:
-        """Listen no more: there is no process that could connect."""
+        """Stop listening: no process is left that could connect."""
         if self._listener is not None:
             self._selector.unregister(self._listener)
             self._listener.close()
@@ -154,7 +154,7 @@ class DrainConnections:
         key = connection.claimed_key
         if connection.key or not self._belongs(key, connection.pid):
             return
-        # What finished on a connection that broke is told anew on this one.
+        # What finished on a connection that broke is reported again on this one.
         for other in list(self._of(key)):
             while other.pid == connection.pid and other in self._connections:
                 if not self._read(other):

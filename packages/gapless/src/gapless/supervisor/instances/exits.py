@@ -69,7 +69,7 @@ class Exits:
             self._count_cut(app, generation, instance)
         else:
             seat = generation.seats[instance.ordinal]
-            # A kill of ours has said before why it comes.
+            # A kill has noted its reason in the seat.
             why = seat.exit_reason or reason if stopped else reason
             seat.exit_reason = f"{why} after {lived_s:.2f} s"
             self._vacate(generation, seat, instance, lived_s)

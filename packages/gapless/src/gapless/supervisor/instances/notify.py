@@ -57,4 +57,4 @@ def _is_ready(line: bytes) -> bool:
 
 
 SHUTDOWN = b'"shutdown"\n'
-"""The line that tells a Node program to end."""
+"""The line that asks a Node program to end."""

@@ -1,3 +1,3 @@
-"""What the kernel tells of processes and sockets, as values; nothing here knows an app."""
+"""What the kernel reports of processes and sockets, as values.  Nothing knows an app."""
 
 from __future__ import annotations

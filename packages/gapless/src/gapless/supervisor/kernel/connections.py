@@ -11,12 +11,12 @@ HALF_OPEN = (SYN_RECV, NEW_SYN_RECV)
 """States of <net/tcp_states.h>."""
 
 ACTIVE_MS = 5000
-"""Who was silent for longer may ask again at any time, or never."""
+"""A client that was silent for longer may send a request at any time, or never."""
 TICK_MS = 4
-"""The kernel tells ages in ticks of up to this length."""
+"""The kernel reports ages in ticks of up to this length."""
 RECENT_MS = 200
 FRESH_MS = 1000
-"""So long after the handshake a first request may be on its way, or its client starved."""
+"""For so long after the handshake a first request may be on its way, or its client busy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ class Connection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
-    """Who is in the middle of a handshake with us."""
+    """A client in the middle of a handshake."""
 
     host: str
     port: int
@@ -51,7 +51,7 @@ class Peer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listening:
-    """A listening socket of anybody."""
+    """A listening socket of any program."""
 
     inode: int
     address: tuple[str, int]
@@ -60,7 +60,7 @@ class Listening:
 
 
 def is_busy(connection: Connection) -> bool:
-    """Tell whether an answer is owed on a connection, as far as the kernel can know.
+    """Return whether an answer is owed on a connection, as far as the kernel can know.
 
     A connection on which the last bytes came from the peer owes an answer, and so does
     one that has not carried anything both ways yet.  One that we have closed is the
@@ -87,7 +87,7 @@ def is_busy(connection: Connection) -> bool:
 
 
 def is_unserved(connection: Connection) -> bool:
-    """Tell whether a process that counts its requests has yet to count one.
+    """Return whether a process that counts its requests has yet to count one.
 
     There are bytes that it has not read, or that the peer has not; or the peer has just
     connected: it would lose its first request if the process ended now.  The age of a
@@ -103,7 +103,7 @@ def is_unserved(connection: Connection) -> bool:
 
 
 def is_active(connection: Connection) -> bool:
-    """Tell whether a next request may soon follow on an open connection."""
+    """Return whether a next request may soon follow on an open connection."""
     if connection.inode == 0 or connection.state != ESTABLISHED:
         return False
     silent_ms = min(connection.last_received_ms, connection.last_sent_ms)

@@ -59,7 +59,7 @@ def parse(said: bytes, start: int, end: int) -> Found:
 
 
 def connections(rows: list[Found]) -> tuple[Connection, ...]:
-    """Return each connection once: a dump that was interrupted may tell one twice."""
+    """Return each connection once: a dump that was interrupted may hold one twice."""
     found: dict[tuple[tuple[str, int], tuple[str, int]], Connection] = {}
     for row, attributes in rows:
         connection = _connection(row, attributes.get(_TCP_INFO_ATTRIBUTE))

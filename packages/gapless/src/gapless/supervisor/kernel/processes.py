@@ -36,7 +36,7 @@ def snapshot() -> dict[int, Process]:
 
 
 def read(pid: int) -> Process | None:
-    """Return one process, or None if there is none of that number."""
+    """Return one process, or None if no process has that number."""
     try:
         descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
     except OSError:
@@ -84,7 +84,7 @@ def tree(table: dict[int, Process], leader: int, *, session: int) -> tuple[int, 
 
 
 def belongs(pid: int, variable: str, value: str) -> bool:
-    """Tell whether a process was started with *variable* set to *value*."""
+    """Return whether a process was started with *variable* set to *value*."""
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
             return f"{variable}={value}".encode() in file.read().split(b"\0")
@@ -119,7 +119,7 @@ def holder_of(inode: int) -> tuple[int, str] | None:
 
 
 def listens_by_epoll(pids: tuple[int, ...], inode: int) -> bool:
-    """Tell whether an epoll set of a process waits for connections on a socket."""
+    """Return whether an epoll set of a process waits for connections on a socket."""
     for pid in pids:
         try:
             names = os.listdir(f"/proc/{pid}/fdinfo")
@@ -136,7 +136,7 @@ def listens_by_epoll(pids: tuple[int, ...], inode: int) -> bool:
 
 
 def _watches(line: bytes, inode: int) -> bool:
-    """Tell whether a line like `tfd: 5 events: 19 data: 5 pos:0 ino:3a7 sdev:8` fits."""
+    """Return whether a line like `tfd: 5 events: 19 data: 5 pos:0 ino:3a7 sdev:8` fits."""
     if not line.startswith(b"tfd:"):
         return False
     words = line.split()

@@ -35,14 +35,14 @@ _MOST_TRIES = 5
 def queued(sock: socket.socket) -> int:
     """Return how many connections wait in the accept queue of a listening socket.
 
-    For a listening socket the kernel tells it as tcpi_unacked.
+    For a listening socket the kernel reports it as tcpi_unacked.
     """
     tcp_info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
     return int(struct.unpack_from("=I", tcp_info, 24)[0])
 
 
 class SockDiag:
-    """A netlink socket that is asked for TCP sockets."""
+    """A netlink socket on which the kernel is asked for its TCP sockets."""
 
     def __init__(self) -> None:
         self._sock = socket.socket(
@@ -77,7 +77,7 @@ class SockDiag:
         return diag_rows.connections(rows)
 
     def listeners(self, port: int) -> tuple[Listening, ...]:
-        """Return everybody's listening sockets on a port."""
+        """Return the listening sockets of all programs on a port."""
         return diag_rows.listening(self._dump(frozenset({port}), (LISTEN,)))
 
     def _dump(
@@ -125,7 +125,7 @@ class SockDiag:
 
 
 def listeners(port: int) -> tuple[Listening, ...]:
-    """Return everybody's listening sockets on a port."""
+    """Return the listening sockets of all programs on a port."""
     diag = SockDiag()
     try:
         return diag.listeners(port)

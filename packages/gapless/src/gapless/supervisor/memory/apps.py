@@ -31,7 +31,7 @@ class AppRecord:
     ids: list[int] = field(default_factory=list)
     """One for each ordinal, unlike those of all other apps; they stay."""
     finished: bool = False
-    """Nobody stopped it: its instances ended as they were meant to."""
+    """It was not stopped: its instances ended as they were meant to."""
     exit_code: int | None = None
     """How the last instance ended: its exit code, or minus the signal's number."""
     warning: str = ""
@@ -57,7 +57,7 @@ class AppRecord:
         )
 
     def shares_sockets(self, generation: GenerationRecord) -> bool:
-        """Tell whether another generation uses the sockets of this one too."""
+        """Return whether another generation uses the sockets of this one too."""
         return any(
             other.sockets_of == generation.sockets_of
             for other in self.generations

@@ -1,4 +1,4 @@
-"""What an instance counts of itself: requests and procedures (spec/drain.md).  Pure."""
+"""What an instance counts: its requests and procedures (spec/drain.md).  Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MOST_NAMES = 20
 LONGEST_NAME = 200
 MOST = 1 << 53
 LONGEST_S = 1e9
-"""What is older has no date."""
+"""A longer time cannot be shown as a date."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class Counts:
     silent: int = 0
     """Processes that have not answered the last order yet."""
     unable: int = 0
-    """Processes that count HTTP only, and refuse nothing: the program does not know."""
+    """Processes that count HTTP only and refuse nothing: the preload does that."""
     cut_requests: int = 0
     """Under way when their process ended."""
     cut_procedures: int = 0
@@ -68,12 +68,12 @@ class Counts:
         )
 
     def aged(self, by_s: float) -> Counts:
-        """Return them as they are *by_s* seconds after they were told."""
+        """Return them as they are *by_s* seconds after they were sent."""
         running = tuple({**e, "for_s": e["for_s"] + by_s} for e in self.running)
         return dataclasses.replace(self, running=running)
 
     def ended(self) -> Counts:
-        """Return what is left of these when their process has ended."""
+        """Return them for a process that has ended: what was under way is cut."""
         return dataclasses.replace(
             self,
             requests=0,
@@ -92,51 +92,54 @@ _NUMBERS = tuple(
 )
 
 
-def parse(said: dict[str, Any]) -> Counts:
-    """Return what a process said of itself.  Raises ValueError."""
-    finished, running = _known(said, "finished", {}), _known(said, "running", [])
-    longest, named = said.get("longest"), _known(finished, "named", [])
+def parse(message: dict[str, Any]) -> Counts:
+    """Return the counts in a message of a process.  Raises ValueError."""
+    finished, running = _known(message, "finished", {}), _known(message, "running", [])
+    longest, named = message.get("longest"), _known(finished, "named", [])
     return Counts(
-        requests=_number(said, "requests"),
-        refusing=_number(said, "refusing"),
-        procedures=_number(said, "procedures"),
+        requests=_number(message, "requests"),
+        refusing=_number(message, "refusing"),
+        procedures=_number(message, "procedures"),
         finished_requests=_number(finished, "requests"),
         finished_procedures=_number(finished, "procedures"),
-        refused=_number(said, "refused"),
+        refused=_number(message, "refused"),
         running=tuple(_named(each) for each in running[:MOST_NAMES]),
         longest=None if longest is None else _named(longest),
         finished=tuple(_named(each) for each in named[:MOST_NAMES]),
     )
 
 
-def _known(said: dict[str, Any], name: str, otherwise: Any) -> Any:
-    found = said.get(name, otherwise)
+def _known(message: dict[str, Any], name: str, otherwise: Any) -> Any:
+    found = message.get(name, otherwise)
     if type(found) is not type(otherwise):
         raise ValueError(f"{name} is {found!r}")
     return found
 
 
-def _number(said: dict[str, Any], name: str) -> int:
-    number: Any = said.get(name, 0)
+def _number(message: dict[str, Any], name: str) -> int:
+    number: Any = message.get(name, 0)
     is_number = isinstance(number, int) and not isinstance(number, bool)
     if not is_number or not 0 <= number <= MOST:
         raise ValueError(f"{name} is {number!r}")
     return int(number)
 
 
-def _named(said: Any) -> dict[str, Any]:
-    if not isinstance(said, dict) or said.get("kind") not in ("request", "procedure"):
-        raise ValueError(f"not something under way: {said!r}")
-    for_s: Any = said.get("for_s")
+def _named(message: Any) -> dict[str, Any]:
+    if not isinstance(message, dict) or message.get("kind") not in (
+        "request",
+        "procedure",
+    ):
+        raise ValueError(f"not a request or procedure: {message!r}")
+    for_s: Any = message.get("for_s")
     is_number = isinstance(for_s, int | float) and not isinstance(for_s, bool)
     if not is_number or not 0 <= for_s <= LONGEST_S:
         raise ValueError(f"for_s is {for_s!r}")
-    name = _plain(str(said.get("name", ""))[:LONGEST_NAME])
-    return {"kind": said["kind"], "name": name, "for_s": float(for_s)}
+    name = _plain(str(message.get("name", ""))[:LONGEST_NAME])
+    return {"kind": message["kind"], "name": name, "for_s": float(for_s)}
 
 
 def _plain(name: str) -> str:
-    """Return a name that terminals and files can take, whatever an app has in it."""
+    """Return a name that is safe for terminals and files."""
     if name.isprintable():
         return name
     return "".join(

@@ -76,7 +76,7 @@ class InstanceRecord:
     def take_counts(self, total: Counts | None, now: float) -> None:
         """Note what its processes count; one request more has arrived now.
 
-        The same holds for what nobody can exclude: a process did not answer, or began
+        The same is assumed where it cannot be excluded: a process did not answer, or began
         to count anew.
         """
         self.counts = total

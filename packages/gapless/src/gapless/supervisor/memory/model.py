@@ -50,7 +50,7 @@ class Mode(Enum):
 
 
 class Permit(Enum):
-    """Whether somebody else has a say in the switch: the holder of a slot (rollout)."""
+    """Whether the client may refuse the switch: it holds a slot of a rollout."""
 
     NOT_NEEDED = "not needed"
     NEEDED = "needed"
@@ -79,7 +79,7 @@ class Instance:
     """When it was sent the stop signal."""
     killed: bool = False
     orphans_signalled: bool = False
-    """Whether what its leader left behind was sent the stop signal as well."""
+    """Whether the processes that its leader left behind were sent the stop signal too."""
     listens: frozenset[str] = frozenset()
     """The addresses on which it listens."""
     notified_ready: bool = False
@@ -91,31 +91,31 @@ class Instance:
     last_request_at: float = 0.0
     """When a request was last seen to come while it leaves."""
     counts_itself: bool = False
-    """Whether it counts its procedures itself; before it is asked it may run some."""
+    """Whether it counts its procedures itself; it may run some before it is asked."""
     owed: int = 0
-    """Requests and procedures that it counts itself, refusals not among them, what did
-    not answer yet, and what it waits for from others for long."""
+    """Requests and procedures that it counts itself, without refusals; processes that have
+    not answered yet; and calls to databases that last long."""
     silent: int = 0
     """How much of that are processes that have not answered the last order yet."""
     idle_checks: int = 0
-    """Looks in a row at which it owed nothing."""
+    """Checks in a row at which it owed nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seat:
-    """A place for an instance in a generation, and what became of its holders."""
+    """A place for an instance in a generation, and how the last instances ended."""
 
     ordinal: int
     short_lives: int = 0
-    """How many holders in a row lived too short."""
+    """How many instances in a row lived too short."""
     exited_at: float | None = None
-    """When the last holder ended."""
+    """When the last instance ended."""
     exit_reason: str = ""
-    """How the last holder ended."""
+    """How the last instance ended."""
     exit_code: int | None = None
     """Its exit code; None if a signal ended it."""
     quick_exits: int = 0
-    """How many holders in a row lived less than `restarting.LONG_LIFE_S`."""
+    """How many instances in a row lived less than `decide.restarts.LONG_LIFE_S`."""
     given_up: bool = False
 
 
@@ -142,25 +142,25 @@ class Generation:
     failure: str = ""
     probe: Probe = Probe.NOT_ASKED
     probe_answer: str = ""
-    """What the last probe that did not pass was told."""
+    """The answer to the last probe that did not pass."""
     probe_ended_at: float | None = None
     queued: int = 0
     """Connections that wait to be accepted."""
     half_open: int = 0
     """Handshakes that were under way when new connections left this generation."""
     busy: int = 0
-    """Connections of its instances on which an answer is owed, by them or to them."""
+    """On how many connections something is owed, by its instances or to them."""
     idle_checks: int = 0
-    """Looks in a row that saw nothing queued, half open or busy."""
+    """Checks in a row that saw nothing queued, half open or busy."""
     watches_calls: bool = False
-    """Whether the kernel is asked for what its instances wait for from others."""
+    """Whether the kernel is asked for its calls to databases."""
     active_connections: int = 0
     """Open connections on which a request may follow soon."""
     relayed: bool = False
     """A relay serves what its dead instances left in the queue."""
     permit: Permit = Permit.NOT_NEEDED
     permit_asked_at: float | None = None
-    """When whoever has to permit the switch was asked."""
+    """When the client was asked to permit the switch."""
     permit_refusal: str = ""
     """Why the switch was not permitted."""
 

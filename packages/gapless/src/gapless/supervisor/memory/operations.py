@@ -22,7 +22,7 @@ class Operation:
     app: str
     action: str
     asked_at: float
-    """On the monotonic clock; steps are told relative to it."""
+    """On the monotonic clock; the times of steps are relative to it."""
     started_at: str
     spec: spec.AppSpec
     token: str = ""

@@ -30,7 +30,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stop:
-    """How an instance is told to end, and how long it may take."""
+    """How an instance is stopped, and how long it may take."""
 
     signal: str = "SIGTERM"
     message: bool = False
@@ -76,7 +76,7 @@ class Recycle:
     lead_s: float = 0.0
     """How long, at most, its health path says no before requests are refused."""
     quiet_s: float = 1.0
-    """No request for so long, and the balancer has heard: twice its check interval."""
+    """The balancer has reacted if no request came for so long: twice its interval."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,8 +23,8 @@ def mark(marks: dict[str, int], log: dict[str, Any]) -> None:
 def last_lines(marks: dict[str, int], generation: int) -> list[str]:
     """Return the last lines that *generation* wrote behind its marks, oldest first.
 
-    Of several logs the first one that has any speaks.  Lines whose format does not say
-    whose they are count as its own.  A log that cannot be read has no lines.
+    The first log that has any lines counts.  A line whose format does not name its
+    generation counts as its own.  A log that cannot be read has no lines.
     """
     for path, length in marks.items():
         found = [_text(line, generation) for line in _lines(path, length)]

@@ -1,4 +1,4 @@
-"""Notice that files change: inotify(7), whole trees."""
+"""Notice that files change, in whole trees (inotify(7))."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LIMITS = {
 class Watch:
     """Calls back when something below one of *roots* changes.
 
-    A root is a directory, with all that is below it, or a file; one that is not there is
+    A root is a directory, with all that is below it, or a file; one that does not exist is
     waited for.  Symlinks are not followed.  Raises OSError that names the limit that is
     in the way.
     """
@@ -42,8 +42,8 @@ class Watch:
         self._selector, self._roots = selector, roots
         self._ignored, self._changed = ignored, changed
         self._libc = ctypes.CDLL(None, use_errno=True)
-        self.complaint = ""
-        """Why not all is watched that should be."""
+        self.trouble = ""
+        """Why not everything is watched that should be."""
         self._directories: dict[int, str] = {}
         """By watch: the directory it is on."""
         self._descriptor = self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -54,7 +54,7 @@ class Watch:
         except BaseException:
             os.close(self._descriptor)
             raise
-        selector.register(self._descriptor, selectors.EVENT_READ, self._hear)
+        selector.register(self._descriptor, selectors.EVENT_READ, self._read)
 
     def close(self) -> None:
         """Watch no more."""
@@ -69,8 +69,8 @@ class Watch:
         for root in self._roots:
             if os.path.isdir(root):
                 self._watch_tree(root)
-            # The directory above tells of a file, and of a root that comes back.
-            self._add(_there(os.path.dirname(root)))
+            # The directory above reports a file, and a root that comes back.
+            self._add(_nearest(os.path.dirname(root)))
 
     def _watch_tree(self, top: str) -> None:
         """Watch a directory and all below it."""
@@ -91,7 +91,7 @@ class Watch:
                 continue  # it is gone, or not for us
 
     def _add(self, directory: str) -> bool:
-        """Watch one directory; tell whether that could be done."""
+        """Watch one directory; return whether that could be done."""
         watch = self._libc.inotify_add_watch(
             self._descriptor, os.fsencode(directory), _IN_TREE | _ONLY_DIRECTORY
         )
@@ -109,24 +109,24 @@ class Watch:
             )
         return True
 
-    # --- what is heard --------------------------------------------------------------
+    # --- events ---------------------------------------------------------------------
 
-    def _hear(self) -> None:
+    def _read(self) -> None:
         try:
-            heard = os.read(self._descriptor, _READ_BYTES)
+            events = os.read(self._descriptor, _READ_BYTES)
         except BlockingIOError:
             return
-        place = 0
-        while place < len(heard):
-            watch, mask, _, length = _HEAD.unpack_from(heard, place)
-            place += _HEAD.size
-            name = heard[place : place + length].rstrip(b"\0")
-            place += length
-            self._note(watch, mask, os.fsdecode(name))
+        offset = 0
+        while offset < len(events):
+            watch, mask, _, length = _HEAD.unpack_from(events, offset)
+            offset += _HEAD.size
+            name = events[offset : offset + length].rstrip(b"\0")
+            offset += length
+            self._handle(watch, mask, os.fsdecode(name))
 
-    def _note(self, watch: int, mask: int, name: str) -> None:
+    def _handle(self, watch: int, mask: int, name: str) -> None:
         if mask & _OVERFLOW:
-            self._try(self._watch_everything)  # there may be directories untold
+            self._watch_more(self._watch_everything)  # there may be directories untold
             self._changed(self._roots[0])
             return
         directory = self._directories.get(watch)
@@ -134,36 +134,38 @@ class Watch:
             self._directories.pop(watch, None)
             return
         if directory is None or not name:
-            return  # what happened to a directory itself, the one above it tells
+            return  # the directory above reports what happened to a directory itself
         path = os.path.join(directory, name)
         if not self._is_ours(path):
             return
         if mask & _IS_DIRECTORY and mask & (_CREATE | _MOVED):
-            self._try(lambda: self._watch_tree(path))
+            self._watch_more(lambda: self._watch_tree(path))
         elif mask & _CREATE and not _is_complete(path):
             return  # its writer will close it
         self._changed(path)
 
     def _is_ours(self, path: str) -> bool:
-        """Tell whether a change there is one below a root, or of a root itself."""
+        """Return whether a change there is one below a root, or of a root itself."""
         for root in self._roots:
             if path == root or path.startswith(f"{root}/"):
                 return path == root or path not in self._ignored
             if root.startswith(f"{path}/"):
-                self._try(self._watch_everything)  # a directory on the way came back
+                self._watch_more(
+                    self._watch_everything
+                )  # a directory on the way came back
                 return os.path.lexists(root)
         return False
 
-    def _try(self, watch: Callable[[], None]) -> None:
-        """Watch more; where a limit is reached, what is watched goes on being so."""
+    def _watch_more(self, watch: Callable[[], None]) -> None:
+        """Watch more; if a limit is reached, what is watched already stays watched."""
         try:
             watch()
         except OSError as error:
-            self.complaint = str(error)
+            self.trouble = str(error)
 
 
 def _is_complete(path: str) -> bool:
-    """Tell whether what was created will not be closed by a writer: links, sockets."""
+    """Return whether no writer will close what was created: a link, a socket."""
     try:
         found = os.lstat(path)
     except OSError:
@@ -171,8 +173,8 @@ def _is_complete(path: str) -> bool:
     return found.st_nlink > 1 or not os.path.isfile(path) or os.path.islink(path)
 
 
-def _there(directory: str) -> str:
-    """Return the nearest directory above that is there."""
+def _nearest(directory: str) -> str:
+    """Return the nearest directory above that exists."""
     while directory != "/" and not os.path.isdir(directory):
         directory = os.path.dirname(directory)
     return directory

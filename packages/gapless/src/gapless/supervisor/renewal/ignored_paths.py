@@ -1,4 +1,4 @@
-"""Which changes of files are no reason for anything.  Pure."""
+"""Which changes of files are ignored.  Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ DEFAULT = (".*", "node_modules")
 
 
 class Ignored:
-    """Says of a path whether its changes count.
+    """The paths whose changes are ignored.
 
     An entry without a slash is a name or a pattern for names (`node_modules`, `*.log`):
     everything under a directory of that name is ignored.  One with a slash is a path or
@@ -35,7 +35,7 @@ class Ignored:
         )
 
     def __contains__(self, path: str) -> bool:
-        """Tell whether a path, or a directory above it, is ignored."""
+        """Return whether a path, or a directory above it, is ignored."""
         if path.startswith(self._own):
             return True
         prefix = f"{self._directory}/"

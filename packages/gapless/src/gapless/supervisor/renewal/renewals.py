@@ -27,7 +27,7 @@ MEMORY_CHECK_S = 5.0
 MEMORY_REST_S = 30.0
 """An app that is over its limit as soon as it runs is renewed no more often."""
 LONGEST_SLEEP_S = 60.0
-"""The wall clock may be set; so it is looked at again."""
+"""The wall clock may be set, so it is read again after this time."""
 
 
 @dataclass(slots=True)
@@ -153,7 +153,7 @@ class Renewals:
             return None
         if wall >= cause.strikes_at:
             cause.strikes_at = schedule.next_after(cause.schedule, wall)
-            # A job that ended by itself is begun anew; one that somebody stopped is not.
+            # A job that ended by itself is started again; one that was stopped is not.
             if (app.running or app.finished) and _is_idle(app):
                 self._renew(app, f"by the clock: {cause.expression}")
             if cause.strikes_at is None:

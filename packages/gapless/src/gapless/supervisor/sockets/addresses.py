@@ -1,4 +1,4 @@
-"""Addresses that apps bind: how they are written, and who else may hold one."""
+"""Addresses that apps bind: how they are written, and which other program holds one."""
 
 from __future__ import annotations
 

@@ -100,9 +100,9 @@ def drop_syn(sock: socket.socket) -> None:
     """Let no connection begin on a socket that does not listen yet.
 
     A packet with a lower time to live than 255 is dropped (IP_MINTTL, ip(7); RFC 5082),
-    so the SYN of anybody who is not a neighbour with that very value is not answered,
-    and he tries again a second later.  A filter that drops SYN would do the same, but
-    newer kernels (6.18) let only root give one to a TCP socket.  Raises OSError.
+    so a SYN that does not come from a neighbour with that very value is not answered,
+    and the client tries again a second later.  A filter that drops SYN would do the same,
+    but newer kernels (6.18) let only root give one to a TCP socket.  Raises OSError.
     """
     sock.setsockopt(socket.IPPROTO_IP, _IP_MINTTL, 255)
     if sock.family == socket.AF_INET6:

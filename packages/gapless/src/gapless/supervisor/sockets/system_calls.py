@@ -87,7 +87,7 @@ class SystemCalls:
         return found
 
     def refuse(self, key: str, reason: str) -> None:
-        """Keep why a system call was refused, to be told with the exit that follows."""
+        """Keep why a system call was refused, for the report of the exit that follows."""
         self._log.write("call-refused", key=key, reason=reason)
         found = self._apps.find(key)
         if found is not None:
