@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from bench.publish import pack
 from gapless.agent import setup
-from gapless.config import fleets
+from gapless.config.toml import fleets
 from rig import wait
 from rig.hosts.host import GAPLESS, Host
 

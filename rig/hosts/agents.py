@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gapless.agent import setup
-from gapless.config import fleets
+from gapless.config.toml import fleets
 from gapless.rollout.board import Board
 from rig import wait
 from rig.hosts.host import GAPLESS

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from gapless.base.errors import GaplessError
-from gapless.config import load
+from gapless.config.choice import Choice
+from gapless.config.declarations import DeclarationFile
 from gapless.supervisor.memory import spec
 
 
@@ -29,8 +30,8 @@ class Project:
     def read(self, name: str, text: str, **options: Any) -> dict[str, spec.AppSpec]:
         """Return what a file asks for."""
         (self.directory / name).write_text(text)
-        source = load.Source(name)
-        loaded = source.load(self.environment, load.Options(**options))
+        choice = Choice(environment=self.environment, **options)
+        loaded = DeclarationFile(name).load(choice)
         self.warnings = loaded.warnings
         return loaded.apps
 

@@ -139,14 +139,15 @@ STEPS = ["claimed", "unpacked", "built", "sealed", "placed", "flipped"]
 KILL = """
 import os, signal, sys
 sys.argv = ["gapless", "publish", sys.argv[2], sys.argv[1]]
-from gapless import __main__, deploy
+from gapless import __main__
+from gapless.deploy import deployment
 step = sys.argv.pop()
-plain = deploy.Deployment.step
+plain = deployment.Deployment.step
 def killing(self, name, detail):
     plain(self, name, detail)
     if name == step:
         os.kill(os.getpid(), signal.SIGKILL)
-deploy.Deployment.step = killing
+deployment.Deployment.step = killing
 sys.exit(__main__.main())
 """
 

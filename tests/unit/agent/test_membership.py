@@ -8,7 +8,7 @@ from pathlib import Path
 from gapless.agent import membership
 from gapless.base import files
 from gapless.base.names import Home
-from gapless.config.fleets import Fleet
+from gapless.config.toml.fleets import Fleet
 from gapless.releases.model import ReleaseSpec
 from gapless.rollout.policy import Policy
 

@@ -13,7 +13,7 @@ import pytest
 
 from gapless.agent.publisher import FleetPublisher
 from gapless.base.errors import NotFoundError, UnavailableError
-from gapless.config.fleets import Fleet
+from gapless.config.toml.fleets import Fleet
 from gapless.coordinator.memory import MemoryCoordinator
 from gapless.releases import claims, copies, current
 from gapless.releases.model import Hooks, Release, ReleaseSpec

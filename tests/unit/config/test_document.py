@@ -9,7 +9,8 @@ import pytest
 
 from gapless.base import codec
 from gapless.base.errors import MisuseError, NotFoundError
-from gapless.config import resolve
+from gapless.config.choice import inherited
+from gapless.config.toml import tables
 from gapless.supervisor.memory import spec
 
 WRONG = {
@@ -38,7 +39,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "gapless.toml"
     path.write_text(f"[app.a]\n{text}\n")
     with pytest.raises(MisuseError) as caught:
-        resolve.load(str(path), dict(os.environ))
+        tables.load(str(path), dict(os.environ))
     assert WRONG[text] in caught.value.message
 
 
@@ -46,7 +47,7 @@ def test_defaults_are_what_the_manual_says(tmp_path: Path) -> None:
     """The least that one may write."""
     path = tmp_path / "gapless.toml"
     path.write_text('[app.a]\ncommand = ["true", "x y"]\n')
-    app = resolve.load(str(path), dict(os.environ)).apps["a"]
+    app = tables.load(str(path), dict(os.environ)).apps["a"]
     assert app.command == ("true", "x y")
     assert app.directory == str(tmp_path.resolve())
     assert (app.instances, app.min_healthy_s) == (1, 2.0)
@@ -59,7 +60,7 @@ def test_ports_of_databases_are_kept_in_order(tmp_path: Path) -> None:
     """And each once; the supervisor gets them as they are here."""
     path = tmp_path / "gapless.toml"
     path.write_text('[app.a]\ncommand = "true"\noutgoing = [5432, 3306, 5432]\n')
-    app = resolve.load(str(path), dict(os.environ)).apps["a"]
+    app = tables.load(str(path), dict(os.environ)).apps["a"]
     assert app.outgoing == (3306, 5432)
     assert codec.decode(spec.AppSpec, codec.encode(app)) == app
 
@@ -72,15 +73,13 @@ def test_a_probe_may_be_written_in_three_ways(tmp_path: Path) -> None:
     ):
         path = tmp_path / "gapless.toml"
         path.write_text(f'[app.a]\ncommand = "true"\nready = {written}\n')
-        app = resolve.load(str(path), dict(os.environ)).apps["a"]
+        app = tables.load(str(path), dict(os.environ)).apps["a"]
         assert app.ready == spec.Ready(when=spec.When.HTTP, path="/health", timeout_s=5)
 
 
 def test_what_belongs_to_the_caller_does_not_reach_the_app() -> None:
     """A program that took them for its own would be misled."""
-    found = resolve.inherited(
-        {"PATH": "/bin", "NOTIFY_SOCKET": "@x", "LISTEN_FDS": "1"}
-    )
+    found = inherited({"PATH": "/bin", "NOTIFY_SOCKET": "@x", "LISTEN_FDS": "1"})
     assert found == {"PATH": "/bin"}
 
 
@@ -88,8 +87,8 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     """File, directory, program."""
     path = tmp_path / "gapless.toml"
     with pytest.raises(NotFoundError):
-        resolve.load(str(path), {})
+        tables.load(str(path), {})
     for text in ('command = "no-such-program"', 'command = "true"\ndirectory = "no"'):
         path.write_text(f"[app.a]\n{text}\n")
         with pytest.raises(NotFoundError):
-            resolve.load(str(path), dict(os.environ))
+            tables.load(str(path), dict(os.environ))

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from gapless.config import load
+from gapless.config.choice import Choice
+from gapless.config.declarations import DeclarationFile
 from gapless.config.pm2 import dates, fields
 from gapless.supervisor.memory import spec
 from rig.hosts.host import ROOT
@@ -240,8 +241,9 @@ def test_a_script_beside_its_file_is_found(
     (project.directory / "app.json").write_text(text)
     monkeypatch.chdir("/")
     monkeypatch.setenv("PWD", "/")
-    source = load.Source(str(project.directory / "app.json"))
-    (built,) = source.load(project.environment).apps.values()
+    source = DeclarationFile(str(project.directory / "app.json"))
+    choice = Choice(environment=project.environment)
+    (built,) = source.load(choice).apps.values()
     assert built.directory == str(project.directory)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gapless.config import schema
+from gapless.config.toml import schema
 from gapless.rollout.model import Phase, State
 from gapless.rollout.policy import Policy, frozen_by, share
 from rig import diagram

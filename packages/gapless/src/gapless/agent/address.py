@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gapless.base.errors import MisuseError
-from gapless.config.fleets import Fleet
+from gapless.config.toml.fleets import Fleet
 from gapless.rollout.model import HostReport
 
 _WILDCARDS = ("0.0.0.0", "::", "*", "")  # noqa: S104 - what others bind is read

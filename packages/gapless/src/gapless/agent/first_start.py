@@ -9,9 +9,10 @@ from typing import Any
 from gapless.base import codec
 from gapless.base.errors import NotFoundError
 from gapless.client import Client
-from gapless.config import load, resolve
-from gapless.config.fleets import Fleet
-from gapless.deploy import through
+from gapless.config.choice import Choice, inherited
+from gapless.config.declarations import DeclarationFile
+from gapless.config.refresh import through
+from gapless.config.toml.fleets import Fleet
 from gapless.releases import current
 from gapless.releases.model import Release, ReleaseSpec
 
@@ -30,11 +31,14 @@ def start(
         current.flip(own, release)
     inside = (own, release)
     path = declaration(fleet, own, release)
-    source = load.Source(path, lambda at: through(at, inside))
-    options = load.Options(
-        profile=fleet.profile, started_in=os.path.dirname(path), only=(release.app,)
+    choice = Choice(
+        environment=inherited(os.environ),
+        profile=fleet.profile,
+        started_in=os.path.dirname(path),
+        only=(release.app,),
     )
-    found = source.load(resolve.inherited(os.environ), options).apps
+    declared = DeclarationFile(path, lambda at: through(at, inside))
+    found = declared.load(choice).apps
     # A declaration may call its app otherwise than it is called here.
     wanted = dataclasses.replace(next(iter(found.values())), release=release.name)
     report: dict[str, Any] = client.request("start", spec=codec.encode(wanted))
@@ -49,7 +53,7 @@ def declaration(fleet: Fleet, own: ReleaseSpec, release: Release) -> str:
     """
     if fleet.declaration:
         return os.path.join(own.link, fleet.declaration)
-    if release.app in load.Source(fleet.file).labels():
+    if release.app in DeclarationFile(fleet.file).labels():
         return fleet.file
     for name in DECLARATIONS:
         if os.path.isfile(os.path.join(release.path, name)):

@@ -20,7 +20,7 @@ from gapless.agent.turn import Turn
 from gapless.base import clock
 from gapless.base.errors import UnavailableError
 from gapless.client import Client
-from gapless.config.fleets import Fleet
+from gapless.config.toml.fleets import Fleet
 from gapless.coordinator.leases import Slots
 from gapless.rollout import decide, drain_rules
 from gapless.rollout.board import Board

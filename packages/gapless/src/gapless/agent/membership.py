@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from gapless.base import files
 from gapless.base.errors import UnavailableError
 from gapless.base.names import Home
-from gapless.config import fleets, resolve
-from gapless.config.fleets import Fleet
+from gapless.config.choice import inherited
+from gapless.config.toml import fleets
+from gapless.config.toml.fleets import Fleet
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def memberships(home: Home) -> list[Membership]:
     for app, said in sorted(_read(home).items()):
         if not os.path.exists(said["file"]):
             continue
-        declared = fleets.load(said["file"], resolve.inherited(os.environ))
+        declared = fleets.load(said["file"], inherited(os.environ))
         if app in declared:
             found.append(Membership(declared[app], said["host"]))
     return found

@@ -21,7 +21,7 @@ from gapless.base.errors import (
     NotFoundError,
     UnavailableError,
 )
-from gapless.config.fleets import Fleet
+from gapless.config.toml.fleets import Fleet
 from gapless.releases import claims, copies, current, publish
 from gapless.releases.model import Release, ReleaseSpec
 from gapless.rollout import decide

@@ -8,7 +8,7 @@ import socket
 
 from gapless.base import clock
 from gapless.base.errors import MisuseError
-from gapless.config.fleets import Fleet
+from gapless.config.toml.fleets import Fleet
 from gapless.coordinator.directory import DirectoryCoordinator
 from gapless.coordinator.etcd import EtcdCoordinator
 from gapless.coordinator.model import Coordinator, check_key

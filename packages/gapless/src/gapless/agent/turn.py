@@ -20,8 +20,9 @@ from gapless.base.errors import (
     UnavailableError,
 )
 from gapless.client import Client
-from gapless.config.fleets import Fleet
-from gapless.deploy import Deployment
+from gapless.config.toml.fleets import Fleet
+from gapless.deploy import running_app
+from gapless.deploy.deployment import Deployment
 from gapless.releases import copies, publish
 from gapless.releases.model import Release, ReleaseSpec
 from gapless.rollout.board import Board
@@ -153,7 +154,7 @@ class Turn:
         if refused := permit.refused():
             raise _CalledOffError(refused)
         deployment = Deployment(self._client, self._own, lambda _: None)
-        if deployment.running() is None:
+        if running_app.describe(self._client, self._own) is None:
             report = first_start.start(self._client, self._fleet, self._own, release)
         else:
             report = deployment.follow(
@@ -177,7 +178,8 @@ class Turn:
         if self._fleet.copy:
             # What cannot be removed now is removed after the next change.
             with contextlib.suppress(OSError):
-                publish.remove_superfluous(self._own, deployment.directories())
+                in_use = running_app.directories(self._client, self._own)
+                publish.remove_superfluous(self._own, in_use)
         return ""
 
 

@@ -42,7 +42,7 @@ def _variables(old: dict[str, str], new: dict[str, str]) -> Changes:
     ]
 
 
-def tell(found: dict[str, Changes]) -> None:
+def show(found: dict[str, Changes]) -> None:
     """Print the changes of each app."""
     for app, changes in found.items():
         if not changes:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from gapless.base.errors import MisuseError, NotFoundError
 from gapless.client import Client
-from gapless.config import resolve
+from gapless.config.choice import inherited
+from gapless.config.toml import tables
 from gapless.releases import inbox
 from gapless.releases.model import ReleaseSpec
 
 if TYPE_CHECKING:
-    from gapless.config.fleets import Fleet
+    from gapless.config.toml.fleets import Fleet
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -30,9 +31,9 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def fleets(config: str, app: str = "") -> dict[str, Fleet]:
     """Return the fleets that the configuration declares; it may declare none."""
-    from gapless.config import fleets as config_fleets  # noqa: PLC0415 - loads TLS
+    from gapless.config.toml import fleets as config_fleets  # noqa: PLC0415 - loads TLS
 
-    return config_fleets.load(_path(config, app), resolve.inherited(os.environ))
+    return config_fleets.load(_path(config, app), inherited(os.environ))
 
 
 def one_fleet(config: str, app: str) -> Fleet:
@@ -60,7 +61,7 @@ def _path(config: str, app: str) -> str:
 def load(config: str, app: str = "") -> dict[str, ReleaseSpec]:
     """Return the release configurations that are meant.  Raises NotFoundError."""
     path = _path(config, app)
-    found = resolve.load_releases(path, resolve.inherited(os.environ))
+    found = tables.load_releases(path, inherited(os.environ))
     if not found:
         raise NotFoundError(
             f"{path} has no [release.NAME]",

@@ -15,7 +15,7 @@ from gapless.rollout.model import ENDED, HostReport, Rollout, State
 
 if TYPE_CHECKING:
     from gapless.agent.publisher import FleetPublisher
-    from gapless.config.fleets import Fleet
+    from gapless.config.toml.fleets import Fleet
     from gapless.rollout.board import Board
 
 LOOK_S = 0.5

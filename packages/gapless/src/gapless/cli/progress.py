@@ -29,7 +29,7 @@ _SAID = {
 _BAD = ("failed", "reverted", "crashed")
 
 
-def tell(event: dict[str, Any]) -> None:
+def show_step(event: dict[str, Any]) -> None:
     """Print one step."""
     generation = event.get("generation")
     number = f" generation {generation}" if generation is not None else ""
@@ -39,7 +39,7 @@ def tell(event: dict[str, Any]) -> None:
     print(output.paint(line, "red") if event["step"] in _BAD else line, flush=True)
 
 
-def end(report: dict[str, Any]) -> int:
+def show_report(report: dict[str, Any]) -> int:
     """Print a report; return the exit code that it means."""
     app, outcome = report["app"], report["outcome"]
     if report["action"] == "register":

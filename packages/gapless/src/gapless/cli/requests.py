@@ -1,7 +1,7 @@
-"""From words on the command line to what is asked for each app.
+"""From the words of a command to one request for each app, and to the supervisor.
 
-A file of PM2 names apps of which some may run: those are handed over to what it says
-now, the others are started.
+A word names a file, an app that is known here, or a program.  A PM2 file may name apps that
+run: those are handed over to what it says now, the others are started.
 """
 
 from __future__ import annotations
@@ -13,161 +13,144 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gapless import deploy
 from gapless.base import codec
 from gapless.base.errors import MisuseError
 from gapless.cli import app_options, selection
 from gapless.client import Client
-from gapless.config import load, resolve
-from gapless.supervisor.memory import spec
+from gapless.config.choice import Choice, choice_of, inherited, label_of
+from gapless.config.declarations import DeclarationFile
+from gapless.config.refresh import refreshed, relocated
+from gapless.supervisor.memory.spec import AppSpec
+
+Running = dict[str, AppSpec]
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class AppRequest:
     """One request about one app."""
 
-    op: str
+    action: str
     """start, reload, restart or register."""
-    spec: spec.AppSpec
+    spec: AppSpec
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add what chooses among what a file says."""
+    """Add the options that choose among what a file declares."""
     parser.add_argument(
         "--env", default=None, metavar="NAME", help="lay env_NAME over env; remembered"
     )
     parser.add_argument(
-        "--only", default="", metavar="APP,...", help="just these apps of a file"
+        "--only", default="", metavar="APP,...", help="only these apps of a file"
     )
 
 
-def of_file(client: Client, path: str, asked: argparse.Namespace) -> list[Wish]:
-    """Return what a file asks for: start what does not run, hand over what does."""
+# --- from words to requests -------------------------------------------------------------
+
+
+def from_file(client: Client, path: str, asked: argparse.Namespace) -> list[AppRequest]:
+    """Return what a PM2 file asks for: start what does not run, hand over what does."""
     running = _running(client)
-    only = tuple(name for name in asked.only.split(",") if name)
-    wishes: list[Wish] = []
-    said: list[str] = []
-    source = load.Source(path)
-    labels = only or source.labels()
-    for label in labels:
-        for known in _known(running, label, asked.env):
-            loaded = source.load(*_as_known(source, label, known, asked))
-            warn([each for each in loaded.warnings if each not in said])
-            said += loaded.warnings
-            wishes += [_wish(wanted, running) for wanted in loaded.apps.values()]
-    return wishes
+    declared = DeclarationFile(path)
+    requests: list[AppRequest] = []
+    warnings: list[str] = []
+    for label in only(asked) or declared.labels():
+        for app in _meant_by(label, running, asked.env):
+            loaded = declared.load(_choice(declared, label, app, asked))
+            warn([each for each in loaded.warnings if each not in warnings])
+            warnings += loaded.warnings
+            requests += [_request(each, running) for each in loaded.apps.values()]
+    return requests
 
 
-def _known(
-    running: dict[str, spec.AppSpec], label: str, profile: str | None
-) -> list[spec.AppSpec | None]:
-    """Return the apps that a label means here; None if it means none yet.
+def from_apps(
+    client: Client, names: Collection[str], action: str, *, update_env: bool
+) -> list[AppRequest]:
+    """Return the requests to hand over apps that are known here.
+
+    A reload reads their files anew, a restart does not.
+    """
+    environment = inherited(os.environ) if update_env else None
+    renewed = refreshed if action == "reload" else relocated
+    return [
+        AppRequest(action, renewed(described(client, name), environment=environment))
+        for name in names
+    ]
+
+
+def only(asked: argparse.Namespace) -> tuple[str, ...]:
+    """Return the apps that --only names; none means all."""
+    return tuple(name for name in asked.only.split(",") if name)
+
+
+def _meant_by(
+    label: str, running: Running, profile: str | None
+) -> list[AppSpec] | list[None]:
+    """Return the running apps that a label means; one None if it means none yet.
 
     With `append_env_to_name` one label may run in several profiles, by several names.
     """
-    found = [each for each in running.values() if (each.label or each.name) == label]
+    found = [each for each in running.values() if label_of(each) == label]
     if profile is not None:
         found = [each for each in found if each.profile == profile] or found[:1]
-    return list(found) or [None]
+    return found or [None]
 
 
-def _as_known(
-    source: load.Source,
+def _choice(
+    declared: DeclarationFile,
     label: str,
-    known: spec.AppSpec | None,
+    app: AppSpec | None,
     asked: argparse.Namespace,
-) -> tuple[dict[str, str], load.Options]:
-    """Return what an app inherits, and what is chosen of its file.
+) -> Choice:
+    """Return what is chosen of a file for an app, which runs or not.
 
-    What was chosen when it was started is chosen still, unless something else is said.
+    What was chosen when it was started stays chosen, unless the command says otherwise.
     """
-    profile, started_in = asked.env, ""
-    environment = resolve.inherited(os.environ)
-    if known is not None:
-        profile = known.profile if profile is None else profile
-        if known.config_file == source.file:
-            started_in = known.started_in
-        if not asked.update_env:
-            environment = deploy.inherited(known)
-    return environment, load.Options(
-        profile=profile or "",
+    choice = Choice(environment=inherited(os.environ))
+    if app is not None:
+        before = choice_of(app)
+        same_file = app.config_file == declared.file
+        choice = Choice(
+            environment=choice.environment if asked.update_env else before.environment,
+            profile=before.profile,
+            started_in=before.started_in if same_file else "",
+        )
+    return replace(
+        choice,
+        profile=choice.profile if asked.env is None else asked.env,
         overrides=app_options.fields(asked),
-        started_in=started_in,
         only=(label,),
     )
 
 
-def _wish(wanted: spec.AppSpec, running: dict[str, spec.AppSpec]) -> Wish:
+def _request(wanted: AppSpec, running: Running) -> AppRequest:
     if wanted.name in running:
-        return Wish("reload", wanted)
-    return Wish("start" if wanted.autostart else "register", wanted)
+        return AppRequest("reload", wanted)
+    return AppRequest("start" if wanted.autostart else "register", wanted)
 
 
-def of_apps(
-    client: Client, names: Collection[str], op: str, *, update_env: bool
-) -> list[Wish]:
-    """Return the wish to hand over apps that are here; reload reads their files."""
-    environment = resolve.inherited(os.environ) if update_env else None
-    wishes = []
-    for name in names:
-        running = described(client, name)
-        if op == "reload":
-            wanted = deploy.refreshed(running, environment=environment)
-        else:
-            wanted = deploy.relocated(running, environment=environment)
-        wishes.append(Wish(op, wanted))
-    return wishes
-
-
-def described(client: Client, name: str) -> spec.AppSpec:
-    """Return the configuration of an app that is here."""
-    return codec.decode(spec.AppSpec, client.request("describe", app=name)["spec"])
-
-
-def carry_out(
-    client: Client, wishes: Collection[Wish], *, as_json: bool, recycle: bool = False
-) -> int:
-    """Ask for all at once; return the exit code."""
-    by_name = {wish.spec.name: wish for wish in wishes}
-    if len(by_name) != len(wishes):
-        raise MisuseError("an app was named twice")
-
-    for wish in wishes:
-        # One alone gets its ids when it starts; several get them in their file's order.
-        if wish.op == "register" or (wish.op == "start" and len(wishes) > 1):
-            _make_known(client, wish)
-
-    def ask(app: str, hear: Any) -> dict[str, Any]:
-        wish = by_name[app]
-        if wish.op == "register":
-            return {"app": app, "action": "register", "outcome": "done"}
-        fields: dict[str, Any] = {"spec": codec.encode(wish.spec)}
-        if wish.op != "start":
-            fields |= {"app": app, "recycle": recycle}
-        report: dict[str, Any] = client.request(wish.op, hear=hear, **fields)
-        return report
-
-    return selection.each(list(by_name), ask, as_json=as_json)
-
-
-def _make_known(client: Client, wish: Wish) -> None:
-    """Let an app have its ids: in the order of its file, whoever starts faster."""
-    try:
-        client.request("register", spec=codec.encode(wish.spec))
-    except MisuseError:
-        if wish.op == "register":
-            raise
-        # It runs already, which its start will say.
+def with_instances(requests: list[AppRequest], count: int | None) -> list[AppRequest]:
+    """Return requests for so many instances each; None leaves the number as it is."""
+    if count is None:
+        return requests
+    return [replace(r, spec=replace(r.spec, instances=count)) for r in requests]
 
 
 def warn(warnings: Collection[str]) -> None:
-    """Print what has no effect, where it disturbs nobody who reads the output."""
+    """Print what has no effect, on standard error: programs read standard output."""
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
 
 
-def _running(client: Client) -> dict[str, spec.AppSpec]:
-    """Return the apps that run here."""
+# --- the supervisor ---------------------------------------------------------------------
+
+
+def described(client: Client, name: str) -> AppSpec:
+    """Return the configuration of an app that is known here."""
+    return codec.decode(AppSpec, client.request("describe", app=name)["spec"])
+
+
+def _running(client: Client) -> Running:
+    """Return the apps that run here, by name."""
     if not client.has_state():
         return {}
     rows = client.request("list")["apps"]
@@ -177,8 +160,42 @@ def _running(client: Client) -> dict[str, spec.AppSpec]:
     return {name: described(client, name) for name in names}
 
 
-def with_instances(wishes: list[Wish], count: int | None) -> list[Wish]:
-    """Return wishes for so many instances each."""
-    if count is None:
-        return wishes
-    return [replace(w, spec=replace(w.spec, instances=count)) for w in wishes]
+def send(
+    client: Client,
+    requests: Collection[AppRequest],
+    *,
+    as_json: bool,
+    recycle: bool = False,
+) -> int:
+    """Send all requests at the same time; return the exit code."""
+    by_name = {request.spec.name: request for request in requests}
+    if len(by_name) != len(requests):
+        raise MisuseError("an app was named twice")
+
+    for request in requests:
+        # One app alone gets its ids when it starts; several get them in their order here.
+        starts = request.action == "start" and len(requests) > 1
+        if request.action == "register" or starts:
+            _register(client, request)
+
+    def ask(app: str, progress: Any) -> dict[str, Any]:
+        request = by_name[app]
+        if request.action == "register":
+            return {"app": app, "action": "register", "outcome": "done"}
+        fields: dict[str, Any] = {"spec": codec.encode(request.spec)}
+        if request.action != "start":
+            fields |= {"app": app, "recycle": recycle}
+        report: dict[str, Any] = client.request(request.action, hear=progress, **fields)
+        return report
+
+    return selection.each(list(by_name), ask, as_json=as_json)
+
+
+def _register(client: Client, request: AppRequest) -> None:
+    """Make an app known, so that it has its ids in the order of its file."""
+    try:
+        client.request("register", spec=codec.encode(request.spec))
+    except MisuseError:
+        if request.action == "register":
+            raise
+        # It runs already, and its start will say so.

@@ -11,7 +11,7 @@ from typing import Any
 from gapless.base.errors import FAILED, GaplessError, MisuseError, NotFoundError
 from gapless.cli import output, progress
 from gapless.client import Client
-from gapless.config import load
+from gapless.config.declarations import DeclarationFile, is_configuration
 
 
 def add(parser: argparse.ArgumentParser, *, several: bool = True) -> None:
@@ -73,8 +73,8 @@ def _meant(word: str, rows: list[dict[str, Any]]) -> list[str]:
         except re.error as error:
             raise MisuseError(f"{word} is no regular expression: {error}") from None
         return [name for name in names if pattern.search(name)]
-    if load.is_configuration(word):
-        labels = load.Source(word).labels()
+    if is_configuration(word):
+        labels = DeclarationFile(word).labels()
         return [row["name"] for row in rows if row["label"] in labels]
     return [row["name"] for row in rows if row["namespace"] == word]
 
@@ -101,16 +101,16 @@ def one_name(client: Client, wanted: str) -> str:
 def each(
     apps: list[str], ask: Callable[[str, Any], dict[str, Any]], *, as_json: bool
 ) -> int:
-    """Ask for every app at the same time, and end in each one's report.
+    """Request something for every app at the same time, and show each report.
 
-    *ask* is given a name and whom to tell events, and returns a report.
+    *ask* is called with a name and what shows progress, and returns a report.
     """
     outcomes: dict[str, dict[str, Any] | GaplessError] = {}
-    hear = None if as_json else progress.tell
+    show = None if as_json else progress.show_step
 
     def one(app: str) -> None:
         try:
-            outcomes[app] = ask(app, hear)
+            outcomes[app] = ask(app, show)
         except GaplessError as error:
             outcomes[app] = error
 
@@ -121,10 +121,22 @@ def each(
         thread.join()
     if len(apps) == 1 and isinstance(error := outcomes[apps[0]], GaplessError):
         raise error
-    return _tell([(app, outcomes[app]) for app in apps], as_json=as_json)
+    return _show([(app, outcomes[app]) for app in apps], as_json=as_json)
 
 
-def _tell(
+def end(asked: argparse.Namespace, action: str) -> int:
+    """Stop or delete the apps that are meant; return the exit code."""
+    client = Client()
+    apps = names(client, asked.app, ends=True)
+
+    def ask(app: str, progress: Any) -> dict[str, Any]:
+        report: dict[str, Any] = client.request(action, hear=progress, app=app)
+        return report
+
+    return each(apps, ask, as_json=asked.json)
+
+
+def _show(
     outcomes: list[tuple[str, dict[str, Any] | GaplessError]], *, as_json: bool
 ) -> int:
     code = 0
@@ -139,7 +151,7 @@ def _tell(
             code = max(code, 0 if outcome["outcome"] == "done" else FAILED)
             rows.append(outcome)
         else:
-            code = max(code, progress.end(outcome))
+            code = max(code, progress.show_report(outcome))
     if as_json:
         output.as_json(rows[0] if len(rows) == 1 else rows)
     return code

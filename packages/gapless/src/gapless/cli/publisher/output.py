@@ -35,7 +35,7 @@ class Telling:
         """Print a step of a publisher of one machine."""
         if not self._as_json:
             with self._lock:
-                progress.tell(event)
+                progress.show_step(event)
 
     def error(self, error: GaplessError) -> None:
         """Print why an upload was not published."""
@@ -50,7 +50,7 @@ class Telling:
             self._data(report)
             return DONE if report["outcome"] == "done" else FAILED
         with self._lock:
-            return progress.end(report)
+            return progress.show_report(report)
 
     def rollout(self, rollout: Rollout) -> None:
         """Print that a rollout has begun."""

@@ -11,7 +11,7 @@ from gapless.base import clock
 from gapless.base.errors import GaplessError, StoppedError, UnavailableError
 from gapless.cli.publisher.output import Telling
 from gapless.client import Client
-from gapless.deploy import Deployment
+from gapless.deploy.deployment import Deployment
 from gapless.push.outcome import Outcome, Stage
 from gapless.push.outcomes import Account
 from gapless.releases import claims, inbox

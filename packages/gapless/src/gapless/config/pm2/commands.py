@@ -7,8 +7,9 @@ import shutil
 from collections.abc import Callable, Mapping
 
 from gapless.base.errors import MisuseError, NotFoundError
-from gapless.config import programs, schema
+from gapless.config import programs
 from gapless.config.pm2.declaration import Declaration
+from gapless.config.toml import schema
 
 _NODE = ("node", "nodejs", "bun")
 

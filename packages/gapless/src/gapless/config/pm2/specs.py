@@ -11,36 +11,30 @@ from typing import Any
 
 import msgspec
 
-from gapless.base import home
 from gapless.base.errors import MisuseError, NotFoundError
-from gapless.base.names import Home, is_app_name
-from gapless.config import programs, schema
-from gapless.config.pm2 import commands, dates
+from gapless.base.names import is_app_name
+from gapless.config import programs
+from gapless.config.choice import Choice
+from gapless.config.pm2 import commands, log_files, variables
 from gapless.config.pm2.declaration import Declaration
+from gapless.config.toml import schema
 from gapless.supervisor.memory import spec
 
-PLAIN_TIME = "YYYY-MM-DDTHH:mm:ss"
 LISTEN_TIMEOUT_S, KILL_TIMEOUT_S, MIN_UPTIME_S = 30.0, 1.6, 1.0
 MAX_RESTARTS, WITHOUT_END = 16, 1 << 30
-_NOWHERE = ("NULL", "/dev/null")
-_ALWAYS = ("PATH", "HOME")
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9 ._:@+-]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """What a declaration means depends on this, besides its own words."""
+    """What a declaration depends on, besides its own words."""
 
-    environment: Mapping[str, str]
-    """What the apps inherit."""
-    started_in: str
-    """Where the command was typed: relative paths begin there."""
+    choice: Choice
+    """Relative paths begin where the command was typed: its `started_in` is not empty."""
     file: str = ""
     """Where the declaration stands, absolute; empty if in no file."""
-    profile: str = ""
-    """What --env says."""
     redirect: Callable[[str], str] = str
-    """Another path in the place of a directory: the release that is to be tried."""
+    """May replace the path of a directory: by that of the release to be tried."""
     known: Mapping[str, str] = field(default_factory=lambda: os.environ)
     """Where PM2's own variables stand, such as PM2_KILL_TIMEOUT."""
 
@@ -54,8 +48,8 @@ def build(declared: Declaration, setting: Setting) -> spec.AppSpec:
         raise NotFoundError(
             declared.complaint("cwd", f"there is no directory {directory}")
         )
-    variables = _variables(declared, setting)
-    environment = _inherited(declared, setting) | variables
+    own = variables.configured(declared, setting.choice.profile)
+    environment = variables.inherited(declared, setting.choice.environment) | own
     argv, interpreter = commands.command(
         declared, resolved, environment, setting.redirect
     )
@@ -66,26 +60,26 @@ def build(declared: Declaration, setting: Setting) -> spec.AppSpec:
         directory=resolved,
         declared_directory=directory,
         environment=environment,
-        configured=tuple(sorted(variables)),
+        configured=tuple(sorted(own)),
         namespace=declared.get("namespace", "default"),
         instances=commands.instances(declared),
         instance_variable=declared.get("instance_var", ""),
         increment_variable=declared.get("increment_var", ""),
         announce=True,
-        pid_file=_pid_file(declared, name, directory),
+        pid_file=log_files.pid_file(declared, name, directory),
         ready=_ready(declared, setting),
         stop=_stop(declared, setting),
         restart=_restart(declared),
         renew=_renew(declared, resolved),
-        log=_log(declared, name, directory, mode),
+        log=log_files.log(declared, name, directory, mode),
         user=declared.get("uid", ""),
         group=declared.get("gid", ""),
         release=programs.release_of(resolved),
-        profile=setting.profile,
+        profile=setting.choice.profile,
         label=declared.label,
         mode=mode,
         autostart=declared.get("autostart", True),
-        started_in=setting.started_in,
+        started_in=setting.choice.started_in,
     )
     return _with_extra(declared, built)
 
@@ -98,8 +92,8 @@ def _name(declared: Declaration, setting: Setting) -> str:
         stem = base if " " in script else os.path.splitext(base)[0]
         name = _NOT_IN_NAMES.sub("-", stem).strip(" -")[:64]
     name = declared.get("name_prefix", "") + name
-    if declared.get("append_env_to_name") and setting.profile:
-        name = f"{name}-{setting.profile}"
+    if declared.get("append_env_to_name") and setting.choice.profile:
+        name = f"{name}-{setting.choice.profile}"
     if not is_app_name(name):
         raise MisuseError(
             declared.complaint(
@@ -114,7 +108,7 @@ def _name(declared: Declaration, setting: Setting) -> str:
 def _directory(declared: Declaration, setting: Setting) -> str:
     """Return where the app runs, symlinks kept."""
     directory = os.path.normpath(
-        os.path.join(setting.started_in, declared.get("cwd", ""))
+        os.path.join(setting.choice.started_in, declared.get("cwd", ""))
     )
     script = declared.get("script")
     beside = os.path.dirname(setting.file)
@@ -124,44 +118,6 @@ def _directory(declared: Declaration, setting: Setting) -> str:
         if not os.path.isabs(script) and os.path.isfile(found):
             return os.path.normpath(beside)
     return directory
-
-
-# --- variables ----------------------------------------------------------------------
-
-
-def _variables(declared: Declaration, setting: Setting) -> dict[str, str]:
-    """Return what the file sets."""
-    found = dict(declared.get("env", {}))
-    if setting.profile:
-        if setting.profile not in declared.profiles:
-            known = ", ".join(declared.profiles) or "none"
-            declared.warnings.append(
-                declared.complaint(
-                    f"env_{setting.profile}",
-                    f"--env {setting.profile} finds no such field; it has: {known}",
-                )
-            )
-        found |= declared.profiles.get(setting.profile, {})
-    if declared.get("port") is not None:
-        found["PORT"] = str(declared.get("port"))
-    return found
-
-
-def _inherited(declared: Declaration, setting: Setting) -> dict[str, str]:
-    """Return what is left of the shell's environment."""
-    wanted = declared.get("filter_env", False)
-    inherited = dict(setting.environment)
-    if not wanted:
-        return inherited
-    if wanted is True:
-        return {name: v for name, v in inherited.items() if name in _ALWAYS}
-    if isinstance(wanted, str):
-        return {name: v for name, v in inherited.items() if name != wanted}
-    return {
-        name: v
-        for name, v in inherited.items()
-        if not any(piece in name for piece in wanted) or name in _ALWAYS
-    }
 
 
 # --- how it lives -------------------------------------------------------------------
@@ -222,45 +178,6 @@ def _renew(declared: Declaration, directory: str) -> spec.Renew:
         ignore=None if ignored is None else tuple(ignored),
         watch_delay_s=declared.get("watch_delay", spec.Renew().watch_delay_s),
     )
-
-
-# --- files --------------------------------------------------------------------------
-
-
-def _log(declared: Declaration, name: str, directory: str, mode: str) -> spec.Log:
-    logs = Home(home.path()).logs
-    off = declared.get("disable_logs", False)
-
-    def place(found: Any, default: str) -> str:
-        if off or found in _NOWHERE:
-            return "NULL"
-        return os.path.normpath(os.path.join(directory, found or default))
-
-    combined = declared.get("log_file") or ""
-    if combined is True:
-        combined = f"{logs}/{name}.log"
-    pattern = declared.get("log_date_format", "")
-    if not pattern and declared.get("time"):
-        pattern = PLAIN_TIME
-    merged = declared.get("merge_logs")
-    if merged is None:
-        merged = mode == "fork" and declared.get("instances") is None
-    kind = declared.get("log_type", "")
-    if kind not in ("", "json"):
-        raise MisuseError(declared.complaint("log_type", f'"{kind}" is not "json"'))
-    return spec.Log(
-        format="pm2-json" if kind == "json" else "plain",
-        date_format=dates.strftime_format(pattern),
-        output=place(declared.get("out_file"), f"{logs}/{name}-out.log"),
-        error=place(declared.get("error_file"), f"{logs}/{name}-error.log"),
-        combined="" if off or combined in ("", *_NOWHERE) else place(combined, ""),
-        by_instance=not merged,
-    )
-
-
-def _pid_file(declared: Declaration, name: str, directory: str) -> str:
-    default = f"{home.path()}/pids/{name}.pid"
-    return os.path.normpath(os.path.join(directory, declared.get("pid_file", default)))
 
 
 # --- what PM2 has no field for --------------------------------------------------------

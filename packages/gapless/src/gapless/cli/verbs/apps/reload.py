@@ -1,6 +1,7 @@
 """Hand over to a new generation, with the configuration as its file has it now.
 
-Named by a PM2 file, apps take what that file says, and those that do not run are started.
+If APP is a PM2 file, its apps take what the file says now; those that do not run are
+started.
 """
 
 from __future__ import annotations
@@ -8,9 +9,9 @@ from __future__ import annotations
 import argparse
 
 from gapless.cli import changes, output, requests, selection
-from gapless.cli.requests import Wish
+from gapless.cli.requests import AppRequest
 from gapless.client import Client
-from gapless.config import load
+from gapless.config.declarations import is_configuration
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="one instance ends before the next one starts, in place of a handoff",
     )
     parser.add_argument(
-        "--dry-run", action="store_true", help="only tell what would change"
+        "--dry-run", action="store_true", help="only print what would change"
     )
 
 
@@ -38,33 +39,34 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(asked: argparse.Namespace) -> int:
     """Reload what was asked for."""
     client = Client()
-    wanted = wanted_of(client, asked, "reload")
-    if asked.dry_run:
-        found = {
-            each.spec.name: changes.between(
-                requests.described(client, each.spec.name), each.spec
-            )
-            for each in wanted
-            if each.op == "reload"
-        }
-        if asked.json:
-            output.as_json(found)
-        else:
-            changes.tell(found)
-        return 0
-    return requests.carry_out(client, wanted, as_json=asked.json, recycle=asked.recycle)
+    wanted = requests_for(client, asked, "reload")
+    if not asked.dry_run:
+        return requests.send(client, wanted, as_json=asked.json, recycle=asked.recycle)
+    found = {}
+    for each in wanted:
+        if each.action == "reload":
+            now = requests.described(client, each.spec.name)
+            found[each.spec.name] = changes.between(now, each.spec)
+    if asked.json:
+        output.as_json(found)
+    else:
+        changes.show(found)
+    return 0
 
 
-def wanted_of(client: Client, asked: argparse.Namespace, op: str) -> list[Wish]:
-    """Return what the words ask for: files by what they say, apps by *op*."""
-    found: list[Wish] = []
+def requests_for(
+    client: Client, asked: argparse.Namespace, action: str
+) -> list[AppRequest]:
+    """Return what the words ask for: files by what they say, apps by *action*."""
+    found: list[AppRequest] = []
     words: list[str] = []
     for word in asked.app:
-        if load.is_configuration(word) and not word.endswith(".toml"):
-            found += requests.of_file(client, word, asked)
+        if is_configuration(word) and not word.endswith(".toml"):
+            found += requests.from_file(client, word, asked)
         else:
             words.append(word)
     if words:
         names = selection.names(client, words)
-        found += requests.of_apps(client, names, op, update_env=asked.update_env)
+        update_env = asked.update_env
+        found += requests.from_apps(client, names, action, update_env=update_env)
     return found

@@ -21,5 +21,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(asked: argparse.Namespace) -> int:
     """Restart what was asked for."""
     client = Client()
-    wanted = reload.wanted_of(client, asked, "restart")
-    return requests.carry_out(client, wanted, as_json=asked.json)
+    wanted = reload.requests_for(client, asked, "restart")
+    return requests.send(client, wanted, as_json=asked.json)

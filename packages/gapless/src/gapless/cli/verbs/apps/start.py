@@ -1,6 +1,6 @@
-"""Start an app; what runs already is left alone, but for apps of a PM2 file.
+"""Start an app.  An app that runs already is left alone, unless a PM2 file names it.
 
-Those are handed over to what the file says now.
+Then it is handed over to what the file says now.
 """
 
 from __future__ import annotations
@@ -9,15 +9,17 @@ import argparse
 import os
 from typing import Any
 
-from gapless import deploy
 from gapless.base.errors import MisuseError
 from gapless.cli import app_options, foreground, requests, selection
-from gapless.cli.requests import Wish
+from gapless.cli.requests import AppRequest
 from gapless.client import Client
-from gapless.config import load, resolve
+from gapless.config.choice import Choice, inherited
+from gapless.config.declarations import DeclarationFile, is_configuration
+from gapless.config.refresh import refreshed
+from gapless.config.script import load_script
 
 REST = "arguments"
-"""Where the words behind -- go: they are the program's."""
+"""Where the words behind -- go: they are the program's arguments."""
 _OF_TOML = ("name", "instances")
 _DEFAULTS = (
     "gapless.toml",
@@ -47,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="stay, print the logs, and end with the apps: for containers",
     )
     parser.add_argument(
-        "--like-pm2", action="store_true", help="what is not said is as PM2 has it"
+        "--like-pm2", action="store_true", help="use PM2's defaults, not gapless's own"
     )
     selection.add_json(parser)
     app_options.add(parser)
@@ -59,13 +61,13 @@ def run(asked: argparse.Namespace) -> int:
     """Start what was asked for."""
     client = Client()
     asked.target = asked.target or _default()
-    wanted = _wishes(asked, client)
+    wanted = _requests(asked, client)
 
     def start() -> int:
-        return requests.carry_out(client, wanted, as_json=asked.json)
+        return requests.send(client, wanted, as_json=asked.json)
 
     if asked.foreground:
-        return foreground.run(client, [wish.spec for wish in wanted], start)
+        return foreground.run(client, [each.spec for each in wanted], start)
     return start()
 
 
@@ -80,68 +82,67 @@ def _default() -> str:
     return found[0]
 
 
-def _wishes(asked: argparse.Namespace, client: Client) -> list[Wish]:
+def _requests(asked: argparse.Namespace, client: Client) -> list[AppRequest]:
     if asked.target.endswith(".toml"):
-        return _of_toml(asked)
-    if load.is_configuration(asked.target):
-        return requests.of_file(client, asked.target, asked)
-    if known := _known(asked, client):
-        return known
-    declared: dict[str, Any] = {"script": asked.target, **app_options.fields(asked)}
-    if asked.arguments:
-        declared["args"] = asked.arguments
-    if asked.env:
-        raise MisuseError("--env chooses within a PM2 file; a script has no env_NAME")
-    loaded = load.of_script(
-        declared, resolve.inherited(os.environ), like_pm2=asked.like_pm2
-    )
-    requests.warn(loaded.warnings)
-    return [
-        Wish("start" if each.autostart else "register", each)
-        for each in loaded.apps.values()
-    ]
+        return _from_toml(asked)
+    if is_configuration(asked.target):
+        return requests.from_file(client, asked.target, asked)
+    return _from_known(asked, client) or _from_script(asked)
 
 
-def _of_toml(asked: argparse.Namespace) -> list[Wish]:
-    said = app_options.fields(asked)
-    if other := [name for name in said if name not in _OF_TOML]:
+def _from_toml(asked: argparse.Namespace) -> list[AppRequest]:
+    given = app_options.fields(asked)
+    if other := [name for name in given if name not in _OF_TOML]:
         raise MisuseError(
             f"--{other[0].replace('_', '-')} is not for a gapless.toml",
             hint="write it into the file; `gapless check` names the keys",
         )
     if asked.env:
         raise MisuseError("--env chooses within a PM2 file; a gapless.toml has one")
-    count = _count(said.get("instances"))
-    only = [name for name in asked.only.split(",") if name]
-    only += [said["name"]] if said.get("name") and not only else []
-    environment = resolve.inherited(os.environ)
-    source = load.Source(asked.target)
-    loaded = source.load(environment, load.Options(only=tuple(only)))
-    found = [Wish("start", each) for each in loaded.apps.values()]
-    if not found:
+    count = _count(given.get("instances"))
+    only = requests.only(asked) or ((given["name"],) if given.get("name") else ())
+    choice = Choice(environment=inherited(os.environ), only=only)
+    loaded = DeclarationFile(asked.target).load(choice)
+    if not loaded.apps:
         raise MisuseError(f"{asked.target} declares no app")
+    found = [AppRequest("start", each) for each in loaded.apps.values()]
     return requests.with_instances(found, count)
 
 
-def _count(said: str | None) -> int | None:
-    if said is None:
-        return None
-    if not said.isdigit() or not int(said):
-        raise MisuseError(f"cannot run {said} instances")
-    return int(said)
-
-
-def _known(asked: argparse.Namespace, client: Client) -> list[Wish]:
-    """Return the wish for apps that are here, if the target names some."""
+def _from_known(asked: argparse.Namespace, client: Client) -> list[AppRequest]:
+    """Return the requests for apps that are known here, if the target names some."""
     if os.path.isfile(asked.target) or not os.path.exists(client.home.state):
         return []
-    names = selection.known(client, asked.target)
-    environment = resolve.inherited(os.environ) if asked.update_env else None
-    op = "reload" if asked.like_pm2 else "start"
-    running = [requests.described(client, name) for name in names]
-    found = [
-        Wish(op, deploy.refreshed(each, environment=environment)) for each in running
+    environment = inherited(os.environ) if asked.update_env else None
+    action = "reload" if asked.like_pm2 else "start"
+    running = [
+        requests.described(client, name)
+        for name in selection.known(client, asked.target)
     ]
-    return requests.with_instances(
-        found, _count(app_options.fields(asked).get("instances"))
-    )
+    found = [
+        AppRequest(action, refreshed(each, environment=environment)) for each in running
+    ]
+    count = _count(app_options.fields(asked).get("instances"))
+    return requests.with_instances(found, count)
+
+
+def _from_script(asked: argparse.Namespace) -> list[AppRequest]:
+    declared: dict[str, Any] = {"script": asked.target, **app_options.fields(asked)}
+    if asked.arguments:
+        declared["args"] = asked.arguments
+    if asked.env:
+        raise MisuseError("--env chooses within a PM2 file; a script has no env_NAME")
+    loaded = load_script(declared, inherited(os.environ), like_pm2=asked.like_pm2)
+    requests.warn(loaded.warnings)
+    return [
+        AppRequest("start" if each.autostart else "register", each)
+        for each in loaded.apps.values()
+    ]
+
+
+def _count(given: str | None) -> int | None:
+    if given is None:
+        return None
+    if not given.isdigit() or not int(given):
+        raise MisuseError(f"cannot run {given} instances")
+    return int(given)

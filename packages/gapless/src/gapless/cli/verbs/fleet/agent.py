@@ -27,7 +27,7 @@ from gapless.base.errors import (
 )
 from gapless.cli import configuration, fleets
 from gapless.client import Client
-from gapless.config.fleets import Fleet
+from gapless.config.toml.fleets import Fleet
 from gapless.rollout.model import Phase
 
 RETRY_S = 2.0

@@ -30,7 +30,8 @@ from gapless.base.errors import (
 )
 from gapless.base.names import is_app_name
 from gapless.cli import output
-from gapless.config import resolve
+from gapless.config.choice import inherited
+from gapless.config.toml import tables
 from gapless.push import destination, ignore_rules, packing, parcels
 from gapless.push.follower import Follower
 from gapless.push.mounted import Mounted
@@ -133,7 +134,7 @@ def _releases(config: str, target: str) -> dict[str, ReleaseSpec]:
     own = os.path.join(target, "gapless.toml")
     for path in (config, "gapless.toml", own):
         if path and (path == config or os.path.isfile(path)):
-            return resolve.load_releases(path, resolve.inherited(os.environ))
+            return tables.load_releases(path, inherited(os.environ))
     return {}
 
 

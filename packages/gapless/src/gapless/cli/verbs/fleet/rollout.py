@@ -14,7 +14,7 @@ from typing import Any
 from gapless.agent import setup
 from gapless.base.errors import DONE, MisuseError, NotFoundError
 from gapless.cli import configuration, fleets, output
-from gapless.config.fleets import Fleet
+from gapless.config.toml.fleets import Fleet
 from gapless.releases import current
 from gapless.rollout import decide
 from gapless.rollout.board import Board

@@ -50,7 +50,7 @@ def run(asked: argparse.Namespace) -> int:
     _under_way(found)
     if found["last_report"]:
         print("last operation")
-        progress.end(found["last_report"])
+        progress.show_report(found["last_report"])
     return 0
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 
-from gapless import deploy
 from gapless.base import codec
 from gapless.cli import changes, output, requests, selection
 from gapless.client import Client
-from gapless.config import load, resolve
+from gapless.config.choice import Choice, inherited
+from gapless.config.declarations import DeclarationFile
+from gapless.config.refresh import refreshed
 from gapless.supervisor.memory import spec
 
 
@@ -21,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(asked: argparse.Namespace) -> int:
     """Check a file."""
-    loaded = load.Source(asked.file).load(resolve.inherited(os.environ))
+    loaded = DeclarationFile(asked.file).load(Choice(environment=inherited(os.environ)))
     requests.warn(loaded.warnings)
     client = Client()
     running: dict[str, spec.AppSpec] = {}
@@ -34,7 +35,7 @@ def run(asked: argparse.Namespace) -> int:
     for app, now in running.items():
         wanted = loaded.apps[app]
         if now.config_file == loaded.path:
-            wanted = deploy.refreshed(now, environment=None)
+            wanted = refreshed(now)
         found[app] = changes.between(now, wanted)
     new = [app for app in loaded.apps if app not in running]
     if asked.json:
@@ -44,7 +45,7 @@ def run(asked: argparse.Namespace) -> int:
         f"{asked.file}: valid; apps: {', '.join(loaded.apps) or 'none'}; "
         f"releases: {', '.join(loaded.releases) or 'none'}"
     )
-    changes.tell(found)
+    changes.show(found)
     for app in new:
         print(f"{app}: does not run yet; `gapless start {asked.file}` starts it")
     return 0

@@ -8,7 +8,7 @@ from typing import Any
 from gapless.base import codec, files
 from gapless.base.errors import GaplessError, NotFoundError
 from gapless.cli import output, requests, selection
-from gapless.cli.requests import Wish
+from gapless.cli.requests import AppRequest
 from gapless.cli.verbs.machine import save
 from gapless.client import Client
 from gapless.supervisor.memory import spec
@@ -30,14 +30,15 @@ def run(asked: argparse.Namespace) -> int:
         if rows.get(found.name, "stopped") == "stopped" and (
             each["running"] or found.name not in rows
         ):
-            wanted.append(Wish("start" if each["running"] else "register", found))
+            action = "start" if each["running"] else "register"
+            wanted.append(AppRequest(action, found))
     if not wanted:
         if asked.json:
             output.as_json([])
         else:
             print(f"nothing to do: all {len(kept)} apps of {client.home.dump} are here")
         return 0
-    return requests.carry_out(client, wanted, as_json=asked.json)
+    return requests.send(client, wanted, as_json=asked.json)
 
 
 def _read(path: str) -> list[dict[str, Any]]:

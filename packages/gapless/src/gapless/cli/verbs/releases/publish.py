@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import argparse
 
-from gapless.cli import configuration, fleets, output, progress
-from gapless.client import Client
-from gapless.deploy import Deployment
+from gapless.cli import configuration, deployments, fleets
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,16 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(asked: argparse.Namespace) -> int:
     """Publish one tarball."""
     releases = configuration.of_tarball(asked.config, asked.app, asked.tarball)
-    declared = configuration.fleets(asked.config, releases.app)
-    if releases.app in declared:
-        return fleets.begin(
-            declared[releases.app],
-            asked,
-            lambda publisher: publisher.publish(asked.tarball),
-        )
-    hear = (lambda _: None) if asked.json else progress.tell
-    report = Deployment(Client(), releases, hear).publish(asked.tarball)
-    if asked.json:
-        output.as_json(report)
-        return 0 if report["outcome"] == "done" else 1
-    return progress.end(report)
+    return deployments.carry_out(
+        asked,
+        releases,
+        in_fleet=lambda publisher: publisher.publish(asked.tarball),
+        here=lambda deployment: deployment.publish(asked.tarball),
+    )

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-from gapless.cli import configuration, fleets, output, progress
-from gapless.client import Client
-from gapless.deploy import Deployment
+from gapless.cli import configuration, deployments, fleets
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,16 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(asked: argparse.Namespace) -> int:
     """Roll back one app."""
     releases = configuration.one(asked.config, asked.app)
-    declared = configuration.fleets(asked.config, asked.app)
-    if asked.app in declared:
-        return fleets.begin(
-            declared[asked.app],
-            asked,
-            lambda publisher: publisher.rollback(asked.release),
-        )
-    hear = (lambda _: None) if asked.json else progress.tell
-    report = Deployment(Client(), releases, hear).rollback(asked.release)
-    if asked.json:
-        output.as_json(report)
-        return 0 if report["outcome"] == "done" else 1
-    return progress.end(report)
+    return deployments.carry_out(
+        asked,
+        releases,
+        in_fleet=lambda publisher: publisher.rollback(asked.release),
+        here=lambda deployment: deployment.rollback(asked.release),
+    )

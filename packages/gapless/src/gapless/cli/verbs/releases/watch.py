@@ -21,7 +21,7 @@ from gapless.cli import configuration, fleets
 from gapless.cli.publisher.output import Telling
 from gapless.cli.publisher.rollouts import Settling
 from gapless.cli.publisher.uploads import Uploads
-from gapless.config.fleets import Fleet
+from gapless.config.toml.fleets import Fleet
 from gapless.push.outcomes import Account
 from gapless.releases.model import ReleaseSpec
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from gapless.base import home
 from gapless.base.errors import MisuseError
-from gapless.config import document, resolve, schema
-from gapless.config.document import Document
+from gapless.config.toml import document, schema, tables
+from gapless.config.toml.document import Document
 from gapless.coordinator import etcd
 from gapless.releases.model import ReleaseSpec
 from gapless.rollout.policy import Policy
@@ -47,13 +47,13 @@ def load(path: str, environment: Mapping[str, str]) -> dict[str, Fleet]:
     Raises MisuseError that names every mistake, NotFoundError.
     """
     found = document.read(Path(path))
-    tables = found.tables.get("rollout", {})
-    if not tables:
+    declared = found.tables.get("rollout", {})
+    if not declared:
         return {}
-    releases = resolve.load_releases(path, environment)
+    releases = tables.load_releases(path, environment)
     mistakes: list[str] = []
     fleets = {}
-    for name in tables:
+    for name in declared:
         try:
             fleets[name] = _fleet(found, name, releases)
         except MisuseError as error:

@@ -1,38 +1,37 @@
-"""Bring a release to this host: one path for forward and for back.
+"""Bring a release to this host: one path forward and back.
 
 If the app runs here from the release's link, the new release proves itself first and
-the link is flipped when it has.  A release that fails leaves link and app as they were.
+the link is flipped after that.  A release that fails leaves link and app as they were.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
 import socket
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from gapless.base import clock, codec
-from gapless.base.errors import GaplessError, HandoffError, NotFoundError
+from gapless.base.errors import GaplessError, NotFoundError
 from gapless.client import Client
-from gapless.config import load, programs
+from gapless.config.refresh import refreshed
+from gapless.deploy import running_app
 from gapless.releases import claims, current, publish
 from gapless.releases.model import Release, ReleaseSpec
-from gapless.supervisor.memory import spec as app_spec
+from gapless.supervisor.memory.spec import AppSpec
 
 Hear = Callable[[dict[str, Any]], None]
 
 
 class Permit(Protocol):
-    """Whether a switch may still happen, asked right before it."""
+    """Decides whether a switch may still happen, right before it."""
 
     @property
     def until(self) -> float:
-        """When a permit that was just given is over, on CLOCK_BOOTTIME."""
+        """When a permit that was just given ends, on CLOCK_BOOTTIME."""
 
     def refused(self) -> str:
-        """Return why it may not happen; nothing if it may."""
+        """Return why the switch may not happen; empty if it may."""
 
 
 class Deployment:
@@ -50,7 +49,7 @@ class Deployment:
         self.steps: list[dict[str, Any]] = []
 
     def step(self, name: str, detail: str) -> None:
-        """Note a step, and tell who listens."""
+        """Note a step, and report it."""
         at_s = round(clock.monotonic() - self._began, 4)
         self.steps.append({"step": name, "at_s": at_s, "detail": detail})
         app = self._releases.app
@@ -108,15 +107,15 @@ class Deployment:
         if report["outcome"] == "done" and self._releases.hooks.after:
             self._run_after(release, report)
         try:
-            self._keep_account(release, report)
+            self._write_report(release, report)
         except OSError as error:
-            # It serves, or it does not: a full disk changes nothing in that.
+            # A full disk does not change whether the release serves.
             report["warning"] = f"could not keep account: {error}"
         return report
 
     def _go(self, release: Release, action: str) -> dict[str, Any]:
         before = current.current(self._releases)
-        described = self.running()
+        described = running_app.describe(self._client, self._releases)
         if described is None:
             self._flip(release)
             report = self._plain_report(action, before, release)
@@ -134,39 +133,17 @@ class Deployment:
         )
         return report
 
-    def _keep_account(self, release: Release, report: dict[str, Any]) -> None:
-        """Write the report beside the release, and remove what nobody needs."""
+    def _write_report(self, release: Release, report: dict[str, Any]) -> None:
+        """Write the report beside the release, and remove releases that are not needed."""
         host = socket.gethostname()
         report["report"] = publish.write_report(self._releases, release, host, report)
         if report["outcome"] == "done":
-            publish.remove_superfluous(self._releases, self.directories())
+            in_use = running_app.directories(self._client, self._releases)
+            publish.remove_superfluous(self._releases, in_use)
         else:
             current.mark_failed(self._releases, release, str(report["reason"]))
 
     # --- the app ------------------------------------------------------------------
-
-    def running(self) -> dict[str, Any] | None:
-        """Return the description of the app if it runs here from the link."""
-        if not self._client.has_state():
-            return None
-        rows = self._client.request("list")["apps"]
-        if self._releases.app not in [row["name"] for row in rows]:
-            return None
-        found: dict[str, Any] = self._client.request("describe", app=self._releases.app)
-        lives = found["status"] not in ("stopped", "stopping")
-        return found if lives and self._is_below_link(found["spec"]) else None
-
-    def _is_below_link(self, plain: dict[str, Any]) -> bool:
-        """Tell whether an app's directory is the link, or leads through it."""
-        at = plain["declared_directory"] or plain["directory"]
-        link = os.path.abspath(self._releases.link)
-        for _ in range(40):  # as many links as the kernel follows (path_resolution(7))
-            if at == link or at.startswith(f"{link}/"):
-                return True
-            if not os.path.islink(at):
-                return False
-            at = os.path.normpath(os.path.join(os.path.dirname(at), os.readlink(at)))
-        return False
 
     def _hand_over(self, release: Release, described: dict[str, Any]) -> dict[str, Any]:
         wanted = self._spec_in(release, described)
@@ -174,7 +151,7 @@ class Deployment:
 
         def hear(event: dict[str, Any]) -> None:
             if event["step"] == "proven":
-                # Others look at the link: it names what has proved itself.
+                # Other programs read the link: it names only what has proved itself.
                 self._flip(release)
             if event["step"] == "permit":
                 self._answer(wanted.name)
@@ -192,7 +169,7 @@ class Deployment:
         return report | {"_offset": offset}
 
     def _answer(self, app: str) -> None:
-        """Say whether the switch may still happen."""
+        """Answer whether the switch may still happen."""
         assert self._permit is not None
         try:
             refused = self._permit.refused()
@@ -205,21 +182,14 @@ class Deployment:
         else:
             self.was_late = not refused and not answer["permitted"]
 
-    def _spec_in(self, release: Release, described: dict[str, Any]) -> app_spec.AppSpec:
+    def _spec_in(self, release: Release, described: dict[str, Any]) -> AppSpec:
         """Return the app's configuration, as it stands in its file now, in a release."""
-        running = codec.decode(app_spec.AppSpec, described["spec"])
-        wanted = refreshed(running, environment=None, inside=(self._releases, release))
+        running = codec.decode(AppSpec, described["spec"])
+        wanted = refreshed(running, inside=(self._releases, release))
         recycle = wanted.recycle
         if not recycle.lead_s:
             recycle = dataclasses.replace(recycle, lead_s=self._lead_s)
         return dataclasses.replace(wanted, release=release.name, recycle=recycle)
-
-    def directories(self) -> frozenset[str]:
-        """Return the directories that generations run from."""
-        described = self.running()
-        if described is None:
-            return frozenset()
-        return frozenset(g["directory"] for g in described["generations"])
 
     # --- the release --------------------------------------------------------------
 
@@ -267,97 +237,3 @@ class Deployment:
             "cut": [],
             "log_tail": [],
         }
-
-
-def refreshed(
-    running: app_spec.AppSpec,
-    *,
-    environment: dict[str, str] | None,
-    inside: tuple[ReleaseSpec, Release] | None = None,
-) -> app_spec.AppSpec:
-    """Return the configuration of a running app as its file has it now.
-
-    The environment that the app was started in is kept, less what its configuration had
-    set, unless *environment* takes its place.  With *inside*, paths that lead through
-    the link of a release lead into that release.  Raises GaplessError.
-    """
-    base = inherited(running) if environment is None else environment
-    if not running.config_file:
-        return relocated(running, environment=environment, inside=inside)
-    path = running.config_file
-    overrides = {name: json.loads(value) for name, value in running.arguments}
-    label = running.label or running.name
-    options = load.Options(
-        profile=running.profile,
-        overrides=overrides,
-        started_in=running.started_in,
-        only=(label,),
-    )
-    source = load.Source(path, lambda at: through(at, inside))
-    if label not in source.labels():
-        raise HandoffError(
-            f"{running.name}: {path} declares it no more",
-            hint=f"`gapless delete {running.name}` ends it",
-        )
-    return next(iter(source.load(base, options).apps.values()))
-
-
-def inherited(running: app_spec.AppSpec) -> dict[str, str]:
-    """Return what an app has of the environment that it was started in."""
-    configured = set(running.configured)
-    return {k: v for k, v in running.environment.items() if k not in configured}
-
-
-def relocated(
-    running: app_spec.AppSpec,
-    *,
-    environment: dict[str, str] | None,
-    inside: tuple[ReleaseSpec, Release] | None = None,
-) -> app_spec.AppSpec:
-    """Return the same configuration where its directory leads now.
-
-    *environment* takes the place of what was inherited.  Raises HandoffError.
-    """
-    directory = through(running.declared_directory or running.directory, inside)
-    resolved = os.path.realpath(directory)
-    if not os.path.isdir(resolved):
-        raise HandoffError(
-            f"{running.name}: there is no directory {directory} any more"
-        )
-
-    def moved(path: str) -> str:
-        below = path == running.directory or path.startswith(f"{running.directory}/")
-        return resolved + path[len(running.directory) :] if below else path
-
-    own = {name: running.environment[name] for name in running.configured}
-    return dataclasses.replace(
-        running,
-        command=tuple(moved(word) for word in running.command),
-        directory=resolved,
-        environment=running.environment if environment is None else environment | own,
-        renew=dataclasses.replace(
-            running.renew, watch=tuple(moved(path) for path in running.renew.watch)
-        ),
-        release=programs.release_of(resolved),
-    )
-
-
-def through(path: str, inside: tuple[ReleaseSpec, Release] | None) -> str:
-    """Return where a path leads once the link names the release."""
-    if inside is None:
-        return path
-    releases, release = inside
-    link = os.path.abspath(releases.link)
-    at, behind = os.path.abspath(path), ""
-    pieces = at.strip("/").split("/")
-    reached = "/"
-    for number, piece in enumerate(pieces):
-        reached = os.path.join(reached, piece)
-        behind = "/".join(pieces[number + 1 :])
-        if reached == link:
-            return os.path.join(release.path, behind) if behind else release.path
-        if os.path.islink(reached):
-            target = os.path.join(os.path.dirname(reached), os.readlink(reached))
-            onward = os.path.normpath(os.path.join(target, behind))
-            return through(onward, inside)
-    return path

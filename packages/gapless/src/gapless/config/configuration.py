@@ -1,0 +1,18 @@
+"""What one file asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gapless.releases.model import ReleaseSpec
+from gapless.supervisor.memory.spec import AppSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """The apps and the releases that a file declares."""
+
+    path: str
+    apps: dict[str, AppSpec]
+    releases: dict[str, ReleaseSpec]
+    warnings: tuple[str, ...] = ()

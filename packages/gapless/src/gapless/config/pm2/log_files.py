@@ -1,0 +1,54 @@
+"""Where a declaration puts logs and pid files."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from gapless.base import home
+from gapless.base.errors import MisuseError
+from gapless.base.names import Home
+from gapless.config.pm2 import dates
+from gapless.config.pm2.declaration import Declaration
+from gapless.supervisor.memory import spec
+
+PLAIN_TIME = "YYYY-MM-DDTHH:mm:ss"
+_NOWHERE = ("NULL", "/dev/null")
+
+
+def log(declared: Declaration, name: str, directory: str, mode: str) -> spec.Log:
+    """Return where the output goes.  Raises MisuseError."""
+    logs = Home(home.path()).logs
+    off = declared.get("disable_logs", False)
+
+    def place(found: Any, default: str) -> str:
+        if off or found in _NOWHERE:
+            return "NULL"
+        return os.path.normpath(os.path.join(directory, found or default))
+
+    combined = declared.get("log_file") or ""
+    if combined is True:
+        combined = f"{logs}/{name}.log"
+    pattern = declared.get("log_date_format", "")
+    if not pattern and declared.get("time"):
+        pattern = PLAIN_TIME
+    merged = declared.get("merge_logs")
+    if merged is None:
+        merged = mode == "fork" and declared.get("instances") is None
+    kind = declared.get("log_type", "")
+    if kind not in ("", "json"):
+        raise MisuseError(declared.complaint("log_type", f'"{kind}" is not "json"'))
+    return spec.Log(
+        format="pm2-json" if kind == "json" else "plain",
+        date_format=dates.strftime_format(pattern),
+        output=place(declared.get("out_file"), f"{logs}/{name}-out.log"),
+        error=place(declared.get("error_file"), f"{logs}/{name}-error.log"),
+        combined="" if off or combined in ("", *_NOWHERE) else place(combined, ""),
+        by_instance=not merged,
+    )
+
+
+def pid_file(declared: Declaration, name: str, directory: str) -> str:
+    """Return the path of the pid file."""
+    default = f"{home.path()}/pids/{name}.pid"
+    return os.path.normpath(os.path.join(directory, declared.get("pid_file", default)))

@@ -1,0 +1,3 @@
+"""Bring a release to this host: releases and the supervisor together."""
+
+from __future__ import annotations

@@ -1,0 +1,45 @@
+"""The app of a release on this host: whether it runs from the release's link."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from gapless.client import Client
+from gapless.releases.model import ReleaseSpec
+
+MOST_LINKS = 40
+"""As many as the kernel follows (path_resolution(7))."""
+
+
+def describe(client: Client, releases: ReleaseSpec) -> dict[str, Any] | None:
+    """Return the description of an app if it runs here from its link."""
+    if not client.has_state():
+        return None
+    rows = client.request("list")["apps"]
+    if releases.app not in [row["name"] for row in rows]:
+        return None
+    found: dict[str, Any] = client.request("describe", app=releases.app)
+    runs = found["status"] not in ("stopped", "stopping")
+    return found if runs and _is_below_link(found["spec"], releases) else None
+
+
+def directories(client: Client, releases: ReleaseSpec) -> frozenset[str]:
+    """Return the directories that generations of an app run from."""
+    found = describe(client, releases)
+    if found is None:
+        return frozenset()
+    return frozenset(each["directory"] for each in found["generations"])
+
+
+def _is_below_link(plain: dict[str, Any], releases: ReleaseSpec) -> bool:
+    """Return whether an app's directory is the link, or leads through it."""
+    at = plain["declared_directory"] or plain["directory"]
+    link = os.path.abspath(releases.link)
+    for _ in range(MOST_LINKS):
+        if at == link or at.startswith(f"{link}/"):
+            return True
+        if not os.path.islink(at):
+            return False
+        at = os.path.normpath(os.path.join(os.path.dirname(at), os.readlink(at)))
+    return False
