@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from gapless.base.errors import MisuseError, NotFoundError
 from gapless.client import Client
 from gapless.config import resolve
-from gapless.releases import inbox
+from gapless.releases.inbox import uploads
 from gapless.releases.model import ReleaseSpec
+from gapless.releases.tarballs import ending_of
 
 if TYPE_CHECKING:
     from gapless.config.fleets import Fleet
@@ -86,7 +87,7 @@ def of_tarball(config: str, app: str, tarball: str) -> ReleaseSpec:
         return one(config, app)
     found = load(config, _guess(tarball))
     name = os.path.basename(tarball)
-    owner = inbox.owner(found, name)
+    owner = uploads.owner(found, name)
     if owner:
         return found[owner]
     if len(found) == 1:
@@ -98,7 +99,7 @@ def of_tarball(config: str, app: str, tarball: str) -> ReleaseSpec:
 
 def _guess(tarball: str) -> str:
     name = os.path.basename(tarball)
-    return next((name[: -len(e)] for e in inbox.ENDINGS if name.endswith(e)), name)
+    return name.removesuffix(ending_of(name))
 
 
 def _configuration_of(app: str) -> str:
