@@ -1,4 +1,4 @@
-"""Recycling behind real load balancers: 503 and another try, nothing failed or doubled."""
+"""Recycling behind real load balancers: no request fails, and none runs twice."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LATE_BODY = replace(
 )
 TRAFFICS = (engine.NEW, engine.KEEP_ALIVE, POST, LATE_BODY)
 
-# What nginx wants besides what `gapless balancer nginx` writes.
+# What nginx needs besides the output of `gapless balancer nginx`.
 NGINX = """
 daemon off; user root; worker_processes 2; pid {directory}/nginx.pid; error_log stderr;
 events {{ worker_connections 512; }}
@@ -45,7 +45,7 @@ http {{
 
 
 def written(name: str, servers: list[str], port: int, *options: str) -> str:
-    """Return what `gapless balancer` writes."""
+    """Return the configuration that `gapless balancer` writes."""
     words = [*(f"--server={server}" for server in servers), *options]
     return subprocess.run(
         [str(GAPLESS), "balancer", name, *words, f"--listen=127.0.0.1:{port}"],
@@ -63,9 +63,9 @@ def balancer(
     spoil: Sequence[tuple[str, str]] = (),
     health: str = "",
 ) -> Iterator[int]:
-    """Run nginx or HAProxy in front of ports; yield its own.
+    """Run nginx or HAProxy in front of ports; yield its own port.
 
-    *spoil* is what to replace in its configuration, and by what.
+    *spoil* holds replacements in its configuration.
     """
     port = free_port()
     servers = [f"127.0.0.1:{own}" for own in ports]
@@ -90,14 +90,14 @@ def balancer(
 
 @contextmanager
 def two_hosts(first: Host) -> Iterator[tuple[Host, Host]]:
-    """Add a second host to the one of the test."""
+    """Add a second host to the host of the test."""
     with other_host() as second:
         yield first, second
 
 
 @contextmanager
 def other_host() -> Iterator[Host]:
-    """Make a host besides the one of the test."""
+    """Make a host besides the host of the test."""
     with tempfile.TemporaryDirectory(prefix="gapless-") as directory:
         found = Host(Path(directory))
         try:
@@ -111,7 +111,7 @@ def other_host() -> Iterator[Host]:
 def test_two_servers_recycle_and_no_request_fails_or_runs_twice(
     host: Host, tmp_path: Path, name: str, how: str
 ) -> None:
-    """One after the other, and both a second time soon after."""
+    """The servers recycle one after the other, and both again soon after."""
     ledger = tmp_path / "ledger"
     ports = (free_port(), free_port())
     refused = 0
@@ -169,7 +169,7 @@ def curl(port: int) -> int:
 def test_most_of_four_servers_drain_and_the_rest_is_found(
     host: Host, tmp_path: Path, name: str, draining: int
 ) -> None:
-    """HAProxy forgets whom it tried, but tries so often that it meets the last one."""
+    """HAProxy may try the same server again, but tries often enough to find the last."""
     ports = [free_port() for _ in range(4)]
     few = engine.Traffic(kind="new", concurrency=2)
     with contextlib.ExitStack() as stack:
@@ -194,7 +194,8 @@ def test_most_of_four_servers_drain_and_the_rest_is_found(
         assert done.returncode == 0, done.stdout
         assert report.lost == 0, str(report)
     else:
-        # 13 tries at a random other one of three: (2/3) ** 12 of those that begin badly.
+        # 13 tries, each at a random other server of three: (2/3) ** 12 of the requests
+        # whose first server refuses.
         assert report.lost <= report.requests // 50, str(report)
 
 
@@ -228,7 +229,7 @@ SPOILED: dict[str, Spoil] = {
         "tune.bufsize",
     ),
 }
-# What only shows when the first server serves again and the next one drains.
+# These show only when the first server serves again and the next one drains.
 LATER: dict[str, Spoil] = {
     "nginx: a refusal is a failure": ("nginx", [(" max_fails=0", "")], "max_fails=0"),
     "haproxy: a refusal is a failure": (
@@ -247,7 +248,7 @@ RIGHT: dict[str, Spoil] = {name: (name, [], "") for name in ("nginx", "haproxy")
 def test_check_finds_the_setting_that_is_wrong(
     host: Host, tmp_path: Path, case: str
 ) -> None:
-    """While one of two servers drains; what `gapless balancer` writes is right."""
+    """One of two servers drains.  The output of `gapless balancer` is right."""
     name, spoil, said = (RIGHT | SPOILED)[case]
     ports = (free_port(), free_port())
     if spoil == [ONE_SERVER]:
@@ -279,7 +280,7 @@ def test_check_finds_the_setting_that_is_wrong(
 
 
 def test_check_finds_that_too_few_are_tried(host: Host, tmp_path: Path) -> None:
-    """HAProxy forgets whom it tried: with its own number of tries three of four win."""
+    """With its default number of tries HAProxy may meet only the three that drain."""
     ports = [free_port() for _ in range(4)]
     spoil = [("retries 12", "retries 3")]
     with contextlib.ExitStack() as stack:
@@ -302,13 +303,13 @@ def test_check_finds_that_too_few_are_tried(host: Host, tmp_path: Path) -> None:
 def test_check_goes_on_while_the_next_server_drains(
     host: Host, tmp_path: Path, case: str
 ) -> None:
-    """A refusal that counts as a failure leaves nobody when the next one drains."""
+    """If a refusal counts as a failure, no server is left when the next one drains."""
     name, spoil, said = (RIGHT | LATER)[case]
     ports = (free_port(), free_port())
     with (
         two_hosts(host) as hosts,
-        # Only what observes needs a check; of a path that drains say 503, it is one more
-        # reason to take a server out.
+        # Only `observe` needs a check; a check of a path that answers 503 in a drain is one
+        # more reason to take a server out.
         balancer(
             name, tmp_path, *ports, spoil=spoil, health="/" if said else ""
         ) as port,

@@ -1,4 +1,4 @@
-"""From a tarball to a release that serves; whatever is wrong with it, the old one stays."""
+"""From a tarball to a release that serves; if the new one fails, the old one stays."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def pack(path: Path, files: dict[str, bytes], top: str = "example/") -> Path:
 
 
 def app_files(version: str) -> dict[str, bytes]:
-    """Return a Node app whose release is told by a file of its own."""
+    """Return a Node app whose code names its version."""
     code = (APPS / "app.js").read_text()
     code = code.replace("process.env.RELEASE || '0'", f"'{version}'")
     return {"app.js": code.encode()}
@@ -68,7 +68,7 @@ def current(host: Host) -> Path:
 
 
 def left_behind(host: Host) -> list[str]:
-    """Return what lies in dist/ and its work directory beside releases."""
+    """Return all in dist/ and its work directory that is no release."""
     dist = host.directory / "dfs" / "dist"
     return sorted(
         str(path.relative_to(dist))
@@ -80,7 +80,7 @@ def left_behind(host: Host) -> list[str]:
 
 
 def test_publish_hands_over_and_rollback_goes_back(host: Host) -> None:
-    """The layout is the article's; the report says what happened."""
+    """The layout of directories is the article's; the report lists the steps."""
     port = site(host)
     host.ok("publish", upload(host, "1"))
     host.ok("start", "gapless.toml")
@@ -115,7 +115,7 @@ def test_publish_hands_over_and_rollback_goes_back(host: Host) -> None:
 
 
 def test_a_broken_release_is_not_made_current(host: Host) -> None:
-    """It is remembered as failed, and `rollback` passes over it."""
+    """It is marked as failed, and `rollback` skips it."""
     port = site(host)
     host.ok("publish", upload(host, "1"))
     host.ok("start", "gapless.toml")
@@ -155,7 +155,7 @@ sys.exit(__main__.main())
 def test_a_broken_release_of_an_app_that_recycles_is_not_made_current(
     host: Host,
 ) -> None:
-    """The version before comes back, which is no proof of the new one."""
+    """The earlier version serves again; that must not count as proof of the new one."""
     port = site(host, app="overlap = false")
     host.ok("publish", upload(host, "1"))
     host.ok("start", "gapless.toml")
@@ -180,7 +180,7 @@ def test_a_broken_release_of_an_app_that_recycles_is_not_made_current(
 def test_a_publisher_that_is_killed_after_a_step_leaves_nothing_half_done(
     host: Host, step: str
 ) -> None:
-    """Until the flip the old release is current; the next run finishes or cleans up."""
+    """Until the flip the old release is current; the next run goes on or cleans up."""
     site(host)
     host.ok("publish", upload(host, "1"))
     before = current(host)
@@ -240,7 +240,7 @@ BAD_MEMBERS: dict[str, tuple[dict[str, object], str]] = {
 def test_a_tarball_that_would_escape_is_refused_and_moved_aside(
     host: Host, what: str
 ) -> None:
-    """The member is named, nothing is left, the reason lies beside the tarball."""
+    """The member is named, nothing is left in dist/, the reason is beside the tarball."""
     site(host)
     fields, reason = BAD_MEMBERS[what]
     target = host.directory / "dfs" / "src" / "example.tar.gz"
@@ -263,7 +263,7 @@ def test_a_tarball_that_would_escape_is_refused_and_moved_aside(
 
 @pytest.mark.parametrize("what", ["truncated", "no tarball", "empty", "a bomb"])
 def test_a_tarball_that_is_broken_is_refused(host: Host, what: str) -> None:
-    """And said to be."""
+    """The message names the fault."""
     site(host, more="limits = { max_unpacked_mb = 5 }")
     target = host.directory / "dfs" / "src" / "example.tar.gz"
     if what == "truncated":
@@ -286,7 +286,7 @@ def test_a_tarball_that_is_broken_is_refused(host: Host, what: str) -> None:
 
 
 def test_a_disk_that_takes_no_more_leaves_the_tarball_where_it_was(host: Host) -> None:
-    """Nothing half-unpacked stays, and the next try may succeed."""
+    """No part of the release stays, and the next try may succeed."""
     site(host)
     target = host.directory / "dfs" / "src" / "example.tar.gz"
     pack(target, {"zeros": bytes(4 << 20)})
@@ -307,7 +307,7 @@ def test_a_disk_that_takes_no_more_leaves_the_tarball_where_it_was(host: Host) -
 
 
 def test_a_build_that_fails_holds_the_release(host: Host) -> None:
-    """With its log on the screen and in the reports."""
+    """The end of its log is printed; the whole log is in the reports."""
     site(host, more='build = ["sh", "-c", "echo compiling; exit 3"]')
     done = host.gapless("publish", upload(host, "1"))
     assert done.returncode == 1
@@ -317,7 +317,7 @@ def test_a_build_that_fails_holds_the_release(host: Host) -> None:
 
 
 def test_a_build_that_hangs_is_ended_whole(host: Host) -> None:
-    """With every process that it started."""
+    """Every process that it started is killed."""
     more = 'build = ["sh", "-c", "sleep 777 & sleep 778"]\nbuild_timeout_s = 0.5'
     site(host, more=more)
     done = host.gapless("publish", upload(host, "1"))
@@ -326,7 +326,7 @@ def test_a_build_that_hangs_is_ended_whole(host: Host) -> None:
 
 
 def test_hooks_run_once_per_release_and_a_failing_one_holds_it(host: Host) -> None:
-    """`before_flip` before, `after` when it serves."""
+    """`before_flip` runs before the flip, `after` when the release serves."""
     site(
         host,
         more='hooks = { before_flip = ["sh", "-c", "echo before >> ../../../hooks"], '
@@ -346,7 +346,7 @@ def test_hooks_run_once_per_release_and_a_failing_one_holds_it(host: Host) -> No
 
 
 def test_what_is_shared_outlives_releases(host: Host) -> None:
-    """A folder and a file, linked into each release."""
+    """A shared folder and a shared file are linked into each release."""
     site(host, more='shared = ["uploads", ".env"]')
     lasting = host.directory / "dfs" / "shared" / "example"
     lasting.mkdir(parents=True)
@@ -359,7 +359,7 @@ def test_what_is_shared_outlives_releases(host: Host) -> None:
 
 
 def test_old_releases_go_but_never_what_runs_or_what_was_before(host: Host) -> None:
-    """Keep = 2."""
+    """With keep = 2, the current release and the one before it stay."""
     port = site(host, more="keep = 2")
     host.ok("publish", upload(host, "1"))
     host.ok("start", "gapless.toml")
@@ -373,7 +373,7 @@ def test_old_releases_go_but_never_what_runs_or_what_was_before(host: Host) -> N
 
 
 def test_watch_publishes_what_is_complete_and_only_that(host: Host) -> None:
-    """A checksum proves it; without one, an archive that can be read to its end."""
+    """A checksum proves it; without one, the archive must be readable to its end."""
     site(host)
     tarball = upload(host, "1")
     digest = hashlib.sha256(tarball.read_bytes()).hexdigest()
@@ -396,7 +396,7 @@ def test_watch_publishes_what_is_complete_and_only_that(host: Host) -> None:
 
 
 def test_an_upload_belongs_to_the_app_with_the_longest_name(host: Host) -> None:
-    """`shop-admin.tar.gz` is no version of shop."""
+    """`shop-admin.tar.gz` is not a version of shop."""
     host.configure('[release.shop]\nbase = "dfs"\n[release.shop-admin]\nbase = "dfs"\n')
     inbox = host.directory / "dfs" / "src"
     inbox.mkdir(parents=True)
@@ -408,7 +408,7 @@ def test_an_upload_belongs_to_the_app_with_the_longest_name(host: Host) -> None:
 
 
 def test_what_the_system_refuses_is_said_without_a_traceback(host: Host) -> None:
-    """On what, and why."""
+    """The message names the path and the reason."""
     site(host)
     tarball = upload(host, "1")
     (host.directory / "dfs" / "dist").write_text("in the way")
@@ -420,7 +420,7 @@ def test_what_the_system_refuses_is_said_without_a_traceback(host: Host) -> None
 
 
 def test_a_report_that_cannot_be_written_fails_no_release(host: Host) -> None:
-    """The release serves; that is what the exit code says."""
+    """The release serves, so the exit code is 0."""
     port = site(host)
     host.ok("publish", upload(host, "1"))
     host.ok("start", "gapless.toml")
@@ -443,7 +443,7 @@ def test_a_report_that_cannot_be_written_fails_no_release(host: Host) -> None:
 
 
 def test_two_publishers_at_once_make_two_releases(host: Host) -> None:
-    """One after the other, each whole."""
+    """They run one after the other, and each release is whole."""
     site(host, more='build = ["sleep", "0.3"]')
     tarballs = [
         pack(host.directory / f"example-{n}.tar.gz", app_files(str(n))) for n in (1, 2)
@@ -482,7 +482,7 @@ def test_the_articles_scripts_read_what_we_write(host: Host) -> None:
 
 
 def test_a_directory_in_the_place_of_the_link_is_not_overwritten(host: Host) -> None:
-    """What the article's second release leaves: said, and left alone."""
+    """The article's second release leaves such a directory; it is named and stays."""
     site(host)
     wrong = host.directory / "dfs" / "dist" / "example"
     wrong.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""`gapless push` through a real sshd or into a directory: whole or not at all, and told."""
+"""`gapless push` through a real sshd or into a directory: whole or not at all."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Make = Callable[..., Receiving]
 
 @pytest.fixture
 def make(host: Host) -> Iterator[Make]:
-    """Make a release server with a running sshd; it is gone after the test."""
+    """Make release servers, each with a running sshd; all are removed after the test."""
     made: list[Receiving] = []
 
     def build(release: str = "build = []") -> Receiving:
@@ -41,7 +41,7 @@ def make(host: Host) -> Iterator[Make]:
 def test_a_directory_becomes_a_release_and_its_pusher_is_told(
     make: Make, by: str
 ) -> None:
-    """Modes and links are kept; what is left out is named; nothing stays in the inbox."""
+    """Modes and links are kept; what is left out is named; the inbox is empty then."""
     at = make()
     app = at.files(
         "example", {"run.sh": "exit 0", "node_modules/x/y": "", ".git/z": ""}
@@ -67,7 +67,7 @@ def test_a_directory_becomes_a_release_and_its_pusher_is_told(
 
 
 def test_the_configuration_says_where_to_push(make: Make) -> None:
-    """`push` in [release.NAME]; --to and GAPLESS_PUSH_TO go before it."""
+    """`push` in [release.NAME]; --to and GAPLESS_PUSH_TO take precedence over it."""
     at = make()
     text = f'[release.example]\nbase = "x"\npush = "{at.sshd.to(at.base)}"\n'
     (at.laptop / "gapless.toml").write_text(text)
@@ -98,7 +98,7 @@ def test_the_configuration_says_where_to_push(make: Make) -> None:
 def test_a_release_that_cannot_be_made_is_told_to_its_pusher(
     make: Make, release: str, said: str
 ) -> None:
-    """A failing build, a failing migration: the reason arrives, the exit code is 1."""
+    """A build or a migration fails: the reason is printed, the exit code is 1."""
     at = make(release)
     at.watch()
     done = at.push("example", "--wait")
@@ -109,7 +109,7 @@ def test_a_release_that_cannot_be_made_is_told_to_its_pusher(
 
 
 def test_a_tarball_that_is_broken_is_not_sent(make: Make) -> None:
-    """What cannot be read to its end here cannot be there."""
+    """A tarball that cannot be read to its end here could not be read there."""
     at = make()
     (at.laptop / "example.tar.gz").write_bytes(b"no tarball at all" * 100)
     done = at.push("example.tar.gz")
@@ -122,7 +122,7 @@ def test_a_tarball_that_is_broken_is_not_sent(make: Make) -> None:
 def test_a_tarball_that_would_escape_is_refused_there_and_told(
     make: Make, by: str
 ) -> None:
-    """The release server judges; its reason is the pusher's."""
+    """The release server refuses it, and `gapless push` prints the reason."""
     at = make()
     with tarfile.open(at.laptop / "example-1.2.tar.gz", "w:gz") as archive:
         archive.addfile(tarfile.TarInfo("example/../../evil"))
@@ -134,18 +134,18 @@ def test_a_tarball_that_would_escape_is_refused_there_and_told(
 
 @pytest.mark.parametrize("by", WAYS)
 def test_if_nobody_watches_that_is_said_and_the_wait_ends(make: Make, by: str) -> None:
-    """Exit code 4; the upload stays for whoever watches later."""
+    """Exit code 4; the upload stays for the next `gapless watch`."""
     at = make()
     done = at.push("example", "--wait", "--timeout", "2", by=by)
     assert done.returncode == 4, done.stdout + done.stderr
     assert "is `gapless watch` running there" in done.stdout
-    assert "nobody took it" in done.stderr
+    assert "no publisher took it" in done.stderr
     at.host.ok("watch", "--once")
     assert len(at.releases()) == 1
 
 
 def test_uploads_wait_in_line_and_none_takes_the_place_of_another(make: Make) -> None:
-    """Three pushes before anybody looks, two of them at once: three releases, in order."""
+    """Three pushes before `gapless watch`, two of them at once: three releases in order."""
     at = make()
     at.files("example", {"VERSION": "1"})
     assert at.push("example", by="mounted").returncode == 0
@@ -188,7 +188,7 @@ FLIP = (
 def test_a_transfer_that_changes_what_is_sent_is_found_out(
     make: Make, filtered: str, said: str
 ) -> None:
-    """A flipped bit, a cut: nothing of it is left there."""
+    """A bit is flipped, or the end is cut off: nothing is left in the inbox."""
     at = make()
     done = at.push("example", ssh=at.wrapper(filtered))
     assert done.returncode == 1
@@ -198,7 +198,7 @@ def test_a_transfer_that_changes_what_is_sent_is_found_out(
 
 
 def test_a_push_over_ssh_that_is_killed_leaves_nothing(make: Make) -> None:
-    """The other side sees the end of input too early, and cleans up."""
+    """The script there reads the end of input too early, and cleans up."""
     at = make()
     gate = at.directory / "gate"
     os.mkfifo(gate)
@@ -214,7 +214,7 @@ def test_a_push_over_ssh_that_is_killed_leaves_nothing(make: Make) -> None:
     process.kill()
     process.wait(20)
     with gate.open("wb"):
-        pass  # the stalled line is gone
+        pass  # the stalled connection ends
     at.until_nothing_is_left()
 
 
@@ -222,13 +222,13 @@ KILL = """
 import os, signal, sys
 sys.argv[:1] = ["gapless"]
 from gapless import __main__
-from gapless.push import parcels
-plain = parcels.Parcel.pieces
+from gapless.push.upload import Upload
+plain = Upload.pieces
 def killing(self):
     for sent, piece in plain(self):
         yield sent, piece
         os.kill(os.getpid(), getattr(signal, os.environ["KILLED_BY"]))
-parcels.Parcel.pieces = killing
+Upload.pieces = killing
 sys.exit(__main__.main())
 """
 
@@ -237,7 +237,7 @@ sys.exit(__main__.main())
 def test_what_a_killed_push_left_in_a_directory_is_removed_by_the_next(
     make: Make, number: str
 ) -> None:
-    """It is known by a lock that nobody holds; who is only interrupted cleans up itself."""
+    """Its part has no lock any more; a push that is only interrupted cleans up itself."""
     at = make()
     python = Path(GAPLESS).parent / "python"
     killed = subprocess.run(
@@ -255,7 +255,7 @@ def test_what_a_killed_push_left_in_a_directory_is_removed_by_the_next(
     assert killed.returncode == -signal.SIGKILL
     (part,) = at.left()
     assert part.startswith(".example-")
-    os.utime(at.inbox / part, (1, 1))  # one that is a moment old is left alone
+    os.utime(at.inbox / part, (1, 1))  # a part that is a moment old stays
     assert at.push("example", by="mounted").returncode == 0
     assert part not in at.left()
 
@@ -264,7 +264,7 @@ def test_what_a_killed_push_left_in_a_directory_is_removed_by_the_next(
 def test_a_host_key_that_is_not_known_is_refused_and_shown(
     make: Make, known: str
 ) -> None:
-    """No question is asked where nobody can answer; ssh's own words are passed on."""
+    """Without a terminal no question is asked; the error of ssh is printed."""
     at = make()
     if known == "nothing":
         at.sshd.known_hosts.write_text("")
@@ -278,7 +278,7 @@ def test_a_host_key_that_is_not_known_is_refused_and_shown(
 
 
 def test_who_may_not_log_in_is_told_so(make: Make) -> None:
-    """And never asked for a password."""
+    """The error of ssh is printed; no password is asked for."""
     at = make()
     (at.sshd.directory / "user_key.pub").write_text("")
     done = at.push("example")
@@ -287,7 +287,7 @@ def test_who_may_not_log_in_is_told_so(make: Make) -> None:
 
 
 def test_a_base_directory_that_is_not_there_is_not_made(make: Make) -> None:
-    """It may be a file system that is not mounted: exit code 3."""
+    """Its file system may not be mounted: exit code 3."""
     at = make()
     for to in (at.sshd.to(at.directory / "no" / "dfs"), at.directory / "no" / "dfs"):
         words = ("push", "example", "--ssh", at.sshd.command, "--to", to)
@@ -300,7 +300,7 @@ def test_a_base_directory_that_is_not_there_is_not_made(make: Make) -> None:
 @pytest.mark.skipif(os.getuid() != 0, reason="mounting a small disk needs root")
 @pytest.mark.parametrize("by", WAYS)
 def test_a_full_disk_on_the_release_server_is_named(host: Host, by: str) -> None:
-    """The small disk is seen by the far side only; nothing is left on it."""
+    """Only the other side sees the small disk; nothing is left on it."""
     at = Receiving(host)
     at.files("example", {"noise": os.urandom(400_000).hex()})
     at.files("small", {"VERSION": "2"})

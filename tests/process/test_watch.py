@@ -1,4 +1,4 @@
-"""`gapless watch`: no app waits for another, it ends in good order, it names what fails."""
+"""`gapless watch`: no app waits for another, it ends cleanly, it names what fails."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Make = Callable[..., Receiving]
 
 @pytest.fixture
 def make(host: Host) -> Iterator[Make]:
-    """Make a release server that is gone after the test."""
+    """Make release servers; all are removed after the test."""
     made: list[Receiving] = []
 
     def build(release: str = "build = []") -> Receiving:
@@ -35,7 +35,7 @@ def make(host: Host) -> Iterator[Make]:
 
 
 def gate(at: Receiving, name: str) -> tuple[str, Path]:
-    """Return a build that waits until somebody opens a gate, and the gate."""
+    """Return a build that waits until a pipe is opened, and the pipe."""
     path = at.directory / name
     os.mkfifo(path)
     return f'build = ["sh", "-c", "cat {path}"]', path
@@ -53,7 +53,7 @@ def begin(at: Receiving, target: str, *options: str) -> subprocess.Popen[str]:
 
 
 def test_a_long_build_of_one_app_holds_no_other_up(make: Make) -> None:
-    """The other is published while the first builds still."""
+    """The other app is published while the first is still building."""
     at = make()
     build, path = gate(at, "gate")
     at.configure(slow=build, example="build = []")
@@ -71,7 +71,7 @@ def test_a_long_build_of_one_app_holds_no_other_up(make: Make) -> None:
 
 
 def test_sigterm_ends_it_after_the_step_in_hand(make: Make) -> None:
-    """What was built for nothing is undone; the upload is there for the next watch."""
+    """The build is thrown away; the upload is in the inbox for the next watch."""
     at = make()
     build, path = gate(at, "gate")
     at.configure(example=build)
@@ -94,7 +94,7 @@ def test_sigterm_ends_it_after_the_step_in_hand(make: Make) -> None:
 
 
 def test_a_second_signal_ends_it_at_once_and_the_next_takes_up(make: Make) -> None:
-    """The build that was begun ends first: two never run at once."""
+    """The build that was begun ends first: two builds never run at once."""
     at = make()
     build, path = gate(at, "gate")
     at.configure(example=build)
@@ -116,7 +116,7 @@ def test_a_second_signal_ends_it_at_once_and_the_next_takes_up(make: Make) -> No
 
 @pytest.mark.parametrize("goes", ["before", "in between"])
 def test_a_coordinator_that_is_away_is_waited_for(make: Make, goes: str) -> None:
-    """The upload stays, its pusher is told, and what was built is not built again."""
+    """The upload stays, its outcome is waiting, and the release is not built again."""
     at = make()
     etcd = Etcd(at.directory / "etcd")
     hook = at.directory / "hook"
@@ -151,7 +151,7 @@ def test_a_coordinator_that_is_away_is_waited_for(make: Make, goes: str) -> None
 
 
 def test_what_failed_is_moved_aside_named_and_not_tried_again(make: Make) -> None:
-    """The next upload is."""
+    """The next upload of the same app is tried."""
     at = make('build = ["sh", "-c", "cat VERSION >> ../../../built; exit 3"]')
     at.files("example", {"VERSION": "1\n"})
     at.watch()
@@ -167,7 +167,7 @@ def test_what_failed_is_moved_aside_named_and_not_tried_again(make: Make) -> Non
 def test_what_the_disk_refused_stays_and_is_tried_again_when_it_changes(
     make: Make,
 ) -> None:
-    """Not each half second: it is named, once, and its pusher is told."""
+    """It is not tried each half second: it is named once, and its push ends."""
     at = make()
     at.files("example", {"noise": os.urandom(400_000).hex()})
     at.files("small", {"VERSION": "1"})
@@ -176,7 +176,7 @@ def test_what_the_disk_refused_stays_and_is_tried_again_when_it_changes(
     assert big.returncode == 1
     assert "file too large" in big.stdout
     (tarball,) = at.tarballs()
-    for _ in range(2):  # whole looks go by
+    for _ in range(2):  # the inbox is read several times meanwhile
         done = at.push("small", "--app", "example", "--wait", by="mounted")
         assert done.returncode == 0, done.stdout
     assert at.said().count(f"claimed: {tarball}") == 1
@@ -186,9 +186,9 @@ def test_what_the_disk_refused_stays_and_is_tried_again_when_it_changes(
 
 
 def test_an_inbox_that_cannot_be_read_is_named_and_looked_at_again(make: Make) -> None:
-    """A share that is away for a moment ends nothing."""
+    """A shared directory may be away for a moment; the watch goes on."""
     at = make()
-    at.inbox.symlink_to(at.inbox)  # a loop: nobody can look into it
+    at.inbox.symlink_to(at.inbox)  # a loop: it cannot be read
     at.watch()
     until(lambda: "gapless: example:" in at.said(), "the trouble to be named")
     at.inbox.unlink()

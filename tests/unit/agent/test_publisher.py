@@ -15,7 +15,8 @@ from gapless.agent.publisher import FleetPublisher
 from gapless.base.errors import NotFoundError, UnavailableError
 from gapless.config.toml.fleets import Fleet
 from gapless.coordinator.memory import MemoryCoordinator
-from gapless.releases import claims, copies, current
+from gapless.releases import copies, current
+from gapless.releases.inbox import claims
 from gapless.releases.model import Hooks, Release, ReleaseSpec
 from gapless.rollout.board import Board
 from gapless.rollout.model import Cue, Rollout, State
@@ -204,7 +205,7 @@ def test_who_pushed_is_told_of_the_rollout_before_the_upload_is_forgotten(
 
     with pytest.raises(_KilledError):
         place.publisher().publish(str(place.base / "app.tar"), die)
-    assert claims.upload_of(place.spec)
+    assert claims.claimed_upload(place.spec)
     assert place.publisher().resume(told.append) is not None
     assert [each.number for each in told] == [1, 1]
-    assert claims.upload_of(place.spec) == ""
+    assert claims.claimed_upload(place.spec) == ""

@@ -1,15 +1,15 @@
-"""What a balancer is told, and what is concluded from its answers."""
+"""The configurations that are written for balancers."""
 
 from __future__ import annotations
 
 import pytest
 
-from gapless.balancer import haproxy, nginx, probing
+from gapless.balancer import haproxy, nginx
 from gapless.balancer.model import Member, Pool
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "mistake"),
     [
         ({"servers": ("10.0.0.2:1",)}, "one server cannot hand a request to another"),
         ({"servers": ("10.0.0.2:1", "10.0.0.2:1")}, "named twice"),
@@ -22,17 +22,19 @@ from gapless.balancer.model import Member, Pool
         ({"listen": "80"}, "'80' is no address"),
     ],
 )
-def test_a_pool_that_cannot_be_says_why(fields: dict[str, object], said: str) -> None:
-    """Nothing of it gets into a configuration."""
+def test_a_pool_that_cannot_be_says_why(
+    fields: dict[str, object], mistake: str
+) -> None:
+    """So that no configuration is written for it."""
     plain: dict[str, object] = {"name": "app"} | fields
     pool = Pool(members=members(*plain.pop("servers", ("a:1", "b:2"))), **plain)  # type: ignore[arg-type, misc]  # fields of it
-    assert said in "; ".join(pool.mistakes())
+    assert mistake in "; ".join(pool.mistakes())
     right = Pool(name="app", members=members("a:1", "[::1]:2"), health="/h")
     assert right.mistakes() == []
 
 
-def test_who_has_an_answer_of_its_agent_is_checked_there() -> None:
-    """One without is not checked: the app itself does not know that path."""
+def test_a_server_with_a_health_endpoint_is_checked_there() -> None:
+    """A server without one is not checked: its app does not know that path."""
     pool = Pool(
         name="shop",
         members=(
@@ -51,7 +53,7 @@ def test_who_has_an_answer_of_its_agent_is_checked_there() -> None:
 
 
 def test_without_an_agent_the_app_is_checked_itself() -> None:
-    """By the path that is named; without one there is no check."""
+    """By the path of the pool; without a path there is no check."""
     pool = Pool(name="shop", members=members("a:1", "b:2"), health="/health")
     assert haproxy.configuration(pool).count(" check\n") == 2
     pool = Pool(name="shop", members=members("a:1", "b:2"))
@@ -59,52 +61,5 @@ def test_without_an_agent_the_app_is_checked_itself() -> None:
 
 
 def members(*addresses: str) -> tuple[Member, ...]:
-    """Return servers without names."""
+    """Return members without names."""
     return tuple(Member(address=each) for each in addresses)
-
-
-def tallies(*refused: str, failed: str = "") -> list[probing.Tally]:
-    """Return answers in which these kinds were refused."""
-    return [
-        probing.Tally(
-            kind=kind,
-            asked=24,
-            refused=12 if kind.name in refused else 0,
-            failed=3 if kind.name == failed else 0,
-        )
-        for kind in probing.KINDS
-    ]
-
-
-POSTS = ("POST", "POST with a late body", "large POST")
-
-
-@pytest.mark.parametrize(
-    ("refused", "said"),
-    [
-        (("GET", *POSTS), "not sent to another server, or not often enough"),
-        (POSTS, "non_idempotent"),
-        (("POST with a late body", "large POST"), "a body that comes after its head"),
-        (("large POST",), "tune.bufsize"),
-    ],
-)
-def test_what_is_wrong_is_concluded(refused: tuple[str, ...], said: str) -> None:
-    """The widest mistake that explains the answers, and only that."""
-    (finding,) = probing.findings(tallies(*refused))
-    assert said in finding
-
-
-def test_what_fails_when_the_next_one_drains_is_told_apart() -> None:
-    """A server that refused a moment ago serves again, and nobody asks it."""
-    assert probing.later_findings(tallies()) == []
-    (finding,) = probing.later_findings(tallies(failed="GET"))
-    assert "3 of 96" in finding
-    assert "max_fails=0" in finding
-
-
-def test_other_failures_are_told_apart() -> None:
-    """A 502 is no refusal."""
-    assert probing.findings(tallies()) == []
-    (finding,) = probing.findings(tallies(failed="GET"))
-    assert "GET: 3 of 24 failed otherwise" in finding
-    assert "max_fails=0" in finding

@@ -1,4 +1,4 @@
-"""What a destination means: as scp reads it, or as a URL."""
+"""What a destination means: the form of scp, a URL, or a directory."""
 
 from __future__ import annotations
 
@@ -11,24 +11,30 @@ from gapless.push.destination import Destination, parse
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("deploy@release:/mnt/dfs", Destination("/mnt/dfs", "deploy@release")),
-        ("release:/mnt/dfs/", Destination("/mnt/dfs", "release")),
-        ("release:dfs", Destination("dfs", "release")),
-        ("release:~/dfs", Destination("dfs", "release")),
-        ("u@[::1]:/mnt", Destination("/mnt", "u@::1")),
-        ("ssh://u@release:2222/mnt", Destination("/mnt", "u@release", 2222)),
-        ("ssh://[::1]:22/mnt", Destination("/mnt", "::1", 22)),
-        ("ssh://release/", Destination("/", "release")),
-        ("/mnt/dfs", Destination("/mnt/dfs")),
-        ("/mnt/a:b", Destination("/mnt/a:b")),
-        ("./a:b", Destination("./a:b")),
-        ("dfs/", Destination("dfs")),
+        (
+            "deploy@release:/mnt/dfs",
+            Destination(path="/mnt/dfs", host="deploy@release"),
+        ),
+        ("release:/mnt/dfs/", Destination(path="/mnt/dfs", host="release")),
+        ("release:dfs", Destination(path="dfs", host="release")),
+        ("release:~/dfs", Destination(path="dfs", host="release")),
+        ("u@[::1]:/mnt", Destination(path="/mnt", host="u@::1")),
+        (
+            "ssh://u@release:2222/mnt",
+            Destination(path="/mnt", host="u@release", port=2222),
+        ),
+        ("ssh://[::1]:22/mnt", Destination(path="/mnt", host="::1", port=22)),
+        ("ssh://release/", Destination(path="/", host="release")),
+        ("/mnt/dfs", Destination(path="/mnt/dfs")),
+        ("/mnt/a:b", Destination(path="/mnt/a:b")),
+        ("./a:b", Destination(path="./a:b")),
+        ("dfs/", Destination(path="dfs")),
     ],
 )
 def test_what_has_a_colon_before_its_first_slash_is_reached_by_ssh(
     text: str, expected: Destination
 ) -> None:
-    """Everything else is a directory."""
+    """Any other text is a directory."""
     assert parse(text) == expected
 
 
@@ -47,7 +53,7 @@ def test_what_has_a_colon_before_its_first_slash_is_reached_by_ssh(
     ],
 )
 def test_what_is_no_destination_is_refused(text: str) -> None:
-    """Above all what ssh would take for an option."""
+    """Above all a text that ssh would read as an option."""
     with pytest.raises(MisuseError):
         parse(text)
 
@@ -56,5 +62,5 @@ def test_what_is_no_destination_is_refused(text: str) -> None:
     "text", ["u@release:/mnt", "ssh://u@release:2222/mnt", "/mnt/dfs"]
 )
 def test_it_is_shown_as_it_was_written(text: str) -> None:
-    """So that people know it again."""
+    """Users recognize what they wrote."""
     assert str(parse(text)) == text

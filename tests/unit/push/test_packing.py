@@ -1,4 +1,4 @@
-"""What is packed, what is left out, and that the same directory packs to the same bytes."""
+"""What is packed, what is left out, and that the bytes are the same each time."""
 
 from __future__ import annotations
 
@@ -11,61 +11,18 @@ import pytest
 
 from gapless.base.errors import MisuseError
 from gapless.push import packing
-from gapless.push.ignore_rules import DEFAULT, Ignoring
-
-
-@pytest.mark.parametrize(
-    ("line", "path", "is_folder", "left_out"),
-    [
-        ("*.log", "a.log", False, True),
-        ("*.log", "deep/er/a.log", False, True),
-        ("*.log", "a.log.txt", False, False),
-        ("/a.log", "deep/a.log", False, False),
-        ("/a.log", "a.log", False, True),
-        ("docs/*.md", "docs/a.md", False, True),
-        ("docs/*.md", "docs/deep/a.md", False, False),
-        ("docs/**/*.md", "docs/deep/er/a.md", False, True),
-        ("docs/**/*.md", "docs/a.md", False, True),
-        ("**/tmp", "a/b/tmp", True, True),
-        ("tmp/**", "tmp/a/b", False, True),
-        ("tmp/", "tmp", True, True),
-        ("tmp/", "tmp", False, False),
-        ("a?c", "abc", False, True),
-        ("a?c", "a/c", False, False),
-        ("[ab].txt", "b.txt", False, True),
-        ("[!ab].txt", "b.txt", False, False),
-        ("\\#a", "#a", False, True),
-        ("# a remark", "# a remark", False, False),
-        ("  ", "  ", False, False),
-        ("a.b", "axb", False, False),
-    ],
-)
-def test_a_line_means_what_it_means_in_a_gitignore(
-    line: str, path: str, *, is_folder: bool, left_out: bool
-) -> None:
-    """One row, one rule."""
-    assert Ignoring([line]).leaves_out(path, is_folder=is_folder) is left_out
-
-
-def test_the_last_line_that_fits_counts() -> None:
-    """So `!` takes back, from the usual too."""
-    ignored = Ignoring([*DEFAULT, "*.log", "!keep.log", "!node_modules"])
-    assert ignored.leaves_out("a.log", is_folder=False)
-    assert not ignored.leaves_out("keep.log", is_folder=False)
-    assert not ignored.leaves_out("node_modules", is_folder=True)
-    assert ignored.leaves_out("lib/.git", is_folder=True)
 
 
 def packed(directory: Path, *, everything: bool = False) -> tuple[bytes, list[str]]:
-    """Return what a directory packs to, and what was left out."""
+    """Return the tarball of a directory, and what was left out."""
     target = io.BytesIO()
-    ignored = packing.ignoring(str(directory), everything=everything)
-    found = packing.pack(str(directory), "shop", target, ignored)
+    rules = packing.ignore_rules_of(str(directory), everything=everything)
+    found = packing.pack(str(directory), "shop", target, rules)
     return target.getvalue(), found.left_out
 
 
 def members(content: bytes) -> dict[str, tarfile.TarInfo]:
-    """Return what is in a tarball."""
+    """Return the members of a tarball, by name."""
     with tarfile.open(fileobj=io.BytesIO(content)) as archive:
         return {member.name: member for member in archive}
 
@@ -73,7 +30,7 @@ def members(content: bytes) -> dict[str, tarfile.TarInfo]:
 def test_a_directory_is_packed_below_one_folder_with_the_apps_name(
     tmp_path: Path,
 ) -> None:
-    """Modes and links are kept, owners are nobody's, what is left out is named."""
+    """Modes and links are kept, owners are not, what is left out is named."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "run").write_text("#!/bin/sh\n")
     (tmp_path / "bin" / "run").chmod(0o4755)
@@ -97,7 +54,7 @@ def test_a_directory_is_packed_below_one_folder_with_the_apps_name(
 
 
 def test_the_same_directory_packs_to_the_same_bytes(tmp_path: Path) -> None:
-    """Whatever the order in which the file system has its names."""
+    """The order of names in the file system makes no difference."""
     for name in ("b", "a", "c"):
         (tmp_path / name).write_text(name)
     before = packed(tmp_path)[0]
@@ -113,7 +70,7 @@ def test_the_same_directory_packs_to_the_same_bytes(tmp_path: Path) -> None:
 def test_a_link_out_of_the_directory_is_refused_before_anything_is_sent(
     tmp_path: Path, target: str
 ) -> None:
-    """The release server would refuse it later."""
+    """The release server would refuse it."""
     (tmp_path / "file").write_text("")
     (tmp_path / "leak").symlink_to(target)
     with pytest.raises(MisuseError, match="leak is a link out of the directory"):
@@ -123,7 +80,7 @@ def test_a_link_out_of_the_directory_is_refused_before_anything_is_sent(
 
 
 def test_nothing_to_push_is_said(tmp_path: Path) -> None:
-    """With what was left out, since that may be why."""
+    """The message names what was left out, which may be the reason."""
     (tmp_path / ".git").mkdir()
     with pytest.raises(MisuseError, match=r"nothing to push; left out: \.git/"):
         packed(tmp_path)

@@ -1,4 +1,4 @@
-"""Which releases may go, and how they are named."""
+"""Which releases are superfluous, and how releases are named."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def history(count: int, current: int, failed: set[int]) -> tuple[Release, ...]:
 def test_what_runs_is_current_or_was_before_is_never_removed(
     count: int, current: int, failed: set[int], keep: int, running: set[int]
 ) -> None:
-    """Whatever else there is."""
+    """Whatever other releases there are."""
     releases = history(count, current, failed - {current})
     paths = frozenset(f"/dist/x-{n:014d}/sub" for n in running)
-    gone = superfluous(releases, keep=keep, running=paths)
+    gone = superfluous(releases, keep=keep, in_use=paths)
     assert not [r for r in gone if r.is_current]
     assert not [r for r in gone if int(r.stamp) in running]
     good = [r for r in releases if not r.failure]

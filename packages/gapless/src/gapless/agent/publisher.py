@@ -22,8 +22,17 @@ from gapless.base.errors import (
     UnavailableError,
 )
 from gapless.config.toml.fleets import Fleet
-from gapless.releases import claims, copies, current, publish
+from gapless.releases import (
+    current,
+    file_list,
+    publish,
+    publisher_lock,
+    removal,
+    reports,
+)
+from gapless.releases.inbox import claims
 from gapless.releases.model import Release, ReleaseSpec
+from gapless.releases.steps import hooks
 from gapless.rollout import decide
 from gapless.rollout.board import Board
 from gapless.rollout.model import Rollout, State
@@ -50,8 +59,8 @@ class FleetPublisher:
         tells it again.
         """
         self._check()
-        with claims.lock(self._spec, self._progress) as held:
-            release = publish.prepare(held, tarball, progress=self._progress)
+        with publisher_lock.hold(self._spec, self._progress) as held:
+            release = publish.make_release(held, tarball, progress=self._progress)
             return self._begin_claimed(release, begun)
 
     def resume(self, begun: Hear = _ignore) -> Rollout | None:
@@ -59,8 +68,8 @@ class FleetPublisher:
 
         Raises GaplessError.
         """
-        with claims.lock(self._spec, self._progress):
-            release = claims.placed(self._spec)
+        with publisher_lock.hold(self._spec, self._progress):
+            release = claims.unfinished_release(self._spec)
             return None if release is None else self._begin_claimed(release, begun)
 
     def _begin_claimed(self, release: Release, begun: Hear) -> Rollout:
@@ -90,7 +99,7 @@ class FleetPublisher:
     def rollback(self, wanted: str) -> Rollout:
         """Begin a rollout to an earlier release.  Raises GaplessError."""
         self._check()
-        with claims.lock(self._spec, self._progress):
+        with publisher_lock.hold(self._spec, self._progress):
             claims.clean_up(self._spec)
             if wanted:
                 return self._begin(current.find(self._spec, wanted))
@@ -117,7 +126,7 @@ class FleetPublisher:
             )
 
     def _begin(self, release: Release) -> Rollout:
-        digest = copies.seal(self._spec, release) if self._fleet.copy else ""
+        digest = file_list.write(self._spec, release) if self._fleet.copy else ""
         began_at = clock.stamp(clock.wall())
 
         def build(number: int, previous: str) -> Rollout:
@@ -127,7 +136,7 @@ class FleetPublisher:
                 release=release.name,
                 digest=digest,
                 previous=previous,
-                previous_digest=copies.sealed(self._spec, previous)
+                previous_digest=file_list.digest_of(self._spec, previous)
                 if self._fleet.copy and previous
                 else "",
                 by=f"{_user()}@{socket.gethostname()}",
@@ -138,7 +147,8 @@ class FleetPublisher:
         rollout = None
         while rollout is None:
             self.settle()  # of a publisher that died, or did not wait
-            copies.seen(self._spec, release.name)  # that may have removed it
+            # Ending the earlier rollout may have removed the release.
+            current.require_visible(self._spec, release.name)
             before = current.current(self._spec)
             good = before.name if before and before.name != release.name else ""
             rollout = self._board.begin(release.name, build, good)
@@ -149,7 +159,9 @@ class FleetPublisher:
         """Do what the end of a rollout asks for, once; return it if there was one."""
         if self._unsettled() is None:
             return None
-        with claims.lock(self._spec, self._progress, claims.SETTLING) as held:
+        with publisher_lock.hold(
+            self._spec, self._progress, publisher_lock.SETTLING
+        ) as held:
             return self._settle(held)
 
     def _unsettled(self) -> tuple[Rollout, int] | None:
@@ -175,14 +187,14 @@ class FleetPublisher:
             current.flip(self._spec, release)
             self._progress("flipped", f"{self._spec.link} -> {release.name}")
         elif release is not None and rollout.state is State.REVERTED:
-            current.mark_failed(self._spec, release, rollout.reason)
+            reports.mark_failed(self._spec, release, rollout.reason)
         if release is not None:
             # Before it is written down: who dies here lets it run again, rather than
             # never.
             self._run_hook(held, rollout, release)
             if rollout.state is State.DONE:
                 # Before as well: what goes is gone when the next one begins.
-                publish.remove_superfluous(self._spec, needed)
+                removal.remove_superfluous(self._spec, needed)
         try:
             self._board.write(replace(rollout, settled=True), expected=version)
         except ConflictError:
@@ -194,9 +206,9 @@ class FleetPublisher:
         return found.get(name)
 
     def _run_hook(self, held: ReleaseSpec, rollout: Rollout, release: Release) -> None:
-        hooks = held.hooks
         done = rollout.state is State.DONE
-        name, command = ("after", hooks.after) if done else ("failed", hooks.failed)
+        name = "after" if done else "failed"
+        command = held.hooks.after if done else held.hooks.failed
         if not command:
             return
         told = {
@@ -206,8 +218,8 @@ class FleetPublisher:
             "GAPLESS_REASON": rollout.reason,
         }
         try:
-            publish.run_hook(
-                held, release, name, command, directory=release.path, told=told
+            hooks.run(
+                held, release, name, command, directory=release.path, variables=told
             )
             self._progress("hook", name)
         except GaplessError as error:

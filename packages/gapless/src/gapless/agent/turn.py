@@ -23,7 +23,7 @@ from gapless.client import Client
 from gapless.config.toml.fleets import Fleet
 from gapless.deploy import running_app
 from gapless.deploy.deployment import Deployment
-from gapless.releases import copies, publish
+from gapless.releases import copies, current, removal, reports
 from gapless.releases.model import Release, ReleaseSpec
 from gapless.rollout.board import Board
 from gapless.rollout.model import Phase, Rollout, State
@@ -128,10 +128,10 @@ class Turn:
         It is waited for without a slot, for `fetch_timeout_s`; then a turn says so.
         """
         name, now = rollout.target, clock.monotonic()
-        is_here = name == self._reporter.report.release or copies.is_seen(
+        is_here = name == self._reporter.report.release or current.is_visible(
             self._own, name
         )
-        if is_here or copies.is_seen(self._fleet.release, name):
+        if is_here or current.is_visible(self._fleet.release, name):
             self._unseen = ("", 0.0)
             return ""
         if self._unseen[0] != name:
@@ -143,7 +143,7 @@ class Turn:
     def _fetch(self, rollout: Rollout) -> Release:
         shared, name = self._fleet.release, rollout.target
         if not self._fleet.copy:
-            return copies.seen(shared, name)
+            return current.require_visible(shared, name)
         is_new = name == rollout.release
         digest = rollout.digest if is_new else rollout.previous_digest
         until = clock.monotonic() + rollout.policy.fetch_timeout_s
@@ -165,7 +165,7 @@ class Turn:
             )
             # A full disk changes nothing in what serves.
             with contextlib.suppress(OSError):
-                publish.write_report(
+                reports.write_report(
                     self._fleet.release, release, self._reporter.report.host, report
                 )
         if report["outcome"] == "superseded" or (
@@ -179,7 +179,7 @@ class Turn:
             # What cannot be removed now is removed after the next change.
             with contextlib.suppress(OSError):
                 in_use = running_app.directories(self._client, self._own)
-                publish.remove_superfluous(self._own, in_use)
+                removal.remove_superfluous(self._own, in_use)
         return ""
 
 

@@ -1,3 +1,3 @@
-"""Load balancers: configuration in which "503, try another server" is true, and a check."""
+"""Load balancers: configuration that sends a refused request to another server; a check."""
 
 from __future__ import annotations

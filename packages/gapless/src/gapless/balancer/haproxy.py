@@ -1,7 +1,7 @@
 """Configuration for HAProxy (2.4 or newer).  Pure.
 
 Sources: HAProxy's configuration manual (retry-on, option http-buffer-request, redispatch,
-http-check disable-on-404, observe); each line answers a failure that was measured
+http-check disable-on-404, observe).  Each line prevents a failure that was measured
 (docs/balancers.md).
 """
 
@@ -10,11 +10,11 @@ from __future__ import annotations
 from gapless.balancer.model import Member, Pool, identifier
 
 _MARGIN_BYTES = 16 << 10
-"""The buffer holds head and body, and keeps a reserve of its own (tune.maxrewrite)."""
+"""The buffer holds head and body, less what HAProxy reserves (tune.maxrewrite)."""
 
 
 def configuration(pool: Pool) -> str:
-    """Return a whole configuration, but for what `global` says elsewhere."""
+    """Return a whole configuration; `global` may say more in another file."""
     servers = "\n".join(
         f"    server {identifier(each.name) or f's{number}'} {each.address}"
         + _check(pool, each)
@@ -23,20 +23,20 @@ def configuration(pool: Pool) -> str:
     check = ""
     if pool.health:
         check = f"""\
-    # Told first: no request reaches a server that is about to refuse.  404 means: nothing
-    # new, finish what is begun.  503 would mean that it is dead.
+    # The check fails first: no request reaches a server that is about to refuse.  404
+    # means: send nothing new, finish what is begun.  503 would mean that it is dead.
     option httpchk GET {pool.health}
     http-check disable-on-404
-    # Who answers the check may be restarted meanwhile: 10 s are forgiven.  A server that
-    # cannot be reached is found by its requests (layer4) at once.  Not layer7: that counts
-    # each refusal as a failure.
+    # The agent that answers the check may be restarted: it may be away for 10 s.  A server
+    # that cannot be reached is found by its requests (layer4) at once.  Not layer7: that
+    # counts each refusal as a failure.
     default-server inter 500ms fall 20 rise 1
     default-server observe layer4 error-limit 5 on-error mark-down
 """
     return f"""\
 # Written by `gapless balancer haproxy`; name it with -f after your own files.
 global
-    # A request is tried again only if all of it is in one buffer; two for a connection.
+    # A request is tried again only if one buffer holds it; a connection has two buffers.
     tune.bufsize {pool.largest_body_bytes + _MARGIN_BYTES}
 
 defaults {pool.name}
@@ -50,15 +50,15 @@ frontend {pool.name}
     default_backend {pool.name}
 
 backend {pool.name}
-    balance roundrobin        # least connections loves a server whose 503 is fast
-    # Without it a body that comes after its head is never sent to another server.
+    balance roundrobin        # leastconn would prefer a server whose 503 is fast
+    # Without this a body that comes after its head is never sent to another server.
     option http-buffer-request
-    # A request that meets a kept connection closed is not sent again: its client is hung
-    # up on.  So connections to servers are not kept; those of clients are.
+    # A request on a kept connection that the server has closed is not sent again: its
+    # client is disconnected.  So connections to servers are not kept; those of clients are.
     option http-server-close
-    # What certainly was not begun: not connected, or refused before the app saw it.
+    # Only requests that were not begun: not connected, or refused before the app saw them.
     retry-on conn-failure 503
-    # It remembers only the last server that it tried, so it may meet a refusal again.
+    # HAProxy remembers only the last server that it tried: it may meet a refusal again.
     retries {max(12, 3 * len(pool.members))}
     option redispatch 1
 {check}{servers}
@@ -66,9 +66,12 @@ backend {pool.name}
 
 
 def _check(pool: Pool, member: Member) -> str:
-    """Return how a server is checked; one without an answer is not, if others have one."""
+    """Return how a server is checked: at its health endpoint, or at the app itself.
+
+    A server without a health endpoint is not checked if others have one.
+    """
     if member.health:
         host, _, port = member.health.rpartition(":")
         return f" check addr {host.strip('[]')} port {port}"
-    all_alike = not any(each.health for each in pool.members)
-    return " check" if pool.health and all_alike else ""
+    has_endpoints = any(each.health for each in pool.members)
+    return " check" if pool.health and not has_endpoints else ""

@@ -1,4 +1,4 @@
-"""What a balancer stands in front of.  Pure."""
+"""The servers behind a balancer.  Pure."""
 
 from __future__ import annotations
 
@@ -16,29 +16,30 @@ class Member:
     address: str
     """`host:port` of the app."""
     name: str = ""
-    """The host that it is; empty: its number stands for it."""
+    """The name of its host; empty: it is named by its number."""
     health: str = ""
-    """`host:port` where an agent answers for it; empty: the app is asked itself."""
+    """`host:port` of the agent's health endpoint; empty: the app itself is checked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
-    """The servers of one app, and where users come in."""
+    """The servers of one app, and the address on which the balancer listens."""
 
     name: str
     members: tuple[Member, ...]
     listen: str = ":80"
     """`host:port`, or `:port` for every address."""
     health: str = ""
-    """The path that says no before requests are refused; empty: there is none.
+    """The path of the health check, which fails before requests are refused.
 
-    The app's own, or, where members have one, that of the agent's answer.
+    It is the app's own, or that of the health endpoints if members have one.  Empty:
+    there is no check.
     """
     largest_body_bytes: int = 1 << 20
-    """Requests up to this size are tried elsewhere when a server refuses them."""
+    """Requests up to this size are sent to another server when one refuses them."""
 
     def mistakes(self) -> list[str]:
-        """Return what is wrong with it, with what would be right."""
+        """Return what is wrong with the pool, each with what would be right."""
         found = []
         if _NAME.fullmatch(self.name) is None:
             found.append(f"name {self.name!r}: letters, digits and . _ - only")
@@ -60,5 +61,5 @@ class Pool:
 
 
 def identifier(name: str) -> str:
-    """Return what both balancers take for a name."""
+    """Return a name in the characters that both balancers accept."""
     return re.sub(r"[^A-Za-z0-9_.-]", "_", name)

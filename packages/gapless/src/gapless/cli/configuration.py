@@ -10,8 +10,9 @@ from gapless.base.errors import MisuseError, NotFoundError
 from gapless.client import Client
 from gapless.config.choice import inherited
 from gapless.config.toml import tables
-from gapless.releases import inbox
+from gapless.releases.inbox import uploads
 from gapless.releases.model import ReleaseSpec
+from gapless.releases.tarballs import ending_of
 
 if TYPE_CHECKING:
     from gapless.config.toml.fleets import Fleet
@@ -87,7 +88,7 @@ def of_tarball(config: str, app: str, tarball: str) -> ReleaseSpec:
         return one(config, app)
     found = load(config, _guess(tarball))
     name = os.path.basename(tarball)
-    owner = inbox.owner(found, name)
+    owner = uploads.owner(found, name)
     if owner:
         return found[owner]
     if len(found) == 1:
@@ -99,7 +100,7 @@ def of_tarball(config: str, app: str, tarball: str) -> ReleaseSpec:
 
 def _guess(tarball: str) -> str:
     name = os.path.basename(tarball)
-    return next((name[: -len(e)] for e in inbox.ENDINGS if name.endswith(e)), name)
+    return name.removesuffix(ending_of(name))
 
 
 def _configuration_of(app: str) -> str:

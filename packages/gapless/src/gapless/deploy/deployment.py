@@ -16,8 +16,10 @@ from gapless.base.errors import GaplessError, NotFoundError
 from gapless.client import Client
 from gapless.config.refresh import refreshed
 from gapless.deploy import running_app
-from gapless.releases import claims, current, publish
+from gapless.releases import current, publish, publisher_lock, removal, reports
+from gapless.releases.inbox import claims
 from gapless.releases.model import Release, ReleaseSpec
+from gapless.releases.steps import hooks
 from gapless.supervisor.memory.spec import AppSpec
 
 Hear = Callable[[dict[str, Any]], None]
@@ -58,8 +60,8 @@ class Deployment:
 
     def publish(self, tarball: str) -> dict[str, Any]:
         """Make a tarball the current release.  Raises GaplessError."""
-        with claims.lock(self._releases, self.step) as self._releases:
-            release = publish.prepare(self._releases, tarball, progress=self.step)
+        with publisher_lock.hold(self._releases, self.step) as self._releases:
+            release = publish.make_release(self._releases, tarball, progress=self.step)
             return self._bring_claimed(release)
 
     def resume(self) -> dict[str, Any] | None:
@@ -67,8 +69,8 @@ class Deployment:
 
         Raises GaplessError.
         """
-        with claims.lock(self._releases, self.step) as self._releases:
-            release = claims.placed(self._releases)
+        with publisher_lock.hold(self._releases, self.step) as self._releases:
+            release = claims.unfinished_release(self._releases)
             return None if release is None else self._bring_claimed(release)
 
     def _bring_claimed(self, release: Release) -> dict[str, Any]:
@@ -82,7 +84,7 @@ class Deployment:
 
         Raises GaplessError.
         """
-        with claims.lock(self._releases, self.step) as self._releases:
+        with publisher_lock.hold(self._releases, self.step) as self._releases:
             claims.clean_up(self._releases)
             if wanted:
                 release = current.find(self._releases, wanted)
@@ -136,12 +138,12 @@ class Deployment:
     def _write_report(self, release: Release, report: dict[str, Any]) -> None:
         """Write the report beside the release, and remove releases that are not needed."""
         host = socket.gethostname()
-        report["report"] = publish.write_report(self._releases, release, host, report)
+        report["report"] = reports.write_report(self._releases, release, host, report)
         if report["outcome"] == "done":
             in_use = running_app.directories(self._client, self._releases)
-            publish.remove_superfluous(self._releases, in_use)
+            removal.remove_superfluous(self._releases, in_use)
         else:
-            current.mark_failed(self._releases, release, str(report["reason"]))
+            reports.mark_failed(self._releases, release, str(report["reason"]))
 
     # --- the app ------------------------------------------------------------------
 
@@ -201,15 +203,14 @@ class Deployment:
         self.step("flipped", f"{self._releases.link} -> {release.name}")
 
     def _run_after(self, release: Release, report: dict[str, Any]) -> None:
-        hooks = self._releases.hooks
         try:
-            publish.run_hook(
+            hooks.run(
                 self._releases,
                 release,
                 "after",
-                hooks.after,
+                self._releases.hooks.after,
                 directory=release.path,
-                told={},
+                variables={},
             )
             self.step("hook", "after")
         except GaplessError as error:

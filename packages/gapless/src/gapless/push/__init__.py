@@ -1,3 +1,3 @@
-"""Uploads: packed and sent on one machine, their outcome told by another."""
+"""Uploads: one machine packs and sends them, another one reports their outcomes."""
 
 from __future__ import annotations

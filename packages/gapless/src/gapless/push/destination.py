@@ -15,17 +15,17 @@ _SCP = re.compile(r"(?P<host>(?:[^@/:]+@)?(?:\[[^\]/]+\]|[^:/\[\]]+)):(?P<path>.
 _FORMS = "write user@host:/mnt/dfs, ssh://user@host:2222/mnt/dfs, or /mnt/dfs"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:
     """A release server's base directory."""
 
     path: str
     host: str = ""
-    """For ssh, with its user; nothing: the directory is mounted here."""
+    """The argument for ssh, with the user; empty: the directory is mounted here."""
     port: int | None = None
 
     def __str__(self) -> str:
-        """Return it as one writes it."""
+        """Return it as users write it."""
         if not self.host:
             return self.path
         if self.port:
@@ -34,7 +34,7 @@ class Destination:
 
 
 def parse(text: str) -> Destination:
-    """Return what a destination means: what has a colon before its first slash is ssh's.
+    """Return the destination that a text means; a colon before the first slash means ssh.
 
     Raises MisuseError.
     """
@@ -51,7 +51,7 @@ def parse(text: str) -> Destination:
         return _remote(text, found["host"], found["path"], None)
     if not text:
         raise MisuseError("the destination is empty", hint=_FORMS)
-    return Destination(text.rstrip("/") or "/")
+    return Destination(path=text.rstrip("/") or "/")
 
 
 def _remote(text: str, host: str, path: str, port: int | None) -> Destination:
@@ -61,11 +61,13 @@ def _remote(text: str, host: str, path: str, port: int | None) -> Destination:
     if port is not None and not 0 < port < 65536:
         raise MisuseError(f"{text!r}: there is no port {port}", hint=_FORMS)
     if path.startswith("~/"):
-        path = path[2:]  # what is relative is so to the home directory there
+        path = path[2:]  # ssh begins in the home directory
     elif path.startswith("~"):
         raise MisuseError(f"{text!r}: write the path without ~", hint=_FORMS)
     if path.startswith("-"):
         path = f"./{path}"
     if name.startswith("["):
         name = name.strip("[]")
-    return Destination(path.rstrip("/") or "/", f"{user}{at}{name}", port)
+    return Destination(
+        path=path.rstrip("/") or "/", host=f"{user}{at}{name}", port=port
+    )

@@ -1,9 +1,9 @@
-"""What became of an upload, as the release server tells it.  Pure.
+"""The outcome of an upload, as the release server reports it.  Pure.
 
     waiting ─▶ publishing ─▶ rolling ─▶ done
-                   │           │ ├────▶ held          people are needed
+                   │           │ ├────▶ held          somebody has to act
                    │           │ ├────▶ reverting ─▶ reverted, or stuck
-                   │           └─┴────▶ superseded    another took its place
+                   │           └─┴────▶ superseded    another rollout replaced it
                    └──▶ refused, failed
 
 An upload of an app without a fleet ends `done` or `failed` right after `publishing`.
@@ -20,18 +20,18 @@ from gapless.rollout import records
 
 KIND = "upload"
 FOLDER = ".outcomes"
-"""Below src/."""
+"""The directory of the records, below src/."""
 
 
 class Stage(Enum):
     """How far an upload has come."""
 
-    WAITING = "waiting"  #: complete, and something is in the way
+    WAITING = "waiting"  #: complete, and it cannot be published yet
     PUBLISHING = "publishing"
     ROLLING = "rolling"
     DONE = "done"
     REFUSED = "refused"  #: it became no release
-    FAILED = "failed"  #: it became one, which did not prove itself
+    FAILED = "failed"  #: it became a release that did not prove itself
     HELD = "held"
     REVERTING = "reverting"
     REVERTED = "reverted"
@@ -39,35 +39,35 @@ class Stage(Enum):
     SUPERSEDED = "superseded"
 
 
-OVER = (Stage.DONE, Stage.REFUSED, Stage.FAILED, Stage.REVERTED, Stage.SUPERSEDED)
-"""Nothing more will be told."""
-ENDED = (*OVER, Stage.HELD, Stage.STUCK)
-"""Nothing more happens unless somebody does something."""
+FINAL = (Stage.DONE, Stage.REFUSED, Stage.FAILED, Stage.REVERTED, Stage.SUPERSEDED)
+"""No other outcome follows."""
+WAIT_ENDS_AT = (*FINAL, Stage.HELD, Stage.STUCK)
+"""No other outcome follows by itself: after held and stuck somebody has to act."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of one upload so far."""
+    """What has become of one upload so far."""
 
     upload: str
-    """The name of the file in src/: a push never uses one twice."""
+    """The name of the file in src/; `gapless push` uses each name once."""
     app: str
     stage: Stage
     detail: str = ""
-    """The step, or why."""
+    """The step, or the reason."""
     release: str = ""
     rollout: int = 0
-    """The number; 0 without a fleet."""
+    """Its number; 0 without a fleet."""
     hosts_done: int = 0
     hosts: int = 0
     report: str = ""
-    """Where more stands, on the release server."""
+    """The path of the report on the release server."""
     at: str = ""
-    """The release server's time, for people."""
+    """The time on the release server's clock, as text."""
 
 
 def encode(outcome: Outcome) -> bytes:
-    """Return an outcome as one line: a record with its checksum."""
+    """Return an outcome as a record with its checksum, on one line."""
     plain = dataclasses.asdict(outcome) | {"stage": outcome.stage.value}
     return records.encode(KIND, plain) + b"\n"
 
@@ -82,13 +82,13 @@ def decode(content: bytes) -> Outcome:
         raise ValueError(f"it is no outcome: {error}") from None
 
 
-def name_of(app: str, token: str, ending: str) -> str:
-    """Return what an upload is called: no other has the name, so none is replaced."""
+def upload_name(app: str, token: str, ending: str) -> str:
+    """Return the name of an upload; *token* is random, so no upload replaces another."""
     return f"{app}-{token}{ending}"
 
 
-def line(outcome: Outcome) -> str:
-    """Return what people read of an outcome."""
+def summary(outcome: Outcome) -> str:
+    """Return an outcome as a sentence for people."""
     where = f"{outcome.app}: "
     if outcome.rollout:
         where += f"rollout {outcome.rollout} "

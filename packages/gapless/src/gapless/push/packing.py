@@ -1,7 +1,7 @@
-"""Pack a directory: one top folder, its name the app's, the same bytes each time.
+"""Pack a directory below one top folder; the same directory gives the same bytes.
 
-Owners are not kept, times and modes are.  What the release server would refuse is refused
-here, before anything is sent.
+Times and modes are kept, owners are not.  Files that the release server would refuse are
+refused here, before anything is sent.
 """
 
 from __future__ import annotations
@@ -10,16 +10,12 @@ import gzip
 import os
 import stat
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import IO
 
 from gapless.base.errors import MisuseError
-from gapless.push.ignore_rules import (
-    DEFAULT,
-    FILE,
-    Ignoring,
-)
+from gapless.push.ignore_rules import DEFAULT, FILE, IgnoreRules
 
 _KINDS = {
     stat.S_IFSOCK: "a socket",
@@ -31,47 +27,45 @@ _KINDS = {
 
 @dataclass(slots=True)
 class Packed:
-    """What went into a tarball, and what did not."""
+    """What is in a tarball, and what was left out."""
 
     files: int = 0
     size_bytes: int = 0
     left_out: list[str] = field(default_factory=list)
-    """Paths as they are shown: a folder ends in a slash, a reason may follow."""
+    """Paths for people: a folder ends in a slash, a reason may follow."""
 
 
-def ignoring(directory: str, *, everything: bool) -> Ignoring:
-    """Return what a directory leaves out: the usual, and what its own file says."""
+def ignore_rules_of(directory: str, *, everything: bool) -> IgnoreRules:
+    """Return the rules of a directory: the default ones, and those in its own file.
+
+    With *everything* there are none.
+    """
     if everything:
-        return Ignoring(())
+        return IgnoreRules(())
     try:
         with open(os.path.join(directory, FILE), encoding="utf-8") as file:
-            return Ignoring([*DEFAULT, FILE, *file])
+            return IgnoreRules([*DEFAULT, FILE, *file])
     except FileNotFoundError:
-        return Ignoring(DEFAULT)
+        return IgnoreRules(DEFAULT)
 
 
-def pack(
-    directory: str,
-    top: str,
-    target: IO[bytes],
-    ignored: Ignoring,
-    hear: Callable[[Packed], None] = lambda _: None,
-) -> Packed:
-    """Write a .tar.gz of *directory* to *target*; return what is in it.
+def pack(directory: str, top: str, target: IO[bytes], rules: IgnoreRules) -> Packed:
+    """Write a .tar.gz of *directory* to *target*; *top* is the name of its top folder.
 
     Raises MisuseError for what no release may hold, OSError for what cannot be read.
     """
     packed = Packed()
     root = os.path.realpath(directory)
     with (
-        gzip.GzipFile("", "wb", 6, target, mtime=0) as squeezed,
-        tarfile.open(fileobj=squeezed, mode="w", format=tarfile.PAX_FORMAT) as archive,
+        gzip.GzipFile("", "wb", 6, target, mtime=0) as compressed,
+        tarfile.open(
+            fileobj=compressed, mode="w", format=tarfile.PAX_FORMAT
+        ) as archive,
     ):
-        for relative, found in _walk(root, "", ignored, packed):
+        for relative, found in _walk(root, "", rules, packed):
             _add(archive, root, top, relative, found)
             packed.files += not stat.S_ISDIR(found.st_mode)
             packed.size_bytes += found.st_size if stat.S_ISREG(found.st_mode) else 0
-            hear(packed)
     if not packed.files:
         left = f"; left out: {', '.join(packed.left_out)}" if packed.left_out else ""
         raise MisuseError(f"{directory} holds nothing to push{left}")
@@ -79,9 +73,9 @@ def pack(
 
 
 def _walk(
-    root: str, below: str, ignored: Ignoring, packed: Packed
+    root: str, below: str, rules: IgnoreRules, packed: Packed
 ) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield what is kept, a folder before what is in it, by name."""
+    """Yield each path that is packed, by name, a folder before the paths in it."""
     with os.scandir(os.path.join(root, below)) as entries:
         names = sorted(entry.name for entry in entries)
     for name in names:
@@ -89,14 +83,14 @@ def _walk(
         found = os.lstat(os.path.join(root, relative))
         is_folder = stat.S_ISDIR(found.st_mode)
         kind = _KINDS.get(stat.S_IFMT(found.st_mode))
-        if ignored.leaves_out(relative, is_folder=is_folder):
+        if rules.leaves_out(relative, is_folder=is_folder):
             packed.left_out.append(f"{relative}/" if is_folder else relative)
         elif kind is not None:
             packed.left_out.append(f"{relative} ({kind})")
         else:
             yield relative, found
             if is_folder:
-                yield from _walk(root, relative, ignored, packed)
+                yield from _walk(root, relative, rules, packed)
 
 
 def _add(
@@ -104,7 +98,7 @@ def _add(
 ) -> None:
     path = os.path.join(root, relative)
     member = tarfile.TarInfo(f"{top}/{relative}")
-    # Set-id bits are refused by the release server, and mean nothing in an app.
+    # The release server refuses set-id bits, and no app needs them.
     member.mode = stat.S_IMODE(found.st_mode) & 0o777
     member.mtime = int(found.st_mtime)
     if stat.S_ISLNK(found.st_mode):
@@ -121,7 +115,7 @@ def _add(
 
 
 def _refuse_escape(root: str, relative: str, target: str) -> None:
-    """Refuse a link that the release server would refuse: it could lead anywhere."""
+    """Refuse a link that leads out of the directory, as the release server would."""
     leads_to = os.path.realpath(os.path.join(root, relative))
     inside = leads_to == root or leads_to.startswith(f"{root}/")
     if os.path.isabs(target) or not inside:

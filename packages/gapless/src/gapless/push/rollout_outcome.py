@@ -1,4 +1,4 @@
-"""What the state of a fleet means for one upload.  Pure."""
+"""What the state of a rollout means for the outcome of its upload.  Pure."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ _STAGES = {
     State.STUCK: Stage.STUCK,
     State.REVERTED: Stage.REVERTED,
 }
-_PAST = {"done": Stage.DONE, "reverted": Stage.REVERTED}
+_PAST_STAGES = {"done": Stage.DONE, "reverted": Stage.REVERTED}
 
 
-def judged(
+def next_outcome(
     outcome: Outcome,
     rollout: Rollout | None,
     hosts: Mapping[str, HostReport],
     history: Iterable[Mapping[str, Any]],
     trouble: str = "",
 ) -> Outcome:
-    """Return what became of an upload whose rollout has begun.
+    """Return the outcome that follows *outcome*, of an upload whose rollout has begun.
 
-    Only what is settled is told as the end: the link is flipped then, and the hook of the
-    end has run.  *trouble* is what is in the way of that.
+    *rollout* is the newest one of the app.  Its end is reported when it is settled: the
+    link is flipped then, and the hook has run.  *trouble* is what prevents that.
     """
     if rollout is None or rollout.number != outcome.rollout:
-        return _past(outcome, rollout, history)
+        return _past_outcome(outcome, rollout, history)
     stage = _STAGES[rollout.state]
-    ends = stage in (Stage.DONE, Stage.REVERTED)
-    if ends and not rollout.settled:
+    is_end = stage in (Stage.DONE, Stage.REVERTED)
+    if is_end and not rollout.settled:
         before = Stage.ROLLING if stage is Stage.DONE else Stage.REVERTING
-        return replace(outcome, stage=before, detail=trouble or "its end is seen to")
+        return replace(outcome, stage=before, detail=trouble or "the rollout is ending")
     surveyed = decide.survey(rollout, hosts.values())
     return replace(
         outcome,
@@ -50,16 +50,18 @@ def judged(
     )
 
 
-def _past(
+def _past_outcome(
     outcome: Outcome, rollout: Rollout | None, history: Iterable[Mapping[str, Any]]
 ) -> Outcome:
-    """Return how a rollout ended that another took the place of."""
+    """Return the outcome of a rollout that is not the newest."""
     for each in history:
         if each["number"] == outcome.rollout:
-            told = str(each["outcome"])
-            stage = _PAST.get(told, Stage.SUPERSEDED)
-            why = str(each["reason"])
-            detail = told if stage is Stage.SUPERSEDED else why
+            ended = str(each["outcome"])
+            stage = _PAST_STAGES.get(ended, Stage.SUPERSEDED)
+            reason = str(each["reason"])
+            detail = ended if stage is Stage.SUPERSEDED else reason
             return replace(outcome, stage=stage, detail=detail)
-    by = decide.superseded_by(rollout.number) if rollout else "nothing is known"
-    return replace(outcome, stage=Stage.SUPERSEDED, detail=by)
+    detail = (
+        decide.superseded_by(rollout.number) if rollout else "the rollout is unknown"
+    )
+    return replace(outcome, stage=Stage.SUPERSEDED, detail=detail)

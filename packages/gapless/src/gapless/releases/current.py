@@ -1,4 +1,4 @@
-"""The symlink that names the current release, and its atomic flip."""
+"""Which releases an app has, the symlink that names the current one, and its flip."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 
 from gapless.base import clock, files
 from gapless.base.errors import NotFoundError, ReleaseError
+from gapless.releases import paths, reports
 from gapless.releases.model import (
     RELEASE_FILE,
     STAMP_FORMAT,
@@ -15,18 +16,15 @@ from gapless.releases.model import (
     stamp_of,
 )
 
-FAILURE_FILE = "failed.txt"
-
 
 def releases(spec: ReleaseSpec) -> tuple[Release, ...]:
     """Return the releases of an app, oldest first."""
     current = current_path(spec)
     found = []
-    names = os.listdir(spec.dist) if os.path.isdir(spec.dist) else []
-    for name in sorted(names):
+    for name in sorted(paths.names_in(spec.dist)):
         stamp = stamp_of(spec.app, name)
         path = os.path.join(spec.dist, name)
-        if stamp is None or not os.path.isfile(os.path.join(path, RELEASE_FILE)):
+        if stamp is None or not is_visible(spec, name):
             continue
         found.append(
             Release(
@@ -34,14 +32,14 @@ def releases(spec: ReleaseSpec) -> tuple[Release, ...]:
                 stamp=stamp,
                 path=path,
                 is_current=path == current,
-                failure=failure_of(spec, name),
+                failure=reports.failure_of(spec, name),
             )
         )
     return tuple(found)
 
 
 def current_path(spec: ReleaseSpec) -> str:
-    """Return the directory that the symlink names, or nothing if there is none."""
+    """Return the directory that the symlink names; empty if there is no symlink."""
     if not os.path.islink(spec.link):
         return ""
     return os.path.normpath(os.path.join(spec.dist, os.readlink(spec.link)))
@@ -74,18 +72,39 @@ def previous(spec: ReleaseSpec) -> Release:
     if before is None:
         raise NotFoundError(
             f"{spec.app} has no release before the current one",
-            hint=f"`gapless releases {spec.app}` lists what is there",
+            hint=f"`gapless releases {spec.app}` lists its releases",
         )
     return before
+
+
+def is_visible(spec: ReleaseSpec, name: str) -> bool:
+    """Return whether this host sees a release.
+
+    An NFS client may not see a new directory for a minute.
+    """
+    return os.path.isfile(f"{spec.dist}/{name}/{RELEASE_FILE}")
+
+
+def require_visible(spec: ReleaseSpec, name: str) -> Release:
+    """Return a release by its name.  Raises NotFoundError if this host sees none."""
+    if not is_visible(spec, name):
+        raise NotFoundError(
+            f"{spec.app}: there is no release {name} in {spec.dist}",
+            hint="is the shared directory mounted here?",
+        )
+    stamp = name.removeprefix(f"{spec.app}-")
+    return Release(app=spec.app, stamp=stamp, path=f"{spec.dist}/{name}")
 
 
 def flip(spec: ReleaseSpec, release: Release) -> None:
     """Point the symlink at *release*: a new link is renamed over it (rename(2)).
 
-    Whoever looks sees the old or the new one.  RELEASE says when it became current: old
-    scripts compare that with their last restart, and would never take a release that was
-    made before it and turned to after it.  Raises ReleaseError if something that is no
-    symlink has its name, as the article's second release leaves it.
+    A reader sees the old or the new link.  RELEASE is written anew with the time of the
+    flip: old scripts compare it with their last restart, and would otherwise miss a
+    release that was made before that restart and became current after it.
+
+    Raises ReleaseError if the link's name belongs to something that is no symlink, as
+    after the article's second release.
     """
     if os.path.lexists(spec.link) and not os.path.islink(spec.link):
         raise ReleaseError(
@@ -103,19 +122,3 @@ def flip(spec: ReleaseSpec, release: Release) -> None:
     os.symlink(release.path, beside)
     os.replace(beside, spec.link)
     files.sync_directory(spec.dist)
-
-
-def failure_of(spec: ReleaseSpec, name: str) -> str:
-    """Return why a release failed, or nothing."""
-    try:
-        with open(f"{spec.reports}/{name}/{FAILURE_FILE}", encoding="utf-8") as file:
-            return file.read().strip() or "it failed"
-    except FileNotFoundError:
-        return ""
-
-
-def mark_failed(spec: ReleaseSpec, release: Release, reason: str) -> None:
-    """Remember that a release failed, beside it: a release itself never changes."""
-    folder = f"{spec.reports}/{release.name}"
-    os.makedirs(folder, exist_ok=True)
-    files.write_atomically(f"{folder}/{FAILURE_FILE}", reason.encode(), 0o644)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 STAMP_DIGITS = 14
 STAMP_FORMAT = "%Y%m%d%H%M%S"
 RELEASE_FILE = "RELEASE"
 """In each release: when it was made, or when it became current."""
+
+Progress = Callable[[str, str], None]
+"""Is called with the name of a step that was done, and its detail."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +21,7 @@ class Hooks:
     before_flip: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
-    """Of a fleet: when a rollout was held or turned back."""
+    """Only in a fleet: runs when a rollout was held or reverted."""
     timeout_s: float = 300.0
 
 
@@ -35,9 +39,9 @@ class ReleaseSpec:
 
     app: str
     base: str
-    """The directory that all servers mount: src/ and dist/ are below it."""
+    """The directory that all hosts mount, with src/ and dist/ in it."""
     build: tuple[tuple[str, ...], ...] | None = None
-    """Commands, in order; None chooses them by what the release holds."""
+    """Commands, in order; None: the files of the release decide."""
     build_timeout_s: float = 600.0
     shared: tuple[str, ...] = ()
     keep: int = 5
@@ -45,18 +49,18 @@ class ReleaseSpec:
     limits: Limits = field(default_factory=Limits)
     environment: dict[str, str] = field(default_factory=dict)
     push: str = ""
-    """Where `gapless push` uploads to, from elsewhere."""
-    held: tuple[int, ...] = ()
+    """Where `gapless push` uploads to."""
+    inherited_fds: tuple[int, ...] = ()
     """Descriptors that commands inherit: the publisher's lock holds until they end."""
 
     @property
     def inbox(self) -> str:
-        """Where tarballs are uploaded to."""
+        """The directory in which tarballs arrive."""
         return f"{self.base}/src"
 
     @property
     def dist(self) -> str:
-        """Where releases are."""
+        """The directory that holds the releases."""
         return f"{self.base}/dist"
 
     @property
@@ -66,16 +70,16 @@ class ReleaseSpec:
 
     @property
     def work(self) -> str:
-        """Where a release is made, on the file system where it will be."""
+        """The directory in which a release is made, on the file system of `dist`."""
         return f"{self.base}/dist/.gapless-{self.app}"
 
     @property
     def reports(self) -> str:
-        """What is told of releases, beside them, since they never change."""
+        """The directory for reports; a release itself never changes."""
         return f"{self.base}/reports/{self.app}"
 
     def directory(self, stamp: str) -> str:
-        """Return where the release of a timestamp is."""
+        """Return the directory of the release with a timestamp."""
         return f"{self.dist}/{self.app}-{stamp}"
 
 
@@ -99,8 +103,8 @@ class Release:
 def stamp_of(app: str, name: str) -> str | None:
     """Return the timestamp in the name of a release's directory, or None."""
     prefix, stamp = name[: len(app) + 1], name[len(app) + 1 :]
-    right = prefix == f"{app}-" and len(stamp) == STAMP_DIGITS and stamp.isascii()
-    return stamp if right and stamp.isdigit() else None
+    is_valid = prefix == f"{app}-" and len(stamp) == STAMP_DIGITS and stamp.isascii()
+    return stamp if is_valid and stamp.isdigit() else None
 
 
 def next_stamp(now: str, taken: tuple[str, ...]) -> str:

@@ -7,7 +7,7 @@ from gapless.base.errors import GaplessError
 from gapless.cli import fleets
 from gapless.cli.publisher.output import Telling
 from gapless.push import rollout_outcome
-from gapless.push.outcomes import Account
+from gapless.push.outcome_store import OutcomeStore
 from gapless.rollout.board import Board
 
 
@@ -18,7 +18,7 @@ class Settling:
         self,
         publisher: FleetPublisher,
         board: Board,
-        account: Account,
+        account: OutcomeStore,
         telling: Telling,
     ) -> None:
         self._publisher, self._board = publisher, board
@@ -41,12 +41,14 @@ class Settling:
         self._tell("")
 
     def _tell(self, trouble: str) -> None:
-        told = [o for o in self._account.open(self._board.app) if o.rollout]
+        told = [o for o in self._account.unfinished(self._board.app) if o.rollout]
         if not told:
             return
         rollout, _ = self._board.rollout()
         hosts, history = self._board.reports(), self._board.history()
         for before in told:
-            after = rollout_outcome.judged(before, rollout, hosts, history, trouble)
+            after = rollout_outcome.next_outcome(
+                before, rollout, hosts, history, trouble
+            )
             if after != before:
-                self._account.tell(after, instead_of=before)
+                self._account.write(after, expected=before)

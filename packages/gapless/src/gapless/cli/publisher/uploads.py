@@ -13,8 +13,8 @@ from gapless.cli.publisher.output import Telling
 from gapless.client import Client
 from gapless.deploy.deployment import Deployment
 from gapless.push.outcome import Outcome, Stage
-from gapless.push.outcomes import Account
-from gapless.releases import claims, inbox
+from gapless.push.outcome_store import OutcomeStore
+from gapless.releases.inbox import claims, completeness, partial_uploads, uploads
 from gapless.releases.model import ReleaseSpec
 from gapless.rollout.model import Rollout
 
@@ -33,7 +33,7 @@ class Uploads:
         self,
         spec: ReleaseSpec,
         apps: Iterable[str],
-        account: Account,
+        account: OutcomeStore,
         telling: Telling,
         *,
         open_fleet: Callable[[Callable[[str, str], None]], FleetPublisher] | None,
@@ -43,10 +43,12 @@ class Uploads:
         self._account, self._telling = account, telling
         self._fleet = open_fleet(self._step) if open_fleet else None
         self._is_stopping = is_stopping
-        self._looks: dict[str, tuple[inbox.Look | None, ...]] = {}
-        self._judged: dict[str, tuple[tuple[inbox.Look | None, ...], str]] = {}
+        self._looks: dict[str, tuple[completeness.FileState | None, ...]] = {}
+        self._judged: dict[
+            str, tuple[tuple[completeness.FileState | None, ...], str]
+        ] = {}
         """Why an upload was not complete, and how it looked then."""
-        self._given_up: dict[str, inbox.Look | None] = {}
+        self._given_up: dict[str, completeness.FileState | None] = {}
         """How an upload looked that failed: only another one is tried."""
         self._said: dict[str, str] = {}
         self._again_at = 0.0
@@ -61,12 +63,12 @@ class Uploads:
         if not self._is_open:
             self._take_over()
         if claims.recover(self._spec):
-            self._publish(f"{self._spec.inbox}/{claims.upload_of(self._spec)}")
-        for tarball in inbox.tarballs(self._spec, self._apps):
+            self._publish(f"{self._spec.inbox}/{claims.claimed_upload(self._spec)}")
+        for tarball in uploads.of_app(self._spec, self._apps):
             if self._is_stopping() or clock.monotonic() < self._again_at:
                 return
             if tarball in self._given_up:
-                if self._given_up[tarball] == inbox.look(tarball):
+                if self._given_up[tarball] == completeness.state_of(tarball):
                     continue
                 del self._given_up[tarball]
             complete, why = self._is_complete(tarball)
@@ -74,18 +76,18 @@ class Uploads:
                 for each in (self._looks, self._judged):
                     each.pop(tarball, None)
                 self._publish(tarball)
-            elif inbox.is_stale(tarball) and self._said.get(tarball) != why:
+            elif completeness.is_stale(tarball) and self._said.get(tarball) != why:
                 self._said[tarball] = why
                 self._telling.line(f"{tarball} is not complete: {why}")
 
     def _is_complete(self, tarball: str) -> tuple[bool, str]:
         """Judge an upload; one that has not changed since is not read through again."""
-        before, now = self._looks.get(tarball), inbox.looks(tarball)
+        before, now = self._looks.get(tarball), completeness.states_of(tarball)
         self._looks[tarball] = now
         judged = self._judged.get(tarball)
         if judged is not None and judged[0] == now == before:
             return False, judged[1]
-        complete, why = inbox.is_complete(tarball, before[0] if before else None)
+        complete, why = completeness.is_complete(tarball, before[0] if before else None)
         if before == now:
             self._judged[tarball] = (now, why)
         return complete, why
@@ -127,7 +129,7 @@ class Uploads:
 
     def _begun(self, rollout: Rollout) -> None:
         self._telling.rollout(rollout)
-        self._account.tell(
+        self._account.write(
             Outcome(
                 upload=self._upload,
                 app=self._spec.app,
@@ -142,7 +144,7 @@ class Uploads:
         self.code = max(self.code, self._telling.report(report))
         done = report["outcome"] == "done"
         tail = "".join(f"\n    {each}" for each in report["log_tail"])
-        self._account.tell(
+        self._account.write(
             Outcome(
                 upload=self._upload,
                 app=self._spec.app,
@@ -161,24 +163,24 @@ class Uploads:
         if self._said.get(tarball) != error.message:
             self._said[tarball] = error.message
             self._telling.error(error)
-        is_claimed = claims.upload_of(self._spec) == self._upload
+        is_claimed = claims.claimed_upload(self._spec) == self._upload
         if error.kind in _CURABLE and (is_claimed or os.path.exists(tarball)):
             self._again_at = clock.monotonic() + RETRY_S
             self._tell(Stage.WAITING, error.message)
             return
         if os.path.exists(tarball):
-            self._given_up[tarball] = inbox.look(tarball)
+            self._given_up[tarball] = completeness.state_of(tarball)
             self._telling.line(f"{tarball} is not tried again until it changes")
         stage = Stage.FAILED if "placed" in self._steps else Stage.REFUSED
         self._tell(stage, error.message)
 
     def _take_over(self) -> None:
         """Find what an earlier publisher left, and tell of uploads that are lost."""
-        inbox.remove_abandoned(self._spec.inbox)
+        partial_uploads.remove_abandoned(self._spec.inbox)
         self._account.load()
         self._is_open = True
-        claimed = claims.upload_of(self._spec)
-        for outcome in self._account.open(self._spec.app):
+        claimed = claims.claimed_upload(self._spec)
+        for outcome in self._account.unfinished(self._spec.app):
             lies_there = os.path.exists(f"{self._spec.inbox}/{outcome.upload}")
             if not outcome.rollout and not lies_there and outcome.upload != claimed:
                 self._upload = outcome.upload
@@ -211,6 +213,6 @@ class Uploads:
             )
 
     def _tell(self, stage: Stage, detail: str) -> None:
-        self._account.tell(
+        self._account.write(
             Outcome(upload=self._upload, app=self._spec.app, stage=stage, detail=detail)
         )

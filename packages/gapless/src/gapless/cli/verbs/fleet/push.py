@@ -13,7 +13,6 @@ import argparse
 import os
 import secrets
 import sys
-import tarfile
 import tempfile
 from collections.abc import Callable
 from contextlib import closing
@@ -32,14 +31,15 @@ from gapless.base.names import is_app_name
 from gapless.cli import output
 from gapless.config.choice import inherited
 from gapless.config.toml import tables
-from gapless.push import destination, ignore_rules, packing, parcels
-from gapless.push.follower import Follower
-from gapless.push.mounted import Mounted
-from gapless.push.outcome import Outcome, Stage, name_of
-from gapless.push.remote import Remote
-from gapless.releases import inbox
+from gapless.push import destination, ignore_rules, packing
+from gapless.push.mounted_transport import MountedTransport
+from gapless.push.outcome import Outcome, Stage, upload_name
+from gapless.push.outcome_follower import OutcomeFollower
+from gapless.push.ssh_transport import SshTransport
+from gapless.push.upload import Upload
+from gapless.releases import tarballs
+from gapless.releases.inbox import uploads
 from gapless.releases.model import ReleaseSpec
-from gapless.releases.unpack import BROKEN
 
 SHOW_S = 0.2
 SHOWN_NAMES = 20
@@ -93,26 +93,28 @@ def run(asked: argparse.Namespace) -> int:
     found = _releases(asked.config, asked.target)
     app = _app(asked.app, asked.target, found)
     to = destination.parse(_to(asked.to, found.get(app)))
-    line = Remote(to, asked.ssh, say) if to.host else Mounted(to.path)
+    transport = (
+        SshTransport(to, asked.ssh, say) if to.host else MountedTransport(to.path)
+    )
     with tempfile.TemporaryFile() as packed:
         file, ending, left_out = _open(asked, app, packed, say)
         with file:
-            name = name_of(app, secrets.token_hex(6), ending)
-            parcel = parcels.parcel(name, file)
-            began, tell = clock.monotonic(), _progress(parcel, quiet=asked.json)
+            name = upload_name(app, secrets.token_hex(6), ending)
+            upload = Upload.of(name, file)
+            began, tell = clock.monotonic(), _progress(upload, quiet=asked.json)
             try:
-                line.send(parcel, tell)
+                transport.send(upload, tell)
             except KeyboardInterrupt:
                 print("\ngapless: interrupted; nothing is left there", file=sys.stderr)
                 return INTERRUPTED
     took_s = clock.monotonic() - began
-    size = output.size(parcel.size_bytes)
+    size = output.size(upload.size_bytes)
     say(f"{app}: {name} is in {to}/src ({size} in {took_s:.1f} s)")
     outcome: Outcome | None = None
     if asked.wait:
-        follower = Follower(name, say, asked.timeout)
+        follower = OutcomeFollower(name, say, asked.timeout)
         try:
-            with closing(line.lines(name, follower.remaining_s)) as lines:
+            with closing(transport.outcome_lines(name, follower.remaining_s)) as lines:
                 outcome = follower.follow(lines)
         except KeyboardInterrupt:
             print(
@@ -122,7 +124,7 @@ def run(asked: argparse.Namespace) -> int:
             return INTERRUPTED
         _end(outcome, say)
     if asked.json:
-        output.as_json(_as_data(app, str(to), parcel, left_out, outcome))
+        output.as_json(_as_data(app, str(to), upload, left_out, outcome))
     return DONE if outcome is None or outcome.stage is Stage.DONE else FAILED
 
 
@@ -142,8 +144,8 @@ def _app(said: str, target: str, found: dict[str, ReleaseSpec]) -> str:
     """Return whose release it is: as said, by its name, or the only one there is."""
     name = os.path.basename(os.path.abspath(target))
     if not os.path.isdir(target):
-        name = next((name[: -len(e)] for e in inbox.ENDINGS if name.endswith(e)), name)
-    owner = inbox.owner(found, f"{name}.tar")
+        name = name.removesuffix(tarballs.ending_of(name))
+    owner = uploads.owner(found, f"{name}.tar")
     if not said and not owner and len(found) > 1:
         raise MisuseError(
             f"{target} could be of any of: {', '.join(found)}",
@@ -175,7 +177,7 @@ def _open(
     """Return the tarball, the ending of its name, and what is not in it."""
     target = asked.target
     if os.path.isdir(target):
-        ignored = packing.ignoring(target, everything=asked.include_everything)
+        ignored = packing.ignore_rules_of(target, everything=asked.include_everything)
         held = packing.pack(target, app, packed, ignored)
         size = output.size(held.size_bytes)
         say(f"{app}: packed {output.count(held.files, 'file')}, {size}")
@@ -184,17 +186,15 @@ def _open(
             more = len(held.left_out) - len(names)
             say(f"  left out: {', '.join(names)}" + (f" and {more} more" * bool(more)))
         return packed, ".tar.gz", held.left_out
-    ending = next((e for e in inbox.ENDINGS if target.endswith(e)), "")
+    ending = tarballs.ending_of(target)
     if not ending:
         raise MisuseError(
             f"{target} is no tarball by its name",
-            hint=f"it ends in one of {', '.join(inbox.ENDINGS)}",
+            hint=f"it ends in one of {', '.join(tarballs.ENDINGS)}",
         )
     try:
-        with tarfile.open(target, "r:*") as archive:
-            for _ in archive:
-                pass
-    except (OSError, *BROKEN) as error:
+        tarballs.read_to_end(target)
+    except (OSError, *tarballs.BROKEN) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the file cannot be read; what it holds is not known
         raise ReleaseError(
@@ -206,19 +206,19 @@ def _open(
 # --- telling --------------------------------------------------------------------------
 
 
-def _progress(parcel: parcels.Parcel, *, quiet: bool) -> Callable[[int], None]:
+def _progress(upload: Upload, *, quiet: bool) -> Callable[[int], None]:
     """Return who tells how many bytes were sent: in one line of a terminal."""
     began = shown = clock.monotonic()
     is_shown = output.on_terminal() and not quiet
 
     def tell(sent_bytes: int) -> None:
         nonlocal shown
-        now, is_last = clock.monotonic(), sent_bytes == parcel.size_bytes
+        now, is_last = clock.monotonic(), sent_bytes == upload.size_bytes
         if not is_shown or (now - shown < SHOW_S and not is_last):
             return
         shown = now
         rate = output.size(sent_bytes / max(now - began, 0.001))
-        of = f"{output.size(sent_bytes)} of {output.size(parcel.size_bytes)}"
+        of = f"{output.size(sent_bytes)} of {output.size(upload.size_bytes)}"
         end = "\r\033[K" if is_last else ""
         sys.stdout.write(f"\r\033[K  {of}, {rate}/s{end}")
         sys.stdout.flush()
@@ -239,7 +239,7 @@ def _end(outcome: Outcome, say: Callable[[str], None]) -> None:
 def _as_data(
     app: str,
     to: str,
-    parcel: parcels.Parcel,
+    upload: Upload,
     left_out: list[str],
     outcome: Outcome | None,
 ) -> dict[str, Any]:
@@ -249,9 +249,9 @@ def _as_data(
     return {
         "app": app,
         "to": to,
-        "upload": parcel.name,
-        "size_bytes": parcel.size_bytes,
-        "sha256": parcel.sha256,
+        "upload": upload.name,
+        "size_bytes": upload.size_bytes,
+        "sha256": upload.sha256,
         "left_out": left_out,
         "outcome": told,
     }

@@ -15,8 +15,9 @@ from collections.abc import Callable
 from urllib.parse import SplitResult, urlsplit
 
 from gapless.balancer import haproxy, nginx, probing
+from gapless.balancer.findings import findings, findings_of_next
 from gapless.balancer.model import Member, Pool, identifier
-from gapless.balancer.probing import Tally
+from gapless.balancer.request_kinds import RequestCounts
 from gapless.base import clock
 from gapless.base.errors import (
     DONE,
@@ -163,10 +164,10 @@ def _check(asked: argparse.Namespace) -> int:
             hint="`gapless drain` on that server, and the drain library in its app",
         )
     say = (lambda _: None) if asked.json else _say
-    found = probing.findings(_ask(where, say))
+    found = findings(_ask(where, say))
     if asked.next:
         _wait_for_next(asked, say)
-        found += probing.later_findings(_ask(where, say))
+        found += findings_of_next(_ask(where, say))
     if asked.json:
         output.as_json({"right": not found, "findings": found})
     elif found:
@@ -182,12 +183,12 @@ def _check(asked: argparse.Namespace) -> int:
     return FAILED if found else DONE
 
 
-def _ask(where: SplitResult, say: Callable[[str], None]) -> list[Tally]:
+def _ask(where: SplitResult, say: Callable[[str], None]) -> list[RequestCounts]:
     tallies = []
-    for tally in probing.ask_all(where):
+    for tally in probing.send_all(where):
         tallies.append(tally)
         state = f"{tally.refused} refused, {tally.failed} failed"
-        say(f"{tally.kind.name:<22} {tally.asked} asked, {state}")
+        say(f"{tally.kind.name:<22} {tally.sent} asked, {state}")
     return tallies
 
 

@@ -22,7 +22,7 @@ from gapless.cli.publisher.output import Telling
 from gapless.cli.publisher.rollouts import Settling
 from gapless.cli.publisher.uploads import Uploads
 from gapless.config.toml.fleets import Fleet
-from gapless.push.outcomes import Account
+from gapless.push.outcome_store import OutcomeStore
 from gapless.releases.model import ReleaseSpec
 
 POLL_S = 0.5
@@ -71,7 +71,8 @@ class Watcher:
         self._telling, self._stop = telling, threading.Event()
         self.has_crashed = self._was_in_trouble = False
         accounts = {
-            spec.inbox: Account(spec.inbox, telling.line) for spec in specs.values()
+            spec.inbox: OutcomeStore(spec.inbox, telling.line)
+            for spec in specs.values()
         }
         self._uploads: dict[str, Uploads] = {}
         self._settlings: dict[str, Settling] = {}

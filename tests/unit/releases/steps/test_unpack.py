@@ -1,4 +1,4 @@
-"""What a tarball must not do, by whatever detour."""
+"""What a tarball must not do, even by way of several members."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 
 from gapless.base.errors import ReleaseError
 from gapless.releases.model import Limits
-from gapless.releases.unpack import unpack
+from gapless.releases.steps.unpack import unpack
 
 
 def _packed(path: Path, *members: tuple[str, bytes, str]) -> str:
-    """Write a tarball of members: name, type, and where a link leads or what is in it."""
+    """Write a tarball of members: name, type, and the target of a link or the content."""
     with tarfile.open(path, "w") as archive:
         for name, kind, more in members:
             member = tarfile.TarInfo(name)
@@ -32,7 +32,7 @@ def _packed(path: Path, *members: tuple[str, bytes, str]) -> str:
 def test_a_hard_link_by_way_of_a_link_that_goes_again_stays_inside(
     tmp_path: Path,
 ) -> None:
-    """`out` seems to lead to the top, and is a file in the end; what it let in stays."""
+    """`out` leads out first, and a later member replaces it; the hard link would stay."""
     (tmp_path / "secret").write_text("of another app")
     tarball = _packed(
         tmp_path / "app.tar",
@@ -46,7 +46,7 @@ def test_a_hard_link_by_way_of_a_link_that_goes_again_stays_inside(
 
 
 def test_a_hard_link_to_a_file_of_its_own_is_kept(tmp_path: Path) -> None:
-    """A hard link to a file of its own is kept."""
+    """The target is a file of the same tarball."""
     tarball = _packed(
         tmp_path / "app.tar",
         ("app/lib/a", tarfile.REGTYPE, "one"),
@@ -57,7 +57,7 @@ def test_a_hard_link_to_a_file_of_its_own_is_kept(tmp_path: Path) -> None:
 
 
 def test_folders_count_like_files(tmp_path: Path) -> None:
-    """Each takes an inode, on a disk that others use as well."""
+    """Each takes an inode of a disk that other apps use as well."""
     folders = [(f"app/{number}", tarfile.DIRTYPE, "") for number in range(20)]
     tarball = _packed(
         tmp_path / "app.tar", ("app/index.js", tarfile.REGTYPE, ""), *folders

@@ -1,4 +1,4 @@
-"""Run commands in a release: its build and its hooks, bounded in time, logged."""
+"""Run one command of a release: bounded in time, with its output in a log."""
 
 from __future__ import annotations
 
@@ -11,19 +11,7 @@ from gapless.base.errors import NotFoundError, ReleaseError
 from gapless.releases.model import ReleaseSpec
 
 _TAIL_BYTES = 4000
-
-
-def default_build(directory: str) -> tuple[tuple[str, ...], ...]:
-    """Return the commands that a release asks for by the files that it holds."""
-    has = set(os.listdir(directory))
-    commands: list[tuple[str, ...]] = []
-    if has & {"package-lock.json", "npm-shrinkwrap.json"}:
-        commands.append(("npm", "ci"))
-    elif "package.json" in has:
-        commands.append(("npm", "install"))
-    if "uv.lock" in has:
-        commands.append(("uv", "sync", "--frozen"))
-    return tuple(commands)
+_TAIL_LINES = 15
 
 
 def run(
@@ -37,8 +25,9 @@ def run(
 ) -> None:
     """Run one command of a release; all it prints goes to the file *log*.
 
-    The whole process group is ended at *timeout_s*.  Raises ReleaseError, with the last
-    lines that the command printed.
+    *what* names the command in messages.  Its whole process group is killed when the
+    command has ended, or at *timeout_s*.  Raises NotFoundError if there is no such program,
+    and ReleaseError, with the last lines that the command printed.
     """
     shown = " ".join(command)
     os.makedirs(os.path.dirname(log), exist_ok=True)
@@ -54,7 +43,7 @@ def run(
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                pass_fds=spec.held,
+                pass_fds=spec.inherited_fds,
             )
         except FileNotFoundError:
             raise NotFoundError(
@@ -70,25 +59,25 @@ def run(
         except subprocess.TimeoutExpired:
             code, ended = -1, f"was ended after {timeout_s:g} s"
         finally:
-            # What the command left running in its group ends with it.
+            # Processes that the command left in its group end with it.
             _end_group(process)
     if code:
         raise ReleaseError(
-            f"{spec.app}: {what} failed: {shown} {ended}\n{tail(log)}",
+            f"{spec.app}: {what} failed: {shown} {ended}\n{_tail(log)}",
             hint=f"all of its output is in {log}",
         )
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError):  # nobody is left in it
+    with contextlib.suppress(ProcessLookupError):  # the group is empty
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
-def tail(log: str) -> str:
+def _tail(log: str) -> str:
     """Return the last lines of a log, indented."""
     with open(log, "rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _TAIL_BYTES))
-        lines = file.read().decode(errors="replace").splitlines()[-15:]
+        lines = file.read().decode(errors="replace").splitlines()[-_TAIL_LINES:]
     return "\n".join(f"    {line}" for line in lines)

@@ -1,0 +1,106 @@
+"""Upload to a mounted directory: a temporary name, a checksum, a rename.
+
+The temporary file is locked (flock) while it is written.  The next upload can then tell an
+upload under way from one whose `gapless push` was killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import select
+from collections.abc import Callable, Generator
+
+from gapless.base import files
+from gapless.base.errors import GaplessError, NotFoundError
+from gapless.push.outcome import FOLDER
+from gapless.push.outcome_follower import IN_INBOX, NOT_IN_INBOX
+from gapless.push.upload import Upload
+from gapless.releases.digests import sha256_of
+from gapless.releases.inbox.partial_uploads import LOCKED_PART, remove_abandoned
+from gapless.releases.inbox.uploads import CHECKSUM_ENDINGS
+
+POLL_S = 0.2
+
+
+class MountedTransport:
+    """Sends uploads to, and reads outcomes from, a base directory that is mounted here."""
+
+    def __init__(self, base: str) -> None:
+        self._base, self._inbox = base, f"{base}/src"
+
+    def send(self, upload: Upload, on_sent: Callable[[int], None]) -> None:
+        """Send an upload; *on_sent* is called with the number of bytes sent so far.
+
+        Raises NotFoundError, GaplessError; nothing of the upload is left then.
+        """
+        if not os.path.isdir(self._base):
+            raise NotFoundError(
+                f"could not push {upload.name}: there is no directory {self._base}",
+                hint="is the file system of the release server mounted here?",
+            )
+        try:
+            os.makedirs(self._inbox, exist_ok=True)
+            remove_abandoned(self._inbox)
+            self._send(upload, on_sent)
+        except OSError as error:
+            where = error.filename or self._inbox
+            reason = (error.strerror or str(error)).lower()
+            raise GaplessError(
+                f"could not push {upload.name} to {self._inbox}: {where}: {reason}",
+                hint="nothing of it was left there",
+            ) from error
+
+    def _send(self, upload: Upload, on_sent: Callable[[int], None]) -> None:
+        final = f"{self._inbox}/{upload.name}"
+        part = f"{self._inbox}/.{upload.name}{LOCKED_PART}"
+        checksum = f"{final}{CHECKSUM_ENDINGS[0]}"
+        with open(part, "xb") as target:
+            try:
+                with contextlib.suppress(OSError):  # a file system without locks
+                    fcntl.flock(target, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                for sent_bytes, piece in upload.pieces():
+                    target.write(piece)
+                    on_sent(sent_bytes)
+                target.flush()
+                os.fsync(target.fileno())
+                if hasattr(os, "posix_fadvise"):  # macOS has none
+                    # The check below is to read the disk, not the page cache.
+                    os.posix_fadvise(target.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+                _verify(part, upload)
+                files.write_atomically(checksum, upload.checksum_line(), 0o644)
+                os.rename(part, final)
+            except BaseException:
+                for path in (part, checksum):
+                    with contextlib.suppress(OSError):
+                        os.unlink(path)
+                raise
+        files.sync_directory(self._inbox)
+
+    def outcome_lines(
+        self, name: str, remaining_s: Callable[[], float]
+    ) -> Generator[bytes, None, None]:
+        """Yield lines about an upload, as `OutcomeFollower.follow` reads them."""
+        path, last = f"{self._inbox}/{FOLDER}/{name}.json", b""
+        while remaining_s() > 0:
+            try:
+                with open(path, "rb") as file:
+                    now = file.read()
+            except FileNotFoundError:
+                now = b""
+            if now != last:
+                last = now
+                yield now
+            is_there = os.path.exists(f"{self._inbox}/{name}")
+            yield IN_INBOX if is_there else NOT_IN_INBOX
+            select.select([], [], [], POLL_S)
+
+
+def _verify(path: str, upload: Upload) -> None:
+    if sha256_of(path) != upload.sha256:
+        raise GaplessError(
+            f"could not push {upload.name}: the file in {os.path.dirname(path)} is not "
+            "what was written",
+            hint="nothing of it was left there; check that file system",
+        )

@@ -1,0 +1,97 @@
+"""The outcomes of the uploads of one inbox, as files that pushers read.
+
+Each upload has one small file, `src/.outcomes/NAME.json`, which is replaced as a whole.
+If it cannot be written (a full disk), no release fails: that is reported, once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+from gapless.base import clock, files
+from gapless.push.outcome import FINAL, FOLDER, Outcome, decode, encode
+
+KEPT = 200
+
+
+class OutcomeStore:
+    """Writes outcomes, and remembers those that are not final.  Threads may share it."""
+
+    def __init__(self, inbox: str, print_line: Callable[[str], None]) -> None:
+        self._folder, self._print_line = f"{inbox}/{FOLDER}", print_line
+        self._lock = threading.Lock()
+        self._trouble = ""
+        """The last error in writing; empty since a write succeeded."""
+        self._unfinished: dict[str, Outcome] = {}
+
+    def load(self) -> None:
+        """Read the outcomes that earlier publishers wrote.  Raises OSError."""
+        with self._lock:
+            for outcome in map(self._read, self._names()):
+                if outcome is not None and outcome.stage not in FINAL:
+                    self._unfinished.setdefault(outcome.upload, outcome)
+
+    def write(self, outcome: Outcome, *, expected: Outcome | None = None) -> None:
+        """Write an outcome; with *expected*, only if that was the last one."""
+        with self._lock:
+            before = self._unfinished.get(outcome.upload)
+            if expected is not None and before != expected:
+                return
+            stamped = replace(outcome, at=clock.stamp(clock.wall()))
+            self._unfinished[stamped.upload] = stamped
+            try:
+                self._write_file(stamped, is_new=before is None)
+            except OSError as error:
+                self._report(f"could not write outcomes in {self._folder}: {error}")
+            else:
+                self._trouble = ""
+            if stamped.stage in FINAL:
+                del self._unfinished[stamped.upload]
+
+    def unfinished(self, app: str) -> list[Outcome]:
+        """Return the outcomes of an app that are not final."""
+        with self._lock:
+            return [o for o in self._unfinished.values() if o.app == app]
+
+    def _write_file(self, outcome: Outcome, *, is_new: bool) -> None:
+        os.makedirs(self._folder, exist_ok=True)
+        path = f"{self._folder}/{outcome.upload}.json"
+        files.write_atomically(path, encode(outcome), 0o644)
+        if is_new:
+            self._prune()
+
+    def _read(self, name: str) -> Outcome | None:
+        """Return the outcome in a file; None if it cannot be read or is no record."""
+        try:
+            with open(f"{self._folder}/{name}", "rb") as file:
+                return decode(file.read())
+        except (OSError, ValueError):
+            return None
+
+    def _names(self) -> list[str]:
+        try:
+            return [n for n in os.listdir(self._folder) if n.endswith(".json")]
+        except FileNotFoundError:
+            return []
+
+    def _prune(self) -> None:
+        paths = [f"{self._folder}/{name}" for name in self._names()]
+        for path in sorted(paths, key=_changed_ns)[:-KEPT]:
+            with contextlib.suppress(FileNotFoundError):  # another publisher removed it
+                os.unlink(path)
+
+    def _report(self, trouble: str) -> None:
+        if trouble != self._trouble:
+            self._trouble = trouble
+            self._print_line(trouble)
+
+
+def _changed_ns(path: str) -> int:
+    try:
+        return os.stat(path).st_mtime_ns
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,80 @@
+"""Whether an upload is complete.
+
+"The same size for a second" is not "complete": an upload may pause.  An upload counts as
+complete when it matches its checksum file.  Without a checksum file it must be unchanged
+between two checks, and readable to the end of the archive.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from gapless.base import clock
+from gapless.releases import tarballs
+from gapless.releases.digests import sha256_of
+from gapless.releases.inbox.uploads import CHECKSUM_ENDINGS
+
+STALE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileState:
+    """Size, time of change and inode of a file at one moment."""
+
+    size_bytes: int
+    changed_ns: int
+    inode: int
+
+
+def state_of(path: str) -> FileState | None:
+    """Return the state of a file now, or None if there is no such file."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return FileState(
+        size_bytes=found.st_size, changed_ns=found.st_mtime_ns, inode=found.st_ino
+    )
+
+
+def states_of(path: str) -> tuple[FileState | None, ...]:
+    """Return the states of an upload and its checksum files.
+
+    As long as they stay the same, so does the result of `is_complete`.
+    """
+    return tuple(state_of(path + ending) for ending in ("", *CHECKSUM_ENDINGS))
+
+
+def is_stale(path: str) -> bool:
+    """Return whether an upload exists, and has not changed for `STALE_S`."""
+    found = state_of(path)
+    return found is not None and clock.wall() - found.changed_ns / 1e9 > STALE_S
+
+
+def is_complete(path: str, earlier: FileState | None) -> tuple[bool, str]:
+    """Return whether an upload is complete, and if not, why.
+
+    *earlier* is its state at the check before.
+    """
+    for ending in CHECKSUM_ENDINGS:
+        if os.path.isfile(path + ending):
+            return _matches(path, path + ending)
+    now = state_of(path)
+    if now is None or now != earlier:
+        return False, "it is changing, or was not seen before"
+    try:
+        tarballs.read_to_end(path)
+    except tarballs.BROKEN as error:
+        return False, f"it cannot be read to its end: {error}"
+    except OSError as error:
+        return False, f"it cannot be read: {error}"
+    return True, ""
+
+
+def _matches(path: str, checksum: str) -> tuple[bool, str]:
+    with open(checksum, encoding="ascii", errors="replace") as file:
+        expected = (file.read().split() or [""])[0].lower()
+    if sha256_of(path) == expected:
+        return True, ""
+    return False, f"it does not match {os.path.basename(checksum)} yet"

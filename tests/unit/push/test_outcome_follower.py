@@ -1,0 +1,69 @@
+"""What is printed while `gapless push` waits for the outcome of an upload."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import pytest
+
+from gapless.base.errors import TimedOutError
+from gapless.push import outcome
+from gapless.push.outcome import Outcome, Stage
+from gapless.push.outcome_follower import OutcomeFollower
+
+ROLLING = Outcome(
+    upload="shop-1.tar.gz", app="shop", stage=Stage.ROLLING, release="shop-1", rollout=3
+)
+
+
+def then_silence(*lines: bytes) -> Iterator[bytes]:
+    """Yield lines, then empty ones without end."""
+    yield from lines
+    while True:
+        yield b""
+
+
+def test_a_follower_tells_each_change_once_and_ends_with_the_end() -> None:
+    """Repeated records and lines that are no record make no difference."""
+    printed: list[str] = []
+    done = dataclasses.replace(ROLLING, stage=Stage.DONE)
+    other = dataclasses.replace(done, upload="shop-2.tar.gz")
+    rolling = outcome.encode(ROLLING)
+    lines = then_silence(
+        b"here",
+        rolling,
+        rolling,
+        b"gone",
+        b"Welcome!",
+        b"to this host",
+        outcome.encode(other),
+        outcome.encode(done),
+    )
+    found = OutcomeFollower("shop-1.tar.gz", printed.append, 60).follow(lines)
+    assert found == done
+    assert printed == [
+        "shop: rollout 3 to shop-1 rolling",
+        "a line of the release server is ignored: it is no record",
+        "shop: rollout 3 to shop-1 done",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [(b"here", "no publisher has taken it"), (b"gone", "taken by")],
+)
+def test_a_follower_that_hears_nothing_says_so_and_gives_up(
+    line: bytes, expected: str
+) -> None:
+    """The warning depends on whether the upload is in the inbox."""
+    printed: list[str] = []
+
+    def lines() -> Iterator[bytes]:
+        while True:
+            yield line
+
+    with pytest.raises(TimedOutError, match="no publisher took it"):
+        OutcomeFollower("shop-1.tar.gz", printed.append, 0.05).follow(lines())
+    assert len(printed) == 1
+    assert expected in printed[0]
