@@ -174,7 +174,7 @@ def test_where_nobody_can_be_asked_nobody_drains(make: MakeFleet) -> None:
     assert modes(first) == ["serving"]
     forced = drain(first, "--force")
     assert forced.returncode == 0, forced.stderr
-    assert "the others are not told" in forced.stderr
+    assert "the other hosts are not told" in forced.stderr
     agreed.unlink()
     shutil.move(away, agreed)
     until(lambda: drain(fleet.members[1]).returncode == 1, "the others to know", 30)

@@ -167,7 +167,7 @@ def test_growing_delays(declared: Declared) -> None:
 def test_autostart_false_is_known_and_stopped(declared: Declared) -> None:
     """Until somebody starts it."""
     said = declared.start(declared.http(autostart=False))
-    assert "known, and not started" in said
+    assert "listed, and not started" in said
     assert declared.host.status("web") == "stopped"
     declared.host.ok("start", "web")
     assert declared.host.status("web") == "online"

@@ -163,7 +163,7 @@ def test_a_call_that_outlives_the_deadline_is_named_and_rolled_back(
     done = host.gapless("restart", "jobs")
     assert done.returncode == 0, done.stdout + done.stderr
     where = f"connection to 127.0.0.1:{database.port}, the answer outstanding for"
-    assert "answers outstanding 1, came 0, cut 1" in done.stdout
+    assert "calls outstanding 1, answered 0, cut 1" in done.stdout
     assert f"cut: 1 call of pid {jobs_pid(jobs)} ({where}" in done.stdout
     assert "not idle after 1.2 s" in done.stdout
     report = host.app("jobs")["last_report"]

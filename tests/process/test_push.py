@@ -82,7 +82,7 @@ def test_the_configuration_says_where_to_push(make: Make) -> None:
     os.unlink(at.laptop / "gapless.toml")
     done = at.host.gapless(*words, cwd=at.laptop)
     assert done.returncode == 2
-    assert "push to where?" in done.stderr
+    assert "push to which release server?" in done.stderr
 
 
 @pytest.mark.parametrize(

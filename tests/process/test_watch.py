@@ -79,7 +79,9 @@ def test_sigterm_ends_it_after_the_step_in_hand(make: Make) -> None:
     push = begin(at, "example")
     until(lambda: "example building" in at.said(), "the build")
     at.tell_watch(signal.SIGTERM)
-    until(lambda: "ending after the step" in at.said(), "the signal to be heard")
+    until(
+        lambda: "ending after the current step" in at.said(), "the signal to be heard"
+    )
     with path.open("w"):
         pass
     assert at.watch_ended() == 0, at.said()
@@ -102,7 +104,9 @@ def test_a_second_signal_ends_it_at_once_and_the_next_takes_up(make: Make) -> No
     push = begin(at, "example")
     until(lambda: "example building" in at.said(), "the build")
     at.tell_watch(signal.SIGTERM)
-    until(lambda: "ending after the step" in at.said(), "the signal to be heard")
+    until(
+        lambda: "ending after the current step" in at.said(), "the signal to be heard"
+    )
     at.tell_watch(signal.SIGTERM)
     assert at.watch_ended() == 1
     at.configure(example="build = []")
@@ -140,7 +144,7 @@ def test_a_coordinator_that_is_away_is_waited_for(make: Make, goes: str) -> None
         )
         etcd.kill()
         etcd.start()
-        until(lambda: "example rollout: 1 to" in at.said(), "the rollout", 30)
+        until(lambda: "example rollout begun: 1 to" in at.said(), "the rollout", 30)
         assert (at.base / "hooks").read_text() == "x\n"
         until(lambda: not at.left(), "an empty inbox")
         push.send_signal(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""The command `gapless`: finds the verb, and imports no other."""
+"""The command `gapless`: find the verb, and import the module of that verb only."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import sys
 from collections.abc import Callable
 
 import gapless
-from gapless.base.errors import FAILED, MISUSE, GaplessError
-from gapless.cli.verbs import ALIASES, ROOMS, TOPICS, module_of
+from gapless.base.errors import DONE, FAILED, MISUSE, GaplessError
+from gapless.cli import output
+from gapless.cli.verbs import ALIASES, PACKAGES, TOPICS, module_of
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -20,57 +21,57 @@ def main(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     if not words or words[0] in ("-h", "--help", "help"):
         print(overview())
-        return 0
+        return DONE
     if words[0] in ("-V", "--version", "version"):
         print(f"gapless {gapless.__version__}")
-        return 0
+        return DONE
     verb = _verb(words[0])
     module = importlib.import_module(module_of(verb))
     if hasattr(module, "RAW"):
-        return _guarded(verb, lambda: module.run_words(words[1:]), as_json=False)
+        return _run_and_report(verb, lambda: module.run_words(words[1:]), as_json=False)
     parser = argparse.ArgumentParser(
         prog=f"gapless {verb}", description=module.__doc__, allow_abbrev=False
     )
     module.add_arguments(parser)
     own, rest = _split_at_dashes(words[1:])
-    asked = parser.parse_args(own)
+    args = parser.parse_args(own)
     if rest and not hasattr(module, "REST"):
-        parser.error(f"nothing may follow --: {' '.join(rest)}")
+        parser.error(f"no words are allowed after --: {' '.join(rest)}")
     if rest:
-        setattr(asked, module.REST, rest)
-    as_json = getattr(asked, "json", False)
-    return _guarded(verb, lambda: module.run(asked), as_json=as_json)
+        setattr(args, module.REST, rest)
+    as_json = getattr(args, "json", False)
+    return _run_and_report(verb, lambda: module.run(args), as_json=as_json)
 
 
-def _guarded(verb: str, run: Callable[[], int], *, as_json: bool) -> int:
-    """Run a verb; tell what goes wrong, and return the exit code."""
+def _run_and_report(verb: str, run: Callable[[], int], *, as_json: bool) -> int:
+    """Run a verb, print the error if there is one, and return the exit code."""
     try:
         return int(run())
     except GaplessError as error:
-        _complain(error, as_json=as_json)
+        _print_error(error, as_json=as_json)
         return error.exit_code
     except KeyboardInterrupt:
-        print("\ngapless: interrupted; what was asked for goes on", file=sys.stderr)
-        print("hint: `gapless list` shows how far it is", file=sys.stderr)
-        return 130
+        code = output.print_interrupted("an operation that has begun goes on")
+        print("hint: `gapless list` shows the state of the apps", file=sys.stderr)
+        return code
     except BrokenPipeError:
-        # Whoever read our output has gone: say nothing, not even at the end.
+        # The reader of the output has ended.  Python's flush at exit must not fail too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return FAILED
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
         reason = (error.strerror or str(error)).lower()
-        trouble = GaplessError(f"{verb} could not go on:{where}: {reason}")
-        _complain(trouble, as_json=as_json)
+        failure = GaplessError(f"{verb} failed:{where}: {reason}")
+        _print_error(failure, as_json=as_json)
         return FAILED
 
 
 def _split_at_dashes(words: list[str]) -> tuple[list[str], list[str]]:
-    """Return what is ours and, behind --, what is another program's."""
+    """Return the words before --, and those after it, which are for another program."""
     if "--" not in words:
         return words, []
-    place = words.index("--")
-    return words[:place], words[place + 1 :]
+    dashes = words.index("--")
+    return words[:dashes], words[dashes + 1 :]
 
 
 def overview() -> str:
@@ -80,22 +81,22 @@ def overview() -> str:
     for topic in TOPICS:
         lines += ["", f"{topic.title}:"]
         lines += [f"  {verb:<11} {does}" for verb, does in topic.verbs.items()]
-    lines += ["", "`gapless VERB --help` tells more."]
+    lines += ["", "`gapless VERB --help` shows the arguments of a verb."]
     return "\n".join(lines)
 
 
 def _verb(word: str) -> str:
     word = ALIASES.get(word, word)
-    if word in ROOMS:
+    if word in PACKAGES:
         return word
-    close = difflib.get_close_matches(word, [*ROOMS, *ALIASES], 1)
+    close = difflib.get_close_matches(word, [*PACKAGES, *ALIASES], 1)
     print(f"gapless: there is no verb {word!r}", file=sys.stderr)
     hint = f"did you mean `gapless {close[0]}`?" if close else "`gapless` lists them"
     print(f"hint: {hint}", file=sys.stderr)
     sys.exit(MISUSE)
 
 
-def _complain(error: GaplessError, *, as_json: bool) -> None:
+def _print_error(error: GaplessError, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"error": error.describe()}))
         return

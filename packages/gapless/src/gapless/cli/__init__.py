@@ -1,3 +1,3 @@
-"""The command line: verbs, and what several of them share."""
+"""The command line: one file per verb, and what several verbs share."""
 
 from __future__ import annotations

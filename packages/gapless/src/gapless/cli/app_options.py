@@ -1,110 +1,169 @@
-"""Options of the command line that say what an app is: PM2's fields, PM2's spellings."""
+"""Options that describe an app on the command line: PM2's fields in PM2's spellings.
+
+Their defaults are those of docs/pm2.md.
+"""
 
 from __future__ import annotations
 
 import argparse
 from typing import Any
 
-_TEXTS = {
-    "name": ("-n", "--name"),
-    "namespace": ("-N", "--namespace"),
-    "instances": ("-i", "--instances"),
-    "cwd": ("--cwd",),
-    "exec_interpreter": ("--interpreter",),
-    "node_args": ("--node-args", "--interpreter-args"),
-    "out_file": ("-o", "--output"),
-    "error_file": ("-e", "--error"),
-    "log_file": ("-l", "--log"),
-    "log_date_format": ("--log-date-format",),
-    "log_type": ("--log-type",),
-    "pid_file": ("-p", "--pid"),
-    "max_restarts": ("--max-restarts",),
-    "min_uptime": ("--min-uptime",),
-    "restart_delay": ("--restart-delay",),
-    "exp_backoff_restart_delay": ("--exp-backoff-restart-delay",),
-    "max_memory_restart": ("--max-memory-restart",),
-    "cron_restart": ("-c", "--cron", "--cron-restart"),
-    "kill_timeout": ("-k", "--kill-timeout"),
-    "listen_timeout": ("--listen-timeout",),
-    "watch_delay": ("--watch-delay",),
-    "instance_var": ("--instance-var",),
-    "increment_var": ("--increment-var",),
-    "port": ("--port",),
-    "uid": ("-u", "--uid", "--user"),
-    "gid": ("--gid",),
+_VALUES: dict[str, tuple[tuple[str, ...], str, str]] = {
+    "name": (("-n", "--name"), "NAME", "the name of the app"),
+    "namespace": (("-N", "--namespace"), "NAME", "a word that names several apps"),
+    "instances": (("-i", "--instances"), "N", "0 or max: one per CPU; -1: one less"),
+    "cwd": (("--cwd",), "DIR", "the working directory"),
+    "exec_interpreter": (
+        ("--interpreter",),
+        "PROGRAM",
+        "the program that runs the script; none: the script itself",
+    ),
+    "node_args": (
+        ("--node-args", "--interpreter-args"),
+        "ARGS",
+        "arguments before the script",
+    ),
+    "out_file": (("-o", "--output"), "FILE", "the log of standard output"),
+    "error_file": (("-e", "--error"), "FILE", "the log of standard error"),
+    "log_file": (("-l", "--log"), "FILE", "a log of both"),
+    "log_date_format": (
+        ("--log-date-format",),
+        "FORMAT",
+        "a time before every line, in tokens of day.js",
+    ),
+    "log_type": (("--log-type",), "TYPE", "json: one object per line"),
+    "pid_file": (("-p", "--pid"), "FILE", "a file with the pid of the app"),
+    "max_restarts": (
+        ("--max-restarts",),
+        "N",
+        "give up after so many failed starts in a row",
+    ),
+    "min_uptime": (
+        ("--min-uptime",),
+        "MS",
+        "a start has failed if the app ends within so many milliseconds",
+    ),
+    "restart_delay": (
+        ("--restart-delay",),
+        "MS",
+        "milliseconds before each restart",
+    ),
+    "exp_backoff_restart_delay": (
+        ("--exp-backoff-restart-delay",),
+        "MS",
+        "milliseconds before the first restart; half as many more each time",
+    ),
+    "max_memory_restart": (
+        ("--max-memory-restart",),
+        "SIZE",
+        "hand over to a new generation beyond this memory, for example 200M",
+    ),
+    "cron_restart": (
+        ("-c", "--cron", "--cron-restart"),
+        "TIMES",
+        "hand over to a new generation at these times, as in crontab(5)",
+    ),
+    "kill_timeout": (
+        ("-k", "--kill-timeout"),
+        "MS",
+        "milliseconds from the stop signal to SIGKILL",
+    ),
+    "listen_timeout": (
+        ("--listen-timeout",),
+        "MS",
+        "a start has failed if the app is not ready in so many milliseconds",
+    ),
+    "watch_delay": (
+        ("--watch-delay",),
+        "MS",
+        "milliseconds without a change before --watch acts",
+    ),
+    "instance_var": (
+        ("--instance-var",),
+        "NAME",
+        "the variable with the number of the instance",
+    ),
+    "increment_var": (
+        ("--increment-var",),
+        "NAME",
+        "a variable that is larger by one in each instance",
+    ),
+    "port": (("--port",), "PORT", "the value of the variable PORT"),
+    "uid": (
+        ("-u", "--uid", "--user"),
+        "USER",
+        "the user of the instances; needs root",
+    ),
+    "gid": (("--gid",), "GROUP", "the group of the instances; needs root"),
 }
-_LISTS = {
-    "stop_exit_codes": ("--stop-exit-codes",),
-    "ignore_watch": ("--ignore-watch",),
-    "filter_env": ("--filter-env",),
+_LISTS: dict[str, tuple[tuple[str, ...], str, str]] = {
+    "stop_exit_codes": (
+        ("--stop-exit-codes",),
+        "CODE",
+        "stop, do not restart, after these exit codes",
+    ),
+    "ignore_watch": (("--ignore-watch",), "PATH", "paths that --watch ignores"),
+    "filter_env": (
+        ("--filter-env",),
+        "NAME",
+        "variables of the shell that the app does not get",
+    ),
 }
 _FLAGS = {
-    "time": ("--time",),
-    "merge_logs": ("--merge-logs",),
-    "disable_logs": ("--disable-logs",),
-    "wait_ready": ("--wait-ready",),
-    "shutdown_with_message": ("--shutdown-with-message",),
+    "time": ("--time", "the time before every line of the logs"),
+    "merge_logs": ("--merge-logs", "one log for all instances"),
+    "disable_logs": ("--disable-logs", "keep no logs"),
+    "wait_ready": (
+        "--wait-ready",
+        "the app is ready when it sends Node's message ready",
+    ),
+    "shutdown_with_message": (
+        "--shutdown-with-message",
+        "stop with a message to Node in place of a signal",
+    ),
 }
 _DENIALS = {
-    "autorestart": ("--no-autorestart",),
-    "autostart": ("--no-autostart",),
-    "treekill": ("--no-treekill",),
-}
-
-
-_METAVARS = {
-    "instances": "N",
-    "exec_interpreter": "PROGRAM",
-    "cwd": "DIR",
-    "max_restarts": "N",
-    "min_uptime": "MS",
-    "restart_delay": "MS",
-    "exp_backoff_restart_delay": "MS",
-    "kill_timeout": "MS",
-    "listen_timeout": "MS",
-    "watch_delay": "MS",
-    "max_memory_restart": "SIZE",
-    "cron_restart": "TIMES",
-    "instance_var": "NAME",
-    "increment_var": "NAME",
-    "uid": "USER",
-    "gid": "GROUP",
-    "stop_exit_codes": "CODE",
-    "ignore_watch": "PATH",
-    "filter_env": "NAME",
+    "autorestart": ("--no-autorestart", "do not restart the app when it has ended"),
+    "autostart": ("--no-autostart", "add the app to the list, and do not start it"),
+    "treekill": ("--no-treekill", "signal only the leader of an instance"),
 }
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Add them all."""
+    """Add all of these options."""
     group = parser.add_argument_group(
-        "what the app is", "as the fields of docs/pm2.md; above those of a PM2 file"
+        "the app", "as the fields of docs/pm2.md; above those of a PM2 file"
     )
-    for name, spellings in _TEXTS.items():
-        group.add_argument(*spellings, dest=name, metavar=_metavar(name))
-    for name, spellings in _LISTS.items():
-        group.add_argument(*spellings, dest=name, nargs="+", metavar=_metavar(name))
-    for name, spellings in _FLAGS.items():
-        group.add_argument(*spellings, dest=name, action="store_true", default=None)
-    for name, spellings in _DENIALS.items():
-        group.add_argument(*spellings, dest=name, action="store_false", default=None)
+    for name, (spellings, metavar, text) in _VALUES.items():
+        group.add_argument(*spellings, dest=name, metavar=metavar, help=text)
+    for name, (spellings, metavar, text) in _LISTS.items():
+        group.add_argument(*spellings, dest=name, nargs="+", metavar=metavar, help=text)
+    for name, (spelling, text) in _FLAGS.items():
+        group.add_argument(
+            spelling, dest=name, action="store_true", default=None, help=text
+        )
+    for name, (spelling, text) in _DENIALS.items():
+        group.add_argument(
+            spelling, dest=name, action="store_false", default=None, help=text
+        )
     group.add_argument(
-        "--watch", dest="watch", nargs="*", metavar="PATH", help="renew on a change"
+        "--watch",
+        dest="watch",
+        nargs="*",
+        metavar="PATH",
+        help="hand over to a new generation when a file changes; "
+        "default: below the working directory",
     )
 
 
-def fields(asked: argparse.Namespace) -> dict[str, Any]:
-    """Return what was said, by the names of the fields."""
-    named = (*_TEXTS, *_LISTS, *_FLAGS, *_DENIALS)
+def fields(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the options that were given, by the names of the fields."""
+    named = (*_VALUES, *_LISTS, *_FLAGS, *_DENIALS)
     found = {
         name: value
         for name in named
-        if (value := getattr(asked, name, None)) is not None
+        if (value := getattr(args, name, None)) is not None
     }
-    if (watch := getattr(asked, "watch", None)) is not None:
+    if (watch := getattr(args, "watch", None)) is not None:
         found["watch"] = watch or True
     return found
-
-
-def _metavar(name: str) -> str:
-    return _METAVARS.get(name) or name.rpartition("_")[2].upper()

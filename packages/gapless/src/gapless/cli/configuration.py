@@ -1,9 +1,9 @@
-"""Where a command about releases finds their configuration."""
+"""The configuration that a command about releases or fleets uses."""
 
 from __future__ import annotations
 
-import argparse
 import os
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from gapless.base.errors import MisuseError, NotFoundError
@@ -18,16 +18,54 @@ if TYPE_CHECKING:
     from gapless.config.toml.fleets import Fleet
 
 
-def add(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that say where."""
-    parser.add_argument(
-        "-c",
-        "--config",
-        default="",
-        metavar="FILE",
-        help="the gapless.toml with [release.NAME]; default: the app's own, or ./",
-    )
-    parser.add_argument("--json", action="store_true", help="the same for machines")
+def releases(config: str, app: str = "") -> dict[str, ReleaseSpec]:
+    """Return the release configurations of all apps.  Raises NotFoundError."""
+    path = _path(config, app)
+    found = tables.load_releases(path, inherited(os.environ))
+    if not found:
+        raise NotFoundError(
+            f"{path} has no [release.NAME]",
+            hint="it says where releases are: base = ...",
+        )
+    return found
+
+
+def release(config: str, app: str) -> ReleaseSpec:
+    """Return the release configuration of one app.  Raises NotFoundError."""
+    found = releases(config, app)
+    if app not in found:
+        raise NotFoundError(
+            f"there is no [release.{app}] in the configuration",
+            hint=f"it has: {', '.join(found)}",
+        )
+    return found[app]
+
+
+def release_of_tarball(config: str, app: str, tarball: str) -> ReleaseSpec:
+    """Return the release configuration for a tarball: of *app*, or by its name.
+
+    Raises NotFoundError, MisuseError.
+    """
+    if app:
+        return release(config, app)
+    name = os.path.basename(tarball)
+    found = releases(config, name.removesuffix(ending_of(name)))
+    return found[app_of(found, name, shown=name)]
+
+
+def app_of(apps: Iterable[str], name: str, *, shown: str) -> str:
+    """Return the app to which an upload belongs by its name, else the only app there is.
+
+    Empty if there are no apps.  Raises MisuseError, with *shown* in its message.
+    """
+    known = list(apps)
+    owner = uploads.owner(known, name)
+    if not owner and len(known) > 1:
+        raise MisuseError(
+            f"{shown} could be of any of: {', '.join(known)}",
+            hint="name the app with --app",
+        )
+    return owner or next(iter(known), "")
 
 
 def fleets(config: str, app: str = "") -> dict[str, Fleet]:
@@ -37,8 +75,8 @@ def fleets(config: str, app: str = "") -> dict[str, Fleet]:
     return config_fleets.load(_path(config, app), inherited(os.environ))
 
 
-def one_fleet(config: str, app: str) -> Fleet:
-    """Return one fleet; the only one there is if no app is named.
+def fleet(config: str, app: str) -> Fleet:
+    """Return the fleet of an app; without an app, the only fleet there is.
 
     Raises NotFoundError, MisuseError.
     """
@@ -56,55 +94,11 @@ def one_fleet(config: str, app: str) -> Fleet:
 
 
 def _path(config: str, app: str) -> str:
-    return config or _configuration_of(app) or "gapless.toml"
+    return config or _file_of_running(app) or "gapless.toml"
 
 
-def load(config: str, app: str = "") -> dict[str, ReleaseSpec]:
-    """Return the release configurations that are meant.  Raises NotFoundError."""
-    path = _path(config, app)
-    found = tables.load_releases(path, inherited(os.environ))
-    if not found:
-        raise NotFoundError(
-            f"{path} has no [release.NAME]",
-            hint="it says where releases are: base = ...",
-        )
-    return found
-
-
-def one(config: str, app: str) -> ReleaseSpec:
-    """Return the release configuration of one app.  Raises NotFoundError."""
-    found = load(config, app)
-    if app not in found:
-        raise NotFoundError(
-            f"there is no [release.{app}] in the configuration",
-            hint=f"it has: {', '.join(found)}",
-        )
-    return found[app]
-
-
-def of_tarball(config: str, app: str, tarball: str) -> ReleaseSpec:
-    """Return whose tarball it is: by --app, by its name, or the only one there is."""
-    if app:
-        return one(config, app)
-    found = load(config, _guess(tarball))
-    name = os.path.basename(tarball)
-    owner = uploads.owner(found, name)
-    if owner:
-        return found[owner]
-    if len(found) == 1:
-        return next(iter(found.values()))
-    raise MisuseError(
-        f"{name} could be of any of: {', '.join(found)}", hint="say which with --app"
-    )
-
-
-def _guess(tarball: str) -> str:
-    name = os.path.basename(tarball)
-    return name.removesuffix(ending_of(name))
-
-
-def _configuration_of(app: str) -> str:
-    """Return the file from which a running app was configured, if there is one."""
+def _file_of_running(app: str) -> str:
+    """Return the gapless.toml of a running app, if there is none in this directory."""
     if not app or os.path.exists("gapless.toml"):
         return ""
     client = Client()

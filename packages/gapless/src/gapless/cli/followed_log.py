@@ -1,4 +1,4 @@
-"""A log file that is printed while it grows, across rotations too."""
+"""Print a log file while it grows, also when it is rotated."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import BinaryIO
 TAIL_BYTES = 1 << 20
 
 
-class Followed:
-    """One log file, followed by what it is, not by its name."""
+class FollowedLog:
+    """One log file, followed by its inode, not by its name."""
 
     def __init__(self, path: str, out: BinaryIO | None = None) -> None:
         self.path, self._out = path, out or sys.stdout.buffer
         self._file: BinaryIO | None = None
 
     def print_last(self, count: int) -> None:
-        """Print the last lines there are."""
+        """Print the last *count* lines, at most of the last `TAIL_BYTES`."""
         if not self._open():
             return
         assert self._file is not None
@@ -27,15 +27,15 @@ class Followed:
         self._write(b"".join(lines[-count:] if count > 0 else []))
 
     def skip(self) -> None:
-        """Leave out what is there."""
+        """Begin at the end of the file."""
         if self._open():
             assert self._file is not None
             self._file.seek(0, os.SEEK_END)
 
     def print_new(self) -> bool:
-        """Print what was added; tell whether there was anything.
+        """Print what was added, and return whether something was.
 
-        A file that was moved aside is read to its end before the next one is opened.
+        A file that was rotated is read to its end before the next one is opened.
         """
         if self._file is None and not self._open():
             return False
@@ -47,16 +47,16 @@ class Followed:
         following = self._next()
         if following is None:
             return False
-        rest = self._file.read()  # written between our read and the move
+        rest = self._file.read()  # written between the read and the rotation
         self._write(rest)
         self._file.close()
         self._file = following
         return True
 
     def _next(self) -> BinaryIO | None:
-        """Return the file that was begun after ours, if ours was moved aside."""
+        """Return the file after the open one, if that was rotated to NAME.1 or on."""
         assert self._file is not None
-        ours = os.fstat(self._file.fileno())
+        own = os.fstat(self._file.fileno())
         newer = self.path
         number = 0
         while True:
@@ -65,22 +65,23 @@ class Followed:
                 found = os.stat(name)
             except FileNotFoundError:
                 if number:
-                    return self._open_other(self.path)  # ours was removed
+                    return _opened(self.path)  # the open one was removed
                 return None
-            if (found.st_dev, found.st_ino) == (ours.st_dev, ours.st_ino):
-                return None if number == 0 else self._open_other(newer)
+            if (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino):
+                return None if number == 0 else _opened(newer)
             newer, number = name, number + 1
 
-    def _open_other(self, path: str) -> BinaryIO | None:
-        try:
-            return open(path, "rb")
-        except FileNotFoundError:
-            return None
-
     def _open(self) -> bool:
-        self._file = self._open_other(self.path)
+        self._file = _opened(self.path)
         return self._file is not None
 
     def _write(self, piece: bytes) -> None:
         self._out.write(piece)
         self._out.flush()
+
+
+def _opened(path: str) -> BinaryIO | None:
+    try:
+        return open(path, "rb")
+    except FileNotFoundError:
+        return None

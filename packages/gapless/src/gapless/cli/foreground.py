@@ -1,7 +1,8 @@
-"""Stay in the foreground until the apps are over: for containers, also as process 1.
+"""Stay in the foreground until the apps have ended: for containers, also as process 1.
 
 What the apps print is printed.  SIGTERM and SIGINT let them finish and end; other signals
-are passed on.  The exit code is the app's own, 128 and the signal's number if one ended it.
+are passed on.  The exit code is the app's own, or 128 and the number of the signal that
+ended it.
 """
 
 from __future__ import annotations
@@ -17,118 +18,120 @@ from typing import Any
 
 from gapless.base import wakeup
 from gapless.base.errors import GaplessError
-from gapless.cli.followed_log import Followed
+from gapless.cli.followed_log import FollowedLog
 from gapless.client import Client
 from gapless.supervisor.act import log_settings
 from gapless.supervisor.memory import spec
 
-LOOK_S = 0.1
-ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+POLL_S = 0.1
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 PASSED_ON = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH)
-_OVER = ("stopped", "gave up")
+_ENDED = ("stopped", "gave up")
 
 
 def run(
     client: Client, wanted: Collection[spec.AppSpec], start: Callable[[], int]
 ) -> int:
-    """Start apps with *start*, stay until these are over; return the exit code.
+    """Start apps with *start*, stay until they have ended; return the exit code.
 
-    A supervisor that was here before is left here, with its other apps.
+    A supervisor that ran before is left running, with its other apps.
     """
     was_running = client.is_running()
-    numbers = wakeup.on((*ENDING, *PASSED_ON))
-    followed = _follow(client, wanted)
+    signals = wakeup.on((*STOP_SIGNALS, *PASSED_ON))
+    logs = _existing_logs(client, wanted)
     try:
         code = start()
     except GaplessError:
         if not was_running:
             client.request("shutdown")
         raise
-    stay = _Stay(client, [each.name for each in wanted], followed)
+    apps = _ForegroundApps(client, [each.name for each in wanted], logs)
     if code:
-        stay.hear(signal.SIGTERM)  # one that could not start takes the others with it
-    while not stay.is_over():
-        select.select([numbers], [], [], LOOK_S)
+        apps.take_signal(signal.SIGTERM)  # if one could not start, the others end too
+    while not apps.have_ended():
+        select.select([signals], [], [], POLL_S)
         try:
-            for number in numbers.recv(256):
-                stay.hear(number)
+            for number in signals.recv(256):
+                apps.take_signal(number)
         except BlockingIOError:
             pass
-        stay.print_logs()
+        apps.print_logs()
         _reap()
-    stay.print_logs()
+    apps.print_logs()
     if not was_running:
         client.request("shutdown")
     _reap()
-    return exit_code(stay.exit_codes()) or code
+    return exit_code(apps.exit_codes()) or code
 
 
 def exit_code(codes: Collection[int | None]) -> int:
-    """Return what a shell would say of how apps ended: the first that is not 0."""
-    told = [128 - code if code < 0 else code for code in codes if code is not None]
-    return next((code for code in told if code), 0)
+    """Return the first exit code that is not 0; that of a signal as shells report it."""
+    shown = [128 - code if code < 0 else code for code in codes if code is not None]
+    return next((code for code in shown if code), 0)
 
 
-class _Stay:
-    """What goes on until the apps are over."""
+class _ForegroundApps:
+    """The apps that the command stays for, and their logs."""
 
     def __init__(
-        self, client: Client, names: Collection[str], followed: dict[str, Followed]
+        self, client: Client, names: Collection[str], logs: dict[str, FollowedLog]
     ) -> None:
-        self._client, self._names, self._followed = client, names, followed
-        self._is_ending = False
-        self._rows = self._look()
+        self._client, self._names, self._logs = client, names, logs
+        self._is_stopping = False
+        self._rows = self._list()
         for row in self._rows:
             described = client.request("describe", app=row["name"])
             for log in described["logs_by_instance"]:
                 error = log["error"] if log["error"] != log["output"] else ""
-                followed.setdefault(log["output"], Followed(log["output"]))
+                logs.setdefault(log["output"], FollowedLog(log["output"]))
                 if error:
-                    followed.setdefault(error, Followed(error, sys.stderr.buffer))
+                    logs.setdefault(error, FollowedLog(error, sys.stderr.buffer))
 
-    def is_over(self) -> bool:
-        """Tell whether no app runs any more."""
-        self._rows = self._look()
-        return all(row["status"] in _OVER for row in self._rows)
+    def have_ended(self) -> bool:
+        """Return whether no app runs any more."""
+        self._rows = self._list()
+        return all(row["status"] in _ENDED for row in self._rows)
 
     def exit_codes(self) -> list[int | None]:
-        """Return how the apps ended."""
+        """Return the exit codes of the apps; negative for a signal."""
         return [row["exit_code"] for row in self._rows]
 
-    def _look(self) -> list[dict[str, Any]]:
+    def _list(self) -> list[dict[str, Any]]:
         rows = self._client.request("list")["apps"]
         return [row for row in rows if row["name"] in self._names]
 
-    def hear(self, number: int) -> None:
-        """Do what a signal asks for."""
+    def take_signal(self, number: int) -> None:
+        """Pass a signal on, or stop the apps."""
         if number in PASSED_ON:
             for row in self._rows:
                 name = signal.Signals(number).name
-                self._ask("signal", row["name"], signal=name)
-        elif number in ENDING and not self._is_ending:
-            self._is_ending = True
+                self._request("signal", row["name"], signal=name)
+        elif number in STOP_SIGNALS and not self._is_stopping:
+            self._is_stopping = True
             for row in self._rows:
-                ask = threading.Thread(
-                    target=self._ask, args=("stop", row["name"]), daemon=True
+                thread = threading.Thread(
+                    target=self._request, args=("stop", row["name"]), daemon=True
                 )
-                ask.start()
+                thread.start()
 
     def print_logs(self) -> None:
-        """Print what the apps have printed since."""
-        for file in self._followed.values():
-            while file.print_new():
+        """Print what the apps have printed since the last call."""
+        for log in self._logs.values():
+            while log.print_new():
                 pass
 
-    def _ask(self, op: str, app: str, **fields: Any) -> None:
+    def _request(self, op: str, app: str, **fields: Any) -> None:
         try:
             self._client.request(op, app=app, **fields)
         except GaplessError as error:
             print(f"gapless: {error.message}", file=sys.stderr)
 
 
-def _follow(client: Client, wanted: Collection[spec.AppSpec]) -> dict[str, Followed]:
-    """Return the logs of before, so that only what is new is printed."""
-    followed: dict[str, Followed] = {}
+def _existing_logs(
+    client: Client, wanted: Collection[spec.AppSpec]
+) -> dict[str, FollowedLog]:
+    """Return the logs that exist before the start, each from its end on."""
+    logs: dict[str, FollowedLog] = {}
     for each in wanted:
         output = each.log.output or client.home.app_log(each.name)
         for path in {output, each.log.error or output}:
@@ -137,13 +140,13 @@ def _follow(client: Client, wanted: Collection[spec.AppSpec]) -> dict[str, Follo
                 pattern = log_settings.log_path(pattern, "*")
             out = sys.stdout.buffer if path == output else sys.stderr.buffer
             for found in glob.glob(pattern):
-                followed[found] = Followed(found, out)
-                followed[found].skip()
-    return followed
+                logs[found] = FollowedLog(found, out)
+                logs[found].skip()
+    return logs
 
 
 def _reap() -> None:
-    """Take note of children that ended: process 1 is given those of others too."""
+    """Reap children that have ended: process 1 gets orphans of other processes too."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass

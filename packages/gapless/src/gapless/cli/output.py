@@ -1,4 +1,4 @@
-"""How things look in a terminal; plain text where there is none."""
+"""Text, colours, tables and JSON on standard output; quantities as people read them."""
 
 from __future__ import annotations
 
@@ -8,31 +8,49 @@ import sys
 from typing import Any
 
 _COLOURS = {"green": "32", "red": "31", "yellow": "33", "dim": "2", "bold": "1"}
-GOOD = ("online",)
-BAD = ("gave up",)
+_GREEN_CELLS = ("online",)
+_RED_CELLS = ("gave up",)
+INTERRUPTED = 130
+"""128 and the number of SIGINT, as shells report it."""
 
 
-def on_terminal() -> bool:
-    """Tell whether colours and live lines are wanted."""
+def is_terminal() -> bool:
+    """Return whether standard output may have colours and lines that are overwritten."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 def paint(text: str, colour: str) -> str:
-    """Return *text* in a colour, if there is a terminal."""
-    return f"\033[{_COLOURS[colour]}m{text}\033[0m" if on_terminal() else text
+    """Return *text* in a colour; unchanged if there is no terminal."""
+    return f"\033[{_COLOURS[colour]}m{text}\033[0m" if is_terminal() else text
 
 
-def complain(text: str) -> None:
-    """Say what is wrong, where it disturbs no output."""
+def print_line(text: str) -> None:
+    """Print a line at once, also into a pipe."""
+    print(text, flush=True)
+
+
+def print_nothing(text: str) -> None:
+    """Print nothing: for --json, in the place of `print_line`."""
+    _ = text
+
+
+def print_error(text: str) -> None:
+    """Print an error or a warning on standard error: programs read standard output."""
     print(f"gapless: {text}", file=sys.stderr, flush=True)
 
 
-def as_json(value: Any) -> None:
-    """Print a value for machines."""
+def print_interrupted(state: str) -> int:
+    """Print that SIGINT ended the command, and what goes on; return the exit code."""
+    print(f"\ngapless: interrupted; {state}", file=sys.stderr)
+    return INTERRUPTED
+
+
+def print_json(value: Any) -> None:
+    """Print a value as one line of JSON."""
     print(json.dumps(value, ensure_ascii=False), flush=True)
 
 
-def table(headings: list[str], rows: list[list[str]]) -> None:
+def print_table(headings: list[str], rows: list[list[str]]) -> None:
     """Print rows under headings, each column as wide as its widest cell."""
     widths = [
         max(len(row[column]) for row in [headings, *rows])
@@ -46,15 +64,15 @@ def table(headings: list[str], rows: list[list[str]]) -> None:
 
 def _with_status(line: str, row: list[str]) -> str:
     for cell in row:
-        if cell in GOOD:
+        if cell in _GREEN_CELLS:
             return line.replace(cell, paint(cell, "green"), 1)
-        if cell in BAD:
+        if cell in _RED_CELLS:
             return line.replace(cell, paint(cell, "red"), 1)
     return line
 
 
 def duration(seconds: float | None) -> str:
-    """Return a time span as people say it."""
+    """Return a duration in its largest whole unit: 45s, 3m, 2h, 5d; - for None."""
     if seconds is None:
         return "-"
     if seconds < 60:
@@ -66,13 +84,13 @@ def duration(seconds: float | None) -> str:
     return f"{seconds // 86400:.0f}d"
 
 
-def count(number: int, what: str) -> str:
-    """Return how many there are of something, as people say it."""
-    return f"{number} {what}" + ("" if number == 1 else "s")
+def count(number: int, noun: str) -> str:
+    """Return a number and its noun: 1 request, 2 requests."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def size(count_bytes: float) -> str:
-    """Return a number of bytes as people say it."""
+    """Return a number of bytes in its largest unit: 512B, 1.5K, 20.0M, 3.2G."""
     for unit in ("B", "K", "M", "G"):
         if count_bytes < 1024 or unit == "G":
             return (

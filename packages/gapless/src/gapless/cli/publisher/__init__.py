@@ -1,3 +1,3 @@
-"""The parts of `gapless watch`: uploads, rollouts, and what is printed."""
+"""The parts of `gapless watch`: uploads, rollouts, their threads, and what is printed."""
 
 from __future__ import annotations

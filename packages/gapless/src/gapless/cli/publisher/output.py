@@ -1,4 +1,4 @@
-"""What `watch` prints: whole lines, whichever thread says them."""
+"""What `gapless watch` prints: whole lines, from any thread."""
 
 from __future__ import annotations
 
@@ -6,64 +6,63 @@ import sys
 import threading
 from typing import Any
 
-from gapless.base.errors import DONE, FAILED, GaplessError
-from gapless.cli import fleets, output, progress
+from gapless.base.errors import GaplessError
+from gapless.cli import output
+from gapless.cli.display import reports, rollouts, steps
 from gapless.rollout.model import Rollout
 
 
-class Telling:
-    """Prints for people, or for machines."""
+class WatchOutput:
+    """Prints text, or JSON for programs."""
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json, self._lock = as_json, threading.Lock()
 
     def line(self, text: str) -> None:
-        """Print a remark, where it disturbs no output for machines."""
+        """Print a line; with --json on standard error: programs read standard output."""
         with self._lock:
             print(text, file=sys.stderr if self._as_json else sys.stdout, flush=True)
 
     def trouble(self, app: str, text: str) -> None:
-        """Print what is in the way."""
+        """Print an error that does not end the watch."""
         self.line(output.paint(f"gapless: {app}: {text}", "red"))
 
-    def step(self, app: str, step: str, detail: str) -> None:
-        """Print a step of a publisher of a fleet."""
+    def fleet_step(self, app: str, step: str, detail: str) -> None:
+        """Print a step of a publish to a fleet."""
         if not self._as_json:
-            self.line(f"{app} {step}: {detail}")
+            self.line(steps.line(app, step, detail))
 
-    def event(self, event: dict[str, Any]) -> None:
-        """Print a step of a publisher of one machine."""
+    def host_step(self, event: dict[str, Any]) -> None:
+        """Print a step of a publish on this host."""
         if not self._as_json:
             with self._lock:
-                progress.show_step(event)
+                steps.print_step(event)
 
     def error(self, error: GaplessError) -> None:
         """Print why an upload was not published."""
         if self._as_json:
-            self._data({"error": error.describe()})
+            self._json({"error": error.describe()})
         else:
             self.line(output.paint(f"gapless: {error.message}", "red"))
 
     def report(self, report: dict[str, Any]) -> int:
         """Print the report of a release; return the exit code that it means."""
         if self._as_json:
-            self._data(report)
-            return DONE if report["outcome"] == "done" else FAILED
+            self._json(report)
+            return reports.exit_code(report)
         with self._lock:
-            return progress.show_report(report)
+            return reports.print_report(report)
 
     def rollout(self, rollout: Rollout) -> None:
-        """Print that a rollout has begun."""
+        """Print the JSON of a rollout that has begun; its text is a step."""
         if self._as_json:
-            self._data(fleets.as_data(rollout))
+            self._json(rollouts.rollout_json(rollout))
 
     def end(self, rollout: Rollout) -> None:
         """Print how a rollout ended."""
         with self._lock:
-            fleets.tell_end(rollout, as_json=self._as_json)
-            sys.stdout.flush()
+            rollouts.print_end(rollout, as_json=self._as_json)
 
-    def _data(self, value: Any) -> None:
+    def _json(self, value: Any) -> None:
         with self._lock:
-            output.as_json(value)
-            sys.stdout.flush()
+            output.print_json(value)

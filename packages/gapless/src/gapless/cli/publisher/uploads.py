@@ -1,4 +1,4 @@
-"""Publish the uploads of one app, one after the other, and keep account of each."""
+"""Publish the uploads of one app, one after the other, and write the outcome of each."""
 
 from __future__ import annotations
 
@@ -8,211 +8,166 @@ from typing import Any
 
 from gapless.agent.publisher import FleetPublisher
 from gapless.base import clock
-from gapless.base.errors import GaplessError, StoppedError, UnavailableError
-from gapless.cli.publisher.output import Telling
+from gapless.base.errors import DONE, GaplessError, StoppedError, UnavailableError
+from gapless.cli.publisher.output import WatchOutput
+from gapless.cli.publisher.readiness import UploadReadiness
+from gapless.cli.publisher.upload_outcome import UploadOutcome
 from gapless.client import Client
 from gapless.deploy.deployment import Deployment
-from gapless.push.outcome import Outcome, Stage
+from gapless.push.outcome import Stage
 from gapless.push.outcome_store import OutcomeStore
 from gapless.releases.inbox import claims, completeness, partial_uploads, uploads
 from gapless.releases.model import ReleaseSpec
 from gapless.rollout.model import Rollout
 
 RETRY_S = 5.0
-"""Of what may cure itself: a coordinator that is away, a host that is not there yet."""
-_CURABLE = ("unavailable", "conflict", "misuse")
-_QUIET_STEPS = ("built", "sealed", "placed", "flipped", "rollout")
-_UNDOABLE = ("claimed", "unpacked", "building", "built")
-"""Steps at which it may end when it is told to: nothing has happened to anybody else."""
+_RETRIED_ERRORS = ("unavailable", "conflict", "misuse")
+"""Kinds of errors that may go away: no coordinator, a host that is not there yet."""
+_UNDOABLE_STEPS = ("claimed", "unpacked", "building", "built")
+"""Steps after which a publish can be undone: no app and no host was changed."""
+
+OpenPublisher = Callable[[Callable[[str, str], None]], FleetPublisher]
+"""Opens the publisher of a fleet, which calls back with each step and its detail."""
 
 
-class Uploads:
-    """Looks at the inbox of one app again and again."""
+class UploadPublisher:
+    """Checks the inbox of one app each time that it is called."""
 
     def __init__(
         self,
         spec: ReleaseSpec,
         apps: Iterable[str],
-        account: OutcomeStore,
-        telling: Telling,
+        outcomes: OutcomeStore,
+        output: WatchOutput,
         *,
-        open_fleet: Callable[[Callable[[str, str], None]], FleetPublisher] | None,
+        open_publisher: OpenPublisher | None,
         is_stopping: Callable[[], bool],
     ) -> None:
+        """*apps* share the inbox; *open_publisher* is None for an app without a fleet."""
         self._spec, self._apps = spec, tuple(apps)
-        self._account, self._telling = account, telling
-        self._fleet = open_fleet(self._step) if open_fleet else None
+        self._outcomes, self._output = outcomes, output
+        self._publisher = open_publisher(self._fleet_step) if open_publisher else None
         self._is_stopping = is_stopping
-        self._looks: dict[str, tuple[completeness.FileState | None, ...]] = {}
-        self._judged: dict[
-            str, tuple[tuple[completeness.FileState | None, ...], str]
-        ] = {}
-        """Why an upload was not complete, and how it looked then."""
-        self._given_up: dict[str, completeness.FileState | None] = {}
-        """How an upload looked that failed: only another one is tried."""
-        self._said: dict[str, str] = {}
-        self._again_at = 0.0
-        self._upload, self._steps = "", set[str]()
-        self._is_open = False
-        self.code = 0
+        self._readiness = UploadReadiness()
+        self._outcome = UploadOutcome(spec, outcomes)
+        self._printed: dict[str, str] = {}
+        """By upload: the trouble that was printed last."""
+        self._retry_at = 0.0
+        self._has_taken_over = False
+        self.exit_code = DONE
+        """The worst end of an upload so far."""
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Publish every upload that is complete.  Raises GaplessError, OSError."""
-        if clock.monotonic() < self._again_at:
+        if clock.monotonic() < self._retry_at:
             return
-        if not self._is_open:
+        if not self._has_taken_over:
             self._take_over()
         if claims.recover(self._spec):
             self._publish(f"{self._spec.inbox}/{claims.claimed_upload(self._spec)}")
         for tarball in uploads.of_app(self._spec, self._apps):
-            if self._is_stopping() or clock.monotonic() < self._again_at:
+            if self._is_stopping() or clock.monotonic() < self._retry_at:
                 return
-            if tarball in self._given_up:
-                if self._given_up[tarball] == completeness.state_of(tarball):
-                    continue
-                del self._given_up[tarball]
-            complete, why = self._is_complete(tarball)
+            if self._readiness.is_given_up(tarball):
+                continue
+            complete, why = self._readiness.is_complete(tarball)
             if complete:
-                for each in (self._looks, self._judged):
-                    each.pop(tarball, None)
                 self._publish(tarball)
-            elif completeness.is_stale(tarball) and self._said.get(tarball) != why:
-                self._said[tarball] = why
-                self._telling.line(f"{tarball} is not complete: {why}")
+            elif completeness.is_stale(tarball) and self._printed.get(tarball) != why:
+                self._printed[tarball] = why
+                self._output.line(f"{tarball} is not complete: {why}")
 
-    def _is_complete(self, tarball: str) -> tuple[bool, str]:
-        """Judge an upload; one that has not changed since is not read through again."""
-        before, now = self._looks.get(tarball), completeness.states_of(tarball)
-        self._looks[tarball] = now
-        judged = self._judged.get(tarball)
-        if judged is not None and judged[0] == now == before:
-            return False, judged[1]
-        complete, why = completeness.is_complete(tarball, before[0] if before else None)
-        if before == now:
-            self._judged[tarball] = (now, why)
-        return complete, why
+    def _take_over(self) -> None:
+        """Clean up after an earlier publisher, and write which uploads it has lost."""
+        partial_uploads.remove_abandoned(self._spec.inbox)
+        self._outcomes.load()
+        self._has_taken_over = True
+        claimed = claims.claimed_upload(self._spec)
+        for outcome in self._outcomes.unfinished(self._spec.app):
+            in_inbox = os.path.exists(f"{self._spec.inbox}/{outcome.upload}")
+            if not outcome.rollout and not in_inbox and outcome.upload != claimed:
+                self._outcome.begin(outcome.upload)
+                self._outcome.write(
+                    Stage.FAILED,
+                    "the release server was interrupted, and another program took the "
+                    f"upload; `gapless releases {self._spec.app}` there lists the releases",
+                )
 
     # --- publishing -----------------------------------------------------------------------
 
     def _publish(self, tarball: str) -> None:
-        """Publish an upload; bring it on, if it is not in the inbox any more."""
-        self._upload, self._steps = os.path.basename(tarball), set()
-        lies_there = os.path.exists(tarball)
+        """Publish an upload; resume its publish if it has left the inbox already."""
+        self._outcome.begin(os.path.basename(tarball))
+        in_inbox = os.path.exists(tarball)
         try:
-            if self._fleet is not None:
-                if lies_there:
-                    self._fleet.publish(tarball, self._begun)
+            if self._publisher is not None:
+                if in_inbox:
+                    self._publisher.publish(tarball, self._rollout_begun)
                 else:
-                    self._fleet.resume(self._begun)
+                    self._publisher.resume(self._rollout_begun)
             else:
-                deployment = Deployment(Client(), self._spec, self._hear)
-                report = (
-                    deployment.publish(tarball) if lies_there else deployment.resume()
-                )
-                if report is not None:
-                    self._ended(report)
+                self._publish_here(tarball, in_inbox=in_inbox)
         except StoppedError as error:
-            self._tell(Stage.WAITING, error.message)
+            self._outcome.wait(error.message)
         except GaplessError as error:
-            self._failed(tarball, error)
+            self._fail(tarball, error)
         except OSError as error:
             where = f" {error.filename}:" if error.filename else ""
             reason = (error.strerror or str(error)).lower()
-            self._failed(
+            self._fail(
                 tarball,
                 UnavailableError(
-                    f"{self._spec.app}: could not publish {self._upload}:{where} {reason}"
+                    f"{self._spec.app}: could not publish {self._outcome.upload}:"
+                    f"{where} {reason}"
                 ),
             )
         else:
-            self._said.pop(tarball, None)
+            self._printed.pop(tarball, None)
 
-    def _begun(self, rollout: Rollout) -> None:
-        self._telling.rollout(rollout)
-        self._account.write(
-            Outcome(
-                upload=self._upload,
-                app=self._spec.app,
-                stage=Stage.ROLLING,
-                release=rollout.release,
-                rollout=rollout.number,
-                report=f"{self._spec.reports}/{rollout.release}",
-            )
-        )
+    def _publish_here(self, tarball: str, *, in_inbox: bool) -> None:
+        deployment = Deployment(Client(), self._spec, self._host_step)
+        report = deployment.publish(tarball) if in_inbox else deployment.resume()
+        if report is not None:
+            self.exit_code = max(self.exit_code, self._output.report(report))
+            self._outcome.report(report)
 
-    def _ended(self, report: dict[str, Any]) -> None:
-        self.code = max(self.code, self._telling.report(report))
-        done = report["outcome"] == "done"
-        tail = "".join(f"\n    {each}" for each in report["log_tail"])
-        self._account.write(
-            Outcome(
-                upload=self._upload,
-                app=self._spec.app,
-                stage=Stage.DONE if done else Stage.FAILED,
-                detail=str(report.get("after") or "")
-                if done
-                else f"{report['reason']}{tail}",
-                release=str(report["release"]["new"]),
-                report=str(report.get("report") or ""),
-            )
-        )
+    def _rollout_begun(self, rollout: Rollout) -> None:
+        self._output.rollout(rollout)
+        self._outcome.rollout_begun(rollout)
 
-    def _failed(self, tarball: str, error: GaplessError) -> None:
-        """Name what failed; what cannot cure itself is not tried again."""
-        self.code = max(self.code, error.exit_code)
-        if self._said.get(tarball) != error.message:
-            self._said[tarball] = error.message
-            self._telling.error(error)
-        is_claimed = claims.claimed_upload(self._spec) == self._upload
-        if error.kind in _CURABLE and (is_claimed or os.path.exists(tarball)):
-            self._again_at = clock.monotonic() + RETRY_S
-            self._tell(Stage.WAITING, error.message)
+    def _fail(self, tarball: str, error: GaplessError) -> None:
+        """Print and write an error; try again later only if it may go away."""
+        self.exit_code = max(self.exit_code, error.exit_code)
+        if self._printed.get(tarball) != error.message:
+            self._printed[tarball] = error.message
+            self._output.error(error)
+        is_claimed = claims.claimed_upload(self._spec) == self._outcome.upload
+        if error.kind in _RETRIED_ERRORS and (is_claimed or os.path.exists(tarball)):
+            self._retry_at = clock.monotonic() + RETRY_S
+            self._outcome.wait(error.message)
             return
         if os.path.exists(tarball):
-            self._given_up[tarball] = completeness.state_of(tarball)
-            self._telling.line(f"{tarball} is not tried again until it changes")
-        stage = Stage.FAILED if "placed" in self._steps else Stage.REFUSED
-        self._tell(stage, error.message)
-
-    def _take_over(self) -> None:
-        """Find what an earlier publisher left, and tell of uploads that are lost."""
-        partial_uploads.remove_abandoned(self._spec.inbox)
-        self._account.load()
-        self._is_open = True
-        claimed = claims.claimed_upload(self._spec)
-        for outcome in self._account.unfinished(self._spec.app):
-            lies_there = os.path.exists(f"{self._spec.inbox}/{outcome.upload}")
-            if not outcome.rollout and not lies_there and outcome.upload != claimed:
-                self._upload = outcome.upload
-                self._tell(
-                    Stage.FAILED,
-                    "the release server was interrupted, and something else took the "
-                    f"upload; `gapless releases {self._spec.app}` there lists what is",
-                )
+            self._readiness.give_up(tarball)
+            self._output.line(f"{tarball} is not tried again until it changes")
+        self._outcome.fail(error.message)
 
     # --- steps ----------------------------------------------------------------------------
 
-    def _hear(self, event: dict[str, Any]) -> None:
-        """Hear a step of a publisher of one machine."""
-        self._note(str(event["step"]), str(event["detail"]))
-        self._telling.event(event)
+    def _host_step(self, event: dict[str, Any]) -> None:
+        """Take in a step of a publish on this host."""
+        self._take_step(str(event["step"]), str(event["detail"]))
+        self._output.host_step(event)
 
-    def _step(self, step: str, detail: str) -> None:
-        """Hear a step of a publisher of a fleet."""
-        self._telling.step(self._spec.app, step, detail)
-        self._note(step, detail)
+    def _fleet_step(self, step: str, detail: str) -> None:
+        """Take in a step of a publish to a fleet."""
+        self._output.fleet_step(self._spec.app, step, detail)
+        self._take_step(step, detail)
 
-    def _note(self, step: str, detail: str) -> None:
-        self._steps.add(step)
-        if self._upload and step not in _QUIET_STEPS:
-            self._tell(Stage.PUBLISHING, f"{step} {detail}".strip())
-        if step in _UNDOABLE and self._is_stopping():
+    def _take_step(self, step: str, detail: str) -> None:
+        """Write a step.  Raises StoppedError if the watch is to end, and can undo it."""
+        self._outcome.step(step, detail)
+        if step in _UNDOABLE_STEPS and self._is_stopping():
             raise StoppedError(
-                f"{self._spec.app}: {self._upload} lies in the inbox again: "
+                f"{self._spec.app}: {self._outcome.upload} is in the inbox again: "
                 "the release server was told to end"
             )
-
-    def _tell(self, stage: Stage, detail: str) -> None:
-        self._account.write(
-            Outcome(upload=self._upload, app=self._spec.app, stage=stage, detail=detail)
-        )

@@ -1,98 +1,98 @@
-"""The verbs of the command line: one verb, one file, in the room of its topic."""
+"""The verbs of the command line: one verb, one file, in the package of its topic."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Topic:
     """Verbs that belong together."""
 
     title: str
-    room: str
+    package: str
     """The package below this one that holds their files."""
     verbs: dict[str, str]
-    """What each does, in a line."""
+    """What each does, in one line."""
 
 
 TOPICS = (
     Topic(
-        "Apps",
-        "apps",
-        {
+        title="Apps",
+        package="apps",
+        verbs={
             "start": "start an app: a gapless.toml, a script, or any program",
-            "reload": "hand over to a new generation with the configuration as it is now",
-            "restart": "hand over to a new generation of the same configuration",
-            "scale": "run more or fewer instances",
+            "reload": "hand over to a new generation, with its configuration read again",
+            "restart": "hand over to a new generation with the same configuration",
+            "scale": "change the number of instances",
             "stop": "let an app finish what it began, and end it",
-            "delete": "stop an app and forget it",
+            "delete": "stop an app, and remove it from the list",
         },
     ),
     Topic(
-        "Inspect",
-        "inspect",
-        {
-            "list": "what runs here",
-            "describe": "everything about one app",
-            "procedures": "the procedures that run, by name and since when",
-            "logs": "what apps print",
-            "env": "the environment of an app",
-            "pid": "the pids of an app",
+        title="Inspect",
+        package="inspect",
+        verbs={
+            "list": "list the apps of this host",
+            "describe": "show everything about one app",
+            "procedures": "list the procedures that run, by name and since when",
+            "logs": "print the logs of apps",
+            "env": "print the environment of an app",
+            "pid": "print the pids of an app",
             "signal": "send a signal to the instances of an app",
             "flush": "empty the logs of apps",
-            "reset": "count restarts from zero",
+            "reset": "set the restart counters of apps to zero",
         },
     ),
     Topic(
-        "Releases",
-        "releases",
-        {
+        title="Releases",
+        package="releases",
+        verbs={
             "publish": "make a tarball the current release, and hand over to it",
             "watch": "publish what is uploaded to the inbox",
-            "releases": "the releases of an app",
+            "releases": "list the releases of an app",
             "rollback": "go back to an earlier release",
             "run": "run a command in an app's directory and environment",
         },
     ),
     Topic(
-        "Fleets",
-        "fleet",
-        {
+        title="Fleets",
+        package="fleet",
+        verbs={
             "push": "upload a release to the release server",
-            "rollout": "how far a fleet is: status, hold, resume, abort, history",
+            "rollout": "show or control a rollout: status, hold, resume, abort, history",
             "agent": "follow the rollouts of a fleet on this host",
         },
     ),
     Topic(
-        "This machine",
-        "machine",
-        {
-            "drain": "let this host leave service: 503 for the balancer, then wait",
-            "undrain": "let this host serve again",
-            "balancer": "write a balancer's configuration, or check one",
-            "check": "validate a configuration, and tell what would change",
-            "doctor": "what this machine can do, and what works without",
-            "supervise": "be the supervisor, in the foreground",
+        title="This machine",
+        package="machine",
+        verbs={
+            "drain": "take this host out of service: refuse requests, wait until idle",
+            "undrain": "put this host back into service",
+            "balancer": "write a load balancer's configuration, or check one",
+            "check": "validate a configuration, and show what would change",
+            "doctor": "check what this machine supports",
+            "supervise": "run the supervisor in the foreground",
             "shutdown": "stop every app, then the supervisor",
-            "save": "keep the list of apps for `resurrect`",
-            "resurrect": "bring back the apps that `save` kept",
-            "startup": "have the apps back after a boot: a unit of systemd",
+            "save": "save the list of apps for `resurrect`",
+            "resurrect": "start the apps that `save` listed",
+            "startup": "start the apps at boot: a unit of systemd",
             "completion": "print a shell's completion script",
         },
     ),
     Topic(
-        "For users of PM2",
-        "pm2",
-        {
-            "pm2": "PM2's verbs and options; --install puts a command `pm2` in PATH",
-            "jlist": "what runs here, in the shape of `pm2 jlist`",
+        title="For users of PM2",
+        package="pm2",
+        verbs={
+            "pm2": "accept PM2's verbs and options; --install writes a command `pm2`",
+            "jlist": "list the instances in the format of `pm2 jlist`",
         },
     ),
 )
 
-ROOMS = {verb: topic.room for topic in TOPICS for verb in topic.verbs}
-"""Which room a verb's file is in."""
+PACKAGES = {verb: topic.package for topic in TOPICS for verb in topic.verbs}
+"""The package that holds a verb's file."""
 
 ALIASES = {
     "ls": "list",
@@ -110,5 +110,5 @@ ALIASES = {
 
 
 def module_of(verb: str) -> str:
-    """Return the name of the module that does what a verb says."""
-    return f"{__name__}.{ROOMS[verb]}.{verb}"
+    """Return the name of the module that implements a verb."""
+    return f"{__name__}.{PACKAGES[verb]}.{verb}"

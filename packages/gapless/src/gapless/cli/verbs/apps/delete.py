@@ -1,17 +1,18 @@
-"""Stop apps and forget them."""
+"""Stop apps and remove them from the list."""
 
 from __future__ import annotations
 
 import argparse
 
-from gapless.cli import selection
+from gapless.cli import arguments, operations
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what `delete` understands."""
-    selection.add(parser)
+    """Add the arguments of `delete`."""
+    arguments.add_apps(parser)
+    arguments.add_json(parser)
 
 
-def run(asked: argparse.Namespace) -> int:
-    """Delete what was asked for."""
-    return selection.end(asked, "delete")
+def run(args: argparse.Namespace) -> int:
+    """Delete the apps."""
+    return operations.end(args, "delete")

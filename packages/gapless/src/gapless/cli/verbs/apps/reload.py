@@ -1,6 +1,6 @@
-"""Hand over to a new generation, with the configuration as its file has it now.
+"""Hand over to a new generation, with the configuration read again from its file.
 
-If APP is a PM2 file, its apps take what the file says now; those that do not run are
+If APP is a PM2 file, its apps are configured as the file is now; those that do not run are
 started.
 """
 
@@ -8,65 +8,71 @@ from __future__ import annotations
 
 import argparse
 
-from gapless.cli import changes, output, requests, selection
-from gapless.cli.requests import AppRequest
+from gapless.base.errors import DONE
+from gapless.cli import app_requests, arguments, operations, output, selection
+from gapless.cli.app_requests import AppRequest
+from gapless.cli.display import changes
 from gapless.client import Client
 from gapless.config.declarations import is_configuration
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what `reload` understands."""
-    selection.add(parser)
-    add_options(parser)
+    """Add the arguments of `reload`."""
+    add_shared_arguments(parser)
     parser.add_argument(
         "--recycle",
         action="store_true",
-        help="one instance ends before the next one starts, in place of a handoff",
+        help="end each instance before its successor starts, in place of a handoff",
     )
     parser.add_argument(
-        "--dry-run", action="store_true", help="only print what would change"
+        "--dry-run",
+        action="store_true",
+        help="print what would change, and change nothing",
     )
+    arguments.add_json(parser)
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add what `restart` understands too."""
-    requests.add_options(parser)
-    parser.add_argument(
-        "--update-env", action="store_true", help="take over this shell's environment"
-    )
+def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that `restart` has too."""
+    arguments.add_apps(parser)
+    arguments.add_file_choice(parser)
+    arguments.add_update_env(parser)
 
 
-def run(asked: argparse.Namespace) -> int:
-    """Reload what was asked for."""
+def run(args: argparse.Namespace) -> int:
+    """Reload the apps."""
     client = Client()
-    wanted = requests_for(client, asked, "reload")
-    if not asked.dry_run:
-        return requests.send(client, wanted, as_json=asked.json, recycle=asked.recycle)
+    wanted = requests_for(client, args, "reload")
+    if not args.dry_run:
+        return operations.send_all(
+            client, wanted, as_json=args.json, recycle=args.recycle
+        )
     found = {}
     for each in wanted:
         if each.action == "reload":
-            now = requests.described(client, each.spec.name)
+            now = app_requests.current_spec(client, each.spec.name)
             found[each.spec.name] = changes.between(now, each.spec)
-    if asked.json:
-        output.as_json(found)
+    if args.json:
+        output.print_json(found)
     else:
-        changes.show(found)
-    return 0
+        changes.print_changes(found)
+    return DONE
 
 
 def requests_for(
-    client: Client, asked: argparse.Namespace, action: str
+    client: Client, args: argparse.Namespace, action: str
 ) -> list[AppRequest]:
-    """Return what the words ask for: files by what they say, apps by *action*."""
+    """Return the requests that APP ... means; apps that are known here get *action*."""
     found: list[AppRequest] = []
     words: list[str] = []
-    for word in asked.app:
+    for word in args.app:
         if is_configuration(word) and not word.endswith(".toml"):
-            found += requests.from_file(client, word, asked)
+            found += app_requests.from_file(client, word, args)
         else:
             words.append(word)
     if words:
         names = selection.names(client, words)
-        update_env = asked.update_env
-        found += requests.from_apps(client, names, action, update_env=update_env)
+        found += app_requests.from_apps(
+            client, names, action, update_env=args.update_env
+        )
     return found

@@ -1,25 +1,25 @@
-"""Hand over to a new generation of the same configuration: as safe as reload.
+"""Hand over to a new generation with the same configuration, without losing a request.
 
-A directory that is a link is followed anew.
+A directory that is a symlink is resolved again.
 """
 
 from __future__ import annotations
 
 import argparse
 
-from gapless.cli import requests, selection
+from gapless.cli import arguments, operations
 from gapless.cli.verbs.apps import reload
 from gapless.client import Client
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what `restart` understands."""
-    selection.add(parser)
-    reload.add_options(parser)
+    """Add the arguments of `restart`."""
+    reload.add_shared_arguments(parser)
+    arguments.add_json(parser)
 
 
-def run(asked: argparse.Namespace) -> int:
-    """Restart what was asked for."""
+def run(args: argparse.Namespace) -> int:
+    """Restart the apps."""
     client = Client()
-    wanted = reload.requests_for(client, asked, "restart")
-    return requests.send(client, wanted, as_json=asked.json)
+    wanted = reload.requests_for(client, args, "restart")
+    return operations.send_all(client, wanted, as_json=args.json)

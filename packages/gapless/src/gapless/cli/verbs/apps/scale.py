@@ -1,38 +1,34 @@
-"""Run more or fewer instances; fewer is a handoff, so no accepted request is cut."""
+"""Change the number of instances; fewer is a handoff, so no accepted request is cut."""
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from gapless.base.errors import MisuseError
-from gapless.cli import selection
+from gapless.cli import arguments, operations, selection
 from gapless.client import Client
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what `scale` understands."""
-    parser.add_argument("app", metavar="APP", help="the name of an app")
-    parser.add_argument("instances", metavar="N", help="how many; +N and -N also work")
-    selection.add_json(parser)
+    """Add the arguments of `scale`."""
+    arguments.add_app(parser)
+    parser.add_argument(
+        "instances", metavar="N", help="the number of instances; +N, -N: more, fewer"
+    )
+    arguments.add_json(parser)
 
 
-def run(asked: argparse.Namespace) -> int:
-    """Scale what was asked for."""
+def run(args: argparse.Namespace) -> int:
+    """Scale one app."""
     client = Client()
-    app = selection.one_name(client, asked.app)
+    app = selection.one_name(client, args.app)
     try:
-        count = int(asked.instances)
+        count = int(args.instances)
     except ValueError:
-        raise MisuseError(f"{asked.instances!r} is no number of instances") from None
-    if asked.instances[0] in "+-":
+        raise MisuseError(f"{args.instances!r} is no number of instances") from None
+    if args.instances[0] in "+-":
         rows = client.request("list")["apps"]
         count += next(r["instances"]["wanted"] for r in rows if r["name"] == app)
-
-    def ask(name: str, hear: Any) -> dict[str, Any]:
-        report: dict[str, Any] = client.request(
-            "scale", hear=hear, app=name, instances=count
-        )
-        return report
-
-    return selection.each([app], ask, as_json=asked.json)
+    return operations.request_all(
+        client, [app], "scale", as_json=args.json, instances=count
+    )

@@ -1,6 +1,7 @@
-"""Start an app.  An app that runs already is left alone, unless a PM2 file names it.
+"""Start an app.
 
-Then it is handed over to what the file says now.
+An app that runs already is left alone, unless TARGET is a PM2 file: then the app is handed
+over to what the file declares now.
 """
 
 from __future__ import annotations
@@ -10,8 +11,15 @@ import os
 from typing import Any
 
 from gapless.base.errors import MisuseError
-from gapless.cli import app_options, foreground, requests, selection
-from gapless.cli.requests import AppRequest
+from gapless.cli import (
+    app_options,
+    app_requests,
+    arguments,
+    foreground,
+    operations,
+    selection,
+)
+from gapless.cli.app_requests import AppRequest
 from gapless.client import Client
 from gapless.config.choice import Choice, inherited
 from gapless.config.declarations import DeclarationFile, is_configuration
@@ -19,8 +27,8 @@ from gapless.config.refresh import refreshed
 from gapless.config.script import load_script
 
 REST = "arguments"
-"""Where the words behind -- go: they are the program's arguments."""
-_OF_TOML = ("name", "instances")
+"""The words after -- are the arguments of the program."""
+_FIELDS_FOR_TOML = ("name", "instances")
 _DEFAULTS = (
     "gapless.toml",
     *(f"ecosystem.config.{ending}" for ending in ("js", "cjs", "mjs")),
@@ -29,50 +37,52 @@ _DEFAULTS = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what `start` understands."""
+    """Add the arguments of `start`."""
     parser.add_argument(
         "target",
         metavar="TARGET",
         nargs="?",
         default="",
         help="a gapless.toml, a PM2 file, - for one on standard input, a script, "
-        "a program, or an app; default: gapless.toml or ecosystem.config.js",
+        "a program, or an app that is known here; default: the first of "
+        + ", ".join(_DEFAULTS),
     )
-    requests.add_options(parser)
-    parser.add_argument(
-        "--update-env", action="store_true", help="take over this shell's environment"
-    )
+    arguments.add_file_choice(parser)
+    arguments.add_update_env(parser)
     parser.add_argument(
         "--foreground",
         "--no-daemon",
         action="store_true",
-        help="stay, print the logs, and end with the apps: for containers",
+        help="stay in the foreground, print the logs, and end with the apps: "
+        "for containers",
     )
     parser.add_argument(
-        "--like-pm2", action="store_true", help="use PM2's defaults, not gapless's own"
+        "--like-pm2",
+        action="store_true",
+        help="use PM2's defaults in place of gapless's own",
     )
-    selection.add_json(parser)
+    arguments.add_json(parser)
     app_options.add(parser)
     parser.set_defaults(arguments=[])
     parser.usage = "%(prog)s [TARGET] [options] [-- ARG ...]"
 
 
-def run(asked: argparse.Namespace) -> int:
-    """Start what was asked for."""
+def run(args: argparse.Namespace) -> int:
+    """Start the apps of a target."""
     client = Client()
-    asked.target = asked.target or _default()
-    wanted = _requests(asked, client)
+    args.target = args.target or _default_target()
+    wanted = _requests(args, client)
 
     def start() -> int:
-        return requests.send(client, wanted, as_json=asked.json)
+        return operations.send_all(client, wanted, as_json=args.json)
 
-    if asked.foreground:
+    if args.foreground:
         return foreground.run(client, [each.spec for each in wanted], start)
     return start()
 
 
-def _default() -> str:
-    """Return the file that is meant where none is named.  Raises MisuseError."""
+def _default_target() -> str:
+    """Return the configuration of this directory.  Raises MisuseError."""
     found = [name for name in _DEFAULTS if os.path.isfile(name)]
     if not found:
         raise MisuseError(
@@ -82,62 +92,60 @@ def _default() -> str:
     return found[0]
 
 
-def _requests(asked: argparse.Namespace, client: Client) -> list[AppRequest]:
-    if asked.target.endswith(".toml"):
-        return _from_toml(asked)
-    if is_configuration(asked.target):
-        return requests.from_file(client, asked.target, asked)
-    return _from_known(asked, client) or _from_script(asked)
+def _requests(args: argparse.Namespace, client: Client) -> list[AppRequest]:
+    if args.target.endswith(".toml"):
+        return _from_toml(args)
+    if is_configuration(args.target):
+        return app_requests.from_file(client, args.target, args)
+    return _from_known(args, client) or _from_script(args)
 
 
-def _from_toml(asked: argparse.Namespace) -> list[AppRequest]:
-    given = app_options.fields(asked)
-    if other := [name for name in given if name not in _OF_TOML]:
+def _from_toml(args: argparse.Namespace) -> list[AppRequest]:
+    given = app_options.fields(args)
+    if other := [name for name in given if name not in _FIELDS_FOR_TOML]:
         raise MisuseError(
             f"--{other[0].replace('_', '-')} is not for a gapless.toml",
             hint="write it into the file; `gapless check` names the keys",
         )
-    if asked.env:
+    if args.env:
         raise MisuseError("--env chooses within a PM2 file; a gapless.toml has one")
     count = _count(given.get("instances"))
-    only = requests.only(asked) or ((given["name"],) if given.get("name") else ())
+    only = app_requests.only(args) or ((given["name"],) if given.get("name") else ())
     choice = Choice(environment=inherited(os.environ), only=only)
-    loaded = DeclarationFile(asked.target).load(choice)
+    loaded = DeclarationFile(args.target).load(choice)
     if not loaded.apps:
-        raise MisuseError(f"{asked.target} declares no app")
-    found = [AppRequest("start", each) for each in loaded.apps.values()]
-    return requests.with_instances(found, count)
+        raise MisuseError(f"{args.target} declares no app")
+    found = [AppRequest(action="start", spec=each) for each in loaded.apps.values()]
+    return app_requests.with_instances(found, count)
 
 
-def _from_known(asked: argparse.Namespace, client: Client) -> list[AppRequest]:
-    """Return the requests for apps that are known here, if the target names some."""
-    if os.path.isfile(asked.target) or not os.path.exists(client.home.state):
+def _from_known(args: argparse.Namespace, client: Client) -> list[AppRequest]:
+    """Return the requests for apps that are known here; none if the target names none."""
+    if os.path.isfile(args.target) or not os.path.exists(client.home.state):
         return []
-    environment = inherited(os.environ) if asked.update_env else None
-    action = "reload" if asked.like_pm2 else "start"
-    running = [
-        requests.described(client, name)
-        for name in selection.known(client, asked.target)
+    environment = inherited(os.environ) if args.update_env else None
+    action = "reload" if args.like_pm2 else "start"
+    known = [
+        app_requests.current_spec(client, name)
+        for name in selection.names_or_none(client, args.target)
     ]
     found = [
-        AppRequest(action, refreshed(each, environment=environment)) for each in running
+        AppRequest(action=action, spec=refreshed(each, environment=environment))
+        for each in known
     ]
-    count = _count(app_options.fields(asked).get("instances"))
-    return requests.with_instances(found, count)
+    count = _count(app_options.fields(args).get("instances"))
+    return app_requests.with_instances(found, count)
 
 
-def _from_script(asked: argparse.Namespace) -> list[AppRequest]:
-    declared: dict[str, Any] = {"script": asked.target, **app_options.fields(asked)}
-    if asked.arguments:
-        declared["args"] = asked.arguments
-    if asked.env:
+def _from_script(args: argparse.Namespace) -> list[AppRequest]:
+    declared: dict[str, Any] = {"script": args.target, **app_options.fields(args)}
+    if args.arguments:
+        declared["args"] = args.arguments
+    if args.env:
         raise MisuseError("--env chooses within a PM2 file; a script has no env_NAME")
-    loaded = load_script(declared, inherited(os.environ), like_pm2=asked.like_pm2)
-    requests.warn(loaded.warnings)
-    return [
-        AppRequest("start" if each.autostart else "register", each)
-        for each in loaded.apps.values()
-    ]
+    loaded = load_script(declared, inherited(os.environ), like_pm2=args.like_pm2)
+    app_requests.print_warnings(loaded.warnings)
+    return [app_requests.first_start(each) for each in loaded.apps.values()]
 
 
 def _count(given: str | None) -> int | None:

@@ -1,17 +1,18 @@
-"""Let apps finish what they began, and end them; they stay listed."""
+"""Let apps finish what they began, and end them; they stay in the list."""
 
 from __future__ import annotations
 
 import argparse
 
-from gapless.cli import selection
+from gapless.cli import arguments, operations
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what `stop` understands."""
-    selection.add(parser)
+    """Add the arguments of `stop`."""
+    arguments.add_apps(parser)
+    arguments.add_json(parser)
 
 
-def run(asked: argparse.Namespace) -> int:
-    """Stop what was asked for."""
-    return selection.end(asked, "stop")
+def run(args: argparse.Namespace) -> int:
+    """Stop the apps."""
+    return operations.end(args, "stop")

@@ -1,89 +1,86 @@
 """Follow the rollouts of a fleet on this host.
 
-Runs in the foreground, for systemd or as an app under gapless.  --once does what is this
-host's to do now and ends, for cron.  A coordinator that cannot be asked changes nothing:
-every app serves on.
+Runs in the foreground, for systemd or as an app under gapless.  --once does what this host
+has to do now, and ends: for cron.  While the coordinator does not answer nothing changes,
+and every app serves on.
 
-With --health (or `health_listen` in the file) it answers balancers for each app, on /APP:
-200 while it serves, 404 while it leaves (nothing new, please), 503 when it does not run.
+With --health (or `health_listen` in the file) it answers load balancers for each app, on
+/APP: 200 while the app serves, 404 while it leaves, 503 when it does not run.
 """
 
 from __future__ import annotations
 
 import argparse
 import select
-import threading
 from signal import SIGINT, SIGTERM
 
 from gapless.agent import address, health_endpoint, membership, setup
-from gapless.agent.follower import Follower
 from gapless.base import wakeup
-from gapless.base.errors import (
-    DONE,
-    FAILED,
-    GaplessError,
-    NotFoundError,
-    UnavailableError,
-)
-from gapless.cli import configuration, fleets
+from gapless.base.errors import DONE, FAILED, NotFoundError
+from gapless.cli import configuration, output
+from gapless.cli.fleet.follower_thread import FollowerThread
 from gapless.client import Client
-from gapless.config.toml.fleets import Fleet
-from gapless.rollout.model import Phase
 
-RETRY_S = 2.0
-ALIVE_S = 5.0
-"""How often is looked whether every app is followed still."""
+CHECK_THREADS_S = 5.0
 LAST_STEP_S = 60.0
 """How long a host's turn may go on after SIGTERM: a handoff is not left half-done."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what `agent` understands."""
+    """Add the arguments of `agent`."""
     parser.add_argument(
-        "--once", action="store_true", help="one turn, then end: for cron"
+        "--once",
+        action="store_true",
+        help="do what is to do now, then end: for cron",
     )
     parser.add_argument(
         "--host",
         default="",
         metavar="NAME",
-        help="what this host is called; its own name",
+        help="the name of this host; default: GAPLESS_HOST, or its host name",
     )
     parser.add_argument(
         "--address",
         default="",
         metavar="HOST[:PORT]",
-        help="where balancers reach this host; found out",
+        help="the address at which load balancers reach this host; "
+        "default: `address` of the file, else detected",
     )
     parser.add_argument(
         "--health",
         default="",
         metavar="[HOST]:PORT",
-        help="answer balancers here: 200, 404 while it leaves, 503",
+        help="answer load balancers here: 200, 404 while the app leaves, 503; "
+        "default: health_listen of the file",
     )
     parser.add_argument(
-        "-c", "--config", default="", metavar="FILE", help="default: ./gapless.toml"
+        "-c",
+        "--config",
+        default="",
+        metavar="FILE",
+        help="the gapless.toml with [rollout.NAME]; default: ./gapless.toml",
     )
 
 
-def run(asked: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Follow every fleet of the configuration."""
-    fleets = configuration.fleets(asked.config)
+    fleets = configuration.fleets(args.config)
     if not fleets:
         raise NotFoundError(
-            f"{asked.config or 'gapless.toml'} has no [rollout.NAME]",
+            f"{args.config or 'gapless.toml'} has no [rollout.NAME]",
             hint="it says how a fleet changes: slots = 1",
         )
-    host = setup.host_name(asked.host)
+    host = setup.host_name(args.host)
     listens = {
-        # Who comes and goes answers nobody.
-        app: "" if asked.once else asked.health or each.health_listen
+        # With --once the agent ends at once, so it answers no load balancer.
+        app: "" if args.once else args.health or each.health_listen
         for app, each in fleets.items()
     }
     followers = [
-        _Following(
+        FollowerThread(
             each,
             host,
-            address.presence(each, asked.address, listens[each.release.app]),
+            address.presence(each, args.address, listens[each.release.app]),
         )
         for each in fleets.values()
     ]
@@ -91,87 +88,32 @@ def run(asked: argparse.Namespace) -> int:
     try:
         membership.remember(client.home, fleets, host)
     except OSError as error:  # `drain` cannot ask the others then; releases go on
-        _say(f"could not write {client.home.fleets}: {error}")
-    if asked.once:
-        return max(following.once() for following in followers)
+        output.print_line(f"could not write {client.home.fleets}: {error}")
+    if args.once:
+        return max(each.run_once() for each in followers)
     numbers = wakeup.on((SIGTERM, SIGINT))
     facts = health_endpoint.Facts(
         lambda: client.request("list") if client.has_state() else None
     )
-    answers = [
+    endpoints = [
         health_endpoint.HealthEndpoint(
             each, [app for app in fleets if listens[app] == each], facts
         )
         for each in sorted({*listens.values()} - {""})
     ]
-    _say(f"{host} follows {', '.join(fleets)}")
-    for following in followers:
-        following.thread.start()
-    while not select.select([numbers], [], [], ALIVE_S)[0]:
-        # A thread that died in silence would leave one app without its agent.
-        if not all(following.thread.is_alive() for following in followers):
+    output.print_line(f"{host} follows {', '.join(fleets)}")
+    for each in followers:
+        each.thread.start()
+    while not select.select([numbers], [], [], CHECK_THREADS_S)[0]:
+        # A thread that has died would leave one app without its agent.
+        if not all(each.thread.is_alive() for each in followers):
             return FAILED
-    # Balancers are answered to the end: a turn that is finished may be a recycle.
-    for following in followers:
-        following.follower.over.set()
-    for following in followers:
-        if following.at_work:
-            following.thread.join(LAST_STEP_S)
-    for each in answers:
-        each.close()
+    # Load balancers are answered to the end: the last turn may be a recycle.
+    for each in followers:
+        each.follower.over.set()
+    for each in followers:
+        if each.is_acting:
+            each.thread.join(LAST_STEP_S)
+    for endpoint in endpoints:
+        endpoint.close()
     return DONE
-
-
-class _Following:
-    """One app, in a thread of its own."""
-
-    def __init__(self, config: Fleet, host: str, there: address.Presence) -> None:
-        self._board = setup.board(config, fleets.complain)
-        client = Client()
-        self.follower = Follower(
-            config, self._board, client, host, _say, presence=there
-        )
-        self.thread = threading.Thread(target=self._follow, daemon=True)
-        self.at_work = False
-        self._trouble = ""
-
-    def once(self) -> int:
-        """Look until there is nothing to do at once; return the exit code."""
-        while not self.follower.look():
-            pass
-        report = self.follower.report
-        _say(fleets.host_line(report))
-        return FAILED if report.phase is Phase.FAILED else DONE
-
-    def _follow(self) -> None:
-        while not self.follower.over.is_set():
-            wait_s = self._look()
-            if wait_s and not self._board.wait(wait_s):
-                self.follower.over.wait(RETRY_S)
-
-    def _look(self) -> float:
-        """Look once; what cannot be asked is said once, and asked again."""
-        self.at_work = True
-        try:
-            wait_s = self.follower.look()
-        except (GaplessError, OSError) as error:
-            if self.follower.over.is_set():
-                return RETRY_S
-            if str(error) != self._trouble:
-                serves = isinstance(error, UnavailableError)
-                _say(
-                    f"{self._board.app}: {error}" + ("; it serves on" if serves else "")
-                )
-            self._trouble = str(error)
-            self.follower.over.wait(RETRY_S)
-            return 0.0
-        finally:
-            self.at_work = False
-        if self._trouble:
-            _say(f"{self._board.app}: goes on")
-            self._trouble = ""
-        return wait_s
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)

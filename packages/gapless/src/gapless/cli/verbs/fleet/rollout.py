@@ -1,144 +1,139 @@
-"""How far a fleet is, and a hand on it: status, hold, resume, abort, history, forget.
+"""Show or control a rollout: status, hold, resume, abort, history, forget.
 
-`status --watch` goes on until the rollout has ended; `history APP NUMBER` tells one whole.
-After `hold` no host switches any more; `resume` goes on, and lets hosts that failed try
-again; `abort` takes hosts that changed back to the release of before; `forget` drops a host
-that will not come back.
+`status --watch` prints each step until the rollout has ended.  `history APP NUMBER` shows
+one rollout with its hosts.  After `hold` no further host switches; `resume` goes on, and
+lets hosts that failed try again; `abort` takes hosts that have changed back to the release
+of before.  `forget` removes a host that will not come back.
 """
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from gapless.agent import setup
 from gapless.base.errors import DONE, MisuseError, NotFoundError
-from gapless.cli import configuration, fleets, output
+from gapless.cli import arguments, configuration, output
+from gapless.cli.display import rollout_history, rollouts
+from gapless.cli.fleet import rollout_run
 from gapless.config.toml.fleets import Fleet
 from gapless.releases import current
-from gapless.rollout import decide
 from gapless.rollout.board import Board
-from gapless.rollout.model import Cue, HostReport, Rollout, State
+from gapless.rollout.model import Cue, Rollout, State
 
 _CUES = {"hold": Cue.HOLD, "resume": Cue.RESUME, "abort": Cue.REVERT}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what `rollout` understands."""
+    """Add the arguments of `rollout`."""
     parser.add_argument("what", choices=["status", *_CUES, "history", "forget"])
-    parser.add_argument("app", nargs="?", default="", metavar="APP")
+    parser.add_argument(
+        "app",
+        nargs="?",
+        default="",
+        metavar="APP",
+        help="the app of the fleet; default: the only fleet of the configuration",
+    )
     parser.add_argument(
         "which",
         nargs="?",
         default="",
         metavar="HOST|NUMBER",
-        help="the host to forget; the rollout of the history to tell whole",
+        help="forget: the host; history: the number of one rollout",
     )
     parser.add_argument(
-        "--watch", action="store_true", help="tell each step until it has ended"
+        "--watch",
+        action="store_true",
+        help="status: print each step until the rollout has ended",
     )
-    parser.add_argument("--reason", default="", help="why, for the others")
-    parser.add_argument("--timeout", type=float, default=3600.0, help=argparse.SUPPRESS)
-    configuration.add(parser)
+    parser.add_argument(
+        "--reason",
+        default="",
+        help="hold, resume, abort: the reason, which `status` shows; "
+        "default: 'hold by hand' and so on",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=arguments.ROLLOUT_TIMEOUT_S,
+        help=argparse.SUPPRESS,
+    )
+    arguments.add_config(parser)
+    arguments.add_json(parser)
 
 
-def run(asked: argparse.Namespace) -> int:
-    """Look at a rollout, or move it."""
-    found = configuration.one_fleet(asked.config, asked.app)
-    board = setup.board(found, fleets.complain)
-    if asked.what == "history" and asked.which:
-        reports = found.release.reports
-        return _one(board, asked.which, reports, as_json=asked.json)
-    if asked.what == "history":
-        return _history(board, as_json=asked.json)
-    if asked.what == "forget":
-        return _forget(board, asked.which)
-    if asked.what in _CUES:
-        return _cue(board, asked)
+def run(args: argparse.Namespace) -> int:
+    """Show or control the rollout of a fleet."""
+    fleet = configuration.fleet(args.config, args.app)
+    board = setup.board(fleet, output.print_error)
+    if args.what == "history" and args.which:
+        return _one_of_history(board, args.which, fleet, as_json=args.json)
+    if args.what == "history":
+        return _history(board, as_json=args.json)
+    if args.what == "forget":
+        return _forget(board, args.which)
+    if args.what in _CUES:
+        return _cue(board, args)
+    return _status(fleet, board, args)
+
+
+def _status(fleet: Fleet, board: Board, args: argparse.Namespace) -> int:
     rollout, _ = board.rollout()
     if rollout is None:
-        if asked.json:
-            hosts = fleets.hosts_as_data(board.reports())
-            output.as_json({"app": board.app, "state": None, "hosts": hosts})
+        if args.json:
+            hosts = rollouts.hosts_json(board.reports())
+            output.print_json({"app": board.app, "state": None, "hosts": hosts})
         else:
             print(f"{board.app}: nothing was rolled out yet; `gapless publish TARBALL`")
-            _show_hosts(board.reports())
+            rollouts.print_hosts(board.reports())
         return DONE
-    if asked.watch:
-        tell = _tell_line if asked.json else fleets.tell_host
-        if not asked.json:
-            _show(rollout, board.reports())
-        rollout = fleets.follow(board, rollout.number, asked.timeout, tell)
-        fleets.tell_end(rollout, as_json=asked.json, reports=board.reports())
-        return fleets.code(rollout)
-    stranger = _stranger(found, rollout)
-    if asked.json:
-        plain = fleets.as_data(rollout, board.reports())
-        output.as_json(plain | {"stranger": stranger})
+    if args.watch:
+        return _watch(board, rollout, args)
+    stranger = _stranger(fleet, rollout)
+    if args.json:
+        plain = rollouts.rollout_json(rollout, board.reports())
+        output.print_json(plain | {"stranger": stranger})
         return DONE
-    _show(rollout, board.reports())
+    rollouts.print_rollout(rollout, board.reports())
     if stranger:
         print(
-            f"  {found.release.link} names {stranger}, which no rollout brought: no host "
+            f"  {fleet.release.link} names {stranger}, which no rollout brought: no host "
             f"of the fleet takes it\n  `gapless rollback {board.app} {stranger}` rolls it "
             "out"
         )
     return DONE
 
 
-def _tell_line(report: HostReport) -> None:
-    """Tell what a host does now, a JSON object on a line."""
-    output.as_json(fleets.host_as_data(report))
+def _watch(board: Board, rollout: Rollout, args: argparse.Namespace) -> int:
+    print_host = rollouts.print_host_json if args.json else rollouts.print_host
+    if not args.json:
+        rollouts.print_rollout(rollout, board.reports())
+    ended = rollout_run.follow(board, rollout.number, args.timeout, print_host)
+    rollouts.print_end(ended, as_json=args.json, reports=board.reports())
+    return rollouts.exit_code(ended)
 
 
-def _stranger(found: Fleet, rollout: Rollout) -> str:
-    """Return the release that somebody else flipped the link to, if one did."""
-    named = current.current(found.release)
+def _stranger(fleet: Fleet, rollout: Rollout) -> str:
+    """Return the release that the link names, if neither the rollout nor gapless set it."""
+    named = current.current(fleet.release)
     known = (rollout.release, rollout.previous)
     return "" if named is None or named.name in known else named.name
 
 
-def _show(rollout: Rollout, reports: dict[str, HostReport]) -> None:
-    surveyed = decide.survey(rollout, reports.values())
-    done, of = len(surveyed.settled), len(surveyed.order)
-    back = f", back to {rollout.previous}" if rollout.target != rollout.release else ""
-    print(
-        f"{rollout.app}: rollout {rollout.number} to {rollout.release}{back}: "
-        f"{rollout.state.value}, {done} of {of} hosts there"
-    )
-    if rollout.reason:
-        print(f"  {rollout.reason}")
-    if rollout.began_at:
-        print(f"  began {rollout.began_at} by {rollout.by}")
-    _show_hosts(reports)
-
-
-def _show_hosts(reports: dict[str, HostReport]) -> None:
-    rows = [
-        [each.host, each.release or "-", each.phase.value, each.at, each.reason or "-"]
-        for each in sorted(reports.values(), key=lambda each: each.host)
-    ]
-    if rows:
-        output.table(["host", "runs", "phase", "last said", "why"], rows)
-    else:
-        print("  no host follows yet; run `gapless agent` on each")
-
-
-def _cue(board: Board, asked: argparse.Namespace) -> int:
-    cue = _CUES[asked.what]
+def _cue(board: Board, args: argparse.Namespace) -> int:
+    cue = _CUES[args.what]
     before, _ = board.rollout()
     if before is None:
         raise NotFoundError(f"{board.app}: nothing was rolled out yet")
-    after = board.cue(cue, asked.reason or f"{asked.what} by hand")
+    after = board.cue(cue, args.reason or f"{args.what} by hand")
     if after is None:
         why = f"{board.app}: rollout {before.number} is {before.state.value}"
         if cue is Cue.REVERT and not before.previous:
             why += ", and there is no release to go back to"
         raise MisuseError(
-            f"{why}: `{asked.what}` means nothing to it", hint=_hint(before)
+            f"{why}: `{args.what}` has no effect on it", hint=_hint(before)
         )
-    if asked.json:
-        output.as_json(fleets.as_data(after))
+    if args.json:
+        output.print_json(rollouts.rollout_json(after))
     else:
         print(
             f"{board.app}: rollout {after.number} {after.state.value}: {after.reason}"
@@ -149,7 +144,7 @@ def _cue(board: Board, asked: argparse.Namespace) -> int:
 def _hint(rollout: Rollout) -> str:
     if rollout.state in (State.DONE, State.REVERTED):
         return f"`gapless rollback {rollout.app}` goes back with a rollout of its own"
-    return f"`gapless rollout status {rollout.app}` shows what it does"
+    return f"`gapless rollout status {rollout.app}` shows its state"
 
 
 def _forget(board: Board, host: str) -> int:
@@ -165,54 +160,26 @@ def _forget(board: Board, host: str) -> int:
 
 
 def _history(board: Board, *, as_json: bool) -> int:
-    found = board.history()
+    history = board.history()
     if as_json:
-        output.as_json(found)
-        return DONE
-    if not found:
+        output.print_json(history)
+    elif history:
+        rollout_history.print_all(history)
+    else:
         print(f"{board.app}: no rollout has ended yet")
-        return DONE
-    rows = [_row(each) for each in found]
-    heads = ["rollout", "release", "outcome", "began", "ended", "by", "hosts", "why"]
-    output.table(heads, rows)
     return DONE
 
 
-def _one(board: Board, number: str, reports: str, *, as_json: bool) -> int:
-    """Tell one rollout whole: its hosts, and where their reports are."""
+def _one_of_history(board: Board, number: str, fleet: Fleet, *, as_json: bool) -> int:
     found = next((e for e in board.history() if str(e["number"]) == number), None)
     if found is None:
         raise NotFoundError(
             f"{board.app}: no rollout {number} has ended",
             hint=f"`gapless rollout history {board.app}` lists those that have",
         )
-    where = f"{reports}/{found['release']}"
+    reports = f"{fleet.release.reports}/{found['release']}"
     if as_json:
-        output.as_json(found | {"reports": where})
-        return DONE
-    print(f"{board.app}: rollout {number} to {found['release']}: {found['outcome']}")
-    if found["reason"]:
-        print(f"  {found['reason']}")
-    print(f"  began {found['began_at']} by {found['by']}")
-    print(f"  ended {found.get('ended_at', '-')}")
-    rows = [
-        [host, each["release"] or "-", each["phase"], each["reason"] or "-"]
-        for host, each in sorted(found["hosts"].items())
-    ]
-    if rows:
-        output.table(["host", "ran", "phase", "why"], rows)
-    print(f"  reports of the hosts: {where}")
+        output.print_json(found | {"reports": reports})
+    else:
+        rollout_history.print_one(board.app, found, reports)
     return DONE
-
-
-def _row(each: dict[str, Any]) -> list[str]:
-    return [
-        str(each["number"]),
-        str(each["release"]),
-        str(each["outcome"]),
-        str(each["began_at"]),
-        str(each.get("ended_at", "-")),
-        str(each["by"]),
-        str(each["changed"]),
-        str(each["reason"] or "-"),
-    ]

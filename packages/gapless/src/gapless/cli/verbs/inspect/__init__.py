@@ -1,3 +1,3 @@
-"""Verbs that show what runs, and what it prints."""
+"""Verbs that show what runs, its logs, and its environment."""
 
 from __future__ import annotations

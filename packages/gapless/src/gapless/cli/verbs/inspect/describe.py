@@ -1,27 +1,30 @@
-"""Everything about one app."""
+"""Show everything about one app."""
 
 from __future__ import annotations
 
 import argparse
 from typing import Any
 
-from gapless.cli import output, progress, selection, under_way
+from gapless.base.errors import DONE
+from gapless.cli import arguments, output, selection
+from gapless.cli.display import instances, reports
 from gapless.client import Client
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what `describe` understands."""
-    selection.add(parser, several=False)
+    """Add the arguments of `describe`."""
+    arguments.add_app(parser)
+    arguments.add_json(parser)
 
 
-def run(asked: argparse.Namespace) -> int:
-    """Describe one app."""
+def run(args: argparse.Namespace) -> int:
+    """Show one app."""
     client = Client()
-    app = selection.one_name(client, asked.app)
+    app = selection.one_name(client, args.app)
     found = client.request("describe", app=app)
-    if asked.json:
-        output.as_json(found)
-        return 0
+    if args.json:
+        output.print_json(found)
+        return DONE
     wanted = found["spec"]
     rows = {
         "status": found["status"],
@@ -36,9 +39,9 @@ def run(asked: argparse.Namespace) -> int:
         "addresses": ", ".join(found["addresses"]) or "none",
         "ready when": _ready(wanted["ready"]),
         "stop": _stop(wanted["stop"]),
-        "waits for": _waits_for(wanted),
+        "waits for": _outgoing(wanted),
         "namespace": wanted["namespace"],
-        "renewed": _renew(wanted["renew"]),
+        "renewal": _renewal(wanted["renew"]),
         "variables": ", ".join(wanted["configured"]) or "none configured",
         "logs": ", ".join(found["logs"]),
     }
@@ -46,23 +49,23 @@ def run(asked: argparse.Namespace) -> int:
     for name, value in rows.items():
         if value not in (None, ""):
             print(f"  {name:<14} {value}")
-    _tables(found)
-    _under_way(found)
+    instances.print_tables(found)
+    instances.print_under_way(found)
     if found["last_report"]:
         print("last operation")
-        progress.show_report(found["last_report"])
-    return 0
+        reports.print_report(found["last_report"])
+    return DONE
 
 
-def _renew(renew: dict[str, Any]) -> str:
-    said = []
+def _renewal(renew: dict[str, Any]) -> str:
+    causes = []
     if renew["memory_bytes"]:
-        said.append(f"beyond {output.size(renew['memory_bytes'])} of memory")
+        causes.append(f"beyond {output.size(renew['memory_bytes'])} of memory")
     if renew["cron"]:
-        said.append(f"by the clock: {renew['cron']}")
+        causes.append(f"by the clock: {renew['cron']}")
     if renew["watch"]:
-        said.append(f"when {', '.join(renew['watch'])} changes")
-    return "; ".join(said)
+        causes.append(f"when {', '.join(renew['watch'])} changes")
+    return "; ".join(causes)
 
 
 def _ready(ready: dict[str, Any]) -> str:
@@ -70,79 +73,11 @@ def _ready(ready: dict[str, Any]) -> str:
     return f"{what}, within {ready['timeout_s']:g} s"
 
 
-def _waits_for(wanted: dict[str, Any]) -> str:
+def _outgoing(wanted: dict[str, Any]) -> str:
     ports = ", ".join(map(str, wanted["outgoing"]))
-    return f"answers from others' ports {ports}" if ports else ""
+    return f"answers from ports {ports}" if ports else ""
 
 
 def _stop(stop: dict[str, Any]) -> str:
     drain_s, kill_s = stop["drain_timeout_s"], stop["kill_timeout_s"]
     return f"{stop['signal']}, drain {drain_s:g} s, kill {kill_s:g} s"
-
-
-def _counted(instance: dict[str, Any]) -> str:
-    counts, mode = instance["counts"], instance["mode"]
-    if counts is None:
-        return "-"
-    drains = f", drains ({mode})" if mode != "serving" else ""
-    requests = output.count(counts["requests"], "request")
-    return f"{requests}, {output.count(counts['procedures'], 'procedure')}{drains}"
-
-
-def _under_way(found: dict[str, Any]) -> None:
-    rows = [
-        [
-            f"{i['generation']}.{i['ordinal']}",
-            each["kind"],
-            "",
-            f"{each['for_s']:.1f} s",
-            each["name"],
-        ]
-        for i in found["instances_detail"]
-        if i["counts"]
-        for each in i["counts"]["running"]
-        if each["kind"] != "procedure"
-    ]
-    named = [*under_way.procedures(found), *under_way.calls(found)]
-    rows = [[each[0], each[1], *each[3:]] for each in named] + rows
-    if rows:
-        print()
-        output.table(["instance", "under way", "since", "for", "name"], rows)
-
-
-def _tables(found: dict[str, Any]) -> None:
-    if found["generations"]:
-        print()
-        rows = [
-            [
-                str(g["generation"]),
-                g["role"],
-                g["release"] or "-",
-                ", ".join(
-                    f"{s['address']} ({s['queued']} queued)" for s in g["sockets"]
-                ),
-            ]
-            for g in found["generations"]
-        ]
-        output.table(["generation", "role", "release", "listens on"], rows)
-    if found["instances_detail"]:
-        print()
-        rows = [
-            [
-                f"{i['generation']}.{i['ordinal']}",
-                str(i["pid"]),
-                i["phase"],
-                output.duration(i["uptime_s"]),
-                f"{i['cpu_percent']}%",
-                output.size(i["memory_bytes"]),
-                str(i["processes"]),
-                f"{i['connections']} ({i['busy']} busy)",
-                _counted(i),
-                i["status_text"],
-            ]
-            for i in found["instances_detail"]
-        ]
-        headings = (
-            "instance pid phase uptime cpu memory processes connections counts says"
-        )
-        output.table(headings.split(), rows)

@@ -1,26 +1,28 @@
-"""Print the environment of an app, a variable a line."""
+"""Print the environment of an app, one variable per line."""
 
 from __future__ import annotations
 
 import argparse
 
-from gapless.cli import output, selection
+from gapless.base.errors import DONE
+from gapless.cli import arguments, output, selection
 from gapless.client import Client
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what `env` understands."""
-    selection.add(parser, several=False)
+    """Add the arguments of `env`."""
+    arguments.add_app(parser)
+    arguments.add_json(parser)
 
 
-def run(asked: argparse.Namespace) -> int:
-    """Print it."""
+def run(args: argparse.Namespace) -> int:
+    """Print the environment."""
     client = Client()
-    app = selection.one_name(client, asked.app)
+    app = selection.one_name(client, args.app)
     environment = client.request("describe", app=app)["spec"]["environment"]
-    if asked.json:
-        output.as_json(environment)
-        return 0
+    if args.json:
+        output.print_json(environment)
+        return DONE
     for name, value in sorted(environment.items()):
         print(f"{name}={value}")
-    return 0
+    return DONE

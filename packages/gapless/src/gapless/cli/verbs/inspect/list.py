@@ -1,10 +1,12 @@
-"""What runs here: one row an app."""
+"""List the apps of this host, one row per app."""
 
 from __future__ import annotations
 
 import argparse
 
-from gapless.cli import output, under_way
+from gapless.base.errors import DONE
+from gapless.cli import arguments, output
+from gapless.cli.display import under_way
 from gapless.client import Client
 
 HEADINGS = [
@@ -25,37 +27,37 @@ HEADINGS = [
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what `list` understands."""
-    parser.add_argument("--json", action="store_true", help="the same for machines")
+    """Add the arguments of `list`."""
+    arguments.add_json(parser)
 
 
-def run(asked: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """List the apps."""
     client = Client()
     if not client.has_state():
         found: dict[str, object] = {"apps": [], "supervisor": None}
     else:
         found = client.request("list")
-    if asked.json:
-        output.as_json(found)
-        return 0
+    if args.json:
+        output.print_json(found)
+        return DONE
     rows = found["apps"]
     assert isinstance(rows, list)
     if not rows:
         print("no apps here; `gapless start TARGET` starts one")
-        return 0
-    output.table(HEADINGS, [_cells(row) for row in rows])
+        return DONE
+    output.print_table(HEADINGS, [_cells(row) for row in rows])
     supervisor = found["supervisor"]
     if isinstance(supervisor, dict) and supervisor["draining"]:
         print("this host drains: new requests are refused; `gapless undrain` ends it")
     for row in rows:
         if row["reason"]:
             print(f"{row['name']}: {row['reason']}")
-    return 0
+    return DONE
 
 
 def _span(ids: list[int]) -> str:
-    """Return the ids of an app's instances: 3, 0-3, or the first of many."""
+    """Return the ids of an app's instances: 3, or 0-3, or 0,2,5."""
     if not ids:
         return "-"
     last = ids[0] + len(ids) - 1
@@ -65,7 +67,7 @@ def _span(ids: list[int]) -> str:
 
 
 def _count(number: object) -> str:
-    """Return how many are under way; - for an app that does not tell."""
+    """Return a number; - for an app that does not count."""
     return "-" if number is None else str(number)
 
 

@@ -1,45 +1,49 @@
-"""What apps print, as it was written; `-f` follows, across rotations too."""
+"""Print the log files of apps as they are; `-f` follows them, across rotations too."""
 
 from __future__ import annotations
 
 import argparse
 import time
 
-from gapless.cli import selection
-from gapless.cli.followed_log import Followed
+from gapless.base.errors import DONE
+from gapless.cli import arguments, selection
+from gapless.cli.followed_log import FollowedLog
 from gapless.client import Client
 
 POLL_S = 0.1
+LINES = 15
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what `logs` understands."""
-    parser.add_argument("app", metavar="APP", nargs="*", help="names; none means all")
-    parser.add_argument("-f", "--follow", action="store_true", help="go on as it grows")
+    """Add the arguments of `logs`."""
+    arguments.add_apps_or_all(parser)
+    parser.add_argument(
+        "-f", "--follow", action="store_true", help="print new lines as they come"
+    )
     parser.add_argument(
         "-n",
         "--lines",
         type=int,
-        default=15,
+        default=LINES,
         metavar="N",
-        help="how many lines of before",
+        help=f"how many of the last lines to print first (default: {LINES})",
     )
 
 
-def run(asked: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Print logs."""
     client = Client()
-    apps = selection.names(client, asked.app or ["all"])
+    apps = selection.names(client, args.app or ["all"])
     paths = dict.fromkeys(
         path for app in apps for path in client.request("describe", app=app)["logs"]
     )
-    followed = [Followed(path) for path in paths]
-    for file in followed:
+    followed = [FollowedLog(path) for path in paths]
+    for log in followed:
         if len(followed) > 1:
-            print(f"==> {file.path} <==", flush=True)
-        file.print_last(asked.lines)
-    while asked.follow:
-        moved = [file.print_new() for file in followed]
-        if not any(moved):
+            print(f"==> {log.path} <==", flush=True)
+        log.print_last(args.lines)
+    while args.follow:
+        grown = [log.print_new() for log in followed]
+        if not any(grown):
             time.sleep(POLL_S)
-    return 0
+    return DONE

@@ -1,28 +1,29 @@
-"""Print the pids of the instances of an app that serve, one a line."""
+"""Print the pids of the instances that serve, one per line."""
 
 from __future__ import annotations
 
 import argparse
 
-from gapless.cli import output, selection
+from gapless.base.errors import DONE
+from gapless.cli import arguments, output, selection
 from gapless.client import Client
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what `pid` understands."""
-    parser.add_argument("app", metavar="APP", nargs="*", help="names; none means all")
-    selection.add_json(parser)
+    """Add the arguments of `pid`."""
+    arguments.add_apps_or_all(parser)
+    arguments.add_json(parser)
 
 
-def run(asked: argparse.Namespace) -> int:
-    """Print them."""
+def run(args: argparse.Namespace) -> int:
+    """Print the pids."""
     client = Client()
-    names = selection.names(client, asked.app or ["all"])
+    names = selection.names(client, args.app or ["all"])
     rows = {row["name"]: row["pids"] for row in client.request("list")["apps"]}
-    if asked.json:
-        output.as_json({name: rows[name] for name in names})
-        return 0
+    if args.json:
+        output.print_json({name: rows[name] for name in names})
+        return DONE
     for name in names:
         for pid in rows[name]:
             print(pid)
-    return 0
+    return DONE

@@ -1,7 +1,7 @@
-"""What apps are in the middle of: their procedures, since when, and where.
+"""List the procedures and calls that are under way: since when, and in which process.
 
-Apps that use the drain library name their procedures.  Of those that do not, `outgoing`
-in their configuration lets the kernel tell which connections wait for an answer.
+Apps that use the drain library name their procedures.  For apps that do not, the kernel
+shows which connections wait for an answer, if the app's `outgoing` lists their ports.
 """
 
 from __future__ import annotations
@@ -9,60 +9,63 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from gapless.cli import output, selection, under_way
+from gapless.base.errors import DONE
+from gapless.cli import arguments, output, selection
+from gapless.cli.display import under_way
 from gapless.client import Client
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what `procedures` understands."""
-    selection.add(parser)
+    """Add the arguments of `procedures`."""
+    arguments.add_apps(parser)
+    arguments.add_json(parser)
 
 
-def run(asked: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """List the procedures of apps."""
     client = Client()
-    wanted = selection.names(client, asked.app)
+    wanted = selection.names(client, args.app)
     found = {row["name"]: row for row in client.request("list")["apps"]}
     rows = [found[name] for name in wanted if name in found]
-    if asked.json:
-        output.as_json([_for_programs(row) for row in rows])
-        return 0
+    if args.json:
+        output.print_json([_json(row) for row in rows])
+        return DONE
     cells = [
         [row["name"], *each]
         for row in rows
         for each in (*under_way.procedures(row), *under_way.calls(row))
     ]
     if cells:
-        output.table(["app", *under_way.HEADINGS], cells)
+        output.print_table(["app", *under_way.HEADINGS], cells)
     for row in rows:
         for line in _remarks(row):
             print(f"{row['name']}: {line}")
-    return 0
+    return DONE
 
 
 def _remarks(row: dict[str, Any]) -> list[str]:
-    """Say what the table does not: that there is nothing, or that nobody can know."""
+    """Return what the table does not show: what is not known, or that there is nothing."""
     if not row["pids"]:
         return ["it is stopped"]
-    said = []
+    remarks = []
     if more := under_way.unnamed(row):
-        said.append(f"and {more} more, not named")
+        remarks.append(f"and {more} more, not named")
     if row["unanswered"]:
-        said.append(f"{row['unanswered']} of its processes did not answer in time")
+        remarks.append(f"{row['unanswered']} of its processes did not answer in time")
     if row["counts"] != "all":
         counts = "counts requests only" if row["counts"] else "does not count"
         kernel = (
-            "what the kernel sees of its calls is listed"
+            "its calls, as the kernel shows them, are listed"
             if row["outgoing"] is not None
-            else "`outgoing` lets the kernel tell of its calls to databases"
+            else "with `outgoing` its calls to databases are listed"
         )
-        said.append(f"it {counts}, so it names no procedures; {kernel}")
+        remarks.append(f"it {counts}, so it names no procedures; {kernel}")
     elif not row["procedures"]:
-        said.append("no procedure runs")
-    return said
+        remarks.append("no procedure runs")
+    return remarks
 
 
-def _for_programs(row: dict[str, Any]) -> dict[str, Any]:
+def _json(row: dict[str, Any]) -> dict[str, Any]:
     return {
         "app": row["name"],
         "counts": row["counts"],

@@ -1,31 +1,33 @@
-"""Send a signal to the instances of apps: to each one's leader."""
+"""Send a signal to the leader of each instance of some apps."""
 
 from __future__ import annotations
 
 import argparse
 
-from gapless.cli import output, selection
+from gapless.base.errors import DONE
+from gapless.cli import arguments, output, selection
 from gapless.client import Client
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what `signal` understands."""
+    """Add the arguments of `signal`."""
     parser.add_argument(
-        "signal", metavar="SIGNAL", help="as in kill -l: SIGHUP, HUP..."
+        "signal", metavar="SIGNAL", help="its name, with or without SIG: SIGHUP, HUP..."
     )
-    selection.add(parser)
+    arguments.add_apps(parser)
+    arguments.add_json(parser)
 
 
-def run(asked: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Send the signal."""
     client = Client()
     sent = {
-        app: client.request("signal", app=app, signal=asked.signal)["signalled"]
-        for app in selection.names(client, asked.app)
+        app: client.request("signal", app=app, signal=args.signal)["signalled"]
+        for app in selection.names(client, args.app)
     }
-    if asked.json:
-        output.as_json(sent)
+    if args.json:
+        output.print_json(sent)
     else:
         for app, count in sent.items():
-            print(f"{app}: {asked.signal} sent to {count} instances")
-    return 0
+            print(f"{app}: {args.signal} sent to {count} instances")
+    return DONE

@@ -1,126 +1,124 @@
-"""Write a balancer's configuration, or check one while a server behind it drains.
+"""Write a load balancer's configuration, or check one while a server behind it drains.
 
-`gapless balancer nginx|haproxy APP` prints, for the hosts of a fleet, what makes "503, try
-another server" true; with --server HOST:PORT ... for the servers that are named.  `gapless
-balancer check URL` asks a balancer GET, POST, a POST whose body is late and a large one,
-while `gapless drain` is on at one of its servers, and names the settings that let a refusal
-through; with --next URL it goes on when the other one drains in its place.
+`gapless balancer nginx|haproxy APP` prints a configuration for the hosts of a fleet, with
+which a request that one server refuses is sent to another; with --server HOST:PORT ... for
+the servers that are named.  `gapless balancer check URL` sends a balancer GET, POST, a POST
+whose body is late and a large POST, while `gapless drain` is on at one of its servers, and
+prints the settings that let a refusal through.  With --next URL it goes on when the next
+server drains in the place of the first.
 """
 
 from __future__ import annotations
 
 import argparse
-import select
-from collections.abc import Callable
-from urllib.parse import SplitResult, urlsplit
 
-from gapless.balancer import haproxy, nginx, probing
-from gapless.balancer.findings import findings, findings_of_next
+from gapless.balancer import haproxy, nginx
 from gapless.balancer.model import Member, Pool, identifier
-from gapless.balancer.request_kinds import RequestCounts
-from gapless.base import clock
-from gapless.base.errors import (
-    DONE,
-    FAILED,
-    GaplessError,
-    MisuseError,
-    NotFoundError,
-    TimedOutError,
-)
-from gapless.cli import configuration, output
+from gapless.base.errors import DONE, MisuseError, NotFoundError
+from gapless.cli import arguments, configuration, output
+from gapless.cli.fleet import balancer_check
 
 _WRITERS = {"nginx": nginx.configuration, "haproxy": haproxy.configuration}
-NEXT_S = 600.0
-"""How long the next server is waited for."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what `balancer` understands."""
+    """Add the arguments of `balancer`."""
     parser.add_argument("what", choices=[*_WRITERS, "check"])
     parser.add_argument(
         "target",
         nargs="?",
         default="",
         metavar="APP|URL",
-        help="the fleet to write for; of the balancer, to check it",
+        help="nginx, haproxy: the app of the fleet; check: the URL of the balancer",
     )
     parser.add_argument(
         "--draining",
         default="",
         metavar="URL",
-        help="of the server that drains: be sure",
+        help="check: the server that drains; it must refuse requests now",
     )
     parser.add_argument(
         "--next",
         default="",
         metavar="URL",
-        help="of the server that drains after it: both in turn show more",
+        help="check: the server that drains after that one; wait for it, and send again",
     )
-    parser.add_argument("--name", default="", help="what to call the pool (the app)")
+    parser.add_argument(
+        "--name", default="", help="the name of the pool; default: the app"
+    )
     parser.add_argument(
         "--server",
         action="append",
         default=[],
         metavar="HOST:PORT",
-        help="one of them, in place of a fleet",
+        help="a server of the pool, in place of a fleet; may be given several times",
     )
     parser.add_argument(
-        "--port", type=int, default=0, help="of apps that listen on several"
+        "--port",
+        type=int,
+        default=0,
+        help="the port of the app, if it listens on several",
     )
-    parser.add_argument("--listen", default=":80", metavar="[HOST]:PORT")
+    parser.add_argument(
+        "--listen",
+        default=":80",
+        metavar="[HOST]:PORT",
+        help="the address of the balancer (default: :80)",
+    )
     parser.add_argument(
         "--health",
         default="",
         metavar="PATH",
-        help="of the app: says no before requests are refused, if no agent answers",
+        help="the health path of the app, which fails before requests are refused; "
+        "used where no agent answers balancers; default: no check",
     )
     parser.add_argument(
         "--largest-body-mb",
         type=int,
         default=1,
         metavar="N",
-        help="tried elsewhere (1)",
+        help="the largest body, in MiB, that is sent to another server (default: 1)",
     )
-    configuration.add(parser)
+    arguments.add_config(parser)
+    arguments.add_json(parser)
 
 
-def run(asked: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Write or check."""
-    if asked.what == "check":
-        return _check(asked)
-    if asked.server:
-        app, members = "app", tuple(Member(address=each) for each in asked.server)
+    if args.what == "check":
+        return balancer_check.run(args)
+    if args.server:
+        app, members = "app", tuple(Member(address=each) for each in args.server)
     else:
-        app, members = _fleet(asked)
-    health = asked.health
+        app, members = _fleet_members(args)
+    health = args.health
     if any(each.health for each in members):
         from gapless.agent.health_endpoint import path_of  # noqa: PLC0415 - loads sockets
 
         health = path_of(app)
     pool = Pool(
-        name=asked.name or identifier(app),
+        name=args.name or identifier(app),
         members=members,
-        listen=asked.listen,
+        listen=args.listen,
         health=health,
-        largest_body_bytes=asked.largest_body_mb << 20,
+        largest_body_bytes=args.largest_body_mb << 20,
     )
     if mistakes := pool.mistakes():
         raise MisuseError("\n".join(mistakes))
-    print(_WRITERS[asked.what](pool), end="")
+    print(_WRITERS[args.what](pool), end="")
     return DONE
 
 
-def _fleet(asked: argparse.Namespace) -> tuple[str, tuple[Member, ...]]:
-    """Return the hosts of a fleet that are known, there or not, by name.
+def _fleet_members(args: argparse.Namespace) -> tuple[str, tuple[Member, ...]]:
+    """Return the app of a fleet and all hosts that the fleet knows, by name.
 
-    One whose address nobody knows is an error: a balancer would leave it out for good.
+    A host without a known address is an error: a balancer would leave it out for good.
     Raises GaplessError.
     """
     from gapless.agent import setup  # noqa: PLC0415 - loads TLS
-    from gapless.cli import fleets  # noqa: PLC0415 - the same
 
-    found = configuration.one_fleet(asked.config, asked.target)
-    board = setup.board(found, fleets.complain)
+    found = configuration.fleet(args.config, args.target)
+    board = setup.board(found, output.print_error)
     reports = sorted(board.reports().values(), key=lambda each: each.host)
     if not reports:
         raise NotFoundError(
@@ -131,7 +129,7 @@ def _fleet(asked: argparse.Namespace) -> tuple[str, tuple[Member, ...]]:
         fitting = [
             address
             for address in each.addresses
-            if not asked.port or address.endswith(f":{asked.port}")
+            if not args.port or address.endswith(f":{args.port}")
         ]
         if len(fitting) == 1:
             members.append(
@@ -139,7 +137,7 @@ def _fleet(asked: argparse.Namespace) -> tuple[str, tuple[Member, ...]]:
             )
         elif fitting:
             mistakes.append(
-                f"{each.host} listens on {', '.join(fitting)}: say which, --port N"
+                f"{each.host} listens on {', '.join(fitting)}: choose one with --port N"
             )
         else:
             mistakes.append(
@@ -149,75 +147,3 @@ def _fleet(asked: argparse.Namespace) -> tuple[str, tuple[Member, ...]]:
     if mistakes:
         raise MisuseError("\n".join(mistakes))
     return board.app, tuple(members)
-
-
-# --- check ------------------------------------------------------------------------------
-
-
-def _check(asked: argparse.Namespace) -> int:
-    where = _url(asked.target)
-    if asked.next and not asked.draining:
-        raise MisuseError("--next: name the server that drains first with --draining")
-    if asked.draining and not _drains(_url(asked.draining)):
-        raise GaplessError(
-            f"{asked.draining} does not refuse requests: nothing would be shown",
-            hint="`gapless drain` on that server, and the drain library in its app",
-        )
-    say = (lambda _: None) if asked.json else _say
-    found = findings(_ask(where, say))
-    if asked.next:
-        _wait_for_next(asked, say)
-        found += findings_of_next(_ask(where, say))
-    if asked.json:
-        output.as_json({"right": not found, "findings": found})
-    elif found:
-        for each in found:
-            print(output.paint(f"wrong: {each}", "red"))
-    elif asked.draining:
-        print(output.paint("right: no refusal reached the client", "green"))
-    else:
-        print("no refusal reached the client")
-        print(
-            "hint: that shows something only while a server drains; name it: --draining"
-        )
-    return FAILED if found else DONE
-
-
-def _ask(where: SplitResult, say: Callable[[str], None]) -> list[RequestCounts]:
-    tallies = []
-    for tally in probing.send_all(where):
-        tallies.append(tally)
-        state = f"{tally.refused} refused, {tally.failed} failed"
-        say(f"{tally.kind.name:<22} {tally.sent} asked, {state}")
-    return tallies
-
-
-def _wait_for_next(asked: argparse.Namespace, say: Callable[[str], None]) -> None:
-    """Wait until the second server drains in the place of the first."""
-    say(
-        f"now `gapless undrain` behind {asked.draining}, and `gapless drain` behind "
-        f"{asked.next}, at once"
-    )
-    until = clock.monotonic() + NEXT_S
-    while _drains(_url(asked.draining)) or not _drains(_url(asked.next)):
-        if clock.monotonic() >= until:
-            raise TimedOutError(f"{asked.next} does not drain in its place")
-        select.select([], [], [], 0.02)
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)
-
-
-def _drains(where: SplitResult) -> bool:
-    try:
-        return probing.is_draining(where)
-    except OSError as error:
-        raise GaplessError(f"could not ask {where.geturl()}: {error}") from error
-
-
-def _url(text: str) -> SplitResult:
-    found = urlsplit(text)
-    if found.scheme not in ("http", "https") or not found.netloc:
-        raise MisuseError(f"{text!r} is no URL; write http://HOST:PORT/path")
-    return found

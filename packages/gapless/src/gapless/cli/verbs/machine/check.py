@@ -1,51 +1,57 @@
-"""Validate a configuration, and tell what a reload would change."""
+"""Validate a configuration, and show what a reload would change."""
 
 from __future__ import annotations
 
 import argparse
 import os
 
-from gapless.base import codec
-from gapless.cli import changes, output, requests, selection
+from gapless.base.errors import DONE
+from gapless.cli import app_requests, arguments, output
+from gapless.cli.display import changes
 from gapless.client import Client
 from gapless.config.choice import Choice, inherited
 from gapless.config.declarations import DeclarationFile
 from gapless.config.refresh import refreshed
-from gapless.supervisor.memory import spec
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what `check` understands."""
-    parser.add_argument("file", nargs="?", default="gapless.toml", metavar="FILE")
-    selection.add_json(parser)
+    """Add the arguments of `check`."""
+    parser.add_argument(
+        "file",
+        nargs="?",
+        default="gapless.toml",
+        metavar="FILE",
+        help="a gapless.toml or a PM2 file; default: ./gapless.toml",
+    )
+    arguments.add_json(parser)
 
 
-def run(asked: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Check a file."""
-    loaded = DeclarationFile(asked.file).load(Choice(environment=inherited(os.environ)))
-    requests.warn(loaded.warnings)
+    loaded = DeclarationFile(args.file).load(Choice(environment=inherited(os.environ)))
+    app_requests.print_warnings(loaded.warnings)
     client = Client()
-    running: dict[str, spec.AppSpec] = {}
-    if client.is_running():
-        for row in client.request("list")["apps"]:
-            if row["name"] in loaded.apps:
-                plain = client.request("describe", app=row["name"])["spec"]
-                running[row["name"]] = codec.decode(spec.AppSpec, plain)
+    rows = client.request("list")["apps"] if client.is_running() else []
+    known = {
+        row["name"]: app_requests.current_spec(client, row["name"])
+        for row in rows
+        if row["name"] in loaded.apps
+    }
     found = {}
-    for app, now in running.items():
+    for app, now in known.items():
         wanted = loaded.apps[app]
         if now.config_file == loaded.path:
             wanted = refreshed(now)
         found[app] = changes.between(now, wanted)
-    new = [app for app in loaded.apps if app not in running]
-    if asked.json:
-        output.as_json({"valid": True, "changes": found, "new": new})
-        return 0
+    new = [app for app in loaded.apps if app not in known]
+    if args.json:
+        output.print_json({"valid": True, "changes": found, "new": new})
+        return DONE
     print(
-        f"{asked.file}: valid; apps: {', '.join(loaded.apps) or 'none'}; "
+        f"{args.file}: valid; apps: {', '.join(loaded.apps) or 'none'}; "
         f"releases: {', '.join(loaded.releases) or 'none'}"
     )
-    changes.show(found)
+    changes.print_changes(found)
     for app in new:
-        print(f"{app}: does not run yet; `gapless start {asked.file}` starts it")
-    return 0
+        print(f"{app}: does not run yet; `gapless start {args.file}` starts it")
+    return DONE

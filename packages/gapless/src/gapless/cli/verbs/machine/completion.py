@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from gapless.cli.verbs import ALIASES, ROOMS
+from gapless.base.errors import DONE
+from gapless.cli.verbs import ALIASES, PACKAGES
 
 _BASH = """\
 _gapless() {
@@ -28,20 +29,28 @@ SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what `completion` understands."""
-    parser.add_argument("shell", nargs="?", choices=list(SCRIPTS), default="bash")
-    parser.add_argument("--apps", action="store_true", help="only print names of apps")
+    """Add the arguments of `completion`."""
+    parser.add_argument(
+        "shell",
+        nargs="?",
+        choices=list(SCRIPTS),
+        default="bash",
+        help="default: bash",
+    )
+    parser.add_argument(
+        "--apps", action="store_true", help="print the names of the apps, no script"
+    )
 
 
-def run(asked: argparse.Namespace) -> int:
-    """Print a script, or the names that it asks for."""
-    if asked.apps:
-        from gapless.client import Client  # noqa: PLC0415 - not for the script itself
+def run(args: argparse.Namespace) -> int:
+    """Print a script, or the names of apps that a script completes."""
+    if args.apps:
+        from gapless.client import Client  # noqa: PLC0415 - the script itself needs none
 
         client = Client()
         if client.is_running():
             print(" ".join(row["name"] for row in client.request("list")["apps"]))
-        return 0
-    verbs = " ".join([*ROOMS, *(alias for alias in ALIASES if len(alias) > 1)])
-    print(SCRIPTS[asked.shell].replace("@VERBS@", verbs), end="")
-    return 0
+        return DONE
+    verbs = " ".join([*PACKAGES, *(alias for alias in ALIASES if len(alias) > 1)])
+    print(SCRIPTS[args.shell].replace("@VERBS@", verbs), end="")
+    return DONE

@@ -1,4 +1,4 @@
-"""What this machine can do for gapless, and what works without."""
+"""Check what this machine supports, and print what works without the rest."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ import socket
 from collections.abc import Callable
 
 from gapless.base import home
-from gapless.cli import output
+from gapless.base.errors import DONE, FAILED
+from gapless.cli import arguments, output
 from gapless.keeper.seccomp import interception
 from gapless.supervisor.kernel import sock_diag
 from gapless.supervisor.sockets import steering
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what `doctor` understands."""
-    parser.add_argument("--json", action="store_true", help="the same for machines")
+    """Add the arguments of `doctor`."""
+    arguments.add_json(parser)
 
 
-def run(asked: argparse.Namespace) -> int:
-    """Try every mechanism; exit code 1 if one that is needed does not work."""
+def run(args: argparse.Namespace) -> int:
+    """Try every mechanism; exit code 1 if one does not work."""
     rows = [
         {"what": what, "trouble": _trouble(check), "without": without}
         for what, check, without in CHECKS
     ]
-    if asked.json:
-        output.as_json(rows)
+    if args.json:
+        output.print_json(rows)
     else:
         for row in rows:
             good = row["trouble"] is None
@@ -37,7 +38,7 @@ def run(asked: argparse.Namespace) -> int:
             print(f"{mark:<8} {row['what']}")
             if not good:
                 print(f"         {row['trouble']}; without it: {row['without']}")
-    return 1 if any(row["trouble"] for row in rows) else 0
+    return FAILED if any(row["trouble"] for row in rows) else DONE
 
 
 def _trouble(check: Callable[[], str | None]) -> str | None:
@@ -78,11 +79,11 @@ def _open_files() -> str | None:
 
 
 CHECKS: list[tuple[str, Callable[[], str | None], str]] = [
-    ("Linux", _linux, "there is no supervisor; the in-app library runs anywhere"),
+    ("Linux", _linux, "there is no supervisor; the drain library runs anywhere"),
     (
         "bind interception: any program, unmodified",
         interception.unavailable,
-        'name the addresses: listen = ["127.0.0.1:8000"] and {fd} or LISTEN_FDS',
+        'configure the addresses: listen = ["127.0.0.1:8000"], and {fd} or LISTEN_FDS',
     ),
     (
         "steering of an SO_REUSEPORT group",
@@ -92,7 +93,7 @@ CHECKS: list[tuple[str, Callable[[], str | None], str]] = [
     (
         "evidence of connections (sock_diag)",
         _evidence,
-        "old generations end by time-out alone",
+        "an old generation ends only when its time-out is over",
     ),
     (
         "GAPLESS_HOME can be written to",

@@ -1,27 +1,28 @@
-"""Stop every app, then the supervisor; they come back with `gapless start APP`."""
+"""Stop every app, then the supervisor; `gapless start APP` starts both again."""
 
 from __future__ import annotations
 
 import argparse
 
-from gapless.cli import output
+from gapless.base.errors import DONE
+from gapless.cli import arguments, output
 from gapless.client import Client
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what `shutdown` understands."""
-    parser.add_argument("--json", action="store_true", help="the same for machines")
+    """Add the arguments of `shutdown`."""
+    arguments.add_json(parser)
 
 
-def run(asked: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Shut down."""
     client = Client()
-    # Of a supervisor that died the keeper has the apps: the next one ends them.
+    # If the supervisor has died, the keeper holds the apps: a new supervisor ends them.
     was_running = client.is_running() or client.is_kept()
     if was_running:
         client.request("shutdown")
-    if asked.json:
-        output.as_json({"shut_down": was_running})
+    if args.json:
+        output.print_json({"shut_down": was_running})
     else:
         print("shut down" if was_running else "no supervisor runs here")
-    return 0
+    return DONE

@@ -1,4 +1,4 @@
-"""Have the apps back after a boot: install a unit of systemd(1), or print it."""
+"""Start the apps at boot: install a unit of systemd(1), print it, or remove it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import os
 import pwd
 import shutil
 import subprocess
-import sys
 
 from gapless.base import home
-from gapless.base.errors import GaplessError, NotFoundError
+from gapless.base.errors import DONE, GaplessError, NotFoundError
+from gapless.cli.command_path import command_path
 
 UNIT = """\
 [Unit]
@@ -25,7 +25,7 @@ ExecStart={command} supervise
 ExecStop={command} shutdown
 TimeoutStopSec=120
 Restart=always
-# Else systemd would end keeper and apps together with a supervisor that crashed.
+# Without it systemd would end the keeper and the apps when the supervisor crashes.
 KillMode=process
 LimitNOFILE=65536
 
@@ -35,51 +35,68 @@ WantedBy=multi-user.target
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what `startup` understands."""
+    """Add the arguments of `startup`."""
     parser.add_argument("system", nargs="?", choices=["systemd"], default="systemd")
-    parser.add_argument("-u", "--user", default="", help="whose apps; default: yours")
     parser.add_argument(
-        "--home", "--hp", default="", metavar="DIR", help="GAPLESS_HOME of that user"
+        "-u",
+        "--user",
+        default="",
+        help="the user whose apps are started; default: SUDO_USER, or you",
     )
-    parser.add_argument("--print", action="store_true", help="only print the unit")
-    parser.add_argument("--remove", action="store_true", help="take the unit away")
     parser.add_argument(
-        "--root", default="", metavar="DIR", help="the root of an image, for /"
+        "--home",
+        "--hp",
+        default="",
+        metavar="DIR",
+        help="GAPLESS_HOME of that user; "
+        "default: yours for yourself, else ~/.gapless of that user",
+    )
+    parser.add_argument(
+        "--print", action="store_true", help="print the unit, install nothing"
+    )
+    parser.add_argument(
+        "--remove", action="store_true", help="remove the unit; what runs serves on"
+    )
+    parser.add_argument(
+        "--root",
+        default="",
+        metavar="DIR",
+        help="the root directory of an image (default: /)",
     )
 
 
-def run(asked: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Install, print or remove the unit."""
-    user = _user(asked.user)
+    user = _user(args.user)
     unit = UNIT.format(
         user=user.pw_name,
-        home=_home(asked.home, user),
+        home=_home(args.home, user),
         path=os.environ.get("PATH", os.defpath),
-        command=_command(),
+        command=command_path(),
     )
-    if asked.print:
+    if args.print:
         print(unit, end="")
-        return 0
+        return DONE
     name = f"gapless-{user.pw_name}.service"
-    path = f"{asked.root}/etc/systemd/system/{name}"
-    if os.geteuid() != 0 and not asked.root:
+    path = f"{args.root}/etc/systemd/system/{name}"
+    if os.geteuid() != 0 and not args.root:
         raise GaplessError(
             f"only root may write {path}",
-            hint=f"sudo {_command()} startup -u {user.pw_name} "
-            f"--home {_home(asked.home, user)}",
+            hint=f"sudo {command_path()} startup -u {user.pw_name} "
+            f"--home {_home(args.home, user)}",
         )
-    if asked.remove:
-        return _remove(path, name, asked.root)
+    if args.remove:
+        return _remove(path, name, args.root)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w", encoding="utf-8") as file:
         file.write(unit)
     print(f"wrote {path}")
-    if _systemctl(asked.root, "enable", name):
-        print(f"enabled: the apps of {user.pw_name} come back after a boot")
-        print(f"hint: it takes over at the next boot, or: systemctl start {name}")
+    if _systemctl(args.root, "enable", name):
+        print(f"enabled: the apps of {user.pw_name} are started at boot")
+        print(f"hint: the unit begins at the next boot; now: systemctl start {name}")
     else:
         print("there is no systemctl here: enable the unit where there is one")
-    return 0
+    return DONE
 
 
 def _remove(path: str, name: str, root: str) -> int:
@@ -88,11 +105,11 @@ def _remove(path: str, name: str, root: str) -> int:
     _systemctl(root, "disable", name)
     os.unlink(path)
     print(f"removed {path}; what runs serves on")
-    return 0
+    return DONE
 
 
 def _systemctl(root: str, verb: str, name: str) -> bool:
-    """Enable or disable a unit; tell whether systemctl is here.  Raises GaplessError."""
+    """Enable or disable a unit; return False without systemctl.  Raises GaplessError."""
     if shutil.which("systemctl") is None:
         return False
     where = [f"--root={root}"] if root else []
@@ -102,7 +119,7 @@ def _systemctl(root: str, verb: str, name: str) -> bool:
     if done.returncode != 0:
         raise GaplessError(
             f"systemctl could not {verb} {name}: {done.stderr.strip()}",
-            hint="the file is there; is systemd the init of this machine?",
+            hint="the unit file is there; is systemd the init of this machine?",
         )
     return True
 
@@ -115,17 +132,9 @@ def _user(name: str) -> pwd.struct_passwd:
         raise NotFoundError(f"there is no user {wanted!r}") from None
 
 
-def _home(asked: str, user: pwd.struct_passwd) -> str:
-    if asked:
-        return os.path.abspath(asked)
+def _home(given: str, user: pwd.struct_passwd) -> str:
+    if given:
+        return os.path.abspath(given)
     if user.pw_uid == os.geteuid():
         return home.path()
     return f"{user.pw_dir}/.gapless"
-
-
-def _command() -> str:
-    """Return how this command is called, by its whole path."""
-    own = os.path.abspath(sys.argv[0])
-    if os.path.basename(own) == "gapless" and os.access(own, os.X_OK):
-        return own
-    return os.path.join(os.path.dirname(sys.executable), "gapless")

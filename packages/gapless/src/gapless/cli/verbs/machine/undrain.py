@@ -1,39 +1,39 @@
-"""Let this host serve again, after `gapless drain`."""
+"""Put this host back into service, after `gapless drain`."""
 
 from __future__ import annotations
 
 import argparse
 
-from gapless.base.errors import GaplessError
-from gapless.cli import output
-from gapless.cli.verbs.machine import drain
+from gapless.base.errors import DONE, GaplessError
+from gapless.cli import arguments, output
+from gapless.cli.fleet import drain_rights
 from gapless.client import Client
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what `undrain` understands."""
-    parser.add_argument("--json", action="store_true", help="the same for machines")
+    """Add the arguments of `undrain`."""
+    arguments.add_json(parser)
 
 
-def run(asked: argparse.Namespace) -> int:
-    """Go back to serving; the others of a fleet may count on this host again."""
+def run(args: argparse.Namespace) -> int:
+    """Serve again, and give back the right to drain in every fleet."""
     client = Client()
     found = client.request("undrain")
-    _come_back(client)
-    if asked.json:
-        output.as_json(found)
+    _give_back(client)
+    if args.json:
+        output.print_json(found)
     else:
         names = ", ".join(row["name"] for row in found["apps"]) or "no apps here"
         print(f"this host serves again: {names}")
-    return 0
+    return DONE
 
 
-def _come_back(client: Client) -> None:
+def _give_back(client: Client) -> None:
     try:
-        for each in drain.departures(client, quiet=True):
+        for each in drain_rights.departures(client, output.print_nothing):
             each.give_back()
     except GaplessError as error:
-        output.complain(
-            f"the others are not told yet that it serves: {error.message}; "
+        output.print_error(
+            f"the other hosts are not told yet that it serves: {error.message}; "
             "its agent does that within minutes"
         )

@@ -1,4 +1,4 @@
-"""What runs here, in the shape of `pm2 jlist`: one item an instance."""
+"""List the instances in the format of `pm2 jlist`, one item per instance."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 from datetime import datetime
 from typing import Any
 
+from gapless.base.errors import DONE
 from gapless.cli import output
 from gapless.client import Client
 
@@ -18,15 +19,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _ = parser
 
 
-def run(asked: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Print the list."""
-    _ = asked
-    output.as_json(items(Client()))
-    return 0
+    _ = args
+    output.print_json(items(Client()))
+    return DONE
 
 
 def items(client: Client) -> list[dict[str, Any]]:
-    """Return what tools that read `pm2 jlist` expect."""
+    """Return the items, with the keys that tools for `pm2 jlist` read."""
     if not client.has_state():
         return []
     found = []
@@ -41,7 +42,7 @@ def items(client: Client) -> list[dict[str, Any]]:
 
 def _item(described: dict[str, Any], ordinal: int, identity: int) -> dict[str, Any]:
     own = [i for i in described["instances_detail"] if i["ordinal"] == ordinal]
-    # The newest generation that serves is what PM2 would call the process.
+    # PM2 has one process per id: here the newest that serves, else the newest.
     serving = [i for i in own if i["phase"] == "ready"]
     instance = (serving or own or [None])[-1]
     usage = {"memory": 0, "cpu": 0}

@@ -1,31 +1,33 @@
 """Make a tarball the current release, and hand over to it.
 
-A release that does not prove itself is not made current; what ran before runs on.  With a
-[rollout.NAME] in the configuration the hosts of the fleet follow, as the policy says, and
-the command waits for how that ends.
+A release that does not prove itself is not made current; the release of before serves on.
+With a [rollout.NAME] in the configuration the hosts of the fleet follow, as its policy
+says, and the command waits for the end of the rollout.
 """
 
 from __future__ import annotations
 
 import argparse
 
-from gapless.cli import configuration, deployments, fleets
+from gapless.cli import arguments, configuration
+from gapless.cli.fleet import deployments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what `publish` understands."""
+    """Add the arguments of `publish`."""
     parser.add_argument("tarball", metavar="TARBALL", help="for example example.tar.gz")
-    parser.add_argument("--app", default="", metavar="NAME", help="whose release it is")
-    fleets.add(parser)
-    configuration.add(parser)
+    arguments.add_release_app(parser)
+    arguments.add_rollout_wait(parser)
+    arguments.add_config(parser)
+    arguments.add_json(parser)
 
 
-def run(asked: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Publish one tarball."""
-    releases = configuration.of_tarball(asked.config, asked.app, asked.tarball)
-    return deployments.carry_out(
-        asked,
+    releases = configuration.release_of_tarball(args.config, args.app, args.tarball)
+    return deployments.run(
+        args,
         releases,
-        in_fleet=lambda publisher: publisher.publish(asked.tarball),
-        here=lambda deployment: deployment.publish(asked.tarball),
+        in_fleet=lambda publisher: publisher.publish(args.tarball),
+        on_host=lambda deployment: deployment.publish(args.tarball),
     )

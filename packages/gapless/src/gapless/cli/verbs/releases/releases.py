@@ -1,24 +1,26 @@
-"""The releases of an app, oldest first."""
+"""List the releases of an app, oldest first."""
 
 from __future__ import annotations
 
 import argparse
 
-from gapless.cli import configuration, output
+from gapless.base.errors import DONE
+from gapless.cli import arguments, configuration, output
 from gapless.releases import current
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what `releases` understands."""
-    parser.add_argument("app", metavar="APP")
-    configuration.add(parser)
+    """Add the arguments of `releases`."""
+    parser.add_argument("app", metavar="APP", help="the NAME of [release.NAME]")
+    arguments.add_config(parser)
+    arguments.add_json(parser)
 
 
-def run(asked: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """List releases."""
-    found = current.releases(configuration.one(asked.config, asked.app))
-    if asked.json:
-        output.as_json(
+    found = current.releases(configuration.release(args.config, args.app))
+    if args.json:
+        output.print_json(
             [
                 {
                     "release": r.name,
@@ -29,16 +31,16 @@ def run(asked: argparse.Namespace) -> int:
                 for r in found
             ]
         )
-        return 0
+        return DONE
     if not found:
-        print(f"{asked.app} has no release yet; `gapless publish TARBALL` makes one")
-        return 0
+        print(f"{args.app} has no release yet; `gapless publish TARBALL` makes one")
+        return DONE
     rows = [
         [r.name, "current" if r.is_current else "failed" if r.failure else "", r.path]
         for r in found
     ]
-    output.table(["release", "state", "directory"], rows)
+    output.print_table(["release", "state", "directory"], rows)
     for release in found:
         if release.failure:
             print(f"{release.name} failed: {release.failure.splitlines()[0]}")
-    return 0
+    return DONE

@@ -7,23 +7,31 @@ from __future__ import annotations
 
 import argparse
 
-from gapless.cli import configuration, deployments, fleets
+from gapless.cli import arguments, configuration
+from gapless.cli.fleet import deployments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what `rollback` understands."""
-    parser.add_argument("app", metavar="APP")
-    parser.add_argument("release", nargs="?", default="", metavar="RELEASE")
-    fleets.add(parser)
-    configuration.add(parser)
+    """Add the arguments of `rollback`."""
+    parser.add_argument("app", metavar="APP", help="the NAME of [release.NAME]")
+    parser.add_argument(
+        "release",
+        nargs="?",
+        default="",
+        metavar="RELEASE",
+        help="a release that `gapless releases` lists; default: the one before",
+    )
+    arguments.add_rollout_wait(parser)
+    arguments.add_config(parser)
+    arguments.add_json(parser)
 
 
-def run(asked: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Roll back one app."""
-    releases = configuration.one(asked.config, asked.app)
-    return deployments.carry_out(
-        asked,
+    releases = configuration.release(args.config, args.app)
+    return deployments.run(
+        args,
         releases,
-        in_fleet=lambda publisher: publisher.rollback(asked.release),
-        here=lambda deployment: deployment.rollback(asked.release),
+        in_fleet=lambda publisher: publisher.rollback(args.release),
+        on_host=lambda deployment: deployment.rollback(args.release),
     )

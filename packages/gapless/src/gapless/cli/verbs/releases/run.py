@@ -1,4 +1,4 @@
-"""Run a command in the directory and environment of an app, as its instances have them."""
+"""Run a command in the directory and with the environment of an app's instances."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import argparse
 import os
 
 from gapless.base.errors import MisuseError, NotFoundError
-from gapless.cli import selection
+from gapless.cli import arguments, selection
 from gapless.client import Client
 
 REST = "command"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what `run` understands."""
-    parser.add_argument("app", metavar="APP")
+    """Add the arguments of `run`."""
+    arguments.add_app(parser)
     parser.set_defaults(command=[])
     parser.usage = "%(prog)s APP -- CMD [ARG ...]"
 
 
-def run(asked: argparse.Namespace) -> int:
-    """Become the command."""
-    command = asked.command
+def run(args: argparse.Namespace) -> int:
+    """Replace this process by the command."""
+    command = args.command
     if not command:
         raise MisuseError("there is no command", hint="gapless run APP -- CMD ARG...")
     client = Client()
-    app = selection.one_name(client, asked.app)
+    app = selection.one_name(client, args.app)
     described = client.request("describe", app=app)
     serving = [
         g for g in described["generations"] if g["role"] in ("serving", "proving")

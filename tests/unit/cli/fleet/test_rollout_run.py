@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gapless.base.errors import TimedOutError, UnavailableError
-from gapless.cli import fleets
+from gapless.cli.fleet import rollout_run
 from gapless.coordinator.memory import MemoryCoordinator
 from gapless.coordinator.model import Entry
 from gapless.rollout import records
@@ -34,8 +34,8 @@ def test_a_coordinator_that_is_away_for_a_moment_ends_no_command(
     rollout = Rollout(app="app", number=1, release="app-2", state=State.DONE)
     coordinator.write("rollout/app", records.encode_rollout(rollout), expected=0)
     board = Board(coordinator, "app", now=lambda: 0.0, complain=pytest.fail)
-    assert fleets.follow(board, 1, 60.0, lambda _: None) == rollout
+    assert rollout_run.follow(board, 1, 60.0, lambda _: None) == rollout
     assert capfd.readouterr().err.count("etcd does not answer") == 1
     coordinator.away = 1000
     with pytest.raises(TimedOutError):
-        fleets.follow(board, 1, 0.0, lambda _: None)
+        rollout_run.follow(board, 1, 0.0, lambda _: None)

@@ -1,4 +1,4 @@
-"""What would change between what runs and what a configuration says."""
+"""The changes from the configuration that runs to the one that is declared."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Changes = list[dict[str, Any]]
 
 
 def between(running: spec.AppSpec, wanted: spec.AppSpec) -> Changes:
-    """Return each setting that differs; of variables only the names are told."""
+    """Return each setting that differs; of a variable only the name, not the value."""
     before, after = codec.encode(running), codec.encode(wanted)
     found: Changes = []
     for field in dataclasses.fields(spec.AppSpec):
@@ -42,8 +42,8 @@ def _variables(old: dict[str, str], new: dict[str, str]) -> Changes:
     ]
 
 
-def show(found: dict[str, Changes]) -> None:
-    """Print the changes of each app."""
+def print_changes(found: dict[str, Changes]) -> None:
+    """Print the changes of each app, by its name."""
     for app, changes in found.items():
         if not changes:
             print(f"{app}: nothing would change")

@@ -1,0 +1,156 @@
+"""The requests that the words of a command mean: one for each app.
+
+A word names a file, an app that is known here, or a program.  Of the apps of a PM2 file
+those that run are handed over to what the file declares now, the others are started.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+from gapless.base import codec
+from gapless.cli import app_options
+from gapless.client import Client
+from gapless.config.choice import Choice, choice_of, inherited, label_of
+from gapless.config.declarations import DeclarationFile
+from gapless.config.refresh import refreshed, relocated
+from gapless.supervisor.memory.spec import AppSpec
+
+_Running = dict[str, AppSpec]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppRequest:
+    """One request about one app."""
+
+    action: str
+    """start, reload, restart or register."""
+    spec: AppSpec
+
+
+# --- from words to requests -------------------------------------------------------------
+
+
+def from_file(client: Client, path: str, args: argparse.Namespace) -> list[AppRequest]:
+    """Return the requests for a PM2 file: reload what runs, start the rest."""
+    running = _running(client)
+    declared = DeclarationFile(path)
+    requests: list[AppRequest] = []
+    warnings: list[str] = []
+    for label in only(args) or declared.labels():
+        for app in _labelled(label, running, args.env):
+            loaded = declared.load(_choice(declared, label, app, args))
+            print_warnings([each for each in loaded.warnings if each not in warnings])
+            warnings += loaded.warnings
+            requests += [_request(each, running) for each in loaded.apps.values()]
+    return requests
+
+
+def from_apps(
+    client: Client, names: Collection[str], action: str, *, update_env: bool
+) -> list[AppRequest]:
+    """Return the requests to hand over apps that are known here.
+
+    A reload reads their files again, a restart does not.
+    """
+    environment = inherited(os.environ) if update_env else None
+    renewed = refreshed if action == "reload" else relocated
+    return [
+        AppRequest(
+            action=action,
+            spec=renewed(current_spec(client, name), environment=environment),
+        )
+        for name in names
+    ]
+
+
+def only(args: argparse.Namespace) -> tuple[str, ...]:
+    """Return the apps that --only names; none means all."""
+    return tuple(name for name in args.only.split(",") if name)
+
+
+def _labelled(
+    label: str, running: _Running, profile: str | None
+) -> list[AppSpec] | list[None]:
+    """Return the running apps that have a label; one None if no app has it.
+
+    With `append_env_to_name` one label may run in several profiles, by several names.
+    """
+    found = [each for each in running.values() if label_of(each) == label]
+    if profile is not None:
+        found = [each for each in found if each.profile == profile] or found[:1]
+    return found or [None]
+
+
+def _choice(
+    declared: DeclarationFile,
+    label: str,
+    app: AppSpec | None,
+    args: argparse.Namespace,
+) -> Choice:
+    """Return what is chosen of a file for an app; *app* is None if it does not run.
+
+    What was chosen when it was started stays chosen, unless the command says otherwise.
+    """
+    choice = Choice(environment=inherited(os.environ))
+    if app is not None:
+        before = choice_of(app)
+        same_file = app.config_file == declared.file
+        choice = Choice(
+            environment=choice.environment if args.update_env else before.environment,
+            profile=before.profile,
+            started_in=before.started_in if same_file else "",
+        )
+    return replace(
+        choice,
+        profile=choice.profile if args.env is None else args.env,
+        overrides=app_options.fields(args),
+        only=(label,),
+    )
+
+
+def _request(wanted: AppSpec, running: _Running) -> AppRequest:
+    if wanted.name in running:
+        return AppRequest(action="reload", spec=wanted)
+    return first_start(wanted)
+
+
+def first_start(wanted: AppSpec) -> AppRequest:
+    """Return the request for an app that does not run: start it, or only list it."""
+    return AppRequest(action="start" if wanted.autostart else "register", spec=wanted)
+
+
+def with_instances(requests: list[AppRequest], count: int | None) -> list[AppRequest]:
+    """Return requests for *count* instances each; None leaves the number as it is."""
+    if count is None:
+        return requests
+    return [replace(r, spec=replace(r.spec, instances=count)) for r in requests]
+
+
+def print_warnings(warnings: Collection[str]) -> None:
+    """Print settings without effect, on standard error: programs read standard output."""
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+
+
+# --- from the supervisor ----------------------------------------------------------------
+
+
+def current_spec(client: Client, name: str) -> AppSpec:
+    """Return the configuration with which an app runs, or ran last."""
+    return codec.decode(AppSpec, client.request("describe", app=name)["spec"])
+
+
+def _running(client: Client) -> _Running:
+    """Return the apps that run here, by name."""
+    if not client.has_state():
+        return {}
+    rows = client.request("list")["apps"]
+    names = [
+        row["name"] for row in rows if row["status"] not in ("stopped", "stopping")
+    ]
+    return {name: current_spec(client, name) for name in names}

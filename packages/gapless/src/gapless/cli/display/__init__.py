@@ -1,0 +1,3 @@
+"""What several verbs print: steps, reports, rollouts, changes, work under way."""
+
+from __future__ import annotations

@@ -1,0 +1,78 @@
+"""The generations and instances of one app, and their work, as `describe` returns them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gapless.cli import output
+from gapless.cli.display import under_way
+
+
+def print_tables(found: dict[str, Any]) -> None:
+    """Print the table of generations, and that of instances."""
+    if found["generations"]:
+        print()
+        rows = [
+            [
+                str(g["generation"]),
+                g["role"],
+                g["release"] or "-",
+                ", ".join(
+                    f"{s['address']} ({s['queued']} queued)" for s in g["sockets"]
+                ),
+            ]
+            for g in found["generations"]
+        ]
+        output.print_table(["generation", "role", "release", "listens on"], rows)
+    if found["instances_detail"]:
+        print()
+        rows = [
+            [
+                f"{i['generation']}.{i['ordinal']}",
+                str(i["pid"]),
+                i["phase"],
+                output.duration(i["uptime_s"]),
+                f"{i['cpu_percent']}%",
+                output.size(i["memory_bytes"]),
+                str(i["processes"]),
+                f"{i['connections']} ({i['busy']} busy)",
+                _counts(i),
+                i["status_text"],
+            ]
+            for i in found["instances_detail"]
+        ]
+        headings = (
+            "instance pid phase uptime cpu memory processes connections counts status"
+        )
+        output.print_table(headings.split(), rows)
+
+
+def _counts(instance: dict[str, Any]) -> str:
+    counts, mode = instance["counts"], instance["mode"]
+    if counts is None:
+        return "-"
+    drains = f", drains ({mode})" if mode != "serving" else ""
+    requests = output.count(counts["requests"], "request")
+    return f"{requests}, {output.count(counts['procedures'], 'procedure')}{drains}"
+
+
+def print_under_way(found: dict[str, Any]) -> None:
+    """Print a table of procedures, calls and other work, if there is some."""
+    rows = [
+        [
+            f"{i['generation']}.{i['ordinal']}",
+            each["kind"],
+            "",
+            f"{each['for_s']:.1f} s",
+            each["name"],
+        ]
+        for i in found["instances_detail"]
+        if i["counts"]
+        for each in i["counts"]["running"]
+        if each["kind"] != "procedure"
+    ]
+    named = [*under_way.procedures(found), *under_way.calls(found)]
+    rows = [[each[0], each[1], *each[3:]] for each in named] + rows
+    if rows:
+        print()
+        output.print_table(["instance", "under way", "since", "for", "name"], rows)

@@ -1,0 +1,108 @@
+"""A rollout and the hosts of its fleet: as lines, as a table, as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from gapless.base.errors import DONE, FAILED
+from gapless.cli import output
+from gapless.rollout import decide
+from gapless.rollout.model import HostReport, Rollout, State
+
+
+def host_line(report: HostReport) -> str:
+    """Return the phase of a host, the release that it runs, and the reason."""
+    why = f": {report.reason}" if report.reason else ""
+    return (
+        f"{report.host} {report.phase.value} ({report.release or 'nothing'} runs){why}"
+    )
+
+
+def print_host(report: HostReport) -> None:
+    """Print one host on one line."""
+    output.print_line(f"  {host_line(report)}")
+
+
+def print_host_json(report: HostReport) -> None:
+    """Print one host as one line of JSON."""
+    output.print_json(host_json(report))
+
+
+def print_rollout(rollout: Rollout, reports: dict[str, HostReport]) -> None:
+    """Print the state of a rollout, and a table of the hosts."""
+    survey = decide.survey(rollout, reports.values())
+    done, of = len(survey.settled), len(survey.order)
+    back = f", back to {rollout.previous}" if rollout.target != rollout.release else ""
+    print(
+        f"{rollout.app}: rollout {rollout.number} to {rollout.release}{back}: "
+        f"{rollout.state.value}, {done} of {of} hosts there"
+    )
+    if rollout.reason:
+        print(f"  {rollout.reason}")
+    if rollout.began_at:
+        print(f"  began {rollout.began_at} by {rollout.by}")
+    print_hosts(reports)
+
+
+def print_hosts(reports: dict[str, HostReport]) -> None:
+    """Print a table of hosts."""
+    rows = [
+        [each.host, each.release or "-", each.phase.value, each.at, each.reason or "-"]
+        for each in sorted(reports.values(), key=lambda each: each.host)
+    ]
+    if rows:
+        output.print_table(["host", "runs", "phase", "last report", "reason"], rows)
+    else:
+        print("  no host follows yet; run `gapless agent` on each")
+
+
+def print_end(
+    rollout: Rollout, *, as_json: bool, reports: dict[str, HostReport] | None = None
+) -> None:
+    """Print how a rollout ended."""
+    if as_json:
+        output.print_json(rollout_json(rollout, reports))
+        return
+    colour = "green" if rollout.state is State.DONE else "red"
+    why = f": {rollout.reason}" if rollout.reason else ""
+    line = f"{rollout.app}: rollout {rollout.number} to {rollout.release} "
+    output.print_line(output.paint(f"{line}{rollout.state.value}{why}", colour))
+    if rollout.state in (State.HELD, State.STUCK):
+        print(f"  {ways_on(rollout.app)}", flush=True)
+
+
+def ways_on(app: str) -> str:
+    """Return the commands for a rollout that waits for people."""
+    return (
+        f"`gapless rollout resume {app}` tries again, "
+        f"`gapless rollout abort {app}` goes back"
+    )
+
+
+def exit_code(rollout: Rollout) -> int:
+    """Return the exit code that the end of a rollout means."""
+    return DONE if rollout.state is State.DONE else FAILED
+
+
+def rollout_json(
+    rollout: Rollout, reports: dict[str, HostReport] | None = None
+) -> dict[str, Any]:
+    """Return a rollout, and its hosts if they are given, as a JSON object."""
+    plain = dataclasses.asdict(rollout) | {
+        "state": rollout.state.value,
+        "target": rollout.target,
+    }
+    if reports is not None:
+        plain["hosts"] = hosts_json(reports)
+    return plain
+
+
+def hosts_json(reports: dict[str, HostReport]) -> list[dict[str, Any]]:
+    """Return hosts as a JSON array."""
+    return [host_json(each) for each in reports.values()]
+
+
+def host_json(report: HostReport) -> dict[str, Any]:
+    """Return a host as a JSON object."""
+    return dataclasses.asdict(report) | {"phase": report.phase.value}

@@ -1,0 +1,65 @@
+"""An upload: its progress in one line of a terminal, its end, and its JSON."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from gapless.base import clock
+from gapless.cli import output
+from gapless.cli.display import rollouts
+from gapless.push.outcome import Outcome, Stage
+from gapless.push.upload import Upload
+
+SHOW_S = 0.2
+"""The time between two updates of the line."""
+
+
+def progress_line(size_bytes: int, *, quiet: bool) -> Callable[[int], None]:
+    """Return a function that prints how many bytes were sent; it prints nothing if *quiet*.
+
+    Without a terminal it prints nothing either.
+    """
+    began = shown = clock.monotonic()
+    is_shown = output.is_terminal() and not quiet
+
+    def show(sent_bytes: int) -> None:
+        nonlocal shown
+        now, is_last = clock.monotonic(), sent_bytes == size_bytes
+        if not is_shown or (now - shown < SHOW_S and not is_last):
+            return
+        shown = now
+        rate = output.size(sent_bytes / max(now - began, 0.001))
+        of = f"{output.size(sent_bytes)} of {output.size(size_bytes)}"
+        end = "\r\033[K" if is_last else ""
+        sys.stdout.write(f"\r\033[K  {of}, {rate}/s{end}")
+        sys.stdout.flush()
+
+    return show
+
+
+def print_end(outcome: Outcome, print_line: Callable[[str], None]) -> None:
+    """Print where the report is, and what to do if the rollout waits for people."""
+    if outcome.report:
+        print_line(f"  report on the release server: {outcome.report}")
+    if outcome.stage in (Stage.HELD, Stage.STUCK):
+        print_line(f"  there, {rollouts.ways_on(outcome.app)}")
+
+
+def upload_json(
+    app: str, to: str, upload: Upload, left_out: list[str], outcome: Outcome | None
+) -> dict[str, Any]:
+    """Return an upload, and its outcome if it was waited for, as a JSON object."""
+    return {
+        "app": app,
+        "to": to,
+        "upload": upload.name,
+        "size_bytes": upload.size_bytes,
+        "sha256": upload.sha256,
+        "left_out": left_out,
+        "outcome": None
+        if outcome is None
+        else asdict(outcome) | {"stage": outcome.stage.value},
+    }

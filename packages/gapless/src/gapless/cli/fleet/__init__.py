@@ -1,0 +1,3 @@
+"""What the verbs about releases and fleets share."""
+
+from __future__ import annotations

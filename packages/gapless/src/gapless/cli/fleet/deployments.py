@@ -1,0 +1,40 @@
+"""Publish or roll back: on this host, or on the hosts of a fleet."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from gapless.cli import configuration, output
+from gapless.cli.display import reports, steps
+from gapless.cli.fleet import rollout_run
+from gapless.client import Client
+from gapless.deploy.deployment import Deployment
+from gapless.releases.model import ReleaseSpec
+
+if TYPE_CHECKING:
+    from gapless.agent.publisher import FleetPublisher
+    from gapless.rollout.model import Rollout
+
+
+def run(
+    args: argparse.Namespace,
+    releases: ReleaseSpec,
+    *,
+    in_fleet: Callable[[FleetPublisher], Rollout],
+    on_host: Callable[[Deployment], dict[str, Any]],
+) -> int:
+    """Call *in_fleet* if the app has a fleet, else *on_host*; return the exit code.
+
+    Raises GaplessError.
+    """
+    declared = configuration.fleets(args.config, releases.app)
+    if releases.app in declared:
+        return rollout_run.begin(declared[releases.app], args, in_fleet)
+    print_step = (lambda _: None) if args.json else steps.print_step
+    report = on_host(Deployment(Client(), releases, print_step))
+    if args.json:
+        output.print_json(report)
+        return reports.exit_code(report)
+    return reports.print_report(report)

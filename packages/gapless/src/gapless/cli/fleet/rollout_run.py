@@ -1,0 +1,95 @@
+"""Begin a rollout, and follow it to its end."""
+
+from __future__ import annotations
+
+import argparse
+import select
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from gapless.base import clock
+from gapless.base.errors import DONE, FAILED, TimedOutError, UnavailableError
+from gapless.cli import output
+from gapless.cli.display import rollouts, steps
+from gapless.rollout.model import ENDED, HostReport, Rollout
+
+if TYPE_CHECKING:
+    from gapless.agent.publisher import FleetPublisher
+    from gapless.config.toml.fleets import Fleet
+    from gapless.rollout.board import Board
+
+POLL_S = 0.5
+
+
+def open_fleet(
+    fleet: Fleet, progress: Callable[[str, str], None]
+) -> tuple[FleetPublisher, Board]:
+    """Return the publisher and the board of a fleet.
+
+    *progress* is called with the name and the detail of each step of a publish.
+    """
+    from gapless.agent import publisher, setup  # noqa: PLC0415 - loads TLS
+
+    board = setup.board(fleet, output.print_error)
+    return publisher.FleetPublisher(fleet, board, progress), board
+
+
+def begin(
+    fleet: Fleet, args: argparse.Namespace, act: Callable[[FleetPublisher], Rollout]
+) -> int:
+    """Begin a rollout with *act*, wait for its end, and settle it.
+
+    Returns the exit code.  Raises GaplessError.
+    """
+    began = clock.monotonic()
+
+    def print_step(step: str, detail: str) -> None:
+        if not args.json:
+            text = steps.line(fleet.release.app, step, detail)
+            output.print_line(f"{text} ({clock.monotonic() - began:.2f} s)")
+
+    publisher, board = open_fleet(fleet, print_step)
+    rollout = act(publisher)
+    if args.no_wait:
+        if args.json:
+            output.print_json(rollouts.rollout_json(rollout))
+        return DONE
+    print_host = (lambda _: None) if args.json else rollouts.print_host
+    ended = follow(board, rollout.number, args.timeout, print_host)
+    publisher.settle()  # `gapless watch` may have done it before
+    rollouts.print_end(ended, as_json=args.json, reports=board.reports())
+    return rollouts.exit_code(ended) if ended.number == rollout.number else FAILED
+
+
+def follow(
+    board: Board, number: int, timeout_s: float, changed: Callable[[HostReport], None]
+) -> Rollout:
+    """Wait until a rollout has ended, or another has superseded it; return that one.
+
+    *changed* is called with the report of a host each time that its line changes.  A
+    coordinator that does not answer is asked again.  Raises TimedOutError.
+    """
+    until, lines, trouble = clock.monotonic() + timeout_s, dict[str, str](), ""
+    while True:
+        rollout = None
+        try:
+            rollout, _ = board.rollout()
+            reports, now = board.reports(), ""
+        except UnavailableError as error:
+            reports, now = {}, error.message
+        if now and now != trouble:
+            output.print_error(f"{now}; the rollout goes on when it answers again")
+        trouble = now
+        for report in reports.values():
+            line = rollouts.host_line(report)
+            if report.turn[0] == number and lines.get(report.host) != line:
+                lines[report.host] = line
+                changed(report)
+        if rollout is not None and (rollout.number != number or rollout.state in ENDED):
+            return rollout
+        if clock.monotonic() >= until:
+            raise TimedOutError(
+                f"rollout {number} has not ended after {timeout_s:g} s",
+                hint="it goes on; `gapless rollout status` shows its state",
+            )
+        select.select([], [], [], POLL_S)

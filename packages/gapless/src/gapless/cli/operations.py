@@ -1,0 +1,128 @@
+"""Operations: sent to the supervisor for all apps at once, followed, and reported."""
+
+from __future__ import annotations
+
+import argparse
+import threading
+from collections.abc import Callable, Collection
+from typing import Any
+
+from gapless.base import codec
+from gapless.base.errors import DONE, GaplessError, MisuseError
+from gapless.cli import output, selection
+from gapless.cli.app_requests import AppRequest
+from gapless.cli.display import reports, steps
+from gapless.client import Client
+
+PrintStep = Callable[[dict[str, Any]], None] | None
+Send = Callable[[str, PrintStep], dict[str, Any]]
+"""Sends the request about one app, prints its steps, and returns its report."""
+
+
+def run_all(apps: list[str], send: Send, *, as_json: bool) -> int:
+    """Send a request for every app at the same time, and print each report.
+
+    Returns the exit code.  Raises GaplessError if there is one app only, and it failed.
+    """
+    outcomes: dict[str, dict[str, Any] | GaplessError] = {}
+    print_step = None if as_json else steps.print_step
+
+    def run_one(app: str) -> None:
+        try:
+            outcomes[app] = send(app, print_step)
+        except GaplessError as error:
+            outcomes[app] = error
+
+    threads = [
+        threading.Thread(target=run_one, args=(app,), daemon=True) for app in apps
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if len(apps) == 1 and isinstance(error := outcomes[apps[0]], GaplessError):
+        raise error
+    return _print_outcomes([(app, outcomes[app]) for app in apps], as_json=as_json)
+
+
+def request_all(
+    client: Client, apps: list[str], op: str, *, as_json: bool, **fields: Any
+) -> int:
+    """Send the same request for every app; return the exit code."""
+
+    def send(app: str, print_step: PrintStep) -> dict[str, Any]:
+        report: dict[str, Any] = client.request(op, hear=print_step, app=app, **fields)
+        return report
+
+    return run_all(apps, send, as_json=as_json)
+
+
+def end(args: argparse.Namespace, op: str) -> int:
+    """Stop or delete the apps that a command names; return the exit code."""
+    client = Client()
+    apps = selection.names(client, args.app, ends=True)
+    return request_all(client, apps, op, as_json=args.json)
+
+
+def send_all(
+    client: Client,
+    requests: Collection[AppRequest],
+    *,
+    as_json: bool,
+    recycle: bool = False,
+) -> int:
+    """Send all requests at the same time; return the exit code."""
+    by_name = {request.spec.name: request for request in requests}
+    if len(by_name) != len(requests):
+        raise MisuseError("an app was named twice")
+
+    for request in requests:
+        # One app alone gets its ids when it starts; several get them in their order here.
+        starts = request.action == "start" and len(requests) > 1
+        if request.action == "register" or starts:
+            _register(client, request)
+
+    def send(app: str, print_step: PrintStep) -> dict[str, Any]:
+        request = by_name[app]
+        if request.action == "register":
+            return {"app": app, "action": "register", "outcome": "done"}
+        fields: dict[str, Any] = {"spec": codec.encode(request.spec)}
+        if request.action != "start":
+            fields |= {"app": app, "recycle": recycle}
+        report: dict[str, Any] = client.request(
+            request.action, hear=print_step, **fields
+        )
+        return report
+
+    return run_all(list(by_name), send, as_json=as_json)
+
+
+def _register(client: Client, request: AppRequest) -> None:
+    """Add an app to the list, so that it has its ids in the order of its file."""
+    try:
+        client.request("register", spec=codec.encode(request.spec))
+    except MisuseError:
+        if request.action == "register":
+            raise
+        # It runs already; the start reports that.
+
+
+def _print_outcomes(
+    outcomes: list[tuple[str, dict[str, Any] | GaplessError]], *, as_json: bool
+) -> int:
+    code = DONE
+    rows = []
+    for app, outcome in outcomes:
+        if isinstance(outcome, GaplessError):
+            code = max(code, outcome.exit_code)
+            rows.append({"app": app, "error": outcome.describe()})
+            if not as_json:
+                print(output.paint(f"{app}: {outcome.message}", "red"))
+        elif as_json:
+            code = max(code, reports.exit_code(outcome))
+            rows.append(outcome)
+        else:
+            code = max(code, reports.print_report(outcome))
+    if as_json:
+        output.print_json(rows[0] if len(rows) == 1 else rows)
+    return code

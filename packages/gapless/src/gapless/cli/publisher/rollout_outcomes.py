@@ -1,0 +1,56 @@
+"""Settle the rollouts of one app, and write the outcomes of their uploads."""
+
+from __future__ import annotations
+
+from gapless.agent.publisher import FleetPublisher
+from gapless.base.errors import DONE, GaplessError
+from gapless.cli.display import rollouts
+from gapless.cli.publisher.output import WatchOutput
+from gapless.push import rollout_outcome
+from gapless.push.outcome_store import OutcomeStore
+from gapless.rollout.board import Board
+
+
+class RolloutOutcomes:
+    """Checks the rollout of one app each time that it is called."""
+
+    def __init__(
+        self,
+        publisher: FleetPublisher,
+        board: Board,
+        outcomes: OutcomeStore,
+        output: WatchOutput,
+    ) -> None:
+        self._publisher, self._board = publisher, board
+        self._outcomes, self._output = outcomes, output
+        self.exit_code = DONE
+        """The worst end of a rollout so far."""
+
+    def check(self) -> None:
+        """Settle a rollout that has ended, then write the outcomes.
+
+        Raises GaplessError, OSError.
+        """
+        try:
+            rollout = self._publisher.settle()
+        except (GaplessError, OSError) as error:
+            self._write(str(error))
+            raise
+        if rollout is not None:
+            self._output.end(rollout)
+            self.exit_code = max(self.exit_code, rollouts.exit_code(rollout))
+        self._write("")
+
+    def _write(self, trouble: str) -> None:
+        """Write the outcomes that have changed; *trouble* is an error, or empty."""
+        rolling = [o for o in self._outcomes.unfinished(self._board.app) if o.rollout]
+        if not rolling:
+            return
+        rollout, _ = self._board.rollout()
+        hosts, history = self._board.reports(), self._board.history()
+        for before in rolling:
+            after = rollout_outcome.next_outcome(
+                before, rollout, hosts, history, trouble
+            )
+            if after != before:
+                self._outcomes.write(after, expected=before)
