@@ -1,0 +1,39 @@
+"""The report of a deployment: that of the handoff, or one without a handoff."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gapless.base import clock
+
+
+def without_handoff(app: str) -> dict[str, Any]:
+    """Return the report of a deployment of an app that does not run here."""
+    return {
+        "app": app,
+        "action": None,
+        "outcome": "done",
+        "reason": None,
+        "generation": {"old": None, "new": None},
+        "release": {"old": None, "new": None},
+        "instances": 0,
+        "started_at": clock.stamp(clock.wall()),
+        "steps": [],
+        "connections": {"seen": 0, "finished": 0, "cut": 0},
+        "requests": None,
+        "procedures": None,
+        "longest": None,
+        "cut": [],
+        "log_tail": [],
+    }
+
+
+def merged(
+    steps: list[dict[str, Any]], later: list[dict[str, Any]], offset_s: float
+) -> list[dict[str, Any]]:
+    """Return steps of a deployment and of its handoff, in order of time.
+
+    The handoff began *offset_s* after the deployment; its steps are shifted by that.
+    """
+    shifted = [each | {"at_s": round(each["at_s"] + offset_s, 4)} for each in later]
+    return sorted([*steps, *shifted], key=lambda step: step["at_s"])
