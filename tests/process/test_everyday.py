@@ -1,4 +1,4 @@
-"""Everyday life: start, stop, scale, restart, crash, look; nothing accepted is cut."""
+"""Start, stop, scale, restart, crash, inspect: no accepted request is cut."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SLOW = engine.Traffic(kind="slow", concurrency=3, path="/slow?s=0.4")
 
 
 def test_scaling_up_and_down_under_load_loses_nothing(host: Host) -> None:
-    """4 to 1 to 4: fewer instances is a handoff."""
+    """From 4 to 1 to 4 instances: fewer instances is a handoff."""
     port = free_port()
     host.start("app", GOOD, port=port, more="instances = 4")
     with running(port, engine.NEW, engine.POST, SLOW) as under_load:
@@ -39,7 +39,7 @@ def test_scaling_up_and_down_under_load_loses_nothing(host: Host) -> None:
 
 
 def test_stop_cuts_no_accepted_request(host: Host) -> None:
-    """What was accepted is answered; what comes later is refused, not cut."""
+    """Accepted requests are answered; later connections are refused, not cut."""
     port = free_port()
     host.start("app", GOOD, port=port)
     with running(port, SLOW) as under_load:
@@ -121,7 +121,7 @@ def _read_all(client: socket.socket) -> bytes:
 
 
 def test_an_app_that_crashes_is_started_again_and_given_up_at_last(host: Host) -> None:
-    """The state says that it was given up, and why."""
+    """`list` shows "gave up" and the reason."""
     script = "require('net').createServer().listen(process.env.PORT); "
     script += "setTimeout(() => process.exit(7), 100)"
     more = "restart = { max = 2, min_uptime_s = 5 }"
@@ -136,7 +136,7 @@ def test_an_app_that_crashes_is_started_again_and_given_up_at_last(host: Host) -
 
 
 def test_a_crashed_instance_comes_back_and_no_connection_is_refused(host: Host) -> None:
-    """The socket outlives the instance: who connects meanwhile waits."""
+    """The socket outlives the instance: new connections wait in its queue."""
     port = free_port()
     host.start("app", GOOD, port=port)
     pid = host.app("app")["pids"][0]
@@ -153,7 +153,7 @@ def test_a_crashed_instance_comes_back_and_no_connection_is_refused(host: Host) 
 def test_an_instance_that_comes_later_leaves_the_others_socket_non_blocking(
     host: Host,
 ) -> None:
-    """They share its flags: one that turned blocking would hang in accept."""
+    """Instances share the flags of the socket: a blocking one would hang in accept."""
     script = (
         "import os, select, socket\n"
         "sock = socket.socket()\n"
@@ -177,7 +177,7 @@ def test_an_instance_that_comes_later_leaves_the_others_socket_non_blocking(
 def test_an_instance_that_need_not_call_listen_is_ready_all_the_same(
     host: Host,
 ) -> None:
-    """Both bind, one listens, the other looks and sees that somebody has."""
+    """Both bind, one listens; the other finds that the socket listens already."""
     port = free_port()
     script = (
         "import os, socket, time\n"
@@ -199,7 +199,7 @@ def test_an_instance_that_need_not_call_listen_is_ready_all_the_same(
 
 
 def test_an_app_without_a_port_is_ready_when_it_lives(host: Host) -> None:
-    """And a reload replaces it."""
+    """A reload replaces it."""
     host.configure(
         '[app.ticker]\ncommand = ["sleep", "1000"]\nmin_healthy_s = 0.2\n'
         "restart = { min_uptime_s = 0.3 }\n"
@@ -276,7 +276,7 @@ def test_a_program_that_is_handed_a_descriptor_needs_no_filter(
 
 
 def test_readiness_by_systemd_notification_and_by_nodes_channel(host: Host) -> None:
-    """Both dialects are heard."""
+    """NOTIFY_SOCKET and the message 'ready' on Node's channel both work."""
     systemd = (
         "import os, socket, time\n"
         "name = os.environ['NOTIFY_SOCKET'].replace('@', chr(0), 1)\n"
@@ -297,7 +297,7 @@ def test_readiness_by_systemd_notification_and_by_nodes_channel(host: Host) -> N
 
 
 def test_a_master_and_its_children_end_whole(host: Host) -> None:
-    """No zombie and no orphan after handoffs and a stop."""
+    """After handoffs and a stop there is no zombie and no orphan."""
     port = free_port()
     host.start("app", ["perl", "app.pl"], port=port, more="instances = 2")
     assert host.app("app")["processes"] == 8
@@ -309,7 +309,7 @@ def test_a_master_and_its_children_end_whole(host: Host) -> None:
 
 
 def test_signals_reach_the_leader_and_logs_show_what_it_said(host: Host) -> None:
-    """`signal` and `logs`."""
+    """`signal` reaches the leader, and `logs` prints what it wrote."""
     script = (
         "process.on('SIGHUP', () => console.log('hung up')); setInterval(() => 0, 1000)"
     )
@@ -320,7 +320,7 @@ def test_signals_reach_the_leader_and_logs_show_what_it_said(host: Host) -> None
 
 
 def test_following_a_log_crosses_rotations_without_a_gap(host: Host) -> None:
-    """Every line once, in order, while the files are moved aside."""
+    """Every line is printed once, in order, while the files are rotated."""
     script = "let n = 0; const five = () => { for (let i = 5; i--;) console.log(n++) }"
     script += "; setInterval(five, 2)"
     more = "log = { rotate_mb = 0.01, keep = 900 }"
@@ -340,7 +340,7 @@ def test_following_a_log_crosses_rotations_without_a_gap(host: Host) -> None:
 
 
 def test_reload_reads_the_whole_configuration_again(host: Host) -> None:
-    """A variable that is gone from the file is gone from the app; dry-run tells before."""
+    """A variable removed from the file is unset in the app; --dry-run shows it before."""
     script = (
         "console.log(Object.keys(process.env).filter(n => n.startsWith('T_')).join())"
     )
@@ -365,7 +365,7 @@ def test_reload_reads_the_whole_configuration_again(host: Host) -> None:
 
 
 def test_two_apps_are_reloaded_side_by_side(host: Host) -> None:
-    """`reload all` takes as long as one."""
+    """`reload all` takes as long as one reload."""
     ports = [free_port(), free_port()]
     for name, port in zip(("one", "two"), ports, strict=True):
         host.start(name, GOOD, port=port)
@@ -374,7 +374,7 @@ def test_two_apps_are_reloaded_side_by_side(host: Host) -> None:
 
 
 def test_what_is_not_there_is_said_at_once_with_code_3(host: Host) -> None:
-    """No such app, file, directory or program."""
+    """There is no such app, file, directory or program."""
     for words in (
         ("reload", "nobody"),
         ("start", "nowhere.toml"),
@@ -388,7 +388,7 @@ def test_what_is_not_there_is_said_at_once_with_code_3(host: Host) -> None:
 
 
 def test_an_unreadable_setting_names_file_line_and_key(host: Host) -> None:
-    """And all of them at once."""
+    """All mistakes are printed at once."""
     host.configure(
         '[app.one]\ncommand = "sleep 1"\ninstancs = 2\n\n'
         '[app.two]\ncommand = "sleep 1"\ninstances = "many"\n\n'
@@ -406,7 +406,7 @@ def test_an_unreadable_setting_names_file_line_and_key(host: Host) -> None:
 
 
 def test_run_uses_the_directory_and_environment_of_the_app(host: Host) -> None:
-    """As its instances have them."""
+    """They are those of the app's instances."""
     host.start("app", GOOD, port=free_port(), release="42")
     said = host.ok("run", "app", "--", "sh", "-c", "echo $RELEASE; pwd")
     assert said.split() == ["42", str(APPS)]
@@ -429,7 +429,7 @@ def test_doctor_tells_what_works_here(host: Host) -> None:
 
 
 def test_the_shell_completes_verbs_and_apps(host: Host) -> None:
-    """As bash would ask for them."""
+    """The completion is called as bash calls it."""
     host.start("shop", GOOD, port=free_port())
     script = (
         "PATH=$1:$PATH; source <(gapless completion bash); "

@@ -1,4 +1,4 @@
-"""What PM2's users rely on, with real processes."""
+"""PM2's fields that users rely on, with real processes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from rig.wait import until
 
 
 def test_wait_ready_waits(declared: Declared) -> None:
-    """Starting until it says so; the command returns when it has."""
+    """The app is starting until it sends ready; the command returns then."""
     declared.write("late.js", "setTimeout(() => process.send('ready'), 700)")
     said = declared.start({"script": "late.js", "wait_ready": True})
     found = re.search(r"ready \((\S+) s\)", said)
@@ -34,7 +34,7 @@ def test_wait_ready_waits(declared: Declared) -> None:
 
 
 def test_who_is_never_ready_takes_nothing_away(declared: Declared) -> None:
-    """PM2 counts it as ready after listen_timeout, and ends the old one: an outage."""
+    """The old generation serves on; PM2 would end it after listen_timeout: an outage."""
     declared.start(declared.http(wait_ready=True, listen_timeout=3000))
     declared.write("mute.js", HTTP.replace("process.send('ready')", "0"))
     mute = declared.http(wait_ready=True, listen_timeout=800) | {"script": "mute.js"}
@@ -49,7 +49,7 @@ def test_who_is_never_ready_takes_nothing_away(declared: Declared) -> None:
 
 
 def test_a_version_that_throws_takes_nothing_away(declared: Declared) -> None:
-    """Exit code 1, and its last words."""
+    """Exit code 1, and the last lines of its log."""
     declared.start(declared.http(instances=2))
     declared.write("http.js", "throw new Error('broken on purpose')")
     with running(declared.port, engine.NEW, engine.KEEP_ALIVE) as under_load:
@@ -64,7 +64,7 @@ def test_a_version_that_throws_takes_nothing_away(declared: Declared) -> None:
 
 
 def test_shutdown_with_message(declared: Declared) -> None:
-    """The word on Node's channel, and no signal."""
+    """The app gets the message on Node's channel, and no signal."""
     declared.write(
         "talks.js",
         "setInterval(() => {}, 1000);"
@@ -79,7 +79,7 @@ def test_shutdown_with_message(declared: Declared) -> None:
 
 
 def test_kill_timeout(declared: Declared) -> None:
-    """SIGINT first; who does not end in time is killed, and that is said."""
+    """SIGINT first, SIGKILL after the timeout; the report says that it was killed."""
     declared.write(
         "deaf.js",
         "process.on('SIGINT', () => console.log('no'));"
@@ -94,7 +94,7 @@ def test_kill_timeout(declared: Declared) -> None:
 
 @pytest.mark.parametrize("treekill", [True, False])
 def test_treekill(declared: Declared, *, treekill: bool) -> None:
-    """What the leader started ends after it; or lives on, if that was asked for."""
+    """What the leader started ends after it, or with treekill false lives on."""
     declared.write(
         "parent.js",
         "const child = require('node:child_process').spawn("
@@ -117,7 +117,7 @@ def test_treekill(declared: Declared, *, treekill: bool) -> None:
 
 
 def test_stop_exit_codes(declared: Declared) -> None:
-    """Stopped, not restarted, and not an error."""
+    """The app is stopped, not restarted, and that is no error."""
     declared.write("done.js", "setTimeout(() => process.exit(7), 1300)")
     declared.start({"script": "done.js", "stop_exit_codes": [0, 7]})
     until(lambda: declared.host.status("done") == "stopped", "the end")
@@ -126,7 +126,7 @@ def test_stop_exit_codes(declared: Declared) -> None:
 
 
 def test_max_restarts_then_errored(declared: Declared) -> None:
-    """Five short lives after the first good one: it is given up, and says why."""
+    """After one good life and five short ones the app is given up, with the reason."""
     declared.write(
         "loop.js",
         "const fs = require('node:fs'); fs.appendFileSync('lives', 'x');"
@@ -165,7 +165,7 @@ def test_growing_delays(declared: Declared) -> None:
 
 
 def test_autostart_false_is_known_and_stopped(declared: Declared) -> None:
-    """Until somebody starts it."""
+    """It stays stopped until it is started by hand."""
     said = declared.start(declared.http(autostart=False))
     assert "listed, and not started" in said
     assert declared.host.status("web") == "stopped"
@@ -177,7 +177,7 @@ def test_autostart_false_is_known_and_stopped(declared: Declared) -> None:
 
 
 def renewed(declared: Declared, cause: str) -> None:
-    """Wait until an app was handed over for a cause."""
+    """Wait until a renewal with this cause is done."""
 
     def fact() -> bool:
         report = declared.host.app("web")["last_report"]
@@ -208,7 +208,7 @@ def test_renewals_are_handoffs(
     cause: str,
     act: Callable[[Declared], object],
 ) -> None:
-    """Memory, the clock and a changed file: under load nothing is lost."""
+    """Renewals by memory, by the clock and by a changed file lose nothing under load."""
     declared.start(declared.http(instances=2, **field))
     with running(declared.port, engine.NEW, engine.KEEP_ALIVE) as under_load:
         under_load.wait_for(50)
@@ -219,7 +219,7 @@ def test_renewals_are_handoffs(
 
 
 def test_what_gapless_writes_is_no_reason_for_a_renewal(declared: Declared) -> None:
-    """Logs and pid files within a watched directory: one change, one renewal."""
+    """With logs and pid files in a watched directory, one change is one renewal."""
     host = declared.host
     watched = declared.http(watch=True, out_file="o.log", pid_file="web.pid")
     declared.start(watched)
@@ -237,7 +237,7 @@ def test_what_gapless_writes_is_no_reason_for_a_renewal(declared: Declared) -> N
 
 
 def test_a_job_runs_by_the_clock(declared: Declared) -> None:
-    """cron_restart with autorestart off; who stopped it by hand is not overruled."""
+    """cron_restart with autorestart off; an app stopped by hand stays stopped."""
     declared.write("job.js", "require('node:fs').appendFileSync('runs', 'x')")
     declared.start(
         {"script": "job.js", "autorestart": False, "cron_restart": "*/2 * * * * *"}
@@ -256,7 +256,7 @@ def test_a_job_runs_by_the_clock(declared: Declared) -> None:
 
 
 def test_logs_are_where_and_as_they_were_declared(declared: Declared) -> None:
-    """By instance or merged, with a date, both in one, as JSON, or not at all."""
+    """By instance or merged, with a date, both streams in one file, as JSON, or none."""
     declared.write(
         "talk.js",
         "console.log('to out'); console.error('to err'); setInterval(() => {}, 1000);"
@@ -315,7 +315,7 @@ def _matches(pattern: str, text: str) -> bool:
 
 
 def test_variables_of_instances(declared: Declared) -> None:
-    """instance_var, increment_var, and what PM2 tells: in fork and in cluster mode."""
+    """instance_var, increment_var, and PM2's own variables, in fork and cluster mode."""
     names = ["NODE_APP_INSTANCE", "ID", "PORT", "name", "namespace", "pm_id", "LIST"]
     declared.write(
         "vars.js",
@@ -354,7 +354,7 @@ def test_variables_of_instances(declared: Declared) -> None:
 
 
 def test_env_is_remembered_switched_and_forgotten(declared: Declared) -> None:
-    """--env lasts; a key that is removed from the file is gone; --update-env takes all."""
+    """--env is kept; a removed key is unset; --update-env takes the whole environment."""
     app = declared.http(env={"A": "1"}, env_production={"A": "2", "B": "2"})
     declared.declare(app)
     host = declared.host

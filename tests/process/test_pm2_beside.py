@@ -1,6 +1,6 @@
 """One declaration under the real PM2 and under gapless: the same, or a known difference.
 
-What differs on purpose stands in docs/pm2.md, under "What is better, and may surprise".
+Intended differences are in docs/pm2.md, under "What is better, and may surprise".
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if (process.send) process.send('ready');
 
 
 class Peer:
-    """One of the two, with a home of its own, in a directory of its own."""
+    """PM2 or gapless, with a home and a directory of its own."""
 
     def __init__(self, name: str, directory: Path) -> None:
         self.name, self.directory = name, directory
@@ -54,7 +54,7 @@ class Peer:
         (directory / "app.js").write_text(PROGRAM)
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run a command of PM2's."""
+        """Run a PM2 command."""
         return subprocess.run(
             [*self.command, *words],
             cwd=self.directory,
@@ -71,13 +71,13 @@ class Peer:
         return self.run("start", "app.json", *options).returncode
 
     def items(self) -> list[dict[str, Any]]:
-        """Return what `jlist` says."""
+        """Return the items of `jlist`."""
         said = self.run("jlist").stdout
         found: list[dict[str, Any]] = json.loads(said[said.index("[{") :])
         return sorted(found, key=lambda item: item["pm_id"])
 
     def shown(self) -> list[dict[str, Any]]:
-        """Return what of it tools rely on, with paths relative to homes."""
+        """Return the keys that tools read, with paths relative to the homes."""
         keys = "name namespace exec_mode status pm_exec_path pm_cwd autorestart"
         found = []
         for item in self.items():
@@ -100,14 +100,14 @@ class Peer:
         )
 
     def read(self, path: str) -> str:
-        """Return a file, once there is something in it."""
+        """Return the content of a file, once it has some."""
         place = Path(path.replace("HOME", str(self.home)))
         place = self.directory / place
         wait.until(lambda: place.exists() and place.read_text(), f"{self.name}: {path}")
         return self._plain(place.read_text())  # type: ignore[no-any-return]  # it is a text
 
     def close(self) -> None:
-        """End all of it."""
+        """End every app and the daemon."""
         self.run("kill")
 
 
@@ -163,7 +163,7 @@ def test_what_a_program_is_given(peers: tuple[Peer, Peer]) -> None:
 
 
 def test_files_ids_and_what_jlist_says(peers: tuple[Peer, Peer]) -> None:
-    """Log and pid paths for each way to ask for them."""
+    """Log and pid paths for each way to declare them."""
     for peer in peers:
         script = {"script": "app.js"}
         peer.start(
@@ -183,7 +183,7 @@ def test_files_ids_and_what_jlist_says(peers: tuple[Peer, Peer]) -> None:
 
 
 def test_lines_of_logs(peers: tuple[Peer, Peer]) -> None:
-    """With a date, as JSON, both streams in one."""
+    """With a date, as JSON, both streams in one file."""
     said = []
     for peer in peers:
         script = {"script": "app.js"}
@@ -213,7 +213,7 @@ def test_lines_of_logs(peers: tuple[Peer, Peer]) -> None:
 def test_how_a_program_is_told_to_end(
     peers: tuple[Peer, Peer], field: dict[str, Any], word: str
 ) -> None:
-    """A signal, or a message on the channel."""
+    """By a signal, or by a message on Node's channel."""
     for peer in peers:
         peer.start({"name": "a", "script": "app.js", "wait_ready": True} | field)
         assert peer.run("stop", "a").returncode == 0
@@ -234,7 +234,7 @@ def test_how_a_program_is_told_to_end(
 def test_what_becomes_of_who_ends(
     peers: tuple[Peer, Peer], field: dict[str, Any], status: str, lives: int
 ) -> None:
-    """One good life, then short ones: how many, and what it is called at last."""
+    """One good life, then short ones: the number of restarts, and the last status."""
     good_ms = field.get("min_uptime", 1000) + 1000
     program = f"""
     const fs = require('node:fs');
@@ -275,7 +275,7 @@ def serving(port: int) -> str:
 
 @pytest.mark.parametrize("broken", [BROKEN, "setInterval(() => {}, 1000)"])
 def test_difference_a_bad_release(peers: tuple[Peer, Peer], broken: str) -> None:
-    """PM2 ends the old version whatever becomes of the new one, and says 0."""
+    """PM2 ends the old version even if the new one fails, with exit code 0."""
     answers, codes = [], []
     for peer in peers:
         port = wait.free_port()
@@ -311,7 +311,7 @@ def test_difference_zero_is_zero(peers: tuple[Peer, Peer]) -> None:
 def test_difference_a_removed_variable_and_a_changed_number(
     peers: tuple[Peer, Peer],
 ) -> None:
-    """PM2 keeps the one and ignores the other."""
+    """PM2 keeps the removed variable, and ignores the changed number."""
     found = []
     for peer in peers:
         app = {"name": "a", "script": "app.js", "instances": 1, "merge_logs": True}
@@ -330,7 +330,7 @@ def test_difference_a_removed_variable_and_a_changed_number(
 
 
 def test_difference_the_manager_dies(peers: tuple[Peer, Peer]) -> None:
-    """SIGKILL to the daemon: PM2's cluster goes with it, here it serves on."""
+    """SIGKILL to the daemon ends PM2's cluster; under gapless the app serves on."""
     alive = []
     for peer in peers:
         port = wait.free_port()

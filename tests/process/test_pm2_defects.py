@@ -1,4 +1,4 @@
-"""Where PM2 loses requests, measured with it: the same under load, and nothing lost."""
+"""The cases in which PM2 was measured to lose requests: here none is lost under load."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ CASES: dict[str, tuple[str, dict[str, Any], tuple[engine.Traffic, ...]]] = {
 @pytest.mark.parametrize("verb", ["reload", "restart"])
 @pytest.mark.parametrize("case", CASES)
 def test_reload_and_restart(declared: Declared, case: str, verb: str) -> None:
-    """Cases A, B, H and L: resets, cut requests, refused connections there."""
+    """Cases A, B, H and L: PM2 resets and refuses connections, and cuts requests."""
     program, fields, traffic = CASES[case]
     declared.write("http.js", program)
     declared.start(declared.http(**fields))
@@ -85,7 +85,7 @@ def test_reload_and_restart(declared: Declared, case: str, verb: str) -> None:
 
 
 def test_fewer_instances(declared: Declared) -> None:
-    """Case G: from four to one."""
+    """Case G: from four instances to one."""
     declared.write("http.js", PLAIN)
     declared.start(declared.http(instances=4))
     with running(declared.port, engine.NEW, engine.KEEP_ALIVE, PAUSED) as under_load:
@@ -97,7 +97,7 @@ def test_fewer_instances(declared: Declared) -> None:
 
 
 def test_python(declared: Declared) -> None:
-    """Case K: a restart there, since it is not Node; here a handoff like any other."""
+    """Case K: PM2 restarts what is not Node; here it is a handoff like any other."""
     declared.write("web.py", PYTHON)
     app = declared.http(env={"RELEASE": "1"}) | {"script": "web.py"}
     declared.start(app)

@@ -46,19 +46,19 @@ WAYS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_way_to_start_node_is_handed_over(host: Host, way: str) -> None:
-    """Ready by its own word, keep-alive connections closed in good order, 0 lost."""
+    """The app sends ready, keep-alive connections close cleanly, no request is lost."""
     hand_over(host, way, times=1)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("way", WAYS)
 def test_a_way_to_start_node_is_handed_over_ten_times(host: Host, way: str) -> None:
-    """The same, again and again."""
+    """The same, ten times in a row."""
     hand_over(host, way, times=10)
 
 
 def hand_over(host: Host, way: str, *, times: int) -> None:
-    """Start an app in a way, and hand it over under load."""
+    """Start an app in one of the ways, and hand it over under load."""
     port = free_port()
     host.environment["PATH"] = f"{BIN}:{host.environment['PATH']}"
     (host.directory / "http.js").write_text(HTTP)
@@ -115,7 +115,7 @@ def test_without_the_preload_nothing_is_loaded(host: Host) -> None:
     os.geteuid() != 0 and not os.environ.get("CI"), reason="only root becomes others"
 )
 def test_who_may_not_read_the_preload_runs_without_it(host: Host) -> None:
-    """Node would not start; and it is said why nothing closes connections."""
+    """With the preload Node would not start; `list` shows why it is not loaded."""
     port = free_port()
     host.directory.chmod(0o755)
     (host.directory / "http.js").write_text(HTTP)
@@ -143,7 +143,7 @@ http.createServer((q, r) => r.end('x')).listen(process.env.PORT, () => console.l
     os.geteuid() != 0 and not os.environ.get("CI"), reason="only root makes namespaces"
 )
 def test_the_foreground_as_process_1(host: Host, tmp_path: Path) -> None:
-    """In a pid namespace: logs, signals passed on, orphans reaped, the app's exit code."""
+    """In a pid namespace: logs are printed, signals passed on, orphans reaped."""
     port = free_port()
     (host.directory / "web.js").write_text(FOREGROUND)
     out, err = tmp_path / "out", tmp_path / "err"
@@ -177,7 +177,7 @@ def test_the_foreground_as_process_1(host: Host, tmp_path: Path) -> None:
     ("code", "expected"), [("process.exit(5)", 5), ("process.kill(process.pid)", 143)]
 )
 def test_the_foreground_ends_with_the_app(host: Host, code: str, expected: int) -> None:
-    """Its exit code, or 128 and the signal, also if it ends at once."""
+    """The exit code is the app's, or 128 and the signal, also if it ends at once."""
     for delay_ms in (10, 1200):
         script = host.directory / "app.js"
         script.write_text(f"setTimeout(() => {{ {code} }}, {delay_ms})")
@@ -186,7 +186,7 @@ def test_the_foreground_ends_with_the_app(host: Host, code: str, expected: int) 
 
 
 def test_the_foreground_leaves_other_apps_alone(host: Host) -> None:
-    """Where a supervisor runs already, only what was started here ends here."""
+    """If a supervisor ran before, only the apps that were started here end."""
     (host.directory / "other.js").write_text("setInterval(() => {}, 1000)")
     (host.directory / "app.js").write_text("setTimeout(() => process.exit(4), 1200)")
     host.ok("start", "other.js")
@@ -205,7 +205,7 @@ def _child(pid: int) -> int:
 
 
 def _zombies(pid: int) -> list[str]:
-    """Return the children of a process that have ended and are not waited for."""
+    """Return the children of a process that have ended and were not reaped."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     states = []
     for child in children:
@@ -228,7 +228,7 @@ def test_the_real_pm2s_schema_is_covered() -> None:
 
 
 def test_an_installed_wheel_has_all_that_is_not_python(tmp_path: Path) -> None:
-    """The preload, which is a link in the checkout, and the table of fields."""
+    """It has the preload, which is a link in the checkout, and the table of fields."""
     command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps"]
     command += ["--no-build-isolation", "-w", str(tmp_path)]
     subprocess.run(

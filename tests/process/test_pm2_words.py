@@ -1,4 +1,4 @@
-"""Words that mean apps, files that are started again, lists that are kept."""
+"""Words that name apps, files that are started again, lists that are saved."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_what_a_command_is_about(declared: Declared) -> None:
 def test_a_file_starts_what_is_not_there_and_hands_over_what_is(
     declared: Declared,
 ) -> None:
-    """With all that has changed in it: instances, script, directory."""
+    """Instances, script and directory change with the file."""
     host = declared.host
     declared.start(declared.http())
     below = host.directory / "below"
@@ -79,7 +79,7 @@ def test_a_file_starts_what_is_not_there_and_hands_over_what_is(
 
 
 def test_save_and_resurrect(declared: Declared) -> None:
-    """What ran runs again, what was stopped is known; nobody else reads the list."""
+    """What ran runs again, what was stopped is listed; only the owner reads the file."""
     host = declared.host
     declared.start(declared.http(), declared.http(autostart=False) | {"name": "off"})
     host.ok("save")
@@ -96,7 +96,7 @@ def test_save_and_resurrect(declared: Declared) -> None:
 
 
 def test_startup_installs_a_unit(declared: Declared) -> None:
-    """As systemctl itself enables it in an image; what is printed is what is written."""
+    """The unit is enabled in an image by systemctl; --print prints what is written."""
     host = declared.host
     root = host.directory / "image"
     printed = host.ok("startup", "--print", "--home", "/srv/g")
@@ -113,7 +113,7 @@ def test_startup_installs_a_unit(declared: Declared) -> None:
 
 
 def test_reset_counts_from_zero(declared: Declared) -> None:
-    """Restarts only; the app is left alone."""
+    """Only the counter changes; the app is left alone."""
     declared.start(declared.http())
     host = declared.host
     pid = host.app("web")["pids"][0]
@@ -141,7 +141,7 @@ def test_one_declaration_runs_in_two_profiles(declared: Declared) -> None:
 def test_start_without_a_target_takes_the_file_that_is_there(
     declared: Declared,
 ) -> None:
-    """As PM2 does; where there is none it says which it looked for."""
+    """As PM2 does; if there is none, the error lists the names."""
     done = declared.host.gapless("start")
     assert done.returncode == 2
     assert "gapless.toml, ecosystem.config.js" in done.stderr

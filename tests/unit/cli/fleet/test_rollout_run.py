@@ -1,4 +1,4 @@
-"""A command that follows a rollout to its end."""
+"""`rollout_run.follow`: a command follows a rollout to its end."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from gapless.rollout.model import Rollout, State
 
 
 class _Flickering(MemoryCoordinator):
-    """A coordinator that is away for the first questions."""
+    """A coordinator that does not answer the first two reads."""
 
     away = 2
 
     def read(self, key: str) -> Entry | None:
-        """Return what is there, if it can be asked."""
+        """Return the entry, once it answers."""
         if self.away:
             self.away -= 1
             raise UnavailableError("etcd does not answer")
@@ -29,7 +29,7 @@ class _Flickering(MemoryCoordinator):
 def test_a_coordinator_that_is_away_for_a_moment_ends_no_command(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """It is said once, and waited for; a pipeline does not take it for a failure."""
+    """The error is printed once, and the command waits; a pipeline does not fail."""
     coordinator = _Flickering()
     rollout = Rollout(app="app", number=1, release="app-2", state=State.DONE)
     coordinator.write("rollout/app", records.encode_rollout(rollout), expected=0)
