@@ -185,7 +185,9 @@ def send(
         fields: dict[str, Any] = {"spec": codec.encode(request.spec)}
         if request.action != "start":
             fields |= {"app": app, "recycle": recycle}
-        report: dict[str, Any] = client.request(request.action, hear=progress, **fields)
+        report: dict[str, Any] = client.request(
+            request.action, on_event=progress, **fields
+        )
         return report
 
     return selection.each(list(by_name), ask, as_json=as_json)

@@ -130,7 +130,7 @@ def end(asked: argparse.Namespace, action: str) -> int:
     apps = names(client, asked.app, ends=True)
 
     def ask(app: str, progress: Any) -> dict[str, Any]:
-        report: dict[str, Any] = client.request(action, hear=progress, app=app)
+        report: dict[str, Any] = client.request(action, on_event=progress, app=app)
         return report
 
     return each(apps, ask, as_json=asked.json)

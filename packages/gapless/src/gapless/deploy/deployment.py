@@ -161,7 +161,7 @@ class Deployment:
 
         report: dict[str, Any] = self._client.request(
             "reload",
-            hear=hear,
+            on_event=hear,
             app=wanted.name,
             spec=codec.encode(wanted),
             permit=self._permit is not None,

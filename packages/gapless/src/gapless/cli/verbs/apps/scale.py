@@ -31,7 +31,7 @@ def run(asked: argparse.Namespace) -> int:
 
     def ask(name: str, hear: Any) -> dict[str, Any]:
         report: dict[str, Any] = client.request(
-            "scale", hear=hear, app=name, instances=count
+            "scale", on_event=hear, app=name, instances=count
         )
         return report
 

@@ -17,7 +17,7 @@ def run(asked: argparse.Namespace) -> int:
     """Shut down."""
     client = Client()
     # Of a supervisor that died the keeper has the apps: the next one ends them.
-    was_running = client.is_running() or client.is_kept()
+    was_running = client.is_running() or client.has_keeper()
     if was_running:
         client.request("shutdown")
     if asked.json:
