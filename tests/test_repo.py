@@ -51,6 +51,7 @@ REASONLESS = re.compile(
     r"|#\s*type: ignore(?!\[[a-z, -]+\] +(-|#) \w)"
 )
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:|mailto:|#)<?([^)#\s>]+)")
+NAMED_FILE = re.compile(r"`([a-z_0-9/-]+(?:\.(?:py|toml|md)|/))`")
 MAKE = re.compile(r"`make ([a-z-]+)")
 TARGET = re.compile(r"^([a-z][a-z-]*):", re.MULTILINE)
 
@@ -64,7 +65,7 @@ def files(*suffixes: str) -> Iterator[Path]:
             if name not in NOT_OURS and (not name.startswith(".") or name == ".ci")
         ]
         for name in names:
-            if not suffixes or name.endswith(suffixes):
+            if name != ".git" and (not suffixes or name.endswith(suffixes)):
                 yield Path(directory, name)
 
 
@@ -278,6 +279,14 @@ def test_every_link_of_a_page_resolves() -> None:
         if not (page.parent / target).exists()
     ]
     assert found == []
+
+
+def test_every_file_that_the_architecture_names_exists() -> None:
+    """A file is named from the package, from the room under discussion, or from here."""
+    named = set(NAMED_FILE.findall((ROOT / "docs" / "architecture.md").read_text()))
+    existing = "\n".join(f"/{here(path)}\n" for path in files())
+    assert named
+    assert [n for n in named if f"/{n}" + "\n" * (n[-1] != "/") not in existing] == []
 
 
 def test_every_make_target_of_a_page_exists() -> None:

@@ -10,10 +10,10 @@ import socket
 import sys
 import time
 
-from gapless.keeper import spawn
-from gapless.keeper.seccomp import interception
-from gapless.keeper.seccomp.interception import Notification
-from gapless.keeper.spawn import Spawned
+from gapless.keeper.seccomp import caller, notifications
+from gapless.keeper.seccomp.notifications import Notification
+from gapless.keeper.spawn import Spawned, spawn
+from gapless.keeper.spawn_request import SpawnRequest
 
 DEADLINE_S = 30.0
 NOBODY = 65534
@@ -84,7 +84,7 @@ class Stage:
         """Start a program under the filter."""
         read_end, write_end = os.pipe()
         environment = {"PATH": os.environ["PATH"]}
-        request = spawn.Request(
+        request = SpawnRequest(
             argv=argv,
             environment=environment,
             directory=self.directory,
@@ -92,7 +92,7 @@ class Stage:
             stderr=write_end,
         )
         try:
-            spawned = spawn.spawn(request)
+            spawned = spawn(request)
         finally:
             os.close(write_end)
         self.alive.append(spawned)
@@ -107,8 +107,8 @@ class Stage:
     def wait(self, spawned: Spawned, timeout_s: float = DEADLINE_S) -> Notification:
         """Return the next call that concerns us; whatever else comes proceeds."""
         call = self.next(spawned, timeout_s)
-        while not call.concerns_us:
-            interception.proceed(spawned.notify, call.id)
+        while not call.is_for_supervisor:
+            notifications.proceed(spawned.notify, call.id)
             call = self.next(spawned, timeout_s)
         return call
 
@@ -118,11 +118,11 @@ class Stage:
         while time.monotonic() < deadline:
             if not readable(spawned.notify, deadline - time.monotonic()):
                 break
-            call = interception.receive(spawned.notify)
+            call = notifications.receive(spawned.notify)
             if call is not None:
                 self.calls.append(call)
                 return call
-            if interception.is_over(spawned.notify):
+            if notifications.has_no_process(spawned.notify):
                 said = self.said(spawned)
                 raise AssertionError(f"it ended without a call: {said!r}")
         raise TimeoutError("no call")
@@ -134,13 +134,13 @@ class Stage:
         assert call.address is not None
         if call.address.family != self.listener.family:
             self.listen_as_java()
-        assert call.address == interception.Address(
+        assert call.address == caller.Address(
             self.listener.family, self.listener.getsockname()[0], self.port
         )
         self.inject(spawned, call)
         call = self.wait(spawned)
         assert call.call == "listen"
-        assert interception.answer(spawned.notify, call.id)
+        assert notifications.answer(spawned.notify, call.id)
 
     def listen_as_java(self) -> None:
         """Listen on IPv4 with an IPv6 socket, since ours must be of the same family."""
@@ -152,10 +152,10 @@ class Stage:
 
     def inject(self, spawned: Spawned, call: Notification) -> None:
         """Put our socket in the place of the program's."""
-        flags = interception.descriptor_flags(call.pid, call.descriptor)
+        flags = caller.descriptor_flags(call.pid, call.descriptor)
         self.listener.setblocking(not flags & os.O_NONBLOCK)
         cloexec = bool(flags & os.O_CLOEXEC)
-        assert interception.inject(
+        assert notifications.inject(
             spawned.notify,
             call.id,
             self.listener.fileno(),

@@ -1,4 +1,4 @@
-"""Real, unmodified programs whose bind and listen wait for our answer."""
+"""Real, unmodified programs whose bind and listen wait for an answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from gapless.keeper.seccomp import interception
+from gapless.keeper.seccomp import caller, filter_program, notifications, trial
 from rig.programs.stage import (
     DEADLINE_S,
     JAVA,
@@ -33,7 +33,7 @@ from rig.programs.stage import (
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Stage]:
-    """Have a stage, and leave nothing behind."""
+    """Return a stage; end what it started afterwards."""
     made = Stage(str(tmp_path))
     yield made
     made.close()
@@ -46,7 +46,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
 def test_copies_of_a_program_share_one_socket(
     stage: Stage, tmp_path: Path, language: str
 ) -> None:
-    """The address is taken, and both serve on it: one dies, the other goes on."""
+    """Both serve on an address that is taken; one dies, and the other serves on."""
     program, arguments = PROGRAMS[language]
     if shutil.which(program) is None:
         pytest.skip(f"{program} is not installed")
@@ -61,7 +61,7 @@ def test_copies_of_a_program_share_one_socket(
 
 
 def test_our_socket_outlives_the_programs(stage: Stage) -> None:
-    """What connects while nobody is there is answered by the next one."""
+    """A client that connects while no program runs is answered by the next one."""
     first = stage.start(sys.executable, "-c", PYTHON, str(stage.port))
     stage.share(first)
     stage.kill(first)
@@ -73,25 +73,25 @@ def test_our_socket_outlives_the_programs(stage: Stage) -> None:
 
 
 def test_duplicate_can_be_bound_in_place_of_injecting(stage: Stage) -> None:
-    """The program's own socket keeps every option that it set."""
+    """The program's own socket keeps all options that the program has set."""
     stage.listener.close()
     spawned = stage.start(sys.executable, "-c", PYTHON, str(stage.port))
     call = stage.wait(spawned)
-    copy = socket.socket(fileno=interception.duplicate(call.pid, call.descriptor))
+    copy = socket.socket(fileno=caller.duplicate(call.pid, call.descriptor))
     with copy:
         copy.bind(("127.0.0.1", stage.port))
-        assert interception.answer(spawned.notify, call.id)
+        assert notifications.answer(spawned.notify, call.id)
         call = stage.wait(spawned)
         copy.listen()
-        assert interception.answer(spawned.notify, call.id)
+        assert notifications.answer(spawned.notify, call.id)
         assert ask(stage.port).endswith(b"hi")
 
 
-# --- what is none of our business -------------------------------------------------
+# --- calls that are not for the supervisor ----------------------------------------
 
 
 def test_unix_binds_are_never_seen(stage: Stage) -> None:
-    """Paths and abstract names; the first call that waits is the one after them."""
+    """Paths and abstract names pass the filter; the first call that waits is TCP."""
     program = """
 import socket
 for name in ("a-path-that-is-longer-than-16", "x" * 90, "\\0abstract" + "y" * 40, ""):
@@ -102,12 +102,12 @@ socket.socket().bind(("127.0.0.1", PORT))
     call = stage.next(spawned)
     assert call.tcp
     assert call.address is not None
-    interception.proceed(spawned.notify, call.id)
+    notifications.proceed(spawned.notify, call.id)
     assert "Address already in use" in stage.said(spawned)
 
 
 def test_unix_bind_as_long_as_an_internet_address_proceeds(stage: Stage) -> None:
-    """Sixteen bytes: the filter cannot tell, we can; its listen is not ours either."""
+    """The filter cannot see that it is a path, `receive` can; its listen proceeds too."""
     program = """
 import socket
 s = socket.socket(socket.AF_UNIX)
@@ -119,8 +119,8 @@ print("listens")
     for name in ("bind", "listen"):
         call = stage.next(spawned)
         assert (call.call, call.tcp, call.address) == (name, False, None)
-        assert not call.concerns_us
-        assert interception.proceed(spawned.notify, call.id)
+        assert not call.is_for_supervisor
+        assert notifications.proceed(spawned.notify, call.id)
     assert stage.said(spawned) == "listens\n"
 
 
@@ -128,7 +128,7 @@ print("listens")
     ("kind", "port"), [("SOCK_STREAM", "0"), ("SOCK_DGRAM", "PORT")], ids=["0", "udp"]
 )
 def test_any_port_and_udp_proceed(stage: Stage, kind: str, port: str) -> None:
-    """Nobody waits for a certain port there, or no connection does."""
+    """The program did not choose the port, or has no connections."""
     program = f"""
 import socket
 s = socket.socket(socket.AF_INET, socket.{kind})
@@ -138,13 +138,13 @@ print(s.getsockname()[1])
     spawned = stage.python(program)
     call = stage.next(spawned)
     assert call.address is not None
-    assert not call.concerns_us
-    assert interception.proceed(spawned.notify, call.id)
+    assert not call.is_for_supervisor
+    assert notifications.proceed(spawned.notify, call.id)
     assert int(stage.said(spawned)) > 0
 
 
 def test_bind_of_what_is_no_socket_proceeds_by_itself(stage: Stage) -> None:
-    """The kernel tells the program; nobody else is asked."""
+    """The program gets its error from the kernel; no notification is returned."""
     program = """
 import ctypes, os
 libc = ctypes.CDLL(None, use_errno=True)
@@ -163,11 +163,11 @@ print(os.strerror(ctypes.get_errno()))
     assert "Bad address" in str(raised.value)
 
 
-# --- who calls ------------------------------------------------------------------
+# --- the caller -----------------------------------------------------------------
 
 
 def test_thread_may_bind(stage: Stage) -> None:
-    """The caller is a thread, the descriptor is its process's."""
+    """The caller is a thread; the descriptor belongs to its process."""
     program = """
 import socket, threading
 s = socket.socket()
@@ -186,7 +186,7 @@ print(s.getsockname()[1])
 
 
 def test_child_of_a_program_is_under_its_filter(stage: Stage) -> None:
-    """A gunicorn's children, whatever shell is between; the same descriptor tells."""
+    """Children too, also behind a shell, arrive at the same notification descriptor."""
     child = f"import socket; s = socket.socket(); s.bind(('127.0.0.1', {stage.port}))"
     program = f"""
 import subprocess, sys
@@ -200,23 +200,23 @@ subprocess.run(["sh", "-c", '"$0" "$@"; exit $?', *child], check=True)
 
 
 def test_filter_is_over_with_its_last_process(stage: Stage) -> None:
-    """Not with the leader: what it left behind may bind still."""
+    """It does not end with the leader: a process that is left behind may still bind."""
     spawned = stage.start("sh", "-c", "sleep 300 & echo $!; exit 0")
     left_behind = int(stage.line(spawned))
     stage.kill(spawned)
     try:
-        assert not interception.is_over(spawned.notify)
+        assert not notifications.has_no_process(spawned.notify)
         assert not readable(spawned.notify, 0)
     finally:
         os.kill(left_behind, signal.SIGKILL)
     assert readable(spawned.notify, DEADLINE_S)
-    assert interception.is_over(spawned.notify)
-    assert interception.receive(spawned.notify) is None
+    assert notifications.has_no_process(spawned.notify)
+    assert notifications.receive(spawned.notify) is None
 
 
 # --- what the program gets ------------------------------------------------------
 
-BIND_AND_TELL = """
+BIND_AND_PRINT = """
 import os, socket
 s = socket.socket()
 try:
@@ -228,43 +228,45 @@ except OSError as error:
 
 
 def test_error_reaches_the_program(stage: Stage) -> None:
-    """As its errno, like any other failure of bind."""
-    spawned = stage.python(BIND_AND_TELL)
+    """It is the errno of bind, as for any other failure."""
+    spawned = stage.python(BIND_AND_PRINT)
     call = stage.wait(spawned)
-    assert interception.answer(spawned.notify, call.id, errno.EADDRINUSE)
+    assert notifications.answer(spawned.notify, call.id, errno.EADDRINUSE)
     assert stage.said(spawned) == f"{errno.EADDRINUSE}\n"
 
 
 def test_refusal_of_the_kernel_reaches_the_program(stage: Stage) -> None:
-    """Here the descriptor to inject is none: nobody waits for ever."""
-    spawned = stage.python(BIND_AND_TELL)
+    """The descriptor to inject is not open; the program does not wait for ever."""
+    spawned = stage.python(BIND_AND_PRINT)
     call = stage.wait(spawned)
-    interception.inject(spawned.notify, call.id, 999_999, call.descriptor, cloexec=True)
+    notifications.inject(
+        spawned.notify, call.id, 999_999, call.descriptor, cloexec=True
+    )
     assert stage.said(spawned) == f"{errno.EBADF}\n"
 
 
 def test_call_that_may_proceed_does(stage: Stage) -> None:
-    """As if there were no filter: the address is taken."""
-    spawned = stage.python(BIND_AND_TELL)
+    """As if there were no filter, bind fails because the address is taken."""
+    spawned = stage.python(BIND_AND_PRINT)
     call = stage.wait(spawned)
-    assert interception.is_valid(spawned.notify, call.id)
-    assert interception.proceed(spawned.notify, call.id)
-    assert not interception.proceed(spawned.notify, call.id)
+    assert notifications.is_valid(spawned.notify, call.id)
+    assert notifications.proceed(spawned.notify, call.id)
+    assert not notifications.proceed(spawned.notify, call.id)
     assert stage.said(spawned) == f"{errno.EADDRINUSE}\n"
 
 
 @pytest.mark.parametrize("inheritable", [False, True])
 def test_flags_of_the_descriptor_are_kept(stage: Stage, inheritable: bool) -> None:
-    """An app that hands its socket to its children still can."""
+    """An app that lets its children inherit its socket still can."""
     change = f"s = socket.socket()\ns.set_inheritable({inheritable})"
-    spawned = stage.python(BIND_AND_TELL.replace("s = socket.socket()", change))
+    spawned = stage.python(BIND_AND_PRINT.replace("s = socket.socket()", change))
     stage.inject(spawned, stage.wait(spawned))
     assert stage.said(spawned) == f"{stage.port} {inheritable} True\n"
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["epoll first", "bind first"])
 def test_socket_that_epoll_watches_already_is_seen(stage: Stage, first: bool) -> None:
-    """In its place ours would be deaf."""
+    """An injected socket would get no events there."""
     program = f"""
 import select, socket
 s, epoll = socket.socket(), select.epoll()
@@ -273,11 +275,11 @@ s.bind(("127.0.0.1", PORT))
 """
     spawned = stage.python(program)
     call = stage.wait(spawned)
-    assert interception.watched_by_epoll(call.pid, call.descriptor) is first
+    assert caller.is_watched_by_epoll(call.pid, call.descriptor) is first
 
 
 def test_ipv6_address_is_read(stage: Stage) -> None:
-    """Dual-stack or not is an option of the socket, which the duplicate tells."""
+    """Whether it is dual-stack is an option of the socket, found on the duplicate."""
     program = """
 import socket
 s = socket.socket(socket.AF_INET6)
@@ -286,8 +288,8 @@ s.bind(("::1", PORT))
 """
     spawned = stage.python(program)
     call = stage.wait(spawned)
-    assert call.address == interception.Address(socket.AF_INET6, "::1", stage.port)
-    copy = socket.socket(fileno=interception.duplicate(call.pid, call.descriptor))
+    assert call.address == caller.Address(socket.AF_INET6, "::1", stage.port)
+    copy = socket.socket(fileno=caller.duplicate(call.pid, call.descriptor))
     with copy:
         assert copy.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 1
 
@@ -296,7 +298,7 @@ s.bind(("::1", PORT))
 
 
 def test_signals_do_not_repeat_a_bind(stage: Stage) -> None:
-    """A thousand a second, as Go's runtime preempts: one call, one answer."""
+    """A thousand signals a second, as from Go's runtime: one call, one answer."""
     program = """
 import signal, socket
 count = 0
@@ -314,52 +316,52 @@ while count < 100:
 print(s.getsockname()[1])
 """
     spawned = stage.python(program)
-    # Interrupted while nobody has received it yet: it calls again, and is one call.
+    # Interrupted before it was received, the program calls again: still one call.
     assert readable(spawned.notify, DEADLINE_S)
     assert not readable(stage.outputs[spawned.pid], 0.1)
     call = stage.wait(spawned)
-    # Received: no signal interrupts it any more (WAIT_KILLABLE_RECV).
+    # Once it is received, no signal interrupts it any more (WAIT_KILLABLE_RECV).
     assert not readable(spawned.notify, 0.1)
-    assert interception.is_valid(spawned.notify, call.id)
+    assert notifications.is_valid(spawned.notify, call.id)
     stage.inject(spawned, call)
     call = stage.wait(spawned)
-    assert interception.answer(spawned.notify, call.id)
+    assert notifications.answer(spawned.notify, call.id)
     assert stage.said(spawned) == f"{stage.port}\n"
     assert [call.call for call in stage.calls] == ["bind", "listen"]
 
 
 def test_program_may_die_while_it_waits(stage: Stage) -> None:
-    """Every answer comes too late, and none is an error."""
-    spawned = stage.python(BIND_AND_TELL)
+    """Every answer comes too late, and none raises an error."""
+    spawned = stage.python(BIND_AND_PRINT)
     call = stage.wait(spawned)
     stage.kill(spawned)
-    assert not interception.is_valid(spawned.notify, call.id)
-    assert not interception.answer(spawned.notify, call.id)
-    assert not interception.proceed(spawned.notify, call.id)
+    assert not notifications.is_valid(spawned.notify, call.id)
+    assert not notifications.answer(spawned.notify, call.id)
+    assert not notifications.proceed(spawned.notify, call.id)
     sock = stage.listener.fileno()
-    assert not interception.inject(
+    assert not notifications.inject(
         spawned.notify, call.id, sock, call.descriptor, cloexec=True
     )
-    assert interception.descriptor_flags(call.pid, call.descriptor) == 0
-    assert not interception.watched_by_epoll(call.pid, call.descriptor)
+    assert caller.descriptor_flags(call.pid, call.descriptor) == 0
+    assert not caller.is_watched_by_epoll(call.pid, call.descriptor)
     with pytest.raises(ProcessLookupError):
-        interception.duplicate(call.pid, call.descriptor)
-    assert interception.is_over(spawned.notify)
+        caller.duplicate(call.pid, call.descriptor)
+    assert notifications.has_no_process(spawned.notify)
 
 
 def test_program_may_die_before_its_call_is_received(stage: Stage) -> None:
-    """The kernel told that a call waits; receiving it does not block."""
-    spawned = stage.python(BIND_AND_TELL)
+    """The kernel has reported a call that waits; receiving it does not block."""
+    spawned = stage.python(BIND_AND_PRINT)
     assert readable(spawned.notify, DEADLINE_S)
     stage.kill(spawned)
-    assert interception.receive(spawned.notify) is None
+    assert notifications.receive(spawned.notify) is None
 
 
 def test_receiving_without_a_call_does_not_block(stage: Stage) -> None:
-    """The program lives and binds nothing."""
+    """The program runs and binds nothing."""
     spawned = stage.start("sleep", "300")
-    assert interception.receive(spawned.notify) is None
-    assert not interception.is_over(spawned.notify)
+    assert notifications.receive(spawned.notify) is None
+    assert not notifications.has_no_process(spawned.notify)
 
 
 # --- where it works ---------------------------------------------------------------
@@ -373,43 +375,45 @@ def in_a_child(act: Callable[[], None]) -> None:
         try:
             act()
             os.write(write_end, b"done")
-        except BaseException:  # noqa: BLE001 - told to the parent
+        except BaseException:  # noqa: BLE001 - reported to the parent
             os.write(write_end, traceback.format_exc().encode()[-4000:])
         finally:
             os._exit(0)
     os.close(write_end)
-    said = os.read(read_end, 4096).decode() if readable(read_end, 60) else "too slow"
+    result = os.read(read_end, 4096).decode() if readable(read_end, 60) else "too slow"
     os.close(read_end)
     with contextlib.suppress(ProcessLookupError):
         os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    assert said == "done"
+    assert result == "done"
 
 
 def test_it_is_available_here() -> None:
-    """The trial says the same as the tests above."""
-    assert interception.unavailable() is None
+    """The trial has the same result as the tests above."""
+    assert trial.why_unavailable() is None
 
 
 def test_inside_another_filter_it_is_not() -> None:
-    """One process, one listener: the kernel says EBUSY."""
+    """A process can have one listener only: the kernel returns EBUSY."""
 
     def act() -> None:
-        interception.install(no_new_privs=interception.needs_no_new_privs())
+        filter_program.install(no_new_privs=filter_program.needs_no_new_privs())
         with pytest.raises(OSError, match="busy") as raised:
-            interception.install(no_new_privs=False)
+            filter_program.install(no_new_privs=False)
         assert raised.value.errno == errno.EBUSY
-        assert "EBUSY" in str(interception.unavailable())
+        assert "EBUSY" in str(trial.why_unavailable())
 
     in_a_child(act)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="the other tests run as one already")
+@pytest.mark.skipif(
+    os.geteuid() != 0, reason="the other tests run as an ordinary user already"
+)
 def test_ordinary_user_can(tmp_path: Path) -> None:
-    """Without any right over anything but its own processes."""
+    """The user has rights over its own processes only."""
     tmp_path.chmod(0o755)
     if shutil.which("perl", path="/usr/bin:/bin") is None:
-        pytest.skip("no program that everybody may run")
+        pytest.skip("no program that every user may run")
 
     b"".decode("idna")  # connecting needs the codec, which the user may not read
 
@@ -417,9 +421,9 @@ def test_ordinary_user_can(tmp_path: Path) -> None:
         os.setgroups([])
         os.setresgid(NOBODY, NOBODY, NOBODY)
         os.setresuid(NOBODY, NOBODY, NOBODY)
-        # As after exec; a process that dropped root is out of its own user's sight.
+        # As after exec; its own user may not trace a process that has dropped root.
         ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
-        assert interception.unavailable() is None
+        assert trial.why_unavailable() is None
         stage = Stage("/")
         try:
             copies = [

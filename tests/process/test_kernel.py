@@ -1,4 +1,4 @@
-"""What we rely on the kernel for, on the real kernel."""
+"""The behaviour of the kernel that gapless relies on."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from rig.wait import until
 
 
 def listener(port: int = 0) -> socket.socket:
-    """Return a socket of an SO_REUSEPORT group."""
+    """Return a listening socket of an SO_REUSEPORT group."""
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     sock.bind(("127.0.0.1", port))
@@ -37,7 +37,7 @@ def listener(port: int = 0) -> socket.socket:
 
 @given(st.permutations(range(6)))
 def test_a_group_never_names_two_sockets_by_one_index(order: list[int]) -> None:
-    """Whoever leaves, the others are all in it, once."""
+    """After each leaves, all the others are in it, once."""
     group = steering.Group(tuple(map(str, range(6))))
     for number, name in enumerate(order, 1):
         group = group.left(str(name))
@@ -45,12 +45,12 @@ def test_a_group_never_names_two_sockets_by_one_index(order: list[int]) -> None:
 
 
 def test_steering_reaches_the_socket_that_the_group_names() -> None:
-    """While sockets leave in any order, also across the one that takes all."""
+    """Also while sockets leave in any order, the steered one among them."""
     first = listener()
     port = first.getsockname()[1]
     sockets = {"0": first} | {str(n): listener(port) for n in range(1, 5)}
     group = steering.Group(tuple(sockets))
-    chosen = random.Random(7)  # the same order every time
+    chosen = random.Random(7)  # the same order in every run
     try:
         while True:
             for name in group.order:
@@ -69,7 +69,7 @@ def test_steering_reaches_the_socket_that_the_group_names() -> None:
 
 
 def test_a_probe_reaches_its_own_socket_and_users_the_other() -> None:
-    """By source address and port."""
+    """The probe is found by its source address and port."""
     users, trial = (old := listener()), listener(old.getsockname()[1])
     with users, trial, socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -83,7 +83,7 @@ def test_a_probe_reaches_its_own_socket_and_users_the_other() -> None:
 
 
 def test_a_quiesced_group_begins_nothing_new_and_loses_nothing() -> None:
-    """Who connects meanwhile waits, and gets through when there is somebody again."""
+    """A client that connects meanwhile waits, and is accepted once steering is back."""
     users = listener()
     with users, socket.socket() as shut:
         before = socket.create_connection(users.getsockname(), 5)
@@ -109,7 +109,7 @@ def test_a_quiesced_group_begins_nothing_new_and_loses_nothing() -> None:
 
 
 def seen(**changes: object) -> Connection:
-    """Return an idle keep-alive connection, but for *changes*."""
+    """Return an idle keep-alive connection with *changes*."""
     plain: dict[str, object] = {
         "inode": 1,
         "state": connections.ESTABLISHED,
@@ -122,7 +122,7 @@ def seen(**changes: object) -> Connection:
         "last_received_ms": 1000,
         "last_sent_ms": 900,
     }
-    return Connection(**(plain | changes))  # type: ignore[arg-type]  # of a table
+    return Connection(**(plain | changes))  # type: ignore[arg-type]  # the values come from a table
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def seen(**changes: object) -> Connection:
 def test_busy_means_that_an_answer_is_owed(
     changes: dict[str, object], busy: bool
 ) -> None:
-    """As far as the kernel can know."""
+    """The kernel's counters and times show it."""
     assert is_busy(seen(**changes)) is busy
 
 
@@ -173,12 +173,12 @@ def test_busy_means_that_an_answer_is_owed(
 def test_who_has_just_connected_is_not_counted_yet(
     changes: dict[str, object], unserved: bool
 ) -> None:
-    """A client that was starved between its handshake and its request."""
+    """A client may be slow between its handshake and its request."""
     assert connections.is_unserved(seen(**changes)) is unserved
 
 
 def test_a_connection_without_a_word_is_as_old_as_its_handshake() -> None:
-    """Also if it waited before it was accepted."""
+    """Also if it waited before it was accepted: the kernel counts from the handshake."""
     diag = sock_diag.SockDiag()
     with listener() as sock:
         port = frozenset({sock.getsockname()[1]})
@@ -195,7 +195,7 @@ def test_a_connection_without_a_word_is_as_old_as_its_handshake() -> None:
 
 
 def test_connections_and_listeners_are_found_by_port() -> None:
-    """With their inodes, which tell whose they are."""
+    """They come with their inodes, by which their process is found."""
     with listener() as sock:
         port = sock.getsockname()[1]
         with socket.create_connection(sock.getsockname(), 5) as client:
@@ -203,16 +203,16 @@ def test_connections_and_listeners_are_found_by_port() -> None:
             client.sendall(b"x" * 10)
             diag = sock_diag.SockDiag()
             (found,) = diag.connections(frozenset({port}))
-            (heard,) = diag.listeners(port)
+            (listening,) = diag.listeners(port)
             diag.close()
             assert found.inode == os.fstat(accepted.fileno()).st_ino
             assert (found.unread, found.remote[1]) == (10, client.getsockname()[1])
-            assert heard.inode == os.fstat(sock.fileno()).st_ino
+            assert listening.inode == os.fstat(sock.fileno()).st_ino
             accepted.close()
 
 
 def test_a_handshake_is_told_until_it_is_over() -> None:
-    """With TCP_DEFER_ACCEPT (tcp(7)) it is over with the first byte."""
+    """With TCP_DEFER_ACCEPT (tcp(7)) it ends with the first byte."""
     diag = sock_diag.SockDiag()
     with contextlib.ExitStack() as ends:
         ends.callback(diag.close)
@@ -235,20 +235,20 @@ def test_a_handshake_is_told_until_it_is_over() -> None:
 
 
 def test_one_dump_tells_of_several_ports_of_both_families() -> None:
-    """And of no other port; at whichever end of a connection it is asked for."""
+    """It holds no other port; the ports may be the local or the remote ones."""
     diag = sock_diag.SockDiag()
     with contextlib.ExitStack() as ends:
         ends.callback(diag.close)
 
         def connect(host: str, to: str) -> tuple[int, int]:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            heard = ends.enter_context(socket.socket(family))
-            heard.bind((host, 0))
-            heard.listen()
-            address = (to, heard.getsockname()[1])
+            server = ends.enter_context(socket.socket(family))
+            server.bind((host, 0))
+            server.listen()
+            address = (to, server.getsockname()[1])
             client = ends.enter_context(socket.create_connection(address))
-            ends.enter_context(heard.accept()[0])
-            return heard.getsockname()[1], client.getsockname()[1]
+            ends.enter_context(server.accept()[0])
+            return server.getsockname()[1], client.getsockname()[1]
 
         kinds = [("127.0.0.1", "127.0.0.1"), ("::1", "::1"), ("::", "127.0.0.1")]
         made = [connect(*kind) for kind in kinds]
@@ -263,7 +263,7 @@ def test_one_dump_tells_of_several_ports_of_both_families() -> None:
 
 
 def test_the_relay_serves_a_queue_whose_program_died() -> None:
-    """Sixty connections, their requests already sent, all answered by the other one."""
+    """Sixty connections have sent their requests; the other program answers all."""
     dead, alive = (first := listener()), listener(first.getsockname()[1])
     with dead, alive:
         address = dead.getsockname()
@@ -302,7 +302,7 @@ def test_the_relay_serves_a_queue_whose_program_died() -> None:
 
 
 def test_the_kernel_tells_an_answer_that_is_outstanding_from_one_that_came() -> None:
-    """Also if both fell into one tick of its clock; and only on ports that are asked."""
+    """Also if both fell into one tick of its clock; only ports that are asked count."""
     diag = sock_diag.SockDiag()
     with listener() as database, socket.socket() as app:
         app.connect(database.getsockname())
@@ -360,7 +360,7 @@ def _queued(sock: socket.socket, number: int) -> int:
 
 
 def test_of_a_unix_socket_the_kernel_tells_only_what_nobody_has_read() -> None:
-    """A query that was read and is not answered looks like none: see LIMITS.md."""
+    """A query that was read and is not answered looks like no query: see LIMITS.md."""
     app, database = socket.socketpair()
     with app, database:
         app.sendall(b"query")

@@ -1,4 +1,4 @@
-"""Real programs that write more than a disk or a pipe can hold."""
+"""Real programs that write more than a disk or a pipe holds."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from gapless.keeper import spawn
-from gapless.keeper.logs import streams
+from gapless.keeper.logs.log_file import LogFile
 from gapless.keeper.logs.rendering import Rendering
-from gapless.keeper.logs.streams import Status
+from gapless.keeper.logs.stream import Status, Stream, make_pipe
+from gapless.keeper.spawn import spawn
+from gapless.keeper.spawn_request import SpawnRequest
 
 DEADLINE_S = 120.0
 LINE_BYTES = 100
@@ -47,14 +48,14 @@ signal.pause()
 
 
 class Running:
-    """A program whose standard output is a log."""
+    """A program whose standard output goes to a log file."""
 
-    def __init__(self, file: streams.LogFile, *argv: str) -> None:
+    def __init__(self, file: LogFile, *argv: str) -> None:
         self.file = file
-        read_end, write_end = streams.make_pipe()
-        self.stream = streams.Stream(
+        read_end, write_end = make_pipe()
+        self.stream = Stream(
             read_end,
-            file,
+            (file,),
             Rendering(
                 app="shop",
                 generation=1,
@@ -63,7 +64,7 @@ class Running:
                 date_format="%H:%M:%S",
             ),
         )
-        request = spawn.Request(
+        request = SpawnRequest(
             argv=argv,
             environment={"PATH": os.environ["PATH"]},
             directory="/",
@@ -71,23 +72,23 @@ class Running:
             stderr=2,
             filtered=False,
         )
-        self.spawned = spawn.spawn(request)
+        self.spawned = spawn(request)
         os.close(write_end)
 
-    def pump(self, wanted: Status) -> None:
-        """Do what the keeper does until the stream is as wanted."""
+    def transfer(self, wanted: Status) -> None:
+        """Transfer as the keeper does, until the stream has the status *wanted*."""
         poll = select.poll()
         poll.register(self.stream.read_fd, select.POLLIN)
         deadline = time.monotonic() + DEADLINE_S
         while poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
-            status = self.stream.pump(time.time())
+            status = self.stream.transfer(time.time())
             if status is wanted:
                 return
             assert status is Status.OPEN, self.file.error
         raise TimeoutError(f"not {wanted.value} after {DEADLINE_S:g} s")
 
     def is_alive(self) -> bool:
-        """Tell whether the program has not ended."""
+        """Return whether the program is alive."""
         return not select.select([self.spawned.pidfd], [], [], 0)[0]
 
     def close(self) -> None:
@@ -104,7 +105,7 @@ class Running:
 def counting(path: Path, lines: int, **wanted: int) -> Iterator[Running]:
     """Run a program that writes numbered lines of 100 bytes."""
     settings = {"rotate_bytes": 0, "keep": 5} | wanted
-    file = streams.LogFile(str(path), rotate_s=0.0, **settings)
+    file = LogFile(str(path), rotate_s=0.0, **settings)
     running = Running(file, sys.executable, "-c", COUNTING, str(lines))
     try:
         yield running
@@ -113,7 +114,7 @@ def counting(path: Path, lines: int, **wanted: int) -> Iterator[Running]:
 
 
 def numbers(path: Path) -> Iterator[int]:
-    """Yield the numbers in the file and in what was moved aside, oldest first."""
+    """Yield the numbers in the log and in the files moved aside, oldest first."""
     aside = len(list(path.parent.glob(f"{path.name}.*")))
     for file in [*(Path(f"{path}.{n}") for n in range(aside, 0, -1)), path]:
         with file.open("rb") as lines:
@@ -123,7 +124,7 @@ def numbers(path: Path) -> Iterator[int]:
 
 
 def count_to(lines: int, path: Path) -> None:
-    """Check that every line is there once and in its place."""
+    """Check that every line is there once and in order."""
     for expected, number in enumerate(numbers(path)):
         assert number == expected
         lines -= 1
@@ -134,10 +135,10 @@ def count_to(lines: int, path: Path) -> None:
     "megabytes", [200, pytest.param(1000, marks=pytest.mark.soak)], ids="{} MB".format
 )
 def test_no_line_is_lost_across_rotated_files(tmp_path: Path, megabytes: int) -> None:
-    """A program that writes as fast as it can waits for the disk at most."""
+    """A program that writes as fast as it can waits only for the disk."""
     lines, path = megabytes * 10_000, tmp_path / "shop.log"
     with counting(path, lines, rotate_bytes=20_000_000, keep=100) as running:
-        running.pump(Status.ENDED)
+        running.transfer(Status.ENDED)
     assert len(list(tmp_path.iterdir())) >= megabytes // 20
     assert all(file.stat().st_size <= 20_000_000 for file in tmp_path.iterdir())
     count_to(lines, path)
@@ -153,26 +154,26 @@ def in_a_child(act: Callable[[], None]) -> None:
             os.write(write_end, b"done")
         except pytest.skip.Exception as skipped:
             os.write(write_end, f"skip {skipped}".encode())
-        except BaseException:  # noqa: BLE001 - told to the parent
+        except BaseException:  # noqa: BLE001 - reported to the parent
             os.write(write_end, traceback.format_exc().encode()[-4000:])
         finally:
             os._exit(0)
     os.close(write_end)
     ready = select.select([read_end], [], [], DEADLINE_S)[0]
-    said = os.read(read_end, 4096).decode() if ready else "too slow"
+    result = os.read(read_end, 4096).decode() if ready else "too slow"
     os.close(read_end)
     with contextlib.suppress(ProcessLookupError):
         os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    if said.startswith("skip"):
-        pytest.skip(said)
-    assert said == "done"
+    if result.startswith("skip"):
+        pytest.skip(result)
+    assert result == "done"
 
 
 def mount_small_disk(path: Path, size_bytes: int) -> None:
-    """Mount a file system in memory that nobody but this process sees.
+    """Mount a file system in memory that only this process sees.
 
-    It ends with the process.
+    It is unmounted when the process ends.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     size = f"size={size_bytes}".encode()
@@ -185,7 +186,7 @@ def mount_small_disk(path: Path, size_bytes: int) -> None:
 
 
 def fill(disk: Path) -> Path:
-    """Take half of the disk for something else."""
+    """Fill half of the disk with another file."""
     ballast = disk / "ballast"
     ballast.write_bytes(b"x" * (4 << 20))
     return ballast
@@ -193,7 +194,7 @@ def fill(disk: Path) -> Path:
 
 @pytest.mark.parametrize("rotate_bytes", [0, 300_000], ids=["one file", "rotated"])
 def test_disk_that_is_full_loses_no_line(tmp_path: Path, rotate_bytes: int) -> None:
-    """The program waits; when there is room again, it goes on where it was."""
+    """The program waits; when there is room again, it continues where it was."""
     disk, lines = tmp_path / "disk", 50_000
     disk.mkdir()
 
@@ -201,20 +202,20 @@ def test_disk_that_is_full_loses_no_line(tmp_path: Path, rotate_bytes: int) -> N
         mount_small_disk(disk, 8 << 20)
         ballast, path = fill(disk), disk / "shop.log"
         with counting(path, lines, rotate_bytes=rotate_bytes, keep=99) as running:
-            running.pump(Status.BLOCKED)
+            running.transfer(Status.BLOCKED)
             assert running.file.error == "no space left on device"
             assert running.is_alive()
             assert running.stream.retry(time.time()) is Status.BLOCKED
             ballast.unlink()
             assert running.stream.retry(time.time()) is Status.OPEN
-            running.pump(Status.ENDED)
+            running.transfer(Status.ENDED)
         count_to(lines, path)
 
     in_a_child(act)
 
 
 def test_disk_that_is_freed_by_removing_the_log_goes_on(tmp_path: Path) -> None:
-    """Its file is let go, or its room would not come back; the rest is whole."""
+    """The removed file is closed, so that its room is free; the rest is whole."""
     disk, lines = tmp_path / "disk", 50_000
     disk.mkdir()
 
@@ -222,18 +223,18 @@ def test_disk_that_is_freed_by_removing_the_log_goes_on(tmp_path: Path) -> None:
         mount_small_disk(disk, 4 << 20)
         path = disk / "shop.log"
         with counting(path, lines) as running:
-            running.pump(Status.BLOCKED)
+            running.transfer(Status.BLOCKED)
             whole = path.read_bytes().count(b"\n")
             path.unlink()
             assert running.stream.retry(time.time()) is Status.OPEN
-            running.pump(Status.ENDED)
+            running.transfer(Status.ENDED)
         assert list(numbers(path)) == list(range(whole, lines))
 
     in_a_child(act)
 
 
 def test_file_that_may_not_grow_loses_no_line(tmp_path: Path) -> None:
-    """A quota, as an ordinary user can have it: writes are cut at any byte."""
+    """As with a quota of an ordinary user: a write may be cut at any byte."""
     path, lines = tmp_path / "shop.log", 90_000
 
     def act() -> None:
@@ -241,24 +242,22 @@ def test_file_that_may_not_grow_loses_no_line(tmp_path: Path) -> None:
         with counting(path, lines) as running:
             for size in range(1_000_003, 4_000_000, 700_001):
                 resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-                running.pump(Status.BLOCKED)
+                running.transfer(Status.BLOCKED)
                 assert path.stat().st_size == size
                 assert running.is_alive()
             resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-            running.pump(Status.ENDED)
+            running.transfer(Status.ENDED)
         count_to(lines, path)
 
     in_a_child(act)
 
 
 def test_program_outlives_the_reader_of_its_log(tmp_path: Path) -> None:
-    """No EPIPE; another reader finds the pipe at the program itself."""
-    file = streams.LogFile(
-        str(tmp_path / "shop.log"), rotate_bytes=0, rotate_s=0, keep=1
-    )
-    read_end, write_end = streams.make_pipe()
+    """It gets no EPIPE; another reader opens the pipe through the program's /proc."""
+    file = LogFile(str(tmp_path / "shop.log"), rotate_bytes=0, rotate_s=0, keep=1)
+    read_end, write_end = make_pipe()
     go_read, go_write = os.pipe()
-    request = spawn.Request(
+    request = SpawnRequest(
         argv=(sys.executable, "-c", AFTER_READER.replace("sys.stdin", "os.fdopen(5)")),
         environment={"PATH": os.environ["PATH"]},
         directory="/",
@@ -267,7 +266,7 @@ def test_program_outlives_the_reader_of_its_log(tmp_path: Path) -> None:
         descriptors={5: go_read},
         filtered=False,
     )
-    spawned = spawn.spawn(request)
+    spawned = spawn(request)
     os.close(write_end)
     os.close(go_read)
     try:
@@ -275,9 +274,9 @@ def test_program_outlives_the_reader_of_its_log(tmp_path: Path) -> None:
         found = os.open(f"/proc/{spawned.pid}/fd/1", os.O_RDONLY | os.O_NONBLOCK)
         os.close(read_end)
         os.write(go_write, b"go\n")
-        stream = streams.Stream(
+        stream = Stream(
             found,
-            file,
+            (file,),
             Rendering(
                 app="shop", generation=1, ordinal=0, stream="out", date_format="P"
             ),
@@ -286,7 +285,7 @@ def test_program_outlives_the_reader_of_its_log(tmp_path: Path) -> None:
         poll.register(found, select.POLLIN)
         status = Status.OPEN
         while status is Status.OPEN and poll.poll(DEADLINE_S * 1000):
-            status = stream.pump(time.time())
+            status = stream.transfer(time.time())
         stream.close()
         assert status is Status.ENDED
         assert Path(file.path).read_text() == "P: before\nP: after\n"

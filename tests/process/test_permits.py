@@ -33,7 +33,7 @@ def test_a_permit_is_worth_nothing_once_the_slot_is_over(
             permitted.append(answer["permitted"])
 
     report = client.request(
-        "reload", app="app", permit=True, recycle=recycle, hear=hear
+        "reload", app="app", permit=True, recycle=recycle, on_event=hear
     )
     assert report["outcome"] == outcome, report
     assert permitted == [outcome == "done"]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gapless.keeper.seccomp import interception
+from gapless.keeper.seccomp import caller
 from rig.hosts.host import (
     NOBODY,
     ORDINARY_USER,
@@ -211,7 +211,7 @@ def test_a_stranger_who_keeps_an_old_socket_open_harms_nobody(host: Host) -> Non
         for name in os.listdir(f"/proc/{pid}/fd"):
             with contextlib.suppress(OSError):
                 if "socket:" in os.readlink(f"/proc/{pid}/fd/{name}"):
-                    kept.append(interception.duplicate(pid, int(name)))
+                    kept.append(caller.duplicate(pid, int(name)))
         with running(port, engine.NEW, engine.POST) as under_load:
             for release in ("2", "3"):
                 host.declare("app", GOOD, port=port, release=release)

@@ -10,14 +10,14 @@ from gapless.base.wire import Channel
 
 
 def pair() -> tuple[Channel, Channel]:
-    """Return the two ends of a line."""
+    """Return the two ends of a connection."""
     ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     return Channel(ends[0]), Channel(ends[1])
 
 
 @pytest.mark.parametrize("unread", [0, 1, 3])
-def test_last_words_are_heard_whatever_their_speaker_has_not_read(unread: int) -> None:
-    """The kernel resets the line of who leaves with something unread."""
+def test_messages_sent_before_a_close_arrive_whatever_was_unread(unread: int) -> None:
+    """The kernel resets a connection that is closed with something unread."""
     supervisor, keeper = pair()
     for op in ("release", "end"):
         supervisor.send({"op": op})

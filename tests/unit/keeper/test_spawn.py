@@ -1,4 +1,4 @@
-"""What a program finds when it starts, and what is said when it does not."""
+"""What a program gets when it starts, and the error when it does not start."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from gapless.keeper import spawn
+from gapless.keeper import exec_program, spawn
+from gapless.keeper.spawn_request import SpawnRequest
 from gapless.supervisor.kernel import processes
 
 PATH = {"PATH": "/usr/bin:/bin"}
@@ -27,7 +28,7 @@ def start(argv: tuple[str, ...], **wanted: Any) -> tuple[spawn.Spawned, int]:
     read_end, write_end = os.pipe()
     fields: dict[str, Any] = {"environment": PATH, "directory": "/", "filtered": False}
     fields |= wanted
-    request = spawn.Request(argv=argv, stdout=write_end, stderr=write_end, **fields)
+    request = SpawnRequest(argv=argv, stdout=write_end, stderr=write_end, **fields)
     try:
         return spawn.spawn(request), read_end
     except BaseException:
@@ -38,16 +39,16 @@ def start(argv: tuple[str, ...], **wanted: Any) -> tuple[spawn.Spawned, int]:
 
 
 def read_all(descriptor: int) -> str:
-    """Read to the end, which comes when the last process closed its end."""
-    said = b""
+    """Read to the end, which comes when the last process has closed its end."""
+    received = b""
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     while poll.poll(20_000):
         chunk = os.read(descriptor, 65536)
-        said += chunk
+        received += chunk
         if not chunk:
-            return said.decode()
-    raise TimeoutError(said)
+            return received.decode()
+    raise TimeoutError(received)
 
 
 def end(spawned: spawn.Spawned) -> int:
@@ -89,26 +90,26 @@ def _nothing_left() -> Iterator[None]:
 
 
 def _children() -> set[int]:
-    """Return our children, zombies too; other tests of this process may have some."""
+    """Return the children of this process, zombies too; other tests may have some."""
     table = processes.snapshot()
     return {pid for pid, process in table.items() if process.parent == os.getpid()}
 
 
-# --- what it finds ------------------------------------------------------------
+# --- what it gets -------------------------------------------------------------
 
 
 def test_environment_is_exactly_the_given_one() -> None:
-    """Removed keys stay removed; nothing of ours shines through."""
+    """Removed keys stay removed; nothing is inherited from the parent."""
     assert output("env", environment=PATH | {"A": "1"}) == "PATH=/usr/bin:/bin\nA=1\n"
 
 
 def test_program_runs_in_its_directory(tmp_path: Path) -> None:
-    """Relative names in the command mean what they mean there."""
+    """Relative paths in the command are relative to that directory."""
     assert output("pwd", directory=str(tmp_path)) == f"{tmp_path}\n"
 
 
 def test_relative_program_is_found_in_its_directory(tmp_path: Path) -> None:
-    """`./run.sh` is the release's."""
+    """`./run.sh` is the script of the release."""
     script = tmp_path / "run.sh"
     script.write_text("#!/bin/sh\necho ran\n")
     script.chmod(0o755)
@@ -116,7 +117,7 @@ def test_relative_program_is_found_in_its_directory(tmp_path: Path) -> None:
 
 
 def test_program_is_searched_in_its_own_path(tmp_path: Path) -> None:
-    """The PATH of the app, not of the keeper."""
+    """The PATH of the app counts, not that of the keeper."""
     script = tmp_path / "only-here"
     script.write_text("#!/bin/sh\necho ran\n")
     script.chmod(0o755)
@@ -124,7 +125,7 @@ def test_program_is_searched_in_its_own_path(tmp_path: Path) -> None:
 
 
 def test_program_leads_its_own_session() -> None:
-    """A terminal's hang-up does not reach it, and its group can be signalled."""
+    """A hang-up of a terminal does not reach it, and its group can be signalled."""
     spawned, read_end = start(("sh", "-c", "cut -d' ' -f5,6 /proc/$$/stat"))
     try:
         assert read_all(read_end).split() == [str(spawned.pid)] * 2
@@ -139,11 +140,11 @@ def test_input_is_empty() -> None:
 
 
 def test_program_has_exactly_the_given_descriptors() -> None:
-    """Not even those of ours that are inheritable."""
+    """It gets no other, not even those of the parent that are inheritable."""
     read_end, write_end = os.pipe()
     os.set_inheritable(read_end, True)
     try:
-        # 3 is what ls opens to read the directory itself.
+        # 3 is the descriptor with which ls reads the directory itself.
         assert output("ls", "/proc/self/fd").split() == ["0", "1", "2", "3"]
         given = output("ls", "/proc/self/fd", descriptors={3: write_end, 7: write_end})
         assert given.split() == ["0", "1", "2", "3", "4", "7"]
@@ -168,7 +169,7 @@ def test_descriptors_that_overlap_are_not_mixed_up(tmp_path: Path) -> None:
 
 
 def test_descriptors_beyond_1024_are_no_trouble() -> None:
-    """A keeper of many instances has many: select(2) would fail, poll(2) does not."""
+    """A keeper of many instances has that many: select(2) would fail, poll(2) works."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard < 1200:
         pytest.skip("fewer descriptors are allowed")
@@ -185,22 +186,22 @@ def test_descriptors_beyond_1024_are_no_trouble() -> None:
 
 
 def test_signals_are_as_after_boot() -> None:
-    """Nothing blocked, ignored or caught: exec keeps what is ignored (execve(2))."""
+    """No signal is blocked, ignored or caught: exec keeps ignored ones (execve(2))."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         status = output("cat", "/proc/self/status")
     finally:
         signal.signal(signal.SIGHUP, before)
     facts = dict(line.split(":\t") for line in status.splitlines() if ":\t" in line)
-    # 32 and 33 are glibc's own: its posix_spawn, which GNU make uses, leaves them
-    # ignored, and no program can ask for anything else.
+    # 32 and 33 belong to glibc: its posix_spawn, which GNU make uses, leaves them
+    # ignored, and no program can change that.
     reachable = ~(0b11 << 31)
     masks = [int(facts[name], 16) for name in ("SigBlk", "SigIgn", "SigCgt")]
     assert [mask & reachable for mask in masks] == [0, 0, 0]
 
 
 def test_our_own_signal_mask_is_kept() -> None:
-    """It is changed for the moment of the fork only."""
+    """The mask of the parent is changed during the fork only."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
     try:
         output("true")
@@ -211,22 +212,22 @@ def test_our_own_signal_mask_is_kept() -> None:
 
 
 def test_limits_are_set() -> None:
-    """Soft and hard: a program cannot lift what it was given."""
+    """Soft and hard: a program cannot raise its limits."""
     limits = {"open_files": 64, "core_bytes": 0}
-    said = output("sh", "-c", "ulimit -Sn; ulimit -Hn; ulimit -c", limits=limits)
-    assert said.split() == ["64", "64", "0"]
+    printed = output("sh", "-c", "ulimit -Sn; ulimit -Hn; ulimit -c", limits=limits)
+    assert printed.split() == ["64", "64", "0"]
 
 
 def test_listen_pid_is_the_programs_own() -> None:
     """sd_listen_fds(3) compares it with getpid()."""
-    said = output("sh", "-c", "echo $LISTEN_PID $$", set_listen_pid=True)
-    listen_pid, pid = said.split()
+    printed = output("sh", "-c", "echo $LISTEN_PID $$", set_listen_pid=True)
+    listen_pid, pid = printed.split()
     assert listen_pid == pid
 
 
 @pytest.mark.parametrize("filtered", [False, True])
 def test_notification_descriptor_comes_with_the_filter(filtered: bool) -> None:
-    """It is ours alone: the program has no copy."""
+    """Only the parent has it: the program has no copy."""
     argv = ("sh", "-c", "ls /proc/$$/fd; grep Seccomp: /proc/self/status")
     spawned, read_end = start(argv, filtered=filtered)
     try:
@@ -239,7 +240,7 @@ def test_notification_descriptor_comes_with_the_filter(filtered: bool) -> None:
 
 
 def test_root_keeps_the_power_of_set_id_programs() -> None:
-    """no_new_privs is set only where the kernel insists on it."""
+    """no_new_privs is set only where the kernel requires it."""
     status = output("cat", "/proc/self/status", filtered=True)
     needed = int(os.geteuid() != 0)
     assert f"NoNewPrivs:\t{needed}\n" in status
@@ -262,15 +263,15 @@ def test_group_alone_may_change() -> None:
 
 @as_root
 def test_another_user_may_open_its_output_by_name() -> None:
-    """Programs log to /dev/stdout: the pipe must be theirs."""
+    """Programs log to /dev/stdout: the pipe must belong to their user."""
     assert output("sh", "-c", "echo hi >/dev/stderr", user="nobody") == "hi\n"
 
 
-# --- what is said when it does not start --------------------------------------
+# --- the error when it does not start -----------------------------------------
 
 
 def test_missing_program_is_named() -> None:
-    """The step and the reason, for the one who reads it."""
+    """The error names the step and the reason."""
     error = failure("no-such-program")
     assert error.errno == errno.ENOENT
     assert error.step == "run no-such-program"
@@ -278,7 +279,7 @@ def test_missing_program_is_named() -> None:
 
 
 def test_missing_interpreter_is_told_from_a_missing_script(tmp_path: Path) -> None:
-    """The kernel says the same of both."""
+    """The kernel reports the same errno for both."""
     script = tmp_path / "app.sh"
     script.write_text("#!/no/such/interpreter\n")
     script.chmod(0o755)
@@ -286,7 +287,7 @@ def test_missing_interpreter_is_told_from_a_missing_script(tmp_path: Path) -> No
 
 
 def test_file_that_is_no_program_is_refused(tmp_path: Path) -> None:
-    """No rights, or no format that the kernel knows."""
+    """It is not executable, or its format is unknown to the kernel."""
     script = tmp_path / "app.sh"
     script.write_text("echo\n")
     assert failure(str(script)).errno == errno.EACCES
@@ -295,7 +296,7 @@ def test_file_that_is_no_program_is_refused(tmp_path: Path) -> None:
 
 
 def test_missing_directory_is_named(tmp_path: Path) -> None:
-    """The release may have been removed."""
+    """The release may have been removed meanwhile."""
     error = failure("true", directory=f"{tmp_path}/gone")
     assert error.strerror == (
         f"enter the directory {tmp_path}/gone: no such file or directory"
@@ -303,18 +304,18 @@ def test_missing_directory_is_named(tmp_path: Path) -> None:
 
 
 def test_missing_user_is_named() -> None:
-    """Before anything is changed."""
+    """The look-up fails before anything is changed."""
     error = failure("true", user="no-such-user")
     assert error.strerror == "find the user or group no-such-user: there is none"
 
 
 def test_impossible_limit_is_named() -> None:
-    """Nobody may open more files than the kernel allows."""
+    """No process may open more files than the kernel allows."""
     assert failure("true", limits={"open_files": 1 << 40}).step == "set its limits"
 
 
 def test_impossible_argument_is_named() -> None:
-    """A command from JSON may hold a zero byte."""
+    """A command from JSON may contain a zero byte."""
     assert "null byte" in str(failure("echo", "a\0b"))
     assert failure().step == "start"
 
@@ -323,10 +324,10 @@ def test_impossible_argument_is_named() -> None:
 def test_child_that_is_stopped_does_not_stop_us(
     monkeypatch: pytest.MonkeyPatch, filtered: bool
 ) -> None:
-    """It is killed when its time is over."""
+    """The child is killed after `START_S`."""
     monkeypatch.setattr(spawn, "START_S", 0.2)
     monkeypatch.setattr(
-        spawn, "_look_up", lambda *_: os.kill(os.getpid(), signal.SIGSTOP)
+        exec_program, "_find_identity", lambda *_: os.kill(os.getpid(), signal.SIGSTOP)
     )
     error = failure("true", filtered=filtered)
     assert error.errno == errno.ETIMEDOUT
@@ -335,8 +336,8 @@ def test_child_that_is_stopped_does_not_stop_us(
 def test_child_that_dies_before_it_is_the_program_is_an_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Somebody killed it."""
+    """The error says that it died."""
     monkeypatch.setattr(
-        spawn, "_look_up", lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        exec_program, "_find_identity", lambda *_: os.kill(os.getpid(), signal.SIGKILL)
     )
     assert "died" in str(failure("true", filtered=True))

@@ -1,4 +1,4 @@
-"""How every face talks to the supervisor, and starts it when nobody answers."""
+"""The client of the supervisor: sends requests, and starts a supervisor if none runs."""
 
 from __future__ import annotations
 
@@ -19,86 +19,65 @@ from gapless.keeper import run as keeper_run
 
 START_S = 20.0
 MOST_SUPERVISORS = 5
-Hear = Callable[[dict[str, Any]], None]
+OnEvent = Callable[[dict[str, Any]], None]
 
 
 class Client:
-    """Asks one supervisor; each request has a connection of its own."""
+    """Sends requests to one supervisor; each request has a connection of its own."""
 
     def __init__(self, home: str = "") -> None:
         self.home = Home(home or base_home.path())
 
-    def request(self, op: str, *, hear: Hear | None = None, **fields: Any) -> Any:
-        """Ask, and return the result; *hear* is told each event before.
+    # --- requests ---------------------------------------------------------------------
 
-        A supervisor that is not there is started.  One that dies on the way is started
-        too, and asked how what was under way has ended.  Raises GaplessError.
+    def request(
+        self, op: str, *, on_event: OnEvent | None = None, **fields: Any
+    ) -> Any:
+        """Send a request and return its result; *on_event* gets each event before.
+
+        A supervisor that does not run is started.  One that dies meanwhile is started
+        too, and is asked how the operation under way has ended.  Raises GaplessError.
         """
         token = secrets.token_hex(8)
-        wish = {"op": op, "token": token, **fields}
+        request = {"op": op, "token": token, **fields}
         app = fields.get("app") or (fields.get("spec") or {}).get("name")
-        message = wish
+        message = request
         for _ in range(MOST_SUPERVISORS):
             try:
-                return self._converse(message, hear)
+                return self._exchange(message, on_event)
             except ConnectionError:
                 if app is not None:
                     message = {"op": "follow", "app": app, "token": token}
             except NotFoundError:
-                if message is wish:
+                if message is request:
                     raise
-                message = wish  # it died before it had written down what we want
+                message = request  # the supervisor died before it had written it down
         raise UnavailableError(
             f"the supervisor ended {MOST_SUPERVISORS} times before it answered {op}",
-            hint=f"its last words are in {self.home.logs}/supervisor.err",
+            hint=self._error_output_hint,
         )
 
-    def is_running(self) -> bool:
-        """Tell whether a supervisor answers; starts none."""
-        try:
-            self._connect().close()
-        except OSError:
-            return False
-        return True
-
-    def has_state(self) -> bool:
-        """Tell whether there is something to ask about; starts no supervisor."""
-        return self.is_running() or os.path.exists(self.home.state)
-
-    def is_kept(self) -> bool:
-        """Tell whether a keeper holds what a supervisor left."""
-        if not os.path.exists(self.home.keeper):
-            return False
-        try:
-            line = keeper_run.connect(self.home.path)
-        except OSError:
-            return False
-        if line is None:
-            return False
-        line.close()
-        return True
-
-    def _converse(self, message: dict[str, Any], hear: Hear | None) -> Any:
-        with self._reach() as sock, sock.makefile("rb") as lines:
+    def _exchange(self, message: dict[str, Any], on_event: OnEvent | None) -> Any:
+        with self._connect_or_start() as sock, sock.makefile("rb") as lines:
             sock.sendall(json.dumps(message).encode() + b"\n")
             for line in lines:
-                said = json.loads(line)
-                if "result" in said:
-                    return said["result"]
-                if "error" in said:
-                    raise errors.from_wire(said["error"])
-                if hear is not None:
-                    hear(said)
-        raise ConnectionResetError("the supervisor hung up")
+                received = json.loads(line)
+                if "result" in received:
+                    return received["result"]
+                if "error" in received:
+                    raise errors.from_wire(received["error"])
+                if on_event is not None:
+                    on_event(received)
+        raise ConnectionResetError("the supervisor closed the connection")
 
-    def _reach(self) -> socket.socket:
+    def _connect_or_start(self) -> socket.socket:
         try:
             return self._connect()
         except (ConnectionRefusedError, FileNotFoundError):
             self.start()
         except PermissionError:
             raise UnavailableError(
-                f"may not talk to the supervisor of {self.home.path}",
+                f"may not connect to the supervisor of {self.home.path}",
                 hint="it belongs to another user; set GAPLESS_HOME",
             ) from None
         try:
@@ -106,22 +85,42 @@ class Client:
         except OSError as error:
             raise UnavailableError(
                 f"started the supervisor, but could not reach it: {error.strerror}",
-                hint=f"its last words are in {self.home.logs}/supervisor.err",
+                hint=self._error_output_hint,
             ) from error
 
     def _connect(self) -> socket.socket:
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        return keeper_run.connect_to(
+            self.home.path, "supervisor.sock", socket.SOCK_STREAM
+        )
+
+    # --- what runs already ------------------------------------------------------------
+
+    def is_running(self) -> bool:
+        """Return whether a supervisor answers; starts none."""
         try:
-            directory = os.open(self.home.path, os.O_PATH | os.O_DIRECTORY)
-            try:
-                # By way of /proc a path has no limit of 107 bytes (unix(7)).
-                sock.connect(f"/proc/self/fd/{directory}/supervisor.sock")
-            finally:
-                os.close(directory)
-        except BaseException:
-            sock.close()
-            raise
-        return sock
+            self._connect().close()
+        except OSError:
+            return False
+        return True
+
+    def has_state(self) -> bool:
+        """Return whether a supervisor runs or has left its state; starts none."""
+        return self.is_running() or os.path.exists(self.home.state)
+
+    def has_keeper(self) -> bool:
+        """Return whether a keeper runs, with or without a supervisor."""
+        if not os.path.exists(self.home.keeper):
+            return False
+        try:
+            connection = keeper_run.connect(self.home.path)
+        except OSError:
+            return False
+        if connection is None:
+            return False
+        connection.close()
+        return True
+
+    # --- start ------------------------------------------------------------------------
 
     def start(self) -> None:
         """Start the supervisor in the background; return when it answers.
@@ -131,14 +130,14 @@ class Client:
         self.make_home()
         read_end, write_end = os.pipe()
         try:
-            with open(f"{self.home.logs}/supervisor.err", "ab") as last_words:
+            with open(self._error_output, "ab") as error_output:
                 subprocess.Popen(
                     interpreter.python(
                         "gapless.supervisor.run", [self.home.path, str(write_end)]
                     ),
                     stdin=subprocess.DEVNULL,
-                    stdout=last_words,
-                    stderr=last_words,
+                    stdout=error_output,
+                    stderr=error_output,
                     pass_fds=(write_end,),
                     start_new_session=True,
                     cwd="/",
@@ -155,8 +154,7 @@ class Client:
             raise errors.from_wire(json.loads(answer.removeprefix("error ")))
         if not answer.startswith("ok"):
             raise UnavailableError(
-                "the supervisor died while it started",
-                hint=f"its last words are in {self.home.logs}/supervisor.err",
+                "the supervisor died while it started", hint=self._error_output_hint
             )
 
     def make_home(self) -> None:
@@ -169,3 +167,11 @@ class Client:
                 f"could not make GAPLESS_HOME {self.home.path}: {error.strerror}",
                 hint="set GAPLESS_HOME to a directory that you may write to",
             ) from error
+
+    @property
+    def _error_output(self) -> str:
+        return f"{self.home.logs}/supervisor.err"
+
+    @property
+    def _error_output_hint(self) -> str:
+        return f"its error output is in {self._error_output}"

@@ -1,4 +1,4 @@
-"""A log file holds whole lines, whatever anybody does to it."""
+"""A log file holds whole lines, also if others move, empty or remove it."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ HOUR_S = 3600.0
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Name the file: its directory is not there yet."""
+    """Return the path of a file whose directory does not exist yet."""
     return tmp_path / "logs" / "app.log"
 
 
 def make(path: Path, **wanted: Any) -> log_file.LogFile:
-    """Return a file that is never moved aside unless asked to."""
+    """Return a log file; it is moved aside only if *wanted* asks for that."""
     settings = {"rotate_bytes": 0, "rotate_s": 0.0, "keep": 5} | wanted
     return log_file.LogFile(str(path), **settings)
 
 
 def texts(path: Path) -> dict[str, str]:
-    """Return the contents of the file and of what was moved aside, by suffix."""
+    """Return the contents of the file and of those moved aside, by suffix."""
     return {
         file.name.removeprefix(path.name): file.read_text()
         for file in path.parent.iterdir()
@@ -38,12 +38,12 @@ def texts(path: Path) -> dict[str, str]:
 
 
 def last_written(path: Path, when: float) -> None:
-    """Pretend that the file was written to at *when*."""
+    """Set the time at which the file was written last."""
     os.utime(path, (when, when))
 
 
 def test_lines_are_appended(path: Path) -> None:
-    """To what is there, in a directory that is made."""
+    """They follow what the file holds; its directory is made."""
     file = make(path)
     assert file.write(b"one\n", NOW)
     file.close()
@@ -52,14 +52,14 @@ def test_lines_are_appended(path: Path) -> None:
 
 
 def test_nothing_is_opened_before_the_first_line(path: Path) -> None:
-    """An app that says nothing has no file."""
+    """An app that prints nothing has no file."""
     make(path)
     assert not path.parent.exists()
 
 
 @pytest.mark.parametrize("name", ["NULL", "/dev/null"])
 def test_output_may_be_discarded(name: str, tmp_path: Path) -> None:
-    """PM2 writes it NULL."""
+    """In a PM2 declaration the file is then NULL."""
     file = make(Path(name))
     assert file.discards
     assert file.write(b"one\n", NOW)
@@ -70,7 +70,7 @@ def test_output_may_be_discarded(name: str, tmp_path: Path) -> None:
 
 
 def test_file_never_grows_beyond_its_size(path: Path) -> None:
-    """Files are cut between lines, within one chunk too."""
+    """The file is changed between two lines, also within one chunk."""
     file = make(path, rotate_bytes=10, keep=9)
     assert file.write(b"".join(b"line%d\n" % number for number in range(5)), NOW)
     assert texts(path) == {
@@ -83,21 +83,21 @@ def test_file_never_grows_beyond_its_size(path: Path) -> None:
 
 
 def test_file_may_be_filled_exactly(path: Path) -> None:
-    """The limit is the last byte that fits."""
+    """A file as large as the limit is within it."""
     file = make(path, rotate_bytes=12)
     assert file.write(b"line1\nline2\nline3\n", NOW)
     assert texts(path) == {".1": "line1\nline2\n", "": "line3\n"}
 
 
 def test_line_larger_than_a_file_has_one_of_its_own(path: Path) -> None:
-    """A line is never cut to fit."""
+    """No line is cut so that it fits."""
     file = make(path, rotate_bytes=4)
     assert file.write(b"a\nlonger than it\nb\n", NOW)
     assert texts(path) == {".2": "a\n", ".1": "longer than it\n", "": "b\n"}
 
 
 def test_as_many_are_kept_as_wanted(path: Path) -> None:
-    """The oldest goes."""
+    """The oldest file is removed."""
     file = make(path, rotate_bytes=2, keep=2)
     for number in range(6):
         assert file.write(b"%d\n" % number, NOW)
@@ -105,7 +105,7 @@ def test_as_many_are_kept_as_wanted(path: Path) -> None:
 
 
 def test_settings_may_change(path: Path) -> None:
-    """A reload brings new ones; the file goes on."""
+    """A reload may bring new settings; the file stays open."""
     file = make(path)
     assert file.write(b"one\ntwo\n", NOW)
     file.rotate_bytes = 4
@@ -114,7 +114,7 @@ def test_settings_may_change(path: Path) -> None:
 
 
 def test_none_is_kept_if_none_is_wanted(path: Path) -> None:
-    """Then the newest lines are all there is."""
+    """With keep = 0 only the newest lines are there."""
     file = make(path, rotate_bytes=2, keep=0)
     for number in range(3):
         assert file.write(b"%d\n" % number, NOW)
@@ -122,7 +122,7 @@ def test_none_is_kept_if_none_is_wanted(path: Path) -> None:
 
 
 def test_gap_that_a_crash_left_is_filled(path: Path) -> None:
-    """Killed between two renames: what is beyond the gap stays where it is."""
+    """After a kill between two renames, files beyond the gap keep their names."""
     file = make(path, rotate_bytes=2)
     path.parent.mkdir()
     (path.parent / "app.log.1").write_text("newer\n")
@@ -132,7 +132,7 @@ def test_gap_that_a_crash_left_is_filled(path: Path) -> None:
 
 
 def test_file_of_another_period_is_moved_aside(path: Path) -> None:
-    """By the time of its last line: a restart of the keeper changes nothing."""
+    """The time of its last line counts, so a restart of the keeper changes nothing."""
     file = make(path, rotate_s=HOUR_S)
     assert file.write(b"old\n", NOW)
     last_written(path, NOW)
@@ -143,7 +143,7 @@ def test_file_of_another_period_is_moved_aside(path: Path) -> None:
 
 
 def test_clock_that_is_set_back_moves_nothing(path: Path) -> None:
-    """It would once a line."""
+    """Otherwise the file would be moved aside for every line."""
     file = make(path, rotate_s=HOUR_S)
     assert file.write(b"one\n", NOW)
     last_written(path, NOW)
@@ -152,7 +152,7 @@ def test_clock_that_is_set_back_moves_nothing(path: Path) -> None:
 
 
 def test_file_that_cannot_be_moved_grows_on(path: Path) -> None:
-    """Here a directory is in the way: no line waits for that."""
+    """A directory has the name that it would get; no line waits for that."""
     file = make(path, rotate_bytes=2, keep=1)
     (path.parent / "app.log.1" / "x").mkdir(parents=True)
     assert file.write(b"a\nb\nc\n", NOW)
@@ -160,7 +160,7 @@ def test_file_that_cannot_be_moved_grows_on(path: Path) -> None:
 
 
 def test_device_is_never_moved_aside(tmp_path: Path) -> None:
-    """A log may go to a terminal or a FIFO."""
+    """A log may be a terminal or a FIFO."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
@@ -179,7 +179,7 @@ def test_device_is_never_moved_aside(tmp_path: Path) -> None:
 
 
 def test_file_that_was_moved_is_opened_anew(path: Path) -> None:
-    """Logrotate does it, and expects the next line in a new file."""
+    """Logrotate moves it, and expects the next line in a new file."""
     file = make(path)
     assert file.write(b"one\n", NOW)
     path.rename(f"{path}-20261124")
@@ -188,7 +188,7 @@ def test_file_that_was_moved_is_opened_anew(path: Path) -> None:
 
 
 def test_directory_that_was_removed_is_made_anew(path: Path) -> None:
-    """Somebody cleaned up."""
+    """A user may clean up meanwhile."""
     file = make(path)
     assert file.write(b"one\n", NOW)
     path.unlink()
@@ -198,7 +198,7 @@ def test_directory_that_was_removed_is_made_anew(path: Path) -> None:
 
 
 def test_file_that_was_emptied_is_appended_to(path: Path) -> None:
-    """Logrotate's copytruncate: no hole, and the size counts from zero."""
+    """As by logrotate's copytruncate: no hole, and the size counts from zero."""
     file = make(path, rotate_bytes=12)
     assert file.write(b"line1\nline2\n", NOW)
     os.truncate(path, 0)
@@ -206,11 +206,11 @@ def test_file_that_was_emptied_is_appended_to(path: Path) -> None:
     assert texts(path) == {"": "line3\nline4\n"}
 
 
-# --- that take nothing --------------------------------------------------------
+# --- files that take nothing --------------------------------------------------
 
 
 def test_full_disk_keeps_the_chunk(tmp_path: Path) -> None:
-    """It is written once there is room; the reason is told meanwhile."""
+    """It is written once there is room; meanwhile `error` has the reason."""
     link = tmp_path / "app.log"
     link.symlink_to("/dev/full")
     file = make(link)
@@ -224,7 +224,7 @@ def test_full_disk_keeps_the_chunk(tmp_path: Path) -> None:
 
 
 def test_path_that_cannot_be_opened_keeps_the_chunk(path: Path) -> None:
-    """Until somebody mends it."""
+    """The chunk is written once the path can be opened."""
     path.mkdir(parents=True)
     file = make(path)
     assert not file.write(b"one\n", NOW)
@@ -235,7 +235,7 @@ def test_path_that_cannot_be_opened_keeps_the_chunk(path: Path) -> None:
 
 
 def test_fifo_without_reader_does_not_stop_us(tmp_path: Path) -> None:
-    """Opening it would wait for one."""
+    """A blocking open would wait for a reader."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     assert not make(fifo).write(b"one\n", NOW)
@@ -243,7 +243,7 @@ def test_fifo_without_reader_does_not_stop_us(tmp_path: Path) -> None:
 
 @pytest.fixture
 def small_disk() -> Iterator[int]:
-    """Let no file grow beyond 10 bytes: a write is cut there, the next one fails.
+    """Let no file become larger than 10 bytes: a write is cut there, the next fails.
 
     As on a full disk, and without being root (setrlimit(2); Python ignores SIGXFSZ).
     """
@@ -254,7 +254,7 @@ def small_disk() -> Iterator[int]:
 
 
 def grow() -> None:
-    """Give files room again."""
+    """Undo `small_disk`: files may become larger again."""
     hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
 
@@ -263,7 +263,7 @@ LINES = b"line1\nline2\nline3\n"
 
 
 def test_half_a_line_is_completed(path: Path, small_disk: int) -> None:
-    """The disk took a part of it: the rest follows, nothing is repeated."""
+    """The disk took a part of the line: the rest follows, nothing is repeated."""
     file = make(path)
     assert not file.write(LINES, NOW)
     assert path.read_bytes() == LINES[:small_disk]
@@ -275,7 +275,7 @@ def test_half_a_line_is_completed(path: Path, small_disk: int) -> None:
 
 @pytest.mark.usefixtures("small_disk")
 def test_half_a_line_in_a_removed_file_is_written_whole(path: Path) -> None:
-    """Somebody made room by removing the log: its half is gone with it."""
+    """The log was removed to make room, and half of the line with it."""
     file = make(path)
     assert not file.write(LINES, NOW)
     path.unlink()
@@ -286,7 +286,7 @@ def test_half_a_line_in_a_removed_file_is_written_whole(path: Path) -> None:
 
 @pytest.mark.usefixtures("small_disk")
 def test_half_a_line_in_an_emptied_file_is_written_whole(path: Path) -> None:
-    """Somebody made room by emptying the log."""
+    """The log was emptied to make room, and half of the line is lost."""
     file = make(path)
     assert not file.write(LINES, NOW)
     os.truncate(path, 0)
@@ -297,7 +297,7 @@ def test_half_a_line_in_an_emptied_file_is_written_whole(path: Path) -> None:
 
 @pytest.mark.usefixtures("small_disk")
 def test_half_a_line_in_a_moved_file_is_completed_there(path: Path) -> None:
-    """The next chunk goes to the new file."""
+    """The rest of the line follows in the moved file, the next chunk in the new one."""
     file = make(path)
     assert not file.write(LINES, NOW)
     path.rename(f"{path}.old")

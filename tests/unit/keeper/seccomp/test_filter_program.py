@@ -1,4 +1,4 @@
-"""What the filter lets pass and what it stops, decided by running its program."""
+"""Which system calls the filter allows and which wait, found by running its program."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def verdict(
     machine: str, number: int, length: int = 0, architecture: int | None = None
 ) -> int:
     """Run the classic BPF program on one system call, as the kernel would."""
-    facts = {
+    seccomp_data = {
         0: number,
         4: ARCHITECTURE[machine] if architecture is None else architecture,
         32: length & 0xFFFFFFFF,
@@ -31,7 +31,7 @@ def verdict(
         at += 1
         match code:
             case 0x20:
-                accumulator = facts[constant]
+                accumulator = seccomp_data[constant]
             case 0x15:
                 at += if_true if accumulator == constant else if_false
             case 0x25:
@@ -46,42 +46,42 @@ def verdict(
 @pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize("length", [16, 28, 111, 128, -1])
 def test_binds_of_internet_addresses_wait(machine: str, length: int) -> None:
-    """IPv4, IPv6 and whatever is longer than a Unix-domain address."""
+    """IPv4, IPv6, and every length beyond that of a Unix-domain address."""
     assert verdict(machine, BIND[machine], length) == NOTIFY
 
 
 @pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize("length", [0, 2, 15, 17, 27, 29, 66, 110])
 def test_binds_of_other_lengths_never_wait(machine: str, length: int) -> None:
-    """They are Unix-domain, netlink or nonsense."""
+    """Such addresses are Unix-domain, netlink or invalid."""
     assert verdict(machine, BIND[machine], length) == ALLOW
 
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_listen_waits(machine: str) -> None:
-    """It is the moment the program says that it listens."""
+    """The call to listen shows that the program takes connections now."""
     assert verdict(machine, LISTEN[machine]) == NOTIFY
 
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_other_architectures_pass(machine: str) -> None:
-    """A 32-bit program has other numbers: 49 is geteuid on i386."""
+    """The numbers of a 32-bit program differ: 49 is geteuid on i386."""
     assert verdict(machine, BIND[machine], 16, architecture=0x40000003) == ALLOW
 
 
 @given(st.sampled_from(MACHINES), st.integers(0, 0xFFFFFFFF), st.integers(0, 200))
 def test_no_other_call_ever_waits(machine: str, number: int, length: int) -> None:
-    """The x32 calls, with bit 30 set, are among them."""
+    """Also no x32 call, which has bit 30 set."""
     if number not in (BIND[machine], LISTEN[machine]):
         assert verdict(machine, number, length) == ALLOW
 
 
 def test_x32_calls_pass() -> None:
-    """They are numbered from 2^30 with the architecture of x86-64."""
+    """Their numbers begin at 2^30; their architecture is that of x86-64."""
     assert verdict("x86_64", 49 | 1 << 30, 16) == ALLOW
 
 
 def test_unknown_machine_has_no_program() -> None:
-    """A machine whose numbers are not known is not guessed at."""
+    """The numbers of an unknown machine are not guessed."""
     with pytest.raises(LookupError):
         filter_program.filter_program("riscv64")

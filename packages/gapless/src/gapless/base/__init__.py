@@ -1,3 +1,3 @@
-"""What every part may use, and nothing that only one part needs."""
+"""What several parts use; what only one part needs is there."""
 
 from __future__ import annotations

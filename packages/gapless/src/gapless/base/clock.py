@@ -1,4 +1,4 @@
-"""The only file that reads a clock."""
+"""The clocks; no other file reads one."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ def monotonic() -> float:
 
 
 def boottime() -> float:
-    """Return seconds on CLOCK_BOOTTIME, which goes on while a machine sleeps."""
+    """Return seconds on CLOCK_BOOTTIME, which counts also while a machine sleeps."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def wall() -> float:
-    """Return seconds since the epoch, for people and for files; never compared."""
+    """Return seconds since the epoch, for people and for files; do not compare them."""
     return time.time()
 
 

@@ -1,6 +1,6 @@
-"""Errors that say whose fault it is, what kind, and what to do.
+"""Errors: each has a kind, an exit code, a message, and a hint what to do.
 
-The docstring of a class is its message when none is given.  `kind` is a closed
+The docstring of a class is its message if none is given.  `kind` is a closed
 list: it is also the label in logs, in JSON and in metrics.
 """
 
@@ -27,7 +27,7 @@ class GaplessError(Exception):
         return str(self.args[0])
 
     def describe(self) -> dict[str, object]:
-        """Return the error as data, as it travels on the control socket."""
+        """Return the error as it is sent on the control socket (spec/control.md)."""
         return {
             "kind": self.kind,
             "message": self.message,
@@ -64,7 +64,7 @@ class ReleaseError(GaplessError):
 
 
 class StoppedError(GaplessError):
-    """It was told to end, between two steps; what it had begun was undone."""
+    """It was asked to end between two steps; what it had begun was undone."""
 
     kind = "stopped"
 
@@ -82,7 +82,7 @@ class UnavailableError(GaplessError, OSError):
 
 
 class ConflictError(GaplessError):
-    """Somebody else wrote first."""
+    """Another process wrote first."""
 
     kind = "conflict"
 
@@ -104,6 +104,6 @@ _KINDS: dict[str, type[GaplessError]] = {
 
 
 def from_wire(described: dict[str, object]) -> GaplessError:
-    """Return the error that `describe` turned into data on the other side."""
+    """Return the error that the other side has described with `describe`."""
     kind = _KINDS.get(str(described.get("kind")), GaplessError)
     return kind(str(described.get("message")), hint=str(described.get("hint") or ""))

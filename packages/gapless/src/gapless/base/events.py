@@ -1,4 +1,4 @@
-"""The log of our own processes: one JSON object per line, one event per object."""
+"""The log of gapless itself: one JSON object per line, one event per object."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from typing import Any
 
 from gapless.base import clock
 
-LARGEST_BYTES = 5 << 20
+ROTATE_BYTES = 5 << 20
 
 
 class Log:
-    """Appends events to a file; a full disk loses events, never an app."""
+    """Appends events to a file; a full disk costs events, and stops no app."""
 
     def __init__(self, path: str) -> None:
         self.path = path
 
     def write(self, event: str, **fields: Any) -> None:
-        """Append one event; the file is moved aside when it has grown large."""
+        """Append one event; a file beyond `ROTATE_BYTES` becomes `PATH.1`."""
         line = {"time": clock.stamp(clock.wall()), "event": event, **fields}
         encoded = json.dumps(line, default=str, ensure_ascii=False).encode() + b"\n"
         try:
             self._append(encoded)
         except OSError:
-            return  # where a log cannot be written there is nowhere to say so
+            return  # there is no other place to report that the log cannot be written
 
     def _append(self, encoded: bytes) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         descriptor = os.open(self.path, flags, 0o600)
         try:
             os.write(descriptor, encoded)
-            if os.fstat(descriptor).st_size > LARGEST_BYTES:
+            if os.fstat(descriptor).st_size > ROTATE_BYTES:
                 os.replace(self.path, f"{self.path}.1")
         finally:
             os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: atomic, durable replacement."""
+"""Atomic and durable replacement of files: a file is whole or absent."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ def write_atomically(path: str, content: bytes, mode: int = 0o600) -> None:
     The file and its directory are synced before this returns (rename(2), fsync(2)).
     Raises OSError; *path* is then what it was.
     """
-    beside = f"{path}.{os.getpid()}.part"
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    temporary = f"{path}.{os.getpid()}.part"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(beside, path)
+        os.replace(temporary, path)
     except BaseException:
-        if os.path.lexists(beside):
-            os.unlink(beside)
+        if os.path.lexists(temporary):
+            os.unlink(temporary)
         raise
     sync_directory(os.path.dirname(path) or ".")
 

@@ -1,4 +1,4 @@
-"""How a module of ours is run in an interpreter of its own."""
+"""How a gapless module is run in an interpreter of its own."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ _BOOT = (
 
 
 def python(module: str, arguments: list[str]) -> list[str]:
-    """Return how to run `main` of a module of ours in an interpreter without `site`."""
+    """Return the command that runs `main` of a gapless module without `site`."""
     package = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
     return [sys.executable, "-I", "-S", "-c", _BOOT, package, module, *arguments]

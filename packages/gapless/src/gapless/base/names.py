@@ -1,4 +1,4 @@
-"""The names of things: what an app may be called, where its files are."""
+"""Names: which an app may have, and which the files of gapless have."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ RESERVED = ("all",)
 
 
 def is_app_name(name: str) -> bool:
-    """Tell whether *name* may name an app: it becomes part of file names."""
+    """Return whether an app may have this name: it becomes part of file names."""
     return _APP.fullmatch(name) is not None and name not in RESERVED
 
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """GAPLESS_HOME: everything the supervisor of one user keeps on one host."""
+    """GAPLESS_HOME: the files of the supervisor of one user on one host."""
 
     path: str
 
@@ -32,12 +32,12 @@ class Home:
 
     @property
     def lock(self) -> str:
-        """Held by the supervisor that is alive."""
+        """The file that a living supervisor holds a lock on."""
         return f"{self.path}/supervisor.lock"
 
     @property
     def state(self) -> str:
-        """What was asked for."""
+        """What users asked for: the apps, and whether each runs."""
         return f"{self.path}/state.json"
 
     @property
@@ -47,7 +47,7 @@ class Home:
 
     @property
     def fleets(self) -> str:
-        """Which fleets this host follows, and as whom."""
+        """The fleets that this host follows, and its name in each."""
         return f"{self.path}/fleets.json"
 
     @property
@@ -57,7 +57,7 @@ class Home:
 
     @property
     def own_log(self) -> str:
-        """The supervisor's and the keeper's own events."""
+        """The log of gapless itself."""
         return f"{self.path}/logs/gapless.log"
 
     @property
@@ -66,5 +66,5 @@ class Home:
         return f"{self.path}/reports"
 
     def app_log(self, app: str) -> str:
-        """Where both streams of an app go unless its configuration says otherwise."""
+        """Return the log of an app, unless its configuration names another."""
         return f"{self.path}/logs/{app}.log"

@@ -1,16 +1,17 @@
-"""Hear signals where everything else is heard: in a selector."""
+"""What wakes a loop that sleeps in a selector: descriptors, and signals as one of them."""
 
 from __future__ import annotations
 
+import selectors
 import signal
 import socket
 from collections.abc import Iterable
 
 
 def on(numbers: Iterable[int]) -> socket.socket:
-    """Return where each of these signals arrives as one byte, its number.
+    """Return a socket on which each of these signals arrives as one byte, its number.
 
-    The socket does not block.  Of the whole process; the last call counts
+    The socket does not block.  A process has one: the last call counts
     (signal.set_wakeup_fd).
     """
     read_end, write_end = socket.socketpair()
@@ -20,3 +21,15 @@ def on(numbers: Iterable[int]) -> socket.socket:
     for number in numbers:
         signal.signal(number, lambda *_: None)
     return read_end
+
+
+def call_ready(selector: selectors.BaseSelector, timeout_s: float | None) -> None:
+    """Wait, then call the callable that is registered with each ready descriptor.
+
+    A descriptor that one of these calls closed is skipped, and so is one that got the
+    same number meanwhile: the next call finds it ready if it is.
+    """
+    for ready, _ in selector.select(timeout_s):
+        now = selector.get_map().get(ready.fd)
+        if now is not None and now.data == ready.data:
+            ready.data()

@@ -1,7 +1,7 @@
 """Messages between processes of one host: JSON, with descriptors beside it.
 
 Rule 1: a message is whole or absent; SOCK_SEQPACKET keeps the boundaries.
-Rule 2: nobody blocks on a peer that is stopped: what does not fit waits in `outgoing`.
+Rule 2: a peer that is stopped blocks no process: what does not fit waits in `outgoing`.
 A message beyond the socket's buffer travels in a memfd (memfd_create(2)).
 """
 
@@ -10,26 +10,13 @@ from __future__ import annotations
 import collections
 import json
 import os
-import selectors
 import socket
 from typing import Any
 
-LARGEST_BYTES = 60_000
+LARGEST_MESSAGE_BYTES = 60_000
 MOST_DESCRIPTORS = 250  # SCM_MAX_FD is 253, unix(7)
 
 Message = dict[str, Any]
-
-
-def take_turn(selector: selectors.BaseSelector, timeout_s: float | None) -> None:
-    """Wait, then call the callable behind everything that is ready.
-
-    What one of them closed on the way is not called any more, and neither is what has
-    got its number since: it will be ready again in the next turn if it is.
-    """
-    for ready, _ in selector.select(timeout_s):
-        now = selector.get_map().get(ready.fd)
-        if now is not None and now.data == ready.data:
-            ready.data()
 
 
 class Channel:
@@ -50,13 +37,13 @@ class Channel:
         Raises OSError if the peer is gone.
         """
         encoded = json.dumps(message, separators=(",", ":")).encode()
-        own = [os.dup(descriptor) for descriptor in descriptors]
-        if len(encoded) > LARGEST_BYTES:
+        copies = [os.dup(descriptor) for descriptor in descriptors]
+        if len(encoded) > LARGEST_MESSAGE_BYTES:
             memory = os.memfd_create("gapless-message")
             with os.fdopen(os.dup(memory), "wb") as file:
                 file.write(encoded)
-            encoded, own = b"{}", [memory, *own]
-        self.outgoing.append((encoded, own))
+            encoded, copies = b"{}", [memory, *copies]
+        self.outgoing.append((encoded, copies))
         self.flush()
 
     def flush(self) -> bool:
@@ -73,7 +60,7 @@ class Channel:
         return True
 
     def receive(self) -> tuple[Message, list[int]]:
-        """Return the next message and its descriptors, which are then the caller's.
+        """Return the next message and its descriptors, which the caller closes.
 
         Raises BlockingIOError if there is none yet, EOFError if the peer is gone,
         ValueError if it is not a message.
@@ -81,8 +68,8 @@ class Channel:
         try:
             encoded, descriptors, flags = self._receive()
         except ConnectionResetError:
-            # The peer left with something unread, which is told once and before all that
-            # it had said itself: its last words are still here.
+            # The peer closed with something unread.  The kernel reports that once, before
+            # the messages that the peer had sent: they are still to be read.
             encoded, descriptors, flags = self._receive()
         for descriptor in descriptors:
             os.set_inheritable(descriptor, False)
@@ -97,7 +84,7 @@ class Channel:
                     encoded = file.read()
             message = json.loads(encoded)
             if not isinstance(message, dict):
-                raise ValueError("not an object")  # noqa: TRY004 - callers know one kind
+                raise ValueError("not an object")  # noqa: TRY004 - callers expect one kind
         except ValueError:
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -105,10 +92,12 @@ class Channel:
         return message, descriptors
 
     def _receive(self) -> tuple[bytes, list[int], int]:
-        return socket.recv_fds(self.sock, LARGEST_BYTES + 1, MOST_DESCRIPTORS)[:3]
+        return socket.recv_fds(self.sock, LARGEST_MESSAGE_BYTES + 1, MOST_DESCRIPTORS)[
+            :3
+        ]
 
     def drop_outgoing(self) -> None:
-        """Give up what waits to be sent: the peer is gone."""
+        """Discard what waits to be sent: the peer is gone."""
         for _, descriptors in self.outgoing:
             for descriptor in descriptors:
                 os.close(descriptor)

@@ -51,7 +51,9 @@ def request_all(
     """Send the same request for every app; return the exit code."""
 
     def send(app: str, print_step: PrintStep) -> dict[str, Any]:
-        report: dict[str, Any] = client.request(op, hear=print_step, app=app, **fields)
+        report: dict[str, Any] = client.request(
+            op, on_event=print_step, app=app, **fields
+        )
         return report
 
     return run_all(apps, send, as_json=as_json)
@@ -90,7 +92,7 @@ def send_all(
         if request.action != "start":
             fields |= {"app": app, "recycle": recycle}
         report: dict[str, Any] = client.request(
-            request.action, hear=print_step, **fields
+            request.action, on_event=print_step, **fields
         )
         return report
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
-from gapless.base import home
+from gapless.base import paths
 from gapless.base.errors import GaplessError, MisuseError, NotFoundError
 from gapless.config.choice import Choice
 from gapless.config.configuration import Configuration
@@ -32,12 +32,12 @@ class DeclarationFile:
         self.path, self._redirect = path, redirect
         self._found: Any = None
         if self.is_ours:
-            self.file = home.absolute(path)
+            self.file = paths.absolute(path)
         else:
             from gapless.config.pm2 import files  # noqa: PLC0415 - slow
 
             is_stream = path == files.STDIN
-            self.file = "" if is_stream else home.absolute(path)
+            self.file = "" if is_stream else paths.absolute(path)
             place = redirect(self.file) if self.file else path
             self._found = files.read(place, shown=self.shown)
 
@@ -83,7 +83,7 @@ class DeclarationFile:
         known = [each.label for each in declared]
         if missing := [label for label in choice.only if label not in known]:
             raise self._declares_none(missing[0], known)
-        typed_in = choice.started_in or home.here()
+        typed_in = choice.started_in or paths.working_directory()
         setting = specs.Setting(
             choice=replace(choice, started_in=typed_in),
             file=self.file,

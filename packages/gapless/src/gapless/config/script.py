@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from gapless.base import home
+from gapless.base import paths
 from gapless.config.choice import Choice
 from gapless.config.configuration import Configuration
 from gapless.supervisor.memory import spec
@@ -35,7 +35,7 @@ def load_script(
 
     found, warnings = declaration.read_all(dict(declared), "command line", {})
     setting = specs.Setting(
-        choice=Choice(environment=environment, started_in=home.here())
+        choice=Choice(environment=environment, started_in=paths.working_directory())
     )
     built = specs.build(found[0], setting)
     if not like_pm2:

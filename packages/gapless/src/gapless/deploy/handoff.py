@@ -63,7 +63,7 @@ class Handoff:
 
         report: dict[str, Any] = self._client.request(
             "reload",
-            hear=on_event,
+            on_event=on_event,
             app=wanted.name,
             spec=codec.encode(wanted),
             permit=self._permit is not None,

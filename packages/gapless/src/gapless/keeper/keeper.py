@@ -1,12 +1,13 @@
-"""The keeper: hands without a head.
+"""The keeper: the parent of every instance, and the holder of their sockets.
 
-Rule 1: it decides nothing.  It does what the supervisor says and tells what happened.
-Rule 2: it survives every supervisor.  A new one is told all that is here: children and
-how they ended, descriptors by name, notes, and the system calls that wait for an answer.
-Rule 3: nobody waits for it: logs are always emptied (`outputs`), and a call that no
-supervisor answers goes its own way at last (`calls`).
+Rule 1: it decides nothing.  It does what the supervisor asks for, and reports what
+happened.
+Rule 2: it outlives every supervisor.  A new supervisor gets all that the keeper has:
+children and how they ended, descriptors by name, notes, and the system calls that wait.
+Rule 3: no instance waits for a supervisor for good.  Log pipes are always emptied
+(`logs.streams`), and a system call without an answer proceeds (`seccomp.waiting_calls`).
 
-Messages are in spec/keeper.md.
+The messages are in spec/keeper.md.
 """
 
 from __future__ import annotations
@@ -14,273 +15,103 @@ from __future__ import annotations
 import os
 import selectors
 import signal
-import socket
-from dataclasses import dataclass
-from typing import Any
 
 from gapless.base import clock, wakeup, wire
-from gapless.keeper import process_title, spawn
-from gapless.keeper.logs import outputs, streams
-from gapless.keeper.seccomp import waiting_calls
+from gapless.keeper import process_title
+from gapless.keeper.children import Children
+from gapless.keeper.held import Held
+from gapless.keeper.logs.streams import Streams
+from gapless.keeper.seccomp.waiting_calls import WaitingCalls
+from gapless.keeper.supervisor_connection import SupervisorConnection
 
-ALONE_S = 10.0
-"""How long it waits for a supervisor when it keeps nothing."""
-LISTEN_BACKLOG = 16
-
-
-@dataclass(slots=True)
-class Child:
-    """An instance's leader, alive or ended."""
-
-    key: str
-    meta: Any
-    pid: int
-    pidfd: int
-    started: float
-    streams: list[streams.Stream]
-    status: int | None = None
-    ended: float | None = None
+IDLE_S = 10.0
+"""How long the keeper waits for a supervisor when it keeps nothing."""
 
 
 class Keeper:
-    """Holds what must outlive the supervisor."""
+    """The loop, and what each message of the supervisor asks for."""
 
     def __init__(self, home: str) -> None:
-        self.home = home
-        self.selector = selectors.DefaultSelector()
-        self.children: dict[str, Child] = {}
-        self.held: dict[str, tuple[Any, int]] = {}
-        self.notes: dict[str, Any] = {}
-        self.outputs = outputs.Outputs(self.selector)
-        self.calls = waiting_calls.Calls(
-            self.selector, self.held, self._tell, lambda: self.channel is not None
+        self._selector = selectors.DefaultSelector()
+        self._connection = SupervisorConnection(
+            self._selector,
+            home,
+            on_open=self._announce_all,
+            on_message=self._perform,
+            on_loss=self._supervisor_lost,
         )
-        self.channel: wire.Channel | None = None
-        self.ending = False
-        self.alone_since = clock.monotonic()
-        self.listener = _listen(home)
-        self.selector.register(self.listener, selectors.EVENT_READ, self._accept)
-        self.wakeup = wakeup.on([signal.SIGCHLD])
-        self.selector.register(self.wakeup, selectors.EVENT_READ, self._reap)
+        self._held = Held(self._connection)
+        self._streams = Streams(self._selector)
+        self._calls = WaitingCalls(
+            self._selector,
+            self._held.descriptors,
+            self._connection.send,
+            lambda: self._connection.is_open,
+        )
+        self._children = Children(
+            self._selector, self._connection, self._streams, self._calls
+        )
+        self._ending = False
 
     def serve(self) -> None:
-        """Run until told to end, or until there is nobody and nothing to keep."""
+        """Run until asked to end, or until there is no supervisor and nothing to keep."""
         while not self._is_over():
-            wire.take_turn(self.selector, self._timeout_s())
-            self.calls.proceed_with_orphans()
-            self.outputs.retry()
+            wakeup.call_ready(self._selector, self._timeout_s())
+            self._calls.expire()
+            self._streams.retry()
 
     def _is_over(self) -> bool:
-        if self.ending:
-            return not self._has_living()
-        return self._is_alone() and clock.monotonic() >= self.alone_since + ALONE_S
+        if self._ending:
+            return not self._children.has_living()
+        return self._is_idle() and self._idle_left_s() <= 0
 
-    def _has_living(self) -> bool:
-        return any(child.status is None for child in self.children.values())
+    def _is_idle(self) -> bool:
+        """Return whether there is no supervisor, and nothing to keep for the next one."""
+        return not (
+            self._connection.is_open
+            or self._held.descriptors
+            or self._children.has_living()
+        )
 
-    def _is_alone(self) -> bool:
-        """Tell whether there is nobody to serve and nothing to keep."""
-        return self.channel is None and not self.held and not self._has_living()
+    def _idle_left_s(self) -> float:
+        return self._connection.closed_since + IDLE_S - clock.monotonic()
 
     def _timeout_s(self) -> float | None:
-        waits = [self.calls.wait_s(), self.outputs.wait_s()]
-        if self._is_alone():
-            waits.append(self.alone_since + ALONE_S - clock.monotonic())
+        waits = [self._calls.wait_s(), self._streams.wait_s()]
+        if self._is_idle():
+            waits.append(self._idle_left_s())
         known = [wait_s for wait_s in waits if wait_s is not None]
         return max(0.0, min(known)) if known else None
 
-    # --- the supervisor comes, speaks, goes -------------------------------------
+    def _announce_all(self) -> None:
+        """Send a new supervisor all that the keeper has."""
+        self._held.announce_all()
+        self._children.announce_all()
+        self._connection.send({"event": "welcome", "pid": os.getpid()})
+        self._calls.announce_all()
 
-    def _accept(self) -> None:
-        sock, _ = self.listener.accept()
-        if _peer_uid(sock) not in (0, os.getuid()):
-            sock.close()
-            return
-        if self.channel is not None:
-            self._lose_supervisor()
-        self.channel = wire.Channel(sock)
-        self.selector.register(sock, selectors.EVENT_READ, self._hear)
-        self._tell_everything()
+    def _supervisor_lost(self) -> None:
+        self._calls.supervisor_lost()
 
-    def _tell_everything(self) -> None:
-        for name, (meta, descriptor) in self.held.items():
-            self._tell({"event": "held", "name": name, "meta": meta}, descriptor)
-        for name, value in self.notes.items():
-            self._tell({"event": "note", "name": name, "value": value})
-        for child in self.children.values():
-            self._tell_spawned(child)
-            if child.status is not None:
-                self._tell_ended(child)
-        self._tell({"event": "welcome", "pid": os.getpid()})
-        self.calls.tell_all()
-
-    def _tell_spawned(self, child: Child) -> None:
-        message = {
-            "event": "spawned",
-            "key": child.key,
-            "meta": child.meta,
-            "pid": child.pid,
-            "started": child.started,
-        }
-        self._tell(message, child.pidfd)
-
-    def _tell_ended(self, child: Child) -> None:
-        message = {
-            "event": "ended",
-            "key": child.key,
-            "status": child.status,
-            "at": child.ended,
-        }
-        self._tell(message)
-
-    def _tell(self, message: wire.Message, *descriptors: int) -> None:
-        if self.channel is None:
-            return
-        try:
-            self.channel.send(message, descriptors)
-        except OSError:
-            # It is gone; what it had said before is still to be read, up to its end.
-            self.channel.drop_outgoing()
-        else:
-            self._watch_channel()
-
-    def _flush(self, channel: wire.Channel) -> None:
-        try:
-            channel.flush()
-        except OSError:
-            channel.drop_outgoing()
-
-    def _watch_channel(self) -> None:
-        """Wait for room too while something waits to be sent."""
-        if self.channel is not None:
-            events = selectors.EVENT_READ
-            if self.channel.outgoing:
-                events |= selectors.EVENT_WRITE
-            self.selector.modify(self.channel.sock, events, self._hear)
-
-    def _lose_supervisor(self) -> None:
-        if self.channel is None:
-            return
-        self.selector.unregister(self.channel.sock)
-        self.channel.close()
-        self.channel = None
-        self.alone_since = clock.monotonic()
-        self.calls.orphan()
-
-    def _hear(self) -> None:
-        channel = self.channel
-        try:
-            while channel is not None and channel is self.channel:
-                self._flush(channel)
-                message, descriptors = channel.receive()
-                try:
-                    self._do(message, descriptors)
-                finally:
-                    for descriptor in descriptors:
-                        os.close(descriptor)
-        except BlockingIOError:
-            self._watch_channel()
-        except (EOFError, OSError):
-            self._lose_supervisor()
-        except (ValueError, KeyError, TypeError) as error:
-            self._tell({"event": "misunderstood", "reason": repr(error)})
-
-    def _do(self, message: wire.Message, descriptors: list[int]) -> None:
+    def _perform(self, message: wire.Message, descriptors: list[int]) -> None:
         match message["op"]:
             case "hold":
-                self._release(message["name"])
-                kept = os.dup(descriptors[0])
-                self.held[message["name"]] = (message.get("meta"), kept)
+                self._held.hold(message["name"], message.get("meta"), descriptors[0])
             case "release":
-                self._release(message["name"])
-                self._tell({"event": "released", "name": message["name"]})
+                self._held.release(message["name"])
+                self._connection.send({"event": "released", "name": message["name"]})
             case "note":
-                if message["value"] is None:
-                    self.notes.pop(message["name"], None)
-                else:
-                    self.notes[message["name"]] = message["value"]
+                self._held.note(message["name"], message["value"])
             case "spawn":
-                self._spawn(message, descriptors)
+                self._children.spawn(message, descriptors)
             case "answer":
-                self.calls.answer(message)
+                self._calls.answer(message)
             case "forget":
-                self._forget(message["key"])
+                self._children.forget(message["key"])
             case "end":
-                self.ending = True
+                self._ending = True
             case other:
                 raise ValueError(f"no such op: {other}")
-
-    def _release(self, name: str) -> None:
-        if name in self.held:
-            os.close(self.held.pop(name)[1])
-
-    # --- children ---------------------------------------------------------------
-
-    def _spawn(self, message: wire.Message, descriptors: list[int]) -> None:
-        key, log = message["key"], message["log"]
-        pipes = [streams.make_pipe(), streams.make_pipe()]
-        try:
-            spawned = spawn.spawn(
-                spawn.Request(
-                    argv=tuple(message["argv"]),
-                    environment=message["environment"],
-                    directory=message["directory"],
-                    user=message.get("user", ""),
-                    group=message.get("group", ""),
-                    limits=message.get("limits", {}),
-                    stdout=pipes[0][1],
-                    stderr=pipes[1][1],
-                    descriptors=dict(zip(message["targets"], descriptors, strict=True)),
-                    filtered=message["filtered"],
-                    set_listen_pid=message.get("listen_pid", False),
-                )
-            )
-        except OSError as error:
-            for read_end, write_end in pipes:
-                os.close(read_end)
-                os.close(write_end)
-            reason = error.strerror or str(error)
-            self._tell({"event": "refused", "key": key, "reason": reason})
-            return
-        for _, write_end in pipes:
-            os.close(write_end)
-        child = Child(
-            key=key,
-            meta=message["meta"],
-            pid=spawned.pid,
-            pidfd=spawned.pidfd,
-            started=clock.monotonic(),
-            streams=self.outputs.open(log, [pipes[0][0], pipes[1][0]]),
-        )
-        self.children[key] = child
-        self._tell_spawned(child)
-        if spawned.notify >= 0:
-            self.calls.watch(key, spawned.notify)
-
-    def _reap(self) -> None:
-        self.wakeup.recv(4096)
-        by_pid = {c.pid: c for c in self.children.values() if c.status is None}
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            child = by_pid.get(pid)  # others are what instances left behind
-            if child is not None:
-                child.status, child.ended = status, clock.monotonic()
-                self.outputs.drain(child.streams)
-                self._tell_ended(child)
-
-    def _forget(self, key: str) -> None:
-        child = self.children.get(key)
-        if child is None or child.status is None:
-            return
-        del self.children[key]
-        os.close(child.pidfd)
-        self.calls.drop(key)
-        self.outputs.finish(child.streams)
 
 
 def prepare(home: str) -> Keeper:
@@ -295,30 +126,6 @@ def prepare(home: str) -> Keeper:
 
 
 def run(keeper: Keeper, home: str) -> None:
-    """Keep, until there is nothing to keep."""
+    """Run the keeper to its end, and remove its socket."""
     keeper.serve()
     os.unlink(f"{home}/keeper.sock")
-
-
-def _listen(home: str) -> socket.socket:
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    directory = os.open(home, os.O_PATH | os.O_DIRECTORY)
-    try:
-        path = f"/proc/self/fd/{directory}/keeper.sock"
-        if os.path.lexists(path):
-            os.unlink(path)
-        before = os.umask(0o177)
-        try:
-            listener.bind(path)
-        finally:
-            os.umask(before)
-    finally:
-        os.close(directory)
-    listener.listen(LISTEN_BACKLOG)
-    listener.setblocking(False)
-    return listener
-
-
-def _peer_uid(sock: socket.socket) -> int:
-    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-    return int.from_bytes(credentials[4:8], "little")

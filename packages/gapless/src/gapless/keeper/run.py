@@ -1,8 +1,9 @@
-"""Start the keeper: a fork of a process that has imported almost nothing.
+"""Start the keeper, and connect to it.
 
-It is forked twice, so that it is a child of init (or of a subreaper), not of the
-supervisor; and it becomes a subreaper itself (prctl(2)), so that what an instance
-leaves behind becomes its child and is reaped.
+The keeper is the fork of a process that has imported almost nothing: what is imported here
+stays in its memory for good.  It is forked twice, so that it is a child of init (or of a
+subreaper), not of the supervisor.  It becomes a subreaper itself (prctl(2)): processes that
+an instance leaves behind become its children, and it reaps them.
 """
 
 from __future__ import annotations
@@ -13,19 +14,27 @@ import socket
 
 def connect(home: str) -> socket.socket | None:
     """Return a connection to the keeper of *home*, or None if none is alive."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    directory = os.open(home, os.O_PATH | os.O_DIRECTORY)
     try:
-        # A path by way of /proc has no limit of 107 bytes (unix(7)).
-        sock.connect(f"/proc/self/fd/{directory}/keeper.sock")
+        return connect_to(home, "keeper.sock", socket.SOCK_SEQPACKET)
     except (ConnectionRefusedError, FileNotFoundError):
-        sock.close()
         return None
+
+
+def connect_to(directory: str, name: str, kind: socket.SocketKind) -> socket.socket:
+    """Return a connection to the Unix-domain socket *name* in a directory.
+
+    By way of /proc its path has no limit of 107 bytes (unix(7)).  Raises OSError.
+    """
+    sock = socket.socket(socket.AF_UNIX, kind)
+    try:
+        descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY)
+        try:
+            sock.connect(f"/proc/self/fd/{descriptor}/{name}")
+        finally:
+            os.close(descriptor)
     except BaseException:
         sock.close()
         raise
-    finally:
-        os.close(directory)
     return sock
 
 
@@ -50,7 +59,7 @@ def start(home: str) -> None:
 
 def _become_keeper(home: str, write_end: int) -> None:
     """Run as the keeper; never returns."""
-    told = False
+    is_ready = False
     try:
         _close_all_but(write_end)
         os.setsid()
@@ -61,13 +70,13 @@ def _become_keeper(home: str, write_end: int) -> None:
         keeper = prepare(home)
         os.write(write_end, b"ok")
         os.close(write_end)
-        told = True
+        is_ready = True
         run(keeper, home)
         os._exit(0)
-    except BaseException as error:  # noqa: BLE001 - the last words of a process
-        if not told:
+    except BaseException as error:  # noqa: BLE001 - reported, then exit
+        if not is_ready:
             os.write(write_end, f"{type(error).__name__}: {error}".encode()[:4000])
-        import traceback  # noqa: PLC0415 - only for the last words
+        import traceback  # noqa: PLC0415 - only for a keeper that fails
 
         os.write(2, b"gapless keeper: " + traceback.format_exc().encode())
     finally:
@@ -75,7 +84,7 @@ def _become_keeper(home: str, write_end: int) -> None:
 
 
 def _close_all_but(kept: int) -> None:
-    """Let go of what the supervisor had open: its lock above all."""
+    """Close what the supervisor had open, above all its lock."""
     for name in os.listdir("/proc/self/fd"):
         descriptor = int(name)
         if descriptor > 2 and descriptor != kept:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import selectors
 from collections.abc import Callable
 
-from gapless.base import clock, events, wire
+from gapless.base import clock, events, wakeup
 from gapless.base.errors import GaplessError
 from gapless.supervisor.act import pid_files
 from gapless.supervisor.act.performer import Performer
@@ -71,7 +71,7 @@ class Loop:
         while not self.over:
             self.settle()
             control.flush()  # clients learn only what a next supervisor would know
-            wire.take_turn(self._selector, self._timeout_s())
+            wakeup.call_ready(self._selector, self._timeout_s())
 
     def _timeout_s(self) -> float | None:
         if not self._wakes:

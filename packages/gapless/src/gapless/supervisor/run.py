@@ -67,14 +67,10 @@ def _lock(home: str) -> int:
 
 def _answers(home: str) -> bool:
     """Return whether a supervisor listens on the control socket."""
-    directory = os.open(home, os.O_PATH | os.O_DIRECTORY)
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-            sock.connect(f"/proc/self/fd/{directory}/supervisor.sock")
+        keeper_run.connect_to(home, "supervisor.sock", socket.SOCK_STREAM).close()
     except OSError:
         return False
-    finally:
-        os.close(directory)
     return True
 
 

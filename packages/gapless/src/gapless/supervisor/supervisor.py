@@ -10,7 +10,7 @@ from typing import Any
 from gapless.base import events, wakeup, wire
 from gapless.base.names import Home
 from gapless.keeper import process_title
-from gapless.keeper.seccomp import interception
+from gapless.keeper.seccomp import trial
 from gapless.supervisor.act.generation_actions import GenerationActions
 from gapless.supervisor.act.instance_actions import InstanceActions
 from gapless.supervisor.act.launch import Launcher
@@ -58,7 +58,7 @@ class Supervisor:
         self._log = log = events.Log(home.own_log)
         selector = selectors.DefaultSelector()
         mechanisms: dict[str, Any] = {
-            "interception": interception.unavailable() or True,
+            "interception": trial.why_unavailable() or True,
         }
         # memory
         self._apps = apps = Apps()

@@ -15,7 +15,7 @@ import json5
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from gapless.base import home
+from gapless.base import paths
 from gapless.base.errors import MisuseError, NotFoundError
 
 NODE_S = 20.0
@@ -95,7 +95,7 @@ def _yaml(text: str, shown: str) -> Any:
 
 
 def _ask_node(path: str, shown: str) -> Any:
-    path = home.absolute(path)
+    path = paths.absolute(path)
     if not os.path.isfile(path):
         raise NotFoundError(f"there is no file {shown}")
     read_end, write_end = os.pipe()

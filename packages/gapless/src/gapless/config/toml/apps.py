@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from gapless.base import home
+from gapless.base import paths
 from gapless.base.errors import MisuseError, NotFoundError
 from gapless.config import programs
 from gapless.config.toml import document, schema
@@ -32,7 +32,7 @@ def build(
     """Return what a table asks for.  Raises MisuseError, NotFoundError."""
     keys = ("app", name)
     table: schema.App = document.decode(found, keys, schema.App)
-    file = home.absolute(str(found.path))
+    file = paths.absolute(str(found.path))
     folder = os.path.join(os.path.dirname(file), table.directory or ".")
     own = _variables(found, keys, table)
     watched_from = os.path.realpath(redirect(folder))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gapless.base import home
+from gapless.base import home, paths
 from gapless.base.errors import MisuseError
 from gapless.config.toml import document, schema, tables
 from gapless.config.toml.document import Document
@@ -87,14 +87,14 @@ def _fleet(found: Document, name: str, releases: Mapping[str, ReleaseSpec]) -> F
     if wrong := policy.mistakes():
         raise MisuseError("\n".join(found.complaint(keys, each) for each in wrong))
     agree = _coordinator(found)
-    folder = os.path.dirname(home.absolute(str(found.path)))
+    folder = os.path.dirname(paths.absolute(str(found.path)))
     copy = table.copy
     if copy is True:
         copy = os.path.join(home.path(), "releases")
     return Fleet(
         release=releases[name],
         policy=policy,
-        file=home.absolute(str(found.path)),
+        file=paths.absolute(str(found.path)),
         directory=os.path.normpath(os.path.join(folder, agree.directory))
         if agree.directory
         else f"{releases[name].base}/fleet",

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
-from gapless.base import home
+from gapless.base import paths
 from gapless.base.errors import MisuseError
 from gapless.config.toml import document, schema
 from gapless.config.toml.document import Document
@@ -18,7 +18,7 @@ def build(found: Document, name: str, environment: Mapping[str, str]) -> Release
     """Return what a table asks for.  Raises MisuseError."""
     keys = ("release", name)
     table: schema.Release = document.decode(found, keys, schema.Release)
-    base = os.path.join(os.path.dirname(home.absolute(str(found.path))), table.base)
+    base = os.path.join(os.path.dirname(paths.absolute(str(found.path))), table.base)
     outside = [p for p in table.shared if os.path.isabs(p) or ".." in Path(p).parts]
     if outside:
         raise MisuseError(
@@ -52,7 +52,7 @@ def _push(found: Document, to: str) -> str:
     """Return a destination; a directory is relative to the file, one with : is ssh's."""
     if not to or ":" in to.partition("/")[0]:
         return to
-    folder = os.path.dirname(home.absolute(str(found.path)))
+    folder = os.path.dirname(paths.absolute(str(found.path)))
     return os.path.normpath(os.path.join(folder, to))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from gapless.base import home
+from gapless.base import paths
 from gapless.base.errors import MisuseError
 from gapless.base.names import is_app_name
 from gapless.config.configuration import Configuration
@@ -30,7 +30,7 @@ def load(
 
     Raises MisuseError that names every mistake, NotFoundError for what does not exist.
     """
-    found = document.read(Path(redirect(home.absolute(path))))
+    found = document.read(Path(redirect(paths.absolute(path))))
     found.path = Path(path)  # relative paths are relative to where it was asked for
     mistakes = [
         found.complaint(
@@ -51,7 +51,7 @@ def load(
         mistakes.append(f"{path}: there is no [app.NAME] in it")
     if mistakes:
         raise MisuseError("\n".join(mistakes))
-    return Configuration(home.absolute(path), declared, released)
+    return Configuration(paths.absolute(path), declared, released)
 
 
 def load_releases(path: str, environment: Mapping[str, str]) -> dict[str, ReleaseSpec]:

@@ -1,3 +1,3 @@
-"""From the pipes of instances to files of whole lines."""
+"""From the output pipes of instances to log files of whole lines."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a line of a log looks like.  Pure: the time is an argument."""
+"""How a line of a log is written.  Pure: the time is an argument."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ class Rendering:
     """text, plain, json, or pm2-json: with the keys that PM2 gives them."""
     date_format: str = ""
     """strftime(3), %L for milliseconds, %:z for +hh:mm."""
-    identity: int = 0
+    id: int = 0
+    """The number of the seat."""
 
     def render(self, lines: bytes, now_wall: float) -> bytes:
-        """Put in front of each line what belongs there: one time per chunk."""
+        """Return the lines in the format of the log, all with the same time."""
         match self.format:
             case "json":
                 head = f'{{"time":"{clock.stamp(now_wall)}",{self._fields()},"message":'
@@ -35,9 +36,7 @@ class Rendering:
             case "pm2-json":
                 stamp = date(self.date_format or "%Y-%m-%dT%H:%M:%S.%L%:z", now_wall)
                 tail = f',"timestamp":{_encode(stamp)},"type":"{self.stream}"'
-                tail += (
-                    f',"process_id":{self.identity},"app_name":{_encode(self.app)}}}'
-                )
+                tail += f',"process_id":{self.id},"app_name":{_encode(self.app)}}}'
                 return _objects(lines, '{"message":', tail)
             case "plain" if not self.date_format:
                 return lines
@@ -49,10 +48,10 @@ class Rendering:
             stamp = f"{date(self.date_format, now_wall)}: "
             prefix = stamp.encode(errors="surrogateescape")
         else:
-            place = f"{self.generation}.{self.ordinal} {self.stream}"
-            prefix = f"{clock.stamp(now_wall)} {place} | ".encode()
-        placed = memoryview(lines.replace(b"\n", b"\n" + prefix))
-        return b"".join((prefix, placed[: -len(prefix)]))  # the fewest copies
+            source = f"{self.generation}.{self.ordinal} {self.stream}"
+            prefix = f"{clock.stamp(now_wall)} {source} | ".encode()
+        prefixed = memoryview(lines.replace(b"\n", b"\n" + prefix))
+        return b"".join((prefix, prefixed[: -len(prefix)]))  # the fewest copies
 
     def _fields(self) -> str:
         fields = {
@@ -65,7 +64,7 @@ class Rendering:
 
 
 def date(pattern: str, now_wall: float) -> str:
-    """Return a time in strftime(3)'s words, in %L and in %:z."""
+    """Return a time in a pattern of strftime(3), %L and %:z."""
     local = time.localtime(now_wall)
     if "%L" in pattern:
         pattern = pattern.replace("%L", f"{int(now_wall * 1000) % 1000:03d}")
@@ -76,6 +75,6 @@ def date(pattern: str, now_wall: float) -> str:
 
 
 def _objects(lines: bytes, head: str, tail: str) -> bytes:
-    """Return one JSON object a line."""
+    """Return a JSON object for each line: *head*, the text, *tail*."""
     texts = lines[:-1].decode(errors="replace").split("\n")
     return "".join([f"{head}{_encode(text)}{tail}\n" for text in texts]).encode()

@@ -1,3 +1,3 @@
-"""The filter under which instances run, and the system calls that wait for an answer."""
+"""The seccomp filter of instances, and their system calls that wait for an answer."""
 
 from __future__ import annotations

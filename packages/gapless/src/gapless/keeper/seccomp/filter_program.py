@@ -1,8 +1,8 @@
-"""The filter itself: which system calls wait, and how a process gets under it.
+"""The seccomp filter: which system calls wait, and how a process installs it.
 
 A filter cannot read memory, where addresses are, so it goes by their length: 16 is
-IPv4, 28 is IPv6, beyond 110 no Unix-domain address fits.  Binds of all other lengths
-never wait, and all other calls are untouched (seccomp(2)).
+IPv4, 28 is IPv6, and no Unix-domain address is longer than 110.  A bind with any other
+length never waits, and no other system call is touched (seccomp(2)).
 """
 
 from __future__ import annotations
@@ -11,14 +11,30 @@ import ctypes
 import errno
 import os
 import struct
+from dataclasses import dataclass
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
-# (audit architecture, seccomp, bind, listen), from <asm/unistd.h>
-CALLS = {
-    "x86_64": (0xC000003E, 317, 49, 50),
-    "aarch64": (0xC00000B7, 277, 200, 201),
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystemCallNumbers:
+    """The numbers of one machine, from <linux/audit.h> and <asm/unistd.h>."""
+
+    architecture: int
+    seccomp: int
+    bind: int
+    listen: int
+
+
+NUMBERS = {
+    "x86_64": SystemCallNumbers(
+        architecture=0xC000003E, seccomp=317, bind=49, listen=50
+    ),
+    "aarch64": SystemCallNumbers(
+        architecture=0xC00000B7, seccomp=277, bind=200, listen=201
+    ),
 }
+"""By machine, as `os.uname` names it."""
 
 _PR_SET_NO_NEW_PRIVS = 38
 _CAP_SYS_ADMIN = 21
@@ -39,15 +55,15 @@ Instruction = tuple[int, int, int, int]
 def filter_program(machine: str) -> tuple[Instruction, ...]:
     """Return the filter for a machine (`os.uname().machine`).  Raises LookupError.
 
-    Calls of the x32 ABI have bit 30 set and match no number: they are allowed.
+    System calls of the x32 ABI have bit 30 set and match no number: they are allowed.
     """
-    architecture, _, bind, listen = CALLS[machine]
+    numbers = NUMBERS[machine]
     return (
         (_LOAD, 0, 0, _AT_ARCHITECTURE),
-        (_JUMP_IF_EQUAL, 0, 7, architecture),
+        (_JUMP_IF_EQUAL, 0, 7, numbers.architecture),
         (_LOAD, 0, 0, _AT_NUMBER),
-        (_JUMP_IF_EQUAL, 6, 0, listen),
-        (_JUMP_IF_EQUAL, 0, 4, bind),
+        (_JUMP_IF_EQUAL, 6, 0, numbers.listen),
+        (_JUMP_IF_EQUAL, 0, 4, numbers.bind),
         (_LOAD, 0, 0, _AT_LENGTH),
         (_JUMP_IF_EQUAL, 3, 0, _IPV4_BYTES),
         (_JUMP_IF_EQUAL, 2, 0, _IPV6_BYTES),
@@ -58,7 +74,7 @@ def filter_program(machine: str) -> tuple[Instruction, ...]:
 
 
 def needs_no_new_privs() -> bool:
-    """Tell whether the kernel asks for no_new_privs: without CAP_SYS_ADMIN it does."""
+    """Return whether the kernel requires no_new_privs: without CAP_SYS_ADMIN it does."""
     with open("/proc/self/status", "rb") as file:
         for line in file:
             if line.startswith(b"CapEff:"):
@@ -69,12 +85,12 @@ def needs_no_new_privs() -> bool:
 def install(*, no_new_privs: bool) -> int:
     """Put this process under the filter for good; return the notification descriptor.
 
-    *no_new_privs* is needed without CAP_SYS_ADMIN; it takes the power from set-id
+    *no_new_privs* is required without CAP_SYS_ADMIN.  It takes the power from set-id
     programs, so root does without.  Raises OSError: EBUSY inside another such filter,
-    EACCES if *no_new_privs* is needed, ENOSYS on an unknown machine.
+    EACCES if *no_new_privs* is required, ENOSYS on an unknown machine.
     """
     machine = os.uname().machine
-    if machine not in CALLS:
+    if machine not in NUMBERS:
         raise OSError(errno.ENOSYS, f"the system calls of {machine} are not known")
     if no_new_privs and _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "no_new_privs is refused")
@@ -86,13 +102,13 @@ def install(*, no_new_privs: bool) -> int:
         struct.pack("HxxxxxxP", len(program), ctypes.addressof(code))
     )
     flags = _FLAG_SPEC_ALLOW | _FLAG_NEW_LISTENER
-    number = errno.EINVAL
-    for wanted in (flags | _FLAG_WAIT_KILLABLE_RECV, flags):
-        call = CALLS[machine][1]
-        descriptor = int(_libc.syscall(call, _SET_MODE_FILTER, wanted, header))
+    error_number = errno.EINVAL
+    for attempt in (flags | _FLAG_WAIT_KILLABLE_RECV, flags):
+        seccomp = NUMBERS[machine].seccomp
+        descriptor = int(_libc.syscall(seccomp, _SET_MODE_FILTER, attempt, header))
         if descriptor >= 0:
             return descriptor
-        number = ctypes.get_errno()
-        if number != errno.EINVAL:
+        error_number = ctypes.get_errno()
+        if error_number != errno.EINVAL:
             break
-    raise OSError(number, os.strerror(number))
+    raise OSError(error_number, os.strerror(error_number))

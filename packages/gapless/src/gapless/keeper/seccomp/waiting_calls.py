@@ -1,7 +1,8 @@
 """System calls of instances that wait for the supervisor's answer.
 
-What it answers is done here, with the rights over an instance that only an ancestor has.
-A call that no supervisor answers within `ORPHAN_S` proceeds as if there were no filter.
+The keeper carries out each answer: as an ancestor of the instance it has the ptrace rights
+that this needs.  A call that has waited `UNANSWERED_S` without a supervisor proceeds as if
+there were no filter.
 """
 
 from __future__ import annotations
@@ -11,131 +12,122 @@ import os
 import selectors
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from gapless.base import clock, wire
-from gapless.keeper.seccomp import interception
-from gapless.keeper.seccomp.interception import Notification
+from gapless.keeper.seccomp import caller, notifications
+from gapless.keeper.seccomp.notifications import Notification
 
-ORPHAN_S = 10.0
+UNANSWERED_S = 10.0
 
 
-class Tell(Protocol):
-    """Tells the supervisor something, if there is one."""
+class Send(Protocol):
+    """Sends a message to the supervisor; does nothing while there is none."""
 
     def __call__(self, message: wire.Message, *descriptors: int) -> None:
         """Send one message."""
 
 
 @dataclass(slots=True)
-class Pending:
-    """A call that waits."""
+class WaitingCall:
+    """A system call that waits."""
 
     key: str
     notify: int
     notification: Notification
-    orphaned: float | None = None
+    unanswered_since: float | None = None
     """Since when no supervisor is there to answer it."""
 
 
-class Calls:
-    """Every call that waits, of every instance."""
+class WaitingCalls:
+    """The waiting system calls of all instances."""
 
     def __init__(
         self,
         selector: selectors.BaseSelector,
-        held: Mapping[str, tuple[Any, int]],
-        tell: Tell,
+        held: Mapping[str, int],
+        send: Send,
         has_supervisor: Callable[[], bool],
     ) -> None:
-        self._selector, self._held, self._tell = selector, held, tell
+        """Use *held*, the descriptors that the keeper holds by name, to inject."""
+        self._selector, self._held, self._send = selector, held, send
         self._has_supervisor = has_supervisor
         self._notify: dict[str, int] = {}
-        self._pending: dict[tuple[str, int], Pending] = {}
+        self._waiting: dict[tuple[str, int], WaitingCall] = {}
+
+    # --- instances --------------------------------------------------------------------
 
     def watch(self, key: str, notify: int) -> None:
-        """Hear the calls of an instance; *notify* is ours from now on."""
+        """Receive the calls of an instance; *notify* is closed here."""
         self._notify[key] = notify
         self._selector.register(
             notify, selectors.EVENT_READ, lambda: self._receive(key, notify)
         )
 
-    def drop(self, key: str) -> None:
-        """Stop to hear an instance of which nothing is left."""
+    def unwatch(self, key: str) -> None:
+        """Stop watching an instance that has no process left."""
         notify = self._notify.pop(key, None)
         if notify is None:
             return
         self._selector.unregister(notify)
         os.close(notify)
-        for place in [place for place in self._pending if place[0] == key]:
-            del self._pending[place]
-
-    def orphan(self) -> None:
-        """Begin to wait for another supervisor."""
-        for pending in self._pending.values():
-            pending.orphaned = clock.monotonic()
-
-    def tell_all(self) -> None:
-        """Tell a new supervisor what waits."""
-        for pending in list(self._pending.values()):
-            pending.orphaned = None
-            self._announce(pending)
-
-    def wait_s(self) -> float | None:
-        """Return after how long `proceed_with_orphans` has something to do."""
-        since = [p.orphaned for p in self._pending.values() if p.orphaned is not None]
-        return min(since) + ORPHAN_S - clock.monotonic() if since else None
-
-    def proceed_with_orphans(self) -> None:
-        """Let go what has waited too long for a supervisor."""
-        now = clock.monotonic()
-        for pending in list(self._pending.values()):
-            if pending.orphaned is not None and now >= pending.orphaned + ORPHAN_S:
-                self._proceed(pending)
-
-    def answer(self, message: wire.Message) -> None:
-        """Do what the supervisor answers.  Raises KeyError, ValueError."""
-        pending = self._pending.pop((message["key"], message["id"]), None)
-        if pending is None:
-            return
-        notify, identity = pending.notify, pending.notification.id
-        match message["action"]:
-            case "proceed":
-                interception.proceed(notify, identity)
-            case "done":
-                interception.answer(notify, identity)
-            case "fail":
-                interception.answer(notify, identity, message["errno"])
-            case "inject":
-                self._inject(pending, message["held"])
-            case other:
-                interception.proceed(notify, identity)
-                raise ValueError(f"no such answer: {other}")
+        for place in [place for place in self._waiting if place[0] == key]:
+            del self._waiting[place]
 
     def _receive(self, key: str, notify: int) -> None:
         try:
-            notification = interception.receive(notify)
+            notification = notifications.receive(notify)
         except OSError:
-            self.drop(key)
+            self.unwatch(key)
             return
         if notification is None:
-            if interception.is_over(notify):
-                self.drop(key)
+            if notifications.has_no_process(notify):
+                self.unwatch(key)
             return
-        if not notification.concerns_us:
-            interception.proceed(notify, notification.id)
+        if not notification.is_for_supervisor:
+            notifications.proceed(notify, notification.id)
             return
-        pending = Pending(key, notify, notification)
+        waiting = WaitingCall(key, notify, notification)
         if not self._has_supervisor():
-            pending.orphaned = clock.monotonic()
-        self._pending[key, notification.id] = pending
-        self._announce(pending)
+            waiting.unanswered_since = clock.monotonic()
+        self._waiting[key, notification.id] = waiting
+        self._announce(waiting)
 
-    def _announce(self, pending: Pending) -> None:
-        call = pending.notification
+    # --- the supervisor ---------------------------------------------------------------
+
+    def supervisor_lost(self) -> None:
+        """Begin to wait for the next supervisor."""
+        for waiting in self._waiting.values():
+            waiting.unanswered_since = clock.monotonic()
+
+    def announce_all(self) -> None:
+        """Send a new supervisor every call that waits."""
+        for waiting in list(self._waiting.values()):
+            waiting.unanswered_since = None
+            self._announce(waiting)
+
+    def wait_s(self) -> float | None:
+        """Return after how long `expire` has something to do; None for never."""
+        since = [
+            waiting.unanswered_since
+            for waiting in self._waiting.values()
+            if waiting.unanswered_since is not None
+        ]
+        return min(since) + UNANSWERED_S - clock.monotonic() if since else None
+
+    def expire(self) -> None:
+        """Let calls proceed that have waited too long without a supervisor."""
+        now = clock.monotonic()
+        for waiting in list(self._waiting.values()):
+            since = waiting.unanswered_since
+            if since is not None and now >= since + UNANSWERED_S:
+                self._proceed(waiting)
+
+    def _announce(self, waiting: WaitingCall) -> None:
+        call = waiting.notification
         message: wire.Message = {
             "event": call.call,
-            "key": pending.key,
+            "key": waiting.key,
             "id": call.id,
             "pid": call.pid,
             "descriptor": call.descriptor,
@@ -143,38 +135,60 @@ class Calls:
         if call.address is not None:
             message["host"], message["port"] = call.address.host, call.address.port
         try:
-            copy = interception.duplicate(call.pid, call.descriptor)
+            copy = caller.duplicate(call.pid, call.descriptor)
         except OSError:
-            self._proceed(pending)
+            self._proceed(waiting)
             return
         try:
-            self._tell(message, copy)
+            self._send(message, copy)
         finally:
             os.close(copy)
 
-    def _inject(self, pending: Pending, held: str) -> None:
+    # --- its answers ------------------------------------------------------------------
+
+    def answer(self, message: wire.Message) -> None:
+        """Carry out an answer of the supervisor.  Raises KeyError, ValueError."""
+        waiting = self._waiting.pop((message["key"], message["id"]), None)
+        if waiting is None:
+            return
+        notify, notification_id = waiting.notify, waiting.notification.id
+        match message["action"]:
+            case "proceed":
+                notifications.proceed(notify, notification_id)
+            case "done":
+                notifications.answer(notify, notification_id)
+            case "fail":
+                notifications.answer(notify, notification_id, message["errno"])
+            case "inject":
+                self._inject(waiting, message["held"])
+            case other:
+                notifications.proceed(notify, notification_id)
+                raise ValueError(f"no such answer: {other}")
+
+    def _inject(self, waiting: WaitingCall, held: str) -> None:
         """Put a held socket in the place of the instance's own."""
-        notify, call = pending.notify, pending.notification
+        notify, call = waiting.notify, waiting.notification
         if held not in self._held:
-            interception.answer(notify, call.id, errno.EADDRNOTAVAIL)
+            notifications.answer(notify, call.id, errno.EADDRNOTAVAIL)
             return
-        if interception.watched_by_epoll(call.pid, call.descriptor):
-            # The registration would stay with the socket that is replaced.
-            interception.answer(notify, call.id, errno.EOPNOTSUPP)
+        if caller.is_watched_by_epoll(call.pid, call.descriptor):
+            # The registration would stay with the socket that is replaced, so the
+            # instance would never get an event of the held one: it would be deaf.
+            notifications.answer(notify, call.id, errno.EOPNOTSUPP)
             reason = "it registered the socket with epoll before bind"
-            self._tell({"event": "deaf", "key": pending.key, "reason": reason})
+            self._send({"event": "deaf", "key": waiting.key, "reason": reason})
             return
-        flags = interception.descriptor_flags(call.pid, call.descriptor)
-        if not interception.is_valid(notify, call.id):
-            return  # it is gone, and what was read of it means nothing
-        sock = self._held[held][1]
+        flags = caller.descriptor_flags(call.pid, call.descriptor)
+        if not notifications.is_valid(notify, call.id):
+            return  # the caller is gone, and the flags may be those of another process
+        sock = self._held[held]
         if flags & os.O_NONBLOCK:
-            # Never the other way: others may accept from it already, and a program that
-            # makes its socket non-blocking after bind would hang in accept.
+            # Never the other way: other processes may accept from it already, and a
+            # program that makes its socket non-blocking after bind would hang in accept.
             os.set_blocking(sock, False)
         cloexec = bool(flags & os.O_CLOEXEC)
-        interception.inject(notify, call.id, sock, call.descriptor, cloexec=cloexec)
+        notifications.inject(notify, call.id, sock, call.descriptor, cloexec=cloexec)
 
-    def _proceed(self, pending: Pending) -> None:
-        self._pending.pop((pending.key, pending.notification.id), None)
-        interception.proceed(pending.notify, pending.notification.id)
+    def _proceed(self, waiting: WaitingCall) -> None:
+        self._waiting.pop((waiting.key, waiting.notification.id), None)
+        notifications.proceed(waiting.notify, waiting.notification.id)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from gapless.base import home
 from gapless.base.errors import DONE, FAILED
 from gapless.cli import arguments, output
-from gapless.keeper.seccomp import interception
+from gapless.keeper.seccomp import trial
 from gapless.supervisor.kernel import sock_diag
 from gapless.supervisor.sockets import steering
 
@@ -82,7 +82,7 @@ CHECKS: list[tuple[str, Callable[[], str | None], str]] = [
     ("Linux", _linux, "there is no supervisor; the drain library runs anywhere"),
     (
         "bind interception: any program, unmodified",
-        interception.unavailable,
+        trial.why_unavailable,
         'configure the addresses: listen = ["127.0.0.1:8000"], and {fd} or LISTEN_FDS',
     ),
     (

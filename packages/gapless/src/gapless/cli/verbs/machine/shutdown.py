@@ -18,7 +18,7 @@ def run(args: argparse.Namespace) -> int:
     """Shut down."""
     client = Client()
     # If the supervisor has died, the keeper holds the apps: a new supervisor ends them.
-    was_running = client.is_running() or client.is_kept()
+    was_running = client.is_running() or client.has_keeper()
     if was_running:
         client.request("shutdown")
     if args.json:

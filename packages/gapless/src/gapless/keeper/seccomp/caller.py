@@ -1,8 +1,8 @@
-"""What is read from another process while it waits for an answer.
+"""Facts about a process whose system call waits: its address to bind, its descriptors.
 
-Rule: what is read counts only if the caller still waits afterwards
-(`interception.is_valid`): a thread that died meanwhile may have left its number to
-somebody else.
+Rule: a fact counts only if the caller still waits after it was read
+(`notifications.is_valid`): the caller may have died, and its number may belong to another
+thread now.
 All of it needs ptrace rights over the process (ptrace(2)): an ancestor has them.
 """
 
@@ -20,43 +20,47 @@ _SYS_PIDFD_GETFD = 438  # Linux 5.6; one number for all architectures
 _IPPROTO_MPTCP = 262  # Go listens with it where the kernel has it, Linux 5.6
 _IPV4_BYTES, _IPV6_BYTES, _IPV6_BYTES_RFC2133 = 16, 28, 24
 _LONGEST_ADDRESS_BYTES = 128  # struct sockaddr_storage
+_EPOLL_LINK = "anon_inode:[eventpoll]"
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
-    """An internet address that somebody wants to bind."""
-
-    family: int
-    host: str
-    port: int
-
-
-def process_of(thread: int) -> int:
+def process_of(thread_id: int) -> int:
     """Return the process that a thread belongs to.  Raises OSError."""
-    with open(f"/proc/{thread}/status", "rb") as file:
+    with open(f"/proc/{thread_id}/status", "rb") as file:
         for line in file:
             if line.startswith(b"Tgid:"):
                 return int(line.split()[1])
     raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
 
 
-def read_address(thread: int, pointer: int, length: int) -> Address | None:
+# --- the address ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An internet address that a program wants to bind."""
+
+    family: int
+    host: str
+    port: int
+
+
+def read_address(thread_id: int, pointer: int, length: int) -> Address | None:
     """Return the address that a thread passed to bind(2), None if it is another kind.
 
     Raises OSError.
     """
-    descriptor = os.open(f"/proc/{thread}/mem", os.O_RDONLY | os.O_CLOEXEC)
+    memory = os.open(f"/proc/{thread_id}/mem", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        raw = os.pread(descriptor, min(length, _LONGEST_ADDRESS_BYTES), pointer)
+        raw = os.pread(memory, min(length, _LONGEST_ADDRESS_BYTES), pointer)
     except OverflowError:  # no address of a process is beyond 2^63
         return None
     finally:
-        os.close(descriptor)
+        os.close(memory)
     return parse_address(raw)
 
 
 def parse_address(raw: bytes) -> Address | None:
-    """Return the internet address in a struct sockaddr, or None if it is another."""
+    """Return the internet address in a struct sockaddr, or None if it is another kind."""
     if len(raw) < _IPV4_BYTES:
         return None
     (family,) = struct.unpack_from("=H", raw)
@@ -68,6 +72,9 @@ def parse_address(raw: bytes) -> Address | None:
         scope = struct.unpack_from("=I", raw, 24)[0] if len(raw) >= _IPV6_BYTES else 0
         return Address(family, f"{host}%{scope}" if scope else host, port)
     return None
+
+
+# --- descriptors ----------------------------------------------------------------------
 
 
 def duplicate(pid: int, descriptor: int) -> int:
@@ -87,12 +94,12 @@ def duplicate(pid: int, descriptor: int) -> int:
 
 
 def is_tcp(pid: int, descriptor: int) -> bool:
-    """Tell whether another process's descriptor is a TCP socket.  Raises OSError."""
+    """Return whether another process's descriptor is a TCP socket.  Raises OSError."""
     copy = duplicate(pid, descriptor)
     try:
         sock = socket.socket(fileno=copy)
     except OSError:
-        os.close(copy)  # no socket at all: the kernel will tell the program
+        os.close(copy)  # it is not a socket: the program gets the error from the kernel
         return False
     with sock:
         return sock.proto in (socket.IPPROTO_TCP, _IPPROTO_MPTCP)
@@ -103,37 +110,34 @@ def descriptor_flags(pid: int, descriptor: int) -> int:
 
     From /proc/PID/fdinfo (proc(5)).
     """
-    for words in _descriptor_facts(pid, descriptor):
+    for words in _fdinfo(pid, descriptor):
         if words[0] == b"flags:":
             return int(words[1], 8)
     return 0
 
 
-def watched_by_epoll(pid: int, descriptor: int) -> bool:
-    """Tell whether an epoll set of the process watches the socket already.
+def is_watched_by_epoll(pid: int, descriptor: int) -> bool:
+    """Return whether an epoll set of the process watches the socket already.
 
-    The registration belongs to the socket, not to its number (epoll(7)): one that is
-    put in its place would never be reported.
+    The registration belongs to the socket, not to its number (epoll(7)): events of a
+    socket that is put in its place would never be reported.
     """
     try:
-        wanted = os.stat(f"/proc/{pid}/fd/{descriptor}").st_ino
+        inode = os.stat(f"/proc/{pid}/fd/{descriptor}").st_ino
         for name in os.listdir(f"/proc/{pid}/fd"):
             try:
-                is_set = os.readlink(f"/proc/{pid}/fd/{name}") == _EPOLL_LINK
+                is_epoll = os.readlink(f"/proc/{pid}/fd/{name}") == _EPOLL_LINK
             except OSError:
                 continue
-            if is_set and _watches(pid, int(name), descriptor, wanted):
+            if is_epoll and _watches(pid, int(name), descriptor, inode):
                 return True
     except OSError:
-        return False  # it is gone
+        return False  # the process or its descriptor is gone
     return False
 
 
-_EPOLL_LINK = "anon_inode:[eventpoll]"
-
-
 def _watches(pid: int, epoll: int, descriptor: int, inode: int) -> bool:
-    for words in _descriptor_facts(pid, epoll):
+    for words in _fdinfo(pid, epoll):
         if words[0] != b"tfd:":
             continue
         inodes = [word[4:] for word in words if word.startswith(b"ino:")]
@@ -144,7 +148,7 @@ def _watches(pid: int, epoll: int, descriptor: int, inode: int) -> bool:
     return False
 
 
-def _descriptor_facts(pid: int, descriptor: int) -> list[list[bytes]]:
+def _fdinfo(pid: int, descriptor: int) -> list[list[bytes]]:
     try:
         with open(f"/proc/{pid}/fdinfo/{descriptor}", "rb") as file:
             return [line.split() for line in file if line.strip()]

@@ -1,4 +1,4 @@
-"""What an address in another process's memory says, and what its descriptors are."""
+"""The address that another process passed to bind, and facts about its descriptors."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gapless.keeper.seccomp import process_memory
+from gapless.keeper.seccomp import caller
 
 ME = os.getpid()
 
 
 @pytest.fixture
 def sock() -> Iterator[socket.socket]:
-    """Make a TCP socket of this process."""
+    """Return a TCP socket of this process."""
     with socket.socket() as one:
         yield one
 
@@ -39,58 +39,58 @@ def ipv6(host: str, port: int, scope: int = 0) -> bytes:
 
 def test_ipv4_address_is_read() -> None:
     """It is a struct sockaddr_in of 16 bytes."""
-    wanted = process_memory.Address(socket.AF_INET, "127.0.0.1", 8000)
-    assert process_memory.parse_address(ipv4("127.0.0.1", 8000)) == wanted
+    wanted = caller.Address(socket.AF_INET, "127.0.0.1", 8000)
+    assert caller.parse_address(ipv4("127.0.0.1", 8000)) == wanted
 
 
 def test_ipv6_address_is_read() -> None:
     """It is a struct sockaddr_in6 of 28 bytes."""
-    wanted = process_memory.Address(socket.AF_INET6, "::", 65535)
-    assert process_memory.parse_address(ipv6("::", 65535)) == wanted
+    wanted = caller.Address(socket.AF_INET6, "::", 65535)
+    assert caller.parse_address(ipv6("::", 65535)) == wanted
 
 
 def test_scope_of_a_link_local_address_is_kept() -> None:
-    """Without it the address could not be bound."""
-    found = process_memory.parse_address(ipv6("fe80::1", 80, scope=3))
+    """Without the scope the address could not be bound."""
+    found = caller.parse_address(ipv6("fe80::1", 80, scope=3))
     assert found is not None
     assert found.host == "fe80::1%3"
 
 
 def test_address_in_a_larger_structure_is_read() -> None:
-    """Programs pass struct sockaddr_storage, 128 bytes."""
-    wanted = process_memory.Address(socket.AF_INET, "10.1.2.3", 1)
-    assert process_memory.parse_address(ipv4("10.1.2.3", 1).ljust(128, b"\0")) == wanted
+    """Some programs pass a struct sockaddr_storage of 128 bytes."""
+    wanted = caller.Address(socket.AF_INET, "10.1.2.3", 1)
+    assert caller.parse_address(ipv4("10.1.2.3", 1).ljust(128, b"\0")) == wanted
 
 
 def test_unix_address_is_none() -> None:
-    """A path of 14 bytes is as long as an IPv4 address."""
+    """Its path of 14 bytes makes it as long as an IPv4 address."""
     raw = struct.pack("=H", socket.AF_UNIX) + b"/tmp/unix.sock"
     assert len(raw) == 16
-    assert process_memory.parse_address(raw) is None
+    assert caller.parse_address(raw) is None
 
 
 @given(st.binary(max_size=130))
 def test_garbage_is_an_address_or_none(raw: bytes) -> None:
-    """Whatever a program leaves in its memory."""
-    found = process_memory.parse_address(raw)
+    """A program may have any bytes in its memory; none of them is an error."""
+    found = caller.parse_address(raw)
     assert found is None or 0 <= found.port <= 65535
 
 
 def test_thread_of_a_process_is_found(sock: socket.socket) -> None:
-    """The leader's number is the process's."""
+    """The number of the first thread is that of the process."""
     del sock
-    assert process_memory.process_of(ME) == ME
+    assert caller.process_of(ME) == ME
 
 
 def test_dead_thread_is_an_error() -> None:
-    """PIDs end far below this one."""
+    """No thread has a number as high as this one."""
     with pytest.raises(OSError, match="2147483646"):
-        process_memory.process_of(2147483646)
+        caller.process_of(2147483646)
 
 
 def test_duplicate_is_the_same_socket(sock: socket.socket) -> None:
-    """Not a copy of its settings: the socket itself."""
-    copy = process_memory.duplicate(ME, sock.fileno())
+    """It is the socket itself, not another socket with the same options."""
+    copy = caller.duplicate(ME, sock.fileno())
     try:
         assert os.fstat(copy).st_ino == os.fstat(sock.fileno()).st_ino
         assert not os.get_inheritable(copy)
@@ -99,9 +99,9 @@ def test_duplicate_is_the_same_socket(sock: socket.socket) -> None:
 
 
 def test_duplicate_of_what_is_not_open_is_an_error() -> None:
-    """The program passed a number of its imagination."""
+    """The program may pass a number that is not open."""
     with pytest.raises(OSError, match="Bad file descriptor"):
-        process_memory.duplicate(ME, 999_999)
+        caller.duplicate(ME, 999_999)
 
 
 @pytest.mark.parametrize(
@@ -118,54 +118,54 @@ def test_duplicate_of_what_is_not_open_is_an_error() -> None:
 def test_tcp_is_told_from_the_rest(
     family: int, kind: int, protocol: int, expected: bool
 ) -> None:
-    """Multipath TCP counts: Go programs listen with it."""
+    """Multipath TCP counts as TCP: Go programs listen with it."""
     try:
         sock = socket.socket(family, kind, protocol)
     except OSError as error:
         pytest.skip(f"this kernel has no such socket: {error}")
     with sock:
-        assert process_memory.is_tcp(ME, sock.fileno()) is expected
+        assert caller.is_tcp(ME, sock.fileno()) is expected
 
 
 def test_file_is_not_tcp() -> None:
-    """A program may bind anything; the kernel will tell it."""
+    """A program that binds a file gets its error from the kernel."""
     with tempfile.TemporaryFile() as file:
-        assert not process_memory.is_tcp(ME, file.fileno())
+        assert not caller.is_tcp(ME, file.fileno())
 
 
 def test_flags_are_those_of_the_descriptor(sock: socket.socket) -> None:
     """O_CLOEXEC belongs to the descriptor, O_NONBLOCK to the socket."""
     both = os.O_NONBLOCK | os.O_CLOEXEC
     sock.setblocking(False)
-    assert process_memory.descriptor_flags(ME, sock.fileno()) & both == both
+    assert caller.descriptor_flags(ME, sock.fileno()) & both == both
     sock.setblocking(True)
     sock.set_inheritable(True)
-    assert process_memory.descriptor_flags(ME, sock.fileno()) & both == 0
+    assert caller.descriptor_flags(ME, sock.fileno()) & both == 0
 
 
 def test_flags_of_what_is_gone_are_none() -> None:
-    """A caller may vanish between two questions."""
-    assert process_memory.descriptor_flags(2147483646, 0) == 0
+    """A caller may die between two reads."""
+    assert caller.descriptor_flags(2147483646, 0) == 0
 
 
 def test_registered_socket_is_watched(sock: socket.socket) -> None:
-    """A registration made before bind would not see the socket that replaces it."""
+    """A registration made before bind does not include the socket that is injected."""
     with select.epoll() as epoll, socket.socket() as other:
         epoll.register(other, select.EPOLLIN)
-        assert not process_memory.watched_by_epoll(ME, sock.fileno())
+        assert not caller.is_watched_by_epoll(ME, sock.fileno())
         epoll.register(sock, 0)
-        assert process_memory.watched_by_epoll(ME, sock.fileno())
+        assert caller.is_watched_by_epoll(ME, sock.fileno())
 
 
 def test_socket_registered_under_another_number_is_watched(
     sock: socket.socket,
 ) -> None:
-    """The registration belongs to the socket."""
+    """The registration belongs to the socket, not to its number."""
     with select.epoll() as epoll, sock.dup() as twin:
         epoll.register(twin, select.EPOLLIN)
-        assert process_memory.watched_by_epoll(ME, sock.fileno())
+        assert caller.is_watched_by_epoll(ME, sock.fileno())
 
 
 def test_nothing_is_watched_in_a_process_that_is_gone() -> None:
-    """A caller may vanish between two questions."""
-    assert not process_memory.watched_by_epoll(2147483646, 3)
+    """A caller may die between two reads."""
+    assert not caller.is_watched_by_epoll(2147483646, 3)

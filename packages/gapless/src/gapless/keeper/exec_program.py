@@ -1,0 +1,146 @@
+"""Start one program: the child's side, from fork to exec.
+
+The order of the steps matters: user and group are looked up before the filter is installed
+(a look-up may bind), the filter is installed before the privileges are dropped, and the
+directory is entered by the user that the program runs as.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import grp
+import os
+import pwd
+import resource
+import signal
+import socket
+import stat
+from typing import NoReturn
+
+from gapless.keeper.seccomp import filter_program
+from gapless.keeper.spawn_request import SpawnRequest
+
+_LIMITS = {
+    "open_files": resource.RLIMIT_NOFILE,
+    "processes": resource.RLIMIT_NPROC,
+    "core_bytes": resource.RLIMIT_CORE,
+}
+
+
+def exec_program(request: SpawnRequest, child_end: socket.socket) -> NoReturn:
+    """Become the program, in the child of a fork.
+
+    Sends the parent the notification descriptor, and what failed if something did.
+    """
+    step = "prepare"
+    report = child_end.fileno()
+    try:
+        os.setsid()
+        _reset_signals()
+        os.umask(0o022)
+        step = "place its descriptors"
+        report = _place_descriptors(request, report)
+        step = f"find the user or group {request.user} {request.group}".rstrip()
+        identity = _find_identity(request.user, request.group)
+        if request.filtered:
+            step = "install the filter"
+            _install_filter(report)
+        step = "set its limits"
+        for name, limit in request.limits.items():
+            resource.setrlimit(_LIMITS[name], (limit, limit))
+        step = f"become {request.user or 'the group'} {request.group}".rstrip()
+        _become_user(*identity)
+        step = f"enter the directory {request.directory}"
+        os.chdir(request.directory)
+        environment = request.environment
+        if request.set_listen_pid:
+            environment = environment | {"LISTEN_PID": str(os.getpid())}
+        step = f"run {request.argv[0]}"
+        os.execvpe(request.argv[0], request.argv, environment)
+    except BaseException as error:  # noqa: BLE001 - reported to the parent, then exit
+        os.write(report, _failure(error, step, request))
+    finally:
+        os._exit(127)
+
+
+def _failure(error: BaseException, step: str, request: SpawnRequest) -> bytes:
+    """Return the message for the parent: errno, step and reason."""
+    number, reason = errno.EINVAL, str(error)
+    if isinstance(error, OSError) and error.errno:
+        number, reason = error.errno, os.strerror(error.errno).lower()
+        program = request.argv[0]
+        if number == errno.ENOENT and "/" in program and os.path.isfile(program):
+            reason = "the interpreter that its first line names does not exist"
+    elif isinstance(error, LookupError):
+        reason = "there is none"
+    return f"{number}\0{step[:2000]}\0{reason[:2000]}".encode(errors="replace")
+
+
+def _reset_signals() -> None:
+    """Undo every handler, every ignored signal (exec would keep it), and the mask."""
+    signal.set_wakeup_fd(-1)
+    for number in signal.valid_signals():
+        if number not in (signal.SIGKILL, signal.SIGSTOP):
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _place_descriptors(request: SpawnRequest, report: int) -> int:
+    """Put every descriptor at its number; close all others but *report*.
+
+    Returns the new number of *report*, above all that the program gets.
+    """
+    placed = {0: os.open("/dev/null", os.O_RDONLY)}
+    placed |= {1: request.stdout, 2: request.stderr} | request.descriptors
+    # First a copy of each above all the numbers: none is overwritten before it is placed.
+    report = fcntl.fcntl(report, fcntl.F_DUPFD_CLOEXEC, max(placed) + 1)
+    copies = {
+        number: fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, report + 1)
+        for number, source in placed.items()
+    }
+    for number, copy in copies.items():
+        os.dup2(copy, number, inheritable=True)
+    # Not os.closerange: built without close_range(2) it tries a million numbers.
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) not in placed and int(name) != report:
+            try:
+                os.close(int(name))
+            except OSError:
+                continue  # the descriptor of the listing itself
+    return report
+
+
+def _install_filter(report: int) -> None:
+    notify = filter_program.install(no_new_privs=filter_program.needs_no_new_privs())
+    with socket.socket(fileno=os.dup(report)) as channel:
+        socket.send_fds(channel, [b"notify"], [notify])
+    os.close(notify)
+
+
+def _find_identity(user: str, group: str) -> tuple[int, int, list[int]]:
+    """Return user, group and supplementary groups; -1 and [] where nothing changes.
+
+    Raises LookupError.
+    """
+    uid, gid, groups = -1, -1, []
+    if user:
+        entry = pwd.getpwuid(int(user)) if user.isdigit() else pwd.getpwnam(user)
+        uid, gid = entry.pw_uid, entry.pw_gid
+        groups = os.getgrouplist(entry.pw_name, gid)
+    if group:
+        gid = int(group) if group.isdigit() else grp.getgrnam(group).gr_gid
+        groups = [gid, *groups]
+    return uid, gid, groups
+
+
+def _become_user(uid: int, gid: int, groups: list[int]) -> None:
+    if uid in (-1, os.geteuid()) and gid in (-1, os.getegid()):
+        return  # an ordinary user may name itself
+    for output in (1, 2):
+        # The user may then open /dev/stdout, as nginx does.
+        if stat.S_ISFIFO(os.fstat(output).st_mode):
+            os.fchown(output, uid, gid)
+    os.setgroups(sorted(set(groups)))
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)

@@ -1,0 +1,46 @@
+"""What the keeper holds for the supervisor: descriptors and notes, by name."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from gapless.keeper.supervisor_connection import SupervisorConnection
+
+
+class Held:
+    """Descriptors and notes that outlive a supervisor; the keeper does not read them."""
+
+    def __init__(self, connection: SupervisorConnection) -> None:
+        self._connection = connection
+        self.descriptors: dict[str, int] = {}
+        self._metas: dict[str, Any] = {}
+        """What the supervisor sent with each descriptor."""
+        self._notes: dict[str, Any] = {}
+
+    def hold(self, name: str, meta: Any, descriptor: int) -> None:
+        """Hold a copy of a descriptor, in the place of an earlier one of that name."""
+        self.release(name)
+        copy = os.dup(descriptor)
+        self.descriptors[name], self._metas[name] = copy, meta
+
+    def release(self, name: str) -> None:
+        """Close a descriptor that is held, if it is."""
+        if name in self.descriptors:
+            del self._metas[name]
+            os.close(self.descriptors.pop(name))
+
+    def note(self, name: str, value: Any) -> None:
+        """Remember a value; None forgets it."""
+        if value is None:
+            self._notes.pop(name, None)
+        else:
+            self._notes[name] = value
+
+    def announce_all(self) -> None:
+        """Send a new supervisor every descriptor and every note."""
+        for name, descriptor in self.descriptors.items():
+            message = {"event": "held", "name": name, "meta": self._metas[name]}
+            self._connection.send(message, descriptor)
+        for name, value in self._notes.items():
+            self._connection.send({"event": "note", "name": name, "value": value})

@@ -1,0 +1,153 @@
+"""One output of one instance, on its way from a pipe to its log files.
+
+Rule 1: what was read from a pipe is in the files before more is read: at most one chunk per
+file is in memory.
+Rule 2: when a disk is full, the keeper stops reading and does not block.  The program then
+waits on its full pipe until there is room, and no line is lost or written twice.
+Rule 3: a file holds whole lines.  A line gets its time when its end arrives.  One beyond
+`LONGEST_LINE_BYTES` is broken there, and the last one needs no end.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from enum import Enum
+
+from gapless.keeper.logs.log_file import LogFile
+from gapless.keeper.logs.rendering import Rendering
+
+PIPE_BYTES = 1 << 20
+READ_BYTES = 32 << 10
+"""One chunk.  Buffers above 128 KiB go back to the kernel each time: half as fast."""
+READS_PER_TRANSFER = PIPE_BYTES // READ_BYTES
+"""Then the other streams have their turn."""
+LONGEST_LINE_BYTES = 64 << 10
+_DEFAULT_PIPE_BYTES = 64 << 10  # pipe(7)
+_F_SETPIPE_SZ = 1031
+
+
+class Status(Enum):
+    """How a stream is after a transfer."""
+
+    OPEN = "open"  #: wait for more
+    BLOCKED = "blocked"  #: a file takes nothing: stop reading, `retry` in a second
+    ENDED = "ended"  #: no process can write any more, and all is in the files
+
+
+def make_pipe() -> tuple[int, int]:
+    """Return read end (non-blocking) and write end of a pipe that outlives its reader.
+
+    The write end is opened for reading too, by way of /proc, so the program is a reader
+    of its own pipe.  If the keeper dies, the program gets no EPIPE: it waits (pipe(7)).
+    """
+    read_end, plain = os.pipe()
+    try:
+        flags = os.O_RDWR | os.O_CLOEXEC
+        write_end = os.open(f"/proc/self/fd/{plain}", flags)
+    except OSError:
+        os.close(read_end)
+        raise
+    finally:
+        os.close(plain)
+    os.set_blocking(read_end, False)
+    size_bytes = PIPE_BYTES
+    while size_bytes > _DEFAULT_PIPE_BYTES:
+        try:
+            fcntl.fcntl(write_end, _F_SETPIPE_SZ, size_bytes)
+            break
+        except OSError:  # beyond pipe-max-size, or the user's quota of pipe pages
+            size_bytes //= 2
+    return read_end, write_end
+
+
+class Stream:
+    """One output of one instance, and the files that its lines go to."""
+
+    def __init__(
+        self, read_fd: int, files: tuple[LogFile, ...], rendering: Rendering
+    ) -> None:
+        self.read_fd, self._files, self._rendering = read_fd, files, rendering
+        self._incomplete = b""
+        """The line whose end has not arrived."""
+        self._finishing = False
+        self.closed = False
+
+    def transfer(self, now_wall: float) -> Status:
+        """Move what is in the pipe to the files, a megabyte at most."""
+        if not self._flush(now_wall):
+            return Status.BLOCKED
+        for _ in range(READS_PER_TRANSFER):
+            try:
+                chunk = os.read(self.read_fd, READ_BYTES)
+            except BlockingIOError:
+                break
+            if not self._write(self._complete(chunk, ended=not chunk), now_wall):
+                return Status.BLOCKED
+            if not chunk:
+                return Status.ENDED
+        return Status.OPEN
+
+    def retry(self, now_wall: float) -> Status:
+        """Continue after BLOCKED."""
+        if self._finishing:
+            return Status.ENDED if self.finish(now_wall) else Status.BLOCKED
+        return self.transfer(now_wall)
+
+    def finish(self, now_wall: float) -> bool:
+        """Move all that is left, also a last line without an end.
+
+        For a pipe that other processes may still hold.  False if a disk did not take
+        it: then `retry` continues, until it returns ENDED.
+        """
+        self._finishing = True
+        for _ in range(2):  # a process that never stops writing does not keep us here
+            status = self.transfer(now_wall)
+            if status is not Status.OPEN:
+                return status is Status.ENDED
+        return self._write(self._complete(b"", ended=True), now_wall)
+
+    def close(self) -> None:
+        """Close the read end; nothing more is moved."""
+        os.close(self.read_fd)
+        self.closed = True
+
+    def _complete(self, chunk: bytes, *, ended: bool) -> bytes:
+        """Return the lines that are complete now, and keep the rest."""
+        received = self._incomplete + chunk if self._incomplete else chunk
+        end = received.rfind(b"\n") + 1
+        lines, rest = (
+            (received, b"")
+            if end == len(received)
+            else (received[:end], received[end:])
+        )
+        while len(rest) > LONGEST_LINE_BYTES:
+            cut = _end_of_character(rest, LONGEST_LINE_BYTES)
+            lines += rest[:cut] + b"\n"
+            rest = rest[cut:]
+        if rest and ended:
+            lines += rest + b"\n"
+            rest = b""
+        self._incomplete = rest
+        return lines
+
+    def _write(self, lines: bytes, now_wall: float) -> bool:
+        """Append lines to every file; False if one did not take all."""
+        if not lines or all(file.discards for file in self._files):
+            return True
+        rendered = self._rendering.render(lines, now_wall)
+        taken = [file.write(rendered, now_wall) for file in self._files]
+        return all(taken)
+
+    def _flush(self, now_wall: float) -> bool:
+        """Append what waits to every file; return whether nothing is left."""
+        taken = [file.flush(now_wall) for file in self._files]
+        return all(taken)
+
+
+def _end_of_character(text: bytes, limit: int) -> int:
+    """Return where to cut UTF-8 *text* at *limit* without cutting a character."""
+    for cut in range(limit, limit - 4, -1):
+        if text[cut] & 0xC0 != 0x80:
+            return cut
+    return limit

@@ -1,0 +1,30 @@
+"""What to start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpawnRequest:
+    """A program, and all that it starts with."""
+
+    argv: tuple[str, ...]
+    """The program, searched in the PATH of *environment*, and its arguments."""
+    environment: dict[str, str]
+    """All of it; nothing is inherited."""
+    directory: str
+    stdout: int
+    stderr: int
+    descriptors: dict[int, int] = field(default_factory=dict)
+    """Number in the program, from 3 -> descriptor of this process."""
+    user: str = ""
+    """Name or number; empty for the keeper's own."""
+    group: str = ""
+    """Name or number; empty for the user's own."""
+    limits: dict[str, int] = field(default_factory=dict)
+    """open_files, processes, core_bytes: soft and hard limit (setrlimit(2))."""
+    filtered: bool = True
+    """Whether its binds wait for an answer (`seccomp.notifications`)."""
+    set_listen_pid: bool = False
+    """Add LISTEN_PID (sd_listen_fds(3)), which only the child knows."""
