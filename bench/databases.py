@@ -25,8 +25,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from gapless_drain import Drain
-from gapless_drain.databases.counting import Counting
-from gapless_drain.databases.statements import Statements
+from gapless_drain.databases.sql.procedures import ProcedureFinder
+from gapless_drain.databases.statement_counter import StatementCounter
 
 from rig.programs import drivers
 from rig.programs.databases import (
@@ -213,14 +213,14 @@ def main() -> None:
                 with driver(drain, database) as (bare, counted):
                     compare(driver.__name__, bare, counted)
     print(f"\n{'a look at a text':<36}{'us':>10}")
-    counting = Counting(drain, "postgresql", ["close_year"])
-    statements = Statements("postgresql", ["close_year"])
-    look("known, no procedure", lambda: counting.calling(QUERY))
-    look("new, no procedure", lambda: statements.look(QUERY))
-    look("new, a CALL", lambda: statements.look("CALL close_month(%s, %s)"))
-    look("new, read in full", lambda: statements.read(QUERY))
+    counter = StatementCounter(drain, "postgresql", ["close_year"])
+    finder = ProcedureFinder("postgresql", ["close_year"])
+    look("known, no procedure", lambda: counter.procedure_in(QUERY))
+    look("new, no procedure", lambda: finder.find(QUERY))
+    look("new, a CALL", lambda: finder.find("CALL close_month(%s, %s)"))
+    look("new, read in full", lambda: finder.read(QUERY))
     rows = QUERY + " /* 100 kB */" + " ('a', 1)," * 10_000
-    look("new, no procedure, 100 kB", lambda: statements.look(rows))
+    look("new, no procedure, 100 kB", lambda: finder.find(rows))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from gapless_drain import Drain
-from gapless_drain.core import current
+from gapless_drain.activity import current
 
 
 class Running(threading.Thread):

@@ -18,7 +18,7 @@ drivers.available()
 def databases(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[dict[str, Database]]:
-    """Return both, with their procedures."""
+    """Return both databases, with their stored procedures."""
     with ExitStack() as stack:
         found = {
             kind: stack.enter_context(start(tmp_path_factory.mktemp(kind)))

@@ -1,4 +1,4 @@
-"""The example of APScheduler in docs/databases.md, with a job under way when it drains."""
+"""The example of APScheduler in docs/databases.md, with a job that runs in a drain."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ CALL = "close_month('apscheduler', 3, 0)"
 
 
 def example() -> str:
-    """Return the example, whose procedure waits at the gate instead."""
+    """Return the example; its procedure is one that waits at the gate."""
     blocks: list[str] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     (found,) = (block for block in blocks if CALL in block)
     return found.replace(CALL, "keep_gate('apscheduler-drain')")
 
 
 def test_the_job_is_finished_and_none_begins(databases: dict[str, Database]) -> None:
-    """One that is due waits, since the scheduler pauses; one that begins is refused."""
+    """A job that is due waits, since the scheduler pauses; one that starts is refused."""
     database = databases["postgresql"]
     with FakeSupervisor() as supervisor, procedures.gate(database) as gate:
         drain = Drain(on_signal=None, environ=supervisor.environ)
@@ -48,7 +48,7 @@ def test_the_job_is_finished_and_none_begins(databases: dict[str, Database]) -> 
             )  # the job, and what it calls
             until(lambda: scheduler.state == STATE_PAUSED, "the scheduler to pause")
             scheduler.add_job(names["close_month"])
-            scheduler.resume()  # what was due when the drain began comes so late
+            scheduler.resume()  # as a job does that was due when the drain began
             assert isinstance(errors.get(timeout=30).exception, Draining)
             gate.open()
             supervisor.wait_for(mode="recycle", procedures=0)

@@ -1,4 +1,4 @@
-"""What asyncpg can do beyond `execute`."""
+"""What asyncpg does besides `execute`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def kind(drain: Drain) -> Any:
 def test_a_cursor_lasts_until_its_end(
     kind: Any, database: Database, drain: Drain
 ) -> None:
-    """Or until it is forgotten; both forms of it."""
+    """Or until it is garbage; both forms of a cursor."""
     import asyncpg
 
     async def work() -> None:
@@ -65,7 +65,7 @@ def test_a_cursor_lasts_until_its_end(
 def test_in_a_drain_every_way_is_refused(
     kind: Any, database: Database, drain: Drain
 ) -> None:
-    """Those of the connection, and those of a statement that was prepared before."""
+    """The methods of a connection, and those of a statement that was prepared before."""
     import asyncpg
 
     call = "CALL close_month('refused', 1, 0)"
@@ -115,7 +115,7 @@ def test_in_a_drain_every_way_is_refused(
 def test_a_call_that_is_cancelled_has_ended(
     kind: Any, database: Database, drain: Drain
 ) -> None:
-    """Or is out of time."""
+    """So has one whose time-out is over."""
     import asyncpg
 
     async def work() -> None:
@@ -140,7 +140,7 @@ def test_a_call_that_is_cancelled_has_ended(
 def test_a_pool_takes_its_connections_back_in_a_drain(
     database: Database, drain: Drain
 ) -> None:
-    """What it executes for itself is never refused, even if every statement counts."""
+    """What the pool executes for itself is never refused, though every statement counts."""
     import asyncpg
     from gapless_drain.databases.asyncpg import counted
 

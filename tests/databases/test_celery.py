@@ -1,4 +1,4 @@
-"""Celery itself, with each of its pools, told to drain while tasks run and wait."""
+"""Celery itself, with each of its pools, which drains while tasks run and wait."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rig.programs.databases import Database
 from rig.wait import until
 
 PROCESSES = {"solo": 1, "threads": 1, "prefork": 3}
-"""And how many connect: the children of a pool do as well."""
+"""The pools, and how many processes connect: the children of a pool do as well."""
 SEND = """
 import sys, celery_app
 celery_app.close_month.delay(sys.argv[1], float(sys.argv[2]))
@@ -27,7 +27,7 @@ celery_app.close_month.delay(sys.argv[1], float(sys.argv[2]))
 def test_tasks_are_finished_and_none_is_taken_up(
     pool: str, tmp_path: Path, databases: dict[str, Database]
 ) -> None:
-    """The process ends by itself; what it was too late for, the next one runs."""
+    """The process ends by itself; a task that came too late is run by the next one."""
     database, ledger = databases["postgresql"], tmp_path / "ledger"
     (tmp_path / "broker").mkdir()
     with FakeSupervisor() as supervisor:

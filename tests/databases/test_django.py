@@ -1,4 +1,4 @@
-"""What Django can do beyond `execute`."""
+"""What Django does besides `execute`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def connection(
 
 
 def test_what_is_no_execute_counts_too(connection: Any, drain: Drain) -> None:
-    """`callproc`, which has no wrapper, and cursors of the driver."""
+    """That is `callproc`, which passes no wrapper, and the driver's own cursors."""
     drain.core.enter(Mode.HANDOFF)
     name = "close_year" if connection.vendor == "postgresql" else "close_month"
     with connection.cursor() as cursor:
@@ -48,7 +48,7 @@ def test_what_is_no_execute_counts_too(connection: Any, drain: Drain) -> None:
 def test_atomic_blocks_go_on_and_back(
     connection: Any, drain: Drain, databases: dict[str, Database]
 ) -> None:
-    """What is refused in a block rolls the block back."""
+    """A call that is refused in a block rolls the block back."""
     from django.db import transaction
 
     kind = "mariadb" if connection.vendor == "mysql" else "postgresql"
@@ -65,27 +65,27 @@ def test_atomic_blocks_go_on_and_back(
 
 
 def test_other_wrappers_come_and_go(connection: Any, drain: Drain) -> None:
-    """Also if a connection is opened within their block."""
-    seen: list[str] = []
+    """Also if a connection is opened within the block of another wrapper."""
+    executed: list[str] = []
 
     def wrapper(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        seen.append(sql)
+        executed.append(sql)
         return execute(sql, params, many, context)
 
     connection.close()
     with connection.execute_wrapper(wrapper), connection.cursor() as cursor:
         cursor.execute("SELECT 1")
-    count = len(seen)
+    count = len(executed)
     drain.core.enter(Mode.HANDOFF)
     with connection.cursor() as cursor, pytest.raises(Draining):
         cursor.execute("CALL close_month('wrapped', 1, 0)")
-    assert len(seen) == count
+    assert len(executed) == count
     assert len(connection.execute_wrappers) == 1
 
 
 @pytest.mark.usefixtures("connection")
 def test_each_thread_has_a_connection_that_counts(drain: Drain) -> None:
-    """As threads of a server, and of `sync_to_async`, have."""
+    """The threads of a server and of `sync_to_async` have one each."""
     from django.db import connections
 
     refused: list[str] = []

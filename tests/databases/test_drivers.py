@@ -38,14 +38,14 @@ def database(driver: str, databases: dict[str, Database]) -> Database:
 
 @pytest.fixture
 def job() -> str:
-    """Return the name of a job that nobody else has."""
+    """Return the name of a job that no other test has."""
     return uuid.uuid4().hex
 
 
 def test_a_call_counts_once_while_it_runs(
     run: Run, database: Database, drain: Drain, job: str
 ) -> None:
-    """By the database's name for it; a drain that begins meanwhile waits for it."""
+    """It has the database's name; a drain that begins meanwhile waits for it."""
     with procedures.gate(database) as gate:
         running = Running(run, drain, database, f"CALL keep_gate('{job}')")
         gate.wait_for(1)
@@ -62,7 +62,7 @@ def test_a_call_counts_once_while_it_runs(
 def test_none_begins_in_a_drain(
     run: Run, database: Database, drain: Drain, job: str
 ) -> None:
-    """Nothing reaches the database; what is no procedure is served on."""
+    """Nothing reaches the database; other statements are executed."""
     drain.core.enter(Mode.HANDOFF)
     with pytest.raises(Draining, match="close_month"):
         run(drain, database, f"CALL close_month('{job}', 3, 0)")
@@ -74,7 +74,7 @@ def test_none_begins_in_a_drain(
 def test_within_a_request_calls_go_on(
     run: Run, database: Database, drain: Drain, job: str
 ) -> None:
-    """The request was admitted, so what it calls is too."""
+    """The request was admitted, so its calls are too."""
     with request_under_way(drain):
         drain.core.enter(Mode.RECYCLE)
         run(drain, database, f"CALL close_month('{job}', 3, 0)")
@@ -86,7 +86,7 @@ def test_within_a_request_calls_go_on(
 def test_within_a_procedure_calls_go_on(
     run: Run, database: Database, drain: Drain, job: str
 ) -> None:
-    """As within a request."""
+    """They are admitted as within a request."""
     with drain.procedure("close the year"):
         drain.core.enter(Mode.RECYCLE)
         run(drain, database, f"CALL close_month('{job}', 3, 0)")
@@ -97,7 +97,7 @@ def test_within_a_procedure_calls_go_on(
 def test_one_that_fails_has_ended(
     run: Run, database: Database, drain: Drain, job: str
 ) -> None:
-    """The driver's own error is raised, and nothing stays counted."""
+    """The driver raises its own error, and nothing stays counted."""
     drain.core.enter(Mode.LEAVING)
     with pytest.raises(Exception, match="it fails"):
         run(drain, database, f"CALL fail('{job}')")
@@ -122,7 +122,7 @@ def test_a_connection_that_dies_ends_its_procedure(
 def test_functions_count_if_they_are_named(
     run: Run, database: Database, drain: Drain, job: str
 ) -> None:
-    """Else a SELECT is a SELECT."""
+    """Otherwise a SELECT of a function does not count."""
     call = f"SELECT close_year('{job}')"
     drain.core.enter(Mode.RECYCLE)
     with pytest.raises(Draining, match="close_year"):
@@ -137,7 +137,7 @@ def test_functions_count_if_they_are_named(
 def test_every_statement_counts_if_asked(
     run: Run, database: Database, drain: Drain, job: str
 ) -> None:
-    """Outside a request; within one, the request counts."""
+    """It does outside a request; within one, the request counts."""
     insert = f"INSERT INTO written VALUES ('{job}', 'plain')"
     run(drain, database, insert, every_statement=True)
     with request_under_way(drain):

@@ -69,7 +69,7 @@ def connect(request: pytest.FixtureRequest) -> Connect:
 def test_a_procedure_lasts_until_its_last_result(
     connect: Connect, database: Database, drain: Drain, how: str, *, streams: bool
 ) -> None:
-    """It runs on in the database after its first rows have come."""
+    """After its first rows have come, it goes on in the database."""
     job = f"rows {connect.__name__} {how} {streams}"
     connection = connect(drain, database, streams=streams)
     with procedures.gate(database) as gate, contextlib.closing(connection):
@@ -96,7 +96,7 @@ def test_a_procedure_lasts_until_its_last_result(
 def test_a_cursor_that_ends_ends_its_procedure(
     connect: Connect, database: Database, drain: Drain, end: str
 ) -> None:
-    """However that is."""
+    """It is closed, executes something else, or is garbage."""
     with contextlib.closing(connect(drain, database)) as connection:
         cursor = connection.cursor()
         cursor.execute("CALL gate_after_rows('left')")
@@ -114,12 +114,12 @@ def test_a_cursor_that_ends_ends_its_procedure(
 def test_a_call_without_rows_ends_when_it_returns(
     connect: Connect, database: Database, drain: Drain
 ) -> None:
-    """So a cursor that is kept keeps nothing."""
+    """A cursor that is kept keeps nothing open."""
     with contextlib.closing(connect(drain, database)) as connection:
         cursor = connection.cursor()
         assert cursor.callproc("close_month", ("kept", 1, 0)) == ("kept", 1, 0)
         assert names(drain) == []
-        cursor.execute("SELECT SLEEP(0)")  # whose rows are there already
+        cursor.execute("SELECT SLEEP(0)")  # all its rows have come already
         assert names(drain) == []
         cursor.close()
 
@@ -127,7 +127,7 @@ def test_a_call_without_rows_ends_when_it_returns(
 def test_unbuffered_rows_are_part_of_a_function(
     connect: Connect, database: Database, drain: Drain
 ) -> None:
-    """It is called again for each of them."""
+    """The function is called again for each row."""
     database.sql("INSERT INTO written VALUES ('unbuffered', '1');")
     with contextlib.closing(connect(drain, database, streams=True)) as connection:
         with connection.cursor() as cursor:
@@ -139,7 +139,7 @@ def test_unbuffered_rows_are_part_of_a_function(
 def test_in_a_drain_every_way_is_refused(
     connect: Connect, database: Database, drain: Drain
 ) -> None:
-    """By name, by text, prepared before."""
+    """A call by name, by text, and of what was prepared before."""
     with (
         contextlib.closing(connect(drain, database)) as connection,
         connection.cursor() as cursor,
@@ -187,7 +187,7 @@ def test_several_statements_last_until_the_last_result(
 
 
 def test_aiomysql_is_the_same(database: Database, drain: Drain) -> None:
-    """Rows that come while it runs, `callproc`, cancellation."""
+    """With rows that come while it runs, and with `callproc`."""
     import aiomysql
     from gapless_drain.databases.aiomysql import counted
 
@@ -225,7 +225,7 @@ def test_aiomysql_is_the_same(database: Database, drain: Drain) -> None:
 def test_an_aiomysql_call_that_is_cancelled_has_ended(
     database: Database, drain: Drain
 ) -> None:
-    """With its connection, which the driver closes."""
+    """It ends with its connection, which the driver closes."""
     import aiomysql
     from gapless_drain.databases.aiomysql import counted
 
@@ -253,7 +253,7 @@ def test_an_aiomysql_call_that_is_cancelled_has_ended(
 def test_a_connection_that_is_killed_between_results_ends_its_procedure(
     connect: Connect, database: Database, drain: Drain
 ) -> None:
-    """The next step of the cursor says so."""
+    """The next call of the cursor fails."""
     with procedures.gate(database) as gate:
         connection = connect(drain, database)
         cursor = connection.cursor()

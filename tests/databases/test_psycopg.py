@@ -1,4 +1,4 @@
-"""What psycopg can do beyond `execute`, sync and async."""
+"""What psycopg does besides `execute`, sync and async."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from gapless_drain import Drain, Draining, Mode
-from gapless_drain.core import current
+from gapless_drain.activity import current
 
 from rig.programs import procedures
 from rig.programs.databases import Database
@@ -23,7 +23,7 @@ from rig.wait import until
 
 @pytest.fixture
 def url(databases: dict[str, Database]) -> str:
-    """Return where PostgreSQL is; what hangs ends, and says where."""
+    """Return where PostgreSQL is, with time-outs, so that no test hangs."""
     limits = "connect_timeout=30&options=-c%20statement_timeout%3D60s"
     return f"{databases['postgresql'].url}?{limits}"
 
@@ -48,7 +48,7 @@ def async_kind(drain: Drain) -> Any:
 def test_a_pipelined_procedure_lasts_until_the_pipeline_ends(
     kind: Any, url: str, drain: Drain
 ) -> None:
-    """Its call has returned long before."""
+    """Its call returns long before."""
     with kind.connect(url, autocommit=True) as connection:
         with connection.pipeline():
             connection.execute("CALL close_month('pipelined', 1, 0)")
@@ -62,7 +62,7 @@ def test_a_pipelined_procedure_lasts_until_the_pipeline_ends(
 
 
 def test_an_async_pipeline_is_the_same(async_kind: Any, url: str, drain: Drain) -> None:
-    """Also when its connection is closed within."""
+    """Its procedures last until the block ends as well."""
 
     async def work() -> None:
         async with await async_kind.connect(url, autocommit=True) as connection:
@@ -92,21 +92,21 @@ def test_a_server_cursor_lasts_until_it_is_closed(
         cursor.execute("SELECT generate_series(1, 1000)")
         assert names(drain) == ["generate_series"]
         connection.execute("CLOSE forgotten")
-        cursor._closed = True  # so that psycopg does not warn of what we do on purpose
+        cursor._closed = True  # so that psycopg does not warn of an open cursor
         del cursor
         gc.collect()
         assert names(drain) == []
 
 
 def test_a_stream_lasts_until_it_is_read(kind: Any, url: str, drain: Drain) -> None:
-    """Or left."""
+    """Or until its block is left."""
     with kind.connect(url) as connection, connection.cursor() as cursor:
-        # A stream that is open has psycopg's lock: if a check failed and left it so, the
-        # end of the connection would wait for it, for ever.
+        # An open stream holds psycopg's lock.  If an assertion failed and left it open,
+        # the end of the connection would wait for it for ever.
         with closing(cursor.stream("SELECT generate_series(1, 3)")) as rows:
             assert next(rows) == (1,)
             assert names(drain) == ["generate_series"]
-            assert current.get() is None  # what else is called meanwhile is not in it
+            assert current.get() is None  # other calls meanwhile are not within it
             assert list(rows) == [(2,), (3,)]
             assert names(drain) == []
         with closing(cursor.stream("SELECT generate_series(1, 3)")) as rows:
@@ -146,7 +146,7 @@ def test_async_streams_and_cursors_are_the_same(
 
 
 def test_in_a_drain_every_way_is_refused(kind: Any, url: str, drain: Drain) -> None:
-    """Whatever form the statement has, and whatever makes the cursor."""
+    """In every form of a statement, and with every class of cursors."""
     import psycopg
     from psycopg import sql
 
@@ -185,7 +185,7 @@ def test_in_a_drain_every_way_is_refused(kind: Any, url: str, drain: Drain) -> N
 def test_a_call_that_is_cancelled_has_ended(
     async_kind: Any, url: str, drain: Drain, databases: dict[str, Database]
 ) -> None:
-    """The driver has cancelled it in the database before."""
+    """The driver cancels it in the database before it raises."""
     database = databases["postgresql"]
 
     async def work() -> None:

@@ -1,4 +1,4 @@
-"""RQ itself, told to drain while jobs run and wait, and released under load."""
+"""RQ itself, which drains while jobs run and wait, and is released under load."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ jobs.execute_job(*found)
 
 
 class Months:
-    """A queue, what runs its jobs, and the ledger of those that began."""
+    """A queue, the command that runs its jobs, and the ledger of jobs that began."""
 
     def __init__(self, url: str, database: Database, directory: Path) -> None:
         self.connection = Redis.from_url(url)
@@ -64,7 +64,7 @@ class Months:
         self.queue.enqueue(JOB, f"CALL {procedure}", job, job_id=job)
 
     def begun(self) -> list[str]:
-        """Return the jobs that began, in order."""
+        """Return the jobs that have begun, in order."""
         return self._ledger.read_text().split() if self._ledger.exists() else []
 
     def start(self, **more: str) -> subprocess.Popen[bytes]:
@@ -80,7 +80,7 @@ class Months:
             )
 
     def prove_none_is_lost(self) -> None:
-        """Fail if a job waits, is half done, or has failed."""
+        """Fail if a job is waiting, unfinished, or failed."""
         assert self.queue.job_ids == []
         assert self.queue.intermediate_queue.get_job_ids() == []
         assert StartedJobRegistry(queue=self.queue).get_job_ids() == []
@@ -97,14 +97,14 @@ def months(tmp_path: Path, databases: dict[str, Database]) -> Iterator[Months]:
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Leave nothing of a process that a failure left behind."""
+    """Kill a process and its children that a failed test left behind."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
 def test_the_job_is_finished_and_none_is_taken_up(months: Months) -> None:
-    """The job and its procedure are counted to their end; what waits goes on waiting."""
+    """The job and its procedure count until they end; jobs that wait stay in the queue."""
     with FakeSupervisor() as supervisor, procedures.gate(months.database) as gate:
         process = months.start(**supervisor.environ)
         try:
@@ -131,7 +131,7 @@ def test_the_job_is_finished_and_none_is_taken_up(months: Months) -> None:
 
 
 def test_a_signal_cuts_no_job_and_one_that_waits_stays(months: Months) -> None:
-    """As without a supervisor: the job that runs is the last."""
+    """Without a supervisor too, the job that runs is the last one."""
     with procedures.gate(months.database) as gate:
         process = months.start()
         try:
@@ -149,7 +149,7 @@ def test_a_signal_cuts_no_job_and_one_that_waits_stays(months: Months) -> None:
 
 
 def test_a_job_that_was_fetched_too_late_is_put_back(months: Months) -> None:
-    """It is the first again, and nothing says that it began."""
+    """It is the first in the queue again, and has not begun."""
     for job in ("rq-fifth", "rq-sixth"):
         months.send("keep_gate(%s)", job)
     command = [str(SERVERS / "python"), "-c", FETCH_AND_REFUSE, months.command[-2]]
@@ -161,7 +161,7 @@ def test_a_job_that_was_fetched_too_late_is_put_back(months: Months) -> None:
 
 
 class Feed:
-    """Keeps jobs waiting until it is told to stop."""
+    """Keeps the queue filled until `stop`."""
 
     def __init__(self, months: Months, prefix: str) -> None:
         self._months, self._prefix = months, prefix
@@ -192,7 +192,7 @@ class Feed:
 def test_three_releases_lose_no_job_and_run_none_twice(
     host: Host, months: Months, overlap: str
 ) -> None:
-    """Jobs wait all the time; each is run once, whole."""
+    """There are always jobs in the queue; each is run once, to its end."""
     host.environment |= months.environment
     more = "instances = 2" + "\noverlap = false" * (overlap == "false")
 

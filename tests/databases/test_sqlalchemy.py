@@ -1,4 +1,4 @@
-"""What SQLAlchemy can do beyond `execute`, and both of its layers counted."""
+"""What SQLAlchemy does besides `execute`, and a call that is counted in both layers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def engine_of(database: Database, **options: Any) -> Any:
 
 
 def url_of(database: Database, driver: str = "") -> str:
-    """Return where a database is, in SQLAlchemy's words."""
+    """Return the URL of a database as SQLAlchemy writes it."""
     name = driver or ENGINES[database.kind]
     return database.url.replace(f"{database.kind}://", f"{name}://")
 
@@ -36,7 +36,7 @@ def url_of(database: Database, driver: str = "") -> str:
 def test_a_driver_that_counts_too_counts_once(
     databases: dict[str, Database], drain: Drain
 ) -> None:
-    """SQLAlchemy over psycopg, and over asyncpg, with both turned on."""
+    """SQLAlchemy and its driver both count: psycopg, and asyncpg."""
     import sqlalchemy
     from gapless_drain.databases import asyncpg, psycopg
     from gapless_drain.databases.sqlalchemy import count
@@ -84,7 +84,7 @@ def test_a_driver_that_counts_too_counts_once(
 def test_what_is_called_past_sqlalchemy_counts(
     databases: dict[str, Database], drain: Drain, kind: str
 ) -> None:
-    """On connections of its pool, with the driver's own cursors."""
+    """That is a call on a connection of its pool, with the driver's own cursor."""
     from gapless_drain.databases.sqlalchemy import count
 
     database = databases[kind]
@@ -112,7 +112,7 @@ def test_what_is_called_past_sqlalchemy_counts(
 def test_the_orm_and_executemany_count(
     databases: dict[str, Database], drain: Drain, kind: str
 ) -> None:
-    """Sessions, text with parameters, many of them at once."""
+    """Sessions, text with parameters, and several sets of parameters at once."""
     import sqlalchemy
     from gapless_drain.databases.sqlalchemy import count
     from sqlalchemy.orm import Session
@@ -147,7 +147,7 @@ def test_the_orm_and_executemany_count(
 def test_what_is_streamed_lasts_until_its_connection_goes_back(
     databases: dict[str, Database], drain: Drain
 ) -> None:
-    """Since a function runs while its rows are fetched."""
+    """A function runs while its rows are fetched."""
     import sqlalchemy
     from gapless_drain.databases.sqlalchemy import count
 
@@ -166,7 +166,7 @@ def test_what_is_streamed_lasts_until_its_connection_goes_back(
 def test_results_that_come_later_last_until_the_connection_goes_back(
     databases: dict[str, Database], drain: Drain
 ) -> None:
-    """A CALL runs on in MariaDB after its first rows."""
+    """A CALL goes on in MariaDB after its first rows."""
     import sqlalchemy
     from gapless_drain.databases.sqlalchemy import count
 

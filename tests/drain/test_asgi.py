@@ -1,4 +1,4 @@
-"""The ASGI middleware, told by a server that is a few lines."""
+"""The ASGI middleware, called by a server of a few lines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BODY = {"type": "http.response.body", "body": b"done"}
 
 
 class Wire:
-    """What a server gives to an app, and what the app sent."""
+    """The messages of a server, and what the app sent."""
 
     def __init__(self, *messages: Message) -> None:
         self.messages = list(messages) or [{"type": "http.request", "body": b"x"}]
@@ -56,7 +56,7 @@ async def plain(scope: Message, receive: Any, send: Any) -> None:
 
 
 async def turns() -> None:
-    """Let the loop turn until another thread has answered."""
+    """Let the loop run until another thread has answered."""
     await asyncio.to_thread(int)
 
 
@@ -66,26 +66,26 @@ def run(body: Callable[[], Awaitable[None]]) -> None:
 
 
 def test_a_request_is_under_way_until_the_app_returns() -> None:
-    """Background work that a framework does after the answer counts as well."""
+    """Work that a framework does in the background after the answer counts as well."""
     drain = make()
-    seen = []
+    counted = []
 
     async def app(scope: Message, receive: Any, send: Any) -> None:
         await plain(scope, receive, send)
-        seen.append(drain.counts()["requests"])
+        counted.append(drain.counts()["requests"])
 
     async def body() -> None:
         await drain.asgi(app)(HTTP, (wire := Wire()).receive, wire.send)
         assert wire.sent == [START, BODY]
 
     run(body)
-    assert seen == [1]
+    assert counted == [1]
     assert drain.counts()["requests"] == 0
 
 
 @pytest.mark.parametrize("error", [RuntimeError, asyncio.CancelledError, OSError])
 def test_failing_requests_are_finished(error: type[BaseException]) -> None:
-    """Whatever comes out of the app goes on, and the count is right."""
+    """The error of the app reaches the server, and the count is right."""
     drain = make()
 
     async def app(scope: Message, receive: Any, send: Any) -> None:
@@ -100,9 +100,9 @@ def test_failing_requests_are_finished(error: type[BaseException]) -> None:
 
 
 def test_a_refusal_reads_the_body_first_and_says_who_refuses() -> None:
-    """The app sees nothing of it."""
+    """The app is not called."""
     drain = make(retry_after_s=7)
-    drain.core.order("drain recycle")
+    drain.core.take_order("drain recycle")
     pieces: list[Message] = [
         {"type": "http.request", "body": b"x" * 1000, "more_body": True},
         {"type": "http.request", "body": b"x" * 1000},
@@ -125,9 +125,9 @@ def test_a_refusal_reads_the_body_first_and_says_who_refuses() -> None:
 
 
 def test_a_refusal_reads_no_more_than_the_limit() -> None:
-    """Neither in bytes nor in time."""
+    """There is one for bytes, and one for time."""
     drain = make(discard_bytes=1500, discard_s=0.05)
-    drain.core.order("drain recycle")
+    drain.core.take_order("drain recycle")
     piece = {"type": "http.request", "body": b"x" * 1000, "more_body": True}
 
     async def body() -> None:
@@ -144,7 +144,7 @@ def test_a_refusal_reads_no_more_than_the_limit() -> None:
 def test_a_refused_head_has_no_body_and_http2_no_connection() -> None:
     """RFC 9110, section 9.3.2; RFC 9113, section 8.2.2."""
     drain = make(status=529)
-    drain.core.order("drain recycle")
+    drain.core.take_order("drain recycle")
 
     async def body() -> None:
         wire = Wire()
@@ -163,7 +163,7 @@ def test_answers_that_begin_in_a_drain_close_the_connection(order: str) -> None:
     drain = make()
 
     async def app(scope: Message, receive: Any, send: Any) -> None:
-        drain.core.order(order)
+        drain.core.take_order(order)
         own = [(b"Connection", b"keep-alive"), (b"x", b"y")]
         await send({**START, "headers": own})
         await send(BODY)
@@ -183,9 +183,9 @@ def test_answers_that_begin_in_a_drain_close_the_connection(order: str) -> None:
 def test_the_health_path_says_no_when_the_process_leaves(
     order: str, answer: int
 ) -> None:
-    """First of all; in a handoff the successor answers for the host."""
+    """It does so first; in a handoff the new generation answers for the host."""
     drain = make(health_path="/health", health_status=404)
-    drain.core.order(order)
+    drain.core.take_order(order)
 
     async def body() -> None:
         wire = Wire()
@@ -197,9 +197,9 @@ def test_the_health_path_says_no_when_the_process_leaves(
 
 
 def test_leaving_serves_everything_else() -> None:
-    """Until the balancer has noticed."""
+    """It does so until the balancer has noticed."""
     drain = make(health_path="/health")
-    drain.core.order("drain leaving")
+    drain.core.take_order("drain leaving")
 
     async def body() -> None:
         wire = Wire()
@@ -210,13 +210,13 @@ def test_leaving_serves_everything_else() -> None:
 
 
 def begin(drain: Drain, order: str) -> None:
-    """Give an order as the line does."""
-    drain._ordered(order)
+    """Give an order as the connection does."""
+    drain._take_order(order)
 
 
 @pytest.mark.parametrize("ends", ["by disconnect", "at the next send", "by cancelling"])
 def test_an_event_stream_ends_in_good_order(ends: str) -> None:
-    """The client sees a whole answer, whatever the app does."""
+    """The client gets a complete answer, whatever the app does."""
     drain = make()
     begun = asyncio.Event()
 
@@ -246,8 +246,8 @@ def test_an_event_stream_ends_in_good_order(ends: str) -> None:
     assert drain.counts()["requests"] == 0
 
 
-def test_an_app_that_fails_by_itself_in_a_stream_is_heard() -> None:
-    """Only what our own end has caused is kept quiet."""
+def test_an_app_that_fails_by_itself_in_a_stream_raises() -> None:
+    """Only an error that the drain's end of the stream has caused is suppressed."""
     drain = make()
 
     async def app(scope: Message, receive: Any, send: Any) -> None:
@@ -262,14 +262,14 @@ def test_an_app_that_fails_by_itself_in_a_stream_is_heard() -> None:
 
 
 def test_a_websocket_is_closed_with_1012() -> None:
-    """And what the app still wants to say is dropped."""
+    """What the app sends after that is dropped."""
     drain = make()
-    said = []
+    received = []
 
     async def app(scope: Message, receive: Any, send: Any) -> None:
         await receive()
         await send({"type": "websocket.accept"})
-        said.append(await receive())
+        received.append(await receive())
         await send({"type": "websocket.send", "text": "too late"})
 
     async def body() -> None:
@@ -291,9 +291,9 @@ def test_a_websocket_is_closed_with_1012() -> None:
 
 
 def test_a_new_websocket_is_refused() -> None:
-    """With an HTTP answer where the server can, else closed."""
+    """With an HTTP answer if the server can send one; otherwise it is closed."""
     drain = make()
-    drain.core.order("drain recycle")
+    drain.core.take_order("drain recycle")
 
     async def body() -> None:
         wire = Wire({"type": "websocket.connect"})
@@ -309,7 +309,7 @@ def test_a_new_websocket_is_refused() -> None:
 
 
 def test_procedures_begin_within_a_request_also_in_threads_and_tasks() -> None:
-    """The context goes with them; when the request is over it helps no more."""
+    """They have the context of the request; when it is over, they are refused."""
     drain = make()
     late: list[asyncio.Task[None]] = []
     over = asyncio.Event()
@@ -324,7 +324,7 @@ def test_procedures_begin_within_a_request_also_in_threads_and_tasks() -> None:
             return str(drain.counts()["procedures"])
 
     async def app(scope: Message, receive: Any, send: Any) -> None:
-        drain.core.order("drain recycle")
+        drain.core.take_order("drain recycle")
         assert await asyncio.to_thread(in_a_thread) == "1"
         async with drain.procedure("here"):
             assert drain.counts()["running"][-1]["name"] == "here"
@@ -343,7 +343,7 @@ def test_procedures_begin_within_a_request_also_in_threads_and_tasks() -> None:
 
 
 def test_lifespan_is_the_apps_own() -> None:
-    """It is no request."""
+    """It is not counted as a request."""
     drain = make()
 
     async def app(scope: Message, receive: Any, send: Any) -> None:
@@ -359,14 +359,14 @@ def test_lifespan_is_the_apps_own() -> None:
 
 
 def test_long_polls_can_wait_for_the_drain() -> None:
-    """In a task, in a thread, and by a callback."""
+    """They can wait in a task, in a thread, and by a callback."""
     drain = Drain(environ={}, on_signal=None)
-    told: list[str] = []
+    called: list[str] = []
 
     def fail() -> None:
         raise RuntimeError
 
-    drain.on_drain(lambda: told.append("called"))
+    drain.on_drain(lambda: called.append("called"))
     drain.on_drain(fail)
 
     async def body() -> None:
@@ -379,7 +379,7 @@ def test_long_polls_can_wait_for_the_drain() -> None:
         await drain.begun()
 
     run(body)
-    assert told == ["called"]
+    assert called == ["called"]
     assert drain.wait(0)
     begin(drain, "undrain")
     assert not drain.wait(0)

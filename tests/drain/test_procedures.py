@@ -1,4 +1,4 @@
-"""Marked work: what is within it, in generators, tasks and contexts of others."""
+"""Procedures that the app marks: in generators, in tasks, and in other contexts."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 from gapless_drain import Drain, Draining, Mode
-from gapless_drain.core import Ticket, current
-from gapless_drain.databases.counting import Counting, Held
+from gapless_drain.activity import Activity, current
+from gapless_drain.databases.statement_counter import StatementCounter
+from gapless_drain.databases.stored_procedure import OpenProcedures
 
 from rig.programs.under_way import names, request_under_way
 
@@ -26,8 +27,8 @@ def drain() -> Iterator[Drain]:
 
 
 def test_generators_in_turn_leave_their_request_alone(drain: Drain) -> None:
-    """The first that ends is not the last that began; neither is what runs between."""
-    within: list[Ticket | None] = []
+    """They end in another order than they began, and the request runs between."""
+    within: list[Activity | None] = []
 
     @drain.procedure("numbers")
     def numbers(last: int) -> Iterator[int]:
@@ -49,52 +50,52 @@ def test_generators_in_turn_leave_their_request_alone(drain: Drain) -> None:
 
 
 def test_a_generator_is_sent_and_thrown_what_its_caller_says(drain: Drain) -> None:
-    """As the function itself would be."""
-    heard: list[Any] = []
+    """It receives what the function itself would receive."""
+    received: list[Any] = []
 
     @drain.procedure
     def dialogue() -> Any:
         try:
-            heard.append((yield 1))
+            received.append((yield 1))
         except KeyError as error:
-            heard.append(error)
+            received.append(error)
         try:
             yield 2
         except GeneratorExit:
-            heard.append("closed")
+            received.append("closed")
             raise
         return 3
 
-    told = dialogue()
-    assert next(told) == 1
-    assert told.throw(KeyError("no")) == 2
+    generator = dialogue()
+    assert next(generator) == 1
+    assert generator.throw(KeyError("no")) == 2
     with pytest.raises(StopIteration) as end:
-        next(told)
+        next(generator)
     assert end.value.value == 3
-    told = dialogue()
-    next(told)
-    assert told.send("yes") == 2
-    told.close()
-    assert [str(each) for each in heard] == ["'no'", "yes", "closed"]
+    generator = dialogue()
+    next(generator)
+    assert generator.send("yes") == 2
+    generator.close()
+    assert [str(each) for each in received] == ["'no'", "yes", "closed"]
     assert names(drain) == []
 
 
 def test_asynchronous_generators_are_the_same(drain: Drain) -> None:
-    """Also where each step is another task's."""
-    heard: list[Any] = []
+    """Also where each step runs in another task."""
+    events: list[Any] = []
 
     @drain.procedure("numbers")
     async def numbers() -> AsyncIterator[int]:
         try:
             for number in range(3):
-                ticket = current.get()
-                heard.append(ticket and ticket.name)
+                activity = current.get()
+                events.append(activity and activity.name)
                 yield number
         except ValueError as error:
-            heard.append(str(error))
+            events.append(str(error))
             yield 9
         finally:
-            await asyncio.to_thread(heard.append, "over")
+            await asyncio.to_thread(events.append, "over")
 
     async def work() -> None:
         generator: Any = numbers()
@@ -109,30 +110,30 @@ def test_asynchronous_generators_are_the_same(drain: Drain) -> None:
 
     asyncio.run(work())
     expected = ["numbers", "numbers", "thrown", "over", *["numbers"] * 3, "over"]
-    assert heard == expected
+    assert events == expected
     assert names(drain) == []
 
 
-def _hold(manager: Any) -> Any:
-    """Begin something in a context of its own, and be left in the middle of it."""
+def _begin_elsewhere(manager: Any) -> Any:
+    """Enter a block in a context of its own, and stop in the middle of it."""
 
     def middle() -> Iterator[None]:
         with manager:
             yield
 
-    held = middle()
-    contextvars.copy_context().run(next, held)
-    return held
+    generator = middle()
+    contextvars.copy_context().run(next, generator)
+    return generator
 
 
 def test_what_is_closed_elsewhere_changes_nothing_there(drain: Drain) -> None:
-    """A garbage collection ends it in the midst of some request."""
-    call = Counting(drain, "postgresql").named("close_month")
-    held = [_hold(drain.procedure("marked")), _hold(call)]
+    """A garbage collection ends it while some request runs."""
+    call = StatementCounter(drain, "postgresql").procedure_named("close_month")
+    begun = [_begin_elsewhere(drain.procedure("marked")), _begin_elsewhere(call)]
     assert sorted(names(drain)) == ["close_month", "marked"]
     with request_under_way(drain):
         request = current.get()
-        held.clear()
+        begun.clear()
         gc.collect()
         assert names(drain) == []
         assert current.get() is request
@@ -141,7 +142,7 @@ def test_what_is_closed_elsewhere_changes_nothing_there(drain: Drain) -> None:
 def test_what_ends_in_a_copy_of_its_context_goes_back_to_its_request(
     drain: Drain,
 ) -> None:
-    """As frameworks enter and leave blocks in threads of their own."""
+    """Frameworks enter and leave blocks in threads of their own."""
     with request_under_way(drain):
         request = current.get()
         procedure = drain.procedure("marked")
@@ -155,7 +156,7 @@ def test_what_ends_in_a_copy_of_its_context_goes_back_to_its_request(
 
 
 def test_a_request_that_is_closed_elsewhere_is_finished(drain: Drain) -> None:
-    """Its task was given up, and another one's context is at hand."""
+    """Its task was abandoned, and it is closed in the context of another one."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await asyncio.Event().wait()
@@ -175,7 +176,7 @@ def test_a_request_that_is_closed_elsewhere_is_finished(drain: Drain) -> None:
 def test_what_a_procedure_left_behind_is_still_within_its_request(
     drain: Drain,
 ) -> None:
-    """A task that it began goes on for the request, and not after it."""
+    """A task that it started goes on within the request, and not after it."""
 
     async def work() -> None:
         go = asyncio.Event()
@@ -201,21 +202,21 @@ def test_what_a_procedure_left_behind_is_still_within_its_request(
 def test_a_forked_child_does_not_finish_what_is_its_parents(drain: Drain) -> None:
     """It has copies of all objects, and a garbage collection of its own."""
     core = drain.core
-    ticket = core.begin("parent's", time.monotonic(), None)
+    procedure = core.begin("parent's", time.monotonic(), None)
     core.enter(Mode.HANDOFF)
-    core.begin_anew()  # as after fork(2)
-    core.finish(ticket, time.monotonic())
+    core.reset_after_fork()
+    core.finish(procedure, time.monotonic())
     assert drain.counts()["finished"]["procedures"] == 0
-    assert not ticket.open
+    assert not procedure.is_open
 
 
-def test_what_lasts_ends_with_its_holder_at_the_latest(drain: Drain) -> None:
+def test_open_procedures_end_when_they_are_garbage(drain: Drain) -> None:
     """An asynchronous generator whose loop is closed never runs to its end."""
-    call = Counting(drain, "postgresql").named("close_month")
-    held = Held()
+    call = StatementCounter(drain, "postgresql").procedure_named("close_month")
+    open_procedures = OpenProcedures()
     with call:
-        call.last(held)
+        call.keep_open(open_procedures)
     assert names(drain) == ["close_month"]
-    del held
+    del open_procedures
     gc.collect()
     assert names(drain) == []

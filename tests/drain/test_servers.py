@@ -1,4 +1,4 @@
-"""The drain library in real servers, each of whose processes speaks for itself."""
+"""The drain library in real servers, whose processes each have a connection."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ COMMANDS: dict[str, tuple[list[str], int]] = {
     "granian-wsgi": ([*GRANIAN, "--interface=wsgi", WSGI], 2),
     "waitress": (WAITRESS, 1),
 }
-"""And how many processes of each connect: a preloading master does as well."""
+"""The command of each, and how many of its processes connect: a preloading master too."""
 ONE_REQUEST_A_CONNECTION = ("gunicorn-sync",)
 HELD_BACK = ("uvicorn", "waitress")
-"""Where SIGTERM waits for the drain; a master closes its socket at once."""
+"""Servers where SIGTERM waits for the drain; a master closes its socket at once."""
 
 
 @contextmanager
@@ -65,7 +65,7 @@ def serving(
     )
     try:
         pids: set[bytes] = set()
-        # granian for one forgets a SIGTERM that meets a process which still starts.
+        # granian, for example, loses a SIGTERM that comes while a process starts.
         until(lambda: all_answer(name, port, pids), f"all of {name} to answer", 30)
         yield process, port
     finally:
@@ -75,7 +75,7 @@ def serving(
 
 
 def all_answer(name: str, port: int, pids: set[bytes]) -> bool:
-    """Tell whether every process that serves has answered once."""
+    """Return whether every process that serves has answered once."""
     with suppress(OSError, http.client.HTTPException):
         status, _, body = ask(port, "/")
         if status == 200:
@@ -86,7 +86,7 @@ def all_answer(name: str, port: int, pids: set[bytes]) -> bool:
 def ask(
     port: int, path: str, method: str = "GET", body: bytes | None = None
 ) -> tuple[int, dict[str, str], bytes]:
-    """Ask on a connection of its own."""
+    """Send a request on a connection of its own; return the answer."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     try:
         connection.request(method, path, body)
@@ -98,7 +98,7 @@ def ask(
 
 
 class Asking(threading.Thread):
-    """A request that takes its time, in the background."""
+    """A slow request in the background."""
 
     def __init__(self, port: int, path: str) -> None:
         super().__init__(daemon=True)
@@ -107,18 +107,18 @@ class Asking(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        """Ask."""
+        """Send the request."""
         self.answer = ask(self.port, self.path)
 
     def status(self) -> int | None:
-        """Return the status when the answer has come."""
+        """Wait for the answer; return its status."""
         self.join(30)
         return self.answer[0] if self.answer else None
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_process_counts_and_drains(name: str) -> None:
-    """Counts add up, what is new is refused, and undrain goes back."""
+    """Counts are added up, new requests are refused, and undrain serves them again."""
     with FakeSupervisor() as supervisor, serving(name, supervisor.environ) as served:
         _, port = served
         supervisor.wait_for(processes=COMMANDS[name][1])
@@ -153,7 +153,7 @@ def counted(supervisor: FakeSupervisor) -> int:
 
 
 def raw(port: int, head: bytes, size: int = 65536) -> bytes:
-    """Send bytes, read up to *size*, and go away without a goodbye."""
+    """Send bytes, read up to *size* of the answer, and disconnect."""
     with socket.create_connection(("127.0.0.1", port), 20) as sock:
         sock.sendall(head)
         return sock.recv(size) if size else b""
@@ -161,7 +161,7 @@ def raw(port: int, head: bytes, size: int = 65536) -> bytes:
 
 @pytest.mark.parametrize("name", sorted(set(COMMANDS) - set(ONE_REQUEST_A_CONNECTION)))
 def test_in_a_handoff_a_connection_ends_with_its_next_answer(name: str) -> None:
-    """It says so in the answer, so no client sends another request on it."""
+    """The answer says so, so no client sends another request on it."""
     with FakeSupervisor() as supervisor, serving(name, supervisor.environ) as served:
         _, port = served
         supervisor.wait_for(processes=COMMANDS[name][1])
@@ -170,8 +170,8 @@ def test_in_a_handoff_a_connection_ends_with_its_next_answer(name: str) -> None:
             connection.request("GET", "/")
             answer = connection.getresponse()
             assert answer.status == 200
-            said = (answer.getheader("connection") or "keep-alive").lower()
-            assert said == expected
+            found = (answer.getheader("connection") or "keep-alive").lower()
+            assert found == expected
             assert answer.read().startswith(b"release 1")
             if expected == "keep-alive":
                 supervisor.order("drain handoff")
@@ -181,7 +181,7 @@ def test_in_a_handoff_a_connection_ends_with_its_next_answer(name: str) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_sigterm_finishes_what_was_begun(name: str, tmp_path: Path) -> None:
-    """Without any supervisor: the slow request and its procedure end whole."""
+    """Without a supervisor, the slow request and its procedure are complete."""
     ledger = tmp_path / "ledger"
     with serving(name, {"LEDGER": str(ledger)}) as (process, port):
         asking = Asking(port, "/procedure?s=1")
@@ -194,7 +194,7 @@ def test_sigterm_finishes_what_was_begun(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", HELD_BACK)
 def test_sigterm_refuses_before_the_server_goes(name: str, tmp_path: Path) -> None:
-    """As the article has it: 503 while it finishes, so that the balancer goes on."""
+    """It answers 503 while it finishes, so that the balancer tries another server."""
     ledger = tmp_path / "ledger"
     with serving(name, {"LEDGER": str(ledger)}) as (process, port):
         asking = Asking(port, "/procedure?s=1.5")
@@ -212,7 +212,7 @@ STREAMING = ("uvicorn", "gunicorn-uvicorn", "hypercorn", "granian-asgi")
 @pytest.mark.parametrize("name", STREAMING)
 @pytest.mark.parametrize("order", ["drain handoff", "drain recycle"])
 def test_an_event_stream_ends_whole(name: str, order: str) -> None:
-    """The last chunk has come: the client knows that nothing was cut."""
+    """The last chunk comes, so the client knows that nothing was cut."""
     with FakeSupervisor() as supervisor, serving(name, supervisor.environ) as served:
         _, port = served
         supervisor.wait_for(processes=COMMANDS[name][1])
@@ -237,7 +237,7 @@ CLOSED_1012 = b"\x88"
 
 @pytest.mark.parametrize("name", STREAMING)
 def test_a_websocket_is_closed_with_1012(name: str) -> None:
-    """And a new one is refused."""
+    """A new one is refused."""
     with FakeSupervisor() as supervisor, serving(name, supervisor.environ) as served:
         _, port = served
         supervisor.wait_for(processes=COMMANDS[name][1])
@@ -280,7 +280,7 @@ def test_http2_is_counted_and_refused_without_connection(name: str) -> None:
         )
         try:
             until(lambda: "HTTP/2 200" in http2(port, "/"), "an answer", 30)
-            # One that connects later would not hear the order of this supervisor.
+            # A process that connects later would not get the order of this supervisor.
             supervisor.wait_for(processes=COMMANDS[name][1])
             until(lambda: counted(supervisor) == 0, "the asking to end")
             slow = subprocess.Popen(
@@ -290,10 +290,10 @@ def test_http2_is_counted_and_refused_without_connection(name: str) -> None:
             until(lambda: counted(supervisor) == 1, "the slow one to be counted")
             supervisor.order("drain recycle")
             supervisor.wait_for(mode="recycle")
-            said = http2(port, "/", "-d", "x" * 50_000).lower()
-            assert "http/2 503" in said
-            assert "gapless-drain: recycle" in said
-            assert "connection:" not in said
+            answer = http2(port, "/", "-d", "x" * 50_000).lower()
+            assert "http/2 503" in answer
+            assert "gapless-drain: recycle" in answer
+            assert "connection:" not in answer
             assert slow.communicate(timeout=20)[0].startswith(b"release")
             supervisor.wait_for(requests=0, refused=1)
         finally:
@@ -302,12 +302,12 @@ def test_http2_is_counted_and_refused_without_connection(name: str) -> None:
 
 
 def url(port: int, path: str) -> str:
-    """Return where to ask."""
+    """Return the URL of a path."""
     return f"http://127.0.0.1:{port}{path}"
 
 
 def http2(port: int, path: str, *more: str) -> str:
-    """Return what curl says, head and body."""
+    """Return what curl prints: the head and the body of the answer."""
     argv = [
         "curl",
         "-si",

@@ -1,4 +1,4 @@
-"""Rule 8: a signal is held back while the process drains.  Each in its own process."""
+"""Rule 8: a signal is held back while the process drains.  Each test has a process."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ signal.signal(signal.SIGTERM, own)
 
 
 def run(tmp_path: Path, body: str) -> tuple[int, str]:
-    """Run a program to its end; return its code and what it printed."""
+    """Run a program to its end; return its exit code and what it printed."""
     path = tmp_path / "program.py"
     path.write_text(PROGRAM + body)
     argv = [sys.executable, "-W", "ignore::DeprecationWarning", str(path)]
@@ -41,7 +41,7 @@ def run(tmp_path: Path, body: str) -> tuple[int, str]:
 
 
 def test_the_first_waits_until_all_is_finished(tmp_path: Path) -> None:
-    """The server's own handler hears of it only then."""
+    """The server's own handler is called only then."""
     _, said = run(
         tmp_path,
         """
@@ -57,7 +57,7 @@ until("never")
 
 
 def test_it_waits_no_longer_than_the_timeout(tmp_path: Path) -> None:
-    """A procedure that never ends does not keep the process for ever."""
+    """A procedure that never ends does not keep the process alive for ever."""
     _, said = run(
         tmp_path,
         """
@@ -71,10 +71,10 @@ with drain.procedure("p"):
 
 
 @pytest.mark.parametrize(
-    "first", ["send(); until('recycle')", "drain._ordered('drain recycle')"]
+    "first", ["send(); until('recycle')", "drain._take_order('drain recycle')"]
 )
-def test_what_comes_in_a_drain_is_heard_at_once(tmp_path: Path, first: str) -> None:
-    """A second signal, and the first one after an order."""
+def test_a_signal_in_a_drain_is_not_held_back(tmp_path: Path, first: str) -> None:
+    """Neither a second signal, nor the first one after an order."""
     _, said = run(
         tmp_path,
         f"""
@@ -105,8 +105,8 @@ until("never")
     assert said == "leaving\nown 15 handoff"
 
 
-def test_who_has_no_handler_dies_of_the_signal(tmp_path: Path) -> None:
-    """As without the library, so that whoever started it can tell."""
+def test_a_process_without_a_handler_dies_of_the_signal(tmp_path: Path) -> None:
+    """As without the library, so that its parent process can see it."""
     code, _ = run(
         tmp_path,
         """
@@ -119,8 +119,8 @@ until("never")
     assert code == -signal.SIGTERM
 
 
-def test_who_ignores_the_signal_goes_on(tmp_path: Path) -> None:
-    """The library does not make a signal matter that did not."""
+def test_a_process_that_ignores_the_signal_goes_on(tmp_path: Path) -> None:
+    """The library does not give it a meaning."""
     code, said = run(
         tmp_path,
         """
@@ -134,7 +134,7 @@ print(drain.mode.value)
 
 
 def test_a_stopped_supervisor_does_not_hold_the_signal(tmp_path: Path) -> None:
-    """Its queue is full, and nobody will ever accept."""
+    """Its accept queue is full, and it never accepts a connection."""
     _, said = run(
         tmp_path,
         f"""
@@ -160,7 +160,7 @@ until("never")
 
 
 def test_a_child_that_is_forked_in_a_drain_lives(tmp_path: Path) -> None:
-    """The signal was its parent's; what it does is part of a procedure there."""
+    """The signal was for its parent, which runs the procedure that it is part of."""
     _, said = run(
         tmp_path,
         """
@@ -171,7 +171,7 @@ with drain.procedure("p"):
     pid = os.fork()
     if pid == 0:
         for _ in range(20):
-            drain._line.wake()
+            drain._connection.wake()
             threading.Event().wait(0.005)
         os._exit(7)
     print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)

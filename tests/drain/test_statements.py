@@ -1,12 +1,12 @@
-"""Which procedures a text of SQL calls."""
+"""Which stored procedures a text of SQL calls."""
 
 from __future__ import annotations
 
 import time
 
 import pytest
-from gapless_drain.databases.statements import Found, Statements
-from gapless_drain.databases.tokens import Dialect, tokens
+from gapless_drain.databases.sql.procedures import Findings, ProcedureFinder
+from gapless_drain.databases.sql.tokens import Dialect, tokens
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,7 +35,7 @@ CASES: list[tuple[tuple[str, ...], str, str]] = [
     (BOTH, "INSERT INTO calls VALUES ('CALL')", ""),
     (BOTH, "WITH call AS (SELECT 1) SELECT * FROM call", ""),
     (BOTH, "", ""),
-    (BOTH, "CALL", "CALL"),  # no name: the database will say what it thinks of it
+    (BOTH, "CALL", "CALL"),  # without a name the database refuses it
     (BOTH, "SELECT 'unfinished; CALL no()", ""),
     (BOTH, "SELECT /* unfinished; CALL no()", ""),
     # PostgreSQL's own
@@ -122,24 +122,25 @@ CASES: list[tuple[tuple[str, ...], str, str]] = [
     [(dialect, text, calls) for own, text, calls in CASES for dialect in own],
 )
 def test_what_is_called(dialect: Dialect, text: str, calls: str) -> None:
-    """Right with comments, quotes, common table expressions, several statements."""
-    found = Statements(dialect, FUNCTIONS).look(text)
+    """Also with comments, quotes, common table expressions, several statements."""
+    found = ProcedureFinder(dialect, FUNCTIONS).find(text)
     assert ", ".join(found.calls) == calls
 
 
 def test_what_is_prepared_is_known_when_it_is_executed() -> None:
-    """The one names it, the other calls it."""
-    mysql, postgresql = Statements("mysql"), Statements("postgresql", FUNCTIONS)
-    assert mysql.look("PREPARE s FROM 'CALL p(?)'").prepares == (("s", ("p",)),)
-    assert mysql.look("PREPARE s FROM 'SELECT 1'").prepares == (("s", ()),)
-    assert mysql.look("PREPARE s FROM @text").prepares == (("s", None),)
-    assert mysql.look("EXECUTE s USING @a").executes == ("s",)
-    prepared = postgresql.look("PREPARE s (int) AS SELECT close_month($1)")
+    """PREPARE has a name for what EXECUTE calls."""
+    mysql = ProcedureFinder("mysql")
+    postgresql = ProcedureFinder("postgresql", FUNCTIONS)
+    assert mysql.find("PREPARE s FROM 'CALL p(?)'").prepares == (("s", ("p",)),)
+    assert mysql.find("PREPARE s FROM 'SELECT 1'").prepares == (("s", ()),)
+    assert mysql.find("PREPARE s FROM @text").prepares == (("s", None),)
+    assert mysql.find("EXECUTE s USING @a").executes == ("s",)
+    prepared = postgresql.find("PREPARE s (int) AS SELECT close_month($1)")
     assert prepared.prepares == (("s", ("close_month",)),)
     assert prepared.calls == ()
-    assert postgresql.look("EXECUTE s(1)").executes == ("s",)
-    assert postgresql.look("EXPLAIN ANALYZE EXECUTE s(1)").executes == ("s",)
-    assert postgresql.look("CREATE TABLE t AS EXECUTE s(1)").executes == ("s",)
+    assert postgresql.find("EXECUTE s(1)").executes == ("s",)
+    assert postgresql.find("EXPLAIN ANALYZE EXECUTE s(1)").executes == ("s",)
+    assert postgresql.find("CREATE TABLE t AS EXECUTE s(1)").executes == ("s",)
 
 
 QUOTED = {
@@ -152,24 +153,24 @@ PLAIN = st.text("abc ;()CALL\n", max_size=20).filter(lambda text: "\n" not in te
 @pytest.mark.parametrize("dialect", BOTH)
 @given(data=st.data())
 def test_what_is_quoted_calls_nothing(dialect: Dialect, data: st.DataObject) -> None:
-    """Whatever stands between quotes or in comments."""
+    """Whatever is between quotes or in comments."""
     pieces = data.draw(
         st.lists(st.tuples(st.sampled_from(QUOTED[dialect]), PLAIN), max_size=5)
     )
     hidden = " ".join(form.format(inside) for form, inside in pieces)
-    statements = Statements(dialect)
-    assert statements.read(f"SELECT {hidden}").calls == ()
-    assert statements.read(f"SELECT {hidden}; CALL yes({hidden})").calls == ("yes",)
+    finder = ProcedureFinder(dialect)
+    assert finder.read(f"SELECT {hidden}").calls == ()
+    assert finder.read(f"SELECT {hidden}; CALL yes({hidden})").calls == ("yes",)
 
 
 @pytest.mark.parametrize("dialect", BOTH)
 @given(text=st.text("CALLDOdoab'\"`$\\/*-#!;(). \n1é\x00EexecutePREPAREFROM"))
 def test_any_text_is_read(dialect: Dialect, text: str) -> None:
-    """What is broken is the database's to refuse; a look finds what reading finds."""
-    statements = Statements(dialect, FUNCTIONS)
-    assert isinstance(statements.read(text), Found)
-    looked, read = statements.look(text), statements.read(text)
-    assert (looked.calls, looked.executes, looked.prepares) == (
+    """The database refuses what is not valid; `find` finds what `read` finds."""
+    finder = ProcedureFinder(dialect, FUNCTIONS)
+    assert isinstance(finder.read(text), Findings)
+    found, read = finder.find(text), finder.read(text)
+    assert (found.calls, found.executes, found.prepares) == (
         read.calls,
         read.executes,
         read.prepares,
@@ -181,7 +182,7 @@ def test_any_text_is_read(dialect: Dialect, text: str) -> None:
 def test_a_long_text_takes_time_by_its_length_only(
     dialect: Dialect, piece: str
 ) -> None:
-    """Two hundred thousand signs of any kind are read in one go."""
+    """Two hundred thousand of any piece are read in linear time."""
     began = time.monotonic()
     list(tokens("CALL " + piece * 200_000, dialect))
     assert time.monotonic() - began < 60

@@ -1,4 +1,4 @@
-"""The WSGI middleware, told by a server that is a few lines."""
+"""The WSGI middleware, called by a server of a few lines."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from wsgiref.util import FileWrapper
 
 import pytest
 from gapless_drain import Drain, Draining
-from gapless_drain.core import current
+from gapless_drain.activity import current
 
 OK = "200 OK"
 
 
 @pytest.fixture(autouse=True)
 def thread_of_a_server() -> Iterator[None]:
-    """Leave no request in this thread: in a server's the next one takes its place."""
+    """Leave no request current; in a server's thread the next request replaces it."""
     token = current.set(None)
     yield
     current.reset(token)
 
 
 class Server:
-    """Calls an app as servers do, and keeps what was sent."""
+    """Calls an app as servers do, and keeps what the app sends."""
 
     def __init__(self, **environ: Any) -> None:
         self.environ: dict[str, Any] = {
@@ -40,17 +40,17 @@ class Server:
         self.headers: dict[str, str] = {}
 
     def start(self, status: str, headers: Any, exc_info: Any = None) -> Any:
-        """Be start_response."""
+        """The `start_response` of PEP 3333."""
         self.status, self.headers = status, dict(headers)
         return io.BytesIO().write
 
     def call(self, app: Any) -> Iterable[bytes]:
-        """Return what the app returns."""
+        """Call the app; return what it returns."""
         found: Iterable[bytes] = app(self.environ, self.start)
         return found
 
     def serve(self, app: Any) -> bytes:
-        """Send everything, and close as PEP 3333 demands."""
+        """Return the whole body, and close the answer as PEP 3333 demands."""
         answer = self.call(app)
         try:
             return b"".join(answer)
@@ -71,7 +71,7 @@ def plain(environ: Any, start: Any) -> list[bytes]:
 
 
 def test_a_request_is_under_way_until_its_answer_is_closed() -> None:
-    """The server still sends when the app has returned."""
+    """When the app has returned, the server still sends."""
     drain = make()
     server = Server()
     answer: Any = server.call(drain.wsgi(plain))
@@ -93,7 +93,7 @@ def test_an_answer_that_nobody_closes_is_finished_when_it_is_forgotten() -> None
 
 @pytest.mark.parametrize("where", ["the call", "the first piece", "close"])
 def test_failing_requests_are_finished(where: str) -> None:
-    """Whatever comes out of the app goes on, and the count is right."""
+    """The error of the app reaches the server, and the count is right."""
     drain = make()
 
     class Answer:
@@ -133,7 +133,7 @@ def test_generators_are_streamed_piece_by_piece() -> None:
 
 
 def test_a_file_stays_one_that_can_be_sent_by_the_kernel() -> None:
-    """The server's own wrapper comes back, and its close ends the request."""
+    """The server gets its own wrapper back, whose close ends the request."""
     drain = make()
     closed: list[bool] = []
 
@@ -157,9 +157,9 @@ def test_a_file_stays_one_that_can_be_sent_by_the_kernel() -> None:
 
 
 def test_a_refusal_reads_the_body_first() -> None:
-    """And has the headers that a balancer looks for."""
+    """It has the headers that a balancer needs."""
     drain = make()
-    drain.core.order("drain recycle")
+    drain.core.take_order("drain recycle")
     server = Server()
     assert server.serve(drain.wsgi(None)).startswith(b"this process")
     assert server.environ["wsgi.input"].read() == b""
@@ -179,7 +179,7 @@ def test_a_refusal_reads_what_is_the_body_and_no_more(
 ) -> None:
     """A chunked body has no length; the next request may follow one that has."""
     drain = make()
-    drain.core.order("drain recycle")
+    drain.core.take_order("drain recycle")
     server = Server(
         **{
             "CONTENT_LENGTH": length,
@@ -192,9 +192,9 @@ def test_a_refusal_reads_what_is_the_body_and_no_more(
 
 
 def test_a_refusal_whose_client_goes_away_is_finished() -> None:
-    """Although somebody keeps the error."""
+    """Also while the error, and so the frame of the request, is kept."""
     drain = make()
-    drain.core.order("drain recycle")
+    drain.core.take_order("drain recycle")
 
     class Broken:
         def read(self, size: int) -> bytes:
@@ -208,11 +208,11 @@ def test_a_refusal_whose_client_goes_away_is_finished() -> None:
 
 
 def test_in_a_handoff_answers_close_the_connection() -> None:
-    """Also where the drain began after the request."""
+    """Also if the drain began after the request."""
     drain = make()
 
     def app(environ: Any, start: Any) -> list[bytes]:
-        drain.core.order("drain handoff")
+        drain.core.take_order("drain handoff")
         return plain(environ, start)
 
     server = Server()
@@ -231,16 +231,16 @@ def test_an_event_stream_ends_with_the_next_event() -> None:
 
     answer = iter(Server().call(drain.wsgi(app)))
     next(answer)
-    drain.core.order("drain handoff")
+    drain.core.take_order("drain handoff")
     assert list(answer) == []
 
 
 def test_procedures_know_their_request() -> None:
-    """The thread's next request is another one."""
+    """The next request of the thread is another one."""
     drain = make()
 
     def app(environ: Any, start: Any) -> list[bytes]:
-        drain.core.order("drain recycle")
+        drain.core.take_order("drain recycle")
         with drain.procedure("within"):
             return plain(environ, start)
 
@@ -251,7 +251,7 @@ def test_procedures_know_their_request() -> None:
 
 
 def test_decorators_count_every_kind_of_function() -> None:
-    """While it runs, and no longer."""
+    """A function counts while it runs, and no longer."""
     drain = make()
 
     @drain.procedure
@@ -273,7 +273,7 @@ def test_decorators_count_every_kind_of_function() -> None:
 
 
 def test_threads_count_exactly() -> None:
-    """Many at once, with the interpreter switching as often as it can."""
+    """Many run at once, and the interpreter switches as often as it can."""
     drain = make()
     app = drain.wsgi(plain)
     interval = sys.getswitchinterval()
@@ -284,7 +284,7 @@ def test_threads_count_exactly() -> None:
             for _ in range(300):
                 Server().serve(app)
 
-        drain.core.order("drain handoff")
+        drain.core.take_order("drain handoff")
         threads = [threading.Thread(target=work) for _ in range(8)]
         for thread in threads:
             thread.start()

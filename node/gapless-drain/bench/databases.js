@@ -7,7 +7,7 @@
 const mysql = require('mysql2/promise');
 const pg = require('pg');
 const { Drain } = require('../src/index.js');
-const { Statements } = require('../src/statements.js');
+const { ProcedureFinder } = require('../src/databases/sql/procedures.js');
 const { startDatabase } = require('../test/database.js');
 
 const ROUNDS = 15;
@@ -55,11 +55,11 @@ async function compare(name, { connect, run }, options, drain) {
   console.log(`${name.padEnd(16)}${cells.join('')}`);
 }
 
-function readingUs(statements, textOf, times) {
+function readingUs(finder, textOf, times) {
   const prepared = new Map();
   const texts = Array.from({ length: times }, (_, number) => textOf(number));
   const before = process.hrtime.bigint();
-  for (const text of texts) statements.names(text, prepared);
+  for (const text of texts) finder.names(text, prepared);
   return Number(process.hrtime.bigint() - before) / times / 1000;
 }
 
@@ -81,11 +81,11 @@ async function main() {
   console.log('to tell what a text is, us          known  new, no procedure  new, a call');
   for (const dialect of ['postgresql', 'mysql']) {
     const text = 'SELECT id, name FROM orders WHERE customer = $1 ORDER BY id DESC LIMIT 20';
-    const statements = () => new Statements(dialect, { functions: ['pay'] });
-    for (let warm = 0; warm < 3; warm += 1) readingUs(statements(), (n) => `CALL p(${n})`, 20_000);
-    const known = readingUs(statements(), () => text, 500_000);
-    const fresh = readingUs(statements(), (number) => text + number, 50_000);
-    const call = readingUs(statements(), (number) => `CALL close_month(${number}, $1)`, 50_000);
+    const finder = () => new ProcedureFinder(dialect, { functions: ['pay'] });
+    for (let warm = 0; warm < 3; warm += 1) readingUs(finder(), (n) => `CALL p(${n})`, 20_000);
+    const known = readingUs(finder(), () => text, 500_000);
+    const fresh = readingUs(finder(), (number) => text + number, 50_000);
+    const call = readingUs(finder(), (number) => `CALL close_month(${number}, $1)`, 50_000);
     const cells = [known.toFixed(3).padStart(19), fresh.toFixed(2).padStart(19)];
     console.log(`${dialect.padEnd(22)}${cells.join('')}${call.toFixed(2).padStart(13)}`);
   }

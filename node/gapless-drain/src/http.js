@@ -1,56 +1,57 @@
 'use strict';
-// One mechanism for every framework: what a server emits is counted, or refused, before
-// any listener of the app hears of it.
+// The same for every framework: the events of a server are intercepted, so that a request is
+// counted, or refused, before any listener of the app is called.
 
 const HEADER = 'Gapless-Drain';
 const BODY = 'this process is about to end: send the request to another one\n';
 // FIN, close; no mask; 2 bytes: 1012, service restart (RFC 6455).
-const GOODBYE = Buffer.from([0x88, 0x02, 0x03, 0xf4]);
-const GOODBYE_MS = 1000;
+const CLOSE_FRAME = Buffer.from([0x88, 0x02, 0x03, 0xf4]);
+const CLOSE_MS = 1000;
 
 const isHttp1 = (request) => request.httpVersionMajor < 2;
 
-const TICKET = Symbol('the ticket of a response');
+const ACTIVITY = Symbol('the activity of a response');
 
-/** Counts and refuses in front of the listeners of a server. */
-class Gate {
-  constructor(core, settings, within, now) {
+/** Counts and refuses requests before the listeners of a server are called. */
+class HttpInterceptor {
+  /** *current*: an AsyncLocalStorage of activities; *now* returns seconds. */
+  constructor(core, settings, current, now) {
     this.core = core;
     this.settings = settings;
-    this.within = within;
+    this.current = current;
     this.now = now;
-    this.sockets = new Set();
-    const gate = this;
-    // One function for all answers: a closure for each would be felt.
-    this.closed = function closed() {
-      gate.finish(this[TICKET]);
+    this.websockets = new Set();
+    const self = this;
+    // One function for all answers: a closure for each would cost measurable time.
+    this.onClose = function onClose() {
+      self.finish(this[ACTIVITY]);
     };
   }
 
-  finish(ticket) {
+  finish(activity) {
     const { core } = this;
-    core.finish(ticket, core.mode === 'serving' ? 0 : this.now());
+    core.finish(activity, core.mode === 'serving' ? 0 : this.now());
   }
 
-  /** Put the gate before a server's listeners; return the server. */
+  /** Intercept the events of a server; return the server. */
   attach(server) {
     const emit = server.emit;
-    const gate = this;
-    server.emit = function emitThroughGate(event, first, second, third) {
-      // Node has asked for the body already unless the app wants to do that itself.
+    const self = this;
+    server.emit = function interceptedEmit(event, first, second, third) {
+      // Node asks for the body itself, unless the app listens for 'checkContinue'.
       if (event === 'request' || event === 'checkContinue') {
-        if (!gate.admits(first, second, event === 'checkContinue')) return true;
-        return gate.within.run(second[TICKET], emitted, this, event, first, second);
+        if (!self.admitOrRefuse(first, second, event === 'checkContinue')) return true;
+        return self.current.run(second[ACTIVITY], callEmit, this, event, first, second);
       }
       if (event === 'upgrade') {
-        return gate.upgrade(first, second, () =>
+        return self.upgrade(first, second, () =>
           emit.call(this, event, first, second, third),
         );
       }
       return emit.apply(this, arguments);
     };
-    function emitted(self, event, first, second) {
-      return emit.call(self, event, first, second);
+    function callEmit(emitter, event, first, second) {
+      return emit.call(emitter, event, first, second);
     }
     return server;
   }
@@ -58,41 +59,41 @@ class Gate {
   /** Wrap one (request, response) function. */
   listener(serve) {
     return (request, response) =>
-      this.admits(request, response, false)
-        ? this.within.run(response[TICKET], serve, request, response)
+      this.admitOrRefuse(request, response, false)
+        ? this.current.run(response[ACTIVITY], serve, request, response)
         : undefined;
   }
 
-  /** Count a request; tell whether the app is to serve it. What is not is refused. */
-  admits(request, response, isBodyWanted) {
+  /** Count a request; return whether the app is to serve it. If not, it is refused. */
+  admitOrRefuse(request, response, expectsContinue) {
     const { core, settings } = this;
-    // A request with Expect is emitted again when its body is asked for.
-    if (response[TICKET] !== undefined) return true;
-    if (core.mode !== 'serving' && this.isHealth(request)) {
+    // A request with Expect is emitted again when the app asks for its body.
+    if (response[ACTIVITY] !== undefined) return true;
+    if (core.isUnhealthy && this.isHealthPath(request)) {
       this.answer(request, response, settings.healthStatus);
       return false;
     }
-    const ticket = core.admit(request, this.now());
-    response[TICKET] = ticket;
-    response.on('close', this.closed);
-    if (!ticket.admitted) {
-      if (isBodyWanted) response.writeContinue();
+    const activity = core.admit(request, this.now());
+    response[ACTIVITY] = activity;
+    response.on('close', this.onClose);
+    if (!activity.admitted) {
+      if (expectsContinue) response.writeContinue();
       this.refuse(request, response);
       return false;
     }
-    ticket.response = response;
-    if (core.isDraining) this.closing(request, response);
+    activity.response = response;
+    if (core.isDraining) this.closeConnectionAfter(request, response);
     return true;
   }
 
-  isHealth(request) {
-    const leaves = this.core.mode === 'leaving' || this.core.mode === 'recycle';
+  isHealthPath(request) {
     const path = this.settings.healthPath;
-    return leaves && path !== null && request.url.split('?', 1)[0] === path;
+    return path !== null && request.url.split('?', 1)[0] === path;
   }
 
+  /** Refuse a request, once its body was read and thrown away, up to the limits. */
   refuse(request, response) {
-    let left = this.settings.discardBytes;
+    let leftBytes = this.settings.discardBytes;
     const done = () => {
       clearTimeout(timer);
       request.removeListener('data', count);
@@ -100,8 +101,8 @@ class Gate {
       this.answer(request, response, this.settings.status);
     };
     const count = (piece) => {
-      left -= piece.length;
-      if (left < 0) done();
+      leftBytes -= piece.length;
+      if (leftBytes < 0) done();
     };
     const timer = setTimeout(done, this.settings.discardS * 1000);
     timer.unref();
@@ -123,8 +124,7 @@ class Gate {
     response.end(request.method === 'HEAD' ? undefined : BODY);
   }
 
-  /** Let the connection end with this answer. */
-  closing(request, response) {
+  closeConnectionAfter(request, response) {
     if (!isHttp1(request) || response.headersSent) return;
     // Frameworks may write their own header; Node closes when this one is false.
     response.shouldKeepAlive = false;
@@ -133,12 +133,12 @@ class Gate {
 
   upgrade(request, socket, serve) {
     const { core } = this;
-    const ticket = core.admit(request, this.now());
+    const activity = core.admit(request, this.now());
     socket.once('close', () => {
-      this.sockets.delete(socket);
-      core.finish(ticket, this.now());
+      this.websockets.delete(socket);
+      core.finish(activity, this.now());
     });
-    if (!ticket.admitted) {
+    if (!activity.admitted) {
       const { status, retryAfterS } = this.settings;
       socket.end(
         `HTTP/1.1 ${status} Service Unavailable\r\nConnection: close\r\n` +
@@ -148,34 +148,34 @@ class Gate {
       return true;
     }
     if (!/^websocket$/i.test(request.headers.upgrade || '')) {
-      return this.within.run(ticket, serve); // no protocol that we could say goodbye in
+      return this.current.run(activity, serve); // only websockets have a close frame
     }
-    this.sockets.add(socket);
-    if (core.isDraining) setImmediate(() => this.sayGoodbye(socket));
-    return this.within.run(ticket, serve);
+    this.websockets.add(socket);
+    if (core.isDraining) setImmediate(() => this.closeWebsocket(socket));
+    return this.current.run(activity, serve);
   }
 
-  /** A drain has begun: end what would never end by itself, close the rest later. */
+  /** A drain has begun: end websockets and event streams, close other connections later. */
   drain() {
-    for (const socket of this.sockets) this.sayGoodbye(socket);
+    for (const socket of this.websockets) this.closeWebsocket(socket);
     for (const { response } of this.core.requests) {
-      if (!response) continue; // a websocket, or one that is being refused
+      if (!response) continue; // a websocket, or a request that is being refused
       const kind = response.getHeader('content-type') || '';
       if (String(kind).startsWith('text/event-stream') && response.headersSent) {
         response.end();
       } else {
-        this.closing(response.req, response);
+        this.closeConnectionAfter(response.req, response);
       }
     }
   }
 
-  sayGoodbye(socket) {
+  closeWebsocket(socket) {
     if (socket.destroyed) return;
-    socket.write(GOODBYE);
-    const timer = setTimeout(() => socket.destroy(), GOODBYE_MS);
+    socket.write(CLOSE_FRAME);
+    const timer = setTimeout(() => socket.destroy(), CLOSE_MS);
     timer.unref();
     socket.once('close', () => clearTimeout(timer));
   }
 }
 
-module.exports = { Gate, HEADER };
+module.exports = { HttpInterceptor };

@@ -8,17 +8,17 @@ export interface Options {
   status?: number;
   /** Seconds; 1. */
   retryAfterS?: number;
-  /** Answers `healthStatus` as soon as the process is to leave. */
+  /** Answers `healthStatus` as soon as the process is leaving. */
   healthPath?: string | null;
   healthStatus?: number;
-  /** How long the health path says no before requests are refused, on a signal. */
+  /** On a signal: how long the health path says no before requests are refused. */
   leadS?: number;
-  /** How long a signal waits for what is under way, at most; 30. */
+  /** How long a signal waits for what is under way at most; 30. */
   drainTimeoutS?: number;
   onSignal?: 'recycle' | 'handoff' | null;
-  /** How much of the body of a refused request is read, at most; 16 MiB. */
+  /** How much of the body of a refused request is read at most; 16 MiB. */
   discardBytes?: number;
-  /** And for how long; 10. */
+  /** For how long it is read at most; 10. */
   discardS?: number;
   environment?: NodeJS.ProcessEnv;
 }
@@ -41,9 +41,9 @@ export interface Counts {
 }
 
 export interface DatabaseOptions {
-  /** Functions that are procedures: `pay`, in any schema, or `books.pay`, only as written. */
+  /** Functions that count: `pay` in any schema, `books.pay` only as written. */
   functions?: string[];
-  /** Count every statement that is run outside a request or procedure; false. */
+  /** Count every statement that runs outside a request or procedure; false. */
   everyStatement?: boolean;
 }
 
@@ -57,7 +57,7 @@ export declare class Drain {
   ): (request: Request, response: Response) => unknown;
   procedure<Result>(name: string, work: () => Result): Result;
   begin(name: string): { finish(): void };
-  /** Of pg or mysql2, a Knex or a Sequelize. */
+  /** A pool or connection of pg or mysql2, a Knex or a Sequelize. */
   database<Handed extends object>(handed: Handed, options?: DatabaseOptions): Handed;
   readonly mode: Mode;
   readonly signal: AbortSignal;

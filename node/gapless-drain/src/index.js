@@ -1,72 +1,72 @@
 'use strict';
-// Count what is under way in a web app; told to finish, refuse what is new, and end.
+// Counts what is under way in a web app; in a drain, refuses what is new and lets it end.
 
 const { AsyncLocalStorage } = require('node:async_hooks');
+const { SupervisorConnection } = require('./connection.js');
 const { Core, Draining } = require('./core.js');
-const { Gate } = require('./http.js');
-const { Line } = require('./line.js');
+const { HttpInterceptor } = require('./http.js');
 const { DEFAULTS } = require('./settings.js');
 const { Signals } = require('./signals.js');
 
 const LIBRARY = 'gapless-drain 0.1.0 (node)';
 const now = () => performance.now() / 1000;
 
-/** What is under way in this process, and the word from outside to finish it. */
+/** What is under way in this process, and the order from outside to finish it. */
 class Drain {
   #core;
-  #gate;
-  #line = null;
+  #http;
+  #connection = null;
   #signals = null;
-  #within = new AsyncLocalStorage();
+  #current = new AsyncLocalStorage();
   #abort = new AbortController();
   #servers = new Set();
-  #begun = [];
+  #resolveBegun = [];
   #databases = null;
-  #lead = null;
+  #leadTimer = null;
 
   constructor(options = {}) {
     const { environment = process.env, ...own } = options;
     const unknown = Object.keys(own).filter((name) => !(name in DEFAULTS));
     if (unknown.length > 0) throw new TypeError(`unknown option: ${unknown.join(', ')}`);
     const settings = { ...DEFAULTS, ...own };
-    this.#core = new Core(() => this.#changed());
-    this.#gate = new Gate(this.#core, settings, this.#within, now);
+    this.#core = new Core(() => this.#countsChanged());
+    this.#http = new HttpInterceptor(this.#core, settings, this.#current, now);
     if (environment.GAPLESS_SOCKET && environment.GAPLESS_INSTANCE) {
-      // Who was loaded in case that there is no library: there is one.
+      // The preload counts programs that do not use the library; this one does.
       globalThis[Symbol.for('gapless.preload')]?.standDown();
-      this.#line = new Line(environment, LIBRARY, {
-        ordered: (line) => this.#ordered(line),
+      this.#connection = new SupervisorConnection(environment, LIBRARY, {
+        takeOrder: (order) => this.#takeOrder(order),
         counts: () => this.counts(),
       });
     }
     if (settings.onSignal !== null) {
       this.#signals = new Signals(
-        () => this.#beginBySignal(settings),
-        () => this.#lead !== null || !this.#core.isDrained,
+        () => this.#beginDrainBySignal(settings),
+        () => this.#leadTimer !== null || !this.#core.isDrained,
         () => this.#closeServers(),
         settings.drainTimeoutS,
       );
     }
   }
 
-  /** Count and refuse in front of a server of any framework; return the server. */
+  /** Count and refuse requests in front of a server of any framework; return the server. */
   attach(server) {
     this.#servers.add(server);
-    return this.#gate.attach(server);
+    return this.#http.attach(server);
   }
 
-  /** Wrap one (request, response) function, for those who have no server at hand. */
+  /** Wrap one (request, response) function, for apps that do not have their server. */
   listener(serve) {
-    return this.#gate.listener(serve);
+    return this.#http.listener(serve);
   }
 
   /** Run *work* as a procedure; return what it returns. Throws Draining if refused. */
   procedure(name, work) {
-    const ticket = this.#core.begin(name, now(), this.#within.getStore());
-    const finish = () => this.#core.finish(ticket, now());
+    const activity = this.#core.begin(name, now(), this.#current.getStore());
+    const finish = () => this.#core.finish(activity, now());
     let returned;
     try {
-      returned = this.#within.run(ticket, work);
+      returned = this.#current.run(activity, work);
     } catch (error) {
       finish();
       throw error;
@@ -80,8 +80,8 @@ class Drain {
 
   /** Begin a procedure that `finish` ends. Throws Draining if refused. */
   begin(name) {
-    const ticket = this.#core.begin(name, now(), this.#within.getStore());
-    const finish = () => this.#core.finish(ticket, now());
+    const activity = this.#core.begin(name, now(), this.#current.getStore());
+    const finish = () => this.#core.finish(activity, now());
     const begun = { finish };
     if (Symbol.dispose) begun[Symbol.dispose] = finish;
     if (Symbol.asyncDispose) begun[Symbol.asyncDispose] = async () => finish();
@@ -90,12 +90,13 @@ class Drain {
 
   /**
    * Count stored procedures that are called through a pool or a connection of pg or mysql2,
-   * a Knex or a Sequelize; return it. Once draining, they fail with Draining outside.
+   * a Knex or a Sequelize; return that object. While the process drains, calls fail with
+   * Draining, except within requests and procedures that are under way.
    */
   database(handed, options) {
     if (this.#databases === null) {
-      const { Databases } = require('./databases.js'); // most apps need none of it
-      this.#databases = new Databases(this.#core, this.#within, now);
+      const { Databases } = require('./databases/databases.js'); // most apps do not need it
+      this.#databases = new Databases(this.#core, this.#current, now);
     }
     return this.#databases.attach(handed, options);
   }
@@ -110,7 +111,7 @@ class Drain {
     return this.#core.counts(now());
   }
 
-  /** Is aborted when a drain begins; a new one after undrain. For long polls. */
+  /** Is aborted when a drain begins; undrain makes a new one. For long polls. */
   get signal() {
     return this.#abort.signal;
   }
@@ -118,58 +119,58 @@ class Drain {
   /** Resolves when a drain begins. For long polls. */
   begun() {
     if (this.#core.isDraining) return Promise.resolve();
-    return new Promise((resolve) => this.#begun.push(resolve));
+    return new Promise((resolve) => this.#resolveBegun.push(resolve));
   }
 
   /** Tell the supervisor, and PM2, that the app is ready. */
   ready() {
-    if (this.#line !== null) this.#line.ready();
+    if (this.#connection !== null) this.#connection.sendReady();
     if (process.send !== undefined) process.send('ready');
   }
 
-  /** Hang up, and listen to signals no more. For tests. */
+  /** Disconnect, and no longer listen for signals. For tests. */
   close() {
-    clearTimeout(this.#lead);
-    if (this.#line !== null) this.#line.close();
+    clearTimeout(this.#leadTimer);
+    if (this.#connection !== null) this.#connection.close();
     if (this.#signals !== null) this.#signals.remove();
   }
 
-  #changed() {
-    if (this.#line !== null) this.#line.changed();
-    if (this.#signals !== null) this.#signals.changed();
+  #countsChanged() {
+    if (this.#connection !== null) this.#connection.countsChanged();
+    if (this.#signals !== null) this.#signals.endIfIdle();
   }
 
-  #ordered(line) {
-    const before = this.#core.isDraining;
-    const tell = this.#core.order(line);
-    this.#entered(before);
-    return tell;
+  #takeOrder(order) {
+    const wasDraining = this.#core.isDraining;
+    const countsDue = this.#core.takeOrder(order);
+    this.#modeChanged(wasDraining);
+    return countsDue;
   }
 
-  #entered(wasDraining) {
+  #modeChanged(wasDraining) {
     if (this.#core.isDraining && !wasDraining) {
       this.#abort.abort();
-      for (const resolve of this.#begun.splice(0)) resolve();
-      this.#gate.drain();
+      for (const resolve of this.#resolveBegun.splice(0)) resolve();
+      this.#http.drain();
     } else if (!this.#core.isDraining && wasDraining) {
       this.#abort = new AbortController();
     }
   }
 
-  #beginBySignal({ onSignal, leadS }) {
+  #beginDrainBySignal({ onSignal, leadS }) {
     if (this.#core.isDraining) return; // an order has begun one already
-    const refuse = () => {
-      this.#lead = null;
-      const before = this.#core.isDraining;
+    const beginDrain = () => {
+      this.#leadTimer = null;
+      const wasDraining = this.#core.isDraining;
       this.#core.enter(onSignal);
-      this.#entered(before);
-      this.#changed();
+      this.#modeChanged(wasDraining);
+      this.#countsChanged();
     };
     if (leadS > 0) {
       this.#core.enter('leaving');
-      this.#lead = setTimeout(refuse, leadS * 1000);
+      this.#leadTimer = setTimeout(beginDrain, leadS * 1000);
     } else {
-      refuse();
+      beginDrain();
     }
   }
 

@@ -1,67 +1,68 @@
 'use strict';
-// For programs that use no library: `node --require` loads this before them. Their
-// servers speak the drain protocol (spec/drain.md) then: while the process drains, each
+// For programs that do not use the library: `node --require` loads this before them. Then
+// their servers follow the drain protocol (spec/drain.md): while the process drains, each
 // answer closes its connection in good order.
 //
-// Rule 1: a program never notices: nothing is printed, nothing keeps it alive, and
-// nothing is thrown into it.
-// Rule 2: what does not serve HTTP pays for the reading of this file alone.
-// Rule 3: a program that uses the library itself counts by itself.
+// Rule 1: a program does not notice it: nothing is printed, nothing keeps the process alive,
+// and no error reaches the program.
+// Rule 2: a program that does not serve HTTP only pays for reading this file.
+// Rule 3: a program that uses the library is left to the library.
 
 const path = require('node:path');
 
 const LIBRARY = 'gapless-preload 0.1.0 (node)';
 const STATE = Symbol.for('gapless.preload');
-// Programs that start the app, and serve nothing themselves.
+// Programs that start the app and serve nothing themselves.
 const RUNNERS = /^(npm|npx|pnpm|pnpx|yarn|yarnpkg|corepack)(-cli|-[\d.]+)?(\.[cm]?js)?$/;
 
 const isRunner = () => RUNNERS.test(path.basename(process.argv[1] || ''));
 
-/** Count and refuse in front of each server of the process, for the supervisor. */
-function openGate() {
+/** Connect to the supervisor, and make what intercepts the servers of the process. */
+function connect() {
   const { Core } = require('./core.js');
-  const { Gate } = require('./http.js');
-  const { Line } = require('./line.js');
+  const { HttpInterceptor } = require('./http.js');
+  const { SupervisorConnection } = require('./connection.js');
   const { DEFAULTS } = require('./settings.js');
   const now = () => performance.now() / 1000;
-  const core = new Core(() => line.changed());
-  // Nobody here asks within what he runs.
-  const within = { run: (ticket, work, ...rest) => work(...rest) };
-  const gate = new Gate(core, DEFAULTS, within, now);
-  const line = new Line(process.env, LIBRARY, {
-    ordered: (order) => {
+  const core = new Core(() => connection.countsChanged());
+  // No procedure begins here, so it need not be known what is current.
+  const current = { run: (activity, work, ...rest) => work(...rest) };
+  const interceptor = new HttpInterceptor(core, DEFAULTS, current, now);
+  const connection = new SupervisorConnection(process.env, LIBRARY, {
+    takeOrder: (order) => {
       const wasDraining = core.isDraining;
-      const tell = core.order(order);
-      if (core.isDraining && !wasDraining) gate.drain();
-      return tell;
+      const countsDue = core.takeOrder(order);
+      if (core.isDraining && !wasDraining) interceptor.drain();
+      return countsDue;
     },
     counts: () => core.counts(now()),
-    hello: { scope: 'http' }, // what else the process owes, the kernel is asked
+    // The supervisor asks the kernel for everything else that the process owes.
+    hello: { scope: 'http' },
   });
-  return { gate, line };
+  return { interceptor, connection };
 }
 
-/** Find the servers of the process as they begin to listen. */
+/** Intercept the servers of the process when they begin to listen. */
 function watchServers() {
   const net = require('node:net');
   const { listen } = net.Server.prototype;
   const attached = new Map();
-  let open = null;
-  let stoodDown = false;
+  let connected = null;
+  let hasStoodDown = false;
 
   function attach(server) {
-    // Of all servers only those of HTTP have this; https is loaded only by who needs it.
-    if (stoodDown || attached.has(server) || server.headersTimeout === undefined) return;
-    open = open || openGate();
-    open.gate.attach(server);
+    // Only servers of HTTP have headersTimeout. So https need not be loaded here.
+    if (hasStoodDown || attached.has(server) || server.headersTimeout === undefined) return;
+    connected = connected || connect();
+    connected.interceptor.attach(server);
     attached.set(server, server.emit);
   }
 
-  net.Server.prototype.listen = function listenBehindGate(...rest) {
+  net.Server.prototype.listen = function interceptedListen(...rest) {
     try {
       attach(this);
     } catch {
-      // It serves without us.
+      // It serves, but is not counted.
     }
     return listen.apply(this, rest);
   };
@@ -70,26 +71,26 @@ function watchServers() {
   return {
     /** Leave everything to the library. */
     standDown() {
-      stoodDown = true;
+      hasStoodDown = true;
       net.Server.prototype.listen = listen;
       for (const [server, emit] of attached) {
         if (server.emit === emit) delete server.emit;
       }
       attached.clear();
-      if (open !== null) open.line.close();
+      if (connected !== null) connected.connection.close();
     },
   };
 }
 
-/** Give the program Node's channel, which the runner between us would have kept. */
+/** Give the program Node's IPC channel, which the runner in between did not pass on. */
 function openChannel(fd) {
   const fs = require('node:fs');
   try {
     if (!fs.fstatSync(fd).isSocket()) return;
   } catch {
-    return; // it was closed on the way
+    return; // a program in between has closed it
   }
-  const say = (message, ...rest) => {
+  const send = (message, ...rest) => {
     const done = rest.find((each) => typeof each === 'function');
     try {
       fs.writeSync(fd, `${JSON.stringify(message)}\n`);
@@ -100,17 +101,18 @@ function openChannel(fd) {
       return false;
     }
   };
-  const hear = (event) => {
+  // The channel is read only once the program listens for messages.
+  const receiveFromFirstListener = (event) => {
     if (event !== 'message') return;
-    process.removeListener('newListener', hear);
+    process.removeListener('newListener', receiveFromFirstListener);
     const net = require('node:net');
     const socket = new net.Socket({ fd, readable: true, writable: false });
-    let heard = '';
+    let partialLine = '';
     socket.setEncoding('utf8');
     socket.on('error', () => {});
     socket.on('data', (piece) => {
-      const lines = (heard + piece).split('\n');
-      heard = lines.pop();
+      const lines = (partialLine + piece).split('\n');
+      partialLine = lines.pop();
       for (const line of lines) {
         try {
           process.emit('message', JSON.parse(line), undefined);
@@ -121,26 +123,26 @@ function openChannel(fd) {
     });
     socket.unref();
   };
-  process.send = say;
+  process.send = send;
   process.connected = true;
   process.disconnect = () => {
     process.connected = false;
   };
-  process.on('newListener', hear);
+  process.on('newListener', receiveFromFirstListener);
 }
 
 function main() {
   const { env } = process;
   if (!env.GAPLESS_SOCKET || !env.GAPLESS_INSTANCE || globalThis[STATE]) return;
   if (isRunner() || typeof performance === 'undefined') return; // Node before 16
-  const channel = Number(env.GAPLESS_CHANNEL_FD);
-  delete env.GAPLESS_CHANNEL_FD; // what the program starts does not speak for it
-  if (channel > 2 && process.send === undefined) openChannel(channel);
+  const channelFd = Number(env.GAPLESS_CHANNEL_FD);
+  delete env.GAPLESS_CHANNEL_FD; // the channel is not for the children of the program
+  if (channelFd > 2 && process.send === undefined) openChannel(channelFd);
   Object.defineProperty(globalThis, STATE, { value: watchServers() });
 }
 
 try {
   main();
 } catch {
-  // The program runs as it would have without us.
+  // The program runs as it would without this file.
 }

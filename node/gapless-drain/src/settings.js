@@ -1,5 +1,5 @@
 'use strict';
-// What can be set, and what it is otherwise.
+// The settings of a drain, and their defaults; index.d.ts says what each means.
 
 const DEFAULTS = {
   status: 503,

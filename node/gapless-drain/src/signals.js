@@ -1,65 +1,64 @@
 'use strict';
-// SIGTERM, SIGINT and PM2's message: drain first, then end.
+// SIGTERM, SIGINT and PM2's message "shutdown": the process drains first, then it ends.
 //
-// Node calls every listener of a signal, so ours cannot hold the others back. If it is the
-// only one, the process ends by the signal when all is finished.
+// Node calls every listener of a signal, so the other listeners cannot be held back. If ours
+// is the only one, the process ends by the signal when everything is finished.
 
 const SIGNALS = ['SIGTERM', 'SIGINT'];
 
-/** Listens for the word to end. */
 class Signals {
-  constructor(begin, isBusy, close, drainTimeoutS) {
-    this.begin = begin;
+  /** The first signal calls *beginDrain*; the end comes when *isBusy* is false. */
+  constructor(beginDrain, isBusy, closeServers, drainTimeoutS) {
+    this.beginDrain = beginDrain;
     this.isBusy = isBusy;
-    this.close = close;
+    this.closeServers = closeServers;
     this.drainTimeoutS = drainTimeoutS;
-    this.waiting = null;
+    this.pending = null;
     this.timer = null;
-    this.listeners = new Map(SIGNALS.map((name) => [name, () => this.heard(name)]));
-    this.message = (message) => {
-      if (message === 'shutdown') this.heard('shutdown');
+    this.listeners = new Map(SIGNALS.map((name) => [name, () => this.receive(name)]));
+    this.onMessage = (message) => {
+      if (message === 'shutdown') this.receive('shutdown');
     };
     for (const [name, listener] of this.listeners) process.on(name, listener);
     if (process.send !== undefined) {
-      const isOurs = process.listenerCount('message') === 0;
-      process.on('message', this.message);
+      const isOnlyListener = process.listenerCount('message') === 0;
+      process.on('message', this.onMessage);
       // An open channel would keep a process alive that has nothing else to do.
-      if (isOurs && process.channel) process.channel.unref();
+      if (isOnlyListener && process.channel) process.channel.unref();
     }
   }
 
-  heard(name) {
-    if (this.waiting !== null) {
-      this.end(); // a second time: at once
+  receive(name) {
+    if (this.pending !== null) {
+      this.end(); // the second one: at once
       return;
     }
-    this.waiting = name;
-    this.begin();
+    this.pending = name;
+    this.beginDrain();
     this.timer = setTimeout(() => this.end(), this.drainTimeoutS * 1000);
-    this.changed();
+    this.endIfIdle();
   }
 
-  /** Look whether all is finished. */
-  changed() {
-    if (this.waiting !== null && !this.isBusy()) this.end();
+  endIfIdle() {
+    if (this.pending !== null && !this.isBusy()) this.end();
   }
 
   end() {
-    const name = this.waiting;
+    const name = this.pending;
     clearTimeout(this.timer);
-    this.close();
+    this.closeServers();
     if (name === 'shutdown') {
       this.remove();
       process.exit(0);
     }
-    const alone = process.listenerCount(name) === 1;
+    const isOnlyListener = process.listenerCount(name) === 1;
     this.remove();
-    if (alone) process.kill(process.pid, name);
+    if (isOnlyListener) process.kill(process.pid, name);
   }
 
   remove() {
     for (const [name, listener] of this.listeners) process.removeListener(name, listener);
-    process.removeListener('message', this.message);
+    process.removeListener('message', this.onMessage);
     clearTimeout(this.timer);
   }
 }

@@ -9,26 +9,27 @@ const vectors = path.join(__dirname, '../../../spec/vectors/drain.json');
 for (const { name, steps } of JSON.parse(fs.readFileSync(vectors, 'utf8')).cases) {
   test(`vector: ${name}`, () => {
     const core = new Core();
-    const tickets = new Map();
+    const activities = new Map();
     steps.forEach((step, now) => {
-      const told = `step ${now}: ${JSON.stringify(step)}`;
+      const where = `step ${now}: ${JSON.stringify(step)}`;
       if (step.do === 'admit') {
-        const ticket = core.admit(step.id, now);
-        tickets.set(step.id, ticket);
-        assert.equal(ticket.admitted, step.expect === 'admitted', told);
+        const activity = core.admit(step.id, now);
+        activities.set(step.id, activity);
+        assert.equal(activity.admitted, step.expect === 'admitted', where);
       } else if (step.do === 'begin') {
         let begun = true;
         try {
-          tickets.set(step.id, core.begin(step.id, now, tickets.get(step.within)));
+          const parent = activities.get(step.within);
+          activities.set(step.id, core.begin(step.id, now, parent));
         } catch (error) {
           assert.ok(error instanceof Draining);
           begun = false;
         }
-        assert.equal(begun, step.expect === 'begun', told);
+        assert.equal(begun, step.expect === 'begun', where);
       } else if (step.do === 'finish') {
-        core.finish(tickets.get(step.id), now);
+        core.finish(activities.get(step.id), now);
       } else {
-        core.order(step.line);
+        core.takeOrder(step.line);
       }
       const counts = core.counts(now);
       const flat = {
@@ -40,13 +41,13 @@ for (const { name, steps } of JSON.parse(fs.readFileSync(vectors, 'utf8')).cases
         drained: core.isDrained,
       };
       for (const [key, expected] of Object.entries(step.counts || {})) {
-        assert.deepEqual(flat[key], expected, `${told}: ${key}`);
+        assert.deepEqual(flat[key], expected, `${where}: ${key}`);
       }
     });
   });
 }
 
-// A small generator whose seed is told, so that a failure can be repeated (mulberry32).
+// A small generator; a failure shows its seed, so that it can be repeated (mulberry32).
 function randomFrom(seed) {
   let state = seed;
   return (below) => {
@@ -58,36 +59,36 @@ function randomFrom(seed) {
 }
 
 test('counts are exact in every order of events', () => {
-  const orders = ['drain leaving', 'drain handoff', 'drain recycle', 'undrain', 'noise'];
+  const orders = ['drain leaving', 'drain handoff', 'drain recycle', 'undrain', 'unknown'];
   for (let seed = 1; seed <= 300; seed += 1) {
     const random = randomFrom(seed);
     const core = new Core();
     const underWay = new Set();
-    const over = [];
+    const finished = [];
     for (let step = 0; step < 80; step += 1) {
-      const list = [...underWay, ...over.slice(-2)];
+      const list = [...underWay, ...finished.slice(-2)];
       const any = list[random(list.length || 1)];
       const draining = core.isDraining;
       switch (random(5)) {
         case 0: {
-          const ticket = core.admit('r', step);
-          assert.equal(ticket.admitted, core.mode !== 'recycle');
-          underWay.add(ticket);
+          const request = core.admit('r', step);
+          assert.equal(request.admitted, core.mode !== 'recycle');
+          underWay.add(request);
           break;
         }
         case 1: {
-          // What is over left something behind, which is within the request around it.
-          const around = any && !underWay.has(any) ? any.within : any;
+          // What a finished procedure left behind is within its root.
+          const around = any && !underWay.has(any) ? any.root : any;
           const allowed = !draining || (underWay.has(around) && around.admitted);
-          let ticket = null;
+          let procedure = null;
           try {
-            ticket = core.begin('p', step, any);
+            procedure = core.begin('p', step, any);
           } catch {
             assert.ok(!allowed, `seed ${seed}`);
           }
-          if (ticket !== null) {
+          if (procedure !== null) {
             assert.ok(allowed, `seed ${seed}`);
-            underWay.add(ticket);
+            underWay.add(procedure);
           }
           break;
         }
@@ -95,19 +96,19 @@ test('counts are exact in every order of events', () => {
         case 3:
           if (any) {
             core.finish(any, step);
-            if (underWay.delete(any)) over.push(any);
+            if (underWay.delete(any)) finished.push(any);
           }
           break;
         default:
-          core.order(orders[random(orders.length)]);
+          core.takeOrder(orders[random(orders.length)]);
       }
-      const kinds = [...underWay].map((ticket) => ticket.kind);
+      const kinds = [...underWay].map(({ kind }) => kind);
       const counts = core.counts(step);
       assert.equal(counts.requests, kinds.filter((k) => k === 'request').length);
       assert.equal(counts.procedures, kinds.filter((k) => k === 'procedure').length);
       assert.equal(core.isDrained, core.isDraining && underWay.size === 0);
     }
-    for (const ticket of underWay) core.finish(ticket, 99);
+    for (const activity of underWay) core.finish(activity, 99);
     const { requests, procedures } = core.counts(99);
     assert.deepEqual([requests, procedures], [0, 0]);
   }

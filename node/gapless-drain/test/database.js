@@ -1,5 +1,5 @@
 'use strict';
-// A real database for the tests of one file, and procedures that wait until a test lets them.
+// A real database for the tests of one file, and procedures that wait for a lock of a test.
 
 const { spawn } = require('node:child_process');
 const fs = require('node:fs');
@@ -13,7 +13,7 @@ const PYTHON = path.join(ROOT, '.venv/bin/python');
 const SCHEMAS = {
   postgresql: [
     'CREATE TABLE steps (run int, step int)',
-    // It writes, waits for a lock that a test may hold, and writes again.
+    // It writes, waits for the lock that a test may hold, and writes again.
     `CREATE PROCEDURE close_month(run int) LANGUAGE plpgsql AS $$ BEGIN
        INSERT INTO steps VALUES (run, 1);
        PERFORM pg_advisory_xact_lock(run);
@@ -43,7 +43,7 @@ const SCHEMAS = {
        RETURN run;
      END`,
     'INSERT INTO steps VALUES (0, 0)',
-    // The same, with a lock whose end by force is an error.
+    // The same with a lock of a row: a wait for it that is killed is an error.
     `CREATE PROCEDURE close_books(run int) BEGIN
        START TRANSACTION;
        INSERT INTO steps VALUES (run, 1);
@@ -54,7 +54,7 @@ const SCHEMAS = {
   ],
 };
 
-/** Start a database; it ends with its standard input, so also with this process. */
+/** Start a database; it ends with its standard input, and so with this process at the latest. */
 async function startDatabase(kind) {
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'database-'));
   fs.chmodSync(directory, 0o755); // the database is another user
@@ -67,10 +67,10 @@ async function startDatabase(kind) {
     fs.rmSync(directory, { recursive: true, force: true });
   };
   const line = await new Promise((resolve) => {
-    let said = '';
+    let printed = '';
     rig.stdout.on('data', (piece) => {
-      said += piece;
-      if (said.endsWith('\n')) resolve(said);
+      printed += piece;
+      if (printed.endsWith('\n')) resolve(printed);
     });
     ended.then(() => resolve(null));
   });
@@ -100,7 +100,7 @@ function withDatabase(kind) {
   return database;
 }
 
-/** What a test does by itself, uncounted. */
+/** What a test does in the database itself; it is not counted. */
 async function pgControl({ options }) {
   const { Client } = require('pg');
   const client = new Client(options);

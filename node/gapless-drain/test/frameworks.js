@@ -1,5 +1,5 @@
 'use strict';
-// The same small app in each framework: hello, echo, slow, fail.
+// The same small app in each framework: it answers hello, echo, slow and fail.
 
 const http = require('node:http');
 
@@ -12,7 +12,7 @@ async function body(stream) {
 }
 
 async function plain(request, response) {
-  request.on('error', () => {}); // a client that goes away is no news
+  request.on('error', () => {}); // the client went away
   if (request.url === '/fail') {
     response.statusCode = 500;
     return response.end('asked for');

@@ -1,31 +1,76 @@
 'use strict';
 const assert = require('node:assert/strict');
 const { test } = require('node:test');
-const knex = require('knex');
 const mysql = require('mysql2');
 const mysqlPromise = require('mysql2/promise');
-const { Sequelize } = require('sequelize');
 const { Draining } = require('../src/index.js');
 const { withDatabase } = require('./database.js');
-const { holdsForEachWay, leavesNothing, stage } = require('./procedures.js');
+const { testDriver } = require('./driver.js');
+const { openFixture } = require('./fixture.js');
+const {
+  assertNoCountLeft,
+  promised,
+  testEachWay,
+  wayOf,
+  waysOfBuilders,
+} = require('./procedures.js');
 const { until } = require('./rig.js');
 
 const database = withDatabase('mariadb');
+const CALL = 'CALL close_month(?)';
 
-const promised = (work) =>
-  new Promise((resolve, reject) => work((error, result) => (error ? reject(error) : resolve(result))));
-
-/** A way that has one thing open, made by *make*, and *query* to call through it. */
-function by(make, query) {
-  return async (drain, options) => {
-    const own = drain.database(await make(options));
-    return {
-      call: async (run) => query(own, 'CALL close_month(?)', [run]),
-      fail: async () => query(own, 'CALL fail()', []),
-      close: () => (own.promise ? own.promise() : own).end(),
-    };
-  };
+/** A fixture with a pool that counts. */
+async function openPool(context, options = {}, { oneConnection, ...settings } = {}) {
+  const fixture = await openFixture(context, database);
+  if (oneConnection) settings.connectionLimit = 1;
+  const all = { ...database.options, multipleStatements: true, ...settings };
+  fixture.pool = fixture.drain.database(mysqlPromise.createPool(all), options);
+  fixture.closeAfter(() => fixture.pool.end().catch(() => {}));
+  return fixture;
 }
+
+const isWaiting = async (connection) => {
+  const id = connection.threadId;
+  const sql = `SELECT state FROM information_schema.processlist WHERE id = ${id}`;
+  return /lock/i.test((await database.control.run(sql))[0]?.state);
+};
+
+const DRIVER = {
+  database,
+  callText: CALL,
+  noValues: [],
+  end: (own) => (own.promise ? own.promise() : own).end(),
+  openPool,
+  connect: (pool) => pool.getConnection(),
+  release: (connection) => connection.release(),
+  destroy: (connection) => connection.destroy(),
+  streamOf: (connection) => connection.connection.stream,
+  openConnections: (pool) => pool.pool._allConnections.length,
+  execute: (own, sql, values) => own.execute(sql, values),
+  executeWithCallback: (connection, sql, done) => connection.execute(sql, done),
+  rowsOf: ([rows]) => rows,
+  withTimeout: (run) => ({ sql: CALL, values: [run], timeout: 50 }),
+  isWaiting,
+  refused: (connection) => [
+    () => connection.execute(CALL, [1]),
+    () => connection.connection.query('CALL close_month(1)').stream().toArray(),
+  ],
+  callbackPool: (pool) => pool.pool,
+  callbackConnect: (pool, callback) => {
+    pool.getConnection((error, connection) => {
+      callback(error, connection, () => connection.release());
+    });
+  },
+  deaths: {
+    'the database ends it': (connection) => database.control.kill(connection.threadId),
+    'the socket is lost': ({ connection }) => connection.stream.destroy(new Error('lost')),
+    'the socket is closed': ({ connection }) => connection.stream.destroy(),
+  },
+};
+
+/** A way through what *make* of mysql2 returns. */
+const by = (make, query) =>
+  wayOf(DRIVER, async (drain, options) => drain.database(await make(options)), query);
 
 /** What a command without a callback emits. */
 const emitted = (command) =>
@@ -37,16 +82,18 @@ const emitted = (command) =>
   });
 
 const withConnection = (work) => async (pool, sql, values) => {
-  const one = await pool.getConnection();
+  const connection = await pool.getConnection();
   try {
-    return await work(one, sql, values);
+    return await work(connection, sql, values);
   } finally {
-    one.release();
+    connection.release();
   }
 };
 
 const ways = {
-  'a pool': by(mysql.createPool, (own, sql, values) => promised((done) => own.query(sql, values, done))),
+  'a pool': by(mysql.createPool, (own, sql, values) =>
+    promised((done) => own.query(sql, values, done)),
+  ),
   'a pool, with an object': by(mysql.createPool, (own, sql, values) =>
     promised((done) => own.query({ sql, values }, done)),
   ),
@@ -64,13 +111,15 @@ const ways = {
   'a pool that executes, and promises': by(mysqlPromise.createPool, (own, sql, values) =>
     own.execute(sql, values),
   ),
-  'promises of a pool': by(mysql.createPool, (own, sql, values) => own.promise().query(sql, values)),
+  'promises of a pool': by(mysql.createPool, (own, sql, values) =>
+    own.promise().query(sql, values),
+  ),
   'a connection of a pool': by(mysql.createPool, (own, sql, values) =>
     promised((done) =>
-      own.getConnection((error, one) => {
+      own.getConnection((error, connection) => {
         if (error) return done(error);
-        one.query(sql, values, (failed, rows) => {
-          one.release();
+        connection.query(sql, values, (failed, rows) => {
+          connection.release();
           done(failed, rows);
         });
       }),
@@ -78,27 +127,27 @@ const ways = {
   ),
   'a connection of a pool, and promises': by(
     mysqlPromise.createPool,
-    withConnection((one, sql, values) => one.query(sql, values)),
+    withConnection((connection, sql, values) => connection.query(sql, values)),
   ),
   'a transaction': by(
     mysqlPromise.createPool,
-    withConnection(async (one, sql, values) => {
-      await one.beginTransaction();
+    withConnection(async (connection, sql, values) => {
+      await connection.beginTransaction();
       try {
-        return await one.query(sql, values);
+        return await connection.query(sql, values);
       } finally {
-        await one.commit();
+        await connection.commit();
       }
     }),
   ),
   'a prepared statement': by(
     mysqlPromise.createPool,
-    withConnection(async (one, sql, values) => {
-      const statement = await one.prepare(sql);
+    withConnection(async (connection, sql, values) => {
+      const statement = await connection.prepare(sql);
       try {
         return await statement.execute(values);
       } finally {
-        one.unprepare(sql); // close alone leaves it remembered
+        connection.unprepare(sql); // after close alone, mysql2 remembers it
       }
     }),
   ),
@@ -118,343 +167,214 @@ const ways = {
     own.execute({ sql, values }),
   ),
   'names that are filled in': by(mysqlPromise.createPool, (own, sql, values) =>
-    own.query('CALL ??(' + '?'.repeat(values.length) + ')', [sql.match(/\w+(?=\()/)[0], ...values]),
+    own.query('CALL ??(' + '?'.repeat(values.length) + ')', [
+      sql.match(/\w+(?=\()/)[0],
+      ...values,
+    ]),
   ),
   'placeholders with names': by(
     (options) => mysqlPromise.createPool({ ...options, namedPlaceholders: true }),
     (own, sql, [run]) => own.query(sql.replace('?', ':run'), { run }),
   ),
-  Knex: async (drain, connection) => {
-    const own = drain.database(knex({ client: 'mysql2', connection }));
-    return {
-      call: async (run) => own.raw('CALL close_month(?)', [run]),
-      fail: async () => own.raw('CALL fail()'),
-      close: () => own.destroy(),
-    };
-  },
-  'Knex in a transaction': async (drain, connection) => {
-    const own = drain.database(knex({ client: 'mysql2', connection }));
-    return {
-      call: (run) => own.transaction((trx) => trx.raw('CALL close_month(?)', [run])),
-      fail: () => own.transaction((trx) => trx.raw('CALL fail()')),
-      close: () => own.destroy(),
-    };
-  },
-  Sequelize: async (drain, { host, port, user, password, database: name }) => {
-    const settings = { host, port, dialect: 'mysql', logging: false };
-    const own = drain.database(new Sequelize(name, user, password, settings));
-    return {
-      call: (run) => own.query('CALL close_month($run)', { bind: { run } }),
-      fail: () => own.query('CALL fail()'),
-      close: () => own.close(),
-    };
-  },
+  ...waysOfBuilders({
+    client: 'mysql2',
+    dialect: 'mysql',
+    sequelizeText: 'CALL close_month($run)',
+    bind: 'bind',
+  }),
 };
 
-holdsForEachWay(database, ways);
-
-async function opened(context, options = {}, settings = {}) {
-  const on = await stage(context, database);
-  const pool = mysqlPromise.createPool({ ...database.options, multipleStatements: true, ...settings });
-  on.pool = on.drain.database(pool, options);
-  on.closing(() => on.pool.end().catch(() => {}));
-  return on;
-}
-
-test('what is refused sends no byte, and the connection goes on', async (context) => {
-  const on = await opened(context);
-  const one = await on.pool.getConnection();
-  const { stream } = one.connection;
-  await on.order('drain handoff');
-  const before = stream.bytesWritten;
-  await assert.rejects(one.query('CALL close_month(1)'), Draining);
-  await assert.rejects(one.execute('CALL close_month(?)', [1]), Draining);
-  await assert.rejects(one.connection.query('CALL close_month(1)').stream().toArray(), Draining);
-  const opened_ = on.pool.pool._allConnections.length;
-  await assert.rejects(on.pool.query('CALL close_month(1)'), {
-    name: 'Draining',
-    message: /^close_month: this process drains/,
-  });
-  await assert.rejects(on.pool.execute('CALL close_month(?)', [1]), Draining);
-  assert.equal(stream.bytesWritten, before);
-  assert.equal(on.pool.pool._allConnections.length, opened_); // none was opened for it
-  assert.deepEqual((await one.execute('SELECT 1 AS one'))[0], [{ one: 1 }]);
-  one.release();
-  assert.equal(on.count, 0);
-});
+testEachWay(database, ways);
+testDriver(DRIVER);
 
 test('a procedure begins when it is queued', async (context) => {
-  const on = await opened(context, {}, { connectionLimit: 1 });
-  await on.lock();
-  const called = [
-    on.pool.query('CALL close_month(?)', [on.run]),
-    on.pool.query('CALL close_month(?)', [on.run]),
-    on.pool.execute('CALL close_month(?)', [on.run]),
-  ];
-  assert.equal(on.count, 3);
-  await on.order('drain recycle');
-  await on.unlock();
+  const fixture = await openPool(context, {}, { oneConnection: true });
+  const { pool, run } = fixture;
+  await fixture.lock();
+  const called = [pool.query(CALL, [run]), pool.query(CALL, [run]), pool.execute(CALL, [run])];
+  assert.equal(fixture.count, 3);
+  await fixture.order('drain recycle');
+  await fixture.unlock();
   await Promise.all(called);
-  assert.equal((await on.steps()).length, 6);
-  assert.equal(on.count, 0);
+  assert.equal((await fixture.steps()).length, 6);
+  assert.equal(fixture.count, 0);
 });
 
 test('what is executed and cannot be prepared leaves no count behind', async (context) => {
-  const on = await opened(context);
-  await assert.rejects(on.pool.execute('CALL no_such_procedure(?)', [1]), /no_such_procedure/);
-  await assert.rejects(on.pool.execute('CALL close_month(?)', [undefined]), /undefined/);
-  const one = await on.pool.getConnection();
-  await assert.rejects(one.execute('CALL no_such_procedure(?)', [1]), /no_such_procedure/);
-  await assert.rejects(one.execute('CALL close_month(?)', [undefined]), /undefined/);
-  one.release();
-  assert.equal(on.count, 0);
+  const fixture = await openPool(context);
+  const connection = await fixture.pool.getConnection();
+  for (const own of [fixture.pool, connection]) {
+    await assert.rejects(own.execute('CALL no_such_procedure(?)', [1]), /no_such_procedure/);
+    await assert.rejects(own.execute(CALL, [undefined]), /undefined/);
+  }
+  connection.release();
+  assert.equal(fixture.count, 0);
 });
 
 test('a connection that is closed takes nothing, and leaves no count behind', async (context) => {
-  const on = await opened(context);
+  const fixture = await openPool(context);
   for (const order of ['attached, then closed', 'closed, then attached']) {
     const own = await mysqlPromise.createConnection(database.options);
     own.on('error', () => {});
-    if (order.startsWith('attached')) on.drain.database(own);
+    if (order.startsWith('attached')) fixture.drain.database(own);
     const { stream } = own.connection;
     const closed = new Promise((resolve) => stream.once('close', resolve));
     own.destroy();
-    await assert.rejects(own.execute('CALL close_month(?)', [1]), /closed state/, order);
+    await assert.rejects(own.execute(CALL, [1]), /closed state/, order);
     await closed;
-    on.drain.database(own);
-    await assert.rejects(own.execute('CALL close_month(?)', [1]), /closed state/, order);
+    fixture.drain.database(own);
+    await assert.rejects(own.execute(CALL, [1]), /closed state/, order);
     await assert.rejects(own.query('CALL close_month(1)'), /closed state/, order);
-    assert.equal(on.count, 0, order);
+    assert.equal(fixture.count, 0, order);
   }
 });
 
-test('a time-out of the client ends nothing in the database', async (context) => {
-  const on = await opened(context);
-  const one = await on.pool.getConnection();
-  await on.lock();
-  const query = { sql: 'CALL close_month(?)', values: [on.run], timeout: 50 };
-  await assert.rejects(one.query(query), /timeout/);
-  assert.equal(on.count, 1);
-  await on.unlock();
-  await on.until(0);
-  assert.deepEqual(await on.steps(), [1, 2]);
-  one.release();
-});
-
-const isWaiting = async (one) => {
-  const sql = `SELECT state FROM information_schema.processlist WHERE id = ${one.threadId}`;
-  return /lock/i.test((await database.control.run(sql))[0]?.state);
-};
-
 test('a cancelled procedure has ended', async (context) => {
-  const on = await opened(context);
+  const fixture = await openPool(context);
   const { control } = database;
-  const one = await on.pool.getConnection();
+  const connection = await fixture.pool.getConnection();
   await control.run('START TRANSACTION');
   await control.run('UPDATE steps SET step = 1 WHERE run = 0');
-  const called = one.query('CALL close_books(?)', [on.run]);
+  const called = connection.query('CALL close_books(?)', [fixture.run]);
   const waits = "SHOW GLOBAL STATUS LIKE 'Innodb_row_lock_current_waits'";
   await until(async () => Number((await control.run(waits))[0].Value) > 0, 'the lock');
-  assert.deepEqual(on.names, ['close_books']);
+  assert.deepEqual(fixture.names, ['close_books']);
   const interrupted = assert.rejects(called, /interrupted/);
-  await control.run(`KILL QUERY ${one.threadId}`);
+  await control.run(`KILL QUERY ${connection.threadId}`);
   await interrupted;
-  assert.equal(on.count, 0);
+  assert.equal(fixture.count, 0);
   await control.run('ROLLBACK');
-  await one.rollback();
-  assert.deepEqual(await on.steps(), []);
-  one.release();
+  await connection.rollback();
+  assert.deepEqual(await fixture.steps(), []);
+  connection.release();
 });
 
-for (const [how, kill] of Object.entries({
-  'the database ends it': (one) => database.control.kill(one.threadId),
-  'the socket is lost': (one) => one.connection.stream.destroy(new Error('lost')),
-  'the socket is closed': (one) => one.connection.stream.destroy(),
-})) {
-  test(`a connection that dies ends its procedures, once: ${how}`, async (context) => {
-    const on = await opened(context);
-    const one = await on.pool.getConnection();
-    one.on('error', () => {});
-    await on.lock();
-    const called = [1, 2].map(() => one.query('CALL close_month(?)', [on.run]));
-    for (const each of called) each.catch(() => {});
-    assert.equal(on.count, 2);
-    await on.order('drain recycle');
-    await until(() => isWaiting(one), 'the lock');
-    await kill(one);
-    for (const each of called) await assert.rejects(each);
-    await on.until(0);
-    assert.equal(on.drain.counts().finished.procedures, 2);
-    await on.unlock();
-    one.destroy();
-  });
-}
-
-test('a connection that is given up ends its procedures when the database has', async (context) => {
-  const on = await opened(context);
-  const one = await on.pool.getConnection();
-  await on.lock();
-  one.query('CALL close_month(?)', [on.run]).catch(() => {});
-  one.query('CALL close_month(?)', [-1]).catch(() => {});
-  await until(() => isWaiting(one), 'the lock');
-  one.destroy();
-  assert.equal(on.count, 2); // the first is under way there, and not cut
-  await on.unlock();
-  await on.until(0);
-  await until(async () => (await on.steps()).length === 2, 'its end');
+test('a destroyed connection ends its procedures when the database has', async (context) => {
+  const fixture = await openPool(context);
+  const connection = await fixture.pool.getConnection();
+  await fixture.lock();
+  connection.query(CALL, [fixture.run]).catch(() => {});
+  connection.query(CALL, [-1]).catch(() => {});
+  await until(() => isWaiting(connection), 'the lock');
+  connection.destroy();
+  assert.equal(fixture.count, 2); // the first runs on in the database, and is not cut
+  await fixture.unlock();
+  await fixture.until(0);
+  await until(async () => (await fixture.steps()).length === 2, 'its end');
 });
 
-test('a pool that ends, and one that reaches nobody, leave no count behind', async (context) => {
-  const on = await opened(context);
-  const nobody = on.drain.database(mysqlPromise.createPool({ ...database.options, port: 1 }));
-  await assert.rejects(nobody.query('CALL close_month(1)'), { code: 'ECONNREFUSED' });
-  await assert.rejects(nobody.execute('CALL close_month(1)'), { code: 'ECONNREFUSED' });
-  await assert.rejects(emitted(nobody.pool.query('CALL close_month(1)')), { code: 'ECONNREFUSED' });
-  assert.equal(on.count, 0);
-  await nobody.end();
-  await on.pool.end();
-  await assert.rejects(on.pool.query('CALL close_month(1)'), /closed/);
-  assert.equal(on.count, 0);
-  const narrow = mysqlPromise.createPool({ ...database.options, connectionLimit: 1, queueLimit: 1 });
-  on.drain.database(narrow);
-  const three = await Promise.allSettled([1, 2, 3].map(() => narrow.query('CALL close_month(-4)')));
-  assert.deepEqual(three.map(({ status }) => status).sort(), ['fulfilled', 'fulfilled', 'rejected']);
-  assert.equal(on.count, 0);
+test('a pool that ends or cannot connect leaves no count behind', async (context) => {
+  const fixture = await openPool(context);
+  const refused = { code: 'ECONNREFUSED' };
+  const alone = mysqlPromise.createPool({ ...database.options, port: 1 });
+  fixture.drain.database(alone);
+  await assert.rejects(alone.query('CALL close_month(1)'), refused);
+  await assert.rejects(alone.execute('CALL close_month(1)'), refused);
+  await assert.rejects(emitted(alone.pool.query('CALL close_month(1)')), refused);
+  assert.equal(fixture.count, 0);
+  await alone.end();
+  await fixture.pool.end();
+  await assert.rejects(fixture.pool.query('CALL close_month(1)'), /closed/);
+  assert.equal(fixture.count, 0);
+  const limits = { connectionLimit: 1, queueLimit: 1 };
+  const narrow = mysqlPromise.createPool({ ...database.options, ...limits });
+  fixture.drain.database(narrow);
+  const calls = [1, 2, 3].map(() => narrow.query('CALL close_month(-4)'));
+  const statuses = (await Promise.allSettled(calls)).map(({ status }) => status);
+  assert.deepEqual(statuses.sort(), ['fulfilled', 'fulfilled', 'rejected']);
+  assert.equal(fixture.count, 0);
   await narrow.end();
 });
 
 test('whatever happens to many at once, no count is left', async (context) => {
-  const on = await opened(context, {}, { connectionLimit: 5 });
+  const fixture = await openPool(context, {}, { connectionLimit: 5 });
+  const { pool } = fixture;
   const call = 'CALL close_month(-5)'; // they wait for each other
-  const withOne = async (work) => {
-    const one = await on.pool.getConnection();
-    one.on('error', () => {});
+  const onConnection = async (work) => {
+    const connection = await pool.getConnection();
+    connection.on('error', () => {});
     try {
-      await work(one);
-      one.release();
+      await work(connection);
+      connection.release();
     } catch (error) {
-      one.destroy();
+      connection.destroy();
       throw error;
     }
   };
-  await leavesNothing(on, [
-    () => on.pool.query(call),
-    () => on.pool.execute('CALL close_month(?)', [-5]),
-    () => on.pool.query({ sql: call, timeout: 1 }),
-    () => on.pool.execute('CALL fail()'),
-    () => promised((done) => on.pool.pool.query(call, done)),
-    // The driver tells nobody, if there is no callback and the connection is lost.
-    async () => void emitted(on.pool.pool.query(call)).catch(() => {}),
-    () => withOne((one) => Promise.all([one.query(call), one.connection.stream.destroy()])),
-    () => withOne((one) => Promise.all([one.query(call), database.control.kill(one.threadId)])),
-    () => withOne((one) => Promise.race([one.query(call), Promise.reject(new Error('given up'))])),
+  const whileCalling = (deed) =>
+    onConnection((connection) => Promise.all([connection.query(call), deed(connection)]));
+  await assertNoCountLeft(fixture, [
+    () => pool.query(call),
+    () => pool.execute(CALL, [-5]),
+    () => pool.query({ sql: call, timeout: 1 }),
+    () => pool.execute('CALL fail()'),
+    () => promised((done) => pool.pool.query(call, done)),
+    // Without a callback, the driver reports no connection that is lost.
+    async () => void emitted(pool.pool.query(call)).catch(() => {}),
+    () => whileCalling((connection) => connection.connection.stream.destroy()),
+    () => whileCalling((connection) => database.control.kill(connection.threadId)),
     () =>
-      withOne(async (one) => {
-        await one.beginTransaction();
-        await one.query(call);
-        await one.query('CALL no_such_procedure()');
+      onConnection((connection) =>
+        Promise.race([connection.query(call), Promise.reject(new Error('given up'))]),
+      ),
+    () =>
+      onConnection(async (connection) => {
+        await connection.beginTransaction();
+        await connection.query(call);
+        await connection.query('CALL no_such_procedure()');
       }),
   ]);
 });
 
-test('a callback runs within the request that it belongs to', async (context) => {
-  const on = await opened(context, {}, { connectionLimit: 1 });
-  const { pool } = on.pool;
-  let isServed = false;
-  let tell;
-  const told = new Promise((resolve) => (tell = resolve));
-  const answer = on.request(
-    () =>
-      new Promise((resolve, reject) => {
-        pool.getConnection((error, one) => {
-          one.query('SELECT 1', () => {
-            isServed = true;
-            told.then(() =>
-              one.execute('SELECT 1', () =>
-                one.query('CALL close_month(?)', [on.run], (failed) => {
-                  one.release();
-                  if (failed) reject(failed);
-                  else resolve('called');
-                }),
-              ),
-            );
-          });
-        });
-      }),
-  );
-  await until(() => isServed, 'the request');
-  await on.order('drain recycle');
-  const outside = promised((done) =>
-    pool.query('SELECT 1', () => pool.query('CALL close_month(-2)', done)),
-  );
-  const refused = assert.rejects(outside, Draining);
-  tell();
-  assert.equal((await answer).body, 'called');
-  await refused;
-  assert.deepEqual(await on.steps(), [1, 2]);
-});
-
 test('calls that are prepared in SQL count, blocks, and several statements', async (context) => {
-  const on = await opened(context);
-  const one = await on.pool.getConnection();
-  await on.lock();
-  await one.query("PREPARE p FROM 'CALL close_month(?)'; SET @run = ?", [on.run]);
+  const fixture = await openPool(context);
+  const { run } = fixture;
+  const connection = await fixture.pool.getConnection();
+  await fixture.lock();
+  await connection.query("PREPARE p FROM 'CALL close_month(?)'; SET @run = ?", [run]);
   const called = [
-    one.query('EXECUTE p USING @run'),
-    one.query('BEGIN NOT ATOMIC CALL close_month(?); END', [on.run]),
-    one.query('SELECT 1; /*! CALL close_month(?) */; # CALL nothing\n', [on.run]),
-    one.query('SET STATEMENT max_statement_time = 60 FOR CALL close_month(?)', [on.run]),
-    one.query("EXECUTE IMMEDIATE 'CALL close_month(?)' USING @run"),
+    connection.query('EXECUTE p USING @run'),
+    connection.query('BEGIN NOT ATOMIC CALL close_month(?); END', [run]),
+    connection.query('SELECT 1; /*! CALL close_month(?) */; # CALL nothing\n', [run]),
+    connection.query('SET STATEMENT max_statement_time = 60 FOR CALL close_month(?)', [run]),
+    connection.query("EXECUTE IMMEDIATE 'CALL close_month(?)' USING @run"),
   ];
   const names = [...Array(5).fill('close_month')];
   names[1] = 'BEGIN NOT ATOMIC';
-  assert.deepEqual(on.names, names);
-  await on.unlock();
+  assert.deepEqual(fixture.names, names);
+  await fixture.unlock();
   await Promise.all(called);
-  assert.equal(on.count, 0);
-  assert.equal((await on.steps()).length, 10); // each of them was one
-  one.release();
+  assert.equal(fixture.count, 0);
+  assert.equal((await fixture.steps()).length, 10); // each of them was one
+  connection.release();
 });
 
 test('functions that are named count', async (context) => {
-  const on = await opened(context, { functions: ['pay'] });
-  await on.lock();
-  const called = on.pool.query('SELECT pay(?) AS paid', [on.run]);
-  assert.deepEqual(on.names, ['pay']);
-  await on.unlock();
-  assert.deepEqual((await called)[0], [{ paid: on.run }]);
-  await on.order('drain recycle');
-  await assert.rejects(on.pool.query('SELECT PAY(1)'), /^Draining: pay:/);
+  const fixture = await openPool(context, { functions: ['pay'] });
+  await fixture.lock();
+  const called = fixture.pool.query('SELECT pay(?) AS paid', [fixture.run]);
+  assert.deepEqual(fixture.names, ['pay']);
+  await fixture.unlock();
+  assert.deepEqual((await called)[0], [{ paid: fixture.run }]);
+  await fixture.order('drain recycle');
+  await assert.rejects(fixture.pool.query('SELECT PAY(1)'), /^Draining: pay:/);
 });
 
 test('if everything counts, a transaction is one procedure until it ends', async (context) => {
-  const on = await opened(context, { everyStatement: true });
-  const one = await on.pool.getConnection();
-  await one.beginTransaction();
-  assert.deepEqual(on.names, ['transaction']);
-  await on.order('drain recycle');
-  await one.execute('INSERT INTO steps VALUES (?, 1)', [on.run]); // it goes on
-  await assert.rejects(on.pool.query('SELECT 1'), Draining);
-  await one.commit();
-  assert.equal(on.count, 0);
-  assert.deepEqual(await on.steps(), [1]);
-  await assert.rejects(one.query('SELECT 1'), Draining);
-  await one.rollback(); // never refused
-  await on.order('undrain');
-  await one.beginTransaction();
-  one.destroy();
-  await on.until(0);
-});
-
-test('handed over twice it counts once', async (context) => {
-  const on = await opened(context);
-  const one = await on.pool.getConnection();
-  on.drain.database(on.pool.pool);
-  on.drain.database(one);
-  await on.lock();
-  const called = one.query('CALL close_month(?)', [on.run]);
-  assert.equal(on.count, 1);
-  await on.unlock();
-  await called;
-  one.release();
+  const fixture = await openPool(context, { everyStatement: true });
+  const connection = await fixture.pool.getConnection();
+  await connection.beginTransaction();
+  assert.deepEqual(fixture.names, ['transaction']);
+  await fixture.order('drain recycle');
+  await connection.execute('INSERT INTO steps VALUES (?, 1)', [fixture.run]); // it goes on
+  await assert.rejects(fixture.pool.query('SELECT 1'), Draining);
+  await connection.commit();
+  assert.equal(fixture.count, 0);
+  assert.deepEqual(await fixture.steps(), [1]);
+  await assert.rejects(connection.query('SELECT 1'), Draining);
+  await connection.rollback(); // never refused
+  await fixture.order('undrain');
+  await connection.beginTransaction();
+  connection.destroy();
+  await fixture.until(0);
 });

@@ -1,5 +1,5 @@
 'use strict';
-// Under the real PM2: it sends SIGINT, waits for `ready`, and reloads a cluster.
+// With PM2 itself: it sends SIGINT, waits for `ready`, and reloads a cluster.
 
 const assert = require('node:assert/strict');
 const { execFile } = require('node:child_process');

@@ -1,6 +1,6 @@
 'use strict';
-// Programs that use no library, with `--require preload.js` before them: real processes,
-// real runners.
+// Programs that do not use the library, started with `--require preload.js`: real processes
+// and real runners.
 
 const assert = require('node:assert/strict');
 const { spawn } = require('node:child_process');
@@ -27,8 +27,8 @@ http.createServer((request, response) => {
 }).listen(0, '127.0.0.1', function () { console.log(this.address().port); });
 `;
 
-/** Run programs as a supervisor would; forget all of it at the end. */
-class Stage {
+/** Runs programs as a supervisor would; removes everything at the end. */
+class Programs {
   constructor(context, supervisor) {
     this.supervisor = supervisor;
     this.directory = fs.mkdtempSync(path.join(os.tmpdir(), 'preload-'));
@@ -55,7 +55,7 @@ class Stage {
     return file;
   }
 
-  /** Start a program; `said` and `complained` are what it printed, `told` its channel. */
+  /** Start a program; `stdout` and `stderr` are what it printed, `channel` what it sent. */
   run(argv, more = {}) {
     const env = {
       ...process.env,
@@ -71,152 +71,153 @@ class Stage {
       while (stdio.length < CHANNEL) stdio.push('ignore');
       stdio.push('pipe');
     }
-    const [program, ...rest] = argv;
-    const child = spawn(program, rest, { cwd: this.directory, env, stdio, detached: true });
-    const one = { child, said: '', complained: '', told: '' };
-    child.stdout.on('data', (piece) => (one.said += piece));
-    child.stderr.on('data', (piece) => (one.complained += piece));
+    const [command, ...rest] = argv;
+    const child = spawn(command, rest, { cwd: this.directory, env, stdio, detached: true });
+    const program = { child, stdout: '', stderr: '', channel: '' };
+    child.stdout.on('data', (piece) => (program.stdout += piece));
+    child.stderr.on('data', (piece) => (program.stderr += piece));
     if (child.stdio[CHANNEL]) {
-      child.stdio[CHANNEL].on('data', (piece) => (one.told += piece));
+      child.stdio[CHANNEL].on('data', (piece) => (program.channel += piece));
       child.stdio[CHANNEL].on('error', () => {});
     }
     this.children.push(child);
-    return one;
+    return program;
   }
 
-  async port(one) {
-    const found = await until(() => one.said.match(/^(\d+)$/m), 'a port');
+  async port(program) {
+    const found = await until(() => program.stdout.match(/^(\d+)$/m), 'a port');
     return Number(found[1]);
   }
 }
 
-async function stage(context) {
-  return new Stage(context, await new FakeSupervisor().listen());
+async function open(context) {
+  return new Programs(context, await new FakeSupervisor().listen());
 }
 
 test('answers close their connection once the process drains', async (context) => {
-  const on = await stage(context);
-  const one = on.run(['node', on.write('app.js', PLAIN)]);
-  const port = await on.port(one);
-  await on.supervisor.until({ mode: 'serving', requests: 0 });
-  const [process_] = on.supervisor.processes;
-  assert.equal(process_.hello.scope, 'http');
-  assert.match(process_.hello.library, /^gapless-preload /);
+  const programs = await open(context);
+  const program = programs.run(['node', programs.write('app.js', PLAIN)]);
+  const port = await programs.port(program);
+  await programs.supervisor.until({ mode: 'serving', requests: 0 });
+  const [connected] = programs.supervisor.processes;
+  assert.equal(connected.hello.scope, 'http');
+  assert.match(connected.hello.library, /^gapless-preload /);
   const agent = new http.Agent({ keepAlive: true });
   const before = await ask(port, { agent });
   assert.notEqual(before.headers.connection, 'close');
   const slow = ask(port, { agent, path: '/slow' });
-  await until(() => one.said.includes('slow'), 'the slow request to begin');
-  on.supervisor.order('drain handoff');
-  await on.supervisor.until({ mode: 'handoff', requests: 1 });
-  one.child.kill('SIGUSR2');
+  await until(() => program.stdout.includes('slow'), 'the slow request to begin');
+  programs.supervisor.order('drain handoff');
+  await programs.supervisor.until({ mode: 'handoff', requests: 1 });
+  program.child.kill('SIGUSR2');
   assert.equal((await slow).headers.connection, 'close');
   assert.equal((await ask(port, { agent })).headers.connection, 'close');
-  await on.supervisor.until({ requests: 0 });
-  on.supervisor.order('undrain');
-  await on.supervisor.until({ mode: 'serving' });
+  await programs.supervisor.until({ requests: 0 });
+  programs.supervisor.order('undrain');
+  await programs.supervisor.until({ mode: 'serving' });
   assert.notEqual((await ask(port, { agent })).headers.connection, 'close');
-  assert.equal(one.complained, '');
-  assert.equal(one.said, `${port}\nslow\n`);
+  assert.equal(program.stderr, '');
+  assert.equal(program.stdout, `${port}\nslow\n`);
 });
 
 test('Express is an HTTP server like any other', async (context) => {
-  const on = await stage(context);
+  const programs = await open(context);
   const express = require.resolve('express');
   const app = `
     const app = require('${express}')();
     app.get('/', (request, response) => response.json({ ok: true }));
     const server = app.listen(0, '127.0.0.1', () => console.log(server.address().port));`;
-  const port = await on.port(on.run(['node', on.write('app.js', app)]));
-  on.supervisor.order('drain handoff');
-  await on.supervisor.until({ mode: 'handoff' });
+  const port = await programs.port(programs.run(['node', programs.write('app.js', app)]));
+  programs.supervisor.order('drain handoff');
+  await programs.supervisor.until({ mode: 'handoff' });
   const answer = await ask(port);
   assert.equal(answer.headers.connection, 'close');
   assert.equal(answer.body, '{"ok":true}');
 });
 
-test('modules and https are seen as well', async (context) => {
-  const on = await stage(context);
+test('servers of modules and of https are counted as well', async (context) => {
+  const programs = await open(context);
   const app = `
     import https from 'node:https';
     const server = https.createServer({}, (request, response) => response.end('x'));
     server.listen(0, '127.0.0.1', () => console.log(server.address().port));`;
-  await on.port(on.run(['node', on.write('app.mjs', app)]));
-  await on.supervisor.until({ mode: 'serving' });
+  await programs.port(programs.run(['node', programs.write('app.mjs', app)]));
+  await programs.supervisor.until({ mode: 'serving' });
 });
 
-test('each worker of a cluster speaks, and the primary does not', async (context) => {
-  const on = await stage(context);
+test('each worker of a cluster connects, and the primary does not', async (context) => {
+  const programs = await open(context);
   const app = `
     const cluster = require('node:cluster');
     if (cluster.isPrimary) { cluster.fork(); cluster.fork(); }
     else require('node:http').createServer((request, response) => response.end('x'))
       .listen(0, '127.0.0.1', function () { console.log(this.address().port); });`;
-  const one = on.run(['node', on.write('app.js', app)]);
-  await until(() => on.supervisor.processes.length === 2, 'two workers');
-  await on.supervisor.until({ mode: 'serving' });
-  const pids = on.supervisor.processes.map(({ hello }) => hello.pid);
-  assert.ok(!pids.includes(one.child.pid));
+  const program = programs.run(['node', programs.write('app.js', app)]);
+  await until(() => programs.supervisor.processes.length === 2, 'two workers');
+  await programs.supervisor.until({ mode: 'serving' });
+  const pids = programs.supervisor.processes.map(({ hello }) => hello.pid);
+  assert.ok(!pids.includes(program.child.pid));
 });
 
 test('a program that uses the library counts by itself', async (context) => {
   for (const order of ['drain first', 'server first']) {
-    const on = await stage(context);
+    const programs = await open(context);
     const makeDrain = `const drain = new (require('${LIBRARY}').Drain)({ onSignal: null });`;
     const makeServer = `const server = require('node:http')
       .createServer((request, response) => response.end('x'));
       server.listen(0, '127.0.0.1', () => console.log(server.address().port));`;
     const both = order === 'drain first' ? [makeDrain, makeServer] : [makeServer, makeDrain];
-    const one = on.run(['node', on.write('app.js', `${both.join('\n')}\ndrain.attach(server);`)]);
-    const port = await on.port(one);
+    const app = programs.write('app.js', `${both.join('\n')}\ndrain.attach(server);`);
+    const program = programs.run(['node', app]);
+    const port = await programs.port(program);
     await until(
-      () => on.supervisor.processes.length === 1 && on.supervisor.processes[0].hello,
-      'one speaker',
+      () => programs.supervisor.processes.length === 1 && programs.supervisor.processes[0].hello,
+      'one connection',
     );
-    assert.match(on.supervisor.processes[0].hello.library, /^gapless-drain /, order);
-    on.supervisor.order('drain handoff');
-    await on.supervisor.until({ mode: 'handoff' });
+    assert.match(programs.supervisor.processes[0].hello.library, /^gapless-drain /, order);
+    programs.supervisor.order('drain handoff');
+    await programs.supervisor.until({ mode: 'handoff' });
     await ask(port);
-    await until(() => on.supervisor.processes[0].counts.finished.requests === 1, order);
+    await until(() => programs.supervisor.processes[0].counts.finished.requests === 1, order);
   }
 });
 
-test('what serves nothing ends by itself, and says nothing', async (context) => {
-  const on = await stage(context);
+test('a program that serves nothing ends by itself, and prints nothing', async (context) => {
+  const programs = await open(context);
   const script = "console.log('done', Object.keys(process.env).includes('GAPLESS_CHANNEL_FD'))";
-  const one = on.run(['node', '-e', script]);
-  await new Promise((resolve) => one.child.once('close', resolve));
-  assert.equal(one.said, 'done false\n');
-  assert.equal(one.complained, '');
-  assert.equal(one.child.exitCode, 0);
-  assert.equal(on.supervisor.processes.length, 0);
+  const program = programs.run(['node', '-e', script]);
+  await new Promise((resolve) => program.child.once('close', resolve));
+  assert.equal(program.stdout, 'done false\n');
+  assert.equal(program.stderr, '');
+  assert.equal(program.child.exitCode, 0);
+  assert.equal(programs.supervisor.processes.length, 0);
 });
 
-test('without a supervisor nothing happens, and a dead one hurts nobody', async (context) => {
-  const on = await stage(context);
-  const app = on.write('app.js', PLAIN);
-  const without = on.run(['node', app], { GAPLESS_SOCKET: '', GAPLESS_INSTANCE: '' });
-  assert.equal((await ask(await on.port(without))).body, 'hello');
-  const dead = on.run(['node', app], { GAPLESS_SOCKET: '/not/there' });
-  assert.equal((await ask(await on.port(dead))).body, 'hello');
-  assert.equal(without.complained + dead.complained, '');
-  assert.equal(on.supervisor.processes.length, 0);
+test('without a supervisor, or with a dead one, the program serves', async (context) => {
+  const programs = await open(context);
+  const app = programs.write('app.js', PLAIN);
+  const without = programs.run(['node', app], { GAPLESS_SOCKET: '', GAPLESS_INSTANCE: '' });
+  assert.equal((await ask(await programs.port(without))).body, 'hello');
+  const dead = programs.run(['node', app], { GAPLESS_SOCKET: '/not/there' });
+  assert.equal((await ask(await programs.port(dead))).body, 'hello');
+  assert.equal(without.stderr + dead.stderr, '');
+  assert.equal(programs.supervisor.processes.length, 0);
 });
 
-test('a server that is no HTTP is left alone', async (context) => {
-  const on = await stage(context);
+test('a server of another protocol is left alone', async (context) => {
+  const programs = await open(context);
   const app = `require('node:net').createServer((socket) => socket.end('raw'))
     .listen(0, '127.0.0.1', function () { console.log(this.address().port); });`;
-  const port = await on.port(on.run(['node', on.write('app.js', app)]));
-  const heard = await new Promise((resolve) => {
+  const port = await programs.port(programs.run(['node', programs.write('app.js', app)]));
+  const received = await new Promise((resolve) => {
     let text = '';
     net
       .connect(port, '127.0.0.1')
       .on('data', (piece) => (text += piece))
       .on('close', () => resolve(text));
   });
-  assert.equal(heard, 'raw');
-  assert.equal(on.supervisor.processes.length, 0);
+  assert.equal(received, 'raw');
+  assert.equal(programs.supervisor.processes.length, 0);
 });
 
 // --- runners ------------------------------------------------------------------------
@@ -226,7 +227,7 @@ const READY = `${PLAIN.replace(
   "process.send('ready'); console.log(this.address().port);",
 )}
 process.on('message', (message) => {
-  console.log('heard', message);
+  console.log('received', message);
   process.exit(0);
 });`;
 
@@ -238,29 +239,32 @@ const RUNNERS = {
 };
 
 for (const [name, argv] of Object.entries(RUNNERS)) {
-  test(`${name}: the app speaks, says ready, and hears`, async (context) => {
-    const on = await stage(context);
-    on.write('app.js', READY);
-    on.write('package.json', '{"name": "x", "version": "1.0.0", "scripts": {"start": "node app.js"}}');
-    const one = on.run(argv, { GAPLESS_CHANNEL_FD: String(CHANNEL) });
-    const port = await on.port(one);
-    await until(() => one.told === '"ready"\n', 'ready');
-    await on.supervisor.until({ mode: 'serving' });
-    assert.equal(on.supervisor.processes.length, 1);
-    on.supervisor.order('drain handoff');
-    await on.supervisor.until({ mode: 'handoff' });
+  test(`${name}: the app connects, sends ready, and receives`, async (context) => {
+    const programs = await open(context);
+    programs.write('app.js', READY);
+    const scripts = { start: 'node app.js' };
+    const manifest = JSON.stringify({ name: 'x', version: '1.0.0', scripts });
+    programs.write('package.json', manifest);
+    const program = programs.run(argv, { GAPLESS_CHANNEL_FD: String(CHANNEL) });
+    const port = await programs.port(program);
+    await until(() => program.channel === '"ready"\n', 'ready');
+    await programs.supervisor.until({ mode: 'serving' });
+    assert.equal(programs.supervisor.processes.length, 1);
+    programs.supervisor.order('drain handoff');
+    await programs.supervisor.until({ mode: 'handoff' });
     assert.equal((await ask(port)).headers.connection, 'close');
-    one.child.stdio[CHANNEL].write('"shutdown"\n');
-    await until(() => one.said.includes('heard shutdown'), 'the word');
+    program.child.stdio[CHANNEL].write('"shutdown"\n');
+    await until(() => program.stdout.includes('received shutdown'), 'the message');
   });
 }
 
-test('tsx runs TypeScript, and the app speaks', async (context) => {
-  const on = await stage(context);
-  on.write('app.ts', `const typed: number = 1;\n${PLAIN.replace('const http', 'const http: any')}`);
-  const port = await on.port(on.run(['tsx', 'app.ts']));
-  await on.supervisor.until({ mode: 'serving' });
-  on.supervisor.order('drain handoff');
-  await on.supervisor.until({ mode: 'handoff' });
+test('tsx runs TypeScript, and the app connects', async (context) => {
+  const programs = await open(context);
+  const typed = PLAIN.replace('const http', 'const http: any');
+  programs.write('app.ts', `const typed: number = 1;\n${typed}`);
+  const port = await programs.port(programs.run(['tsx', 'app.ts']));
+  await programs.supervisor.until({ mode: 'serving' });
+  programs.supervisor.order('drain handoff');
+  await programs.supervisor.until({ mode: 'handoff' });
   assert.equal((await ask(port)).headers.connection, 'close');
 });

@@ -1,158 +1,134 @@
 'use strict';
-// What holds for every way to call a stored procedure, whatever the driver.
+// The rules for every way to call a stored procedure, whatever the driver.
 
 const assert = require('node:assert/strict');
-const http = require('node:http');
 const { test } = require('node:test');
-const { Drain, Draining } = require('../src/index.js');
-const { FakeSupervisor, ask, until } = require('./rig.js');
+const knex = require('knex');
+const { Sequelize } = require('sequelize');
+const { Draining } = require('../src/index.js');
+const { nextRun, openFixture } = require('./fixture.js');
+const { until } = require('./rig.js');
 
-let runs = 0;
+/** Call *work* with a callback; return a promise of its result. */
+const promised = (work) =>
+  new Promise((resolve, reject) => {
+    work((error, result) => (error ? reject(error) : resolve(result)));
+  });
 
-/** A drain with a supervisor, a server whose requests do what the test says, and numbers. */
-class Stage {
-  constructor(context, database) {
-    this.database = database;
-    this.run = (runs += 1);
-    this.closers = [];
-    context.after(async () => {
-      for (const close of this.closers.reverse()) await close();
-    });
-  }
-
-  async open() {
-    const supervisor = await new FakeSupervisor().listen();
-    this.supervisor = supervisor;
-    this.drain = new Drain({ environment: supervisor.environment, onSignal: null });
-    this.closers.push(() => supervisor.close());
-    this.closers.push(() => this.drain.close());
-    await supervisor.until({ mode: 'serving' });
-    return this;
-  }
-
-  closing(close) {
-    this.closers.push(close);
-  }
-
-  get count() {
-    return this.drain.counts().procedures;
-  }
-
-  get names() {
-    return this.drain.counts().running.map(({ name }) => name);
-  }
-
-  async order(mode) {
-    this.supervisor.order(mode);
-    await this.supervisor.until({ mode: mode.split(' ').pop().replace('undrain', 'serving') });
-  }
-
-  until(count) {
-    return until(() => this.count === count, `${count} procedures`);
-  }
-
-  lock(run = this.run) {
-    return this.database.control.lock(run);
-  }
-
-  unlock(run = this.run) {
-    return this.database.control.unlock(run);
-  }
-
-  /** How far a run has come in the tables. */
-  async steps(run = this.run) {
-    const rows = await this.database.control.run(`SELECT step FROM steps WHERE run = ${run}`);
-    return rows.map(({ step }) => step).sort();
-  }
-
-  /** Run *work* within a request; what it returns is the answer. */
-  async request(work) {
-    const server = http.createServer((request, response) => {
-      Promise.resolve(work()).then(
-        (text) => response.end(String(text)),
-        (error) => response.writeHead(500).end(String(error)),
-      );
-    });
-    this.drain.attach(server);
-    await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-    this.closing(() => server.close());
-    return ask(server.address().port);
-  }
-}
-
-/** A stage for one test. */
-function stage(context, database) {
-  return new Stage(context, database).open();
-}
-
-/** Tell whether an error is, or wraps, a refusal. */
+/** Return whether an error is, or wraps, a refusal. */
 function isDraining(error) {
   return error instanceof Draining || error.original instanceof Draining;
 }
 
 /**
- * Check the rules for each way to call: `open(drain, options)` returns `call(run)`, which
- * calls close_month, `fail()`, which calls fail, and `close()`.
+ * A way to call through what *make* returns: *query* gets that object, a text and values.
+ * `noValues` of the driver are the values of a text without placeholders.
  */
-function holdsForEachWay(database, ways) {
-  for (const [name, open] of Object.entries(ways)) {
-    test(`${name}: counts, refuses outside, goes on within, and ends with an error`, async (context) => {
-      const on = await stage(context, database);
-      const way = await open(on.drain, database.options);
-      on.closing(() => way.close());
+function wayOf({ callText, noValues, end }, make, query) {
+  return async (drain, options) => {
+    const own = await make(drain, options);
+    return {
+      call: async (run) => query(own, callText, [run]),
+      fail: async () => query(own, 'CALL fail()', noValues),
+      close: () => end(own),
+    };
+  };
+}
 
-      await on.lock();
-      const called = way.call(on.run);
-      await on.until(1);
-      assert.deepEqual(on.names, ['close_month']);
-      let begin;
-      const told = new Promise((resolve) => (begin = resolve));
+/** The ways through Knex and Sequelize; *bind* is how Sequelize is given values. */
+function waysOfBuilders({ client, dialect, sequelizeText, bind }) {
+  return {
+    Knex: async (drain, connection) => {
+      const own = drain.database(knex({ client, connection }));
+      return {
+        call: async (run) => own.raw('CALL close_month(?)', [run]),
+        fail: async () => own.raw('CALL fail()'),
+        close: () => own.destroy(),
+      };
+    },
+    'Knex in a transaction': async (drain, connection) => {
+      const own = drain.database(knex({ client, connection }));
+      return {
+        call: (run) => own.transaction((trx) => trx.raw('CALL close_month(?)', [run])),
+        fail: () => own.transaction((trx) => trx.raw('CALL fail()')),
+        close: () => own.destroy(),
+      };
+    },
+    Sequelize: async (drain, { host, port, user, password, database: name }) => {
+      const settings = { host, port, dialect, logging: false };
+      const own = drain.database(new Sequelize(name, user, password, settings));
+      return {
+        call: (run) => own.query(sequelizeText, { [bind]: { run } }),
+        fail: () => own.query('CALL fail()'),
+        close: () => own.close(),
+      };
+    },
+  };
+}
+
+/**
+ * Test the rules for each way to call. A way is `open(drain, options)`; it returns `call(run)`,
+ * which calls close_month, `fail()`, which calls fail, and `close()`.
+ */
+function testEachWay(database, ways) {
+  for (const [name, open] of Object.entries(ways)) {
+    test(`${name}: counts, is refused, goes on within, ends with an error`, async (context) => {
+      const fixture = await openFixture(context, database);
+      const way = await open(fixture.drain, database.options);
+      fixture.closeAfter(() => way.close());
+
+      await fixture.lock();
+      const called = way.call(fixture.run);
+      await fixture.until(1);
+      assert.deepEqual(fixture.names, ['close_month']);
+      let callNow;
+      const mayCall = new Promise((resolve) => (callNow = resolve));
       let isServed = false;
-      const later = (runs += 1);
-      const answer = on.request(async () => {
+      const later = nextRun();
+      const answer = fixture.request(async () => {
         isServed = true;
-        await told;
+        await mayCall;
         await way.call(later);
         return 'called';
       });
       await until(() => isServed, 'the request');
-      await on.order('drain recycle');
+      await fixture.order('drain recycle');
 
-      const never = (runs += 1);
+      const never = nextRun();
       await assert.rejects(way.call(never), isDraining);
-      assert.deepEqual(await on.steps(never), []);
-      assert.equal(on.count, 1);
-      await on.unlock();
+      assert.deepEqual(await fixture.steps(never), []);
+      assert.equal(fixture.count, 1);
+      await fixture.unlock();
       await called;
-      await on.until(0);
-      assert.deepEqual(await on.steps(), [1, 2]);
+      await fixture.until(0);
+      assert.deepEqual(await fixture.steps(), [1, 2]);
 
-      begin();
+      callNow();
       assert.equal((await answer).body, 'called');
-      assert.deepEqual(await on.steps(later), [1, 2]);
-      await on.supervisor.until({ procedures: 0, requests: 0 });
-      assert.equal(on.drain.counts().finished.procedures, 2);
+      assert.deepEqual(await fixture.steps(later), [1, 2]);
+      await fixture.supervisor.until({ procedures: 0, requests: 0 });
+      assert.equal(fixture.drain.counts().finished.procedures, 2);
 
-      await on.order('undrain');
+      await fixture.order('undrain');
       await assert.rejects(way.fail(), /it failed/);
-      assert.equal(on.count, 0);
-      assert.deepEqual(await way.call((runs += 1)).then(() => on.count), 0);
+      assert.equal(fixture.count, 0);
+      assert.deepEqual(await way.call(nextRun()).then(() => fixture.count), 0);
     });
   }
 }
 
 /**
- * Do *times* things at once, drawn with a seed that is told, from *deeds*; each may fail.
- * Afterwards nothing is counted, and what was counted was finished.
+ * Do *times* things at once, drawn from *deeds* with a seed that a failure shows; each may
+ * fail. Afterwards nothing is under way, and what was counted was finished.
  */
-async function leavesNothing(on, deeds, times = 200) {
+async function assertNoCountLeft(fixture, deeds, times = 200) {
   const seed = Date.now() & 0xffff;
   let state = seed;
   const random = (below) => {
     state = (Math.imul(state, 1103515245) + 12345) & 0x7fffffff;
     return (state >>> 8) % below;
   };
-  await on.order('drain leaving'); // counts what is finished, refuses nothing
+  await fixture.order('drain leaving'); // counts what is finished, refuses nothing
   let left = times;
   const client = async () => {
     while (left > 0) {
@@ -161,8 +137,8 @@ async function leavesNothing(on, deeds, times = 200) {
     }
   };
   await Promise.all(Array.from({ length: 8 }, client));
-  await until(() => on.count === 0, `nothing under way, with seed ${seed}`);
-  assert.ok(on.drain.counts().finished.procedures >= times / 2);
+  await until(() => fixture.count === 0, `nothing under way, with seed ${seed}`);
+  assert.ok(fixture.drain.counts().finished.procedures >= times / 2);
 }
 
-module.exports = { holdsForEachWay, isDraining, leavesNothing, stage };
+module.exports = { assertNoCountLeft, promised, testEachWay, wayOf, waysOfBuilders };

@@ -1,5 +1,5 @@
 'use strict';
-// What the tests share: a supervisor that is a real socket, requests, and waiting for facts.
+// What the tests share: a supervisor with a real socket, requests, and waiting for facts.
 
 const fs = require('node:fs');
 const http = require('node:http');
@@ -20,7 +20,7 @@ async function until(fact, what) {
   }
 }
 
-/** Listens where processes connect. */
+/** Accepts the connections of processes, and sends them orders. */
 class FakeSupervisor {
   constructor() {
     this.directory = fs.mkdtempSync(path.join(os.tmpdir(), 'drain-'));
@@ -28,21 +28,21 @@ class FakeSupervisor {
     this.processes = [];
     this.environment = { GAPLESS_SOCKET: this.path, GAPLESS_INSTANCE: INSTANCE };
     this.server = net.createServer((socket) => {
-      const one = { socket, hello: null, counts: null, ready: false };
-      this.processes.push(one);
-      let heard = '';
+      const connected = { socket, hello: null, counts: null, ready: false };
+      this.processes.push(connected);
+      let partialLine = '';
       socket.on('data', (piece) => {
-        const lines = (heard + piece).split('\n');
-        heard = lines.pop();
+        const lines = (partialLine + piece).split('\n');
+        partialLine = lines.pop();
         for (const line of lines) {
-          const said = JSON.parse(line);
-          if (said.hello) one.hello = said;
-          else if (said.ready) one.ready = true;
-          else one.counts = said;
+          const message = JSON.parse(line);
+          if (message.hello) connected.hello = message;
+          else if (message.ready) connected.ready = true;
+          else connected.counts = message;
         }
       });
       socket.on('error', () => {});
-      socket.on('close', () => this.processes.splice(this.processes.indexOf(one), 1));
+      socket.on('close', () => this.processes.splice(this.processes.indexOf(connected), 1));
     });
   }
 
@@ -51,12 +51,13 @@ class FakeSupervisor {
   }
 
   order(line) {
-    for (const one of this.processes) {
-      one.counts = null;
-      one.socket.write(`${line}\n`);
+    for (const connected of this.processes) {
+      connected.counts = null;
+      connected.socket.write(`${line}\n`);
     }
   }
 
+  /** Wait until every process has sent these counts. */
   until(expected) {
     const holds = () =>
       this.processes.length > 0 &&
@@ -74,7 +75,7 @@ class FakeSupervisor {
   }
 }
 
-/** Ask, on a connection of its own or of *agent*. */
+/** Send a request, on a connection of its own or of *agent*; return the answer. */
 function ask(port, options = {}) {
   const { body, ...rest } = options;
   return new Promise((resolve, reject) => {

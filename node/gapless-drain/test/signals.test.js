@@ -44,7 +44,7 @@ for (const how of ['SIGTERM', 'SIGINT', 'shutdown']) {
   test(`${how}: refuses, finishes, ends`, async (context) => {
     const it = await started(context, { pm2: how === 'shutdown' });
     const asked = ask(it.port, { path: '/procedure' });
-    await until(() => it.lines().includes('begin'), 'it to begin');
+    await until(() => it.lines().includes('begin'), 'the procedure to begin');
     if (how === 'shutdown') it.child.send('shutdown');
     else it.child.kill(how);
     await until(async () => (await ask(it.port)).status === 503, 'the 503');
@@ -56,10 +56,10 @@ for (const how of ['SIGTERM', 'SIGINT', 'shutdown']) {
   });
 }
 
-test('a second signal ends it at once', async (context) => {
+test('a second signal ends the process at once', async (context) => {
   const it = await started(context);
   const asked = ask(it.port, { path: '/procedure' }).catch((error) => error);
-  await until(() => it.lines().includes('begin'), 'it to begin');
+  await until(() => it.lines().includes('begin'), 'the procedure to begin');
   it.child.kill('SIGTERM');
   await until(async () => (await ask(it.port)).status === 503, 'the 503');
   it.child.kill('SIGTERM');
@@ -68,7 +68,7 @@ test('a second signal ends it at once', async (context) => {
   assert.ok(!it.lines().includes('end'));
 });
 
-test('it can be imported as well', async () => {
+test('the package can be imported as well', async () => {
   const { Drain, Draining } = await import('../src/index.mjs');
   assert.equal(typeof Drain, 'function');
   assert.equal(new Draining('x').name, 'Draining');

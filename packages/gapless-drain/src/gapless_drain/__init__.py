@@ -1,4 +1,4 @@
-"""Count what is under way in a web app; told to finish, refuse what is new, and end.
+"""Counts what is under way in a web app; in a drain, refuses what is new and lets it end.
 
 from gapless_drain import Drain
 
@@ -6,7 +6,7 @@ drain = Drain()
 app = drain.asgi(app)  # or drain.wsgi(app)
 
 with drain.procedure("close the month"):
-...
+    ...
 """
 
 from __future__ import annotations

@@ -1,14 +1,13 @@
-"""The line to the supervisor, and the thread that owns it (spec/drain.md).
+"""The connection to the supervisor, and the thread that owns it (spec/drain.md).
 
-The thread does all that may wait: it connects, hears orders, tells counts, and passes on
-signals when everything is finished.  Others only wake it, which is one call that never
-waits, and can be made from a signal handler.
+The thread does everything that may wait: it connects, receives orders, sends counts, and
+forwards a signal when everything is finished.  Other threads only wake it.  To wake it is
+one call that never waits, and a signal handler may make it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import selectors
 import socket
@@ -17,186 +16,162 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from gapless_drain.line_socket import LONGEST_LINE_BYTES, LineSocket, connect
+
 RETRY_S = 1.0
-LONGEST_LINE_BYTES = 65536
-NAME = "gapless-drain"
+THREAD_NAME = "gapless-drain"
 
 
-class Line:
-    """Connects one process to its supervisor."""
+class SupervisorConnection:
+    """Connects one process to its supervisor, and again whenever the connection breaks."""
 
     def __init__(
         self,
         environ: Mapping[str, str],
         library: str,
         *,
-        ordered: Callable[[str], bool],
+        take_order: Callable[[str], bool],
         counts: Callable[[], dict[str, Any]],
-        turn: Callable[[], float | None],
+        before_wait: Callable[[], float | None],
     ) -> None:
-        """Know whom to call.
+        """Start the thread, which calls the three functions.
 
-        *ordered* does an order and tells whether to tell counts; *turn* is called in
-        each turn of the loop, and returns how many seconds it may sleep at most.
+        *take_order* returns whether the counts are to be sent; *before_wait* is called
+        each time before the thread waits, and returns for how many seconds at most.
         """
-        known = hasattr(socket, "AF_UNIX")  # not on Windows
-        self._address = environ.get("GAPLESS_SOCKET", "") if known else ""
+        has_unix_sockets = hasattr(socket, "AF_UNIX")  # not on Windows
+        self._address = environ.get("GAPLESS_SOCKET", "") if has_unix_sockets else ""
         self._instance = environ.get("GAPLESS_INSTANCE", "")
         self._library = library
-        self._ordered, self._counts, self._turn = ordered, counts, turn
-        self._sock: socket.socket | None = None
-        self._heard = b""
-        self._unsent = b""
-        self._changed = self._untold = self._ready = False
+        self._take_order, self._counts = take_order, counts
+        self._before_wait = before_wait
+        self._lines: LineSocket | None = None
+        self._counts_changed = False
+        self._counts_due = self._ready_due = False
+        """What is to be sent as soon as the supervisor reads."""
         self._closing = False
         self._retry_at = 0.0
-        self._woken, self._wake = socket.socketpair()
-        self._woken.setblocking(False)
-        self._wake.setblocking(False)
-        self._thread = threading.Thread(target=self._run, name=NAME, daemon=True)
+        self._wake_receiver, self._wake_sender = socket.socketpair()
+        self._wake_receiver.setblocking(False)
+        self._wake_sender.setblocking(False)
+        self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
         self._thread.start()
 
-    # --- called by others -----------------------------------------------------------
+    # --- called by other threads ----------------------------------------------------
 
-    def changed(self) -> None:
-        """Let the counts be told; several changes at once are told once."""
-        if not self._changed:
-            self._changed = True
+    def send_counts(self) -> None:
+        """Let the thread send the counts; several changes at once are sent once."""
+        if not self._counts_changed:
+            self._counts_changed = True
             self.wake()
 
-    def ready(self) -> None:
-        """Let the supervisor know that the app is ready."""
-        self._ready = True
+    def send_ready(self) -> None:
+        """Let the thread send that the app is ready."""
+        self._ready_due = True
         self.wake()
 
     def wake(self) -> None:
-        """Let the thread take a turn."""
-        # A full socket means that it is about to wake anyway.
+        """End the wait of the thread."""
+        # If the socket is full, the wait ends anyway.
         with contextlib.suppress(OSError):
-            self._wake.send(b".")
+            self._wake_sender.send(b".")
 
     def close(self) -> None:
-        """Tell the last counts, hang up, and end the thread."""
+        """Send the counts a last time, disconnect, and end the thread."""
         self._closing = True
         self.wake()
         self._thread.join(5)
 
-    def let_go(self) -> None:
-        """Close what a forked child has of its parent's line; the thread is not in it."""
-        for sock in (self._sock, self._woken, self._wake):
-            if sock is not None:
-                sock.close()
+    def close_inherited(self) -> None:
+        """In a forked child: close the sockets of the parent; it has no such thread."""
+        if self._lines is not None:
+            self._lines.sock.close()
+        self._wake_receiver.close()
+        self._wake_sender.close()
 
     # --- the thread -----------------------------------------------------------------
 
     def _run(self) -> None:
         with selectors.DefaultSelector() as selector:
-            selector.register(self._woken, selectors.EVENT_READ)
+            selector.register(self._wake_receiver, selectors.EVENT_READ)
             while not self._closing:
                 self._connect(selector)
-                if self._changed:
-                    # Before the turn: what changes during it must wake us again.
-                    self._changed, self._untold = False, True
-                sleep_s = self._turn()
-                self._tell()
-                self._watch(selector)
-                for key, events in selector.select(self._sleep_s(sleep_s)):
-                    if key.fileobj is self._woken:
-                        self._drain_wakes()
+                if self._counts_changed:
+                    # Reset first: a change during `before_wait` must wake the thread again.
+                    self._counts_changed, self._counts_due = False, True
+                wait_s = self._before_wait()
+                self._send_due()
+                self._choose_events(selector)
+                for key, events in selector.select(self._wait_s(wait_s)):
+                    if key.fileobj is self._wake_receiver:
+                        self._empty_wake_receiver()
                     elif events & selectors.EVENT_READ:
-                        self._hear(selector)
-            # Always: what finishes while the process serves changes no counts told before.
-            self._untold = True
-            self._tell()
-            self._hang_up(selector)
-        self._woken.close()
-        self._wake.close()
+                        self._receive(selector)
+            # Always: what finishes while the process serves sends no counts by itself.
+            self._counts_due = True
+            self._send_due()
+            self._disconnect(selector)
+        self._wake_receiver.close()
+        self._wake_sender.close()
 
-    def _sleep_s(self, sleep_s: float | None) -> float | None:
-        waits = [] if sleep_s is None else [sleep_s]
-        if self._address and self._sock is None:
+    def _wait_s(self, wait_s: float | None) -> float | None:
+        waits = [] if wait_s is None else [wait_s]
+        if self._address and self._lines is None:
             waits.append(self._retry_at - time.monotonic())
         return max(0.0, min(waits)) if waits else None
 
-    def _drain_wakes(self) -> None:
+    def _empty_wake_receiver(self) -> None:
         with contextlib.suppress(OSError):
-            self._woken.recv(4096)
+            self._wake_receiver.recv(4096)
 
     def _connect(self, selector: selectors.BaseSelector) -> None:
-        if not self._address or self._sock is not None:
+        if not self._address or self._lines is not None:
             return
         now = time.monotonic()
         if now < self._retry_at:
             return
-        # Also after this line breaks: at once if it lived, but no faster than this.
+        # Also for a connection that breaks: the next attempt is at once if it lasted this
+        # long, and never sooner.
         self._retry_at = now + RETRY_S
-        sock = _call(self._address)
-        if sock is None:
+        self._lines = connect(self._address)
+        if self._lines is None:
             return
-        self._sock, self._heard, self._unsent = sock, b"", b""
-        selector.register(sock, selectors.EVENT_READ)
+        selector.register(self._lines.sock, selectors.EVENT_READ)
         hello = {"hello": 1, "instance": self._instance, "pid": os.getpid()}
-        self._say({**hello, "library": self._library})
-        self._untold = True
+        self._lines.queue({**hello, "library": self._library})
+        self._counts_due = True
 
-    def _say(self, message: dict[str, Any]) -> None:
-        self._unsent += json.dumps(message).encode() + b"\n"
-
-    def _tell(self) -> None:
-        """Send what there is to say; what the supervisor does not read waits here."""
-        if self._sock is None:
+    def _send_due(self) -> None:
+        """Send what is due; it stays due while the supervisor does not read."""
+        lines = self._lines
+        if lines is None:
             return
-        if self._ready and not self._unsent:
-            self._ready = False
-            self._say({"ready": True})
-        if self._untold and len(self._unsent) < LONGEST_LINE_BYTES:
-            self._untold = False
-            self._say(self._counts())
-        try:
-            while self._unsent:
-                self._unsent = self._unsent[self._sock.send(self._unsent) :]
-        except OSError:
-            return  # full, or broken: its end is met when it is read
+        if self._ready_due and not lines.unsent_bytes:
+            self._ready_due = False
+            lines.queue({"ready": True})
+        if self._counts_due and lines.unsent_bytes < LONGEST_LINE_BYTES:
+            self._counts_due = False
+            lines.queue(self._counts())
+        lines.send()
 
-    def _watch(self, selector: selectors.BaseSelector) -> None:
-        if self._sock is not None:
+    def _choose_events(self, selector: selectors.BaseSelector) -> None:
+        if self._lines is not None:
             events = selectors.EVENT_READ
-            if self._unsent:
+            if self._lines.unsent_bytes:
                 events |= selectors.EVENT_WRITE
-            selector.modify(self._sock, events)
+            selector.modify(self._lines.sock, events)
 
-    def _hear(self, selector: selectors.BaseSelector) -> None:
-        assert self._sock is not None
-        try:
-            piece = self._sock.recv(4096)
-        except BlockingIOError:
-            return
-        except OSError:
-            piece = b""
-        *lines, self._heard = (self._heard + piece).split(b"\n")
-        for line in lines:
-            if self._ordered(line.decode(errors="replace").strip()):
-                self._untold = True
-        if not piece or len(self._heard) > LONGEST_LINE_BYTES:
-            self._hang_up(selector)
+    def _receive(self, selector: selectors.BaseSelector) -> None:
+        assert self._lines is not None
+        orders, is_over = self._lines.receive()
+        for order in orders:
+            if self._take_order(order):
+                self._counts_due = True
+        if is_over:
+            self._disconnect(selector)
 
-    def _hang_up(self, selector: selectors.BaseSelector) -> None:
-        if self._sock is not None:
-            selector.unregister(self._sock)
-            self._sock.close()
-            self._sock = None
-
-
-def _call(address: str) -> socket.socket | None:
-    """Connect, without waiting: a supervisor that is stopped must not stop us."""
-    try:
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    except OSError:  # no descriptor is left
-        return None
-    try:
-        sock.setblocking(False)
-        sock.connect("\0" + address[1:] if address.startswith("@") else address)
-    except OSError:  # nobody there, or too many wait there already
-        sock.close()
-        return None
-    return sock
+    def _disconnect(self, selector: selectors.BaseSelector) -> None:
+        if self._lines is not None:
+            selector.unregister(self._lines.sock)
+            self._lines.sock.close()
+            self._lines = None

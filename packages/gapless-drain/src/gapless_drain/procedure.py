@@ -1,4 +1,4 @@
-"""Work that must finish once it has begun, whatever becomes of the process."""
+"""Work that must finish once it has begun, whatever the process is ordered to do."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import inspect
 import time
 from collections.abc import Callable
 from contextvars import Token
-from types import TracebackType
 from typing import Any, TypeVar
 
-from gapless_drain.core import Core, Ticket, current, leave
+from gapless_drain.activity import Activity, current, restore_current
+from gapless_drain.core import Core
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -20,122 +20,136 @@ class Procedure:
 
     def __init__(self, core: Core, name: str) -> None:
         self._core, self._name = core, name
-        self._ticket: Ticket | None = None
-        self._token: Token[Ticket | None] | None = None
+        self._activity: Activity | None = None
+        self._token: Token[Activity | None] | None = None
 
     def __enter__(self) -> None:
         """Begin.  Raises Draining."""
-        if self._ticket is not None:
+        if self._activity is not None:
             raise RuntimeError(f"the procedure {self._name!r} has begun already")
-        self._ticket = self._core.begin(self._name, time.monotonic(), current.get())
-        self._token = current.set(self._ticket)
+        self._activity = self._core.begin(self._name, time.monotonic(), current.get())
+        self._token = current.set(self._activity)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Finish, also with an error."""
-        ticket, token = self._ticket, self._token
-        if ticket is None or token is None:
-            return
-        self._ticket = self._token = None
-        leave(token, ticket)
-        self._core.finish(ticket, time.monotonic())
+        activity = self._leave()
+        if activity is not None:
+            self._core.finish(activity, time.monotonic())
 
     async def __aenter__(self) -> None:
         """Begin.  Raises Draining."""
         self.__enter__()
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         """Finish, also with an error or a cancellation."""
-        self.__exit__(kind, error, traceback)
+        self.__exit__()
 
     def __call__(self, function: Function) -> Function:
         """Make each call of *function* a procedure of this name."""
         return decorate(self._core, self._name, function)
 
+    def _leave(self) -> Activity | None:
+        """Make it no longer current; return it, or None if it has not begun."""
+        activity, token = self._activity, self._token
+        if activity is None or token is None:
+            return None
+        self._activity = self._token = None
+        restore_current(token, activity)
+        return activity
 
-class _Steps:
-    """The steps of a generator that is a procedure; between them others run."""
+
+class _GeneratorProcedure:
+    """A generator that is one procedure: it is current only while a step runs."""
 
     def __init__(self, core: Core, name: str) -> None:
         self._core = core
-        self._ticket = core.begin(name, time.monotonic(), current.get())
+        self._activity = core.begin(name, time.monotonic(), current.get())
 
     def __enter__(self) -> None:
-        self._token = current.set(self._ticket)
+        """Begin a step."""
+        self._token = current.set(self._activity)
 
     def __exit__(self, *error: object) -> None:
-        leave(self._token, self._ticket)
+        """End a step."""
+        restore_current(self._token, self._activity)
 
-    def end(self) -> None:
-        """Finish, also with an error."""
-        self._core.finish(self._ticket, time.monotonic())
+    def finish(self) -> None:
+        """Finish the procedure, also with an error."""
+        self._core.finish(self._activity, time.monotonic())
 
 
 def decorate(core: Core, name: str, function: Function) -> Function:
     """Make each call a procedure: of a function, a coroutine function, a generator."""
-    wrapped: Any
+    wrap: Callable[[Core, str, Any], Any]
     if inspect.isasyncgenfunction(function):
-
-        async def wrapped(*args: Any, **kwargs: Any) -> Any:
-            steps = _Steps(core, name)
-            generator = function(*args, **kwargs)
-            step: Any = generator.__anext__
-            given: tuple[Any, ...] = ()
-            try:
-                while True:
-                    with steps:
-                        try:
-                            found = await step(*given)
-                        except StopAsyncIteration:
-                            return
-                    try:
-                        step, given = generator.asend, ((yield found),)
-                    except BaseException as error:  # noqa: BLE001 - it is the function's
-                        step, given = generator.athrow, (error,)
-            finally:
-                steps.end()
-
+        wrap = _wrap_async_generator
     elif inspect.iscoroutinefunction(function):
-
-        async def wrapped(*args: Any, **kwargs: Any) -> Any:
-            with Procedure(core, name):
-                return await function(*args, **kwargs)
-
+        wrap = _wrap_coroutine
     elif inspect.isgeneratorfunction(function):
-
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
-            steps = _Steps(core, name)
-            generator = function(*args, **kwargs)
-            step: Any = generator.__next__
-            given: tuple[Any, ...] = ()
-            try:
-                while True:
-                    with steps:
-                        try:
-                            found = step(*given)
-                        except StopIteration as end:
-                            return end.value
-                    try:
-                        step, given = generator.send, ((yield found),)
-                    except BaseException as error:  # noqa: BLE001 - it is the function's
-                        step, given = generator.throw, (error,)
-            finally:
-                steps.end()
-
+        wrap = _wrap_generator
     else:
+        wrap = _wrap_function
+    wrapped: Any = functools.wraps(function)(wrap(core, name, function))
+    return wrapped  # type: ignore[no-any-return]  # it has the type of function
 
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
-            with Procedure(core, name):
-                return function(*args, **kwargs)
 
-    found: Any = functools.wraps(function)(wrapped)
-    return found  # type: ignore[no-any-return]  # it is what function was
+def _wrap_function(core: Core, name: str, function: Any) -> Any:
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        with Procedure(core, name):
+            return function(*args, **kwargs)
+
+    return wrapped
+
+
+def _wrap_coroutine(core: Core, name: str, function: Any) -> Any:
+    async def wrapped(*args: Any, **kwargs: Any) -> Any:
+        with Procedure(core, name):
+            return await function(*args, **kwargs)
+
+    return wrapped
+
+
+def _wrap_generator(core: Core, name: str, function: Any) -> Any:
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        procedure = _GeneratorProcedure(core, name)
+        generator = function(*args, **kwargs)
+        step: Any = generator.__next__
+        sent: tuple[Any, ...] = ()
+        try:
+            while True:
+                with procedure:
+                    try:
+                        found = step(*sent)
+                    except StopIteration as end:
+                        return end.value
+                try:
+                    step, sent = generator.send, ((yield found),)
+                except BaseException as error:  # noqa: BLE001 - it is the function's
+                    step, sent = generator.throw, (error,)
+        finally:
+            procedure.finish()
+
+    return wrapped
+
+
+def _wrap_async_generator(core: Core, name: str, function: Any) -> Any:
+    async def wrapped(*args: Any, **kwargs: Any) -> Any:
+        procedure = _GeneratorProcedure(core, name)
+        generator = function(*args, **kwargs)
+        step: Any = generator.__anext__
+        sent: tuple[Any, ...] = ()
+        try:
+            while True:
+                with procedure:
+                    try:
+                        found = await step(*sent)
+                    except StopAsyncIteration:
+                        return
+                try:
+                    step, sent = generator.asend, ((yield found),)
+                except BaseException as error:  # noqa: BLE001 - it is the function's
+                    step, sent = generator.athrow, (error,)
+        finally:
+            procedure.finish()
+
+    return wrapped

@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol
 
-from gapless_drain.connection import Line
+from gapless_drain.connection import SupervisorConnection
 from gapless_drain.core import DRAINING, Core, Mode
 from gapless_drain.settings import Settings
 from gapless_drain.signals import Signals
@@ -22,7 +22,7 @@ class Stream(Protocol):
     """A websocket or an event stream."""
 
     def end(self) -> None:
-        """End it, since a drain has begun."""
+        """End it, since a drain has begun.  Is called from any thread."""
 
 
 class ProcessDrain:
@@ -42,7 +42,7 @@ class ProcessDrain:
         discard_s: float = 10.0,
         environ: Mapping[str, str] | None = None,
     ) -> None:
-        """See `Settings` for what each means; *environ* takes the place of os.environ."""
+        """See `Settings` for what each means; *environ* is used instead of os.environ."""
         self.settings = Settings(
             status=status,
             retry_after_s=retry_after_s,
@@ -55,21 +55,22 @@ class ProcessDrain:
             discard_s=discard_s,
         )
         self._environ = os.environ if environ is None else environ
-        self.core = Core(self._changed)
-        self.armed = False
+        self.core = Core(self._send_counts)
+        self.signals_installed = False
+        """Whether `install_signals` was called; the middleware reads it first."""
         self._streams: set[Stream] = set()
         self._streams_lock = threading.Lock()
         self._callbacks: list[Callable[[], None]] = []
-        self._begun = threading.Event()
-        self._deadline = self._refuse_at = 0.0
-        self._line: Line | None = None
+        self._drain_begun = threading.Event()
+        self._signal_deadline = self._refuse_at = 0.0
+        self._connection: SupervisorConnection | None = None
         self._signals = Signals(lambda: self.core.mode in DRAINING, self._wake)
-        self._open()
+        self._connect()
         if on_signal is not None:
-            self._signals.arm()
+            self._signals.install()
         if hasattr(os, "register_at_fork"):
             after_fork = weakref.WeakMethod(self._after_fork)
-            os.register_at_fork(after_in_child=lambda: _call(after_fork))
+            os.register_at_fork(after_in_child=lambda: _call_if_alive(after_fork))
 
     def counts(self) -> dict[str, Any]:
         """Return what is under way, in the form of spec/drain.md."""
@@ -77,110 +78,114 @@ class ProcessDrain:
 
     # --- for the middleware ---------------------------------------------------------
 
-    def arm(self) -> None:
-        """Stand before the server's signal handlers, when it has put them in."""
-        self.armed = True
+    def install_signals(self) -> None:
+        """Hold signals back from the handlers that the server has installed by now."""
+        self.signals_installed = True
         if self.settings.on_signal is not None:
-            self._signals.arm()
+            self._signals.install()
 
-    def watch(self, stream: Stream) -> None:
-        """End a websocket or an event stream when a drain begins, or now."""
+    def add_stream(self, stream: Stream) -> None:
+        """End a stream when a drain begins; at once if the process drains already."""
         with self._streams_lock:
             self._streams.add(stream)
         if self.core.mode in DRAINING:
             stream.end()
 
-    def unwatch(self, stream: Stream) -> None:
-        """Forget one that is over."""
+    def remove_stream(self, stream: Stream) -> None:
+        """Forget a stream that has ended."""
         with self._streams_lock:
             self._streams.discard(stream)
 
     # --- the thread -----------------------------------------------------------------
 
-    def _open(self) -> None:
-        known = (
+    def _connect(self) -> None:
+        """Start the thread, if there is a supervisor to connect to or a signal to await."""
+        is_supervised = (
             "GAPLESS_SOCKET" in self._environ and "GAPLESS_INSTANCE" in self._environ
         )
-        if known or self.settings.on_signal is not None:
-            self._line = Line(
-                self._environ if known else {},
+        if is_supervised or self.settings.on_signal is not None:
+            self._connection = SupervisorConnection(
+                self._environ if is_supervised else {},
                 LIBRARY,
-                ordered=self._ordered,
+                take_order=self._take_order,
                 counts=self.counts,
-                turn=self._turn,
+                before_wait=self._advance_signal,
             )
 
-    def _changed(self) -> None:
-        if self._line is not None:
-            self._line.changed()
+    def _send_counts(self) -> None:
+        if self._connection is not None:
+            self._connection.send_counts()
 
     def _wake(self) -> None:
-        if self._line is not None:
-            self._line.wake()
+        if self._connection is not None:
+            self._connection.wake()
 
-    def _ordered(self, line: str) -> bool:
+    def _take_order(self, order: str) -> bool:
         before = self.core.mode
-        told = self.core.order(line)
-        self._entered(before)
-        return told
+        counts_due = self.core.take_order(order)
+        self._mode_changed(before)
+        return counts_due
 
-    def _entered(self, before: Mode) -> None:
-        """Let those know who wait for a drain to begin."""
-        began, draining = before in DRAINING, self.core.mode in DRAINING
-        if draining and not began:
-            self._begun.set()
+    def _mode_changed(self, before: Mode) -> None:
+        """When a drain has begun: end the streams, and wake those who wait for it."""
+        was_draining, is_draining = before in DRAINING, self.core.mode in DRAINING
+        if is_draining and not was_draining:
+            self._drain_begun.set()
             with self._streams_lock:
                 streams = list(self._streams)
             for stream in streams:
                 stream.end()
             for callback in list(self._callbacks):
-                _quietly(callback)
-        elif not draining:
-            self._begun.clear()
+                _call_suppressing_errors(callback)
+        elif not is_draining:
+            self._drain_begun.clear()
 
-    def _turn(self) -> float | None:
-        """Go on with a signal that is held back; return how soon to look again."""
-        if self._signals.waiting is None:
+    def _advance_signal(self) -> float | None:
+        """Take the next step for a signal that is held back; return when to come again.
+
+        The result is in seconds from now; None if no signal is held back.
+        """
+        if self._signals.pending is None:
             return None
         now, before = time.monotonic(), self.core.mode
-        if not self._deadline:
-            self._deadline = now + self.settings.drain_timeout_s
+        if not self._signal_deadline:
+            self._signal_deadline = now + self.settings.drain_timeout_s
             self._refuse_at = now + self.settings.lead_s
             if now < self._refuse_at:
                 self.core.enter(Mode.LEAVING)
         if now >= self._refuse_at and self.core.mode not in DRAINING:
             self.core.enter(Mode(self.settings.on_signal or "recycle"))
-        self._entered(before)
-        if self.core.is_drained or now >= self._deadline:
-            self._deadline = 0.0
-            self._signals.pass_on()
+        self._mode_changed(before)
+        if self.core.is_drained or now >= self._signal_deadline:
+            self._signal_deadline = 0.0
+            self._signals.forward_pending()
             return None
-        waits = [self._deadline] + [self._refuse_at] * (now < self._refuse_at)
-        return min(waits) - now
+        times = [self._signal_deadline] + [self._refuse_at] * (now < self._refuse_at)
+        return min(times) - now
 
     def _after_fork(self) -> None:
-        """Begin anew in a child: what is under way is its parent's."""
-        self._signals.forget()
-        self._deadline = 0.0
-        self.core.begin_anew()
-        # A thread that is not in the child may have held a lock of these.
-        self._streams_lock, self._begun = threading.Lock(), threading.Event()
+        """In a forked child: forget what belongs to the parent, and connect anew."""
+        self._signals.forget_pending()
+        self._signal_deadline = 0.0
+        self.core.reset_after_fork()
+        # New ones: a thread that the child does not have may have held the old locks.
+        self._streams_lock, self._drain_begun = threading.Lock(), threading.Event()
         if self.core.mode in DRAINING:
-            self._begun.set()
+            self._drain_begun.set()
         self._streams.clear()
-        self.armed = False
-        if self._line is not None:
-            self._line.let_go()
-            self._open()
+        self.signals_installed = False
+        if self._connection is not None:
+            self._connection.close_inherited()
+            self._connect()
 
 
-def _call(method: weakref.WeakMethod[Callable[[], None]]) -> None:
+def _call_if_alive(method: weakref.WeakMethod[Callable[[], None]]) -> None:
     found = method()
     if found is not None:
         found()
 
 
-def _quietly(callback: Callable[[], None]) -> None:
-    """Call what an app gave us; its mistake must not stop the drain."""
+def _call_suppressing_errors(callback: Callable[[], None]) -> None:
+    """Call a function of the app; its mistake must not stop the drain."""
     with contextlib.suppress(Exception):
         callback()

@@ -1,4 +1,4 @@
-"""What can be set, and the answer that refuses."""
+"""The settings of a drain, and what a refusal consists of."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ HEADER = "Gapless-Drain"
 BODY = b"this process is about to end: send the request to another one\n"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """How a drain behaves."""
 
@@ -18,20 +18,20 @@ class Settings:
     """Of a refusal."""
     retry_after_s: int = 1
     health_path: str | None = None
-    """Answers `health_status` as soon as the process is to leave."""
+    """Answers `health_status` as soon as the process is leaving."""
     health_status: int = 503
     lead_s: float = 0.0
-    """How long the health path says no before requests are refused, on a signal."""
+    """On a signal: how long the health path says no before requests are refused."""
     drain_timeout_s: float = 30.0
     """How long a signal is held back at most."""
     on_signal: Literal["recycle", "handoff"] | None = "recycle"
     discard_bytes: int = 16 << 20
-    """How much of the body of a refused request is read, at most."""
+    """How much of the body of a refused request is read at most."""
     discard_s: float = 10.0
-    """And for how long."""
+    """For how long it is read at most."""
 
     def headers(self, mode: str) -> list[tuple[str, str]]:
-        """Return the headers of a refusal, but for `Connection`."""
+        """Return the headers of a refusal, without `Connection`."""
         return [
             ("Content-Type", "text/plain; charset=utf-8"),
             ("Content-Length", str(len(BODY))),
@@ -41,8 +41,8 @@ class Settings:
         ]
 
 
-def reason(status: int) -> str:
-    """Return a status as WSGI writes it."""
+def status_line(status: int) -> str:
+    """Return a status with its phrase, as WSGI wants it."""
     try:
         return f"{status} {HTTPStatus(status).phrase}"
     except ValueError:

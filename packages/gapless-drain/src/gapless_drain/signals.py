@@ -1,7 +1,7 @@
-"""SIGTERM and SIGINT: drain first, then let the server's own handlers have them.
+"""SIGTERM and SIGINT: the process drains first, then the server's own handlers run.
 
-The handler may interrupt anything, so it takes no lock: it leaves a note and wakes the
-thread, which begins the drain and sends the signal again when all is finished.
+The handler may interrupt any code, so it takes no lock: it notes the signal and wakes the
+thread.  The thread begins the drain, and sends the signal again when all is finished.
 """
 
 from __future__ import annotations
@@ -17,40 +17,41 @@ NUMBERS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Signals:
-    """Stands before the handlers that were there."""
+    """Holds a signal back from the handlers that the server has installed."""
 
     def __init__(
         self, is_draining: Callable[[], bool], wake: Callable[[], None]
     ) -> None:
         self._is_draining, self._wake = is_draining, wake
         self._previous: dict[int, Any] = {}
-        self.waiting: int | None = None
-        """The signal that is held back until all is finished."""
-        self._passing = False
+        """The server's handlers, by signal."""
+        self.pending: int | None = None
+        """The signal that is held back until everything is finished."""
+        self._forwarding = False
 
-    def arm(self) -> None:
-        """Stand before the handlers that are there now, if this thread may.
+    def install(self) -> None:
+        """Put this object in front of the current handlers, in the main thread only.
 
-        Servers put in theirs before or after they import the app, so this is done when
-        the library is made and again when the first request comes.
+        Servers install theirs before or after they import the app.  So this is called
+        when the library is made, and again when the first request comes.
         """
         if threading.current_thread() is not threading.main_thread():
-            return  # only the main thread may (signal(2) in Python's words)
+            return  # signal.signal() is not allowed there
         for number in NUMBERS:
             previous = signal.getsignal(number)
-            # None was not put in by Python; SIG_IGN says that nobody wants it.
+            # None was not installed by Python; with SIG_IGN the signal means nothing.
             if previous in (None, signal.SIG_IGN, self._handle):
                 continue
             self._previous[number] = previous
             signal.signal(number, self._handle)
 
-    def forget(self) -> None:
-        """Hold nothing back, as in a child that was forked: it was its parent's."""
-        self.waiting = None
-        self._passing = False
+    def forget_pending(self) -> None:
+        """In a forked child: hold nothing back, since the signal was for the parent."""
+        self.pending = None
+        self._forwarding = False
 
-    def disarm(self) -> None:
-        """Put back what was there."""
+    def restore(self) -> None:
+        """Install the previous handlers again."""
         if threading.current_thread() is not threading.main_thread():
             return
         for number, previous in self._previous.items():
@@ -59,14 +60,14 @@ class Signals:
         self._previous.clear()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        first = self.waiting is None and not self._is_draining()
-        if not first or self._passing:
-            self._pass(number, frame)
+        is_first = self.pending is None and not self._is_draining()
+        if not is_first or self._forwarding:
+            self._call_previous(number, frame)
             return
-        self.waiting = number
+        self.pending = number
         self._wake()
 
-    def _pass(self, number: int, frame: FrameType | None) -> None:
+    def _call_previous(self, number: int, frame: FrameType | None) -> None:
         previous = self._previous.get(number, signal.SIG_DFL)
         if callable(previous):
             previous(number, frame)
@@ -74,18 +75,19 @@ class Signals:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
 
-    def pass_on(self) -> None:
-        """Let the server have the signal that was held back."""
-        number, self.waiting = self.waiting, None
+    def forward_pending(self) -> None:
+        """Send the signal that was held back again, this time for the server."""
+        number, self.pending = self.pending, None
         if number is None or _is_asyncios(self._previous.get(number)):
             return
-        self._passing = True
+        self._forwarding = True
         os.kill(os.getpid(), number)
 
 
 def _is_asyncios(previous: Any) -> bool:
-    """Tell whether a handler stands for one of loop.add_signal_handler.
+    """Return whether a handler belongs to `loop.add_signal_handler`.
 
-    That one was called already, by way of the wakeup descriptor: it cannot be held back.
+    asyncio was already told of the signal through its wakeup descriptor, which cannot be
+    held back.
     """
     return getattr(previous, "__module__", "").startswith("asyncio.")

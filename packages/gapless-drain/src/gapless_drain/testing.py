@@ -1,10 +1,10 @@
-"""A supervisor for the tests of an app: a real socket, and orders when you want them.
+"""A supervisor for the tests of an app: a real socket, and orders when the test wants them.
 
 with FakeSupervisor() as supervisor:
-drain = Drain(environ=supervisor.environ)
-supervisor.wait_for(processes=1)
-supervisor.order("drain recycle")
-supervisor.wait_for(mode="recycle", requests=0)
+    drain = Drain(environ=supervisor.environ)
+    supervisor.wait_for(processes=1)
+    supervisor.order("drain recycle")
+    supervisor.wait_for(mode="recycle", requests=0)
 """
 
 from __future__ import annotations
@@ -16,28 +16,24 @@ import shutil
 import socket
 import tempfile
 import threading
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from typing import Self
+from typing import Any, Self
 
 INSTANCE = "app/1/0/1"
 
 
 class Process:
-    """One process that has connected, and what it said."""
+    """One process that has connected, and what it has sent."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
-        self.heard = b""
+        self.partial_line = b""
         self.hello: dict[str, Any] = {}
         self.counts: dict[str, Any] = {}
         self.ready = False
 
 
 class FakeSupervisor:
-    """Listens where an app's processes connect; adds up what they count."""
+    """Accepts the connections of an app's processes, and adds up their counts."""
 
     def __init__(self) -> None:
         self._directory = tempfile.mkdtemp(prefix="drain-")
@@ -47,43 +43,38 @@ class FakeSupervisor:
         self._listener.listen(64)
         self.environ = {"GAPLESS_SOCKET": path, "GAPLESS_INSTANCE": INSTANCE}
         self.processes: list[Process] = []
-        self._news = threading.Condition()
-        self._stop, self._stopped = socket.socketpair()
+        self._changed = threading.Condition()
+        self._stop_sender, self._stop_receiver = socket.socketpair()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> Self:
-        """Begin to listen."""
+        """Begin to accept connections."""
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Hang up, as a supervisor that is replaced does, and clean up."""
-        self._stop.send(b".")
+    def __exit__(self, *error: object) -> None:
+        """Disconnect, as a supervisor that is replaced does, and clean up."""
+        self._stop_sender.send(b".")
         self._thread.join(5)
-        for sock in (self._listener, self._stop, self._stopped):
+        for sock in (self._listener, self._stop_sender, self._stop_receiver):
             sock.close()
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def order(self, line: str) -> None:
-        """Tell every process."""
-        with self._news:
+        """Send an order to every process."""
+        with self._changed:
             for process in self.processes:
                 process.counts = {}
                 process.sock.sendall(line.encode() + b"\n")
 
     def hang_up(self) -> None:
-        """Break every line; the processes connect again."""
-        with self._news:
+        """Break every connection; the processes connect again."""
+        with self._changed:
             for process in self.processes:
                 process.sock.shutdown(socket.SHUT_RDWR)
 
     def total(self, name: str) -> int:
-        """Return a count, added up over all processes."""
+        """Return one count, added up over all processes."""
         return sum(int(process.counts.get(name, 0)) for process in self.processes)
 
     def wait_for(
@@ -94,68 +85,71 @@ class FakeSupervisor:
         timeout_s: float = 20.0,
         **counts: int,
     ) -> None:
-        """Wait until so many processes are there, in this mode, with these counts.
+        """Wait until so many processes are connected, in this mode, with these counts.
 
-        Raises AssertionError with what there is when the time is up.
+        Raises AssertionError with the counts that were sent when the time is up.
         """
 
         def holds() -> bool:
             if processes is not None and len(self.processes) != processes:
                 return False
-            told = [process.counts for process in self.processes]
-            if not told or not all(told):
+            if not self.processes or not all(each.counts for each in self.processes):
                 return False
-            if mode is not None and any(each["mode"] != mode for each in told):
+            if mode is not None and any(
+                each.counts["mode"] != mode for each in self.processes
+            ):
                 return False
             return all(self.total(name) == number for name, number in counts.items())
 
-        with self._news:
-            if not self._news.wait_for(holds, timeout_s):
-                told = [process.counts for process in self.processes]
-                raise AssertionError(f"not {processes=} {mode=} {counts=}: {told}")
+        with self._changed:
+            if not self._changed.wait_for(holds, timeout_s):
+                sent = [process.counts for process in self.processes]
+                raise AssertionError(f"not {processes=} {mode=} {counts=}: {sent}")
 
     # --- the thread -----------------------------------------------------------------
 
     def _run(self) -> None:
         with selectors.DefaultSelector() as selector:
             selector.register(self._listener, selectors.EVENT_READ)
-            selector.register(self._stopped, selectors.EVENT_READ)
+            selector.register(self._stop_receiver, selectors.EVENT_READ)
             while True:
                 for key, _ in selector.select():
-                    if key.fileobj is self._stopped:
-                        self._leave()
+                    if key.fileobj is self._stop_receiver:
+                        self._disconnect()
                         return
                     if key.fileobj is self._listener:
                         process = Process(self._listener.accept()[0])
                         selector.register(process.sock, selectors.EVENT_READ, process)
-                        with self._news:
+                        with self._changed:
                             self.processes.append(process)
                     else:
-                        self._hear(selector, key.data)
+                        self._receive(selector, key.data)
 
-    def _leave(self) -> None:
+    def _disconnect(self) -> None:
         for process in self.processes:
             process.sock.close()
 
-    def _hear(self, selector: selectors.BaseSelector, process: Process) -> None:
+    def _receive(self, selector: selectors.BaseSelector, process: Process) -> None:
         try:
             piece = process.sock.recv(65536)
         except OSError:
             piece = b""
-        with self._news:
-            *lines, process.heard = (process.heard + piece).split(b"\n")
+        with self._changed:
+            received = process.partial_line + piece
+            *lines, process.partial_line = received.split(b"\n")
             for line in lines:
-                self._understand(process, json.loads(line))
+                _take(process, json.loads(line))
             if not piece:
                 selector.unregister(process.sock)
                 process.sock.close()
                 self.processes.remove(process)
-            self._news.notify_all()
+            self._changed.notify_all()
 
-    def _understand(self, process: Process, said: dict[str, Any]) -> None:
-        if "hello" in said:
-            process.hello = said
-        elif "ready" in said:
-            process.ready = True
-        else:
-            process.counts = said
+
+def _take(process: Process, message: dict[str, Any]) -> None:
+    if "hello" in message:
+        process.hello = message
+    elif "ready" in message:
+        process.ready = True
+    else:
+        process.counts = message

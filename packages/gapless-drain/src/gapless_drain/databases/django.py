@@ -4,8 +4,8 @@ from gapless_drain.databases.django import count
 
 count(drain)  # where the application is made: wsgi.py or asgi.py
 
-The cursors of psycopg, mysqlclient and PyMySQL count themselves, `callproc` too.  Of other
-drivers what goes through Django's execution wrappers counts.
+The cursors of psycopg, mysqlclient and PyMySQL count by themselves, `callproc` too.  With
+other drivers, the statements that pass Django's execution wrappers count.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from django.db import connections
 from django.db.backends.signals import connection_created
 
-from gapless_drain.databases import opened
-from gapless_drain.databases.counting import Counting
+from gapless_drain.databases import open_connections
+from gapless_drain.databases.statement_counter import StatementCounter
 
 if TYPE_CHECKING:
     from gapless_drain.drain import Drain
@@ -27,19 +27,21 @@ def count(
     drain: Drain, *, functions: Collection[str] = (), every_statement: bool = False
 ) -> None:
     """Count the procedures that all connections of this process call, from now on."""
-    countings = {
-        dialect: Counting(drain, dialect, functions, every_statement=every_statement)
+    counters = {
+        dialect: StatementCounter(
+            drain, dialect, functions, every_statement=every_statement
+        )
         for dialect in ("mysql", "postgresql")
     }
-    wrappers = {dialect: _wrapper(counting) for dialect, counting in countings.items()}
+    wrappers = {dialect: _wrapper(counter) for dialect, counter in counters.items()}
 
     def created(connection: Any, **_: Any) -> None:
         dialect = "mysql" if connection.vendor == "mysql" else "postgresql"
         wrapper = wrappers[dialect]
         if wrapper not in connection.execute_wrappers:
-            # The first: a block of `execute_wrapper` takes away the last when it ends.
+            # The first: a block of `execute_wrapper` removes the last when it ends.
             connection.execute_wrappers.insert(0, wrapper)
-        opened.count_cursors(countings[dialect], connection.connection)
+        open_connections.count_cursors(counters[dialect], connection.connection)
 
     connection_created.connect(created, weak=False, dispatch_uid="gapless_drain")
     for connection in connections.all(initialized_only=True):
@@ -47,18 +49,18 @@ def count(
             created(connection)
 
 
-def _wrapper(counting: Counting) -> Callable[..., Any]:
+def _wrapper(counter: StatementCounter) -> Callable[..., Any]:
     def wrapper(execute: Any, sql: Any, params: Any, many: bool, context: Any) -> Any:
-        if hasattr(context["cursor"].cursor, "counting"):
-            return execute(
-                sql, params, many, context
-            )  # the driver's counts, and longer
-        if not isinstance(sql, (str, bytes)):  # composed by the driver
-            sql = sql.as_string(context["cursor"].cursor)
-        calling = counting.calling(sql)
-        if calling is None:
+        cursor = context["cursor"].cursor
+        if hasattr(cursor, "statement_counter"):
+            # The driver's cursor counts, and knows how long the procedure lasts.
             return execute(sql, params, many, context)
-        with calling:
+        if not isinstance(sql, (str, bytes)):  # composed by the driver
+            sql = sql.as_string(cursor)
+        procedure = counter.procedure_in(sql)
+        if procedure is None:
+            return execute(sql, params, many, context)
+        with procedure:
             return execute(sql, params, many, context)
 
     return wrapper

@@ -4,38 +4,20 @@ from gapless_drain.databases.mysqlclient import counted
 
 connection = MySQLdb.connect(..., cursorclass=counted(drain))
 
-How long a procedure lasts: see `cursors`.
+How long a procedure lasts: see `mysql_cursors`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
-
 import MySQLdb.cursors
 
-from gapless_drain.databases.counting import Counting
-from gapless_drain.databases.cursors import Cursor, counted_cursor
+from gapless_drain.databases.mysql_cursors import SyncCursor
+from gapless_drain.databases.mysql_driver import MysqlDriver
 
-if TYPE_CHECKING:
-    from gapless_drain.drain import Drain
-
-UNBUFFERED = MySQLdb.cursors.CursorUseResultMixIn
-
-
-def counted(
-    drain: Drain,
-    cursor: Any = MySQLdb.cursors.Cursor,
-    *,
-    functions: Collection[str] = (),
-    every_statement: bool = False,
-) -> Any:
-    """Return a class of cursors like *cursor* that counts its procedures."""
-    counting = Counting(drain, "mysql", functions, every_statement=every_statement)
-    return counted_cursor(counting, cursor, Cursor, UNBUFFERED)
-
-
-def count_cursors(counting: Counting, connection: Any) -> None:
-    """Let a connection that somebody else has opened make cursors that count."""
-    kind = connection.cursorclass
-    connection.cursorclass = counted_cursor(counting, kind, Cursor, UNBUFFERED)
+_driver = MysqlDriver(
+    mixin=SyncCursor,
+    cursor=MySQLdb.cursors.Cursor,
+    unbuffered_cursor=MySQLdb.cursors.CursorUseResultMixIn,
+)
+counted = _driver.counted
+count_cursors = _driver.count_cursors

@@ -1,3 +1,3 @@
-"""The middleware for ASGI and WSGI, and streams that a drain ends."""
+"""The middleware for ASGI and WSGI, and the streams that a drain ends."""
 
 from __future__ import annotations

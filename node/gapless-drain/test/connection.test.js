@@ -17,18 +17,18 @@ async function connected(context) {
 
 test('a process says who it is, and that it is ready', async (context) => {
   const { drain, supervisor } = await connected(context);
-  const [one] = supervisor.processes;
-  assert.equal(one.hello.instance, INSTANCE);
-  assert.equal(one.hello.pid, process.pid);
+  const [app] = supervisor.processes;
+  assert.equal(app.hello.instance, INSTANCE);
+  assert.equal(app.hello.pid, process.pid);
   drain.ready();
-  await until(() => one.ready, 'ready');
+  await until(() => app.ready, 'ready');
   const begun = drain.begin('work');
   supervisor.order('counts');
   await supervisor.until({ procedures: 1 });
   begun.finish();
 });
 
-test('while it drains each change is told', async (context) => {
+test('while it drains each change is sent', async (context) => {
   const { drain, supervisor } = await connected(context);
   const begun = drain.begin('work');
   supervisor.order('drain handoff');
@@ -37,14 +37,14 @@ test('while it drains each change is told', async (context) => {
   await supervisor.until({ procedures: 0 });
 });
 
-test('nonsense and halves are borne', async (context) => {
+test('what is no order is ignored, and one in two pieces is taken', async (context) => {
   const { supervisor } = await connected(context);
   supervisor.processes[0].socket.write('dance\n\n\0\xff\ndrain\ndrain hand');
   supervisor.processes[0].socket.write('off\r\n');
   await supervisor.until({ mode: 'handoff' });
 });
 
-test('a broken line is taken up again, in the same mode', async (context) => {
+test('a broken connection is made again, in the same mode', async (context) => {
   const { supervisor } = await connected(context);
   supervisor.order('drain recycle');
   await supervisor.until({ mode: 'recycle' });
@@ -54,20 +54,20 @@ test('a broken line is taken up again, in the same mode', async (context) => {
   await supervisor.until({ mode: 'recycle' });
 });
 
-test('who does not read for long is told the last counts, and readiness', async (context) => {
+test('a supervisor that does not read for long gets the last counts', async (context) => {
   const { drain, supervisor } = await connected(context);
-  const [one] = supervisor.processes;
+  const [app] = supervisor.processes;
   const names = Array.from({ length: 80 }, (_, at) => `${at}`.padEnd(200, '\u2603'));
   const begun = names.map((name) => drain.begin(name));
   supervisor.order('drain handoff');
   await supervisor.until({ mode: 'handoff', procedures: 80 });
-  one.socket.pause();
+  app.socket.pause();
   for (const each of begun) {
     each.finish();
-    await new Promise(setImmediate); // each change is told by itself
+    await new Promise(setImmediate); // each change is sent by itself
   }
   drain.ready();
-  one.socket.resume();
+  app.socket.resume();
   await supervisor.until({ procedures: 0 });
-  await until(() => one.ready, 'ready');
+  await until(() => app.ready, 'ready');
 });

@@ -1,54 +1,49 @@
 'use strict';
-// Which statements are stored procedures, and under what names they count: a tokenizer that
-// knows quotes and comments, and no grammar beyond what a call looks like. The cases are
-// those of spec/vectors/statements.json. No I/O.
+// Which stored procedures a text of SQL calls, and the names that they count under. It knows
+// quotes, comments and what a call looks like, and no other grammar. The cases are those of
+// spec/vectors/statements.json. No I/O.
 
+const { is, isBlock, isDeclaration, isLiteral, split, wordOf } = require('./statements.js');
 const { tokens } = require('./tokens.js');
 
-const MOST_CACHED = 1000;
-const LONGEST_CACHED = 4096;
+const MOST_CACHED_TEXTS = 1000;
+const LONGEST_CACHED_CHARS = 4096;
 const TRANSACTION = 'transaction';
 const NOTHING = Object.freeze([]);
-// Before these words a name and a bracket are no call: a table, an alias, a declaration.
-const NAMES_FOLLOW = new Set(
+// After these words a name and a bracket are no call: a table, an alias, a declaration.
+const WORDS_BEFORE_NAMES = new Set(
   'INTO WITH RECURSIVE AS TABLE REFERENCES FUNCTION PROCEDURE'.split(' '),
 );
-const DECLARATIONS = new Set('ALTER DROP GRANT REVOKE COMMENT SECURITY SHOW'.split(' '));
-const MADE = new Set(
-  'TABLE MATERIALIZED VIEW INDEX PROCEDURE FUNCTION TRIGGER EVENT PACKAGE AGGREGATE'.split(' '),
-);
-const WITH_BODY = new Set('PROCEDURE FUNCTION TRIGGER EVENT PACKAGE'.split(' '));
-const BLOCKS_OF_THEIR_OWN = new Set('IF LOOP WHILE REPEAT FOR'.split(' '));
 const TRANSACTION_ENDS = new Set('COMMIT ROLLBACK END ABORT'.split(' '));
-// What only sets up other statements, or ends what they left.
+// Verbs that only set up other statements, or release what they left.
 const SET_UP = new Set(
   'SET RESET USE SAVEPOINT RELEASE DEALLOCATE DISCARD CLOSE UNLISTEN'.split(' '),
 );
 
-/** Knows the statements of one dialect, with the functions that are procedures. */
-class Statements {
+/** Finds the stored procedures in texts of one dialect, and the named functions. */
+class ProcedureFinder {
   /** *dialect*: postgresql or mysql, which is MariaDB too. */
   constructor(dialect, { functions = [], everyStatement = false } = {}) {
     this.dialect = dialect;
     this.everyStatement = everyStatement;
     this.functions = new Map(functions.map((name) => [name.toLowerCase(), name]));
     this.cache = new Map();
-    this.suspicious = suspicion(dialect, [...this.functions.keys()]);
+    this.mayCall = mayCallPattern(dialect, [...this.functions.keys()]);
   }
 
   /** What a text does, in order; the same list for the same text. */
   steps(text) {
-    const known = this.cache.get(text);
-    if (known !== undefined) return known;
-    const steps = this.everyStatement || this.suspicious.test(text) ? this.read(text) : NOTHING;
-    if (text.length <= LONGEST_CACHED) {
-      if (this.cache.size >= MOST_CACHED) this.cache.delete(this.cache.keys().next().value);
+    const cached = this.cache.get(text);
+    if (cached !== undefined) return cached;
+    const steps = this.everyStatement || this.mayCall.test(text) ? this.read(text) : NOTHING;
+    if (text.length <= LONGEST_CACHED_CHARS) {
+      if (this.cache.size >= MOST_CACHED_TEXTS) this.cache.delete(this.cache.keys().next().value);
       this.cache.set(text, steps);
     }
     return steps;
   }
 
-  /** The names of the procedures that a text runs; `prepared` belongs to its connection. */
+  /** The names that a text counts under; *prepared* is that of its connection. */
   names(text, prepared) {
     const steps = this.steps(text);
     return steps.length === 0 ? NOTHING : namesOf(steps, prepared);
@@ -58,16 +53,16 @@ class Statements {
     const steps = [];
     for (const statement of split(tokens(text, this.dialect), this.dialect)) {
       const before = steps.length;
-      this.readOne(statement, steps);
+      this.readStatement(statement, steps);
       if (this.everyStatement && !steps.slice(before).some(({ does }) => does !== 'prepare')) {
-        const step = ofEvery(statement);
+        const step = everyStatementStep(statement);
         if (step !== null) steps.push(step);
       }
     }
     return steps;
   }
 
-  readOne(all, steps) {
+  readStatement(all, steps) {
     const [first, second] = all;
     let rest = all;
     if (is(first, 'CALL')) {
@@ -84,7 +79,7 @@ class Statements {
       this.readExecute(all, steps);
     } else if (is(first, 'SET') && is(second, 'STATEMENT') && this.dialect === 'mysql') {
       const inner = all.findIndex((token) => is(token, 'FOR'));
-      if (inner > 0) this.readOne(all.slice(inner + 1), steps);
+      if (inner > 0) this.readStatement(all.slice(inner + 1), steps);
       return;
     } else if (isDeclaration(all)) {
       return;
@@ -101,8 +96,8 @@ class Statements {
     const inner = [];
     if (this.dialect === 'postgresql') {
       const as = all.findIndex((token, at) => at >= next && is(token, 'AS'));
-      if (as > 0) this.readOne(all.slice(as + 1), inner);
-    } else if (isWhole(all.slice(next + 1))) {
+      if (as > 0) this.readStatement(all.slice(as + 1), inner);
+    } else if (isLiteral(all.slice(next + 1))) {
       inner.push(...this.read(all[next + 1].text));
     } else {
       steps.push({ does: 'prepare', key, names: null });
@@ -115,19 +110,19 @@ class Statements {
     if (this.dialect === 'postgresql' || !is(all[1], 'IMMEDIATE')) {
       const { name } = this.nameAt(all, 1);
       steps.push({ does: 'execute', key: this.key(name), name: `EXECUTE ${name}` });
-    } else if (isWhole(all.slice(2))) {
+    } else if (isLiteral(all.slice(2))) {
       steps.push(...this.read(all[2].text));
     } else {
       steps.push({ does: 'call', name: 'EXECUTE IMMEDIATE' });
     }
   }
 
-  /** How a prepared statement is found again. */
+  /** The name of a prepared statement as the database compares it. */
   key(name) {
     return this.dialect === 'postgresql' ? name : name.toLowerCase();
   }
 
-  /** The name that begins at a token, and where it is over. */
+  /** The name that begins at a token, and the place of the token after it. */
   nameAt(all, at) {
     const parts = [];
     let next = at;
@@ -147,7 +142,7 @@ class Statements {
     return kind === 'word' && this.dialect === 'postgresql' ? text.toLowerCase() : text;
   }
 
-  /** The named functions that are called in a statement. */
+  /** The functions of the configuration that a statement calls. */
   functionsIn(all) {
     if (this.functions.size === 0) return NOTHING;
     const found = new Set();
@@ -161,14 +156,14 @@ class Statements {
       const before = all[isQualified ? at - 3 : at - 1];
       const name = this.functions.get(whole) ?? this.functions.get(own);
       if (name === undefined) continue;
-      if (before !== undefined && NAMES_FOLLOW.has(wordOf(before))) continue;
+      if (before !== undefined && WORDS_BEFORE_NAMES.has(wordOf(before))) continue;
       found.add(name);
     }
     return found;
   }
 }
 
-/** What names the steps of a text come to on a connection; `all`: not procedures alone. */
+/** The names that steps count under; *all*: not only procedures, but every statement. */
 function namesOf(steps, prepared, all = true) {
   const names = [];
   for (const step of steps) {
@@ -177,93 +172,33 @@ function namesOf(steps, prepared, all = true) {
     } else if (step.does === 'prepare') {
       prepared.set(step.key, step.names);
     } else if (step.does === 'execute') {
-      // What was prepared out of sight may be a call.
+      // What was prepared elsewhere may be a call.
       names.push(...(prepared.get(step.key) ?? [step.name]));
     }
   }
   return names;
 }
 
-/** A statement that counts only because every one does; null if it does not. */
-function ofEvery(all) {
-  const verb = wordOf(all[0]);
-  if (verb === 'BEGIN' || (verb === 'START' && is(all[1], 'TRANSACTION'))) {
+/** The step of a statement that counts only because every one does; null if it does not. */
+function everyStatementStep(statement) {
+  const verb = wordOf(statement[0]);
+  if (verb === 'BEGIN' || (verb === 'START' && is(statement[1], 'TRANSACTION'))) {
     return { does: 'state', name: TRANSACTION, transaction: 'begun' };
   }
   if (TRANSACTION_ENDS.has(verb)) {
-    // Back to a savepoint: the transaction goes on.
-    const goesOn = verb === 'ROLLBACK' && all.some((token) => is(token, 'TO'));
-    return goesOn ? null : { does: 'end', transaction: 'ended' };
+    const isToSavepoint = verb === 'ROLLBACK' && statement.some((token) => is(token, 'TO'));
+    return isToSavepoint ? null : { does: 'end', transaction: 'ended' };
   }
   if (SET_UP.has(verb)) return null;
   // No more than the verb: the rest may hold secrets, and is reported.
   return { does: 'state', name: `${verb} statement`.trim() };
 }
 
-/** Part tokens at semicolons, but not within the bodies of what is made. */
-function* split(all, dialect) {
-  let statement = [];
-  let depth = 0;
-  let hasBody = false;
-  for (const [at, token] of all.entries()) {
-    if (token.kind === 'sign' && token.text === ';' && depth === 0) {
-      if (statement.length > 0) yield statement;
-      statement = [];
-      hasBody = false;
-      continue;
-    }
-    statement.push(token);
-    if (token.kind !== 'word') continue;
-    if (statement.length < 12 && !hasBody) hasBody = isBlock(statement) || makesBody(statement);
-    if (hasBody) depth = Math.max(0, depth + deeper(all, at, dialect));
-    if (isBlock(statement) && statement.length === 3) depth = 1;
-  }
-  if (statement.length > 0) yield statement;
-}
-
-function deeper(all, at, dialect) {
-  const word = wordOf(all[at]);
-  if (word === 'BEGIN') return dialect === 'mysql' || is(all[at + 1], 'ATOMIC') ? 1 : 0;
-  if (word === 'CASE') return is(all[at - 1], 'END') ? 0 : 1;
-  if (word !== 'END') return 0;
-  return BLOCKS_OF_THEIR_OWN.has(wordOf(all[at + 1])) ? 0 : -1;
-}
-
-/** Whether a text to be executed is there, and not put together of parts. */
-function isWhole([text, after]) {
-  return ['string', 'either'].includes(text?.kind) && (after === undefined || is(after, 'USING'));
-}
-
-function isBlock(all) {
-  return is(all[0], 'BEGIN') && is(all[1], 'NOT') && is(all[2], 'ATOMIC');
-}
-
-function made(all) {
-  return is(all[0], 'CREATE') ? wordOf(all.find((token) => MADE.has(wordOf(token)))) : '';
-}
-
-function makesBody(all) {
-  return WITH_BODY.has(made(all));
-}
-
-/** Whether a statement only declares something: then a name and a bracket are no call. */
-function isDeclaration(all) {
-  if (DECLARATIONS.has(wordOf(all[0]))) return true;
-  return is(all[0], 'CREATE') && !['TABLE', 'MATERIALIZED'].includes(made(all));
-}
-
-function wordOf(token) {
-  return token !== undefined && token.kind === 'word' ? token.text.toUpperCase() : '';
-}
-
-function is(token, word) {
-  return wordOf(token) === word;
-}
-
-/** What a text has that may run a procedure; others, the most by far, are read no further. */
-function suspicion(dialect, functions) {
+/** Matches every text that may run a procedure; most texts do not match, and are not read. */
+function mayCallPattern(dialect, functions) {
   const block = dialect === 'postgresql' ? 'do' : 'begin';
-  // A statement begins behind these; a comment that is carried out ends its head in a digit.
+  // A statement begins after one of these; a comment that MariaDB executes has a head that
+  // ends in a digit.
   const patterns = [`(?:^|[;/!\\r\\n0-9]|for)\\s*(?:call|execute|prepare|explain|create|${block})`];
   for (const name of functions) patterns.push(escaped(name.split('.').pop()));
   return new RegExp(patterns.join('|'), 'i');
@@ -273,4 +208,4 @@ function escaped(text) {
   return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 }
 
-module.exports = { Statements, TRANSACTION, namesOf };
+module.exports = { ProcedureFinder, TRANSACTION, namesOf };

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from gapless_drain import Drain
-from gapless_drain.web import conversation
+from gapless_drain.web import stream
 
 Message = dict[str, Any]
 HTTP = {"type": "http", "method": "GET", "path": "/", "http_version": "1.1"}
@@ -27,8 +27,8 @@ GRACE_S = 0.02
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give apps little time, so that what is cut is cut soon."""
-    monkeypatch.setattr(conversation, "GRACE_S", GRACE_S)
+    """Give apps little time, so that the tests are short."""
+    monkeypatch.setattr(stream, "GRACE_S", GRACE_S)
 
 
 def make() -> Drain:
@@ -54,21 +54,21 @@ def serve(drain: Drain, app: Any, scope: Message, *messages: Message) -> list[Me
 
 
 async def graces(number: int) -> None:
-    """Work for as many times as an app is given that must end."""
+    """Work for several times as long as an app may take to end."""
     for _ in range(number):
         await asyncio.to_thread(threading.Event().wait, GRACE_S)
 
 
 @pytest.mark.parametrize("scope", [HTTP, SOCKET], ids=["event stream", "websocket"])
 def test_a_procedure_within_is_finished_first(scope: Message) -> None:
-    """The conversation is ended at once, the app when its procedure is done."""
+    """The stream is ended at once, the app when its procedure is done."""
     drain = make()
     done: list[str] = []
 
     async def app(scope: Message, receive: Any, send: Any) -> None:
         await send(STREAM if scope is HTTP else {"type": "websocket.accept"})
         async with drain.procedure("outer"), drain.procedure("inner"):
-            drain._ordered("drain recycle")
+            drain._take_order("drain recycle")
             await graces(8)
             done.append("procedure")
         await asyncio.Event().wait()
@@ -80,7 +80,7 @@ def test_a_procedure_within_is_finished_first(scope: Message) -> None:
 
 
 def test_work_after_a_whole_event_stream_is_finished() -> None:
-    """It has ended by itself: nothing is sent after it, and nobody is cancelled."""
+    """It has ended by itself: nothing is sent after it, and the app is not cancelled."""
     drain = make()
     done: list[str] = []
 
@@ -88,7 +88,7 @@ def test_work_after_a_whole_event_stream_is_finished() -> None:
         await send(STREAM)
         await send({**LAST, "more_body": True})
         await send(LAST)
-        drain._ordered("drain handoff")
+        drain._take_order("drain handoff")
         await graces(8)
         done.append("background task")
 
@@ -98,7 +98,7 @@ def test_work_after_a_whole_event_stream_is_finished() -> None:
 
 
 def test_work_after_a_websockets_client_is_gone_is_finished() -> None:
-    """There is no conversation left to end."""
+    """There is no stream left to end."""
     drain = make()
     done: list[str] = []
 
@@ -106,7 +106,7 @@ def test_work_after_a_websockets_client_is_gone_is_finished() -> None:
         assert await receive() == CONNECT
         await send({"type": "websocket.accept"})
         assert await receive() == GONE
-        drain._ordered("drain recycle")
+        drain._take_order("drain recycle")
         await graces(8)
         done.append("goodbye")
 
@@ -114,14 +114,14 @@ def test_work_after_a_websockets_client_is_gone_is_finished() -> None:
     assert done == ["goodbye"]
 
 
-def test_a_procedure_elsewhere_holds_no_conversation() -> None:
+def test_a_procedure_elsewhere_delays_no_stream() -> None:
     """Nor does a job that runs for ever."""
     drain = make()
     with drain.procedure("elsewhere"):
 
         async def app(scope: Message, receive: Any, send: Any) -> None:
             await send(STREAM)
-            drain._ordered("drain handoff")
+            drain._take_order("drain handoff")
             await asyncio.Event().wait()
 
         serve_in_empty_context(lambda: serve(drain, app, HTTP))
@@ -129,7 +129,7 @@ def test_a_procedure_elsewhere_holds_no_conversation() -> None:
 
 
 def serve_in_empty_context(call: Callable[[], Any]) -> None:
-    """Serve as a server does that knows nothing of the procedure."""
+    """Call outside the context of the procedure, as a server does."""
     import contextvars
 
     contextvars.Context().run(call)
@@ -137,17 +137,17 @@ def serve_in_empty_context(call: Callable[[], Any]) -> None:
 
 @pytest.mark.parametrize("scope", [HTTP, SOCKET], ids=["event stream", "websocket"])
 @pytest.mark.parametrize("order", ["undrain", "drain handoff"])
-def test_without_asyncio_conversations_are_counted(scope: Message, order: str) -> None:
-    """Under trio they end by themselves; ordinary requests are served as ever."""
+def test_without_asyncio_streams_are_counted(scope: Message, order: str) -> None:
+    """Under trio a drain does not end them; other requests are served as ever."""
     drain = make()
-    seen: list[int] = []
+    counted: list[int] = []
     sent: list[str] = []
 
     async def app(scope: Message, receive: Any, send: Any) -> None:
         await receive()
         await send(STREAM if scope is HTTP else {"type": "websocket.accept"})
-        drain._ordered(order)
-        seen.append(drain.counts()["requests"])
+        drain._take_order(order)
+        counted.append(drain.counts()["requests"])
         await send(LAST if scope is HTTP else {"type": "websocket.close"})
 
     async def receive() -> Message:
@@ -157,15 +157,15 @@ def test_without_asyncio_conversations_are_counted(scope: Message, order: str) -
         sent.append(message["type"])
 
     by_hand(drain.asgi(app)(scope, receive, send))
-    assert seen == [1]
+    assert counted == [1]
     assert len(sent) == 2
     assert drain.counts()["requests"] == 0
 
 
 def test_without_asyncio_a_refusal_reads_the_body_first() -> None:
-    """Bounded by bytes alone; the time is the server's to bound."""
+    """Only the bytes are limited; the time limit is the server's."""
     drain = make()
-    drain.core.order("drain recycle")
+    drain.core.take_order("drain recycle")
     sent: list[Message] = []
     pieces = [
         {"type": "http.request", "body": b"x", "more_body": n > 0} for n in (1, 0)

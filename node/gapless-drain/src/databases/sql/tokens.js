@@ -1,5 +1,6 @@
 'use strict';
-// Part SQL into words, quoted names, strings and signs; comments and space are left out.
+// A text of SQL as tokens: words, quoted names, strings and signs. Comments and spaces are left
+// out, but what a comment of MariaDB executes is not.
 
 const WORD = /[A-Za-z_\u0080-\uffff][A-Za-z0-9_$\u0080-\uffff]*/y;
 const NUMBER = /[0-9][A-Za-z0-9_.]*/y;
@@ -11,7 +12,10 @@ const STOPS = { "'": /'/g, '"': /"/g, '`': /`/g };
 const STOPS_WITH_ESCAPES = { "'": /['\\]/g, '"': /["\\]/g };
 const ESCAPES = { 0: '\0', b: '\b', n: '\n', r: '\r', t: '\t', Z: '\x1a' };
 
-/** The tokens of a text: kind is word, name (in quotes), string, either, number or sign. */
+/**
+ * The tokens of a text. Their kind is word, name (in quotes), string, either (a string, or a
+ * name with ANSI_QUOTES), number or sign.
+ */
 function tokens(text, dialect) {
   return new Reader(text, dialect === 'postgresql').all();
 }
@@ -21,7 +25,7 @@ class Reader {
     this.text = text;
     this.isPostgres = isPostgres;
     this.at = 0;
-    this.isCarriedOut = false; // within a comment that MariaDB carries out
+    this.isInExecutedComment = false; // a comment whose text MariaDB executes
     this.found = [];
   }
 
@@ -49,7 +53,7 @@ class Reader {
   plain() {
     const word = this.take(WORD);
     if (word !== null) {
-      // E'...' has backslashes; the E is no word of its own.
+      // In E'...' backslashes escape; the E is part of the string.
       if (this.isPostgres && /^e$/i.test(word) && this.text[this.at] === "'") {
         this.add('string', this.until("'", true));
         return;
@@ -63,7 +67,7 @@ class Reader {
     }
     if (!this.isPostgres && this.text.startsWith('??', this.at)) {
       this.at += 2;
-      this.add('name', '??'); // filled in later
+      this.add('name', '??'); // mysql2 fills in a name
       return;
     }
     this.add('sign', this.text[this.at]);
@@ -80,15 +84,15 @@ class Reader {
       this.at = end === null ? text.length : end.index;
       return true;
     }
-    if (two === '*/' && this.isCarriedOut) {
-      this.isCarriedOut = false;
+    if (two === '*/' && this.isInExecutedComment) {
+      this.isInExecutedComment = false;
       this.at += 2;
       return true;
     }
     if (two !== '/*') return false;
     const opened = this.isPostgres ? null : /^\/\*M?![0-9]*/.exec(text.substr(at, 12));
     if (opened !== null) {
-      this.isCarriedOut = true;
+      this.isInExecutedComment = true;
       this.at += opened[0].length;
       return true;
     }
@@ -117,7 +121,7 @@ class Reader {
     if (quote === "'") return this.add('string', this.until("'", !this.isPostgres));
     if (quote === '"') {
       if (this.isPostgres) return this.add('name', this.until('"', false));
-      return this.add('either', this.until('"', true)); // with ANSI_QUOTES a name
+      return this.add('either', this.until('"', true));
     }
     if (quote === '`' && !this.isPostgres) return this.add('name', this.until('`', false));
     if (quote !== '$' || !this.isPostgres) return false;
@@ -128,7 +132,7 @@ class Reader {
     return this.add('string', '');
   }
 
-  /** Read what stands between two quotes; a doubled one stands for itself. */
+  /** Read up to the closing quote; return the text, in which a doubled quote is one. */
   until(quote, hasEscapes) {
     const { text } = this;
     const stop = hasEscapes ? STOPS_WITH_ESCAPES[quote] : STOPS[quote];

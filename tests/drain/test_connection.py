@@ -1,4 +1,4 @@
-"""The line to the supervisor: a real socket, and whatever may come on it."""
+"""The connection to the supervisor: a real socket, and any bytes that may come on it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rig.wait import until
 
 @pytest.fixture
 def supervisor() -> Iterator[FakeSupervisor]:
-    """Return a supervisor that listens."""
+    """Return a supervisor that accepts connections."""
     with FakeSupervisor() as found:
         yield found
 
@@ -37,14 +37,14 @@ def drain(supervisor: FakeSupervisor) -> Iterator[Drain]:
 def test_a_process_says_who_it_is_and_what_it_counts(
     supervisor: FakeSupervisor, drain: Drain
 ) -> None:
-    """At once, when asked, and when the app is ready."""
+    """It sends them at once, when asked, and when the app is ready."""
     (process,) = supervisor.processes
     assert process.hello["instance"] == INSTANCE
     assert process.hello["pid"] == os.getpid()
-    ticket = drain.core.admit("GET /", 0.0)
+    request = drain.core.admit("GET /", 0.0)
     supervisor.order("counts")
     supervisor.wait_for(mode="serving", requests=1, procedures=0)
-    drain.core.finish(ticket, 1.0)
+    drain.core.finish(request, 1.0)
     drain.ready()
     until(lambda: process.ready, "ready")
 
@@ -52,17 +52,17 @@ def test_a_process_says_who_it_is_and_what_it_counts(
 def test_counts_are_told_while_it_drains_and_never_while_it_serves(
     supervisor: FakeSupervisor, drain: Drain
 ) -> None:
-    """Each change, the last one always."""
+    """While it drains, each change is sent, and the last one always."""
     (process,) = supervisor.processes
     process.counts = {}
     drain.core.finish(drain.core.admit("GET /", 0.0), 1.0)
     assert process.counts == {}
     supervisor.order("drain recycle")
     supervisor.wait_for(mode="recycle", requests=0)
-    tickets = [drain.core.admit("GET /", 0.0) for _ in range(5)]
+    requests = [drain.core.admit("GET /", 0.0) for _ in range(5)]
     supervisor.wait_for(requests=5, refusing=5)
-    for ticket in tickets:
-        drain.core.finish(ticket, 1.0)
+    for request in requests:
+        drain.core.finish(request, 1.0)
     supervisor.wait_for(requests=0, refused=5)
     supervisor.order("undrain")
     supervisor.wait_for(mode="serving", refused=0)
@@ -71,43 +71,41 @@ def test_counts_are_told_while_it_drains_and_never_while_it_serves(
 def test_what_finished_while_it_served_is_told_before_it_hangs_up(
     supervisor: FakeSupervisor, drain: Drain
 ) -> None:
-    """Else a child that ends right after its procedure would seem to have been cut."""
+    """Without it, a child that ends right after its procedure would look as if cut."""
     (process,) = supervisor.processes
-    ticket = drain.core.begin("close_month", 0.0, None)
+    procedure = drain.core.begin("close_month", 0.0, None)
     supervisor.order("counts")
     supervisor.wait_for(procedures=1)
-    drain.core.finish(ticket, 1.0)
+    drain.core.finish(procedure, 1.0)
     drain.close()
-    until(lambda: not supervisor.processes, "it to hang up")
+    until(lambda: not supervisor.processes, "the end of the connection")
     assert process.counts["procedures"] == 0
 
 
-def test_a_broken_line_is_taken_up_again(
+def test_a_broken_connection_is_made_again(
     supervisor: FakeSupervisor, drain: Drain
 ) -> None:
-    """As when a supervisor was replaced; the mode stays what it was."""
+    """It breaks when a supervisor is replaced; the mode stays what it was."""
     supervisor.order("drain handoff")
     supervisor.wait_for(mode="handoff")
     (before,) = supervisor.processes
     supervisor.hang_up()
-    until(lambda: before not in supervisor.processes, "the end of the line")
+    until(lambda: before not in supervisor.processes, "the end of the connection")
     supervisor.wait_for(processes=1, mode="handoff")
 
 
-def test_nonsense_and_halves_are_borne(
-    supervisor: FakeSupervisor, drain: Drain
-) -> None:
-    """Unknown orders, garbage, an order in two pieces."""
+def test_what_is_no_order_is_ignored(supervisor: FakeSupervisor, drain: Drain) -> None:
+    """Unknown orders and garbage are; an order that comes in two pieces is taken."""
     (process,) = supervisor.processes
     process.sock.sendall(b"dance\n\n\xff\xfe\0\ndrain\ndrain slowly\ndrain hand")
     process.sock.sendall(b"off\r\n")
     supervisor.wait_for(mode="handoff")
 
 
-def test_a_line_without_end_is_hung_up(
+def test_a_line_without_end_ends_the_connection(
     supervisor: FakeSupervisor, drain: Drain
 ) -> None:
-    """And taken up anew."""
+    """The process connects again."""
     (process,) = supervisor.processes
     process.sock.setblocking(True)
     try:
@@ -115,12 +113,12 @@ def test_a_line_without_end_is_hung_up(
             process.sock.sendall(b"x" * 4096)
     except OSError:
         pass
-    until(lambda: process not in supervisor.processes, "the end of the line")
+    until(lambda: process not in supervisor.processes, "the end of the connection")
     supervisor.wait_for(processes=1, mode="serving")
 
 
 def test_it_waits_for_a_supervisor_that_comes_later(tmp_path: Path) -> None:
-    """The app starts all the same."""
+    """The app starts without one, and the process connects when it comes."""
     with FakeSupervisor() as supervisor:
         path = str(tmp_path / "later")
         environ = {"GAPLESS_SOCKET": path, "GAPLESS_INSTANCE": INSTANCE}
@@ -135,8 +133,8 @@ def test_it_waits_for_a_supervisor_that_comes_later(tmp_path: Path) -> None:
 def test_a_forked_process_connects_by_itself(
     supervisor: FakeSupervisor, drain: Drain
 ) -> None:
-    """And has nothing of its parent's under way."""
-    ticket = drain.core.admit("GET /", 0.0)
+    """Nothing that its parent has under way is counted in it."""
+    request = drain.core.admit("GET /", 0.0)
     read_end, write_end = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -153,11 +151,11 @@ def test_a_forked_process_connects_by_itself(
     finally:
         os.close(write_end)
         os.waitpid(pid, 0)
-    drain.core.finish(ticket, 1.0)
+    drain.core.finish(request, 1.0)
 
 
 def test_an_abstract_name_is_understood() -> None:
-    """`@name`, as the supervisor of Linux gives it."""
+    """The supervisor on Linux gives it as `@name`."""
     name = f"drain-test-{os.getpid()}-{os.urandom(8).hex()}".ljust(107, "x")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind("\0" + name)
@@ -172,10 +170,10 @@ def test_an_abstract_name_is_understood() -> None:
             drain.close()
 
 
-def test_a_supervisor_that_hangs_up_at_once_is_called_once_a_second(
+def test_a_supervisor_that_hangs_up_at_once_is_tried_once_a_second(
     tmp_path: Path,
 ) -> None:
-    """As when it takes the process for a stranger."""
+    """It does so if it does not know the process."""
     path = str(tmp_path / "socket")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
@@ -196,13 +194,13 @@ def test_a_supervisor_that_hangs_up_at_once_is_called_once_a_second(
 def test_without_descriptors_it_tries_again(
     supervisor: FakeSupervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The thread lives, and says nothing on stderr."""
-    to_call = (socket.AF_UNIX, socket.SOCK_STREAM)  # as _call does
+    """The thread lives on, and writes nothing to stderr."""
+    to_connect = (socket.AF_UNIX, socket.SOCK_STREAM)  # as line_socket.connect does
     failed = threading.Event()
     real = socket.socket
 
     def none_left(*arguments: Any, **named: Any) -> socket.socket:
-        if arguments == to_call and not failed.is_set():
+        if arguments == to_connect and not failed.is_set():
             failed.set()
             raise OSError(errno.EMFILE, "too many open files")
         return real(*arguments, **named)
@@ -217,27 +215,29 @@ def test_without_descriptors_it_tries_again(
         drain.close()
 
 
-def test_what_changes_during_a_turn_takes_another_turn() -> None:
-    """Else the last request of a drain could finish unseen."""
-    begun, seen = threading.Event(), threading.Event()
+def test_a_change_before_a_wait_ends_the_wait() -> None:
+    """Otherwise the last request of a drain could finish unnoticed."""
+    begun, called_again = threading.Event(), threading.Event()
     state: list[str] = []
 
-    def turn() -> float:
+    def before_wait() -> float:
         if not begun.is_set():
             return 60.0
         if state == ["last request"]:
             state.clear()
-            found.changed()
+            found.send_counts()
         elif not state:
-            seen.set()
+            called_again.set()
         return 60.0
 
-    found = connection.Line({}, "x", ordered=lambda _: False, counts=dict, turn=turn)
+    found = connection.SupervisorConnection(
+        {}, "x", take_order=lambda _: False, counts=dict, before_wait=before_wait
+    )
     try:
         state.append("last request")
         begun.set()
-        found.changed()
-        assert seen.wait(20)
+        found.send_counts()
+        assert called_again.wait(20)
     finally:
         found.close()
 
@@ -245,7 +245,7 @@ def test_what_changes_during_a_turn_takes_another_turn() -> None:
 def test_a_drain_that_was_closed_stays_closed_in_a_child(
     supervisor: FakeSupervisor,
 ) -> None:
-    """Fork is for those that are open."""
+    """Only an open one connects again after a fork."""
     drain = Drain(environ=supervisor.environ, on_signal=None)
     drain.close()
     pid = os.fork()

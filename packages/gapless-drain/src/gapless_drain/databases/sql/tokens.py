@@ -1,4 +1,6 @@
-"""SQL text in pieces: words, quoted names, strings, signs; comments are gone.  Pure.
+"""A text of SQL as tokens: words, quoted names, strings, signs.  Pure.
+
+Comments are left out, but what a comment of MariaDB executes is not.
 
 https://www.postgresql.org/docs/15/sql-syntax-lexical.html
 https://mariadb.com/kb/en/comment-syntax/ and https://mariadb.com/kb/en/string-literals/
@@ -14,24 +16,25 @@ Dialect = Literal["postgresql", "mysql"]
 
 
 class Token(NamedTuple):
-    """A piece of SQL."""
+    """One token."""
 
     kind: Literal["word", "quoted", "string", "either", "sign"]
-    """`either` is MariaDB's in double quotes: a string, or with ANSI_QUOTES a name."""
+    """`either` is MariaDB's text in double quotes: a string, or a name with ANSI_QUOTES."""
     text: str
     """Without quotes."""
 
     @property
     def upper(self) -> str:
-        """A word as a keyword; quoted, it is none."""
+        """The keyword that a word is; empty for what is quoted, and for signs."""
         return self.text.upper() if self.kind == "word" else ""
 
     def is_sign(self, sign: str) -> bool:
-        """Tell whether this is a sign."""
+        """Return whether this is that sign."""
         return self.kind == "sign" and self.text == sign
 
 
-# The loops are possessive: a string without an end is read once, and is the rest.
+# The loops are possessive: a string without an end takes the rest of the text, and is read
+# only once.
 _POSTGRESQL = re.compile(
     r"""
     (?P<skipped> \s++ | --[^\n\r]*+ )
@@ -50,7 +53,7 @@ _MYSQL = re.compile(
     r"""
     (?P<skipped> \s++ | --(?=[\s\x00-\x1f]|\Z)[^\n]*+ | \#[^\n]*+
         | /\*(?!M?!)(?: [^*]++ | \*(?!/) )*+(?:\*/)?
-        | /\*M?!\d*+ | \*/ )    # what such a comment holds is executed
+        | /\*M?!\d*+ | \*/ )    # what is in such a comment is executed
     | (?P<escaped> [nNbBxX]?'(?: [^'\\]++ | \\. | '' )*+'?
         | "(?: [^"\\]++ | \\. | "" )*+"? )
     | (?P<quoted> `(?: [^`]++ | `` )*+`? )
@@ -65,12 +68,12 @@ _ESCAPED = {"n": "\n", "r": "\r", "t": "\t", "0": "\0"}
 
 
 def tokens(text: str, dialect: Dialect) -> Iterator[Token]:
-    """Return the pieces of a text; a broken one has pieces as well."""
+    """Yield the tokens of a text; a text that is not valid SQL has tokens as well."""
     pattern = _MYSQL if dialect == "mysql" else _POSTGRESQL
     at, end = 0, len(text)
     while at < end:
         match = pattern.match(text, at)
-        if match is None:  # never: any sign is a piece
+        if match is None:  # never: any character is a sign
             return
         at, piece = match.end(), match.group()
         match match.lastgroup:
@@ -98,7 +101,7 @@ def tokens(text: str, dialect: Dialect) -> Iterator[Token]:
 
 
 def _after_comment(text: str, at: int) -> int:
-    """Return where a comment ends, and those within it."""
+    """Return where a comment ends, together with the comments within it."""
     depth = 1
     while depth:
         found = _NESTED.search(text, at)
@@ -118,9 +121,9 @@ def _unquoted(piece: str) -> str:
 def _unescaped(piece: str) -> str:
     quote = "'" if "'" in piece[:2] else '"'
     inside = piece[piece.index(quote) + 1 :].removesuffix(quote)
-    return _ESCAPE.sub(_meant, inside)
+    return _ESCAPE.sub(_unescaped_one, inside)
 
 
-def _meant(match: re.Match[str]) -> str:
+def _unescaped_one(match: re.Match[str]) -> str:
     sign = match.group(1)
     return match.group(2)[0] if sign is None else _ESCAPED.get(sign, sign)

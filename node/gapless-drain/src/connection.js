@@ -1,0 +1,120 @@
+'use strict';
+// The connection to the supervisor (spec/drain.md). It never keeps a process alive.
+
+const net = require('node:net');
+
+const RETRY_MS = 1000;
+const LONGEST_LINE_CHARS = 65536;
+
+/** Connects one process to its supervisor, and again whenever the connection breaks. */
+class SupervisorConnection {
+  /**
+   * *takeOrder* does what an order says and returns whether the counts are to be sent;
+   * *hello* is added to the first message.
+   */
+  constructor(environment, library, { takeOrder, counts, hello = {} }) {
+    this.hello = hello;
+    this.address = environment.GAPLESS_SOCKET;
+    this.instance = environment.GAPLESS_INSTANCE;
+    this.library = library;
+    this.takeOrder = takeOrder;
+    this.counts = counts;
+    this.socket = null;
+    this.retryTimer = null;
+    this.isReady = false;
+    // What is to be sent as soon as the supervisor reads.
+    this.isReadyDue = false;
+    this.areCountsDue = false;
+    this.isSendScheduled = false;
+    this.isClosed = false;
+    this.connect();
+  }
+
+  connect() {
+    this.retryTimer = null;
+    const { address } = this;
+    const path = address.startsWith('@') ? `\0${address.slice(1)}` : address;
+    const socket = net.connect({ path });
+    socket.unref();
+    let partialLine = '';
+    socket.setEncoding('utf8');
+    socket.on('connect', () => {
+      if (this.isClosed) {
+        socket.destroy();
+        return;
+      }
+      this.socket = socket;
+      this.isReadyDue = this.isReady;
+      this.write({
+        hello: 1,
+        instance: this.instance,
+        pid: process.pid,
+        library: this.library,
+        ...this.hello,
+      });
+      this.sendCounts();
+    });
+    socket.on('drain', () => {
+      if (this.isReadyDue || this.areCountsDue) this.sendDue();
+    });
+    socket.on('data', (piece) => {
+      const orders = (partialLine + piece).split('\n');
+      partialLine = orders.pop();
+      let countsDue = false;
+      for (const order of orders) countsDue = this.takeOrder(order.trim()) || countsDue;
+      if (countsDue) this.sendCounts();
+      if (partialLine.length > LONGEST_LINE_CHARS) socket.destroy();
+    });
+    socket.on('error', () => {}); // the event 'close' follows
+    socket.on('close', () => {
+      const wasConnected = this.socket === socket;
+      this.socket = null;
+      if (this.isClosed) return;
+      // At once, since the next supervisor may listen already; then every second.
+      this.retryTimer = setTimeout(() => this.connect(), wasConnected ? 0 : RETRY_MS);
+      this.retryTimer.unref();
+    });
+  }
+
+  write(message) {
+    this.socket.write(`${JSON.stringify(message)}\n`);
+  }
+
+  sendCounts() {
+    this.areCountsDue = true;
+    this.sendDue();
+  }
+
+  /** Send what is due; it stays due while the supervisor does not read. */
+  sendDue() {
+    if (this.socket === null || this.socket.writableLength >= LONGEST_LINE_CHARS) return;
+    if (this.isReadyDue) this.write({ ready: true });
+    this.isReadyDue = false;
+    if (this.areCountsDue) this.write(this.counts());
+    this.areCountsDue = false;
+  }
+
+  /** Send the counts once for all changes of this turn of the event loop. */
+  countsChanged() {
+    if (this.isSendScheduled || this.socket === null) return;
+    this.isSendScheduled = true;
+    setImmediate(() => {
+      this.isSendScheduled = false;
+      this.sendCounts();
+    });
+  }
+
+  sendReady() {
+    this.isReady = true;
+    this.isReadyDue = true;
+    this.sendDue();
+  }
+
+  close() {
+    this.isClosed = true;
+    clearTimeout(this.retryTimer);
+    if (this.socket !== null) this.socket.destroy();
+  }
+}
+
+module.exports = { SupervisorConnection };

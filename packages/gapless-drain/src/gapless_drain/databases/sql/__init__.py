@@ -1,0 +1,3 @@
+"""Which stored procedures a text of SQL calls."""
+
+from __future__ import annotations

@@ -1,0 +1,119 @@
+"""A websocket or an event stream, and how a drain ends it in good order (asyncio)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable
+from typing import Any
+
+from gapless_drain.activity import Activity
+from gapless_drain.core import Core
+from gapless_drain.web.asgi_messages import SERVICE_RESTART, Message, Receive, Send
+
+GRACE_S = 1.0
+"""How long an app may take to notice that its stream has ended."""
+
+
+class StreamEndedError(OSError):
+    """The drain has ended the stream on which an app wants to send."""
+
+
+class AsgiStream:
+    """A websocket or an event stream that a drain ends.  Needs asyncio."""
+
+    def __init__(
+        self, core: Core, activity: Activity, send: Send, last_message: Message
+    ) -> None:
+        """*last_message* is sent to the client when the drain ends the stream."""
+        self._core, self._activity = core, activity
+        self._send, self._last_message = send, last_message
+        self._loop = asyncio.get_running_loop()
+        self._app = asyncio.current_task()
+        self._ending: asyncio.Task[None] | None = None
+        self._ended_by_drain = asyncio.Event()
+        self._last_message_sent = asyncio.Event()
+        self.is_over = False
+        """Whether nothing more is to be sent, for whatever reason."""
+        self.app_cancelled = False
+
+    def end(self) -> None:
+        """End the stream soon.  May be called from any thread."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed: so is the stream
+            self._loop.call_soon_threadsafe(self._start_ending)
+
+    def _start_ending(self) -> None:
+        if not self.is_over and self._ending is None:
+            self._ending = self._loop.create_task(self._end())
+
+    async def _end(self) -> None:
+        self.is_over = True
+        self._ended_by_drain.set()
+        # It may fail: the client may have gone, or the server cannot send while the app
+        # receives (granian).
+        with contextlib.suppress(Exception):
+            sending = _as_coroutine(self._send(self._last_message))
+            await asyncio.wait_for(sending, GRACE_S)
+        self._last_message_sent.set()
+        while not await self._grace_is_over():
+            pass
+        if self._app is not None and not self._app.done():
+            self.app_cancelled = True
+            self._app.cancel()
+
+    async def _grace_is_over(self) -> bool:
+        """Wait `GRACE_S`; return False if a procedure within was under way."""
+        before = self._core.has_procedure_within(self._activity)
+        await asyncio.sleep(GRACE_S)
+        return not before and not self._core.has_procedure_within(self._activity)
+
+    async def receive(self, receive: Receive) -> Message:
+        """Return the next message of a websocket; its disconnect when the drain ends it."""
+        ended = asyncio.ensure_future(self._ended_by_drain.wait())
+        received: asyncio.Future[Message] = asyncio.ensure_future(
+            _as_coroutine(receive())
+        )
+        try:
+            both: set[asyncio.Future[Any]] = {ended, received}
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            if received.done():
+                return received.result()
+            return {"type": "websocket.disconnect", "code": SERVICE_RESTART}
+        finally:
+            ended.cancel()
+            if not received.done():
+                received.cancel()
+
+    async def app_returned(self) -> None:
+        """Stop ending it, since the app has returned; first wait for the last message."""
+        self.is_over = True
+        if self._ending is not None:
+            await self._last_message_sent.wait()
+            if not self.app_cancelled:
+                self._ending.cancel()
+
+
+async def _as_coroutine(awaitable: Awaitable[Any]) -> Any:
+    """Wait for what a server returned, which may be any awaitable."""
+    return await awaitable
+
+
+def is_caused_by_end(error: BaseException, stream: AsgiStream | None) -> bool:
+    """Return whether an app fails only because the drain has ended its stream."""
+    if stream is None or not stream.is_over:
+        return False
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        if stream.app_cancelled and task is not None and hasattr(task, "uncancel"):
+            task.uncancel()
+        return stream.app_cancelled
+    unchecked: list[BaseException | None] = [error]
+    while unchecked:
+        each = unchecked.pop()
+        if isinstance(each, StreamEndedError):
+            return True
+        if each is not None:
+            unchecked += [each.__cause__, *getattr(each, "exceptions", ())]
+            if not each.__suppress_context__:
+                unchecked.append(each.__context__)
+    return False
