@@ -1,4 +1,4 @@
-"""Fixtures for all tests, and checks after each test and after the session."""
+"""What every test may use, and what must hold after each, and after all."""
 
 from __future__ import annotations
 
@@ -15,19 +15,18 @@ import pytest
 from rig import wait
 from rig.hosts.host import Host
 
-MARK = "RIG_SESSION"
-"""A variable in the environment of every process that a session starts."""
+MARK = "RIG_SESSION"  # in the environment of all that a session starts
 
 
 def pytest_configure() -> None:
-    """Let SIGINT end the programs of the tests, also if the shell ignores it (`make &`)."""
+    """Let SIGINT end what the tests start, also where a shell ignores it (`make &`)."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
 def host() -> Iterator[Host]:
-    """Return a host for one test; after the test nothing of it may be left."""
+    """Return a host of its own; after the test nothing of it may be left."""
     with tempfile.TemporaryDirectory(prefix="gapless-") as directory:
         found = Host(Path(directory))
         try:
@@ -40,7 +39,7 @@ def host() -> Iterator[Host]:
 def nothing_outlives_the_session(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[None]:
-    """Keep tests out of the user's GAPLESS_HOME; fail if a process is left at the end."""
+    """Keep tests out of the user's own GAPLESS_HOME; fail if a process is left."""
     base = tmp_path_factory.getbasetemp()
     mark = f"{MARK}={uuid.uuid4()}"
     signs = (mark.encode(), f"GAPLESS_HOME={base}/".encode())
@@ -55,7 +54,7 @@ def nothing_outlives_the_session(
 
 
 def _left(signs: tuple[bytes, ...]) -> dict[int, str]:
-    """Return the command lines, by pid, of processes with one of the signs, without ours."""
+    """Return every living process, but us, that was started with one of the signs."""
     ours = {os.getpid(), resource_tracker._resource_tracker._pid}  # type: ignore[attr-defined]  # it has no public name, and ends with us
     found = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
@@ -63,7 +62,7 @@ def _left(signs: tuple[bytes, ...]) -> dict[int, str]:
             environment = Path(f"/proc/{name}/environ").read_bytes()
             command = Path(f"/proc/{name}/cmdline").read_bytes()
         except OSError:
-            continue  # it has ended, or belongs to another user
+            continue  # it ended while we looked, or belongs to somebody else
         if int(name) not in ours and any(sign in environment for sign in signs):
             found[int(name)] = command.replace(b"\0", b" ").decode(errors="replace")
     return found
@@ -71,7 +70,7 @@ def _left(signs: tuple[bytes, ...]) -> dict[int, str]:
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Fail a skipped test if CI=true; add the logs of its host to a failed one."""
+    """Fail what is skipped, where CI=true: a missing component is a failure."""
     outcome = yield
     report = outcome.get_result()  # type: ignore[attr-defined]  # pluggy's result
     _refuse_skip(report, item.nodeid)
@@ -86,7 +85,7 @@ def _end_of(path: Path) -> str:
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
-    """Fail a skipped file if CI=true."""
+    """Fail a file that is skipped as a whole, where CI=true."""
     outcome = yield
     report = outcome.get_result()  # type: ignore[attr-defined]  # pluggy's result
     _refuse_skip(report, collector.nodeid)
@@ -96,6 +95,4 @@ def _refuse_skip(report: pytest.TestReport | pytest.CollectReport, name: str) ->
     expected_to_fail = hasattr(report, "wasxfail")
     if report.skipped and not expected_to_fail and os.environ.get("CI") == "true":
         report.outcome = "failed"
-        report.longrepr = (
-            f"{name} was skipped, which CI=true forbids: {report.longrepr}"
-        )
+        report.longrepr = f"{name} was skipped, and nothing may be: {report.longrepr}"

@@ -1,4 +1,4 @@
-"""Fixtures for tests with real processes."""
+"""What tests with real processes share."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from rig.programs.declared import Declared
 
 @pytest.fixture
 def declared(host: Host) -> Declared:
-    """Return a directory on the host for declarations."""
+    """Return a directory for declarations."""
     return Declared(host)
 
 
 @pytest.fixture
 def make_fleet(tmp_path: Path) -> Iterator[MakeFleet]:
-    """Return a function that makes fleets; they are closed after the test."""
+    """Make a fleet that is gone after the test."""
     fleets: list[Fleet] = []
 
     def made(**how: Any) -> Fleet:
