@@ -52,7 +52,7 @@ def command(
             raise MisuseError(
                 declared.message_for(
                     "script",
-                    f"{path} is not executable, and its extension has no interpreter; "
+                    f"{path} is not executable and has no interpreter; "
                     f"chmod +x it, or set `interpreter`",
                 )
             )
