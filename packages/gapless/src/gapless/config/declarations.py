@@ -1,4 +1,4 @@
-"""Files that declare apps: a gapless.toml, or what was written for PM2."""
+"""Files that declare apps: a gapless.toml, or a file written for PM2."""
 
 from __future__ import annotations
 
@@ -22,70 +22,71 @@ def is_configuration(target: str) -> bool:
 
 
 class DeclarationFile:
-    """A file that declares apps, read once: Node may have to run it."""
+    """A file that declares apps; a PM2 file is read once, since Node may have to run it."""
 
     def __init__(self, path: str, redirect: Callable[[str], str] = str) -> None:
-        """Read it; *redirect* may replace its path, and those of directories.
+        """Read a PM2 file.  Raises MisuseError, NotFoundError.
 
-        Raises MisuseError, NotFoundError.
+        *redirect* may return another path for the file and for the apps' directories.
         """
         self.path, self._redirect = path, redirect
-        self._found: Any = None
-        if self.is_ours:
+        self._parsed: Any = None
+        if self.is_toml:
             self.file = paths.absolute(path)
         else:
             from gapless.config.pm2 import files  # noqa: PLC0415 - slow
 
             is_stream = path == files.STDIN
             self.file = "" if is_stream else paths.absolute(path)
-            place = redirect(self.file) if self.file else path
-            self._found = files.read(place, shown=self.shown)
+            source = redirect(self.file) if self.file else path
+            self._parsed = files.read(source, display_name=self.display_name)
 
     @property
-    def is_ours(self) -> bool:
-        """Whether it is a gapless.toml."""
+    def is_toml(self) -> bool:
+        """Whether the file is a gapless.toml."""
         return self.path.endswith(".toml")
 
     @property
-    def shown(self) -> str:
-        """What messages call it."""
+    def display_name(self) -> str:
+        """The name of the file in messages."""
         return "standard input" if self.path == "-" else self.path
 
     def labels(self) -> list[str]:
-        """Return what it calls its apps; they need not be right otherwise."""
-        if self.is_ours:
+        """Return the labels of the apps in the file, without checking the rest."""
+        if self.is_toml:
             return tables.labels(self._redirect(self.file))
-        from gapless.config.pm2 import declaration  # noqa: PLC0415 - slow
+        from gapless.config.pm2 import parse  # noqa: PLC0415 - slow
 
-        return declaration.labels(self._found, self.shown)
+        return parse.labels(self._parsed, self.display_name)
 
     def load(self, choice: Choice) -> Configuration:
-        """Return its apps, as they are chosen.
+        """Return the specs of the apps that are chosen.
 
-        Raises MisuseError that names every mistake, NotFoundError for what does not exist.
+        Raises MisuseError that names every mistake, NotFoundError for a label, a
+        directory or a program that does not exist.
         """
-        if not self.is_ours:
+        if not self.is_toml:
             return self._load_declarations(choice)
         loaded = tables.load(self.path, choice.environment, redirect=self._redirect)
         if not choice.only:
             return loaded
         missing = [name for name in choice.only if name not in loaded.apps]
         if missing:
-            raise self._declares_none(missing[0], loaded.apps)
+            raise self._not_declared(missing[0], loaded.apps)
         return replace(loaded, apps={name: loaded.apps[name] for name in choice.only})
 
     def _load_declarations(self, choice: Choice) -> Configuration:
-        from gapless.config.pm2 import declaration, specs  # noqa: PLC0415 - slow
+        from gapless.config.pm2 import parse, specs  # noqa: PLC0415 - slow
 
-        declared, warnings = declaration.read_all(
-            self._found, self.shown, choice.overrides
+        declared, warnings = parse.declarations(
+            self._parsed, self.display_name, choice.overrides
         )
         known = [each.label for each in declared]
         if missing := [label for label in choice.only if label not in known]:
-            raise self._declares_none(missing[0], known)
-        typed_in = choice.started_in or paths.working_directory()
-        setting = specs.Setting(
-            choice=replace(choice, started_in=typed_in),
+            raise self._not_declared(missing[0], known)
+        started_in = choice.started_in or paths.working_directory()
+        context = specs.Context(
+            choice=replace(choice, started_in=started_in),
             file=self.file,
             redirect=self._redirect,
         )
@@ -95,13 +96,13 @@ class DeclarationFile:
             if choice.only and each.label not in choice.only:
                 continue
             try:
-                built = specs.build(each, setting)
+                built = specs.build(each, context)
             except GaplessError as error:
                 mistakes.append(error)
                 continue
             if built.name in apps:
                 clash = f"two apps would be called {built.name}"
-                mistakes.append(MisuseError(each.complaint("name", clash)))
+                mistakes.append(MisuseError(each.message_for("name", clash)))
             arguments = specs.as_json(choice.overrides)
             apps[built.name] = replace(
                 built, config_file=self.file, arguments=arguments
@@ -111,10 +112,15 @@ class DeclarationFile:
             raise mistakes[0]
         if mistakes:
             raise MisuseError("\n".join(error.message for error in mistakes))
-        return Configuration(self.file or self.path, apps, {}, tuple(warnings))
+        return Configuration(
+            path=self.file or self.path,
+            apps=apps,
+            releases={},
+            warnings=tuple(warnings),
+        )
 
-    def _declares_none(self, name: str, known: Collection[str]) -> NotFoundError:
+    def _not_declared(self, name: str, known: Collection[str]) -> NotFoundError:
         return NotFoundError(
-            f"{self.shown} declares no app named {name!r}",
+            f"{self.display_name} declares no app named {name!r}",
             hint=f"it declares: {', '.join(known) or 'none'}",
         )
