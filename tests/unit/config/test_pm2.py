@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gapless.config.choice import Choice
-from gapless.config.declarations import DeclarationFile
+from gapless.config.declarations import declaration_file
 from gapless.config.pm2 import dates, fields
 from gapless.supervisor.memory import spec
 from rig.hosts.host import ROOT
@@ -241,7 +241,7 @@ def test_a_script_beside_its_file_is_found(
     (project.directory / "app.json").write_text(text)
     monkeypatch.chdir("/")
     monkeypatch.setenv("PWD", "/")
-    source = DeclarationFile(str(project.directory / "app.json"))
+    source = declaration_file(str(project.directory / "app.json"))
     choice = Choice(environment=project.environment)
     (built,) = source.load(choice).apps.values()
     assert built.directory == str(project.directory)

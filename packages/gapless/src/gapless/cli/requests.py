@@ -18,7 +18,7 @@ from gapless.base.errors import MisuseError
 from gapless.cli import app_options, selection
 from gapless.client import Client
 from gapless.config.choice import Choice, choice_of, inherited, label_of
-from gapless.config.declarations import DeclarationFile
+from gapless.config.declarations import DeclarationFile, declaration_file
 from gapless.config.refresh import refreshed, relocated
 from gapless.supervisor.memory.spec import AppSpec
 
@@ -50,7 +50,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def from_file(client: Client, path: str, asked: argparse.Namespace) -> list[AppRequest]:
     """Return what a PM2 file asks for: start what does not run, hand over what does."""
     running = _running(client)
-    declared = DeclarationFile(path)
+    declared = declaration_file(path)
     requests: list[AppRequest] = []
     warnings: list[str] = []
     for label in only(asked) or declared.labels():

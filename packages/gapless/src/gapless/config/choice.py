@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gapless.base.errors import NotFoundError
 from gapless.supervisor.memory.spec import AppSpec
 
 _VARIABLES_OF_CALLER = (
@@ -49,6 +50,15 @@ class Choice:
     """The directory in which the command was typed; empty: the present one."""
     only: Collection[str] = ()
     """The labels of the apps to read; empty: all."""
+
+    def check_labels(self, file: str, known: Collection[str]) -> None:
+        """Raise NotFoundError if a label is chosen that the file does not declare."""
+        for label in self.only:
+            if label not in known:
+                raise NotFoundError(
+                    f"{file} declares no app named {label!r}",
+                    hint=f"it declares: {', '.join(known) or 'none'}",
+                )
 
 
 def inherited(environment: Mapping[str, str]) -> dict[str, str]:

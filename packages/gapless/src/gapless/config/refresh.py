@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from gapless.base.errors import HandoffError
 from gapless.config.choice import choice_of, label_of
-from gapless.config.declarations import DeclarationFile
+from gapless.config.declarations import declaration_file
 from gapless.config.release_name import release_name
 from gapless.releases.model import Release, ReleaseSpec
 from gapless.supervisor.memory.spec import AppSpec
@@ -35,7 +35,7 @@ def refreshed(
     if environment is not None:
         choice = replace(choice, environment=environment)
     path = running.config_file
-    declared = DeclarationFile(path, lambda at: path_in_release(at, inside))
+    declared = declaration_file(path, lambda at: path_in_release(at, inside))
     if label_of(running) not in declared.labels():
         raise HandoffError(
             f"{running.name}: {path} no longer declares it",

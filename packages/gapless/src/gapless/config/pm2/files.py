@@ -11,18 +11,12 @@ import subprocess
 import sys
 from typing import Any
 
-import json5
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from gapless.base import paths
 from gapless.base.errors import MisuseError, NotFoundError
+from gapless.config.file_kinds import JAVASCRIPT, STDIN, YAML
 
 NODE_TIMEOUT_S = 20.0
 """How long node may take to run a JavaScript file."""
-STDIN = "-"
-_SCRIPTS = (".config.js", ".config.cjs", ".config.mjs")
-_YAML = (".yml", ".yaml")
 # The file prints to standard error; what it exports is written to a pipe as JSON.
 _EXPORT_SCRIPT = """
 console.log = console.info = console.error;
@@ -37,17 +31,6 @@ import(require('node:url').pathToFileURL(process.argv[1]).href).then((module) =>
 """
 
 
-def is_declaration(path: str) -> bool:
-    """Return whether PM2 reads a file of this name for declarations."""
-    name = os.path.basename(path)
-    return (
-        path == STDIN
-        or ".json" in name
-        or name.endswith(_YAML)
-        or any(ending in name for ending in _SCRIPTS)
-    )
-
-
 def read(path: str, *, display_name: str = "") -> Any:
     """Return the content of a file as plain data; "-" is standard input.
 
@@ -56,7 +39,7 @@ def read(path: str, *, display_name: str = "") -> Any:
     display_name = display_name or path
     if path == STDIN:
         return _loose_json(sys.stdin.read(), "standard input")
-    if any(ending in os.path.basename(path) for ending in _SCRIPTS):
+    if any(ending in os.path.basename(path) for ending in JAVASCRIPT):
         return _run_javascript(path, display_name)
     try:
         with open(path, encoding="utf-8-sig") as file:
@@ -65,7 +48,7 @@ def read(path: str, *, display_name: str = "") -> Any:
         raise NotFoundError(f"there is no file {display_name}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise MisuseError(f"could not read {display_name}: {error}") from error
-    if path.endswith(_YAML):
+    if path.endswith(YAML):
         return _yaml(text, display_name)
     return _loose_json(text, display_name)
 
@@ -76,6 +59,8 @@ def _loose_json(text: str, display_name: str) -> Any:
         return json.loads(text)
     except ValueError:
         pass
+    import json5  # noqa: PLC0415 - slow to load, and most files are plain JSON
+
     try:
         return json5.loads(text)
     except (ValueError, RecursionError) as error:
@@ -87,10 +72,12 @@ def _loose_json(text: str, display_name: str) -> Any:
 
 
 def _yaml(text: str, display_name: str) -> Any:
+    from ruamel.yaml import error, main  # noqa: PLC0415 - slow, and few files are YAML
+
     try:
-        return YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
-        reason = " ".join(str(error).split())
+        return main.YAML(typ="safe", pure=True).load(text)
+    except error.YAMLError as found:
+        reason = " ".join(str(found).split())
         raise MisuseError(f"{display_name}: this is not YAML: {reason}") from None
 
 

@@ -11,7 +11,7 @@ import argparse
 from gapless.cli import changes, output, requests, selection
 from gapless.cli.requests import AppRequest
 from gapless.client import Client
-from gapless.config.declarations import is_configuration
+from gapless.config.file_kinds import is_configuration
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,8 @@ from gapless.cli import app_options, foreground, requests, selection
 from gapless.cli.requests import AppRequest
 from gapless.client import Client
 from gapless.config.choice import Choice, inherited
-from gapless.config.declarations import DeclarationFile, is_configuration
+from gapless.config.declarations import declaration_file
+from gapless.config.file_kinds import is_configuration
 from gapless.config.refresh import refreshed
 from gapless.config.script import load_script
 
@@ -102,7 +103,7 @@ def _from_toml(asked: argparse.Namespace) -> list[AppRequest]:
     count = _count(given.get("instances"))
     only = requests.only(asked) or ((given["name"],) if given.get("name") else ())
     choice = Choice(environment=inherited(os.environ), only=only)
-    loaded = DeclarationFile(asked.target).load(choice)
+    loaded = declaration_file(asked.target).load(choice)
     if not loaded.apps:
         raise MisuseError(f"{asked.target} declares no app")
     found = [AppRequest("start", each) for each in loaded.apps.values()]

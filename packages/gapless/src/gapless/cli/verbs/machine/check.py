@@ -9,7 +9,7 @@ from gapless.base import codec
 from gapless.cli import changes, output, requests, selection
 from gapless.client import Client
 from gapless.config.choice import Choice, inherited
-from gapless.config.declarations import DeclarationFile
+from gapless.config.declarations import declaration_file
 from gapless.config.refresh import refreshed
 from gapless.supervisor.memory import spec
 
@@ -22,7 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(asked: argparse.Namespace) -> int:
     """Check a file."""
-    loaded = DeclarationFile(asked.file).load(Choice(environment=inherited(os.environ)))
+    loaded = declaration_file(asked.file).load(
+        Choice(environment=inherited(os.environ))
+    )
     requests.warn(loaded.warnings)
     client = Client()
     running: dict[str, spec.AppSpec] = {}
