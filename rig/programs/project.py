@@ -9,7 +9,7 @@ from typing import Any
 
 from gapless.base.errors import GaplessError
 from gapless.config.choice import Choice
-from gapless.config.declarations import DeclarationFile
+from gapless.config.declarations import declaration_file
 from gapless.supervisor.memory import spec
 
 
@@ -31,7 +31,7 @@ class Project:
         """Return what a file asks for."""
         (self.directory / name).write_text(text)
         choice = Choice(environment=self.environment, **options)
-        loaded = DeclarationFile(name).load(choice)
+        loaded = declaration_file(name).load(choice)
         self.warnings = loaded.warnings
         return loaded.apps
 

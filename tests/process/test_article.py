@@ -1,4 +1,4 @@
-"""The article's example, as it is: under load, through releases, beside its scripts."""
+"""The unchanged example of the article: under load, through releases, with its scripts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ KEPT = [
 
 
 class Article:
-    """The example on one machine: its files, its port, its logs."""
+    """The example on one host: its files, its port, its logs."""
 
     def __init__(self, host: Host, installed: Path) -> None:
         self.host, self.port = host, free_port()
@@ -45,12 +45,12 @@ class Article:
         self.declare(self.directory)
 
     def declare(self, directory: Path, **more: Any) -> None:
-        """Let app.json write its logs here, and say *more*."""
+        """Write app.json with logs on this host, and with the fields of *more*."""
         text = (EXAMPLE / "app.json").read_text().replace("/var/www", str(self.www))
         (directory / "app.json").write_text(json.dumps(json.loads(text) | more))
 
     def ask(self) -> dict[str, str]:
-        """Return what the app says of itself."""
+        """Return the answer of the app: its release and its environment."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
             connection.request("GET", "/")
@@ -60,11 +60,11 @@ class Article:
         return found
 
     def pids(self) -> set[int]:
-        """Return what stands in the pid files."""
+        """Return the pids in the pid files."""
         return {int(path.read_text()) for path in self.www.glob("log/example-*.pid")}
 
     def upload(self, **more: Any) -> Path:
-        """Put a release of the example into the inbox, without what npm installs."""
+        """Put an upload of the example into the inbox, without node_modules."""
         source = self.host.directory / "upload" / "example"
         shutil.rmtree(source.parent, ignore_errors=True)
         shutil.copytree(
@@ -89,7 +89,7 @@ class Article:
         return link
 
     def script(self, name: str, **environment: str) -> None:
-        """Run one of the two scripts that stand beside, with `pm2` in PATH."""
+        """Run one of the article's two scripts, with `pm2` in PATH."""
         subprocess.run(
             ["bash", str(EXAMPLE / "scripts" / name)],
             env=self.host.environment | environment,
@@ -102,7 +102,7 @@ class Article:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the example with what npm installs."""
+    """Return a copy of the example with its node_modules."""
     directory = tmp_path_factory.mktemp("article") / "example"
     shutil.copytree(EXAMPLE, directory, ignore=shutil.ignore_patterns("node_modules"))
     command = ["npm", "ci", "--no-audit", "--no-fund"]
@@ -112,12 +112,12 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def article(host: Host, installed: Path) -> Article:
-    """Return the example on a host of its own."""
+    """Return the example on the host of the test."""
     return Article(host, installed)
 
 
 def test_it_runs_as_it_is_and_loses_nothing(article: Article) -> None:
-    """Four instances, ready by themselves; reload and restart under load."""
+    """Four instances get ready; a reload and a restart under load lose no request."""
     host = article.host
     host.ok("start", "./app.json", "--env", "production", cwd=article.directory)
     row = host.app("example")
@@ -135,14 +135,14 @@ def test_it_runs_as_it_is_and_loses_nothing(article: Article) -> None:
         under_load.wait_for(100)
         assert under_load.stop().lost == 0
     assert article.pids() == set(host.app("example")["pids"])
-    assert article.ask()["env"] == "production"  # remembered
+    assert article.ask()["env"] == "production"  # --env is remembered
     host.ok("stop", "example")
     assert article.pids() == set()
 
 
 @pytest.mark.soak
 def test_twenty_releases_lose_nothing(article: Article) -> None:
-    """Ten reloads and ten restarts in a row, with clients that keep their connections."""
+    """Ten reloads and ten restarts lose no request, also on keep-alive connections."""
     host = article.host
     host.ok("start", "./app.json", "--env", "production", cwd=article.directory)
     with running(article.port, engine.NEW, *KEPT, seconds=900) as under_load:
@@ -155,7 +155,7 @@ def test_twenty_releases_lose_nothing(article: Article) -> None:
 
 
 def test_npm_run_works_through_the_command_pm2(article: Article) -> None:
-    """`npm run start`, restart and stop, as in its package.json; a real PM2 goes first."""
+    """The scripts of package.json work; a real PM2 in node_modules takes precedence."""
     host = article.host
     commands = host.directory / "bin"
     commands.mkdir()
@@ -188,14 +188,17 @@ def test_npm_run_works_through_the_command_pm2(article: Article) -> None:
 
 
 def test_an_upload_becomes_a_release_with_its_own_app_json(article: Article) -> None:
-    """Tarball, watch, release, handoff: the configuration is the release's."""
+    """After the handoff the app runs with the app.json of its release."""
     host = article.host
     article.start_through_link()
     first = article.ask()["release"]
-    with watching(host) as said, running(article.port, engine.NEW, *KEPT) as under_load:
+    with (
+        watching(host) as output,
+        running(article.port, engine.NEW, *KEPT) as under_load,
+    ):
         under_load.wait_for(50)
         article.upload(instances=2, env_production={"NODE_ENV": "production-2"})
-        until(lambda: "publish done" in said(), "the release to be published", 60)
+        until(lambda: "publish done" in output(), "the release to be published", 60)
         assert under_load.stop().lost == 0
     found = article.ask()
     assert found["release"] != first
@@ -205,7 +208,7 @@ def test_an_upload_becomes_a_release_with_its_own_app_json(article: Article) -> 
 
 
 def test_a_broken_upload_takes_nothing_away(article: Article) -> None:
-    """Its app.json names a script that is not there: link and app stay."""
+    """An upload whose script does not exist changes neither the link nor the app."""
     host = article.host
     article.start_through_link()
     first = article.ask()["release"]
@@ -221,7 +224,7 @@ def test_a_broken_upload_takes_nothing_away(article: Article) -> None:
 
 @pytest.mark.parametrize("watched", [True, False])
 def test_the_articles_scripts_may_stay(article: Article, *, watched: bool) -> None:
-    """Whoever publishes, what runs is the newest release, and nothing is lost."""
+    """With and without `gapless watch` the newest release runs, and no request is lost."""
     host = article.host
     commands = host.directory / "bin"
     commands.mkdir()
@@ -233,12 +236,12 @@ def test_the_articles_scripts_may_stay(article: Article, *, watched: bool) -> No
     with running(article.port, engine.NEW, *KEPT) as under_load:
         under_load.wait_for(50)
         if watched:
-            with watching(host) as said:
+            with watching(host) as output:
                 inbox = article.upload()
                 article.script("publish.sh", BASE=base)
                 until(
-                    lambda: "publish done" in said() or not inbox.exists(),
-                    "somebody to take the upload",
+                    lambda: "publish done" in output() or not inbox.exists(),
+                    "the upload to be taken",
                     60,
                 )
                 until(
@@ -260,10 +263,10 @@ def test_the_articles_scripts_may_stay(article: Article, *, watched: bool) -> No
 
 @contextmanager
 def watching(host: Host) -> Iterator[Callable[[], str]]:
-    """Run `gapless watch`; give what it has said so far."""
-    said = host.directory / "watch.out"
+    """Run `gapless watch`; yield a function that returns its output so far."""
+    output = host.directory / "watch.out"
     with (
-        said.open("w") as file,
+        output.open("w") as file,
         subprocess.Popen(
             [str(GAPLESS), "watch"],
             cwd=host.directory,
@@ -273,8 +276,8 @@ def watching(host: Host) -> Iterator[Callable[[], str]]:
         ) as watch,
     ):
         try:
-            until(lambda: "watching" in said.read_text(), "the watch to begin")
-            yield said.read_text
+            until(lambda: "watching" in output.read_text(), "the watch to begin")
+            yield output.read_text
         finally:
             watch.terminate()
             watch.wait(30)

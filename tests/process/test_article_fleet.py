@@ -1,4 +1,4 @@
-"""The article's example on four hosts, started as there: app.json, a link."""
+"""The example of the article on four hosts, started through a link as in the article."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KEPT = engine.Traffic(kind="kept", concurrency=3, keep_alive=True, pause_s=0.01)
 def test_an_upload_reaches_every_host_and_a_broken_one_none(
     tmp_path: Path, name: str
 ) -> None:
-    """Nothing but app.json says how it runs; agents find it running, and follow."""
+    """Only app.json configures the app; the agents find it running and change it."""
     fleet = Fleet(tmp_path, count=4, kind="article", policy="slots = 2")
     try:
         fleet.start()

@@ -1,4 +1,4 @@
-"""The databases that other tests use: real, fresh, and gone afterwards."""
+"""The databases for other tests: real, empty at first, ended afterwards."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ VERSIONS = {"postgresql": "15.", "mariadb": "10.11."}
 
 @pytest.mark.parametrize("kind", DATABASES)
 def test_a_database_runs_stored_procedures(kind: str, tmp_path: Path) -> None:
-    """In the versions of Debian 12, and nothing of it runs afterwards."""
+    """The version is that of Debian 12, and no process is left afterwards."""
     with DATABASES[kind](tmp_path) as database:
         assert VERSIONS[kind] in database.sql("SELECT version();")
         database.sql("CREATE TABLE written (x int);")
@@ -43,7 +43,7 @@ def test_a_database_runs_stored_procedures(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", DATABASES)
 def test_other_languages_get_a_database_by_a_command(kind: str, tmp_path: Path) -> None:
-    """It lasts until the standard input of the command closes."""
+    """The database runs until the standard input of the command closes."""
     process = subprocess.Popen(
         [sys.executable, "-m", "rig.programs.databases", kind, str(tmp_path)],
         cwd=ROOT,
@@ -52,10 +52,10 @@ def test_other_languages_get_a_database_by_a_command(kind: str, tmp_path: Path) 
         text=True,
     )
     assert process.stdout is not None
-    told = json.loads(process.stdout.readline())
-    assert set(told) == {"host", "port", "user", "password", "database"}
-    socket.create_connection((told["host"], told["port"]), 5).close()
+    credentials = json.loads(process.stdout.readline())
+    assert set(credentials) == {"host", "port", "user", "password", "database"}
+    socket.create_connection((credentials["host"], credentials["port"]), 5).close()
     rest, _ = process.communicate(timeout=60)
     assert (process.returncode, rest) == (0, "")
     with pytest.raises(OSError, match="refused"):
-        socket.create_connection((told["host"], told["port"]), 5)
+        socket.create_connection((credentials["host"], credentials["port"]), 5)

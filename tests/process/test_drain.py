@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from rig.hosts.host import (
     SERVERS,
     Host,
 )
+from rig.hosts.under_way import procedures_under_way
 from rig.load import engine
 from rig.load.running import running
 from rig.wait import free_port, until
@@ -34,18 +36,18 @@ TRAFFICS = (engine.NEW, engine.POST, KEEP_ALIVE, PAUSED, SLOW)
 
 
 def uvicorn(app: str) -> list[str]:
-    """Return the command of a uvicorn."""
+    """Return the command of uvicorn for an app."""
     return [PYTHON, "-m", "uvicorn", "--port", "PORT", "--no-access-log", app]
 
 
 def gunicorn(*more: str) -> list[str]:
-    """Return the command of a gunicorn with two processes of its own."""
+    """Return the command of gunicorn with two processes."""
     own = ["-b", "127.0.0.1:PORT", "-w", "2", "--no-control-socket"]
     return [str(SERVERS / "gunicorn"), *own, *more]
 
 
 def granian(interface: str, app: str) -> list[str]:
-    """Return the command of a granian with two processes of its own."""
+    """Return the command of granian with two processes."""
     own = [f"--interface={interface}", "--port=PORT", "--workers=2", "--no-access-log"]
     return [str(SERVERS / "granian"), *own, app]
 
@@ -75,20 +77,20 @@ FRAMEWORKS = {
 
 
 def command(argv: list[str], port: int) -> list[str]:
-    """Return a command on a port."""
+    """Return a command with its port filled in."""
     return [word.replace("PORT", str(port)) for word in argv]
 
 
-def where(argv: list[str]) -> Path:
-    """Return the directory of an example."""
+def directory_of(argv: list[str]) -> Path:
+    """Return the directory of the example that a command runs."""
     return NODE if argv[0] == "node" else EXAMPLES
 
 
 def hand_over(host: Host, argv: list[str], count: int) -> None:
-    """Hand over *count* times under load with keep-alive clients; nothing is lost."""
+    """Hand over *count* times under load with keep-alive clients; no request is lost."""
     port = free_port()
     own = command(argv, port)
-    host.start("app", own, port=port, directory=where(own), more="instances = 2")
+    host.start("app", own, port=port, directory=directory_of(own), more="instances = 2")
     with running(port, *TRAFFICS) as under_load:
         under_load.wait_for_version("1")
         for release in map(str, range(2, count + 2)):
@@ -97,7 +99,7 @@ def hand_over(host: Host, argv: list[str], count: int) -> None:
                 own,
                 port=port,
                 release=release,
-                directory=where(own),
+                directory=directory_of(own),
                 more="instances = 2",
             )
             report = host.json("reload", "app")
@@ -113,7 +115,7 @@ def hand_over(host: Host, argv: list[str], count: int) -> None:
 def test_three_handoffs_lose_nothing_on_keep_alive_connections(
     host: Host, name: str
 ) -> None:
-    """Clients that never pause, and clients that do, move with their next answer."""
+    """A client, with pauses or without, reconnects after its next answer."""
     hand_over(host, HANDOFFS[name], 3)
 
 
@@ -122,20 +124,20 @@ def test_three_handoffs_lose_nothing_on_keep_alive_connections(
 def test_ten_handoffs_lose_nothing_on_keep_alive_connections(
     host: Host, name: str
 ) -> None:
-    """The same ten times."""
+    """Ten handoffs in a row lose no request either."""
     hand_over(host, HANDOFFS[name], 10)
 
 
 @pytest.mark.parametrize("name", FRAMEWORKS)
 def test_a_procedure_that_spans_a_release_ends_whole(host: Host, name: str) -> None:
-    """And none is begun outside a request once the process was told."""
+    """A draining process finishes its procedure and begins none outside a request."""
     port = free_port()
     ledger = host.directory / "ledger"
     own = command(FRAMEWORKS[name], port)
     host.environment |= {"LEDGER": str(ledger), "BOOKS": "1"}
     began = time.monotonic()
-    host.start("app", own, port=port, directory=where(own))
-    # It has to last longer than a release takes here and now to switch.
+    host.start("app", own, port=port, directory=directory_of(own))
+    # The procedure must last longer than a release on this machine takes to switch.
     lasts_s = max(5.0, 4 * (time.monotonic() - began))
     answers: list[bytes] = []
     url = f"http://127.0.0.1:{port}/procedure?s={lasts_s}"
@@ -151,7 +153,7 @@ def test_a_procedure_that_spans_a_release_ends_whole(host: Host, name: str) -> N
         until(lambda: lines(ledger, "begin"), "the procedure to begin")
         named = host.app("app")["instances_detail"][0]["counts"]["running"]
         assert "close the month" in [each["name"] for each in named]
-        host.declare("app", own, port=port, release="2", directory=where(own))
+        host.declare("app", own, port=port, release="2", directory=directory_of(own))
         report = host.json("reload", "app")
         client.join(120)
         under_load.wait_for_version("2")
@@ -170,13 +172,13 @@ def test_a_procedure_that_spans_a_release_ends_whole(host: Host, name: str) -> N
 
 
 def lines(ledger: Path, kind: str) -> list[str]:
-    """Return the lines of a kind."""
+    """Return the ledger's lines of one kind."""
     text = ledger.read_text() if ledger.exists() else ""
     return [line for line in text.splitlines() if line.startswith(f"{kind} ")]
 
 
 def test_what_is_cut_is_named(host: Host) -> None:
-    """A procedure that outlives the deadline, with its name and its age."""
+    """The report names a procedure that was cut at the deadline."""
     port = free_port()
     own = command(uvicorn("plain_asgi:app"), port)
     more = "stop = { drain_timeout_s = 0.5, kill_timeout_s = 0.5 }"
@@ -184,7 +186,7 @@ def test_what_is_cut_is_named(host: Host) -> None:
     url = f"http://127.0.0.1:{port}/procedure?s=60"
     client = subprocess.Popen(["curl", "-s", url])
     try:
-        until(lambda: procedures(host), "the procedure to begin")
+        until(lambda: procedures_under_way(host), "the procedure to begin")
         done = host.gapless("restart", "app")
     finally:
         client.kill()
@@ -194,33 +196,18 @@ def test_what_is_cut_is_named(host: Host) -> None:
     assert "procedure close the month after" in done.stdout
 
 
-def procedures(host: Host) -> int:
-    """Return how many procedures `list` shows."""
-    (row,) = host.json("list")["apps"]
-    return int(row["procedures"] or 0)
-
-
 @pytest.mark.parametrize("instances", [1, 3])
 def test_a_recycle_under_load_answers_or_refuses_everything(
     host: Host, instances: int
 ) -> None:
-    """Every request is served or gets the drain's 503; no instance runs twice."""
+    """Every request is served or gets the 503 of a drain."""
     port = free_port()
     own = command(uvicorn("plain_asgi:app"), port)
     more = f"overlap = false\ninstances = {instances}"
     host.start("app", own, port=port, directory=EXAMPLES, more=more)
+    # A 503 does not echo the body.
     allowed = tuple(
-        engine.Traffic(
-            kind=each.kind,
-            concurrency=each.concurrency,
-            method=each.method,
-            path=each.path,
-            body_bytes=each.body_bytes,
-            keep_alive=each.keep_alive,
-            pause_s=each.pause_s,
-            expected=(200, 503),
-        )
-        for each in TRAFFICS
+        replace(each, expected=(200, 503), echoes=False) for each in TRAFFICS
     )
     with running(port, *allowed) as under_load:
         under_load.wait_for_version("1")
@@ -244,7 +231,7 @@ def test_a_recycle_under_load_answers_or_refuses_everything(
 def test_a_recycle_that_does_not_come_back_takes_nothing_away(
     host: Host, instances: int
 ) -> None:
-    """The version before takes its seats again."""
+    """The generation before takes its seats back."""
     port = free_port()
     own = command(uvicorn("plain_asgi:app"), port)
     more = f"overlap = false\ninstances = {instances}"
@@ -268,7 +255,7 @@ def test_a_recycle_that_does_not_come_back_takes_nothing_away(
 
 
 def test_a_supervisor_that_is_killed_in_a_recycle_goes_on(host: Host) -> None:
-    """The next one finds who drains, and goes on."""
+    """The next supervisor finds the draining instance, and completes the recycle."""
     port = free_port()
     own = command(uvicorn("plain_asgi:app"), port)
     more = "overlap = false\ninstances = 2"
@@ -291,7 +278,7 @@ def test_a_supervisor_that_is_killed_in_a_recycle_goes_on(host: Host) -> None:
 
 
 def test_an_app_without_a_port_is_recycled(host: Host) -> None:
-    """Two copies of a singleton never run at once."""
+    """Two instances of an app that locks a file never run at once."""
     script = (
         "import fcntl, os, sys, time\n"
         f"lock = open('{host.directory}/lock', 'w')\n"
@@ -310,7 +297,7 @@ def test_an_app_without_a_port_is_recycled(host: Host) -> None:
 
 
 def test_a_host_drains_and_serves_again(host: Host) -> None:
-    """503 with the header of a drain, then back; new instances drain too."""
+    """A drained host answers 503, also from new instances, until `undrain`."""
     port = free_port()
     own = command(gunicorn(*THREADS, "plain_wsgi:app"), port)
     host.start("app", own, port=port, directory=EXAMPLES)
@@ -318,8 +305,8 @@ def test_a_host_drains_and_serves_again(host: Host) -> None:
         ["curl", "-s", f"http://127.0.0.1:{port}/slow?s=1.5"], stdout=subprocess.PIPE
     )
     until(lambda: host.json("list")["apps"][0]["requests"], "the slow request")
-    said = host.ok("drain")
-    assert "app: drained" in said
+    output = host.ok("drain")
+    assert "app: drained" in output
     assert slow.wait(10) == 0
     assert slow.stdout is not None
     assert slow.stdout.read().startswith(b"release 1")
@@ -338,7 +325,7 @@ def test_a_host_drains_and_serves_again(host: Host) -> None:
 
 
 def test_draining_names_who_serves_on(host: Host) -> None:
-    """A program without the library cannot refuse: exit code 1 says so."""
+    """A program without the drain library cannot refuse requests: exit code 1."""
     port = free_port()
     host.start("app", ["node", "app.js"], port=port)
     done = host.gapless("drain")
@@ -348,7 +335,7 @@ def test_draining_names_who_serves_on(host: Host) -> None:
 
 
 def curl(port: int, *more: str) -> str:
-    """Return head and body of an answer."""
+    """Return the head and the body of an answer."""
     url = f"http://127.0.0.1:{port}/echo"
     done = subprocess.run(
         ["curl", "-si", *more, url], capture_output=True, text=True, check=False
@@ -357,7 +344,7 @@ def curl(port: int, *more: str) -> str:
 
 
 def test_the_example_starts_as_its_page_says(host: Host, tmp_path: Path) -> None:
-    """With the Python in whose environment the library is."""
+    """The example runs with the Python that has the drain library."""
     port = free_port()
     shutil.copytree(EXAMPLES, tmp_path / "drain")
     path = tmp_path / "drain" / "gapless.toml"
@@ -368,35 +355,35 @@ def test_the_example_starts_as_its_page_says(host: Host, tmp_path: Path) -> None
     assert "200" in curl(port).splitlines()[0]
 
 
-INSULTS = """
+MALFORMED = """
 import json, os, socket, sys, time
 name = os.environ["GAPLESS_SOCKET"].replace("@", chr(0), 1)
 def connect():
     line = socket.socket(socket.AF_UNIX)
     line.connect(name)
     return line
-for insult in (b"", b"\\n", b"not json\\n", b"[1]\\n", b"[" * 60000 + b"\\n", b"x" * 70000,
+for message in (b"", b"\\n", b"not json\\n", b"[1]\\n", b"[" * 60000 + b"\\n", b"x" * 70000,
                b"\\xff\\0\\n", b'{"hello": 1}\\n', b'{"hello": 1, "instance": "a/b"}\\n'):
-    connect().sendall(insult)
+    connect().sendall(message)
 line = connect()
 line.sendall(json.dumps({"hello": 1, "instance": os.environ["GAPLESS_INSTANCE"]}).encode())
 line.sendall(b"\\n")
-for insult in (b'{"mode": 1}', b'{"mode": "serving", "requests": -1}',
+for message in (b'{"mode": 1}', b'{"mode": "serving", "requests": -1}',
                b'{"mode": "serving", "requests": true}', b'{"mode": "x", "running": 7}',
                b'{"mode": "x", "longest": {"kind": "y"}}', b'{"ready": "yes"}'):
-    line.sendall(insult + b"\\n")
+    line.sendall(message + b"\\n")
 line.sendall(b'{"mode": "serving", "requests": 3, "procedures": 1}\\n')
 while True:
-    said = line.recv(4096)
-    if not said: sys.exit(1)
+    order = line.recv(4096)
+    if not order: sys.exit(1)
     line.sendall(b'{"mode": "serving", "requests": 3, "procedures": 1}\\n')
 """
 
 
 def test_garbage_on_the_drain_socket_is_ignored(host: Host) -> None:
-    """What is well formed is believed, and only of the instance's own processes."""
+    """Only well-formed counts from the instance's own processes are used."""
     host.configure(
-        f'[app.rude]\ncommand = ["python3", "-c", {json.dumps(INSULTS)}]\n'
+        f'[app.rude]\ncommand = ["python3", "-c", {json.dumps(MALFORMED)}]\n'
         "stop = { drain_timeout_s = 0.3 }\nrestart = { min_uptime_s = 0.3 }\n"
     )
     host.ok("start", "gapless.toml")

@@ -1,4 +1,4 @@
-"""The examples do what their pages say: plainly, and under gapless."""
+"""The examples run without gapless and with it, as their pages say."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from rig.hosts.host import ROOT, Host
 
 EXAMPLES = ROOT / "examples"
 PORTS = {"asgi": 8001, "node": 8002, "perl": 8003, "any-program": 8004}
-TALKING = ("asgi", "node", "perl")
+HTTP_EXAMPLES = ("asgi", "node", "perl")
 BUILDS = {"asgi": ["./build.sh"], "node": ["npm", "ci", "--no-audit", "--no-fund"]}
 BODY = os.urandom(200_000)
 
 
 @pytest.fixture
 def built(tmp_path: Path) -> Callable[[str], tuple[Path, int]]:
-    """Return a way to copy and build an example, with a free port in its gapless.toml."""
+    """Return a function that copies and builds an example, on a free port."""
 
     def build(name: str) -> tuple[Path, int]:
         directory = tmp_path / name
@@ -48,8 +48,8 @@ def built(tmp_path: Path) -> Callable[[str], tuple[Path, int]]:
 
 
 @contextmanager
-def plainly(directory: Path) -> Iterator[None]:
-    """Run the command of an example without gapless, as its author would."""
+def without_gapless(directory: Path) -> Iterator[None]:
+    """Run the command of an example without gapless."""
     app = tomllib.loads((directory / "gapless.toml").read_text())["app"]
     (table,) = app.values()
     environment = {k: str(v) for k, v in table.get("environment", {}).items()}
@@ -69,7 +69,7 @@ def plainly(directory: Path) -> Iterator[None]:
 
 
 def ask(port: int, method: str, path: str, body: bytes | None = None) -> bytes:
-    """Return the body of an answer that has to be 200."""
+    """Return the body of an answer, which must be 200."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
         connection.request(method, path, body)
@@ -82,20 +82,20 @@ def ask(port: int, method: str, path: str, body: bytes | None = None) -> bytes:
 
 
 def answers(port: int) -> bool:
-    """Tell whether somebody answers on a port."""
+    """Return whether a program answers on a port."""
     try:
         return bool(ask(port, "GET", "/"))
     except OSError:
         return False
 
 
-@pytest.mark.parametrize("name", TALKING)
+@pytest.mark.parametrize("name", HTTP_EXAMPLES)
 def test_an_example_runs_without_gapless(
     built: Callable[[str], tuple[Path, int]], name: str
 ) -> None:
-    """It says its release, takes its time when asked to, and echoes a whole body."""
+    """The app names its release, delays an answer, and echoes a whole body."""
     directory, port = built(name)
-    with plainly(directory):
+    with without_gapless(directory):
         wait.until(lambda: answers(port), f"{name} answers")
         assert ask(port, "GET", "/").startswith(b"release 1 pid ")
         assert ask(port, "GET", "/slow?s=0.1").startswith(b"release 1 pid ")
@@ -107,13 +107,13 @@ def test_an_example_runs_without_gapless(
 def test_an_example_starts_and_reloads_with_its_own_file(
     host: Host, built: Callable[[str], tuple[Path, int]], name: str
 ) -> None:
-    """`gapless start gapless.toml`, a new VERSION, `gapless reload`: a new release."""
+    """After a change of VERSION, `gapless reload` brings the new release."""
     directory, port = built(name)
     host.ok("start", directory / "gapless.toml")
     assert ask(port, "GET", "/")
     (directory / "VERSION").write_text("2\n")
     host.ok("reload", name)
-    if name in TALKING:
+    if name in HTTP_EXAMPLES:
         assert ask(port, "GET", "/").startswith(b"release 2 pid ")
         assert ask(port, "POST", "/echo", BODY) == BODY
     assert host.app(name)["generation"] == 2

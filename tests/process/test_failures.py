@@ -1,4 +1,4 @@
-"""A bad release takes nothing away: every row of the table, under load."""
+"""A failing release loses no request: every kind of failure, under load."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ BAD = {
 
 @pytest.mark.parametrize("what", BAD)
 def test_a_release_that_fails_leaves_the_old_one_serving(host: Host, what: str) -> None:
-    """The reload ends with a code, the reason is said, and no request noticed."""
+    """The reload ends with its exit code and the reason, and no request is lost."""
     port = free_port()
     argv, more, reason = BAD[what]
     argv = [word.replace("OTHER", str(free_port())) for word in argv]
@@ -70,7 +70,7 @@ def test_a_release_that_fails_leaves_the_old_one_serving(host: Host, what: str) 
 
 
 def test_the_last_lines_of_the_log_are_on_the_screen(host: Host) -> None:
-    """Who reads the failure needs no other command to see why."""
+    """The output of a failed reload has the last lines of the app's log."""
     port = free_port()
     host.start("app", GOOD, port=port)
     host.declare("app", BAD["crashes"][0], port=port, release="2")
@@ -78,10 +78,10 @@ def test_the_last_lines_of_the_log_are_on_the_screen(host: Host) -> None:
 
 
 def test_a_death_after_the_switch_moves_the_connections_back(host: Host) -> None:
-    """The old generation was told nothing yet, and takes them again."""
+    """The old generation, on standby, takes the connections back."""
     port = free_port()
     host.start("app", GOOD, port=port)
-    # It ends by itself once it has served, between two requests.
+    # The process exits by itself after twenty answers, between two requests.
     dies = (
         "let n = 0; const s = require('http').createServer((q, r) => {"
         " r.end('release 2 '); r.on('close', () => { if (++n == 20) s.close(() =>"
@@ -109,7 +109,7 @@ def test_a_death_after_the_switch_moves_the_connections_back(host: Host) -> None
 
 
 def test_a_release_that_listens_on_one_of_two_ports_is_refused(host: Host) -> None:
-    """Ready means every address that the old generation held."""
+    """A new generation must listen on every address of the old one to be ready."""
     ports = [free_port(), free_port()]
 
     def declare(release: str, which: list[int]) -> None:
@@ -140,7 +140,7 @@ def test_a_release_that_listens_on_one_of_two_ports_is_refused(host: Host) -> No
 def test_an_old_generation_that_does_not_drain_is_cut_and_counted(
     host: Host, preload: bool
 ) -> None:
-    """What the time-out cut off is in the report, and the new generation serves."""
+    """The report counts the requests that were cut at the deadline."""
     port = free_port()
     more = "stop = { drain_timeout_s = 0.5, kill_timeout_s = 0.3 }\n"
     more += f"preload = {str(preload).lower()}"
@@ -164,7 +164,7 @@ def test_an_old_generation_that_does_not_drain_is_cut_and_counted(
 
 
 def test_a_port_that_somebody_else_holds_is_refused_by_name(host: Host) -> None:
-    """A stranger in the group would take a share of the connections."""
+    """Another program in the SO_REUSEPORT group would take some of the connections."""
     import socket
 
     with socket.socket() as stranger:

@@ -25,7 +25,7 @@ SLOW = engine.Traffic(kind="slow", concurrency=2, path="/slow?s=0.4")
 
 
 def gunicorn(*more: str) -> list[str]:
-    """Return the command of a gunicorn with two processes of its own."""
+    """Return the command of gunicorn with two processes."""
     return [str(SERVERS / "gunicorn"), "-b", "127.0.0.1:PORT", "-w", "2", *more]
 
 
@@ -55,14 +55,14 @@ PROGRAMS = {
 
 
 def command(name: str, port: int) -> list[str]:
-    """Return the command of a program, on a port."""
+    """Return the command of a program with its port filled in."""
     return [word.replace("PORT", str(port)) for word in PROGRAMS[name]]
 
 
 def hand_over(
     host: Host, name: str, argv: list[str], port: int, count: int, **o: object
 ) -> None:
-    """Start a program, hand it over *count* times under load, and count what was lost."""
+    """Hand a program over *count* times under load; no request is lost."""
     directory = o.get("directory", APPS)
     assert isinstance(directory, Path)
     traffics = o.get("traffics", (engine.NEW, engine.POST, SLOW))
@@ -88,7 +88,7 @@ def hand_over(
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_three_handoffs_lose_nothing(host: Host, name: str) -> None:
-    """New connections, POST bodies and slow answers all survive three handoffs."""
+    """Three handoffs lose no new connection, POST body or slow answer."""
     port = free_port()
     hand_over(host, name, command(name, port), port, 3)
 
@@ -96,13 +96,13 @@ def test_three_handoffs_lose_nothing(host: Host, name: str) -> None:
 @pytest.mark.soak
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_ten_handoffs_lose_nothing(host: Host, name: str) -> None:
-    """The same ten times."""
+    """Ten handoffs in a row lose no request."""
     port = free_port()
     hand_over(host, name, command(name, port), port, 10)
 
 
 def test_busy_cores_lose_nothing(host: Host) -> None:
-    """Two programs that do nothing but compute, beside load and handoffs."""
+    """Handoffs lose no request while two programs keep the cores busy."""
     burners = [
         subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)
     ]
@@ -125,7 +125,7 @@ def compile_java(directory: Path) -> None:
     "count", [3, pytest.param(10, marks=pytest.mark.soak)], ids=["three", "ten"]
 )
 def test_java_loses_nothing(host: Host, tmp_path: Path, count: int) -> None:
-    """Java's own HTTP server, which binds in a thread that is not the first."""
+    """Java's HTTP server binds in a thread that is not the first of its process."""
     compile_java(tmp_path)
     hand_over(host, "java", ["java", "App"], free_port(), count, directory=tmp_path)
 
@@ -155,7 +155,7 @@ http {{
     "count", [3, pytest.param(10, marks=pytest.mark.soak)], ids=["three", "ten"]
 )
 def test_nginx_loses_nothing(host: Host, tmp_path: Path, count: int) -> None:
-    """A master that forks, and reads its port from a file of its own."""
+    """A nginx master forks, and reads its port from its own configuration."""
     port = free_port()
     file = tmp_path / "nginx.conf"
     argv = ["/usr/sbin/nginx", "-p", str(tmp_path), "-c", str(file)]
@@ -186,7 +186,7 @@ def test_nginx_loses_nothing(host: Host, tmp_path: Path, count: int) -> None:
 def test_a_listening_socket_blocks_only_if_its_program_wants_that(
     host: Host, command: list[str], expected: bool, count: int
 ) -> None:
-    """Of two who wake for one connection the second must not hang in accept (fcntl(2))."""
+    """Of two processes woken for one connection, the second must not block in accept."""
     port = free_port()
     host.start("app", command, port=port, more=f"instances = {count}")
     for _ in range(2):
@@ -196,7 +196,7 @@ def test_a_listening_socket_blocks_only_if_its_program_wants_that(
 
 
 def is_nonblocking(pid: int, port: int) -> bool:
-    """Tell whether the socket on which a process listens has O_NONBLOCK."""
+    """Return whether a process's listening socket has O_NONBLOCK (fcntl(2))."""
     listening = {
         fields[9]
         for line in Path("/proc/net/tcp").read_text().splitlines()[1:]

@@ -1,4 +1,4 @@
-"""The strict client recognises every way in which a server misbehaves, and counts it."""
+"""The strict client recognises and counts every kind of wrong answer."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def reset(client: socket.socket) -> None:
 def answer(
     text: bytes, *, then: Callable[[socket.socket], None]
 ) -> Callable[..., None]:
-    """Read the head of a request, send *text*, then do something to the connection."""
+    """Return a function that reads a request, sends *text*, then calls *then*."""
 
     def serve(client: socket.socket) -> None:
         head = b""
@@ -43,12 +43,12 @@ def answer(
 
 
 def close(client: socket.socket) -> None:
-    """Close in good order."""
+    """Close with FIN."""
     client.close()
 
 
 def keep(client: socket.socket) -> None:
-    """Let the client wait."""
+    """Keep the connection open without an answer."""
     client.recv(65536)
     client.close()
 
@@ -73,7 +73,7 @@ MISBEHAVIOURS: dict[str, tuple[Callable[[socket.socket], None], str]] = {
 
 @contextmanager
 def server(serve: Callable[[socket.socket], None]) -> Iterator[int]:
-    """Serve connections one after the other, as badly as asked for."""
+    """Serve connections one after the other; yield the port."""
     listener = socket.create_server(("127.0.0.1", 0))
     over = threading.Event()
 
@@ -103,7 +103,7 @@ def server(serve: Callable[[socket.socket], None]) -> Iterator[int]:
 
 @pytest.mark.parametrize("name", MISBEHAVIOURS)
 def test_each_misbehaviour_is_recognised(name: str) -> None:
-    """Every request is in the report once, with the fate that it met."""
+    """Every request is in the report once, with its fate."""
     serve, fate = MISBEHAVIOURS[name]
     count = 2 if fate == "time-out" else COUNT
     traffic = Traffic(kind="x", timeout_s=0.3 if fate == "time-out" else 10)
@@ -111,7 +111,7 @@ def test_each_misbehaviour_is_recognised(name: str) -> None:
         engine = Engine("127.0.0.1", port, (traffic,), seconds=30, requests=count)
         engine.run()
     report = engine.report()
-    # A reset may overtake the bytes before it: then nothing of the answer was seen.
+    # A reset may overtake the bytes before it; then the client saw nothing of the answer.
     fates = {fate, "reset"} if name == "reset in the answer" else {fate}
     assert report.fates.keys() <= fates, str(report)
     assert sum(report.fates.values()) == count
@@ -121,14 +121,14 @@ def test_each_misbehaviour_is_recognised(name: str) -> None:
 
 
 def test_a_closed_port_is_refused() -> None:
-    """Nobody listens."""
+    """A connection to a port on which no program listens counts as refused."""
     engine = Engine("127.0.0.1", free_port(), (NEW,), seconds=30, requests=COUNT)
     engine.run()
     assert engine.report().fates == {"refused": COUNT}
 
 
 def test_a_wrong_echo_is_no_answer() -> None:
-    """The body that comes back has to be the one that was sent."""
+    """The body of the answer must be the one that was sent."""
     post = Traffic(kind="post", method="POST", body_bytes=100, echoes=True)
     with server(answer(OK, then=close)) as port:
         engine = Engine("127.0.0.1", port, (post,), seconds=30, requests=5)
@@ -137,7 +137,7 @@ def test_a_wrong_echo_is_no_answer() -> None:
 
 
 def test_a_connection_that_is_closed_while_idle_is_no_loss() -> None:
-    """The client looks before it writes; what it has written and lost is a loss."""
+    """The client checks a connection before it writes; a request lost later is a loss."""
     idle = Traffic(kind="keep-alive", keep_alive=True, pause_s=0.05)
     polite = OK.replace(b"Connection: close\r\n", b"")
     with server(answer(polite, then=close)) as port:
@@ -147,6 +147,6 @@ def test_a_connection_that_is_closed_while_idle_is_no_loss() -> None:
 
 
 def test_load_goes_to_this_machine_only() -> None:
-    """Another address is refused before a packet is sent."""
+    """Another address is refused before any packet is sent."""
     with pytest.raises(ValueError, match="this machine only"):
         Engine("192.0.2.1", 80, (NEW,), seconds=1)

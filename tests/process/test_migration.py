@@ -1,4 +1,4 @@
-"""From the article's scripts and PM2 to gapless, host by host: both read one link."""
+"""Hosts of PM2 move to gapless one by one; all of them follow the same link."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KEPT = engine.Traffic(kind="kept", concurrency=2, keep_alive=True, pause_s=0.01)
 
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    """Start two hosts with gapless and two with PM2, on one shared directory."""
+    """Return a fleet of two gapless hosts and two PM2 hosts with one shared directory."""
     found = Fleet(
         tmp_path, count=4, kind="article-post", scripted=2, policy="slots = 2"
     )
@@ -35,7 +35,7 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
 
 
 def test_old_and_new_hosts_follow_one_upload(fleet: Fleet) -> None:
-    """The old ones see nothing until the new ones have proved it; those lose nothing."""
+    """The link moves for PM2 hosts when gapless hosts are proven; these lose no request."""
     link = fleet.base / "dist" / APP
     first = os.readlink(link)
     member = fleet.followers[0]
@@ -44,7 +44,7 @@ def test_old_and_new_hosts_follow_one_upload(fleet: Fleet) -> None:
     ) as under_load:
         under_load.wait_for(20)
         fleet.upload("2")
-        for old in fleet.scripted:  # cron comes while the release is not proved
+        for old in fleet.scripted:  # cron runs before the release is proven
             old.cron()
         if fleet.status()["state"] == "rolling":
             assert os.readlink(link) == first
@@ -62,7 +62,7 @@ def test_old_and_new_hosts_follow_one_upload(fleet: Fleet) -> None:
 
 
 def test_a_broken_upload_reaches_no_old_host(fleet: Fleet) -> None:
-    """PM2 would have gone down with it; the link does not move."""
+    """The link does not move to a broken release, so no PM2 host starts it."""
     link = fleet.base / "dist" / APP
     first = os.readlink(link)
     fleet.upload("2 broken")
@@ -74,7 +74,7 @@ def test_a_broken_upload_reaches_no_old_host(fleet: Fleet) -> None:
 
 
 def test_a_release_by_the_script_stays_off_the_hosts_of_gapless(fleet: Fleet) -> None:
-    """Nobody proved it: the old hosts take it, the others say so, and can be told to."""
+    """PM2 hosts take it; gapless hosts report a stranger, until a rollback to it."""
     fleet.kill_watch()
     fleet.begin("2")
     assert fleet.until("done", "held", "reverted", "stuck")["state"] == "done"
@@ -88,8 +88,8 @@ def test_a_release_by_the_script_stays_off_the_hosts_of_gapless(fleet: Fleet) ->
     assert fleet.runs() == {"s0": "2", "s1": "2", "s2": "3", "s3": "3"}
     stranger = Path(os.readlink(link)).name
     assert fleet.status()["stranger"] == stranger
-    said = fleet.publisher.ok("rollout", "status", APP)
-    assert f"names {stranger}, which no rollout brought" in said
+    output = fleet.publisher.ok("rollout", "status", APP)
+    assert f"names {stranger}, which no rollout brought" in output
     fleet.publisher.ok("rollback", APP, stranger)
     assert set(fleet.runs().values()) == {"3"}
     assert not fleet.status()["stranger"]

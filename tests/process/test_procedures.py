@@ -1,4 +1,4 @@
-"""Stored procedures, in real databases, through releases under load."""
+"""Stored procedures in real databases, through releases under load."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 import threading
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,14 +42,14 @@ DRIVERS = {
 
 @pytest.fixture
 def database(driver: str, tmp_path: Path) -> Iterator[Database]:
-    """Return a database of its own, with the procedures."""
+    """Return a database for one test, with the procedures."""
     with DATABASES[DRIVERS[driver]](tmp_path) as found:
         procedures.create(found)
         yield found
 
 
 class App:
-    """The app, its port, and the ledger of all that it called."""
+    """The app, its port, and the ledger in which it records its calls."""
 
     def __init__(self, host: Host, database: Database, driver: str, more: str) -> None:
         self.host, self.database = host, database
@@ -56,7 +57,7 @@ class App:
         self.ledger = host.directory / "ledger"
         url = database.url
         if database.kind == "postgresql":
-            # PostgreSQL looks only then whether the client is still there.
+            # Without it PostgreSQL does not check whether the client is still connected.
             url += "?options=-c%20client_connection_check_interval%3D200"
         if driver == "asyncpg" or driver.endswith("_async"):
             url = database.url
@@ -77,18 +78,18 @@ class App:
         )
 
     def noted(self, kind: str) -> list[str]:
-        """Return the jobs of which something was noted."""
+        """Return the jobs of the ledger's lines of one kind."""
         text = self.ledger.read_text() if self.ledger.exists() else ""
         return re.findall(rf"^{kind} (\S+)$", text, re.MULTILINE)
 
     def steps(self) -> dict[str, int]:
-        """Return how many steps of each job the database has."""
+        """Return how many steps of each job are in the database."""
         rows = self.database.sql("SELECT job, count(*) FROM written GROUP BY job;")
         found = (line.split("\t") for line in rows.splitlines())
         return {job: int(count) for job, count in found}
 
     def prove_whole(self) -> None:
-        """Fail if a procedure was cut, half-written, or began after it was refused."""
+        """Check that no procedure was cut, half written, or begun after a refusal."""
         assert self.noted("failed") == []
         begun, ended = self.noted("begin"), set(self.noted("end"))
         refused = set(self.noted("refused"))
@@ -97,34 +98,26 @@ class App:
         assert not [job for job in refused if job.startswith("request")]
         for process in {job.rpartition("-")[0] for job in begun}:
             own = [job for job in begun if job.rpartition("-")[0] == process]
-            # A process may end before it has noted that its last one was refused.
+            # A process may end before it has recorded that its last call was refused.
             after = [job for job in own if job not in ended]
             assert len(set(after) - refused) <= process.startswith("background")
             assert own[len(own) - len(after) :] == after, "one began after a refusal"
         if self.database.kind == "postgresql":
-            said = self.database.log.read_text()
+            output = self.database.log.read_text()
             for cut in ("connection to client lost", "open transaction", "Broken pipe"):
-                assert cut not in said, said
+                assert cut not in output, output
 
 
 def release_often(app: App, count: int, *, recycled: bool = False) -> None:
-    """Release *count* times under load."""
+    """Release *count* times under load; no request is lost and no procedure cut."""
     expected = (200, 503) if recycled else (200,)
-    traffics = [
-        engine.Traffic(
-            kind=each.kind,
-            concurrency=each.concurrency,
-            path=each.path,
-            expected=expected,
-        )
-        for each in TRAFFICS
-    ]
-    # A release takes seconds; a load that ends by itself would starve the last ones.
+    traffics = [replace(each, expected=expected) for each in TRAFFICS]
+    # A release takes seconds; the load must last until the last one.
     with running(app.port, *traffics, seconds=60.0 + 30 * count) as under_load:
         under_load.wait_for_version("1")
         for release in map(str, range(2, count + 2)):
             before = len(app.noted("end"))
-            until(lambda b=before: len(app.noted("end")) > b, "a procedure")  # type: ignore[misc]  # of this round
+            until(lambda b=before: len(app.noted("end")) > b, "a procedure")  # type: ignore[misc]  # bound per round
             app.declare(release)
             report = app.host.json("reload", "app")
             assert report["outcome"] == "done", report
@@ -143,7 +136,7 @@ def release_often(app: App, count: int, *, recycled: bool = False) -> None:
 def test_three_releases_cut_no_procedure(
     host: Host, database: Database, driver: str
 ) -> None:
-    """Whole procedures only; and none begins outside a request once it was told."""
+    """Every procedure ends whole; a draining process begins none outside a request."""
     release_often(App(host, database, driver, "instances = 2"), 3)
 
 
@@ -151,7 +144,7 @@ def test_three_releases_cut_no_procedure(
 def test_a_recycle_cuts_no_procedure(
     host: Host, database: Database, driver: str
 ) -> None:
-    """The same, one instance after the other."""
+    """Every procedure ends whole while one instance after the other is recycled."""
     more = "instances = 2\noverlap = false"
     release_often(App(host, database, driver, more), 1, recycled=True)
 
@@ -162,7 +155,7 @@ def test_a_recycle_cuts_no_procedure(
 def test_a_hundred_releases_cut_no_procedure(
     host: Host, database: Database, driver: str
 ) -> None:
-    """The same a hundred times."""
+    """A hundred handoffs in a row cut no procedure."""
     release_often(App(host, database, driver, "instances = 2"), 100)
 
 
@@ -172,7 +165,7 @@ def test_a_hundred_releases_cut_no_procedure(
 def test_twenty_recycles_cut_no_procedure(
     host: Host, database: Database, driver: str
 ) -> None:
-    """The same twenty times."""
+    """Twenty recycles in a row cut no procedure."""
     more = "instances = 2\noverlap = false"
     release_often(App(host, database, driver, more), 20, recycled=True)
 
@@ -181,9 +174,9 @@ def test_twenty_recycles_cut_no_procedure(
 def test_what_outlives_the_deadline_is_named_cut_and_rolled_back(
     host: Host, database: Database, driver: str
 ) -> None:
-    """The report has its name; the database nothing of it.
+    """The report names the procedure, and the database has none of its rows.
 
-    MariaDB runs on without the client: what the client was to commit is rolled back.
+    MariaDB goes on without the client, and rolls back what the client did not commit.
     """
     name = "write_month" if driver == "pymysql" else "close_month"
     host.environment["PROCEDURE"] = name
@@ -213,13 +206,13 @@ def test_what_outlives_the_deadline_is_named_cut_and_rolled_back(
 
 
 def requests(app: App) -> list[str]:
-    """Return the jobs of requests that were begun."""
+    """Return the jobs that were begun in requests."""
     return [job for job in app.noted("begin") if job.startswith("request")]
 
 
 @pytest.mark.parametrize("driver", ["psycopg_async"])
 def test_the_example_does_what_its_page_says(host: Host, database: Database) -> None:
-    """A reload waits for the month to be closed; the new release closes the next."""
+    """A reload waits for the month to be closed; the next month is for the new release."""
     port = free_port()
     directory = host.directory / "procedures"
     shutil.copytree(ROOT / "examples" / "procedures", directory)

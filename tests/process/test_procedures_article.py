@@ -1,4 +1,4 @@
-"""The article's example with a stored procedure, as its page says, through releases."""
+"""The example of the article with stored procedures, through releases."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a tree with the example, the library, and what npm installs."""
+    """Return the example in a tree with the library and its node_modules."""
     tree = tmp_path_factory.mktemp("procedures")
     without = shutil.ignore_patterns("node_modules", "test", "bench")
     for each in (EXAMPLE, LIBRARY):
@@ -48,7 +48,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_three_releases_close_each_month_whole(
     host: Host, database: Database, installed: Path
 ) -> None:
-    """No request is lost, no procedure cut, and no row half a procedure's."""
+    """No request is lost, and each procedure has all of its rows."""
     port = free_port()
     (host.directory / "www" / "log").mkdir(parents=True)
     text = (ROOT / EXAMPLE / "app.json").read_text()
@@ -86,7 +86,7 @@ def test_three_releases_close_each_month_whole(
 
 
 def names(host: Host) -> set[str]:
-    """Return the names of what is under way."""
+    """Return the names of the work under way."""
     instances = host.app("example")["instances_detail"]
     running = [each["counts"]["running"] for each in instances if each["counts"]]
     return {one["name"] for each in running for one in each}

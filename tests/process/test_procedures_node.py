@@ -1,4 +1,4 @@
-"""Stored procedures that Node programs call: under releases, in every driver."""
+"""Stored procedures that Node programs call, with every driver, through releases."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import collections
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from rig.hosts.host import ROOT, Host
+from rig.hosts.under_way import procedures_under_way
 from rig.load import engine
 from rig.load.running import running
 from rig.programs.databases import DATABASES, Database
@@ -30,23 +31,14 @@ STEPS = 5
 CLOSING = engine.Traffic(kind="closing", concurrency=3, path="/close")
 KEPT = engine.Traffic(kind="kept", concurrency=2, path="/close", keep_alive=True)
 TRAFFICS = (engine.NEW, CLOSING, KEPT)
-IN_A_RECYCLE = tuple(
-    engine.Traffic(
-        kind=each.kind,
-        concurrency=each.concurrency,
-        path=each.path,
-        keep_alive=each.keep_alive,
-        expected=(200, 503),
-    )
-    for each in TRAFFICS
-)
+IN_A_RECYCLE = tuple(replace(each, expected=(200, 503)) for each in TRAFFICS)
 
 
 @pytest.fixture(scope="module")
 def databases(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[dict[str, Database]]:
-    """Return both databases, with the schema of the examples."""
+    """Return both databases by kind, with the schema of the examples."""
     with ExitStack() as stack:
         found = {}
         for kind, run in DATABASES.items():
@@ -58,16 +50,16 @@ def databases(
 
 @dataclass
 class Run:
-    """One call of a procedure, as the program noted it."""
+    """One call of a procedure, as the program's ledger has it."""
 
     kind: str
-    was_told: bool
-    """Whether its process drained already when the call was made."""
+    was_draining: bool
+    """Whether its process was already draining when it made the call."""
     fate: str = "under way"
 
 
 class Shop:
-    """A program with a database, and the ledger in which it notes what it does."""
+    """A program, its database, and the ledger in which it records its calls."""
 
     def __init__(self, host: Host, driver: str, database: Database) -> None:
         self.host, self.database = host, database
@@ -99,33 +91,33 @@ class Shop:
         )
 
     def runs(self) -> dict[str, Run]:
-        """Return what became of each call."""
-        told: set[str] = set()
+        """Return each call, by its name."""
+        draining: set[str] = set()
         found: dict[str, Run] = {}
         for line in self.ledger.read_text().splitlines():
             pid, what, *rest = line.split()
             if what == "told":
-                told.add(pid)
+                draining.add(pid)
             elif what == "asked":
-                found[rest[0]] = Run(rest[1], pid in told)
+                found[rest[0]] = Run(rest[1], pid in draining)
             else:
                 found[rest[0]].fate = " ".join([what, *rest[1:]])
         return found
 
     def steps(self) -> collections.Counter[str]:
-        """Return how many rows each run has written."""
+        """Return how many rows each call has written."""
         return collections.Counter(self.database.sql("SELECT run FROM steps;").split())
 
     def check(self) -> None:
-        """Nothing was cut, half written, or begun outside once the process drained."""
+        """Check that no procedure was cut, and no job began in a draining process."""
         runs, steps = self.runs(), self.steps()
         for run, found in runs.items():
-            if found.kind == "job" and found.was_told:
+            if found.kind == "job" and found.was_draining:
                 assert found.fate == "failed Draining", (run, found)
             if found.fate == "done":
                 assert steps[run] == STEPS, (run, found, steps[run])
             else:
-                # A job that was asked in the moment of the stop has not begun.
+                # A job that was called in the moment of the stop has not begun.
                 assert found.fate == "failed Draining", (run, found)
                 assert found.kind == "job", (run, found)
                 assert steps[run] == 0, (run, found)
@@ -138,7 +130,7 @@ class Shop:
 def release_under_load(
     host: Host, driver: str, database: Database, count: int, more: str
 ) -> None:
-    """Release *count* times while months are closed; all of them are closed whole."""
+    """Release *count* times under load; every procedure is finished whole."""
     shop = Shop(host, driver, database)
     is_recycle = "overlap" in more
     shop.start(more)
@@ -147,7 +139,7 @@ def release_under_load(
     with running(shop.port, *traffics, seconds=60 + 20 * count) as under_load:
         under_load.wait_for_version("1")
         for number in range(2, count + 2):
-            until(lambda: counted(host) > 0, "a procedure to be under way")
+            until(lambda: procedures_under_way(host) > 0, "a procedure to be under way")
             shop.release(number, more)
             report = host.json("reload", "app")
             assert report["outcome"] == "done", report
@@ -159,22 +151,16 @@ def release_under_load(
         found = under_load.stop()
     assert found.lost == 0, str(found)
     assert finished > 0
-    # The instance that serves goes too, in good order.
+    # The serving instance stops as well, so its last calls are checked too.
     host.ok("stop", "app")
     shop.check()
-
-
-def counted(host: Host) -> int:
-    """Return how many procedures are under way."""
-    (row,) = host.json("list")["apps"]
-    return int(row["procedures"] or 0)
 
 
 @pytest.mark.parametrize(("driver", "kind"), WAYS)
 def test_three_releases_cut_no_stored_procedure(
     host: Host, databases: dict[str, Database], driver: str, kind: str
 ) -> None:
-    """Each one that was begun ends whole, within requests and in a job beside them."""
+    """Every procedure that began ends, in requests and in a background job."""
     release_under_load(host, driver, databases[kind], 3, "instances = 2")
 
 
@@ -182,7 +168,7 @@ def test_three_releases_cut_no_stored_procedure(
 def test_three_recycles_cut_no_stored_procedure(
     host: Host, databases: dict[str, Database], driver: str, kind: str
 ) -> None:
-    """The same where the old instance ends before the new one begins."""
+    """Every procedure ends before the next instance starts in its seat."""
     release_under_load(
         host, driver, databases[kind], 3, "instances = 2\noverlap = false"
     )
@@ -193,7 +179,7 @@ def test_three_recycles_cut_no_stored_procedure(
 def test_a_hundred_releases_cut_no_stored_procedure(
     host: Host, databases: dict[str, Database], driver: str, kind: str
 ) -> None:
-    """The same, often."""
+    """A hundred handoffs in a row cut no procedure."""
     release_under_load(host, driver, databases[kind], 100, "instances = 2")
 
 
@@ -202,7 +188,7 @@ def test_a_hundred_releases_cut_no_stored_procedure(
 def test_a_hundred_recycles_cut_no_stored_procedure(
     host: Host, databases: dict[str, Database], driver: str, kind: str
 ) -> None:
-    """The same, often."""
+    """A hundred recycles in a row cut no procedure."""
     release_under_load(
         host, driver, databases[kind], 100, "instances = 2\noverlap = false"
     )
@@ -212,13 +198,13 @@ def test_a_hundred_recycles_cut_no_stored_procedure(
 def test_a_procedure_that_outlives_the_deadline_is_named_and_rolled_back(
     host: Host, databases: dict[str, Database], driver: str, kind: str
 ) -> None:
-    """It is cut with its process, and the database takes back what it wrote."""
+    """The report names the procedure that was cut, and the database rolls it back."""
     shop = Shop(host, driver, databases[kind])
     del host.environment["JOB"]
     shop.start("stop = { drain_timeout_s = 0.5, kill_timeout_s = 0.5 }")
     client = subprocess.Popen(["curl", "-s", f"http://127.0.0.1:{shop.port}/slow"])
     try:
-        until(lambda: counted(host), "the procedure to begin")
+        until(lambda: procedures_under_way(host), "the procedure to begin")
         until(lambda: is_writing(shop.database), "the procedure to write")
         done = host.gapless("restart", "app")
     finally:
@@ -233,11 +219,11 @@ def test_a_procedure_that_outlives_the_deadline_is_named_and_rolled_back(
 
 
 def is_writing(database: Database) -> bool:
-    """Tell whether the slow procedure is under way in the database."""
+    """Return whether the slow procedure runs in the database."""
     text = {
         "postgresql": "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' "
         "AND query LIKE 'CALL close_slowly%';",
-        # innodb_trx would show the same for as long as one asks often.
+        # innodb_trx is no good here: it shows old values while it is read often.
         "mariadb": "SELECT count(*) FROM information_schema.processlist "
         "WHERE command = 'Query' AND id <> CONNECTION_ID();",
     }[database.kind]
@@ -245,7 +231,7 @@ def is_writing(database: Database) -> bool:
 
 
 def test_the_pages_show_what_the_examples_do() -> None:
-    """Each block of the page stands in the example that is named before it."""
+    """Each code block of the page is in the example that the page names before it."""
     page = (ROOT / "docs" / "databases-node.md").read_text()
     shown = set()
     for part in page.split("\n## "):

@@ -1,4 +1,4 @@
-"""Stored procedures that outlive a request, in real databases, and releases meanwhile."""
+"""Stored procedures that outlive their request, in real databases, through releases."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ BUSY = {
 
 @pytest.fixture(params=["postgresql", "mariadb"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    """Return each database in turn, with a procedure that takes its time."""
+    """Return each database in turn, with a slow procedure."""
     with databases.DATABASES[request.param](tmp_path) as found:
         found.sql(WORK[found.kind])
         yield found
@@ -51,7 +51,7 @@ only_postgresql = pytest.mark.parametrize("database", ["postgresql"], indirect=T
 
 
 class Jobs:
-    """The app of rig/apps/jobs.py on a host."""
+    """The app rig/apps/jobs.py on a host."""
 
     def __init__(self, host: Host, database: Database, command: list[str]) -> None:
         self.host, self.database, self.command = host, database, command
@@ -70,18 +70,18 @@ class Jobs:
         self.host.start("jobs", self.command, port=self.port, more=more)
 
     def declare(self, release: str) -> None:
-        """Write down another release."""
+        """Declare another release."""
         self.host.declare(
             "jobs", self.command, port=self.port, release=release, more=self.more
         )
 
     def begin(self, seconds: float) -> None:
-        """Begin a job, and return while it runs."""
+        """Begin a job of so many seconds; it runs on in the background."""
         url = f"http://127.0.0.1:{self.port}/job?s={seconds}"
         subprocess.run(["curl", "-sf", "-XPOST", url], check=True, timeout=20)
 
     def lost(self) -> set[str]:
-        """Return the accepted jobs that are not whole in the database, when all ended."""
+        """Return the accepted jobs that did not end in the database, once none runs."""
         until(lambda: self.running() == 0, "every procedure to end", 60)
         rows = self.database.sql("SELECT job FROM done WHERE what = 'end'")
         return set(self.ledger.read_text().split()) - set(rows.split())
@@ -91,12 +91,12 @@ class Jobs:
         return int(self.database.sql(BUSY[self.database.kind]))
 
     def rows(self) -> int:
-        """Return how many rows are there to stay."""
+        """Return how many rows are committed."""
         return int(self.database.sql("SELECT count(*) FROM done"))
 
 
 def outgoing(database: Database, *more: str) -> str:
-    """Return settings that let the kernel tell of calls to a database."""
+    """Return settings with which gapless watches the calls to a database."""
     return "\n".join([f"outgoing = [{database.port}]", *more])
 
 
@@ -104,7 +104,7 @@ def outgoing(database: Database, *more: str) -> str:
 def test_releases_under_load_cut_procedures_only_if_nobody_watches(
     host: Host, database: Database, watched: bool
 ) -> None:
-    """An app with no library: `outgoing` decides, and the rows tell."""
+    """For an app without the drain library, `outgoing` decides whether calls are cut."""
     jobs = Jobs(host, database, PLAIN)
     jobs.start(outgoing(database) if watched else "")
     asking = engine.Traffic(kind="jobs", method="POST", path="/job?s=3", pause_s=0.3)
@@ -132,7 +132,7 @@ def test_releases_under_load_cut_procedures_only_if_nobody_watches(
 def test_every_stop_waits_for_what_was_asked(
     host: Host, database: Database, act: str
 ) -> None:
-    """Whatever ends an instance, the answer of the database comes first."""
+    """Every command that ends an instance waits for the answer of the database."""
     jobs = Jobs(host, database, PLAIN)
     jobs.start(outgoing(database, "instances = 2"))
     jobs.begin(3)
@@ -155,7 +155,7 @@ def test_every_stop_waits_for_what_was_asked(
 def test_a_call_that_outlives_the_deadline_is_named_and_rolled_back(
     host: Host, database: Database, overlap: str
 ) -> None:
-    """In a handoff and in a recycle; the kernel's evidence names the connection."""
+    """The report names the connection of the call that was cut, and its age."""
     jobs = Jobs(host, database, PLAIN)
     more = "stop = { drain_timeout_s = 1.2, kill_timeout_s = 0.5 }"
     jobs.start(outgoing(database, more, f"overlap = {overlap}"))
@@ -184,7 +184,7 @@ def jobs_pid(jobs: Jobs) -> str:
 def test_a_procedure_that_outlives_the_deadline_is_named_and_rolled_back(
     host: Host, database: Database, overlap: str
 ) -> None:
-    """The app counts: its own name of it is in the report, with how long it had run."""
+    """If the app counts, the report has the app's own name of the procedure and its age."""
     jobs = Jobs(host, database, NAMING)
     more = "stop = { drain_timeout_s = 1.2, kill_timeout_s = 0.5 }"
     jobs.start(f"{more}\noverlap = {overlap}")
@@ -209,7 +209,7 @@ def test_a_procedure_that_outlives_the_deadline_is_named_and_rolled_back(
 def test_procedures_that_finish_are_named_with_their_durations(
     host: Host, database: Database
 ) -> None:
-    """In the report, and in what the command prints."""
+    """The report and the command's output have the name and the duration."""
     jobs = Jobs(host, database, NAMING)
     jobs.start("")
     jobs.begin(2.5)
@@ -229,7 +229,7 @@ def test_procedures_that_finish_are_named_with_their_durations(
 def test_procedures_are_listed_by_name_and_since_when(
     host: Host, database: Database
 ) -> None:
-    """By an app that counts."""
+    """`list`, `describe` and `procedures` name the procedures of an app that counts."""
     jobs = Jobs(host, database, NAMING)
     jobs.start("stop = { drain_timeout_s = 0.1 }")
     jobs.begin(60)
@@ -241,8 +241,8 @@ def test_procedures_are_listed_by_name_and_since_when(
     described = host.ok("describe", "jobs").splitlines()
     (line,) = [line for line in described if line.endswith(f" s  {name}")]
     assert line.startswith("1.0       procedure  ")
-    said = host.ok("procedures", "jobs").splitlines()
-    assert said[0].split() == [
+    output = host.ok("procedures", "jobs").splitlines()
+    assert output[0].split() == [
         "app",
         "instance",
         "under",
@@ -252,7 +252,7 @@ def test_procedures_are_listed_by_name_and_since_when(
         "for",
         "name",
     ]
-    assert said[1].endswith(f" s  {name}")
+    assert output[1].endswith(f" s  {name}")
     (found,) = host.json("procedures", "all")
     (procedure,) = found["procedures"]
     assert procedure["name"] == name
@@ -264,15 +264,15 @@ def test_procedures_are_listed_by_name_and_since_when(
 def test_of_an_app_that_does_not_count_the_calls_are_listed(
     host: Host, database: Database
 ) -> None:
-    """As the kernel sees them, and only while an answer is outstanding."""
+    """`procedures` lists calls only while an answer is outstanding."""
     jobs = Jobs(host, database, PLAIN)
     jobs.start(outgoing(database))
     jobs.begin(0.1)
     until(lambda: not host.json("procedures", "jobs")[0]["outgoing"], "the answer")
     jobs.begin(2)
-    said = host.ok("procedures", "jobs").splitlines()
-    assert f"connection to 127.0.0.1:{database.port}, the answer" in said[1]
-    assert "it does not count, so it names no procedures" in said[2]
+    output = host.ok("procedures", "jobs").splitlines()
+    assert f"connection to 127.0.0.1:{database.port}, the answer" in output[1]
+    assert "it does not count, so it names no procedures" in output[2]
     assert f"ports {database.port}" in host.ok("describe", "jobs")
 
 
@@ -280,14 +280,14 @@ def test_of_an_app_that_does_not_count_the_calls_are_listed(
 def test_a_host_that_drains_waits_for_procedures_and_calls(
     host: Host, database: Database
 ) -> None:
-    """Those that a process names, and those that the kernel sees."""
+    """`drain` waits for the procedures that an app counts and for watched calls."""
     jobs = Jobs(host, database, NAMING)
     jobs.start(outgoing(database))
     jobs.begin(2.5)
     name = f"work {jobs_pid(jobs)}-0"
-    said = host.ok("drain")
-    assert f"jobs: 0 requests, 1 procedure, 1 call under way ({name} since" in said
-    assert "jobs: drained" in said
+    output = host.ok("drain")
+    assert f"jobs: 0 requests, 1 procedure, 1 call under way ({name} since" in output
+    assert "jobs: drained" in output
     assert jobs.running() == 0
     assert jobs.lost() == set()
 
@@ -297,7 +297,7 @@ def test_a_host_that_drains_waits_for_procedures_and_calls(
 def test_a_trial_that_fails_finishes_the_procedures_it_began(
     host: Host, database: Database, command: list[str]
 ) -> None:
-    """It never served, but it began a job when it started."""
+    """The failed generation began a job at its start, and ends when the job has."""
     jobs = Jobs(host, database, command)
     host.environment["AT_START"] = "2:3"
     watched = outgoing(database) if command is PLAIN else ""

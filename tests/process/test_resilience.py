@@ -1,4 +1,4 @@
-"""Nothing half-done survives: kill, stop and insult our own processes."""
+"""Gapless's own processes are killed, stopped and sent malformed messages."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ STEPS = ["starting", "ready", "switched", "proven", "draining", "stopping"]
 def test_a_supervisor_that_is_killed_in_a_handoff_goes_on(
     host: Host, step: str
 ) -> None:
-    """The command that waits starts the next supervisor, and the release arrives."""
+    """The waiting command starts the next supervisor, which completes the handoff."""
     port = free_port()
     host.start("app", GOOD, port=port, more="instances = 2")
     with running(port, engine.NEW, engine.POST) as under_load:
@@ -56,7 +56,7 @@ def test_a_supervisor_that_is_killed_in_a_handoff_goes_on(
 
 
 def test_the_app_serves_while_no_supervisor_lives(host: Host) -> None:
-    """And the next command finds everything as it was, and can release."""
+    """The next command starts a supervisor, which adopts the app and can release."""
     port = free_port()
     host.start("app", GOOD, port=port)
     before = host.app("app")["pids"]
@@ -73,7 +73,7 @@ def test_the_app_serves_while_no_supervisor_lives(host: Host) -> None:
 
 
 def test_a_supervisor_that_is_stopped_blocks_no_program(host: Host) -> None:
-    """SIGSTOP: the app serves and writes its log; the reload goes on afterwards."""
+    """While the supervisor has SIGSTOP the app serves and logs; a reload works later."""
     port = free_port()
     chatty = (
         "require('http').createServer((q, r) => { console.log('x'.repeat(20000));"
@@ -85,7 +85,7 @@ def test_a_supervisor_that_is_stopped_blocks_no_program(host: Host) -> None:
     with running(port, engine.NEW) as under_load:
         os.kill(supervisor, signal.SIGSTOP)
         try:
-            # Far more than its pipe holds.
+            # The output is far larger than the pipe of the log.
             under_load.wait_for(500)
             host.declare("app", ["node", "-e", chatty], port=port, release="2")
         finally:
@@ -99,7 +99,7 @@ def test_a_supervisor_that_is_stopped_blocks_no_program(host: Host) -> None:
 def test_an_instance_that_ended_while_no_supervisor_lived_is_started_again(
     host: Host,
 ) -> None:
-    """The keeper remembers its end."""
+    """The keeper keeps the exit of the instance for the next supervisor."""
     port = free_port()
     host.start("app", GOOD, port=port)
     (pid,) = host.app("app")["pids"]
@@ -110,7 +110,7 @@ def test_an_instance_that_ended_while_no_supervisor_lived_is_started_again(
 
 
 @pytest.mark.parametrize(
-    "insult",
+    "message",
     [
         b"\n",
         b"not json\n",
@@ -126,14 +126,14 @@ def test_an_instance_that_ended_while_no_supervisor_lived_is_started_again(
     ],
 )
 def test_garbage_on_the_control_socket_is_answered_with_an_error(
-    host: Host, insult: bytes
+    host: Host, message: bytes
 ) -> None:
-    """Never a crash, and the app is as it was."""
+    """The supervisor answers with an error and goes on, and the app is untouched."""
     host.start("app", GOOD, port=free_port())
     pid = host.supervisor_pid()
     with socket.socket(socket.AF_UNIX) as sock:
         sock.connect(str(host.home / "supervisor.sock"))
-        sock.sendall(insult)
+        sock.sendall(message)
         answer = sock.makefile().readline()
     assert json.loads(answer)["error"]["exit_code"] in (2, 3)
     assert host.supervisor_pid() == pid
@@ -141,7 +141,7 @@ def test_garbage_on_the_control_socket_is_answered_with_an_error(
 
 
 def test_half_a_request_and_a_vanished_client_harm_nobody(host: Host) -> None:
-    """What a client asked for goes on without it."""
+    """A request goes on after its client has gone."""
     port = free_port()
     host.start("app", GOOD, port=port)
     with socket.socket(socket.AF_UNIX) as sock:
@@ -160,8 +160,8 @@ def test_garbage_on_the_notification_socket_is_ignored(host: Host) -> None:
         "import os, socket, time\n"
         "name = os.environ['NOTIFY_SOCKET'].replace('@', chr(0), 1)\n"
         "line = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n"
-        "for insult in (b'', b'READY=2', b'READY', bytes(range(256)), b'X' * 4000):\n"
-        "    line.sendto(insult, name)\n"
+        "for message in (b'', b'READY=2', b'READY', bytes(range(256)), b'X' * 4000):\n"
+        "    line.sendto(message, name)\n"
         "channel = socket.socket(fileno=int(os.environ['NODE_CHANNEL_FD']))\n"
         "channel.sendall(b'[' * 5000 + b'\\n{}\\nnonsense\\n\\xff\\n')\n"
         "time.sleep(1000)\n"
@@ -174,7 +174,7 @@ def test_garbage_on_the_notification_socket_is_ignored(host: Host) -> None:
 
 
 def test_a_keeper_that_keeps_nothing_ends(host: Host) -> None:
-    """When the supervisor has gone, and no app is left."""
+    """The keeper ends if the supervisor has ended and no app is left."""
     host.start("app", GOOD, port=free_port())
     host.ok("delete", "app")
     supervisor, keeper = host.supervisor_pid(), host.keeper_pid()
@@ -183,17 +183,17 @@ def test_a_keeper_that_keeps_nothing_ends(host: Host) -> None:
 
 
 def test_two_first_commands_at_once_meet_one_supervisor(host: Host) -> None:
-    """Whoever is faster starts it; all are answered."""
+    """The fastest command starts the supervisor, and all commands are answered."""
     commands = [
         host.begin("start", "sleep", "--name", f"app{n}", "--", 1000) for n in range(6)
     ]
-    said = [command.communicate(timeout=60)[0] for command in commands]
-    assert [command.returncode for command in commands] == [0] * 6, said
+    output = [command.communicate(timeout=60)[0] for command in commands]
+    assert [command.returncode for command in commands] == [0] * 6, output
     assert len(host.json("list")["apps"]) == 6
 
 
 def test_a_shutdown_is_remembered(host: Host) -> None:
-    """The next command lists the apps, and starts none; `start` does."""
+    """After a shutdown, `list` starts no app; `start` does."""
     host.start("app", GOOD, port=free_port())
     host.ok("shutdown")
     assert host.status("app") == "stopped"
@@ -202,7 +202,7 @@ def test_a_shutdown_is_remembered(host: Host) -> None:
 
 
 def test_a_stranger_who_keeps_an_old_socket_open_harms_nobody(host: Host) -> None:
-    """It does not listen any more, whoever holds it, so it takes no connection."""
+    """A retired socket does not listen, so another holder of it gets no connection."""
     port = free_port()
     host.start("app", GOOD, port=port)
     (pid,) = host.app("app")["pids"]
@@ -231,7 +231,7 @@ def test_a_stranger_who_keeps_an_old_socket_open_harms_nobody(host: Host) -> Non
 
 
 def test_an_ordinary_user_hands_over_as_root_does(host: Host) -> None:
-    """Interception, steering and evidence need no privilege."""
+    """Interception, steering and evidence need no privileges."""
     port = free_port()
     if os.getuid() == 0:
         os.chown(host.directory, NOBODY, NOBODY)
@@ -254,7 +254,7 @@ def test_an_ordinary_user_hands_over_as_root_does(host: Host) -> None:
 
 
 def test_a_keeper_that_is_stopped_blocks_no_request(host: Host) -> None:
-    """Apps serve on; a reload waits for it, and goes on when it does."""
+    """The apps serve; a reload waits until the keeper runs again."""
     port = free_port()
     host.start("app", GOOD, port=port)
     keeper = host.keeper_pid()
@@ -276,7 +276,7 @@ def test_a_keeper_that_is_stopped_blocks_no_request(host: Host) -> None:
 
 
 def test_a_keeper_that_is_stopped_is_still_told_to_end(host: Host) -> None:
-    """A supervisor that leaves waits for room: its last word is not lost."""
+    """The supervisor waits until its last message fits in the keeper's socket."""
     more = f'command = ["sleep", "600"]\nenvironment = {{ MUCH = "{"x" * 40_000}" }}\n'
     room = int(Path("/proc/sys/net/core/wmem_default").read_text())
     jobs = range(2 * room // 40_000)
@@ -286,19 +286,19 @@ def test_a_keeper_that_is_stopped_is_still_told_to_end(host: Host) -> None:
     keeper, state = host.keeper_pid(), host.home / "state.json"
     os.kill(keeper, signal.SIGSTOP)
     try:
-        host.ok("stop", "all")  # more to remember than the socket takes
+        host.ok("stop", "all")  # the notes are larger than the socket's buffer
         with host.begin("shutdown") as shutdown:
             try:
                 until(lambda: '"shut_down": true' in state.read_text(), "the order")
                 assert host.supervisor_pid(), "it waits"
                 os.kill(keeper, signal.SIGCONT)
-                said = shutdown.communicate(timeout=60)[0]
+                output = shutdown.communicate(timeout=60)[0]
             finally:
                 shutdown.kill()
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.kill(keeper, signal.SIGCONT)
-    assert (shutdown.returncode, said) == (0, "shut down\n")
+    assert (shutdown.returncode, output) == (0, "shut down\n")
     until(lambda: not host.processes(), "the keeper to end")
     log = (host.home / "logs" / "gapless.log").read_text()
     assert "keeper-lost" not in log
@@ -306,7 +306,7 @@ def test_a_keeper_that_is_stopped_is_still_told_to_end(host: Host) -> None:
 
 @pytest.mark.skipif(os.getuid() != 0, reason="mounting a small disk needs root")
 def test_a_full_disk_stops_no_release(host: Host) -> None:
-    """What cannot be written down is in the keeper; later it is on disk again."""
+    """State that the disk has no room for stays in the keeper, and is written later."""
     port = free_port()
     host.home.mkdir(mode=0o700)
     subprocess.run(
@@ -336,19 +336,19 @@ def test_a_full_disk_stops_no_release(host: Host) -> None:
         subprocess.run(["umount", "-l", host.home], check=True)
 
 
-def test_nothing_is_leaked_by_many_handoffs(host: Host) -> None:
-    """Descriptors and processes are as many as before."""
-    many_handoffs(host, 12)
+def test_nothing_is_leaked_by_hand_over_and_compare(host: Host) -> None:
+    """The numbers of file descriptors and processes do not grow."""
+    hand_over_and_compare(host, 12)
 
 
 @pytest.mark.soak
 def test_nothing_is_leaked_by_two_hundred_handoffs(host: Host) -> None:
-    """The same for hours of work."""
-    many_handoffs(host, 200)
+    """The numbers do not grow over two hundred handoffs either."""
+    hand_over_and_compare(host, 200)
 
 
-def many_handoffs(host: Host, count: int) -> None:
-    """Hand over *count* times, and compare what is open with what was."""
+def hand_over_and_compare(host: Host, count: int) -> None:
+    """Hand over *count* times; compare descriptors and processes with those before."""
     port = free_port()
     host.start("app", GOOD, port=port, more="min_healthy_s = 0.02")
     host.ok("restart", "app")

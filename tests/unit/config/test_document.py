@@ -1,4 +1,4 @@
-"""A setting that is wrong is named with file, line and key."""
+"""Errors in a gapless.toml name the file, the line and the key."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ WRONG = {
 
 @pytest.mark.parametrize("text", WRONG)
 def test_what_is_wrong_is_named(tmp_path: Path, text: str) -> None:
-    """Each kind of mistake."""
+    """Every kind of mistake has its message."""
     path = tmp_path / "gapless.toml"
     path.write_text(f"[app.a]\n{text}\n")
     with pytest.raises(MisuseError) as caught:
@@ -44,7 +44,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str) -> None:
 
 
 def test_defaults_are_what_the_manual_says(tmp_path: Path) -> None:
-    """The least that one may write."""
+    """A table with only a command has the documented defaults."""
     path = tmp_path / "gapless.toml"
     path.write_text('[app.a]\ncommand = ["true", "x y"]\n')
     app = tables.load(str(path), dict(os.environ)).apps["a"]
@@ -57,7 +57,7 @@ def test_defaults_are_what_the_manual_says(tmp_path: Path) -> None:
 
 
 def test_ports_of_databases_are_kept_in_order(tmp_path: Path) -> None:
-    """And each once; the supervisor gets them as they are here."""
+    """The ports are sorted, each once, and reach the supervisor so."""
     path = tmp_path / "gapless.toml"
     path.write_text('[app.a]\ncommand = "true"\noutgoing = [5432, 3306, 5432]\n')
     app = tables.load(str(path), dict(os.environ)).apps["a"]
@@ -66,7 +66,7 @@ def test_ports_of_databases_are_kept_in_order(tmp_path: Path) -> None:
 
 
 def test_a_probe_may_be_written_in_three_ways(tmp_path: Path) -> None:
-    """All mean the same."""
+    """Both long forms give the same spec."""
     for written in (
         '{ http = "/health", timeout_s = 5 }',
         '{ when = { http = "/health" }, timeout_s = 5 }',
@@ -78,13 +78,13 @@ def test_a_probe_may_be_written_in_three_ways(tmp_path: Path) -> None:
 
 
 def test_what_belongs_to_the_caller_does_not_reach_the_app() -> None:
-    """A program that took them for its own would be misled."""
+    """Variables of the caller's own process are not inherited."""
     found = inherited({"PATH": "/bin", "NOTIFY_SOCKET": "@x", "LISTEN_FDS": "1"})
     assert found == {"PATH": "/bin"}
 
 
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:
-    """File, directory, program."""
+    """A missing file, directory or program is a NotFoundError."""
     path = tmp_path / "gapless.toml"
     with pytest.raises(NotFoundError):
         tables.load(str(path), {})

@@ -1,4 +1,4 @@
-"""Declarations for PM2: each field, each shape, each mistake."""
+"""Fields of declarations for PM2: values, defaults, spellings, effects."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gapless.config.choice import Choice
-from gapless.config.declarations import DeclarationFile
+from gapless.config.declarations import declaration_file
 from gapless.config.pm2 import dates, fields
 from gapless.supervisor.memory import spec
 from rig.hosts.host import ROOT
@@ -128,13 +128,13 @@ DEFAULTS = {
 def test_a_field_means_what_pm2_says(
     project: Project, field: str, declared: Any, where: str, expected: Any
 ) -> None:
-    """Units, numbers as text, zeros: nothing of it is lost."""
+    """Each field gives the expected part of the spec, without a warning."""
     assert value(project.one(**{field: declared}), where) == expected
     assert not project.warnings
 
 
 def test_defaults_are_those_of_pm2(project: Project) -> None:
-    """What is not said is as PM2 has it, but for what the table says."""
+    """A field that is not set has the default of the table in docs/pm2.md."""
     built = project.one()
     assert {path: value(built, path) for path in DEFAULTS} == DEFAULTS
     logs = project.home / "logs"
@@ -146,13 +146,13 @@ def test_defaults_are_those_of_pm2(project: Project) -> None:
 
 @pytest.mark.parametrize("field", [f for f in fields.FIELDS if f.star])
 def test_every_field_that_a_drop_in_needs_is_tested_here(field: fields.Field) -> None:
-    """So that none is forgotten when the table grows."""
+    """A starred field has a case or a test in this file."""
     here = Path(__file__).read_text()
     assert f'("{field.name}"' in here or f"test_{field.name.rstrip('_*')}" in here
 
 
 def test_script_is_a_file_a_program_or_a_line(project: Project) -> None:
-    """By extension, by PATH, by bash; an executable without extension is run itself."""
+    """The extension, PATH or bash decide; an executable without extension runs itself."""
     assert project.one("job.py").command == ("python3", "job.py")
     assert project.one("run.sh").command == ("bash", "run.sh")
     assert project.one("sleep", args="9").command == ("sleep", "9")
@@ -169,13 +169,13 @@ def test_script_is_a_file_a_program_or_a_line(project: Project) -> None:
 
 @pytest.mark.parametrize("alias", ["exec", "cmd", "command"])
 def test_script_has_aliases(project: Project, alias: str) -> None:
-    """As all of PM2's."""
+    """All of PM2's names for `script` are accepted."""
     (built,) = project.load({alias: "index.js"}).values()
     assert built.command == ("node", "index.js")
 
 
 def test_exec_interpreter(project: Project) -> None:
-    """A name, a path, none; what is not here is said."""
+    """An interpreter is a name, a path or none; a missing one is an error."""
     assert project.one("index.js", interpreter="bash").command[0] == "bash"
     python = sys.executable
     assert project.one("job.py", exec_interpreter=python).command[0] == python
@@ -189,7 +189,7 @@ def test_exec_interpreter(project: Project) -> None:
 
 
 def test_every_spelling_of_a_field_is_understood(project: Project) -> None:
-    """snake_case, camelCase and aliases."""
+    """A field may be written in snake_case, in camelCase or by an alias."""
     for field in fields.FIELDS:
         for alias in field.aliases:
             assert fields.BY_NAME[alias] is field
@@ -201,7 +201,7 @@ def test_every_spelling_of_a_field_is_understood(project: Project) -> None:
 
 
 def test_cwd_and_what_is_relative_to_it(project: Project) -> None:
-    """Logs, pid files and scripts are relative to cwd; cwd to where one types."""
+    """Paths are relative to cwd, and cwd to the directory of the command."""
     below = project.directory / "below"
     below.mkdir()
     (below / "index.js").write_text("")
@@ -220,7 +220,7 @@ def test_cwd_and_what_is_relative_to_it(project: Project) -> None:
 def test_cwd_keeps_the_link_of_a_release(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """PM2 pins the directory that the link named; gapless follows it anew."""
+    """The spec keeps the link, so that each generation follows it again."""
     link = project.directory.parent / "current"
     link.symlink_to(project.directory)
     monkeypatch.chdir(link)
@@ -236,19 +236,19 @@ def test_cwd_keeps_the_link_of_a_release(
 def test_a_script_beside_its_file_is_found(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Typed elsewhere PM2 would look for the script there."""
+    """The script is found beside its file from any working directory."""
     text = json.dumps({"script": "index.js"})
     (project.directory / "app.json").write_text(text)
     monkeypatch.chdir("/")
     monkeypatch.setenv("PWD", "/")
-    source = DeclarationFile(str(project.directory / "app.json"))
+    source = declaration_file(str(project.directory / "app.json"))
     choice = Choice(environment=project.environment)
     (built,) = source.load(choice).apps.values()
     assert built.directory == str(project.directory)
 
 
 def test_env_becomes_text(project: Project) -> None:
-    """As JavaScript would write it; null is not set."""
+    """Values are written as in JavaScript; a variable that is null is not set."""
     env = {"A": 1, "B": True, "C": {"x": [1, "y"]}, "D": "d", "E": None, "F": 1.5}
     built = project.one(env=env, port=3000)
     own = {name: built.environment[name] for name in built.configured}
@@ -264,7 +264,7 @@ def test_env_becomes_text(project: Project) -> None:
 
 
 def test_env_of_a_profile_is_laid_over(project: Project) -> None:
-    """--env NAME; a name that the file does not have is warned of."""
+    """--env NAME lays env_NAME over env; an unknown NAME gives a warning."""
     declared: dict[str, Any] = {
         "env": {"A": "1", "B": "1"},
         "env_production": {"B": "2"},
@@ -282,7 +282,7 @@ def test_env_of_a_profile_is_laid_over(project: Project) -> None:
 
 
 def test_filter_env(project: Project) -> None:
-    """true, a name, or pieces of names; PATH and HOME stay."""
+    """`true`, a name or parts of names filter the shell's variables; PATH and HOME stay."""
     project.environment |= {"AWS_KEY": "1", "LANG": "C"}
     assert set(project.one(filter_env=True).environment) == {"PATH", "HOME"}
     assert "AWS_KEY" not in project.one(filter_env="AWS_KEY").environment
@@ -291,7 +291,7 @@ def test_filter_env(project: Project) -> None:
 
 
 def test_exec_mode_and_merge_logs_follow_from_instances(project: Project) -> None:
-    """Node with `instances` is a cluster; only a fork without it has one log."""
+    """Node with `instances` is a cluster; only a fork without `instances` has one log."""
     assert project.one(instances=1).mode == "cluster"
     assert project.one(instances=1).log.by_instance
     assert project.one("job.py", instances=2).mode == "fork"
@@ -300,16 +300,16 @@ def test_exec_mode_and_merge_logs_follow_from_instances(project: Project) -> Non
 
 
 def test_growing_delays_go_on_for_ever(project: Project) -> None:
-    """Unless max_restarts says how often."""
+    """With growing delays restarts are unlimited, unless max_restarts is set."""
     assert project.one(exp_backoff_restart_delay=100).restart.max > 1_000_000
     limited = project.one(exp_backoff_restart_delay=100, max_restarts=3)
     assert limited.restart.max == 2
 
 
-def test_pm2s_own_variables_are_heard(
+def test_pm2s_own_variables_are_read(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """PM2_KILL_TIMEOUT and its like change defaults, not what a file says."""
+    """PM2's variables change defaults, not values in a file."""
     monkeypatch.setenv("PM2_KILL_TIMEOUT", "2500")
     monkeypatch.setenv("PM2_KILL_SIGNAL", "SIGTERM")
     monkeypatch.setenv("PM2_GRACEFUL_LISTEN_TIMEOUT", "7000")
@@ -320,7 +320,7 @@ def test_pm2s_own_variables_are_heard(
 
 
 def test_what_pm2_has_no_field_for(project: Project) -> None:
-    """The object `gapless`, which PM2 does not look at."""
+    """The field `gapless` holds the settings that PM2 has no field for."""
     extra = {"health": "/health", "drain_timeout_s": 60, "preload": False}
     built = project.one(gapless=extra | {"outgoing": [5432]})
     assert built.outgoing == (5432,)
@@ -343,7 +343,7 @@ def test_what_pm2_has_no_field_for(project: Project) -> None:
     ],
 )
 def test_date_formats_are_translated(pattern: str, expected: str) -> None:
-    """Tokens of day.js, longest first; what is in brackets stays."""
+    """Tokens of day.js are translated, the longest first; text in brackets stays."""
     assert dates.strftime_format(pattern) == expected
 
 
@@ -358,7 +358,7 @@ EFFECTS = {
 
 
 def test_the_page_has_the_same_table() -> None:
-    """Field by field: names, default, effect, and what it does."""
+    """docs/pm2.md has the names, default, effect and text of every field."""
     page = (ROOT / "docs" / "pm2.md").read_text()
     for field in fields.FIELDS:
         names = ", ".join(f"`{name}`" for name in (field.name, *field.aliases))
@@ -369,7 +369,7 @@ def test_the_page_has_the_same_table() -> None:
 
 
 def test_reading_configuration_costs_the_supervisor_nothing() -> None:
-    """It never imports what reads files."""
+    """The supervisor does not import the parsers of files."""
     code = "import sys, gapless.supervisor.loop; print('json5' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True

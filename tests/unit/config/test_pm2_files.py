@@ -1,4 +1,4 @@
-"""Files of declarations for PM2: every shape, and every mistake."""
+"""Files of declarations for PM2: every shape and every mistake."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ APP = {"name": "a", "script": "index.js"}
     "shape", [{"apps": [APP]}, {"pm2": [APP]}, {"apps": APP}, [APP], APP]
 )
 def test_every_shape_of_a_file_is_read(project: Project, shape: Any) -> None:
-    """An object, a list, or either under `apps` or `pm2`."""
+    """A file holds an object or a list, or either under `apps` or `pm2`."""
     assert list(project.load(shape)) == ["a"]
 
 
-def test_json_as_people_write_it(project: Project) -> None:
-    """Comments, trailing commas, unquoted keys, single quotes."""
+def test_json_with_comments(project: Project) -> None:
+    """Comments, trailing commas, unquoted keys and single quotes are accepted."""
     text = "{ // a comment\n apps: [{name: 'a', /* b */ script: 'index.js',},],\n}"
     assert list(project.load(text)) == ["a"]
 
 
 @pytest.mark.parametrize("name", ["eco.yaml", "eco.yml"])
 def test_yaml(project: Project, name: str) -> None:
-    """YAML 1.2: yes is a word."""
+    """YAML is version 1.2, in which `yes` is a text."""
     text = "apps:\n  - name: a\n    script: index.js\n    env:\n      ON: yes\n"
     assert project.read(name, text)["a"].environment["ON"] == "yes"
 
@@ -43,21 +43,21 @@ def test_yaml(project: Project, name: str) -> None:
     ],
 )
 def test_javascript_is_read_by_node(project: Project, name: str, text: str) -> None:
-    """CommonJS and modules; what it prints is not part of the answer."""
+    """CommonJS and ES modules are read; what they print is not part of the result."""
     head = "console.log('hello');\nconst APP = {name: 'a', script: 'index.js'};\n"
     assert list(project.read(name, head + text)) == ["a"]
 
 
 def test_several_apps_and_some_of_them(project: Project) -> None:
-    """--only; a name that is not there is said."""
+    """--only selects apps by label; an unknown label is an error."""
     apps = {"apps": [APP, {"name": "b", "script": "job.py"}]}
     assert list(project.load(apps, only=("b",))) == ["b"]
     with pytest.raises(NotFoundError, match="declares no app named 'c'"):
         project.load(apps, only=("c",))
 
 
-def test_options_stand_above_the_file(project: Project) -> None:
-    """And are kept for the next reload."""
+def test_options_take_precedence_over_the_file(project: Project) -> None:
+    """Options of the command are also kept for the next reload."""
     found = project.load(APP, overrides={"instances": "2", "kill_timeout": "100"})
     assert (found["a"].instances, found["a"].stop.kill_timeout_s) == (2, 0.1)
     assert dict(found["a"].arguments) == {"instances": '"2"', "kill_timeout": '"100"'}
@@ -98,15 +98,15 @@ WRONG = [
 def test_a_mistake_names_file_app_field_value_and_what_is_right(
     project: Project, field: str, declared: Any, said: str
 ) -> None:
-    """And nothing is started."""
+    """The message has the file, the app, the field, the value and what may be written."""
     message = project.complaint(**{field: declared})
     label = "shop" if field != "name" else str(declared)
     assert message.startswith(f"app.json: {label}: {field}: ")
     assert said in message
 
 
-def test_all_mistakes_are_told_at_once(project: Project) -> None:
-    """One round of mending, not five."""
+def test_all_mistakes_are_reported_at_once(project: Project) -> None:
+    """One error names every mistake of a file."""
     message = project.complaint(kill_timeout="5s", wait_ready="yes", instances="x")
     assert len(message.splitlines()) == 3
 
@@ -123,7 +123,7 @@ def test_all_mistakes_are_told_at_once(project: Project) -> None:
     ],
 )
 def test_a_file_that_cannot_be(project: Project, declared: Any, said: str) -> None:
-    """Each with its reason."""
+    """A file without usable apps is refused with the reason."""
     with pytest.raises(MisuseError, match=said):
         project.load(declared)
 
@@ -139,25 +139,25 @@ def test_a_file_that_cannot_be(project: Project, declared: Any, said: str) -> No
 def test_a_file_that_cannot_be_read(
     project: Project, name: str, text: str, said: str
 ) -> None:
-    """The reason is the parser's own."""
+    """The message holds the reason of the parser."""
     with pytest.raises(MisuseError, match=said):
         project.read(name, text)
 
 
 def test_what_has_no_effect_is_warned_of_with_the_reason(project: Project) -> None:
-    """Unless the value turns off what is not there."""
+    """A value that turns off a missing feature gives no warning."""
     project.one(vizion=False, pmx=False, source_map_support=True)
     assert not project.warnings
     project.one(name="shop", kill_retry_time=50, instanses=4)
     assert project.warnings == (
         "app.json: shop: kill_retry_time: it has no effect: "
-        "the end of a process is heard of at once",
+        "gapless notices the end of a process at once",
         "app.json: shop: instanses: there is no such field, it is ignored; "
         "did you mean instances?",
     )
 
 
 def test_a_mistake_on_the_command_line_names_its_option(project: Project) -> None:
-    """As it was typed, with what would be right."""
+    """The message has the option as it is typed, and what may be written."""
     with pytest.raises(MisuseError, match=r"--kill-timeout: .5s. is not a number"):
         project.load(APP, overrides={"kill_timeout": "5s"})

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gapless.config.toml import schema
+from gapless.config.toml.fleet_schema import Rollout
 from gapless.rollout.model import Phase, State
 from gapless.rollout.policy import Policy, frozen_by, share
 from rig import diagram
@@ -89,6 +89,6 @@ def test_the_reference_draws_the_states_as_they_are() -> None:
 def test_the_reference_names_every_state_phase_and_key() -> None:
     """Nothing can be said in a policy, or by a host, that the reference leaves out."""
     page = diagram.PAGE.read_text()
-    keys = [f"`{each}`" for each in schema.Rollout.__struct_fields__]
+    keys = [f"`{each}`" for each in Rollout.__struct_fields__]
     words = [each.value for each in (*State, *Phase)]
     assert [name for name in [*keys, *words] if name not in page] == []

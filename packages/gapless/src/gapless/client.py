@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import select
 import socket
 import subprocess
@@ -38,7 +37,7 @@ class Client:
         A supervisor that does not run is started.  One that dies meanwhile is started
         too, and is asked how the operation under way has ended.  Raises GaplessError.
         """
-        token = secrets.token_hex(8)
+        token = os.urandom(8).hex()
         request = {"op": op, "token": token, **fields}
         app = fields.get("app") or (fields.get("spec") or {}).get("name")
         message = request

@@ -1,4 +1,4 @@
-"""What an instance finds around it."""
+"""The environment, log paths and pid files of an instance."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gapless.supervisor.memory import spec
 
 
 def app(**fields: object) -> spec.AppSpec:
-    """Return an app of three instances."""
+    """Return an app with three instances."""
     plain = {
         "name": "shop",
         "command": ("node", "a.js"),
@@ -29,7 +29,7 @@ def variables(wanted: spec.AppSpec, ordinal: int) -> dict[str, str]:
 
 
 def test_instance_var_and_increment_var() -> None:
-    """The number of the instance, and a number of its own; both count from the first."""
+    """Both variables grow by one from the first instance to the next."""
     wanted = app(
         instance_variable="ID", increment_variable="PORT", environment={"PORT": "3000"}
     )
@@ -42,7 +42,7 @@ def test_instance_var_and_increment_var() -> None:
 
 
 def test_what_pm2_tells_a_program() -> None:
-    """Its name, its namespace and its id, if it was declared for PM2."""
+    """An app that was declared for PM2 gets its name, namespace and id."""
     told = variables(app(announce=True, namespace="web"), 1)
     assert (told["name"], told["namespace"], told["pm_id"]) == ("shop", "web", "8")
     assert "pm_id" not in variables(app(), 1)
@@ -58,7 +58,7 @@ def test_what_pm2_tells_a_program() -> None:
     ],
 )
 def test_logs_by_instance(path: str, expected: str) -> None:
-    """The id before .log, and nowhere else."""
+    """The id goes before `.log`; a path without it stays."""
     assert log_settings.log_path(path, 4) == expected
 
 
@@ -67,7 +67,7 @@ def test_logs_by_instance(path: str, expected: str) -> None:
     [("/r/shop.pid", "/r/shop-4.pid"), ("/r/shop", "/r/shop-4")],
 )
 def test_pid_files(path: str, expected: str) -> None:
-    """The id before .pid; always there, so that no instance takes another's file."""
+    """The id goes before `.pid` or at the end, so that each instance has its own file."""
     assert pid_files.path_of(path, 4) == expected
 
 
@@ -75,7 +75,7 @@ def test_pid_files(path: str, expected: str) -> None:
     "name", ["plain.js", "with space.js", 'quote".js', "back\\.js"]
 )
 def test_node_options_are_understood_by_node(tmp_path: object, name: str) -> None:
-    """Node itself reads what was put together, after what was there."""
+    """Node reads the preload after the options that were set before."""
     path = f"{tmp_path}/{name}"
     with open(path, "w", encoding="utf-8") as file:
         file.write("console.log('loaded');")
@@ -104,7 +104,7 @@ def test_node_options_are_understood_by_node(tmp_path: object, name: str) -> Non
     ],
 )
 def test_who_gets_nodes_channel(command: str, ready: str, expected: set[str]) -> None:
-    """Runners would keep it: what they start finds it by the preload."""
+    """A runner would use the channel itself; the app below it gets it from the preload."""
     wanted = app(command=(command, "start"), ready=spec.Ready(when=spec.When(ready)))
     found = set(environment.channel_variables(wanted))
     assert found - {"NODE_CHANNEL_SERIALIZATION_MODE"} == expected

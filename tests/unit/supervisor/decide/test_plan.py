@@ -1,4 +1,4 @@
-"""The promises of `plan`: cases as data, and invariants over everything else."""
+"""The promises of `plan`: cases in files, and invariants for drawn values."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SINCE = 100.0
 
 
 def generation(table: dict[str, Any]) -> Generation:
-    """Build a generation from a case."""
+    """Return the generation that a table of a case describes."""
     number = table.pop("number")
     instances = tuple(
         Instance(
@@ -94,7 +94,7 @@ def generation(table: dict[str, Any]) -> Generation:
 
 
 def shown(action: actions.Action) -> str:
-    """Write an action as the cases do."""
+    """Return an action in the notation of the cases."""
     fields = [getattr(action, field.name) for field in dataclasses.fields(action)]
     plain = [field.value if isinstance(field, Mode) else field for field in fields]
     return f"{type(action).__name__}({', '.join(map(repr, plain))})"
@@ -102,7 +102,7 @@ def shown(action: actions.Action) -> str:
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
 def test_case(path: Path) -> None:
-    """What the file says follows from what it describes."""
+    """The plan has the actions that the case expects."""
     case = tomllib.loads(path.read_text())
     observed = Observed(
         now=case.get("now", SINCE),
@@ -135,15 +135,15 @@ def generations(draw: st.DrawFn, number: int, role: Role) -> Generation:
             )
         )
         if not dead:
-            told = draw(st.none() | st.floats(95, 105))
-            phase = Phase.DRAINING if told else draw(st.sampled_from(Phase))
+            stop_sent_at = draw(st.none() | st.floats(95, 105))
+            phase = Phase.DRAINING if stop_sent_at else draw(st.sampled_from(Phase))
             instances.append(
                 Instance(
                     key=f"{number}.{ordinal}",
                     ordinal=ordinal,
                     phase=phase,
                     started=SINCE,
-                    stop_sent_at=told,
+                    stop_sent_at=stop_sent_at,
                     listens=draw(st.sampled_from([frozenset(), frozenset({"a:1"})])),
                     mode=draw(st.sampled_from(Mode)),
                     mode_since=draw(st.floats(60, 105)),
@@ -169,7 +169,7 @@ def generations(draw: st.DrawFn, number: int, role: Role) -> Generation:
 
 @st.composite
 def worlds(draw: st.DrawFn) -> Observed:
-    """Draw what a supervisor may see: roles only as they can stand side by side."""
+    """Draw generations whose roles can exist at the same time."""
     retiring = draw(st.integers(0, 3))
     roles = [Role.RETIRING] * retiring
     roles += draw(
@@ -190,7 +190,7 @@ def worlds(draw: st.DrawFn) -> Observed:
 
 
 @given(worlds(), st.booleans())
-def test_only_what_retires_or_has_lost_its_leader_is_told_to_end(
+def test_only_what_retires_or_has_lost_its_leader_gets_the_stop_signal(
     observed: Observed, running: bool
 ) -> None:
     """A generation that serves, stands by or is on trial keeps its living instances."""
@@ -203,7 +203,7 @@ def test_only_what_retires_or_has_lost_its_leader_is_told_to_end(
 
 
 @given(worlds())
-def test_somebody_who_serves_is_retired_only_when_nothing_of_it_is_left(
+def test_a_serving_generation_is_retired_only_when_nothing_of_it_is_left(
     observed: Observed,
 ) -> None:
     """A trial that fails never takes the serving generation with it."""
@@ -218,20 +218,20 @@ def test_somebody_who_serves_is_retired_only_when_nothing_of_it_is_left(
 
 
 @given(worlds(), st.booleans())
-def test_no_instance_and_no_seat_is_given_two_orders(
+def test_no_instance_and_no_seat_gets_two_actions(
     observed: Observed, running: bool
 ) -> None:
-    """One plan holds at most one order for each."""
+    """One plan ends an instance and fills a seat at most once."""
     planned = plan(Desired(running=running), observed).actions
-    told = [a.key for a in planned if isinstance(a, actions.SendStop | actions.Kill)]
-    assert len(told) == len(set(told))
+    ended = [a.key for a in planned if isinstance(a, actions.SendStop | actions.Kill)]
+    assert len(ended) == len(set(ended))
     seats = [(a.generation, a.ordinal) for a in planned if isinstance(a, actions.Start)]
     assert len(seats) == len(set(seats))
 
 
 @given(worlds(), st.booleans())
 def test_a_plan_that_waits_says_until_when(observed: Observed, running: bool) -> None:
-    """Unless all is done, there is something to do or a time to look again."""
+    """A plan for unfinished work has an action or a time to wake."""
     planned = plan(Desired(running=running), observed)
     for found in observed.generations:
         if found.role in (Role.PROVING, Role.RETIRING) and found.instances:
@@ -240,7 +240,7 @@ def test_a_plan_that_waits_says_until_when(observed: Observed, running: bool) ->
 
 @given(worlds())
 def test_at_most_one_new_generation_is_under_way(observed: Observed) -> None:
-    """A wish is admitted only when none is on trial or proving."""
+    """A request is admitted only if no generation is on trial or proving."""
     roles = {g.role for g in observed.generations}
     if admit(observed) is Admission.NOW:
         assert not roles & {Role.TRIAL, Role.PROVING}
@@ -248,7 +248,7 @@ def test_at_most_one_new_generation_is_under_way(observed: Observed) -> None:
 
 @given(worlds())
 def test_a_recycle_never_fills_a_seat_that_is_held(observed: Observed) -> None:
-    """An app that cannot run twice at once never does, in any seat."""
+    """Two instances of a seat never run at once, as the app cannot do that."""
     held = {
         i.ordinal
         for g in observed.generations
@@ -263,7 +263,7 @@ def test_a_recycle_never_fills_a_seat_that_is_held(observed: Observed) -> None:
 
 @given(worlds())
 def test_a_recycle_takes_no_more_out_than_it_may(observed: Observed) -> None:
-    """Those that leave, start or are missing are counted before one more is taken."""
+    """Instances that leave, start or are missing count as unavailable."""
     found = {g.role: g for g in observed.generations}
     if Role.RECYCLING not in found:
         return
@@ -289,7 +289,7 @@ def test_a_recycle_takes_no_more_out_than_it_may(observed: Observed) -> None:
 def test_a_host_that_leaves_tells_the_balancer_first(
     observed: Observed, lead_s: float
 ) -> None:
-    """Nobody who serves is told to refuse before the health path has said no."""
+    """No instance refuses requests before its health path has said no for long enough."""
     desired = Desired(draining=True, lead_s=lead_s)
     instances = {i.key: i for g in observed.generations for i in g.instances}
     for action in plan(desired, observed).actions:
@@ -301,7 +301,7 @@ def test_a_host_that_leaves_tells_the_balancer_first(
 
 @given(worlds())
 def test_a_lead_ends_at_its_bound(observed: Observed) -> None:
-    """Whatever still comes, and however a balancer may fail to listen."""
+    """After the lead time an instance refuses, whatever the balancer still sends."""
     late = dataclasses.replace(observed, now=observed.now + 60)
     desired = Desired(draining=True, lead_s=15)
     orders = {
@@ -318,7 +318,7 @@ def test_a_lead_ends_at_its_bound(observed: Observed) -> None:
 
 @given(st.integers(0, 100))
 def test_delays_grow_and_are_bounded(short_lives: int) -> None:
-    """The first restart is immediate, none is later than 15 s."""
+    """A delay never shrinks from one short life to the next, and is 15 s at most."""
     delays = [
         restart_delay_s(Restart(), Seat(ordinal=0, short_lives=count))
         for count in (short_lives, short_lives + 1)

@@ -1,4 +1,4 @@
-"""The supervisor's end of the lines, with real sockets: loss, return, and garbage."""
+"""The supervisor's drain connections on real sockets: loss, return, wrong messages."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ KEY = "app/1/0/1"
 
 
 class Rig:
-    """The connections, and one process that connects: this one."""
+    """The supervisor's drain connections, and this process as the one that connects."""
 
     def __init__(self) -> None:
         self.selector = selectors.DefaultSelector()
-        self.told: list[Counts | None] = []
+        self.totals: list[Counts | None] = []
         keeper: Any = None  # only for a socket that it is to hold
         self.connections = DrainConnections(
             self.selector, keeper, lambda key, _: key == KEY, self.changed
@@ -33,52 +33,52 @@ class Rig:
         listener.listen()
         self.listener = listener
         self.connections.adopt(listener)
-        self.lines: list[socket.socket] = []
+        self.sockets: list[socket.socket] = []
 
     def changed(self, key: str, total: Counts | None, ready: bool) -> None:
-        """Note what is known."""
+        """Record the counts that the supervisor has now."""
         del key, ready
-        self.told.append(total)
+        self.totals.append(total)
 
-    def turn(self) -> None:
-        """Hear all that there is."""
+    def process_events(self) -> None:
+        """Process events until none is left."""
         while events := self.selector.select(0):
             for each, _ in events:
-                heard: Callable[[], None] = each.data
-                heard()
+                process: Callable[[], None] = each.data
+                process()
 
     def connect(self) -> socket.socket:
-        """Return a line that has said whose it is."""
-        line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        line.connect(self.listener.getsockname())
-        self.lines.append(line)
-        self.say(line, {"hello": 1, "instance": KEY})
-        return line
+        """Return a connection that has named its instance."""
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.connect(self.listener.getsockname())
+        self.sockets.append(connection)
+        self.send(connection, {"hello": 1, "instance": KEY})
+        return connection
 
-    def say(self, line: socket.socket, said: dict[str, Any]) -> None:
-        """Say one thing, and let it be heard."""
-        line.sendall(json.dumps(said).encode() + b"\n")
-        self.turn()
+    def send(self, connection: socket.socket, message: dict[str, Any]) -> None:
+        """Send one message and let the supervisor process it."""
+        connection.sendall(json.dumps(message).encode() + b"\n")
+        self.process_events()
 
     def close(self) -> None:
         """Close everything."""
-        for line in self.lines:
-            line.close()
-        self.turn()
+        for each in self.sockets:
+            each.close()
+        self.process_events()
         self.listener.close()
         self.selector.close()
 
 
 @pytest.fixture
 def rig() -> Iterator[Rig]:
-    """Return one, and close it."""
+    """Return a rig; close it after the test."""
     found = Rig()
     yield found
     found.close()
 
 
 def counts(procedures: int, finished: int, **named: Any) -> dict[str, Any]:
-    """Return what a process says while it drains."""
+    """Return the message of a process that drains."""
     return {
         "mode": "handoff",
         "procedures": procedures,
@@ -98,41 +98,41 @@ def sums(rig: Rig) -> tuple[int, int, int]:
 def test_a_process_whose_line_broke_in_a_drain_counts_once(
     rig: Rig, back_before_the_loss_is_seen: bool
 ) -> None:
-    """It lives, and tells the same again: nothing was cut, nothing finished twice."""
-    line = rig.connect()
+    """The process sends its counts again: nothing was cut, nothing is counted twice."""
+    connection = rig.connect()
     rig.connections.order(KEY, Mode.HANDOFF)
-    rig.say(line, counts(1, 5))
+    rig.send(connection, counts(1, 5))
     assert sums(rig) == (1, 5, 0)
-    line.close()
+    connection.close()
     if not back_before_the_loss_is_seen:
-        rig.turn()
-        assert sums(rig) == (0, 5, 1)  # for all that is known
+        rig.process_events()
+        assert sums(rig) == (0, 5, 1)  # as far as the supervisor knows
     again = rig.connect()
-    rig.say(again, counts(1, 6))
+    rig.send(again, counts(1, 6))
     assert sums(rig) == (1, 6, 0)
     again.close()
-    rig.turn()
+    rig.process_events()
     assert sums(rig) == (0, 6, 1)
 
 
 def test_ages_beyond_any_clock_are_not_believed(rig: Rig) -> None:
-    """They have no date: whoever lists procedures would stumble over them."""
-    line = rig.connect()
+    """Such an age has no date, so a list of procedures would fail."""
+    connection = rig.connect()
     for for_s in (float("inf"), 10**400, float("nan"), 1e18):
         running = [{"kind": "procedure", "name": "p", "for_s": for_s}]
-        rig.say(line, counts(1, 0, running=running))
-    rig.say(line, {"mode": "handoff", "procedures": 10**4000})
+        rig.send(connection, counts(1, 0, running=running))
+    rig.send(connection, {"mode": "handoff", "procedures": 10**4000})
     assert list(rig.connections.running(KEY)) == []
     assert sums(rig) == (0, 0, 0)
 
 
 def test_names_are_plain_text(rig: Rig) -> None:
-    """No end of a line, no commands for a terminal, no halves of characters."""
-    line = rig.connect()
+    """Names hold no newline, no terminal command and no half of a surrogate pair."""
+    connection = rig.connect()
     name = "a\x1b[2Jb\nc\ud800d \N{SNOWMAN}"
     running = [{"kind": "procedure", "name": name, "for_s": 1}]
     longest = {"kind": "procedure", "name": name, "for_s": 1}
-    rig.say(line, counts(1, 0, running=running, longest=longest))
+    rig.send(connection, counts(1, 0, running=running, longest=longest))
     total = rig.connections.counts_of(KEY)
     assert total is not None
     assert total.longest is not None
@@ -141,27 +141,27 @@ def test_names_are_plain_text(rig: Rig) -> None:
 
 
 def test_the_longest_names_fit_in_a_line(rig: Rig) -> None:
-    """Twelve bytes a character, as JSON may write them; a line too long is hung up."""
-    line = rig.connect()
+    """JSON may take twelve bytes for a character; a longer line ends the connection."""
+    connection = rig.connect()
     named = {"kind": "procedure", "name": "\N{GRINNING FACE}" * 200, "for_s": 1.5}
-    said = counts(20, 20, running=[named] * 20, longest=named)
-    said["finished"]["named"] = [named] * 20
-    encoded = json.dumps(said).encode() + b"\n"
+    message = counts(20, 20, running=[named] * 20, longest=named)
+    message["finished"]["named"] = [named] * 20
+    encoded = json.dumps(message).encode() + b"\n"
     assert len(encoded) > 65536
-    line.setblocking(False)
+    connection.setblocking(False)
     while encoded:
-        encoded = encoded[line.send(encoded[:9000]) :]
-        rig.turn()
+        encoded = encoded[connection.send(encoded[:9000]) :]
+        rig.process_events()
     assert sums(rig) == (20, 20, 0)
 
 
 def test_a_mistake_of_who_waits_is_not_taken_for_garbage(rig: Rig) -> None:
-    """It is ours, and must be seen."""
-    line = rig.connect()
+    """An error in a callback of the supervisor is a bug, and is raised."""
+    connection = rig.connect()
 
     def then() -> None:
         raise ValueError("ours")
 
     rig.connections.ask(then)
     with pytest.raises(ValueError, match="ours"):
-        rig.say(line, counts(0, 0))
+        rig.send(connection, counts(0, 0))

@@ -1,4 +1,4 @@
-"""What earlier versions wrote is read by this one."""
+"""Files and notes of earlier versions are still read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SAMPLES = Path(__file__).parents[3] / "samples"
 
 
 def test_a_note_from_before_fields_were_renamed() -> None:
-    """Nothing of it is lost but what a new supervisor has to ask anew."""
+    """Everything is kept except what a new supervisor must ask again."""
     app = read_note(json.loads((SAMPLES / "note-before-rooms.json").read_text()))
     retiring, recycling = app.generations
     seat, instance = retiring.seats[0], retiring.instances[0]
@@ -42,7 +42,7 @@ def test_a_note_from_before_fields_were_renamed() -> None:
 
 
 def test_a_state_from_before_fields_were_renamed(tmp_path: Path) -> None:
-    """The apps and the host are as they were asked to be."""
+    """The apps, their specs and the host's drain are kept."""
     path = tmp_path / "state.json"
     path.write_bytes((SAMPLES / "state-before-rooms.json").read_bytes())
     log = events.Log(str(tmp_path / "log"))
@@ -54,7 +54,7 @@ def test_a_state_from_before_fields_were_renamed(tmp_path: Path) -> None:
 
 
 def test_every_value_that_the_plan_reads_is_in_the_records() -> None:
-    """`value` takes each field from the record that has it."""
+    """The records yield every value that the plan needs."""
     app = read_note(json.loads((SAMPLES / "note-before-rooms.json").read_text()))
     observed = app.observed(13.0)
     assert [g.number for g in observed.generations] == [3, 4]
@@ -65,7 +65,7 @@ def test_every_value_that_the_plan_reads_is_in_the_records() -> None:
 
 
 def test_records_are_read_as_they_are_written() -> None:
-    """A note is what the next supervisor goes on from."""
+    """An encoded note decodes to the same records."""
     app = read_note(json.loads((SAMPLES / "note-before-rooms.json").read_text()))
     again = read_note(json.loads(json.dumps(codec.encode(app))))
     assert again == app

@@ -1,4 +1,4 @@
-"""What the kernel's evidence says of connections that an app has opened itself."""
+"""The kernel's evidence about connections that an app has opened itself."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gapless.supervisor.observe.calls import is_outstanding
 
 
 def seen(**changes: object) -> Connection:
-    """Return a pooled connection whose last query was quick, but for *changes*."""
+    """Return a pooled connection whose last query was quick, with some fields changed."""
     plain: dict[str, object] = {
         "inode": 1,
         "state": connections.ESTABLISHED,
@@ -54,12 +54,12 @@ def seen(**changes: object) -> Connection:
 def test_an_answer_is_outstanding(
     what: str, changes: dict[str, object], *, expected: bool
 ) -> None:
-    """Or it is not, as far as anybody can know."""
+    """An answer is outstanding if the app's bytes are the last on the connection."""
     assert is_outstanding(seen(**changes)) is expected, what
 
 
 def test_calls_are_named_by_where_they_go() -> None:
-    """The oldest first; an IPv4 address in an IPv6 socket is shown as itself."""
+    """The oldest call comes first; a mapped IPv4 address is shown as IPv4."""
     found = [
         seen(last_sent_ms=200),
         seen(inode=2, last_sent_ms=3200, remote=("::ffff:10.0.0.3", 3306)),
@@ -76,19 +76,19 @@ def test_calls_are_named_by_where_they_go() -> None:
 
 
 def call(inode: int, for_s: float = 2.0) -> Call:
-    """Return something asked."""
+    """Return a call to a database."""
     return Call(inode=inode, turn=7, to="10.0.0.2:5432", for_s=for_s)
 
 
-def test_a_connection_that_is_gone_after_the_stop_signal_was_given_up() -> None:
-    """One that is there and quiet was answered."""
+def test_a_call_whose_connection_is_gone_after_the_stop_signal_is_abandoned() -> None:
+    """A call whose connection is still open and idle was answered."""
     before = (call(1), call(2), call(3))
     kept = calls.keep_abandoned(before, (call(3, 2.1),), frozenset({2, 3}))
     assert [(each.inode, each.for_s) for each in kept] == [(3, 2.1), (1, 2.0)]
 
 
-def test_what_an_app_asks_after_the_stop_signal_is_its_own_farewell() -> None:
-    """It is not given up when its connection is closed."""
+def test_a_call_that_begins_after_the_stop_signal_is_not_abandoned() -> None:
+    """The app closes its connections itself then; only earlier calls are abandoned."""
     found = [seen(last_sent_ms=300), seen(inode=2, last_sent_ms=100)]
     waiting = calls.outstanding(found, frozenset({1, 2}), since_stop_s=0.2)
     assert [each.before_stop for each in waiting] == [True, False]
@@ -97,7 +97,7 @@ def test_what_an_app_asks_after_the_stop_signal_is_its_own_farewell() -> None:
 
 
 def test_only_a_long_call_keeps_a_seat_open_for_new_connections() -> None:
-    """Quick ones there are always; and all of it survives a supervisor."""
+    """Quick calls never stop coming; a new supervisor reads the calls from the record."""
     record = InstanceRecord(key="app/1/0/1", ordinal=0, started=0.0)
     record.calls = (call(1, 2.0), call(2, 0.2))
     again = codec.decode(InstanceRecord, json.loads(json.dumps(codec.encode(record))))

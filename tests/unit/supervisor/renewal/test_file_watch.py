@@ -1,4 +1,4 @@
-"""Changes of files, on real directories."""
+"""The watch reports changes of files in real directories."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from gapless.supervisor.renewal.ignored_paths import Ignored
 from rig import wait
 
 
-class Seen:
-    """A watch, and what it told."""
+class Reported:
+    """A watch, and the paths that it has reported."""
 
     def __init__(self, *roots: Path, ignored: Ignored | None = None) -> None:
         self.selector = selectors.DefaultSelector()
@@ -27,27 +27,27 @@ class Seen:
             self.paths.append,
         )
 
-    def turn(self) -> None:
-        """Hear what there is to hear."""
+    def process_events(self) -> None:
+        """Process the events that are there."""
         for key, _ in self.selector.select(0):
             key.data()
 
-    def told(self, path: Path) -> None:
-        """Wait until a change was told, and forget what was told so far."""
+    def wait_for(self, path: Path) -> None:
+        """Wait until a change is reported, then forget all reported paths."""
 
         def fact() -> bool:
-            self.turn()
+            self.process_events()
             return str(path) in self.paths
 
         wait.until(fact, f"a change of {path}")
         self.paths.clear()
 
-    def told_nothing_until(self, path: Path) -> None:
-        """Change a file; nothing else may have been told before it."""
+    def nothing_before(self, path: Path) -> None:
+        """Change a file, and check that no other change was reported before."""
         path.write_text("now")
 
         def fact() -> bool:
-            self.turn()
+            self.process_events()
             return bool(self.paths)
 
         wait.until(fact, "any change")
@@ -57,7 +57,7 @@ class Seen:
 
 @pytest.fixture
 def top(tmp_path: Path) -> Path:
-    """Return a directory of an app."""
+    """Return the directory of an app."""
     directory = tmp_path / "app"
     (directory / "src").mkdir(parents=True)
     (directory / "src" / "a.js").write_text("1")
@@ -65,60 +65,60 @@ def top(tmp_path: Path) -> Path:
 
 
 def test_a_tree_is_watched(top: Path) -> None:
-    """Writing, making, renaming and removing, in directories that come later too."""
-    seen = Seen(top)
+    """Writes, new files, renames and removals are reported, also in new directories."""
+    reported = Reported(top)
     (top / "src" / "a.js").write_text("2")
-    seen.told(top / "src" / "a.js")
+    reported.wait_for(top / "src" / "a.js")
     (top / "new" / "deep").mkdir(parents=True)
-    seen.told(top / "new")
+    reported.wait_for(top / "new")
     (top / "new" / "deep" / "b.js").write_text("1")
-    seen.told(top / "new" / "deep" / "b.js")
+    reported.wait_for(top / "new" / "deep" / "b.js")
     (top / "src" / "a.js").rename(top / "src" / "c.js")
-    seen.told(top / "src" / "c.js")
+    reported.wait_for(top / "src" / "c.js")
     (top / "src" / "c.js").unlink()
-    seen.told(top / "src" / "c.js")
-    seen.watch.close()
+    reported.wait_for(top / "src" / "c.js")
+    reported.watch.close()
 
 
 def test_an_editor_that_saves_by_rename_is_seen(top: Path) -> None:
-    """A file that is watched by name is another one afterwards, again and again."""
+    """A watched file that an editor replaces by rename stays watched, each time."""
     file = top / "src" / "a.js"
-    seen = Seen(file)
+    reported = Reported(file)
     for text in ("2", "3"):
         (top / "src" / ".a.js.swp").write_text(text)
         os.replace(top / "src" / ".a.js.swp", file)
-        seen.told(file)
+        reported.wait_for(file)
     (top / "src" / "other.js").write_text("1")
-    seen.told_nothing_until(file)
-    seen.watch.close()
+    reported.nothing_before(file)
+    reported.watch.close()
 
 
 def test_what_is_ignored_is_not_told(top: Path) -> None:
-    """Dotfiles and node_modules, unless the list says something else."""
+    """By default, changes of dotfiles and in node_modules are not reported."""
     (top / "node_modules" / "x").mkdir(parents=True)
-    seen = Seen(top)
+    reported = Reported(top)
     (top / "node_modules" / "x" / "y.js").write_text("1")
     (top / ".env").write_text("1")
-    seen.told_nothing_until(top / "src" / "a.js")
-    seen.watch.close()
+    reported.nothing_before(top / "src" / "a.js")
+    reported.watch.close()
 
 
 def test_a_root_that_goes_and_comes_back_is_watched_again(top: Path) -> None:
-    """As when a deployment replaces a directory."""
+    """A watched directory may be removed and made again, as a deployment does."""
     root = top / "src"
-    seen = Seen(root)
+    reported = Reported(root)
     root.rename(top / "old")
-    seen.told(root)
+    reported.wait_for(root)
     root.mkdir()
-    seen.told(root)
+    reported.wait_for(root)
     (root / "b.js").write_text("1")
-    seen.told(root / "b.js")
-    seen.watch.close()
+    reported.wait_for(root / "b.js")
+    reported.watch.close()
 
 
 def test_lost_events_count_as_a_change(top: Path) -> None:
-    """The queue of the kernel is finite."""
-    seen = Seen(top)
+    """The kernel's queue is finite; after an overflow the whole tree counts as changed."""
+    reported = Reported(top)
     limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
     for number in range(limit // 2 + 10):  # two events each: created, removed
         path = top / "src" / f"{number}"
@@ -126,23 +126,23 @@ def test_lost_events_count_as_a_change(top: Path) -> None:
         path.rmdir()
 
     def fact() -> bool:
-        seen.turn()
-        return str(top) in seen.paths
+        reported.process_events()
+        return str(top) in reported.paths
 
     wait.until(fact, "the overflow")
-    seen.paths.clear()
-    seen.told_nothing_until(top / "src" / "a.js")
-    seen.watch.close()
+    reported.paths.clear()
+    reported.nothing_before(top / "src" / "a.js")
+    reported.watch.close()
 
 
 def test_too_much_to_watch_is_refused(
     top: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With what to do about it; and no descriptor is left behind."""
+    """The error says what to change, and no file descriptor is left open."""
     monkeypatch.setattr(file_watch, "MOST_DIRECTORIES", 1)
     before = len(os.listdir("/proc/self/fd"))
     with pytest.raises(OSError, match="ignore_watch"):
-        Seen(top)
+        Reported(top)
     assert len(os.listdir("/proc/self/fd")) <= before + 1  # the selector of the test
 
 
@@ -168,5 +168,5 @@ def test_too_much_to_watch_is_refused(
     ],
 )
 def test_ignored(entries: tuple[str, ...] | None, path: str, expected: bool) -> None:
-    """Names and patterns for names; paths and patterns for paths."""
+    """An entry without a slash matches names, one with a slash matches paths."""
     assert (path in Ignored("/app", entries)) is expected

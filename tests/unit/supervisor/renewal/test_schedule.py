@@ -1,4 +1,4 @@
-"""When a time of crontab(5) comes next."""
+"""The next time that an expression of crontab(5) names."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from gapless.supervisor.renewal import schedule
 
 @pytest.fixture(params=["UTC", "Europe/Berlin", "America/New_York"])
 def zone(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Be in a time zone."""
+    """Run a test in each of three time zones."""
     with in_zone(str(request.param)):
         yield str(request.param)
 
 
 @contextmanager
 def in_zone(name: str) -> Iterator[None]:
-    """Let local time be that of a zone."""
+    """Set the local time zone."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TZ", name)
         time.tzset()
@@ -38,7 +38,7 @@ def local(text: str) -> float:
 
 
 def after(expression: str, text: str) -> str:
-    """Return the next local time, or nothing."""
+    """Return the next local time, or "" if there is none."""
     found = schedule.next_after(schedule.parse(expression), local(text))
     return "" if found is None else time.strftime("%F %T", time.localtime(found))
 
@@ -68,7 +68,7 @@ def after(expression: str, text: str) -> str:
     ],
 )
 def test_next(expression: str, now: str, expected: str) -> None:
-    """Fields, lists, ranges, steps, names, both kinds of days."""
+    """Fields may hold lists, ranges, steps, names, days of the month and of the week."""
     with in_zone("UTC"):
         assert after(expression, now) == expected
 
@@ -92,20 +92,20 @@ def test_next(expression: str, now: str, expected: str) -> None:
     ],
 )
 def test_what_is_wrong_is_said(expression: str, said: str) -> None:
-    """By field and value, with what would be right."""
+    """An error names the field, the value and what may be written."""
     with pytest.raises(ValueError, match=re.escape(said)):
         schedule.parse(expression)
 
 
 def test_a_time_that_summer_time_skips_is_the_end_of_the_gap() -> None:
-    """The job of that night is not left out."""
+    """A job in the skipped hour runs at the end of the gap."""
     with in_zone("Europe/Berlin"):
         assert after("30 2 * * *", "2026-03-28 12:00:00") == "2026-03-29 03:00:00"
         assert after("30 2 * * *", "2026-03-29 03:00:00") == "2026-03-30 02:30:00"
 
 
 def test_a_time_that_comes_twice_is_taken_once() -> None:
-    """When summer time ends."""
+    """A job in the hour that repeats when summer time ends runs once."""
     with in_zone("Europe/Berlin"):
         daily = schedule.parse("30 2 * * *")
         first = schedule.next_after(daily, local("2026-10-24 12:00:00"))
@@ -116,7 +116,7 @@ def test_a_time_that_comes_twice_is_taken_once() -> None:
 
 
 def test_it_agrees_with_looking_at_every_minute(zone: str) -> None:
-    """Random expressions, against an oracle that only knows what the words mean."""
+    """Random expressions give the same times as an oracle that tests every minute."""
     chance = random.Random(zone)
     for _ in range(60):
         expression = _expression(chance)
@@ -142,7 +142,7 @@ def _expression(chance: random.Random) -> str:
 
 
 def _oracle(expression: str, start: float) -> float | None:
-    """Look at each minute of two weeks; None around changes of the clock."""
+    """Return the first matching minute of two weeks; None near a change of the clock."""
     minute, hour, day, _, weekday = expression.split()
     at = start - start % 60
     for _ in range(14 * 24 * 60):

@@ -10,8 +10,8 @@ from gapless.base import codec
 from gapless.base.errors import NotFoundError
 from gapless.client import Client
 from gapless.config.choice import Choice, inherited
-from gapless.config.declarations import DeclarationFile
-from gapless.config.refresh import through
+from gapless.config.declarations import declaration_file
+from gapless.config.refresh import path_in_release
 from gapless.config.toml.fleets import Fleet
 from gapless.releases import current
 from gapless.releases.model import Release, ReleaseSpec
@@ -37,7 +37,7 @@ def start(
         started_in=os.path.dirname(path),
         only=(release.app,),
     )
-    declared = DeclarationFile(path, lambda at: through(at, inside))
+    declared = declaration_file(path, lambda at: path_in_release(at, inside))
     found = declared.load(choice).apps
     # A declaration may call its app otherwise than it is called here.
     wanted = dataclasses.replace(next(iter(found.values())), release=release.name)
@@ -53,7 +53,7 @@ def declaration(fleet: Fleet, own: ReleaseSpec, release: Release) -> str:
     """
     if fleet.declaration:
         return os.path.join(own.link, fleet.declaration)
-    if release.app in DeclarationFile(fleet.file).labels():
+    if release.app in declaration_file(fleet.file).labels():
         return fleet.file
     for name in DECLARATIONS:
         if os.path.isfile(os.path.join(release.path, name)):

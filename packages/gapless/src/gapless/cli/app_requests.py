@@ -16,7 +16,7 @@ from gapless.base import codec
 from gapless.cli import app_options
 from gapless.client import Client
 from gapless.config.choice import Choice, choice_of, inherited, label_of
-from gapless.config.declarations import DeclarationFile
+from gapless.config.declarations import DeclarationFile, declaration_file
 from gapless.config.refresh import refreshed, relocated
 from gapless.supervisor.memory.spec import AppSpec
 
@@ -38,7 +38,7 @@ class AppRequest:
 def from_file(client: Client, path: str, args: argparse.Namespace) -> list[AppRequest]:
     """Return the requests for a PM2 file: reload what runs, start the rest."""
     running = _running(client)
-    declared = DeclarationFile(path)
+    declared = declaration_file(path)
     requests: list[AppRequest] = []
     warnings: list[str] = []
     for label in only(args) or declared.labels():

@@ -7,7 +7,8 @@ from typing import Any
 
 from gapless.base.errors import MisuseError, NotFoundError
 from gapless.client import Client
-from gapless.config.declarations import DeclarationFile, is_configuration
+from gapless.config.declarations import declaration_file
+from gapless.config.file_kinds import is_configuration
 
 
 def names(client: Client, wanted: list[str], *, ends: bool = False) -> list[str]:
@@ -65,7 +66,7 @@ def _meant(word: str, rows: list[dict[str, Any]]) -> list[str]:
             raise MisuseError(f"{word} is no regular expression: {error}") from None
         return [name for name in names if pattern.search(name)]
     if is_configuration(word):
-        labels = DeclarationFile(word).labels()
+        labels = declaration_file(word).labels()
         return [row["name"] for row in rows if row["label"] in labels]
     return [row["name"] for row in rows if row["namespace"] == word]
 

@@ -1,3 +1,3 @@
-"""From what a user wrote to what the supervisor is asked for."""
+"""From the files and options of a user to the specs that the supervisor gets."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is chosen of a declaration: by the command line, or when the app was started."""
+"""The options that a declaration is read with, and the environment that apps inherit."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gapless.base.errors import NotFoundError
 from gapless.supervisor.memory.spec import AppSpec
 
-_OF_THE_CALLER = (
+_VARIABLES_OF_CALLER = (
     "GAPLESS_APP",
     "GAPLESS_GENERATION",
     "GAPLESS_ORDINAL",
@@ -32,28 +33,39 @@ _OF_THE_CALLER = (
     "SHLVL",
     "_",
 )
-"""Variables that belong to the caller's own process, and would mislead an app."""
+"""Variables that describe the caller's own process; an app would misread them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What a declaration depends on, besides its own words."""
+    """The options that a declaration is read with, from a command or a running app."""
 
     environment: Mapping[str, str]
     """The variables that the apps inherit."""
     profile: str = ""
-    """--env: which env_NAME of a PM2 declaration is laid over its env."""
+    """--env: the NAME of the env_NAME that is laid over the env of a PM2 declaration."""
     overrides: Mapping[str, Any] = field(default_factory=dict)
     """Fields of a PM2 declaration that take precedence over those of the file."""
     started_in: str = ""
-    """Where the command was typed; empty means here."""
+    """The directory in which the command was typed; empty: the present one."""
     only: Collection[str] = ()
-    """The apps that are wanted, as the file calls them; none means all."""
+    """The labels of the apps to read; empty: all."""
+
+    def check_labels(self, file: str, known: Collection[str]) -> None:
+        """Raise NotFoundError if a label is chosen that the file does not declare."""
+        for label in self.only:
+            if label not in known:
+                raise NotFoundError(
+                    f"{file} declares no app named {label!r}",
+                    hint=f"it declares: {', '.join(known) or 'none'}",
+                )
 
 
 def inherited(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that an app inherits from the shell that starts it."""
-    return {name: v for name, v in environment.items() if name not in _OF_THE_CALLER}
+    """Return the variables that an app inherits from the process that starts it."""
+    return {
+        name: v for name, v in environment.items() if name not in _VARIABLES_OF_CALLER
+    }
 
 
 def inherited_by(running: AppSpec) -> dict[str, str]:
@@ -63,7 +75,7 @@ def inherited_by(running: AppSpec) -> dict[str, str]:
 
 
 def choice_of(running: AppSpec) -> Choice:
-    """Return what was chosen when a running app was started."""
+    """Return the options with which a running app was started."""
     return Choice(
         environment=inherited_by(running),
         profile=running.profile,
@@ -74,5 +86,5 @@ def choice_of(running: AppSpec) -> Choice:
 
 
 def label_of(running: AppSpec) -> str:
-    """Return what its file calls a running app."""
+    """Return the label of a running app in its file."""
     return running.label or running.name

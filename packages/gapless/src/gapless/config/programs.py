@@ -1,4 +1,4 @@
-"""Which program a file needs, and whether it is here."""
+"""Find the program that runs a script, and check that it is executable."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import shutil
 
 from gapless.base.errors import NotFoundError
-from gapless.supervisor.memory import spec
 
 INTERPRETERS = {
     ".js": ("node",),
@@ -22,36 +21,38 @@ INTERPRETERS = {
     ".php": ("php",),
 }
 NONE = "none"
-OVERLAP: dict[bool | str, spec.Overlap] = {
-    "auto": spec.Overlap.AUTO,
-    True: spec.Overlap.ALWAYS,
-    False: spec.Overlap.NEVER,
-}
+"""The interpreter of a file that is executed itself."""
 
 
 def interpreter_of(path: str, search: str) -> str:
-    """Return which interpreter a file's name asks for: one that is here, if any is."""
+    """Return the interpreter for the extension of a file, if possible one in PATH.
+
+    *search* is the PATH to look in.
+    """
     candidates = INTERPRETERS.get(os.path.splitext(path)[1], (NONE,))
-    here = [name for name in candidates if shutil.which(name, path=search)]
-    return (here or list(candidates))[0]
+    installed = [name for name in candidates if shutil.which(name, path=search)]
+    return (installed or list(candidates))[0]
 
 
 def find_interpreter(name: str, directory: str, search: str) -> str | None:
-    """Return how to run an interpreter: a name in PATH, a path, or `node@18` of nvm."""
+    """Return the command of an interpreter; None if it is not installed.
+
+    *name* is a name in PATH, a path relative to *directory*, or `node@18` for nvm.
+    """
     if "/" in name:
         path = os.path.join(directory, os.path.expanduser(name))
-        is_there = os.path.isfile(path) and os.access(path, os.X_OK)
-        return os.path.normpath(path) if is_there else None
+        is_executable = os.path.isfile(path) and os.access(path, os.X_OK)
+        return os.path.normpath(path) if is_executable else None
     if name.startswith("node@"):
-        return _of_nvm(name.removeprefix("node@"))
+        return _node_of_nvm(name.removeprefix("node@"))
     for candidate in (name, "python3") if name == "python" else (name,):
         if shutil.which(candidate, path=search):
             return candidate
     return None
 
 
-def _of_nvm(version: str) -> str | None:
-    """Return the newest node of a version that nvm has installed."""
+def _node_of_nvm(version: str) -> str | None:
+    """Return the newest node of a version that nvm has installed, if any."""
     home = os.environ.get("NVM_DIR") or os.path.expanduser("~/.nvm")
     pattern = f"{glob.escape(home)}/versions/node/v{glob.escape(version)}*/bin/node"
     found = [
@@ -73,9 +74,9 @@ def _numbers(version: str) -> tuple[int, ...]:
 def executable(
     name: str, program: str, directory: str, environment: dict[str, str]
 ) -> str:
-    """Return a program as it will be run: found now, so that its absence is said now.
+    """Return *program* unchanged if it exists and is executable.
 
-    Raises NotFoundError.
+    Raises NotFoundError: a missing program is reported before anything is started.
     """
     if "/" in program:
         path = os.path.join(directory, program)
@@ -92,13 +93,3 @@ def executable(
             hint="set PATH in the app's environment, or give the whole path",
         )
     return program
-
-
-def release_of(directory: str) -> str:
-    """Return the release that a directory is, or is in: its name; else nothing."""
-    at = directory
-    while at != os.path.dirname(at):
-        if os.path.isfile(os.path.join(at, "RELEASE")):
-            return os.path.basename(at)
-        at = os.path.dirname(at)
-    return ""

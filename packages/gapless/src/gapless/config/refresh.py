@@ -1,4 +1,4 @@
-"""The configuration of an app that runs, as its file has it now or as it was."""
+"""The configuration of a running app for its next generation."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from gapless.base.errors import HandoffError
-from gapless.config import programs
 from gapless.config.choice import choice_of, label_of
-from gapless.config.declarations import DeclarationFile
+from gapless.config.declarations import declaration_file
+from gapless.config.release_name import release_name
 from gapless.releases.model import Release, ReleaseSpec
 from gapless.supervisor.memory.spec import AppSpec
 
-Inside = tuple[ReleaseSpec, Release]
-"""A release: what leads through the link of its app is to lead into it."""
+LinkedRelease = tuple[ReleaseSpec, Release]
+"""A release, and the spec whose link is followed as if it named that release."""
 
 
 def refreshed(
     running: AppSpec,
     *,
     environment: Mapping[str, str] | None = None,
-    inside: Inside | None = None,
+    inside: LinkedRelease | None = None,
 ) -> AppSpec:
-    """Return the configuration of a running app as its file has it now.
+    """Return the configuration of a running app from its file, read now.
 
-    The environment that the app was started in is kept, without what its configuration
-    had set, unless *environment* replaces it.  With *inside*, paths that lead through the
-    link of a release lead into that release.  Raises GaplessError.
+    The app inherits the environment that it was started with, or *environment*.  With
+    *inside*, paths through the link of a release lead into that release.  Raises
+    GaplessError.
     """
     if not running.config_file:
         return relocated(running, environment=environment, inside=inside)
@@ -35,10 +35,10 @@ def refreshed(
     if environment is not None:
         choice = replace(choice, environment=environment)
     path = running.config_file
-    declared = DeclarationFile(path, lambda at: through(at, inside))
+    declared = declaration_file(path, lambda at: path_in_release(at, inside))
     if label_of(running) not in declared.labels():
         raise HandoffError(
-            f"{running.name}: {path} declares it no more",
+            f"{running.name}: {path} no longer declares it",
             hint=f"`gapless delete {running.name}` ends it",
         )
     return next(iter(declared.load(choice).apps.values()))
@@ -48,17 +48,17 @@ def relocated(
     running: AppSpec,
     *,
     environment: Mapping[str, str] | None = None,
-    inside: Inside | None = None,
+    inside: LinkedRelease | None = None,
 ) -> AppSpec:
-    """Return the same configuration where its directory leads now.
+    """Return the present configuration of a running app, its links followed again.
 
-    *environment* replaces what was inherited.  Raises HandoffError.
+    *environment* replaces the inherited variables.  Raises HandoffError.
     """
-    directory = through(running.declared_directory or running.directory, inside)
+    directory = path_in_release(running.declared_directory or running.directory, inside)
     resolved = os.path.realpath(directory)
     if not os.path.isdir(resolved):
         raise HandoffError(
-            f"{running.name}: there is no directory {directory} any more"
+            f"{running.name}: the directory {directory} no longer exists"
         )
 
     def moved(path: str) -> str:
@@ -74,24 +74,24 @@ def relocated(
         directory=resolved,
         environment=inherited | own,
         renew=replace(running.renew, watch=watch),
-        release=programs.release_of(resolved),
+        release=release_name(resolved),
     )
 
 
-def through(path: str, inside: Inside | None) -> str:
-    """Return where a path leads once the link names the release."""
+def path_in_release(path: str, inside: LinkedRelease | None) -> str:
+    """Return a path with the release in the place of the link; *path* if without link."""
     if inside is None:
         return path
-    releases, release = inside
-    link = os.path.abspath(releases.link)
+    release_spec, release = inside
+    link = os.path.abspath(release_spec.link)
     pieces = os.path.abspath(path).strip("/").split("/")
     reached = "/"
     for number, piece in enumerate(pieces):
         reached = os.path.join(reached, piece)
-        behind = "/".join(pieces[number + 1 :])
+        rest = "/".join(pieces[number + 1 :])
         if reached == link:
-            return os.path.join(release.path, behind) if behind else release.path
+            return os.path.join(release.path, rest) if rest else release.path
         if os.path.islink(reached):
             target = os.path.join(os.path.dirname(reached), os.readlink(reached))
-            return through(os.path.normpath(os.path.join(target, behind)), inside)
+            return path_in_release(os.path.normpath(os.path.join(target, rest)), inside)
     return path

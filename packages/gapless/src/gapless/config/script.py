@@ -1,4 +1,4 @@
-"""An app that the command line describes, in PM2's fields."""
+"""An app that is described by a command line, in PM2's fields."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gapless.config.choice import Choice
 from gapless.config.configuration import Configuration
 from gapless.supervisor.memory import spec
 
-_LOGS = (
+_LOG_FIELDS = (
     "out_file",
     "error_file",
     "log_file",
@@ -28,35 +28,40 @@ def load_script(
 ) -> Configuration:
     """Return the app that a command line describes, in PM2's fields.
 
-    Its defaults are those of a gapless.toml, or with *like_pm2* those of PM2.  Raises
+    The defaults are those of a gapless.toml, or with *like_pm2* those of PM2.  Raises
     MisuseError, NotFoundError.
     """
-    from gapless.config.pm2 import declaration, specs  # noqa: PLC0415 - slow
+    from gapless.config.pm2 import parse, specs  # noqa: PLC0415 - slow
 
-    found, warnings = declaration.read_all(dict(declared), "command line", {})
-    setting = specs.Setting(
+    (declaration,), warnings = parse.declarations(dict(declared), "command line", {})
+    context = specs.Context(
         choice=Choice(environment=environment, started_in=paths.working_directory())
     )
-    built = specs.build(found[0], setting)
+    built = specs.build(declaration, context)
     if not like_pm2:
-        built = _with_our_defaults(built, found[0].fields)
-    return Configuration("", {built.name: built}, {}, (*warnings, *found[0].warnings))
+        built = _with_toml_defaults(built, declaration.fields)
+    return Configuration(
+        path="",
+        apps={built.name: built},
+        releases={},
+        warnings=(*warnings, *declaration.warnings),
+    )
 
 
-def _with_our_defaults(built: spec.AppSpec, given: Collection[str]) -> spec.AppSpec:
-    """Return a spec whose defaults are those of a gapless.toml."""
-    ours = spec.AppSpec(name=built.name, command=built.command, directory="/")
-    stop = replace(built.stop, signal=ours.stop.signal)
+def _with_toml_defaults(built: spec.AppSpec, given: Collection[str]) -> spec.AppSpec:
+    """Return the spec with the defaults of a gapless.toml for fields not in *given*."""
+    defaults = spec.AppSpec(name=built.name, command=built.command, directory="/")
+    stop = replace(built.stop, signal=defaults.stop.signal)
     if "kill_timeout" not in given:
-        stop = replace(stop, kill_timeout_s=ours.stop.kill_timeout_s)
+        stop = replace(stop, kill_timeout_s=defaults.stop.kill_timeout_s)
     restart = built.restart
     if "max_restarts" not in given and not restart.backoff_s:
-        restart = replace(restart, max=ours.restart.max)
+        restart = replace(restart, max=defaults.restart.max)
     return replace(
         built,
         announce=False,
         pid_file=built.pid_file if "pid_file" in given else "",
-        log=built.log if any(name in given for name in _LOGS) else ours.log,
+        log=built.log if any(name in given for name in _LOG_FIELDS) else defaults.log,
         stop=stop,
         restart=restart,
     )

@@ -1,3 +1,3 @@
-"""Declarations written for PM2: which fields there are, and what gapless makes of them."""
+"""Files written for PM2: their fields, and the specs that gapless builds from them."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which program a declaration means, and how many of it."""
+"""The command of a declaration, its mode and the number of its instances."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from gapless.base.errors import MisuseError, NotFoundError
 from gapless.config import programs
 from gapless.config.pm2.declaration import Declaration
-from gapless.config.toml import schema
+from gapless.config.toml.schema import MOST_INSTANCES
 
 _NODE = ("node", "nodejs", "bun")
 
@@ -20,22 +20,26 @@ def command(
     environment: Mapping[str, str],
     redirect: Callable[[str], str],
 ) -> tuple[list[str], str]:
-    """Return what to run, and the name of the interpreter, `none` if there is none."""
+    """Return the argument vector, and the name of the interpreter or "none".
+
+    *environment* is that of the app; its PATH is searched.  Raises MisuseError,
+    NotFoundError.
+    """
     script = str(declared.get("script"))
     arguments = declared.get("args", [])
     path = os.path.join(directory, script)
     if os.path.isabs(script):
         path = redirect(script)
-        # Not by way of a link that another release may take meanwhile.
+        # Its links are resolved now: another release may take a link meanwhile.
         parent, file = os.path.split(path)
         script = path = os.path.join(os.path.realpath(parent), file)
     search = environment.get("PATH", os.defpath)
     if not os.path.isfile(path):
         if " " in script.strip():
-            return ["bash", "-c", " ".join([script, *arguments])], "none"
+            return ["bash", "-c", " ".join([script, *arguments])], programs.NONE
         if "/" in script or shutil.which(script, path=search) is None:
             raise NotFoundError(
-                declared.complaint(
+                declared.message_for(
                     "script", f"there is no file {path}, and no such program in PATH"
                 )
             )
@@ -43,22 +47,22 @@ def command(
     interpreter = declared.get("exec_interpreter") or programs.interpreter_of(
         path, search
     )
-    if interpreter == "none":
+    if interpreter == programs.NONE:
         if not os.access(path, os.X_OK):
             raise MisuseError(
-                declared.complaint(
+                declared.message_for(
                     "script",
-                    f"{path} is not executable, and its name tells no interpreter; "
+                    f"{path} is not executable and has no interpreter; "
                     f"chmod +x it, or set `interpreter`",
                 )
             )
         is_in_path = not os.path.isfile(os.path.join(directory, script))
-        plain = "/" in script or is_in_path
-        return [script if plain else f"./{script}", *arguments], "none"
+        as_it_is = "/" in script or is_in_path
+        return [script if as_it_is else f"./{script}", *arguments], programs.NONE
     program = programs.find_interpreter(interpreter, directory, search)
     if program is None:
         raise NotFoundError(
-            declared.complaint(
+            declared.message_for(
                 "interpreter", f"there is no {interpreter!r} in the PATH of the app"
             )
         )
@@ -71,19 +75,17 @@ def instances(declared: Declaration) -> int:
     wanted = declared.get("instances", 1)
     cpus = len(os.sched_getaffinity(0))
     count = int(wanted) if wanted > 0 else max(1, cpus + wanted)
-    if count > schema.MOST_INSTANCES:
+    if count > MOST_INSTANCES:
         raise MisuseError(
-            declared.complaint(
-                "instances", f"{count} are more than {schema.MOST_INSTANCES}"
-            )
+            declared.message_for("instances", f"{count} are more than {MOST_INSTANCES}")
         )
     return count
 
 
 def mode(declared: Declaration, interpreter: str) -> str:
-    """Return what PM2 would call the way it runs: fork or cluster."""
-    if said := declared.get("exec_mode"):
-        return str(said)
+    """Return the mode that PM2 would show: fork or cluster."""
+    if declared_mode := declared.get("exec_mode"):
+        return str(declared_mode)
     wanted = declared.get("instances")
     many = wanted is not None and wanted >= -1
     return "cluster" if many and interpreter in _NODE else "fork"

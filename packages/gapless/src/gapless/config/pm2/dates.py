@@ -1,4 +1,4 @@
-"""The date formats of day.js, in which PM2's `log_date_format` is written, as strftime's.
+"""PM2's `log_date_format`, in tokens of day.js, as a format of strftime(3).
 
 Source: https://day.js.org/docs/en/display/format
 """
@@ -38,7 +38,7 @@ _PIECE = re.compile(rf"\[([^\]]*)\]|({_LONGEST_FIRST})|(.)", re.DOTALL)
 
 
 def strftime_format(pattern: str) -> str:
-    """Return a pattern of day.js in the words of strftime(3), %L and %:z."""
+    """Return a pattern of day.js as a format of strftime(3), with %L and %:z besides."""
 
     def translated(found: re.Match[str]) -> str:
         escaped, token, other = found.groups()

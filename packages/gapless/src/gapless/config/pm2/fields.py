@@ -1,4 +1,4 @@
-"""The table of all fields of a PM2 declaration: fields.toml, as values."""
+"""All fields of a PM2 declaration, read from fields.toml."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from enum import Enum
 
 
 class Kind(Enum):
-    """What a value has to be."""
+    """What a value must be, in the words of error messages."""
 
     TEXT = "text"
     FLAG = "true or false"
@@ -34,11 +34,11 @@ class Kind(Enum):
 
 
 class Effect(Enum):
-    """What gapless makes of a field."""
+    """How the effect of a field compares with PM2."""
 
     SAME = "same"
-    BETTER = "better"  #: it differs, as the table says
-    NONE = "none"  #: what it is for is not there, or happens anyway
+    BETTER = "better"  #: it differs, as `says` describes
+    NONE = "none"  #: gapless does not need it, or always does it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,12 +48,12 @@ class Field:
     name: str
     kind: Kind
     says: str
-    """What it does here, or why it does nothing."""
+    """What it does in gapless, or why it does nothing."""
     default: str = ""
     aliases: tuple[str, ...] = ()
     effect: Effect = Effect.SAME
     star: bool = False
-    """A drop-in must have this right."""
+    """PM2 users rely on it most, so a test must cover it."""
     quiet: tuple[object, ...] = ()
     """Values of a field without effect that need no warning."""
 
@@ -80,7 +80,7 @@ def _read() -> tuple[tuple[Field, ...], dict[str, str]]:
 
 
 FIELDS, TOP_LEVEL = _read()
-"""All fields, and why what may stand beside `apps` has no effect."""
+"""All fields; and for each key beside `apps`, why it has no effect."""
 
 
 def _camel(name: str) -> str:

@@ -1,6 +1,6 @@
-"""Read the files that PM2 reads: JSON as people write it, YAML, and JavaScript.
+"""Read the files that PM2 reads: JSON with comments, YAML and JavaScript.
 
-What a JavaScript file exports only node can tell; it is run once for each reading.
+A JavaScript file is run by node, once for each reading.
 """
 
 from __future__ import annotations
@@ -11,20 +11,14 @@ import subprocess
 import sys
 from typing import Any
 
-import json5
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from gapless.base import paths
 from gapless.base.errors import MisuseError, NotFoundError
+from gapless.config.file_kinds import JAVASCRIPT, STDIN, YAML
 
-NODE_S = 20.0
-"""How long a configuration may take to compute."""
-STDIN = "-"
-_SCRIPTS = (".config.js", ".config.cjs", ".config.mjs")
-_YAML = (".yml", ".yaml")
-# What the file prints goes to standard error; the answer has a descriptor of its own.
-_ASK_NODE = """
+NODE_TIMEOUT_S = 20.0
+"""How long node may take to run a JavaScript file."""
+# The file prints to standard error; what it exports is written to a pipe as JSON.
+_EXPORT_SCRIPT = """
 console.log = console.info = console.error;
 import(require('node:url').pathToFileURL(process.argv[1]).href).then((module) => {
   const found = 'default' in module ? module.default : module;
@@ -37,71 +31,64 @@ import(require('node:url').pathToFileURL(process.argv[1]).href).then((module) =>
 """
 
 
-def is_declaration(path: str) -> bool:
-    """Tell whether PM2 would read a file of this name for declarations."""
-    name = os.path.basename(path)
-    return (
-        path == STDIN
-        or ".json" in name
-        or name.endswith(_YAML)
-        or any(ending in name for ending in _SCRIPTS)
-    )
+def read(path: str, *, display_name: str = "") -> Any:
+    """Return the content of a file as plain data; "-" is standard input.
 
-
-def read(path: str, *, shown: str = "") -> Any:
-    """Return what a file holds, as plain data; `-` is standard input.
-
-    *shown* is what complaints call it.  Raises NotFoundError, MisuseError.
+    *display_name* is its name in messages.  Raises NotFoundError, MisuseError.
     """
-    shown = shown or path
+    display_name = display_name or path
     if path == STDIN:
         return _loose_json(sys.stdin.read(), "standard input")
-    if any(ending in os.path.basename(path) for ending in _SCRIPTS):
-        return _ask_node(path, shown)
+    if any(ending in os.path.basename(path) for ending in JAVASCRIPT):
+        return _run_javascript(path, display_name)
     try:
         with open(path, encoding="utf-8-sig") as file:
             text = file.read()
     except FileNotFoundError:
-        raise NotFoundError(f"there is no file {shown}") from None
+        raise NotFoundError(f"there is no file {display_name}") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise MisuseError(f"could not read {shown}: {error}") from error
-    if path.endswith(_YAML):
-        return _yaml(text, shown)
-    return _loose_json(text, shown)
+        raise MisuseError(f"could not read {display_name}: {error}") from error
+    if path.endswith(YAML):
+        return _yaml(text, display_name)
+    return _loose_json(text, display_name)
 
 
-def _loose_json(text: str, shown: str) -> Any:
-    """Read JSON, with comments, trailing commas, unquoted keys (json5.org) if need be."""
+def _loose_json(text: str, display_name: str) -> Any:
+    """Parse JSON, or JSON5: comments, trailing commas, unquoted keys (json5.org)."""
     try:
         return json.loads(text)
     except ValueError:
         pass
+    import json5  # noqa: PLC0415 - slow to load, and most files are plain JSON
+
     try:
         return json5.loads(text)
     except (ValueError, RecursionError) as error:
         reason = str(error).replace("<string>:", "line ", 1)
         raise MisuseError(
-            f"{shown}: this is neither JSON nor JSON with comments: {reason}",
+            f"{display_name}: this is neither JSON nor JSON with comments: {reason}",
             hint="expressions of JavaScript are read in a .config.js file",
         ) from None
 
 
-def _yaml(text: str, shown: str) -> Any:
+def _yaml(text: str, display_name: str) -> Any:
+    from ruamel.yaml import error, main  # noqa: PLC0415 - slow, and few files are YAML
+
     try:
-        return YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise MisuseError(f"{shown}: this is not YAML: {reason}") from None
+        return main.YAML(typ="safe", pure=True).load(text)
+    except error.YAMLError as found:
+        reason = " ".join(str(found).split())
+        raise MisuseError(f"{display_name}: this is not YAML: {reason}") from None
 
 
-def _ask_node(path: str, shown: str) -> Any:
+def _run_javascript(path: str, display_name: str) -> Any:
     path = paths.absolute(path)
     if not os.path.isfile(path):
-        raise NotFoundError(f"there is no file {shown}")
+        raise NotFoundError(f"there is no file {display_name}")
     read_end, write_end = os.pipe()
     try:
         with subprocess.Popen(
-            ["node", "-e", _ASK_NODE, path, str(write_end)],
+            ["node", "-e", _EXPORT_SCRIPT, path, str(write_end)],
             stdin=subprocess.DEVNULL,
             stdout=2,
             stderr=subprocess.PIPE,
@@ -109,43 +96,43 @@ def _ask_node(path: str, shown: str) -> Any:
         ) as node:
             os.close(write_end)
             write_end = -1
-            answer, said = _hear(node, read_end)
+            exported, printed = _collect(node, read_end)
     except FileNotFoundError:
         raise MisuseError(
-            f"{shown}: only node can read it, and there is no node in PATH",
+            f"{display_name}: only node can read it, and there is no node in PATH",
             hint="install Node, or write the declaration as JSON, YAML or gapless.toml",
         ) from None
     finally:
         os.close(read_end)
         if write_end >= 0:
             os.close(write_end)
-    if node.returncode != 0 or not answer:
-        why = said.strip().splitlines()
-        told = "\n".join(why[:8]) or f"node ended with code {node.returncode}"
-        raise MisuseError(f"{shown}: node could not read it: {told}")
-    return json.loads(answer)
+    if node.returncode != 0 or not exported:
+        lines = printed.strip().splitlines()
+        reason = "\n".join(lines[:8]) or f"node ended with code {node.returncode}"
+        raise MisuseError(f"{display_name}: node could not read it: {reason}")
+    return json.loads(exported)
 
 
-def _hear(node: subprocess.Popen[bytes], read_end: int) -> tuple[bytes, str]:
-    """Return the answer, and what was printed; an endless file is ended."""
+def _collect(node: subprocess.Popen[bytes], read_end: int) -> tuple[bytes, str]:
+    """Return what the file exported and what it printed; kill node after its timeout."""
     import threading  # noqa: PLC0415 - only for files that are programs
 
     pieces: list[bytes] = []
 
-    def collect() -> None:
+    def read_pieces() -> None:
         while piece := os.read(read_end, 65536):
             pieces.append(piece)
 
-    reader = threading.Thread(target=collect, daemon=True)
+    reader = threading.Thread(target=read_pieces, daemon=True)
     reader.start()
     try:
-        _, said = node.communicate(timeout=NODE_S)
+        _, printed = node.communicate(timeout=NODE_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         node.kill()
         node.communicate()
-        return b"", f"it did not come to an end within {NODE_S:g} s"
-    reader.join(NODE_S)
-    text = said.decode(errors="replace")
+        return b"", f"it did not end within {NODE_TIMEOUT_S:g} s"
+    reader.join(NODE_TIMEOUT_S)
+    text = printed.decode(errors="replace")
     if node.returncode == 0:
         sys.stderr.write(text)
     return b"".join(pieces), text

@@ -1,4 +1,4 @@
-"""Where a declaration puts logs and pid files."""
+"""The paths of the logs and pid files of a declaration."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gapless.config.pm2.declaration import Declaration
 from gapless.supervisor.memory import spec
 
 PLAIN_TIME = "YYYY-MM-DDTHH:mm:ss"
-_NOWHERE = ("NULL", "/dev/null")
+_NO_FILE = ("NULL", "/dev/null")
 
 
 def log(declared: Declaration, name: str, directory: str, mode: str) -> spec.Log:
@@ -21,8 +21,8 @@ def log(declared: Declaration, name: str, directory: str, mode: str) -> spec.Log
     logs = Home(home.path()).logs
     off = declared.get("disable_logs", False)
 
-    def place(found: Any, default: str) -> str:
-        if off or found in _NOWHERE:
+    def path_of(found: Any, default: str) -> str:
+        if off or found in _NO_FILE:
             return "NULL"
         return os.path.normpath(os.path.join(directory, found or default))
 
@@ -37,13 +37,13 @@ def log(declared: Declaration, name: str, directory: str, mode: str) -> spec.Log
         merged = mode == "fork" and declared.get("instances") is None
     kind = declared.get("log_type", "")
     if kind not in ("", "json"):
-        raise MisuseError(declared.complaint("log_type", f'"{kind}" is not "json"'))
+        raise MisuseError(declared.message_for("log_type", f'"{kind}" is not "json"'))
     return spec.Log(
         format="pm2-json" if kind == "json" else "plain",
         date_format=dates.strftime_format(pattern),
-        output=place(declared.get("out_file"), f"{logs}/{name}-out.log"),
-        error=place(declared.get("error_file"), f"{logs}/{name}-error.log"),
-        combined="" if off or combined in ("", *_NOWHERE) else place(combined, ""),
+        output=path_of(declared.get("out_file"), f"{logs}/{name}-out.log"),
+        error=path_of(declared.get("error_file"), f"{logs}/{name}-error.log"),
+        combined="" if off or combined in ("", *_NO_FILE) else path_of(combined, ""),
         by_instance=not merged,
     )
 

@@ -6,17 +6,17 @@ from collections.abc import Mapping
 
 from gapless.config.pm2.declaration import Declaration
 
-_ALWAYS = ("PATH", "HOME")
+_KEPT_ALWAYS = ("PATH", "HOME")
 
 
 def configured(declared: Declaration, profile: str) -> dict[str, str]:
-    """Return the variables that the file sets, in the profile that --env names."""
+    """Return the variables that the file sets, with the env_NAME of --env laid over env."""
     found = dict(declared.get("env", {}))
     if profile:
         if profile not in declared.profiles:
             known = ", ".join(declared.profiles) or "none"
             declared.warnings.append(
-                declared.complaint(
+                declared.message_for(
                     f"env_{profile}",
                     f"--env {profile} finds no such field; it has: {known}",
                 )
@@ -28,17 +28,17 @@ def configured(declared: Declaration, profile: str) -> dict[str, str]:
 
 
 def inherited(declared: Declaration, environment: Mapping[str, str]) -> dict[str, str]:
-    """Return what `filter_env` leaves of the shell's environment."""
-    wanted = declared.get("filter_env", False)
+    """Return the variables of the shell that `filter_env` lets the app inherit."""
+    filtered = declared.get("filter_env", False)
     found = dict(environment)
-    if not wanted:
+    if not filtered:
         return found
-    if wanted is True:
-        return {name: v for name, v in found.items() if name in _ALWAYS}
-    if isinstance(wanted, str):
-        return {name: v for name, v in found.items() if name != wanted}
+    if filtered is True:
+        return {name: v for name, v in found.items() if name in _KEPT_ALWAYS}
+    if isinstance(filtered, str):
+        return {name: v for name, v in found.items() if name != filtered}
     return {
         name: v
         for name, v in found.items()
-        if not any(piece in name for piece in wanted) or name in _ALWAYS
+        if not any(piece in name for piece in filtered) or name in _KEPT_ALWAYS
     }

@@ -1,4 +1,4 @@
-"""A TOML file, with the line of every key in it."""
+"""A TOML file with the line of every key in it, for error messages."""
 
 from __future__ import annotations
 
@@ -18,32 +18,37 @@ _KEY = re.compile(
     r"""^\s*(?P<path>(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'|\s*\.\s*)+?)\s*="""
 )
 _PIECE = re.compile(r"""[A-Za-z0-9_-]+|"[^"]*"|'[^']*'""")
-_WHERE = re.compile(r"^(?P<text>.*?)(?: - at `(?P<at>[^`]*)`)?$", re.DOTALL)
+_MSGSPEC_ERROR = re.compile(r"^(?P<text>.*?)(?: - at `(?P<at>[^`]*)`)?$", re.DOTALL)
 
 
-@dataclass(slots=True)
+Keys = tuple[str, ...]
+"""The path of a key or a table, like ("app", "shop", "stop", "signal")."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """What a file holds, and where."""
+    """A parsed file."""
 
     path: Path
+    """Its path as messages show it; relative paths in the file begin beside it."""
     tables: dict[str, Any]
-    lines: dict[tuple[str, ...], int] = field(default_factory=dict)
+    lines: dict[Keys, int] = field(default_factory=dict)
 
-    def line_of(self, keys: tuple[str, ...]) -> int:
-        """Return the line of a key, or of the nearest table above it."""
+    def line_of(self, keys: Keys) -> int:
+        """Return the line of a key, or of the innermost table around it."""
         for length in range(len(keys), 0, -1):
             if keys[:length] in self.lines:
                 return self.lines[keys[:length]]
         return 1
 
-    def complaint(self, keys: tuple[str, ...], what: str) -> str:
-        """Return a message that says where, which key, and what is wrong with it."""
+    def message_for(self, keys: Keys, problem: str) -> str:
+        """Return an error message that names the file, the line and the key."""
         name = ".".join(keys)
-        return f"{self.path}:{self.line_of(keys)}: {name}: {what}"
+        return f"{self.path}:{self.line_of(keys)}: {name}: {problem}"
 
 
 def read(path: Path) -> Document:
-    """Read a file.  Raises NotFoundError, MisuseError."""
+    """Read and parse a file.  Raises NotFoundError, MisuseError."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -59,61 +64,62 @@ def read(path: Path) -> Document:
     return Document(path=path, tables=tables, lines=_lines(text))
 
 
-def decode(document: Document, keys: tuple[str, ...], wanted: type[Any]) -> Any:
-    """Return the table at *keys* as a struct.  Raises MisuseError."""
+def decode(document: Document, keys: Keys, schema: type[Any]) -> Any:
+    """Return the table at *keys*, checked against a schema.  Raises MisuseError."""
     found: Any = document.tables
     for key in keys:
         found = found[key]
     try:
-        return msgspec.convert(found, wanted, strict=True)
+        return msgspec.convert(found, schema, strict=True)
     except msgspec.ValidationError as error:
-        raise MisuseError(_explain(document, keys, found, wanted, str(error))) from None
+        raise MisuseError(_explain(document, keys, found, schema, str(error))) from None
 
 
 def _explain(
-    document: Document, keys: tuple[str, ...], found: Any, wanted: type[Any], said: str
+    document: Document, keys: Keys, found: Any, schema: type[Any], error: str
 ) -> str:
-    matched = _WHERE.match(said)
+    """Return an error of msgspec in the words of this file, with a hint."""
+    matched = _MSGSPEC_ERROR.match(error)
     assert matched is not None
-    text, at = matched["text"], matched["at"] or "$"
-    inner = tuple(_PIECE.findall(at.lstrip("$")))
+    text, place = matched["text"], matched["at"] or "$"
+    inner = tuple(_PIECE.findall(place.lstrip("$")))
     unknown = re.search(r"unknown field `([^`]*)`", text)
     if unknown:
         full = (*keys, *inner, unknown[1])
-        known = _known(wanted, inner)
+        known = _known_keys(schema, inner)
         close = difflib.get_close_matches(unknown[1], known, 1)
         guess = f"did you mean {close[0]}? " if close else ""
-        return document.complaint(
+        return document.message_for(
             full, f"unknown key. {guess}known here: {', '.join(sorted(known))}"
         )
     missing = re.search(r"missing required field `([^`]*)`", text)
     if missing:
-        return document.complaint((*keys, *inner), f"{missing[1]} is missing")
+        return document.message_for((*keys, *inner), f"{missing[1]} is missing")
     value = found
     for key in inner:
         value = value.get(key) if isinstance(value, dict) else value
     shown = text[0].lower() + text[1:].replace("`", "")
-    return document.complaint((*keys, *inner), f"{shown}; found {value!r}")
+    return document.message_for((*keys, *inner), f"{shown}; found {value!r}")
 
 
-def _known(wanted: Any, inner: tuple[str, ...]) -> list[str]:
-    """Return which keys a table may have."""
+def _known_keys(schema: Any, inner: Keys) -> list[str]:
+    """Return the keys that the table at *inner* may have."""
     for key in inner:
-        fields = {f.name: f.type for f in msgspec.structs.fields(wanted)}
+        fields = {f.name: f.type for f in msgspec.structs.fields(schema)}
         kinds = getattr(fields.get(key), "__args__", (fields.get(key),))
         structs = [
             k for k in kinds if isinstance(k, type) and issubclass(k, msgspec.Struct)
         ]
         if not structs:
             return []
-        wanted = structs[0]
-    return [f.name for f in msgspec.structs.fields(wanted)]
+        schema = structs[0]
+    return [f.name for f in msgspec.structs.fields(schema)]
 
 
-def _lines(text: str) -> dict[tuple[str, ...], int]:
-    """Return the line of each key; inline tables count for the keys inside them too."""
-    found: dict[tuple[str, ...], int] = {}
-    table: tuple[str, ...] = ()
+def _lines(text: str) -> dict[Keys, int]:
+    """Return the line of each key, also of keys inside an inline table."""
+    found: dict[Keys, int] = {}
+    table: Keys = ()
     for number, line in enumerate(text.splitlines(), 1):
         if header := _HEADER.match(line):
             table = _split(header["path"])
@@ -127,5 +133,5 @@ def _lines(text: str) -> dict[tuple[str, ...], int]:
     return found
 
 
-def _split(path: str) -> tuple[str, ...]:
+def _split(path: str) -> Keys:
     return tuple(piece.strip("\"'") for piece in _PIECE.findall(path))

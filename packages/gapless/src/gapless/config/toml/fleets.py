@@ -1,4 +1,4 @@
-"""The [rollout.NAME] and [coordinator] tables: how a fleet changes, and where it agrees."""
+"""From the [rollout.NAME] and [coordinator] tables to fleets."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 
 from gapless.base import home, paths
 from gapless.base.errors import MisuseError
-from gapless.config.toml import document, schema, tables
-from gapless.config.toml.document import Document
+from gapless.config.toml import tables
+from gapless.config.toml.document import Document, decode, read
+from gapless.config.toml.fleet_schema import Coordinator, Rollout
 from gapless.coordinator import etcd
 from gapless.releases.model import ReleaseSpec
 from gapless.rollout.policy import Policy
@@ -23,22 +24,22 @@ class Fleet:
     release: ReleaseSpec
     policy: Policy
     file: str
-    """Where it is declared; the app's own table may be there too."""
+    """The gapless.toml that declares the fleet; it may declare the app, too."""
     directory: str
-    """Where the fleet agrees, unless by etcd."""
+    """The directory in which the hosts agree, if not in etcd."""
     etcd: etcd.Settings | None
     copy: str = ""
-    """Below it releases are copied to this host's own disk; empty: they are not."""
+    """The directory on the host's own disk to copy releases to; empty: no copies."""
     declaration: str = ""
-    """The file within each release that declares the app; empty: see agent.beginning."""
+    """The file in each release that declares the app; empty: the agent finds it."""
     profile: str = ""
-    """Which env_NAME of a PM2 declaration is laid over its env."""
+    """The NAME of the env_NAME that is laid over the env of a PM2 declaration."""
     health: str = ""
-    """A path that a host that changed is asked for while it is watched."""
+    """The path that is requested from a changed host while it is watched."""
     health_listen: str = ""
-    """`[host]:port` where the agent answers balancers; empty: nowhere."""
+    """`[host]:port` of the health endpoint for balancers; empty: none."""
     address: str = ""
-    """Where balancers reach this host, `host` or `host:port`; empty: it is found out."""
+    """Where balancers reach this host, `host` or `host:port`; empty: the agent finds it."""
 
 
 def load(path: str, environment: Mapping[str, str]) -> dict[str, Fleet]:
@@ -46,8 +47,8 @@ def load(path: str, environment: Mapping[str, str]) -> dict[str, Fleet]:
 
     Raises MisuseError that names every mistake, NotFoundError.
     """
-    found = document.read(Path(path))
-    declared = found.tables.get("rollout", {})
+    document = read(Path(path))
+    declared = document.tables.get("rollout", {})
     if not declared:
         return {}
     releases = tables.load_releases(path, environment)
@@ -55,7 +56,7 @@ def load(path: str, environment: Mapping[str, str]) -> dict[str, Fleet]:
     fleets = {}
     for name in declared:
         try:
-            fleets[name] = _fleet(found, name, releases)
+            fleets[name] = _fleet(document, name, releases)
         except MisuseError as error:
             mistakes.append(error.message)
     if mistakes:
@@ -63,14 +64,14 @@ def load(path: str, environment: Mapping[str, str]) -> dict[str, Fleet]:
     return fleets
 
 
-def _fleet(found: Document, name: str, releases: Mapping[str, ReleaseSpec]) -> Fleet:
+def _fleet(document: Document, name: str, releases: Mapping[str, ReleaseSpec]) -> Fleet:
     keys = ("rollout", name)
     if name not in releases:
-        raise MisuseError(found.complaint(keys, f"there is no [release.{name}]"))
-    table: schema.Rollout = document.decode(found, keys, schema.Rollout)
+        raise MisuseError(document.message_for(keys, f"there is no [release.{name}]"))
+    table: Rollout = decode(document, keys, Rollout)
     policy = Policy(
         slots=str(table.slots),
-        canary=tuple(table.canary),
+        canary=table.canary,
         bake_s=table.bake_s,
         waves=tuple(str(each) for each in table.waves),
         min_healthy_s=table.min_healthy_s,
@@ -82,23 +83,23 @@ def _fleet(found: Document, name: str, releases: Mapping[str, ReleaseSpec]) -> F
         revert_deadline_s=table.revert_deadline_s,
         slot_ttl_s=table.slot_ttl_s,
         gone_s=table.gone_s,
-        freeze=tuple(table.freeze),
+        freeze=table.freeze,
     )
     if wrong := policy.mistakes():
-        raise MisuseError("\n".join(found.complaint(keys, each) for each in wrong))
-    agree = _coordinator(found)
-    folder = os.path.dirname(paths.absolute(str(found.path)))
+        raise MisuseError("\n".join(document.message_for(keys, each) for each in wrong))
+    coordinator = _coordinator(document)
+    folder = os.path.dirname(paths.absolute(str(document.path)))
     copy = table.copy
     if copy is True:
         copy = os.path.join(home.path(), "releases")
     return Fleet(
         release=releases[name],
         policy=policy,
-        file=paths.absolute(str(found.path)),
-        directory=os.path.normpath(os.path.join(folder, agree.directory))
-        if agree.directory
+        file=paths.absolute(str(document.path)),
+        directory=os.path.normpath(os.path.join(folder, coordinator.directory))
+        if coordinator.directory
         else f"{releases[name].base}/fleet",
-        etcd=_etcd(found, agree),
+        etcd=_etcd(document, coordinator),
         copy=os.path.normpath(os.path.join(folder, copy)) if copy else "",
         declaration=table.declaration,
         profile=table.profile,
@@ -108,20 +109,18 @@ def _fleet(found: Document, name: str, releases: Mapping[str, ReleaseSpec]) -> F
     )
 
 
-def _coordinator(found: Document) -> schema.Coordinator:
-    if "coordinator" not in found.tables:
-        return schema.Coordinator()
-    table: schema.Coordinator = document.decode(
-        found, ("coordinator",), schema.Coordinator
-    )
+def _coordinator(document: Document) -> Coordinator:
+    if "coordinator" not in document.tables:
+        return Coordinator()
+    table: Coordinator = decode(document, ("coordinator",), Coordinator)
     if table.directory and table.etcd:
         raise MisuseError(
-            found.complaint(("coordinator",), "write directory or etcd, not both")
+            document.message_for(("coordinator",), "write directory or etcd, not both")
         )
     return table
 
 
-def _etcd(found: Document, table: schema.Coordinator) -> etcd.Settings | None:
+def _etcd(document: Document, table: Coordinator) -> etcd.Settings | None:
     if not table.etcd:
         return None
     password = ""
@@ -130,9 +129,9 @@ def _etcd(found: Document, table: schema.Coordinator) -> etcd.Settings | None:
             password = Path(table.password_file).read_text(encoding="utf-8").strip()
         except OSError as error:
             keys = ("coordinator", "password_file")
-            raise MisuseError(found.complaint(keys, str(error))) from error
+            raise MisuseError(document.message_for(keys, str(error))) from error
     return etcd.Settings(
-        endpoints=tuple(table.etcd),
+        endpoints=table.etcd,
         prefix=table.prefix,
         user=table.user,
         password=password,

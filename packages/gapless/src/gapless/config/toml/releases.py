@@ -1,4 +1,4 @@
-"""From a [release.NAME] table to how tarballs of an app become releases."""
+"""From a [release.NAME] table to a ReleaseSpec: how tarballs become releases."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from pathlib import Path
 
 from gapless.base import paths
 from gapless.base.errors import MisuseError
-from gapless.config.toml import document, schema
-from gapless.config.toml.document import Document
+from gapless.config.toml.document import Document, decode
+from gapless.config.toml.fleet_schema import Release
 from gapless.releases.model import Hooks, Limits, ReleaseSpec
 
 
-def build(found: Document, name: str, environment: Mapping[str, str]) -> ReleaseSpec:
-    """Return what a table asks for.  Raises MisuseError."""
+def build(document: Document, name: str, environment: Mapping[str, str]) -> ReleaseSpec:
+    """Return the spec that a table describes.  Raises MisuseError."""
     keys = ("release", name)
-    table: schema.Release = document.decode(found, keys, schema.Release)
-    base = os.path.join(os.path.dirname(paths.absolute(str(found.path))), table.base)
+    table: Release = decode(document, keys, Release)
+    base = os.path.join(os.path.dirname(paths.absolute(str(document.path))), table.base)
     outside = [p for p in table.shared if os.path.isabs(p) or ".." in Path(p).parts]
     if outside:
         raise MisuseError(
-            found.complaint(
+            document.message_for(
                 (*keys, "shared"), f"{outside[0]!r} is not a path inside the release"
             )
         )
     return ReleaseSpec(
         app=name,
         base=os.path.normpath(base),
-        push=_push(found, table.push),
+        push=_push(document, table.push),
         build=_commands(table.build),
         build_timeout_s=table.build_timeout_s,
-        shared=tuple(table.shared),
+        shared=table.shared,
         keep=table.keep,
         hooks=Hooks(
             before_flip=_command(table.hooks.before_flip),
@@ -48,18 +48,21 @@ def build(found: Document, name: str, environment: Mapping[str, str]) -> Release
     )
 
 
-def _push(found: Document, to: str) -> str:
-    """Return a destination; a directory is relative to the file, one with : is ssh's."""
-    if not to or ":" in to.partition("/")[0]:
-        return to
-    folder = os.path.dirname(paths.absolute(str(found.path)))
-    return os.path.normpath(os.path.join(folder, to))
+def _push(document: Document, destination: str) -> str:
+    """Return where uploads go: HOST:PATH for ssh, or a directory beside the file."""
+    if not destination or ":" in destination.partition("/")[0]:
+        return destination
+    folder = os.path.dirname(paths.absolute(str(document.path)))
+    return os.path.normpath(os.path.join(folder, destination))
 
 
 def _commands(
     build: str | list[str | list[str]] | None,
 ) -> tuple[tuple[str, ...], ...] | None:
-    """Return the commands of a build: one as a string or a list of words, or several."""
+    """Return the commands of a build; None if the file does not set `build`.
+
+    One command is a string or a list of words; a list with a list in it is several.
+    """
     if build is None:
         return None
     if isinstance(build, str):

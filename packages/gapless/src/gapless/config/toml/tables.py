@@ -1,8 +1,9 @@
-"""The tables of one kind in a gapless.toml, and the whole file."""
+"""A whole gapless.toml: the tables of each kind, and all mistakes in one message."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,11 +11,12 @@ from gapless.base import paths
 from gapless.base.errors import MisuseError
 from gapless.base.names import is_app_name
 from gapless.config.configuration import Configuration
-from gapless.config.toml import apps, document, releases, schema
-from gapless.config.toml.document import Document
+from gapless.config.toml import apps, releases
+from gapless.config.toml.document import Document, read
 from gapless.releases.model import ReleaseSpec
 from gapless.supervisor.memory.spec import AppSpec
 
+TABLES = ("app", "release", "rollout", "coordinator")
 Built = TypeVar("Built")
 
 
@@ -24,77 +26,80 @@ def load(
     *,
     redirect: Callable[[str], str] = str,
 ) -> Configuration:
-    """Read a gapless.toml; *environment* is what the apps inherit.
+    """Read a gapless.toml; the apps inherit *environment*.
 
-    *redirect* may put another path in the place of the file and of the directories.
+    *redirect* may return another path for the file and for the apps' directories.
 
-    Raises MisuseError that names every mistake, NotFoundError for what does not exist.
+    Raises MisuseError that names every mistake, NotFoundError for a file, a directory or a
+    program that does not exist.
     """
-    found = document.read(Path(redirect(paths.absolute(path))))
-    found.path = Path(path)  # relative paths are relative to where it was asked for
+    document = read(Path(redirect(paths.absolute(path))))
+    # Relative paths begin beside the path that the caller gave.
+    document = replace(document, path=Path(path))
     mistakes = [
-        found.complaint(
+        document.message_for(
             (name,),
             "unknown table; known: [app.NAME], [release.NAME], [rollout.NAME], "
             "[coordinator]",
         )
-        for name in found.tables
-        if name not in (*schema.TABLES, "coordinator")
+        for name in document.tables
+        if name not in TABLES
     ]
 
-    def app(name: str) -> AppSpec:
-        return apps.build(found, name, environment, redirect)
+    def build_app(name: str) -> AppSpec:
+        return apps.build(document, name, environment, redirect)
 
-    declared = _each(found, "app", mistakes, app)
-    released = _releases(found, mistakes, environment)
+    declared = _build_each(document, "app", mistakes, build_app)
+    released = _releases(document, mistakes, environment)
     if not declared and not released and not mistakes:
         mistakes.append(f"{path}: there is no [app.NAME] in it")
     if mistakes:
         raise MisuseError("\n".join(mistakes))
-    return Configuration(paths.absolute(path), declared, released)
+    return Configuration(path=paths.absolute(path), apps=declared, releases=released)
 
 
 def load_releases(path: str, environment: Mapping[str, str]) -> dict[str, ReleaseSpec]:
-    """Read the [release.NAME] tables alone: an app may not exist before its release.
+    """Read the [release.NAME] tables only: an app may not exist before its release.
 
     Raises MisuseError, NotFoundError.
     """
     mistakes: list[str] = []
-    released = _releases(document.read(Path(path)), mistakes, environment)
+    released = _releases(read(Path(path)), mistakes, environment)
     if mistakes:
         raise MisuseError("\n".join(mistakes))
     return released
 
 
 def labels(path: str) -> list[str]:
-    """Return the names of the [app.NAME] tables; they need not be right otherwise."""
-    found = document.read(Path(path)).tables.get("app", {})
+    """Return the names of the [app.NAME] tables, without checking the tables."""
+    found = read(Path(path)).tables.get("app", {})
     return list(found) if isinstance(found, dict) else []
 
 
 def _releases(
-    found: Document, mistakes: list[str], environment: Mapping[str, str]
+    document: Document, mistakes: list[str], environment: Mapping[str, str]
 ) -> dict[str, ReleaseSpec]:
-    def release(name: str) -> ReleaseSpec:
-        return releases.build(found, name, environment)
+    def build_release(name: str) -> ReleaseSpec:
+        return releases.build(document, name, environment)
 
-    return _each(found, "release", mistakes, release)
+    return _build_each(document, "release", mistakes, build_release)
 
 
-def _each(
-    found: Document, kind: str, mistakes: list[str], build: Callable[[str], Built]
+def _build_each(
+    document: Document, kind: str, mistakes: list[str], build: Callable[[str], Built]
 ) -> dict[str, Built]:
-    """Build every table of a kind; a mistake in one does not hide those in others."""
-    tables = found.tables.get(kind, {})
+    """Build every table of a kind; add what is wrong with them to *mistakes*."""
+    tables = document.tables.get(kind, {})
     if not isinstance(tables, dict):
-        mistakes.append(found.complaint((kind,), f"write it as [{kind}.NAME]"))
+        mistakes.append(document.message_for((kind,), f"write it as [{kind}.NAME]"))
         return {}
     built = {}
     for name, table in tables.items():
+        keys = (kind, name)
         if not isinstance(table, dict):
-            mistakes.append(found.complaint((kind, name), f"write it as [{kind}.NAME]"))
+            mistakes.append(document.message_for(keys, f"write it as [{kind}.NAME]"))
         elif not is_app_name(name):
-            mistakes.append(found.complaint((kind, name), "this cannot name an app"))
+            mistakes.append(document.message_for(keys, "this cannot name an app"))
         else:
             try:
                 built[name] = build(name)

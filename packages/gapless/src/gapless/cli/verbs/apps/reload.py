@@ -13,7 +13,7 @@ from gapless.cli import app_requests, arguments, operations, output, selection
 from gapless.cli.app_requests import AppRequest
 from gapless.cli.display import changes
 from gapless.client import Client
-from gapless.config.declarations import is_configuration
+from gapless.config.file_kinds import is_configuration
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

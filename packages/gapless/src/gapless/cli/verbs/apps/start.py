@@ -22,7 +22,8 @@ from gapless.cli import (
 from gapless.cli.app_requests import AppRequest
 from gapless.client import Client
 from gapless.config.choice import Choice, inherited
-from gapless.config.declarations import DeclarationFile, is_configuration
+from gapless.config.declarations import declaration_file
+from gapless.config.file_kinds import is_configuration
 from gapless.config.refresh import refreshed
 from gapless.config.script import load_script
 
@@ -112,7 +113,7 @@ def _from_toml(args: argparse.Namespace) -> list[AppRequest]:
     count = _count(given.get("instances"))
     only = app_requests.only(args) or ((given["name"],) if given.get("name") else ())
     choice = Choice(environment=inherited(os.environ), only=only)
-    loaded = DeclarationFile(args.target).load(choice)
+    loaded = declaration_file(args.target).load(choice)
     if not loaded.apps:
         raise MisuseError(f"{args.target} declares no app")
     found = [AppRequest(action="start", spec=each) for each in loaded.apps.values()]

@@ -10,7 +10,7 @@ from gapless.cli import app_requests, arguments, output
 from gapless.cli.display import changes
 from gapless.client import Client
 from gapless.config.choice import Choice, inherited
-from gapless.config.declarations import DeclarationFile
+from gapless.config.declarations import declaration_file
 from gapless.config.refresh import refreshed
 
 
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check a file."""
-    loaded = DeclarationFile(args.file).load(Choice(environment=inherited(os.environ)))
+    loaded = declaration_file(args.file).load(Choice(environment=inherited(os.environ)))
     app_requests.print_warnings(loaded.warnings)
     client = Client()
     rows = client.request("list")["apps"] if client.is_running() else []

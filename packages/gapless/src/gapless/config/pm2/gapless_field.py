@@ -1,0 +1,61 @@
+"""The field `gapless` of a declaration: settings that PM2 has no field for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import msgspec
+
+from gapless.base.errors import MisuseError
+from gapless.config.pm2.declaration import Declaration
+from gapless.config.toml.schema import (
+    OVERLAP,
+    MayOverlap,
+    Port,
+    Seconds,
+    Table,
+    UrlPath,
+)
+from gapless.supervisor.memory import spec
+
+
+class GaplessField(Table, frozen=True):
+    """The keys of the field `gapless`; they mean the same as in an [app.NAME] table."""
+
+    health: UrlPath | None = None
+    drain_timeout_s: Seconds | None = None
+    outgoing: tuple[Port, ...] = ()
+    min_healthy_s: Seconds = 2.0
+    overlap: MayOverlap = "auto"
+    preload: bool = True
+    interception: bool = True
+
+
+def with_gapless_field(declared: Declaration, built: spec.AppSpec) -> spec.AppSpec:
+    """Return a spec with the settings of the field `gapless`.  Raises MisuseError."""
+    found = declared.get("gapless")
+    if found is None:
+        return built
+    try:
+        keys = msgspec.convert(found, GaplessField, strict=True)
+    except msgspec.ValidationError as error:
+        known = ", ".join(field.name for field in msgspec.structs.fields(GaplessField))
+        raise MisuseError(
+            declared.message_for("gapless", f"{error}; known keys: {known}")
+        ) from None
+    ready = built.ready
+    if keys.health is not None:
+        ready = replace(ready, when=spec.When.HTTP, path=keys.health)
+    stop = built.stop
+    if keys.drain_timeout_s is not None:
+        stop = replace(stop, drain_timeout_s=keys.drain_timeout_s)
+    return replace(
+        built,
+        ready=ready,
+        stop=stop,
+        outgoing=tuple(sorted(set(keys.outgoing))),
+        min_healthy_s=keys.min_healthy_s,
+        overlap=OVERLAP[keys.overlap],
+        preload=keys.preload,
+        interception=keys.interception,
+    )
