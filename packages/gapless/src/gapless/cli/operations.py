@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import threading
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gapless.base import codec
 from gapless.base.errors import DONE, GaplessError, MisuseError
 from gapless.cli import output, selection
-from gapless.cli.app_requests import AppRequest
 from gapless.cli.display import reports, steps
 from gapless.client import Client
+
+if TYPE_CHECKING:
+    from gapless.cli.app_requests import AppRequest
 
 PrintStep = Callable[[dict[str, Any]], None] | None
 Send = Callable[[str, PrintStep], dict[str, Any]]
