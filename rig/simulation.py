@@ -49,7 +49,10 @@ class Simulation:
     fault: float = 0.02
     """How likely a host's turn meets a fault."""
     failing: Callable[[str], bool] = field(default=lambda _: False)
-    """On which hosts the new release fails while it is watched."""
+    """Returns whether the new release fails on a host while it is watched.
+
+    Such a host meets no other fault: one that dies before its turn ends never fails.
+    """
     now: float = 0.0
     most_acting: int = 0
     fewest_serving: int = 0
@@ -119,6 +122,8 @@ class Simulation:
             self._befall(draw, host)
 
     def _befall(self, draw: random.Random, host: SimulatedHost) -> None:
+        if self.failing(host.report.host):
+            return
         if draw.random() < self.fault:
             if draw.random() < 0.3:
                 host.dead = True
