@@ -141,7 +141,7 @@ class Simulation:
             return
         assert host.lease is not None
         if self.now < host.until:
-            lease = host.slots.beat(host.lease)
+            lease = host.slots.renew(host.lease)
             if lease is None:
                 self._lose(rollout, host)
             else:

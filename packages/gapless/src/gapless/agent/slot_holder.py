@@ -88,7 +88,7 @@ class Holding:
                     # One whose time is over is not renewed, even if nobody took it yet:
                     # others may have counted on that (leases, rule 2).
                     expired = self._now() >= self._lease.until
-                    self._lease = None if expired else self._slots.beat(self._lease)
+                    self._lease = None if expired else self._slots.renew(self._lease)
                 except UnavailableError:
                     continue  # it is ours until its time is over
             with contextlib.suppress(GaplessError):

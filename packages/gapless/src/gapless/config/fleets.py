@@ -11,7 +11,7 @@ from gapless.base import home
 from gapless.base.errors import MisuseError
 from gapless.config import document, resolve, schema
 from gapless.config.document import Document
-from gapless.coordinator import etcd
+from gapless.coordinator.etcd_settings import EtcdSettings
 from gapless.releases.model import ReleaseSpec
 from gapless.rollout.policy import Policy
 
@@ -26,11 +26,11 @@ class Fleet:
     """Where it is declared; the app's own table may be there too."""
     directory: str
     """Where the fleet agrees, unless by etcd."""
-    etcd: etcd.Settings | None
+    etcd: EtcdSettings | None
     copy: str = ""
     """Below it releases are copied to this host's own disk; empty: they are not."""
     declaration: str = ""
-    """The file within each release that declares the app; empty: see agent.beginning."""
+    """The file in each release that declares the app; empty: see agent.turn.first_start."""
     profile: str = ""
     """Which env_NAME of a PM2 declaration is laid over its env."""
     health: str = ""
@@ -121,7 +121,7 @@ def _coordinator(found: Document) -> schema.Coordinator:
     return table
 
 
-def _etcd(found: Document, table: schema.Coordinator) -> etcd.Settings | None:
+def _etcd(found: Document, table: schema.Coordinator) -> EtcdSettings | None:
     if not table.etcd:
         return None
     password = ""
@@ -131,7 +131,7 @@ def _etcd(found: Document, table: schema.Coordinator) -> etcd.Settings | None:
         except OSError as error:
             keys = ("coordinator", "password_file")
             raise MisuseError(found.complaint(keys, str(error))) from error
-    return etcd.Settings(
+    return EtcdSettings(
         endpoints=tuple(table.etcd),
         prefix=table.prefix,
         user=table.user,
