@@ -180,12 +180,12 @@ sys.argv[:1] = ["gapless"]
 from gapless import __main__
 from gapless.agent import publisher
 plain = publisher.FleetPublisher.__init__
-def killing(self, fleet, board, progress):
+def killing(self, fleet, store, progress):
     def tell(name, detail):
         progress(name, detail)
         if name == step:
             os.kill(os.getpid(), signal.SIGKILL)
-    plain(self, fleet, board, tell)
+    plain(self, fleet, store, tell)
 publisher.FleetPublisher.__init__ = killing
 sys.exit(__main__.main())
 """
