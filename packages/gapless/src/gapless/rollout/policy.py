@@ -1,4 +1,4 @@
-"""How a fleet may change: how many hosts at once, in which order, watched how long."""
+"""How a fleet may change: how many hosts at once, in which order, and when not."""
 
 from __future__ import annotations
 
