@@ -15,7 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from bench.publish import pack
-from gapless.agent import setup
+from gapless.agent.open_store import open_store
 from gapless.config.toml import fleets
 from rig import wait
 from rig.hosts.host import GAPLESS, Host
@@ -67,7 +67,7 @@ def main() -> None:
         path = host.configure(CONFIG.replace("@", str(gate)))
         inbox = host.directory / "dfs" / "src"
         inbox.mkdir(parents=True)
-        board = setup.board(fleets.load(str(path), {})["app"], print)
+        store = open_store(fleets.load(str(path), {})["app"], print)
         watch = subprocess.Popen(
             [GAPLESS, "watch"],
             cwd=host.directory,
@@ -76,7 +76,7 @@ def main() -> None:
         )
 
         def number() -> int:
-            rollout, _ = board.rollout()
+            rollout, _ = store.rollout()
             return rollout.number if rollout else 0
 
         def measured(upload: Callable[[Path, Path], float]) -> list[float]:

@@ -1,6 +1,6 @@
 """How long does a rollout take, by its slots, without and with faults?
 
-The product's own decisions, board and slots over simulated hosts, where time is a number: a
+The product's own decisions and slots over simulated hosts, where time is a number: a
 change takes 2 to 20 s, each host is watched for 10 s.  With faults 2 % of the turns meet
 one: three hosts in ten of those die with a slot in hand, the others are away for 3 s to 5
 minutes.  Where it would need days of computing there are fewer hosts than 5,000: what

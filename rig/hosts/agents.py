@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gapless.agent import setup
+from gapless.agent.open_store import open_store
 from gapless.config.toml import fleets
-from gapless.rollout.board import Board
+from gapless.rollout.store import FleetStore
 from rig import wait
 from rig.hosts.host import GAPLESS
 from rig.programs.etcd import Etcd
@@ -45,7 +45,7 @@ class Agents:
             f'[coordinator]\netcd = ["{etcd.url}"]\n'
         )
         fleet = fleets.load(str(file), {})[APP]
-        self.board: Board = setup.board(fleet, _refuse)
+        self.store: FleetStore = open_store(fleet, _refuse)
         self.processes = [self._start(directory, number) for number in range(count)]
 
     def _start(self, directory: Path, number: int) -> subprocess.Popen[bytes]:
@@ -61,12 +61,12 @@ class Agents:
     def wait_for_all(self, timeout_s: float = 300.0) -> None:
         """Wait until every agent has spoken."""
         wait.until(
-            lambda: len(self.board.reports()) == self.count, "every agent", timeout_s
+            lambda: len(self.store.hosts.all()) == self.count, "every agent", timeout_s
         )
 
     def asked(self) -> Asked:
         """Ask etcd itself what it was asked."""
-        beats = sum(each.beat for each in self.board.reports().values())
+        beats = sum(each.beat for each in self.store.hosts.all().values())
         counts = self._counts()
         questions = sum(counts.get(name, 0) for name in ("Range", "Txn", "Put"))
         return Asked(questions, counts.get("Watch", 0), beats)

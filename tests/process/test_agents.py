@@ -1,4 +1,4 @@
-"""A fleet at rest hardly asks its coordinator; etcd itself counts."""
+"""How often a fleet at rest asks its coordinator, as etcd itself counts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rig.hosts.agents import at_rest
 
 
 def test_agents_at_rest_ask_twice_a_beat(tmp_path: Path) -> None:
-    """One look and one word in each beat, and one watch; a beat takes 30 s by default."""
+    """One read, one write and one watch for each heartbeat; by default every 30 s."""
     count = 8
     with at_rest(tmp_path, count, "slot_ttl_s = 1\ngone_s = 6") as agents:
         before, asked_by_us = agents.asked(), 0

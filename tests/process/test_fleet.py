@@ -1,4 +1,4 @@
-"""A fleet of four behind a real balancer, under load that is counted at the client."""
+"""A fleet of four behind a real balancer, with load that is counted at the client."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ CANARY = 'slots = 1\ncanary = ["s2"]\nbake_s = 4'
 
 
 def nothing_ran_twice(fleet: Fleet, report: Report) -> None:
-    """Compare what the apps wrote down with what the client had answered."""
+    """Compare the requests that apps wrote down with the answers that the client got."""
     counts = collections.Counter(fleet.ledger.read_text().split())
     assert not [number for number, times in counts.items() if times > 1]
     assert len(counts) == report.kinds["post"]["requests"]
 
 
 def go_to(fleet: Fleet, version: str, under_load: Running, slots: int = 1) -> None:
-    """Roll a version out; never more hosts than the slots may be at work."""
+    """Roll a version out; assert that never more hosts than slots are at work."""
     fleet.upload(version)
     most = 0
     while (status := fleet.status())["state"] == "rolling":
@@ -43,7 +43,7 @@ def go_to(fleet: Fleet, version: str, under_load: Running, slots: int = 1) -> No
 def test_good_broken_and_sick_releases(
     make_fleet: MakeFleet, kind: str, name: str
 ) -> None:
-    """v2 everywhere; v3 refused by the first host; v4 turned back by the canary."""
+    """v2 runs everywhere, v3 fails on the first host, v4 is reverted at the canary."""
     fleet = make_fleet(kind=kind, policy=CANARY)
     fleet.start()
     with (
@@ -83,7 +83,7 @@ def test_good_broken_and_sick_releases(
 
 @pytest.mark.parametrize("name", ["nginx", "haproxy"])
 def test_a_fleet_is_recycled(make_fleet: MakeFleet, name: str) -> None:
-    """Apps that cannot run twice answer 503, and the balancer asks another server."""
+    """An app that cannot run twice answers 503, and the balancer asks another server."""
     fleet = make_fleet(kind="python", app="overlap = false", policy="slots = 2")
     fleet.start()
     with (

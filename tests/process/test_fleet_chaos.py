@@ -1,4 +1,4 @@
-"""Faults in the middle of each phase, drawn by a seed: it converges, few at a time."""
+"""Faults in each phase, drawn by a seed: the fleet converges, few hosts at a time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rig.load.running import Running, running
 
 SLOTS = 2
 POLICY = f"slots = {SLOTS}\nslot_ttl_s = 10\ngone_s = 21"
-"""A slot outlasts an election of etcd's: else others take it from hosts that watch."""
+"""A lease outlasts an election of etcd, or others would take slots of watching hosts."""
 PHASES = ("fetching", "changing", "watching")
 HOUR_S = 3600
 MORE_SEEDS = [pytest.param(seed, marks=pytest.mark.soak) for seed in range(1, 8)]
@@ -31,14 +31,14 @@ Undo = Callable[[], None]
 
 @dataclass(slots=True)
 class World:
-    """A fleet, and who of it was struck and cannot be counted at this moment."""
+    """A fleet, and the hosts that have a fault now and are not counted."""
 
     fleet: Fleet
     draw: random.Random
     struck: set[str]
 
     def at_work(self, status: dict[str, Any]) -> list[str]:
-        """Return the hosts that change, of those that were not struck."""
+        """Return the hosts at work, except those that have a fault."""
         return [
             each["host"]
             for each in status["hosts"]
@@ -47,13 +47,13 @@ class World:
         ]
 
     def look(self) -> dict[str, Any]:
-        """Return the status; never more hosts than slots may be at work."""
+        """Return the status; assert that never more hosts than slots are at work."""
         status = self.fleet.status()
         assert len(self.at_work(status)) <= SLOTS, status
         return status
 
     def member_in(self, phase: str) -> Member | None:
-        """Wait for a host in a phase, or for the end; return who it is."""
+        """Wait for a host in a phase; return it, or None if the rollout ended before."""
         members = {member.name: member for member in self.fleet.members}
         seen: list[Member] = []
 
@@ -77,19 +77,19 @@ def agent_is_killed(_: World, member: Member) -> Undo:
 
 
 def agent_is_paused(_: World, member: Member) -> Undo:
-    """It must not act on its old slot when it wakes."""
+    """It must not act on its old slot when it goes on."""
     member.pause_agent()
     return member.resume_agent
 
 
 def supervisor_is_killed(_: World, member: Member) -> Undo:
-    """The keeper holds what it held, and the agent's next question starts another."""
+    """The keeper holds the instances; the agent's next request starts a supervisor."""
     member.kill_supervisor()
     return lambda: None
 
 
 def leader_is_killed(world: World, _: Member) -> Undo:
-    """The other two elect another."""
+    """The other two members elect a new leader."""
     etcd = world.fleet.etcd
     assert etcd is not None
     leader = etcd.leader()
@@ -98,7 +98,7 @@ def leader_is_killed(world: World, _: Member) -> Undo:
 
 
 def publisher_is_killed(world: World, _: Member) -> Undo:
-    """Its next start sees to the end of the rollout."""
+    """The next publisher finalizes the rollout."""
     world.fleet.kill_watch()
     return world.fleet.watch
 
@@ -116,7 +116,7 @@ def power_is_cut(_: World, member: Member) -> Undo:
 
 
 def host_is_paused(_: World, member: Member) -> Undo:
-    """Every process of the host stands still, as in a machine that was suspended."""
+    """Every process of the host stops, as on a machine that was suspended."""
     member.pause()
     return member.resume
 
@@ -130,12 +130,12 @@ GENTLE = (
 )
 """No request may be lost by these."""
 HARD = (*GENTLE, host_is_parted, power_is_cut, host_is_paused)
-"""Requests that are at a host without power are lost by whoever asked it."""
+"""With these, requests at the host that fails are lost."""
 
 
 @contextmanager
 def world_of(tmp_path: Path, seed: int) -> Iterator[World]:
-    """Make a fleet of four with three members of etcd; the clocks of two hosts are off."""
+    """Make a fleet of four with three members of etcd; the clocks of hosts are off."""
     fleet = Fleet(tmp_path, etcd=3, policy=POLICY)
     try:
         fleet.members[0].set_clock(HOUR_S)
@@ -148,7 +148,7 @@ def world_of(tmp_path: Path, seed: int) -> Iterator[World]:
 
 
 def befall(world: World, version: str, faults: tuple[Callable[..., Undo], ...]) -> None:
-    """Roll a version out; in a phase that is drawn a fault strikes that is drawn."""
+    """Roll a version out, with a fault in a phase; the seed draws both."""
     draw = world.draw
     phase, fault = draw.choice(PHASES), draw.choice(faults)
     print(f"{version}: {fault.__name__} while a host is {phase}", flush=True)
@@ -170,7 +170,7 @@ def befall(world: World, version: str, faults: tuple[Callable[..., Undo], ...]) 
 
 @pytest.mark.parametrize("seed", [0, *MORE_SEEDS])
 def test_what_kills_no_app_loses_no_request(tmp_path: Path, seed: int) -> None:
-    """Agents, supervisors, publishers and etcd's leader die or sleep under load."""
+    """Agents, supervisors, publishers and etcd's leader die or pause under load."""
     with (
         world_of(tmp_path, seed) as world,
         balanced(world.fleet, "nginx") as port,
@@ -185,7 +185,7 @@ def test_what_kills_no_app_loses_no_request(tmp_path: Path, seed: int) -> None:
 
 @pytest.mark.parametrize("seed", [0, *MORE_SEEDS])
 def test_hosts_that_vanish_hold_nothing_up(tmp_path: Path, seed: int) -> None:
-    """Power cuts, suspended machines and partitions as well; it arrives everywhere."""
+    """With power cuts, suspended machines and partitions, too, every host arrives."""
     with world_of(tmp_path, seed) as world:
         for number in range(2, 4):
             befall(world, str(number), HARD)

@@ -1,4 +1,4 @@
-"""What a fleet makes of disks: own copies, full ones, old views, failed builds."""
+"""Own copies of releases, full disks, old views of a directory, failed builds."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def copies(fleet: Fleet, member: Member) -> list[str]:
 
 
 def published(fleet: Fleet, version: str) -> Path:
-    """Return where a release was published."""
+    """Return the directory of a release on the release server."""
     files = (fleet.base / "dist").glob(f"{APP}-*/VERSION")
     return next(path.parent for path in files if path.read_text() == version)
 
 
 def test_hosts_run_copies_that_are_verified(make: MakeFleet) -> None:
-    """Nothing runs from the shared directory; what was changed there comes nowhere."""
+    """Hosts run their own copies, and refuse a release that was changed on the server."""
     fleet = make(copies=True, policy="slots = 1\nrevert = false")
     fleet.start()
     with balanced(fleet, "nginx") as port, running(port, SLOW) as under_load:
@@ -63,7 +63,7 @@ def test_hosts_run_copies_that_are_verified(make: MakeFleet) -> None:
 
 
 def test_a_full_disk_holds_a_rollout_until_there_is_room(make: MakeFleet) -> None:
-    """The host says what it could not write; it serves on as it was, and catches up."""
+    """The reason names the full disk; the host serves on, and catches up afterwards."""
     fleet = make(copies=True, policy="slots = 1\nrevert = false")
     struck = fleet.members[1]
     disk = struck.small_disk(16)
@@ -85,7 +85,7 @@ def test_a_full_disk_holds_a_rollout_until_there_is_room(make: MakeFleet) -> Non
 
 
 def test_a_build_that_fails_reaches_no_host(make: MakeFleet) -> None:
-    """It is named where the upload lay, and what runs runs on; a slow one is waited for."""
+    """The upload is refused with the reason, apps run on; a slow build is waited for."""
     fleet = make()
     fleet.start()
     before = fleet.status()["number"]
@@ -102,7 +102,7 @@ def test_a_build_that_fails_reaches_no_host(make: MakeFleet) -> None:
 
 
 def test_a_host_with_an_old_view_takes_no_slot(make: MakeFleet) -> None:
-    """The others do not wait for it; it tells what it waits for, and follows."""
+    """The others go on without it; it reports what it waits for, and follows later."""
     fleet = make()
     assert fleet.network.is_real
     fleet.start()

@@ -1,4 +1,4 @@
-"""What befalls a fleet in the middle of a rollout: it converges, or holds and says why."""
+"""Faults during a rollout: the fleet converges, or holds and gives the reason."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def make(make_fleet: MakeFleet) -> MakeFleet:
 def test_an_agent_that_is_killed_goes_on_where_it_was(
     make: MakeFleet, phase: str
 ) -> None:
-    """Its app serves throughout; started again, it takes its own slot and ends its turn."""
+    """Its app serves throughout; a new agent takes the same slot and ends the turn."""
     fleet = make()
     fleet.start()
     with balanced(fleet, "nginx") as port, running(port, SLOW) as under_load:
@@ -51,7 +51,7 @@ def test_an_agent_that_is_killed_goes_on_where_it_was(
 def test_a_host_that_is_gone_for_good_with_a_slot_holds_nothing_up(
     make: MakeFleet,
 ) -> None:
-    """Others take its slot when its lease has expired, and do not wait for it."""
+    """Others take its slot when the lease has expired, and do not wait for the host."""
     fleet = make()
     fleet.start()
     fleet.upload("2")
@@ -66,7 +66,7 @@ def test_a_host_that_is_gone_for_good_with_a_slot_holds_nothing_up(
 
 
 def test_a_host_that_slept_does_not_act_on_its_old_slot(make: MakeFleet) -> None:
-    """Others take the slot of an agent that sleeps; it wakes, and tries again."""
+    """Others take the slot of a paused agent; it goes on later, and tries again."""
     fleet = make(app='ready = { http = "/health", timeout_s = 60 }')
     fleet.start()
     fleet.upload("2 late 3")
@@ -82,7 +82,7 @@ def test_a_host_that_slept_does_not_act_on_its_old_slot(make: MakeFleet) -> None
 
 
 def test_a_publisher_that_is_killed_and_two_at_once(make: MakeFleet) -> None:
-    """The end of a rollout is seen to by the next one; two uploads end in the newer."""
+    """The next publisher finalizes the rollout; of two uploads the newer one runs."""
     fleet = make()
     fleet.start()
     fleet.upload("2")
@@ -105,7 +105,7 @@ def test_a_publisher_that_is_killed_and_two_at_once(make: MakeFleet) -> None:
 
 
 def test_hold_resume_and_abort(make: MakeFleet) -> None:
-    """By hand; who has switched is watched, nobody else does, and abort goes back."""
+    """After `hold` no further host switches; `resume` goes on, and `abort` goes back."""
     fleet = make()
     fleet.start()
     fleet.begin("2 late 5")  # so there is time to hold before the next host changes
@@ -138,7 +138,7 @@ def test_hold_resume_and_abort(make: MakeFleet) -> None:
 def test_abort_and_a_newer_release_wait_for_no_canary_to_be_baked(
     make: MakeFleet,
 ) -> None:
-    """A canary is watched for an hour: what the operator saw meanwhile counts at once."""
+    """A canary is watched for an hour; `abort` and a newer release end that at once."""
     fleet = make()
     fleet.start()
     file = fleet.publisher.directory / "gapless.toml"
@@ -162,7 +162,7 @@ def test_abort_and_a_newer_release_wait_for_no_canary_to_be_baked(
 def test_etcd_goes_away_and_a_host_is_parted(
     make: MakeFleet, tmp_path: Path, seed: int
 ) -> None:
-    """Nothing changes and all serve on; when it is back the rollout goes on."""
+    """Every app serves on; when etcd is back, and the host, the rollout goes on."""
     draw = random.Random(seed)
     etcd = Etcd(tmp_path / "etcd", host="0.0.0.0").start()
     try:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gapless.coordinator.etcd import EtcdCoordinator, Settings
+from gapless.coordinator.etcd import EtcdCoordinator
+from gapless.coordinator.etcd_settings import EtcdSettings
 from gapless.coordinator.model import ABSENT
 from rig.hosts.network import Network
 from rig.programs.etcd import Cluster, Place
@@ -34,11 +35,11 @@ def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cluster]
 def test_two_of_three_members_go_on(cluster: Cluster) -> None:
     """The leader dies, another is elected, and the dead one returns and has it all."""
     leader = cluster.leader()
-    own = EtcdCoordinator(Settings(endpoints=cluster.urls))
+    own = EtcdCoordinator(EtcdSettings(endpoints=cluster.urls))
     entry = own.write("a/b", b"1", expected=ABSENT)
     cluster.kill(leader)
     assert cluster.leader() != leader
     entry = own.write("a/b", b"2", expected=entry.version)
     cluster.restart(leader)
-    returned = EtcdCoordinator(Settings(endpoints=(cluster.urls[leader],)))
+    returned = EtcdCoordinator(EtcdSettings(endpoints=(cluster.urls[leader],)))
     assert returned.read("a/b") == entry

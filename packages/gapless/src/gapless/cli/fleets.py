@@ -16,7 +16,7 @@ from gapless.rollout.model import ENDED, HostReport, Rollout, State
 if TYPE_CHECKING:
     from gapless.agent.publisher import FleetPublisher
     from gapless.config.toml.fleets import Fleet
-    from gapless.rollout.board import Board
+    from gapless.rollout.store import FleetStore
 
 LOOK_S = 0.5
 
@@ -56,19 +56,20 @@ def publisher(fleet: Fleet, *, quiet: bool) -> FleetPublisher:
 
 def opened(
     fleet: Fleet, tell: Callable[[str, str], None]
-) -> tuple[FleetPublisher, Board]:
+) -> tuple[FleetPublisher, FleetStore]:
     """Return who publishes to a fleet and tells *tell*, and what the fleet knows."""
-    from gapless.agent import publisher, setup  # noqa: PLC0415 - loads TLS
+    from gapless.agent import publisher  # noqa: PLC0415 - loads TLS
+    from gapless.agent.open_store import open_store  # noqa: PLC0415 - the same
 
-    board = setup.board(fleet, complain)
-    return publisher.FleetPublisher(fleet, board, tell), board
+    store = open_store(fleet, complain)
+    return publisher.FleetPublisher(fleet, store, tell), store
 
 
 def begin(
     fleet: Fleet, asked: argparse.Namespace, act: Callable[[FleetPublisher], Rollout]
 ) -> int:
     """Begin a rollout, wait for its end, and do what the end asks for."""
-    from gapless.agent import setup  # noqa: PLC0415 - loads TLS
+    from gapless.agent.open_store import open_store  # noqa: PLC0415 - loads TLS
 
     own = publisher(fleet, quiet=asked.json)
     rollout = act(own)
@@ -76,16 +77,16 @@ def begin(
         if asked.json:
             output.as_json(as_data(rollout))
         return DONE
-    board = setup.board(fleet, complain)
+    store = open_store(fleet, complain)
     tell = (lambda _: None) if asked.json else tell_host
-    ended = follow(board, rollout.number, asked.timeout, tell)
-    own.settle()  # or whoever watches did it before
-    tell_end(ended, as_json=asked.json, reports=board.reports())
+    ended = follow(store, rollout.number, asked.timeout, tell)
+    own.finalize()  # or whoever watches did it before
+    tell_end(ended, as_json=asked.json, reports=store.hosts.all())
     return code(ended) if ended.number == rollout.number else FAILED
 
 
 def follow(
-    board: Board, number: int, timeout_s: float, tell: Callable[[HostReport], None]
+    store: FleetStore, number: int, timeout_s: float, tell: Callable[[HostReport], None]
 ) -> Rollout:
     """*tell* what each host does until a rollout has come to an end; return it.
 
@@ -96,8 +97,8 @@ def follow(
     while True:
         rollout = None
         try:
-            rollout, _ = board.rollout()
-            reports, now = board.reports(), ""
+            rollout, _ = store.rollout()
+            reports, now = store.hosts.all(), ""
         except UnavailableError as error:
             reports, now = {}, error.message
         if now and now != trouble:

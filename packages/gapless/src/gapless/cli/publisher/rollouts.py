@@ -8,7 +8,7 @@ from gapless.cli import fleets
 from gapless.cli.publisher.output import Telling
 from gapless.push import rollout_outcome
 from gapless.push.outcome_store import OutcomeStore
-from gapless.rollout.board import Board
+from gapless.rollout.store import FleetStore
 
 
 class Settling:
@@ -17,11 +17,11 @@ class Settling:
     def __init__(
         self,
         publisher: FleetPublisher,
-        board: Board,
+        store: FleetStore,
         account: OutcomeStore,
         telling: Telling,
     ) -> None:
-        self._publisher, self._board = publisher, board
+        self._publisher, self._store = publisher, store
         self._account, self._telling = account, telling
         self.code = 0
 
@@ -31,7 +31,7 @@ class Settling:
         Raises GaplessError, OSError.
         """
         try:
-            rollout = self._publisher.settle()
+            rollout = self._publisher.finalize()
         except (GaplessError, OSError) as error:
             self._tell(str(error))
             raise
@@ -41,11 +41,11 @@ class Settling:
         self._tell("")
 
     def _tell(self, trouble: str) -> None:
-        told = [o for o in self._account.unfinished(self._board.app) if o.rollout]
+        told = [o for o in self._account.unfinished(self._store.app) if o.rollout]
         if not told:
             return
-        rollout, _ = self._board.rollout()
-        hosts, history = self._board.reports(), self._board.history()
+        rollout, _ = self._store.rollout()
+        hosts, history = self._store.hosts.all(), self._store.history.read()
         for before in told:
             after = rollout_outcome.next_outcome(
                 before, rollout, hosts, history, trouble

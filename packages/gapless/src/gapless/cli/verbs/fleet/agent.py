@@ -15,8 +15,11 @@ import select
 import threading
 from signal import SIGINT, SIGTERM
 
-from gapless.agent import address, health_endpoint, membership, setup
+from gapless.agent import address, membership
+from gapless.agent.app_listing import AppListing
 from gapless.agent.follower import Follower
+from gapless.agent.health_endpoint import HealthEndpoint
+from gapless.agent.open_store import open_store
 from gapless.base import wakeup
 from gapless.base.errors import (
     DONE,
@@ -73,7 +76,7 @@ def run(asked: argparse.Namespace) -> int:
             f"{asked.config or 'gapless.toml'} has no [rollout.NAME]",
             hint="it says how a fleet changes: slots = 1",
         )
-    host = setup.host_name(asked.host)
+    host = membership.host_name(asked.host)
     listens = {
         # Who comes and goes answers nobody.
         app: "" if asked.once else asked.health or each.health_listen
@@ -83,7 +86,7 @@ def run(asked: argparse.Namespace) -> int:
         _Following(
             each,
             host,
-            address.presence(each, asked.address, listens[each.release.app]),
+            address.host_addresses(each, asked.address, listens[each.release.app]),
         )
         for each in fleets.values()
     ]
@@ -95,13 +98,9 @@ def run(asked: argparse.Namespace) -> int:
     if asked.once:
         return max(following.once() for following in followers)
     numbers = wakeup.on((SIGTERM, SIGINT))
-    facts = health_endpoint.Facts(
-        lambda: client.request("list") if client.has_state() else None
-    )
+    listing = AppListing(lambda: client.request("list") if client.has_state() else None)
     answers = [
-        health_endpoint.HealthEndpoint(
-            each, [app for app in fleets if listens[app] == each], facts
-        )
+        HealthEndpoint(each, [app for app in fleets if listens[app] == each], listing)
         for each in sorted({*listens.values()} - {""})
     ]
     _say(f"{host} follows {', '.join(fleets)}")
@@ -113,7 +112,7 @@ def run(asked: argparse.Namespace) -> int:
             return FAILED
     # Balancers are answered to the end: a turn that is finished may be a recycle.
     for following in followers:
-        following.follower.over.set()
+        following.follower.stopping.set()
     for following in followers:
         if following.at_work:
             following.thread.join(LAST_STEP_S)
@@ -125,11 +124,13 @@ def run(asked: argparse.Namespace) -> int:
 class _Following:
     """One app, in a thread of its own."""
 
-    def __init__(self, config: Fleet, host: str, there: address.Presence) -> None:
-        self._board = setup.board(config, fleets.complain)
+    def __init__(
+        self, config: Fleet, host: str, addresses: address.HostAddresses
+    ) -> None:
+        self._store = open_store(config, fleets.complain)
         client = Client()
         self.follower = Follower(
-            config, self._board, client, host, _say, presence=there
+            config, self._store, client, host, _say, addresses=addresses
         )
         self.thread = threading.Thread(target=self._follow, daemon=True)
         self.at_work = False
@@ -137,38 +138,38 @@ class _Following:
 
     def once(self) -> int:
         """Look until there is nothing to do at once; return the exit code."""
-        while not self.follower.look():
+        while not self.follower.step():
             pass
         report = self.follower.report
         _say(fleets.host_line(report))
         return FAILED if report.phase is Phase.FAILED else DONE
 
     def _follow(self) -> None:
-        while not self.follower.over.is_set():
+        while not self.follower.stopping.is_set():
             wait_s = self._look()
-            if wait_s and not self._board.wait(wait_s):
-                self.follower.over.wait(RETRY_S)
+            if wait_s and not self._store.wait(wait_s):
+                self.follower.stopping.wait(RETRY_S)
 
     def _look(self) -> float:
         """Look once; what cannot be asked is said once, and asked again."""
         self.at_work = True
         try:
-            wait_s = self.follower.look()
+            wait_s = self.follower.step()
         except (GaplessError, OSError) as error:
-            if self.follower.over.is_set():
+            if self.follower.stopping.is_set():
                 return RETRY_S
             if str(error) != self._trouble:
                 serves = isinstance(error, UnavailableError)
                 _say(
-                    f"{self._board.app}: {error}" + ("; it serves on" if serves else "")
+                    f"{self._store.app}: {error}" + ("; it serves on" if serves else "")
                 )
             self._trouble = str(error)
-            self.follower.over.wait(RETRY_S)
+            self.follower.stopping.wait(RETRY_S)
             return 0.0
         finally:
             self.at_work = False
         if self._trouble:
-            _say(f"{self._board.app}: goes on")
+            _say(f"{self._store.app}: goes on")
             self._trouble = ""
         return wait_s
 

@@ -11,21 +11,21 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from gapless.agent import setup
+from gapless.agent.open_store import open_store
 from gapless.base.errors import DONE, MisuseError, NotFoundError
 from gapless.cli import configuration, fleets, output
 from gapless.config.toml.fleets import Fleet
 from gapless.releases import current
-from gapless.rollout import decide
-from gapless.rollout.board import Board
-from gapless.rollout.model import Cue, HostReport, Rollout, State
+from gapless.rollout.model import Action, HostReport, Rollout, State
+from gapless.rollout.status import status_of
+from gapless.rollout.store import FleetStore
 
-_CUES = {"hold": Cue.HOLD, "resume": Cue.RESUME, "abort": Cue.REVERT}
+_ACTIONS = {"hold": Action.HOLD, "resume": Action.RESUME, "abort": Action.REVERT}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what `rollout` understands."""
-    parser.add_argument("what", choices=["status", *_CUES, "history", "forget"])
+    parser.add_argument("what", choices=["status", *_ACTIONS, "history", "forget"])
     parser.add_argument("app", nargs="?", default="", metavar="APP")
     parser.add_argument(
         "which",
@@ -45,42 +45,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(asked: argparse.Namespace) -> int:
     """Look at a rollout, or move it."""
     found = configuration.one_fleet(asked.config, asked.app)
-    board = setup.board(found, fleets.complain)
+    store = open_store(found, fleets.complain)
     if asked.what == "history" and asked.which:
         reports = found.release.reports
-        return _one(board, asked.which, reports, as_json=asked.json)
+        return _one(store, asked.which, reports, as_json=asked.json)
     if asked.what == "history":
-        return _history(board, as_json=asked.json)
+        return _history(store, as_json=asked.json)
     if asked.what == "forget":
-        return _forget(board, asked.which)
-    if asked.what in _CUES:
-        return _cue(board, asked)
-    rollout, _ = board.rollout()
+        return _forget(store, asked.which)
+    if asked.what in _ACTIONS:
+        return _apply(store, asked)
+    rollout, _ = store.rollout()
     if rollout is None:
         if asked.json:
-            hosts = fleets.hosts_as_data(board.reports())
-            output.as_json({"app": board.app, "state": None, "hosts": hosts})
+            hosts = fleets.hosts_as_data(store.hosts.all())
+            output.as_json({"app": store.app, "state": None, "hosts": hosts})
         else:
-            print(f"{board.app}: nothing was rolled out yet; `gapless publish TARBALL`")
-            _show_hosts(board.reports())
+            print(f"{store.app}: nothing was rolled out yet; `gapless publish TARBALL`")
+            _show_hosts(store.hosts.all())
         return DONE
     if asked.watch:
         tell = _tell_line if asked.json else fleets.tell_host
         if not asked.json:
-            _show(rollout, board.reports())
-        rollout = fleets.follow(board, rollout.number, asked.timeout, tell)
-        fleets.tell_end(rollout, as_json=asked.json, reports=board.reports())
+            _show(rollout, store.hosts.all())
+        rollout = fleets.follow(store, rollout.number, asked.timeout, tell)
+        fleets.tell_end(rollout, as_json=asked.json, reports=store.hosts.all())
         return fleets.code(rollout)
     stranger = _stranger(found, rollout)
     if asked.json:
-        plain = fleets.as_data(rollout, board.reports())
+        plain = fleets.as_data(rollout, store.hosts.all())
         output.as_json(plain | {"stranger": stranger})
         return DONE
-    _show(rollout, board.reports())
+    _show(rollout, store.hosts.all())
     if stranger:
         print(
             f"  {found.release.link} names {stranger}, which no rollout brought: no host "
-            f"of the fleet takes it\n  `gapless rollback {board.app} {stranger}` rolls it "
+            f"of the fleet takes it\n  `gapless rollback {store.app} {stranger}` rolls it "
             "out"
         )
     return DONE
@@ -99,8 +99,8 @@ def _stranger(found: Fleet, rollout: Rollout) -> str:
 
 
 def _show(rollout: Rollout, reports: dict[str, HostReport]) -> None:
-    surveyed = decide.survey(rollout, reports.values())
-    done, of = len(surveyed.settled), len(surveyed.order)
+    status = status_of(rollout, reports.values())
+    done, of = len(status.arrived), len(status.order)
     back = f", back to {rollout.previous}" if rollout.target != rollout.release else ""
     print(
         f"{rollout.app}: rollout {rollout.number} to {rollout.release}{back}: "
@@ -124,15 +124,15 @@ def _show_hosts(reports: dict[str, HostReport]) -> None:
         print("  no host follows yet; run `gapless agent` on each")
 
 
-def _cue(board: Board, asked: argparse.Namespace) -> int:
-    cue = _CUES[asked.what]
-    before, _ = board.rollout()
+def _apply(store: FleetStore, asked: argparse.Namespace) -> int:
+    action = _ACTIONS[asked.what]
+    before, _ = store.rollout()
     if before is None:
-        raise NotFoundError(f"{board.app}: nothing was rolled out yet")
-    after = board.cue(cue, asked.reason or f"{asked.what} by hand")
+        raise NotFoundError(f"{store.app}: nothing was rolled out yet")
+    after = store.apply(action, asked.reason or f"{asked.what} by hand")
     if after is None:
-        why = f"{board.app}: rollout {before.number} is {before.state.value}"
-        if cue is Cue.REVERT and not before.previous:
+        why = f"{store.app}: rollout {before.number} is {before.state.value}"
+        if action is Action.REVERT and not before.previous:
             why += ", and there is no release to go back to"
         raise MisuseError(
             f"{why}: `{asked.what}` means nothing to it", hint=_hint(before)
@@ -141,7 +141,7 @@ def _cue(board: Board, asked: argparse.Namespace) -> int:
         output.as_json(fleets.as_data(after))
     else:
         print(
-            f"{board.app}: rollout {after.number} {after.state.value}: {after.reason}"
+            f"{store.app}: rollout {after.number} {after.state.value}: {after.reason}"
         )
     return DONE
 
@@ -152,25 +152,25 @@ def _hint(rollout: Rollout) -> str:
     return f"`gapless rollout status {rollout.app}` shows what it does"
 
 
-def _forget(board: Board, host: str) -> int:
+def _forget(store: FleetStore, host: str) -> int:
     if not host:
         raise MisuseError("which host?", hint="gapless rollout forget APP HOST")
-    if not board.forget(host):
-        known = ", ".join(sorted(board.reports())) or "none"
+    if not store.forget(host):
+        known = ", ".join(sorted(store.hosts.all())) or "none"
         raise NotFoundError(
-            f"{board.app}: there is no host {host}", hint=f"known: {known}"
+            f"{store.app}: there is no host {host}", hint=f"known: {known}"
         )
-    print(f"{board.app}: {host} is forgotten; it comes back if its agent runs")
+    print(f"{store.app}: {host} is forgotten; it comes back if its agent runs")
     return DONE
 
 
-def _history(board: Board, *, as_json: bool) -> int:
-    found = board.history()
+def _history(store: FleetStore, *, as_json: bool) -> int:
+    found = store.history.read()
     if as_json:
         output.as_json(found)
         return DONE
     if not found:
-        print(f"{board.app}: no rollout has ended yet")
+        print(f"{store.app}: no rollout has ended yet")
         return DONE
     rows = [_row(each) for each in found]
     heads = ["rollout", "release", "outcome", "began", "ended", "by", "hosts", "why"]
@@ -178,19 +178,19 @@ def _history(board: Board, *, as_json: bool) -> int:
     return DONE
 
 
-def _one(board: Board, number: str, reports: str, *, as_json: bool) -> int:
+def _one(store: FleetStore, number: str, reports: str, *, as_json: bool) -> int:
     """Tell one rollout whole: its hosts, and where their reports are."""
-    found = next((e for e in board.history() if str(e["number"]) == number), None)
+    found = next((e for e in store.history.read() if str(e["number"]) == number), None)
     if found is None:
         raise NotFoundError(
-            f"{board.app}: no rollout {number} has ended",
-            hint=f"`gapless rollout history {board.app}` lists those that have",
+            f"{store.app}: no rollout {number} has ended",
+            hint=f"`gapless rollout history {store.app}` lists those that have",
         )
     where = f"{reports}/{found['release']}"
     if as_json:
         output.as_json(found | {"reports": where})
         return DONE
-    print(f"{board.app}: rollout {number} to {found['release']}: {found['outcome']}")
+    print(f"{store.app}: rollout {number} to {found['release']}: {found['outcome']}")
     if found["reason"]:
         print(f"  {found['reason']}")
     print(f"  began {found['began_at']} by {found['by']}")

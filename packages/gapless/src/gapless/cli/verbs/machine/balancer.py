@@ -116,15 +116,15 @@ def _fleet(asked: argparse.Namespace) -> tuple[str, tuple[Member, ...]]:
     One whose address nobody knows is an error: a balancer would leave it out for good.
     Raises GaplessError.
     """
-    from gapless.agent import setup  # noqa: PLC0415 - loads TLS
+    from gapless.agent.open_store import open_store  # noqa: PLC0415 - loads TLS
     from gapless.cli import fleets  # noqa: PLC0415 - the same
 
     found = configuration.one_fleet(asked.config, asked.target)
-    board = setup.board(found, fleets.complain)
-    reports = sorted(board.reports().values(), key=lambda each: each.host)
+    store = open_store(found, fleets.complain)
+    reports = sorted(store.hosts.all().values(), key=lambda each: each.host)
     if not reports:
         raise NotFoundError(
-            f"{board.app}: no host follows yet", hint="run `gapless agent` on each"
+            f"{store.app}: no host follows yet", hint="run `gapless agent` on each"
         )
     members, mistakes = [], []
     for each in reports:
@@ -144,11 +144,11 @@ def _fleet(asked: argparse.Namespace) -> tuple[str, tuple[Member, ...]]:
         else:
             mistakes.append(
                 f"{each.host}: no address is known; run its agent with --address, or "
-                f"`gapless rollout forget {board.app} {each.host}`"
+                f"`gapless rollout forget {store.app} {each.host}`"
             )
     if mistakes:
         raise MisuseError("\n".join(mistakes))
-    return board.app, tuple(members)
+    return store.app, tuple(members)
 
 
 # --- check ------------------------------------------------------------------------------

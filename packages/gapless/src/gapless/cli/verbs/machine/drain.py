@@ -31,7 +31,7 @@ from gapless.client import Client
 from gapless.supervisor.memory.calls import LONG_CALL_S
 
 if TYPE_CHECKING:
-    from gapless.agent.departure import Departure
+    from gapless.agent.drain_right import DrainRight
 
 PAUSE_S = 0.1
 LONGEST_LEAD_S = 3600.0
@@ -103,14 +103,14 @@ def run(asked: argparse.Namespace) -> int:
 # --- the fleets of this host ------------------------------------------------------------
 
 
-def departures(client: Client, *, quiet: bool) -> list[Departure]:
+def departures(client: Client, *, quiet: bool) -> list[DrainRight]:
     """Return how this host leaves each of its fleets; none if it is of none.
 
     Raises GaplessError.
     """
     if not os.path.exists(client.home.fleets):
         return []
-    from gapless.agent import departure, membership  # noqa: PLC0415 - loads TLS
+    from gapless.agent import drain_right, membership  # noqa: PLC0415 - loads TLS
     from gapless.cli import fleets  # noqa: PLC0415 - the same
 
     def say(text: str) -> None:
@@ -118,12 +118,12 @@ def departures(client: Client, *, quiet: bool) -> list[Departure]:
             print(text, flush=True)
 
     return [
-        departure.Departure(each, say, fleets.complain)
+        drain_right.DrainRight(each, say, fleets.complain)
         for each in membership.memberships(client.home)
     ]
 
 
-def _take_leave(client: Client, *, force: bool, quiet: bool) -> list[Departure]:
+def _take_leave(client: Client, *, force: bool, quiet: bool) -> list[DrainRight]:
     """Take the right to drain in every fleet.  Raises GaplessError."""
     try:
         found = departures(client, quiet=quiet)
@@ -133,20 +133,20 @@ def _take_leave(client: Client, *, force: bool, quiet: bool) -> list[Departure]:
         raise
     if not found:
         return []
-    from gapless.agent import departure  # noqa: PLC0415 - loads TLS
+    from gapless.agent import drain_right  # noqa: PLC0415 - loads TLS
 
     if not force:
-        departure.take_all(found)
+        drain_right.take_all(found)
         return found
     for each in found:
         try:
-            each.insist()
+            each.force()
         except GaplessError as error:
             output.complain(f"{each.app}: the others are not told: {error.message}")
     return found
 
 
-def _confirm(client: Client, found: list[Departure], *, force: bool) -> None:
+def _confirm(client: Client, found: list[DrainRight], *, force: bool) -> None:
     """Go back if the right was lost before the drain began.  Raises GaplessError."""
     if force:
         return
@@ -165,9 +165,9 @@ def _confirm(client: Client, found: list[Departure], *, force: bool) -> None:
             )
 
 
-def _is_asked(departure: Departure) -> bool:
+def _is_asked(right: DrainRight) -> bool:
     try:
-        return departure.answers_balancers()
+        return right.answers_balancers()
     except GaplessError:
         return False
 

@@ -80,10 +80,10 @@ class Watcher:
             account = accounts[spec.inbox]
             opened = None
             if name in declared:
-                publisher, board = fleets.opened(
+                publisher, store = fleets.opened(
                     declared[name], functools.partial(telling.step, name)
                 )
-                self._settlings[name] = Settling(publisher, board, account, telling)
+                self._settlings[name] = Settling(publisher, store, account, telling)
                 opened = functools.partial(_publisher, declared[name])
             self._uploads[name] = Uploads(
                 spec,

@@ -20,7 +20,7 @@ DECLARATIONS = (
     *(f"ecosystem.config.{ending}" for ending in ("js", "cjs", "mjs")),
     *("ecosystem.json", "app.json"),
 )
-"""What is looked for in a release whose fleet's file does not declare the app."""
+"""Files of a release that may declare the app, if the fleet's file does not."""
 
 
 def start(
@@ -39,17 +39,17 @@ def start(
     )
     declared = declaration_file(path, lambda at: path_in_release(at, inside))
     found = declared.load(choice).apps
-    # A declaration may call its app otherwise than it is called here.
+    # In a declaration the app may have another name than in the fleet.
     wanted = dataclasses.replace(next(iter(found.values())), release=release.name)
     report: dict[str, Any] = client.request("start", spec=codec.encode(wanted))
     return report
 
 
 def declaration(fleet: Fleet, own: ReleaseSpec, release: Release) -> str:
-    """Return the file that declares the app: the fleet's own, or one in the release.
+    """Return the path of the file that declares the app: the fleet's, or the release's.
 
-    It is named by way of the link, where the next release will have it as well.  Raises
-    NotFoundError.
+    A file of the release is named through the link, where the next release has it, too.
+    Raises NotFoundError.
     """
     if fleet.declaration:
         return os.path.join(own.link, fleet.declaration)

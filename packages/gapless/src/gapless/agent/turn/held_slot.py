@@ -1,4 +1,4 @@
-"""Hold a slot while something else is done: a thread renews the lease."""
+"""Hold a slot while a turn goes on: a thread renews the lease."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from gapless.base.errors import GaplessError, UnavailableError
 from gapless.coordinator.leases import Clock, Lease, Slots
 
 
-class Holding:
-    """A slot in hand, from `with` to its end; then it is given back."""
+class HeldSlot:
+    """A slot that is held from `with` to its end; then it is given back."""
 
     def __init__(
         self,
@@ -21,15 +21,16 @@ class Holding:
         lease: Lease,
         ttl_s: float,
         now: Clock,
-        also: Callable[[], None],
+        on_renewal: Callable[[], None],
     ) -> None:
-        """*also* is called with each renewal."""
-        self._also = also
+        """*on_renewal* is called after each renewal, in the thread that renews."""
+        self._on_renewal = on_renewal
         self._slots, self._ttl_s, self._now = slots, ttl_s, now
         self._lease: Lease | None = lease
+        """None: it is lost, or was given back."""
         self._lock = threading.Lock()
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._go_on, daemon=True)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._renew, daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -41,7 +42,7 @@ class Holding:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._over.set()
+        self._ended.set()
         self._thread.join()
         with self._lock:
             lease, self._lease = self._lease, None
@@ -49,12 +50,12 @@ class Holding:
             try:
                 self._slots.give_back(lease)
             except UnavailableError:
-                return  # it expires, and others take it
+                return  # the lease expires, and another host takes the slot
 
     def refused(self) -> str:
-        """Return why nothing may be changed any more, right before a change.
+        """Return, right before a change, why nothing may be changed any more.
 
-        The record is read once more; where it cannot be, nothing is changed.
+        The record is read once more; where it cannot be read, nothing is changed.
         """
         with self._lock:
             if self._lease is None:
@@ -65,31 +66,31 @@ class Holding:
             except UnavailableError as error:
                 return f"the slot cannot be confirmed: {error.message}"
             self._lease = None
-            return "the slot was lost: its time was over"
+            return "the slot was lost: its lease has expired"
 
     @property
     def until(self) -> float:
-        """Until when this host may act, on the clock of the slots; 0: it is lost."""
+        """Until when this host may act, on the clock of the slots; 0: the slot is lost."""
         with self._lock:
             return 0.0 if self._lease is None else self._lease.until
 
     @property
     def is_lost(self) -> bool:
-        """Whether somebody else may have it now."""
+        """Whether another host may have the slot now."""
         with self._lock:
             return self._lease is None or self._now() >= self._lease.until
 
-    def _go_on(self) -> None:
-        while not self._over.wait(self._ttl_s / 3):
+    def _renew(self) -> None:
+        while not self._ended.wait(self._ttl_s / 3):
             with self._lock:
                 if self._lease is None:
                     return
                 try:
-                    # One whose time is over is not renewed, even if nobody took it yet:
+                    # An expired lease is not renewed, even if the slot is still free:
                     # others may have counted on that (leases, rule 2).
-                    expired = self._now() >= self._lease.until
-                    self._lease = None if expired else self._slots.beat(self._lease)
+                    is_expired = self._now() >= self._lease.until
+                    self._lease = None if is_expired else self._slots.renew(self._lease)
                 except UnavailableError:
-                    continue  # it is ours until its time is over
+                    continue  # the slot is held until the lease expires
             with contextlib.suppress(GaplessError):
-                self._also()
+                self._on_renewal()
