@@ -1,4 +1,4 @@
-"""One PostgreSQL and one MariaDB for all tests of drivers, and the drivers themselves."""
+"""One PostgreSQL and one MariaDB for all tests of drivers, and drivers that import."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from contextlib import ExitStack
 import pytest
 from gapless_drain import Drain
 
-from rig.programs import drivers, procedures
-from rig.programs.databases import DATABASES, Database
+from rig.databases import procedures
+from rig.databases.database import Database
+from rig.databases.kinds import DATABASES
+from rig.drivers import by_name
 
-drivers.available()
+by_name.add_to_path()
 
 
 @pytest.fixture(scope="session")
 def databases(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[dict[str, Database]]:
-    """Return both, with their procedures."""
+    """Return both databases by kind, with their procedures."""
     with ExitStack() as stack:
         found = {
             kind: stack.enter_context(start(tmp_path_factory.mktemp(kind)))

@@ -14,7 +14,7 @@ from gapless_drain import Drain, Draining, Mode
 from gapless_drain.core import Ticket, current
 from gapless_drain.databases.counting import Counting, Held
 
-from rig.programs.under_way import names, request_under_way
+from rig.databases.statements import names, request_under_way
 
 
 @pytest.fixture

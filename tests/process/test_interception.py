@@ -17,24 +17,17 @@ from pathlib import Path
 import pytest
 
 from gapless.keeper.seccomp import interception
-from rig.programs.stage import (
-    DEADLINE_S,
-    JAVA,
-    NOBODY,
-    PERL,
-    PR_SET_DUMPABLE,
-    PROGRAMS,
-    PYTHON,
-    Stage,
-    ask,
-    readable,
-)
+from rig.fixtures.interceptor import DEADLINE_S, Interceptor, ask, readable
+from rig.fixtures.listening_programs import JAVA, PERL, PROGRAMS, PYTHON
+from rig.hosts.host import NOBODY
+
+PR_SET_DUMPABLE = 4
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    """Have a stage, and leave nothing behind."""
-    made = Stage(str(tmp_path))
+def stage(tmp_path: Path) -> Iterator[Interceptor]:
+    """Return what intercepts programs; it leaves nothing behind."""
+    made = Interceptor(str(tmp_path))
     yield made
     made.close()
 
@@ -44,7 +37,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
 
 @pytest.mark.parametrize("language", PROGRAMS)
 def test_copies_of_a_program_share_one_socket(
-    stage: Stage, tmp_path: Path, language: str
+    stage: Interceptor, tmp_path: Path, language: str
 ) -> None:
     """The address is taken, and both serve on it: one dies, the other goes on."""
     program, arguments = PROGRAMS[language]
@@ -60,7 +53,7 @@ def test_copies_of_a_program_share_one_socket(
         assert ask(stage.port).endswith(b"hi")
 
 
-def test_our_socket_outlives_the_programs(stage: Stage) -> None:
+def test_our_socket_outlives_the_programs(stage: Interceptor) -> None:
     """What connects while nobody is there is answered by the next one."""
     first = stage.start(sys.executable, "-c", PYTHON, str(stage.port))
     stage.share(first)
@@ -72,7 +65,7 @@ def test_our_socket_outlives_the_programs(stage: Stage) -> None:
         assert client.recv(4096).startswith(b"HTTP/1.0 200")
 
 
-def test_duplicate_can_be_bound_in_place_of_injecting(stage: Stage) -> None:
+def test_duplicate_can_be_bound_in_place_of_injecting(stage: Interceptor) -> None:
     """The program's own socket keeps every option that it set."""
     stage.listener.close()
     spawned = stage.start(sys.executable, "-c", PYTHON, str(stage.port))
@@ -90,7 +83,7 @@ def test_duplicate_can_be_bound_in_place_of_injecting(stage: Stage) -> None:
 # --- what is none of our business -------------------------------------------------
 
 
-def test_unix_binds_are_never_seen(stage: Stage) -> None:
+def test_unix_binds_are_never_seen(stage: Interceptor) -> None:
     """Paths and abstract names; the first call that waits is the one after them."""
     program = """
 import socket
@@ -103,10 +96,10 @@ socket.socket().bind(("127.0.0.1", PORT))
     assert call.tcp
     assert call.address is not None
     interception.proceed(spawned.notify, call.id)
-    assert "Address already in use" in stage.said(spawned)
+    assert "Address already in use" in stage.output(spawned)
 
 
-def test_unix_bind_as_long_as_an_internet_address_proceeds(stage: Stage) -> None:
+def test_unix_bind_as_long_as_an_internet_address_proceeds(stage: Interceptor) -> None:
     """Sixteen bytes: the filter cannot tell, we can; its listen is not ours either."""
     program = """
 import socket
@@ -121,13 +114,13 @@ print("listens")
         assert (call.call, call.tcp, call.address) == (name, False, None)
         assert not call.concerns_us
         assert interception.proceed(spawned.notify, call.id)
-    assert stage.said(spawned) == "listens\n"
+    assert stage.output(spawned) == "listens\n"
 
 
 @pytest.mark.parametrize(
     ("kind", "port"), [("SOCK_STREAM", "0"), ("SOCK_DGRAM", "PORT")], ids=["0", "udp"]
 )
-def test_any_port_and_udp_proceed(stage: Stage, kind: str, port: str) -> None:
+def test_any_port_and_udp_proceed(stage: Interceptor, kind: str, port: str) -> None:
     """Nobody waits for a certain port there, or no connection does."""
     program = f"""
 import socket
@@ -140,10 +133,10 @@ print(s.getsockname()[1])
     assert call.address is not None
     assert not call.concerns_us
     assert interception.proceed(spawned.notify, call.id)
-    assert int(stage.said(spawned)) > 0
+    assert int(stage.output(spawned)) > 0
 
 
-def test_bind_of_what_is_no_socket_proceeds_by_itself(stage: Stage) -> None:
+def test_bind_of_what_is_no_socket_proceeds_by_itself(stage: Interceptor) -> None:
     """The kernel tells the program; nobody else is asked."""
     program = """
 import ctypes, os
@@ -166,7 +159,7 @@ print(os.strerror(ctypes.get_errno()))
 # --- who calls ------------------------------------------------------------------
 
 
-def test_thread_may_bind(stage: Stage) -> None:
+def test_thread_may_bind(stage: Interceptor) -> None:
     """The caller is a thread, the descriptor is its process's."""
     program = """
 import socket, threading
@@ -182,10 +175,10 @@ print(s.getsockname()[1])
     bind = stage.calls[0]
     assert bind.pid == spawned.pid
     assert bind.thread_id != spawned.pid
-    assert stage.said(spawned) == f"{stage.port}\n"
+    assert stage.output(spawned) == f"{stage.port}\n"
 
 
-def test_child_of_a_program_is_under_its_filter(stage: Stage) -> None:
+def test_child_of_a_program_is_under_its_filter(stage: Interceptor) -> None:
     """A gunicorn's children, whatever shell is between; the same descriptor tells."""
     child = f"import socket; s = socket.socket(); s.bind(('127.0.0.1', {stage.port}))"
     program = f"""
@@ -196,10 +189,10 @@ subprocess.run(["sh", "-c", '"$0" "$@"; exit $?', *child], check=True)
     spawned = stage.python(program)
     stage.share(spawned)
     assert stage.calls[0].pid != spawned.pid
-    assert stage.said(spawned) == "served\n"
+    assert stage.output(spawned) == "served\n"
 
 
-def test_filter_is_over_with_its_last_process(stage: Stage) -> None:
+def test_filter_is_over_with_its_last_process(stage: Interceptor) -> None:
     """Not with the leader: what it left behind may bind still."""
     spawned = stage.start("sh", "-c", "sleep 300 & echo $!; exit 0")
     left_behind = int(stage.line(spawned))
@@ -227,43 +220,47 @@ except OSError as error:
 """
 
 
-def test_error_reaches_the_program(stage: Stage) -> None:
+def test_error_reaches_the_program(stage: Interceptor) -> None:
     """As its errno, like any other failure of bind."""
     spawned = stage.python(BIND_AND_TELL)
     call = stage.wait(spawned)
     assert interception.answer(spawned.notify, call.id, errno.EADDRINUSE)
-    assert stage.said(spawned) == f"{errno.EADDRINUSE}\n"
+    assert stage.output(spawned) == f"{errno.EADDRINUSE}\n"
 
 
-def test_refusal_of_the_kernel_reaches_the_program(stage: Stage) -> None:
+def test_refusal_of_the_kernel_reaches_the_program(stage: Interceptor) -> None:
     """Here the descriptor to inject is none: nobody waits for ever."""
     spawned = stage.python(BIND_AND_TELL)
     call = stage.wait(spawned)
     interception.inject(spawned.notify, call.id, 999_999, call.descriptor, cloexec=True)
-    assert stage.said(spawned) == f"{errno.EBADF}\n"
+    assert stage.output(spawned) == f"{errno.EBADF}\n"
 
 
-def test_call_that_may_proceed_does(stage: Stage) -> None:
+def test_call_that_may_proceed_does(stage: Interceptor) -> None:
     """As if there were no filter: the address is taken."""
     spawned = stage.python(BIND_AND_TELL)
     call = stage.wait(spawned)
     assert interception.is_valid(spawned.notify, call.id)
     assert interception.proceed(spawned.notify, call.id)
     assert not interception.proceed(spawned.notify, call.id)
-    assert stage.said(spawned) == f"{errno.EADDRINUSE}\n"
+    assert stage.output(spawned) == f"{errno.EADDRINUSE}\n"
 
 
 @pytest.mark.parametrize("inheritable", [False, True])
-def test_flags_of_the_descriptor_are_kept(stage: Stage, inheritable: bool) -> None:
+def test_flags_of_the_descriptor_are_kept(
+    stage: Interceptor, inheritable: bool
+) -> None:
     """An app that hands its socket to its children still can."""
     change = f"s = socket.socket()\ns.set_inheritable({inheritable})"
     spawned = stage.python(BIND_AND_TELL.replace("s = socket.socket()", change))
     stage.inject(spawned, stage.wait(spawned))
-    assert stage.said(spawned) == f"{stage.port} {inheritable} True\n"
+    assert stage.output(spawned) == f"{stage.port} {inheritable} True\n"
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["epoll first", "bind first"])
-def test_socket_that_epoll_watches_already_is_seen(stage: Stage, first: bool) -> None:
+def test_socket_that_epoll_watches_already_is_seen(
+    stage: Interceptor, first: bool
+) -> None:
     """In its place ours would be deaf."""
     program = f"""
 import select, socket
@@ -276,7 +273,7 @@ s.bind(("127.0.0.1", PORT))
     assert interception.watched_by_epoll(call.pid, call.descriptor) is first
 
 
-def test_ipv6_address_is_read(stage: Stage) -> None:
+def test_ipv6_address_is_read(stage: Interceptor) -> None:
     """Dual-stack or not is an option of the socket, which the duplicate tells."""
     program = """
 import socket
@@ -295,7 +292,7 @@ s.bind(("::1", PORT))
 # --- signals and death ------------------------------------------------------------
 
 
-def test_signals_do_not_repeat_a_bind(stage: Stage) -> None:
+def test_signals_do_not_repeat_a_bind(stage: Interceptor) -> None:
     """A thousand a second, as Go's runtime preempts: one call, one answer."""
     program = """
 import signal, socket
@@ -324,11 +321,11 @@ print(s.getsockname()[1])
     stage.inject(spawned, call)
     call = stage.wait(spawned)
     assert interception.answer(spawned.notify, call.id)
-    assert stage.said(spawned) == f"{stage.port}\n"
+    assert stage.output(spawned) == f"{stage.port}\n"
     assert [call.call for call in stage.calls] == ["bind", "listen"]
 
 
-def test_program_may_die_while_it_waits(stage: Stage) -> None:
+def test_program_may_die_while_it_waits(stage: Interceptor) -> None:
     """Every answer comes too late, and none is an error."""
     spawned = stage.python(BIND_AND_TELL)
     call = stage.wait(spawned)
@@ -347,7 +344,7 @@ def test_program_may_die_while_it_waits(stage: Stage) -> None:
     assert interception.is_over(spawned.notify)
 
 
-def test_program_may_die_before_its_call_is_received(stage: Stage) -> None:
+def test_program_may_die_before_its_call_is_received(stage: Interceptor) -> None:
     """The kernel told that a call waits; receiving it does not block."""
     spawned = stage.python(BIND_AND_TELL)
     assert readable(spawned.notify, DEADLINE_S)
@@ -355,7 +352,7 @@ def test_program_may_die_before_its_call_is_received(stage: Stage) -> None:
     assert interception.receive(spawned.notify) is None
 
 
-def test_receiving_without_a_call_does_not_block(stage: Stage) -> None:
+def test_receiving_without_a_call_does_not_block(stage: Interceptor) -> None:
     """The program lives and binds nothing."""
     spawned = stage.start("sleep", "300")
     assert interception.receive(spawned.notify) is None
@@ -420,7 +417,7 @@ def test_ordinary_user_can(tmp_path: Path) -> None:
         # As after exec; a process that dropped root is out of its own user's sight.
         ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
         assert interception.unavailable() is None
-        stage = Stage("/")
+        stage = Interceptor("/")
         try:
             copies = [
                 stage.start("/usr/bin/perl", "-e", PERL, str(stage.port))

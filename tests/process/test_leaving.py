@@ -12,15 +12,10 @@ from typing import Any
 
 import pytest
 
-from rig.hosts.fleet import (
-    APP,
-    Fleet,
-    MakeFleet,
-    Member,
-    balanced,
-)
+from rig.fleets.balancer import run_balancer
+from rig.fleets.fleet import APP, Fleet, MakeFleet, Member
 from rig.load import engine
-from rig.load.running import running
+from rig.load.process import run_load
 from rig.wait import until
 
 QUICK = "slot_ttl_s = 3\ngone_s = 9"  # so that hosts give a sign of life every 3 s
@@ -69,10 +64,10 @@ def drain(member: Member, *options: str) -> subprocess.CompletedProcess[str]:
 
 def test_haproxy_is_told_first_and_no_request_is_refused(make: MakeFleet) -> None:
     """Evidence ends the lead, long before its bound; each host in turn."""
-    fleet = make(3, answers=True)
+    fleet = make(3, health_endpoints=True)
     with (
-        balanced(fleet, "haproxy") as port,
-        running(port, *engine.mixed(), seconds=200) as under_load,
+        run_balancer(fleet, "haproxy") as port,
+        run_load(port, *engine.mixed(), seconds=200) as under_load,
     ):
         under_load.wait_for(200)
         for member in fleet.members:
@@ -90,14 +85,14 @@ def test_haproxy_is_told_first_and_no_request_is_refused(make: MakeFleet) -> Non
 
 def test_a_rollout_that_recycles_tells_haproxy_first(make: MakeFleet) -> None:
     """Each host gives up its only instance, and no request meets its 503."""
-    fleet = make(3, answers=True, app="overlap = false")
+    fleet = make(3, health_endpoints=True, app="overlap = false")
     with (
-        balanced(fleet, "haproxy") as port,
-        running(port, *engine.mixed(), seconds=200) as under_load,
+        run_balancer(fleet, "haproxy") as port,
+        run_load(port, *engine.mixed(), seconds=200) as under_load,
     ):
         under_load.wait_for(200)
         done = fleet.publish("2")
-        assert done.returncode == 0, done.stdout + fleet.said()
+        assert done.returncode == 0, done.stdout + fleet.agent_logs()
         assert set(fleet.runs().values()) == {"2"}
         under_load.wait_for(200)
         report = under_load.stop()
@@ -110,10 +105,10 @@ def test_a_rollout_that_recycles_tells_haproxy_first(make: MakeFleet) -> None:
 
 def test_nginx_goes_on_asking_and_sends_each_refusal_elsewhere(make: MakeFleet) -> None:
     """It checks nothing, so that the lead ends at its bound."""
-    fleet = make(3, answers=True)
+    fleet = make(3, health_endpoints=True)
     with (
-        balanced(fleet, "nginx") as port,
-        running(port, *engine.mixed(), seconds=200) as under_load,
+        run_balancer(fleet, "nginx") as port,
+        run_load(port, *engine.mixed(), seconds=200) as under_load,
     ):
         under_load.wait_for(200)
         for member in fleet.members[:2]:
@@ -202,15 +197,15 @@ def test_a_recycle_waits_while_all_the_others_drain(make: MakeFleet) -> None:
 
 def test_an_agent_that_is_restarted_takes_no_host_out(make: MakeFleet) -> None:
     """HAProxy forgives that nobody answers for a moment."""
-    fleet = make(2, answers=True)
+    fleet = make(2, health_endpoints=True)
     with (
-        balanced(fleet, "haproxy") as port,
-        running(port, *engine.mixed(), seconds=100) as under_load,
+        run_balancer(fleet, "haproxy") as port,
+        run_load(port, *engine.mixed(), seconds=100) as under_load,
     ):
         under_load.wait_for(200)
         for member in fleet.members:
             member.kill_agent()
-            member.follow()
+            member.start_agent()
             until(partial(serves, member), f"the agent of {member.name}", 30)
         under_load.wait_for(200)
         report = under_load.stop()
@@ -220,7 +215,7 @@ def test_an_agent_that_is_restarted_takes_no_host_out(make: MakeFleet) -> None:
 
 def test_the_configuration_has_every_host_that_is_known(make: MakeFleet) -> None:
     """By name, also one that is away; one without an address is an error."""
-    fleet = make(2, answers=True)
+    fleet = make(2, health_endpoints=True)
     until(fleet.is_addressed, "every host's address to be known", 30)
     fleet.members[1].kill_agent()
     written = fleet.publisher.ok("balancer", "haproxy", APP)

@@ -20,7 +20,7 @@ from gapless.releases.model import Hooks, Release, ReleaseSpec
 from gapless.rollout.board import Board
 from gapless.rollout.model import Cue, Rollout, State
 from gapless.rollout.policy import Policy
-from rig.hosts.disk import SmallDisk
+from rig.hosts.small_disk import SmallDisk
 
 AFTER = ("sh", "-c", "echo $GAPLESS_RELEASE >> $LOG")
 

@@ -14,8 +14,8 @@ import pytest
 from gapless.config import load
 from gapless.config.pm2 import dates, fields
 from gapless.supervisor.memory import spec
+from rig.fixtures.project import Project
 from rig.hosts.host import ROOT
-from rig.programs.project import Project
 
 CPUS = len(os.sched_getaffinity(0))
 
