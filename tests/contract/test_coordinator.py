@@ -16,7 +16,7 @@ from gapless.coordinator.etcd import EtcdCoordinator
 from gapless.coordinator.etcd_settings import EtcdSettings
 from gapless.coordinator.memory import MemoryCoordinator
 from gapless.coordinator.model import ABSENT, Coordinator
-from rig.hosts.remote import Remote
+from rig.hosts.remote_directory import RemoteDirectory
 from rig.programs.etcd import Etcd
 
 Make = Callable[[], Coordinator]
@@ -34,9 +34,9 @@ def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcd]:
 
 
 @pytest.fixture(scope="module")
-def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Remote]:
+def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RemoteDirectory]:
     """Run a remote file system for the tests of this file."""
-    found = Remote(tmp_path_factory.mktemp("remote") / "fs")
+    found = RemoteDirectory(tmp_path_factory.mktemp("remote") / "fs")
     try:
         yield found
     finally:
@@ -52,12 +52,12 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     if request.param == "directory":
         return lambda: DirectoryCoordinator(str(tmp_path), pytest.fail)
     if request.param == "sshfs":
-        own: Remote = request.getfixturevalue("remote")
+        own: RemoteDirectory = request.getfixturevalue("remote")
         numbers, name = itertools.count(), tmp_path.name
 
         def mounted() -> DirectoryCoordinator:
             return DirectoryCoordinator(
-                str(own.view(next(numbers)) / name), pytest.fail
+                str(own.mount_of(next(numbers)) / name), pytest.fail
             )
 
         return mounted

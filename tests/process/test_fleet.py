@@ -6,15 +6,11 @@ import collections
 
 import pytest
 
-from rig.hosts.fleet import (
-    APP,
-    Fleet,
-    MakeFleet,
-    balanced,
-)
+from rig.fleets.balancer import run_balancer
+from rig.fleets.fleet import APP, Fleet, MakeFleet
 from rig.load import engine
 from rig.load.engine import Report
-from rig.load.running import Running, running
+from rig.load.process import Load, run_load
 
 CANARY = 'slots = 1\ncanary = ["s2"]\nbake_s = 4'
 
@@ -26,7 +22,7 @@ def nothing_ran_twice(fleet: Fleet, report: Report) -> None:
     assert len(counts) == report.kinds["post"]["requests"]
 
 
-def go_to(fleet: Fleet, version: str, under_load: Running, slots: int = 1) -> None:
+def go_to(fleet: Fleet, version: str, under_load: Load, slots: int = 1) -> None:
     """Roll a version out; assert that never more hosts than slots are at work."""
     fleet.upload(version)
     most = 0
@@ -34,7 +30,7 @@ def go_to(fleet: Fleet, version: str, under_load: Running, slots: int = 1) -> No
         at_work = [h for h in status["hosts"] if h["phase"] in ("changing", "watching")]
         most = max(most, len(at_work))
         under_load.wait_for(20)
-    assert status["state"] == "done", f"{status}\n{fleet.said()}"
+    assert status["state"] == "done", f"{status}\n{fleet.agent_logs()}"
     assert most <= slots
     assert set(fleet.runs().values()) == {version}
 
@@ -47,8 +43,8 @@ def test_good_broken_and_sick_releases(
     fleet = make_fleet(kind=kind, policy=CANARY)
     fleet.start()
     with (
-        balanced(fleet, name) as port,
-        running(port, *engine.mixed(), seconds=200) as under_load,
+        run_balancer(fleet, name) as port,
+        run_load(port, *engine.mixed(), seconds=200) as under_load,
     ):
         under_load.wait_for(100)
         go_to(fleet, "2", under_load)
@@ -64,7 +60,7 @@ def test_good_broken_and_sick_releases(
         sick = fleet.publish("4 sick 3")
         assert sick.returncode == 1
         assert "reverted" in sick.stdout
-        assert "/health was answered 500" in fleet.said()
+        assert "/health was answered 500" in fleet.agent_logs()
         assert set(fleet.runs().values()) == {"2"}
         assert under_load.versions().get("4"), "the canary never served"
         under_load.wait_for(100)
@@ -87,8 +83,8 @@ def test_a_fleet_is_recycled(make_fleet: MakeFleet, name: str) -> None:
     fleet = make_fleet(kind="python", app="overlap = false", policy="slots = 2")
     fleet.start()
     with (
-        balanced(fleet, name) as port,
-        running(port, *engine.mixed(), seconds=200) as under_load,
+        run_balancer(fleet, name) as port,
+        run_load(port, *engine.mixed(), seconds=200) as under_load,
     ):
         under_load.wait_for(100)
         go_to(fleet, "2", under_load, slots=2)

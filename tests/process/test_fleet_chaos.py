@@ -12,13 +12,10 @@ from typing import Any
 import pytest
 
 from rig import wait
-from rig.hosts.fleet import (
-    Fleet,
-    Member,
-    balanced,
-)
+from rig.fleets.balancer import run_balancer
+from rig.fleets.fleet import Fleet, Member
 from rig.load import engine
-from rig.load.running import Running, running
+from rig.load.process import Load, run_load
 
 SLOTS = 2
 POLICY = f"slots = {SLOTS}\nslot_ttl_s = 10\ngone_s = 21"
@@ -73,7 +70,7 @@ class World:
 def agent_is_killed(_: World, member: Member) -> Undo:
     """The app serves on."""
     member.kill_agent()
-    return member.follow
+    return member.start_agent
 
 
 def agent_is_paused(_: World, member: Member) -> Undo:
@@ -105,8 +102,8 @@ def publisher_is_killed(world: World, _: Member) -> Undo:
 
 def host_is_parted(_: World, member: Member) -> Undo:
     """It sees the shared directory, and cannot reach etcd."""
-    member.part()
-    return member.rejoin
+    member.disconnect()
+    return member.reconnect
 
 
 def power_is_cut(_: World, member: Member) -> Undo:
@@ -138,9 +135,9 @@ def world_of(tmp_path: Path, seed: int) -> Iterator[World]:
     """Make a fleet of four with three members of etcd; the clocks of hosts are off."""
     fleet = Fleet(tmp_path, etcd=3, policy=POLICY)
     try:
-        fleet.members[0].set_clock(HOUR_S)
-        fleet.members[1].set_clock(-HOUR_S)
-        fleet.members[2].set_boot_clock(5 * HOUR_S)
+        fleet.members[0].setup.set_clock(HOUR_S)
+        fleet.members[1].setup.set_clock(-HOUR_S)
+        fleet.members[2].setup.set_boot_clock(5 * HOUR_S)
         fleet.start()
         yield World(fleet, random.Random(seed), set())
     finally:
@@ -173,14 +170,14 @@ def test_what_kills_no_app_loses_no_request(tmp_path: Path, seed: int) -> None:
     """Agents, supervisors, publishers and etcd's leader die or pause under load."""
     with (
         world_of(tmp_path, seed) as world,
-        balanced(world.fleet, "nginx") as port,
-        running(port, *engine.mixed(2, 0.01), seconds=600) as under_load,
+        run_balancer(world.fleet, "nginx") as port,
+        run_load(port, *engine.mixed(2, 0.01), seconds=600) as under_load,
     ):
         for number in range(2, 4):
             befall(world, str(number), GENTLE)
             _go_on(under_load)
         report = under_load.stop()
-        assert report.lost == 0, f"{report}\n{world.fleet.said()}"
+        assert report.lost == 0, f"{report}\n{world.fleet.agent_logs()}"
 
 
 @pytest.mark.parametrize("seed", [0, *MORE_SEEDS])
@@ -191,5 +188,5 @@ def test_hosts_that_vanish_hold_nothing_up(tmp_path: Path, seed: int) -> None:
             befall(world, str(number), HARD)
 
 
-def _go_on(under_load: Running) -> None:
+def _go_on(under_load: Load) -> None:
     under_load.wait_for(30, 60)

@@ -8,15 +8,11 @@ from pathlib import Path
 import pytest
 
 from rig import wait
-from rig.hosts.fleet import (
-    APP,
-    Fleet,
-    MakeFleet,
-    balanced,
-)
-from rig.hosts.member import Member
+from rig.fleets.balancer import run_balancer
+from rig.fleets.fleet import APP, Fleet, MakeFleet
+from rig.fleets.member import Member
 from rig.load import engine
-from rig.load.running import running
+from rig.load.process import run_load
 
 SLOW = engine.Traffic(kind="new", concurrency=2, pause_s=0.01)
 
@@ -43,7 +39,7 @@ def test_hosts_run_copies_that_are_verified(make: MakeFleet) -> None:
     """Hosts run their own copies, and refuse a release that was changed on the server."""
     fleet = make(copies=True, policy="slots = 1\nrevert = false")
     fleet.start()
-    with balanced(fleet, "nginx") as port, running(port, SLOW) as under_load:
+    with run_balancer(fleet, "nginx") as port, run_load(port, SLOW) as under_load:
         fleet.upload("2")
         fleet.until("done")
         report = under_load.stop()
@@ -55,7 +51,7 @@ def test_hosts_run_copies_that_are_verified(make: MakeFleet) -> None:
         assert (own.resolve() / "VERSION").read_text() == "2"
         assert own.resolve().is_relative_to(member.host.home)
     fleet.upload("3 late 2")
-    fleet.at_work("changing")
+    fleet.wait_for_host("changing")
     (published(fleet, "3 late 2") / "VERSION").write_text("another")
     held = fleet.until("held")
     assert "is not what was published" in held["reason"]
@@ -66,9 +62,9 @@ def test_a_full_disk_holds_a_rollout_until_there_is_room(make: MakeFleet) -> Non
     """The reason names the full disk; the host serves on, and catches up afterwards."""
     fleet = make(copies=True, policy="slots = 1\nrevert = false")
     struck = fleet.members[1]
-    disk = struck.small_disk(16)
+    disk = struck.setup.small_disk(16)
     fleet.start()
-    with balanced(fleet, "nginx") as port, running(port, SLOW) as under_load:
+    with run_balancer(fleet, "nginx") as port, run_load(port, SLOW) as under_load:
         disk.fill()
         fleet.upload("2")
         held = fleet.until("held")
@@ -115,7 +111,7 @@ def test_a_host_with_an_old_view_takes_no_slot(make: MakeFleet) -> None:
 
     wait.until(lambda: others() == {"2"}, "the others", 60)
     assert fleet.runs()[blind.name] == "1"
-    assert ": to see example-" in blind.said()
+    assert ": to see example-" in blind.agent_log()
     blind.see_new(fleet.base / "dist")
     fleet.until("done")
     assert set(fleet.runs().values()) == {"2"}

@@ -10,13 +10,10 @@ from pathlib import Path
 import pytest
 
 from rig import wait
-from rig.hosts.fleet import (
-    APP,
-    MakeFleet,
-    balanced,
-)
+from rig.fleets.balancer import run_balancer
+from rig.fleets.fleet import APP, MakeFleet
 from rig.load import engine
-from rig.load.running import running
+from rig.load.process import run_load
 from rig.programs.etcd import Etcd
 
 SLOW = engine.Traffic(kind="new", concurrency=2, pause_s=0.01)
@@ -36,12 +33,12 @@ def test_an_agent_that_is_killed_goes_on_where_it_was(
     """Its app serves throughout; a new agent takes the same slot and ends the turn."""
     fleet = make()
     fleet.start()
-    with balanced(fleet, "nginx") as port, running(port, SLOW) as under_load:
+    with run_balancer(fleet, "nginx") as port, run_load(port, SLOW) as under_load:
         fleet.upload("2")
-        struck = fleet.at_work(phase)
+        struck = fleet.wait_for_host(phase)
         struck.kill_agent()
         under_load.wait_for(50)
-        struck.follow()
+        struck.start_agent()
         fleet.until("done")
         report = under_load.stop()
     assert report.lost == 0, str(report)
@@ -55,13 +52,13 @@ def test_a_host_that_is_gone_for_good_with_a_slot_holds_nothing_up(
     fleet = make()
     fleet.start()
     fleet.upload("2")
-    gone = fleet.at_work("changing")
+    gone = fleet.wait_for_host("changing")
     gone.kill_agent()
     fleet.until("done")
     others = {name: v for name, v in fleet.runs().items() if name != gone.name}
     assert set(others.values()) == {"2"}
     # It comes back after all, and catches up by itself.
-    gone.follow()
+    gone.start_agent()
     wait.until(lambda: set(fleet.runs().values()) == {"2"}, "the host to catch up", 30)
 
 
@@ -70,15 +67,15 @@ def test_a_host_that_slept_does_not_act_on_its_old_slot(make: MakeFleet) -> None
     fleet = make(app='ready = { http = "/health", timeout_s = 60 }')
     fleet.start()
     fleet.upload("2 late 3")
-    member = fleet.at_work("changing")
+    member = fleet.wait_for_host("changing")
     member.signal_agent(signal.SIGSTOP)
     fleet.until("done")
     assert fleet.runs()[member.name] == "1"  # nothing switched without its agent
     member.signal_agent(signal.SIGCONT)
     wait.until(lambda: fleet.runs()[member.name] == "2", "it to catch up", 60)
     # It asked once more, was refused, and did not blame the release.
-    assert "waiting (" in member.said()
-    assert "failed (" not in member.said()
+    assert "waiting (" in member.agent_log()
+    assert "failed (" not in member.agent_log()
 
 
 def test_a_publisher_that_is_killed_and_two_at_once(make: MakeFleet) -> None:
@@ -109,7 +106,7 @@ def test_hold_resume_and_abort(make: MakeFleet) -> None:
     fleet = make()
     fleet.start()
     fleet.begin("2 late 5")  # so there is time to hold before the next host changes
-    fleet.at_work("changing")
+    fleet.wait_for_host("changing")
     assert "held" in fleet.publisher.ok("rollout", "hold", APP, "--reason", "lunch")
     held = fleet.until("held")
     assert held["reason"] == "lunch"
@@ -122,7 +119,7 @@ def test_hold_resume_and_abort(make: MakeFleet) -> None:
     if "2" in fleet.runs().values():  # hold came late
         assert sorted(fleet.runs().values()) == ["1", "1", "2"]
     else:
-        assert "the rollout is held: lunch" in fleet.said()
+        assert "the rollout is held: lunch" in fleet.agent_logs()
     fleet.publisher.ok("rollout", "resume", APP)
     wait.until(lambda: "2" in fleet.runs().values(), "a host to change", 60)
     fleet.publisher.ok("rollout", "abort", APP)
@@ -145,13 +142,13 @@ def test_abort_and_a_newer_release_wait_for_no_canary_to_be_baked(
     watched = f'{QUICK}\ncanary = ["s1"]\nbake_s = 3600'
     file.write_text(file.read_text().replace(QUICK, watched))
     fleet.begin("2")
-    canary = fleet.at_work("watching")
+    canary = fleet.wait_for_host("watching")
     fleet.publisher.ok("rollout", "abort", APP)
     fleet.until("reverted")
     assert set(fleet.runs().values()) == {"1"}
     fleet.begin("3")
     wait.until(lambda: fleet.runs()[canary.name] == "3", "the next canary", 60)
-    fleet.at_work("watching")
+    fleet.wait_for_host("watching")
     fleet.begin("4")
     wait.until(lambda: fleet.runs()[canary.name] == "4", "the one after it", 60)
 
@@ -171,12 +168,14 @@ def test_etcd_goes_away_and_a_host_is_parted(
         )
         assert fleet.network.is_real
         fleet.start()
-        with balanced(fleet, "haproxy") as port, running(port, SLOW) as under_load:
+        with run_balancer(fleet, "haproxy") as port, run_load(port, SLOW) as under_load:
             fleet.begin("2")
-            parted = fleet.at_work("changing")
+            parted = fleet.wait_for_host("changing")
             etcd.kill()
             under_load.wait_for(draw.randrange(100, 400))
-            wait.until(lambda: "it serves on" in fleet.said(), "agents to notice", 30)
+            wait.until(
+                lambda: "it serves on" in fleet.agent_logs(), "agents to notice", 30
+            )
             asked = fleet.publisher.gapless("rollout", "status", APP)
             assert asked.returncode == 1
             assert "etcd" in asked.stderr
@@ -184,10 +183,10 @@ def test_etcd_goes_away_and_a_host_is_parted(
             fleet.until("done")
             report = under_load.stop()
         assert report.lost == 0, str(report)
-        parted.part()
+        parted.disconnect()
         fleet.begin("3")
         fleet.until("done")
-        parted.rejoin()
+        parted.reconnect()
         wait.until(lambda: set(fleet.runs().values()) == {"3"}, "it to catch up", 60)
     finally:
         etcd.kill()

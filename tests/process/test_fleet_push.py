@@ -12,13 +12,9 @@ from typing import Any
 
 import pytest
 
-from rig.hosts.fleet import (
-    APP,
-    Fleet,
-    MakeFleet,
-)
+from rig.fleets.fleet import APP, Fleet, MakeFleet
 from rig.hosts.host import GAPLESS
-from rig.programs.ssh import Sshd
+from rig.programs.sshd import Sshd
 from rig.wait import until
 
 NOTE = """#!/bin/sh

@@ -12,15 +12,10 @@ from typing import Any
 
 import pytest
 
-from rig.hosts.fleet import (
-    APP,
-    Fleet,
-    MakeFleet,
-    Member,
-    balanced,
-)
+from rig.fleets.balancer import run_balancer
+from rig.fleets.fleet import APP, Fleet, MakeFleet, Member
 from rig.load import engine
-from rig.load.running import running
+from rig.load.process import run_load
 from rig.wait import until
 
 QUICK = "slot_ttl_s = 3\ngone_s = 9"  # so that hosts give a sign of life every 3 s
@@ -71,8 +66,8 @@ def test_haproxy_is_told_first_and_no_request_is_refused(make: MakeFleet) -> Non
     """The lead time ends when no request comes, long before its limit."""
     fleet = make(3, answers=True)
     with (
-        balanced(fleet, "haproxy") as port,
-        running(port, *engine.mixed(), seconds=200) as under_load,
+        run_balancer(fleet, "haproxy") as port,
+        run_load(port, *engine.mixed(), seconds=200) as under_load,
     ):
         under_load.wait_for(200)
         for member in fleet.members:
@@ -92,12 +87,12 @@ def test_a_rollout_that_recycles_tells_haproxy_first(make: MakeFleet) -> None:
     """Each host stops its only instance, and no request gets its 503."""
     fleet = make(3, answers=True, app="overlap = false")
     with (
-        balanced(fleet, "haproxy") as port,
-        running(port, *engine.mixed(), seconds=200) as under_load,
+        run_balancer(fleet, "haproxy") as port,
+        run_load(port, *engine.mixed(), seconds=200) as under_load,
     ):
         under_load.wait_for(200)
         done = fleet.publish("2")
-        assert done.returncode == 0, done.stdout + fleet.said()
+        assert done.returncode == 0, done.stdout + fleet.agent_logs()
         assert set(fleet.runs().values()) == {"2"}
         under_load.wait_for(200)
         report = under_load.stop()
@@ -112,8 +107,8 @@ def test_nginx_goes_on_asking_and_sends_each_refusal_elsewhere(make: MakeFleet) 
     """It checks no health path, so the lead time ends at its limit."""
     fleet = make(3, answers=True)
     with (
-        balanced(fleet, "nginx") as port,
-        running(port, *engine.mixed(), seconds=200) as under_load,
+        run_balancer(fleet, "nginx") as port,
+        run_load(port, *engine.mixed(), seconds=200) as under_load,
     ):
         under_load.wait_for(200)
         for member in fleet.members[:2]:
@@ -204,13 +199,13 @@ def test_an_agent_that_is_restarted_takes_no_host_out(make: MakeFleet) -> None:
     """HAProxy tolerates a health endpoint that is away for a moment."""
     fleet = make(2, answers=True)
     with (
-        balanced(fleet, "haproxy") as port,
-        running(port, *engine.mixed(), seconds=100) as under_load,
+        run_balancer(fleet, "haproxy") as port,
+        run_load(port, *engine.mixed(), seconds=100) as under_load,
     ):
         under_load.wait_for(200)
         for member in fleet.members:
             member.kill_agent()
-            member.follow()
+            member.start_agent()
             until(partial(serves, member), f"the agent of {member.name}", 30)
         under_load.wait_for(200)
         report = under_load.stop()

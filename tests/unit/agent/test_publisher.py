@@ -21,7 +21,7 @@ from gapless.releases.model import Hooks, Release, ReleaseSpec
 from gapless.rollout.model import Action, Rollout, State
 from gapless.rollout.policy import Policy
 from gapless.rollout.store import FleetStore
-from rig.hosts.disk import SmallDisk
+from rig.hosts.small_disk import SmallDisk
 
 AFTER = ("sh", "-c", "echo $GAPLESS_RELEASE >> $LOG")
 
