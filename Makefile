@@ -28,7 +28,7 @@ demo: $(STAMP) ## install, then show the main job under load
 
 rig: $(STAMP) $(SERVERS_STAMP) ## a fleet to try things on by hand; RIG="--help" says how
 	rig/packages $(PACKAGES)
-	@$(BIN)/python -m rig.by_hand.session $(RIG)
+	@$(BIN)/python -m rig.console.session $(RIG)
 
 test: lint $(SERVERS_STAMP) ## everything: checks, then all tests
 	rig/packages $(PACKAGES)

@@ -1,8 +1,8 @@
-"""What 200 real agents at rest ask of one etcd: at most one question a host in 10 s?
+"""How often do 200 idle agents ask one etcd: at most one question a host in 10 s?
 
     .venv/bin/python bench/agents.py [--agents 200] [--seconds 60]
 
-etcd counts the questions (its own metrics), watches apart.
+The counts are metrics of etcd itself; watches are counted apart.
 """
 
 from __future__ import annotations
@@ -15,38 +15,34 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from rig.hosts.agents import at_rest
+from rig.fleets.idle_agents import idle_agents
+from rig.hosts.usage import resident_mb
 
 
 def main() -> None:
-    """Run them, and print the table."""
+    """Run the agents, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--agents", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=60.0)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     with (
         tempfile.TemporaryDirectory(prefix="gapless-bench-") as directory,
-        at_rest(Path(directory), asked.agents) as agents,
+        idle_agents(Path(directory), options.agents) as agents,
     ):
-        before, began = agents.asked(), time.monotonic()
-        time.sleep(asked.seconds)
-        after, took_s = agents.asked(), time.monotonic() - began
-        memory_mb = sum(_resident_mb(each.pid) for each in agents.processes)
+        before, began = agents.counts(), time.monotonic()
+        time.sleep(options.seconds)
+        after, took_s = agents.counts(), time.monotonic() - began
+        memory_mb = sum(resident_mb(pid) for pid in agents.pids())
     questions = after.questions - before.questions
     tens = took_s / 10
     print(
         f"{'agents':>7}{'seconds':>9}{'questions':>11}{'watches':>9}{'a host in 10 s':>16}"
     )
     print(
-        f"{asked.agents:>7}{took_s:>9.1f}{questions:>11}"
-        f"{after.watches - before.watches:>9}{questions / asked.agents / tens:>16.2f}"
+        f"{options.agents:>7}{took_s:>9.1f}{questions:>11}"
+        f"{after.watches - before.watches:>9}{questions / options.agents / tens:>16.2f}"
     )
-    print(f"{memory_mb / asked.agents:.1f} MB resident an agent")
-
-
-def _resident_mb(pid: int) -> float:
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * 4096 / (1 << 20)
+    print(f"{memory_mb / options.agents:.1f} MB resident an agent")
 
 
 if __name__ == "__main__":

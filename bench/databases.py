@@ -2,11 +2,11 @@
 
     .venv/bin/python bench/databases.py
 
-Bare and counted calls of the driver take turns, in one process, on a real database. The
-statement is `SELECT 1`: the cost is that of a call, not of its work. What is measured is
-the processor's time of this process, and of many rounds the best counts, since the others
-tell what the machine did besides. The aim is 5 microseconds a statement or less. Below:
-what it costs to look at a text that is known, or new.
+Bare and counted calls of the driver take turns, in one process, on a real database.  The
+statement is `SELECT 1`, so the cost is that of a call, not of its work.  It measures the
+processor time of this process; the fastest of many rounds counts, since the others contain
+other work of the machine.  The goal is 5 microseconds a statement or less.  A second table
+shows the cost of a check of a statement's text, known or new.
 """
 
 from __future__ import annotations
@@ -28,17 +28,15 @@ from gapless_drain import Drain
 from gapless_drain.databases.sql.procedures import ProcedureFinder
 from gapless_drain.databases.statement_counter import StatementCounter
 
-from rig.programs import drivers
-from rig.programs.databases import (
-    Database,
-    mariadb,
-    postgresql,
-)
+from bench._turns import Turn, take_turns
+from rig.databases.database import Database
+from rig.databases.mariadb import mariadb
+from rig.databases.postgresql import postgresql
+from rig.drivers import by_name, frameworks
 
-drivers.available()
+by_name.add_to_path()
 CALLS, ROUNDS = 200, 41
 TEXT = "SELECT 1"
-Turn = Callable[[], float]
 QUERY = (
     "SELECT orders.id, orders.total, customers.name FROM orders JOIN customers"
     " ON customers.id = orders.customer WHERE orders.state = %s AND orders.total > %s"
@@ -47,7 +45,7 @@ QUERY = (
 
 
 def timed(execute: Callable[[str], Any]) -> Turn:
-    """Return what executes often; it returns the seconds."""
+    """Return a turn that executes the statement `CALLS` times."""
 
     def turn() -> float:
         began = time.process_time()
@@ -59,7 +57,7 @@ def timed(execute: Callable[[str], Any]) -> Turn:
 
 
 def async_timed(runner: asyncio.Runner, execute: Callable[[str], Any]) -> Turn:
-    """Return the same for a coroutine function."""
+    """Return a turn that awaits the statement `CALLS` times."""
 
     async def work() -> float:
         began = time.process_time()
@@ -75,7 +73,7 @@ Pair = tuple[Turn, Turn]
 
 @contextlib.contextmanager
 def psycopg(drain: Drain, database: Database) -> Iterator[Pair]:
-    """Yield bare and counted."""
+    """Yield the bare turn and the counted one."""
     import psycopg
     from gapless_drain.databases.psycopg import counted
 
@@ -86,7 +84,7 @@ def psycopg(drain: Drain, database: Database) -> Iterator[Pair]:
 
 @contextlib.contextmanager
 def asyncpg(drain: Drain, database: Database) -> Iterator[Pair]:
-    """Yield bare and counted."""
+    """Yield the bare turn and the counted one."""
     import asyncpg
     from gapless_drain.databases.asyncpg import counted
 
@@ -100,22 +98,22 @@ def asyncpg(drain: Drain, database: Database) -> Iterator[Pair]:
 
 @contextlib.contextmanager
 def pymysql(drain: Drain, database: Database) -> Iterator[Pair]:
-    """Yield bare and counted."""
+    """Yield the bare turn and the counted one."""
     import pymysql
     from gapless_drain.databases.pymysql import counted
 
-    with pymysql.connect(**drivers.arguments(database)) as connection:
+    with pymysql.connect(**database.connect_arguments()) as connection:
         bare, ours = connection.cursor(), connection.cursor(counted(drain))
         yield timed(bare.execute), timed(ours.execute)
 
 
 @contextlib.contextmanager
 def mysqlclient(drain: Drain, database: Database) -> Iterator[Pair]:
-    """Yield bare and counted."""
+    """Yield the bare turn and the counted one."""
     import MySQLdb
     from gapless_drain.databases.mysqlclient import counted
 
-    connection = MySQLdb.connect(**drivers.arguments(database))
+    connection = MySQLdb.connect(**database.connect_arguments())
     with contextlib.closing(connection):
         bare, ours = connection.cursor(), connection.cursor(counted(drain))
         yield timed(bare.execute), timed(ours.execute)
@@ -123,22 +121,22 @@ def mysqlclient(drain: Drain, database: Database) -> Iterator[Pair]:
 
 @contextlib.contextmanager
 def aiomysql(drain: Drain, database: Database) -> Iterator[Pair]:
-    """Yield bare and counted."""
+    """Yield the bare turn and the counted one."""
     import aiomysql
     from gapless_drain.databases.aiomysql import counted
 
-    told = drivers.arguments(database)
-    told["db"] = told.pop("database")
+    arguments = database.connect_arguments()
+    arguments["db"] = arguments.pop("database")
     with asyncio.Runner() as runner:
-        connection = runner.run(_connect(aiomysql, told))
+        connection = runner.run(_connect(aiomysql, arguments))
         bare = runner.run(_cursor(connection))
         ours = runner.run(_cursor(connection, counted(drain)))
         yield async_timed(runner, bare.execute), async_timed(runner, ours.execute)
         connection.close()
 
 
-async def _connect(aiomysql: Any, told: dict[str, Any]) -> Any:
-    return await aiomysql.connect(**told)
+async def _connect(aiomysql: Any, arguments: dict[str, Any]) -> Any:
+    return await aiomysql.connect(**arguments)
 
 
 async def _cursor(connection: Any, *kind: Any) -> Any:
@@ -147,7 +145,7 @@ async def _cursor(connection: Any, *kind: Any) -> Any:
 
 @contextlib.contextmanager
 def sqlalchemy(drain: Drain, database: Database) -> Iterator[Pair]:
-    """Yield bare and counted."""
+    """Yield the bare turn and the counted one."""
     import sqlalchemy
     from gapless_drain.databases.sqlalchemy import count
 
@@ -162,8 +160,8 @@ def sqlalchemy(drain: Drain, database: Database) -> Iterator[Pair]:
 
 @contextlib.contextmanager
 def django(drain: Drain, database: Database) -> Iterator[Pair]:
-    """Yield bare and counted."""
-    drivers.django(drain, database, TEXT)
+    """Yield the bare turn and the counted one."""
+    frameworks.django(drain, database, TEXT)
     from django.db import connections
     from django.db.backends.signals import connection_created
 
@@ -179,17 +177,13 @@ def django(drain: Drain, database: Database) -> Iterator[Pair]:
 
 def compare(name: str, bare: Turn, counted: Turn) -> None:
     """Print a line of the table."""
-    turns = (bare, counted)
-    found: tuple[list[float], list[float]] = ([], [])
-    for number in range(ROUNDS):
-        for which in (0, 1) if number % 2 else (1, 0):
-            found[which].append(turns[which]() / CALLS * 1e6)
+    found = take_turns(bare, counted, calls=CALLS, rounds=ROUNDS)
     one, other = min(found[0]), min(found[1])
     print(f"{name:<14}{one:>10.1f}{other:>12.1f}{other - one:>10.2f}")
 
 
-def look(name: str, work: Callable[[], Any]) -> None:
-    """Print what one look costs."""
+def check(name: str, work: Callable[[], Any]) -> None:
+    """Print the cost of one check of a text."""
     took = []
     for _ in range(ROUNDS):
         began = time.process_time()
@@ -215,12 +209,12 @@ def main() -> None:
     print(f"\n{'a look at a text':<36}{'us':>10}")
     counter = StatementCounter(drain, "postgresql", ["close_year"])
     finder = ProcedureFinder("postgresql", ["close_year"])
-    look("known, no procedure", lambda: counter.procedure_in(QUERY))
-    look("new, no procedure", lambda: finder.find(QUERY))
-    look("new, a CALL", lambda: finder.find("CALL close_month(%s, %s)"))
-    look("new, read in full", lambda: finder.read(QUERY))
+    check("known, no procedure", lambda: counter.procedure_in(QUERY))
+    check("new, no procedure", lambda: finder.find(QUERY))
+    check("new, a CALL", lambda: finder.find("CALL close_month(%s, %s)"))
+    check("new, read in full", lambda: finder.read(QUERY))
     rows = QUERY + " /* 100 kB */" + " ('a', 1)," * 10_000
-    look("new, no procedure, 100 kB", lambda: finder.find(rows))
+    check("new, no procedure, 100 kB", lambda: finder.find(rows))
 
 
 if __name__ == "__main__":

@@ -2,19 +2,26 @@
 
     .venv/bin/python bench/drain.py
 
-Bare and counted calls take turns in one process, without any server: a server's own cost
-would hide the difference. The aim is 2 microseconds a request or less.
+Bare and counted calls take turns in one process, without a server: its own cost would hide
+the difference.  The goal is 2 microseconds a request or less.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import statistics
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
 from gapless_drain import Drain
+
+from bench._turns import take_turns
 
 CALLS, ROUNDS = 20_000, 15
 HTTP = {
@@ -54,7 +61,7 @@ def _start_response(status: str, headers: Any) -> None:
 
 
 def asgi_round(app: Any) -> float:
-    """Return how many seconds so many calls took."""
+    """Return the seconds of `CALLS` requests to an ASGI app."""
 
     async def run() -> float:
         began = time.perf_counter()
@@ -66,7 +73,7 @@ def asgi_round(app: Any) -> float:
 
 
 def wsgi_round(app: Any) -> float:
-    """Return the same, answers closed."""
+    """Return the seconds of `CALLS` requests to a WSGI app, each answer closed."""
     began = time.perf_counter()
     for _ in range(CALLS):
         answer = app(ENVIRON, _start_response)
@@ -78,7 +85,7 @@ def wsgi_round(app: Any) -> float:
 
 
 def procedure_round(work: Callable[[], None]) -> float:
-    """Return the same for a plain function."""
+    """Return the seconds of `CALLS` calls of a function."""
     began = time.perf_counter()
     for _ in range(CALLS):
         work()
@@ -98,12 +105,13 @@ def main() -> None:
         "procedure": (procedure_round, bare, drain.procedure(bare)),
     }
     print(f"{'what':<14}{'bare us':>9}{'counted us':>12}{'cost us':>9}")
-    for name, (turn, plain, counted) in pairs.items():
-        found: list[list[float]] = [[], []]
-        for number in range(ROUNDS):
-            for which in (0, 1) if number % 2 else (1, 0):
-                took = turn((plain, counted)[which])
-                found[which].append(took / CALLS * 1e6)
+    for name, (run_round, plain, counted) in pairs.items():
+        found = take_turns(
+            functools.partial(run_round, plain),
+            functools.partial(run_round, counted),
+            calls=CALLS,
+            rounds=ROUNDS,
+        )
         one, other = (statistics.median(each) for each in found)
         print(f"{name:<14}{one:>9.2f}{other:>12.2f}{other - one:>9.2f}")
 

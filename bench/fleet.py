@@ -1,8 +1,8 @@
 """The article's scripts and PM2 7 on four hosts, and gapless on the same: what is lost?
 
-The same app (the article's, with a POST that is counted), the same npm install, the same
-load, behind nginx; a good release, then a broken one.  What cron does every few minutes is
-done here at once, one host after the other, so the times flatter the scripts.
+The same app (the article's, with a POST that is counted), the same npm install and the same
+load, behind nginx; a good release, then a broken one.  cron runs its jobs every few
+minutes; here they run at once, one host after the other, so the scripts look faster.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from rig.hosts.balanced import plain_nginx, serving
-from rig.hosts.fleet import Fleet, balanced
+from rig.fleets.balancer import run_balancer
+from rig.fleets.fleet import Fleet
+from rig.fleets.script_host import OFFLINE, publish_by_script
 from rig.load import engine
 from rig.load.engine import Report
-from rig.load.running import running
-from rig.programs.scripted import OFFLINE, publish_by_script
+from rig.load.process import run_load
+from rig.programs.balancer import nginx_with_defaults, serving_balancer
 from rig.wait import free_port
 
 HOSTS = 4
@@ -36,19 +37,19 @@ SCRIPTS = {
 COLUMNS = ("lost", "of", "POSTs twice", "done after", "serve then")
 ENDED = ("done", "reverted", "held", "stuck")
 AFTER_S = 3.0
-"""How long the load goes on after a release: what breaks late is counted as well."""
+"""How long the load goes on after a release, so that late failures are counted."""
 
 
 def by_scripts(fleet: Fleet, version: str) -> None:
-    """Release as the two jobs of cron do."""
+    """Release with the two jobs of cron."""
     fleet.put(version)
     publish_by_script(fleet.base)
-    for host in fleet.scripted:
+    for host in fleet.script_hosts:
         host.cron()
 
 
 def by_gapless(fleet: Fleet, version: str) -> None:
-    """Upload, and wait."""
+    """Upload a release, and wait for the end of its rollout."""
     fleet.upload(version)
     fleet.until(*ENDED, timeout_s=300)
 
@@ -56,9 +57,9 @@ def by_gapless(fleet: Fleet, version: str) -> None:
 def phase(
     fleet: Fleet, port: int, version: str, release: Callable[[Fleet, str], None]
 ) -> tuple[Report, list[str]]:
-    """Release a version under load; return what clients met, and a row."""
+    """Release a version under load; return the load's report, and a row of the table."""
     fleet.ledger.write_text("")
-    with running(port, *engine.mixed(4, 0.02), seconds=600) as under_load:
+    with run_load(port, *engine.mixed(4, 0.02), seconds=600) as under_load:
         under_load.wait_for(100)
         began = time.monotonic()
         release(fleet, version)
@@ -77,13 +78,13 @@ def phase(
 def measure(
     front: Callable[[Fleet], AbstractContextManager[int]],
     release: Callable[[Fleet, str], None],
-    scripted: int,
+    script_hosts: int,
 ) -> dict[str, list[str]]:
-    """Return the rows of one way to release."""
+    """Return the rows of one way to release, by version."""
     rows = {}
     with tempfile.TemporaryDirectory(prefix="gapless-bench-") as directory:
         fleet = Fleet(
-            Path(directory), count=HOSTS, kind="article-post", scripted=scripted
+            Path(directory), count=HOSTS, kind="article-post", script_hosts=script_hosts
         )
         fleet.program.build = "npm install"
         fleet.publisher.environment |= OFFLINE
@@ -99,10 +100,11 @@ def measure(
 
 
 def plain(fleet: Fleet, more: str) -> AbstractContextManager[int]:
-    """Run nginx with its defaults, or with one more line."""
+    """Run nginx with its defaults, and with *more* lines."""
     port = free_port()
     addresses = [f"{each.address}:{each.port}" for each in fleet.members]
-    return serving(fleet.directory, "nginx", plain_nginx(addresses, port, more), port)
+    configuration = nginx_with_defaults(addresses, port, more)
+    return serving_balancer(fleet.directory, "nginx", configuration, port)
 
 
 def main() -> None:
@@ -118,7 +120,7 @@ def main() -> None:
     table[name] = measure(lambda fleet: plain(fleet, ""), by_gapless, 0)
     name = "gapless, nginx by `gapless balancer`"
     print(name, file=sys.stderr)
-    table[name] = measure(lambda fleet: balanced(fleet, "nginx"), by_gapless, 0)
+    table[name] = measure(lambda fleet: run_balancer(fleet, "nginx"), by_gapless, 0)
     for version in ("2", "3 broken"):
         print(f"\nrelease v{version:<44}" + "".join(f"{each:>14}" for each in COLUMNS))
         for name, rows in table.items():

@@ -1,7 +1,7 @@
 """How long does a release take, and what do clients notice of it?
 
-A control run starts the same processes at the same times without switching to them; the
-peer, gunicorn's own HUP, runs under the same load beside it.
+A control run starts the same processes at the same times and does not switch to them.
+gunicorn runs under the same load for comparison, with and without its own HUP.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -21,10 +20,11 @@ from rig.hosts.host import (
     APPS,
     SERVERS,
     Host,
+    temporary_host,
 )
 from rig.load import engine
 from rig.load.engine import Report
-from rig.load.running import running
+from rig.load.process import run_load
 from rig.wait import free_port, until
 
 TRAFFIC = (
@@ -36,13 +36,16 @@ MIN_HEALTHY_S = 2.0
 
 
 def gapless(host: Host, port: int) -> tuple[Report, list[float], list[float], float]:
-    """Hand over under load; return the report, times to switch and end, and own start."""
+    """Release under load.
+
+    Return the report, the seconds to each switch and to each end, and the seconds that the
+    app takes to start without gapless.
+    """
     command = ["node", "app.js"]
     more = f"min_healthy_s = {MIN_HEALTHY_S}\ninstances = 2"
     host.start("app", command, port=port, more=more)
     switched, ended = [], []
-    start_s = 0.0
-    with running(port, *TRAFFIC) as under_load:
+    with run_load(port, *TRAFFIC) as under_load:
         for release in range(2, COUNT + 2):
             host.declare("app", command, port=port, release=str(release), more=more)
             steps = {s["step"]: s["at_s"] for s in host.json("reload", "app")["steps"]}
@@ -62,9 +65,9 @@ def gapless(host: Host, port: int) -> tuple[Report, list[float], list[float], fl
 
 
 def control(host: Host, port: int) -> Report:
-    """Start as many processes at the same pace, and switch to none."""
+    """Start as many processes at the same times, and switch to none."""
     host.start("control", ["node", "app.js"], port=port, more="instances = 2")
-    with running(port, *TRAFFIC) as under_load:
+    with run_load(port, *TRAFFIC) as under_load:
         for _ in range(COUNT):
             started = [
                 subprocess.Popen(
@@ -82,7 +85,7 @@ def control(host: Host, port: int) -> Report:
 
 
 def gunicorn(port: int, *, hup: bool) -> Report:
-    """Let gunicorn replace its processes by itself, under the same load."""
+    """Run gunicorn under the same load; *hup* lets it replace its processes."""
     command = [str(SERVERS / "gunicorn"), "-b", f"127.0.0.1:{port}", "-w", "2"]
     process = subprocess.Popen(
         [*command, "--threads", "8", "wsgi_app:app"],
@@ -92,7 +95,7 @@ def gunicorn(port: int, *, hup: bool) -> Report:
     )
     try:
         until(lambda: _answers(port), "gunicorn", 20)
-        with running(port, *TRAFFIC) as under_load:
+        with run_load(port, *TRAFFIC) as under_load:
             for _ in range(COUNT):
                 under_load.wait_for(100)
                 if hup:
@@ -120,13 +123,9 @@ def row(name: str, report: Report) -> None:
 
 def main() -> None:
     """Print the tables."""
-    with tempfile.TemporaryDirectory(prefix="gapless-bench-") as directory:
-        host = Host(Path(directory))
-        try:
-            report, switched, ended, start_s = gapless(host, free_port())
-            controlled = control(host, free_port())
-        finally:
-            host.close()
+    with temporary_host("gapless-bench-") as host:
+        report, switched, ended, start_s = gapless(host, free_port())
+        controlled = control(host, free_port())
     hup = gunicorn(free_port(), hup=True)
     quiet = gunicorn(free_port(), hup=False)
     print(

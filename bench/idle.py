@@ -4,33 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from rig.hosts.host import GAPLESS, Host
+from rig.hosts.host import GAPLESS, Host, temporary_host
+from rig.hosts.usage import resident_mb, wakeups
 from rig.wait import free_port
 
 IDLE_S = 10.0
 RUNS = 15
 
 
-def status(pid: int) -> dict[str, str]:
-    """Return /proc/PID/status."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    pairs = (line.partition(":") for line in lines)
-    return {name: value.strip() for name, _, value in pairs}
-
-
-def wakeups(pid: int) -> int:
-    """Return how often a process went to sleep by itself."""
-    return int(status(pid)["voluntary_ctxt_switches"])
-
-
 def took_ms(command: list[str], host: Host) -> list[float]:
-    """Return how long a command takes, sorted."""
+    """Return the milliseconds that a command takes, in several runs, sorted."""
     times = []
     for _ in range(RUNS):
         began = time.monotonic()
@@ -43,28 +31,24 @@ def took_ms(command: list[str], host: Host) -> list[float]:
 
 def main() -> None:
     """Print the table."""
-    with tempfile.TemporaryDirectory(prefix="gapless-bench-") as directory:
-        host = Host(Path(directory))
-        try:
-            for name in ("one", "two", "three", "four"):
-                host.start(name, ["node", "app.js"], port=free_port())
-                host.ok("restart", name)
-            pids = {"supervisor": host.supervisor_pid(), "keeper": host.keeper_pid()}
-            time.sleep(1)
-            before = {name: wakeups(pid) for name, pid in pids.items()}
-            time.sleep(IDLE_S)
-            after = {name: wakeups(pid) for name, pid in pids.items()}
-            print(f"{'process':<12}{'RSS MB':>8}{f'wake-ups in {IDLE_S:g} s':>20}")
-            for name, pid in pids.items():
-                rss_mb = int(status(pid)["VmRSS"].split()[0]) / 1024
-                print(f"{name:<12}{rss_mb:>8.1f}{after[name] - before[name]:>20}")
-            listed = took_ms([str(GAPLESS), "list"], host)
-            bare = took_ms([sys.executable, "-c", "pass"], host)
-            print(f"\n{'command':<16}{'median ms':>10}{'max ms':>10}")
-            for name, times in (("gapless list", listed), ("python -c pass", bare)):
-                print(f"{name:<16}{times[RUNS // 2]:>10.1f}{times[-1]:>10.1f}")
-        finally:
-            host.close()
+    with temporary_host("gapless-bench-") as host:
+        for name in ("one", "two", "three", "four"):
+            host.start(name, ["node", "app.js"], port=free_port())
+            host.ok("restart", name)
+        pids = {"supervisor": host.supervisor_pid(), "keeper": host.keeper_pid()}
+        time.sleep(1)
+        before = {name: wakeups(pid) for name, pid in pids.items()}
+        time.sleep(IDLE_S)
+        after = {name: wakeups(pid) for name, pid in pids.items()}
+        print(f"{'process':<12}{'RSS MB':>8}{f'wake-ups in {IDLE_S:g} s':>20}")
+        for name, pid in pids.items():
+            count = after[name] - before[name]
+            print(f"{name:<12}{resident_mb(pid):>8.1f}{count:>20}")
+        listed = took_ms([str(GAPLESS), "list"], host)
+        bare = took_ms([sys.executable, "-c", "pass"], host)
+        print(f"\n{'command':<16}{'median ms':>10}{'max ms':>10}")
+        for name, times in (("gapless list", listed), ("python -c pass", bare)):
+            print(f"{name:<16}{times[RUNS // 2]:>10.1f}{times[-1]:>10.1f}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How long from the end of an upload to the record that hosts follow, by polling alone?"""
+"""How long does it take from the end of an upload to the rollout that hosts follow?"""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,10 +14,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from bench.publish import pack
-from gapless.agent import setup
+from gapless.agent.open_store import open_store
 from gapless.config.toml import fleets
 from rig import wait
-from rig.hosts.host import GAPLESS, Host
+from rig.hosts.host import GAPLESS, temporary_host
+from rig.hosts.usage import processor_s
 
 RUNS, IDLE_S, FILES = 12, 10.0, 100
 GOAL_S = 2.0
@@ -50,16 +50,9 @@ def copied(tarball: Path, target: Path) -> float:
     return time.monotonic()
 
 
-def processor_s(pid: int) -> float:
-    """Return how many seconds of processor time a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def main() -> None:
     """Print the table."""
-    with tempfile.TemporaryDirectory(prefix="gapless-bench-") as directory:
-        host = Host(Path(directory))
+    with temporary_host("gapless-bench-") as host:
         gate = host.directory / "gate"
         os.mkfifo(gate)
         tarball = host.directory / "app.tar.gz"
@@ -67,7 +60,7 @@ def main() -> None:
         path = host.configure(CONFIG.replace("@", str(gate)))
         inbox = host.directory / "dfs" / "src"
         inbox.mkdir(parents=True)
-        board = setup.board(fleets.load(str(path), {})["app"], print)
+        store = open_store(fleets.load(str(path), {})["app"], print)
         watch = subprocess.Popen(
             [GAPLESS, "watch"],
             cwd=host.directory,
@@ -76,7 +69,7 @@ def main() -> None:
         )
 
         def number() -> int:
-            rollout, _ = board.rollout()
+            rollout, _ = store.rollout()
             return rollout.number if rollout else 0
 
         def measured(upload: Callable[[Path, Path], float]) -> list[float]:
@@ -107,7 +100,6 @@ def main() -> None:
                 pass  # the long build ends
             watch.terminate()
             watch.wait(60)
-            host.close()
 
 
 if __name__ == "__main__":

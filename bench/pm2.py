@@ -1,7 +1,7 @@
 """The article's app.json under PM2 7 and under gapless, one after the other, same load.
 
-Failed requests of a reload and a restart, how long they take, what a broken version and the
-death of the manager do, memory and processor time at rest, time to start.
+It measures failed requests and the time of a reload and a restart, what a broken version
+and the death of the manager do, memory and processor time at rest, and the time to start.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from rig.hosts.host import GAPLESS, ROOT
+from rig.hosts.usage import processor_s, resident_mb
 from rig.load import engine
 from rig.load.engine import Report
-from rig.load.running import running
+from rig.load.process import run_load
 from rig.wait import answers, free_port, until
 
 PM2 = ROOT / "node" / "gapless-drain" / "node_modules" / ".bin" / "pm2"
@@ -33,11 +34,10 @@ TRAFFIC = (
 )
 IDLE_S = 10.0
 RELOADS = 3
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Peer:
-    """One of the two, and the article's app in it."""
+    """PM2 or gapless, and the article's app under it."""
 
     def __init__(self, name: str, directory: Path) -> None:
         self.name, self.port, self.directory = name, free_port(), directory / "app"
@@ -54,7 +54,7 @@ class Peer:
         (self.directory / "app.json").write_text(text.replace("/var/www", str(log)))
 
     def run(self, *words: str) -> tuple[int, float]:
-        """Run a command; return its exit code, and how long it took."""
+        """Run a command; return its exit code and its seconds."""
         began = time.monotonic()
         done = subprocess.run(
             [*self.command, *words],
@@ -74,47 +74,39 @@ class Peer:
         return time.monotonic() - began
 
     def answers(self) -> bool:
-        """Tell whether the app answers."""
+        """Return whether the app answers."""
         return answers(self.port)
 
     def managers(self) -> list[int]:
-        """Return the processes that manage: none of the app's own."""
+        """Return the pids of PM2's daemon, or of the supervisor and the keeper."""
         if self.name == "PM2":
             return [int((self.home / "pm2.pid").read_text())]
-        said = subprocess.run(
+        done = subprocess.run(
             [str(GAPLESS), "list", "--json"],
             env=self.environment,
             capture_output=True,
             check=True,
         )
-        found = json.loads(said.stdout)["supervisor"]
+        found = json.loads(done.stdout)["supervisor"]
         return [found["pid"], found["keeper_pid"]]
 
     def under_load(self, *words: str) -> tuple[Report, int, float]:
-        """Run a command while clients ask; return what they met, its code and time."""
-        with running(self.port, *TRAFFIC) as load_:
-            load_.wait_for(100)
+        """Run a command under load; return the load's report, its exit code and seconds."""
+        with run_load(self.port, *TRAFFIC) as load:
+            load.wait_for(100)
             code, took_s = self.run(*words)
             time.sleep(2)
-            return load_.stop(), code, took_s
+            return load.stop(), code, took_s
 
 
 def rss_mb(pids: list[int]) -> float:
-    """Return the memory of processes."""
-    total = 0
-    for pid in pids:
-        text = Path(f"/proc/{pid}/status").read_text()
-        total += next(int(x.split()[1]) for x in text.splitlines() if "VmRSS" in x)
-    return total / 1024
+    """Return the resident memory of processes."""
+    return sum(resident_mb(pid) for pid in pids)
 
 
 def cpu_ms(pids: list[int]) -> float:
     """Return the processor time of processes."""
-    ticks = 0
-    for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks * 1000 / TICKS
+    return sum(processor_s(pid) for pid in pids) * 1000
 
 
 def measure(peer: Peer) -> dict[str, str]:
@@ -144,11 +136,11 @@ def measure(peer: Peer) -> dict[str, str]:
     index.write_text(good)
     peer.run("delete", "all")
     peer.start()
-    with running(peer.port, *TRAFFIC) as load_:
-        load_.wait_for(100)
+    with run_load(peer.port, *TRAFFIC) as load:
+        load.wait_for(100)
         os.kill(peer.managers()[0], signal.SIGKILL)
         time.sleep(3)
-        report = load_.stop()
+        report = load.stop()
     outcome = "serves" if peer.answers() else "out of service"
     found["manager killed"] = f"{report.lost} failed, {outcome}"
     return found

@@ -1,4 +1,4 @@
-"""What does `publish` cost beside `tar -x` and `sync`, for 10,000 files?"""
+"""What does `publish` cost, compared with `tar -x` and `sync`, for 10,000 files?"""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ import os
 import subprocess
 import sys
 import tarfile
-import tempfile
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from rig.hosts.host import Host
+from rig.hosts.host import temporary_host
 
 FILES, RUNS = 10_000, 5
 
@@ -30,8 +29,7 @@ def pack(path: Path, count: int = FILES) -> None:
 
 def main() -> None:
     """Print the table."""
-    with tempfile.TemporaryDirectory(prefix="gapless-bench-") as directory:
-        host = Host(Path(directory))
+    with temporary_host("gapless-bench-") as host:
         tarball = host.directory / "app.tar.gz"
         pack(tarball)
         host.configure('[release.app]\nbase = "dfs"\nbuild = []\nkeep = 2\n')

@@ -1,11 +1,11 @@
 """How long does a rollout take, by its slots, without and with faults?
 
-The product's own decisions, board and slots over simulated hosts, where time is a number: a
-change takes 2 to 20 s, each host is watched for 10 s.  With faults 2 % of the turns meet
-one: three hosts in ten of those die with a slot in hand, the others are away for 3 s to 5
-minutes.  Where it would need days of computing there are fewer hosts than 5,000: what
-counts is how many there are for each slot.  "At once" are hosts that had switched and were
-still watched; they hold slots while they fetch and start as well.
+The product's own decisions, board and slots run over simulated hosts, and time is a number:
+a change takes 2 to 20 s, each host is watched for 10 s.  With faults 2 % of the turns meet
+one: three hosts in ten of those die while they hold a slot, the others are away for 3 s to
+5 minutes.  Where 5,000 hosts would take days to compute there are fewer; the result depends
+on the number of hosts for each slot.  "At once" counts hosts that had switched and were
+still watched; they also hold slots while they fetch and start.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SEED = 1
 
 
 def rollout(slots: str, hosts: int, fault: float) -> tuple[float, int, float]:
-    """Return its time, how many hosts acted at once at most, and how long we computed."""
+    """Return its seconds, the most hosts that acted at once, and the seconds to compute."""
     simulation = Simulation(SEED, hosts, Policy(slots=slots, min_healthy_s=10), fault)
     began = time.monotonic()
     ended = simulation.run()
@@ -35,7 +35,7 @@ def rollout(slots: str, hosts: int, fault: float) -> tuple[float, int, float]:
 
 
 def shown(seconds: float) -> str:
-    """Return a time as minutes and seconds."""
+    """Return a time in minutes and seconds."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
 
 

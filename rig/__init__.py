@@ -1,3 +1,3 @@
-"""Load, faults and facts for tests: everything here runs against real programs."""
+"""What tests, the demo and the benchmarks start: real programs, faults, strict load."""
 
 from __future__ import annotations

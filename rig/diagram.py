@@ -1,6 +1,6 @@
-"""Draw the states of a rollout from the table that decides them, into docs/rollout.md.
+"""Draw the states of a rollout, from the table that decides them, into docs/rollout.md.
 
-`python -m rig.diagram` writes; a test compares.
+`python -m rig.diagram` writes the page; a test fails if the page is out of date.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ LAST = (State.DONE, State.REVERTED)
 
 
 def drawn() -> str:
-    """Return the diagram, in Mermaid's words."""
+    """Return the diagram in the language of Mermaid."""
     lines = ["stateDiagram-v2", f"    [*] --> {State.ROLLING.value}"]
     lines += [
         f"    {before.value} --> {after.value}: {cue.value}"
@@ -34,7 +34,7 @@ def inserted(page: str) -> str:
 
 
 def write(path: Path = PAGE) -> None:
-    """Put the diagram into the page."""
+    """Write the diagram into the page."""
     path.write_text(inserted(path.read_text()))
 
 

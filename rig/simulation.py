@@ -1,4 +1,4 @@
-"""A fleet of thousands, no sockets: the product's own decisions, board and slots, seeded.
+"""A fleet of thousands without sockets: the decisions and slots of gapless, seeded.
 
 Time is a number.  Each host has a clock of its own, off by up to an hour.  Hosts die for
 good with a slot in hand, are paused for minutes in the middle of a change, lose their
@@ -16,6 +16,7 @@ from gapless.coordinator.memory import MemoryCoordinator
 from gapless.rollout import decide
 from gapless.rollout.model import HostReport, Phase, Rollout, State
 from gapless.rollout.policy import Policy
+from gapless.rollout.status import status_of
 
 OLD, NEW = "app-1", "app-2"
 TICK_S = 2.0
@@ -25,7 +26,7 @@ HOUR_S = 3600.0
 
 @dataclass(slots=True)
 class SimulatedHost:
-    """One host: what it says, what it holds, and what befell it."""
+    """One host: its report, its lease, and its faults."""
 
     report: HostReport
     slots: Slots
@@ -36,7 +37,7 @@ class SimulatedHost:
     """When its present phase ends."""
     away_until: float = 0.0
     dead: bool = False
-    beat_at: float = 0.0
+    heartbeat_at: float = 0.0
 
 
 @dataclass(slots=True)
@@ -47,16 +48,19 @@ class Simulation:
     count: int
     policy: Policy
     fault: float = 0.02
-    """How likely a host's turn meets a fault."""
+    """The probability of a fault in each phase of a turn."""
     failing: Callable[[str], bool] = field(default=lambda _: False)
-    """On which hosts the new release fails while it is watched."""
+    """Returns whether the new release fails on a host while it is watched.
+
+    Such a host meets no other fault: one that dies before its turn ends never fails.
+    """
     now: float = 0.0
     most_acting: int = 0
     fewest_serving: int = 0
     late_acts_refused: int = 0
 
     def run(self) -> Rollout:
-        """Run to the end of the rollout, and return it; every invariant is asserted."""
+        """Run to the end of the rollout and return it; every invariant is asserted."""
         draw = random.Random(self.seed)
         coordinator = MemoryCoordinator()
         hosts = [self._host(draw, coordinator, n) for n in range(self.count)]
@@ -67,21 +71,21 @@ class Simulation:
         while rollout.state in (State.ROLLING, State.REVERTING):
             assert self.now < LONGEST_S, f"no end: {rollout}"
             self.now += TICK_S
-            there = [h for h in hosts if not self._is_gone(h)]
-            surveyed = decide.survey(rollout, [h.report for h in there])
-            if found := decide.verdict(rollout, surveyed, self.now):
-                after = decide.moved(rollout, *found)
+            live = [h for h in hosts if not self._is_gone(h)]
+            status = status_of(rollout, [h.report for h in live])
+            if verdict := decide.verdict(rollout, status, self.now):
+                after = decide.transition(rollout, *verdict)
                 assert after is not None
                 rollout = after
                 continue
-            slots = decide.slots(rollout, len(surveyed.order))
+            slots = decide.slots(rollout, len(status.order))
             for host in hosts:
                 if host.lease is not None:
                     self._go_on(draw, rollout, host, hosts)
-            waiting = [h for h in there if not self._is_away(h) and h.lease is None]
+            waiting = [h for h in live if not self._is_away(h) and h.lease is None]
             tries = max(3, slots - sum(h.lease is not None for h in hosts) + 3)
             for host in draw.sample(waiting, min(len(waiting), tries)):
-                if decide.may_begin(rollout, surveyed, host.report) is None:
+                if decide.waits_for(rollout, status, host.report) is None:
                     self._begin(draw, rollout, host, slots)
             self._check(hosts, slots)
         return rollout
@@ -103,10 +107,10 @@ class Simulation:
         return host.dead or self.now < host.away_until
 
     def _is_gone(self, host: SimulatedHost) -> bool:
-        """Tell whether others count a host no more: it has been silent for long."""
-        silent_s = self.now - host.beat_at
+        """Return whether others no longer count a host: it was silent for `gone_s`."""
+        silent_s = self.now - host.heartbeat_at
         if not self._is_away(host):
-            host.beat_at = self.now
+            host.heartbeat_at = self.now
         return self._is_away(host) and silent_s >= self.policy.gone_s
 
     def _begin(
@@ -115,10 +119,12 @@ class Simulation:
         host.lease = host.slots.take(slots)
         if host.lease is not None:
             host.until = self.now + draw.uniform(2, 20)
-            self._say(rollout, host, Phase.CHANGING)
-            self._befall(draw, host)
+            self._report(rollout, host, Phase.CHANGING)
+            self._draw_fault(draw, host)
 
-    def _befall(self, draw: random.Random, host: SimulatedHost) -> None:
+    def _draw_fault(self, draw: random.Random, host: SimulatedHost) -> None:
+        if self.failing(host.report.host):
+            return
         if draw.random() < self.fault:
             if draw.random() < 0.3:
                 host.dead = True
@@ -136,7 +142,7 @@ class Simulation:
             return
         assert host.lease is not None
         if self.now < host.until:
-            lease = host.slots.beat(host.lease)
+            lease = host.slots.renew(host.lease)
             if lease is None:
                 self._lose(rollout, host)
             else:
@@ -149,7 +155,7 @@ class Simulation:
         else:
             back = rollout.state is State.REVERTING
             failed = not back and self.failing(host.report.host)
-            self._say(rollout, host, Phase.FAILED if failed else Phase.DONE)
+            self._report(rollout, host, Phase.FAILED if failed else Phase.DONE)
             host.slots.give_back(host.lease)
             host.lease, host.acts = None, False
 
@@ -171,16 +177,16 @@ class Simulation:
                 )
         host.acts = True
         host.report = replace(host.report, release=rollout.target)
-        self._say(rollout, host, Phase.WATCHING)
+        self._report(rollout, host, Phase.WATCHING)
         host.until = self.now + self.policy.min_healthy_s
-        self._befall(draw, host)
+        self._draw_fault(draw, host)
 
     def _lose(self, rollout: Rollout, host: SimulatedHost) -> None:
         self.late_acts_refused += 1
         host.lease, host.acts = None, False
-        self._say(rollout, host, Phase.WAITING)
+        self._report(rollout, host, Phase.WAITING)
 
-    def _say(self, rollout: Rollout, host: SimulatedHost, phase: Phase) -> None:
+    def _report(self, rollout: Rollout, host: SimulatedHost, phase: Phase) -> None:
         host.report = replace(host.report, phase=phase, turn=rollout.turn)
 
     def _check(self, hosts: list[SimulatedHost], slots: int) -> None:
@@ -190,7 +196,7 @@ class Simulation:
                 away += 1
             elif host.acts:
                 acting += 1
-                # One that woke up late has not yet seen that its slot is lost.
+                # A host that was paused has not yet seen that its slot is lost.
                 lost += host.lease is not None and not host.slots.may_act(host.lease)
         assert acting - lost <= slots, f"{acting} act, {slots} slots"
         self.most_acting = max(self.most_acting, acting - lost)

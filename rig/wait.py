@@ -1,7 +1,9 @@
-"""Wait on facts, with a deadline, in the place of sleeping for a guess."""
+"""Wait for a condition, with a deadline, instead of a sleep of a guessed length."""
 
 from __future__ import annotations
 
+import http.client
+import random
 import socket
 import time
 from collections.abc import Callable
@@ -12,9 +14,9 @@ PAUSE_S = 0.01
 
 
 def until(fact: Callable[[], Fact], what: str, timeout_s: float = 15.0) -> Fact:
-    """Return what *fact* returns as soon as it is true.
+    """Return what *fact* returns as soon as that is true.
 
-    Asking takes half of the time at most: many facts are a command's answer.
+    Calls of *fact* take half of the time at most, since many of them run a command.
     Raises AssertionError that names *what* after *timeout_s* seconds.
     """
     deadline = time.monotonic() + timeout_s
@@ -30,9 +32,7 @@ def until(fact: Callable[[], Fact], what: str, timeout_s: float = 15.0) -> Fact:
 
 
 def answers(port: int, timeout_s: float = 3.0) -> bool:
-    """Tell whether a server on a port of loopback says that all is well."""
-    import http.client
-
+    """Return whether an HTTP server on a port of loopback answers with 200."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
     try:
         connection.request("GET", "/")
@@ -44,13 +44,14 @@ def answers(port: int, timeout_s: float = 3.0) -> bool:
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """Return a port that nobody holds now, below the ephemeral range.
+    """Return a port that no socket is bound to now, below the ephemeral range.
 
-    A port that the kernel hands out could be the source port of the next connection.
+    The kernel could give an ephemeral port to the next outgoing connection.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    draw = random.SystemRandom()
     for _ in range(200):
-        port = _candidate()
+        port = draw.randrange(12000, 32000)
         with socket.socket(family) as sock:
             try:
                 sock.bind((host, port))
@@ -58,9 +59,3 @@ def free_port(host: str = "127.0.0.1") -> int:
                 continue
             return port
     raise AssertionError("no free port found")
-
-
-def _candidate() -> int:
-    import random
-
-    return random.SystemRandom().randrange(12000, 32000)

@@ -1,10 +1,9 @@
-"""What every test may use, and what must hold after each, and after all."""
+"""Fixtures of all tests, and checks after each test and after the session."""
 
 from __future__ import annotations
 
 import os
 import signal
-import tempfile
 import uuid
 from collections.abc import Iterator
 from multiprocessing import resource_tracker
@@ -13,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from rig import wait
-from rig.hosts.host import Host
+from rig.hosts import processes
+from rig.hosts.host import Host, temporary_host
 
-MARK = "RIG_SESSION"  # in the environment of all that a session starts
+MARK = "RIG_SESSION"  # in the environment of every process that a session starts
 
 
 def pytest_configure() -> None:
@@ -26,51 +26,42 @@ def pytest_configure() -> None:
 
 @pytest.fixture
 def host() -> Iterator[Host]:
-    """Return a host of its own; after the test nothing of it may be left."""
-    with tempfile.TemporaryDirectory(prefix="gapless-") as directory:
-        found = Host(Path(directory))
-        try:
-            yield found
-        finally:
-            found.close()
+    """Return a host for one test; fail if a process of it is left afterwards."""
+    with temporary_host() as found:
+        yield found
 
 
 @pytest.fixture(scope="session", autouse=True)
 def nothing_outlives_the_session(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[None]:
-    """Keep tests out of the user's own GAPLESS_HOME; fail if a process is left."""
+    """Keep tests away from the user's own GAPLESS_HOME; fail if a process is left."""
     base = tmp_path_factory.getbasetemp()
     mark = f"{MARK}={uuid.uuid4()}"
-    signs = (mark.encode(), f"GAPLESS_HOME={base}/".encode())
+    marks = (mark.encode(), f"GAPLESS_HOME={base}/".encode())
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(*mark.split("=", 1))
         patch.setenv("GAPLESS_HOME", str(base / "home"))
         yield
     try:
-        wait.until(lambda: not _left(signs), "every process of the tests ended", 5)
+        wait.until(lambda: not _left(marks), "every process of the tests ended", 5)
     except AssertionError:
-        raise AssertionError(f"left behind by a test: {_left(signs)}") from None
+        raise AssertionError(f"left behind by a test: {_left(marks)}") from None
 
 
-def _left(signs: tuple[bytes, ...]) -> dict[int, str]:
-    """Return every living process, but us, that was started with one of the signs."""
-    ours = {os.getpid(), resource_tracker._resource_tracker._pid}  # type: ignore[attr-defined]  # it has no public name, and ends with us
-    found = {}
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            environment = Path(f"/proc/{name}/environ").read_bytes()
-            command = Path(f"/proc/{name}/cmdline").read_bytes()
-        except OSError:
-            continue  # it ended while we looked, or belongs to somebody else
-        if int(name) not in ours and any(sign in environment for sign in signs):
-            found[int(name)] = command.replace(b"\0", b" ").decode(errors="replace")
-    return found
+def _left(marks: tuple[bytes, ...]) -> dict[int, str]:
+    """Return every other living process with one of the marks in its environment."""
+    tracker = resource_tracker._resource_tracker._pid  # type: ignore[attr-defined]  # it has no public name, and ends with us
+    return {
+        pid: process.command
+        for pid, process in processes.living().items()
+        if pid != tracker and any(mark in process.environment for mark in marks)
+    }
 
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Fail what is skipped, where CI=true: a missing component is a failure."""
+    """Fail a skipped test where CI=true, and add the host's logs to a failure."""
     outcome = yield
     report = outcome.get_result()  # type: ignore[attr-defined]  # pluggy's result
     _refuse_skip(report, item.nodeid)

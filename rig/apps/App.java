@@ -4,7 +4,7 @@ import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.util.concurrent.Executors;
 
-/** The same in Java, with the HTTP server of the JDK. */
+/** Does what wsgi_app.py does, in Java with the HTTP server of the JDK. */
 public class App {
     static final String RELEASE = System.getenv().getOrDefault("RELEASE", "0");
 

@@ -1,5 +1,5 @@
 'use strict';
-// The same in Node, with nothing but its own http module.
+// Does what wsgi_app.py does, in Node with its own http module only.
 const http = require('http');
 const release = process.env.RELEASE || '0';
 

@@ -1,5 +1,6 @@
 #!/usr/bin/perl
-# The same in Perl: processes forked in advance, one connection at a time each.
+# Does what wsgi_app.py does, in Perl: processes are forked at the start, and each serves
+# one connection at a time.
 use strict;
 use warnings;
 use IO::Socket::INET;

@@ -1,4 +1,4 @@
-"""The same as wsgi_app, for ASGI."""
+"""An ASGI app that does what wsgi_app does."""
 
 import asyncio
 import os

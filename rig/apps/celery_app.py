@@ -1,4 +1,4 @@
-"""Tasks of Celery, on a broker of files: `celery -A celery_app worker`."""
+"""Tasks of Celery, with files as its broker: `celery -A celery_app worker`."""
 
 import os
 import signal
@@ -8,12 +8,12 @@ from celery import Celery
 from gapless_drain import Drain, Draining
 from gapless_drain.databases.psycopg import counted
 
-drain = Drain(on_signal=None)  # SIGTERM is Celery's: its warm shutdown
+drain = Drain(on_signal=None)  # Celery handles SIGTERM: its warm shutdown
 MAIN = os.getpid()
 
 
 def leave():
-    if os.getpid() == MAIN:  # a child of the pool drains too, and is ended by its parent
+    if os.getpid() == MAIN:  # a child of the pool drains too, but its parent ends it
         os.kill(MAIN, signal.SIGTERM)
 
 
@@ -35,7 +35,7 @@ app.conf.update(
 
 @app.task(
     name="close the month",
-    autoretry_for=(Draining,),  # back to the queue: the warm shutdown may fetch one more
+    autoretry_for=(Draining,),  # the warm shutdown may fetch one more: requeue it
     retry_kwargs={"max_retries": None, "countdown": 1},
 )
 @drain.procedure("close the month")

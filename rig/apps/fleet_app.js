@@ -1,5 +1,5 @@
 'use strict';
-// What a release of it does is in the file VERSION: "3", "3 broken", "3 sick 1.5", "3 late 2".
+// The file VERSION says what a release does: "3", "3 broken", "3 sick 1.5", "3 late 2".
 const fs = require('fs');
 const http = require('http');
 const path = require('path');

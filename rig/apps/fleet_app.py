@@ -1,4 +1,4 @@
-"""As fleet_app.js, with the drain library: 503 when it is recycled."""
+"""Does what fleet_app.js does, with the drain library: 503 while it is recycled."""
 
 import asyncio
 import os

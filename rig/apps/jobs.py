@@ -1,10 +1,10 @@
 """Runs stored procedures in background threads, and answers before they are done.
 
-POST /job?s=SECONDS begins one and answers; what was accepted is a line in LEDGER.  It uses
-no library of gapless, unless NAMED is set: then each job is one of its procedures.  With
-DATABASE=postgresql it speaks PostgreSQL's protocol itself, on a connection for each job
-that it keeps for the next; with DATABASE=mariadb it runs MariaDB's own client.  Where
-AT_START is RELEASE:SECONDS, that release begins a job by itself.
+POST /job?s=SECONDS begins one and answers; each accepted job is a line in LEDGER.  It uses
+the drain library only if NAMED is set: then each job is a procedure of the library.  With
+DATABASE=postgresql it speaks PostgreSQL's protocol itself, on one connection for each job;
+the next job uses the connection again.  With DATABASE=mariadb it runs MariaDB's own client.
+If AT_START is RELEASE:SECONDS, that release begins a job at its start.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ numbers = itertools.count()
 
 
 class Postgresql:
-    """One connection, and the simple query protocol; the user is trusted."""
+    """One connection with the simple query protocol; there is no password."""
 
     def __init__(self):
         self.sock = socket.create_connection(("127.0.0.1", DATABASE_PORT))
@@ -34,7 +34,7 @@ class Postgresql:
         first = struct.pack("!I", 196608) + b"user\0app\0database\0app\0\0"
         self.sock.sendall(struct.pack("!I", len(first) + 4) + first)
         self.answer()
-        # A careful app lets the database notice that its client is gone.
+        # So the database notices soon that its client is gone.
         self.query("SET client_connection_check_interval = '100ms'")
 
     def ask(self, text):
@@ -68,7 +68,7 @@ idle = []
 
 
 def begin_postgresql(job, seconds):
-    """Ask for a job in a transaction; return what waits for its end."""
+    """Begin a job in a transaction; return a function that waits for its end."""
     connection = idle.pop() if idle else Postgresql()
     connection.query("BEGIN")
     connection.ask(f"CALL work('{job}', {seconds}); COMMIT")
@@ -81,7 +81,7 @@ def begin_postgresql(job, seconds):
 
 
 def begin_mariadb(job, seconds):
-    """The same by the client, a process of its own."""
+    """Do the same with the client, which is a process of its own."""
     argv = ["mariadb", "--no-defaults", "--protocol=tcp", "--host=127.0.0.1"]
     argv += [f"--port={DATABASE_PORT}", "--user=app", "--unbuffered", "app"]
     client = subprocess.Popen(
@@ -94,12 +94,12 @@ def begin_mariadb(job, seconds):
     script += f"CALL work('{job}', {seconds});\nCOMMIT;\n"
     client.stdin.write(script.encode())
     client.stdin.close()
-    client.stdout.readline()  # it asks for the procedure next
+    client.stdout.readline()  # the client calls the procedure next
     return client.wait
 
 
 def named(job):
-    """Return what marks a job as a procedure, or nothing."""
+    """Return a context that marks a job as a procedure, if NAMED is set."""
     if "NAMED" not in os.environ:
         return contextlib.nullcontext()
     return drain.procedure(f"work {job}")
@@ -114,7 +114,7 @@ def work(job, seconds, begun):
 
 
 def accept(seconds):
-    """Begin a job; return its name once the database has been asked."""
+    """Begin a job; return its name when the database has got its call."""
     job, begun = f"{os.getpid()}-{next(numbers)}", threading.Event()
     threading.Thread(target=work, args=(job, seconds, begun), daemon=True).start()
     if not begun.wait(10):

@@ -1,4 +1,4 @@
-"""Writes the number of each POST to a ledger, then answers: who ran twice is seen."""
+"""Writes the number of each POST to a ledger, so that a POST that runs twice is found."""
 
 import asyncio
 import os

@@ -1,6 +1,6 @@
 """An ASGI app whose requests, and whose background job, call a stored procedure.
 
-DRIVER says with which driver; DATABASE_URL where. Each call is noted in LEDGER:
+DRIVER names the driver, DATABASE_URL the database.  Each call is two lines in LEDGER:
 `begin JOB`, then `end JOB`, `refused JOB` or `failed JOB`.
 """
 
@@ -220,7 +220,7 @@ async def call(job, steps, pause_s):
 
 
 async def keep_books():
-    """Outside all requests: whoever is told to drain begins no more of it."""
+    """Call the procedure again and again, outside all requests; a drain refuses it."""
     number = 0
     while True:
         number += 1
@@ -234,7 +234,7 @@ async def keep_books():
 
 
 def begin():
-    """In a loop of its own, as a scheduler in a thread has it."""
+    """Run it in a loop of its own, in a thread, as schedulers do."""
     threading.Thread(target=lambda: asyncio.run(keep_books()), daemon=True).start()
 
 

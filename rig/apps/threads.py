@@ -1,4 +1,4 @@
-"""The same with a thread per connection and blocking reads, from the standard library."""
+"""Does what wsgi_app does, with the standard library: a thread for each connection."""
 
 import http.server
 import os

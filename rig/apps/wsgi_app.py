@@ -1,4 +1,4 @@
-"""A WSGI app for tests: says its release, is slow when asked to, echoes bodies."""
+"""A WSGI app for tests: it answers with its release, /slow takes time, POST echoes."""
 
 import os
 import time

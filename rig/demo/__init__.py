@@ -1,3 +1,3 @@
-"""What `make demo` shows."""
+"""The programs of `make demo`."""
 
 from __future__ import annotations

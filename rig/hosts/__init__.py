@@ -1,3 +1,3 @@
-"""Hosts of a test, the network between them, and what may befall them."""
+"""One host of a test, and what it stands on: processes, network, disk, shared directory."""
 
 from __future__ import annotations

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from rig import wait
+from rig.background import BackgroundProcess
+from rig.hosts import processes
 
 APPS = Path(__file__).parent.parent / "apps"
 ROOT = Path(__file__).parent.parent.parent
@@ -23,12 +27,12 @@ ORDINARY_USER = (
     f"--reuid={NOBODY}",
     f"--regid={NOBODY}",
     "--clear-groups",
-    # The checkout and the interpreter may lie where only root may look.
+    # The checkout and the interpreter may be in directories that only root may read.
     "--inh-caps=-all,+dac_read_search",
     "--ambient-caps=-all,+dac_read_search",
     "--bounding-set=-all,+dac_read_search",
 )
-"""Makes root an ordinary user, who may read more than others, and no more than that."""
+"""A command prefix that makes root an ordinary user, who may read every file."""
 
 
 class Host:
@@ -36,14 +40,16 @@ class Host:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.become: tuple[str, ...] = ()
-        """What every command is started with: see `ORDINARY_USER`."""
+        self.command_prefix: tuple[str, ...] = ()
+        """What every command begins with: `ORDINARY_USER`, or a network namespace."""
         self.home = directory / "home"
         self.environment = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith("GAPLESS")
         } | {"GAPLESS_HOME": str(self.home), "PATH": _path()}
+
+    # --- commands -----------------------------------------------------------------------
 
     def gapless(
         self,
@@ -52,15 +58,15 @@ class Host:
         cwd: Path | None = None,
         standard_input: str = "",
     ) -> subprocess.CompletedProcess[str]:
-        """Run the command, as a user would; return what it printed and its code.
+        """Run a command, as a user does; return its output and exit code.
 
-        *cwd* may lead through links, as a shell's PWD does.
+        *cwd* may contain symlinks, as a shell's PWD may.
         """
-        place = cwd or self.directory
+        directory = cwd or self.directory
         return subprocess.run(
-            [*self.become, str(GAPLESS), *map(str, arguments)],
-            cwd=place,
-            env=self.environment | {"PWD": str(place)} | (environment or {}),
+            self._argv(*arguments),
+            cwd=directory,
+            env=self.environment | {"PWD": str(directory)} | (environment or {}),
             input=standard_input,
             capture_output=True,
             text=True,
@@ -69,9 +75,9 @@ class Host:
         )
 
     def begin(self, *arguments: object) -> subprocess.Popen[str]:
-        """Begin a command; all that it says can be read from stdout."""
+        """Start a command and return at once; stdout has its stderr as well."""
         return subprocess.Popen(
-            [*self.become, str(GAPLESS), *map(str, arguments)],
+            self._argv(*arguments),
             cwd=self.directory,
             env=self.environment,
             stdout=subprocess.PIPE,
@@ -79,20 +85,41 @@ class Host:
             text=True,
         )
 
-    def ok(self, *arguments: object, **where: Any) -> str:
+    def start_in_background(
+        self,
+        process: BackgroundProcess,
+        *arguments: object,
+        prefix: tuple[str, ...] = (),
+    ) -> None:
+        """Start a command as *process*; *prefix* comes before the host's own prefix."""
+        process.start(
+            [*prefix, *self._argv(*arguments)],
+            cwd=self.directory,
+            env=self.environment,
+        )
+
+    def _argv(self, *arguments: object) -> list[str]:
+        return [*self.command_prefix, str(GAPLESS), *map(str, arguments)]
+
+    def ok(self, *arguments: object, **options: Any) -> str:
         """Run a command that has to succeed; return what it printed."""
-        done = self.gapless(*arguments, **where)
+        done = self.gapless(*arguments, **options)
         assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
         return done.stdout
 
     def json(self, *arguments: object) -> Any:
-        """Run a command with --json; return what it said, whatever its code."""
+        """Run a command with --json; return what it printed, decoded.
+
+        The exit code is not checked.
+        """
         done = self.gapless(*arguments, "--json")
         assert done.stdout, f"{arguments}: {done.stderr}"
         return json.loads(done.stdout)
 
+    # --- apps ---------------------------------------------------------------------------
+
     def app(self, name: str) -> dict[str, Any]:
-        """Return the description of an app."""
+        """Return what `gapless describe` says of an app."""
         found: dict[str, Any] = self.json("describe", name)
         return found
 
@@ -101,7 +128,7 @@ class Host:
         return str(self.app(name)["status"])
 
     def configure(self, text: str, name: str = "gapless.toml") -> Path:
-        """Write a configuration; return its path."""
+        """Write a configuration file; return its path."""
         path = self.directory / name
         path.write_text(text)
         return path
@@ -145,6 +172,8 @@ class Host:
             lines.append("min_healthy_s = 0.3")
         return self.configure("\n".join([*lines, more]) + "\n", f"{name}.toml")
 
+    # --- processes ----------------------------------------------------------------------
+
     def supervisor_pid(self) -> int:
         """Return the pid of the supervisor."""
         return int(self.json("list")["supervisor"]["pid"])
@@ -154,52 +183,42 @@ class Host:
         return int(self.json("list")["supervisor"]["keeper_pid"])
 
     def processes(self) -> dict[int, str]:
-        """Return every living process of this host: it, or its keeper, started them."""
+        """Return the command line of every living process that this host started."""
         marker = f"GAPLESS_HOME={self.home}".encode()
         return {
-            pid: command
-            for pid, (environment, command) in _processes().items()
-            if marker in environment or str(self.home) in command
+            pid: process.command
+            for pid, process in processes.living().items()
+            if marker in process.environment or str(self.home) in process.command
         }
 
     def close(self) -> None:
-        """Shut down; whatever is left then is ended by its pid, and is a failure."""
+        """Shut down.
+
+        Raises AssertionError if a process is left, after it was killed by its pid, or if
+        the supervisor wrote to its stderr.
+        """
         if (self.home / "supervisor.sock").exists() or self.processes():
             self.gapless("shutdown")
         try:
             wait.until(lambda: not self.processes(), "every process ended", 10)
         except AssertionError:
             left = self.processes()
-            for pid in left:
-                _kill(pid)
+            processes.kill_all(set(left))
             raise AssertionError(f"left behind: {left}") from None
-        last_words = self.home / "logs" / "supervisor.err"
-        surprises = last_words.read_text() if last_words.exists() else ""
-        assert not surprises, surprises
+        stderr = self.home / "logs" / "supervisor.err"
+        errors = stderr.read_text() if stderr.exists() else ""
+        assert not errors, errors
 
 
-def _kill(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-
-
-def _processes() -> dict[int, tuple[bytes, str]]:
-    found = {}
-    for name in os.listdir("/proc"):
-        if not name.isdigit() or int(name) == os.getpid():
-            continue
+@contextmanager
+def temporary_host(prefix: str = "gapless-") -> Iterator[Host]:
+    """Make a host in a temporary directory; when the block ends, remove both."""
+    with tempfile.TemporaryDirectory(prefix=prefix) as directory:
+        host = Host(Path(directory))
         try:
-            environment = Path(f"/proc/{name}/environ").read_bytes()
-            command = Path(f"/proc/{name}/cmdline").read_bytes()
-            state = Path(f"/proc/{name}/stat").read_text().rpartition(") ")[2][:1]
-        except OSError:
-            continue
-        if state != "Z":
-            shown = command.replace(b"\0", b" ").decode(errors="replace")
-            found[int(name)] = (environment, shown)
-    return found
+            yield host
+        finally:
+            host.close()
 
 
 def _path() -> str:

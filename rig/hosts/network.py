@@ -1,7 +1,7 @@
 """Hosts of a fleet as network namespaces behind a bridge.
 
-Where that is not allowed all are on loopback, each with a port of its own.
-ip-netns(8), veth(4).  Names and addresses are drawn, so that fleets do not collide.
+Where namespaces are not allowed, all hosts are on loopback, each with a port of its own.
+ip-netns(8), veth(4).  Names and addresses are random, so that fleets do not collide.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import subprocess
 
 
 class Network:
-    """A bridge with one namespace a host."""
+    """A bridge with one namespace for each host."""
 
     def __init__(self, count: int) -> None:
         draw = random.SystemRandom()
@@ -22,47 +22,54 @@ class Network:
         self.is_real = os.geteuid() == 0 and self._make()
 
     def address(self, number: int) -> str:
-        """Return where a host is reached, from here and from the others."""
+        """Return the address of a host, for this machine and for the other hosts."""
         return f"{self._net}.{number + 2}" if self.is_real else "127.0.0.1"
 
     @property
     def own_address(self) -> str:
-        """Where hosts reach what runs beside them: the coordinator."""
+        """The address at which hosts reach this machine: the coordinator is there."""
         return f"{self._net}.1" if self.is_real else "127.0.0.1"
 
-    def inside(self, number: int) -> tuple[str, ...]:
-        """Return what a command is started with to run on a host."""
+    def command_prefix(self, number: int) -> tuple[str, ...]:
+        """Return what a command begins with to run on a host."""
         if not self.is_real:
             return ()
-        return ("ip", "netns", "exec", self._space(number))
+        return ("ip", "netns", "exec", self._namespace(number))
 
     def pids(self, number: int) -> set[int]:
-        """Return every process on a host, if it has a namespace of its own."""
+        """Return every process on a host; none if hosts have no namespaces."""
         if not self.is_real:
             return set()
-        argv = ["ip", "netns", "pids", self._space(number)]
+        argv = ["ip", "netns", "pids", self._namespace(number)]
         done = subprocess.run(argv, capture_output=True, check=False, text=True)
         return {int(word) for word in done.stdout.split()}
 
-    def part(self, number: int, *, away: bool) -> None:
-        """Take a host off the network, or bring it back."""
-        assert self.is_real, "only a namespace can be parted from the others"
-        _ip("link", "set", self._line(number), "down" if away else "up")
+    def disconnect(self, number: int) -> None:
+        """Take a host off the network."""
+        self._set_link(number, "down")
+
+    def reconnect(self, number: int) -> None:
+        """Bring a host back to the network."""
+        self._set_link(number, "up")
+
+    def _set_link(self, number: int, state: str) -> None:
+        assert self.is_real, "only a host with a namespace can leave the network"
+        _ip("link", "set", self._link(number), state)
 
     def close(self) -> None:
-        """Remove every trace."""
+        """Remove the namespaces and the bridge."""
         for number in range(self._count):
-            _ip("netns", "del", self._space(number), must=False)
+            _ip("netns", "del", self._namespace(number), must=False)
         _ip("link", "del", self._bridge, must=False)
 
     @property
     def _bridge(self) -> str:
         return f"gb{self._mark}"
 
-    def _space(self, number: int) -> str:
+    def _namespace(self, number: int) -> str:
         return f"gapless-{self._mark}-{number}"
 
-    def _line(self, number: int) -> str:
+    def _link(self, number: int) -> str:
         return f"gv{self._mark}-{number}"
 
     def _make(self) -> bool:
@@ -72,19 +79,21 @@ class Network:
             _ip("addr", "add", f"{self._net}.1/24", "dev", self._bridge)
             _ip("link", "set", self._bridge, "up")
             for number in range(self._count):
-                space, line = self._space(number), self._line(number)
-                _ip("netns", "add", space)
-                _ip(*f"link add {line} type veth peer name eth0 netns {space}".split())
-                _ip("link", "set", line, "master", self._bridge)
-                _ip("link", "set", line, "up")
-                inside = f"{self._net}.{number + 2}/24"
-                _ip("-n", space, "addr", "add", inside, "dev", "eth0")
-                _ip("-n", space, "link", "set", "eth0", "up")
-                _ip("-n", space, "link", "set", "lo", "up")
+                self._add_host(self._namespace(number), self._link(number), number)
         except (subprocess.CalledProcessError, OSError):
             self.close()
             return False
         return True
+
+    def _add_host(self, namespace: str, link: str, number: int) -> None:
+        _ip("netns", "add", namespace)
+        _ip(*f"link add {link} type veth peer name eth0 netns {namespace}".split())
+        _ip("link", "set", link, "master", self._bridge)
+        _ip("link", "set", link, "up")
+        address = f"{self._net}.{number + 2}/24"
+        _ip("-n", namespace, "addr", "add", address, "dev", "eth0")
+        _ip("-n", namespace, "link", "set", "eth0", "up")
+        _ip("-n", namespace, "link", "set", "lo", "up")
 
 
 def _ip(*words: str, must: bool = True) -> bool:

@@ -1,33 +1,28 @@
-"""One client of a load, which repeats nothing and forgives nothing."""
+"""One client of a load.  It sends each request once, whatever happens to it."""
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
-import re
 import selectors
 import socket
 import time
 from dataclasses import dataclass
 
+from rig.load import fates
+from rig.load.fates import ANSWERED
 from rig.load.http1 import Answer, ProtocolError
 from rig.load.ledger import Ledger
-from rig.load.traffic import (
-    ANSWERED,
-    Request,
-    Traffic,
-)
+from rig.load.report import Request
+from rig.load.traffic import Traffic, body_of, head_of
 
 PACE_S = float(os.environ.get("RIG_PACE_S") or 0)
-"""What every client rests at least between two requests."""
-_VERSION = re.compile(rb'release (\S+)|"release":"(?:[^"]*/)?([^/"]+)"')
-_PID = re.compile(rb"pid\W{1,3}(\d+)")
+"""The shortest pause of every client between two requests."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a load goes, and who waits for its sockets."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where a load goes, and the selector that watches its sockets."""
 
     host: str
     port: int
@@ -37,27 +32,28 @@ class Place:
 class Client:
     """One client of one traffic, as a state machine on one connection at a time."""
 
-    def __init__(self, place: Place, ledger: Ledger, traffic: Traffic) -> None:
-        self.place, self.ledger, self.traffic = place, ledger, traffic
+    def __init__(self, target: Target, ledger: Ledger, traffic: Traffic) -> None:
+        self.target, self.ledger, self.traffic = target, ledger, traffic
         self.sock: socket.socket | None = None
         self.request: Request | None = None
         self.resume_at = 0.0
         self.broken = False
-        self._used = 0
+        """The connection broke while a request was sent."""
 
     def begin(self, now: float) -> None:
         """Send the next request, on the open connection or on a new one."""
-        traffic = self.traffic
         if self.sock is not None and self._was_closed():
-            self.hang_up()  # closed while idle, and seen before a byte was written
+            self.hang_up()  # closed while idle, and noticed before a byte was written
         number = self.ledger.next_number()
-        self.request = Request(number, traffic.kind, now, reused=self.sock is not None)
-        self.answer = Answer(head_only=traffic.method == "HEAD")
-        self.body = _body(number, traffic.body_bytes)
-        self.unsent = self._head(number)
+        reused = self.sock is not None
+        self.request = Request(number, self.traffic.kind, now, reused=reused)
+        self.answer = Answer(head_only=self.traffic.method == "HEAD")
+        self.body = body_of(self.traffic, number)
+        host, port = self.target.host, self.target.port
+        self.unsent = head_of(self.traffic, number, host, port)
         self.body_sent = 0
         self.broken = False
-        if not traffic.body_s:
+        if not self.traffic.body_s:
             self.unsent += self.body
             self.body_sent = len(self.body)
         if self.sock is None:
@@ -65,38 +61,41 @@ class Client:
         else:
             self._go_on()
 
-    def _head(self, number: int) -> bytes:
-        traffic, host = self.traffic, self.place.host
-        host = f"[{host}]" if ":" in host else host
-        lines = [
-            f"{traffic.method} {traffic.path} HTTP/1.1",
-            f"Host: {host}:{self.place.port}",
-            f"X-Request-Number: {number}",
-            f"Connection: {'keep-alive' if traffic.keep_alive else 'close'}",
-        ]
-        if traffic.method == "POST":
-            lines.append(f"Content-Length: {len(self.body)}")
-            lines.append("Content-Type: application/octet-stream")
-        return ("\r\n".join(lines) + "\r\n\r\n").encode()
+    def ready(self) -> None:
+        """Go on, since the socket is ready."""
+        if self.request is None:
+            self.hang_up()  # the peer closed an idle connection, which it may
+            return
+        self._go_on()
+
+    def ends_overdue(self, now: float) -> bool:
+        """End the request if its time is up; return whether that was so."""
+        request, timeout_s = self.request, self.traffic.timeout_s
+        if request is None or now < request.began + timeout_s:
+            return False
+        self._end("time-out", f"{timeout_s:g} s")
+        return True
+
+    def hang_up(self) -> None:
+        """Close the connection, if there is one."""
+        if self.sock is not None:
+            if self.sock in self.target.selector.get_map():
+                self.target.selector.unregister(self.sock)
+            self.sock.close()
+            self.sock = None
+
+    # --- the connection -----------------------------------------------------------------
 
     def _connect(self) -> None:
-        family = socket.AF_INET6 if ":" in self.place.host else socket.AF_INET
+        family = socket.AF_INET6 if ":" in self.target.host else socket.AF_INET
         self.sock = socket.socket(family, socket.SOCK_STREAM)
         self.sock.setblocking(False)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._used = 0
-        number = self.sock.connect_ex((self.place.host, self.place.port))
+        number = self.sock.connect_ex((self.target.host, self.target.port))
         if number not in (0, errno.EINPROGRESS):
-            self._lose_by(OSError(number, errno.errorcode.get(number, "?")))
+            self._lose(OSError(number, errno.errorcode.get(number, "?")))
             return
-        self.place.selector.register(self.sock, selectors.EVENT_WRITE, self)
-
-    def ready(self) -> None:
-        """Go on where the socket lets us."""
-        if self.request is None:
-            self.hang_up()  # the peer closed an idle connection: its right
-            return
-        self._go_on()
+        self.target.selector.register(self.sock, selectors.EVENT_WRITE, self)
 
     def _go_on(self) -> None:
         assert self.sock is not None
@@ -111,11 +110,11 @@ class Client:
         except ProtocolError as error:
             self._end("wrong", str(error))
         except OSError as error:
-            self._lose_by(error)
+            self._lose(error)
 
     def _send(self) -> None:
         assert self.sock is not None
-        self._trickle()
+        self._add_due_body()
         while self.unsent:
             try:
                 sent = self.sock.send(self.unsent)
@@ -125,12 +124,11 @@ class Client:
                 return
             self.unsent = self.unsent[sent:]
 
-    def _trickle(self) -> None:
-        """Let as much of a slow body go as its time has come for."""
-        traffic = self.traffic
-        if self.request is None or not traffic.body_s or not self.body:
+    def _add_due_body(self) -> None:
+        """Add to what is sent the part of a slow body that is due by now."""
+        if self.request is None or not self.traffic.body_s or not self.body:
             return
-        passed = (time.monotonic() - self.request.began) / traffic.body_s
+        passed = (time.monotonic() - self.request.began) / self.traffic.body_s
         due = min(len(self.body), int(len(self.body) * passed))
         if due > self.body_sent:
             self.unsent += self.body[self.body_sent : due]
@@ -150,73 +148,11 @@ class Client:
                 self._judge()
             elif self.answer.began:
                 self._end("truncated", f"after {len(self.answer.body)} bytes of body")
-            elif self.broken:  # whoever asked the socket first has taken its error
+            elif self.broken:  # an earlier call has taken the error off the socket
                 raise OSError(errno.ECONNRESET, "ECONNRESET")
             else:
                 self._end("closed", "without an answer")
             return
-
-    def _judge(self) -> None:
-        traffic, answer = self.traffic, self.answer
-        assert self.request is not None
-        self.request.status = answer.status
-        body = bytes(answer.body)
-        found = _VERSION.search(
-            answer.headers.get("x-release", "").encode() + b" " + body[:200]
-        )
-        self.request.version = (
-            b"".join(filter(None, found.groups())).decode(errors="replace")
-            if found
-            else ""
-        )
-        found = _PID.search(body[:200])
-        self.request.instance = answer.headers.get("x-instance", "") or (
-            found[1].decode() if found else ""
-        )
-        if answer.status not in traffic.expected:
-            self._end("status", f"{answer.status} {body[:60]!r}")
-        elif traffic.echoes and body != self.body:
-            self._end("wrong", f"echoed {len(body)} bytes of {len(self.body)}")
-        elif traffic.answer_bytes not in (None, len(body)):
-            self._end("wrong", f"{len(body)} bytes of body")
-        else:
-            self._end(ANSWERED, "")
-
-    def _lose_by(self, error: OSError) -> None:
-        fate = {
-            errno.ECONNREFUSED: "refused",
-            errno.ECONNRESET: "reset",
-            errno.EPIPE: "reset",
-            errno.ETIMEDOUT: "time-out",
-        }.get(error.errno or 0, "unreachable")
-        if fate == "reset" and self.answer.began:
-            fate = "truncated"
-        self._end(fate, str(error))
-
-    def overdue(self, now: float) -> bool:
-        """End a request that has taken too long."""
-        request = self.request
-        if request is None or now < request.began + self.traffic.timeout_s:
-            return False
-        self._end("time-out", f"{self.traffic.timeout_s:g} s")
-        return True
-
-    def _end(self, fate: str, detail: str) -> None:
-        request = self.request
-        assert request is not None
-        request.fate, request.detail = fate, detail
-        request.ended = time.monotonic()
-        self.request = None
-        self._used += 1
-        self.resume_at = request.ended + max(self.traffic.pause_s, PACE_S)
-        if fate != ANSWERED:
-            # A client that meets a dead port at full speed would only count itself.
-            self.resume_at = max(self.resume_at, request.ended + 0.01)
-        if fate != ANSWERED or not self.traffic.keep_alive or self.answer.closes:
-            self.hang_up()
-        else:
-            self._watch()
-        self.ledger.note(request)
 
     def _watch(self) -> None:
         if self.sock is None:
@@ -224,7 +160,7 @@ class Client:
         events = selectors.EVENT_READ
         if self.request is not None and self.unsent:
             events |= selectors.EVENT_WRITE
-        self.place.selector.modify(self.sock, events, self)
+        self.target.selector.modify(self.sock, events, self)
 
     def _was_closed(self) -> bool:
         assert self.sock is not None
@@ -235,17 +171,30 @@ class Client:
         except OSError:
             return True
 
-    def hang_up(self) -> None:
-        """Close the connection, if there is one."""
-        if self.sock is not None:
-            if self.sock in self.place.selector.get_map():
-                self.place.selector.unregister(self.sock)
-            self.sock.close()
-            self.sock = None
+    # --- the end of a request -----------------------------------------------------------
 
+    def _judge(self) -> None:
+        assert self.request is not None
+        self.request.status = self.answer.status
+        self.request.version = fates.version(self.answer)
+        self.request.instance = fates.instance(self.answer)
+        self._end(*fates.judge(self.traffic, self.body, self.answer))
 
-def _body(number: int, size: int) -> bytes:
-    if not size:
-        return b""
-    seed = hashlib.sha256(str(number).encode()).hexdigest().encode()
-    return (seed * (size // len(seed) + 1))[:size]
+    def _lose(self, error: OSError) -> None:
+        self._end(fates.of_error(error, began=self.answer.began), str(error))
+
+    def _end(self, fate: str, detail: str) -> None:
+        request = self.request
+        assert request is not None
+        request.fate, request.detail = fate, detail
+        request.ended = time.monotonic()
+        self.request = None
+        self.resume_at = request.ended + max(self.traffic.pause_s, PACE_S)
+        if fate != ANSWERED:
+            # Without a pause a dead port would be asked thousands of times a second.
+            self.resume_at = max(self.resume_at, request.ended + 0.01)
+        if fate != ANSWERED or not self.traffic.keep_alive or self.answer.closes:
+            self.hang_up()
+        else:
+            self._watch()
+        self.ledger.note(request)

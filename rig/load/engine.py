@@ -1,12 +1,13 @@
-"""The strict load client: numbers every request, repeats none, forgives nothing.
+"""The strict load client: it numbers every request, and sends each once.
 
-Rule 1: each request is sent once.  What it meets is its fate, and every fate is counted.
+Rule 1: each request is sent once.  What becomes of it is its fate; every fate is counted.
 Rule 2: only a complete, expected answer is `answered`; all other fates are losses.
 Rule 3: load is bounded in time and count, and goes to this machine only.
 
     python -m rig.load.engine --port 8000 --seconds 5 --new 4 --post 2
 
-runs by hand; tests use `running`.  One thread and one selector drive all connections.
+runs it from a shell; tests use `rig.load.process`.  One thread and one selector drive all
+connections.
 """
 
 from __future__ import annotations
@@ -17,20 +18,20 @@ import json
 import selectors
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from rig.load.client import Client, Place
+from rig.load.client import Client, Target
+from rig.load.fates import ANSWERED
 from rig.load.ledger import Ledger
+from rig.load.report import Report, Request
 from rig.load.traffic import (
-    ANSWERED,
     KEEP_ALIVE,
     NEW,
     POST,
     SLOW,
     SLOW_BODY,
-    Report,
-    Request,
     Traffic,
     mixed,
 )
@@ -65,22 +66,25 @@ class Engine:
         requests: int = MOST_REQUESTS,
         ledger: Path | None = None,
     ) -> None:
-        """*ledger* is where each request is written down when it has met its fate."""
-        _refuse_strangers(host)
+        """*ledger* is a file that gets a line of JSON for each request that has ended."""
+        _refuse_other_machines(host)
         self.selector = selectors.DefaultSelector()
         self.ledger = Ledger(ledger)
-        place = Place(host, port, self.selector)
+        target = Target(host=host, port=port, selector=self.selector)
         self.clients = [
-            Client(place, self.ledger, t)
-            for t in traffics
-            for _ in range(t.concurrency)
+            Client(target, self.ledger, traffic)
+            for traffic in traffics
+            for _ in range(traffic.concurrency)
         ]
         self._until = time.monotonic() + min(seconds, MOST_SECONDS)
         self._most = min(requests, MOST_REQUESTS)
         self.stopping = False
 
-    def run(self, between: object = None) -> None:
-        """Send until the time or the count is up, then finish what is in flight."""
+    def run(self, between: Callable[[], None] | None = None) -> None:
+        """Send until the time or the count is up, then finish what is in flight.
+
+        *between* is called after each wait, which takes 0.25 s at most.
+        """
         while True:
             now = time.monotonic()
             going_on = (
@@ -93,7 +97,7 @@ class Engine:
             for client in self.clients:
                 if client.request is not None:
                     busy = True
-                    if client.overdue(now):
+                    if client.ends_overdue(now):
                         continue
                     waits.append(client.request.began + client.traffic.timeout_s - now)
                     if client.body_sent < len(client.body):
@@ -108,7 +112,7 @@ class Engine:
                 break
             for selected, _ in self.selector.select(max(0.0, min(waits))):
                 selected.data.ready()
-            if callable(between):
+            if between is not None:
                 between()
         for client in self.clients:
             client.hang_up()
@@ -121,7 +125,7 @@ class Engine:
         return self.ledger.report(tuple(kinds))
 
 
-def _refuse_strangers(host: str) -> None:
+def _refuse_other_machines(host: str) -> None:
     address = ipaddress.ip_address(host)
     ours = ipaddress.ip_network("10.0.0.0/8")  # the rig's own network namespaces
     if not address.is_loopback and not (address.version == 4 and address in ours):
@@ -129,7 +133,7 @@ def _refuse_strangers(host: str) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a load from the command line; exit code 1 if anything was lost."""
+    """Run a load from the command line; exit code 1 if a request was lost."""
     parser = argparse.ArgumentParser(prog="rig.load.engine", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
@@ -142,24 +146,28 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--pause", type=float, default=0.0, metavar="SECONDS")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--ledger", type=Path, help="a line of JSON for each request")
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     wanted = (
-        (NEW, asked.new, asked.path),
-        (KEEP_ALIVE, asked.keep_alive, asked.path),
-        (POST, asked.post, POST.path),
-        (SLOW, asked.slow, SLOW.path),
+        (NEW, options.new, options.path),
+        (KEEP_ALIVE, options.keep_alive, options.path),
+        (POST, options.post, POST.path),
+        (SLOW, options.slow, SLOW.path),
     )
     traffics = tuple(
-        replace(t, concurrency=n, path=path, pause_s=asked.pause)
-        for t, n, path in wanted
-        if n
+        replace(traffic, concurrency=clients, path=path, pause_s=options.pause)
+        for traffic, clients, path in wanted
+        if clients
     )
     engine = Engine(
-        asked.host, asked.port, traffics, seconds=asked.seconds, ledger=asked.ledger
+        options.host,
+        options.port,
+        traffics,
+        seconds=options.seconds,
+        ledger=options.ledger,
     )
     engine.run()
     report = engine.report()
-    if asked.json:
+    if options.json:
         print(json.dumps(asdict(report) | {"lost": report.lost}))
     else:
         print(report)

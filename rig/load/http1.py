@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 
 class ProtocolError(Exception):
-    """The answer is no HTTP."""
+    """The answer is not HTTP."""
 
 
 @dataclass(slots=True)
@@ -25,7 +25,7 @@ class Answer:
     _in_body: bool = False
 
     def feed(self, piece: bytes) -> None:
-        """Take what arrived.  Raises ProtocolError."""
+        """Take in a piece of it.  Raises ProtocolError."""
         self.began = True
         self._raw += piece
         if not self._in_body:
@@ -38,14 +38,14 @@ class Answer:
         self._read_body()
 
     def end(self) -> bool:
-        """Take the end of the connection; tell whether the answer is whole."""
+        """Take in the end of the connection; return whether the answer is complete."""
         if self._in_body and self._length is None and not self._chunked:
             self.complete = True
         return self.complete
 
     @property
     def closes(self) -> bool:
-        """Tell whether the connection ends with this answer."""
+        """Whether the server closes the connection after this answer."""
         return "close" in self.headers.get("connection", "").lower() or (
             self._length is None and not self._chunked
         )

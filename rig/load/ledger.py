@@ -7,14 +7,15 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from rig.load.traffic import ANSWERED, Report, Request
+from rig.load.fates import ANSWERED
+from rig.load.report import Report, Request
 
 
 class Ledger:
-    """Numbers requests, and keeps the fate of each."""
+    """Numbers the requests, and keeps each of them."""
 
     def __init__(self, path: Path | None) -> None:
-        """*path* is where each request is written down as well."""
+        """*path* is a file that gets a line of JSON for each request, if any."""
         self.sent = 0
         self.requests: list[Request] = []
         self.versions: collections.Counter[str] = collections.Counter()
@@ -26,7 +27,7 @@ class Ledger:
         return self.sent
 
     def note(self, request: Request) -> None:
-        """Write down a request that has met its fate."""
+        """Keep a request that has ended."""
         self.requests.append(request)
         if request.fate == ANSWERED:
             self.versions[request.version] += 1

@@ -1,26 +1,14 @@
-"""What a load consists of, and what became of it."""
+"""What a load consists of, and the bytes of its requests."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-
-ANSWERED = "answered"
-FATES = (
-    ANSWERED,
-    "refused",
-    "reset",
-    "closed",  # without an answer
-    "truncated",
-    "status",
-    "time-out",
-    "wrong",  # not the body that was to be expected, or no HTTP
-    "unreachable",
-)
+import hashlib
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traffic:
-    """One kind of traffic: *concurrency* clients that each do the same over and over."""
+    """One kind of traffic: *concurrency* clients that each repeat the same request."""
 
     kind: str
     concurrency: int = 1
@@ -28,12 +16,12 @@ class Traffic:
     path: str = "/"
     body_bytes: int = 0
     body_s: float = 0.0
-    """Over how many seconds the body trickles."""
+    """Over how many seconds the body is sent, piece by piece."""
     keep_alive: bool = False
     pause_s: float = 0.0
     timeout_s: float = 15.0
     echoes: bool = False
-    """The answer has to hold exactly the body that was sent."""
+    """The body of the answer must be the body that was sent."""
     answer_bytes: int | None = None
     expected: tuple[int, ...] = (200,)
 
@@ -60,53 +48,32 @@ SLOW_BODY = Traffic(
 
 
 def mixed(clients: int = 3, pause_s: float = 0.002) -> tuple[Traffic, ...]:
-    """Return new connections, kept ones, and POSTs, each from so many clients."""
+    """Return new connections, kept ones, and POSTs, each from *clients* clients."""
     return tuple(
         replace(traffic, concurrency=clients, pause_s=pause_s)
         for traffic in (NEW, KEEP_ALIVE, POST)
     )
 
 
-@dataclass(slots=True)
-class Request:
-    """What became of one request."""
-
-    number: int
-    kind: str
-    began: float
-    fate: str = ""
-    detail: str = ""
-    reused: bool = False
-    ended: float = 0.0
-    status: int = 0
-    version: str = ""
-    instance: str = ""
-    """Who answered: the header X-Instance, else the pid that the body tells."""
+def body_of(traffic: Traffic, number: int) -> bytes:
+    """Return the body of a request, which differs from that of every other number."""
+    size = traffic.body_bytes
+    if not size:
+        return b""
+    seed = hashlib.sha256(str(number).encode()).hexdigest().encode()
+    return (seed * (size // len(seed) + 1))[:size]
 
 
-@dataclass(slots=True)
-class Report:
-    """What the load met."""
-
-    requests: int = 0
-    fates: dict[str, int] = field(default_factory=dict)
-    kinds: dict[str, dict[str, float]] = field(default_factory=dict)
-    versions: dict[str, int] = field(default_factory=dict)
-    instances: dict[str, int] = field(default_factory=dict)
-    losses: list[dict[str, object]] = field(default_factory=list)
-
-    @property
-    def lost(self) -> int:
-        """How many requests were not answered as they had to be."""
-        return self.requests - self.fates.get(ANSWERED, 0)
-
-    def __str__(self) -> str:
-        lines = [f"{'traffic':<12}{'requests':>9}{'lost':>6}{'p50 ms':>9}{'p99 ms':>9}"]
-        lines += [
-            f"{kind:<12}{row['requests']:>9.0f}{row['lost']:>6.0f}"
-            f"{row['p50_ms']:>9.1f}{row['p99_ms']:>9.1f}"
-            for kind, row in self.kinds.items()
-        ]
-        lines.append(f"fates {self.fates} versions {self.versions}")
-        lines += [f"lost: {loss}" for loss in self.losses[:10]]
-        return "\n".join(lines)
+def head_of(traffic: Traffic, number: int, host: str, port: int) -> bytes:
+    """Return the head of a request to a host."""
+    host = f"[{host}]" if ":" in host else host
+    lines = [
+        f"{traffic.method} {traffic.path} HTTP/1.1",
+        f"Host: {host}:{port}",
+        f"X-Request-Number: {number}",
+        f"Connection: {'keep-alive' if traffic.keep_alive else 'close'}",
+    ]
+    if traffic.method == "POST":
+        lines.append(f"Content-Length: {traffic.body_bytes}")
+        lines.append("Content-Type: application/octet-stream")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()

@@ -1,3 +1,3 @@
-"""Programs that tests start: databases, drivers, sshd, apps and their declarations."""
+"""Programs of others that tests start: etcd, sshd, nginx and HAProxy."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One contract, every coordinator: memory, a shared directory, a real etcd."""
+"""The contract of coordinators: memory, a shared directory, a real etcd."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import pytest
 from gapless.base.errors import ConflictError, MisuseError
 from gapless.coordinator import model
 from gapless.coordinator.directory import DirectoryCoordinator
-from gapless.coordinator.etcd import EtcdCoordinator, Settings
+from gapless.coordinator.etcd import EtcdCoordinator
+from gapless.coordinator.etcd_settings import EtcdSettings
 from gapless.coordinator.memory import MemoryCoordinator
 from gapless.coordinator.model import ABSENT, Coordinator
-from rig.hosts.remote import Remote
+from rig.hosts.remote_directory import RemoteDirectory
 from rig.programs.etcd import Etcd
 
 Make = Callable[[], Coordinator]
@@ -33,9 +34,9 @@ def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcd]:
 
 
 @pytest.fixture(scope="module")
-def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Remote]:
+def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RemoteDirectory]:
     """Run a remote file system for the tests of this file."""
-    found = Remote(tmp_path_factory.mktemp("remote") / "fs")
+    found = RemoteDirectory(tmp_path_factory.mktemp("remote") / "fs")
     try:
         yield found
     finally:
@@ -44,29 +45,29 @@ def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Remote]:
 
 @pytest.fixture(params=["memory", "directory", "sshfs", "etcd"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
-    """Return how each host gets its view."""
+    """Return a function that makes the view of one more host."""
     if request.param == "memory":
         shared = MemoryCoordinator()
         return lambda: shared
     if request.param == "directory":
         return lambda: DirectoryCoordinator(str(tmp_path), pytest.fail)
     if request.param == "sshfs":
-        own: Remote = request.getfixturevalue("remote")
+        own: RemoteDirectory = request.getfixturevalue("remote")
         numbers, name = itertools.count(), tmp_path.name
 
         def mounted() -> DirectoryCoordinator:
             return DirectoryCoordinator(
-                str(own.view(next(numbers)) / name), pytest.fail
+                str(own.mount_of(next(numbers)) / name), pytest.fail
             )
 
         return mounted
     url = request.getfixturevalue("etcd").url
-    settings = Settings(endpoints=(url,), prefix=tmp_path.name)
+    settings = EtcdSettings(endpoints=(url,), prefix=tmp_path.name)
     return lambda: EtcdCoordinator(settings)
 
 
 def test_what_was_written_is_read_by_others(make: Make) -> None:
-    """Values are bytes; nothing is None."""
+    """Values are any bytes; a key that does not exist is None."""
     one, other = make(), make()
     assert one.read("releases/shop") is None
     entry = one.write("releases/shop", b"\x00\xff v1", expected=ABSENT)
@@ -78,10 +79,10 @@ def test_what_was_written_is_read_by_others(make: Make) -> None:
 
 
 def test_of_two_writers_one_is_too_late(make: Make) -> None:
-    """Compare and set: the version is what is compared."""
+    """Compare-and-set compares the version."""
     one, other = make(), make()
     first = one.write("a", b"1", expected=ABSENT)
-    with pytest.raises(ConflictError, match="somebody else wrote first"):
+    with pytest.raises(ConflictError, match="another writer was first"):
         other.write("a", b"2", expected=ABSENT)
     second = other.write("a", b"2", expected=first.version)
     assert second.version > first.version
@@ -93,7 +94,7 @@ def test_of_two_writers_one_is_too_late(make: Make) -> None:
 
 
 def test_a_version_is_never_used_twice(make: Make) -> None:
-    """Not even after the key was removed: a late writer stays harmless."""
+    """Not even after the key was removed, so that a late writer fails."""
     one = make()
     first = one.write("slot", b"held", expected=ABSENT)
     one.remove("slot", expected=first.version)
@@ -106,7 +107,7 @@ def test_a_version_is_never_used_twice(make: Make) -> None:
 
 
 def test_a_prefix_is_a_whole_name(make: Make) -> None:
-    """`hosts` is neither `hosts2` nor itself; depth does not matter."""
+    """Below `hosts` are neither `hosts2` nor `hosts` itself, but keys at any depth."""
     one = make()
     for key in ("hosts/a", "hosts/b/report", "hosts2/c", "hosts"):
         one.write(key, key.encode(), expected=ABSENT)
@@ -117,12 +118,12 @@ def test_a_prefix_is_a_whole_name(make: Make) -> None:
         "hosts/a": b"hosts/a",
         "hosts/b/report": b"hosts/b/report",
     }
-    assert one.read_all("nobody") == {}
+    assert one.read_all("nothing") == {}
 
 
 @pytest.mark.parametrize("key", ["a b", "x.part", "1", "@scope", "a/1/=", "UPPER:1+2"])
 def test_odd_keys(make: Make, key: str) -> None:
-    """What may be a name of an app or of a host may be a key."""
+    """Names of apps and of hosts can be keys."""
     one = make()
     if "=" in key:
         with pytest.raises(MisuseError):
@@ -134,20 +135,20 @@ def test_odd_keys(make: Make, key: str) -> None:
 
 @pytest.mark.parametrize("key", ["", "/a", "a//b", "a/", "../a", "a/../b", "a\n", "é"])
 def test_what_cannot_be_a_key(make: Make, key: str) -> None:
-    """Nothing escapes from the directory."""
+    """No key leads out of the directory."""
     with pytest.raises(MisuseError, match="cannot be a key"):
         make().write(key, b"", expected=ABSENT)
 
 
 def test_a_value_that_is_too_large(make: Make) -> None:
-    """Records are small."""
+    """A value has a size limit."""
     with pytest.raises(MisuseError, match="are more than"):
         make().write("a", b"x" * (model.LARGEST_VALUE_BYTES + 1), expected=ABSENT)
     make().write("a", b"x" * model.LARGEST_VALUE_BYTES, expected=ABSENT)
 
 
 def test_wait_returns_when_another_host_writes(make: Make) -> None:
-    """And at once if what is there is not what was seen."""
+    """It returns at once if the versions already differ from those that were seen."""
     one, other = make(), make()
     first = one.write("desired/shop", b"1", expected=ABSENT)
     assert one.wait("desired", {}, 30)["desired/shop"] == first
@@ -166,7 +167,7 @@ def test_wait_returns_when_another_host_writes(make: Make) -> None:
 
 
 def test_wait_ends_when_nothing_happens(make: Make) -> None:
-    """With what is there."""
+    """It returns the keys as they are."""
     one = make()
     one.write("desired/shop", b"1", expected=ABSENT)
     seen = model.versions(one.read_all("desired"))
@@ -174,7 +175,7 @@ def test_wait_ends_when_nothing_happens(make: Make) -> None:
 
 
 def test_no_increment_is_lost_between_many_writers(make: Make) -> None:
-    """Eight writers, twenty each: exactly as many, each version once."""
+    """Eight writers add twenty each: every increment counts, every version is new."""
     key, count, writers = "counter", 20, 8
     make().write(key, b"0", expected=ABSENT)
     versions: list[int] = []

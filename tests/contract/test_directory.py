@@ -1,4 +1,4 @@
-"""A shared directory with old views, lost answers, and strangers who write in it."""
+"""A shared directory with old listings, lost answers, and files of other programs."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from pathlib import Path
 import pytest
 
 from gapless.base.errors import ConflictError, UnavailableError
-from gapless.coordinator.directory import KEPT, KEPT_S, DirectoryCoordinator
+from gapless.coordinator.directory import DirectoryCoordinator
 from gapless.coordinator.files import Files
 from gapless.coordinator.model import ABSENT
+from gapless.coordinator.version_files import KEPT_S, KEPT_VERSIONS
 
 
 class FaultyFiles(Files):
-    """What NFS may do."""
+    """Files with the faults of NFS."""
 
     def __init__(self) -> None:
         self.frozen: dict[str, list[str]] | None = None
-        """What directories are said to hold, as a cache would."""
+        """The listings that are returned, as by a cache."""
         self.stale = 0
         """How many more listings meet ESTALE."""
         self.lose_links = False
-        """Links are made, and their answer is an error."""
+        """Links are made, but the call raises an error."""
 
     def names(self, place: str) -> list[str]:
-        """List, or remember, or fail."""
+        """List, from the cache if there is one, or fail."""
         if self.stale > 0:
             self.stale -= 1
             raise OSError(errno.ESTALE, "stale file handle")
@@ -36,14 +37,14 @@ class FaultyFiles(Files):
         return super().names(place)
 
     def link(self, source: str, target: str) -> None:
-        """Link, and perhaps lose the answer: it is sent again, and meets itself."""
+        """Link; with a lost answer as if NFS had sent it again and met the first link."""
         super().link(source, target)
         if self.lose_links:
             raise FileExistsError(errno.EEXIST, "file exists")
 
 
 class Shared:
-    """A directory, two hosts, and what they complained of."""
+    """A directory, two hosts, and their complaints."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.files = root, FaultyFiles()
@@ -55,11 +56,11 @@ class Shared:
 
     @property
     def place(self) -> Path:
-        """Where the versions of the key `a` are."""
+        """The directory of the key `a`."""
         return self.root / "=a"
 
     def freeze(self) -> None:
-        """Let the faulty host see from now on what it sees now."""
+        """Let the faulty host read the present listing from now on."""
         self.files.frozen = {str(self.place): os.listdir(self.place)}
 
     def write(self, times: int) -> int:
@@ -80,7 +81,7 @@ def shared(tmp_path: Path) -> Shared:
 
 
 def test_an_old_view_only_loses(shared: Shared) -> None:
-    """It expects an old version, and its write fails."""
+    """A host that reads an old listing expects an old version: its write fails."""
     version = shared.write(1)
     shared.freeze()
     shared.write(2)
@@ -94,23 +95,23 @@ def test_an_old_view_only_loses(shared: Shared) -> None:
 
 @pytest.mark.parametrize("seen", [1, 2, 5])
 def test_who_was_paused_for_an_hour_acts_on_nothing(shared: Shared, seen: int) -> None:
-    """The number that it would link is free again: the version is taken back."""
+    """The number that it links is free again: it removes its version."""
     version = shared.write(seen)
     names = os.listdir(shared.place)
-    shared.write(KEPT + 3)
+    shared.write(KEPT_VERSIONS + 3)
     hour_ago = os.stat(shared.place / f"{version}").st_mtime - KEPT_S - 3600
     for number in range(1, version + 3):
         os.utime(shared.place / f"{number}", (hour_ago, hour_ago))
     shared.write(1)  # which removes what is that old
     assert not (shared.place / f"{version + 1}").exists()
-    look = shared.files.names
+    names_now = shared.files.names
 
-    def before_the_link(place: str) -> list[str]:
+    def names_once(place: str) -> list[str]:
         assert place
-        shared.files.names = look  # type: ignore[method-assign]  # from now on the truth
+        shared.files.names = names_now  # type: ignore[method-assign]  # later calls
         return names
 
-    shared.files.names = before_the_link  # type: ignore[method-assign]  # one old look
+    shared.files.names = names_once  # type: ignore[method-assign]  # one old listing
     (shared.place / f"{version}").write_bytes(_copy_of(shared, version))
     with pytest.raises(ConflictError):
         shared.faulty.write("a", b"late", expected=version)
@@ -121,7 +122,7 @@ def test_who_was_paused_for_an_hour_acts_on_nothing(shared: Shared, seen: int) -
 
 
 def _copy_of(shared: Shared, version: int) -> bytes:
-    """Return the record of a version, as the host that was paused has it in its cache."""
+    """Return the file of a version, as the paused host has it in its cache."""
     other = DirectoryCoordinator(str(shared.root / "copy"), pytest.fail)
     for expected in range(version):
         other.write("a", b"x", expected=expected)
@@ -129,7 +130,7 @@ def _copy_of(shared: Shared, version: int) -> bytes:
 
 
 def test_a_link_whose_answer_is_lost_was_made(shared: Shared) -> None:
-    """It is found to be ours, and nobody is told of a conflict."""
+    """The writer recognizes its own record, and no conflict is raised."""
     shared.files.lose_links = True
     entry = shared.faulty.write("a", b"1", expected=ABSENT)
     assert shared.good.read("a") == entry
@@ -138,7 +139,7 @@ def test_a_link_whose_answer_is_lost_was_made(shared: Shared) -> None:
 
 
 def test_stale_handles_are_looked_at_again(shared: Shared) -> None:
-    """ESTALE once is nothing; always, it is said."""
+    """A few ESTALE are retried; without end they are an error."""
     shared.write(1)
     shared.files.stale = 3
     assert shared.faulty.read("a") is not None
@@ -148,41 +149,41 @@ def test_stale_handles_are_looked_at_again(shared: Shared) -> None:
 
 
 def test_what_cannot_be_trusted_is_named_and_ignored(shared: Shared) -> None:
-    """A wrong checksum, another format, a foreign file: the last good version counts."""
+    """With a wrong checksum, another format or a foreign file, the last good one counts."""
     shared.write(2)
     (shared.place / "3").write_text('{"format": 99}')
     (shared.place / "4").write_text("rubbish")
     record = json.loads((shared.place / "2").read_text())
     (shared.place / "5").write_text(json.dumps(record | {"value": "evil"}))
-    (shared.place / "notes.txt").write_text("by a stranger")
+    (shared.place / "notes.txt").write_text("by another program")
     entry = shared.good.read("a")
     assert entry is not None
     assert (entry.version, entry.value) == (2, b"x")
-    said = "\n".join(shared.complaints)
+    complaints = "\n".join(shared.complaints)
     for what in ("its format is 99", "no record", "checksum is wrong", "not a version"):
-        assert what in said
+        assert what in complaints
     count = len(shared.complaints)
     done = shared.good.write("a", b"new", expected=2)
-    assert done.version == 6  # past everything that is there
+    assert done.version == 6  # above every number in the directory
     assert shared.good.read("a") == done
-    assert len(shared.complaints) == count  # each is named once
+    assert len(shared.complaints) == count  # each is reported once
 
 
 def test_old_versions_go_when_no_view_can_be_that_old(shared: Shared) -> None:
-    """A few stay, and all that are young."""
-    shared.write(KEPT + 6)
-    assert len(os.listdir(shared.place)) == KEPT + 6
+    """A few stay, and all young ones."""
+    shared.write(KEPT_VERSIONS + 6)
+    assert len(os.listdir(shared.place)) == KEPT_VERSIONS + 6
     for name in os.listdir(shared.place):
         path = shared.place / name
         old = path.stat().st_mtime - KEPT_S - 10
         os.utime(path, (old, old))
     last = shared.write(1)
     left = sorted(int(name) for name in os.listdir(shared.place))
-    assert left == list(range(last - KEPT + 1, last + 1))
+    assert left == list(range(last - KEPT_VERSIONS + 1, last + 1))
 
 
 def test_what_a_writer_left_that_was_killed_goes_as_well(shared: Shared) -> None:
-    """Between the file and its number; one that is being written now stays."""
+    """Killed before the link; a part that is being written now stays."""
     shared.write(1)
     for name in ("dead.part", "alive.part"):
         (shared.place / name).write_text("half")
@@ -193,7 +194,7 @@ def test_what_a_writer_left_that_was_killed_goes_as_well(shared: Shared) -> None
 
 
 def test_what_nfs_leaves_is_no_stranger(shared: Shared) -> None:
-    """What was removed while a host had it open, under a name that is never alike."""
+    """A file that was removed while a host had it open is left without a complaint."""
     shared.write(1)
     (shared.place / ".nfs000000000012").write_text("")
     assert shared.good.read("a") is not None
@@ -201,7 +202,7 @@ def test_what_nfs_leaves_is_no_stranger(shared: Shared) -> None:
 
 
 def test_a_writer_of_another_format_is_named_once(shared: Shared) -> None:
-    """Not with each of its versions."""
+    """One complaint, not one for each of its versions."""
     for number in (1, 2, 3):
         (shared.place).mkdir(exist_ok=True)
         (shared.place / str(number)).write_text('{"format": 99}')
@@ -210,7 +211,7 @@ def test_a_writer_of_another_format_is_named_once(shared: Shared) -> None:
 
 
 def test_a_directory_that_cannot_be_used_is_said(shared: Shared) -> None:
-    """What is in the way, and what to look at."""
+    """The error says that the directory cannot be used."""
     (shared.root / "=a").write_text("a file")
     with pytest.raises(UnavailableError, match="the shared directory cannot be used"):
         shared.good.write("a", b"", expected=ABSENT)

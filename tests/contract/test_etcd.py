@@ -1,4 +1,4 @@
-"""What only etcd has: endpoints, passwords, certificates, and ways to be away."""
+"""The coordinator in etcd: endpoints, passwords, certificates, outages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 
 from gapless.base.errors import GaplessError, UnavailableError
 from gapless.coordinator import model
-from gapless.coordinator.etcd import EtcdCoordinator, Settings
+from gapless.coordinator.etcd import EtcdCoordinator
+from gapless.coordinator.etcd_settings import EtcdSettings
 from gapless.coordinator.model import ABSENT
 from rig.programs.etcd import Etcd
 from rig.wait import free_port
@@ -29,18 +30,18 @@ def etcd(tmp_path: Path) -> Iterator[Etcd]:
 
 
 def test_the_next_endpoint_is_asked_when_one_is_dead(etcd: Etcd) -> None:
-    """Reading, writing, waiting."""
+    """For reading, writing and waiting."""
     dead = f"http://127.0.0.1:{free_port()}"
-    own = EtcdCoordinator(Settings(endpoints=(dead, etcd.url)))
+    own = EtcdCoordinator(EtcdSettings(endpoints=(dead, etcd.url)))
     entry = own.write("a/b", b"1", expected=ABSENT)
     assert own.read("a/b") == entry
-    again = EtcdCoordinator(Settings(endpoints=(dead, etcd.url)))
+    again = EtcdCoordinator(EtcdSettings(endpoints=(dead, etcd.url)))
     assert again.wait("a", {}, 10) == {"a/b": entry}
 
 
 def test_away_is_said_and_back_is_back(etcd: Etcd) -> None:
-    """What it held is there after its return; a wait lives through it."""
-    own = EtcdCoordinator(Settings(endpoints=(etcd.url,)))
+    """Its keys survive an outage, and a wait begun after it sees a change."""
+    own = EtcdCoordinator(EtcdSettings(endpoints=(etcd.url,)))
     entry = own.write("a/b", b"1", expected=ABSENT)
     seen = {"a/b": entry.version}
     etcd.kill()
@@ -50,60 +51,62 @@ def test_away_is_said_and_back_is_back(etcd: Etcd) -> None:
     found: list[dict[str, model.Entry]] = []
     waiting = threading.Thread(target=lambda: found.append(own.wait("a", seen, 30)))
     waiting.start()
-    other = EtcdCoordinator(Settings(endpoints=(etcd.url,)))
+    other = EtcdCoordinator(EtcdSettings(endpoints=(etcd.url,)))
     other.write("a/b", b"2", expected=entry.version)
     waiting.join(30)
     assert found[0]["a/b"].value == b"2"
 
 
 def test_a_write_without_an_answer_is_told_as_such() -> None:
-    """It may have been done: it is not sent a second time, to nobody."""
-    taken: list[bytes] = []
+    """It may have been done, so it is not sent to the next endpoint."""
+    requests: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as mute:
         port = mute.getsockname()[1]
 
-        def swallow() -> None:
+        def receive() -> None:
             for _ in range(2):
                 try:
                     sock, _ = mute.accept()
                 except OSError:
                     return
                 with sock:
-                    taken.append(sock.recv(65536))
+                    requests.append(sock.recv(65536))
 
-        threading.Thread(target=swallow, daemon=True).start()
+        threading.Thread(target=receive, daemon=True).start()
         url = f"http://127.0.0.1:{port}"
-        own = EtcdCoordinator(Settings(endpoints=(url, url), timeout_s=2))
+        own = EtcdCoordinator(EtcdSettings(endpoints=(url, url), timeout_s=2))
         with pytest.raises(UnavailableError, match="did not answer a write") as caught:
             own.write("a", b"1", expected=ABSENT)
         assert "may have been done" in caught.value.hint
-        assert len(taken) == 1
+        assert len(requests) == 1
 
 
 def test_user_and_password(etcd: Etcd) -> None:
-    """Also when the token has expired meanwhile."""
-    admin = EtcdCoordinator(Settings(endpoints=(etcd.url,)))
+    """A token that has expired is renewed."""
+    admin = EtcdCoordinator(EtcdSettings(endpoints=(etcd.url,)))
     for path, message in (
         ("auth/user/add", {"name": "root", "password": "secret"}),
         ("auth/user/grant", {"user": "root", "role": "root"}),
         ("auth/enable", {}),
     ):
-        admin._ask(path, message)
-    settings = Settings(endpoints=(etcd.url,), user="root", password="secret")
+        admin._gateway.ask(path, message)
+    settings = EtcdSettings(endpoints=(etcd.url,), user="root", password="secret")
     own = EtcdCoordinator(settings)
     entry = own.write("a", b"1", expected=ABSENT)
-    own._token = "expired.1"
+    own._gateway._token = "expired.1"
     assert own.read("a") == entry
-    wrong = EtcdCoordinator(Settings(endpoints=(etcd.url,), user="root", password="x"))
+    wrong = EtcdCoordinator(
+        EtcdSettings(endpoints=(etcd.url,), user="root", password="x")
+    )
     with pytest.raises(GaplessError, match="etcd does not know root"):
         wrong.read("a")
-    nobody = EtcdCoordinator(Settings(endpoints=(etcd.url,)))
+    anonymous = EtcdCoordinator(EtcdSettings(endpoints=(etcd.url,)))
     with pytest.raises(GaplessError, match="etcd refuses"):
-        nobody.read("a")
+        anonymous.read("a")
 
 
 def make_certificates(directory: Path) -> None:
-    """Make an authority, and what it says of a server and a client on this machine."""
+    """Make an authority, and certificates for a server and a client on this machine."""
 
     def openssl(*words: str) -> None:
         subprocess.run(
@@ -124,7 +127,7 @@ def make_certificates(directory: Path) -> None:
 
 
 def test_tls(tmp_path: Path) -> None:
-    """The server is known by its certificate, the client by his."""
+    """Server and client prove themselves by certificates."""
     make_certificates(tmp_path)
     etcd = Etcd(
         tmp_path / "etcd",
@@ -135,7 +138,7 @@ def test_tls(tmp_path: Path) -> None:
         scheme="https",
     ).start()
     try:
-        settings = Settings(
+        settings = EtcdSettings(
             endpoints=(etcd.url,),
             ca_file=str(tmp_path / "ca.crt"),
             certificate_file=str(tmp_path / "client.crt"),
@@ -149,7 +152,7 @@ def test_tls(tmp_path: Path) -> None:
         make_certificates(other)
         for ca, name in ((other / "ca.crt", "client"), (tmp_path / "ca.crt", "")):
             stranger = EtcdCoordinator(
-                Settings(
+                EtcdSettings(
                     endpoints=(etcd.url,),
                     ca_file=str(ca),
                     certificate_file=name and str(tmp_path / f"{name}.crt"),

@@ -1,4 +1,4 @@
-"""Slots: never more holders than slots, whoever dies, sleeps, or has another clock."""
+"""Slots: never more holders than slots, although hosts die and sleep, and clocks differ."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ TTL_S = 10.0
 
 
 class World:
-    """One true time, and hosts whose clocks began at other moments."""
+    """The true time, and hosts whose clocks are off."""
 
     def __init__(self, coordinator: Coordinator) -> None:
         self.now = 1000.0
         self.coordinator = coordinator
 
     def host(self, name: str, offset_s: float = 0.0) -> Slots:
-        """Return what a host has."""
+        """Return the slots as a host sees them."""
         return Slots(
             self.coordinator, "slots/shop", name, TTL_S, lambda: self.now + offset_s
         )
@@ -39,7 +39,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
 
 
 def test_a_slot_has_one_holder(world: World) -> None:
-    """Until it is given back; then the next one has it at once."""
+    """Until it is given back; then the next host takes it at once."""
     one, other = world.host("one"), world.host("other", 3600)
     lease = one.take(1)
     assert lease is not None
@@ -52,14 +52,14 @@ def test_a_slot_has_one_holder(world: World) -> None:
 
 
 def test_two_slots_have_two_holders(world: World) -> None:
-    """And no third."""
+    """The third host gets none."""
     hosts = [world.host(name) for name in "abc"]
     taken = [host.take(2) for host in hosts]
     assert [lease is not None for lease in taken] == [True, True, False]
 
 
 def test_fewer_slots_are_free_when_those_of_before_are_given_back(world: World) -> None:
-    """A newer policy, or a smaller fleet, has fewer."""
+    """A newer policy, or a smaller fleet, has fewer slots."""
     a, b, c = (world.host(name) for name in "abc")
     first, second = a.take(2), b.take(2)
     assert first is not None
@@ -70,13 +70,13 @@ def test_fewer_slots_are_free_when_those_of_before_are_given_back(world: World) 
     assert b.take(2) is not None  # its own
     b.give_back(second)
     world.now += TTL_S + 1
-    assert c.take(1) is None  # seen for the first time, as it is now
+    assert c.take(1) is None  # seen unchanged for the first time
     world.now += TTL_S + 1
     assert c.take(1) is not None
 
 
 def test_a_host_that_is_gone_loses_its_slot_to_who_watched(world: World) -> None:
-    """Only after ttl_s of watching: who has just come knows nothing of before."""
+    """Only after watching for ttl_s: a host that has just begun has not seen it before."""
     one = world.host("one")
     assert one.take(1) is not None
     world.now += 5 * TTL_S
@@ -89,7 +89,7 @@ def test_a_host_that_is_gone_loses_its_slot_to_who_watched(world: World) -> None
 
 
 def test_a_lease_ends_with_its_time(world: World) -> None:
-    """Whatever the record says."""
+    """A lease expires although its record is unchanged."""
     one = world.host("one")
     lease = one.take(1)
     assert lease is not None
@@ -100,20 +100,20 @@ def test_a_lease_ends_with_its_time(world: World) -> None:
 
 
 def test_a_beat_keeps_it(world: World) -> None:
-    """However long it takes in all."""
+    """A renewed lease holds, however long it takes in all."""
     one, other = world.host("one"), world.host("other")
     lease = one.take(1)
     for _ in range(10):
         assert lease is not None
         assert other.take(1) is None
         world.now += TTL_S * 0.6
-        lease = one.beat(lease)
+        lease = one.renew(lease)
     assert lease is not None
     assert one.may_act(lease)
 
 
 def test_who_was_paused_and_woken_may_not_act(world: World) -> None:
-    """Neither while nobody has taken the slot nor after."""
+    """Neither while the slot is still free, nor after another host took it."""
     one, other = world.host("one"), world.host("other")
     lease = one.take(1)
     assert lease is not None
@@ -123,13 +123,13 @@ def test_who_was_paused_and_woken_may_not_act(world: World) -> None:
     taken = other.take(1)
     assert taken is not None
     assert taken.version > lease.version
-    assert one.beat(lease) is None
-    one.give_back(lease)  # it is not his any more
+    assert one.renew(lease) is None
+    one.give_back(lease)  # the slot is another host's
     assert other.may_act(taken)
 
 
 def test_a_host_that_was_restarted_has_its_own_slot_again(world: World) -> None:
-    """It need not wait for itself, and takes no second one."""
+    """It does not wait for its own slot, and takes no second one."""
     assert world.host("one").take(2) is not None
     again = world.host("one")
     assert again.take(2) is not None
@@ -137,7 +137,7 @@ def test_a_host_that_was_restarted_has_its_own_slot_again(world: World) -> None:
 
 
 def test_a_record_that_cannot_be_read_is_held_until_it_is_old(world: World) -> None:
-    """Nobody knows whose it is, so nobody takes it at once."""
+    """Its holder is not known, so it is not taken at once."""
     world.coordinator.write("slots/shop/0", b"rubbish", expected=0)
     one = world.host("one")
     assert one.take(1) is None
@@ -147,7 +147,7 @@ def test_a_record_that_cannot_be_read_is_held_until_it_is_old(world: World) -> N
 
 @pytest.mark.parametrize("seed", range(40))
 def test_never_two_holders_of_one_slot_may_act(seed: int) -> None:
-    """Hosts die, sleep, meet an absent coordinator; clocks began at random moments."""
+    """Hosts die, sleep and meet outages of the coordinator; clocks are off at random."""
     chance = random.Random(seed)
     world = World(Flaky(chance))
     count = chance.randint(1, 3)
@@ -172,7 +172,7 @@ def test_never_two_holders_of_one_slot_may_act(seed: int) -> None:
 
 
 class Flaky(MemoryCoordinator):
-    """Is away now and then; may do a write and lose the answer."""
+    """Some writes fail; some are done and lose their answer."""
 
     def __init__(self, chance: random.Random) -> None:
         super().__init__()
@@ -197,7 +197,7 @@ class Host:
         self.sleeps_until = 0.0
 
     def turn(self, count: int, chance: random.Random) -> None:
-        """Do the next thing."""
+        """Take a slot, renew it, or give it back."""
         try:
             if self.lease is None:
                 self.lease = self.slots.take(count)
@@ -205,14 +205,14 @@ class Host:
                 given, self.lease = self.lease, None
                 self.slots.give_back(given)
             else:
-                self.lease = self.slots.beat(self.lease)
+                self.lease = self.slots.renew(self.lease)
         except UnavailableError:
             return
 
     def has_time(self) -> bool:
-        """Tell whether it would act if all that it reads were old (rule 2)."""
+        """Return whether it would act if all that it reads were old (rule 2)."""
         return self.lease is not None and self.slots._now() < self.lease.until
 
     def may_act(self) -> bool:
-        """Tell whether it would act now."""
+        """Return whether it would act now."""
         return self.lease is not None and self.slots.may_act(self.lease)

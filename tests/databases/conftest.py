@@ -1,4 +1,4 @@
-"""One PostgreSQL and one MariaDB for all tests of drivers, and the drivers themselves."""
+"""One PostgreSQL and one MariaDB for all tests of drivers, and drivers that import."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from contextlib import ExitStack
 import pytest
 from gapless_drain import Drain
 
-from rig.programs import drivers, procedures
-from rig.programs.databases import DATABASES, Database
+from rig.databases import procedures
+from rig.databases.database import Database
+from rig.databases.kinds import DATABASES
+from rig.drivers import by_name
 
-drivers.available()
+by_name.add_to_path()
 
 
 @pytest.fixture(scope="session")

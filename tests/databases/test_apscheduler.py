@@ -12,9 +12,9 @@ from apscheduler.schedulers.base import STATE_PAUSED
 from gapless_drain import Drain, Draining
 from gapless_drain.testing import FakeSupervisor
 
+from rig.databases import procedures
+from rig.databases.database import Database
 from rig.hosts.host import ROOT
-from rig.programs import procedures
-from rig.programs.databases import Database
 from rig.wait import until
 
 PAGE = (ROOT / "docs" / "databases.md").read_text()

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from gapless_drain import Drain, Draining, Mode
 
-from rig.programs import procedures
-from rig.programs.databases import Database
-from rig.programs.under_way import names, request_under_way
+from rig.databases import procedures
+from rig.databases.database import Database
+from rig.databases.statements import names, request_under_way
 
 SERIES = "SELECT generate_series(1, 100)"
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from gapless_drain.testing import FakeSupervisor
 
+from rig.databases import procedures
+from rig.databases.database import Database
 from rig.hosts.host import APPS, SERVERS
-from rig.programs import procedures
-from rig.programs.databases import Database
 from rig.wait import until
 
 PROCESSES = {"solo": 1, "threads": 1, "prefork": 3}

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from gapless_drain import Drain, Draining, Mode
 
-from rig.programs import drivers, procedures
-from rig.programs.databases import Database
-from rig.programs.under_way import names, request_under_way
+from rig.databases import procedures
+from rig.databases.database import Database
+from rig.databases.statements import names, request_under_way
+from rig.drivers.frameworks import django
 
 
 @pytest.fixture(params=["postgresql", "mariadb"])
@@ -19,9 +20,7 @@ def connection(
     request: pytest.FixtureRequest, databases: dict[str, Database], drain: Drain
 ) -> Iterator[Any]:
     """Return a connection of Django, counted."""
-    drivers.django(
-        drain, databases[request.param], "SELECT 1", functions=["close_year"]
-    )
+    django(drain, databases[request.param], "SELECT 1", functions=["close_year"])
     from django.db import connections
 
     yield connections["default"]

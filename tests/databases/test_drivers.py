@@ -7,15 +7,15 @@ import uuid
 import pytest
 from gapless_drain import Drain, Draining, Mode
 
-from rig.programs import procedures
-from rig.programs.databases import Database
-from rig.programs.drivers import DRIVERS, Run
-from rig.programs.under_way import (
-    Running,
+from rig.databases import procedures
+from rig.databases.database import Database
+from rig.databases.statements import (
+    BackgroundStatement,
     finished,
     names,
     request_under_way,
 )
+from rig.drivers.by_name import DRIVERS, Run
 
 
 @pytest.fixture(params=DRIVERS)
@@ -47,7 +47,7 @@ def test_a_call_counts_once_while_it_runs(
 ) -> None:
     """It has the database's name; a drain that begins meanwhile waits for it."""
     with procedures.gate(database) as gate:
-        running = Running(run, drain, database, f"CALL keep_gate('{job}')")
+        running = BackgroundStatement(run, drain, database, f"CALL keep_gate('{job}')")
         gate.wait_for(1)
         assert names(drain) == ["keep_gate"]
         drain.core.enter(Mode.RECYCLE)
@@ -111,7 +111,7 @@ def test_a_connection_that_dies_ends_its_procedure(
 ) -> None:
     """The database rolls it back."""
     with procedures.gate(database) as gate:
-        running = Running(run, drain, database, f"CALL keep_gate('{job}')")
+        running = BackgroundStatement(run, drain, database, f"CALL keep_gate('{job}')")
         gate.wait_for(1)
         gate.kill()
         assert running.result() is not None

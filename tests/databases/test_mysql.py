@@ -11,11 +11,10 @@ from typing import Any
 import pytest
 from gapless_drain import Drain, Draining, Mode
 
-from rig.programs import procedures
-from rig.programs.databases import Database
-from rig.programs.drivers import arguments
-from rig.programs.under_way import (
-    Running,
+from rig.databases import procedures
+from rig.databases.database import Database
+from rig.databases.statements import (
+    BackgroundStatement,
     names,
     request_under_way,
 )
@@ -39,7 +38,7 @@ def pymysql(drain: Drain, database: Database, *, streams: bool = False) -> Any:
         cursorclass=kind,
         autocommit=True,
         client_flag=pymysql.constants.CLIENT.MULTI_STATEMENTS,
-        **arguments(database),
+        **database.connect_arguments(),
     )
 
 
@@ -51,7 +50,9 @@ def mysqlclient(drain: Drain, database: Database, *, streams: bool = False) -> A
     cursors = MySQLdb.cursors
     base = cursors.SSCursor if streams else cursors.DictCursor
     kind = counted(drain, base, functions=["sleep"])
-    return MySQLdb.connect(cursorclass=kind, autocommit=True, **arguments(database))
+    return MySQLdb.connect(
+        cursorclass=kind, autocommit=True, **database.connect_arguments()
+    )
 
 
 Connect = Callable[..., Any]
@@ -191,7 +192,7 @@ def test_aiomysql_is_the_same(database: Database, drain: Drain) -> None:
     import aiomysql
     from gapless_drain.databases.aiomysql import counted
 
-    told = arguments(database)
+    told = database.connect_arguments()
     told["db"] = told.pop("database")
 
     async def work() -> None:
@@ -229,7 +230,7 @@ def test_an_aiomysql_call_that_is_cancelled_has_ended(
     import aiomysql
     from gapless_drain.databases.aiomysql import counted
 
-    told = arguments(database)
+    told = database.connect_arguments()
     told["db"] = told.pop("database")
 
     async def work() -> None:
@@ -259,7 +260,7 @@ def test_a_connection_that_is_killed_between_results_ends_its_procedure(
         cursor = connection.cursor()
         cursor.execute("CALL gate_after_rows('killed')")
         gate.wait_for(1)
-        running = Running(cursor.nextset)
+        running = BackgroundStatement(cursor.nextset)
         gate.kill()
         assert running.result() is not None
         until(lambda: names(drain) == [], "nothing to be counted")

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from gapless_drain import Drain, Draining, Mode
 
+from rig.databases import procedures
+from rig.databases.database import Database
+from rig.drivers.frameworks import django
 from rig.hosts.host import ROOT
-from rig.programs import drivers, procedures
-from rig.programs.databases import Database
 
 PAGE = (ROOT / "docs" / "databases.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -63,10 +64,10 @@ def names(
     """Return the names that the page takes as given."""
     job = job_of(request.getfixturevalue("block"))
     database = databases["mariadb" if job in MARIADB else "postgresql"]
-    told = drivers.arguments(database)
+    told = database.connect_arguments()
     where = {name: value for name, value in told.items() if name != "database"}
     if job == "django":
-        drivers.django(drain, database, "SELECT 1")
+        django(drain, database, "SELECT 1")
     found: dict[str, Any] = {
         "drain": drain,
         "url": database.url,

@@ -11,10 +11,10 @@ import pytest
 from gapless_drain import Drain, Draining, Mode
 from gapless_drain.activity import current
 
-from rig.programs import procedures
-from rig.programs.databases import Database
-from rig.programs.under_way import (
-    Running,
+from rig.databases import procedures
+from rig.databases.database import Database
+from rig.databases.statements import (
+    BackgroundStatement,
     names,
     request_under_way,
 )
@@ -228,7 +228,7 @@ def test_threads_and_pools_count_each(
         ) as pool,
         procedures.gate(database) as gate,
     ):
-        running = [Running(call, pool) for _ in range(4)]
+        running = [BackgroundStatement(call, pool) for _ in range(4)]
         gate.wait_for(2)
         assert names(drain) == ["keep_gate"] * 2
         drain.core.enter(Mode.RECYCLE)

@@ -16,14 +16,14 @@ from redis import Redis
 from rq import Queue
 from rq.registry import FailedJobRegistry, StartedJobRegistry
 
+from rig.databases import procedures
+from rig.databases.database import Database
+from rig.databases.redis import redis
 from rig.hosts.host import (
     APPS,
     SERVERS,
     Host,
 )
-from rig.programs import databases as servers
-from rig.programs import procedures
-from rig.programs.databases import Database
 from rig.wait import until
 
 JOB = "rq_app.call"
@@ -90,7 +90,7 @@ class Months:
 @pytest.fixture
 def months(tmp_path: Path, databases: dict[str, Database]) -> Iterator[Months]:
     """Return a queue in a Redis of its own."""
-    with servers.redis(tmp_path) as url:
+    with redis(tmp_path) as url:
         found = Months(url, databases["postgresql"], tmp_path)
         with found.connection:
             yield found

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from gapless_drain import Drain, Draining, Mode
 
-from rig.programs import procedures
-from rig.programs.databases import Database
-from rig.programs.under_way import (
-    Running,
+from rig.databases import procedures
+from rig.databases.database import Database
+from rig.databases.statements import (
+    BackgroundStatement,
     names,
     request_under_way,
 )
@@ -52,7 +52,7 @@ def test_a_driver_that_counts_too_counts_once(
             connection.execute(sqlalchemy.text("CALL keep_gate('both')"))
 
     with procedures.gate(database) as gate:
-        running = Running(call)
+        running = BackgroundStatement(call)
         gate.wait_for(1)
         assert names(drain) == ["keep_gate"]
         gate.open()

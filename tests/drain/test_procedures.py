@@ -15,7 +15,7 @@ from gapless_drain.activity import Activity, current
 from gapless_drain.databases.statement_counter import StatementCounter
 from gapless_drain.databases.stored_procedure import OpenProcedures
 
-from rig.programs.under_way import names, request_under_way
+from rig.databases.statements import names, request_under_way
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What tests with real processes share."""
+"""Fixtures of tests with real processes."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any
 
 import pytest
 
-from rig.hosts.fleet import Fleet, MakeFleet
+from rig.fixtures.declarations import Declarations
+from rig.fleets.fleet import Fleet, MakeFleet
 from rig.hosts.host import Host
-from rig.programs.declared import Declared
 
 
 @pytest.fixture
-def declared(host: Host) -> Declared:
-    """Return a directory for declarations."""
-    return Declared(host)
+def declared(host: Host) -> Declarations:
+    """Return the declarations of the host."""
+    return Declarations(host)
 
 
 @pytest.fixture
 def make_fleet(tmp_path: Path) -> Iterator[MakeFleet]:
-    """Make a fleet that is gone after the test."""
+    """Return a function that makes fleets; each is closed after the test."""
     fleets: list[Fleet] = []
 
     def made(**how: Any) -> Fleet:

@@ -21,7 +21,7 @@ from rig.hosts.host import (
     Host,
 )
 from rig.load import engine
-from rig.load.running import running
+from rig.load.process import run_load
 from rig.wait import free_port, until
 
 EXAMPLE = ROOT / "examples" / "article"
@@ -123,7 +123,7 @@ def test_it_runs_as_it_is_and_loses_nothing(article: Article) -> None:
     row = host.app("example")
     assert row["instances"] == {"ready": 4, "wanted": 4}
     assert article.ask()["env"] == "production"
-    with running(article.port, engine.NEW, *KEPT) as under_load:
+    with run_load(article.port, engine.NEW, *KEPT) as under_load:
         for verb in ("reload", "restart"):
             under_load.wait_for(100)
             before = article.pids()
@@ -145,7 +145,7 @@ def test_twenty_releases_lose_nothing(article: Article) -> None:
     """Ten reloads and ten restarts lose no request, also on keep-alive connections."""
     host = article.host
     host.ok("start", "./app.json", "--env", "production", cwd=article.directory)
-    with running(article.port, engine.NEW, *KEPT, seconds=900) as under_load:
+    with run_load(article.port, engine.NEW, *KEPT, seconds=900) as under_load:
         for _ in range(10):
             for verb in ("reload", "restart"):
                 under_load.wait_for(50)
@@ -174,7 +174,7 @@ def test_npm_run_works_through_the_command_pm2(article: Article) -> None:
         ).stdout
 
     npm("start")
-    with running(article.port, engine.NEW, *KEPT) as under_load:
+    with run_load(article.port, engine.NEW, *KEPT) as under_load:
         under_load.wait_for(50)
         assert "reload done" in npm("restart")
         assert under_load.stop().lost == 0
@@ -194,7 +194,7 @@ def test_an_upload_becomes_a_release_with_its_own_app_json(article: Article) -> 
     first = article.ask()["release"]
     with (
         watching(host) as output,
-        running(article.port, engine.NEW, *KEPT) as under_load,
+        run_load(article.port, engine.NEW, *KEPT) as under_load,
     ):
         under_load.wait_for(50)
         article.upload(instances=2, env_production={"NODE_ENV": "production-2"})
@@ -212,7 +212,7 @@ def test_a_broken_upload_takes_nothing_away(article: Article) -> None:
     host = article.host
     article.start_through_link()
     first = article.ask()["release"]
-    with running(article.port, engine.NEW) as under_load:
+    with run_load(article.port, engine.NEW) as under_load:
         under_load.wait_for(50)
         done = host.gapless("publish", article.upload(script="not-there.js"))
         assert done.returncode != 0
@@ -233,7 +233,7 @@ def test_the_articles_scripts_may_stay(article: Article, *, watched: bool) -> No
     link = article.start_through_link()
     first = article.ask()["release"]
     base = str(host.directory / "dfs")
-    with running(article.port, engine.NEW, *KEPT) as under_load:
+    with run_load(article.port, engine.NEW, *KEPT) as under_load:
         under_load.wait_for(50)
         if watched:
             with watching(host) as output:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from rig.hosts.fleet import Fleet, balanced
+from rig.fleets.balancer import run_balancer
+from rig.fleets.fleet import Fleet
 from rig.load import engine
-from rig.load.running import running
+from rig.load.process import run_load
 
 NEW = engine.Traffic(kind="new", concurrency=3, pause_s=0.01)
 KEPT = engine.Traffic(kind="kept", concurrency=3, keep_alive=True, pause_s=0.01)
@@ -24,8 +25,8 @@ def test_an_upload_reaches_every_host_and_a_broken_one_none(
         fleet.start()
         first = set(fleet.runs().values())
         with (
-            balanced(fleet, name) as port,
-            running(port, NEW, KEPT, seconds=300) as under_load,
+            run_balancer(fleet, name) as port,
+            run_load(port, NEW, KEPT, seconds=300) as under_load,
         ):
             under_load.wait_for(50)
             fleet.upload("2")

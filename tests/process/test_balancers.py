@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import contextlib
 import subprocess
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,9 +17,11 @@ from rig.hosts.host import (
     GAPLESS,
     SERVERS,
     Host,
+    temporary_host,
 )
 from rig.load import engine
-from rig.load.running import running
+from rig.load.process import run_load
+from rig.programs.balancer import start_balancer
 from rig.wait import free_port, until
 
 CHECK = (str(GAPLESS), "balancer", "check")
@@ -29,19 +30,6 @@ LATE_BODY = replace(
     engine.SLOW_BODY, kind="late-body", concurrency=2, body_bytes=4_000, body_s=0.1
 )
 TRAFFICS = (engine.NEW, engine.KEEP_ALIVE, POST, LATE_BODY)
-
-# What nginx needs besides the output of `gapless balancer nginx`.
-NGINX = """
-daemon off; user root; worker_processes 2; pid {directory}/nginx.pid; error_log stderr;
-events {{ worker_connections 512; }}
-http {{
-  access_log off;
-  client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy;
-  fastcgi_temp_path {directory}/f; uwsgi_temp_path {directory}/u;
-  scgi_temp_path {directory}/s;
-  include {directory}/pool.conf;
-}}
-"""
 
 
 def written(name: str, servers: list[str], port: int, *options: str) -> str:
@@ -73,37 +61,15 @@ def balancer(
     for right, wrong in spoil:
         assert right in text
         text = text.replace(right, wrong)
-    (directory / "pool.conf").write_text(text)
-    (directory / "nginx.conf").write_text(NGINX.format(directory=directory))
-    whole = str(directory / "nginx.conf")
-    argv = {
-        "nginx": ["nginx", "-p", str(directory), "-c", whole, "-e", "stderr"],
-        "haproxy": ["haproxy", "-db", "-f", str(directory / "pool.conf")],
-    }[name]
-    process = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
-    try:
+    with start_balancer(directory, name, text):
         yield port
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 @contextmanager
 def two_hosts(first: Host) -> Iterator[tuple[Host, Host]]:
-    """Add a second host to the host of the test."""
-    with other_host() as second:
+    """Add a second host to the one of the test."""
+    with temporary_host() as second:
         yield first, second
-
-
-@contextmanager
-def other_host() -> Iterator[Host]:
-    """Make a host besides the host of the test."""
-    with tempfile.TemporaryDirectory(prefix="gapless-") as directory:
-        found = Host(Path(directory))
-        try:
-            yield found
-        finally:
-            found.close()
 
 
 @pytest.mark.parametrize("how", ["recycle", "drain"])
@@ -120,7 +86,7 @@ def test_two_servers_recycle_and_no_request_fails_or_runs_twice(
             each.environment["LEDGER"] = str(ledger)
             each.start("app", command(own), port=own, more="overlap = false")
         until(lambda: curl(port) == 0, f"{name} to serve")
-        with running(port, *TRAFFICS) as under_load:
+        with run_load(port, *TRAFFICS) as under_load:
             under_load.wait_for(100)
             for release in ("2", "3"):
                 for each, own in zip(hosts, ports, strict=True):
@@ -173,7 +139,7 @@ def test_most_of_four_servers_drain_and_the_rest_is_found(
     ports = [free_port() for _ in range(4)]
     few = engine.Traffic(kind="new", concurrency=2)
     with contextlib.ExitStack() as stack:
-        hosts = [host, *(stack.enter_context(other_host()) for _ in range(3))]
+        hosts = [host, *(stack.enter_context(temporary_host()) for _ in range(3))]
         port = stack.enter_context(balancer(name, tmp_path, *ports))
         for each, own in zip(hosts, ports, strict=True):
             each.environment["LEDGER"] = str(tmp_path / "ledger")
@@ -181,7 +147,7 @@ def test_most_of_four_servers_drain_and_the_rest_is_found(
         until(lambda: curl(port) == 0, f"{name} to serve")
         for each in hosts[:draining]:
             each.ok("drain")
-        with running(port, few, POST, LATE_BODY) as under_load:
+        with run_load(port, few, POST, LATE_BODY) as under_load:
             under_load.wait_for(800)
             report = under_load.stop()
         done = host.gapless(
@@ -284,7 +250,7 @@ def test_check_finds_that_too_few_are_tried(host: Host, tmp_path: Path) -> None:
     ports = [free_port() for _ in range(4)]
     spoil = [("retries 12", "retries 3")]
     with contextlib.ExitStack() as stack:
-        hosts = [host, *(stack.enter_context(other_host()) for _ in range(3))]
+        hosts = [host, *(stack.enter_context(temporary_host()) for _ in range(3))]
         port = stack.enter_context(balancer("haproxy", tmp_path, *ports, spoil=spoil))
         for each, own in zip(hosts, ports, strict=True):
             each.environment["LEDGER"] = str(tmp_path / "ledger")

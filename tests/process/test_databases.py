@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from rig.databases.kinds import DATABASES
 from rig.hosts.host import ROOT
-from rig.programs.databases import DATABASES
 
 PROCEDURES = {
     "postgresql": "CREATE PROCEDURE twice(x int) LANGUAGE SQL AS "
@@ -45,7 +45,7 @@ def test_a_database_runs_stored_procedures(kind: str, tmp_path: Path) -> None:
 def test_other_languages_get_a_database_by_a_command(kind: str, tmp_path: Path) -> None:
     """The database runs until the standard input of the command closes."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "rig.programs.databases", kind, str(tmp_path)],
+        [sys.executable, "-m", "rig.databases", kind, str(tmp_path)],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

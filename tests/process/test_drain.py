@@ -23,7 +23,7 @@ from rig.hosts.host import (
 )
 from rig.hosts.under_way import procedures_under_way
 from rig.load import engine
-from rig.load.running import running
+from rig.load.process import run_load
 from rig.wait import free_port, until
 
 PYTHON = str(SERVERS / "python")
@@ -91,7 +91,7 @@ def hand_over(host: Host, argv: list[str], count: int) -> None:
     port = free_port()
     own = command(argv, port)
     host.start("app", own, port=port, directory=directory_of(own), more="instances = 2")
-    with running(port, *TRAFFICS) as under_load:
+    with run_load(port, *TRAFFICS) as under_load:
         under_load.wait_for_version("1")
         for release in map(str, range(2, count + 2)):
             host.declare(
@@ -147,7 +147,7 @@ def test_a_procedure_that_spans_a_release_ends_whole(host: Host, name: str) -> N
             answers.append(answer.read())
 
     client = threading.Thread(target=ask)
-    with running(port, engine.NEW) as under_load:
+    with run_load(port, engine.NEW) as under_load:
         under_load.wait_for_version("1")
         client.start()
         until(lambda: lines(ledger, "begin"), "the procedure to begin")
@@ -209,7 +209,7 @@ def test_a_recycle_under_load_answers_or_refuses_everything(
     allowed = tuple(
         replace(each, expected=(200, 503), echoes=False) for each in TRAFFICS
     )
-    with running(port, *allowed) as under_load:
+    with run_load(port, *allowed) as under_load:
         under_load.wait_for_version("1")
         host.declare("app", own, port=port, release="2", directory=EXAMPLES, more=more)
         done = host.gapless("reload", "app")
@@ -236,7 +236,7 @@ def test_a_recycle_that_does_not_come_back_takes_nothing_away(
     own = command(uvicorn("plain_asgi:app"), port)
     more = f"overlap = false\ninstances = {instances}"
     host.start("app", own, port=port, directory=EXAMPLES, more=more)
-    with running(port, engine.Traffic(kind="new", expected=(200, 503))) as under_load:
+    with run_load(port, engine.Traffic(kind="new", expected=(200, 503))) as under_load:
         under_load.wait_for_version("1")
         broken = command(uvicorn("no_such_app:app"), port)
         host.declare(
@@ -260,7 +260,7 @@ def test_a_supervisor_that_is_killed_in_a_recycle_goes_on(host: Host) -> None:
     own = command(uvicorn("plain_asgi:app"), port)
     more = "overlap = false\ninstances = 2"
     host.start("app", own, port=port, directory=EXAMPLES, more=more)
-    with running(port, engine.Traffic(kind="new", expected=(200, 503))) as under_load:
+    with run_load(port, engine.Traffic(kind="new", expected=(200, 503))) as under_load:
         under_load.wait_for_version("1")
         host.declare("app", own, port=port, release="2", directory=EXAMPLES, more=more)
         reload = host.begin("reload", "app")

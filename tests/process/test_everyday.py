@@ -17,7 +17,7 @@ from rig.hosts.host import (
     Host,
 )
 from rig.load import engine
-from rig.load.running import running
+from rig.load.process import run_load
 from rig.wait import free_port, until
 
 GOOD = ["node", "app.js"]
@@ -28,7 +28,7 @@ def test_scaling_up_and_down_under_load_loses_nothing(host: Host) -> None:
     """From 4 to 1 to 4 instances: fewer instances is a handoff."""
     port = free_port()
     host.start("app", GOOD, port=port, more="instances = 4")
-    with running(port, engine.NEW, engine.POST, SLOW) as under_load:
+    with run_load(port, engine.NEW, engine.POST, SLOW) as under_load:
         for count in (1, 4):
             under_load.wait_for(30)
             host.ok("scale", "app", count)
@@ -42,7 +42,7 @@ def test_stop_cuts_no_accepted_request(host: Host) -> None:
     """Accepted requests are answered; later connections are refused, not cut."""
     port = free_port()
     host.start("app", GOOD, port=port)
-    with running(port, SLOW) as under_load:
+    with run_load(port, SLOW) as under_load:
         until(
             lambda: host.app("app")["instances_detail"][0]["busy"] == 3, "3 in flight"
         )
@@ -59,7 +59,7 @@ def test_restart_under_load_loses_nothing(host: Host) -> None:
     """A restart is a handoff too."""
     port = free_port()
     host.start("app", GOOD, port=port)
-    with running(port, engine.NEW, engine.POST) as under_load:
+    with run_load(port, engine.NEW, engine.POST) as under_load:
         for _ in range(2):
             under_load.wait_for(30)
             host.ok("restart", "app")
@@ -72,7 +72,7 @@ def test_a_third_generation_may_start_while_the_second_drains(host: Host) -> Non
     port = free_port()
     host.start("app", GOOD, port=port)
     long = engine.Traffic(kind="long", concurrency=2, path="/slow?s=3")
-    with running(port, engine.NEW, long) as under_load:
+    with run_load(port, engine.NEW, long) as under_load:
         until(lambda: host.app("app")["instances_detail"][0]["busy"] >= 2, "in flight")
         commands = []
         for release in ("2", "3"):
@@ -140,7 +140,7 @@ def test_a_crashed_instance_comes_back_and_no_connection_is_refused(host: Host) 
     port = free_port()
     host.start("app", GOOD, port=port)
     pid = host.app("app")["pids"][0]
-    with running(port, engine.Traffic(kind="new", pause_s=0.05)) as under_load:
+    with run_load(port, engine.Traffic(kind="new", pause_s=0.05)) as under_load:
         under_load.wait_for(5)
         os.kill(pid, signal.SIGKILL)
         under_load.wait_for(10)
@@ -219,7 +219,7 @@ def test_every_kind_of_address_is_handed_over(host: Host, address: str) -> None:
     target = "::1" if address == "::1" else "127.0.0.1"
     command = ["env", f"HOST={address}", "node", "app.js"]
     host.start("app", command, port=port)
-    with running(port, engine.NEW, host=target) as under_load:
+    with run_load(port, engine.NEW, host=target) as under_load:
         under_load.wait_for_version("1")
         host.declare("app", command, port=port, release="2")
         host.ok("reload", "app")
@@ -238,8 +238,8 @@ def test_ipv4_and_ipv6_stand_side_by_side(host: Host) -> None:
     host.start("app", ["node", "-e", script], port=port)
     until(lambda: len(host.app("app")["addresses"]) == 2, "both addresses")
     with (
-        running(port, engine.NEW) as four,
-        running(port, engine.NEW, host="::1") as six,
+        run_load(port, engine.NEW) as four,
+        run_load(port, engine.NEW, host="::1") as six,
     ):
         six.wait_for_version("1")
         host.declare("app", ["node", "-e", script], port=port, release="2")
@@ -267,7 +267,7 @@ def test_a_program_that_is_handed_a_descriptor_needs_no_filter(
     command = ["node", "-e", script, *(["{fd}"] if way == "{fd}" else [])]
     more = f'listen = ["127.0.0.1:{port}"]'
     host.start("app", command, port=port, more=more)
-    with running(port, engine.NEW) as under_load:
+    with run_load(port, engine.NEW) as under_load:
         under_load.wait_for_version("1")
         host.declare("app", command, port=port, release="2", more=more)
         host.ok("reload", "app")

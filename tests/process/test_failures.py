@@ -8,7 +8,7 @@ import pytest
 
 from rig.hosts.host import Host
 from rig.load import engine
-from rig.load.running import running
+from rig.load.process import run_load
 from rig.wait import free_port, until
 
 TRAFFIC = (engine.NEW, engine.POST)
@@ -55,7 +55,7 @@ def test_a_release_that_fails_leaves_the_old_one_serving(host: Host, what: str) 
     argv, more, reason = BAD[what]
     argv = [word.replace("OTHER", str(free_port())) for word in argv]
     host.start("app", GOOD, port=port)
-    with running(port, *TRAFFIC) as under_load:
+    with run_load(port, *TRAFFIC) as under_load:
         under_load.wait_for_version("1")
         host.declare("app", argv, port=port, release="2", more=more)
         done = host.gapless("reload", "app")
@@ -87,7 +87,7 @@ def test_a_death_after_the_switch_moves_the_connections_back(host: Host) -> None
         " r.end('release 2 '); r.on('close', () => { if (++n == 20) s.close(() =>"
         " process.exit(3)); }); }).listen(process.env.PORT, '127.0.0.1')"
     )
-    with running(port, engine.NEW) as under_load:
+    with run_load(port, engine.NEW) as under_load:
         under_load.wait_for_version("1")
         host.declare(
             "app",
@@ -124,7 +124,7 @@ def test_a_release_that_listens_on_one_of_two_ports_is_refused(host: Host) -> No
     declare("1", ports)
     host.ok("start", "gapless.toml")
     until(lambda: len(host.app("app")["addresses"]) == 2, "two addresses")
-    with running(ports[1], engine.NEW) as under_load:
+    with run_load(ports[1], engine.NEW) as under_load:
         under_load.wait_for_version("1")
         declare("2", ports[:1])
         done = host.gapless("reload", "app")
@@ -146,7 +146,7 @@ def test_an_old_generation_that_does_not_drain_is_cut_and_counted(
     more += f"preload = {str(preload).lower()}"
     host.start("app", GOOD, port=port, more=more)
     endless = engine.Traffic(kind="endless", concurrency=2, path="/slow?s=30")
-    with running(port, endless) as under_load:
+    with run_load(port, endless) as under_load:
         until(
             lambda: host.app("app")["instances_detail"][0]["busy"] == 2,
             "two requests in flight",

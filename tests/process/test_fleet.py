@@ -1,4 +1,4 @@
-"""A fleet of four behind a real balancer, under load that is counted at the client."""
+"""A fleet of four behind a real balancer, with load that is counted at the client."""
 
 from __future__ import annotations
 
@@ -6,35 +6,31 @@ import collections
 
 import pytest
 
-from rig.hosts.fleet import (
-    APP,
-    Fleet,
-    MakeFleet,
-    balanced,
-)
+from rig.fleets.balancer import run_balancer
+from rig.fleets.fleet import APP, Fleet, MakeFleet
 from rig.load import engine
 from rig.load.engine import Report
-from rig.load.running import Running, running
+from rig.load.process import Load, run_load
 
 CANARY = 'slots = 1\ncanary = ["s2"]\nbake_s = 4'
 
 
 def nothing_ran_twice(fleet: Fleet, report: Report) -> None:
-    """Compare what the apps wrote down with what the client had answered."""
+    """Compare the requests that apps wrote down with the answers that the client got."""
     counts = collections.Counter(fleet.ledger.read_text().split())
     assert not [number for number, times in counts.items() if times > 1]
     assert len(counts) == report.kinds["post"]["requests"]
 
 
-def go_to(fleet: Fleet, version: str, under_load: Running, slots: int = 1) -> None:
-    """Roll a version out; never more hosts than the slots may be at work."""
+def go_to(fleet: Fleet, version: str, under_load: Load, slots: int = 1) -> None:
+    """Roll a version out; assert that never more hosts than slots are at work."""
     fleet.upload(version)
     most = 0
     while (status := fleet.status())["state"] == "rolling":
         at_work = [h for h in status["hosts"] if h["phase"] in ("changing", "watching")]
         most = max(most, len(at_work))
         under_load.wait_for(20)
-    assert status["state"] == "done", f"{status}\n{fleet.said()}"
+    assert status["state"] == "done", f"{status}\n{fleet.agent_logs()}"
     assert most <= slots
     assert set(fleet.runs().values()) == {version}
 
@@ -43,12 +39,12 @@ def go_to(fleet: Fleet, version: str, under_load: Running, slots: int = 1) -> No
 def test_good_broken_and_sick_releases(
     make_fleet: MakeFleet, kind: str, name: str
 ) -> None:
-    """v2 everywhere; v3 refused by the first host; v4 turned back by the canary."""
+    """v2 runs everywhere, v3 fails on the first host, v4 is reverted at the canary."""
     fleet = make_fleet(kind=kind, policy=CANARY)
     fleet.start()
     with (
-        balanced(fleet, name) as port,
-        running(port, *engine.mixed(), seconds=200) as under_load,
+        run_balancer(fleet, name) as port,
+        run_load(port, *engine.mixed(), seconds=200) as under_load,
     ):
         under_load.wait_for(100)
         go_to(fleet, "2", under_load)
@@ -64,7 +60,7 @@ def test_good_broken_and_sick_releases(
         sick = fleet.publish("4 sick 3")
         assert sick.returncode == 1
         assert "reverted" in sick.stdout
-        assert "/health was answered 500" in fleet.said()
+        assert "/health was answered 500" in fleet.agent_logs()
         assert set(fleet.runs().values()) == {"2"}
         assert under_load.versions().get("4"), "the canary never served"
         under_load.wait_for(100)
@@ -83,12 +79,12 @@ def test_good_broken_and_sick_releases(
 
 @pytest.mark.parametrize("name", ["nginx", "haproxy"])
 def test_a_fleet_is_recycled(make_fleet: MakeFleet, name: str) -> None:
-    """Apps that cannot run twice answer 503, and the balancer asks another server."""
+    """An app that cannot run twice answers 503, and the balancer asks another server."""
     fleet = make_fleet(kind="python", app="overlap = false", policy="slots = 2")
     fleet.start()
     with (
-        balanced(fleet, name) as port,
-        running(port, *engine.mixed(), seconds=200) as under_load,
+        run_balancer(fleet, name) as port,
+        run_load(port, *engine.mixed(), seconds=200) as under_load,
     ):
         under_load.wait_for(100)
         go_to(fleet, "2", under_load, slots=2)

@@ -1,4 +1,4 @@
-"""Faults in the middle of each phase, drawn by a seed: it converges, few at a time."""
+"""Faults in each phase, drawn by a seed: the fleet converges, few hosts at a time."""
 
 from __future__ import annotations
 
@@ -12,17 +12,14 @@ from typing import Any
 import pytest
 
 from rig import wait
-from rig.hosts.fleet import (
-    Fleet,
-    Member,
-    balanced,
-)
+from rig.fleets.balancer import run_balancer
+from rig.fleets.fleet import Fleet, Member
 from rig.load import engine
-from rig.load.running import Running, running
+from rig.load.process import Load, run_load
 
 SLOTS = 2
 POLICY = f"slots = {SLOTS}\nslot_ttl_s = 10\ngone_s = 21"
-"""A slot outlasts an election of etcd's: else others take it from hosts that watch."""
+"""A lease outlasts an election of etcd, or others would take slots of watching hosts."""
 PHASES = ("fetching", "changing", "watching")
 HOUR_S = 3600
 MORE_SEEDS = [pytest.param(seed, marks=pytest.mark.soak) for seed in range(1, 8)]
@@ -31,14 +28,14 @@ Undo = Callable[[], None]
 
 @dataclass(slots=True)
 class World:
-    """A fleet, and who of it was struck and cannot be counted at this moment."""
+    """A fleet, and the hosts that have a fault now and are not counted."""
 
     fleet: Fleet
     draw: random.Random
     struck: set[str]
 
     def at_work(self, status: dict[str, Any]) -> list[str]:
-        """Return the hosts that change, of those that were not struck."""
+        """Return the hosts at work, except those that have a fault."""
         return [
             each["host"]
             for each in status["hosts"]
@@ -47,13 +44,13 @@ class World:
         ]
 
     def look(self) -> dict[str, Any]:
-        """Return the status; never more hosts than slots may be at work."""
+        """Return the status; assert that never more hosts than slots are at work."""
         status = self.fleet.status()
         assert len(self.at_work(status)) <= SLOTS, status
         return status
 
     def member_in(self, phase: str) -> Member | None:
-        """Wait for a host in a phase, or for the end; return who it is."""
+        """Wait for a host in a phase; return it, or None if the rollout ended before."""
         members = {member.name: member for member in self.fleet.members}
         seen: list[Member] = []
 
@@ -73,23 +70,23 @@ class World:
 def agent_is_killed(_: World, member: Member) -> Undo:
     """The app serves on."""
     member.kill_agent()
-    return member.follow
+    return member.start_agent
 
 
 def agent_is_paused(_: World, member: Member) -> Undo:
-    """It must not act on its old slot when it wakes."""
+    """It must not act on its old slot when it goes on."""
     member.pause_agent()
     return member.resume_agent
 
 
 def supervisor_is_killed(_: World, member: Member) -> Undo:
-    """The keeper holds what it held, and the agent's next question starts another."""
+    """The keeper holds the instances; the agent's next request starts a supervisor."""
     member.kill_supervisor()
     return lambda: None
 
 
 def leader_is_killed(world: World, _: Member) -> Undo:
-    """The other two elect another."""
+    """The other two members elect a new leader."""
     etcd = world.fleet.etcd
     assert etcd is not None
     leader = etcd.leader()
@@ -98,15 +95,15 @@ def leader_is_killed(world: World, _: Member) -> Undo:
 
 
 def publisher_is_killed(world: World, _: Member) -> Undo:
-    """Its next start sees to the end of the rollout."""
+    """The next publisher finalizes the rollout."""
     world.fleet.kill_watch()
     return world.fleet.watch
 
 
 def host_is_parted(_: World, member: Member) -> Undo:
     """It sees the shared directory, and cannot reach etcd."""
-    member.part()
-    return member.rejoin
+    member.disconnect()
+    return member.reconnect
 
 
 def power_is_cut(_: World, member: Member) -> Undo:
@@ -116,7 +113,7 @@ def power_is_cut(_: World, member: Member) -> Undo:
 
 
 def host_is_paused(_: World, member: Member) -> Undo:
-    """Every process of the host stands still, as in a machine that was suspended."""
+    """Every process of the host stops, as on a machine that was suspended."""
     member.pause()
     return member.resume
 
@@ -130,17 +127,17 @@ GENTLE = (
 )
 """No request may be lost by these."""
 HARD = (*GENTLE, host_is_parted, power_is_cut, host_is_paused)
-"""Requests that are at a host without power are lost by whoever asked it."""
+"""With these, requests at the host that fails are lost."""
 
 
 @contextmanager
 def world_of(tmp_path: Path, seed: int) -> Iterator[World]:
-    """Make a fleet of four with three members of etcd; the clocks of two hosts are off."""
+    """Make a fleet of four with three members of etcd; the clocks of hosts are off."""
     fleet = Fleet(tmp_path, etcd=3, policy=POLICY)
     try:
-        fleet.members[0].set_clock(HOUR_S)
-        fleet.members[1].set_clock(-HOUR_S)
-        fleet.members[2].set_boot_clock(5 * HOUR_S)
+        fleet.members[0].setup.set_clock(HOUR_S)
+        fleet.members[1].setup.set_clock(-HOUR_S)
+        fleet.members[2].setup.set_boot_clock(5 * HOUR_S)
         fleet.start()
         yield World(fleet, random.Random(seed), set())
     finally:
@@ -148,7 +145,7 @@ def world_of(tmp_path: Path, seed: int) -> Iterator[World]:
 
 
 def befall(world: World, version: str, faults: tuple[Callable[..., Undo], ...]) -> None:
-    """Roll a version out; in a phase that is drawn a fault strikes that is drawn."""
+    """Roll a version out, with a fault in a phase; the seed draws both."""
     draw = world.draw
     phase, fault = draw.choice(PHASES), draw.choice(faults)
     print(f"{version}: {fault.__name__} while a host is {phase}", flush=True)
@@ -170,26 +167,26 @@ def befall(world: World, version: str, faults: tuple[Callable[..., Undo], ...]) 
 
 @pytest.mark.parametrize("seed", [0, *MORE_SEEDS])
 def test_what_kills_no_app_loses_no_request(tmp_path: Path, seed: int) -> None:
-    """Agents, supervisors, publishers and etcd's leader die or sleep under load."""
+    """Agents, supervisors, publishers and etcd's leader die or pause under load."""
     with (
         world_of(tmp_path, seed) as world,
-        balanced(world.fleet, "nginx") as port,
-        running(port, *engine.mixed(2, 0.01), seconds=600) as under_load,
+        run_balancer(world.fleet, "nginx") as port,
+        run_load(port, *engine.mixed(2, 0.01), seconds=600) as under_load,
     ):
         for number in range(2, 4):
             befall(world, str(number), GENTLE)
             _go_on(under_load)
         report = under_load.stop()
-        assert report.lost == 0, f"{report}\n{world.fleet.said()}"
+        assert report.lost == 0, f"{report}\n{world.fleet.agent_logs()}"
 
 
 @pytest.mark.parametrize("seed", [0, *MORE_SEEDS])
 def test_hosts_that_vanish_hold_nothing_up(tmp_path: Path, seed: int) -> None:
-    """Power cuts, suspended machines and partitions as well; it arrives everywhere."""
+    """With power cuts, suspended machines and partitions, too, every host arrives."""
     with world_of(tmp_path, seed) as world:
         for number in range(2, 4):
             befall(world, str(number), HARD)
 
 
-def _go_on(under_load: Running) -> None:
+def _go_on(under_load: Load) -> None:
     under_load.wait_for(30, 60)

@@ -1,4 +1,4 @@
-"""What a fleet makes of disks: own copies, full ones, old views, failed builds."""
+"""Own copies of releases, full disks, old views of a directory, failed builds."""
 
 from __future__ import annotations
 
@@ -8,15 +8,11 @@ from pathlib import Path
 import pytest
 
 from rig import wait
-from rig.hosts.fleet import (
-    APP,
-    Fleet,
-    MakeFleet,
-    balanced,
-)
-from rig.hosts.member import Member
+from rig.fleets.balancer import run_balancer
+from rig.fleets.fleet import APP, Fleet, MakeFleet
+from rig.fleets.member import Member
 from rig.load import engine
-from rig.load.running import running
+from rig.load.process import run_load
 
 SLOW = engine.Traffic(kind="new", concurrency=2, pause_s=0.01)
 
@@ -34,16 +30,16 @@ def copies(fleet: Fleet, member: Member) -> list[str]:
 
 
 def published(fleet: Fleet, version: str) -> Path:
-    """Return where a release was published."""
+    """Return the directory of a release on the release server."""
     files = (fleet.base / "dist").glob(f"{APP}-*/VERSION")
     return next(path.parent for path in files if path.read_text() == version)
 
 
 def test_hosts_run_copies_that_are_verified(make: MakeFleet) -> None:
-    """Nothing runs from the shared directory; what was changed there comes nowhere."""
+    """Hosts run their own copies, and refuse a release that was changed on the server."""
     fleet = make(copies=True, policy="slots = 1\nrevert = false")
     fleet.start()
-    with balanced(fleet, "nginx") as port, running(port, SLOW) as under_load:
+    with run_balancer(fleet, "nginx") as port, run_load(port, SLOW) as under_load:
         fleet.upload("2")
         fleet.until("done")
         report = under_load.stop()
@@ -55,7 +51,7 @@ def test_hosts_run_copies_that_are_verified(make: MakeFleet) -> None:
         assert (own.resolve() / "VERSION").read_text() == "2"
         assert own.resolve().is_relative_to(member.host.home)
     fleet.upload("3 late 2")
-    fleet.at_work("changing")
+    fleet.wait_for_host("changing")
     (published(fleet, "3 late 2") / "VERSION").write_text("another")
     held = fleet.until("held")
     assert "is not what was published" in held["reason"]
@@ -63,12 +59,12 @@ def test_hosts_run_copies_that_are_verified(make: MakeFleet) -> None:
 
 
 def test_a_full_disk_holds_a_rollout_until_there_is_room(make: MakeFleet) -> None:
-    """The host says what it could not write; it serves on as it was, and catches up."""
+    """The reason names the full disk; the host serves on, and catches up afterwards."""
     fleet = make(copies=True, policy="slots = 1\nrevert = false")
     struck = fleet.members[1]
-    disk = struck.small_disk(16)
+    disk = struck.setup.small_disk(16)
     fleet.start()
-    with balanced(fleet, "nginx") as port, running(port, SLOW) as under_load:
+    with run_balancer(fleet, "nginx") as port, run_load(port, SLOW) as under_load:
         disk.fill()
         fleet.upload("2")
         held = fleet.until("held")
@@ -85,7 +81,7 @@ def test_a_full_disk_holds_a_rollout_until_there_is_room(make: MakeFleet) -> Non
 
 
 def test_a_build_that_fails_reaches_no_host(make: MakeFleet) -> None:
-    """It is named where the upload lay, and what runs runs on; a slow one is waited for."""
+    """The upload is refused with the reason, apps run on; a slow build is waited for."""
     fleet = make()
     fleet.start()
     before = fleet.status()["number"]
@@ -102,7 +98,7 @@ def test_a_build_that_fails_reaches_no_host(make: MakeFleet) -> None:
 
 
 def test_a_host_with_an_old_view_takes_no_slot(make: MakeFleet) -> None:
-    """The others do not wait for it; it tells what it waits for, and follows."""
+    """The others go on without it; it reports what it waits for, and follows later."""
     fleet = make()
     assert fleet.network.is_real
     fleet.start()
@@ -115,7 +111,7 @@ def test_a_host_with_an_old_view_takes_no_slot(make: MakeFleet) -> None:
 
     wait.until(lambda: others() == {"2"}, "the others", 60)
     assert fleet.runs()[blind.name] == "1"
-    assert ": to see example-" in blind.said()
+    assert ": to see example-" in blind.agent_log()
     blind.see_new(fleet.base / "dist")
     fleet.until("done")
     assert set(fleet.runs().values()) == {"2"}

@@ -1,4 +1,4 @@
-"""A fleet of two: what is pushed rolls out, its pusher is told, hooks run once."""
+"""A fleet of two: a push rolls out, its outcome is reported, hooks run once."""
 
 from __future__ import annotations
 
@@ -12,13 +12,9 @@ from typing import Any
 
 import pytest
 
-from rig.hosts.fleet import (
-    APP,
-    Fleet,
-    MakeFleet,
-)
+from rig.fleets.fleet import APP, Fleet, MakeFleet
 from rig.hosts.host import GAPLESS
-from rig.programs.ssh import Sshd
+from rig.programs.sshd import Sshd
 from rig.wait import until
 
 NOTE = """#!/bin/sh
@@ -49,7 +45,7 @@ def make(make_fleet: MakeFleet, tmp_path: Path) -> MakeFleet:
 
 
 def ran(fleet: Fleet) -> list[str]:
-    """Return what hooks wrote down."""
+    """Return the lines that hooks wrote."""
     path = fleet.directory / "hooks"
     return path.read_text().splitlines() if path.exists() else []
 
@@ -66,7 +62,7 @@ def push(fleet: Fleet, version: str, *options: str) -> subprocess.CompletedProce
 
 
 def test_good_broken_and_rolled_back_releases_over_ssh(make: MakeFleet) -> None:
-    """The pusher needs no coordinator; each hook runs once for what it is about."""
+    """A push needs no coordinator; each hook runs once for each release."""
     fleet = make()
     sshd = Sshd(fleet.directory / "ssh").start()
     over_ssh = ("--to", sshd.to(fleet.base), "--ssh", sshd.command)
@@ -100,7 +96,7 @@ def test_good_broken_and_rolled_back_releases_over_ssh(make: MakeFleet) -> None:
 def test_a_release_that_is_turned_back_is_told_and_its_hook_runs_once(
     make: MakeFleet,
 ) -> None:
-    """The canary changed, fell ill, and went back."""
+    """The canary changes, becomes unhealthy, and goes back."""
     fleet = make(policy='canary = ["s1"]\nbake_s = 4\nhealth = "/health"')
     sick = push(fleet, "2 sick 1")
     assert sick.returncode == 1, sick.stdout + sick.stderr
@@ -110,7 +106,7 @@ def test_a_release_that_is_turned_back_is_told_and_its_hook_runs_once(
 
 
 def test_what_another_took_the_place_of_is_told_so(make: MakeFleet) -> None:
-    """Code 1 for the pusher of the first."""
+    """The first push ends with exit code 1."""
     fleet = make()
     fleet.kill_watch()
     for member in fleet.members:
@@ -146,7 +142,7 @@ def gate(fleet: Fleet, hook: str) -> Path:
 def test_a_hook_of_a_publisher_that_was_killed_runs_again_after_its_end(
     make: MakeFleet, hook: str
 ) -> None:
-    """At least once, never two at a time, and told by what it is the same."""
+    """At least once, never two at a time, and its environment shows that it is the same."""
     fleet = make()
     path = gate(fleet, hook)
     inbox = fleet.base / "src"
@@ -180,12 +176,12 @@ sys.argv[:1] = ["gapless"]
 from gapless import __main__
 from gapless.agent import publisher
 plain = publisher.FleetPublisher.__init__
-def killing(self, fleet, board, progress):
+def killing(self, fleet, store, progress):
     def tell(name, detail):
         progress(name, detail)
         if name == step:
             os.kill(os.getpid(), signal.SIGKILL)
-    plain(self, fleet, board, tell)
+    plain(self, fleet, store, tell)
 publisher.FleetPublisher.__init__ = killing
 sys.exit(__main__.main())
 """
@@ -195,7 +191,7 @@ sys.exit(__main__.main())
 def test_a_publisher_that_is_killed_after_a_step_loses_no_upload(
     make: MakeFleet, step: str
 ) -> None:
-    """The next one goes on; what was built is not built again, and rolls out once."""
+    """The next publisher goes on: the release is built once and rolls out once."""
     fleet = make()
     fleet.kill_watch()
     number = fleet.status()["number"]

@@ -16,7 +16,7 @@ from rig.hosts.host import (
     Host,
 )
 from rig.load import engine
-from rig.load.running import running
+from rig.load.process import run_load
 from rig.wait import free_port
 
 PYTHON = str(SERVERS / "python")
@@ -68,7 +68,7 @@ def hand_over(
     traffics = o.get("traffics", (engine.NEW, engine.POST, SLOW))
     assert isinstance(traffics, tuple)
     host.start(name, argv, port=port, directory=directory, more="instances = 2")
-    with running(port, *traffics) as under_load:
+    with run_load(port, *traffics) as under_load:
         under_load.wait_for_version("1")
         for release in range(2, count + 2):
             host.declare(
@@ -169,7 +169,7 @@ def test_nginx_loses_nothing(host: Host, tmp_path: Path, count: int) -> None:
 
     write(1)
     host.start("nginx", argv, port=port, directory=tmp_path)
-    with running(port, engine.NEW, upload) as under_load:
+    with run_load(port, engine.NEW, upload) as under_load:
         under_load.wait_for_version("1")
         for release in range(2, count + 2):
             write(release)

@@ -17,24 +17,17 @@ from pathlib import Path
 import pytest
 
 from gapless.keeper.seccomp import caller, filter_program, notifications, trial
-from rig.programs.stage import (
-    DEADLINE_S,
-    JAVA,
-    NOBODY,
-    PERL,
-    PR_SET_DUMPABLE,
-    PROGRAMS,
-    PYTHON,
-    Stage,
-    ask,
-    readable,
-)
+from rig.fixtures.interceptor import DEADLINE_S, Interceptor, ask, readable
+from rig.fixtures.listening_programs import JAVA, PERL, PROGRAMS, PYTHON
+from rig.hosts.host import NOBODY
+
+PR_SET_DUMPABLE = 4
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    """Return a stage; end what it started afterwards."""
-    made = Stage(str(tmp_path))
+def stage(tmp_path: Path) -> Iterator[Interceptor]:
+    """Return what intercepts programs; end what it started afterwards."""
+    made = Interceptor(str(tmp_path))
     yield made
     made.close()
 
@@ -44,7 +37,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
 
 @pytest.mark.parametrize("language", PROGRAMS)
 def test_copies_of_a_program_share_one_socket(
-    stage: Stage, tmp_path: Path, language: str
+    stage: Interceptor, tmp_path: Path, language: str
 ) -> None:
     """Both serve on an address that is taken; one dies, and the other serves on."""
     program, arguments = PROGRAMS[language]
@@ -60,7 +53,7 @@ def test_copies_of_a_program_share_one_socket(
         assert ask(stage.port).endswith(b"hi")
 
 
-def test_our_socket_outlives_the_programs(stage: Stage) -> None:
+def test_our_socket_outlives_the_programs(stage: Interceptor) -> None:
     """A client that connects while no program runs is answered by the next one."""
     first = stage.start(sys.executable, "-c", PYTHON, str(stage.port))
     stage.share(first)
@@ -72,7 +65,7 @@ def test_our_socket_outlives_the_programs(stage: Stage) -> None:
         assert client.recv(4096).startswith(b"HTTP/1.0 200")
 
 
-def test_duplicate_can_be_bound_in_place_of_injecting(stage: Stage) -> None:
+def test_duplicate_can_be_bound_in_place_of_injecting(stage: Interceptor) -> None:
     """The program's own socket keeps all options that the program has set."""
     stage.listener.close()
     spawned = stage.start(sys.executable, "-c", PYTHON, str(stage.port))
@@ -90,7 +83,7 @@ def test_duplicate_can_be_bound_in_place_of_injecting(stage: Stage) -> None:
 # --- calls that are not for the supervisor ----------------------------------------
 
 
-def test_unix_binds_are_never_seen(stage: Stage) -> None:
+def test_unix_binds_are_never_seen(stage: Interceptor) -> None:
     """Paths and abstract names pass the filter; the first call that waits is TCP."""
     program = """
 import socket
@@ -103,10 +96,10 @@ socket.socket().bind(("127.0.0.1", PORT))
     assert call.tcp
     assert call.address is not None
     notifications.proceed(spawned.notify, call.id)
-    assert "Address already in use" in stage.said(spawned)
+    assert "Address already in use" in stage.output(spawned)
 
 
-def test_unix_bind_as_long_as_an_internet_address_proceeds(stage: Stage) -> None:
+def test_unix_bind_as_long_as_an_internet_address_proceeds(stage: Interceptor) -> None:
     """The filter cannot see that it is a path, `receive` can; its listen proceeds too."""
     program = """
 import socket
@@ -121,13 +114,13 @@ print("listens")
         assert (call.call, call.tcp, call.address) == (name, False, None)
         assert not call.is_for_supervisor
         assert notifications.proceed(spawned.notify, call.id)
-    assert stage.said(spawned) == "listens\n"
+    assert stage.output(spawned) == "listens\n"
 
 
 @pytest.mark.parametrize(
     ("kind", "port"), [("SOCK_STREAM", "0"), ("SOCK_DGRAM", "PORT")], ids=["0", "udp"]
 )
-def test_any_port_and_udp_proceed(stage: Stage, kind: str, port: str) -> None:
+def test_any_port_and_udp_proceed(stage: Interceptor, kind: str, port: str) -> None:
     """The program did not choose the port, or has no connections."""
     program = f"""
 import socket
@@ -140,10 +133,10 @@ print(s.getsockname()[1])
     assert call.address is not None
     assert not call.is_for_supervisor
     assert notifications.proceed(spawned.notify, call.id)
-    assert int(stage.said(spawned)) > 0
+    assert int(stage.output(spawned)) > 0
 
 
-def test_bind_of_what_is_no_socket_proceeds_by_itself(stage: Stage) -> None:
+def test_bind_of_what_is_no_socket_proceeds_by_itself(stage: Interceptor) -> None:
     """The program gets its error from the kernel; no notification is returned."""
     program = """
 import ctypes, os
@@ -166,7 +159,7 @@ print(os.strerror(ctypes.get_errno()))
 # --- the caller -----------------------------------------------------------------
 
 
-def test_thread_may_bind(stage: Stage) -> None:
+def test_thread_may_bind(stage: Interceptor) -> None:
     """The caller is a thread; the descriptor belongs to its process."""
     program = """
 import socket, threading
@@ -182,10 +175,10 @@ print(s.getsockname()[1])
     bind = stage.calls[0]
     assert bind.pid == spawned.pid
     assert bind.thread_id != spawned.pid
-    assert stage.said(spawned) == f"{stage.port}\n"
+    assert stage.output(spawned) == f"{stage.port}\n"
 
 
-def test_child_of_a_program_is_under_its_filter(stage: Stage) -> None:
+def test_child_of_a_program_is_under_its_filter(stage: Interceptor) -> None:
     """Children too, also behind a shell, arrive at the same notification descriptor."""
     child = f"import socket; s = socket.socket(); s.bind(('127.0.0.1', {stage.port}))"
     program = f"""
@@ -196,10 +189,10 @@ subprocess.run(["sh", "-c", '"$0" "$@"; exit $?', *child], check=True)
     spawned = stage.python(program)
     stage.share(spawned)
     assert stage.calls[0].pid != spawned.pid
-    assert stage.said(spawned) == "served\n"
+    assert stage.output(spawned) == "served\n"
 
 
-def test_filter_is_over_with_its_last_process(stage: Stage) -> None:
+def test_filter_is_over_with_its_last_process(stage: Interceptor) -> None:
     """It does not end with the leader: a process that is left behind may still bind."""
     spawned = stage.start("sh", "-c", "sleep 300 & echo $!; exit 0")
     left_behind = int(stage.line(spawned))
@@ -227,45 +220,49 @@ except OSError as error:
 """
 
 
-def test_error_reaches_the_program(stage: Stage) -> None:
+def test_error_reaches_the_program(stage: Interceptor) -> None:
     """It is the errno of bind, as for any other failure."""
     spawned = stage.python(BIND_AND_PRINT)
     call = stage.wait(spawned)
     assert notifications.answer(spawned.notify, call.id, errno.EADDRINUSE)
-    assert stage.said(spawned) == f"{errno.EADDRINUSE}\n"
+    assert stage.output(spawned) == f"{errno.EADDRINUSE}\n"
 
 
-def test_refusal_of_the_kernel_reaches_the_program(stage: Stage) -> None:
+def test_refusal_of_the_kernel_reaches_the_program(stage: Interceptor) -> None:
     """The descriptor to inject is not open; the program does not wait for ever."""
     spawned = stage.python(BIND_AND_PRINT)
     call = stage.wait(spawned)
     notifications.inject(
         spawned.notify, call.id, 999_999, call.descriptor, cloexec=True
     )
-    assert stage.said(spawned) == f"{errno.EBADF}\n"
+    assert stage.output(spawned) == f"{errno.EBADF}\n"
 
 
-def test_call_that_may_proceed_does(stage: Stage) -> None:
+def test_call_that_may_proceed_does(stage: Interceptor) -> None:
     """As if there were no filter, bind fails because the address is taken."""
     spawned = stage.python(BIND_AND_PRINT)
     call = stage.wait(spawned)
     assert notifications.is_valid(spawned.notify, call.id)
     assert notifications.proceed(spawned.notify, call.id)
     assert not notifications.proceed(spawned.notify, call.id)
-    assert stage.said(spawned) == f"{errno.EADDRINUSE}\n"
+    assert stage.output(spawned) == f"{errno.EADDRINUSE}\n"
 
 
 @pytest.mark.parametrize("inheritable", [False, True])
-def test_flags_of_the_descriptor_are_kept(stage: Stage, inheritable: bool) -> None:
+def test_flags_of_the_descriptor_are_kept(
+    stage: Interceptor, inheritable: bool
+) -> None:
     """An app that lets its children inherit its socket still can."""
     change = f"s = socket.socket()\ns.set_inheritable({inheritable})"
     spawned = stage.python(BIND_AND_PRINT.replace("s = socket.socket()", change))
     stage.inject(spawned, stage.wait(spawned))
-    assert stage.said(spawned) == f"{stage.port} {inheritable} True\n"
+    assert stage.output(spawned) == f"{stage.port} {inheritable} True\n"
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["epoll first", "bind first"])
-def test_socket_that_epoll_watches_already_is_seen(stage: Stage, first: bool) -> None:
+def test_socket_that_epoll_watches_already_is_seen(
+    stage: Interceptor, first: bool
+) -> None:
     """An injected socket would get no events there."""
     program = f"""
 import select, socket
@@ -278,7 +275,7 @@ s.bind(("127.0.0.1", PORT))
     assert caller.is_watched_by_epoll(call.pid, call.descriptor) is first
 
 
-def test_ipv6_address_is_read(stage: Stage) -> None:
+def test_ipv6_address_is_read(stage: Interceptor) -> None:
     """Whether it is dual-stack is an option of the socket, found on the duplicate."""
     program = """
 import socket
@@ -297,7 +294,7 @@ s.bind(("::1", PORT))
 # --- signals and death ------------------------------------------------------------
 
 
-def test_signals_do_not_repeat_a_bind(stage: Stage) -> None:
+def test_signals_do_not_repeat_a_bind(stage: Interceptor) -> None:
     """A thousand signals a second, as from Go's runtime: one call, one answer."""
     program = """
 import signal, socket
@@ -326,11 +323,11 @@ print(s.getsockname()[1])
     stage.inject(spawned, call)
     call = stage.wait(spawned)
     assert notifications.answer(spawned.notify, call.id)
-    assert stage.said(spawned) == f"{stage.port}\n"
+    assert stage.output(spawned) == f"{stage.port}\n"
     assert [call.call for call in stage.calls] == ["bind", "listen"]
 
 
-def test_program_may_die_while_it_waits(stage: Stage) -> None:
+def test_program_may_die_while_it_waits(stage: Interceptor) -> None:
     """Every answer comes too late, and none raises an error."""
     spawned = stage.python(BIND_AND_PRINT)
     call = stage.wait(spawned)
@@ -349,7 +346,7 @@ def test_program_may_die_while_it_waits(stage: Stage) -> None:
     assert notifications.has_no_process(spawned.notify)
 
 
-def test_program_may_die_before_its_call_is_received(stage: Stage) -> None:
+def test_program_may_die_before_its_call_is_received(stage: Interceptor) -> None:
     """The kernel has reported a call that waits; receiving it does not block."""
     spawned = stage.python(BIND_AND_PRINT)
     assert readable(spawned.notify, DEADLINE_S)
@@ -357,7 +354,7 @@ def test_program_may_die_before_its_call_is_received(stage: Stage) -> None:
     assert notifications.receive(spawned.notify) is None
 
 
-def test_receiving_without_a_call_does_not_block(stage: Stage) -> None:
+def test_receiving_without_a_call_does_not_block(stage: Interceptor) -> None:
     """The program runs and binds nothing."""
     spawned = stage.start("sleep", "300")
     assert notifications.receive(spawned.notify) is None
@@ -424,7 +421,7 @@ def test_ordinary_user_can(tmp_path: Path) -> None:
         # As after exec; its own user may not trace a process that has dropped root.
         ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
         assert trial.why_unavailable() is None
-        stage = Stage("/")
+        stage = Interceptor("/")
         try:
             copies = [
                 stage.start("/usr/bin/perl", "-e", PERL, str(stage.port))

@@ -1,4 +1,4 @@
-"""A host leaves its fleet by hand: balancers first, then 503, and never the last one."""
+"""A host drains by hand: balancers are told first, then it refuses; never the last."""
 
 from __future__ import annotations
 
@@ -12,15 +12,10 @@ from typing import Any
 
 import pytest
 
-from rig.hosts.fleet import (
-    APP,
-    Fleet,
-    MakeFleet,
-    Member,
-    balanced,
-)
+from rig.fleets.balancer import run_balancer
+from rig.fleets.fleet import APP, Fleet, MakeFleet, Member
 from rig.load import engine
-from rig.load.running import running
+from rig.load.process import run_load
 from rig.wait import until
 
 QUICK = "slot_ttl_s = 3\ngone_s = 9"  # so that hosts give a sign of life every 3 s
@@ -28,7 +23,7 @@ QUICK = "slot_ttl_s = 3\ngone_s = 9"  # so that hosts give a sign of life every 
 
 @pytest.fixture
 def make(make_fleet: MakeFleet) -> MakeFleet:
-    """Start a fleet of apps that can refuse."""
+    """Start a fleet whose app uses the drain library."""
 
     def made(count: int, **how: Any) -> Fleet:
         fleet = make_fleet(count=count, kind="python", policy=QUICK, **how)
@@ -45,7 +40,7 @@ def refused(member: Member) -> int:
 
 
 def serves(member: Member) -> bool:
-    """Ask a host's agent, as a balancer does."""
+    """Return whether the health endpoint of a host answers 200, as a balancer asks it."""
     line = http.client.HTTPConnection(member.address, member.health_port, timeout=5)
     try:
         line.request("GET", f"/{APP}")
@@ -57,22 +52,22 @@ def serves(member: Member) -> bool:
 
 
 def modes(member: Member) -> list[str]:
-    """Return what the instances of a host were told of draining."""
+    """Return the modes of the instances of a host."""
     found: list[str] = member.host.app(APP)["modes"]
     return found
 
 
 def drain(member: Member, *options: str) -> subprocess.CompletedProcess[str]:
-    """Try to drain a host."""
+    """Run `gapless drain` on a host."""
     return member.host.gapless("drain", *options)
 
 
 def test_haproxy_is_told_first_and_no_request_is_refused(make: MakeFleet) -> None:
-    """Evidence ends the lead, long before its bound; each host in turn."""
+    """The lead time ends when no request comes, long before its limit."""
     fleet = make(3, answers=True)
     with (
-        balanced(fleet, "haproxy") as port,
-        running(port, *engine.mixed(), seconds=200) as under_load,
+        run_balancer(fleet, "haproxy") as port,
+        run_load(port, *engine.mixed(), seconds=200) as under_load,
     ):
         under_load.wait_for(200)
         for member in fleet.members:
@@ -89,15 +84,15 @@ def test_haproxy_is_told_first_and_no_request_is_refused(make: MakeFleet) -> Non
 
 
 def test_a_rollout_that_recycles_tells_haproxy_first(make: MakeFleet) -> None:
-    """Each host gives up its only instance, and no request meets its 503."""
+    """Each host stops its only instance, and no request gets its 503."""
     fleet = make(3, answers=True, app="overlap = false")
     with (
-        balanced(fleet, "haproxy") as port,
-        running(port, *engine.mixed(), seconds=200) as under_load,
+        run_balancer(fleet, "haproxy") as port,
+        run_load(port, *engine.mixed(), seconds=200) as under_load,
     ):
         under_load.wait_for(200)
         done = fleet.publish("2")
-        assert done.returncode == 0, done.stdout + fleet.said()
+        assert done.returncode == 0, done.stdout + fleet.agent_logs()
         assert set(fleet.runs().values()) == {"2"}
         under_load.wait_for(200)
         report = under_load.stop()
@@ -109,11 +104,11 @@ def test_a_rollout_that_recycles_tells_haproxy_first(make: MakeFleet) -> None:
 
 
 def test_nginx_goes_on_asking_and_sends_each_refusal_elsewhere(make: MakeFleet) -> None:
-    """It checks nothing, so that the lead ends at its bound."""
+    """It checks no health path, so the lead time ends at its limit."""
     fleet = make(3, answers=True)
     with (
-        balanced(fleet, "nginx") as port,
-        running(port, *engine.mixed(), seconds=200) as under_load,
+        run_balancer(fleet, "nginx") as port,
+        run_load(port, *engine.mixed(), seconds=200) as under_load,
     ):
         under_load.wait_for(200)
         for member in fleet.members[:2]:
@@ -127,7 +122,7 @@ def test_nginx_goes_on_asking_and_sends_each_refusal_elsewhere(make: MakeFleet) 
 
 
 def test_two_hosts_cannot_both_be_the_last(make: MakeFleet) -> None:
-    """Asked at once one is refused; the one that is left never drains unless forced."""
+    """Of two at once one is refused; the other never drains unless forced."""
     fleet = make(2)
     with ThreadPoolExecutor(2) as threads:
         done = list(threads.map(drain, fleet.members))
@@ -151,7 +146,7 @@ def test_two_hosts_cannot_both_be_the_last(make: MakeFleet) -> None:
 
 
 def test_one_that_died_is_nobody_who_would_serve(make: MakeFleet) -> None:
-    """Its last report says that it serves; but it gives no sign of life."""
+    """Its last report says that it serves, but it has no heartbeat."""
     fleet = make(2)
     there, dead = fleet.members
     dead.kill_agent()
@@ -162,7 +157,7 @@ def test_one_that_died_is_nobody_who_would_serve(make: MakeFleet) -> None:
 
 
 def test_where_nobody_can_be_asked_nobody_drains(make: MakeFleet) -> None:
-    """Unless forced; the agent tells the others later."""
+    """A forced drain goes on, and the agent writes it down later."""
     fleet = make(2)
     first = fleet.members[0]
     agreed, away = fleet.base / "fleet", fleet.base / "away"
@@ -181,7 +176,7 @@ def test_where_nobody_can_be_asked_nobody_drains(make: MakeFleet) -> None:
 
 
 def test_a_recycle_waits_while_all_the_others_drain(make: MakeFleet) -> None:
-    """A drained host is left alone, and follows when it serves again."""
+    """A drained host takes no part, and follows when it serves again."""
     fleet = make(2, app="overlap = false")
     first, second = fleet.members
     first.host.ok("drain")
@@ -201,16 +196,16 @@ def test_a_recycle_waits_while_all_the_others_drain(make: MakeFleet) -> None:
 
 
 def test_an_agent_that_is_restarted_takes_no_host_out(make: MakeFleet) -> None:
-    """HAProxy forgives that nobody answers for a moment."""
+    """HAProxy tolerates a health endpoint that is away for a moment."""
     fleet = make(2, answers=True)
     with (
-        balanced(fleet, "haproxy") as port,
-        running(port, *engine.mixed(), seconds=100) as under_load,
+        run_balancer(fleet, "haproxy") as port,
+        run_load(port, *engine.mixed(), seconds=100) as under_load,
     ):
         under_load.wait_for(200)
         for member in fleet.members:
             member.kill_agent()
-            member.follow()
+            member.start_agent()
             until(partial(serves, member), f"the agent of {member.name}", 30)
         under_load.wait_for(200)
         report = under_load.stop()
@@ -219,7 +214,7 @@ def test_an_agent_that_is_restarted_takes_no_host_out(make: MakeFleet) -> None:
 
 
 def test_the_configuration_has_every_host_that_is_known(make: MakeFleet) -> None:
-    """By name, also one that is away; one without an address is an error."""
+    """A host that is away is written, too; one without an address is an error."""
     fleet = make(2, answers=True)
     until(fleet.is_addressed, "every host's address to be known", 30)
     fleet.members[1].kill_agent()

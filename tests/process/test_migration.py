@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from rig.hosts.fleet import APP, Fleet
+from rig.fleets.app_kinds import ArticleApp
+from rig.fleets.fleet import APP, Fleet
+from rig.fleets.script_host import publish_by_script
 from rig.load import engine
-from rig.load.running import running
-from rig.programs.kinds import Article
-from rig.programs.scripted import publish_by_script
+from rig.load.process import run_load
 from rig.wait import until
 
 NEW = engine.Traffic(kind="new", concurrency=2, pause_s=0.01)
@@ -23,9 +23,9 @@ KEPT = engine.Traffic(kind="kept", concurrency=2, keep_alive=True, pause_s=0.01)
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
     """Return a fleet of two gapless hosts and two PM2 hosts with one shared directory."""
     found = Fleet(
-        tmp_path, count=4, kind="article-post", scripted=2, policy="slots = 2"
+        tmp_path, count=4, kind="article-post", script_hosts=2, policy="slots = 2"
     )
-    assert isinstance(found.program, Article)
+    assert isinstance(found.program, ArticleApp)
     found.program.more |= {"instances": 2, "kill_timeout": 1000}
     try:
         found.start()
@@ -38,24 +38,26 @@ def test_old_and_new_hosts_follow_one_upload(fleet: Fleet) -> None:
     """The link moves for PM2 hosts when gapless hosts are proven; these lose no request."""
     link = fleet.base / "dist" / APP
     first = os.readlink(link)
-    member = fleet.followers[0]
-    with running(
+    member = fleet.gapless_members[0]
+    with run_load(
         member.port, NEW, KEPT, host=member.address, seconds=300
     ) as under_load:
         under_load.wait_for(20)
         fleet.upload("2")
-        for old in fleet.scripted:  # cron runs before the release is proven
+        for old in fleet.script_hosts:  # cron runs before the release is proven
             old.cron()
         if fleet.status()["state"] == "rolling":
             assert os.readlink(link) == first
-            assert {fleet.runs()[old.member.name] for old in fleet.scripted} == {"1"}
+            assert {fleet.runs()[old.member.name] for old in fleet.script_hosts} == {
+                "1"
+            }
         assert fleet.until("done", "held", "reverted", "stuck")["state"] == "done"
         until(lambda: os.readlink(link) != first, "the link to be flipped")
-        for old in fleet.scripted:
+        for old in fleet.script_hosts:
             assert old.cron().returncode == 0
         under_load.wait_for(20)
         report = under_load.stop()
-    assert set(fleet.runs().values()) == {"2"}, fleet.said()
+    assert set(fleet.runs().values()) == {"2"}, fleet.agent_logs()
     assert report.lost == 0, str(report)
     assert report.versions.keys() == {"1", "2"}
     assert (link / "RELEASE").read_text().strip() >= os.readlink(link)[-14:]
@@ -67,7 +69,7 @@ def test_a_broken_upload_reaches_no_old_host(fleet: Fleet) -> None:
     first = os.readlink(link)
     fleet.upload("2 broken")
     assert fleet.until("done", "held", "reverted", "stuck")["state"] != "done"
-    for old in fleet.scripted:
+    for old in fleet.script_hosts:
         old.cron()
     assert set(fleet.runs().values()) == {"1"}
     assert os.readlink(link) == first
@@ -83,7 +85,7 @@ def test_a_release_by_the_script_stays_off_the_hosts_of_gapless(fleet: Fleet) ->
     assert done.returncode == 0, done.stderr
     link = fleet.base / "dist" / APP
     assert (link / "VERSION").read_text() == "3"
-    for old in fleet.scripted:
+    for old in fleet.script_hosts:
         old.cron()
     assert fleet.runs() == {"s0": "2", "s1": "2", "s2": "3", "s3": "3"}
     stranger = Path(os.readlink(link)).name

@@ -1,4 +1,4 @@
-"""The permit that is asked for right before a switch: it has its time, like the slot."""
+"""The permit that is asked for right before a switch: it expires with the slot."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SLOT_S = 60.0
 def test_a_permit_is_worth_nothing_once_the_slot_is_over(
     host: Host, recycle: bool, left_s: float | None, outcome: str
 ) -> None:
-    """A supervisor that was paused after the answer was given does not act on it."""
+    """A supervisor that was paused after it got the permit does not act on it."""
     host.start("app", ["node", "app.js"], port=free_port())
     client = Client(str(host.home))
     permitted: list[bool] = []

@@ -12,19 +12,19 @@ from typing import Any
 
 import pytest
 
-from rig.load import engine
-from rig.load.running import running
-from rig.programs.declared import (
+from rig.fixtures.declarations import (
     HTTP,
-    Declared,
+    Declarations,
     ask,
 )
+from rig.load import engine
+from rig.load.process import run_load
 from rig.wait import until
 
 # --- ready --------------------------------------------------------------------------
 
 
-def test_wait_ready_waits(declared: Declared) -> None:
+def test_wait_ready_waits(declared: Declarations) -> None:
     """The app is starting until it sends ready; the command returns then."""
     declared.write("late.js", "setTimeout(() => process.send('ready'), 700)")
     said = declared.start({"script": "late.js", "wait_ready": True})
@@ -33,13 +33,13 @@ def test_wait_ready_waits(declared: Declared) -> None:
     assert float(found[1]) >= 0.7
 
 
-def test_who_is_never_ready_takes_nothing_away(declared: Declared) -> None:
+def test_who_is_never_ready_takes_nothing_away(declared: Declarations) -> None:
     """The old generation serves on; PM2 would end it after listen_timeout: an outage."""
     declared.start(declared.http(wait_ready=True, listen_timeout=3000))
     declared.write("mute.js", HTTP.replace("process.send('ready')", "0"))
     mute = declared.http(wait_ready=True, listen_timeout=800) | {"script": "mute.js"}
     declared.declare(mute)
-    with running(declared.port, engine.NEW, engine.KEEP_ALIVE) as under_load:
+    with run_load(declared.port, engine.NEW, engine.KEEP_ALIVE) as under_load:
         under_load.wait_for(50)
         done = declared.host.gapless("reload", "app.json")
         under_load.wait_for(50)
@@ -48,11 +48,11 @@ def test_who_is_never_ready_takes_nothing_away(declared: Declared) -> None:
     assert "did not say that it is ready within 0.8 s" in done.stdout
 
 
-def test_a_version_that_throws_takes_nothing_away(declared: Declared) -> None:
+def test_a_version_that_throws_takes_nothing_away(declared: Declarations) -> None:
     """Exit code 1, and the last lines of its log."""
     declared.start(declared.http(instances=2))
     declared.write("http.js", "throw new Error('broken on purpose')")
-    with running(declared.port, engine.NEW, engine.KEEP_ALIVE) as under_load:
+    with run_load(declared.port, engine.NEW, engine.KEEP_ALIVE) as under_load:
         under_load.wait_for(50)
         done = declared.host.gapless("reload", "web")
         assert under_load.stop().lost == 0
@@ -63,7 +63,7 @@ def test_a_version_that_throws_takes_nothing_away(declared: Declared) -> None:
 # --- the end ------------------------------------------------------------------------
 
 
-def test_shutdown_with_message(declared: Declared) -> None:
+def test_shutdown_with_message(declared: Declarations) -> None:
     """The app gets the message on Node's channel, and no signal."""
     declared.write(
         "talks.js",
@@ -75,10 +75,10 @@ def test_shutdown_with_message(declared: Declared) -> None:
     app = {"script": "talks.js", "wait_ready": True, "shutdown_with_message": True}
     declared.start(app)
     declared.host.ok("stop", "talks")
-    assert declared.said("talks") == "got shutdown\n"
+    assert declared.log("talks") == "got shutdown\n"
 
 
-def test_kill_timeout(declared: Declared) -> None:
+def test_kill_timeout(declared: Declarations) -> None:
     """SIGINT first, SIGKILL after the timeout; the report says that it was killed."""
     declared.write(
         "deaf.js",
@@ -87,13 +87,13 @@ def test_kill_timeout(declared: Declared) -> None:
     )
     declared.start({"script": "deaf.js", "wait_ready": True, "kill_timeout": 300})
     report = declared.host.json("stop", "deaf")
-    assert declared.said("deaf") == "no\n"
+    assert declared.log("deaf") == "no\n"
     assert declared.host.app("deaf")["exit_code"] == -signal.SIGKILL
     assert 0.3 <= report["steps"][-1]["at_s"] < 5
 
 
 @pytest.mark.parametrize("treekill", [True, False])
-def test_treekill(declared: Declared, *, treekill: bool) -> None:
+def test_treekill(declared: Declarations, *, treekill: bool) -> None:
     """What the leader started ends after it, or with treekill false lives on."""
     declared.write(
         "parent.js",
@@ -103,8 +103,8 @@ def test_treekill(declared: Declared, *, treekill: bool) -> None:
         "console.log(child.pid); process.send('ready'); setInterval(() => {}, 1000)",
     )
     declared.start({"script": "parent.js", "wait_ready": True, "treekill": treekill})
-    until(lambda: declared.said("parent"), "the child")
-    child = int(declared.said("parent"))
+    until(lambda: declared.log("parent"), "the child")
+    child = int(declared.log("parent"))
     declared.host.ok("stop", "parent")
     if treekill:
         until(lambda: not os.path.exists(f"/proc/{child}"), "the end of the child")
@@ -116,7 +116,7 @@ def test_treekill(declared: Declared, *, treekill: bool) -> None:
 # --- restarts -----------------------------------------------------------------------
 
 
-def test_stop_exit_codes(declared: Declared) -> None:
+def test_stop_exit_codes(declared: Declarations) -> None:
     """The app is stopped, not restarted, and that is no error."""
     declared.write("done.js", "setTimeout(() => process.exit(7), 1300)")
     declared.start({"script": "done.js", "stop_exit_codes": [0, 7]})
@@ -125,7 +125,7 @@ def test_stop_exit_codes(declared: Declared) -> None:
     assert (row["restarts"], row["exit_code"], row["reason"]) == (0, 7, None)
 
 
-def test_max_restarts_then_errored(declared: Declared) -> None:
+def test_max_restarts_then_errored(declared: Declarations) -> None:
     """After one good life and five short ones the app is given up, with the reason."""
     declared.write(
         "loop.js",
@@ -141,7 +141,7 @@ def test_max_restarts_then_errored(declared: Declared) -> None:
     assert item["pm2_env"]["status"] == "errored"
 
 
-def test_growing_delays(declared: Declared) -> None:
+def test_growing_delays(declared: Declarations) -> None:
     """Each pause is half as long again as the one before."""
     declared.write(
         "grow.js",
@@ -164,7 +164,7 @@ def test_growing_delays(declared: Declared) -> None:
         assert pause >= least
 
 
-def test_autostart_false_is_known_and_stopped(declared: Declared) -> None:
+def test_autostart_false_is_known_and_stopped(declared: Declarations) -> None:
     """It stays stopped until it is started by hand."""
     said = declared.start(declared.http(autostart=False))
     assert "listed, and not started" in said
@@ -176,7 +176,7 @@ def test_autostart_false_is_known_and_stopped(declared: Declared) -> None:
 # --- what renews --------------------------------------------------------------------
 
 
-def renewed(declared: Declared, cause: str) -> None:
+def renewed(declared: Declarations, cause: str) -> None:
     """Wait until a renewal with this cause is done."""
 
     def fact() -> bool:
@@ -190,7 +190,7 @@ def renewed(declared: Declared, cause: str) -> None:
     until(fact, f"the renewal: {cause}", 60)
 
 
-RENEWALS: list[tuple[dict[str, Any], str, Callable[[Declared], object]]] = [
+RENEWALS: list[tuple[dict[str, Any], str, Callable[[Declarations], object]]] = [
     ({"max_memory_restart": "120M"}, "MiB of memory", lambda d: ask(d.port, "/grow")),
     ({"cron_restart": "*/4 * * * * *"}, "by the clock", lambda _: None),
     (
@@ -203,14 +203,14 @@ RENEWALS: list[tuple[dict[str, Any], str, Callable[[Declared], object]]] = [
 
 @pytest.mark.parametrize(("field", "cause", "act"), RENEWALS)
 def test_renewals_are_handoffs(
-    declared: Declared,
+    declared: Declarations,
     field: dict[str, Any],
     cause: str,
-    act: Callable[[Declared], object],
+    act: Callable[[Declarations], object],
 ) -> None:
     """Renewals by memory, by the clock and by a changed file lose nothing under load."""
     declared.start(declared.http(instances=2, **field))
-    with running(declared.port, engine.NEW, engine.KEEP_ALIVE) as under_load:
+    with run_load(declared.port, engine.NEW, engine.KEEP_ALIVE) as under_load:
         under_load.wait_for(50)
         act(declared)
         renewed(declared, cause)
@@ -218,7 +218,7 @@ def test_renewals_are_handoffs(
     assert declared.host.app("web")["generation"] >= 2
 
 
-def test_what_gapless_writes_is_no_reason_for_a_renewal(declared: Declared) -> None:
+def test_what_gapless_writes_is_no_reason_for_a_renewal(declared: Declarations) -> None:
     """With logs and pid files in a watched directory, one change is one renewal."""
     host = declared.host
     watched = declared.http(watch=True, out_file="o.log", pid_file="web.pid")
@@ -236,7 +236,7 @@ def test_what_gapless_writes_is_no_reason_for_a_renewal(declared: Declared) -> N
     assert log.count('"event": "renewing"') == 2
 
 
-def test_a_job_runs_by_the_clock(declared: Declared) -> None:
+def test_a_job_runs_by_the_clock(declared: Declarations) -> None:
     """cron_restart with autorestart off; an app stopped by hand stays stopped."""
     declared.write("job.js", "require('node:fs').appendFileSync('runs', 'x')")
     declared.start(
@@ -255,7 +255,7 @@ def test_a_job_runs_by_the_clock(declared: Declared) -> None:
 # --- logs ---------------------------------------------------------------------------
 
 
-def test_logs_are_where_and_as_they_were_declared(declared: Declared) -> None:
+def test_logs_are_where_and_as_they_were_declared(declared: Declarations) -> None:
     """By instance or merged, with a date, both streams in one file, as JSON, or none."""
     declared.write(
         "talk.js",
@@ -285,14 +285,14 @@ def test_logs_are_where_and_as_they_were_declared(declared: Declared) -> None:
         )
 
     until(written, "the logs")
-    assert _matches(r"\d\d-\d\d-\d\d \d\d:\d\d:\d\d: to out\n", declared.said("dated"))
+    assert _matches(r"\d\d-\d\d-\d\d \d\d:\d\d:\d\d: to out\n", declared.log("dated"))
     for identity in two:
         assert (logs / f"two-out-{identity}.log").read_text() == "to out\n"
         assert (logs / f"two-error-{identity}.log").read_text() == "to err\n"
         both = (declared.host.directory / f"both-{identity}.log").read_text()
         assert sorted(both.split("\n")) == ["", "to err", "to out"]
-    assert declared.said("merged") == "to out\nto out\n"
-    line = json.loads(declared.said("objects", "error"))
+    assert declared.log("merged") == "to out\nto out\n"
+    line = json.loads(declared.log("objects", "error"))
     (identity,) = declared.host.app("objects")["ids"]
     assert {name: line[name] for name in line if name != "timestamp"} == {
         "message": "to err",
@@ -302,7 +302,7 @@ def test_logs_are_where_and_as_they_were_declared(declared: Declared) -> None:
     }
     assert not (logs / "own-error.log").exists()
     declared.host.ok("flush", "merged")
-    assert declared.said("merged") == ""
+    assert declared.log("merged") == ""
 
 
 def _matches(pattern: str, text: str) -> bool:
@@ -314,7 +314,7 @@ def _matches(pattern: str, text: str) -> bool:
 # --- variables ----------------------------------------------------------------------
 
 
-def test_variables_of_instances(declared: Declared) -> None:
+def test_variables_of_instances(declared: Declarations) -> None:
     """instance_var, increment_var, and PM2's own variables, in fork and cluster mode."""
     names = ["NODE_APP_INSTANCE", "ID", "PORT", "name", "namespace", "pm_id", "LIST"]
     declared.write(
@@ -336,9 +336,9 @@ def test_variables_of_instances(declared: Declared) -> None:
                 "env": {"PORT": 3000, "LIST": [1, {"a": "b"}]},
             }
         )
-        until(lambda mode=mode: declared.said(mode).count("\n") == 2, "both")  # type: ignore[misc]  # a lambda in a loop
+        until(lambda mode=mode: declared.log(mode).count("\n") == 2, "both")  # type: ignore[misc]  # a lambda in a loop
         ids = declared.host.app(mode)["ids"]
-        found = sorted(json.loads(line) for line in declared.said(mode).splitlines())
+        found = sorted(json.loads(line) for line in declared.log(mode).splitlines())
         assert found == [
             [
                 str(n),
@@ -353,7 +353,7 @@ def test_variables_of_instances(declared: Declared) -> None:
         ]
 
 
-def test_env_is_remembered_switched_and_forgotten(declared: Declared) -> None:
+def test_env_is_remembered_switched_and_forgotten(declared: Declarations) -> None:
     """--env is kept; a removed key is unset; --update-env takes the whole environment."""
     app = declared.http(env={"A": "1"}, env_production={"A": "2", "B": "2"})
     declared.declare(app)

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from rig.fixtures.declarations import HTTP, Declarations
 from rig.load import engine
-from rig.load.running import running
-from rig.programs.declared import HTTP, Declared
+from rig.load.process import run_load
 from rig.wait import until
 
 PAUSED = engine.Traffic(kind="paused", concurrency=4, keep_alive=True, pause_s=0.6)
@@ -70,12 +70,12 @@ CASES: dict[str, tuple[str, dict[str, Any], tuple[engine.Traffic, ...]]] = {
 
 @pytest.mark.parametrize("verb", ["reload", "restart"])
 @pytest.mark.parametrize("case", CASES)
-def test_reload_and_restart(declared: Declared, case: str, verb: str) -> None:
+def test_reload_and_restart(declared: Declarations, case: str, verb: str) -> None:
     """Cases A, B, H and L: PM2 resets and refuses connections, and cuts requests."""
     program, fields, traffic = CASES[case]
     declared.write("http.js", program)
     declared.start(declared.http(**fields))
-    with running(declared.port, *traffic) as under_load:
+    with run_load(declared.port, *traffic) as under_load:
         under_load.wait_for(60)
         report = declared.host.json(verb, "web")
         under_load.wait_for(60)
@@ -84,11 +84,11 @@ def test_reload_and_restart(declared: Declared, case: str, verb: str) -> None:
     assert report["connections"]["cut"] == report["requests"]["cut"] == 0
 
 
-def test_fewer_instances(declared: Declared) -> None:
+def test_fewer_instances(declared: Declarations) -> None:
     """Case G: from four instances to one."""
     declared.write("http.js", PLAIN)
     declared.start(declared.http(instances=4))
-    with running(declared.port, engine.NEW, engine.KEEP_ALIVE, PAUSED) as under_load:
+    with run_load(declared.port, engine.NEW, engine.KEEP_ALIVE, PAUSED) as under_load:
         under_load.wait_for(60)
         declared.host.ok("scale", "web", 1)
         under_load.wait_for(60)
@@ -96,12 +96,12 @@ def test_fewer_instances(declared: Declared) -> None:
     assert len(declared.host.app("web")["pids"]) == 1
 
 
-def test_python(declared: Declared) -> None:
+def test_python(declared: Declarations) -> None:
     """Case K: PM2 restarts what is not Node; here it is a handoff like any other."""
     declared.write("web.py", PYTHON)
     app = declared.http(env={"RELEASE": "1"}) | {"script": "web.py"}
     declared.start(app)
-    with running(declared.port, engine.NEW) as under_load:
+    with run_load(declared.port, engine.NEW) as under_load:
         under_load.wait_for_version("1")
         app["env"]["RELEASE"] = "2"
         declared.declare(app)
@@ -110,7 +110,7 @@ def test_python(declared: Declared) -> None:
         assert under_load.stop().lost == 0
 
 
-def test_what_a_file_says_now_is_taken(declared: Declared) -> None:
+def test_what_a_file_says_now_is_taken(declared: Declarations) -> None:
     """Case F: arguments, date format, a stop signal's time, a name that is deleted."""
     declared.write(
         "say.js",
@@ -119,11 +119,11 @@ def test_what_a_file_says_now_is_taken(declared: Declared) -> None:
     )
     app = {"name": "say", "script": "say.js", "wait_ready": True, "args": "one"}
     declared.start(app | {"kill_timeout": 100}, app | {"name": "other"})
-    until(lambda: declared.said("say") == "one\n", "the first word")
+    until(lambda: declared.log("say") == "one\n", "the first word")
     declared.declare(app | {"args": ["two", "three"], "log_date_format": "[on] YYYY"})
     declared.host.ok("reload", "app.json")
-    until(lambda: "two three" in declared.said("say"), "the second word")
-    first, second = declared.said("say").splitlines()
+    until(lambda: "two three" in declared.log("say"), "the second word")
+    first, second = declared.log("say").splitlines()
     assert first == "one"
     assert second.startswith("on 2")
     assert declared.host.app("say")["spec"]["stop"]["kill_timeout_s"] == 1.6

@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
+from rig.fixtures.declarations import HTTP, ask
 from rig.hosts.host import (
     GAPLESS,
     ROOT,
     Host,
 )
 from rig.load import engine
-from rig.load.running import running
-from rig.programs.declared import HTTP, ask
+from rig.load.process import run_load
 from rig.wait import answers, free_port, until
 
 BIN = ROOT / "node" / "gapless-drain" / "node_modules" / ".bin"
@@ -72,7 +72,7 @@ def hand_over(host: Host, way: str, *, times: int) -> None:
     (host.directory / "app.json").write_text(json.dumps(app))
     host.ok("start", "app.json")
     until(lambda: answers(port), "an answer")
-    with running(
+    with run_load(
         port, engine.NEW, engine.KEEP_ALIVE, _PAUSED, seconds=600
     ) as under_load:
         for _ in range(times):

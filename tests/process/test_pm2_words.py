@@ -6,13 +6,13 @@ import json
 import os
 import signal
 
+from rig.fixtures.declarations import HTTP, Declarations
 from rig.load import engine
-from rig.load.running import running
-from rig.programs.declared import HTTP, Declared
+from rig.load.process import run_load
 from rig.wait import free_port, until
 
 
-def test_what_a_command_is_about(declared: Declared) -> None:
+def test_what_a_command_is_about(declared: Declarations) -> None:
     """Names, ids, namespaces, patterns, files, standard input, several at once."""
     declared.write("idle.js", "setInterval(() => {}, 1000); process.send('ready')")
     idle = {"script": "idle.js", "wait_ready": True}
@@ -53,7 +53,7 @@ def test_what_a_command_is_about(declared: Declared) -> None:
 
 
 def test_a_file_starts_what_is_not_there_and_hands_over_what_is(
-    declared: Declared,
+    declared: Declarations,
 ) -> None:
     """Instances, script and directory change with the file."""
     host = declared.host
@@ -65,7 +65,7 @@ def test_a_file_starts_what_is_not_there_and_hands_over_what_is(
         declared.http(instances=3, cwd="below"),
         {"name": "new", "script": "http.js", "env": {"PORT": free_port()}},
     )
-    with running(declared.port, engine.NEW, engine.KEEP_ALIVE) as under_load:
+    with run_load(declared.port, engine.NEW, engine.KEEP_ALIVE) as under_load:
         under_load.wait_for_version("1")
         said = host.ok("start", "app.json")
         under_load.wait_for_version("below-1")
@@ -78,7 +78,7 @@ def test_a_file_starts_what_is_not_there_and_hands_over_what_is(
 # --- what is kept -------------------------------------------------------------------
 
 
-def test_save_and_resurrect(declared: Declared) -> None:
+def test_save_and_resurrect(declared: Declarations) -> None:
     """What ran runs again, what was stopped is listed; only the owner reads the file."""
     host = declared.host
     declared.start(declared.http(), declared.http(autostart=False) | {"name": "off"})
@@ -95,7 +95,7 @@ def test_save_and_resurrect(declared: Declared) -> None:
     assert (done.returncode, "could not read" in done.stderr) == (1, True)
 
 
-def test_startup_installs_a_unit(declared: Declared) -> None:
+def test_startup_installs_a_unit(declared: Declarations) -> None:
     """The unit is enabled in an image by systemctl; --print prints what is written."""
     host = declared.host
     root = host.directory / "image"
@@ -112,7 +112,7 @@ def test_startup_installs_a_unit(declared: Declared) -> None:
     assert not unit.exists()
 
 
-def test_reset_counts_from_zero(declared: Declared) -> None:
+def test_reset_counts_from_zero(declared: Declarations) -> None:
     """Only the counter changes; the app is left alone."""
     declared.start(declared.http())
     host = declared.host
@@ -124,7 +124,7 @@ def test_reset_counts_from_zero(declared: Declared) -> None:
     assert host.ok("pid", "web").split() == [str(p) for p in host.app("web")["pids"]]
 
 
-def test_one_declaration_runs_in_two_profiles(declared: Declared) -> None:
+def test_one_declaration_runs_in_two_profiles(declared: Declarations) -> None:
     """append_env_to_name: each is started, and reloaded in its own profile."""
     host, ports = declared.host, [free_port(), free_port()]
     app = declared.http(append_env_to_name=True)
@@ -139,7 +139,7 @@ def test_one_declaration_runs_in_two_profiles(declared: Declared) -> None:
 
 
 def test_start_without_a_target_takes_the_file_that_is_there(
-    declared: Declared,
+    declared: Declarations,
 ) -> None:
     """As PM2 does; if there is none, the error lists the names."""
     done = declared.host.gapless("start")

@@ -14,15 +14,16 @@ from pathlib import Path
 import pytest
 
 from rig import wait
+from rig.databases import procedures
+from rig.databases.database import Database
+from rig.databases.kinds import DATABASES
 from rig.hosts.host import (
     ROOT,
     SERVERS,
     Host,
 )
 from rig.load import engine
-from rig.load.running import running
-from rig.programs import procedures
-from rig.programs.databases import DATABASES, Database
+from rig.load.process import run_load
 from rig.wait import free_port, until
 
 CALLS = engine.Traffic(kind="calls", concurrency=4, path="/call")
@@ -113,7 +114,7 @@ def release_often(app: App, count: int, *, recycled: bool = False) -> None:
     expected = (200, 503) if recycled else (200,)
     traffics = [replace(each, expected=expected) for each in TRAFFICS]
     # A release takes seconds; the load must last until the last one.
-    with running(app.port, *traffics, seconds=60.0 + 30 * count) as under_load:
+    with run_load(app.port, *traffics, seconds=60.0 + 30 * count) as under_load:
         under_load.wait_for_version("1")
         for release in map(str, range(2, count + 2)):
             before = len(app.noted("end"))
@@ -235,7 +236,7 @@ def test_the_example_does_what_its_page_says(host: Host, database: Database) -> 
             answers.append(answer.read())
 
     client = threading.Thread(target=ask)
-    with running(port, engine.NEW) as under_load:
+    with run_load(port, engine.NEW) as under_load:
         client.start()
         until(lambda: "close_month" in str(host.app("books")), "the procedure")
         page.write_text(text.replace('RELEASE = "1"', 'RELEASE = "2"'))

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from rig.databases.database import Database
+from rig.databases.postgresql import postgresql
 from rig.hosts.host import ROOT, Host
 from rig.load import engine
-from rig.load.running import running
-from rig.programs.databases import Database, postgresql
+from rig.load.process import run_load
 from rig.wait import free_port, until
 
 EXAMPLE = Path("examples") / "procedures-node"
@@ -64,7 +65,7 @@ def test_three_releases_close_each_month_whole(
     }
     host.ok("start", "app.json", "--env", "production", cwd=installed)
     finished = 0
-    with running(port, engine.NEW, engine.KEEP_ALIVE, CLOSING) as under_load:
+    with run_load(port, engine.NEW, engine.KEEP_ALIVE, CLOSING) as under_load:
         for _ in range(3):
             under_load.wait_for(30)
             until(lambda: "close_month" in names(host), "a month to be closed")

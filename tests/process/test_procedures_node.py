@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from rig.databases.database import Database
+from rig.databases.kinds import DATABASES
 from rig.hosts.host import ROOT, Host
 from rig.hosts.under_way import procedures_under_way
 from rig.load import engine
-from rig.load.running import running
-from rig.programs.databases import DATABASES, Database
+from rig.load.process import run_load
 from rig.wait import free_port, until
 
 EXAMPLES = ROOT / "node" / "gapless-drain" / "examples" / "databases"
@@ -136,7 +137,7 @@ def release_under_load(
     shop.start(more)
     traffics = IN_A_RECYCLE if is_recycle else TRAFFICS
     finished = 0
-    with running(shop.port, *traffics, seconds=60 + 20 * count) as under_load:
+    with run_load(shop.port, *traffics, seconds=60 + 20 * count) as under_load:
         under_load.wait_for_version("1")
         for number in range(2, count + 2):
             until(lambda: procedures_under_way(host) > 0, "a procedure to be under way")

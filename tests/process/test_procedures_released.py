@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from rig.databases.database import Database
+from rig.databases.kinds import DATABASES
 from rig.hosts.host import SERVERS, Host
 from rig.load import engine
-from rig.load.running import running
-from rig.programs import databases
-from rig.programs.databases import Database
+from rig.load.process import run_load
 from rig.wait import free_port, until
 
 PLAIN = [sys.executable, "jobs.py"]
@@ -42,7 +42,7 @@ BUSY = {
 @pytest.fixture(params=["postgresql", "mariadb"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """Return each database in turn, with a slow procedure."""
-    with databases.DATABASES[request.param](tmp_path) as found:
+    with DATABASES[request.param](tmp_path) as found:
         found.sql(WORK[found.kind])
         yield found
 
@@ -108,7 +108,7 @@ def test_releases_under_load_cut_procedures_only_if_nobody_watches(
     jobs = Jobs(host, database, PLAIN)
     jobs.start(outgoing(database) if watched else "")
     asking = engine.Traffic(kind="jobs", method="POST", path="/job?s=3", pause_s=0.3)
-    with running(jobs.port, asking, engine.NEW) as under_load:
+    with run_load(jobs.port, asking, engine.NEW) as under_load:
         under_load.wait_for_version("1")
         for release in ("2", "3"):
             until(lambda: jobs.running() >= 2, "procedures to run")

@@ -20,7 +20,7 @@ from rig.hosts.host import (
     Host,
 )
 from rig.load import engine
-from rig.load.running import running
+from rig.load.process import run_load
 from rig.wait import free_port, until
 
 
@@ -85,7 +85,7 @@ def test_publish_hands_over_and_rollback_goes_back(host: Host) -> None:
     host.ok("publish", upload(host, "1"))
     host.ok("start", "gapless.toml")
     first = current(host)
-    with running(port, engine.NEW, engine.POST) as under_load:
+    with run_load(port, engine.NEW, engine.POST) as under_load:
         under_load.wait_for_version("1")
         report = host.json("publish", upload(host, "2"))
         assert report["outcome"] == "done", report
@@ -121,7 +121,7 @@ def test_a_broken_release_is_not_made_current(host: Host) -> None:
     host.ok("start", "gapless.toml")
     before = current(host)
     broken = pack(host.directory / "example.tgz", {"app.js": b"throw new Error('no')"})
-    with running(port, engine.NEW) as under_load:
+    with run_load(port, engine.NEW) as under_load:
         under_load.wait_for_version("1")
         done = host.gapless("publish", broken)
         under_load.wait_for(20)
@@ -167,7 +167,7 @@ def test_a_broken_release_of_an_app_that_recycles_is_not_made_current(
     assert report["outcome"] == "failed", report
     assert "restored" in [step["step"] for step in report["steps"]]
     assert current(host) == first
-    with running(port, engine.NEW) as under_load:
+    with run_load(port, engine.NEW) as under_load:
         under_load.wait_for_version("1")
         report = host.json("publish", upload(host, "2"))
         assert report["outcome"] == "done", report
@@ -368,7 +368,7 @@ def test_old_releases_go_but_never_what_runs_or_what_was_before(host: Host) -> N
     listed = host.json("releases", "example")
     assert len(listed) == 2
     assert listed[-1]["current"]
-    with running(port, engine.NEW) as under_load:
+    with run_load(port, engine.NEW) as under_load:
         under_load.wait_for_version("4")
 
 
@@ -437,7 +437,7 @@ def test_a_report_that_cannot_be_written_fails_no_release(host: Host) -> None:
     done = host.gapless("publish", upload(host, "2"))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "could not write the report" in done.stdout
-    with running(port, engine.NEW) as under_load:
+    with run_load(port, engine.NEW) as under_load:
         under_load.wait_for_version("2")
         assert under_load.stop().lost == 0
 

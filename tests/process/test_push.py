@@ -12,21 +12,21 @@ from pathlib import Path
 
 import pytest
 
+from rig.fixtures.push_target import PushTarget
 from rig.hosts.host import GAPLESS, Host
-from rig.programs.receiving import Receiving
 from rig.wait import until
 
 WAYS = ["ssh", "mounted"]
-Make = Callable[..., Receiving]
+Make = Callable[..., PushTarget]
 
 
 @pytest.fixture
 def make(host: Host) -> Iterator[Make]:
     """Make release servers, each with a running sshd; all are removed after the test."""
-    made: list[Receiving] = []
+    made: list[PushTarget] = []
 
-    def build(release: str = "build = []") -> Receiving:
-        made.append(Receiving(host, release))
+    def build(release: str = "build = []") -> PushTarget:
+        made.append(PushTarget(host, release))
         made[-1].sshd.start()
         return made[-1]
 
@@ -51,7 +51,7 @@ def test_a_directory_becomes_a_release_and_its_pusher_is_told(
     os.mkfifo(app / "pipe")
     at.watch()
     done = at.push("example", "--wait", by=by)
-    assert done.returncode == 0, done.stdout + done.stderr + at.said()
+    assert done.returncode == 0, done.stdout + done.stderr + at.watch_log()
     assert "left out: .git/, node_modules/, pipe (a pipe)" in done.stdout
     (release,) = at.releases()
     assert f"example: {release.name} done" in done.stdout
@@ -190,7 +190,7 @@ def test_a_transfer_that_changes_what_is_sent_is_found_out(
 ) -> None:
     """A bit is flipped, or the end is cut off: nothing is left in the inbox."""
     at = make()
-    done = at.push("example", ssh=at.wrapper(filtered))
+    done = at.push("example", ssh=at.filtered_ssh(filtered))
     assert done.returncode == 1
     assert "what arrived is not what was sent" in done.stderr
     assert said in done.stderr
@@ -203,7 +203,7 @@ def test_a_push_over_ssh_that_is_killed_leaves_nothing(make: Make) -> None:
     gate = at.directory / "gate"
     os.mkfifo(gate)
     at.files("example", {"noise": os.urandom(400_000).hex()})
-    ssh = at.wrapper(f"{{ head -c 65536; cat {gate}; }}")
+    ssh = at.filtered_ssh(f"{{ head -c 65536; cat {gate}; }}")
     process = subprocess.Popen(
         [str(GAPLESS), *at.words("example", ssh=ssh)],
         cwd=at.laptop,
@@ -215,7 +215,7 @@ def test_a_push_over_ssh_that_is_killed_leaves_nothing(make: Make) -> None:
     process.wait(20)
     with gate.open("wb"):
         pass  # the stalled connection ends
-    at.until_nothing_is_left()
+    at.wait_for_empty_inbox()
 
 
 KILL = """
@@ -301,7 +301,7 @@ def test_a_base_directory_that_is_not_there_is_not_made(make: Make) -> None:
 @pytest.mark.parametrize("by", WAYS)
 def test_a_full_disk_on_the_release_server_is_named(host: Host, by: str) -> None:
     """Only the other side sees the small disk; nothing is left on it."""
-    at = Receiving(host)
+    at = PushTarget(host)
     at.files("example", {"noise": os.urandom(400_000).hex()})
     at.files("small", {"VERSION": "2"})
     mount = f'mount -t tmpfs -o size=128k none {at.base} && exec "$@"'

@@ -20,7 +20,7 @@ from rig.hosts.host import (
     Host,
 )
 from rig.load import engine
-from rig.load.running import running
+from rig.load.process import run_load
 from rig.wait import free_port, until
 
 GOOD = ["node", "app.js"]
@@ -34,7 +34,7 @@ def test_a_supervisor_that_is_killed_in_a_handoff_goes_on(
     """The waiting command starts the next supervisor, which completes the handoff."""
     port = free_port()
     host.start("app", GOOD, port=port, more="instances = 2")
-    with running(port, engine.NEW, engine.POST) as under_load:
+    with run_load(port, engine.NEW, engine.POST) as under_load:
         under_load.wait_for_version("1")
         host.declare("app", GOOD, port=port, release="2", more="instances = 2")
         pid = host.supervisor_pid()
@@ -60,7 +60,7 @@ def test_the_app_serves_while_no_supervisor_lives(host: Host) -> None:
     port = free_port()
     host.start("app", GOOD, port=port)
     before = host.app("app")["pids"]
-    with running(port, engine.NEW, engine.POST) as under_load:
+    with run_load(port, engine.NEW, engine.POST) as under_load:
         os.kill(host.supervisor_pid(), signal.SIGKILL)
         under_load.wait_for(200)
         described = host.app("app")
@@ -82,7 +82,7 @@ def test_a_supervisor_that_is_stopped_blocks_no_program(host: Host) -> None:
     )
     host.start("app", ["node", "-e", chatty], port=port)
     supervisor = host.supervisor_pid()
-    with running(port, engine.NEW) as under_load:
+    with run_load(port, engine.NEW) as under_load:
         os.kill(supervisor, signal.SIGSTOP)
         try:
             # The output is far larger than the pipe of the log.
@@ -212,7 +212,7 @@ def test_a_stranger_who_keeps_an_old_socket_open_harms_nobody(host: Host) -> Non
             with contextlib.suppress(OSError):
                 if "socket:" in os.readlink(f"/proc/{pid}/fd/{name}"):
                     kept.append(caller.duplicate(pid, int(name)))
-        with running(port, engine.NEW, engine.POST) as under_load:
+        with run_load(port, engine.NEW, engine.POST) as under_load:
             for release in ("2", "3"):
                 host.declare("app", GOOD, port=port, release=release)
                 host.ok("reload", "app")
@@ -235,13 +235,13 @@ def test_an_ordinary_user_hands_over_as_root_does(host: Host) -> None:
     port = free_port()
     if os.getuid() == 0:
         os.chown(host.directory, NOBODY, NOBODY)
-        host.become = ORDINARY_USER
+        host.command_prefix = ORDINARY_USER
     command = [str(SERVERS / "gunicorn"), "-b", f"127.0.0.1:{port}", "-w", "2"]
     command += ["--no-control-socket", "wsgi_app:app"]
     host.start("app", command, port=port)
     status = Path(f"/proc/{host.supervisor_pid()}/status").read_text()
     assert "Uid:\t0\t" not in status
-    with running(port, engine.NEW, engine.POST) as under_load:
+    with run_load(port, engine.NEW, engine.POST) as under_load:
         for release in ("2", "3"):
             host.declare("app", command, port=port, release=release)
             host.ok("reload", "app")
@@ -259,7 +259,7 @@ def test_a_keeper_that_is_stopped_blocks_no_request(host: Host) -> None:
     host.start("app", GOOD, port=port)
     keeper = host.keeper_pid()
     host.declare("app", GOOD, port=port, release="2")
-    with running(port, engine.NEW, engine.POST) as under_load:
+    with run_load(port, engine.NEW, engine.POST) as under_load:
         os.kill(keeper, signal.SIGSTOP)
         try:
             reload = host.begin("reload", "app")
@@ -316,7 +316,7 @@ def test_a_full_disk_stops_no_release(host: Host) -> None:
     try:
         host.start("app", GOOD, port=port)
         ballast = host.home / "ballast"
-        with running(port, engine.NEW, engine.POST) as under_load:
+        with run_load(port, engine.NEW, engine.POST) as under_load:
             with contextlib.suppress(OSError), ballast.open("wb", 0) as file:
                 while True:
                     file.write(bytes(4096))
@@ -354,7 +354,7 @@ def hand_over_and_compare(host: Host, count: int) -> None:
     host.ok("restart", "app")
     pids = (host.supervisor_pid(), host.keeper_pid())
     before = [len(os.listdir(f"/proc/{pid}/fd")) for pid in pids]
-    with running(port, engine.Traffic(kind="new", pause_s=0.01)) as under_load:
+    with run_load(port, engine.Traffic(kind="new", pause_s=0.01)) as under_load:
         for _ in range(count):
             host.ok("restart", "app")
         assert under_load.stop().lost == 0

@@ -10,21 +10,21 @@ from pathlib import Path
 
 import pytest
 
+from rig.fixtures.push_target import PushTarget
 from rig.hosts.host import GAPLESS, Host
 from rig.programs.etcd import Etcd
-from rig.programs.receiving import Receiving
 from rig.wait import until
 
-Make = Callable[..., Receiving]
+Make = Callable[..., PushTarget]
 
 
 @pytest.fixture
 def make(host: Host) -> Iterator[Make]:
     """Make release servers; all are removed after the test."""
-    made: list[Receiving] = []
+    made: list[PushTarget] = []
 
-    def build(release: str = "build = []") -> Receiving:
-        made.append(Receiving(host, release))
+    def build(release: str = "build = []") -> PushTarget:
+        made.append(PushTarget(host, release))
         return made[-1]
 
     try:
@@ -34,14 +34,14 @@ def make(host: Host) -> Iterator[Make]:
             each.close()
 
 
-def gate(at: Receiving, name: str) -> tuple[str, Path]:
+def gate(at: PushTarget, name: str) -> tuple[str, Path]:
     """Return a build that waits until a pipe is opened, and the pipe."""
     path = at.directory / name
     os.mkfifo(path)
     return f'build = ["sh", "-c", "cat {path}"]', path
 
 
-def begin(at: Receiving, target: str, *options: str) -> subprocess.Popen[str]:
+def begin(at: PushTarget, target: str, *options: str) -> subprocess.Popen[str]:
     """Push and wait, in the background."""
     return subprocess.Popen(
         [str(GAPLESS), *at.words(target, "--wait", *options, by="mounted")],
@@ -60,7 +60,7 @@ def test_a_long_build_of_one_app_holds_no_other_up(make: Make) -> None:
     at.files("slow", {"VERSION": "1"})
     at.watch()
     slow = begin(at, "slow")
-    until(lambda: "slow building" in at.said(), "the build of slow")
+    until(lambda: "slow building" in at.watch_log(), "the build of slow")
     done = at.push("example", "--wait", by="mounted")
     assert done.returncode == 0, done.stdout + done.stderr
     assert slow.poll() is None
@@ -77,14 +77,15 @@ def test_sigterm_ends_it_after_the_step_in_hand(make: Make) -> None:
     at.configure(example=build)
     at.watch()
     push = begin(at, "example")
-    until(lambda: "example building" in at.said(), "the build")
-    at.tell_watch(signal.SIGTERM)
+    until(lambda: "example building" in at.watch_log(), "the build")
+    at.signal_watch(signal.SIGTERM)
     until(
-        lambda: "ending after the current step" in at.said(), "the signal to be heard"
+        lambda: "ending after the current step" in at.watch_log(),
+        "the signal to be heard",
     )
     with path.open("w"):
         pass
-    assert at.watch_ended() == 0, at.said()
+    assert at.wait_for_watch() == 0, at.watch_log()
     assert len(at.tarballs()) == 1
     assert at.releases() == []
     at.configure(example="build = []")
@@ -102,13 +103,14 @@ def test_a_second_signal_ends_it_at_once_and_the_next_takes_up(make: Make) -> No
     at.configure(example=build)
     at.watch()
     push = begin(at, "example")
-    until(lambda: "example building" in at.said(), "the build")
-    at.tell_watch(signal.SIGTERM)
+    until(lambda: "example building" in at.watch_log(), "the build")
+    at.signal_watch(signal.SIGTERM)
     until(
-        lambda: "ending after the current step" in at.said(), "the signal to be heard"
+        lambda: "ending after the current step" in at.watch_log(),
+        "the signal to be heard",
     )
-    at.tell_watch(signal.SIGTERM)
-    assert at.watch_ended() == 1
+    at.signal_watch(signal.SIGTERM)
+    assert at.wait_for_watch() == 1
     at.configure(example="build = []")
     at.watch()
     with path.open("w"):
@@ -131,10 +133,9 @@ def test_a_coordinator_that_is_away_is_waited_for(make: Make, goes: str) -> None
     hook.write_text(f"echo x >> {at.base}/hooks\n")
     try:
         if goes == "in between":
-            process = etcd.start().process
-            assert process is not None
+            pid = etcd.start().pid
             with hook.open("a") as file:
-                file.write(f"kill -9 {process.pid}\n")
+                file.write(f"kill -9 {pid}\n")
         at.watch()
         push = begin(at, "example")
         told = at.inbox / ".outcomes"
@@ -144,7 +145,9 @@ def test_a_coordinator_that_is_away_is_waited_for(make: Make, goes: str) -> None
         )
         etcd.kill()
         etcd.start()
-        until(lambda: "example rollout begun: 1 to" in at.said(), "the rollout", 30)
+        until(
+            lambda: "example rollout begun: 1 to" in at.watch_log(), "the rollout", 30
+        )
         assert (at.base / "hooks").read_text() == "x\n"
         until(lambda: not at.left(), "an empty inbox")
         push.send_signal(signal.SIGINT)
@@ -165,7 +168,7 @@ def test_what_failed_is_moved_aside_named_and_not_tried_again(make: Make) -> Non
     assert (at.base / "built").read_text() == "1\n2\n"
     reasons = list((at.inbox / "refused").glob("*.reason.txt"))
     assert len(reasons) == 2
-    assert at.said().count("the build failed") == 2
+    assert at.watch_log().count("the build failed") == 2
 
 
 def test_what_the_disk_refused_stays_and_is_tried_again_when_it_changes(
@@ -183,10 +186,10 @@ def test_what_the_disk_refused_stays_and_is_tried_again_when_it_changes(
     for _ in range(2):  # the inbox is read several times meanwhile
         done = at.push("small", "--app", "example", "--wait", by="mounted")
         assert done.returncode == 0, done.stdout
-    assert at.said().count(f"claimed: {tarball}") == 1
-    assert f"{tarball} is not tried again until it changes" in at.said()
+    assert at.watch_log().count(f"claimed: {tarball}") == 1
+    assert f"{tarball} is not tried again until it changes" in at.watch_log()
     (at.inbox / tarball).touch()
-    until(lambda: at.said().count(f"claimed: {tarball}") == 2, "another try")
+    until(lambda: at.watch_log().count(f"claimed: {tarball}") == 2, "another try")
 
 
 def test_an_inbox_that_cannot_be_read_is_named_and_looked_at_again(make: Make) -> None:
@@ -194,10 +197,10 @@ def test_an_inbox_that_cannot_be_read_is_named_and_looked_at_again(make: Make) -
     at = make()
     at.inbox.symlink_to(at.inbox)  # a loop: it cannot be read
     at.watch()
-    until(lambda: "gapless: example:" in at.said(), "the trouble to be named")
+    until(lambda: "gapless: example:" in at.watch_log(), "the trouble to be named")
     at.inbox.unlink()
     done = at.push("example", "--wait", by="mounted")
-    assert done.returncode == 0, done.stdout + at.said()
+    assert done.returncode == 0, done.stdout + at.watch_log()
 
 
 def test_old_accounts_go(make: Make) -> None:

@@ -1,4 +1,4 @@
-"""The rig's etcd of three members lives through the loss of one, on both networks."""
+"""The rig's etcd of three members survives the loss of one, on both kinds of network."""
 
 from __future__ import annotations
 
@@ -7,22 +7,26 @@ from pathlib import Path
 
 import pytest
 
-from gapless.coordinator.etcd import EtcdCoordinator, Settings
+from gapless.coordinator.etcd import EtcdCoordinator
+from gapless.coordinator.etcd_settings import EtcdSettings
 from gapless.coordinator.model import ABSENT
 from rig.hosts.network import Network
-from rig.programs.etcd import Cluster, Place
+from rig.programs.etcd import Location
+from rig.programs.etcd_cluster import EtcdCluster
 
 COUNT = 3
 
 
 @pytest.fixture(params=["loopback", "namespaces"])
-def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cluster]:
+def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EtcdCluster]:
     """Run three members; where namespaces are not allowed both kinds are loopback."""
     network = Network(COUNT) if request.param == "namespaces" else None
-    places = [
-        Place(network.address(n), network.inside(n)) for n in range(COUNT) if network
+    locations = [
+        Location(address=network.address(n), command_prefix=network.command_prefix(n))
+        for n in range(COUNT)
+        if network
     ]
-    found = Cluster(tmp_path / "etcd", COUNT, places=places)
+    found = EtcdCluster(tmp_path / "etcd", COUNT, locations=locations)
     try:
         yield found.start()
     finally:
@@ -31,14 +35,14 @@ def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cluster]
             network.close()
 
 
-def test_two_of_three_members_go_on(cluster: Cluster) -> None:
-    """The leader dies, another is elected, and the dead one returns and has it all."""
+def test_two_of_three_members_go_on(cluster: EtcdCluster) -> None:
+    """The leader dies and another is elected; the dead one returns with every write."""
     leader = cluster.leader()
-    own = EtcdCoordinator(Settings(endpoints=cluster.urls))
+    own = EtcdCoordinator(EtcdSettings(endpoints=cluster.urls))
     entry = own.write("a/b", b"1", expected=ABSENT)
     cluster.kill(leader)
     assert cluster.leader() != leader
     entry = own.write("a/b", b"2", expected=entry.version)
     cluster.restart(leader)
-    returned = EtcdCoordinator(Settings(endpoints=(cluster.urls[leader],)))
+    returned = EtcdCoordinator(EtcdSettings(endpoints=(cluster.urls[leader],)))
     assert returned.read("a/b") == entry

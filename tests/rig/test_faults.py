@@ -1,4 +1,4 @@
-"""The rig's faults do what they say: only then does a test that uses them show anything."""
+"""The rig's faults do what their names say: else a test that uses them shows nothing."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from rig.hosts.disk import SmallDisk
-from rig.hosts.fleet import Fleet, Member
+from rig.fleets.fleet import Fleet, Member
 from rig.hosts.network import Network
+from rig.hosts.small_disk import SmallDisk
 from rig.load import engine
-from rig.load.running import running
+from rig.load.process import run_load
 from rig.wait import until
 
 HALF_AN_HOUR_S = 1800
@@ -34,17 +34,17 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
 
 
 def clock_of(member: Member, clock: str) -> float:
-    """Return what a clock says to a command that runs on a host."""
+    """Return the time of a clock that a command on a host reads."""
     program = f"import time; print(time.clock_gettime(time.{clock}))"
-    argv = [*member.host.become, "python3", "-c", program]
+    argv = [*member.host.command_prefix, "python3", "-c", program]
     return float(subprocess.check_output(argv, env=member.host.environment))
 
 
 def test_a_clock_is_off_and_the_fleet_works(fleet: Fleet) -> None:
-    """The wall clock of one host, the time since the boot of another."""
+    """The wall clock of one host is off, and the time since boot of another."""
     fast, other = fleet.members
-    fast.set_clock(3600)
-    other.set_boot_clock(5000)
+    fast.setup.set_clock(3600)
+    other.setup.set_boot_clock(5000)
     off_s = clock_of(fast, "CLOCK_REALTIME") - clock_of(other, "CLOCK_REALTIME")
     assert abs(off_s - 3600) < HALF_AN_HOUR_S
     for clock in ("CLOCK_MONOTONIC", "CLOCK_BOOTTIME"):
@@ -53,14 +53,16 @@ def test_a_clock_is_off_and_the_fleet_works(fleet: Fleet) -> None:
     before = set(os.listdir("/dev/shm"))
     fleet.start()
     assert fleet.runs() == {"s0": "1", "s1": "1"}
-    said = {h["host"]: datetime.fromisoformat(h["at"]) for h in fleet.status()["hosts"]}
-    ahead_s = (said["s0"] - said["s1"]).total_seconds()
+    times = {
+        h["host"]: datetime.fromisoformat(h["at"]) for h in fleet.status()["hosts"]
+    }
+    ahead_s = (times["s0"] - times["s1"]).total_seconds()
     assert abs(ahead_s - 3600) < HALF_AN_HOUR_S
     assert not [n for n in set(os.listdir("/dev/shm")) - before if "faketime" in n]
 
 
 def test_power_cuts_and_pauses(fleet: Fleet) -> None:
-    """A host that lost its power has no process; one that is paused has, and is silent."""
+    """A host without power has no process; a paused one has, but does not answer."""
     fleet.start()
     one, other = fleet.members
     one.kill()
@@ -77,7 +79,7 @@ def test_power_cuts_and_pauses(fleet: Fleet) -> None:
 
 
 def test_an_old_view_is_one_hosts_own(fleet: Fleet) -> None:
-    """It does not see a release until its view is renewed; the others do."""
+    """It does not see a release until its view is renewed; the other host does."""
     fleet.start()
     one, other = fleet.members
     one.see_old(fleet.base / "dist")
@@ -92,7 +94,7 @@ def test_an_old_view_is_one_hosts_own(fleet: Fleet) -> None:
 
 
 def test_a_disk_is_full_to_its_last_byte(tmp_path: Path) -> None:
-    """And has room again."""
+    """Nothing can be written then; after `free` it has space again."""
     disk = SmallDisk(tmp_path / "disk", 1)
     try:
         disk.fill()
@@ -106,35 +108,35 @@ def test_a_disk_is_full_to_its_last_byte(tmp_path: Path) -> None:
 
 
 def test_a_host_leaves_the_network_and_returns() -> None:
-    """The others reach it again."""
+    """It cannot be reached meanwhile, and can be reached afterwards."""
     network = Network(1)
 
     def is_reached() -> bool:
         with socket.socket() as sock:
             sock.settimeout(1)
-            # A closed port is answered at once by a host that is there.
+            # A host that is on the network refuses a closed port at once.
             return sock.connect_ex((network.address(0), 9)) == errno.ECONNREFUSED
 
     try:
         assert is_reached()
-        network.part(0, away=True)
+        network.disconnect(0)
         assert not is_reached()
-        network.part(0, away=False)
+        network.reconnect(0)
         until(is_reached, "the host to be reached")
     finally:
         network.close()
 
 
 def test_the_ledger_tells_each_request(fleet: Fleet, tmp_path: Path) -> None:
-    """Its number, its fate, the release and the instance that answered."""
+    """A line has its number, its fate, the release and the instance that answered."""
     fleet.start()
-    member, book = fleet.members[0], tmp_path / "load.jsonl"
-    with running(
-        member.port, engine.NEW, engine.POST, host=member.address, ledger=book
+    member, ledger = fleet.members[0], tmp_path / "load.jsonl"
+    with run_load(
+        member.port, engine.NEW, engine.POST, host=member.address, ledger=ledger
     ) as under_load:
         under_load.wait_for(20)
         report = under_load.stop()
-    lines = [json.loads(line) for line in book.read_text().splitlines()]
+    lines = [json.loads(line) for line in ledger.read_text().splitlines()]
     assert sorted(line["number"] for line in lines) == list(
         range(1, report.requests + 1)
     )

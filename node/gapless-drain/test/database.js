@@ -58,7 +58,7 @@ const SCHEMAS = {
 async function startDatabase(kind) {
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'database-'));
   fs.chmodSync(directory, 0o755); // the database is another user
-  const argv = ['-m', 'rig.programs.databases', kind, directory];
+  const argv = ['-m', 'rig.databases', kind, directory];
   const rig = spawn(PYTHON, argv, { cwd: ROOT, stdio: ['pipe', 'pipe', 'inherit'] });
   const ended = new Promise((resolve) => rig.once('exit', resolve));
   const stop = async () => {

@@ -1,21 +1,10 @@
-"""Where a host is reached, as its agent tells it."""
+"""Where balancers reach a host and its app."""
 
 from __future__ import annotations
 
 import pytest
 
-from gapless.agent.address import (
-    Presence,
-    join,
-    seen,
-    split,
-)
-from gapless.rollout.model import HostReport
-
-LISTED = {
-    "supervisor": {"draining": True},
-    "apps": [{"name": "app", "addresses": ["0.0.0.0:3000"], "recycles": True}],
-}
+from gapless.agent.address import HostAddresses, join, split
 
 
 @pytest.mark.parametrize(
@@ -31,38 +20,22 @@ LISTED = {
 def test_a_wildcard_is_the_host_and_loopback_is_nobody(
     listening: list[str], found: tuple[str, ...]
 ) -> None:
-    """What others cannot reach is not told to them."""
-    assert Presence(host="10.0.0.2").addresses(listening) == found
+    """An address that other hosts cannot reach is not reported."""
+    assert HostAddresses(host="10.0.0.2").app_addresses(listening) == found
 
 
 def test_what_is_said_by_hand_stands() -> None:
-    """Behind a translation of addresses nobody can find it out."""
-    presence = Presence(host="a", address="a:80")
-    assert presence.addresses(["0.0.0.0:3000"]) == ("a:80",)
+    """A configured address is used as it is: behind NAT no host can find it out."""
+    own = HostAddresses(host="a", address="a:80")
+    assert own.app_addresses(["0.0.0.0:3000"]) == ("a:80",)
 
 
 def test_without_an_own_address_a_wildcard_says_nothing() -> None:
-    """A guess would be an address of nobody."""
-    assert Presence().addresses(["0.0.0.0:3000"]) == ()
-
-
-def test_a_look_is_told_and_addresses_are_remembered() -> None:
-    """An app that is stopped for a while keeps its place in the pool."""
-    presence = Presence(host="10.0.0.2", health="10.0.0.2:3001")
-    report = seen(HostReport(host="a"), LISTED, "app", presence)
-    assert report.addresses == ("10.0.0.2:3000",)
-    assert report.drains
-    assert report.recycles
-    assert report.health == "10.0.0.2:3001"
-    report = seen(
-        report, {"supervisor": {"draining": False}, "apps": []}, "app", presence
-    )
-    assert report.addresses == ("10.0.0.2:3000",)
-    assert not report.drains
-    assert seen(report, None, "app", presence).addresses == ("10.0.0.2:3000",)
+    """Without an own address no address is reported: a guess would be wrong."""
+    assert HostAddresses().app_addresses(["0.0.0.0:3000"]) == ()
 
 
 def test_addresses_are_taken_apart_and_put_together() -> None:
-    """Brackets belong to the text, not to the host."""
+    """The brackets of an IPv6 address belong to the text, not to the host."""
     for address in ("10.0.0.2:80", "[fd00::2]:80", ":80"):
         assert join(*split(address)) == address

@@ -1,4 +1,4 @@
-"""What balancers are told: over real sockets, with facts that the test makes."""
+"""What the health endpoint answers, over real sockets, from lists that the test makes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from typing import Any
 
 import pytest
 
+from gapless.agent.app_listing import AppListing, Ask
 from gapless.agent.health_endpoint import (
     THREADS,
-    Ask,
-    Facts,
     HealthEndpoint,
-    judge,
+    health_of,
 )
 from gapless.base.errors import MisuseError, UnavailableError
 
@@ -40,7 +39,7 @@ def listed(
 
 
 @pytest.mark.parametrize(
-    ("facts", "status"),
+    ("shown", "status"),
     [
         (listed(), 200),
         (listed("reloading"), 200),
@@ -59,37 +58,37 @@ def listed(
     ],
 )
 def test_the_answer_follows_from_the_facts(
-    facts: dict[str, Any] | None, status: int
+    shown: dict[str, Any] | None, status: int
 ) -> None:
-    """404 means: nothing new, finish what is begun; 503 means: it is not there."""
-    assert judge(facts, "app")[0] == status
+    """404: send no new requests, what has begun is finished.  503: the app does not run."""
+    assert health_of(shown, "app")[0] == status
 
 
 @contextlib.contextmanager
 def answering(ask: Ask, *apps: str) -> Iterator[int]:
-    """Answer on a port of loopback."""
-    facts = Facts(ask)
-    answer = HealthEndpoint("127.0.0.1:0", apps or ("app",), facts)
+    """Run a health endpoint on a port of loopback."""
+    listing = AppListing(ask)
+    endpoint = HealthEndpoint("127.0.0.1:0", apps or ("app",), listing)
     try:
-        yield answer.port
+        yield endpoint.port
     finally:
-        answer.close()
-        facts.close()
+        endpoint.close()
+        listing.close()
 
 
 def get(port: int, path: str = "/app", method: str = "GET") -> tuple[int, bytes]:
-    """Ask once."""
-    line = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    """Send one request; return status and body."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
-        line.request(method, path)
-        answer = line.getresponse()
+        connection.request(method, path)
+        answer = connection.getresponse()
         return answer.status, answer.read()
     finally:
-        line.close()
+        connection.close()
 
 
 def test_it_is_asked_by_get_and_head_for_each_app() -> None:
-    """A path that it does not know is not 404: that would mean something."""
+    """GET and HEAD, for each app; an unknown path is 400: 404 has a meaning."""
     with answering(listed) as port:
         assert get(port) == (200, b"it serves\n")
         assert get(port, "/") == (200, b"it serves\n")
@@ -103,18 +102,18 @@ def test_it_is_asked_by_get_and_head_for_each_app() -> None:
 
 
 def test_a_change_is_told_at_once_or_soon() -> None:
-    """Facts are kept for a fraction of a second."""
-    facts = [listed()]
-    with answering(lambda: facts[0]) as port:
+    """A list is kept for a fraction of a second."""
+    shown = [listed()]
+    with answering(lambda: shown[0]) as port:
         assert get(port)[0] == 200
-        facts[0] = listed(draining=True)
+        shown[0] = listed(draining=True)
         until = time.monotonic() + 10
         while get(port)[0] != 404:
             assert time.monotonic() < until
 
 
 def test_a_supervisor_that_does_not_answer_takes_no_host_out() -> None:
-    """The app serves on, and so does the last answer; nobody waits for long."""
+    """The app serves on and the last list stays valid; no client waits for long."""
     goes_on, asked = threading.Event(), threading.Event()
     stopped = threading.Event()
 
@@ -135,13 +134,13 @@ def test_a_supervisor_that_does_not_answer_takes_no_host_out() -> None:
 
 
 def test_a_failure_to_ask_keeps_the_last_answer() -> None:
-    """One that never was is 503."""
+    """The last list stays valid; before the first one the answer is 503."""
     fails = threading.Event()
     fails.set()
 
     def ask() -> dict[str, Any]:
         if fails.is_set():
-            raise UnavailableError("nobody is there")
+            raise UnavailableError("it is away")
         return listed()
 
     with answering(ask) as port:
@@ -155,7 +154,7 @@ def test_a_failure_to_ask_keeps_the_last_answer() -> None:
 
 
 def test_who_says_nothing_keeps_nobody_from_the_answer() -> None:
-    """As many as there are threads hang on without a word."""
+    """More silent clients than threads do not keep the next one from its answer."""
     with answering(listed) as port, contextlib.ExitStack() as stack:
         for _ in range(2 * THREADS):
             silent = socket.create_connection(("127.0.0.1", port))
@@ -165,7 +164,7 @@ def test_who_says_nothing_keeps_nobody_from_the_answer() -> None:
 
 @pytest.mark.parametrize("said", [b"\r\n\r\n", b"GET\r\n\r\n", b"x" * 20_000, b"\xff"])
 def test_what_is_no_request_is_hung_up_on(said: bytes) -> None:
-    """And the next one is answered."""
+    """The connection is closed, and the next client is answered."""
     with answering(listed) as port:
         sock = socket.create_connection(("127.0.0.1", port), timeout=10)
         with sock, contextlib.suppress(OSError):
@@ -175,8 +174,8 @@ def test_what_is_no_request_is_hung_up_on(said: bytes) -> None:
 
 
 def test_an_address_that_is_taken_is_named() -> None:
-    """With what to say instead."""
+    """The error names the address that cannot be bound."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(MisuseError, match=f"cannot answer balancers on {address}"):
-            HealthEndpoint(address, ("app",), Facts(listed))
+            HealthEndpoint(address, ("app",), AppListing(listed))

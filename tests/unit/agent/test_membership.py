@@ -14,7 +14,7 @@ from gapless.rollout.policy import Policy
 
 
 def test_agents_that_start_at_once_forget_none(tmp_path: Path) -> None:
-    """At boot there may be one for each file; `drain` asks every fleet that it finds."""
+    """At boot one may start for each file, and `drain` needs the fleets of all."""
     home, apps = Home(str(tmp_path / "home")), [f"app{number}" for number in range(12)]
     gate = threading.Barrier(len(apps))
 

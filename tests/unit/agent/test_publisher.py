@@ -1,4 +1,4 @@
-"""How rollouts begin and end where releases are, by publishers that may be interrupted."""
+"""How publishers begin and finalize rollouts, although they may die in between."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from gapless.coordinator.memory import MemoryCoordinator
 from gapless.releases import copies, current
 from gapless.releases.inbox import claims
 from gapless.releases.model import Hooks, Release, ReleaseSpec
-from gapless.rollout.board import Board
-from gapless.rollout.model import Cue, Rollout, State
+from gapless.rollout.model import Action, Rollout, State
 from gapless.rollout.policy import Policy
-from rig.hosts.disk import SmallDisk
+from gapless.rollout.store import FleetStore
+from rig.hosts.small_disk import SmallDisk
 
 AFTER = ("sh", "-c", "echo $GAPLESS_RELEASE >> $LOG")
 
 
 class Place:
-    """A release server with some releases, and what its fleet knows."""
+    """A release server with some releases, and the store of its fleet."""
 
     def __init__(self, base: Path) -> None:
         self.base, self.log = base, base / "hooks.log"
@@ -39,13 +39,13 @@ class Place:
             environment={"LOG": str(self.log), "PATH": os.environ["PATH"]},
         )
         self.coordinator = MemoryCoordinator()
-        self.said: list[tuple[str, str]] = []
-        self.board = Board(
+        self.steps: list[tuple[str, str]] = []
+        self.store = FleetStore(
             self.coordinator, "app", now=lambda: 0.0, complain=pytest.fail
         )
 
     def release(self, number: int) -> Release:
-        """Make a release, not current yet."""
+        """Make a release that is not current."""
         stamp = f"2026112500000{number}"
         path = Path(self.spec.directory(stamp))
         path.mkdir()
@@ -54,7 +54,7 @@ class Place:
         return Release(app="app", stamp=stamp, path=str(path))
 
     def publisher(
-        self, board: Board | None = None, *, copy: str = ""
+        self, store: FleetStore | None = None, *, copy: str = ""
     ) -> FleetPublisher:
         """Return a publisher."""
         fleet = Fleet(
@@ -66,16 +66,16 @@ class Place:
             copy=copy,
         )
         return FleetPublisher(
-            fleet, board or self.board, lambda *step: self.said.append(step)
+            fleet, store or self.store, lambda *step: self.steps.append(step)
         )
 
     def hooks(self) -> list[str]:
-        """Return for which releases the hook ran."""
+        """Return the releases for which the hook ran."""
         return self.log.read_text().split() if self.log.exists() else []
 
     def rollout(self) -> Rollout:
-        """Return what is wanted."""
-        found, _ = self.board.rollout()
+        """Return the current rollout."""
+        found, _ = self.store.rollout()
         assert found is not None
         return found
 
@@ -86,68 +86,68 @@ def place(tmp_path: Path) -> Place:
     return Place(tmp_path)
 
 
-class _Late(Board):
-    """A board on which the rollout ends right before the next one begins."""
+class _Late(FleetStore):
+    """A store in which a rollout ends right before the next one begins."""
 
     ends = False
 
     def begin(
         self, release: str, build: Callable[[int, str], Rollout], previous: str
     ) -> Rollout | None:
-        """Let all hosts arrive, then begin."""
+        """Let the rollout before finish, then begin."""
         if self.ends:
             self.ends = False
-            assert self.cue(Cue.FINISH, "2 of 2 hosts") is not None
+            assert self.apply(Action.FINISH, "2 of 2 hosts") is not None
         return super().begin(release, build, previous)
 
 
-def test_no_rollout_takes_the_place_of_one_whose_end_nobody_saw_to(
+def test_no_rollout_supersedes_one_that_was_not_finalized(
     place: Place,
 ) -> None:
-    """It ends in the moment in which the next one begins: its hook runs all the same."""
+    """It ends right before the next one begins: its hook runs all the same."""
     first, second, third = (place.release(n) for n in (1, 2, 3))
     current.flip(place.spec, first)
-    board = _Late(place.coordinator, "app", now=lambda: 0.0, complain=pytest.fail)
-    publisher = place.publisher(board)
+    store = _Late(place.coordinator, "app", now=lambda: 0.0, complain=pytest.fail)
+    publisher = place.publisher(store)
     publisher.rollback(second.name)
-    board.ends = True
+    store.ends = True
     assert publisher.rollback(third.name).previous == second.name
     assert place.hooks() == [second.name]
     assert current.current_path(place.spec) == second.path
 
 
-def test_an_end_is_not_seen_to_where_no_release_is_seen(place: Place) -> None:
-    """A shared directory that is not mounted is no reason to forget the flip."""
+def test_nothing_is_finalized_where_no_release_is_seen(place: Place) -> None:
+    """While the shared directory is not mounted, the link cannot be flipped."""
     place.release(1)
     publisher = place.publisher()
     publisher.rollback("20261125000001")
-    place.board.cue(Cue.FINISH, "2 of 2 hosts")
+    place.store.apply(Action.FINISH, "2 of 2 hosts")
     os.rename(place.base / "dist", place.base / "away")
     with pytest.raises(UnavailableError, match="no release of app is seen"):
-        publisher.settle()
+        publisher.finalize()
     assert not place.rollout().settled
     (place.base / "dist" / ".gapless-app" / "settling").unlink()
     (place.base / "dist" / ".gapless-app").rmdir()
     (place.base / "dist").rmdir()
     os.rename(place.base / "away", place.base / "dist")
-    ended = publisher.settle()
+    ended = publisher.finalize()
     assert ended is not None
     assert ended.state is State.DONE
     assert place.hooks() == ["app-20261125000001"]
 
 
 def test_a_release_that_cannot_be_removed_keeps_no_rollout_open(place: Place) -> None:
-    """A host that has a file of it open (NFS), or another user's files in it."""
+    """A host has a file of it open (NFS), or files in it are another user's."""
     place.spec = ReleaseSpec(app="app", base=str(place.base), keep=1)
     *_, last = [place.release(number) for number in (1, 2, 3, 4)]
     stuck = place.base / "dist" / ".gapless-app" / "removed-app-20261124000000"
     stuck.mkdir(parents=True)
     publisher = place.publisher()
     publisher.rollback(last.name)
-    place.board.cue(Cue.FINISH, "2 of 2 hosts")
+    place.store.apply(Action.FINISH, "2 of 2 hosts")
     disk = SmallDisk(stuck / "busy", 1)
     try:
-        ended = publisher.settle()
+        ended = publisher.finalize()
     finally:
         disk.close()
     assert ended is not None
@@ -157,23 +157,23 @@ def test_a_release_that_cannot_be_removed_keeps_no_rollout_open(place: Place) ->
 
 
 def test_no_rollout_goes_to_a_release_that_is_removed_meanwhile(place: Place) -> None:
-    """What is superfluous goes at the end of the rollout before, not after it."""
+    """Old releases are removed before the next rollout begins, not after."""
     place.spec = ReleaseSpec(app="app", base=str(place.base), keep=1)
     first, *_, last = [place.release(number) for number in (1, 2, 3, 4)]
     publisher = place.publisher()
     publisher.rollback(last.name)
-    place.board.cue(Cue.FINISH, "2 of 2 hosts")
+    place.store.apply(Action.FINISH, "2 of 2 hosts")
     with pytest.raises(NotFoundError, match=first.name):
         publisher.rollback(first.name)
     assert place.rollout().release == last.name
 
 
-def test_who_came_late_can_go_back_by_a_copy(place: Place) -> None:
-    """A host that joined with the new release has no copy of the one of before."""
+def test_a_host_that_came_late_can_go_back_by_a_copy(place: Place) -> None:
+    """A host that joined with the new release has no copy of the one before."""
     first, second = place.release(1), place.release(2)
     publisher = place.publisher(copy=str(place.base / "own"))
     publisher.rollback(first.name)
-    place.board.cue(Cue.FINISH, "2 of 2 hosts")
+    place.store.apply(Action.FINISH, "2 of 2 hosts")
     begun = publisher.rollback(second.name)
     assert begun.previous == first.name
     own = replace(place.spec, base=str(place.base / "own"))
@@ -187,25 +187,25 @@ def test_who_came_late_can_go_back_by_a_copy(place: Place) -> None:
 
 
 class _KilledError(BaseException):
-    """The publisher is gone."""
+    """The publisher was killed."""
 
 
 def test_who_pushed_is_told_of_the_rollout_before_the_upload_is_forgotten(
     place: Place,
 ) -> None:
-    """Else a publisher that dies in between tells of a failure that was none."""
+    """Otherwise a publisher that dies in between would report a failure that was none."""
     place.spec = replace(place.spec, build=())
     with tarfile.open(place.base / "app.tar", "w") as archive:
         archive.addfile(tarfile.TarInfo("index.js"), io.BytesIO())
-    told: list[Rollout] = []
+    begun: list[Rollout] = []
 
     def die(rollout: Rollout) -> None:
-        told.append(rollout)
+        begun.append(rollout)
         raise _KilledError
 
     with pytest.raises(_KilledError):
         place.publisher().publish(str(place.base / "app.tar"), die)
     assert claims.claimed_upload(place.spec)
-    assert place.publisher().resume(told.append) is not None
-    assert [each.number for each in told] == [1, 1]
+    assert place.publisher().resume(begun.append) is not None
+    assert [each.number for each in begun] == [1, 1]
     assert claims.claimed_upload(place.spec) == ""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rig.programs.project import Project
+from rig.fixtures.project import Project
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from gapless.config.choice import Choice
 from gapless.config.declarations import declaration_file
 from gapless.config.pm2 import dates, fields
 from gapless.supervisor.memory import spec
+from rig.fixtures.project import Project
 from rig.hosts.host import ROOT
-from rig.programs.project import Project
 
 CPUS = len(os.sched_getaffinity(0))
 

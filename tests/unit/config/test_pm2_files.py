@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gapless.base.errors import MisuseError, NotFoundError
-from rig.programs.project import Project
+from rig.fixtures.project import Project
 
 APP = {"name": "a", "script": "index.js"}
 

@@ -1,4 +1,4 @@
-"""Who may leave service: never all, whoever asks when."""
+"""Which hosts may leave service: never all, in whatever order they ask."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from gapless.base.errors import ConflictError, UnavailableError
 from gapless.coordinator.memory import MemoryCoordinator
 from gapless.coordinator.model import Entry
-from gapless.rollout import decide, drain_rules
-from gapless.rollout.board import Board
-from gapless.rollout.drain_rights import Rights
+from gapless.rollout import drain_rules
+from gapless.rollout.drain_rights import DrainRights
 from gapless.rollout.model import HostReport, Phase, Rollout
+from gapless.rollout.status import status_of
+from gapless.rollout.store import FleetStore
 
 A, B, C = (HostReport(host=name, release="app-1") for name in "abc")
 
@@ -36,8 +37,8 @@ A, B, C = (HostReport(host=name, release="app-1") for name in "abc")
 def test_the_last_one_is_refused(
     others: list[HostReport], draining: tuple[str, ...], said: str
 ) -> None:
-    """And told what each of the others does."""
-    assert drain_rules.refusal("a", [A, *others], draining) == said
+    """The refusal says what each of the other hosts does."""
+    assert drain_rules.drain_refusal("a", [A, *others], draining) == said
 
 
 @pytest.mark.parametrize(
@@ -52,38 +53,41 @@ def test_the_last_one_is_refused(
     ],
 )
 def test_who_takes_nothing_away_may(own: HostReport, others: list[HostReport]) -> None:
-    """Another one serves, or this one does not."""
-    assert drain_rules.refusal("a", [own, *others], ()) == ""
+    """Another host serves, or this one does not."""
+    assert drain_rules.drain_refusal("a", [own, *others], ()) == ""
 
 
 def test_a_recycle_waits_for_those_that_come_back() -> None:
-    """Not for those that are gone or were stopped: they would be waited for for ever."""
+    """Hosts that are gone or were stopped may never come back."""
     own = replace(A, recycles=True)
-    assert drain_rules.blocked(own, [own, B], ("b",)) == "b drains"
-    assert drain_rules.blocked(own, [own, replace(B, drains=True)], ()) == "b drains"
+    assert drain_rules.recycle_refusal(own, [own, B], ("b",)) == "b drains"
+    draining = replace(B, drains=True)
+    assert drain_rules.recycle_refusal(own, [own, draining], ()) == "b drains"
     changing = replace(B, phase=Phase.CHANGING, recycles=True)
-    assert drain_rules.blocked(own, [own, changing], ()) == "b is recycled"
-    assert drain_rules.blocked(own, [own, B, C], ("b",)) == ""
-    assert drain_rules.blocked(own, [own], ()) == ""
-    assert drain_rules.blocked(own, [own, replace(B, phase=Phase.STOPPED)], ()) == ""
-    assert drain_rules.blocked(A, [A, B], ("b",)) == "", "a handoff takes nothing away"
+    assert drain_rules.recycle_refusal(own, [own, changing], ()) == "b is recycled"
+    assert drain_rules.recycle_refusal(own, [own, B, C], ("b",)) == ""
+    assert drain_rules.recycle_refusal(own, [own], ()) == ""
+    stopped = replace(B, phase=Phase.STOPPED)
+    assert drain_rules.recycle_refusal(own, [own, stopped], ()) == ""
+    by_handoff = drain_rules.recycle_refusal(A, [A, B], ("b",))
+    assert by_handoff == "", "the app serves throughout a handoff"
 
 
 def test_a_rollout_leaves_a_host_alone_that_drains() -> None:
-    """It is not waited for, and makes the others more careful: fewer slots."""
+    """A host that drains takes no part, unless it is changing already."""
     rollout = Rollout(app="app", number=2, release="app-2")
-    seen = decide.survey(rollout, [A, B, replace(C, drains=True)])
-    assert seen.order == ("a", "b")
+    status = status_of(rollout, [A, B, replace(C, drains=True)])
+    assert status.order == ("a", "b")
     at_work = replace(C, drains=True, phase=Phase.CHANGING, turn=(2, 1))
-    assert decide.survey(rollout, [A, B, at_work]).order == ("a", "b", "c")
+    assert status_of(rollout, [A, B, at_work]).order == ("a", "b", "c")
 
 
 # --- the record ---------------------------------------------------------------------------
 
 
 def test_the_right_is_taken_once_and_given_back() -> None:
-    """Who has it keeps it, whatever the others do meanwhile."""
-    rights = Rights(MemoryCoordinator(), "app")
+    """A host that has the right keeps it, whatever the others do meanwhile."""
+    rights = DrainRights(MemoryCoordinator(), "app")
     assert rights.take("a", "now", lambda _: "") == ""
     assert rights.draining() == {"a": "now"}
     assert rights.take("a", "later", lambda _: "no") == ""
@@ -94,54 +98,54 @@ def test_the_right_is_taken_once_and_given_back() -> None:
 
 
 def test_a_host_that_is_forgotten_drains_no_more() -> None:
-    """The record does not outlive it."""
+    """Its right to drain is removed with its report."""
     coordinator = MemoryCoordinator()
-    board = Board(coordinator, "app", now=lambda: 0.0, complain=print)
-    board.report(A, 0)
-    board.rights().insist("a", "now")
-    board.forget("a")
-    assert board.rights().draining() == {}
+    store = FleetStore(coordinator, "app", now=lambda: 0.0, complain=print)
+    store.hosts.write(A, 0)
+    store.drain_rights.force("a", "now")
+    store.forget("a")
+    assert store.drain_rights.draining() == {}
 
 
 def test_a_record_that_cannot_be_trusted_gives_nobody_the_right() -> None:
-    """Nor does it take it from anybody."""
+    """It cannot be taken while the record cannot be read."""
     coordinator = MemoryCoordinator()
     coordinator.write("drains/app", b"?", expected=0)
     with pytest.raises(UnavailableError, match="cannot be trusted"):
-        Rights(coordinator, "app").take("a", "now", lambda _: "")
+        DrainRights(coordinator, "app").take("a", "now", lambda _: "")
 
 
-class Stirred(MemoryCoordinator):
-    """Somebody else writes before each of the first writes."""
+class _Contended(MemoryCoordinator):
+    """Another host writes right before each of the first writes."""
 
     left = 3
 
     def write(self, key: str, value: bytes, *, expected: int) -> Entry:
-        """Let the other one go first."""
+        """Let the other host write first."""
         if self.left and key == "drains/app":
             self.left -= 1
             found = self.read(key)
             super().write(key, value, expected=found.version if found else 0)
-            raise ConflictError("somebody else wrote first")
+            raise ConflictError("another writer was first")
         return super().write(key, value, expected=expected)
 
 
 def test_who_is_too_late_looks_again() -> None:
-    """A conflict is no refusal, and no right."""
-    rights = Rights(Stirred(), "app")
+    """After a conflict the host asks again: it is neither a refusal nor a right."""
+    rights = DrainRights(_Contended(), "app")
     asked: list[Collection[str]] = []
 
-    def judge(others: Collection[str]) -> str:
+    def refusal(others: Collection[str]) -> str:
         asked.append(set(others))
         return ""
 
-    assert rights.take("a", "now", judge) == ""
+    assert rights.take("a", "now", refusal) == ""
     assert rights.draining() == {"a": "now"}
 
 
 @given(st.integers(2, 5), st.integers(0, 3))
 def test_hosts_that_ask_at_once_leave_one(count: int, stopped: int) -> None:
-    """Threads on one coordinator, each for a host: at least one serves on."""
+    """Of hosts that ask at the same time, each in a thread, exactly one serves on."""
     coordinator = MemoryCoordinator()
     reports = [
         HostReport(host=f"h{number}", release="app-1") for number in range(count)
@@ -155,8 +159,10 @@ def test_hosts_that_ask_at_once_leave_one(count: int, stopped: int) -> None:
     def ask(host: str) -> None:
         begin.wait()
         refusals.append(
-            Rights(coordinator, "app").take(
-                host, "now", lambda others: drain_rules.refusal(host, reports, others)
+            DrainRights(coordinator, "app").take(
+                host,
+                "now",
+                lambda others: drain_rules.drain_refusal(host, reports, others),
             )
         )
 
@@ -165,34 +171,36 @@ def test_hosts_that_ask_at_once_leave_one(count: int, stopped: int) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(Rights(coordinator, "app").draining()) == count - 1
+    assert len(DrainRights(coordinator, "app").draining()) == count - 1
     assert sum(bool(each) for each in refusals) == 1
 
 
 @pytest.mark.parametrize("drain_first", [True, False])
 def test_a_drain_and_a_recycle_that_meet_never_both_go_on(*, drain_first: bool) -> None:
-    """Each says what it does, then looks; in any order of these four steps."""
+    """Each writes what it does, then reads, in any order of these four steps."""
     coordinator = MemoryCoordinator()
-    board = Board(coordinator, "app", now=lambda: 0.0, complain=print)
+    store = FleetStore(coordinator, "app", now=lambda: 0.0, complain=print)
     own = replace(B, recycles=True)
-    version = board.report(own, 0)
-    board.report(A, 0)
-    rights = board.rights()
+    version = store.hosts.write(own, 0)
+    store.hosts.write(A, 0)
+    rights = store.drain_rights
 
     def recycle() -> str:
         changing = replace(own, phase=Phase.CHANGING)
-        board.report(changing, version)
-        there = list(board.reports().values())
-        return drain_rules.blocked(changing, there, rights.draining())
+        store.hosts.write(changing, version)
+        live = list(store.hosts.all().values())
+        return drain_rules.recycle_refusal(changing, live, rights.draining())
 
     def drain(between: bool) -> str:
-        def judge(others: Collection[str]) -> str:
-            refused = drain_rules.refusal("a", list(board.reports().values()), others)
+        def refusal(others: Collection[str]) -> str:
+            refused = drain_rules.drain_refusal(
+                "a", list(store.hosts.all().values()), others
+            )
             if between:
                 recycled.append(recycle())
             return refused
 
-        return rights.take("a", "now", judge)
+        return rights.take("a", "now", refusal)
 
     recycled: list[str] = []
     refused = drain(between=not drain_first)

@@ -16,12 +16,12 @@ MONDAY, FRIDAY, SATURDAY = 0, 4, 5
 
 
 def test_the_default_is_right() -> None:
-    """The default is right."""
+    """The default has no mistakes."""
     assert Policy().mistakes(HOSTS) == []
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "reason"),
     [
         ({"slots": "0"}, "from 1 on"),
         ({"slots": "0%"}, "from 1 on"),
@@ -42,16 +42,16 @@ def test_the_default_is_right() -> None:
     ],
 )
 def test_a_policy_that_can_never_finish_is_refused(
-    wrong: dict[str, Any], said: str
+    wrong: dict[str, Any], reason: str
 ) -> None:
-    """A policy that can never finish is refused."""
+    """The one mistake gives the reason."""
     found = Policy(**wrong).mistakes(HOSTS)
     assert len(found) == 1
-    assert said in found[0]
+    assert reason in found[0]
 
 
 def test_shares_are_at_least_one() -> None:
-    """Shares are at least one."""
+    """A share is a number or per cent, and at least one host."""
     assert [share("3", 10), share("25%", 10), share("1%", 10)] == [3, 2, 1]
 
 
@@ -66,7 +66,7 @@ def test_shares_are_at_least_one() -> None:
     ],
 )
 def test_a_weekend_is_frozen(weekday: int, hour: int, is_frozen: bool) -> None:
-    """A weekend is frozen."""
+    """A window may go from one day to another."""
     window = "Fri 16:00 - Mon 08:00"
     assert bool(frozen_by((window,), weekday, hour * 60)) == is_frozen
 
@@ -75,19 +75,19 @@ def test_a_weekend_is_frozen(weekday: int, hour: int, is_frozen: bool) -> None:
     ("hour", "is_frozen"), [(21, False), (23, True), (5, True), (6, False)]
 )
 def test_every_night_is_frozen(hour: int, is_frozen: bool) -> None:
-    """Every night is frozen."""
+    """A window without days is of every day."""
     for weekday in range(7):
         assert bool(frozen_by(("22:00 - 06:00",), weekday, hour * 60)) == is_frozen
 
 
 def test_the_reference_draws_the_states_as_they_are() -> None:
-    """docs/rollout.md has the diagram of the table; `python -m rig.diagram` renews it."""
+    """The diagram in docs/rollout.md is up to date; `python -m rig.diagram` writes it."""
     page = diagram.PAGE.read_text()
     assert diagram.inserted(page) == page
 
 
 def test_the_reference_names_every_state_phase_and_key() -> None:
-    """Nothing can be said in a policy, or by a host, that the reference leaves out."""
+    """docs/rollout.md has every key of a policy, every state and every phase."""
     page = diagram.PAGE.read_text()
     keys = [f"`{each}`" for each in Rollout.__struct_fields__]
     words = [each.value for each in (*State, *Phase)]

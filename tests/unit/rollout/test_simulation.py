@@ -1,4 +1,4 @@
-"""The decisions over 5,000 hosts, with seeded faults; invariants are asserted inside."""
+"""The decisions over 5,000 hosts with seeded faults; the simulation asserts invariants."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ MORE_SEEDS = [pytest.param(seed, marks=pytest.mark.soak) for seed in range(1, 10
 
 @pytest.mark.parametrize("seed", [0, *MORE_SEEDS])
 def test_a_fleet_of_5000_arrives(seed: int) -> None:
-    """In spite of dead, paused and parted hosts; never more at once than the slots."""
+    """Although hosts die, pause and are cut off; never more change than there are slots."""
     simulation = Simulation(seed, 5000, FLEET)
     assert simulation.run().state is State.DONE
     assert 1 < simulation.most_acting <= 150
-    assert simulation.late_acts_refused, "no host woke up late: nothing was shown"
+    assert simulation.late_acts_refused, "no host was late: nothing was shown"
 
 
 @pytest.mark.parametrize("seed", [0, *MORE_SEEDS])
 def test_a_release_that_fails_in_the_second_wave_is_taken_back(seed: int) -> None:
-    """A release that fails in the second wave is taken back."""
+    """The host that fails meets no other fault, so it is there to fail with every seed."""
 
     def failing(name: str) -> bool:
         return name == "h00300"
@@ -37,7 +37,7 @@ def test_a_release_that_fails_in_the_second_wave_is_taken_back(seed: int) -> Non
 
 @pytest.mark.parametrize("seed", range(40))
 def test_small_fleets_with_many_faults(seed: int) -> None:
-    """Every turn in three meets a fault; it arrives, or has been left by all hosts."""
+    """One turn in three meets a fault; the rollout is done all the same."""
     policy = Policy(slots="2", min_healthy_s=3)
     simulation = Simulation(seed, 12, policy, fault=0.35)
     assert simulation.run().state is State.DONE

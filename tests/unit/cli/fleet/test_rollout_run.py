@@ -9,8 +9,8 @@ from gapless.cli.fleet import rollout_run
 from gapless.coordinator.memory import MemoryCoordinator
 from gapless.coordinator.model import Entry
 from gapless.rollout import records
-from gapless.rollout.board import Board
 from gapless.rollout.model import Rollout, State
+from gapless.rollout.store import FleetStore
 
 
 class _Flickering(MemoryCoordinator):
@@ -33,9 +33,9 @@ def test_a_coordinator_that_is_away_for_a_moment_ends_no_command(
     coordinator = _Flickering()
     rollout = Rollout(app="app", number=1, release="app-2", state=State.DONE)
     coordinator.write("rollout/app", records.encode_rollout(rollout), expected=0)
-    board = Board(coordinator, "app", now=lambda: 0.0, complain=pytest.fail)
-    assert rollout_run.follow(board, 1, 60.0, lambda _: None) == rollout
+    store = FleetStore(coordinator, "app", now=lambda: 0.0, complain=pytest.fail)
+    assert rollout_run.follow(store, 1, 60.0, lambda _: None) == rollout
     assert capfd.readouterr().err.count("etcd does not answer") == 1
     coordinator.away = 1000
     with pytest.raises(TimedOutError):
-        rollout_run.follow(board, 1, 0.0, lambda _: None)
+        rollout_run.follow(store, 1, 0.0, lambda _: None)

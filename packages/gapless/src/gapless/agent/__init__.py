@@ -1,3 +1,3 @@
-"""What follows a rollout on each host, and what begins and ends one where releases are."""
+"""The agent, which follows rollouts on each host, and the publisher, which begins them."""
 
 from __future__ import annotations

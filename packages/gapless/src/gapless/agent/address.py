@@ -1,40 +1,37 @@
-"""Where a host is reached: what its agent tells those who write balancers' settings."""
+"""Where balancers reach this host: its agent reports it, `gapless balancer` writes it."""
 
 from __future__ import annotations
 
-import dataclasses
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlsplit
 
 from gapless.base.errors import MisuseError
 from gapless.config.toml.fleets import Fleet
-from gapless.rollout.model import HostReport
 
 _WILDCARDS = ("0.0.0.0", "::", "*", "")  # noqa: S104 - what others bind is read
-_SOMEWHERE = "192.0.2.1"
-"""Nobody's address (RFC 5737): the route there is the default one; nothing is sent."""
+_FOREIGN_ADDRESS = "192.0.2.1"
+"""For documentation only (RFC 5737): the default route leads there; nothing is sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Presence:
-    """Where balancers reach a host.
+class HostAddresses:
+    """Where balancers reach a host and its app.
 
-    An address in full is taken as it is.  Else the app's own listening addresses count:
-    a wildcard becomes the host's own address, loopback is nobody else's.
+    A given address with its port is used as it is.  Otherwise the addresses on which the
+    app listens count: a wildcard becomes the host's own address, loopback is left out.
     """
 
     host: str = ""
     """The host's own address; empty: none was found."""
     address: str = ""
-    """`host:port` of the app, said by hand; empty: where it listens."""
+    """`host:port` of the app, as configured; empty: where it listens."""
     health: str = ""
-    """`host:port` where the agent answers for the app; empty: nowhere."""
+    """`host:port` of the agent's health endpoint; empty: it has none."""
 
-    def addresses(self, listening: Iterable[str]) -> tuple[str, ...]:
-        """Return where the app is reached that listens on some addresses."""
+    def app_addresses(self, listening: Iterable[str]) -> tuple[str, ...]:
+        """Return where balancers reach an app that listens on some addresses."""
         if self.address:
             return (self.address,)
         found = []
@@ -46,43 +43,22 @@ class Presence:
         return tuple(sorted(set(found)))
 
 
-def seen(
-    report: HostReport, listed: Mapping[str, Any] | None, app: str, presence: Presence
-) -> HostReport:
-    """Return what a host says of itself after a look at what runs there.  Pure.
+def host_addresses(fleet: Fleet, given: str, health_listen: str) -> HostAddresses:
+    """Return where balancers reach this host.
 
-    Addresses stay known while the app does not run.
+    *given* takes precedence over the address of the configuration.  Raises MisuseError.
     """
-    if listed is None:
-        return dataclasses.replace(report, health=presence.health, drains=False)
-    rows: list[dict[str, Any]] = listed["apps"]
-    row = next((each for each in rows if each["name"] == app), {})
-    addresses = presence.addresses(row.get("addresses", ()))
-    return dataclasses.replace(
-        report,
-        addresses=addresses or report.addresses,
-        health=presence.health,
-        drains=bool(listed["supervisor"]["draining"]),
-        recycles=bool(row.get("recycles")),
-    )
-
-
-def presence(fleet: Fleet, said: str, health: str) -> Presence:
-    """Return where this host is reached.
-
-    *said* is an address by hand, *health* where the agent listens.  Raises MisuseError.
-    """
-    said = said or fleet.address
-    host, port = split(said) if _names_port(said) else (said.strip("[]"), "")
+    given = given or fleet.address
+    host, port = split(given) if _has_port(given) else (given.strip("[]"), "")
     if port and not host:
-        raise MisuseError(f"address {said!r}: write HOST, or HOST:PORT")
+        raise MisuseError(f"address {given!r}: write HOST, or HOST:PORT")
     own = host or _own_address(fleet)
-    answer = ""
-    if health:
-        bound, answering = split(health)
-        bound = own if bound in _WILDCARDS else bound
-        answer = join(bound, answering) if bound else ""
-    return Presence(host=own, address=said if port else "", health=answer)
+    health = ""
+    if health_listen:
+        health_host, health_port = split(health_listen)
+        health_host = own if health_host in _WILDCARDS else health_host
+        health = join(health_host, health_port) if health_host else ""
+    return HostAddresses(host=own, address=given if port else "", health=health)
 
 
 def split(address: str) -> tuple[str, str]:
@@ -96,17 +72,17 @@ def join(host: str, port: str) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _names_port(said: str) -> bool:
-    """Tell an address with a port from an IPv6 address, which has colons of its own."""
-    host, colon, port = said.rpartition(":")
+def _has_port(address: str) -> bool:
+    """Return whether an address has a port; the colons of an IPv6 address are none."""
+    host, colon, port = address.rpartition(":")
     return bool(colon) and port.isdigit() and (":" not in host or host.endswith("]"))
 
 
 def _own_address(fleet: Fleet) -> str:
-    """Return the address with which this host reaches others; empty: there is none."""
-    towards = [urlsplit(each).hostname or "" for each in _endpoints(fleet)]
-    for host in (*towards, _SOMEWHERE):
-        found = _source(host)
+    """Return the address with which this host reaches others; empty: it has none."""
+    targets = [urlsplit(each).hostname or "" for each in _endpoints(fleet)]
+    for host in (*targets, _FOREIGN_ADDRESS):
+        found = _source_address(host)
         if found and not _is_loopback(found):
             return found
     return ""
@@ -116,14 +92,14 @@ def _endpoints(fleet: Fleet) -> tuple[str, ...]:
     return fleet.etcd.endpoints if fleet.etcd is not None else ()
 
 
-def _source(host: str) -> str:
-    """Return from which address the kernel would send to a host; nothing is sent."""
+def _source_address(host: str) -> str:
+    """Return the address from which the kernel would send to a host; nothing is sent."""
     try:
-        family, kind, _, _, place = socket.getaddrinfo(host, 9, type=socket.SOCK_DGRAM)[
-            0
-        ]
+        family, kind, _, _, target = socket.getaddrinfo(
+            host, 9, type=socket.SOCK_DGRAM
+        )[0]
         with socket.socket(family, kind) as sock:
-            sock.connect(place)
+            sock.connect(target)
             return str(sock.getsockname()[0])
     except OSError:
         return ""

@@ -1,6 +1,6 @@
-"""Follow the rollouts of one app on this host: look, decide, take a slot, change.
+"""Follow the rollouts of one app on this host: observe, decide, take a slot, change.
 
-Nothing here decides about rollouts; `rollout.decide` does.
+Decisions about rollouts are not made here, but in `rollout.decide`.
 """
 
 from __future__ import annotations
@@ -9,32 +9,36 @@ import contextlib
 import threading
 import time
 from functools import partial
-from typing import Any
 
-from gapless.agent import setup
-from gapless.agent.address import Presence, seen
-from gapless.agent.departure import Return
+from gapless.agent.address import HostAddresses
+from gapless.agent.drain_entry import DrainEntry
+from gapless.agent.observation import Listed, observed, running_release
 from gapless.agent.reporter import Reporter, Say
-from gapless.agent.slot_holder import Holding
-from gapless.agent.turn import Turn
+from gapless.agent.turn.held_slot import HeldSlot
+from gapless.agent.turn.turn import Turn
 from gapless.base import clock
 from gapless.base.errors import UnavailableError
 from gapless.client import Client
 from gapless.config.toml.fleets import Fleet
 from gapless.coordinator.leases import Slots
 from gapless.rollout import decide, drain_rules
-from gapless.rollout.board import Board
-from gapless.rollout.decide import Survey
 from gapless.rollout.model import AT_WORK, HostReport, Phase, Rollout, State
 from gapless.rollout.policy import frozen_by
+from gapless.rollout.status import (
+    RolloutStatus,
+    has_arrived,
+    has_failed,
+    status_of,
+)
+from gapless.rollout.store import FleetStore
 
-BUSY_LOOK_S = 1.0
-"""How often is looked while a rollout is under way."""
-DRAINING_LOOK_S = 2.0
-NOWHERE = Presence()
-HOSTS_PER_LOOK = 50
+ROLLING_POLL_S = 1.0
+"""How often a host looks at a rollout under way."""
+DRAINING_POLL_S = 2.0
+HOSTS_PER_POLL = 50
 """In a larger fleet each host looks less often."""
-BEATS_PER_GONE = 3
+HEARTBEATS_PER_GONE_S = 3
+NO_ADDRESSES = HostAddresses()
 
 
 class Follower:
@@ -43,156 +47,153 @@ class Follower:
     def __init__(
         self,
         fleet: Fleet,
-        board: Board,
+        store: FleetStore,
         client: Client,
         host: str,
         say: Say,
         *,
-        presence: Presence = NOWHERE,
+        addresses: HostAddresses = NO_ADDRESSES,
     ) -> None:
-        self.fleet, self.board, self.host = fleet, board, host
+        self.fleet, self.store, self.host = fleet, store, host
         self._client, self._say = client, say
-        self._reporter = Reporter(board, host, say)
-        self._since: tuple[tuple[int, int], float] = ((0, 0), 0.0)
-        """Since when this attempt was seen, on our own clock."""
-        self._presence = presence
-        self._listed: dict[str, Any] | None = None
-        self._rights = board.rights()
-        self._return = Return(self._rights, host, clock.boottime)
-        self._slots_seen: tuple[float, Slots] | None = None
-        self.over = threading.Event()
-        own = setup.own_releases(fleet)
-        leads = bool(presence.health)
-        self._turn = Turn(fleet, own, client, self._reporter, self.over, leads=leads)
+        self._reporter = Reporter(store, host, say)
+        self._attempt_since: tuple[tuple[int, int], float] = ((0, 0), 0.0)
+        """The attempt at a rollout, and since when this host has seen it."""
+        self._addresses = addresses
+        self._listed: Listed | None = None
+        self._drain_entry = DrainEntry(store.drain_rights, host, clock.boottime)
+        self._slots_by_ttl: tuple[float, Slots] | None = None
+        self.stopping = threading.Event()
+        self._turn = Turn(
+            fleet,
+            client,
+            self._reporter,
+            self.stopping,
+            answers_balancers=bool(addresses.health),
+        )
 
     @property
     def report(self) -> HostReport:
-        """What this host says of itself."""
+        """The report of this host."""
         return self._reporter.report
 
-    def look(self) -> float:
-        """Do what is to be done now; return in how many seconds to look again.
+    def step(self) -> float:
+        """Do what has to be done now; return in how many seconds to call it again.
 
-        Raises UnavailableError: the coordinator or the supervisor cannot be asked; all
-        serve on.
+        Raises UnavailableError: the coordinator or the supervisor cannot be asked; the app
+        serves on.
         """
-        rollout, _ = self.board.awaited()
-        self._reporter.recall()
-        beat_s = (rollout or self.fleet).policy.gone_s / BEATS_PER_GONE
-        running = self._running()
-        self._look_around()
+        rollout, _ = self.store.rollout_after_wait()
+        self._reporter.load()
+        heartbeat_s = (rollout or self.fleet).policy.gone_s / HEARTBEATS_PER_GONE_S
+        self._listed = (
+            self._client.request("list") if self._client.has_state() else None
+        )
+        self._observe()
+        running = running_release(self._listed, self.fleet.release.app)
         if running is None:
-            self._reporter.be(Phase.STOPPED, "by hand", beat_s)
-            return beat_s
-        self._reporter.runs(running)
+            self._reporter.set_phase(Phase.STOPPED, "by hand", heartbeat_s)
+            return heartbeat_s
+        self._reporter.set_release(running)
         if self.report.drains and self.report.phase not in AT_WORK:
-            self._reporter.be(Phase.WAITING, "it drains; `gapless undrain`", beat_s)
-            return min(beat_s, DRAINING_LOOK_S)
+            why = "it drains; `gapless undrain`"
+            self._reporter.set_phase(Phase.WAITING, why, heartbeat_s)
+            return min(heartbeat_s, DRAINING_POLL_S)
         if rollout is None:
-            self._reporter.be(Phase.IDLE, "", beat_s)
-            return beat_s
+            self._reporter.set_phase(Phase.IDLE, "", heartbeat_s)
+            return heartbeat_s
         if decide.is_over(rollout) and (
-            decide.is_settled(rollout, self.report)
-            or decide.has_failed(rollout, self.report)
+            has_arrived(rollout, self.report) or has_failed(rollout, self.report)
         ):
-            self._rest(beat_s)
-            return beat_s
-        surveyed = decide.survey(rollout, self._hosts(rollout))
-        if self._judge(rollout, surveyed):
+            self._rest(heartbeat_s)
+            return heartbeat_s
+        status = status_of(rollout, self._live_reports(rollout))
+        if self._apply_verdict(rollout, status):
             return 0.0
-        return self._go_on(rollout, surveyed, beat_s)
+        return self._go_on(rollout, status, heartbeat_s)
 
-    def _look_around(self) -> None:
-        """Report where this host is reached, and whether it leaves service."""
+    def _observe(self) -> None:
+        """Report where this host is reached, and whether it drains."""
         app = self.fleet.release.app
-        found = seen(self.report, self._listed, app, self._presence)
-        self._reporter.become(found)
+        found = observed(self.report, self._listed, app, self._addresses)
+        self._reporter.set_report(found)
         with contextlib.suppress(UnavailableError):  # it is tried again
-            self._return.look(drains=found.drains)
+            self._drain_entry.update(drains=found.drains)
 
-    def _rest(self, beat_s: float) -> None:
-        """Say how it ended here; what was under way is of the past."""
+    def _rest(self, heartbeat_s: float) -> None:
+        """Report how the rollout ended here; a phase that has not ended is idle."""
         report = self.report
         if report.phase in (Phase.WAITING, Phase.FETCHING, Phase.STOPPED):
-            self._reporter.be(Phase.IDLE, "", beat_s)
+            self._reporter.set_phase(Phase.IDLE, "", heartbeat_s)
         else:
-            self._reporter.be(report.phase, report.reason, beat_s)
+            self._reporter.set_phase(report.phase, report.reason, heartbeat_s)
 
-    def _go_on(self, rollout: Rollout, surveyed: Survey, beat_s: float) -> float:
-        """Take a slot and change, if it is this host's time; return when to look again."""
-        waits_for = decide.may_begin(rollout, surveyed, self.report, _frozen(rollout))
+    def _go_on(
+        self, rollout: Rollout, status: RolloutStatus, heartbeat_s: float
+    ) -> float:
+        """Take a slot and change, if this host may; return when to look again."""
+        waits_for = decide.waits_for(rollout, status, self.report, _freeze(rollout))
         if waits_for is None:
-            waits_for = self._turn.awaits(rollout) or self._blocked(rollout) or None
+            waits_for = self._turn.waits_for(rollout) or self._blocked(rollout) or None
         if waits_for is None:
             slots, ttl_s = self._slots(rollout), rollout.policy.slot_ttl_s
-            lease = slots.take(decide.slots(rollout, len(surveyed.order)))
+            lease = slots.take(decide.slots(rollout, len(status.order)))
             if lease is not None:
-                beat = partial(self._reporter.beat, beat_s / 2)
-                with Holding(slots, lease, ttl_s, clock.boottime, beat) as holding:
+                heartbeat = partial(self._reporter.heartbeat, heartbeat_s / 2)
+                with HeldSlot(slots, lease, ttl_s, clock.boottime, heartbeat) as slot:
                     blocked = partial(self._blocked, rollout)
-                    self._turn.take(rollout, self.board, holding, blocked)
+                    self._turn.take(rollout, self.store, slot, blocked)
                 return 0.0
-            at_work = self.board.at_work(slots)
-            waits_for = "a slot" + (f": {at_work} at work" if at_work else "")
+            holders = self.store.slot_holders(slots)
+            waits_for = "a slot" + (f": {holders} at work" if holders else "")
         before = (self.report.phase, self.report.reason)
         is_new = before != (Phase.WAITING, waits_for)
         if waits_for and is_new and self.report.phase not in AT_WORK:
-            self._reporter.tell(rollout, Phase.WAITING, waits_for)
-        self._reporter.beat(beat_s)
+            self._reporter.report_phase(rollout, Phase.WAITING, waits_for)
+        self._reporter.heartbeat(heartbeat_s)
         if rollout.state in (State.HELD, State.STUCK):
-            return beat_s
-        return BUSY_LOOK_S * max(1.0, len(surveyed.order) / HOSTS_PER_LOOK)
+            return heartbeat_s
+        return ROLLING_POLL_S * max(1.0, len(status.order) / HOSTS_PER_POLL)
 
     def _slots(self, rollout: Rollout) -> Slots:
-        """Return the slots, the same each time: what was seen of others must stay known."""
+        """Return the same slots each time: they remember since when others hold one."""
         ttl_s = rollout.policy.slot_ttl_s
-        if self._slots_seen is None or self._slots_seen[0] != ttl_s:
-            self._slots_seen = (ttl_s, self.board.slots(self.host, ttl_s))
-        return self._slots_seen[1]
+        if self._slots_by_ttl is None or self._slots_by_ttl[0] != ttl_s:
+            self._slots_by_ttl = (ttl_s, self.store.slots(self.host, ttl_s))
+        return self._slots_by_ttl[1]
 
-    def _hosts(self, rollout: Rollout) -> list[HostReport]:
-        """Return what the hosts say that are there; this one is."""
-        there = {each.host: each for each in self.board.there(rollout.policy.gone_s)}
-        return list((there | {self.host: self.report}).values())
+    def _live_reports(self, rollout: Rollout) -> list[HostReport]:
+        """Return the reports of the live hosts, this one among them."""
+        live = self.store.hosts.live(rollout.policy.gone_s)
+        by_host = {each.host: each for each in live}
+        return list((by_host | {self.host: self.report}).values())
 
-    def _judge(self, rollout: Rollout, surveyed: Survey) -> bool:
-        """Move the rollout on if what is seen asks for it: whoever sees it first."""
-        if self._since[0] != rollout.turn:
-            self._since = (rollout.turn, clock.boottime())
-        age_s = clock.boottime() - self._since[1]
-        found = decide.verdict(rollout, surveyed, age_s)
-        if found is None:
+    def _apply_verdict(self, rollout: Rollout, status: RolloutStatus) -> bool:
+        """Move the rollout on, if the reports ask for it; return whether they do."""
+        if self._attempt_since[0] != rollout.turn:
+            self._attempt_since = (rollout.turn, clock.boottime())
+        age_s = clock.boottime() - self._attempt_since[1]
+        verdict = decide.verdict(rollout, status, age_s)
+        if verdict is None:
             return False
-        after = self.board.cue(*found, seen=rollout)
+        action, reason = verdict
+        after = self.store.apply(action, reason, seen=rollout)
         if after is not None:
             state = f"rollout {rollout.number} {after.state.value}"
-            self._say(f"{rollout.app}: {state}: {found[1]}")
+            self._say(f"{rollout.app}: {state}: {reason}")
         return True
 
     def _blocked(self, rollout: Rollout) -> str:
-        """Return why nobody would serve if this host were recycled now, or nothing."""
+        """Return why no host would serve if this one were recycled now, or nothing."""
         if not self.report.recycles:
             return ""
-        there = self._hosts(rollout)
-        why = drain_rules.blocked(self.report, there, self._rights.draining())
+        live = self._live_reports(rollout)
+        draining = self.store.drain_rights.draining()
+        why = drain_rules.recycle_refusal(self.report, live, draining)
         return f"others to serve: {why}" if why else ""
 
-    def _running(self) -> str | None:
-        """Return the release that serves here, nothing if none; None: it was stopped."""
-        if not self._client.has_state():
-            self._listed = None
-            return ""
-        self._listed = self._client.request("list")
-        rows = self._listed["apps"]
-        row = next((r for r in rows if r["name"] == self.fleet.release.app), None)
-        if row is None:
-            return ""
-        if row["status"] in ("stopped", "stopping") and not row["reason"]:
-            return None
-        is_down = row["status"] in ("stopped", "gave up")
-        return "" if is_down else str(row["release"] or "?")
 
-
-def _frozen(rollout: Rollout) -> str:
+def _freeze(rollout: Rollout) -> str:
+    """Return the window of the freeze that this host's local time lies in; empty: none."""
     now = time.localtime(clock.wall())
     return frozen_by(rollout.policy.freeze, now.tm_wday, now.tm_hour * 60 + now.tm_min)

@@ -1,41 +1,57 @@
-"""Which fleets this host follows, and as whom: written by its agent, read by `drain`."""
+"""Which fleets this host follows, and under which name.
+
+The agent writes it down; `drain` reads it.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
 import os
+import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from gapless.base import files
-from gapless.base.errors import UnavailableError
+from gapless.base.errors import MisuseError, UnavailableError
 from gapless.base.names import Home
 from gapless.config.choice import inherited
 from gapless.config.toml import fleets
 from gapless.config.toml.fleets import Fleet
+from gapless.coordinator.model import check_key
 
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """One fleet, and what this host is called in it."""
+    """One fleet, and the name of this host in it."""
 
     fleet: Fleet
     host: str
+
+
+def host_name(given: str = "") -> str:
+    """Return the name of this host in its fleets.  Raises MisuseError."""
+    name = given or os.environ.get("GAPLESS_HOST") or socket.gethostname()
+    try:
+        return check_key(name)
+    except MisuseError:
+        raise MisuseError(
+            f"{name!r} cannot name a host", hint="gapless agent --host NAME"
+        ) from None
 
 
 def remember(home: Home, found: Mapping[str, Fleet], host: str) -> None:
     """Write down which fleets are followed from now on.  Raises OSError."""
     own = {app: {"file": fleet.file, "host": host} for app, fleet in found.items()}
     os.makedirs(home.path, mode=0o700, exist_ok=True)
-    with _alone(home):  # agents of other files start at the same time
+    with _locked(home):  # agents of other files start at the same time
         before = _read(home)
         if before != (after := before | own):
             files.write_json(home.fleets, after)
 
 
 @contextlib.contextmanager
-def _alone(home: Home) -> Iterator[None]:
+def _locked(home: Home) -> Iterator[None]:
     descriptor = os.open(home.path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -45,17 +61,17 @@ def _alone(home: Home) -> Iterator[None]:
 
 
 def memberships(home: Home) -> list[Membership]:
-    """Return the fleets that this host follows; a file may declare one no more.
+    """Return the fleets that this host follows, and that their files still declare.
 
     Raises UnavailableError, MisuseError.
     """
     found = []
-    for app, said in sorted(_read(home).items()):
-        if not os.path.exists(said["file"]):
+    for app, entry in sorted(_read(home).items()):
+        if not os.path.exists(entry["file"]):
             continue
-        declared = fleets.load(said["file"], inherited(os.environ))
+        declared = fleets.load(entry["file"], inherited(os.environ))
         if app in declared:
-            found.append(Membership(declared[app], said["host"]))
+            found.append(Membership(declared[app], entry["host"]))
     return found
 
 
@@ -63,11 +79,11 @@ def _read(home: Home) -> dict[str, dict[str, str]]:
     try:
         plain = files.read_json(home.fleets) or {}
         return {
-            str(app): {"file": str(said["file"]), "host": str(said["host"])}
-            for app, said in plain.items()
+            str(app): {"file": str(entry["file"]), "host": str(entry["host"])}
+            for app, entry in plain.items()
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UnavailableError(
             f"could not read which fleets this host follows: {home.fleets}: {error!r}",
-            hint="`gapless agent` writes it anew once it is moved away",
+            hint="move it away, and `gapless agent` writes it again",
         ) from error

@@ -1,8 +1,7 @@
-"""The release server's part: begin a rollout with each release, and see to its end.
+"""Publish releases to a fleet: make a release, and begin its rollout.
 
-The link is flipped when the fleet runs the release, so what else looks at it (old scripts,
-a host that boots) sees what has proved itself.  Publishers may die at any step: the
-release, the rollout and its end are each found and gone on with by the next look.
+A publisher may die at any step.  The next one finds the release and the rollout, and goes
+on.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import replace
 
+from gapless.agent.finalizer import Finalizer, Progress
 from gapless.base import clock
 from gapless.base.errors import (
     ConflictError,
@@ -22,58 +22,71 @@ from gapless.base.errors import (
     UnavailableError,
 )
 from gapless.config.toml.fleets import Fleet
-from gapless.releases import (
-    current,
-    file_list,
-    publish,
-    publisher_lock,
-    removal,
-    reports,
-)
+from gapless.releases import current, file_list, publish, publisher_lock
 from gapless.releases.inbox import claims
-from gapless.releases.model import Release, ReleaseSpec
-from gapless.releases.steps import hooks
-from gapless.rollout import decide
-from gapless.rollout.board import Board
-from gapless.rollout.model import Rollout, State
+from gapless.releases.model import Release
+from gapless.rollout.model import Rollout
+from gapless.rollout.store import FleetStore
 
-Progress = Callable[[str, str], None]
-Hear = Callable[[Rollout], None]
+OnBegun = Callable[[Rollout], None]
 
 
 def _ignore(_: Rollout) -> None:
-    """Hear nothing."""
+    """Do nothing."""
 
 
 class FleetPublisher:
     """Publishes releases of one app to its fleet."""
 
-    def __init__(self, fleet: Fleet, board: Board, progress: Progress) -> None:
+    def __init__(self, fleet: Fleet, store: FleetStore, progress: Progress) -> None:
         self._fleet, self._spec = fleet, fleet.release
-        self._board, self._progress = board, progress
+        self._store, self._progress = store, progress
+        self._finalizer = Finalizer(fleet, store, progress)
 
-    def publish(self, tarball: str, begun: Hear = _ignore) -> Rollout:
+    def publish(self, tarball: str, on_begun: OnBegun = _ignore) -> Rollout:
         """Make a tarball a release, and begin its rollout.  Raises GaplessError.
 
-        *begun* hears of the rollout before the upload is forgotten: whoever dies in between
-        tells it again.
+        *on_begun* is called before the claimed upload is removed.  If the publisher dies in
+        between, the next one calls it again.
         """
-        self._check()
+        self._check_policy()
         with publisher_lock.hold(self._spec, self._progress) as held:
             release = publish.make_release(held, tarball, progress=self._progress)
-            return self._begin_claimed(release, begun)
+            return self._begin_claimed(release, on_begun)
 
-    def resume(self, begun: Hear = _ignore) -> Rollout | None:
+    def resume(self, on_begun: OnBegun = _ignore) -> Rollout | None:
         """Begin the rollout of a release whose publisher died, if there is one.
 
         Raises GaplessError.
         """
         with publisher_lock.hold(self._spec, self._progress):
             release = claims.unfinished_release(self._spec)
-            return None if release is None else self._begin_claimed(release, begun)
+            return None if release is None else self._begin_claimed(release, on_begun)
 
-    def _begin_claimed(self, release: Release, begun: Hear) -> Rollout:
-        """Begin a rollout, once; the upload is kept while nobody can be told of it."""
+    def rollback(self, wanted: str) -> Rollout:
+        """Begin a rollout to an earlier release: *wanted*, or the one before.
+
+        Raises GaplessError.
+        """
+        self._check_policy()
+        with publisher_lock.hold(self._spec, self._progress):
+            claims.clean_up(self._spec)
+            if wanted:
+                return self._begin(current.find(self._spec, wanted))
+            return self._begin(self._previous_release())
+
+    def finalize(self) -> Rollout | None:
+        """Finalize the rollout if it has ended, once; return it if so.
+
+        Raises GaplessError, OSError.
+        """
+        return self._finalizer.finalize()
+
+    def _begin_claimed(self, release: Release, on_begun: OnBegun) -> Rollout:
+        """Begin a rollout, once.
+
+        The claimed upload is kept while the coordinator cannot be asked.
+        """
         try:
             rollout = self._begun(release) or self._begin(release)
         except (UnavailableError, ConflictError):
@@ -81,32 +94,23 @@ class FleetPublisher:
         except GaplessError:
             claims.finish(self._spec)
             raise
-        begun(rollout)
+        on_begun(rollout)
         claims.finish(self._spec)
         return rollout
 
     def _begun(self, release: Release) -> Rollout | None:
         """Return the rollout to a release, if it was begun; another may have followed."""
-        rollout, _ = self._board.rollout()
+        rollout, _ = self._store.rollout()
         if rollout is None or rollout.release == release.name:
             return rollout
-        for past in self._board.history():
+        for past in self._store.history.read():
             if past["release"] == release.name:
                 number = int(past["number"])
                 return replace(rollout, number=number, release=release.name)
         return None
 
-    def rollback(self, wanted: str) -> Rollout:
-        """Begin a rollout to an earlier release.  Raises GaplessError."""
-        self._check()
-        with publisher_lock.hold(self._spec, self._progress):
-            claims.clean_up(self._spec)
-            if wanted:
-                return self._begin(current.find(self._spec, wanted))
-            return self._begin(self._before())
-
-    def _before(self) -> Release:
-        rollout, _ = self._board.rollout()
+    def _previous_release(self) -> Release:
+        rollout, _ = self._store.rollout()
         if rollout is not None and rollout.target == rollout.release:
             if not rollout.previous:
                 raise NotFoundError(
@@ -116,8 +120,8 @@ class FleetPublisher:
             return current.find(self._spec, rollout.previous)
         return current.previous(self._spec)
 
-    def _check(self) -> None:
-        known = frozenset(self._board.reports())
+    def _check_policy(self) -> None:
+        known = frozenset(self._store.hosts.all())
         if mistakes := self._fleet.policy.mistakes(known):
             app = self._spec.app
             raise MisuseError(
@@ -146,90 +150,15 @@ class FleetPublisher:
 
         rollout = None
         while rollout is None:
-            self.settle()  # of a publisher that died, or did not wait
-            # Ending the earlier rollout may have removed the release.
-            current.require_visible(self._spec, release.name)
+            self.finalize()  # the one before, whose publisher died or did not wait
+            current.require_visible(
+                self._spec, release.name
+            )  # finalizing may have removed it
             before = current.current(self._spec)
             good = before.name if before and before.name != release.name else ""
-            rollout = self._board.begin(release.name, build, good)
+            rollout = self._store.begin(release.name, build, good)
         self._progress("rollout", f"{rollout.number} to {release.name}")
         return rollout
-
-    def settle(self) -> Rollout | None:
-        """Do what the end of a rollout asks for, once; return it if there was one."""
-        if self._unsettled() is None:
-            return None
-        with publisher_lock.hold(
-            self._spec, self._progress, publisher_lock.SETTLING
-        ) as held:
-            return self._settle(held)
-
-    def _unsettled(self) -> tuple[Rollout, int] | None:
-        rollout, version = self._board.rollout()
-        if rollout is None or not decide.is_unsettled(rollout):
-            return None
-        return rollout, version
-
-    def _settle(self, held: ReleaseSpec) -> Rollout | None:
-        found = self._unsettled()  # another publisher may have been faster
-        if found is None:
-            return None
-        rollout, version = found
-        release = self._release(rollout.release)
-        if release is None and not current.releases(self._spec):
-            raise UnavailableError(
-                f"{self._spec.app}: no release of {self._spec.app} is seen in "
-                f"{self._spec.dist}: the end of rollout {rollout.number} is not seen to",
-                hint="is the shared directory mounted here?",
-            )
-        needed = self._needed(rollout)
-        if release is not None and rollout.state is State.DONE:
-            current.flip(self._spec, release)
-            self._progress("flipped", f"{self._spec.link} -> {release.name}")
-        elif release is not None and rollout.state is State.REVERTED:
-            reports.mark_failed(self._spec, release, rollout.reason)
-        if release is not None:
-            # Before it is written down: who dies here lets it run again, rather than
-            # never.
-            self._run_hook(held, rollout, release)
-            if rollout.state is State.DONE:
-                # Before as well: what goes is gone when the next one begins.
-                removal.remove_superfluous(self._spec, needed)
-        try:
-            self._board.write(replace(rollout, settled=True), expected=version)
-        except ConflictError:
-            return None  # it went on
-        return rollout
-
-    def _release(self, name: str) -> Release | None:
-        found = {each.name: each for each in current.releases(self._spec)}
-        return found.get(name)
-
-    def _run_hook(self, held: ReleaseSpec, rollout: Rollout, release: Release) -> None:
-        done = rollout.state is State.DONE
-        name = "after" if done else "failed"
-        command = held.hooks.after if done else held.hooks.failed
-        if not command:
-            return
-        told = {
-            "GAPLESS_ROLLOUT": str(rollout.number),
-            "GAPLESS_ATTEMPT": str(rollout.attempt),
-            "GAPLESS_STATE": rollout.state.value,
-            "GAPLESS_REASON": rollout.reason,
-        }
-        try:
-            hooks.run(
-                held, release, name, command, directory=release.path, variables=told
-            )
-            self._progress("hook", name)
-        except GaplessError as error:
-            self._progress("hook", f"{name} failed: {error.message}")
-
-    def _needed(self, rollout: Rollout) -> frozenset[str]:
-        """Return the directories of releases that hosts run, or would go back to."""
-        names = {report.release for report in self._board.reports().values()}
-        names |= {rollout.release, rollout.previous}
-        return frozenset(f"{self._spec.dist}/{name}" for name in names if name)
 
 
 def _user() -> str:

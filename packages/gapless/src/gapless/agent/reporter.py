@@ -1,8 +1,8 @@
-"""What this host says of itself, written where the fleet reads it.
+"""Write the report of this host, which the fleet reads.
 
-What is under way is written down before it is done, so a restarted agent goes on where it
-was.  Two threads write: the one that follows, and the one that holds a slot and says that
-its host is still there.
+A phase is written before its work begins, so a restarted agent goes on where it was.  Two
+threads write: the one that follows the rollout, and the one that holds a slot and writes
+heartbeats.
 """
 
 from __future__ import annotations
@@ -14,74 +14,51 @@ from collections.abc import Callable
 
 from gapless.base import clock
 from gapless.base.errors import ConflictError, UnavailableError
-from gapless.rollout.board import Board
 from gapless.rollout.model import HostReport, Phase, Rollout
+from gapless.rollout.store import FleetStore
 
 Say = Callable[[str], None]
 
 
 class Reporter:
-    """One host's report about one app.  Methods raise UnavailableError."""
+    """The report of one host about one app.  Methods raise UnavailableError."""
 
-    def __init__(self, board: Board, host: str, say: Say) -> None:
-        self._board, self._say = board, say
+    def __init__(self, store: FleetStore, host: str, say: Say) -> None:
+        self._store, self._say = store, say
         self._report = HostReport(host=host)
         self._version: int | None = None
+        """The version of the record; None: it has to be read first."""
         self._written_at: float | None = None
+        """When the report was written as it is now; None: it was not."""
         self._lock = threading.Lock()
 
     @property
     def report(self) -> HostReport:
-        """What this host says now, written or not."""
+        """The report as it is now, written or not."""
         return self._report
 
-    def recall(self) -> None:
-        """Read what this host said before it was restarted, once."""
+    def load(self) -> None:
+        """Read the report that this host wrote before a restart, once."""
         with self._lock:
             if self._version is None:
-                self._report, self._version = self._board.own(self._report.host)
+                self._report, self._version = self._store.hosts.own(self._report.host)
 
-    def runs(self, release: str) -> None:
-        """Note what serves here; it is written with the next word."""
+    def set_release(self, release: str) -> None:
+        """Set the release that serves here; it is written with the next write."""
         with self._lock:
             if release != self._report.release:
                 self._report = dataclasses.replace(self._report, release=release)
                 self._written_at = None
 
-    def become(self, report: HostReport) -> None:
-        """Take over what was seen of this host; it is written with the next word."""
+    def set_report(self, report: HostReport) -> None:
+        """Replace the report; it is written with the next write."""
         with self._lock:
             if report != self._report:
                 self._report = report
                 self._written_at = None
 
-    def tell(self, rollout: Rollout, phase: Phase, reason: str = "") -> None:
-        """Write what this host does now about a rollout, before it does it."""
-        why = f": {reason}" if reason else ""
-        self._say(f"{rollout.app}: {phase.value} ({rollout.target or 'nothing'}){why}")
-        with self._lock:
-            self._report = dataclasses.replace(
-                self._report, turn=rollout.turn, phase=phase, reason=reason
-            )
-            self._write()
-
-    def note(self, rollout: Rollout, phase: Phase, reason: str = "") -> None:
-        """As `tell`, but what cannot be written now is written with a later word."""
-        with contextlib.suppress(UnavailableError):
-            self.tell(rollout, phase, reason)
-
-    def is_written(self) -> bool:
-        """Write what is not written yet; tell whether all is."""
-        with self._lock:
-            try:
-                if self._written_at is None:
-                    self._write()
-            except UnavailableError:
-                return False
-            return True
-
-    def be(self, phase: Phase, reason: str, every_s: float) -> None:
-        """Say what this host is; unless that is new, not more often than *every_s*."""
+    def set_phase(self, phase: Phase, reason: str, every_s: float) -> None:
+        """Set a phase, and write it if it is new; if not, once in *every_s*."""
         with self._lock:
             before = (self._report.phase, self._report.reason)
             if before != (phase, reason):
@@ -91,8 +68,35 @@ class Reporter:
                 self._written_at = None
             self._write_if_due(every_s)
 
-    def beat(self, every_s: float) -> None:
-        """Say that this host is there, from any thread; not while another one writes."""
+    def report_phase(self, rollout: Rollout, phase: Phase, reason: str = "") -> None:
+        """Write the phase of this host in a rollout, before its work begins."""
+        why = f": {reason}" if reason else ""
+        self._say(f"{rollout.app}: {phase.value} ({rollout.target or 'nothing'}){why}")
+        with self._lock:
+            self._report = dataclasses.replace(
+                self._report, turn=rollout.turn, phase=phase, reason=reason
+            )
+            self._write()
+
+    def try_report_phase(
+        self, rollout: Rollout, phase: Phase, reason: str = ""
+    ) -> None:
+        """As `report_phase`, but what cannot be written now is written later."""
+        with contextlib.suppress(UnavailableError):
+            self.report_phase(rollout, phase, reason)
+
+    def flush(self) -> bool:
+        """Write the report if it was not; return whether it is written now."""
+        with self._lock:
+            try:
+                if self._written_at is None:
+                    self._write()
+            except UnavailableError:
+                return False
+            return True
+
+    def heartbeat(self, every_s: float) -> None:
+        """Write the report once in *every_s*, unless another thread writes now."""
         if self._lock.acquire(blocking=False):
             try:
                 self._write_if_due(every_s)
@@ -101,22 +105,23 @@ class Reporter:
 
     def _write_if_due(self, every_s: float) -> None:
         at = self._written_at
-        # Who looks once in that time may look a little early.
+        # A caller that comes once in that time may come a little early.
         if at is None or clock.boottime() >= at + 0.9 * every_s:
             self._write()
 
     def _write(self) -> None:
-        if self._version is None:  # `recall` comes first
+        if self._version is None:  # `load` comes first
             raise ConflictError(
-                f"{self._board.app}: another agent calls itself {self._report.host}"
+                f"{self._store.app}: another agent uses the host name "
+                f"{self._report.host}"
             )
-        self._written_at = None  # until it is there
+        self._written_at = None  # until the write has succeeded
         report = dataclasses.replace(
             self._report, beat=self._report.beat + 1, at=clock.stamp(clock.wall())
         )
         try:
-            self._version = self._board.report(report, self._version)
+            self._version = self._store.hosts.write(report, self._version)
         except ConflictError:
-            self._version = None  # whatever is there is read before the next word
+            self._version = None  # the record is read before the next write
             raise
         self._report, self._written_at = report, clock.boottime()

@@ -1,3 +1,3 @@
-"""Where hosts agree: read, compare-and-set, watch, and no more."""
+"""Coordinators, where hosts agree: read, compare-and-set, watch, and no more."""
 
 from __future__ import annotations

@@ -1,11 +1,13 @@
-"""Slots that hosts take before they change: so many at once, whoever dies or sleeps.
+"""Slots: a host takes one before it changes, and its lease expires if the host is gone.
 
-Rule 1: clocks are never compared.  A holder counts as gone when others have seen its record
-unchanged for `ttl_s`, on their own clock; each beat of a holder changes it.
-Rule 2: a holder may act until `ttl_s` after it *began* its last beat, on its own clock.
-Others cannot have seen that beat before it was begun, so its time is over before theirs.
-Rule 3: right before an act the record is read once more: still ours, at our version.  Who
-was paused and woken finds his time over, or the record another's.
+Rule 1: clocks of two hosts are never compared.  A holder counts as gone when another host
+has seen its record unchanged for `ttl_s`, on that host's own clock; each renewal changes
+the record.
+Rule 2: a holder may act until `ttl_s` after it *began* its last renewal, on its own clock.
+Others cannot have seen that renewal before it began, so its time is over before theirs.
+Rule 3: right before an act the holder reads the record once more: it must still be its own,
+at its version.  A holder that was paused finds that its time is over, or that the record is
+another host's.
 
 The clock has to go on while a machine sleeps (CLOCK_BOOTTIME, clock_gettime(2)).
 """
@@ -25,16 +27,16 @@ _FREE = ""
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to be changing now; `version` is its fence."""
+    """The hold on a slot; `version` is its fence."""
 
     slot: str
     version: int
     until: float
-    """On the holder's clock."""
+    """When it expires, in seconds on the holder's clock."""
 
 
 class Slots:
-    """What one host sees of the slots of one app, and holds of them."""
+    """The slots of one app, as one host sees and takes them."""
 
     def __init__(
         self,
@@ -50,15 +52,14 @@ class Slots:
         """By slot: its version, and when it was first seen."""
 
     def take(self, count: int) -> Lease | None:
-        """Take one of *count* slots if one is free, or its holder is gone.
+        """Take one of *count* slots that is free or whose holder is gone; None if none is.
 
         A slot that this holder has already (the answer to its own write was lost) is taken
-        first.  One beyond *count* counts while it is held: there were more when it was
-        taken.
-        Raises UnavailableError.
+        first.  A slot beyond *count* that is still held counts: there were more slots when
+        it was taken.  Raises UnavailableError.
         """
         began = self._now()
-        found = self._look()
+        found = self._read()
         held = [n for n, each in found.items() if not self._may_take(n, each, began)]
         if len(held) >= count:
             return None
@@ -67,32 +68,35 @@ class Slots:
         for name in dict.fromkeys([*own, *names]):
             if self._may_take(name, found.get(name), began):
                 try:
-                    return self._beat(name, found.get(name), began)
+                    return self._write(name, found.get(name), began)
                 except ConflictError:
-                    continue  # somebody else was faster
+                    continue  # another host was faster
         return None
 
-    def beat(self, lease: Lease) -> Lease | None:
-        """Go on holding; None if it is lost.  Raises UnavailableError."""
+    def renew(self, lease: Lease) -> Lease | None:
+        """Return the renewed lease; None if it is lost.  Raises UnavailableError."""
         began = self._now()
         entry = self._coordinator.read(f"{self._prefix}/{lease.slot}")
         if entry is None or entry.version != lease.version:
             return None
         try:
-            return self._beat(lease.slot, entry, began)
+            return self._write(lease.slot, entry, began)
         except ConflictError:
             return None
 
     def may_act(self, lease: Lease) -> bool:
-        """Tell, right before an act, whether it is held.  Raises UnavailableError."""
+        """Return, right before an act, whether the lease is held.
+
+        Raises UnavailableError.
+        """
         entry = self._coordinator.read(f"{self._prefix}/{lease.slot}")
         is_ours = entry is not None and entry.version == lease.version
         return is_ours and self._now() < lease.until
 
     def give_back(self, lease: Lease) -> None:
-        """Let others have it at once; one that is lost already is not touched.
+        """Free the slot at once; a slot that is lost already is left alone.
 
-        The lease must not be used any more, also if this raises UnavailableError.
+        The lease must not be used afterwards, even if this raises UnavailableError.
         """
         key = f"{self._prefix}/{lease.slot}"
         try:
@@ -101,14 +105,14 @@ class Slots:
             return
 
     def holders(self) -> dict[str, str]:
-        """Return who holds which slot, as its record says."""
-        found = {name: _holder(entry) for name, entry in self._look().items()}
+        """Return the holder of each slot that is held, as its record says."""
+        found = {name: _holder(entry) for name, entry in self._read().items()}
         return {name: holder for name, holder in found.items() if holder}
 
-    def _look(self) -> dict[str, Entry]:
-        """Read the slots; remember since when each of them is as it is."""
+    def _read(self) -> dict[str, Entry]:
+        """Return the slots; remember since when each of them is unchanged."""
         found = self._coordinator.read_all(self._prefix)
-        seen_at = self._now()  # not before: an answer may have taken its time
+        seen_at = self._now()  # after the answer, which may have taken long
         start = len(self._prefix) + 1
         entries = {key[start:]: entry for key, entry in found.items()}
         for name, entry in entries.items():
@@ -121,7 +125,7 @@ class Slots:
             return True
         return now >= self._seen[name][1] + self._ttl_s
 
-    def _beat(self, name: str, before: Entry | None, began: float) -> Lease:
+    def _write(self, name: str, before: Entry | None, began: float) -> Lease:
         version = before.version if before else ABSENT
         key = f"{self._prefix}/{name}"
         entry = self._coordinator.write(key, _record(self._holder), expected=version)
@@ -133,7 +137,7 @@ def _record(holder: str) -> bytes:
 
 
 def _holder(entry: Entry | None) -> str:
-    """Return who holds a slot; a record that cannot be read is held by nobody we know."""
+    """Return the holder of a slot; "?" if its record cannot be read."""
     if entry is None:
         return _FREE
     try:

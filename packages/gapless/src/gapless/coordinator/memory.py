@@ -1,4 +1,4 @@
-"""A coordinator within one process: for tests and simulations."""
+"""A coordinator in the memory of one process, for tests and simulations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class MemoryCoordinator:
         self._last_version = 0
 
     def read(self, key: str) -> Entry | None:
-        """Return what is there, None if nothing is."""
+        """Return the entry of a key; None if the key does not exist."""
         with self._changed:
             return self._entries.get(model.check_key(key))
 
@@ -32,7 +32,7 @@ class MemoryCoordinator:
         """Write if the version is still the expected one.  Raises ConflictError."""
         model.check_value(model.check_key(key), value)
         with self._changed:
-            self._expect(key, expected)
+            self._check_version(key, expected)
             self._last_version += 1
             entry = self._entries[key] = Entry(self._last_version, value)
             self._changed.notify_all()
@@ -41,14 +41,14 @@ class MemoryCoordinator:
     def remove(self, key: str, *, expected: int) -> None:
         """Remove if the version is still the expected one.  Raises ConflictError."""
         with self._changed:
-            self._expect(model.check_key(key), expected)
+            self._check_version(model.check_key(key), expected)
             self._entries.pop(key, None)
             self._changed.notify_all()
 
     def wait(
         self, prefix: str, seen: Mapping[str, int], timeout_s: float
     ) -> dict[str, Entry]:
-        """Return every key below `prefix/` once the versions are not as *seen*."""
+        """Return every key below `prefix/` once the versions differ from *seen*."""
         deadline = clock.monotonic() + timeout_s
         with self._changed:
             while model.versions(found := self._below(prefix)) == seen:
@@ -58,13 +58,13 @@ class MemoryCoordinator:
             return found
 
     def close(self) -> None:
-        """Keep everything: others may share it."""
+        """Keep every entry: other threads may use them."""
 
     def _below(self, prefix: str) -> dict[str, Entry]:
         start = f"{model.check_key(prefix)}/"
         return {k: e for k, e in sorted(self._entries.items()) if k.startswith(start)}
 
-    def _expect(self, key: str, expected: int) -> None:
+    def _check_version(self, key: str, expected: int) -> None:
         found = self._entries.get(key)
         version = found.version if found else ABSENT
         if version != expected:

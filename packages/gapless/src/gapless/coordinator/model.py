@@ -1,11 +1,11 @@
-"""The contract that every coordinator keeps; tests/contract has it as a suite.
+"""The contract of every coordinator; tests/contract checks each of them against it.
 
-Rule 1: a version is never used twice for a key, not even after the key was removed: it
-is the fence that makes a late writer harmless.
+Rule 1: a version of a key is never used twice, not even after the key was removed.  It is
+the fence that makes a late writer harmless.
 Rule 2: of two writers that expect the same version at most one succeeds.
-Rule 3: what cannot be verified is named and ignored, never trusted.
-Clocks are never compared: whoever wants to know whether another one lives watches its
-versions change, on his own clock.
+Rule 3: a record that cannot be verified is reported and ignored, never trusted.
+Rule 4: clocks of two hosts are never compared.  A host finds out whether another one is
+alive by watching its versions change, on its own clock.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Protocol
 from gapless.base.errors import ConflictError, MisuseError
 
 ABSENT = 0
-"""The version of a key that is not there."""
+"""The version of a key that does not exist."""
 LARGEST_VALUE_BYTES = 256 << 10
 _PIECE = r"[A-Za-z0-9@_+-][A-Za-z0-9@_. +:-]*"
 _KEY = re.compile(rf"{_PIECE}(?:/{_PIECE})*")
@@ -26,7 +26,7 @@ _KEY = re.compile(rf"{_PIECE}(?:/{_PIECE})*")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A value, and the version that it is."""
+    """A value of a key, with its version."""
 
     version: int
     value: bytes
@@ -36,7 +36,7 @@ class Coordinator(Protocol):
     """Every method raises UnavailableError if the coordinator cannot be asked."""
 
     def read(self, key: str) -> Entry | None:
-        """Return what is there, None if nothing is."""
+        """Return the entry of a key; None if the key does not exist."""
 
     def read_all(self, prefix: str) -> dict[str, Entry]:
         """Return every key below `prefix/`."""
@@ -50,17 +50,17 @@ class Coordinator(Protocol):
     def wait(
         self, prefix: str, seen: Mapping[str, int], timeout_s: float
     ) -> dict[str, Entry]:
-        """Return every key below `prefix/` as soon as the versions are not as *seen*.
+        """Return every key below `prefix/` as soon as the versions differ from *seen*.
 
-        After *timeout_s* what is there is returned all the same.
+        After *timeout_s* the keys are returned all the same.
         """
 
     def close(self) -> None:
-        """Let go of files and connections."""
+        """Close files and connections."""
 
 
 def check_key(key: str) -> str:
-    """Return a key that can be one.  Raises MisuseError."""
+    """Return a key, if it is a valid one.  Raises MisuseError."""
     if _KEY.fullmatch(key) is None or len(key) > 200:
         raise MisuseError(
             f"{key!r} cannot be a key",
@@ -70,7 +70,7 @@ def check_key(key: str) -> str:
 
 
 def check_value(key: str, value: bytes) -> bytes:
-    """Return a value that is not too large.  Raises MisuseError."""
+    """Return a value, if it is not too large.  Raises MisuseError."""
     if len(value) > LARGEST_VALUE_BYTES:
         raise MisuseError(
             f"{key}: {len(value)} bytes are more than {LARGEST_VALUE_BYTES}"
@@ -79,12 +79,12 @@ def check_value(key: str, value: bytes) -> bytes:
 
 
 def conflict(key: str, expected: int, found: int) -> ConflictError:
-    """Return the error of who was too late."""
+    """Return the error of a writer that expected another version."""
     return ConflictError(
-        f"{key} is at version {found}, not {expected}: somebody else wrote first"
+        f"{key} is at version {found}, not {expected}: another writer was first"
     )
 
 
 def versions(entries: Mapping[str, Entry]) -> dict[str, int]:
-    """Return what `wait` compares."""
+    """Return the version of each key, as `wait` compares them."""
     return {key: entry.version for key, entry in entries.items()}

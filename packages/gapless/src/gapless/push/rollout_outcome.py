@@ -9,6 +9,7 @@ from typing import Any
 from gapless.push.outcome import Outcome, Stage
 from gapless.rollout import decide
 from gapless.rollout.model import HostReport, Rollout, State
+from gapless.rollout.status import status_of
 
 _STAGES = {
     State.ROLLING: Stage.ROLLING,
@@ -40,13 +41,13 @@ def next_outcome(
     if is_end and not rollout.settled:
         before = Stage.ROLLING if stage is Stage.DONE else Stage.REVERTING
         return replace(outcome, stage=before, detail=trouble or "the rollout is ending")
-    surveyed = decide.survey(rollout, hosts.values())
+    status = status_of(rollout, hosts.values())
     return replace(
         outcome,
         stage=stage,
         detail=rollout.reason,
-        hosts_done=len(surveyed.settled),
-        hosts=len(surveyed.order),
+        hosts_done=len(status.arrived),
+        hosts=len(status.order),
     )
 
 

@@ -1,3 +1,3 @@
-"""Bring a fleet to a release: hosts pull, and nobody is in charge."""
+"""Rollouts, which bring a fleet to a release: hosts pull, and there is no leader."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who of a fleet leaves service by hand: one record, `drains/APP`, compare-and-set."""
+"""Which hosts of a fleet drain by hand: one record, `drains/APP`, by compare-and-set."""
 
 from __future__ import annotations
 
@@ -9,44 +9,55 @@ from gapless.coordinator.model import ABSENT, Coordinator
 from gapless.rollout import records
 
 TRIES = 20
-Judge = Callable[[Collection[str]], str]
-"""Is given who else drains; returns why one more must not, or nothing."""
+Refusal = Callable[[Collection[str]], str]
+"""Takes the other hosts that drain; returns why one more must not, or nothing."""
 
 
-class Rights:
-    """The right to drain.  Methods raise UnavailableError."""
+class DrainRights:
+    """The rights to drain of one app's hosts.  Methods raise UnavailableError."""
 
     def __init__(self, coordinator: Coordinator, app: str) -> None:
         self._coordinator, self._key = coordinator, f"drains/{app}"
 
     def draining(self) -> dict[str, str]:
-        """Return who drains, and since when by its own clock, for people."""
+        """Return the hosts that drain, each with the time of its own clock, for people."""
         return self._read()[0]
 
-    def take(self, host: str, at: str, judge: Judge) -> str:
+    def take(self, host: str, at: str, refusal: Refusal) -> str:
         """Take the right to drain; return why it is refused, or nothing.
 
-        The right of before is kept: nobody has counted on a host that is in the record.
+        A host that has the right keeps it: no other host counts on it.  Raises
+        ConflictError.
         """
         for _ in range(TRIES):
             found, version = self._read()
             if host in found:
                 return ""
-            if refused := judge(found.keys()):
+            if refused := refusal(found.keys()):
                 return refused
             try:
                 self._write({**found, host: at}, version)
             except ConflictError:
                 continue
-            # What was begun before the others could see it is seen now.
-            refused = judge(self.draining().keys() - {host})
+            # Asked again: another host may have begun before it could see the right.
+            refused = refusal(self.draining().keys() - {host})
             if refused:
                 self.give_back(host)
             return refused
-        raise ConflictError(f"{self._key}: others write faster than we can")
+        raise ConflictError(f"{self._key}: other hosts write faster than this one")
+
+    def force(self, host: str, at: str) -> None:
+        """Write down that a host drains, whatever the others do.
+
+        Raises ConflictError.
+        """
+        self.take(host, at, lambda _: "")
 
     def give_back(self, host: str) -> bool:
-        """Serve again, as far as others count; tell whether it drained."""
+        """Remove a host from the record; return whether it was there.
+
+        Raises ConflictError.
+        """
         for _ in range(TRIES):
             found, version = self._read()
             if found.pop(host, None) is None:
@@ -56,11 +67,7 @@ class Rights:
             except ConflictError:
                 continue
             return True
-        raise ConflictError(f"{self._key}: others write faster than we can")
-
-    def insist(self, host: str, at: str) -> None:
-        """Write down that a host drains, whatever the others do."""
-        self.take(host, at, lambda _: "")
+        raise ConflictError(f"{self._key}: other hosts write faster than this one")
 
     def _read(self) -> tuple[dict[str, str], int]:
         entry = self._coordinator.read(self._key)

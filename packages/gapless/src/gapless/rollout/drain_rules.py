@@ -1,9 +1,10 @@
 """Which hosts of a fleet may leave service by hand: never the last one.  Pure.
 
-Rule 1: a host that wants to drain adds itself to the one record of those that do, and asks
-`refusal` before and after: of two at once, the second finds the first there.
-Rule 2: a host that is to be recycled says so in its report first, then asks `blocked`.
-Whoever of the two is later sees the other; both may step back, never both go on.
+Rule 1: a host that wants to drain adds itself to the one record of draining hosts, and asks
+`drain_refusal` before and after.  Of two hosts at once the second finds the first there.
+Rule 2: a host that has to be recycled writes that in its report first, then asks
+`recycle_refusal`.  The later of the two sees the other; both may step back, never do both
+go on.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from gapless.rollout.model import HostReport, Phase
 def serving(
     hosts: Iterable[HostReport], draining: Collection[str], *, but: str
 ) -> list[str]:
-    """Return who serves and goes on serving, other than one host."""
+    """Return the hosts that serve and go on serving, other than *but*."""
     return sorted(
         each.host
         for each in hosts
@@ -24,10 +25,12 @@ def serving(
     )
 
 
-def refusal(host: str, hosts: Collection[HostReport], draining: Collection[str]) -> str:
+def drain_refusal(
+    host: str, hosts: Collection[HostReport], draining: Collection[str]
+) -> str:
     """Return why a host must not drain, or nothing.
 
-    One that serves nothing, or that the fleet does not know, takes nothing away.
+    A host that does not serve, or that the fleet does not know, may always drain.
     """
     own = next((each for each in hosts if each.host == host), None)
     if own is None or not own.serves or serving(hosts, draining, but=host):
@@ -38,15 +41,15 @@ def refusal(host: str, hosts: Collection[HostReport], draining: Collection[str])
     return ", ".join(f"{each.host} {_state(each, draining)}" for each in others)
 
 
-def blocked(
-    report: HostReport, there: Iterable[HostReport], draining: Collection[str]
+def recycle_refusal(
+    report: HostReport, live: Iterable[HostReport], draining: Collection[str]
 ) -> str:
     """Return why a host must not be recycled now, or nothing.
 
-    It waits for hosts that will serve again.  Those that are gone or were stopped are
-    not waited for.
+    It waits for hosts that will serve again.  Hosts that are gone or were stopped are not
+    waited for.
     """
-    others = [each for each in there if each.host != report.host]
+    others = [each for each in live if each.host != report.host]
     if not (report.recycles and report.release):
         return ""
     if serving(others, draining, but=report.host):

@@ -1,14 +1,14 @@
-"""A rollout as plain values: what is wanted, what each host says, and where it stands.
+"""The values of a rollout: the record that hosts follow, and the report of each host.
 
-    rolling ──────▶ done            every host that is there runs the release
+    rolling ──────▶ done            every live host runs the release
       │ ▲ │
-      │ │ └───────▶ reverting ────▶ reverted     hosts go back, and need no canary
+      │ │ └───────▶ reverting ────▶ reverted     hosts go back, without a canary
       ▼ │               │ ▲
     held ───────────────┘ │         a failure, `hold`; `resume`, `abort`
                         ▼ │
-                      stuck         a host could not even go back: people are needed
+                      stuck         a host could not go back: an operator is needed
 
-`TRANSITIONS` is that picture as a table; docs/rollout.md has it drawn from there.
+`TRANSITIONS` is that picture as a table; docs/rollout.md has a diagram drawn from it.
 """
 
 from __future__ import annotations
@@ -30,43 +30,44 @@ class State(Enum):
     REVERTED = "reverted"
 
 
-class Cue(Enum):
+class Action(Enum):
     """What moves a rollout from state to state."""
 
-    FINISH = "finish"  #: every host that is there is where it should be
-    HOLD = "hold"  #: by hand, or by a failure with nothing to go back from
-    REVERT = "revert"  #: by a failure after hosts had changed, or by `abort`
+    FINISH = "finish"  #: every live host is on its target
+    HOLD = "hold"  #: by hand, at a deadline, or after a failure that is not reverted
+    REVERT = "revert"  #: by `abort`, or after a failure when hosts had changed
     RESUME = "resume"  #: by hand; hosts that failed try again
 
 
-TRANSITIONS: dict[tuple[State, Cue], State] = {
-    (State.ROLLING, Cue.FINISH): State.DONE,
-    (State.ROLLING, Cue.HOLD): State.HELD,
-    (State.ROLLING, Cue.REVERT): State.REVERTING,
-    (State.HELD, Cue.RESUME): State.ROLLING,
-    (State.HELD, Cue.REVERT): State.REVERTING,
-    (State.REVERTING, Cue.FINISH): State.REVERTED,
-    (State.REVERTING, Cue.HOLD): State.STUCK,
-    (State.STUCK, Cue.RESUME): State.REVERTING,
-    (State.DONE, Cue.RESUME): State.ROLLING,
-    (State.REVERTED, Cue.RESUME): State.REVERTING,
+TRANSITIONS: dict[tuple[State, Action], State] = {
+    (State.ROLLING, Action.FINISH): State.DONE,
+    (State.ROLLING, Action.HOLD): State.HELD,
+    (State.ROLLING, Action.REVERT): State.REVERTING,
+    (State.HELD, Action.RESUME): State.ROLLING,
+    (State.HELD, Action.REVERT): State.REVERTING,
+    (State.REVERTING, Action.FINISH): State.REVERTED,
+    (State.REVERTING, Action.HOLD): State.STUCK,
+    (State.STUCK, Action.RESUME): State.REVERTING,
+    (State.DONE, Action.RESUME): State.ROLLING,
+    (State.REVERTED, Action.RESUME): State.REVERTING,
 }
 BACK = (State.REVERTING, State.STUCK, State.REVERTED)
-"""States in which hosts are wanted on the release of before."""
+"""States in which the target of hosts is the previous release."""
 OVER = (State.DONE, State.REVERTED)
+"""States in which only hosts that come late still change."""
 ENDED = (*OVER, State.HELD, State.STUCK)
-"""States in which nothing more happens unless somebody does something."""
+"""States in which nothing more happens without a command."""
 
 
 class Phase(Enum):
-    """What a host does about a rollout."""
+    """What a host does for a rollout."""
 
     IDLE = "idle"  #: nothing
-    STOPPED = "stopped"  #: the app was stopped there by hand, and stays so
+    STOPPED = "stopped"  #: the app was stopped there by hand, and stays stopped
     WAITING = "waiting"  #: for its wave, a slot, or the end of a freeze
     FETCHING = "fetching"
     CHANGING = "changing"  #: the handoff or recycle is under way
-    WATCHING = "watching"  #: it serves the new release, and is watched
+    WATCHING = "watching"  #: the new release serves, and is watched
     DONE = "done"
     FAILED = "failed"
 
@@ -76,68 +77,68 @@ AT_WORK = (Phase.FETCHING, Phase.CHANGING, Phase.WATCHING)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
-    """What is wanted of every host of an app; the newest takes the place of others."""
+    """The record that every host of an app follows; a newer one supersedes it."""
 
     app: str
     number: int
     release: str
-    """Where hosts are to go: the name of a release's directory."""
+    """The release to roll out, by the name of its directory."""
     digest: str = ""
-    """SHA-256 of the release's manifest: a copy is verified with it."""
+    """SHA-256 of the list of the release's files: a copy is verified with it."""
     previous: str = ""
-    """Where they go back to; nothing for the first one."""
+    """The release that hosts go back to; empty for the first rollout."""
     previous_digest: str = ""
-    """As `digest`, of the way back: a host that came late has no copy of it."""
+    """The digest of `previous`: a host that came late has no copy of it."""
     state: State = State.ROLLING
     reason: str = ""
     attempt: int = 1
-    """Grows when it is resumed and when it turns back: who failed may try again."""
+    """Raised by `resume` and by a revert, so that hosts that failed try again."""
     by: str = ""
     began_at: str = ""
     policy: Policy = field(default_factory=Policy)
     settled: bool = False
-    """The link was flipped or left, and the hooks of its end have run."""
+    """Its end was finalized: the link was flipped or left, and the hook has run."""
 
     @property
     def target(self) -> str:
-        """The release on which hosts are wanted now."""
+        """The release that hosts should run now."""
         return self.previous if self.state in BACK else self.release
 
     @property
     def turn(self) -> tuple[int, int]:
-        """Which attempt at which rollout this is."""
+        """The number of the rollout and of the attempt."""
         return self.number, self.attempt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostReport:
-    """What a host says of itself; nobody else writes it."""
+    """What the agent of a host reports; only that agent writes it."""
 
     host: str
     release: str = ""
-    """What serves there; nothing if the app does not run."""
+    """The release that serves there; empty if the app does not run."""
     turn: tuple[int, int] = (0, 0)
-    """The attempt that its phase is about."""
+    """The number of the rollout and of the attempt that `phase` is about."""
     phase: Phase = Phase.IDLE
     reason: str = ""
     beat: int = 0
-    """Grows with each write: who does not change it is gone."""
+    """The heartbeat: raised with each write, so that others see the host alive."""
     at: str = ""
-    """The host's own time, for people; never compared."""
+    """The time of the host, for people; never compared."""
     agent: str = ""
-    """Which agent wrote it: two of them must not call themselves alike."""
+    """The agent that wrote it: two agents must not use the same host name."""
     addresses: tuple[str, ...] = ()
-    """`host:port` where balancers reach the app; the last that were known."""
+    """`host:port` where balancers reach the app, as they were last known."""
     health: str = ""
-    """`host:port` where its agent answers whether the app serves; nothing: nowhere."""
+    """`host:port` of the agent's health endpoint; empty: it has none."""
     drains: bool = False
-    """The whole host leaves service, or has left it: it follows later."""
+    """The whole host drains or has drained: it follows rollouts afterwards."""
     recycles: bool = False
-    """Its app cannot run twice at once, so that it does not serve while it changes."""
+    """The app cannot run twice at once, so it does not serve while it changes."""
 
     @property
     def serves(self) -> bool:
-        """Whether requests may be sent there, as far as it says itself."""
+        """Whether the host serves requests, by its own report."""
         away = self.phase is Phase.STOPPED or self.drains
         changes = self.recycles and self.phase is Phase.CHANGING
         return bool(self.release) and not away and not changes

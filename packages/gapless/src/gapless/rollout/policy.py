@@ -1,4 +1,4 @@
-"""How a fleet may change: so many at once, who first, how long watched, when never."""
+"""How a fleet may change: how many hosts at once, in which order, and when not."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ _WEEK_MINUTES = 7 * _DAY_MINUTES
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What the release server wants of a rollout; it travels with the record."""
+    """The policy of the release server; it travels in the record of the rollout."""
 
     slots: str = "1"
-    """How many hosts may be changing at once: a number, or per cent of the fleet."""
+    """How many hosts may change at once: a number, or per cent of the fleet."""
     canary: tuple[str, ...] = ()
     """Hosts that go first, by name."""
     bake_s: float = 0.0
     """How long canaries are watched before others begin."""
     waves: tuple[str, ...] = ()
-    """How many hosts each stage has reached at its end; the last stage is the rest."""
+    """How many hosts have changed at the end of each stage; the rest is the last stage."""
     min_healthy_s: float = 2.0
     """How long every other host is watched."""
     max_failures: int = 0
-    """So many hosts may fail before it is held or turned back."""
+    """So many hosts may fail before the rollout is held or reverted."""
     revert: bool = True
     fetch_timeout_s: float = 300.0
     change_timeout_s: float = 600.0
     deadline_s: float = 0.0
-    """Of the whole way forward; 0: none."""
+    """Of the way to the release; 0: none."""
     revert_deadline_s: float = 0.0
     slot_ttl_s: float = 15.0
-    """A host whose lease was not renewed for so long has lost its slot."""
+    """A host that did not renew its lease for so long has lost its slot."""
     gone_s: float = 90.0
-    """A host that has not spoken for so long is not waited for."""
+    """A host without a heartbeat for so long is not waited for."""
     freeze: tuple[str, ...] = ()
     """When no host begins: `fri 16:00 - mon 08:00`, or `22:00 - 06:00` of every day."""
 
     def mistakes(self, known: frozenset[str] | None = None) -> list[str]:
-        """Return why it could never finish; *known* are the hosts of the fleet."""
+        """Return why a rollout could never finish; *known* are the hosts of the fleet."""
         found: list[str] = []
         found += [
             f"{word!r}: write a number from 1 on, or per cent: 25%"
@@ -88,13 +88,13 @@ class Policy:
 
 
 def share(word: str, of: int) -> int:
-    """Return a number, or so many per cent of hosts, at least one."""
+    """Return a number of hosts, or so many per cent of *of*, at least one."""
     number, percent = word.rstrip("%"), word.endswith("%")
     return max(1, int(number) * of // 100) if percent else int(number)
 
 
 def frozen_by(windows: tuple[str, ...], weekday: int, minute: int) -> str:
-    """Return the window in which a moment lies, or nothing.
+    """Return the window that a moment lies in; empty: none.
 
     *weekday* counts from Monday, *minute* from midnight, both on the host's local time.
     """
@@ -110,7 +110,7 @@ def frozen_by(windows: tuple[str, ...], weekday: int, minute: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """A stretch of time that comes every week, in minutes from Monday's midnight."""
+    """A window of every week, in minutes from Monday's midnight."""
 
     opens: tuple[int, ...]
     length: int

@@ -1,4 +1,4 @@
-"""Records as they stand in a coordinator: versioned, checksummed, read with suspicion."""
+"""The format of records in a coordinator: JSON with a version and a checksum."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ FORMAT = 1
 
 
 def encode(kind: str, value: dict[str, Any]) -> bytes:
-    """Return a record of a kind; its values are JSON's."""
+    """Return a record of a kind; *value* holds JSON values."""
     plain = {"format": FORMAT, "kind": kind, "value": value}
     return json.dumps(plain | {"sha256": _checksum(plain)}, sort_keys=True).encode()
 
 
 def decode(kind: str, content: bytes) -> dict[str, Any]:
-    """Return the value of a record.  Raises ValueError that says why it is none."""
+    """Return the value of a record.  Raises ValueError with the reason."""
     try:
         plain = json.loads(content)
-        said = plain.pop("sha256")
+        checksum = plain.pop("sha256")
         found, value = plain["format"], plain["value"]
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ValueError("it is no record") from None
     if found != FORMAT:
         raise ValueError(f"its format is {found!r}, not {FORMAT}")
-    if said != _checksum(plain):
+    if checksum != _checksum(plain):
         raise ValueError("its checksum is wrong")
     if plain["kind"] != kind or not isinstance(value, dict):
         raise ValueError(f"it is a record of {plain['kind']!r}, not of {kind!r}")
@@ -43,7 +43,7 @@ def encode_rollout(rollout: Rollout) -> bytes:
 
 
 def decode_rollout(content: bytes) -> Rollout:
-    """Return the rollout of a record.  Raises ValueError."""
+    """Return the rollout from a record.  Raises ValueError."""
     value = decode("rollout", content)
     try:
         policy: dict[str, Any] = {
@@ -57,12 +57,12 @@ def decode_rollout(content: bytes) -> Rollout:
 
 
 def encode_host(report: HostReport) -> bytes:
-    """Return what a host says as a record."""
+    """Return the report of a host as a record."""
     return encode("host", dataclasses.asdict(report) | {"phase": report.phase.value})
 
 
 def decode_host(content: bytes) -> HostReport:
-    """Return what a host said.  Raises ValueError."""
+    """Return the report of a host from a record.  Raises ValueError."""
     value = decode("host", content)
     try:
         number, attempt = value["turn"]
@@ -79,7 +79,7 @@ def decode_host(content: bytes) -> HostReport:
 def known(kind: type[Any], value: dict[str, Any]) -> dict[str, Any]:
     """Return the fields that this version knows.
 
-    A newer one may have added others: what must not be missed changes FORMAT.
+    A newer version may have added fields; one that must not be ignored raises FORMAT.
     """
     names = {each.name for each in dataclasses.fields(kind)}
     return {name: each for name, each in value.items() if name in names}

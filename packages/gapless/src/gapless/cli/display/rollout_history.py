@@ -1,6 +1,6 @@
 """The rollouts that have ended: as a table, or one of them with its hosts.
 
-Each is a record of `Board.history`.
+Each is a record of `FleetStore.history`.
 """
 
 from __future__ import annotations

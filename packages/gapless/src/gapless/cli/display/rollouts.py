@@ -7,8 +7,8 @@ from typing import Any
 
 from gapless.base.errors import DONE, FAILED
 from gapless.cli import output
-from gapless.rollout import decide
 from gapless.rollout.model import HostReport, Rollout, State
+from gapless.rollout.status import status_of
 
 
 def host_line(report: HostReport) -> str:
@@ -31,8 +31,8 @@ def print_host_json(report: HostReport) -> None:
 
 def print_rollout(rollout: Rollout, reports: dict[str, HostReport]) -> None:
     """Print the state of a rollout, and a table of the hosts."""
-    survey = decide.survey(rollout, reports.values())
-    done, of = len(survey.settled), len(survey.order)
+    status = status_of(rollout, reports.values())
+    done, of = len(status.arrived), len(status.order)
     back = f", back to {rollout.previous}" if rollout.target != rollout.release else ""
     print(
         f"{rollout.app}: rollout {rollout.number} to {rollout.release}{back}: "

@@ -12,47 +12,47 @@ from gapless.cli import output
 from gapless.client import Client
 
 if TYPE_CHECKING:
-    from gapless.agent.departure import Departure
+    from gapless.agent.drain_right import DrainRight
 
 
-def departures(client: Client, print_line: Callable[[str], None]) -> list[Departure]:
-    """Return one departure for each fleet of this host; none if it is in no fleet.
+def rights(client: Client, print_line: Callable[[str], None]) -> list[DrainRight]:
+    """Return the right to drain in each fleet of this host; none if it is in no fleet.
 
     Raises GaplessError.
     """
     if not os.path.exists(client.home.fleets):
         return []
-    from gapless.agent import departure, membership  # noqa: PLC0415 - loads TLS
+    from gapless.agent import drain_right, membership  # noqa: PLC0415 - loads TLS
 
     return [
-        departure.Departure(each, print_line, output.print_error)
+        drain_right.DrainRight(each, print_line, output.print_error)
         for each in membership.memberships(client.home)
     ]
 
 
 def take(
     client: Client, print_line: Callable[[str], None], *, force: bool
-) -> list[Departure]:
+) -> list[DrainRight]:
     """Take the right to drain in every fleet, with *force* without asking the others.
 
     Raises GaplessError.
     """
     try:
-        found = departures(client, print_line)
+        found = rights(client, print_line)
     except GaplessError:
         if force:
             return []
         raise
     if not found:
         return []
-    from gapless.agent import departure  # noqa: PLC0415 - loads TLS
+    from gapless.agent import drain_right  # noqa: PLC0415 - loads TLS
 
     if not force:
-        departure.take_all(found)
+        drain_right.take_all(found)
         return found
     for each in found:
         try:
-            each.insist()
+            each.force()
         except GaplessError as error:
             output.print_error(
                 f"{each.app}: the other hosts are not told: {error.message}"
@@ -60,7 +60,7 @@ def take(
     return found
 
 
-def confirm(client: Client, found: list[Departure]) -> None:
+def confirm(client: Client, found: list[DrainRight]) -> None:
     """Check that no right was lost before the drain began; else undrain.
 
     Raises GaplessError.
@@ -80,9 +80,9 @@ def confirm(client: Client, found: list[Departure]) -> None:
             )
 
 
-def answers_balancers(departure: Departure) -> bool:
+def answers_balancers(right: DrainRight) -> bool:
     """Return whether the agent answers load balancers; False if that is not known."""
     try:
-        return departure.answers_balancers()
+        return right.answers_balancers()
     except GaplessError:
         return False

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 
-from gapless.agent import address, setup
+from gapless.agent.address import HostAddresses
 from gapless.agent.follower import Follower
+from gapless.agent.open_store import open_store
 from gapless.base.errors import DONE, FAILED, GaplessError, UnavailableError
 from gapless.cli import output
 from gapless.cli.display import rollouts
@@ -19,10 +20,10 @@ RETRY_S = 2.0
 class FollowerThread:
     """Calls the follower of one app again and again; prints what goes wrong."""
 
-    def __init__(self, fleet: Fleet, host: str, presence: address.Presence) -> None:
-        self._board = setup.board(fleet, output.print_error)
+    def __init__(self, fleet: Fleet, host: str, addresses: HostAddresses) -> None:
+        self._store = open_store(fleet, output.print_error)
         self.follower = Follower(
-            fleet, self._board, Client(), host, output.print_line, presence=presence
+            fleet, self._store, Client(), host, output.print_line, addresses=addresses
         )
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.is_acting = False
@@ -32,35 +33,35 @@ class FollowerThread:
 
     def run_once(self) -> int:
         """Act until there is nothing to do at once; return the exit code."""
-        while not self.follower.look():
+        while not self.follower.step():
             pass
         report = self.follower.report
         output.print_line(rollouts.host_line(report))
         return FAILED if report.phase is Phase.FAILED else DONE
 
     def _run(self) -> None:
-        while not self.follower.over.is_set():
+        while not self.follower.stopping.is_set():
             wait_s = self._act()
-            if wait_s and not self._board.wait(wait_s):
-                self.follower.over.wait(RETRY_S)
+            if wait_s and not self._store.wait(wait_s):
+                self.follower.stopping.wait(RETRY_S)
 
     def _act(self) -> float:
         """Act once, and return how long to wait; the same error is printed once."""
         self.is_acting = True
         try:
-            wait_s = self.follower.look()
+            wait_s = self.follower.step()
         except (GaplessError, OSError) as error:
-            if self.follower.over.is_set():
+            if self.follower.stopping.is_set():
                 return RETRY_S
             if str(error) != self._trouble:
                 serves = "; it serves on" if isinstance(error, UnavailableError) else ""
-                output.print_line(f"{self._board.app}: {error}{serves}")
+                output.print_line(f"{self._store.app}: {error}{serves}")
             self._trouble = str(error)
-            self.follower.over.wait(RETRY_S)
+            self.follower.stopping.wait(RETRY_S)
             return 0.0
         finally:
             self.is_acting = False
         if self._trouble:
-            output.print_line(f"{self._board.app}: goes on")
+            output.print_line(f"{self._store.app}: goes on")
             self._trouble = ""
         return wait_s

@@ -16,28 +16,29 @@ from gapless.rollout.model import ENDED, HostReport, Rollout
 if TYPE_CHECKING:
     from gapless.agent.publisher import FleetPublisher
     from gapless.config.toml.fleets import Fleet
-    from gapless.rollout.board import Board
+    from gapless.rollout.store import FleetStore
 
 POLL_S = 0.5
 
 
 def open_fleet(
     fleet: Fleet, progress: Callable[[str, str], None]
-) -> tuple[FleetPublisher, Board]:
-    """Return the publisher and the board of a fleet.
+) -> tuple[FleetPublisher, FleetStore]:
+    """Return the publisher and the store of a fleet.
 
     *progress* is called with the name and the detail of each step of a publish.
     """
-    from gapless.agent import publisher, setup  # noqa: PLC0415 - loads TLS
+    from gapless.agent import publisher  # noqa: PLC0415 - loads TLS
+    from gapless.agent.open_store import open_store  # noqa: PLC0415 - the same
 
-    board = setup.board(fleet, output.print_error)
-    return publisher.FleetPublisher(fleet, board, progress), board
+    store = open_store(fleet, output.print_error)
+    return publisher.FleetPublisher(fleet, store, progress), store
 
 
 def begin(
     fleet: Fleet, args: argparse.Namespace, act: Callable[[FleetPublisher], Rollout]
 ) -> int:
-    """Begin a rollout with *act*, wait for its end, and settle it.
+    """Begin a rollout with *act*, wait for its end, and finalize it.
 
     Returns the exit code.  Raises GaplessError.
     """
@@ -48,21 +49,24 @@ def begin(
             text = steps.line(fleet.release.app, step, detail)
             output.print_line(f"{text} ({clock.monotonic() - began:.2f} s)")
 
-    publisher, board = open_fleet(fleet, print_step)
+    publisher, store = open_fleet(fleet, print_step)
     rollout = act(publisher)
     if args.no_wait:
         if args.json:
             output.print_json(rollouts.rollout_json(rollout))
         return DONE
     print_host = (lambda _: None) if args.json else rollouts.print_host
-    ended = follow(board, rollout.number, args.timeout, print_host)
-    publisher.settle()  # `gapless watch` may have done it before
-    rollouts.print_end(ended, as_json=args.json, reports=board.reports())
+    ended = follow(store, rollout.number, args.timeout, print_host)
+    publisher.finalize()  # `gapless watch` may have done it before
+    rollouts.print_end(ended, as_json=args.json, reports=store.hosts.all())
     return rollouts.exit_code(ended) if ended.number == rollout.number else FAILED
 
 
 def follow(
-    board: Board, number: int, timeout_s: float, changed: Callable[[HostReport], None]
+    store: FleetStore,
+    number: int,
+    timeout_s: float,
+    changed: Callable[[HostReport], None],
 ) -> Rollout:
     """Wait until a rollout has ended, or another has superseded it; return that one.
 
@@ -73,8 +77,8 @@ def follow(
     while True:
         rollout = None
         try:
-            rollout, _ = board.rollout()
-            reports, now = board.reports(), ""
+            rollout, _ = store.rollout()
+            reports, now = store.hosts.all(), ""
         except UnavailableError as error:
             reports, now = {}, error.message
         if now and now != trouble:

@@ -1,4 +1,4 @@
-"""Settle the rollouts of one app, and write the outcomes of their uploads."""
+"""Finalize the rollouts of one app, and write the outcomes of their uploads."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gapless.cli.display import rollouts
 from gapless.cli.publisher.output import WatchOutput
 from gapless.push import rollout_outcome
 from gapless.push.outcome_store import OutcomeStore
-from gapless.rollout.board import Board
+from gapless.rollout.store import FleetStore
 
 
 class RolloutOutcomes:
@@ -17,22 +17,22 @@ class RolloutOutcomes:
     def __init__(
         self,
         publisher: FleetPublisher,
-        board: Board,
+        store: FleetStore,
         outcomes: OutcomeStore,
         output: WatchOutput,
     ) -> None:
-        self._publisher, self._board = publisher, board
+        self._publisher, self._store = publisher, store
         self._outcomes, self._output = outcomes, output
         self.exit_code = DONE
         """The worst end of a rollout so far."""
 
     def check(self) -> None:
-        """Settle a rollout that has ended, then write the outcomes.
+        """Finalize a rollout that has ended, then write the outcomes.
 
         Raises GaplessError, OSError.
         """
         try:
-            rollout = self._publisher.settle()
+            rollout = self._publisher.finalize()
         except (GaplessError, OSError) as error:
             self._write(str(error))
             raise
@@ -43,11 +43,11 @@ class RolloutOutcomes:
 
     def _write(self, trouble: str) -> None:
         """Write the outcomes that have changed; *trouble* is an error, or empty."""
-        rolling = [o for o in self._outcomes.unfinished(self._board.app) if o.rollout]
+        rolling = [o for o in self._outcomes.unfinished(self._store.app) if o.rollout]
         if not rolling:
             return
-        rollout, _ = self._board.rollout()
-        hosts, history = self._board.reports(), self._board.history()
+        rollout, _ = self._store.rollout()
+        hosts, history = self._store.hosts.all(), self._store.history.read()
         for before in rolling:
             after = rollout_outcome.next_outcome(
                 before, rollout, hosts, history, trouble

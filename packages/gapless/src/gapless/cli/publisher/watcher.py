@@ -44,11 +44,11 @@ class Watcher:
             outcomes = stores[spec.inbox]
             open_publisher = None
             if name in declared:
-                publisher, board = rollout_run.open_fleet(
+                publisher, store = rollout_run.open_fleet(
                     declared[name], functools.partial(output.fleet_step, name)
                 )
                 self._rollouts[name] = RolloutOutcomes(
-                    publisher, board, outcomes, output
+                    publisher, store, outcomes, output
                 )
                 open_publisher = functools.partial(_open_publisher, declared[name])
             self._uploads[name] = UploadPublisher(

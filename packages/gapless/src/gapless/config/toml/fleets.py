@@ -12,7 +12,7 @@ from gapless.base.errors import MisuseError
 from gapless.config.toml import tables
 from gapless.config.toml.document import Document, decode, read
 from gapless.config.toml.fleet_schema import Coordinator, Rollout
-from gapless.coordinator import etcd
+from gapless.coordinator.etcd_settings import EtcdSettings
 from gapless.releases.model import ReleaseSpec
 from gapless.rollout.policy import Policy
 
@@ -27,7 +27,7 @@ class Fleet:
     """The gapless.toml that declares the fleet; it may declare the app, too."""
     directory: str
     """The directory in which the hosts agree, if not in etcd."""
-    etcd: etcd.Settings | None
+    etcd: EtcdSettings | None
     copy: str = ""
     """The directory on the host's own disk to copy releases to; empty: no copies."""
     declaration: str = ""
@@ -120,7 +120,7 @@ def _coordinator(document: Document) -> Coordinator:
     return table
 
 
-def _etcd(document: Document, table: Coordinator) -> etcd.Settings | None:
+def _etcd(document: Document, table: Coordinator) -> EtcdSettings | None:
     if not table.etcd:
         return None
     password = ""
@@ -130,7 +130,7 @@ def _etcd(document: Document, table: Coordinator) -> etcd.Settings | None:
         except OSError as error:
             keys = ("coordinator", "password_file")
             raise MisuseError(document.message_for(keys, str(error))) from error
-    return etcd.Settings(
+    return EtcdSettings(
         endpoints=table.etcd,
         prefix=table.prefix,
         user=table.user,

@@ -14,7 +14,9 @@ import argparse
 import select
 from signal import SIGINT, SIGTERM
 
-from gapless.agent import address, health_endpoint, membership, setup
+from gapless.agent import address, membership
+from gapless.agent.app_listing import AppListing
+from gapless.agent.health_endpoint import HealthEndpoint
 from gapless.base import wakeup
 from gapless.base.errors import DONE, FAILED, NotFoundError
 from gapless.cli import configuration, output
@@ -70,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
             f"{args.config or 'gapless.toml'} has no [rollout.NAME]",
             hint="it says how a fleet changes: slots = 1",
         )
-    host = setup.host_name(args.host)
+    host = membership.host_name(args.host)
     listens = {
         # With --once the agent ends at once, so it answers no load balancer.
         app: "" if args.once else args.health or each.health_listen
@@ -80,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
         FollowerThread(
             each,
             host,
-            address.presence(each, args.address, listens[each.release.app]),
+            address.host_addresses(each, args.address, listens[each.release.app]),
         )
         for each in fleets.values()
     ]
@@ -92,13 +94,9 @@ def run(args: argparse.Namespace) -> int:
     if args.once:
         return max(each.run_once() for each in followers)
     numbers = wakeup.on((SIGTERM, SIGINT))
-    facts = health_endpoint.Facts(
-        lambda: client.request("list") if client.has_state() else None
-    )
+    listing = AppListing(lambda: client.request("list") if client.has_state() else None)
     endpoints = [
-        health_endpoint.HealthEndpoint(
-            each, [app for app in fleets if listens[app] == each], facts
-        )
+        HealthEndpoint(each, [app for app in fleets if listens[app] == each], listing)
         for each in sorted({*listens.values()} - {""})
     ]
     output.print_line(f"{host} follows {', '.join(fleets)}")
@@ -110,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
             return FAILED
     # Load balancers are answered to the end: the last turn may be a recycle.
     for each in followers:
-        each.follower.over.set()
+        each.follower.stopping.set()
     for each in followers:
         if each.is_acting:
             each.thread.join(LAST_STEP_S)

@@ -10,22 +10,22 @@ from __future__ import annotations
 
 import argparse
 
-from gapless.agent import setup
+from gapless.agent.open_store import open_store
 from gapless.base.errors import DONE, MisuseError, NotFoundError
 from gapless.cli import arguments, configuration, output
 from gapless.cli.display import rollout_history, rollouts
 from gapless.cli.fleet import rollout_run
 from gapless.config.toml.fleets import Fleet
 from gapless.releases import current
-from gapless.rollout.board import Board
-from gapless.rollout.model import Cue, Rollout, State
+from gapless.rollout.model import Action, Rollout, State
+from gapless.rollout.store import FleetStore
 
-_CUES = {"hold": Cue.HOLD, "resume": Cue.RESUME, "abort": Cue.REVERT}
+_ACTIONS = {"hold": Action.HOLD, "resume": Action.RESUME, "abort": Action.REVERT}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `rollout`."""
-    parser.add_argument("what", choices=["status", *_CUES, "history", "forget"])
+    parser.add_argument("what", choices=["status", *_ACTIONS, "history", "forget"])
     parser.add_argument(
         "app",
         nargs="?",
@@ -64,51 +64,51 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Show or control the rollout of a fleet."""
     fleet = configuration.fleet(args.config, args.app)
-    board = setup.board(fleet, output.print_error)
+    store = open_store(fleet, output.print_error)
     if args.what == "history" and args.which:
-        return _one_of_history(board, args.which, fleet, as_json=args.json)
+        return _one_of_history(store, args.which, fleet, as_json=args.json)
     if args.what == "history":
-        return _history(board, as_json=args.json)
+        return _history(store, as_json=args.json)
     if args.what == "forget":
-        return _forget(board, args.which)
-    if args.what in _CUES:
-        return _cue(board, args)
-    return _status(fleet, board, args)
+        return _forget(store, args.which)
+    if args.what in _ACTIONS:
+        return _apply(store, args)
+    return _status(fleet, store, args)
 
 
-def _status(fleet: Fleet, board: Board, args: argparse.Namespace) -> int:
-    rollout, _ = board.rollout()
+def _status(fleet: Fleet, store: FleetStore, args: argparse.Namespace) -> int:
+    rollout, _ = store.rollout()
     if rollout is None:
         if args.json:
-            hosts = rollouts.hosts_json(board.reports())
-            output.print_json({"app": board.app, "state": None, "hosts": hosts})
+            hosts = rollouts.hosts_json(store.hosts.all())
+            output.print_json({"app": store.app, "state": None, "hosts": hosts})
         else:
-            print(f"{board.app}: nothing was rolled out yet; `gapless publish TARBALL`")
-            rollouts.print_hosts(board.reports())
+            print(f"{store.app}: nothing was rolled out yet; `gapless publish TARBALL`")
+            rollouts.print_hosts(store.hosts.all())
         return DONE
     if args.watch:
-        return _watch(board, rollout, args)
+        return _watch(store, rollout, args)
     stranger = _stranger(fleet, rollout)
     if args.json:
-        plain = rollouts.rollout_json(rollout, board.reports())
+        plain = rollouts.rollout_json(rollout, store.hosts.all())
         output.print_json(plain | {"stranger": stranger})
         return DONE
-    rollouts.print_rollout(rollout, board.reports())
+    rollouts.print_rollout(rollout, store.hosts.all())
     if stranger:
         print(
             f"  {fleet.release.link} names {stranger}, which no rollout brought: no host "
-            f"of the fleet takes it\n  `gapless rollback {board.app} {stranger}` rolls it "
+            f"of the fleet takes it\n  `gapless rollback {store.app} {stranger}` rolls it "
             "out"
         )
     return DONE
 
 
-def _watch(board: Board, rollout: Rollout, args: argparse.Namespace) -> int:
+def _watch(store: FleetStore, rollout: Rollout, args: argparse.Namespace) -> int:
     print_host = rollouts.print_host_json if args.json else rollouts.print_host
     if not args.json:
-        rollouts.print_rollout(rollout, board.reports())
-    ended = rollout_run.follow(board, rollout.number, args.timeout, print_host)
-    rollouts.print_end(ended, as_json=args.json, reports=board.reports())
+        rollouts.print_rollout(rollout, store.hosts.all())
+    ended = rollout_run.follow(store, rollout.number, args.timeout, print_host)
+    rollouts.print_end(ended, as_json=args.json, reports=store.hosts.all())
     return rollouts.exit_code(ended)
 
 
@@ -119,15 +119,15 @@ def _stranger(fleet: Fleet, rollout: Rollout) -> str:
     return "" if named is None or named.name in known else named.name
 
 
-def _cue(board: Board, args: argparse.Namespace) -> int:
-    cue = _CUES[args.what]
-    before, _ = board.rollout()
+def _apply(store: FleetStore, args: argparse.Namespace) -> int:
+    action = _ACTIONS[args.what]
+    before, _ = store.rollout()
     if before is None:
-        raise NotFoundError(f"{board.app}: nothing was rolled out yet")
-    after = board.cue(cue, args.reason or f"{args.what} by hand")
+        raise NotFoundError(f"{store.app}: nothing was rolled out yet")
+    after = store.apply(action, args.reason or f"{args.what} by hand")
     if after is None:
-        why = f"{board.app}: rollout {before.number} is {before.state.value}"
-        if cue is Cue.REVERT and not before.previous:
+        why = f"{store.app}: rollout {before.number} is {before.state.value}"
+        if action is Action.REVERT and not before.previous:
             why += ", and there is no release to go back to"
         raise MisuseError(
             f"{why}: `{args.what}` has no effect on it", hint=_hint(before)
@@ -136,7 +136,7 @@ def _cue(board: Board, args: argparse.Namespace) -> int:
         output.print_json(rollouts.rollout_json(after))
     else:
         print(
-            f"{board.app}: rollout {after.number} {after.state.value}: {after.reason}"
+            f"{store.app}: rollout {after.number} {after.state.value}: {after.reason}"
         )
     return DONE
 
@@ -147,39 +147,41 @@ def _hint(rollout: Rollout) -> str:
     return f"`gapless rollout status {rollout.app}` shows its state"
 
 
-def _forget(board: Board, host: str) -> int:
+def _forget(store: FleetStore, host: str) -> int:
     if not host:
         raise MisuseError("which host?", hint="gapless rollout forget APP HOST")
-    if not board.forget(host):
-        known = ", ".join(sorted(board.reports())) or "none"
+    if not store.forget(host):
+        known = ", ".join(sorted(store.hosts.all())) or "none"
         raise NotFoundError(
-            f"{board.app}: there is no host {host}", hint=f"known: {known}"
+            f"{store.app}: there is no host {host}", hint=f"known: {known}"
         )
-    print(f"{board.app}: {host} is forgotten; it comes back if its agent runs")
+    print(f"{store.app}: {host} is forgotten; it comes back if its agent runs")
     return DONE
 
 
-def _history(board: Board, *, as_json: bool) -> int:
-    history = board.history()
+def _history(store: FleetStore, *, as_json: bool) -> int:
+    history = store.history.read()
     if as_json:
         output.print_json(history)
     elif history:
         rollout_history.print_all(history)
     else:
-        print(f"{board.app}: no rollout has ended yet")
+        print(f"{store.app}: no rollout has ended yet")
     return DONE
 
 
-def _one_of_history(board: Board, number: str, fleet: Fleet, *, as_json: bool) -> int:
-    found = next((e for e in board.history() if str(e["number"]) == number), None)
+def _one_of_history(
+    store: FleetStore, number: str, fleet: Fleet, *, as_json: bool
+) -> int:
+    found = next((e for e in store.history.read() if str(e["number"]) == number), None)
     if found is None:
         raise NotFoundError(
-            f"{board.app}: no rollout {number} has ended",
-            hint=f"`gapless rollout history {board.app}` lists those that have",
+            f"{store.app}: no rollout {number} has ended",
+            hint=f"`gapless rollout history {store.app}` lists those that have",
         )
     reports = f"{fleet.release.reports}/{found['release']}"
     if as_json:
         output.print_json(found | {"reports": reports})
     else:
-        rollout_history.print_one(board.app, found, reports)
+        rollout_history.print_one(store.app, found, reports)
     return DONE

@@ -115,14 +115,14 @@ def _fleet_members(args: argparse.Namespace) -> tuple[str, tuple[Member, ...]]:
     A host without a known address is an error: a balancer would leave it out for good.
     Raises GaplessError.
     """
-    from gapless.agent import setup  # noqa: PLC0415 - loads TLS
+    from gapless.agent.open_store import open_store  # noqa: PLC0415 - loads TLS
 
     found = configuration.fleet(args.config, args.target)
-    board = setup.board(found, output.print_error)
-    reports = sorted(board.reports().values(), key=lambda each: each.host)
+    store = open_store(found, output.print_error)
+    reports = sorted(store.hosts.all().values(), key=lambda each: each.host)
     if not reports:
         raise NotFoundError(
-            f"{board.app}: no host follows yet", hint="run `gapless agent` on each"
+            f"{store.app}: no host follows yet", hint="run `gapless agent` on each"
         )
     members, mistakes = [], []
     for each in reports:
@@ -142,8 +142,8 @@ def _fleet_members(args: argparse.Namespace) -> tuple[str, tuple[Member, ...]]:
         else:
             mistakes.append(
                 f"{each.host}: no address is known; run its agent with --address, or "
-                f"`gapless rollout forget {board.app} {each.host}`"
+                f"`gapless rollout forget {store.app} {each.host}`"
             )
     if mistakes:
         raise MisuseError("\n".join(mistakes))
-    return board.app, tuple(members)
+    return store.app, tuple(members)

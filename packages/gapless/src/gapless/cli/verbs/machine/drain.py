@@ -65,13 +65,13 @@ def run(args: argparse.Namespace) -> int:
         raise MisuseError(f"--lead: a number of seconds from 0 to {LONGEST_LEAD_S:g}")
     client = Client()
     print_line = output.print_nothing if args.json else output.print_line
-    departures = drain_rights.take(client, print_line, force=args.force)
+    rights = drain_rights.take(client, print_line, force=args.force)
     lead_s = args.lead
-    if lead_s is None and any(map(drain_rights.answers_balancers, departures)):
+    if lead_s is None and any(map(drain_rights.answers_balancers, rights)):
         lead_s = LEAD_S
     rows = client.request("drain", lead_s=lead_s)["apps"]
     if not args.force:
-        drain_rights.confirm(client, departures)
+        drain_rights.confirm(client, rights)
     deadline = clock.monotonic() + args.timeout + (lead_s or 0.0)
     printed: dict[str, str] = {}
     while busy := [row for row in rows if _is_busy(row)]:

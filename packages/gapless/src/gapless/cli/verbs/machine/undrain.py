@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _give_back(client: Client) -> None:
     try:
-        for each in drain_rights.departures(client, output.print_nothing):
+        for each in drain_rights.rights(client, output.print_nothing):
             each.give_back()
     except GaplessError as error:
         output.print_error(

@@ -1,0 +1,116 @@
+"""Finalize a rollout that has ended: flip the link, run the hook, remove old releases.
+
+The link is flipped when the fleet runs the release, so that others who read the link (old
+scripts, a host that boots) find a release that has proved itself.  A publisher may die at
+any step: the next one finds the end of the rollout and does the step again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from gapless.base.errors import ConflictError, GaplessError, UnavailableError
+from gapless.config.toml.fleets import Fleet
+from gapless.releases import current, publisher_lock, removal, reports
+from gapless.releases.model import Release, ReleaseSpec
+from gapless.releases.steps import hooks
+from gapless.rollout import decide
+from gapless.rollout.model import Rollout, State
+from gapless.rollout.store import FleetStore
+
+Progress = Callable[[str, str], None]
+
+
+class Finalizer:
+    """Finalizes the rollouts of one app, one publisher at a time."""
+
+    def __init__(self, fleet: Fleet, store: FleetStore, progress: Progress) -> None:
+        self._spec, self._store, self._progress = fleet.release, store, progress
+
+    def finalize(self) -> Rollout | None:
+        """Finalize the rollout if it has ended, once; return it if so.
+
+        Raises GaplessError, OSError.
+        """
+        if self._ended() is None:
+            return None
+        with publisher_lock.hold(
+            self._spec, self._progress, publisher_lock.SETTLING
+        ) as held:
+            return self._finalize(held)
+
+    def _ended(self) -> tuple[Rollout, int] | None:
+        """Return the rollout and its version, if it has to be finalized."""
+        rollout, version = self._store.rollout()
+        if rollout is None or not decide.needs_finalizing(rollout):
+            return None
+        return rollout, version
+
+    def _finalize(self, held: ReleaseSpec) -> Rollout | None:
+        found = self._ended()  # another publisher may have been faster
+        if found is None:
+            return None
+        rollout, version = found
+        release = self._release(rollout.release)
+        if release is None and not current.releases(self._spec):
+            raise UnavailableError(
+                f"{self._spec.app}: no release of {self._spec.app} is seen in "
+                f"{self._spec.dist}: rollout {rollout.number} is not finalized",
+                hint="is the shared directory mounted here?",
+            )
+        needed = self._needed(rollout)
+        if release is not None and rollout.state is State.DONE:
+            current.flip(self._spec, release)
+            self._progress("flipped", f"{self._spec.link} -> {release.name}")
+        elif release is not None and rollout.state is State.REVERTED:
+            reports.mark_failed(self._spec, release, rollout.reason)
+        if release is not None:
+            # Before the record is written: if this publisher dies, the hook runs again
+            # rather than never.
+            self._run_hook(held, rollout, release)
+            if rollout.state is State.DONE:
+                # Before it as well: the next rollout begins when they are gone.
+                removal.remove_superfluous(self._spec, needed)
+        try:
+            finalized = replace(rollout, settled=True)
+            self._store.write_rollout(finalized, expected=version)
+        except ConflictError:
+            return None  # the rollout went on
+        return rollout
+
+    def _release(self, name: str) -> Release | None:
+        found = {each.name: each for each in current.releases(self._spec)}
+        return found.get(name)
+
+    def _run_hook(self, held: ReleaseSpec, rollout: Rollout, release: Release) -> None:
+        is_done = rollout.state is State.DONE
+        name, command = (
+            ("after", held.hooks.after) if is_done else ("failed", held.hooks.failed)
+        )
+        if not command:
+            return
+        environment = {
+            "GAPLESS_ROLLOUT": str(rollout.number),
+            "GAPLESS_ATTEMPT": str(rollout.attempt),
+            "GAPLESS_STATE": rollout.state.value,
+            "GAPLESS_REASON": rollout.reason,
+        }
+        try:
+            hooks.run(
+                held,
+                release,
+                name,
+                command,
+                directory=release.path,
+                variables=environment,
+            )
+            self._progress("hook", name)
+        except GaplessError as error:
+            self._progress("hook", f"{name} failed: {error.message}")
+
+    def _needed(self, rollout: Rollout) -> frozenset[str]:
+        """Return the directories of releases that hosts run, or would go back to."""
+        names = {report.release for report in self._store.hosts.all().values()}
+        names |= {rollout.release, rollout.previous}
+        return frozenset(f"{self._spec.dist}/{name}" for name in names if name)

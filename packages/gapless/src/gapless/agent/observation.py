@@ -1,0 +1,52 @@
+"""What the supervisor's list of apps shows of one app of a fleet.  Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from gapless.agent.address import HostAddresses
+from gapless.rollout.model import HostReport
+
+Listed = Mapping[str, Any]
+"""The answer of the supervisor to `list`."""
+
+
+def observed(
+    report: HostReport, listed: Listed | None, app: str, own: HostAddresses
+) -> HostReport:
+    """Return a report with what the list shows; None: there is no supervisor.
+
+    The addresses of the app stay known while it does not run.
+    """
+    if listed is None:
+        return dataclasses.replace(report, health=own.health, drains=False)
+    row = _row(listed, app) or {}
+    addresses = own.app_addresses(row.get("addresses", ()))
+    return dataclasses.replace(
+        report,
+        addresses=addresses or report.addresses,
+        health=own.health,
+        drains=bool(listed["supervisor"]["draining"]),
+        recycles=bool(row.get("recycles")),
+    )
+
+
+def running_release(listed: Listed | None, app: str) -> str | None:
+    """Return the release that serves here; empty: none does.
+
+    None: the app was stopped by hand.
+    """
+    row = None if listed is None else _row(listed, app)
+    if row is None:
+        return ""
+    if row["status"] in ("stopped", "stopping") and not row["reason"]:
+        return None
+    is_down = row["status"] in ("stopped", "gave up")
+    return "" if is_down else str(row["release"] or "?")
+
+
+def _row(listed: Listed, app: str) -> dict[str, Any] | None:
+    rows: list[dict[str, Any]] = listed["apps"]
+    return next((each for each in rows if each["name"] == app), None)

@@ -1,0 +1,83 @@
+"""How the last rollouts of an app ended.
+
+`history/APP/N`, where N is the number of the rollout modulo `KEPT`: a key that was removed
+leaves something behind in the coordinator, so the same keys are used again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from typing import Any
+
+from gapless.base import clock
+from gapless.base.errors import ConflictError
+from gapless.coordinator.model import ABSENT, Coordinator
+from gapless.rollout import records
+from gapless.rollout.model import HostReport, Rollout
+from gapless.rollout.record_reader import RecordReader
+
+KEPT = 50
+MOST_HOSTS = 200
+"""A record has a size limit; of more hosts than these only those that failed are kept."""
+
+
+class History:
+    """Reads and writes the history of one app.  Methods raise UnavailableError."""
+
+    def __init__(
+        self, coordinator: Coordinator, app: str, reader: RecordReader
+    ) -> None:
+        self._coordinator, self._prefix = coordinator, f"history/{app}"
+        self._reader = reader
+
+    def add(
+        self, rollout: Rollout, outcome: str, reports: Iterable[HostReport]
+    ) -> None:
+        """Write down how a rollout ended, unless its record is there already."""
+        hosts = {
+            report.host: {
+                "release": report.release,
+                "phase": report.phase.value,
+                "reason": report.reason,
+            }
+            for report in reports
+            if report.turn[0] == rollout.number
+        }
+        failed = {n: h for n, h in hosts.items() if h["phase"] == "failed"}
+        is_small = len(hosts) <= MOST_HOSTS
+        value = {
+            "number": rollout.number,
+            "release": rollout.release,
+            "previous": rollout.previous,
+            "by": rollout.by,
+            "began_at": rollout.began_at,
+            "ended_at": clock.stamp(clock.wall()),
+            "outcome": outcome,
+            "reason": rollout.reason,
+            "changed": len(hosts),
+            "hosts": hosts if is_small else dict(list(failed.items())[:MOST_HOSTS]),
+        }
+        key = f"{self._prefix}/{rollout.number % KEPT}"
+        entry = self._coordinator.read(key)
+        found = entry and self._reader.read(key, entry, _decode)
+        if found and int(found["number"]) > rollout.number:
+            return  # a newer rollout has its key
+        expected = entry.version if entry else ABSENT
+        content = records.encode("history", value)
+        with contextlib.suppress(ConflictError):  # another agent has just written it
+            self._coordinator.write(key, content, expected=expected)
+
+    def read(self) -> list[dict[str, Any]]:
+        """Return how rollouts ended, oldest first."""
+        found = []
+        for key, entry in self._coordinator.read_all(self._prefix).items():
+            value = self._reader.read(key, entry, _decode)
+            if value is not None:
+                found.append(value)
+        return sorted(found, key=lambda each: int(each["number"]))[-KEPT:]
+
+
+def _decode(content: bytes) -> dict[str, Any]:
+    """Return how a rollout ended.  Raises ValueError."""
+    return records.decode("history", content)

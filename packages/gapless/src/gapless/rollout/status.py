@@ -1,0 +1,103 @@
+"""How far the live hosts are with a rollout.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from gapless.rollout.model import AT_WORK, BACK, HostReport, Phase, Rollout, State
+from gapless.rollout.policy import share
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutStatus:
+    """The live hosts that take part in a rollout, by what they have done."""
+
+    order: tuple[str, ...]
+    """All of them in the order in which they change: canaries, then by name."""
+    arrived: frozenset[str]
+    """Those that run their target, and were watched long enough."""
+    failed: frozenset[str]
+    failure: str
+    """The reason of the first that failed, by name."""
+    changed: frozenset[str]
+    """Those that run the release, or may be changing to it."""
+    begun: frozenset[str]
+    """Those in the stages that have begun."""
+    wait_for: tuple[str, ...]
+    """Those that the next stage waits for."""
+
+
+def status_of(rollout: Rollout, hosts: Iterable[HostReport]) -> RolloutStatus:
+    """Return the status of a rollout from the reports of the live hosts."""
+    taking_part: list[str] = []
+    arrived, changed = set[str](), set[str]()
+    failures: dict[str, str] = {}
+    for each in hosts:
+        if _is_left_out(each):
+            continue
+        taking_part.append(each.host)
+        if has_arrived(rollout, each):
+            arrived.add(each.host)
+        if has_failed(rollout, each):
+            failures[each.host] = each.reason
+        if _has_changed(rollout, each):
+            changed.add(each.host)
+    canaries = [name for name in rollout.policy.canary if name in taking_part]
+    order = (*canaries, *sorted(set(taking_part) - set(canaries)))
+    begun = len(order)
+    wait_for: tuple[str, ...] = ()
+    for size in _stages(rollout, len(canaries), len(order)):
+        behind = [h for h in order[:size] if h not in arrived and h not in failures]
+        if behind:
+            begun, wait_for = size, tuple(behind)
+            break
+    return RolloutStatus(
+        order=order,
+        arrived=frozenset(arrived),
+        failed=frozenset(failures),
+        failure=failures[min(failures)] if failures else "",
+        changed=frozenset(changed),
+        begun=frozenset(order[:begun]),
+        wait_for=wait_for,
+    )
+
+
+def has_arrived(rollout: Rollout, report: HostReport) -> bool:
+    """Return whether a host runs its target, and was watched long enough."""
+    of_this_rollout = report.turn[0] == rollout.number
+    if of_this_rollout and report.phase in (Phase.CHANGING, Phase.WATCHING):
+        return False
+    if rollout.state in BACK:
+        # A host that failed on its way to the release and never left is back already.
+        return report.release != rollout.release and not has_failed(rollout, report)
+    on_target = report.release == rollout.target
+    return on_target and not (of_this_rollout and report.phase is Phase.FAILED)
+
+
+def has_failed(rollout: Rollout, report: HostReport) -> bool:
+    """Return whether a host failed in this attempt."""
+    return report.turn == rollout.turn and report.phase is Phase.FAILED
+
+
+def _is_left_out(report: HostReport) -> bool:
+    """Return whether a host takes no part: it follows when it serves again."""
+    is_draining = report.drains and report.phase not in AT_WORK
+    return report.phase is Phase.STOPPED or is_draining
+
+
+def _has_changed(rollout: Rollout, report: HostReport) -> bool:
+    is_changing = report.turn[0] == rollout.number and report.phase in (
+        Phase.CHANGING,
+        Phase.WATCHING,
+    )
+    return report.release == rollout.release or is_changing
+
+
+def _stages(rollout: Rollout, canaries: int, hosts: int) -> list[int]:
+    """Return how many hosts have changed at the end of each stage but the last."""
+    if rollout.state is not State.ROLLING:
+        return []
+    sizes = [canaries] if canaries else []
+    sizes += [share(word, hosts) for word in rollout.policy.waves]
+    return sorted({size for size in sizes if 0 < size < hosts})

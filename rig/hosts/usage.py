@@ -1,0 +1,28 @@
+"""What a process uses: memory, processor time, wake-ups.  proc(5)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def resident_mb(pid: int) -> float:
+    """Return the resident memory of a process."""
+    return int(_status(pid)["VmRSS"].split()[0]) / 1024
+
+
+def processor_s(pid: int) -> float:
+    """Return the processor time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def wakeups(pid: int) -> int:
+    """Return how often a process has slept and woken up."""
+    return int(_status(pid)["voluntary_ctxt_switches"])
+
+
+def _status(pid: int) -> dict[str, str]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    pairs = (line.partition(":") for line in lines)
+    return {name: value.strip() for name, _, value in pairs}
