@@ -24,6 +24,7 @@ from rig.hosts.host import (
     SERVERS,
     Host,
 )
+from rig.matrix import times
 from rig.wait import until
 
 JOB = "rq_app.call"
@@ -188,21 +189,23 @@ class Feed:
                 self._months.send("close_month(%s, 3, 0.05)", self.sent[-1])
 
 
+@pytest.mark.parametrize("count", times(1, 3))
 @pytest.mark.parametrize("overlap", ["auto", "false"])
-def test_three_releases_lose_no_job_and_run_none_twice(
-    host: Host, months: Months, overlap: str
+def test_releases_lose_no_job_and_run_none_twice(
+    host: Host, months: Months, overlap: str, count: int
 ) -> None:
     """There are always jobs in the queue; each is run once, to its end."""
     host.environment |= months.environment
     more = "instances = 2" + "\noverlap = false" * (overlap == "false")
+    prefix = f"rq-{overlap}-{count}"
 
     def declare(release: int) -> None:
         host.declare("months", months.command, port=0, release=str(release), more=more)
 
-    with Feed(months, f"rq-{overlap}") as feed:
+    with Feed(months, prefix) as feed:
         declare(1)
         host.ok("start", "months.toml")
-        for release in (2, 3, 4):
+        for release in range(2, 2 + count):
             before = len(months.begun())
             until(lambda b=before: len(months.begun()) > b + 4, "jobs to begin", 30)  # type: ignore[misc]  # of this round
             declare(release)
@@ -215,6 +218,6 @@ def test_three_releases_lose_no_job_and_run_none_twice(
     host.ok("stop", "months")
     months.prove_none_is_lost()
     assert sorted(months.begun()) == sorted(feed.sent)
-    sql = f"SELECT job, count(*) FROM written WHERE job LIKE 'rq-{overlap}-%' GROUP BY job;"
+    sql = f"SELECT job, count(*) FROM written WHERE job LIKE '{prefix}-%' GROUP BY job;"
     rows = months.database.sql(sql).splitlines()
     assert sorted(rows) == sorted(f"{job}\t3" for job in feed.sent)

@@ -82,7 +82,7 @@ class Article:
         """Publish a first release and start it as the article does; return the link."""
         (self.host.directory / "dfs" / "src").mkdir(parents=True)
         self.host.configure('[release.example]\nbase = "dfs"\n')
-        self.host.ok("publish", self.upload())
+        self.host.ok("publish", self.upload(instances=2))
         link = self.www / "example"
         link.symlink_to(self.host.directory / "dfs" / "dist" / "example")
         self.host.ok("start", "./app.json", "--env", "production", cwd=link)
@@ -197,14 +197,14 @@ def test_an_upload_becomes_a_release_with_its_own_app_json(article: Article) -> 
         run_load(article.port, engine.NEW, *KEPT) as under_load,
     ):
         under_load.wait_for(50)
-        article.upload(instances=2, env_production={"NODE_ENV": "production-2"})
+        article.upload(instances=3, env_production={"NODE_ENV": "production-2"})
         until(lambda: "publish done" in output(), "the release to be published", 60)
         assert under_load.stop().lost == 0
     found = article.ask()
     assert found["release"] != first
     assert found["release"] == os.path.realpath(article.www / "example")
     assert found["env"] == "production-2"
-    assert host.app("example")["instances"] == {"ready": 2, "wanted": 2}
+    assert host.app("example")["instances"] == {"ready": 3, "wanted": 3}
 
 
 def test_a_broken_upload_takes_nothing_away(article: Article) -> None:
@@ -237,7 +237,7 @@ def test_the_articles_scripts_may_stay(article: Article, *, watched: bool) -> No
         under_load.wait_for(50)
         if watched:
             with watching(host) as output:
-                inbox = article.upload()
+                inbox = article.upload(instances=2)
                 article.script("publish.sh", BASE=base)
                 until(
                     lambda: "publish done" in output() or not inbox.exists(),
@@ -252,7 +252,7 @@ def test_the_articles_scripts_may_stay(article: Article, *, watched: bool) -> No
                     60,
                 )
         else:
-            article.upload()
+            article.upload(instances=2)
             article.script("publish.sh", BASE=base)
         assert os.path.realpath(link) != first
         stamp = str(host.directory / "EXAMPLE_RESTART")

@@ -6,21 +6,25 @@ from pathlib import Path
 
 import pytest
 
+from rig.fleets.app_kinds import ArticleApp
 from rig.fleets.balancer import run_balancer
 from rig.fleets.fleet import Fleet
 from rig.load import engine
 from rig.load.process import run_load
+from rig.matrix import matrix
 
 NEW = engine.Traffic(kind="new", concurrency=3, pause_s=0.01)
 KEPT = engine.Traffic(kind="kept", concurrency=3, keep_alive=True, pause_s=0.01)
 
 
-@pytest.mark.parametrize("name", ["nginx", "haproxy"])
+@pytest.mark.parametrize("name", matrix(["nginx", "haproxy"], "nginx"))
 def test_an_upload_reaches_every_host_and_a_broken_one_none(
     tmp_path: Path, name: str
 ) -> None:
     """Only app.json configures the app; the agents find it running and change it."""
     fleet = Fleet(tmp_path, count=4, kind="article", policy="slots = 2")
+    assert isinstance(fleet.program, ArticleApp)
+    fleet.program.more |= {"instances": 2}
     try:
         fleet.start()
         first = set(fleet.runs().values())

@@ -24,6 +24,7 @@ from rig.hosts.host import (
 from rig.hosts.under_way import procedures_under_way
 from rig.load import engine
 from rig.load.process import run_load
+from rig.matrix import matrix, times
 from rig.wait import free_port, until
 
 PYTHON = str(SERVERS / "python")
@@ -111,24 +112,18 @@ def hand_over(host: Host, argv: list[str], count: int) -> None:
     assert found.lost == 0, str(found)
 
 
+@pytest.mark.parametrize("count", times(1, 10))
 @pytest.mark.parametrize("name", HANDOFFS)
-def test_three_handoffs_lose_nothing_on_keep_alive_connections(
-    host: Host, name: str
+def test_handoffs_lose_nothing_on_keep_alive_connections(
+    host: Host, name: str, count: int
 ) -> None:
     """A client, with pauses or without, reconnects after its next answer."""
-    hand_over(host, HANDOFFS[name], 3)
+    hand_over(host, HANDOFFS[name], count)
 
 
-@pytest.mark.soak
-@pytest.mark.parametrize("name", HANDOFFS)
-def test_ten_handoffs_lose_nothing_on_keep_alive_connections(
-    host: Host, name: str
-) -> None:
-    """Ten handoffs in a row lose no request either."""
-    hand_over(host, HANDOFFS[name], 10)
-
-
-@pytest.mark.parametrize("name", FRAMEWORKS)
+@pytest.mark.parametrize(
+    "name", matrix(FRAMEWORKS, "plain-wsgi", "fastapi", "node", "fastify")
+)
 def test_a_procedure_that_spans_a_release_ends_whole(host: Host, name: str) -> None:
     """A draining process finishes its procedure and begins none outside a request."""
     port = free_port()

@@ -17,6 +17,7 @@ from rig.hosts.host import (
 )
 from rig.load import engine
 from rig.load.process import run_load
+from rig.matrix import times
 from rig.wait import free_port
 
 PYTHON = str(SERVERS / "python")
@@ -86,19 +87,12 @@ def hand_over(
     assert host.app(name)["generation"] == count + 1
 
 
+@pytest.mark.parametrize("count", times(1, 10))
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_three_handoffs_lose_nothing(host: Host, name: str) -> None:
-    """Three handoffs lose no new connection, POST body or slow answer."""
+def test_handoffs_lose_nothing(host: Host, name: str, count: int) -> None:
+    """No new connection, POST body or slow answer is lost."""
     port = free_port()
-    hand_over(host, name, command(name, port), port, 3)
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize("name", PROGRAMS)
-def test_ten_handoffs_lose_nothing(host: Host, name: str) -> None:
-    """Ten handoffs in a row lose no request."""
-    port = free_port()
-    hand_over(host, name, command(name, port), port, 10)
+    hand_over(host, name, command(name, port), port, count)
 
 
 def test_busy_cores_lose_nothing(host: Host) -> None:
@@ -121,9 +115,7 @@ def compile_java(directory: Path) -> None:
     subprocess.run(["javac", "App.java"], cwd=directory, check=True, timeout=120)
 
 
-@pytest.mark.parametrize(
-    "count", [3, pytest.param(10, marks=pytest.mark.soak)], ids=["three", "ten"]
-)
+@pytest.mark.parametrize("count", times(1, 10))
 def test_java_loses_nothing(host: Host, tmp_path: Path, count: int) -> None:
     """Java's HTTP server binds in a thread that is not the first of its process."""
     compile_java(tmp_path)
@@ -151,9 +143,7 @@ http {{
 """
 
 
-@pytest.mark.parametrize(
-    "count", [3, pytest.param(10, marks=pytest.mark.soak)], ids=["three", "ten"]
-)
+@pytest.mark.parametrize("count", times(1, 10))
 def test_nginx_loses_nothing(host: Host, tmp_path: Path, count: int) -> None:
     """A nginx master forks, and reads its port from its own configuration."""
     port = free_port()

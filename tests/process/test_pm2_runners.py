@@ -22,6 +22,7 @@ from rig.hosts.host import (
 )
 from rig.load import engine
 from rig.load.process import run_load
+from rig.matrix import times
 from rig.wait import answers, free_port, until
 
 BIN = ROOT / "node" / "gapless-drain" / "node_modules" / ".bin"
@@ -44,21 +45,10 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.parametrize("count", times(1, 10))
 @pytest.mark.parametrize("way", WAYS)
-def test_a_way_to_start_node_is_handed_over(host: Host, way: str) -> None:
+def test_a_way_to_start_node_is_handed_over(host: Host, way: str, count: int) -> None:
     """The app sends ready, keep-alive connections close cleanly, no request is lost."""
-    hand_over(host, way, times=1)
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize("way", WAYS)
-def test_a_way_to_start_node_is_handed_over_ten_times(host: Host, way: str) -> None:
-    """The same, ten times in a row."""
-    hand_over(host, way, times=10)
-
-
-def hand_over(host: Host, way: str, *, times: int) -> None:
-    """Start an app in one of the ways, and hand it over under load."""
     port = free_port()
     host.environment["PATH"] = f"{BIN}:{host.environment['PATH']}"
     (host.directory / "http.js").write_text(HTTP)
@@ -75,7 +65,7 @@ def hand_over(host: Host, way: str, *, times: int) -> None:
     with run_load(
         port, engine.NEW, engine.KEEP_ALIVE, _PAUSED, seconds=600
     ) as under_load:
-        for _ in range(times):
+        for _ in range(count):
             under_load.wait_for(100)
             report = host.json("reload", "web")
             assert report["outcome"] == "done", report

@@ -24,6 +24,7 @@ from rig.hosts.host import (
 )
 from rig.load import engine
 from rig.load.process import run_load
+from rig.matrix import matrix, times
 from rig.wait import free_port, until
 
 CALLS = engine.Traffic(kind="calls", concurrency=4, path="/call")
@@ -133,42 +134,27 @@ def release_often(app: App, count: int, *, recycled: bool = False) -> None:
     assert any(job.startswith("request-2") for job in app.noted("end"))
 
 
-@pytest.mark.parametrize("driver", DRIVERS)
-def test_three_releases_cut_no_procedure(
-    host: Host, database: Database, driver: str
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("count", times(1, 100))
+@pytest.mark.parametrize(
+    "driver", matrix(DRIVERS, "psycopg", "asyncpg", "django", "pymysql")
+)
+def test_releases_cut_no_procedure(
+    host: Host, database: Database, driver: str, count: int
 ) -> None:
     """Every procedure ends whole; a draining process begins none outside a request."""
-    release_often(App(host, database, driver, "instances = 2"), 3)
+    release_often(App(host, database, driver, "instances = 2"), count)
 
 
-@pytest.mark.parametrize("driver", DRIVERS)
-def test_a_recycle_cuts_no_procedure(
-    host: Host, database: Database, driver: str
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("count", times(1, 20))
+@pytest.mark.parametrize("driver", matrix(DRIVERS, "psycopg_async", "mysqlclient"))
+def test_recycles_cut_no_procedure(
+    host: Host, database: Database, driver: str, count: int
 ) -> None:
     """Every procedure ends whole while one instance after the other is recycled."""
     more = "instances = 2\noverlap = false"
-    release_often(App(host, database, driver, more), 1, recycled=True)
-
-
-@pytest.mark.soak
-@pytest.mark.timeout(3600)
-@pytest.mark.parametrize("driver", DRIVERS)
-def test_a_hundred_releases_cut_no_procedure(
-    host: Host, database: Database, driver: str
-) -> None:
-    """A hundred handoffs in a row cut no procedure."""
-    release_often(App(host, database, driver, "instances = 2"), 100)
-
-
-@pytest.mark.soak
-@pytest.mark.timeout(3600)
-@pytest.mark.parametrize("driver", DRIVERS)
-def test_twenty_recycles_cut_no_procedure(
-    host: Host, database: Database, driver: str
-) -> None:
-    """Twenty recycles in a row cut no procedure."""
-    more = "instances = 2\noverlap = false"
-    release_often(App(host, database, driver, more), 20, recycled=True)
+    release_often(App(host, database, driver, more), count, recycled=True)
 
 
 @pytest.mark.parametrize("driver", ["psycopg", "pymysql"])

@@ -17,6 +17,7 @@ from rig.hosts.host import ROOT, Host
 from rig.hosts.under_way import procedures_under_way
 from rig.load import engine
 from rig.load.process import run_load
+from rig.matrix import matrix, times
 from rig.wait import free_port, until
 
 EXAMPLES = ROOT / "node" / "gapless-drain" / "examples" / "databases"
@@ -157,41 +158,28 @@ def release_under_load(
     shop.check()
 
 
-@pytest.mark.parametrize(("driver", "kind"), WAYS)
-def test_three_releases_cut_no_stored_procedure(
-    host: Host, databases: dict[str, Database], driver: str, kind: str
+@pytest.mark.parametrize("count", times(1, 100))
+@pytest.mark.parametrize(
+    ("driver", "kind"),
+    matrix(WAYS, ("pg", "postgresql"), ("mysql2", "mariadb"), ("knex", "postgresql")),
+)
+def test_releases_cut_no_stored_procedure(
+    host: Host, databases: dict[str, Database], driver: str, kind: str, count: int
 ) -> None:
     """Every procedure that began ends, in requests and in a background job."""
-    release_under_load(host, driver, databases[kind], 3, "instances = 2")
+    release_under_load(host, driver, databases[kind], count, "instances = 2")
 
 
-@pytest.mark.parametrize(("driver", "kind"), WAYS)
-def test_three_recycles_cut_no_stored_procedure(
-    host: Host, databases: dict[str, Database], driver: str, kind: str
+@pytest.mark.parametrize("count", times(1, 100))
+@pytest.mark.parametrize(
+    ("driver", "kind"), matrix(WAYS, ("pg", "postgresql"), ("sequelize", "mariadb"))
+)
+def test_recycles_cut_no_stored_procedure(
+    host: Host, databases: dict[str, Database], driver: str, kind: str, count: int
 ) -> None:
     """Every procedure ends before the next instance starts in its seat."""
     release_under_load(
-        host, driver, databases[kind], 3, "instances = 2\noverlap = false"
-    )
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize(("driver", "kind"), WAYS)
-def test_a_hundred_releases_cut_no_stored_procedure(
-    host: Host, databases: dict[str, Database], driver: str, kind: str
-) -> None:
-    """A hundred handoffs in a row cut no procedure."""
-    release_under_load(host, driver, databases[kind], 100, "instances = 2")
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize(("driver", "kind"), WAYS)
-def test_a_hundred_recycles_cut_no_stored_procedure(
-    host: Host, databases: dict[str, Database], driver: str, kind: str
-) -> None:
-    """A hundred recycles in a row cut no procedure."""
-    release_under_load(
-        host, driver, databases[kind], 100, "instances = 2\noverlap = false"
+        host, driver, databases[kind], count, "instances = 2\noverlap = false"
     )
 
 

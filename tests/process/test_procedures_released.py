@@ -14,6 +14,7 @@ from rig.databases.kinds import DATABASES
 from rig.hosts.host import SERVERS, Host
 from rig.load import engine
 from rig.load.process import run_load
+from rig.matrix import times
 from rig.wait import free_port, until
 
 PLAIN = [sys.executable, "jobs.py"]
@@ -100,9 +101,10 @@ def outgoing(database: Database, *more: str) -> str:
     return "\n".join([f"outgoing = [{database.port}]", *more])
 
 
+@pytest.mark.parametrize("count", times(1, 2))
 @pytest.mark.parametrize("watched", [True, False])
 def test_releases_under_load_cut_procedures_only_if_nobody_watches(
-    host: Host, database: Database, watched: bool
+    host: Host, database: Database, watched: bool, count: int
 ) -> None:
     """For an app without the drain library, `outgoing` decides whether calls are cut."""
     jobs = Jobs(host, database, PLAIN)
@@ -110,7 +112,7 @@ def test_releases_under_load_cut_procedures_only_if_nobody_watches(
     asking = engine.Traffic(kind="jobs", method="POST", path="/job?s=3", pause_s=0.3)
     with run_load(jobs.port, asking, engine.NEW) as under_load:
         under_load.wait_for_version("1")
-        for release in ("2", "3"):
+        for release in map(str, range(2, 2 + count)):
             until(lambda: jobs.running() >= 2, "procedures to run")
             jobs.declare(release)
             report = host.json("reload", "jobs")

@@ -6,6 +6,7 @@ import pytest
 
 from gapless.rollout.model import State
 from gapless.rollout.policy import Policy
+from rig.matrix import times
 from rig.simulation import Simulation
 
 FLEET = Policy(
@@ -14,10 +15,11 @@ FLEET = Policy(
 MORE_SEEDS = [pytest.param(seed, marks=pytest.mark.soak) for seed in range(1, 10)]
 
 
+@pytest.mark.parametrize("hosts", times(1000, 5000))
 @pytest.mark.parametrize("seed", [0, *MORE_SEEDS])
-def test_a_fleet_of_5000_arrives(seed: int) -> None:
+def test_a_large_fleet_arrives(seed: int, hosts: int) -> None:
     """Although hosts die, pause and are cut off; never more change than there are slots."""
-    simulation = Simulation(seed, 5000, FLEET)
+    simulation = Simulation(seed, hosts, FLEET)
     assert simulation.run().state is State.DONE
     assert 1 < simulation.most_acting <= 150
     assert simulation.late_acts_refused, "no host was late: nothing was shown"
