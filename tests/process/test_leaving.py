@@ -64,7 +64,7 @@ def drain(member: Member, *options: str) -> subprocess.CompletedProcess[str]:
 
 def test_haproxy_is_told_first_and_no_request_is_refused(make: MakeFleet) -> None:
     """The lead time ends when no request comes, long before its limit."""
-    fleet = make(3, answers=True)
+    fleet = make(3, health_endpoints=True)
     with (
         run_balancer(fleet, "haproxy") as port,
         run_load(port, *engine.mixed(), seconds=200) as under_load,
@@ -85,7 +85,7 @@ def test_haproxy_is_told_first_and_no_request_is_refused(make: MakeFleet) -> Non
 
 def test_a_rollout_that_recycles_tells_haproxy_first(make: MakeFleet) -> None:
     """Each host stops its only instance, and no request gets its 503."""
-    fleet = make(3, answers=True, app="overlap = false")
+    fleet = make(3, health_endpoints=True, app="overlap = false")
     with (
         run_balancer(fleet, "haproxy") as port,
         run_load(port, *engine.mixed(), seconds=200) as under_load,
@@ -105,7 +105,7 @@ def test_a_rollout_that_recycles_tells_haproxy_first(make: MakeFleet) -> None:
 
 def test_nginx_goes_on_asking_and_sends_each_refusal_elsewhere(make: MakeFleet) -> None:
     """It checks no health path, so the lead time ends at its limit."""
-    fleet = make(3, answers=True)
+    fleet = make(3, health_endpoints=True)
     with (
         run_balancer(fleet, "nginx") as port,
         run_load(port, *engine.mixed(), seconds=200) as under_load,
@@ -197,7 +197,7 @@ def test_a_recycle_waits_while_all_the_others_drain(make: MakeFleet) -> None:
 
 def test_an_agent_that_is_restarted_takes_no_host_out(make: MakeFleet) -> None:
     """HAProxy tolerates a health endpoint that is away for a moment."""
-    fleet = make(2, answers=True)
+    fleet = make(2, health_endpoints=True)
     with (
         run_balancer(fleet, "haproxy") as port,
         run_load(port, *engine.mixed(), seconds=100) as under_load,
@@ -215,7 +215,7 @@ def test_an_agent_that_is_restarted_takes_no_host_out(make: MakeFleet) -> None:
 
 def test_the_configuration_has_every_host_that_is_known(make: MakeFleet) -> None:
     """A host that is away is written, too; one without an address is an error."""
-    fleet = make(2, answers=True)
+    fleet = make(2, health_endpoints=True)
     until(fleet.is_addressed, "every host's address to be known", 30)
     fleet.members[1].kill_agent()
     written = fleet.publisher.ok("balancer", "haproxy", APP)
