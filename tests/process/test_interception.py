@@ -25,7 +25,7 @@ PR_SET_DUMPABLE = 4
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Interceptor]:
+def interceptor(tmp_path: Path) -> Iterator[Interceptor]:
     """Return what intercepts programs; end what it started afterwards."""
     made = Interceptor(str(tmp_path))
     yield made
@@ -37,53 +37,57 @@ def stage(tmp_path: Path) -> Iterator[Interceptor]:
 
 @pytest.mark.parametrize("language", PROGRAMS)
 def test_copies_of_a_program_share_one_socket(
-    stage: Interceptor, tmp_path: Path, language: str
+    interceptor: Interceptor, tmp_path: Path, language: str
 ) -> None:
     """Both serve on an address that is taken; one dies, and the other serves on."""
     program, arguments = PROGRAMS[language]
     if shutil.which(program) is None:
         pytest.skip(f"{program} is not installed")
     (tmp_path / "App.java").write_text(JAVA)
-    copies = [stage.start(program, *arguments, str(stage.port)) for _ in range(2)]
+    copies = [
+        interceptor.start(program, *arguments, str(interceptor.port)) for _ in range(2)
+    ]
     for copy in copies:
-        stage.share(copy)
-    assert ask(stage.port).endswith(b"hi")
-    stage.kill(copies[0])
+        interceptor.share(copy)
+    assert ask(interceptor.port).endswith(b"hi")
+    interceptor.kill(copies[0])
     for _ in range(3):
-        assert ask(stage.port).endswith(b"hi")
+        assert ask(interceptor.port).endswith(b"hi")
 
 
-def test_our_socket_outlives_the_programs(stage: Interceptor) -> None:
+def test_our_socket_outlives_the_programs(interceptor: Interceptor) -> None:
     """A client that connects while no program runs is answered by the next one."""
-    first = stage.start(sys.executable, "-c", PYTHON, str(stage.port))
-    stage.share(first)
-    stage.kill(first)
-    with socket.create_connection(("127.0.0.1", stage.port), DEADLINE_S) as client:
+    first = interceptor.start(sys.executable, "-c", PYTHON, str(interceptor.port))
+    interceptor.share(first)
+    interceptor.kill(first)
+    with socket.create_connection(
+        ("127.0.0.1", interceptor.port), DEADLINE_S
+    ) as client:
         client.sendall(b"GET / HTTP/1.0\r\n\r\n")
-        second = stage.start(sys.executable, "-c", PYTHON, str(stage.port))
-        stage.share(second)
+        second = interceptor.start(sys.executable, "-c", PYTHON, str(interceptor.port))
+        interceptor.share(second)
         assert client.recv(4096).startswith(b"HTTP/1.0 200")
 
 
-def test_duplicate_can_be_bound_in_place_of_injecting(stage: Interceptor) -> None:
+def test_duplicate_can_be_bound_in_place_of_injecting(interceptor: Interceptor) -> None:
     """The program's own socket keeps all options that the program has set."""
-    stage.listener.close()
-    spawned = stage.start(sys.executable, "-c", PYTHON, str(stage.port))
-    call = stage.wait(spawned)
+    interceptor.listener.close()
+    spawned = interceptor.start(sys.executable, "-c", PYTHON, str(interceptor.port))
+    call = interceptor.wait(spawned)
     copy = socket.socket(fileno=caller.duplicate(call.pid, call.descriptor))
     with copy:
-        copy.bind(("127.0.0.1", stage.port))
+        copy.bind(("127.0.0.1", interceptor.port))
         assert notifications.answer(spawned.notify, call.id)
-        call = stage.wait(spawned)
+        call = interceptor.wait(spawned)
         copy.listen()
         assert notifications.answer(spawned.notify, call.id)
-        assert ask(stage.port).endswith(b"hi")
+        assert ask(interceptor.port).endswith(b"hi")
 
 
 # --- calls that are not for the supervisor ----------------------------------------
 
 
-def test_unix_binds_are_never_seen(stage: Interceptor) -> None:
+def test_unix_binds_are_never_seen(interceptor: Interceptor) -> None:
     """Paths and abstract names pass the filter; the first call that waits is TCP."""
     program = """
 import socket
@@ -91,15 +95,17 @@ for name in ("a-path-that-is-longer-than-16", "x" * 90, "\\0abstract" + "y" * 40
     socket.socket(socket.AF_UNIX).bind(name)
 socket.socket().bind(("127.0.0.1", PORT))
 """
-    spawned = stage.python(program)
-    call = stage.next(spawned)
+    spawned = interceptor.python(program)
+    call = interceptor.next(spawned)
     assert call.tcp
     assert call.address is not None
     notifications.proceed(spawned.notify, call.id)
-    assert "Address already in use" in stage.output(spawned)
+    assert "Address already in use" in interceptor.output(spawned)
 
 
-def test_unix_bind_as_long_as_an_internet_address_proceeds(stage: Interceptor) -> None:
+def test_unix_bind_as_long_as_an_internet_address_proceeds(
+    interceptor: Interceptor,
+) -> None:
     """The filter cannot see that it is a path, `receive` can; its listen proceeds too."""
     program = """
 import socket
@@ -108,19 +114,21 @@ s.bind("unix-13-bytes")
 s.listen()
 print("listens")
 """
-    spawned = stage.python(program)
+    spawned = interceptor.python(program)
     for name in ("bind", "listen"):
-        call = stage.next(spawned)
+        call = interceptor.next(spawned)
         assert (call.call, call.tcp, call.address) == (name, False, None)
         assert not call.is_for_supervisor
         assert notifications.proceed(spawned.notify, call.id)
-    assert stage.output(spawned) == "listens\n"
+    assert interceptor.output(spawned) == "listens\n"
 
 
 @pytest.mark.parametrize(
     ("kind", "port"), [("SOCK_STREAM", "0"), ("SOCK_DGRAM", "PORT")], ids=["0", "udp"]
 )
-def test_any_port_and_udp_proceed(stage: Interceptor, kind: str, port: str) -> None:
+def test_any_port_and_udp_proceed(
+    interceptor: Interceptor, kind: str, port: str
+) -> None:
     """The program did not choose the port, or has no connections."""
     program = f"""
 import socket
@@ -128,15 +136,15 @@ s = socket.socket(socket.AF_INET, socket.{kind})
 s.bind(("127.0.0.1", {port}))
 print(s.getsockname()[1])
 """
-    spawned = stage.python(program)
-    call = stage.next(spawned)
+    spawned = interceptor.python(program)
+    call = interceptor.next(spawned)
     assert call.address is not None
     assert not call.is_for_supervisor
     assert notifications.proceed(spawned.notify, call.id)
-    assert int(stage.output(spawned)) > 0
+    assert int(interceptor.output(spawned)) > 0
 
 
-def test_bind_of_what_is_no_socket_proceeds_by_itself(stage: Interceptor) -> None:
+def test_bind_of_what_is_no_socket_proceeds_by_itself(interceptor: Interceptor) -> None:
     """The program gets its error from the kernel; no notification is returned."""
     program = """
 import ctypes, os
@@ -149,9 +157,9 @@ s = socket.socket()
 libc.bind(s.fileno(), ctypes.c_void_p(8), 16)
 print(os.strerror(ctypes.get_errno()))
 """
-    spawned = stage.python(program)
+    spawned = interceptor.python(program)
     with pytest.raises(AssertionError, match="Socket operation on non") as raised:
-        stage.wait(spawned)
+        interceptor.wait(spawned)
     assert str(raised.value).count("Bad file descriptor") == 2
     assert "Bad address" in str(raised.value)
 
@@ -159,7 +167,7 @@ print(os.strerror(ctypes.get_errno()))
 # --- the caller -----------------------------------------------------------------
 
 
-def test_thread_may_bind(stage: Interceptor) -> None:
+def test_thread_may_bind(interceptor: Interceptor) -> None:
     """The caller is a thread; the descriptor belongs to its process."""
     program = """
 import socket, threading
@@ -170,33 +178,35 @@ threads = [threading.Thread(target=s.bind, args=(("127.0.0.1", PORT),))]
 s.listen()
 print(s.getsockname()[1])
 """
-    spawned = stage.python(program)
-    stage.share(spawned)
-    bind = stage.calls[0]
+    spawned = interceptor.python(program)
+    interceptor.share(spawned)
+    bind = interceptor.calls[0]
     assert bind.pid == spawned.pid
     assert bind.thread_id != spawned.pid
-    assert stage.output(spawned) == f"{stage.port}\n"
+    assert interceptor.output(spawned) == f"{interceptor.port}\n"
 
 
-def test_child_of_a_program_is_under_its_filter(stage: Interceptor) -> None:
+def test_child_of_a_program_is_under_its_filter(interceptor: Interceptor) -> None:
     """Children too, also behind a shell, arrive at the same notification descriptor."""
-    child = f"import socket; s = socket.socket(); s.bind(('127.0.0.1', {stage.port}))"
+    child = (
+        f"import socket; s = socket.socket(); s.bind(('127.0.0.1', {interceptor.port}))"
+    )
     program = f"""
 import subprocess, sys
 child = [sys.executable, "-c", {child + "; s.listen(); print('served')"!r}]
 subprocess.run(["sh", "-c", '"$0" "$@"; exit $?', *child], check=True)
 """
-    spawned = stage.python(program)
-    stage.share(spawned)
-    assert stage.calls[0].pid != spawned.pid
-    assert stage.output(spawned) == "served\n"
+    spawned = interceptor.python(program)
+    interceptor.share(spawned)
+    assert interceptor.calls[0].pid != spawned.pid
+    assert interceptor.output(spawned) == "served\n"
 
 
-def test_filter_is_over_with_its_last_process(stage: Interceptor) -> None:
+def test_filter_is_over_with_its_last_process(interceptor: Interceptor) -> None:
     """It does not end with the leader: a process that is left behind may still bind."""
-    spawned = stage.start("sh", "-c", "sleep 300 & echo $!; exit 0")
-    left_behind = int(stage.line(spawned))
-    stage.kill(spawned)
+    spawned = interceptor.start("sh", "-c", "sleep 300 & echo $!; exit 0")
+    left_behind = int(interceptor.line(spawned))
+    interceptor.kill(spawned)
     try:
         assert not notifications.has_no_process(spawned.notify)
         assert not readable(spawned.notify, 0)
@@ -220,48 +230,48 @@ except OSError as error:
 """
 
 
-def test_error_reaches_the_program(stage: Interceptor) -> None:
+def test_error_reaches_the_program(interceptor: Interceptor) -> None:
     """It is the errno of bind, as for any other failure."""
-    spawned = stage.python(BIND_AND_PRINT)
-    call = stage.wait(spawned)
+    spawned = interceptor.python(BIND_AND_PRINT)
+    call = interceptor.wait(spawned)
     assert notifications.answer(spawned.notify, call.id, errno.EADDRINUSE)
-    assert stage.output(spawned) == f"{errno.EADDRINUSE}\n"
+    assert interceptor.output(spawned) == f"{errno.EADDRINUSE}\n"
 
 
-def test_refusal_of_the_kernel_reaches_the_program(stage: Interceptor) -> None:
+def test_refusal_of_the_kernel_reaches_the_program(interceptor: Interceptor) -> None:
     """The descriptor to inject is not open; the program does not wait for ever."""
-    spawned = stage.python(BIND_AND_PRINT)
-    call = stage.wait(spawned)
+    spawned = interceptor.python(BIND_AND_PRINT)
+    call = interceptor.wait(spawned)
     notifications.inject(
         spawned.notify, call.id, 999_999, call.descriptor, cloexec=True
     )
-    assert stage.output(spawned) == f"{errno.EBADF}\n"
+    assert interceptor.output(spawned) == f"{errno.EBADF}\n"
 
 
-def test_call_that_may_proceed_does(stage: Interceptor) -> None:
+def test_call_that_may_proceed_does(interceptor: Interceptor) -> None:
     """As if there were no filter, bind fails because the address is taken."""
-    spawned = stage.python(BIND_AND_PRINT)
-    call = stage.wait(spawned)
+    spawned = interceptor.python(BIND_AND_PRINT)
+    call = interceptor.wait(spawned)
     assert notifications.is_valid(spawned.notify, call.id)
     assert notifications.proceed(spawned.notify, call.id)
     assert not notifications.proceed(spawned.notify, call.id)
-    assert stage.output(spawned) == f"{errno.EADDRINUSE}\n"
+    assert interceptor.output(spawned) == f"{errno.EADDRINUSE}\n"
 
 
 @pytest.mark.parametrize("inheritable", [False, True])
 def test_flags_of_the_descriptor_are_kept(
-    stage: Interceptor, inheritable: bool
+    interceptor: Interceptor, inheritable: bool
 ) -> None:
     """An app that lets its children inherit its socket still can."""
     change = f"s = socket.socket()\ns.set_inheritable({inheritable})"
-    spawned = stage.python(BIND_AND_PRINT.replace("s = socket.socket()", change))
-    stage.inject(spawned, stage.wait(spawned))
-    assert stage.output(spawned) == f"{stage.port} {inheritable} True\n"
+    spawned = interceptor.python(BIND_AND_PRINT.replace("s = socket.socket()", change))
+    interceptor.inject(spawned, interceptor.wait(spawned))
+    assert interceptor.output(spawned) == f"{interceptor.port} {inheritable} True\n"
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["epoll first", "bind first"])
 def test_socket_that_epoll_watches_already_is_seen(
-    stage: Interceptor, first: bool
+    interceptor: Interceptor, first: bool
 ) -> None:
     """An injected socket would get no events there."""
     program = f"""
@@ -270,12 +280,12 @@ s, epoll = socket.socket(), select.epoll()
 epoll.register(s if {first} else socket.socket())
 s.bind(("127.0.0.1", PORT))
 """
-    spawned = stage.python(program)
-    call = stage.wait(spawned)
+    spawned = interceptor.python(program)
+    call = interceptor.wait(spawned)
     assert caller.is_watched_by_epoll(call.pid, call.descriptor) is first
 
 
-def test_ipv6_address_is_read(stage: Interceptor) -> None:
+def test_ipv6_address_is_read(interceptor: Interceptor) -> None:
     """Whether it is dual-stack is an option of the socket, found on the duplicate."""
     program = """
 import socket
@@ -283,9 +293,9 @@ s = socket.socket(socket.AF_INET6)
 s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
 s.bind(("::1", PORT))
 """
-    spawned = stage.python(program)
-    call = stage.wait(spawned)
-    assert call.address == caller.Address(socket.AF_INET6, "::1", stage.port)
+    spawned = interceptor.python(program)
+    call = interceptor.wait(spawned)
+    assert call.address == caller.Address(socket.AF_INET6, "::1", interceptor.port)
     copy = socket.socket(fileno=caller.duplicate(call.pid, call.descriptor))
     with copy:
         assert copy.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 1
@@ -294,7 +304,7 @@ s.bind(("::1", PORT))
 # --- signals and death ------------------------------------------------------------
 
 
-def test_signals_do_not_repeat_a_bind(stage: Interceptor) -> None:
+def test_signals_do_not_repeat_a_bind(interceptor: Interceptor) -> None:
     """A thousand signals a second, as from Go's runtime: one call, one answer."""
     program = """
 import signal, socket
@@ -312,30 +322,30 @@ while count < 100:
     signal.pause()
 print(s.getsockname()[1])
 """
-    spawned = stage.python(program)
+    spawned = interceptor.python(program)
     # Interrupted before it was received, the program calls again: still one call.
     assert readable(spawned.notify, DEADLINE_S)
-    assert not readable(stage.outputs[spawned.pid], 0.1)
-    call = stage.wait(spawned)
+    assert not readable(interceptor.outputs[spawned.pid], 0.1)
+    call = interceptor.wait(spawned)
     # Once it is received, no signal interrupts it any more (WAIT_KILLABLE_RECV).
     assert not readable(spawned.notify, 0.1)
     assert notifications.is_valid(spawned.notify, call.id)
-    stage.inject(spawned, call)
-    call = stage.wait(spawned)
+    interceptor.inject(spawned, call)
+    call = interceptor.wait(spawned)
     assert notifications.answer(spawned.notify, call.id)
-    assert stage.output(spawned) == f"{stage.port}\n"
-    assert [call.call for call in stage.calls] == ["bind", "listen"]
+    assert interceptor.output(spawned) == f"{interceptor.port}\n"
+    assert [call.call for call in interceptor.calls] == ["bind", "listen"]
 
 
-def test_program_may_die_while_it_waits(stage: Interceptor) -> None:
+def test_program_may_die_while_it_waits(interceptor: Interceptor) -> None:
     """Every answer comes too late, and none raises an error."""
-    spawned = stage.python(BIND_AND_PRINT)
-    call = stage.wait(spawned)
-    stage.kill(spawned)
+    spawned = interceptor.python(BIND_AND_PRINT)
+    call = interceptor.wait(spawned)
+    interceptor.kill(spawned)
     assert not notifications.is_valid(spawned.notify, call.id)
     assert not notifications.answer(spawned.notify, call.id)
     assert not notifications.proceed(spawned.notify, call.id)
-    sock = stage.listener.fileno()
+    sock = interceptor.listener.fileno()
     assert not notifications.inject(
         spawned.notify, call.id, sock, call.descriptor, cloexec=True
     )
@@ -346,17 +356,17 @@ def test_program_may_die_while_it_waits(stage: Interceptor) -> None:
     assert notifications.has_no_process(spawned.notify)
 
 
-def test_program_may_die_before_its_call_is_received(stage: Interceptor) -> None:
+def test_program_may_die_before_its_call_is_received(interceptor: Interceptor) -> None:
     """The kernel has reported a call that waits; receiving it does not block."""
-    spawned = stage.python(BIND_AND_PRINT)
+    spawned = interceptor.python(BIND_AND_PRINT)
     assert readable(spawned.notify, DEADLINE_S)
-    stage.kill(spawned)
+    interceptor.kill(spawned)
     assert notifications.receive(spawned.notify) is None
 
 
-def test_receiving_without_a_call_does_not_block(stage: Interceptor) -> None:
+def test_receiving_without_a_call_does_not_block(interceptor: Interceptor) -> None:
     """The program runs and binds nothing."""
-    spawned = stage.start("sleep", "300")
+    spawned = interceptor.start("sleep", "300")
     assert notifications.receive(spawned.notify) is None
     assert not notifications.has_no_process(spawned.notify)
 
@@ -421,19 +431,19 @@ def test_ordinary_user_can(tmp_path: Path) -> None:
         # As after exec; its own user may not trace a process that has dropped root.
         ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
         assert trial.why_unavailable() is None
-        stage = Interceptor("/")
+        interceptor = Interceptor("/")
         try:
             copies = [
-                stage.start("/usr/bin/perl", "-e", PERL, str(stage.port))
+                interceptor.start("/usr/bin/perl", "-e", PERL, str(interceptor.port))
                 for _ in range(2)
             ]
             for copy in copies:
-                stage.share(copy)
-            assert ask(stage.port).endswith(b"hi")
+                interceptor.share(copy)
+            assert ask(interceptor.port).endswith(b"hi")
             status = Path(f"/proc/{copies[0].pid}/status").read_text()
             assert f"Uid:\t{NOBODY}\t" in status
             assert "NoNewPrivs:\t1\n" in status
         finally:
-            stage.close()
+            interceptor.close()
 
     in_a_child(act)
