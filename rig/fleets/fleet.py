@@ -11,6 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from gapless.agent.open_store import open_store
+from gapless.cli.display import rollouts
+from gapless.config.toml import fleets
 from rig import wait
 from rig.background import BackgroundProcess
 from rig.fleets.app_kinds import APP, app_kind, pack
@@ -197,9 +200,13 @@ class Fleet:
     # --- state --------------------------------------------------------------------------
 
     def status(self) -> dict[str, Any]:
-        """Return what `gapless rollout status --json` prints."""
-        found: dict[str, Any] = self.publisher.json("rollout", "status", APP)
-        return found
+        """Return what `gapless rollout status --json` prints.
+
+        Tests ask often while they wait, so no command is run for it.
+        """
+        file = self.publisher.directory / "gapless.toml"
+        fleet = fleets.load(str(file), {})[APP]
+        return rollouts.status_json(fleet, open_store(fleet, print))
 
     def until(self, *states: str, timeout_s: float = 60.0) -> dict[str, Any]:
         """Wait until the rollout is in one of some states; return its status."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from rig import wait
 from rig.background import BackgroundProcess
-from rig.hosts import processes
+from rig.hosts import control, processes
 
 APPS = Path(__file__).parent.parent / "apps"
 ROOT = Path(__file__).parent.parent.parent
@@ -119,9 +119,13 @@ class Host:
     # --- apps ---------------------------------------------------------------------------
 
     def app(self, name: str) -> dict[str, Any]:
-        """Return what `gapless describe` says of an app."""
-        found: dict[str, Any] = self.json("describe", name)
-        return found
+        """Return what `gapless describe --json` prints of an app.
+
+        The command is run where no supervisor answers: it starts one, or names the error.
+        """
+        found = control.ask(self.home, "describe", app=name)
+        described: dict[str, Any] = found or self.json("describe", name)
+        return described
 
     def status(self, name: str) -> str:
         """Return the status of an app."""
@@ -176,11 +180,16 @@ class Host:
 
     def supervisor_pid(self) -> int:
         """Return the pid of the supervisor."""
-        return int(self.json("list")["supervisor"]["pid"])
+        return int(self._supervisor()["pid"])
 
     def keeper_pid(self) -> int:
         """Return the pid of the keeper."""
-        return int(self.json("list")["supervisor"]["keeper_pid"])
+        return int(self._supervisor()["keeper_pid"])
+
+    def _supervisor(self) -> dict[str, Any]:
+        found = control.ask(self.home, "list") or self.json("list")
+        supervisor: dict[str, Any] = found["supervisor"]
+        return supervisor
 
     def processes(self) -> dict[int, str]:
         """Return the command line of every living process that this host started."""

@@ -36,7 +36,7 @@ class Article:
     """The example on one host: its files, its port, its logs."""
 
     def __init__(self, host: Host, installed: Path) -> None:
-        self.host, self.port = host, free_port()
+        self.host, self.port, self._installed = host, free_port(), installed
         self.directory = host.directory / "example"
         self.www = host.directory / "www"
         (self.www / "log").mkdir(parents=True)
@@ -78,10 +78,18 @@ class Article:
         os.replace(beside, target)
         return target
 
-    def start_through_link(self) -> Path:
-        """Publish a first release and start it as the article does; return the link."""
+    def start_through_link(self, *, installs: bool = False) -> Path:
+        """Publish a first release and start it as the article does; return the link.
+
+        A release that *installs* runs `npm ci`, as one does by default; others share what
+        was installed once.
+        """
         (self.host.directory / "dfs" / "src").mkdir(parents=True)
-        self.host.configure('[release.example]\nbase = "dfs"\n')
+        release = '[release.example]\nbase = "dfs"\n'
+        if not installs:
+            share = ["ln", "-s", str(self._installed / "node_modules"), "node_modules"]
+            release += f"build = {json.dumps(share)}\n"
+        self.host.configure(release)
         self.host.ok("publish", self.upload(instances=2))
         link = self.www / "example"
         link.symlink_to(self.host.directory / "dfs" / "dist" / "example")
@@ -190,7 +198,7 @@ def test_npm_run_works_through_the_command_pm2(article: Article) -> None:
 def test_an_upload_becomes_a_release_with_its_own_app_json(article: Article) -> None:
     """After the handoff the app runs with the app.json of its release."""
     host = article.host
-    article.start_through_link()
+    article.start_through_link(installs=True)
     first = article.ask()["release"]
     with (
         watching(host) as output,

@@ -130,7 +130,7 @@ def test_what_a_file_says_now_is_taken(declared: Declarations) -> None:
     assert declared.host.status("other") == "online"  # not named: left alone
     done = declared.host.gapless("reload", "other")
     assert done.returncode == 1
-    assert "declares it no more" in done.stderr
+    assert "no longer declares it" in done.stderr
     declared.host.ok("delete", "app.json")
     names = [row["name"] for row in declared.host.json("list")["apps"]]
     assert names == ["other"]

@@ -7,8 +7,11 @@ from typing import Any
 
 from gapless.base.errors import DONE, FAILED
 from gapless.cli import output
+from gapless.config.toml.fleets import Fleet
+from gapless.releases import current
 from gapless.rollout.model import HostReport, Rollout, State
 from gapless.rollout.status import status_of
+from gapless.rollout.store import FleetStore
 
 
 def host_line(report: HostReport) -> str:
@@ -83,6 +86,23 @@ def ways_on(app: str) -> str:
 def exit_code(rollout: Rollout) -> int:
     """Return the exit code that the end of a rollout means."""
     return DONE if rollout.state is State.DONE else FAILED
+
+
+def status_json(fleet: Fleet, store: FleetStore) -> dict[str, Any]:
+    """Return what `gapless rollout status --json` prints.  Raises GaplessError."""
+    rollout, _ = store.rollout()
+    if rollout is None:
+        hosts = hosts_json(store.hosts.all())
+        return {"app": store.app, "state": None, "hosts": hosts}
+    plain = rollout_json(rollout, store.hosts.all())
+    return plain | {"stranger": stranger(fleet, rollout)}
+
+
+def stranger(fleet: Fleet, rollout: Rollout) -> str:
+    """Return the release that the link names, if neither the rollout nor gapless set it."""
+    named = current.current(fleet.release)
+    known = (rollout.release, rollout.previous)
+    return "" if named is None or named.name in known else named.name
 
 
 def rollout_json(

@@ -14,7 +14,6 @@ _TEXTS = {
     "flipped": "link flipped",
     "rollout": "rollout begun",
     "permit": "permit needed",
-    "recycling": "recycling, one instance after the other",
     "probed": "probe passed",
     "switched": "switched, takes all new connections",
     "closed": "sockets closed",

@@ -16,7 +16,6 @@ from gapless.cli import arguments, configuration, output
 from gapless.cli.display import rollout_history, rollouts
 from gapless.cli.fleet import rollout_run
 from gapless.config.toml.fleets import Fleet
-from gapless.releases import current
 from gapless.rollout.model import Action, Rollout, State
 from gapless.rollout.store import FleetStore
 
@@ -78,23 +77,17 @@ def run(args: argparse.Namespace) -> int:
 
 def _status(fleet: Fleet, store: FleetStore, args: argparse.Namespace) -> int:
     rollout, _ = store.rollout()
-    if rollout is None:
-        if args.json:
-            hosts = rollouts.hosts_json(store.hosts.all())
-            output.print_json({"app": store.app, "state": None, "hosts": hosts})
-        else:
-            print(f"{store.app}: nothing was rolled out yet; `gapless publish TARBALL`")
-            rollouts.print_hosts(store.hosts.all())
-        return DONE
-    if args.watch:
+    if rollout is not None and args.watch:
         return _watch(store, rollout, args)
-    stranger = _stranger(fleet, rollout)
     if args.json:
-        plain = rollouts.rollout_json(rollout, store.hosts.all())
-        output.print_json(plain | {"stranger": stranger})
+        output.print_json(rollouts.status_json(fleet, store))
+        return DONE
+    if rollout is None:
+        print(f"{store.app}: nothing was rolled out yet; `gapless publish TARBALL`")
+        rollouts.print_hosts(store.hosts.all())
         return DONE
     rollouts.print_rollout(rollout, store.hosts.all())
-    if stranger:
+    if stranger := rollouts.stranger(fleet, rollout):
         print(
             f"  {fleet.release.link} names {stranger}, which no rollout brought: no host "
             f"of the fleet takes it\n  `gapless rollback {store.app} {stranger}` rolls it "
@@ -110,13 +103,6 @@ def _watch(store: FleetStore, rollout: Rollout, args: argparse.Namespace) -> int
     ended = rollout_run.follow(store, rollout.number, args.timeout, print_host)
     rollouts.print_end(ended, as_json=args.json, reports=store.hosts.all())
     return rollouts.exit_code(ended)
-
-
-def _stranger(fleet: Fleet, rollout: Rollout) -> str:
-    """Return the release that the link names, if neither the rollout nor gapless set it."""
-    named = current.current(fleet.release)
-    known = (rollout.release, rollout.previous)
-    return "" if named is None or named.name in known else named.name
 
 
 def _apply(store: FleetStore, args: argparse.Namespace) -> int:
