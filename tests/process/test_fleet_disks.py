@@ -50,9 +50,14 @@ def test_hosts_run_copies_that_are_verified(make: MakeFleet) -> None:
         own = fleet.base_on(member) / "dist" / APP
         assert (own.resolve() / "VERSION").read_text() == "2"
         assert own.resolve().is_relative_to(member.host.home)
-    fleet.upload("3 late 2")
-    fleet.wait_for_host("changing")
-    (published(fleet, "3 late 2") / "VERSION").write_text("another")
+    first, others = fleet.members[0], fleet.members[1:]
+    for each in others:
+        each.kill_agent()
+    fleet.upload("3")
+    wait.until(lambda: fleet.runs()[first.name] == "3", "the first host to run it")
+    (published(fleet, "3") / "VERSION").write_text("another")
+    for each in others:
+        each.start_agent()
     held = fleet.until("held")
     assert "is not what was published" in held["reason"]
     assert sorted(fleet.runs().values()) == ["2", "2", "3"]

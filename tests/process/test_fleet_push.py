@@ -213,5 +213,8 @@ def test_a_publisher_that_is_killed_after_a_step_loses_no_upload(
     assert begun(fleet) == ["before_flip", "after"]
     assert fleet.status()["number"] == number + 1
     assert set(fleet.runs().values()) == {"2"}
-    told = json.loads((inbox / ".outcomes" / f"{APP}.tar.gz.json").read_text())
-    assert told["value"]["stage"] == "done"
+    outcome = inbox / ".outcomes" / f"{APP}.tar.gz.json"
+    until(
+        lambda: json.loads(outcome.read_text())["value"]["stage"] == "done",
+        "the outcome that is told",
+    )
