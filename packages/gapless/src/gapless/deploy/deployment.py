@@ -104,7 +104,7 @@ class Deployment:
             self._write_report(release, result)
         except OSError as error:
             # A full disk does not change whether the release serves.
-            result["warning"] = f"could not write the report: {error}"
+            result["warning"] = f"could not record the outcome: {error}"
         return result
 
     def _change_to(self, release: Release, action: str) -> dict[str, Any]:

@@ -96,7 +96,7 @@ class KeeperEvents:
             case "released":
                 self._listeners.left(message["name"])
             case other:  # `misunderstood`, or from a keeper of another version
-                self._log.write("keeper-event", kind=other, **message)
+                self._log.write("keeper-event", kind=other, message=message)
 
     def _spawned(self, message: wire.Message, descriptors: list[int]) -> None:
         key, meta = message["key"], message["meta"]

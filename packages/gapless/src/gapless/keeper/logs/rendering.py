@@ -25,7 +25,7 @@ class Rendering:
     date_format: str = ""
     """strftime(3), %L for milliseconds, %:z for +hh:mm."""
     id: int = 0
-    """The number of the seat."""
+    """The id of the instance, unlike that of any other app's (PM2's `pm_id`)."""
 
     def render(self, lines: bytes, now_wall: float) -> bytes:
         """Return the lines in the format of the log, all with the same time."""

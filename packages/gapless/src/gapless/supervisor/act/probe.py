@@ -14,7 +14,6 @@ from collections.abc import Callable
 
 from gapless.supervisor.sockets.groups import Groups, Listener
 
-ATTEMPT_S = 5.0
 _LOCAL = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not bound, looked up
 
 

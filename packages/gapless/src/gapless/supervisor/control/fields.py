@@ -33,6 +33,8 @@ def spec_in(request: Request) -> spec.AppSpec:
             schedule.parse(wanted.renew.cron)
     except ValueError as error:
         raise MisuseError(f"{wanted.name}: {error}") from error
+    if wanted.stop.signal not in signal.Signals.__members__:
+        raise MisuseError(f"{wanted.name}: there is no signal {wanted.stop.signal}")
     if not wanted.command or not 1 <= wanted.instances <= MOST_INSTANCES:
         raise MisuseError(f"{wanted.name}: the spec has no command or no instances")
     return wanted
@@ -46,7 +48,7 @@ def token_in(request: Request) -> str:
 def instances_in(request: Request, app: str) -> int:
     """Return a number of instances."""
     count = request.get("instances")
-    if not isinstance(count, int) or not 1 <= count <= MOST_INSTANCES:
+    if type(count) is not int or not 1 <= count <= MOST_INSTANCES:
         raise MisuseError(
             f"{app}: cannot run {count!r} instances",
             hint=f"a number from 1 to {MOST_INSTANCES}; `gapless stop` for none",
@@ -68,9 +70,9 @@ def lead_in(request: Request) -> float | None:
     lead_s = request.get("lead_s")
     if lead_s is None:
         return None
-    if not isinstance(lead_s, int | float) or not 0 <= lead_s <= LONGEST_LEAD_S:
+    if type(lead_s) not in (int, float) or not 0 <= lead_s <= LONGEST_LEAD_S:
         raise MisuseError(f"lead_s is {lead_s!r}: a number from 0 to {LONGEST_LEAD_S}")
-    return lead_s
+    return float(lead_s)
 
 
 def refusal_in(request: Request) -> str:

@@ -42,12 +42,22 @@ class View:
     def entries(self, apps: Apps) -> list[dict[str, Any]]:
         """Return the rows of `list`."""
         table = processes.snapshot()
-        rows = [self._entry(app, table) for app in apps.values()]
+        rows = [self._entry(app, self._measured(app, table)) for app in apps.values()]
         generations = (g for app in apps.values() for g in app.generations)
         self._usage.keep({i.key for g in generations for i in g.instances})
         return rows
 
-    def _entry(self, app: AppRecord, table: Table) -> dict[str, Any]:
+    def _measured(self, app: AppRecord, table: Table) -> dict[str, dict[str, Any]]:
+        """Return what each instance uses, by key: CPU is since it was last asked for."""
+        return {
+            instance.key: self._usage.of(instance, table)
+            for generation in app.generations
+            for instance in generation.instances
+        }
+
+    def _entry(
+        self, app: AppRecord, measured: dict[str, dict[str, Any]]
+    ) -> dict[str, Any]:
         current = app.current() or app.in_role(Role.TRIAL)
         own = list(current.instances) if current else []
         own += [
@@ -76,7 +86,7 @@ class View:
             "since": clock.stamp(app.since) if app.since else None,
             "uptime_s": round(clock.wall() - app.since, 3) if online else None,
             "addresses": self._addresses(app),
-            **self._used(app, table),
+            **_sums(measured),
             "pids": sorted(i.pid for i in own if i.pid),
             "requests": None if total is None else total.requests,
             "procedures": None if total is None else total.procedures,
@@ -93,19 +103,6 @@ class View:
             each for each in self._listeners.by_name.values() if each.app == app.name
         )
         return sorted({each.address for each in own if each.listening})
-
-    def _used(self, app: AppRecord, table: Table) -> dict[str, Any]:
-        """Return what all instances of an app use together."""
-        usages = [
-            self._usage.of(instance, table)
-            for generation in app.generations
-            for instance in generation.instances
-        ]
-        return {
-            "memory_bytes": sum(usage["memory_bytes"] for usage in usages),
-            "cpu_percent": round(sum(usage["cpu_percent"] for usage in usages), 1),
-            "processes": sum(usage["processes"] for usage in usages),
-        }
 
     def _under_way(self, app: AppRecord) -> dict[str, Any]:
         """Return the procedures that run, by name, and the calls to databases."""
@@ -135,14 +132,15 @@ class View:
 
     def details(self, app: AppRecord) -> dict[str, Any]:
         """Return what `describe` shows."""
-        table = processes.snapshot()
+        measured = self._measured(app, processes.snapshot())
         census = self._evidence.census(app)
         return {
-            **self._entry(app, table),
+            **self._entry(app, measured),
             "instances_detail": [
                 self._instance(
-                    app, generation, instance, census.get(instance.key, (0, 0)), table
+                    app, generation, instance, census.get(instance.key, (0, 0))
                 )
+                | measured[instance.key]
                 for generation in app.generations
                 for instance in generation.instances
             ],
@@ -161,7 +159,6 @@ class View:
         generation: GenerationRecord,
         instance: InstanceRecord,
         connections: tuple[int, int],
-        table: Table,
     ) -> dict[str, Any]:
         uptime_s = clock.monotonic() - instance.started
         counts = instance.counts
@@ -179,7 +176,6 @@ class View:
             "counts": codec.encode(counts) if counts else None,
             "status_text": instance.status_text,
             "restarts": generation.seats[instance.ordinal].restarts,
-            **self._usage.of(instance, table),
         }
 
     def _logs(self, app: AppRecord) -> list[str]:
@@ -225,6 +221,16 @@ class View:
                 if each.listening
             ],
         }
+
+
+def _sums(measured: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return what all instances of an app use together."""
+    each = measured.values()
+    return {
+        "memory_bytes": sum(usage["memory_bytes"] for usage in each),
+        "cpu_percent": round(sum(usage["cpu_percent"] for usage in each), 1),
+        "processes": sum(usage["processes"] for usage in each),
+    }
 
 
 def _age(for_s: float) -> dict[str, Any]:

@@ -52,11 +52,11 @@ def recycle(
     if not going_back:
         failure = crash(new) or (late if isinstance(late, str) else "")
         permitted = None if failure else permission(new, now)
-        failure = failure or (permitted if isinstance(permitted, str) else "")
-        if failure:
-            yield Revert(new.number, old.number, failure)
+        if failure or isinstance(permitted, str):
+            reason = failure or str(permitted)
+            yield Revert(new.number, old.number, reason)
             return
-        if permitted is not None and not isinstance(permitted, str):
+        if permitted is not None:
             yield permitted
             return
     if going_back:

@@ -41,8 +41,8 @@ class AskedApp:
 class State:
     """The content of the file."""
 
-    version: int = VERSION
-    apps: dict[str, AskedApp] = field(default_factory=dict)
+    version: int
+    apps: dict[str, AskedApp]
     shut_down: bool = False
     """The apps were ended by `gapless shutdown`, not by a crash."""
     draining: bool = False
@@ -63,6 +63,7 @@ class StateFile:
         The keeper remembers it too, so a full disk is logged and stops no release.
         """
         state = State(
+            version=VERSION,
             apps={a.name: _asked(a) for a in self._apps.values() if not a.deleted},
             shut_down=self._host.shutting_down,
             draining=self._host.draining,
@@ -82,10 +83,10 @@ class StateFile:
         try:
             plain = files.read_json(self._path)
             if plain is None:
-                return State()
+                return State(version=VERSION, apps={})
+            if isinstance(plain, dict) and plain.get("version", VERSION) != VERSION:
+                raise ValueError(f"version {plain['version']} is not {VERSION}")
             state = codec.decode(State, plain, "state")
-            if state.version != VERSION:
-                raise ValueError(f"version {state.version} is not {VERSION}")
         except ValueError as error:
             raise UnavailableError(
                 f"could not read the state in {self._path}: {error}",
