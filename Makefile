@@ -11,9 +11,9 @@ DRAIN := $(shell find packages/gapless-drain -name '*.py' -o -name pyproject.tom
 SERVERS_STAMP := $(SERVERS)/$(call stamp,requirements/servers.lock $(DRAIN))
 NODE := node/gapless-drain
 NODE_STAMP := $(NODE)/node_modules/$(call stamp,$(NODE)/package-lock.json)
-# Four of them for two cores: what tests do most is wait.  So that load does not take all
+# Five of them for two cores: what tests do most is wait.  So that load does not take all
 # that the rest needs, its clients rest a little in `make test`; in `make soak` they do not.
-PYTEST := $(BIN)/pytest -q -n 4 --dist worksteal
+PYTEST := $(BIN)/pytest -q -n 5 --dist worksteal
 # What build/servers is compiled with, and what else the tests start.
 COMPILED_WITH := gcc pkg-config python3-dev libmariadb-dev
 PACKAGES := nginx-light haproxy etcd-server default-jdk-headless perl nodejs npm curl iproute2 \
@@ -30,9 +30,9 @@ rig: $(STAMP) $(SERVERS_STAMP) ## a fleet to try things on by hand; RIG="--help"
 	rig/packages $(PACKAGES)
 	@$(BIN)/python -m rig.console.session $(RIG)
 
-test: lint $(SERVERS_STAMP) ## everything: checks, then all tests
-	rig/packages $(PACKAGES)
-	$(MAKE) --no-print-directory node
+test: $(STAMP) ## everything: checks, then all tests
+	rig/packages $(COMPILED_WITH) $(PACKAGES)
+	@$(MAKE) --no-print-directory --jobs 3 --output-sync=target lint node $(SERVERS_STAMP)
 	@$(BIN)/python -m compileall -q packages rig  # each test starts many interpreters
 	RIG_PACE_S=0.02 $(PYTEST) -m "not soak" --durations=8
 

@@ -13,6 +13,7 @@ from gapless_drain.testing import FakeSupervisor
 from rig.databases import procedures
 from rig.databases.database import Database
 from rig.hosts.host import APPS, SERVERS
+from rig.matrix import matrix
 from rig.wait import until
 
 PROCESSES = {"solo": 1, "threads": 1, "prefork": 3}
@@ -23,7 +24,7 @@ celery_app.close_month.delay(sys.argv[1], float(sys.argv[2]))
 """
 
 
-@pytest.mark.parametrize("pool", PROCESSES)
+@pytest.mark.parametrize("pool", matrix(PROCESSES, "prefork", "solo"))
 def test_tasks_are_finished_and_none_is_taken_up(
     pool: str, tmp_path: Path, databases: dict[str, Database]
 ) -> None:

@@ -24,7 +24,7 @@ from rig.hosts.host import (
     SERVERS,
     Host,
 )
-from rig.matrix import times
+from rig.matrix import matrix, times
 from rig.wait import until
 
 JOB = "rq_app.call"
@@ -190,7 +190,7 @@ class Feed:
 
 
 @pytest.mark.parametrize("count", times(1, 3))
-@pytest.mark.parametrize("overlap", ["auto", "false"])
+@pytest.mark.parametrize("overlap", matrix(["auto", "false"], "false"))
 def test_releases_lose_no_job_and_run_none_twice(
     host: Host, months: Months, overlap: str, count: int
 ) -> None:

@@ -22,6 +22,8 @@ from rig.hosts.host import (
 )
 from rig.load import engine
 from rig.load.process import run_load
+from rig.matrix import matrix
+from rig.programs import npm
 from rig.wait import free_port, until
 
 EXAMPLE = ROOT / "examples" / "article"
@@ -113,8 +115,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a copy of the example with its node_modules."""
     directory = tmp_path_factory.mktemp("article") / "example"
     shutil.copytree(EXAMPLE, directory, ignore=shutil.ignore_patterns("node_modules"))
-    command = ["npm", "ci", "--no-audit", "--no-fund"]
-    subprocess.run(command, cwd=directory, check=True, timeout=180)
+    (directory / "node_modules").symlink_to(npm.node_modules(EXAMPLE))
     return directory
 
 
@@ -230,7 +231,7 @@ def test_a_broken_upload_takes_nothing_away(article: Article) -> None:
     assert os.path.realpath(article.www / "example") == first
 
 
-@pytest.mark.parametrize("watched", [True, False])
+@pytest.mark.parametrize("watched", matrix([True, False], False))
 def test_the_articles_scripts_may_stay(article: Article, *, watched: bool) -> None:
     """With and without `gapless watch` the newest release runs, and no request is lost."""
     host = article.host

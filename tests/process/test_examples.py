@@ -89,12 +89,8 @@ def answers(port: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize("name", HTTP_EXAMPLES)
-def test_an_example_runs_without_gapless(
-    built: Callable[[str], tuple[Path, int]], name: str
-) -> None:
-    """The app names its release, delays an answer, and echoes a whole body."""
-    directory, port = built(name)
+def runs_without_gapless(name: str, directory: Path, port: int) -> None:
+    """Check that the app names its release, delays an answer, and echoes a whole body."""
     with without_gapless(directory):
         wait.until(lambda: answers(port), f"{name} answers")
         assert ask(port, "GET", "/").startswith(b"release 1 pid ")
@@ -104,11 +100,13 @@ def test_an_example_runs_without_gapless(
 
 
 @pytest.mark.parametrize("name", PORTS)
-def test_an_example_starts_and_reloads_with_its_own_file(
+def test_an_example_runs_alone_then_starts_and_reloads_with_its_own_file(
     host: Host, built: Callable[[str], tuple[Path, int]], name: str
 ) -> None:
     """After a change of VERSION, `gapless reload` brings the new release."""
     directory, port = built(name)
+    if name in HTTP_EXAMPLES:
+        runs_without_gapless(name, directory, port)
     host.ok("start", directory / "gapless.toml")
     assert ask(port, "GET", "/")
     (directory / "VERSION").write_text("2\n")

@@ -27,6 +27,7 @@ WRONG = {
     'command = "true"\noutgoing = ["db:5432"]': "app.a.outgoing",
     'command = "true"\noutgoing = 5432': "app.a.outgoing",
     'command = ""': "the command is empty",
+    'command = "sleep \'1"': "no closing quotation",
     "instances = 2": "command is missing",
     'command = "true"\nlog = { formt = "json" }': "did you mean format?",
     'command = "true': "this is not TOML",

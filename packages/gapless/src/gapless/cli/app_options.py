@@ -9,9 +9,17 @@ import argparse
 from typing import Any
 
 _VALUES: dict[str, tuple[tuple[str, ...], str, str]] = {
-    "name": (("-n", "--name"), "NAME", "the name of the app"),
+    "name": (
+        ("-n", "--name"),
+        "NAME",
+        "the name of the app, or which app of a gapless.toml",
+    ),
     "namespace": (("-N", "--namespace"), "NAME", "a word that names several apps"),
-    "instances": (("-i", "--instances"), "N", "0 or max: one per CPU; -1: one less"),
+    "instances": (
+        ("-i", "--instances"),
+        "N",
+        "how many; of a script or a PM2 file also 0 or max, one per CPU, and -1, one less",
+    ),
     "cwd": (("--cwd",), "DIR", "the working directory"),
     "exec_interpreter": (
         ("--interpreter",),
@@ -106,7 +114,7 @@ _LISTS: dict[str, tuple[tuple[str, ...], str, str]] = {
     "filter_env": (
         ("--filter-env",),
         "NAME",
-        "variables of the shell that the app does not get",
+        "leave out the variables of the shell whose name contains NAME",
     ),
 }
 _FLAGS = {

@@ -38,7 +38,7 @@ def add_config(parser: argparse.ArgumentParser) -> None:
         default="",
         metavar="FILE",
         help="the gapless.toml with [release.NAME]; default: ./gapless.toml, "
-        "else the file of the running app",
+        "else that of the app, if one is named and runs",
     )
 
 
@@ -49,7 +49,7 @@ def add_release_app(parser: argparse.ArgumentParser) -> None:
         default="",
         metavar="NAME",
         help="the app of the release; default: by the name of the release, "
-        "or the only app of the configuration",
+        "the only app of the configuration, or, for push, the target's name",
     )
 
 

@@ -70,7 +70,7 @@ def app_of(apps: Iterable[str], name: str, *, shown: str) -> str:
 
 def fleets(config: str, app: str = "") -> dict[str, Fleet]:
     """Return the fleets that the configuration declares; it may declare none."""
-    from gapless.config.toml import fleets as config_fleets  # noqa: PLC0415 - loads TLS
+    from gapless.config.toml import fleets as config_fleets  # noqa: PLC0415 - for few verbs
 
     return config_fleets.load(_path(config, app), inherited(os.environ))
 

@@ -11,7 +11,7 @@ RELEASE_FILE = "RELEASE"
 """In each release: when it was made, or when it became current."""
 
 Progress = Callable[[str, str], None]
-"""Is called with the name of a step that was done, and its detail."""
+"""Is called with the name and detail of a step: when it is done, or a long one begins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

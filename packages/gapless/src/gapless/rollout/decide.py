@@ -1,8 +1,8 @@
 """Every decision about a rollout.  Pure: the reports of the live hosts are arguments.
 
 Rule 1: there is no leader.  Every agent computes whether its own host may begin, and what
-has to happen to the rollout: finish, hold or revert.  All compute the same, and the first
-one writes it down (compare-and-set).
+has to happen to the rollout: finish, hold or revert, by its own clock and by the hosts that
+it sees.  They may differ for a while: the first one to write decides (compare-and-set).
 Rule 2: only live hosts count.  A host that is gone delays nothing.
 Rule 3: hosts go back by the same steps as forward, but without canary, waves and freeze.
 """

@@ -34,7 +34,7 @@ class History:
     def add(
         self, rollout: Rollout, outcome: str, reports: Iterable[HostReport]
     ) -> None:
-        """Write down how a rollout ended, unless its record is there already."""
+        """Write down how a rollout ended, in the place of an earlier end of it."""
         hosts = {
             report.host: {
                 "release": report.release,

@@ -23,7 +23,7 @@ class HeldSlot:
         now: Clock,
         on_renewal: Callable[[], None],
     ) -> None:
-        """*on_renewal* is called after each renewal, in the thread that renews."""
+        """Call *on_renewal* after a renewal or the loss, in the thread that renews."""
         self._on_renewal = on_renewal
         self._slots, self._ttl_s, self._now = slots, ttl_s, now
         self._lease: Lease | None = lease

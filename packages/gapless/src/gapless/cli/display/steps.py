@@ -16,7 +16,6 @@ _TEXTS = {
     "permit": "permit needed",
     "probed": "probe passed",
     "switched": "switched, takes all new connections",
-    "closed": "sockets closed",
 }
 """Steps whose word alone does not say what happened; the word is what JSON has."""
 _RED = ("failed", "reverted", "crashed")

@@ -27,7 +27,7 @@ class Kind(Enum):
     PATTERNS = 'a path or a list of them, like ["node_modules", "*.log"]'
     FILE = "a path"
     FILE_OR_FLAG = "a path, or true for the default one"
-    FILTER = "true, the name of a variable, or a list of beginnings of names"
+    FILTER = "true, the name of a variable, or a list of parts of names"
     CRON = 'a time as in crontab(5), like "0 3 * * *", or 0 for none'
     USER = "a user or a group: a name or a number"
     ANYTHING = "anything"

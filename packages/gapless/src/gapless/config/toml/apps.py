@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -92,8 +91,7 @@ def _resolved(
 
 
 def _command(document: Document, keys: Keys, table: app_schema.App) -> list[str]:
-    argv = table.command
-    argv = shlex.split(argv) if isinstance(argv, str) else argv
+    argv = document.words((*keys, "command"), table.command)
     if not argv:
         raise MisuseError(
             document.message_for((*keys, "command"), "the command is empty")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +46,19 @@ class Document:
         """Return an error message that names the file, the line and the key."""
         name = ".".join(keys)
         return f"{self.path}:{self.line_of(keys)}: {name}: {problem}"
+
+    def words(self, keys: Keys, command: str | list[str]) -> list[str]:
+        """Return the words of a command; a string is split as a shell does.
+
+        Raises MisuseError.
+        """
+        if not isinstance(command, str):
+            return command
+        try:
+            return shlex.split(command)
+        except ValueError as error:  # a quotation that does not end
+            reason = f"{command!r} is no command: {str(error).lower()}"
+            raise MisuseError(self.message_for(keys, reason)) from None
 
 
 def read(path: Path) -> Document:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
-import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from gapless.base import paths
@@ -26,18 +26,22 @@ def build(document: Document, name: str, environment: Mapping[str, str]) -> Rele
                 (*keys, "shared"), f"{outside[0]!r} is not a path inside the release"
             )
         )
+
+    def words(key: str, command: str | list[str]) -> tuple[str, ...]:
+        return tuple(document.words((*keys, *key.split(".")), command))
+
     return ReleaseSpec(
         app=name,
         base=os.path.normpath(base),
         push=_push(document, table.push),
-        build=_commands(table.build),
+        build=_commands(table.build, functools.partial(words, "build")),
         build_timeout_s=table.build_timeout_s,
         shared=table.shared,
         keep=table.keep,
         hooks=Hooks(
-            before_flip=_command(table.hooks.before_flip),
-            after=_command(table.hooks.after),
-            failed=_command(table.hooks.failed),
+            before_flip=words("hooks.before_flip", table.hooks.before_flip),
+            after=words("hooks.after", table.hooks.after),
+            failed=words("hooks.failed", table.hooks.failed),
             timeout_s=table.hooks.timeout_s,
         ),
         limits=Limits(
@@ -58,6 +62,7 @@ def _push(document: Document, destination: str) -> str:
 
 def _commands(
     build: str | list[str | list[str]] | None,
+    words_of: Callable[[str | list[str]], tuple[str, ...]],
 ) -> tuple[tuple[str, ...], ...] | None:
     """Return the commands of a build; None if the file does not set `build`.
 
@@ -66,12 +71,8 @@ def _commands(
     if build is None:
         return None
     if isinstance(build, str):
-        return (_command(build),) if build.strip() else ()
+        return (words_of(build),) if build.strip() else ()
     words = tuple(word for word in build if isinstance(word, str))
     if len(words) == len(build):
         return (words,) if words else ()
-    return tuple(_command(command) for command in build)
-
-
-def _command(command: str | list[str]) -> tuple[str, ...]:
-    return tuple(shlex.split(command) if isinstance(command, str) else command)
+    return tuple(words_of(command) for command in build)

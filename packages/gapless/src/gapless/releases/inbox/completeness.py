@@ -41,7 +41,7 @@ def state_of(path: str) -> FileState | None:
 def states_of(path: str) -> tuple[FileState | None, ...]:
     """Return the states of an upload and its checksum files.
 
-    As long as they stay the same, so does the result of `is_complete`.
+    Only a change of them, or a second look that finds none, changes `is_complete`.
     """
     return tuple(state_of(path + ending) for ending in ("", *CHECKSUM_ENDINGS))
 

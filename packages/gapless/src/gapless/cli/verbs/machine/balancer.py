@@ -44,7 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="check: the server that drains after that one; wait for it, and send again",
     )
     parser.add_argument(
-        "--name", default="", help="the name of the pool; default: the app"
+        "--name",
+        default="",
+        help="the name of the pool; default: made of the app's, or `app`",
     )
     parser.add_argument(
         "--server",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from gapless.base import codec, files
 from gapless.base.errors import DONE, GaplessError, NotFoundError
@@ -25,12 +24,11 @@ def run(args: argparse.Namespace) -> int:
     saved = _read(client.home.dump)
     rows = {row["name"]: row["status"] for row in client.request("list")["apps"]}
     wanted = []
-    for each in saved:
-        found = codec.decode(spec.AppSpec, each["spec"])
+    for running, found in saved:
         if rows.get(found.name, "stopped") == "stopped" and (
-            each["running"] or found.name not in rows
+            running or found.name not in rows
         ):
-            action = "start" if each["running"] else "register"
+            action = "start" if running else "register"
             wanted.append(AppRequest(action=action, spec=found))
     if wanted:
         return operations.send_all(client, wanted, as_json=args.json)
@@ -41,13 +39,17 @@ def run(args: argparse.Namespace) -> int:
     return DONE
 
 
-def _read(path: str) -> list[dict[str, Any]]:
+def _read(path: str) -> list[tuple[bool, spec.AppSpec]]:
+    """Return what was saved: whether each app ran, and its spec."""
     try:
         saved = files.read_json(path)
         if saved is None:
             raise NotFoundError(f"there is no {path}", hint="`gapless save` writes it")
         if saved["version"] != save.VERSION:
             raise ValueError(f"version {saved['version']} is not {save.VERSION}")
-        return list(saved["apps"])
+        return [
+            (bool(each["running"]), codec.decode(spec.AppSpec, each["spec"]))
+            for each in saved["apps"]
+        ]
     except (ValueError, KeyError, TypeError) as error:
         raise GaplessError(f"could not read {path}: {error!r}") from error
