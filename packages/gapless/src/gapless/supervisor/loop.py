@@ -97,6 +97,7 @@ class Loop:
             self._drain_connections.close()
             if self._host.shutting_down:
                 self._keeper.end()
+        self._keeper.let_go()  # every app has been noted as it is now
         self._keeper.flush_in(self._selector, self._receive)
 
     def _renew(self, app: AppRecord) -> None:

@@ -103,9 +103,11 @@ class Supervisor:
             membership,
             adoption=Adoption(
                 apps,
+                keeper,
                 listeners,
                 notify_sockets,
                 drain_connections,
+                exits=exits,
                 relays=relays,
                 log=log,
             ),

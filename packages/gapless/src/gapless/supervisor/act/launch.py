@@ -107,7 +107,12 @@ class Launcher:
     ) -> InstanceRecord:
         app.last_serial += 1
         key = f"{app.name}/{generation.number}/{ordinal}/{app.last_serial}"
-        instance = InstanceRecord(key=key, ordinal=ordinal, started=clock.monotonic())
+        instance = InstanceRecord(
+            key=key,
+            ordinal=ordinal,
+            started=clock.monotonic(),
+            incarnation=self._keeper.incarnation,
+        )
         seat = generation.seats[ordinal]
         if seat.exited_at is not None:
             seat.restarts += 1

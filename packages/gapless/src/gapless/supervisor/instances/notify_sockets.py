@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import selectors
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
 from gapless.supervisor.instances import notify
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
@@ -66,6 +66,11 @@ class NotifySockets:
         except OSError:
             return False
         return True
+
+    def close_unknown(self, keys: Set[str]) -> None:
+        """Close the sockets of every instance that is not one of *keys*."""
+        for key in self._sockets.keys() - keys:
+            self.close(key)
 
     def close(self, key: str) -> None:
         """Close the sockets of an instance that is gone."""
