@@ -83,9 +83,12 @@ class Adoption:
 
     def _end_if_gone(self, instance: InstanceRecord) -> None:
         """Record the end of an instance that this keeper was given, and has not."""
+        if instance.key in self._reported:
+            instance.incarnation = self._keeper.incarnation
+            return
         # A note without an incarnation is of an older supervisor of this same keeper.
         given = instance.incarnation in ("", self._keeper.incarnation)
-        if instance.leader_alive and given and instance.key not in self._reported:
+        if instance.leader_alive and given:
             self._log.write("ended-unseen", key=instance.key, pid=instance.pid)
             now = clock.monotonic()
             self._exits.exited(instance.key, "ended unseen", now, None)

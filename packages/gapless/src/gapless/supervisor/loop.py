@@ -147,6 +147,8 @@ class Loop:
         return False
 
     def _forget(self, app: AppRecord) -> None:
+        if app.last_report is not None:
+            self._host.keep_outcome(app.last_report)
         del self._apps[app.name]
         self._renewals.forget(app.name)
         self._wake_at(app.name, None)

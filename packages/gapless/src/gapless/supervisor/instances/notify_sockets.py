@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import selectors
 import socket
-from collections.abc import Callable, Set
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 
 from gapless.supervisor.instances import notify
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
@@ -67,7 +68,7 @@ class NotifySockets:
             return False
         return True
 
-    def close_unknown(self, keys: Set[str]) -> None:
+    def close_unknown(self, keys: AbstractSet[str]) -> None:
         """Close the sockets of every instance that is not one of *keys*."""
         for key in self._sockets.keys() - keys:
             self.close(key)
