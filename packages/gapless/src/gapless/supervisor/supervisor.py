@@ -152,7 +152,7 @@ class Supervisor:
             mechanisms=mechanisms,
             settle=self._loop.settle,
         )
-        self._control = ControlSocket(selector, path, self._dispatch.serve)
+        self._control = ControlSocket(selector, path, self._dispatch.serve, log)
 
     def serve(self) -> None:
         """Run until told to leave, or until everything has ended after a shutdown."""
