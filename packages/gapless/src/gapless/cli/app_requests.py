@@ -147,7 +147,7 @@ def current_spec(client: Client, name: str) -> AppSpec:
 
 def _running(client: Client) -> _Running:
     """Return the apps that run here, by name."""
-    if not client.has_state():
+    if not client.has_apps():
         return {}
     rows = client.request("list")["apps"]
     names = [

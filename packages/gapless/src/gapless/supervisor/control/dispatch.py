@@ -37,12 +37,14 @@ class Dispatch:
         drain_connections: DrainConnections,
         mechanisms: dict[str, Any],
         settle: Callable[[], None],
+        started_by: str,
     ) -> None:
         self._apps, self._host = apps, host
         self._requests, self._view = requests, view
         self._home, self._state, self._membership = home, state, membership
         self._drain_connections = drain_connections
         self._mechanisms, self._settle = mechanisms, settle
+        self._started_by = started_by
         self.shutdown_waiter: ControlConnection | None = None
         """The client that waits for the end of everything."""
 
@@ -121,6 +123,7 @@ class Dispatch:
             "keeper_pid": self._membership.keeper_pid,
             "version": gapless.__version__,
             "home": self._home,
+            "started_by": self._started_by,
             "draining": self._host.draining,
             "mechanisms": self._mechanisms,
         }
