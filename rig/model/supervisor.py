@@ -22,6 +22,7 @@ from gapless.supervisor.control.admission import Admissions
 from gapless.supervisor.control.dispatch import Dispatch
 from gapless.supervisor.control.new_generations import NewGenerations
 from gapless.supervisor.control.operations import Operations
+from gapless.supervisor.control.request import Request
 from gapless.supervisor.control.requests import Requests
 from gapless.supervisor.control.resume import resume
 from gapless.supervisor.decide import ending, lead_time, plan, recycle
@@ -34,6 +35,7 @@ from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
 from gapless.supervisor.memory.model import Desired
 from gapless.supervisor.memory.notes import VERSION, Notes
+from gapless.supervisor.memory.spec import AppSpec
 from gapless.supervisor.memory.state import HostRecord, StateFile
 from gapless.supervisor.sockets import system_calls
 from rig.model import world as worlds
@@ -258,6 +260,7 @@ class ModelSupervisor:
             drain_connections=drains,
             mechanisms=dict,
             settle=self.loop.settle,
+            started_by="",
         )
 
     def _continue(self, living: dict[str, Any]) -> None:
@@ -380,7 +383,7 @@ def patched(effects: Effects, now: list[float]) -> Iterator[None]:
             setattr(module, name, value)
 
 
-def request(op: str, wanted: dict[str, Any], *, again: bool) -> dict[str, Any]:
+def request(op: str, wanted: Any, *, again: bool) -> Request:
     """Return what the client asks for, or how it asks *again* what became of it."""
-    fields = {"app": APP, "token": op, "spec": wanted}
-    return fields | {"op": "follow" if again else op}
+    spec = codec.decode(AppSpec, wanted)
+    return Request(op="follow" if again else op, app=APP, token=op, spec=spec)
