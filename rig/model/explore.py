@@ -116,10 +116,11 @@ def _ask(world: World, op: str, plain: dict[str, Any]) -> Turn:
     follows = world["client"] == "lost"
 
     def turn(supervisor: ModelSupervisor) -> None:
-        own, connection = supervisor.world, supervisor.connection
+        own = supervisor.world
+        connection: Any = supervisor.connection
         message = request(op, plain, again=follows)
         try:
-            supervisor.dispatch.serve(message, connection)  # type: ignore[arg-type]
+            supervisor.dispatch.serve(message, connection)
         except NotFoundError:
             own["client"] = "asks"
         except GaplessError as error:

@@ -24,7 +24,6 @@ from gapless.supervisor.control.new_generations import NewGenerations
 from gapless.supervisor.control.operations import Operations
 from gapless.supervisor.control.request import Request
 from gapless.supervisor.control.requests import Requests
-from gapless.supervisor.control.resume import resume
 from gapless.supervisor.decide import ending, lead_time, plan, recycle
 from gapless.supervisor.instances.exits import Exits
 from gapless.supervisor.keeper_events import KeeperEvents
@@ -37,6 +36,7 @@ from gapless.supervisor.memory.model import Desired
 from gapless.supervisor.memory.notes import VERSION, Notes
 from gapless.supervisor.memory.spec import AppSpec
 from gapless.supervisor.memory.state import HostRecord, StateFile
+from gapless.supervisor.resume import resume
 from gapless.supervisor.sockets import system_calls
 from rig.model import world as worlds
 from rig.model.listeners import FakeListeners

@@ -35,7 +35,7 @@ class Line:
 
     def until(self, event: str) -> list[dict[str, Any]]:
         """Return what comes, up to the first *event*."""
-        received = []
+        received: list[dict[str, Any]] = []
         while not received or received[-1]["event"] != event:
             assert select.select([self.channel], [], [], 15)[0], received
             message, descriptors = self.channel.receive()
