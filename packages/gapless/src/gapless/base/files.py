@@ -64,3 +64,5 @@ def read_json(path: str) -> Any:
             return json.loads(file.read())
     except FileNotFoundError:
         return None
+    except RecursionError:
+        raise ValueError(f"{path} has too many levels") from None

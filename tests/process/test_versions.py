@@ -1,0 +1,69 @@
+"""A newer version ran here, and left what this one does not know."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+from typing import Any
+
+from gapless.base import wire
+from gapless.keeper import run as keeper_run
+from rig.hosts.host import Host
+from rig.wait import until
+
+
+def _with_more(plain: Any) -> Any:
+    return plain | {
+        "added_later": {"x": [1]},
+        "generations": [each | {"added_later": 1} for each in plain["generations"]],
+    }
+
+
+def test_a_field_more_in_state_and_notes_is_left_alone(host: Host) -> None:
+    """Commands work, and the app is the same process."""
+    host.configure('[app.app]\ncommand = ["sleep", "1000"]\nmin_healthy_s = 0.1\n')
+    host.ok("start", "gapless.toml")
+    pids = host.app("app")["pids"]
+    supervisor = host.supervisor_pid()
+    os.kill(supervisor, signal.SIGKILL)
+    until(lambda: supervisor not in host.processes(), "its end")
+    path = host.home / "state.json"
+    state = json.loads(path.read_text())
+    state["apps"]["app"]["added_later"] = state["added_later"] = [1]
+    path.write_text(json.dumps(state))
+    _change_notes(host)
+    assert host.app("app")["pids"] == pids
+    host.ok("reload", "app")
+    host.ok("list")
+
+
+def _change_notes(host: Host) -> None:
+    """Be a supervisor of a newer version for a moment."""
+    line = keeper_run.connect(str(host.home))
+    assert line is not None
+    channel = wire.Channel(line)
+    line.setblocking(True)
+    line.settimeout(20)
+    notes: dict[str, Any] = {}
+    try:
+        event = ""
+        while event != "welcome":
+            message, descriptors = channel.receive()
+            for descriptor in descriptors:
+                os.close(descriptor)
+            event = message["event"]
+            if event == "note":
+                notes[message["name"]] = message["value"]
+        for name, value in notes.items():
+            if name.startswith("app/"):
+                changed = _with_more(value)
+                channel.send({"op": "note", "name": name, "value": changed})
+        line.shutdown(socket.SHUT_WR)
+        while True:
+            channel.receive()
+    except (EOFError, ConnectionError):
+        return  # the keeper has read it all, and waits for the next supervisor
+    finally:
+        channel.close()
