@@ -13,7 +13,12 @@ from typing import Any
 
 from gapless.base import errors, files, interpreter
 from gapless.base import home as base_home
-from gapless.base.errors import NotFoundError, TimedOutError, UnavailableError
+from gapless.base.errors import (
+    GaplessError,
+    NotFoundError,
+    TimedOutError,
+    UnavailableError,
+)
 from gapless.base.names import Home
 from gapless.exchange import PING_S, Exchange, Silence
 from gapless.keeper import run as keeper_run
@@ -23,6 +28,24 @@ MOST_SUPERVISORS = 5
 PAUSE_S = 0.2
 """Between two attempts, if the same supervisor has closed the connection."""
 OnEvent = Callable[[dict[str, Any]], None]
+
+
+class _StartDiedError(UnavailableError):
+    """A supervisor died while it started; the next one may live."""
+
+
+class _Told:
+    """Passes events on, each one once: whoever asks again is told the steps again."""
+
+    def __init__(self, on_event: OnEvent | None) -> None:
+        self._on_event = on_event
+        self._before: set[str] = set()
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        text = json.dumps(event, sort_keys=True)
+        if self._on_event is not None and text not in self._before:
+            self._before.add(text)
+            self._on_event(event)
 
 
 class Client:
@@ -50,14 +73,18 @@ class Client:
         if not self._starts and not self.lives():
             return self._stored(op, fields)
         token = os.urandom(8).hex()
+        told = _Told(on_event)
         request = {"op": op, "token": token, **fields}
         app = fields.get("app") or (fields.get("spec") or {}).get("name")
-        message = request
+        message, deaths = request, 0
         pids: list[int] = []
-        for _ in range(MOST_SUPERVISORS):
+        while True:
             try:
-                return self._exchange(message, on_event, pids)
-            except ConnectionError:
+                return self._exchange(message, told, pids)
+            except (ConnectionError, _StartDiedError) as error:
+                deaths += 1
+                if deaths == MOST_SUPERVISORS:
+                    raise self._gave_up(op, error, pids) from error
                 if pids[-2:-1] == pids[-1:]:  # it lives, and is not to be pressed
                     select.select([], [], [], PAUSE_S)
                 if app is not None:
@@ -66,17 +93,19 @@ class Client:
                 if message is request:
                     raise
                 message = request  # the supervisor died before it had written it down
+
+    def _gave_up(self, op: str, error: Exception, pids: list[int]) -> GaplessError:
+        if isinstance(error, _StartDiedError):
+            return error
         ended = len(set(pids)) - 1
         what = f"ended {ended} times and " if ended else ""
-        raise UnavailableError(
+        return UnavailableError(
             f"the supervisor {what}closed the connection {len(pids) - ended} times "
             f"before it answered {op}",
             hint=self._error_output_hint,
         )
 
-    def _exchange(
-        self, message: dict[str, Any], on_event: OnEvent | None, pids: list[int]
-    ) -> Any:
+    def _exchange(self, message: dict[str, Any], told: _Told, pids: list[int]) -> Any:
         with self._connect_or_start() as sock:
             exchange = Exchange(sock, lambda: self._connect(PING_S))
             pids.append(exchange.pid)
@@ -85,8 +114,7 @@ class Client:
                     return received["result"]
                 if "error" in received:
                     raise errors.from_wire(received["error"])
-                if on_event is not None:
-                    on_event(received)
+                told(received)
         raise ConnectionResetError("the supervisor closed the connection")
 
     def _stored(self, op: str, fields: dict[str, Any]) -> Any:
@@ -115,7 +143,7 @@ class Client:
         try:
             return self._connect_patiently()
         except OSError as error:
-            raise UnavailableError(
+            raise _StartDiedError(
                 f"started the supervisor, but could not reach it: {error.strerror}",
                 hint=self._error_output_hint,
             ) from error
@@ -210,7 +238,7 @@ class Client:
         if answer.startswith("error "):
             raise errors.from_wire(json.loads(answer.removeprefix("error ")))
         if not answer.startswith("ok"):
-            raise UnavailableError(
+            raise _StartDiedError(
                 "the supervisor died while it started", hint=self._error_output_hint
             )
 

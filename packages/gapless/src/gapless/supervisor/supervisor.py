@@ -7,14 +7,13 @@ import selectors
 import signal
 import socket
 import sys
-from typing import Any
 
-from gapless.base import events, wakeup, wire
+from gapless.base import clock, events, wakeup, wire
 from gapless.base.names import Home
 from gapless.keeper import process_title
-from gapless.keeper.seccomp import trial
 from gapless.supervisor.act.generation_actions import GenerationActions
 from gapless.supervisor.act.instance_actions import InstanceActions
+from gapless.supervisor.act.interception import Interception
 from gapless.supervisor.act.launch import Launcher
 from gapless.supervisor.act.performer import Performer
 from gapless.supervisor.act.relays import Relays
@@ -39,8 +38,10 @@ from gapless.supervisor.memory.keeper_connection import (
     KeeperConnection,
     KeeperLostError,
 )
+from gapless.supervisor.memory.leftovers import remove_leftovers
 from gapless.supervisor.memory.notes import Notes
-from gapless.supervisor.memory.state import HostRecord, StateFile
+from gapless.supervisor.memory.operations import Operation
+from gapless.supervisor.memory.state import AskedOperation, HostRecord, StateFile
 from gapless.supervisor.observe.acceptors import Acceptors
 from gapless.supervisor.observe.evidence import Evidence
 from gapless.supervisor.observe.membership import Membership
@@ -62,12 +63,11 @@ class Supervisor:
         """
         process_title.set_title("gapless supervise")
         home = Home(path)
+        remove_leftovers(home)
         self._log = log = events.Log(home.own_log)
         self._path = path
         self._selector = selector = selectors.DefaultSelector()
-        mechanisms: dict[str, Any] = {
-            "interception": trial.why_unavailable() or True,
-        }
+        interception = Interception()
         # memory
         self._apps = apps = Apps()
         self._host = host = HostRecord()
@@ -76,6 +76,7 @@ class Supervisor:
         self._state = state = StateFile(
             home.state, apps, host, log, is_ours=self._lock.is_ours
         )
+        self._notes = notes = Notes(home, keeper, log)
         # sockets, observe, instances
         listeners = Listeners(keeper)
         membership = Membership()
@@ -96,7 +97,7 @@ class Supervisor:
             listeners,
             notify_sockets=notify_sockets,
             drain_connections=drain_connections,
-            interception=mechanisms["interception"] is True,
+            interception=interception,
         )
         performer = Performer(
             launcher,
@@ -105,8 +106,8 @@ class Supervisor:
         )
         # control, renewal
         self._new_generations = NewGenerations(apps, listeners, state)
-        admissions = Admissions(self._new_generations)
-        requests = Requests(apps, admissions, state)
+        admissions = Admissions(self._new_generations, host)
+        requests = Requests(apps, host, admissions, state)
         renewals = Renewals(selector, requests.renew, membership, log, path)
         # the keeper
         keeper_events = KeeperEvents(
@@ -114,9 +115,11 @@ class Supervisor:
             membership,
             adoption=Adoption(
                 apps,
+                keeper,
                 listeners,
                 notify_sockets,
                 drain_connections,
+                exits=exits,
                 relays=relays,
                 log=log,
             ),
@@ -135,7 +138,7 @@ class Supervisor:
             host,
             keeper=keeper,
             receive=keeper_events.receive,
-            notes=Notes(keeper),
+            notes=notes,
             state=state,
             evidence=evidence,
             acceptors=Acceptors(listeners, membership),
@@ -160,7 +163,7 @@ class Supervisor:
             state=state,
             membership=membership,
             drain_connections=drain_connections,
-            mechanisms=mechanisms,
+            mechanisms=lambda: {"interception": interception.describe()},
             settle=self._loop.settle,
             started_by=takeover.SUPERVISE if resume_all else takeover.COMMAND,
         )
@@ -186,6 +189,7 @@ class Supervisor:
         """Go on where the last supervisor was."""
         asked = self._state.load()
         self._host.draining, self._host.lead_s = asked.draining, asked.lead_s
+        self._host.outcomes = list(asked.outcomes)
         for name, wanted in asked.apps.items():
             if name in self._apps:
                 continue  # the keeper's note is newer
@@ -199,9 +203,16 @@ class Supervisor:
                 finished=wanted.finished,
                 last_report=wanted.last_report,
             )
+            hint = self._notes.read_file(name)
+            if hint is not None:  # what bears these numbers may still live
+                app.last_serial = hint.last_serial
+                app.last_generation = max(app.last_generation, hint.last_generation)
             self._apps.allot_ids(app, app.spec.instances)
             if app.running:
                 self._new_generations.resume(app)
+            if wanted.operation is not None:
+                app.operation = _resumed(app, wanted.operation)
+        self._notes.remove_unknown(set(self._apps))
         self._state.save()
 
     def _signalled(self) -> None:
@@ -236,3 +247,16 @@ class Supervisor:
         if waiter is not None:
             waiter.send({"result": {"shut_down": True}}, last=True)
         self._control.flush()
+
+
+def _resumed(app: AppRecord, asked: AskedOperation) -> Operation:
+    """Return an operation of which no note is left, for the client that asked for it."""
+    return Operation(
+        app=app.name,
+        action=asked.action,
+        asked_at=clock.monotonic(),
+        started_at=asked.started_at,
+        spec=app.spec,
+        token=asked.token,
+        generation=app.last_generation if app.running else None,
+    )

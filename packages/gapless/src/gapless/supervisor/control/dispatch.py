@@ -35,7 +35,7 @@ class Dispatch:
         state: StateFile,
         membership: Membership,
         drain_connections: DrainConnections,
-        mechanisms: dict[str, Any],
+        mechanisms: Callable[[], dict[str, Any]],
         settle: Callable[[], None],
         started_by: str,
     ) -> None:
@@ -110,12 +110,14 @@ class Dispatch:
         token = request.token
         for operation in (app.waiting, app.operation) if app else ():
             if operation is not None and operation.token == token:
-                operation.waiters.append(connection.send)
+                operation.follow(connection.send)
                 return
-        report = app.last_report if app else None
-        if report is None or report.get("token") != token:
-            raise NotFoundError("that was never requested")
-        _answer(connection, report)
+        last = app.last_report if app else None
+        for report in (last, *self._host.outcomes):
+            if report is not None and report.get("token") == token:
+                _answer(connection, report)
+                return
+        raise NotFoundError("that was never requested")
 
     def _self(self) -> dict[str, Any]:
         return {
@@ -125,7 +127,7 @@ class Dispatch:
             "home": self._home,
             "started_by": self._started_by,
             "draining": self._host.draining,
-            "mechanisms": self._mechanisms,
+            "mechanisms": self._mechanisms(),
         }
 
 
