@@ -6,7 +6,8 @@ import json
 import os
 from pathlib import Path
 
-from gapless.supervisor.control import report_files, reports
+from gapless.supervisor.control import reports
+from gapless.supervisor.memory import report_files
 from gapless.supervisor.memory.operations import Operation
 from gapless.supervisor.memory.spec import AppSpec
 

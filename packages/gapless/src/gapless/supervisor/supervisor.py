@@ -11,6 +11,7 @@ import sys
 from gapless.base import clock, events, wakeup, wire
 from gapless.base.names import Home
 from gapless.keeper import process_title
+from gapless.supervisor import takeover
 from gapless.supervisor.act.generation_actions import GenerationActions
 from gapless.supervisor.act.instance_actions import InstanceActions
 from gapless.supervisor.act.interception import Interception
@@ -18,7 +19,6 @@ from gapless.supervisor.act.launch import Launcher
 from gapless.supervisor.act.performer import Performer
 from gapless.supervisor.act.relays import Relays
 from gapless.supervisor.adoption import Adoption
-from gapless.supervisor.control import takeover
 from gapless.supervisor.control.admission import Admissions
 from gapless.supervisor.control.control_socket import ControlSocket
 from gapless.supervisor.control.dispatch import Dispatch
