@@ -103,3 +103,12 @@ def test_the_unit_restarts_without_an_outage_and_stops_the_apps(
     assert host.json("list")["supervisor"] is None
     systemctl("start", UNIT)
     until(lambda: host.status("app") == "online", "the app, started by the unit")
+    host.ok("shutdown")
+    until(lambda: _state(systemctl) == "inactive", "the end of the unit")
+    assert not host.processes()
+    systemctl("start", UNIT)
+    until(lambda: host.status("app") == "online", "the app, started again")
+
+
+def _state(systemctl: Systemctl) -> str:
+    return systemctl("show", "-p", "ActiveState", "--value", UNIT)

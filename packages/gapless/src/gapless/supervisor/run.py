@@ -16,6 +16,8 @@ import sys
 from gapless.keeper import run as keeper_run
 
 PAUSE_S = 0.01
+SHUT_DOWN = 10
+"""The exit code under systemd after `gapless shutdown`: the unit stays down."""
 
 
 def main(arguments: list[str]) -> None:
@@ -51,7 +53,9 @@ def main(arguments: list[str]) -> None:
         _report(ready, b"error " + _describe(error) + b"\n")
         raise
     _report(ready, b"ok\n")
-    supervisor.serve()
+    was_shut_down = supervisor.serve()
+    if was_shut_down and ready < 0 and "INVOCATION_ID" in os.environ:
+        sys.exit(SHUT_DOWN)
 
 
 def _lock(home: str) -> int:

@@ -174,8 +174,11 @@ class Supervisor:
             )
         self._control = ControlSocket(selector, path, self._dispatch.serve, log)
 
-    def serve(self) -> None:
-        """Run until told to leave, or until everything has ended after a shutdown."""
+    def serve(self) -> bool:
+        """Run until told to leave, or until everything has ended after a shutdown.
+
+        Returns whether that is so.
+        """
         try:
             self._loop.run(self._control)
         except KeeperLostError as error:
@@ -184,6 +187,7 @@ class Supervisor:
             else:
                 self._log.write("keeper-lost", reason=error.message)
         self._control.close()
+        return self._keeper.ending
 
     def _resume(self, *, resume_all: bool) -> None:
         """Go on where the last supervisor was."""
