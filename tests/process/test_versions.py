@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+from collections.abc import Callable
 from typing import Any
 
 from gapless.base import wire
@@ -33,14 +34,14 @@ def test_a_field_more_in_state_and_notes_is_left_alone(host: Host) -> None:
     state = json.loads(path.read_text())
     state["apps"]["app"]["added_later"] = state["added_later"] = [1]
     path.write_text(json.dumps(state))
-    _change_notes(host)
+    _change_notes(host, _with_more)
     assert host.app("app")["pids"] == pids
     host.ok("reload", "app")
     host.ok("list")
 
 
-def _change_notes(host: Host) -> None:
-    """Be a supervisor of a newer version for a moment."""
+def _change_notes(host: Host, change: Callable[[Any], Any]) -> None:
+    """Be a supervisor of another version for a moment."""
     line = keeper_run.connect(str(host.home))
     assert line is not None
     channel = wire.Channel(line)
@@ -58,7 +59,7 @@ def _change_notes(host: Host) -> None:
                 notes[message["name"]] = message["value"]
         for name, value in notes.items():
             if name.startswith("app/"):
-                changed = _with_more(value)
+                changed = change(value)
                 channel.send({"op": "note", "name": name, "value": changed})
         line.shutdown(socket.SHUT_WR)
         while True:
@@ -67,3 +68,22 @@ def _change_notes(host: Host) -> None:
         return  # the keeper has read it all, and waits for the next supervisor
     finally:
         channel.close()
+
+
+def test_a_note_that_cannot_be_read_ends_no_app(host: Host) -> None:
+    """The command names the app and what is wrong with its note; the app serves on."""
+    host.configure('[app.app]\ncommand = ["sleep", "1000"]\nmin_healthy_s = 0.1\n')
+    host.ok("start", "gapless.toml")
+    (pid,) = host.app("app")["pids"]
+    supervisor = host.supervisor_pid()
+    os.kill(supervisor, signal.SIGKILL)
+    until(lambda: supervisor not in host.processes(), "its end")
+    _change_notes(host, lambda note: note | {"last_serial": "many"})
+    done = host.gapless("list")
+    assert done.returncode == 1
+    assert "app: could not read what the last supervisor noted" in done.stderr
+    assert "last_serial is 'many'" in done.stderr
+    assert pid in host.processes()
+    _change_notes(host, lambda note: note | {"last_serial": 1})
+    assert host.app("app")["pids"] == [pid]
+    (host.home / "logs" / "supervisor.err").write_text("")  # it had that error

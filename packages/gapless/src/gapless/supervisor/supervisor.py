@@ -76,7 +76,7 @@ class Supervisor:
         self._state = state = StateFile(
             home.state, apps, host, log, is_ours=self._lock.is_ours
         )
-        self._notes = notes = Notes(home, keeper, log)
+        self._notes = notes = Notes(home, keeper, log, is_ours=self._lock.is_ours)
         # sockets, observe, instances
         listeners = Listeners(keeper)
         membership = Membership()
