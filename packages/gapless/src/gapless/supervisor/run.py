@@ -16,6 +16,7 @@ import sys
 from gapless.keeper import run as keeper_run
 
 PAUSE_S = 0.01
+MOST_ATTEMPTS = 1000
 
 
 def main(arguments: list[str]) -> None:
@@ -37,21 +38,43 @@ def main(arguments: list[str]) -> None:
                 _take_over(home)
             select.select([], [], [], PAUSE_S)
             lock = _lock(home)
-        line = keeper_run.connect(home)
-        if line is None:
-            keeper_run.start(home)
-            line = keeper_run.connect(home)
-        if line is None:
-            raise OSError("the keeper went away as soon as it had started")
+        line = _keeper_of(home)
 
         from gapless.supervisor.supervisor import Supervisor  # noqa: PLC0415 - after fork
 
         supervisor = Supervisor(home, line, lock, resume_all=resume_all)
     except Exception as error:
+        if _keeper_has_ended(error):
+            # It was just about to; the next supervisor starts another.
+            sys.exit(f"gapless: {error}" if ready < 0 else 1)
         _report(ready, b"error " + _describe(error) + b"\n")
         raise
     _report(ready, b"ok\n")
     supervisor.serve()
+
+
+def _keeper_of(home: str) -> socket.socket:
+    """Return a connection to the keeper, which is started if there is none.
+
+    Raises OSError.
+    """
+    for _ in range(MOST_ATTEMPTS):
+        line = keeper_run.connect(home)
+        if line is not None:
+            return line
+        keeper_run.start(home)
+        line = keeper_run.connect(home)
+        if line is not None:
+            return line
+        # An earlier supervisor has started one that does not listen yet, or one ends.
+        select.select([], [], [], PAUSE_S)
+    raise OSError("a keeper lives, and does not listen")
+
+
+def _keeper_has_ended(error: Exception) -> bool:
+    from gapless.supervisor.memory import keeper_connection  # noqa: PLC0415 - after fork
+
+    return isinstance(error, keeper_connection.KeeperLostError)
 
 
 def _lock(home: str) -> int:
