@@ -50,6 +50,32 @@ def decode(kind: type[Kind], plain: Any, at: str = "") -> Kind:
     return found
 
 
+def check_texts(plain: Any, at: str) -> None:
+    """Check every text in JSON-able data that is to reach a system call.
+
+    The kernel takes no NUL, and no surrogates but those that stand for bytes that are not
+    UTF-8 (os.fsdecode).  Raises WrongTypeError, which names the place.
+    """
+    if isinstance(plain, str):
+        _check_text(plain, at)
+    elif isinstance(plain, dict):
+        for name, each in plain.items():
+            _check_text(name, f"a name in {at}")
+            check_texts(each, f"{at}.{name}")
+    elif isinstance(plain, list):
+        for number, each in enumerate(plain):
+            check_texts(each, f"{at}[{number}]")
+
+
+def _check_text(text: str, at: str) -> None:
+    if "\0" in text:
+        raise WrongTypeError(f"{at} has a NUL character, which no program can be given")
+    try:
+        text.encode(errors="surrogateescape")
+    except UnicodeEncodeError:
+        raise WrongTypeError(f"{at} is no text: it has half a character") from None
+
+
 TRANSIENT = {"transient": True}
 """The metadata of a field that is not written down: it lives in this process alone."""
 

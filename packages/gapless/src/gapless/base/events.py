@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import Any
 
-from gapless.base import clock
+from gapless.base import clock, files
 
 ROTATE_BYTES = 5 << 20
 
@@ -20,7 +19,7 @@ class Log:
     def write(self, event: str, **fields: Any) -> None:
         """Append one event; a file beyond `ROTATE_BYTES` becomes `PATH.1`."""
         line = {"time": clock.stamp(clock.wall()), "event": event, **fields}
-        encoded = json.dumps(line, default=str, ensure_ascii=False).encode() + b"\n"
+        encoded = files.to_json(line, default=str) + b"\n"
         try:
             self._append(encoded)
         except OSError:
@@ -35,3 +34,10 @@ class Log:
                 os.replace(self.path, f"{self.path}.1")
         finally:
             os.close(descriptor)
+
+
+def traceback_of(error: BaseException) -> str:
+    """Return where an error that nobody expected came from, for the log."""
+    import traceback  # noqa: PLC0415 - only where there is a fault
+
+    return "".join(traceback.format_exception(error))[-4000:]

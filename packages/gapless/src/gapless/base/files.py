@@ -39,8 +39,20 @@ def sync_directory(path: str) -> None:
 
 def write_json(path: str, value: Any, mode: int = 0o600) -> None:
     """Replace *path* by *value* as JSON, atomically."""
-    content = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    write_atomically(path, content.encode(), mode)
+    content = to_json(value, indent=2, sort_keys=True) + b"\n"
+    write_atomically(path, content, mode)
+
+
+def to_json(value: Any, **options: Any) -> bytes:
+    """Return *value* as JSON in UTF-8, as people read it.
+
+    With escapes if it has what UTF-8 has not: bytes of a name or a variable that are no
+    text stand in it as surrogates (os.fsdecode), and are read back unchanged.
+    """
+    try:
+        return json.dumps(value, ensure_ascii=False, **options).encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, **options).encode()
 
 
 def read_json(path: str) -> Any:

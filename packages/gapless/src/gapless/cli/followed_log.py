@@ -40,6 +40,8 @@ class FollowedLog:
         if self._file is None and not self._open():
             return False
         assert self._file is not None
+        if os.fstat(self._file.fileno()).st_size < self._file.tell():
+            self._file.seek(0)  # it was emptied: by `flush`, or by logrotate(8)
         piece = self._file.read(TAIL_BYTES)
         if piece:
             self._write(piece)

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from gapless.base import clock, wakeup, wire
+from gapless.keeper import messages
 from gapless.keeper.logs.stream import Stream, make_pipe
 from gapless.keeper.logs.streams import Streams
 from gapless.keeper.seccomp.waiting_calls import WaitingCalls
-from gapless.keeper.spawn import Spawned, spawn
+from gapless.keeper.spawn import spawn
 from gapless.keeper.spawn_request import SpawnRequest
 from gapless.keeper.supervisor_connection import SupervisorConnection
 
@@ -51,34 +52,38 @@ class Children:
         """Return whether a child is alive."""
         return any(child.status is None for child in self._by_key.values())
 
-    def spawn(self, message: wire.Message, descriptors: list[int]) -> None:
-        """Start a child; send `spawned`, or `refused` with the reason."""
-        key, log = message["key"], message["log"]
-        pipes = [make_pipe(), make_pipe()]
-        stdout, stderr = (write_end for _, write_end in pipes)
+    def spawn(self, message: wire.Message, received: list[int]) -> None:
+        """Start a child.  Raises ValueError, OSError: then nothing was started."""
+        wanted = messages.read_spawn(message, received, clock.wall())
+        pipes: list[tuple[int, int]] = []
+        streams: list[Stream] = []
         try:
-            spawned = _spawn(message, descriptors, stdout, stderr)
-        except OSError as error:
-            for read_end, write_end in pipes:
+            pipes += [make_pipe()]
+            pipes += [make_pipe()]
+            streams = self._streams.open(
+                wanted.log, [read_end for read_end, _ in pipes]
+            )
+            spawned = spawn(_request(wanted, received, *(end for _, end in pipes)))
+        except BaseException:
+            self._streams.drop(streams)
+            for read_end, _ in () if streams else pipes:
                 os.close(read_end)
+            raise
+        finally:
+            for _, write_end in pipes:
                 os.close(write_end)
-            reason = error.strerror or str(error)
-            self._connection.send({"event": "refused", "key": key, "reason": reason})
-            return
-        for _, write_end in pipes:
-            os.close(write_end)
         child = Child(
-            key=key,
-            meta=message["meta"],
+            key=wanted.key,
+            meta=wanted.meta,
             pid=spawned.pid,
             pidfd=spawned.pidfd,
             started_at=clock.monotonic(),
-            streams=self._streams.open(log, [read_end for read_end, _ in pipes]),
+            streams=streams,
         )
-        self._by_key[key] = child
+        self._by_key[wanted.key] = child
         self._announce_spawned(child)
         if spawned.notify >= 0:
-            self._calls.watch(key, spawned.notify)
+            self._calls.watch(wanted.key, spawned.notify)
 
     def forget(self, key: str) -> None:
         """Forget a child that has ended, and move the rest of its output to its logs."""
@@ -86,7 +91,7 @@ class Children:
         if child is None or child.status is None:
             return
         del self._by_key[key]
-        os.close(child.pidfd)
+        self._connection.close_descriptor(child.pidfd)
         self._calls.unwatch(key)
         self._streams.finish(child.streams)
 
@@ -110,8 +115,10 @@ class Children:
             child = by_pid.get(pid)  # others are descendants whose parent has ended
             if child is not None:
                 child.status, child.ended_at = status, clock.monotonic()
-                self._streams.transfer(child.streams)
-                self._announce_ended(child)
+                try:
+                    self._streams.transfer(child.streams)
+                finally:
+                    self._announce_ended(child)
 
     def _announce_spawned(self, child: Child) -> None:
         message = {
@@ -133,21 +140,19 @@ class Children:
         self._connection.send(message)
 
 
-def _spawn(
-    message: wire.Message, descriptors: list[int], stdout: int, stderr: int
-) -> Spawned:
-    return spawn(
-        SpawnRequest(
-            argv=tuple(message["argv"]),
-            environment=message["environment"],
-            directory=message["directory"],
-            user=message.get("user", ""),
-            group=message.get("group", ""),
-            limits=message.get("limits", {}),
-            stdout=stdout,
-            stderr=stderr,
-            descriptors=dict(zip(message["targets"], descriptors, strict=True)),
-            filtered=message["filtered"],
-            set_listen_pid=message.get("listen_pid", False),
-        )
+def _request(
+    wanted: messages.Spawn, received: list[int], stdout: int, stderr: int
+) -> SpawnRequest:
+    return SpawnRequest(
+        argv=wanted.argv,
+        environment=wanted.environment,
+        directory=wanted.directory,
+        user=wanted.user,
+        group=wanted.group,
+        limits=wanted.limits,
+        stdout=stdout,
+        stderr=stderr,
+        descriptors=dict(zip(wanted.targets, received, strict=True)),
+        filtered=wanted.filtered,
+        set_listen_pid=wanted.listen_pid,
     )

@@ -5,6 +5,7 @@ Nothing is decided here: facts go into the records, and the plan reads them.
 
 from __future__ import annotations
 
+import errno
 import os
 
 from gapless.base import clock, events, wire
@@ -13,7 +14,13 @@ from gapless.supervisor.act.relays import Relays
 from gapless.supervisor.adoption import Adoption
 from gapless.supervisor.instances.drain_connections import DrainConnections
 from gapless.supervisor.instances.exits import Exits, describe_status
-from gapless.supervisor.memory.keeper_connection import KeeperConnection, close_all
+from gapless.supervisor.memory.apps import Apps
+from gapless.supervisor.memory.keeper_connection import (
+    LACKING,
+    KeeperConnection,
+    KeeperLostError,
+    close_all,
+)
 from gapless.supervisor.observe.membership import Membership
 from gapless.supervisor.sockets.listeners import Listeners
 from gapless.supervisor.sockets.system_calls import SystemCalls
@@ -35,9 +42,10 @@ class KeeperEvents:
         system_calls: SystemCalls,
         listeners: Listeners,
         drain_connections: DrainConnections,
+        apps: Apps,
         log: events.Log,
     ) -> None:
-        self._keeper, self._membership = keeper, membership
+        self._keeper, self._membership, self._apps = keeper, membership, apps
         self._adoption, self._exits, self._relays = adoption, exits, relays
         self._system_calls, self._listeners = system_calls, listeners
         self._drain_connections, self._log = drain_connections, log
@@ -49,7 +57,14 @@ class KeeperEvents:
         try:
             while not self._membership.keeper_pid:
                 self._handle(*channel.receive())
-        except (EOFError, TimeoutError) as error:
+        except wire.LackingError as error:
+            # To go on would forget the sockets of apps that serve.
+            raise UnavailableError(
+                f"could not take over {error.message.get('name') or 'what runs'}:"
+                f" the supervisor is out of file descriptors",
+                hint="raise the hard limit (ulimit -Hn, or LimitNOFILE in a unit)",
+            ) from error
+        except (EOFError, ConnectionError, TimeoutError) as error:
             raise UnavailableError(
                 "the keeper does not answer", hint="is it stopped (SIGSTOP)?"
             ) from error
@@ -61,7 +76,22 @@ class KeeperEvents:
         """Take in what the keeper has sent."""
         self._keeper.flush()
         for message, descriptors in self._keeper.events():
-            self._handle(message, descriptors)
+            try:
+                self._handle(message, descriptors)
+            except KeeperLostError:
+                raise
+            except Exception as error:  # noqa: BLE001 - one fault hurts one app
+                self._failed(message, error)
+
+    def _failed(self, message: wire.Message, error: Exception) -> None:
+        """Log an event that could not be taken in; a system call that waits fails."""
+        reason = str(message.get(LACKING) or "") or events.traceback_of(error)
+        self._log.write("keeper-event-failed", message=message, reason=reason)
+        if message.get("event") in ("bind", "listen"):
+            key, call = message.get("key"), message.get("id")
+            if isinstance(key, str) and isinstance(call, int):
+                self._system_calls.refuse(key, reason.strip().rpartition("\n")[2])
+                self._keeper.answer(key, call, "fail", errno=errno.EMFILE)
 
     def _handle(self, message: wire.Message, descriptors: list[int]) -> None:
         try:
@@ -70,7 +100,7 @@ class KeeperEvents:
             close_all(descriptors)
 
     def _pass_on(self, message: wire.Message, descriptors: list[int]) -> None:
-        match message["event"]:
+        match message.get("event"):
             case "welcome":
                 self._membership.keeper_pid = message["pid"]
             case "held":
@@ -93,10 +123,20 @@ class KeeperEvents:
                 self._system_calls.listen(message, descriptors)
             case "deaf":
                 self._system_calls.refuse(message["key"], message["reason"])
+            case "log_trouble":
+                self._note_log_trouble(message)
             case "released":
                 self._listeners.left(message["name"])
             case other:  # `misunderstood`, or from a keeper of another version
                 self._log.write("keeper-event", kind=other, message=message)
+
+    def _note_log_trouble(self, message: wire.Message) -> None:
+        """Note that the log of an app takes nothing, and what that has cost."""
+        app = self._apps.get(str(message["app"]))
+        if app is not None:
+            app.log_lines_lost = int(message["lines_lost"])
+            app.log_trouble = str(message["reason"])
+        self._log.write("log-trouble", message=message)
 
     def _spawned(self, message: wire.Message, descriptors: list[int]) -> None:
         key, meta = message["key"], message["meta"]
@@ -107,7 +147,8 @@ class KeeperEvents:
         if found is not None:
             _, _, instance = found
             instance.pid, instance.started = message["pid"], message["started"]
-            instance.pidfd = descriptors.pop(0)
+            if descriptors:  # without: out of descriptors
+                instance.pidfd = descriptors.pop(0)
             self._drain_connections.identify_all()
 
     def _exited(self, key: str, reason: str, at: float, code: int | None) -> None:

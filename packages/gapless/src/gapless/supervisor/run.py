@@ -13,6 +13,7 @@ import select
 import socket
 import sys
 
+from gapless.base import descriptors
 from gapless.keeper import run as keeper_run
 
 PAUSE_S = 0.01
@@ -44,6 +45,7 @@ def main(arguments: list[str]) -> None:
         if line is None:
             raise OSError("the keeper went away as soon as it had started")
 
+        descriptors.prepare()  # after the fork: the keeper does the same for itself
         from gapless.supervisor.supervisor import Supervisor  # noqa: PLC0415 - after fork
 
         supervisor = Supervisor(home, line, resume_all=resume_all)

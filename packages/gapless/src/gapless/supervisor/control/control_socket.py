@@ -6,6 +6,7 @@ and what it requested goes on.  The protocol is written down in spec/control.md.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -13,11 +14,14 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from gapless.base.errors import GaplessError, MisuseError
+from gapless.base import descriptors
+from gapless.base.errors import GaplessError, MisuseError, UnavailableError
 
 LONGEST_REQUEST_BYTES = 8 << 20
 MOST_UNREAD_BYTES = 8 << 20
 MOST_CONNECTIONS = 256
+REFUSAL_S = 0.1
+"""How long the supervisor waits for a request that it cannot serve."""
 
 
 class ControlConnection:
@@ -134,14 +138,17 @@ class ControlSocket:
         selector.register(self._listener, selectors.EVENT_READ, self._accept)
 
     def _accept(self) -> None:
-        try:
-            sock, _ = self._listener.accept()
-        except OSError:
+        sock = descriptors.accept(self._listener)
+        if sock is None:
             return
         credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
         uid = int.from_bytes(credentials[4:8], "little")
         if uid not in (0, os.getuid()) or len(self._connections) >= MOST_CONNECTIONS:
             sock.close()
+            return
+        if not descriptors.refill():
+            _refuse(sock, UnavailableError("the supervisor is out of file descriptors"))
+            descriptors.refill()
             return
         self._connections.add(
             ControlConnection(
@@ -162,6 +169,14 @@ class ControlSocket:
         self._listener.close()
         if os.path.lexists(self._path):
             os.unlink(self._path)
+
+
+def _refuse(sock: socket.socket, error: GaplessError) -> None:
+    """Answer a connection that cannot be kept; its client has sent its request."""
+    with sock, contextlib.suppress(OSError):
+        sock.settimeout(REFUSAL_S)
+        sock.recv(LONGEST_REQUEST_BYTES)
+        sock.sendall(json.dumps({"error": error.describe()}).encode() + b"\n")
 
 
 def _listen(home: str) -> socket.socket:

@@ -23,6 +23,7 @@ Request = dict[str, Any]
 def spec_in(request: Request) -> spec.AppSpec:
     """Return the spec of an app."""
     try:
+        codec.check_texts(request.get("spec"), "spec")
         wanted = codec.decode(spec.AppSpec, request.get("spec"), "spec")
     except codec.WrongTypeError as error:
         raise MisuseError(f"the spec in the request is wrong: {error}") from error
