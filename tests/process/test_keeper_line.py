@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from rig.hosts import limits
 from rig.hosts.keeper_line import KeeperLine, raw, spawn
 from rig.wait import until
 
@@ -229,29 +229,11 @@ def test_descriptors_are_closed_with_every_log_that_is_used_no_more(
 # --- out of descriptors ---------------------------------------------------------------
 
 
-def leave_free(keeper: KeeperLine, count: int) -> None:
-    """Let the keeper open so many descriptors more."""
-    numbers = {int(name) for name in os.listdir(f"/proc/{keeper.pid}/fd")}
-    limit = 0
-    while count >= 0:
-        if limit not in numbers:
-            count -= 1
-        limit += 1
-    hard = resource.prlimit(keeper.pid, resource.RLIMIT_NOFILE)[1]
-    resource.prlimit(keeper.pid, resource.RLIMIT_NOFILE, (limit - 1, hard))
-
-
-def more_descriptors(keeper: KeeperLine) -> None:
-    """Let the keeper open what it likes."""
-    hard = resource.prlimit(keeper.pid, resource.RLIMIT_NOFILE)[1]
-    resource.prlimit(keeper.pid, resource.RLIMIT_NOFILE, (hard, hard))
-
-
 @pytest.mark.parametrize("free", range(12))
 def test_a_spawn_without_descriptors_is_refused(keeper: KeeperLine, free: int) -> None:
     """Wherever they run out, the reason is sent, nothing stays, and the line is kept."""
     before = keeper.descriptors()
-    leave_free(keeper, free)
+    limits.leave_free(keeper.pid, free)
     with socket.socket() as sock:
         keeper.send(spawn(targets=[3, 4]), sock.fileno(), sock.fileno())
     answers = keeper.until_answered()
@@ -260,7 +242,7 @@ def test_a_spawn_without_descriptors_is_refused(keeper: KeeperLine, free: int) -
         until(lambda: keeper.descriptors() == before, "nothing stays")
     else:
         assert answers[0]["event"] == "spawned"
-    more_descriptors(keeper)
+    limits.unlimited(keeper.pid)
     keeper.send(spawn("app/1/0/2"))
     (first, *_) = keeper.until_answered()
     assert first["event"] in ("spawned", "ended")
@@ -272,7 +254,7 @@ def test_a_hold_without_descriptors_is_answered(keeper: KeeperLine) -> None:
         keeper.send({"op": "hold", "name": "socket/a"}, sock.fileno())
         assert keeper.until_answered() == []
         for free in (0, 1):
-            leave_free(keeper, free)
+            limits.leave_free(keeper.pid, free)
             keeper.send({"op": "hold", "name": "socket/a"}, sock.fileno())
             (answer,) = keeper.until_answered()
             assert (answer["op"], answer["name"]) == ("hold", "socket/a")
@@ -292,7 +274,7 @@ def test_a_keeper_without_descriptors_announces_all_that_it_holds(
     note = {"op": "note", "name": "app/large", "value": "x" * 100_000}
     keeper.send(note)
     keeper.until_answered()
-    leave_free(keeper, 0)
+    limits.leave_free(keeper.pid, 0)
     keeper.connect_again()
     kinds = [each["event"] for each in keeper.announced]
     assert kinds.count("held") == 300
