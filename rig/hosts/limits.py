@@ -14,7 +14,11 @@ def open_descriptors(pid: int) -> int:
 
 
 def leave_free(pid: int, count: int) -> None:
-    """Let a process open so many descriptors more."""
+    """Let a process of ours open so many descriptors more.
+
+    More if lower numbers are free: its spare one stays below the limit, as it is where a
+    limit was reached by opening.
+    """
     numbers = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
     limit = 0
     while True:
@@ -22,8 +26,14 @@ def leave_free(pid: int, count: int) -> None:
         if count < 0:
             break
         limit += 1
+    spare = [n for n in numbers if n > 2 and _target(pid, n) == "/dev/null"]
+    limit = max([limit, *(number + 1 for number in spare)])
     hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)[1]
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, hard))
+
+
+def _target(pid: int, number: int) -> str:
+    return os.readlink(f"/proc/{pid}/fd/{number}")
 
 
 def unlimited(pid: int) -> None:

@@ -82,9 +82,12 @@ def with_spare(make: Callable[[], Made]) -> Made:
             raise
         os.close(_Own.spare)
         _Own.spare = -1
-        made = make()
-    else:
-        refill()
+        try:
+            return make()
+        except OSError:
+            refill()
+            raise
+    refill()
     return made
 
 

@@ -19,7 +19,7 @@ class Log:
     def write(self, event: str, **fields: Any) -> None:
         """Append one event; a file beyond `ROTATE_BYTES` becomes `PATH.1`."""
         line = {"time": clock.stamp(clock.wall()), "event": event, **fields}
-        encoded = files.to_json(line, default=str) + b"\n"
+        encoded = files.as_json(line, default=str)
         try:
             self._append(encoded)
         except OSError:
@@ -37,7 +37,10 @@ class Log:
 
 
 def traceback_of(error: BaseException) -> str:
-    """Return where an error that nobody expected came from, for the log."""
-    import traceback  # noqa: PLC0415 - only where there is a fault
+    """Return where an error that nobody foresaw came from, as far as it can be found."""
+    try:
+        import traceback  # noqa: PLC0415 - only for faults of our own
 
-    return "".join(traceback.format_exception(error))[-4000:]
+        return "".join(traceback.format_exception(error, limit=-20))[-4000:]
+    except (ImportError, OSError, RecursionError):  # no descriptor or stack is left
+        return ascii(error)

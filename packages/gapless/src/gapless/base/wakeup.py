@@ -9,6 +9,9 @@ from collections.abc import Callable, Iterable
 
 from gapless.base import descriptors
 
+LONGEST_WAIT_S = 86_400.0
+"""epoll_wait(2) takes no more than 24 days; who wakes early looks and waits again."""
+
 
 def on(numbers: Iterable[int]) -> socket.socket:
     """Return a socket on which each of these signals arrives as one byte, its number.
@@ -38,6 +41,8 @@ def call_ready(
     same number meanwhile: the next call finds it ready if it is.  One fault hurts one
     connection or app: what a call raises goes to *failed*, and the others are called.
     """
+    if timeout_s is not None:
+        timeout_s = min(timeout_s, LONGEST_WAIT_S)
     for ready, _ in selector.select(timeout_s):
         now = selector.get_map().get(ready.fd)
         if now is not None and now.data == ready.data:

@@ -48,7 +48,7 @@ def print_interrupted(state: str) -> int:
 
 def print_json(value: Any) -> None:
     """Print a value as one line of JSON."""
-    print(files.to_json(value).decode(), flush=True)
+    print(files.as_json(value).decode(), end="", flush=True)
 
 
 def print_table(headings: list[str], rows: list[list[str]]) -> None:

@@ -15,7 +15,7 @@ from gapless.keeper.logs.streams import Streams
 from gapless.keeper.seccomp.waiting_calls import WaitingCalls
 from gapless.keeper.spawn import spawn
 from gapless.keeper.spawn_request import SpawnRequest
-from gapless.keeper.supervisor_connection import SupervisorConnection
+from gapless.keeper.supervisor_connection import LONGEST_REASON, SupervisorConnection
 
 
 @dataclass(slots=True)
@@ -45,6 +45,8 @@ class Children:
     ) -> None:
         self._connection, self._streams, self._calls = connection, streams, calls
         self._by_key: dict[str, Child] = {}
+        self._refused: dict[str, str] = {}
+        """By its key: why a child could not be started."""
         self._wakeup = wakeup.on([signal.SIGCHLD])
         selector.register(self._wakeup, selectors.EVENT_READ, self._reap)
 
@@ -53,8 +55,25 @@ class Children:
         return any(child.status is None for child in self._by_key.values())
 
     def spawn(self, message: wire.Message, received: list[int]) -> None:
-        """Start a child.  Raises ValueError, OSError: then nothing was started."""
-        wanted = messages.read_spawn(message, received, clock.wall())
+        """Start a child; send `spawned`, or `refused` with the reason.
+
+        One that was asked for before is not started twice.  Raises ValueError if the
+        message names none.
+        """
+        key = message.get("key")
+        if not isinstance(key, str):
+            raise ValueError(f"spawn.key is {str(key)[:80]}")  # noqa: TRY004 - one kind
+        if key not in self._by_key and key not in self._refused:
+            try:
+                wanted = messages.read_spawn(message, received, clock.wall())
+                self._start(wanted, received)
+            except (OSError, ValueError, RecursionError) as error:
+                reason = getattr(error, "strerror", None) or str(error)
+                self._refused[key] = reason[:LONGEST_REASON]
+        self._announce(key)
+
+    def _start(self, wanted: messages.Spawn, received: list[int]) -> None:
+        """Start a child.  Raises OSError: then nothing is left of it."""
         pipes: list[tuple[int, int]] = []
         streams: list[Stream] = []
         try:
@@ -81,12 +100,15 @@ class Children:
             streams=streams,
         )
         self._by_key[wanted.key] = child
-        self._announce_spawned(child)
         if spawned.notify >= 0:
             self._calls.watch(wanted.key, spawned.notify)
 
     def forget(self, key: str) -> None:
-        """Forget a child that has ended, and move the rest of its output to its logs."""
+        """Forget a child that has ended, and move the rest of its output to its logs.
+
+        One that could not be started is forgotten as well.
+        """
+        self._refused.pop(key, None)
         child = self._by_key.get(key)
         if child is None or child.status is None:
             return
@@ -96,11 +118,9 @@ class Children:
         self._streams.finish(child.streams)
 
     def announce_all(self) -> None:
-        """Send a new supervisor every child, and how it ended."""
-        for child in self._by_key.values():
-            self._announce_spawned(child)
-            if child.status is not None:
-                self._announce_ended(child)
+        """Send a new supervisor every child, and how it ended or why it never began."""
+        for key in (*self._by_key, *self._refused):
+            self._announce(key)
 
     def _reap(self) -> None:
         self._wakeup.recv(4096)
@@ -119,6 +139,17 @@ class Children:
                     self._streams.transfer(child.streams)
                 finally:
                     self._announce_ended(child)
+
+    def _announce(self, key: str) -> None:
+        """Send what is known of a child that was asked for."""
+        if key in self._refused:
+            reason = self._refused[key]
+            self._connection.send({"event": "refused", "key": key, "reason": reason})
+            return
+        child = self._by_key[key]
+        self._announce_spawned(child)
+        if child.status is not None:
+            self._announce_ended(child)
 
     def _announce_spawned(self, child: Child) -> None:
         message = {

@@ -68,7 +68,7 @@ HIGHEST_TARGET = 1 << 16
 
 def read_spawn(message: wire.Message, received: list[int], now_wall: float) -> Spawn:
     """Return what to start.  Raises ValueError, which names what is wrong."""
-    codec.check_texts(
+    codec.check_plain(
         {name: each for name, each in message.items() if name != "meta"}, "spawn"
     )
     wanted = codec.decode(Spawn, message, "spawn")

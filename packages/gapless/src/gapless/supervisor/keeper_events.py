@@ -9,6 +9,7 @@ import errno
 import os
 
 from gapless.base import clock, events, wire
+from gapless.base import descriptors as own
 from gapless.base.errors import UnavailableError
 from gapless.supervisor.act.relays import Relays
 from gapless.supervisor.adoption import Adoption
@@ -103,6 +104,7 @@ class KeeperEvents:
         match message.get("event"):
             case "welcome":
                 self._membership.keeper_pid = message["pid"]
+                self._keeper.incarnation = message.get("incarnation", "")
             case "held":
                 self._adoption.held(message, descriptors.pop(0))
             case "note":
@@ -147,7 +149,12 @@ class KeeperEvents:
         if found is not None:
             _, _, instance = found
             instance.pid, instance.started = message["pid"], message["started"]
-            if descriptors:  # without: out of descriptors
+            if instance.pidfd >= 0:
+                os.close(instance.pidfd)
+                instance.pidfd = -1
+            if LACKING in message:  # the spare one is for this
+                instance.pidfd = own.with_spare(lambda: os.pidfd_open(instance.pid))
+            else:
                 instance.pidfd = descriptors.pop(0)
             self._drain_connections.identify_all()
 
