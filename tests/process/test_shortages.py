@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import signal
 import socket
@@ -18,7 +19,7 @@ from rig.load.process import run_load
 from rig.wait import free_port, until
 
 GOOD = ["node", "app.js"]
-NONE_LEFT = "no descriptor left"
+NONE_LEFT = re.compile("no descriptor left|too many open files", re.IGNORECASE)
 
 
 def start_sleep(host: Host, name: str) -> None:
@@ -41,7 +42,7 @@ def test_a_keeper_without_descriptors_forgets_no_address(host: Host) -> None:
             host.declare("app", GOOD, port=port, release="2")
             failed = host.gapless("reload", "app")
             assert failed.returncode == 1
-            assert "oo many open files" in failed.stdout + failed.stderr
+            assert NONE_LEFT.search(failed.stdout + failed.stderr)
             assert host.app("app")["pids"] == pids
         host.ok("reload", "app")
         under_load.wait_for_version("2")
@@ -76,7 +77,7 @@ def test_a_supervisor_without_descriptors_says_so_and_answers_later(host: Host) 
     with limits.out_of_descriptors(pid):
         for _ in range(3):
             failed = host.gapless("list")
-            assert NONE_LEFT in failed.stderr, failed
+            assert NONE_LEFT.search(failed.stderr), failed
             assert failed.returncode == 1
     assert host.supervisor_pid() == pid
     assert host.app("app")["pids"] == pids
@@ -93,9 +94,9 @@ def test_clients_beyond_the_limit_are_answered_not_spun_on(host: Host) -> None:
             for _ in range(5):
                 held.append(socket.socket(socket.AF_UNIX))
                 held[-1].connect(str(host.home / "supervisor.sock"))
-            assert NONE_LEFT in host.gapless("list").stderr
+            assert NONE_LEFT.search(host.gapless("list").stderr)
             before = _cpu_ticks(pid)
-            assert NONE_LEFT in host.gapless("list").stderr
+            assert NONE_LEFT.search(host.gapless("list").stderr)
             assert _cpu_ticks(pid) - before < 20, "it spins"
         finally:
             for sock in held:
@@ -124,7 +125,7 @@ def test_a_start_that_runs_out_of_descriptors_leaves_none(host: Host) -> None:
             done = host.gapless("start", "sleep", "--name", "app", "--", "1000")
         if done.returncode:
             text = done.stdout + done.stderr
-            assert "oo many open files" in text or NONE_LEFT in text, text
+            assert NONE_LEFT.search(text), text
         if control.ask(host.home, "describe", app="app"):
             host.ok("delete", "app")
         until(lambda: counts() == before, f"no more descriptors than before: {before}")
@@ -212,9 +213,9 @@ def _open_files(pid: int) -> list[str]:
 
 
 NO_TEXTS: list[tuple[str, object, str]] = [
-    ("env", {"A": "x\0y"}, "spec.environment.A"),
+    ("env", {"A": "x\0y"}, "env: "),
     ("env", {"A": "\ud800"}, "spec.environment.A"),
-    ("env", {"A\0": "y"}, "spec.environment"),
+    ("env", {"A\0": "y"}, "env: "),
     ("args", ["a\0b"], "spec.command"),
     ("log_date_format", "YYYY\0", "spec.log.date_format"),
     ("out_file", "/x/\0.log", "spec.log.output"),
