@@ -9,10 +9,11 @@ from __future__ import annotations
 import selectors
 from collections.abc import Callable
 
-from gapless.base import clock, events, wakeup
+from gapless.base import clock, descriptors, events, wakeup
 from gapless.base.errors import GaplessError
 from gapless.supervisor.act import pid_files
 from gapless.supervisor.act.performer import Performer
+from gapless.supervisor.control import reports
 from gapless.supervisor.control.control_socket import ControlSocket
 from gapless.supervisor.control.operations import Operations
 from gapless.supervisor.decide import plan
@@ -20,7 +21,10 @@ from gapless.supervisor.decide.ending import CHECK_S
 from gapless.supervisor.instances.drain_connections import DrainConnections
 from gapless.supervisor.instances.exits import Exits
 from gapless.supervisor.memory.apps import AppRecord, Apps
-from gapless.supervisor.memory.keeper_connection import KeeperConnection
+from gapless.supervisor.memory.keeper_connection import (
+    KeeperConnection,
+    KeeperLostError,
+)
 from gapless.supervisor.memory.model import Desired
 from gapless.supervisor.memory.notes import Notes
 from gapless.supervisor.memory.state import HostRecord, StateFile
@@ -73,7 +77,14 @@ class Loop:
             control.flush()  # clients learn only what a next supervisor would know
             control.expire(clock.monotonic())
             self._wake_at("/control", control.wait_until())
-            wakeup.call_ready(self._selector, self._timeout_s())
+            wakeup.call_ready(self._selector, self._timeout_s(), self._failed)
+            descriptors.refill()
+
+    def _failed(self, error: Exception) -> None:
+        """Write down what a callback raised, and go on.  Raises KeeperLostError."""
+        if isinstance(error, KeeperLostError):
+            raise error
+        self._log.write("callback-failed", reason=events.traceback_of(error))
 
     def _timeout_s(self) -> float | None:
         if not self._wakes:
@@ -91,8 +102,13 @@ class Loop:
     def settle(self) -> None:
         """Bring every app to rest for now, and remember what changed."""
         for app in list(self._apps.values()):
-            self._renew(app)
-            self._settle(app)
+            try:
+                self._renew(app)
+                self._settle(app)
+            except KeeperLostError:
+                raise
+            except Exception as error:  # noqa: BLE001 - one fault hurts one app
+                self._turn_failed(app, error)
         self._drain_connections.expire(clock.monotonic())
         self._wake_at("", self._drain_connections.wait_until())
         if not any(app.generations for app in self._apps.values()):
@@ -101,6 +117,17 @@ class Loop:
                 self._keeper.end()
         self._keeper.let_go()  # every app has been noted as it is now
         self._keeper.flush_in(self._selector, self._receive)
+
+    def _turn_failed(self, app: AppRecord, error: Exception) -> None:
+        """End the operation of an app whose turn raised; the others go on."""
+        reason = events.traceback_of(error)
+        self._log.write("turn-failed", app=app.name, reason=reason)
+        app.warning = f"an internal error: {type(error).__name__}: {error}"
+        if app.operation is not None:
+            app.operation.failure = app.operation.failure or app.warning
+            app.last_report = reports.end(app.operation)
+            app.operation = None
+        self._wake_at(app.name, clock.monotonic() + CHECK_S)
 
     def _renew(self, app: AppRecord) -> None:
         """Begin what the clock, a change of files or a limit of memory asks for."""
@@ -140,7 +167,7 @@ class Loop:
                     self._performer.perform(app, action)
                 except GaplessError as error:
                     self._exits.start_failed(app, action, error.message)
-                except OSError as error:
+                except (OSError, ValueError) as error:
                     self._exits.start_failed(app, action, str(error))
             self._operations.update(app)
             if not planned.actions:

@@ -128,6 +128,7 @@ class Supervisor:
             system_calls=SystemCalls(apps, keeper, listeners, log),
             listeners=listeners,
             drain_connections=drain_connections,
+            apps=apps,
             log=log,
         )
         keeper_events.adopt_all()
