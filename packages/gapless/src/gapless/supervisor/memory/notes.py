@@ -58,7 +58,8 @@ class Notes:
             "app": note,
         }
         try:
-            os.makedirs(self._home.notes, mode=0o700, exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(self._home.notes, mode=0o700)
             files.write_atomically(path, json.dumps(content).encode(), durable=False)
         except OSError as error:
             self._log.write("write-failed", path=path, reason=str(error))
