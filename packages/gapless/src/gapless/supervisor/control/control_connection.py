@@ -188,6 +188,7 @@ class ControlConnection:
         elif self.deadline is None or self.deadline > clock.monotonic() + LINGER_S:
             self._sock.shutdown(socket.SHUT_WR)
             self.deadline = clock.monotonic() + LINGER_S
+            self._watch()
 
     def _watch(self) -> None:
         """Wake for what is still to be read or sent."""
