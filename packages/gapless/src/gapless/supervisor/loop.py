@@ -6,11 +6,13 @@ when a process ends, or when the plan asked to be woken.  When nothing happens i
 
 from __future__ import annotations
 
+import dataclasses
 import selectors
 from collections.abc import Callable
 
 from gapless.base import clock, events, wakeup
 from gapless.base.errors import GaplessError
+from gapless.base.timers import Timers
 from gapless.supervisor.act import pid_files
 from gapless.supervisor.act.performer import Performer
 from gapless.supervisor.control.control_socket import ControlSocket
@@ -62,8 +64,9 @@ class Loop:
         self._performer, self._operations = performer, operations
         self._renewals, self._drain_connections = renewals, drain_connections
         self._log = log
-        self._wakes: dict[str, float] = {}
-        """When to wake, by what for."""
+        self._timers = Timers()
+        """When to look at an app again, by its name, and for a renewal."""
+        self._host_was = dataclasses.replace(host)
         self.over = False
 
     def run(self, control: ControlSocket) -> None:
@@ -74,35 +77,41 @@ class Loop:
             wakeup.call_ready(self._selector, self._timeout_s())
 
     def _timeout_s(self) -> float | None:
-        if not self._wakes:
-            return None
-        return max(0.0, min(self._wakes.values()) - clock.monotonic())
-
-    def _wake_at(self, name: str, at: float | None) -> None:
-        if at is None:
-            self._wakes.pop(name, None)
-        else:
-            self._wakes[name] = at
+        if self._apps.touched:
+            return 0.0
+        found = (self._timers.next(), self._drain_connections.wait_until())
+        known = [at for at in found if at is not None]
+        return max(0.0, min(known) - clock.monotonic()) if known else None
 
     # --- one turn ---------------------------------------------------------------------
 
     def settle(self) -> None:
-        """Bring every app to rest for now, and remember what changed."""
-        for app in list(self._apps.values()):
-            self._renew(app)
-            self._settle(app)
+        """Bring every app that was touched to rest for now, and remember what changed."""
+        self._touch()
+        for name in list(self._apps.touched):
+            app = self._apps.get(name)
+            if app is not None:
+                self._renew(app)
+                self._settle(app)
         self._drain_connections.expire(clock.monotonic())
-        self._wake_at("", self._drain_connections.wait_until())
         if not any(app.generations for app in self._apps.values()):
             self._drain_connections.close()
             if self._host.shutting_down:
                 self._keeper.end()
         self._keeper.flush_in(self._selector, self._receive)
 
+    def _touch(self) -> None:
+        """Touch the apps whose time has come; all of them if the host's wishes changed."""
+        if self._host != self._host_was:
+            self._host_was = dataclasses.replace(self._host)
+            self._apps.touch(*self._apps)
+        due = self._timers.take_due(clock.monotonic())
+        self._apps.touch(*(name.partition("/")[0] for name in due))
+
     def _renew(self, app: AppRecord) -> None:
         """Begin what the clock, a change of files or a limit of memory asks for."""
         due = None if self._host.shutting_down else self._renewals.update(app)
-        self._wake_at(f"{app.name}/renewal", due)
+        self._timers.set(f"{app.name}/renewal", due)
 
     def _settle(self, app: AppRecord) -> None:
         was_running = app.running
@@ -111,8 +120,7 @@ class Loop:
         waiting = self._acceptors.update(app, clock.monotonic())
         waiting |= not self._plan_and_perform(app)
         if waiting:
-            soon = clock.monotonic() + CHECK_S
-            self._wakes[app.name] = min(soon, self._wakes.get(app.name, soon))
+            self._timers.set_earlier(app.name, clock.monotonic() + CHECK_S)
         pid_files.update(app, self._log)
         if app.running != was_running:
             self._state.save()
@@ -128,9 +136,11 @@ class Loop:
             draining=self._host.draining,
             lead_s=self._host.lead_s,
         )
+        changed = False
         for _ in range(MOST_ROUNDS):
+            self._apps.touched.pop(app.name, None)  # from here on, what touches it is new
             planned = plan.plan(desired, app.observed(clock.monotonic()))
-            self._wake_at(app.name, planned.wake_at)
+            self._timers.set(app.name, planned.wake_at)
             for action in planned.actions:
                 self._log.write("action", app=app.name, action=repr(action))
                 try:
@@ -139,8 +149,11 @@ class Loop:
                     self._exits.start_failed(app, action, error.message)
                 except OSError as error:
                     self._exits.start_failed(app, action, str(error))
-            self._operations.update(app)
-            if not planned.actions:
+            now_changed = self._operations.update(app)
+            changed |= now_changed
+            if not planned.actions and not now_changed:
+                if changed:  # the end of an operation may be what a renewal waits for
+                    self._apps.touch(app.name)
                 return True
         self._log.write("plan-does-not-settle", app=app.name)
         return False
@@ -148,7 +161,7 @@ class Loop:
     def _forget(self, app: AppRecord) -> None:
         del self._apps[app.name]
         self._renewals.forget(app.name)
-        self._wake_at(app.name, None)
-        self._wake_at(f"{app.name}/renewal", None)
+        self._timers.set(app.name, None)
+        self._timers.set(f"{app.name}/renewal", None)
         self._notes.remove(app.name)
         self._state.save()

@@ -89,14 +89,14 @@ class Supervisor:
         )
         performer = Performer(
             launcher,
-            GenerationActions(selector, listeners, evidence, relays),
+            GenerationActions(selector, apps, listeners, evidence, relays),
             InstanceActions(evidence, membership, notify_sockets, drain_connections),
         )
         # control, renewal
         self._new_generations = NewGenerations(apps, listeners, state)
         admissions = Admissions(self._new_generations)
         requests = Requests(apps, admissions, state)
-        renewals = Renewals(selector, requests.renew, membership, log, path)
+        renewals = Renewals(selector, apps, requests.renew, membership, log, path)
         # the keeper
         keeper_events = KeeperEvents(
             keeper,

@@ -38,13 +38,14 @@ class Requests:
         self._apps, self._admissions, self._state = apps, admissions, state
 
     def app(self, name: Any) -> AppRecord:
-        """Return an app by name.  Raises NotFoundError."""
+        """Return an app by name, which a request may change.  Raises NotFoundError."""
         app = self._apps.get(name) if isinstance(name, str) else None
         if app is None:
             known = ", ".join(sorted(self._apps)) or "none"
             raise NotFoundError(
                 f"there is no app named {name!r}", hint=f"apps here: {known}"
             )
+        self._apps.touch(app.name)
         return app
 
     # --- operations -------------------------------------------------------------------
@@ -60,6 +61,7 @@ class Requests:
             )
         if app is None:
             app = self._apps[wanted.name] = AppRecord(name=wanted.name, spec=wanted)
+        self._apps.touch(app.name)
         app.restarts = 0
         self._admissions.admit(
             app, _operation(app, "start", wanted, request, connection)
@@ -79,6 +81,7 @@ class Requests:
 
     def renew(self, app: AppRecord, reason: str) -> None:
         """Hand an app over to a new generation for a reason that gapless found itself."""
+        self._apps.touch(app.name)
         operation = _operation(app, "restart", app.spec, {}, None)
         operation.step("renewing", clock.monotonic(), reason)
         self._admissions.admit(app, operation)
@@ -158,6 +161,7 @@ class Requests:
         if app is None:
             app = AppRecord(name=wanted.name, spec=wanted)
             self._apps[wanted.name] = app
+        self._apps.touch(app.name)
         app.spec, app.running, app.finished = wanted, False, False
         app.stop_reason = ""
         self._apps.allot_ids(app, wanted.instances)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from gapless.base import clock, events
 from gapless.supervisor.kernel import processes
 from gapless.supervisor.memory import spec
-from gapless.supervisor.memory.apps import AppRecord
+from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.model import Role
 from gapless.supervisor.observe.membership import Membership
@@ -52,13 +52,14 @@ class Renewals:
     def __init__(
         self,
         selector: selectors.BaseSelector,
+        apps: Apps,
         renew: Callable[[AppRecord, str], None],
         membership: Membership,
         log: events.Log,
         home: str,
     ) -> None:
         """Use *renew* to hand an app over, for a reason."""
-        self._selector, self._request = selector, renew
+        self._selector, self._apps, self._request = selector, apps, renew
         self._membership, self._log, self._home = membership, log, home
         self._causes: dict[str, _Cause] = {}
 
@@ -105,6 +106,7 @@ class Renewals:
 
         def changed(path: str) -> None:
             cause.changed, cause.changed_at = path, clock.monotonic()
+            self._apps.touch(app.name)
 
         # An app that watches nothing must not cost the memory of these modules.
         from gapless.supervisor.renewal.file_watch import Watch  # noqa: PLC0415 - see above
