@@ -73,7 +73,7 @@ def took_s(command: list[str], environment: dict[str, str], directory: Path) -> 
 
 @contextmanager
 def bare(ports: list[int], directory: Path) -> Iterator[float]:
-    """Start the processes with nothing above them; yield after how many seconds all serve."""
+    """Start the processes with nothing above them; yield how long they took."""
     began = time.monotonic()
     started = [
         subprocess.Popen(
@@ -109,7 +109,9 @@ class Table:
     def __init__(self) -> None:
         print(f"{'':<44}{'gapless':>10}{'PM2':>10}{'bare':>10}{'goal':>10}")
 
-    def row(self, name: str, own: str, pm2: str = "", bare: str = "", goal: str = "") -> None:
+    def row(
+        self, name: str, own: str, pm2: str = "", bare: str = "", goal: str = ""
+    ) -> None:
         """Print one line."""
         print(f"{name:<44}{own:>10}{pm2:>10}{bare:>10}{goal:>10}", flush=True)
 
@@ -185,7 +187,9 @@ def main(count: int) -> None:
             f"{bare_s:.2f} s",
             f"{1.3 * bare_s:.2f} s",
         )
-        table.row("  processor time of supervisor, of keeper", "{:.2f} {:.2f}".format(*cpu))
+        table.row(
+            "  processor time of supervisor, of keeper", "{:.2f} {:.2f}".format(*cpu)
+        )
         lists = measured_list_s(host)
         table.row(
             "list (median)",
@@ -194,7 +198,9 @@ def main(count: int) -> None:
             goal="150 ms",
         )
         memory = [resident_mb(pid) for pid in managers.pids]
-        table.row("memory of both", f"{sum(memory):.0f} MB", of_pm2("rss", "MB"), goal="60 MB")
+        table.row(
+            "memory of both", f"{sum(memory):.0f} MB", of_pm2("rss", "MB"), goal="60 MB"
+        )
         before = [wakeups(pid) for pid in managers.pids]
         time.sleep(IDLE_S)
         after = [wakeups(pid) for pid in managers.pids]
@@ -216,7 +222,9 @@ def main(count: int) -> None:
             of_pm2("cpu", "ms", 1e3 / count),
             goal="20 ms",
         )
-        table.row("  processor time of the keeper, an app", f"{spent[1] / count * 1e3:.1f} ms")
+        table.row(
+            "  processor time of the keeper, an app", f"{spent[1] / count * 1e3:.1f} ms"
+        )
         memory = [resident_mb(pid) for pid in managers.pids]
         table.row("memory of both, after it", f"{sum(memory):.0f} MB", goal="60 MB")
         command = [str(GAPLESS), "shutdown"]

@@ -27,6 +27,8 @@ class Child:
     pidfd: int
     started_at: float
     streams: list[Stream]
+    pipes: list[int]
+    """The inodes of its output: who writes there came from it."""
     status: int | None = None
     """The wait status (wait(2)); None while it is alive."""
     ended_at: float | None = None
@@ -73,6 +75,7 @@ class Children:
             pid=spawned.pid,
             pidfd=spawned.pidfd,
             started_at=clock.monotonic(),
+            pipes=[os.fstat(read_end).st_ino for read_end, _ in pipes],
             streams=self._streams.open(log, [read_end for read_end, _ in pipes]),
         )
         self._by_key[key] = child
@@ -120,6 +123,7 @@ class Children:
             "meta": child.meta,
             "pid": child.pid,
             "started": child.started_at,
+            "pipes": child.pipes,
         }
         self._connection.send(message, child.pidfd)
 
@@ -149,5 +153,6 @@ def _spawn(
             descriptors=dict(zip(message["targets"], descriptors, strict=True)),
             filtered=message["filtered"],
             set_listen_pid=message.get("listen_pid", False),
+            cgroup=message.get("cgroup", ""),
         )
     )

@@ -18,6 +18,7 @@ from gapless.supervisor.instances.notify_sockets import NotifySockets
 from gapless.supervisor.memory import apps as memory_apps
 from gapless.supervisor.memory.apps import Apps, Found
 from gapless.supervisor.memory.instances import InstanceRecord
+from gapless.supervisor.observe.instance_groups import InstanceGroups
 from gapless.supervisor.sockets.listeners import Listeners
 
 
@@ -32,12 +33,14 @@ class Adoption:
         drain_connections: DrainConnections,
         *,
         relays: Relays,
+        instance_groups: InstanceGroups,
         log: events.Log,
     ) -> None:
         self._apps, self._listeners = apps, listeners
         self._notify_sockets = notify_sockets
         self._drain_connections = drain_connections
         self._relays, self._log = relays, log
+        self._instance_groups = instance_groups
         self._group_notes: dict[str, Any] = {}
 
     def held(self, message: wire.Message, descriptor: int) -> None:
@@ -71,6 +74,14 @@ class Adoption:
                         self._drain_connections.restore(instance.key, instance.mode)
                 generation.relayed = self._relays.is_running(app, generation)
         self._leave_unknown_sockets()
+        self._instance_groups.remove_unknown(
+            {
+                instance.cgroup
+                for app in self._apps.values()
+                for generation in app.generations
+                for instance in generation.instances
+            }
+        )
 
     def _leave_unknown_sockets(self) -> None:
         for listener in list(self._listeners.by_name.values()):
@@ -82,7 +93,7 @@ class Adoption:
                     app.last_generation = newest
                 self._listeners.leave(listener)
 
-    def instance(self, key: str, message: wire.Message) -> Found | None:
+    def instance(self, key: str, message: wire.Message, pidfd: int) -> Found | None:
         """Return the record of an instance that was started.
 
         One without a record gets it, unless its generation is unknown: then it is ended.
@@ -91,7 +102,7 @@ class Adoption:
         if found is None:
             # The supervisor that started it died before it had noted what for.
             self._log.write("unknown-instance", key=key, pid=message["pid"])
-            end_tree(message["pid"])
+            end_tree(message["pid"], pidfd)
         return found
 
     def _new_record(self, key: str, message: wire.Message) -> Found | None:
@@ -106,7 +117,10 @@ class Adoption:
         except LookupError:
             return None
         instance = InstanceRecord(
-            key=key, ordinal=int(ordinal), started=message["started"]
+            key=key,
+            ordinal=int(ordinal),
+            started=message["started"],
+            cgroup=self._instance_groups.adopt(key),
         )
         generation.instances.append(instance)
         return app, generation, instance

@@ -73,6 +73,7 @@ class Loop:
         """Run until `over` is set.  Raises KeeperLostError."""
         while not self.over:
             self.settle()
+            self._state.flush()
             control.flush()  # clients learn only what a next supervisor would know
             wakeup.call_ready(self._selector, self._timeout_s())
 
@@ -88,11 +89,15 @@ class Loop:
     def settle(self) -> None:
         """Bring every app that was touched to rest for now, and remember what changed."""
         self._touch()
-        for name in list(self._apps.touched):
-            app = self._apps.get(name)
-            if app is not None:
-                self._renew(app)
-                self._settle(app)
+        self._state.flush()  # nothing acts on what was asked for before that is on disk
+        self._evidence.begin_turn()
+        settled = [self._apps[name] for name in self._apps.touched]
+        for app in settled:
+            self._renew(app)
+            self._settle(app)
+        self._evidence.end_turn()
+        for app in settled:
+            self._remember(app)
         self._drain_connections.expire(clock.monotonic())
         if not any(app.generations for app in self._apps.values()):
             self._drain_connections.close()
@@ -124,6 +129,9 @@ class Loop:
         pid_files.update(app, self._log)
         if app.running != was_running:
             self._state.save()
+
+    def _remember(self, app: AppRecord) -> None:
+        """Note an app as it is now; forget one that was deleted, once nothing is left."""
         if app.deleted and not app.generations and app.operation is None:
             self._forget(app)
         else:
@@ -138,7 +146,9 @@ class Loop:
         )
         changed = False
         for _ in range(MOST_ROUNDS):
-            self._apps.touched.pop(app.name, None)  # from here on, what touches it is new
+            self._apps.touched.pop(
+                app.name, None
+            )  # from here on, what touches it is new
             planned = plan.plan(desired, app.observed(clock.monotonic()))
             self._timers.set(app.name, planned.wake_at)
             for action in planned.actions:

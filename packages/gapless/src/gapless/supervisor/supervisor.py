@@ -39,6 +39,7 @@ from gapless.supervisor.memory.notes import Notes
 from gapless.supervisor.memory.state import HostRecord, StateFile
 from gapless.supervisor.observe.acceptors import Acceptors
 from gapless.supervisor.observe.evidence import Evidence
+from gapless.supervisor.observe.instance_groups import InstanceGroups
 from gapless.supervisor.observe.membership import Membership
 from gapless.supervisor.renewal.renewals import Renewals
 from gapless.supervisor.sockets.listeners import Listeners
@@ -67,7 +68,9 @@ class Supervisor:
         self._state = state = StateFile(home.state, apps, host, log)
         # sockets, observe, instances
         listeners = Listeners(keeper)
-        membership = Membership()
+        self._instance_groups = instance_groups = InstanceGroups(path, log)
+        membership = Membership(instance_groups)
+        mechanisms["cgroups"] = instance_groups.unavailable or True
         messages = Messages(apps, membership)
         notify_sockets = NotifySockets(selector, keeper, messages.notified)
         drain_connections = DrainConnections(
@@ -85,6 +88,7 @@ class Supervisor:
             listeners,
             notify_sockets=notify_sockets,
             drain_connections=drain_connections,
+            instance_groups=instance_groups,
             interception=mechanisms["interception"] is True,
         )
         performer = Performer(
@@ -96,7 +100,9 @@ class Supervisor:
         self._new_generations = NewGenerations(apps, listeners, state)
         admissions = Admissions(self._new_generations)
         requests = Requests(apps, admissions, state)
-        renewals = Renewals(selector, apps, requests.renew, membership, log, path)
+        renewals = Renewals(
+            selector, apps, requests.renew, membership, log=log, home=path
+        )
         # the keeper
         keeper_events = KeeperEvents(
             keeper,
@@ -107,6 +113,7 @@ class Supervisor:
                 notify_sockets,
                 drain_connections,
                 relays=relays,
+                instance_groups=instance_groups,
                 log=log,
             ),
             exits=exits,
@@ -160,9 +167,11 @@ class Supervisor:
             self._loop.run(self._control)
         except KeeperLostError as error:
             if self._keeper.ending:
+                self._instance_groups.close()
                 self._report_shutdown()
             else:
                 self._log.write("keeper-lost", reason=error.message)
+        self._state.flush()
         self._control.close()
 
     def _resume(self, *, resume_all: bool) -> None:

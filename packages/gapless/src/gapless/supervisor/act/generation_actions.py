@@ -64,7 +64,7 @@ class GenerationActions:
         if before is None:
             generation.enter(Role.SERVING, now)
             return
-        before.handshakes = self._evidence.handshakes(app)
+        self._evidence.note_handshakes(app, before)
         before.enter(Role.STANDBY, now)
         generation.enter(Role.PROVING, now)
         app.step("switched", f"watched for {generation.spec.min_healthy_s:g} s")

@@ -59,7 +59,7 @@ class Operations:
         name = f"{operation.action}-{operation.generation or 0}.json"
         try:
             os.makedirs(directory, mode=0o700, exist_ok=True)
-            files.write_json(f"{directory}/{name}", app.last_report)
+            files.write_json(f"{directory}/{name}", app.last_report, indent=None)
         except OSError as error:
             self._log.write("write-failed", path=directory, reason=str(error))
         self._state.save()

@@ -39,13 +39,18 @@ class Requests:
 
     def app(self, name: Any) -> AppRecord:
         """Return an app by name, which a request may change.  Raises NotFoundError."""
+        app = self.known(name)
+        self._apps.touch(app.name)
+        return app
+
+    def known(self, name: Any) -> AppRecord:
+        """Return an app by name.  Raises NotFoundError."""
         app = self._apps.get(name) if isinstance(name, str) else None
         if app is None:
             known = ", ".join(sorted(self._apps)) or "none"
             raise NotFoundError(
                 f"there is no app named {name!r}", hint=f"apps here: {known}"
             )
-        self._apps.touch(app.name)
         return app
 
     # --- operations -------------------------------------------------------------------

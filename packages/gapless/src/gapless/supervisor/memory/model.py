@@ -6,6 +6,7 @@ the caller's monotonic clock.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import Any, TypeVar
@@ -78,6 +79,8 @@ class Instance:
     stop_sent_at: float | None = None
     """When it was sent the stop signal."""
     killed: bool = False
+    kill_sent_at: float | None = None
+    """When it was sent SIGKILL last."""
     orphans_signalled: bool = False
     """Whether the processes that its leader left behind were sent the stop signal too."""
     listens: frozenset[str] = frozenset()
@@ -184,12 +187,18 @@ class Observed:
     generations: tuple[Generation, ...] = ()
 
 
+@functools.cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(each.name for each in fields(kind))
+
+
 def view(kind: type[Kind], record: object, **others: Any) -> Kind:
     """Return a value whose fields are the record's of the same name, but for *others*.
 
     Sets are frozen.
     """
-    names = (each.name for each in fields(kind))  # type: ignore[arg-type]  # a dataclass
-    own = {name: getattr(record, name) for name in names if name not in others}
+    wanted: Any = kind
+    names = (name for name in _names(wanted) if name not in others)
+    own = {name: getattr(record, name) for name in names}
     frozen = {n: frozenset(v) if isinstance(v, set) else v for n, v in own.items()}
     return kind(**frozen, **others)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gapless.base import clock, events
-from gapless.supervisor.kernel import processes
 from gapless.supervisor.memory import spec
 from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.generations import GenerationRecord
@@ -55,6 +54,7 @@ class Renewals:
         apps: Apps,
         renew: Callable[[AppRecord, str], None],
         membership: Membership,
+        *,
         log: events.Log,
         home: str,
     ) -> None:
@@ -180,12 +180,11 @@ class Renewals:
 
     def _largest(self, generation: GenerationRecord) -> int:
         """Return the memory of the largest process of a generation."""
-        table = processes.snapshot()
         return max(
             (
-                table[pid].rss_bytes
+                process.rss_bytes
                 for instance in generation.instances
-                for pid in self._membership.members(table, instance)
+                for process in self._membership.members(instance).values()
             ),
             default=0,
         )
