@@ -6,7 +6,6 @@ when a process ends, or when the plan asked to be woken.  When nothing happens i
 
 from __future__ import annotations
 
-import dataclasses
 import selectors
 from collections.abc import Callable
 
@@ -66,7 +65,7 @@ class Loop:
         self._log = log
         self._timers = Timers()
         """When to look at an app again, by its name, and for a renewal."""
-        self._host_was = dataclasses.replace(host)
+        self._host_was = self._wishes()
         self.over = False
 
     def run(self, control: ControlSocket) -> None:
@@ -75,6 +74,8 @@ class Loop:
             self.settle()
             self._state.flush()
             control.flush()  # clients learn only what a next supervisor would know
+            control.expire(clock.monotonic())
+            self._timers.set("/control", control.wait_until())
             wakeup.call_ready(self._selector, self._timeout_s())
 
     def _timeout_s(self) -> float | None:
@@ -103,15 +104,20 @@ class Loop:
             self._drain_connections.close()
             if self._host.shutting_down:
                 self._keeper.end()
+        self._keeper.let_go()  # every app has been noted as it is now
         self._keeper.flush_in(self._selector, self._receive)
 
     def _touch(self) -> None:
         """Touch the apps whose time has come; all of them if the host's wishes changed."""
-        if self._host != self._host_was:
-            self._host_was = dataclasses.replace(self._host)
+        if self._wishes() != self._host_was:
+            self._host_was = self._wishes()
             self._apps.touch(*self._apps)
         due = self._timers.take_due(clock.monotonic())
         self._apps.touch(*(name.partition("/")[0] for name in due))
+
+    def _wishes(self) -> tuple[object, ...]:
+        """Return what was asked of the host that the plan of each app reads."""
+        return self._host.draining, self._host.lead_s, self._host.shutting_down
 
     def _renew(self, app: AppRecord) -> None:
         """Begin what the clock, a change of files or a limit of memory asks for."""
@@ -146,9 +152,7 @@ class Loop:
         )
         changed = False
         for _ in range(MOST_ROUNDS):
-            self._apps.touched.pop(
-                app.name, None
-            )  # from here on, what touches it is new
+            self._apps.touched.pop(app.name, None)  # what touches it from here is new
             planned = plan.plan(desired, app.observed(clock.monotonic()))
             self._timers.set(app.name, planned.wake_at)
             for action in planned.actions:
@@ -169,9 +173,11 @@ class Loop:
         return False
 
     def _forget(self, app: AppRecord) -> None:
+        if app.last_report is not None:
+            self._host.keep_outcome(app.last_report)
         del self._apps[app.name]
+        self._state.save()
         self._renewals.forget(app.name)
         self._timers.set(app.name, None)
         self._timers.set(f"{app.name}/renewal", None)
         self._notes.remove(app.name)
-        self._state.save()

@@ -18,7 +18,8 @@ VARIABLE = "GAPLESS_CGROUPS"
 class InstanceGroups:
     """The groups of one home."""
 
-    def __init__(self, home: str, log: events.Log) -> None:
+    def __init__(self, home: str | None, log: events.Log) -> None:
+        """Find out whether groups can be made; without a *home* none are."""
         self._log = log
         self._directory = ""
         self._hierarchy = cgroups.find()
@@ -27,7 +28,9 @@ class InstanceGroups:
         self.unavailable = self._set_up(home)
         """Why no group can be made; empty if they can."""
 
-    def _set_up(self, home: str) -> str:
+    def _set_up(self, home: str | None) -> str:
+        if home is None:
+            return "nothing is started here"
         if os.environ.get(VARIABLE) == "off":
             return f"{VARIABLE} is off"
         if self._hierarchy is None:
