@@ -7,6 +7,8 @@ the caller's monotonic clock.
 from __future__ import annotations
 
 import functools
+import operator
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import Any, TypeVar
@@ -189,18 +191,24 @@ class Observed:
     generations: tuple[Generation, ...] = ()
 
 
-@functools.cache
-def _names(kind: Any) -> tuple[str, ...]:
-    return tuple(each.name for each in fields(kind))
-
-
 def view(kind: type[Kind], record: object, **others: Any) -> Kind:
     """Return a value whose fields are the record's of the same name, but for *others*.
 
     Sets are frozen.
     """
     wanted: Any = kind
-    names = (name for name in _names(wanted) if name not in others)
-    own = {name: getattr(record, name) for name in names}
-    frozen = {n: frozenset(v) if isinstance(v, set) else v for n, v in own.items()}
-    return kind(**frozen, **others)
+    names, get = _getter(wanted, tuple(others))
+    own = dict(zip(names, get(record), strict=True))
+    for name, value in own.items():
+        if type(value) is set:
+            own[name] = frozenset(value)
+    return kind(**own, **others)
+
+
+@functools.cache
+def _getter(
+    kind: Any, others: tuple[str, ...]
+) -> tuple[tuple[str, ...], Callable[[object], tuple[Any, ...]]]:
+    """Return the names of the fields but for *others*, and what reads all of them."""
+    names = tuple(each.name for each in fields(kind) if each.name not in others)
+    return names, operator.attrgetter(*names)

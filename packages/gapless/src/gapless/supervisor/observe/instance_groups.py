@@ -15,6 +15,20 @@ VARIABLE = "GAPLESS_CGROUPS"
 """`off` in the supervisor's environment: as if no group could be made."""
 
 
+def why_unavailable(hierarchy: cgroups.Hierarchy | None) -> str:
+    """Return why no group can be made below the one in which this process is."""
+    if os.environ.get(VARIABLE) == "off":
+        return f"{VARIABLE} is off"
+    if hierarchy is None:
+        return "no cgroup v2 hierarchy is mounted"
+    above = hierarchy.directory
+    # What is above both has to be writable, to move a process into a new one.
+    for place in (above, f"{above}/cgroup.procs"):
+        if not os.access(place, os.W_OK):
+            return f"{place} may not be written"
+    return ""
+
+
 class InstanceGroups:
     """The groups of one home."""
 
@@ -31,10 +45,8 @@ class InstanceGroups:
     def _set_up(self, home: str | None) -> str:
         if home is None:
             return "nothing is started here"
-        if os.environ.get(VARIABLE) == "off":
-            return f"{VARIABLE} is off"
-        if self._hierarchy is None:
-            return "no cgroup v2 hierarchy is mounted"
+        if (reason := why_unavailable(self._hierarchy)) or self._hierarchy is None:
+            return reason
         above = self._hierarchy.directory
         status = os.stat(home)
         # A home has one name, by whatever path it is reached.
@@ -43,9 +55,6 @@ class InstanceGroups:
             os.makedirs(path, mode=0o755, exist_ok=True)
         except OSError as error:
             return f"{above}: {(error.strerror or str(error)).lower()}"
-        for place in (above, path):  # both have to be writable to move a process
-            if not os.access(f"{place}/cgroup.procs", os.W_OK):
-                return f"{place}/cgroup.procs may not be written"
         self._directory = path
         return ""
 
