@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Try every mechanism; exit code 1 if one does not work."""
-    rows = [
+    rows: list[dict[str, object]] = [
         {"what": what, "trouble": _trouble(check), "without": without}
         for what, check, without in CHECKS
     ]
