@@ -72,7 +72,6 @@ class Loop:
         """Run until `over` is set.  Raises KeeperLostError."""
         while not self.over:
             self.settle()
-            self._state.flush()
             control.flush()  # clients learn only what a next supervisor would know
             control.expire(clock.monotonic())
             self._timers.set("/control", control.wait_until())
@@ -99,6 +98,7 @@ class Loop:
         self._evidence.end_turn()
         for app in settled:
             self._remember(app)
+        self._state.flush()
         self._drain_connections.expire(clock.monotonic())
         if not any(app.generations for app in self._apps.values()):
             self._drain_connections.close()
