@@ -28,6 +28,8 @@ class Child:
     pidfd: int
     started_at: float
     streams: list[Stream]
+    pipes: list[int]
+    """The inodes of its output: who writes there came from it."""
     status: int | None = None
     """The wait status (wait(2)); None while it is alive."""
     ended_at: float | None = None
@@ -97,6 +99,7 @@ class Children:
             pid=spawned.pid,
             pidfd=spawned.pidfd,
             started_at=clock.monotonic(),
+            pipes=[os.fstat(read_end).st_ino for read_end, _ in pipes],
             streams=streams,
         )
         self._by_key[wanted.key] = child
@@ -158,6 +161,7 @@ class Children:
             "meta": child.meta,
             "pid": child.pid,
             "started": child.started_at,
+            "pipes": child.pipes,
         }
         self._connection.send(message, child.pidfd)
 
@@ -186,4 +190,5 @@ def _request(
         descriptors=dict(zip(wanted.targets, received, strict=True)),
         filtered=wanted.filtered,
         set_listen_pid=wanted.listen_pid,
+        cgroup=wanted.cgroup,
     )

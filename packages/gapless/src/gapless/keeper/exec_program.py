@@ -32,6 +32,8 @@ def exec_program(request: SpawnRequest, child_end: socket.socket) -> NoReturn:
     report = child_end.fileno()
     try:
         os.setsid()
+        if request.cgroup:
+            _enter(request.cgroup)
         _reset_signals()
         os.umask(0o022)
         step = "place its descriptors"
@@ -105,6 +107,23 @@ def _place_descriptors(request: SpawnRequest, report: int) -> int:
             except OSError:
                 continue  # the descriptor of the listing itself
     return report
+
+
+def _enter(cgroup: str) -> None:
+    """Join a control group; one that cannot be joined is left out.
+
+    The supervisor looks whether the program is there.
+    """
+    try:
+        descriptor = os.open(f"{cgroup}/cgroup.procs", os.O_WRONLY)
+    except OSError:
+        return
+    try:
+        os.write(descriptor, b"0")
+    except OSError:
+        return
+    finally:
+        os.close(descriptor)
 
 
 def _install_filter(report: int) -> None:

@@ -30,6 +30,8 @@ class Spawn:
     """The number in the program of each descriptor that came with the message."""
     filtered: bool
     listen_pid: bool = False
+    cgroup: str = ""
+    """The control group that it joins before it becomes the program; "" for none."""
     log: LogSettings
 
 

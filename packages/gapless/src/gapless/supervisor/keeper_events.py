@@ -150,7 +150,7 @@ class KeeperEvents:
         if meta and "relay" in meta:
             self._relays.started(key, *meta["relay"])
             return
-        found = self._adoption.instance(key, message)
+        found = self._adoption.instance(key, message, descriptors[0])
         if found is not None:
             _, _, instance = found
             instance.pid, instance.started = message["pid"], message["started"]
@@ -161,6 +161,8 @@ class KeeperEvents:
                 instance.pidfd = own.with_spare(lambda: os.pidfd_open(instance.pid))
             else:
                 instance.pidfd = descriptors.pop(0)
+            instance.pipes = set(message.get("pipes", ()))
+            self._membership.started(instance)
             self._drain_connections.identify_all()
 
     def _exited(self, key: str, reason: str, at: float, code: int | None) -> None:

@@ -21,7 +21,9 @@ def add(directory: str, name: str, report: dict[str, Any]) -> None:
     while path in there:
         number += 1
         path = f"{name}.{number}.json"
-    files.write_json(f"{directory}/{path}", report)
+    # One line is cheap; the state has the last report too, and is synced.
+    content = files.as_json(report, sort_keys=True)
+    files.write_atomically(f"{directory}/{path}", content, durable=False)
     _prune(directory, there)
 
 
