@@ -37,7 +37,7 @@ class Client:
         A supervisor that does not run is started.  One that dies meanwhile is started
         too, and is asked how the operation under way has ended.  Raises GaplessError.
         """
-        token = os.urandom(8).hex()
+        token = str(fields.pop("token", "")) or os.urandom(8).hex()
         request = {"op": op, "token": token, **fields}
         app = fields.get("app") or (fields.get("spec") or {}).get("name")
         message = request

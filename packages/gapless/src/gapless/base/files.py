@@ -6,6 +6,9 @@ import json
 import os
 from typing import Any
 
+PART = ".part"
+"""How the name of a file ends that is being written: NAME.PID.part."""
+
 
 def write_atomically(path: str, content: bytes, mode: int = 0o600) -> None:
     """Replace *path* by *content*: readers see the old file or the new one.
@@ -13,7 +16,7 @@ def write_atomically(path: str, content: bytes, mode: int = 0o600) -> None:
     The file and its directory are synced before this returns (rename(2), fsync(2)).
     Raises OSError; *path* is then what it was.
     """
-    temporary = f"{path}.{os.getpid()}.part"
+    temporary = f"{path}.{os.getpid()}{PART}"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:

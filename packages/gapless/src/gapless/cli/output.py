@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 _COLOURS = {"green": "32", "red": "31", "yellow": "33", "dim": "2", "bold": "1"}
@@ -48,6 +50,17 @@ def print_interrupted(state: str) -> int:
 def print_json(value: Any) -> None:
     """Print a value as one line of JSON."""
     print(json.dumps(value, ensure_ascii=False), flush=True)
+
+
+@contextmanager
+def unread_is_no_failure() -> Iterator[None]:
+    """Print what cannot change the exit code: nobody may be there to read it."""
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError:
+        # Python's flush at exit must not fail too.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def print_table(headings: list[str], rows: list[list[str]]) -> None:

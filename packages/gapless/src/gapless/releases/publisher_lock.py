@@ -49,9 +49,9 @@ def hold(
 
 
 @contextmanager
-def try_hold(spec: ReleaseSpec) -> Iterator[bool]:
-    """Hold the lock of publishing if it is free; yield whether it was."""
-    with open(f"{spec.work}/{PUBLISHING}", "a+", encoding="utf-8") as file:
+def try_hold(spec: ReleaseSpec, name: str = PUBLISHING) -> Iterator[bool]:
+    """Hold a lock if it is free; yield whether it was."""
+    with open(f"{spec.work}/{name}", "a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
