@@ -35,6 +35,19 @@ class OutcomeStore:
                 if outcome is not None and outcome.stage not in FINAL:
                     self._unfinished.setdefault(outcome.upload, outcome)
 
+    def refresh(self, upload: str) -> bool:
+        """Read an outcome that another publisher may have ended; return whether it has."""
+        with self._lock:
+            outcome = self._read(f"{upload}.json")
+            if outcome is None:
+                return False
+            if outcome.stage in FINAL:
+                self._unfinished.pop(upload, None)
+                return True
+            before = self._unfinished.get(upload)
+            self._unfinished[upload] = outcome
+            return before is not None and before.at != outcome.at  # it is at work
+
     def write(self, outcome: Outcome, *, expected: Outcome | None = None) -> None:
         """Write an outcome; with *expected*, only if that was the last one."""
         with self._lock:

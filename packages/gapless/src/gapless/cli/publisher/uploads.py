@@ -16,7 +16,13 @@ from gapless.deploy.deployment import Deployment
 from gapless.push.outcome import Stage
 from gapless.push.outcome_store import OutcomeStore
 from gapless.push.upload_outcome import UploadOutcome
-from gapless.releases.inbox import claims, completeness, partial_uploads, uploads
+from gapless.releases.inbox import (
+    claims,
+    completeness,
+    partial_uploads,
+    refused,
+    uploads,
+)
 from gapless.releases.model import ReleaseSpec
 from gapless.rollout.model import Rollout
 
@@ -63,6 +69,7 @@ class UploadPublisher:
             return
         if not self._has_taken_over:
             self._take_over()
+        self._tell_lost()
         if claims.recover(self._spec):
             self._resume()
         for tarball in uploads.of_app(self._spec, self._apps):
@@ -78,20 +85,37 @@ class UploadPublisher:
                 self._output.line(f"{tarball} is not complete: {why}")
 
     def _take_over(self) -> None:
-        """Clean up after an earlier publisher, and write which uploads it has lost."""
+        """Read what earlier publishers have left."""
         partial_uploads.remove_abandoned(self._spec.inbox)
         self._outcomes.load()
         self._has_taken_over = True
-        claimed = claims.claimed_upload(self._spec)
+
+    def _tell_lost(self) -> None:
+        """Write what became of uploads that another publisher took and did not end."""
         for outcome in self._outcomes.unfinished(self._spec.app):
-            in_inbox = os.path.exists(f"{self._spec.inbox}/{outcome.upload}")
-            if not outcome.rollout and not in_inbox and outcome.upload != claimed:
-                self._outcome.begin(outcome.upload)
-                self._outcome.write(
-                    Stage.FAILED,
-                    "the release server was interrupted, and another program took the "
-                    f"upload; `gapless releases {self._spec.app}` there lists the releases",
-                )
+            if outcome.rollout or self._is_here(outcome.upload):
+                continue
+            if self._outcomes.refresh(outcome.upload):
+                continue  # the other publisher has written it
+            self._outcome.begin(outcome.upload)
+            if reason := refused.reason_of(self._spec, outcome.upload):
+                self._outcome.write(Stage.REFUSED, reason)
+                continue
+            self._outcome.write(
+                Stage.FAILED,
+                "the release server was interrupted, and another program took the "
+                f"upload; `gapless releases {self._spec.app}` there lists the releases",
+            )
+
+    def _is_here(self, upload: str) -> bool:
+        """Return whether an upload is in the inbox or claimed, and so has a future."""
+        path = f"{self._spec.inbox}/{upload}"
+        # It may be put back in between.
+        return (
+            os.path.exists(path)
+            or claims.claimed_upload(self._spec) == upload
+            or os.path.exists(path)
+        )
 
     # --- publishing -----------------------------------------------------------------------
 
