@@ -14,7 +14,7 @@ from rig.load.traffic import Traffic
 
 LOAD = Traffic(kind="new", concurrency=2, pause_s=0.02)
 SAMPLE = 2
-"""So many points of each scenario run in `make test`: the same in every run of a version."""
+"""So many points of each scenario run in `make test`, always the same."""
 NAMES = [each.__name__ for each in SCENARIOS]
 
 
