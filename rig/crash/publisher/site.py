@@ -73,7 +73,7 @@ class Site:
             f'[app.shop]\ncommand = ["{sys.executable}", "-S", "-E", "app.py"]\n'
             'directory = "dfs/dist/shop"\nmin_healthy_s = 0.1\n'
             f"environment = {{ PORT = {self.port} }}\n"
-            '[release.shop]\nbase = "dfs"\nbuild = []\nkeep = 50\n'
+            '[release.shop]\nbase = "dfs"\nbuild = []\nkeep = 9999\n'
         )
         host.ok("start", "gapless.toml")
         wait.until(lambda: self.host.app("shop")["addresses"], "shop to listen", 60)
