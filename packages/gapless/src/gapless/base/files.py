@@ -10,11 +10,13 @@ PART = ".part"
 """How the name of a file ends that is being written: NAME.PID.part."""
 
 
-def write_atomically(path: str, content: bytes, mode: int = 0o600) -> None:
+def write_atomically(
+    path: str, content: bytes, mode: int = 0o600, *, durable: bool = True
+) -> None:
     """Replace *path* by *content*: readers see the old file or the new one.
 
-    The file and its directory are synced before this returns (rename(2), fsync(2)).
-    Raises OSError; *path* is then what it was.
+    The file and its directory are synced before this returns (rename(2), fsync(2)), unless
+    it need not outlive a crash of the machine.  Raises OSError; *path* is then what it was.
     """
     temporary = f"{path}.{os.getpid()}{PART}"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
@@ -22,13 +24,15 @@ def write_atomically(path: str, content: bytes, mode: int = 0o600) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
         if os.path.lexists(temporary):
             os.unlink(temporary)
         raise
-    sync_directory(os.path.dirname(path) or ".")
+    if durable:
+        sync_directory(os.path.dirname(path) or ".")
 
 
 def sync_directory(path: str) -> None:
@@ -42,8 +46,19 @@ def sync_directory(path: str) -> None:
 
 def write_json(path: str, value: Any, mode: int = 0o600) -> None:
     """Replace *path* by *value* as JSON, atomically."""
-    content = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    write_atomically(path, content.encode(), mode)
+    write_atomically(path, as_json(value, indent=2, sort_keys=True), mode)
+
+
+def as_json(value: Any, **how: Any) -> bytes:
+    """Return *value* as JSON and a newline: readable, and UTF-8 for every text.
+
+    A text that UTF-8 cannot have (a variable or a file name that is not UTF-8) is escaped,
+    and read as it was.
+    """
+    try:
+        return (json.dumps(value, ensure_ascii=False, **how) + "\n").encode()
+    except UnicodeEncodeError:
+        return (json.dumps(value, **how) + "\n").encode()
 
 
 def read_json(path: str) -> Any:

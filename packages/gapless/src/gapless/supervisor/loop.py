@@ -71,6 +71,8 @@ class Loop:
         while not self.over:
             self.settle()
             control.flush()  # clients learn only what a next supervisor would know
+            control.expire(clock.monotonic())
+            self._wake_at("/control", control.wait_until())
             wakeup.call_ready(self._selector, self._timeout_s())
 
     def _timeout_s(self) -> float | None:
@@ -97,6 +99,7 @@ class Loop:
             self._drain_connections.close()
             if self._host.shutting_down:
                 self._keeper.end()
+        self._keeper.let_go()  # every app has been noted as it is now
         self._keeper.flush_in(self._selector, self._receive)
 
     def _renew(self, app: AppRecord) -> None:
@@ -146,9 +149,11 @@ class Loop:
         return False
 
     def _forget(self, app: AppRecord) -> None:
+        if app.last_report is not None:
+            self._host.keep_outcome(app.last_report)
         del self._apps[app.name]
+        self._state.save()
         self._renewals.forget(app.name)
         self._wake_at(app.name, None)
         self._wake_at(f"{app.name}/renewal", None)
         self._notes.remove(app.name)
-        self._state.save()

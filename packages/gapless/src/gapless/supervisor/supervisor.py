@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import selectors
 import signal
 import socket
-from typing import Any
+import sys
 
-from gapless.base import events, wakeup, wire
+from gapless.base import clock, events, wakeup, wire
 from gapless.base.names import Home
 from gapless.keeper import process_title
-from gapless.keeper.seccomp import trial
 from gapless.supervisor.act.generation_actions import GenerationActions
 from gapless.supervisor.act.instance_actions import InstanceActions
+from gapless.supervisor.act.interception import Interception
 from gapless.supervisor.act.launch import Launcher
 from gapless.supervisor.act.performer import Performer
 from gapless.supervisor.act.relays import Relays
 from gapless.supervisor.adoption import Adoption
+from gapless.supervisor.control import takeover
 from gapless.supervisor.control.admission import Admissions
 from gapless.supervisor.control.control_socket import ControlSocket
 from gapless.supervisor.control.dispatch import Dispatch
@@ -31,12 +33,15 @@ from gapless.supervisor.instances.notify_sockets import NotifySockets
 from gapless.supervisor.keeper_events import KeeperEvents
 from gapless.supervisor.loop import Loop
 from gapless.supervisor.memory.apps import AppRecord, Apps
+from gapless.supervisor.memory.home_lock import HomeLock
 from gapless.supervisor.memory.keeper_connection import (
     KeeperConnection,
     KeeperLostError,
 )
+from gapless.supervisor.memory.leftovers import remove_leftovers
 from gapless.supervisor.memory.notes import Notes
-from gapless.supervisor.memory.state import HostRecord, StateFile
+from gapless.supervisor.memory.operations import Operation
+from gapless.supervisor.memory.state import AskedOperation, HostRecord, StateFile
 from gapless.supervisor.observe.acceptors import Acceptors
 from gapless.supervisor.observe.evidence import Evidence
 from gapless.supervisor.observe.membership import Membership
@@ -48,23 +53,30 @@ from gapless.supervisor.sockets.system_calls import SystemCalls
 class Supervisor:
     """All apps of one user on one host."""
 
-    def __init__(self, path: str, line: socket.socket, *, resume_all: bool) -> None:
+    def __init__(
+        self, path: str, line: socket.socket, lock: int, *, resume_all: bool
+    ) -> None:
         """Take over what the keeper at the end of *line* holds, and resume the apps.
 
+        *lock* is the descriptor that holds the lock of the home.
         Raises GaplessError, OSError.
         """
         process_title.set_title("gapless supervise")
         home = Home(path)
+        remove_leftovers(home)
         self._log = log = events.Log(home.own_log)
-        selector = selectors.DefaultSelector()
-        mechanisms: dict[str, Any] = {
-            "interception": trial.why_unavailable() or True,
-        }
+        self._path = path
+        self._selector = selector = selectors.DefaultSelector()
+        interception = Interception()
         # memory
         self._apps = apps = Apps()
         self._host = host = HostRecord()
         self._keeper = keeper = KeeperConnection(wire.Channel(line))
-        self._state = state = StateFile(home.state, apps, host, log)
+        self._lock = HomeLock(home.lock, lock)
+        self._state = state = StateFile(
+            home.state, apps, host, log, is_ours=self._lock.is_ours
+        )
+        self._notes = notes = Notes(home, keeper, log)
         # sockets, observe, instances
         listeners = Listeners(keeper)
         membership = Membership()
@@ -85,7 +97,7 @@ class Supervisor:
             listeners,
             notify_sockets=notify_sockets,
             drain_connections=drain_connections,
-            interception=mechanisms["interception"] is True,
+            interception=interception,
         )
         performer = Performer(
             launcher,
@@ -94,8 +106,8 @@ class Supervisor:
         )
         # control, renewal
         self._new_generations = NewGenerations(apps, listeners, state)
-        admissions = Admissions(self._new_generations)
-        requests = Requests(apps, admissions, state)
+        admissions = Admissions(self._new_generations, host)
+        requests = Requests(apps, host, admissions, state)
         renewals = Renewals(selector, requests.renew, membership, log, path)
         # the keeper
         keeper_events = KeeperEvents(
@@ -103,9 +115,11 @@ class Supervisor:
             membership,
             adoption=Adoption(
                 apps,
+                keeper,
                 listeners,
                 notify_sockets,
                 drain_connections,
+                exits=exits,
                 relays=relays,
                 log=log,
             ),
@@ -124,7 +138,7 @@ class Supervisor:
             host,
             keeper=keeper,
             receive=keeper_events.receive,
-            notes=Notes(keeper),
+            notes=notes,
             state=state,
             evidence=evidence,
             acceptors=Acceptors(listeners, membership),
@@ -149,10 +163,16 @@ class Supervisor:
             state=state,
             membership=membership,
             drain_connections=drain_connections,
-            mechanisms=mechanisms,
+            mechanisms=lambda: {"interception": interception.describe()},
             settle=self._loop.settle,
+            started_by=takeover.SUPERVISE if resume_all else takeover.COMMAND,
         )
-        self._control = ControlSocket(selector, path, self._dispatch.serve)
+        self._home_watch = self._lock.watch()
+        if self._home_watch >= 0:
+            selector.register(
+                self._home_watch, selectors.EVENT_READ, self._home_has_changed
+            )
+        self._control = ControlSocket(selector, path, self._dispatch.serve, log)
 
     def serve(self) -> None:
         """Run until told to leave, or until everything has ended after a shutdown."""
@@ -169,6 +189,7 @@ class Supervisor:
         """Go on where the last supervisor was."""
         asked = self._state.load()
         self._host.draining, self._host.lead_s = asked.draining, asked.lead_s
+        self._host.outcomes = list(asked.outcomes)
         for name, wanted in asked.apps.items():
             if name in self._apps:
                 continue  # the keeper's note is newer
@@ -182,9 +203,16 @@ class Supervisor:
                 finished=wanted.finished,
                 last_report=wanted.last_report,
             )
+            hint = self._notes.read_file(name)
+            if hint is not None:  # what bears these numbers may still live
+                app.last_serial = hint.last_serial
+                app.last_generation = max(app.last_generation, hint.last_generation)
             self._apps.allot_ids(app, app.spec.instances)
             if app.running:
                 self._new_generations.resume(app)
+            if wanted.operation is not None:
+                app.operation = _resumed(app, wanted.operation)
+        self._notes.remove_unknown(set(self._apps))
         self._state.save()
 
     def _signalled(self) -> None:
@@ -193,9 +221,42 @@ class Supervisor:
         if signal.SIGTERM in numbers or signal.SIGINT in numbers:
             self._loop.over = True
 
+    def _home_has_changed(self) -> None:
+        """Tell, once, that the home was removed: no command reaches this process."""
+        os.read(self._home_watch, 4096)
+        if self._lock.is_ours():
+            return
+        self._selector.unregister(self._home_watch)
+        os.close(self._home_watch)
+        found = [
+            i for a in self._apps.values() for g in a.generations for i in g.instances
+        ]
+        pids = ", ".join(str(each.pid) for each in found) or "none"
+        text = (
+            f"{self._path} was removed, or another was put in its place: no command "
+            f"reaches the supervisor with pid {os.getpid()} any more.  Its apps serve on "
+            f"(pids {pids}); SIGTERM ends it, and an app ends by a signal to its pid"
+        )
+        sys.stderr.write(f"gapless: {text}\n")
+        sys.stderr.flush()
+        self._log.write("home-lost", reason=text)
+
     def _report_shutdown(self) -> None:
         """Report that everything has ended, the keeper too."""
         waiter = self._dispatch.shutdown_waiter
         if waiter is not None:
             waiter.send({"result": {"shut_down": True}}, last=True)
         self._control.flush()
+
+
+def _resumed(app: AppRecord, asked: AskedOperation) -> Operation:
+    """Return an operation of which no note is left, for the client that asked for it."""
+    return Operation(
+        app=app.name,
+        action=asked.action,
+        asked_at=clock.monotonic(),
+        started_at=asked.started_at,
+        spec=app.spec,
+        token=asked.token,
+        generation=app.last_generation if app.running else None,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,8 +25,8 @@ class AppRecord:
     generations: list[GenerationRecord] = field(default_factory=list)
     last_generation: int = 0
     last_serial: int = 0
-    since: float = 0.0
-    """When it was last started or handed off, seconds since the epoch."""
+    serves_since: float | None = None
+    """When it was last started or handed off, on the monotonic clock."""
     stop_reason: str = field(default="", metadata=was("stopped_why"))
     restarts: int = 0
     ids: list[int] = field(default_factory=list)
@@ -56,6 +57,13 @@ class AppRecord:
             Role.YIELDING
         )
 
+    def up_since(self) -> float | None:
+        """Return since when it serves, or at least runs, on the monotonic clock."""
+        if self.serves_since is not None:
+            return self.serves_since
+        started = (i.started for g in self.generations for i in g.instances)
+        return min(started, default=None)
+
     def shares_sockets(self, generation: GenerationRecord) -> bool:
         """Return whether another generation uses the sockets of this one too."""
         return any(
@@ -76,6 +84,11 @@ class AppRecord:
                 if instance.key == key:
                     return generation, instance
         return None
+
+    def instances(self) -> Iterator[InstanceRecord]:
+        """Yield the instances of every generation."""
+        for generation in self.generations:
+            yield from generation.instances
 
     def step(self, name: str, detail: str) -> None:
         """Note a step of the operation under way, if there is one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,7 @@ from gapless.supervisor.memory import spec
 from gapless.supervisor.memory.apps import AppRecord, Apps
 
 VERSION = 1
+MOST_OUTCOMES = 8
 
 
 @dataclass(slots=True)
@@ -22,6 +24,25 @@ class HostRecord:
     lead_s: float | None = None
     """How long, at most, balancers are told before; None: as each app says."""
     shutting_down: bool = False
+    outcomes: list[dict[str, Any]] = field(default_factory=list)
+    """Reports that no app keeps: of apps that are gone, of operations that others replaced.
+    Their clients may ask again."""
+
+    def keep_outcome(self, report: dict[str, Any]) -> None:
+        """Keep a report for a client that comes back, if one may."""
+        token = report.get("token")
+        if token:
+            others = [each for each in self.outcomes if each.get("token") != token]
+            self.outcomes = [*others, report][-MOST_OUTCOMES:]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedOperation:
+    """An operation under way, as far as the next supervisor needs it."""
+
+    action: str
+    token: str
+    started_at: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +56,8 @@ class AskedApp:
     ids: list[int] = field(default_factory=list)
     finished: bool = False
     last_report: dict[str, Any] | None = None
+    operation: AskedOperation | None = None
+    """What was under way: who asked for it finds it again by its token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,15 +70,24 @@ class State:
     """The apps were ended by `gapless shutdown`, not by a crash."""
     draining: bool = False
     lead_s: float | None = None
+    outcomes: list[dict[str, Any]] = field(default_factory=list)
 
 
 class StateFile:
     """Keeps what was asked for in a file."""
 
     def __init__(
-        self, path: str, apps: Apps, host: HostRecord, log: events.Log
+        self,
+        path: str,
+        apps: Apps,
+        host: HostRecord,
+        log: events.Log,
+        *,
+        is_ours: Callable[[], bool] = lambda: True,
     ) -> None:
+        """Write only while *is_ours* says that the home is this supervisor's."""
         self._path, self._apps, self._host, self._log = path, apps, host, log
+        self._is_ours = is_ours
 
     def save(self) -> None:
         """Write down what was asked for.
@@ -68,7 +100,10 @@ class StateFile:
             shut_down=self._host.shutting_down,
             draining=self._host.draining,
             lead_s=self._host.lead_s,
+            outcomes=self._host.outcomes,
         )
+        if not self._is_ours():
+            return  # the home was removed: what is there now is another supervisor's
         try:
             files.write_json(self._path, codec.encode(state))
         except OSError as error:
@@ -96,6 +131,13 @@ class StateFile:
 
 
 def _asked(app: AppRecord) -> AskedApp:
+    asked = None
+    if app.operation is not None:
+        asked = AskedOperation(
+            action=app.operation.action,
+            token=app.operation.token,
+            started_at=app.operation.started_at,
+        )
     return AskedApp(
         spec=app.spec,
         running=app.running,
@@ -104,4 +146,5 @@ def _asked(app: AppRecord) -> AskedApp:
         ids=app.ids,
         finished=app.finished,
         last_report=app.last_report,
+        operation=asked,
     )
