@@ -44,6 +44,7 @@ def _run(begin: Begin, numbers: list[str]) -> None:
                         f"--- {begin.__name__} {found.effects[-1]}",
                         *found.faults,
                         sep="\n  ",
+                        flush=True,
                     )
             print(f"{begin.__name__}: {len(quiet.effects)} effects, {wrong} wrong")
             print(f"lost: {load.stop().lost}", flush=True)
