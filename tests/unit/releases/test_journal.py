@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from gapless.base.errors import NotFoundError
-from gapless.releases import current, journal, publish, publisher_lock, reports
+from gapless.releases import current, publish, publisher_lock, reports
 from gapless.releases.inbox import claims
-from gapless.releases.journal import Change
 from gapless.releases.model import Release, ReleaseSpec
+from gapless.releases.publisher import journal
+from gapless.releases.publisher.journal import Change
 from rig.hosts.small_disk import SmallDisk
 
 

@@ -22,11 +22,12 @@ from gapless.base.errors import (
     UnavailableError,
 )
 from gapless.config.toml.fleets import Fleet
-from gapless.releases import current, file_list, journal, publish, publisher_lock
+from gapless.releases import current, file_list, publish, publisher_lock
 from gapless.releases.inbox import claims
-from gapless.releases.journal import Change
 from gapless.releases.model import Release
-from gapless.releases.progress import unbroken
+from gapless.releases.publisher import journal
+from gapless.releases.publisher.journal import Change
+from gapless.releases.publisher.progress import unbroken
 from gapless.rollout.model import Rollout
 from gapless.rollout.store import FleetStore
 

@@ -3,9 +3,9 @@
 If the app runs here from the release's link, the new release proves itself first and
 the link is flipped after that.  A release that fails leaves link and app as they were.
 
-A publish and a rollback are written down before they act (`releases/journal.py`).  Who
-holds the publisher's lock next finishes or undoes what another has left: what serves, by
-the word of the supervisor, decides.
+A publish and a rollback are written down before they act
+(`releases/publisher/journal.py`).  Who holds the publisher's lock next finishes or undoes
+what another has left: what serves, by the word of the supervisor, decides.
 """
 
 from __future__ import annotations
@@ -20,18 +20,12 @@ from gapless.base.errors import GaplessError, TimedOutError, UnavailableError
 from gapless.client import Client
 from gapless.deploy import handoff, interrupted, report, running_app
 from gapless.deploy.handoff import Handoff, OnEvent, Permit
-from gapless.releases import (
-    current,
-    journal,
-    publish,
-    publisher_lock,
-    removal,
-    reports,
-)
+from gapless.releases import current, publish, publisher_lock, removal, reports
 from gapless.releases.inbox import claims
-from gapless.releases.journal import Change
 from gapless.releases.model import Release, ReleaseSpec
-from gapless.releases.progress import unbroken
+from gapless.releases.publisher import journal
+from gapless.releases.publisher.journal import Change
+from gapless.releases.publisher.progress import unbroken
 from gapless.releases.steps import hooks
 
 Report = dict[str, Any]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from gapless.deploy import report
-from gapless.releases import current, journal
+from gapless.releases import current
 from gapless.releases.model import ReleaseSpec
+from gapless.releases.publisher import journal
 
 
 def finished_rollback(spec: ReleaseSpec) -> dict[str, Any] | None:

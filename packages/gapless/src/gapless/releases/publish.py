@@ -29,7 +29,7 @@ from gapless.base.errors import (
     ReleaseError,
     StoppedError,
 )
-from gapless.releases import current, file_state, journal, manifest, paths, reports
+from gapless.releases import current, file_state, manifest, paths, reports
 from gapless.releases.digests import sha256_of
 from gapless.releases.inbox import claims
 from gapless.releases.model import (
@@ -41,6 +41,7 @@ from gapless.releases.model import (
     next_stamp,
     stamp_of,
 )
+from gapless.releases.publisher import journal
 from gapless.releases.steps import build, hooks, shared, unpack
 
 

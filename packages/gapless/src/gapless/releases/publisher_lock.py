@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TextIO
 
-from gapless.releases import lock_holders
 from gapless.releases.model import Progress, ReleaseSpec
+from gapless.releases.publisher import lock_holders
 
 PUBLISHING = "lock"
 POLL_S = 0.1

@@ -14,18 +14,12 @@ import os
 import shutil
 
 from gapless.base import files
-from gapless.releases import (
-    current,
-    file_state,
-    journal,
-    paths,
-    publisher_lock,
-    reports,
-)
+from gapless.releases import current, file_state, paths, publisher_lock, reports
 from gapless.releases.inbox import completeness, refused
 from gapless.releases.inbox.uploads import CHECKSUM_ENDINGS
-from gapless.releases.journal import Change
 from gapless.releases.model import Release, ReleaseSpec
+from gapless.releases.publisher import journal
+from gapless.releases.publisher.journal import Change
 
 CLAIMED, PLACED, COPY, REMOVED = "claimed-", "placed-", "copy-", "removed-"
 """How names in the work directory begin."""
