@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from typing import Any
@@ -33,6 +34,20 @@ def write_atomically(
         raise
     if durable:
         sync_directory(os.path.dirname(path) or ".")
+
+
+def remove_parts(directory: str) -> None:
+    """Remove the files that processes of this host were writing when they died.
+
+    One of another host whose pid is free here may go as well: its writer gets an error.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        for name in os.listdir(directory):
+            pid = name.removesuffix(PART).rpartition(".")[2]
+            is_part = name.endswith(PART) and pid.isdigit()
+            if is_part and not os.path.exists(f"/proc/{pid}"):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(f"{directory}/{name}")
 
 
 def sync_directory(path: str) -> None:

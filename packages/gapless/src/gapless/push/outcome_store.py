@@ -30,6 +30,7 @@ class OutcomeStore:
 
     def load(self) -> None:
         """Read the outcomes that earlier publishers wrote.  Raises OSError."""
+        files.remove_parts(self._folder)
         with self._lock:
             for outcome in map(self._read, self._names()):
                 if outcome is not None and outcome.stage not in FINAL:

@@ -7,13 +7,11 @@ import os
 from typing import Any
 
 from gapless.base import files
-from gapless.releases import paths
 from gapless.releases.model import Release, ReleaseSpec
 
 FAILURE_FILE = "failed.txt"
 UNPROVEN_FILE = "unproven.txt"
 """Exists from the placing of a release until it has proved itself."""
-_OF_PUBLISHERS = ("manifest.json", "files.json")
 _UNPROVEN = b"it is placed, and has not served yet\n"
 
 
@@ -88,8 +86,4 @@ def report_of(
 
 def remove_parts(spec: ReleaseSpec, name: str) -> None:
     """Remove what a publisher of this host was writing about a release when it died."""
-    own = (f"{os.uname().nodename}.", FAILURE_FILE, UNPROVEN_FILE, *_OF_PUBLISHERS)
-    folder = f"{spec.reports}/{name}"
-    for part in paths.names_in(folder):
-        if part.endswith(files.PART) and part.startswith(own):
-            paths.remove(f"{folder}/{part}")
+    files.remove_parts(f"{spec.reports}/{name}")
