@@ -144,49 +144,22 @@ class Deployment:
         if change is None or not current.is_visible(self._releases, change.release):
             return None  # nothing is placed: `claims.clean_up` undoes it
         release = current.require_visible(self._releases, change.release)
-        result = self._result_of(change, release)
+        result, serves = interrupted.end_of(
+            self._client,
+            self._releases,
+            change,
+            release,
+            on_wait=lambda: self.step("waiting", f"{release.name} was interrupted"),
+            on_event=self._flipping(release),
+        )
+        if serves and not self._has_flipped:
+            self._flip(release)
         if result is None:
             if is_same(change) and change.action == journal.PUBLISH:
                 return self._deploy(release, change)
             return None  # nothing has changed: what was claimed goes, or it comes again
         self._has_flipped = True
         return self._conclude(release, change, result, is_same=is_same(change))
-
-    def _result_of(self, change: Change, release: Release) -> Report | None:
-        """Return what has become of a change; None if it was not begun.
-
-        Waits for the end of a reload that is under way.
-        """
-        spec = self._releases
-        written = reports.report_of(spec, release.name, _host(), change.token)
-        described = running_app.describe(self._client, spec)
-        if written is None and described is not None:
-            self.step("waiting", f"{release.name} was interrupted; it goes on")
-            followed = Handoff(self._client, None, self._flipping(release)).follow(
-                spec.app, change.token
-            )
-            described = running_app.describe(self._client, spec)
-            written = followed and {
-                **followed,
-                "action": change.action,
-                "release": {**followed["release"], "new": release.name},
-            }
-        serving = running_app.release_that_serves(described)
-        is_there = (
-            serving == release.name
-            if serving
-            else current.current_path(spec) == release.path
-        )
-        if written is None and not is_there:
-            return None
-        result = written or {
-            **report.without_handoff(spec.app, change.token),
-            "action": change.action,
-            "release": {"old": None, "new": release.name},
-        }
-        if is_there and not self._has_flipped:
-            self._flip(release)
-        return result
 
     # --- how it is deployed -------------------------------------------------------
 
