@@ -4,6 +4,7 @@
     python -m rig.crash reload 17       die after the 17th
     python -m rig.crash reload 17 30    and the next one after its 30th
     python -m rig.crash reload all      every one of them, and what was wrong
+    python -m rig.crash reload all alone   the same, the command dies as well
     python -m rig.crash all             count all
 """
 
@@ -17,35 +18,34 @@ from rig.crash import point
 from rig.crash.scenarios import BY_NAME, Scenario
 
 
-def _all(scenario: Scenario) -> None:
+def _all(scenario: Scenario, alone: bool) -> None:
     quiet = point.run(scenario, (0,))
-    print(f"{scenario.name}: {len(quiet.effects)} {quiet}")
+    if quiet.faults:
+        print(f"{scenario.name}, undisturbed: {quiet}")
 
-    def one(number: int) -> tuple[int, bool, point.Result]:
-        waiting = number % 2 == 0 or scenario.name != "x"
-        return (
-            number,
-            waiting,
-            point.run(scenario, (number,), undisturbed=quiet.seen, waiting=waiting),
+    def one(number: int) -> point.Result:
+        return point.run(
+            scenario, (number,), undisturbed=quiet.seen, waiting=not alone
         )
 
+    numbers = range(1, len(quiet.effects) + 1)
     wrong = 0
     with ThreadPoolExecutor(3) as pool:
-        for number, _, result in pool.map(one, range(1, len(quiet.effects) + 1)):
+        for number, result in zip(numbers, pool.map(one, numbers), strict=True):
             if result.faults or not result.deaths:
                 wrong += 1
-                print(f"--- {scenario.name} {number} ({result.took_s:.1f} s): {result}")
-                sys.stdout.flush()
-    print(f"{scenario.name}: {wrong} of {len(quiet.effects)} points are wrong")
+                took = f"{result.took_s:.1f} s"
+                print(f"--- {scenario.name} {number} ({took}): {result}", flush=True)
+    print(f"{scenario.name}: {wrong} of {len(numbers)} points are wrong", flush=True)
 
 
 def main() -> None:
     """Run what the arguments say."""
     name, *numbers = sys.argv[1:]
     chosen = list(BY_NAME.values()) if name == "all" else [BY_NAME[name]]
-    if numbers == ["all"]:
+    if numbers[:1] == ["all"]:
         for scenario in chosen:
-            _all(scenario)
+            _all(scenario, alone=numbers[1:] == ["alone"])
         return
     deaths = tuple(map(int, numbers)) or (0,)
     for scenario in chosen:

@@ -45,6 +45,12 @@ class Result:
     seen: Seen | None = None
     output: str = ""
 
+    def take_traces(self, point: _Point, count: int) -> None:
+        """Note the deaths, and the effects before the first."""
+        traces = [point.trace(number) for number in range(count)]
+        self.deaths = sum("dead" in trace for trace in traces)
+        self.effects = [line for line in traces[0] if line != "dead"]
+
     def __str__(self) -> str:
         after = self.effects[-1] if self.effects else "nothing"
         lines = [f"{self.deaths} deaths, the first after {len(self.effects)}: {after}"]
@@ -71,7 +77,10 @@ def run(
             _run(point, deaths, undisturbed, result)
             if not result.faults:
                 _shut_down(point, result)
+        except AssertionError as error:
+            result.faults["the_scenario_can_happen"] = str(error)
         finally:
+            result.take_traces(point, len(deaths))
             # What hangs or is left was reported; none of it may outlive this.
             while left := point.host.processes():
                 processes.kill_all(set(left))
@@ -162,9 +171,6 @@ def _run(
         load.stop()
     if load.lost:
         result.faults["no_request_is_lost"] = str(load.report)
-    traces = [point.trace(number) for number in range(len(deaths))]
-    result.deaths = sum("dead" in trace for trace in traces)
-    result.effects = [line for line in traces[0] if line != "dead"]
 
 
 def _judge(
