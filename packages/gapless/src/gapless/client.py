@@ -12,13 +12,36 @@ from typing import Any
 
 from gapless.base import errors, interpreter
 from gapless.base import home as base_home
-from gapless.base.errors import NotFoundError, TimedOutError, UnavailableError
+from gapless.base.errors import (
+    GaplessError,
+    NotFoundError,
+    TimedOutError,
+    UnavailableError,
+)
 from gapless.base.names import Home
 from gapless.keeper import run as keeper_run
 
 START_S = 20.0
 MOST_SUPERVISORS = 5
 OnEvent = Callable[[dict[str, Any]], None]
+
+
+class _StartDiedError(UnavailableError):
+    """A supervisor died while it started; the next one may live."""
+
+
+class _Told:
+    """Passes events on, each one once: whoever asks again is told the steps again."""
+
+    def __init__(self, on_event: OnEvent | None) -> None:
+        self._on_event = on_event
+        self._before: set[str] = set()
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        text = json.dumps(event, sort_keys=True)
+        if self._on_event is not None and text not in self._before:
+            self._before.add(text)
+            self._on_event(event)
 
 
 class Client:
@@ -38,25 +61,33 @@ class Client:
         too, and is asked how the operation under way has ended.  Raises GaplessError.
         """
         token = os.urandom(8).hex()
+        told = _Told(on_event)
         request = {"op": op, "token": token, **fields}
         app = fields.get("app") or (fields.get("spec") or {}).get("name")
-        message = request
-        for _ in range(MOST_SUPERVISORS):
+        message, deaths = request, 0
+        while True:
             try:
-                return self._exchange(message, on_event)
-            except ConnectionError:
+                return self._exchange(message, told)
+            except (ConnectionError, _StartDiedError) as error:
+                deaths += 1
+                if deaths == MOST_SUPERVISORS:
+                    raise self._gave_up(op, error) from error
                 if app is not None:
                     message = {"op": "follow", "app": app, "token": token}
             except NotFoundError:
                 if message is request:
                     raise
                 message = request  # the supervisor died before it had written it down
-        raise UnavailableError(
+
+    def _gave_up(self, op: str, error: Exception) -> GaplessError:
+        if isinstance(error, _StartDiedError):
+            return error
+        return UnavailableError(
             f"the supervisor ended {MOST_SUPERVISORS} times before it answered {op}",
             hint=self._error_output_hint,
         )
 
-    def _exchange(self, message: dict[str, Any], on_event: OnEvent | None) -> Any:
+    def _exchange(self, message: dict[str, Any], told: _Told) -> Any:
         with self._connect_or_start() as sock, sock.makefile("rb") as lines:
             sock.sendall(json.dumps(message).encode() + b"\n")
             for line in lines:
@@ -65,8 +96,7 @@ class Client:
                     return received["result"]
                 if "error" in received:
                     raise errors.from_wire(received["error"])
-                if on_event is not None:
-                    on_event(received)
+                told(received)
         raise ConnectionResetError("the supervisor closed the connection")
 
     def _connect_or_start(self) -> socket.socket:
@@ -82,7 +112,7 @@ class Client:
         try:
             return self._connect()
         except OSError as error:
-            raise UnavailableError(
+            raise _StartDiedError(
                 f"started the supervisor, but could not reach it: {error.strerror}",
                 hint=self._error_output_hint,
             ) from error
@@ -152,7 +182,7 @@ class Client:
         if answer.startswith("error "):
             raise errors.from_wire(json.loads(answer.removeprefix("error ")))
         if not answer.startswith("ok"):
-            raise UnavailableError(
+            raise _StartDiedError(
                 "the supervisor died while it started", hint=self._error_output_hint
             )
 

@@ -44,6 +44,8 @@ class Children:
     ) -> None:
         self._connection, self._streams, self._calls = connection, streams, calls
         self._by_key: dict[str, Child] = {}
+        self._refused: dict[str, str] = {}
+        """By its key: why a child could not be started."""
         self._wakeup = wakeup.on([signal.SIGCHLD])
         selector.register(self._wakeup, selectors.EVENT_READ, self._reap)
 
@@ -52,8 +54,14 @@ class Children:
         return any(child.status is None for child in self._by_key.values())
 
     def spawn(self, message: wire.Message, descriptors: list[int]) -> None:
-        """Start a child; send `spawned`, or `refused` with the reason."""
+        """Start a child; send `spawned`, or `refused` with the reason.
+
+        One that was asked for before is not started twice.
+        """
         key, log = message["key"], message["log"]
+        if key in self._by_key or key in self._refused:
+            self._announce(key)
+            return
         pipes = [make_pipe(), make_pipe()]
         stdout, stderr = (write_end for _, write_end in pipes)
         try:
@@ -62,8 +70,8 @@ class Children:
             for read_end, write_end in pipes:
                 os.close(read_end)
                 os.close(write_end)
-            reason = error.strerror or str(error)
-            self._connection.send({"event": "refused", "key": key, "reason": reason})
+            self._refused[key] = error.strerror or str(error)
+            self._announce(key)
             return
         for _, write_end in pipes:
             os.close(write_end)
@@ -81,7 +89,11 @@ class Children:
             self._calls.watch(key, spawned.notify)
 
     def forget(self, key: str) -> None:
-        """Forget a child that has ended, and move the rest of its output to its logs."""
+        """Forget a child that has ended, and move the rest of its output to its logs.
+
+        One that could not be started is forgotten as well.
+        """
+        self._refused.pop(key, None)
         child = self._by_key.get(key)
         if child is None or child.status is None:
             return
@@ -91,11 +103,9 @@ class Children:
         self._streams.finish(child.streams)
 
     def announce_all(self) -> None:
-        """Send a new supervisor every child, and how it ended."""
-        for child in self._by_key.values():
-            self._announce_spawned(child)
-            if child.status is not None:
-                self._announce_ended(child)
+        """Send a new supervisor every child, and how it ended or why it never began."""
+        for key in (*self._by_key, *self._refused):
+            self._announce(key)
 
     def _reap(self) -> None:
         self._wakeup.recv(4096)
@@ -112,6 +122,17 @@ class Children:
                 child.status, child.ended_at = status, clock.monotonic()
                 self._streams.transfer(child.streams)
                 self._announce_ended(child)
+
+    def _announce(self, key: str) -> None:
+        """Send what is known of a child that was asked for."""
+        if key in self._refused:
+            reason = self._refused[key]
+            self._connection.send({"event": "refused", "key": key, "reason": reason})
+            return
+        child = self._by_key[key]
+        self._announce_spawned(child)
+        if child.status is not None:
+            self._announce_ended(child)
 
     def _announce_spawned(self, child: Child) -> None:
         message = {

@@ -24,6 +24,8 @@ from gapless.keeper.logs.streams import Streams
 from gapless.keeper.seccomp.waiting_calls import WaitingCalls
 from gapless.keeper.supervisor_connection import SupervisorConnection
 
+PROTOCOL = 1
+"""The version of the messages in spec/keeper.md; it grows when one changes its meaning."""
 IDLE_S = 10.0
 """How long the keeper waits for a supervisor when it keeps nothing."""
 
@@ -51,6 +53,8 @@ class Keeper:
         self._children = Children(
             self._selector, self._connection, self._streams, self._calls
         )
+        self._incarnation = os.urandom(8).hex()
+        """Tells this keeper from those before: they were given other children."""
         self._ending = False
 
     def serve(self) -> None:
@@ -87,7 +91,13 @@ class Keeper:
         """Send a new supervisor all that the keeper has."""
         self._held.announce_all()
         self._children.announce_all()
-        self._connection.send({"event": "welcome", "pid": os.getpid()})
+        welcome = {
+            "event": "welcome",
+            "pid": os.getpid(),
+            "protocol": PROTOCOL,
+            "incarnation": self._incarnation,
+        }
+        self._connection.send(welcome)
         self._calls.announce_all()
 
     def _supervisor_lost(self) -> None:

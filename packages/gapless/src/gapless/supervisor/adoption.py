@@ -2,6 +2,13 @@
 
 The keeper sends all that it holds; this file puts it back into the records and mends what
 the earlier supervisor did not live to note.
+
+Rule: facts come from the keeper, notes are hints.
+- An instance in the notes that this keeper was given, and does not report, has ended: how
+  is unknown.  It goes the way of every other end.
+- A child without a record that is newer than the note was started after it: it gets its
+  record.  An older one was recorded as ended before: what is left of it is ended, and it is
+  forgotten.
 """
 
 from __future__ import annotations
@@ -9,15 +16,16 @@ from __future__ import annotations
 import socket
 from typing import Any
 
-from gapless.base import events, wire
+from gapless.base import clock, events, wire
 from gapless.supervisor.act.relays import Relays
 from gapless.supervisor.instances import drain_connections
 from gapless.supervisor.instances.drain_connections import DrainConnections
-from gapless.supervisor.instances.exits import end_tree
+from gapless.supervisor.instances.exits import Exits, end_tree
 from gapless.supervisor.instances.notify_sockets import NotifySockets
 from gapless.supervisor.memory import apps as memory_apps
 from gapless.supervisor.memory.apps import Apps, Found
 from gapless.supervisor.memory.instances import InstanceRecord
+from gapless.supervisor.memory.keeper_connection import KeeperConnection
 from gapless.supervisor.sockets.listeners import Listeners
 
 
@@ -27,18 +35,22 @@ class Adoption:
     def __init__(
         self,
         apps: Apps,
+        keeper: KeeperConnection,
         listeners: Listeners,
         notify_sockets: NotifySockets,
         drain_connections: DrainConnections,
         *,
+        exits: Exits,
         relays: Relays,
         log: events.Log,
     ) -> None:
-        self._apps, self._listeners = apps, listeners
-        self._notify_sockets = notify_sockets
+        self._apps, self._keeper, self._listeners = apps, keeper, listeners
+        self._exits, self._notify_sockets = exits, notify_sockets
         self._drain_connections = drain_connections
         self._relays, self._log = relays, log
         self._group_notes: dict[str, Any] = {}
+        self._reported: set[str] = set()
+        """The keys of the children that the keeper has."""
 
     def held(self, message: wire.Message, descriptor: int) -> None:
         """Take over a descriptor that the keeper holds."""
@@ -63,14 +75,23 @@ class Adoption:
         self._listeners.groups.adopt(self._group_notes)
         for app in self._apps.values():
             for generation in app.generations:
-                for instance in list(generation.instances):
-                    if not instance.pid:
-                        # It was to be started, and the keeper does not know it.
-                        generation.instances.remove(instance)
-                    else:
-                        self._drain_connections.restore(instance.key, instance.mode)
+                for instance in generation.instances:
+                    self._drain_connections.restore(instance.key, instance.mode)
+                    self._end_if_gone(instance)
                 generation.relayed = self._relays.is_running(app, generation)
         self._leave_unknown_sockets()
+
+    def _end_if_gone(self, instance: InstanceRecord) -> None:
+        """Record the end of an instance that this keeper was given, and has not."""
+        if instance.key in self._reported:
+            instance.incarnation = self._keeper.incarnation
+            return
+        # A note without an incarnation is of an older supervisor of this same keeper.
+        given = instance.incarnation in ("", self._keeper.incarnation)
+        if instance.leader_alive and given:
+            self._log.write("ended-unseen", key=instance.key, pid=instance.pid)
+            now = clock.monotonic()
+            self._exits.exited(instance.key, "ended unseen", now, None)
 
     def _leave_unknown_sockets(self) -> None:
         for listener in list(self._listeners.by_name.values()):
@@ -81,32 +102,49 @@ class Adoption:
                     newest = max(app.last_generation, listener.generation)
                     app.last_generation = newest
                 self._listeners.leave(listener)
+        for app in self._apps.values():
+            for generation in app.generations:
+                using = [
+                    each
+                    for each in app.generations
+                    if each.sockets_of == generation.sockets_of
+                ]
+                if not any(each.quiesced for each in using):
+                    self._listeners.reopen(app.name, generation.sockets_of)
+        instances = (i for a in self._apps.values() for i in a.instances())
+        self._notify_sockets.close_unknown({instance.key for instance in instances})
 
     def instance(self, key: str, message: wire.Message) -> Found | None:
         """Return the record of an instance that was started.
 
-        One without a record gets it, unless its generation is unknown: then it is ended.
+        One without a record gets it, or is ended: see the rule of this file.
         """
+        self._reported.add(key)
         found = self._apps.find(key) or self._new_record(key, message)
         if found is None:
-            # The supervisor that started it died before it had noted what for.
             self._log.write("unknown-instance", key=key, pid=message["pid"])
             end_tree(message["pid"])
         return found
 
     def _new_record(self, key: str, message: wire.Message) -> Found | None:
+        """Return a record for an instance that was started after the note, else None."""
         name, number, ordinal, serial = key.rsplit("/", 3)
         app = self._apps.get(name)
-        if app is None:
+        if app is None or int(serial) <= app.last_serial:
             return None
-        app.last_serial = max(app.last_serial, int(serial))
+        app.last_serial = int(serial)
         app.last_generation = max(app.last_generation, int(number))
         try:
             generation = app.generation(int(number))
         except LookupError:
-            return None
+            return None  # it was begun after the note; whoever asked for it asks again
+        if int(ordinal) >= len(generation.seats):
+            return None  # so was the seat
         instance = InstanceRecord(
-            key=key, ordinal=int(ordinal), started=message["started"]
+            key=key,
+            ordinal=int(ordinal),
+            started=message["started"],
+            incarnation=self._keeper.incarnation,
         )
         generation.instances.append(instance)
         return app, generation, instance

@@ -73,6 +73,7 @@ class KeeperEvents:
         match message["event"]:
             case "welcome":
                 self._membership.keeper_pid = message["pid"]
+                self._keeper.incarnation = message.get("incarnation", "")
             case "held":
                 self._adoption.held(message, descriptors.pop(0))
             case "note":
@@ -107,6 +108,8 @@ class KeeperEvents:
         if found is not None:
             _, _, instance = found
             instance.pid, instance.started = message["pid"], message["started"]
+            if instance.pidfd >= 0:
+                os.close(instance.pidfd)
             instance.pidfd = descriptors.pop(0)
             self._drain_connections.identify_all()
 

@@ -97,6 +97,7 @@ class Loop:
             self._drain_connections.close()
             if self._host.shutting_down:
                 self._keeper.end()
+        self._keeper.let_go()  # every app has been noted as it is now
         self._keeper.flush_in(self._selector, self._receive)
 
     def _renew(self, app: AppRecord) -> None:
@@ -146,6 +147,8 @@ class Loop:
         return False
 
     def _forget(self, app: AppRecord) -> None:
+        if app.last_report is not None:
+            self._host.keep_outcome(app.last_report)
         del self._apps[app.name]
         self._renewals.forget(app.name)
         self._wake_at(app.name, None)

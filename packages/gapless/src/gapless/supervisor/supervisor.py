@@ -5,14 +5,13 @@ from __future__ import annotations
 import selectors
 import signal
 import socket
-from typing import Any
 
-from gapless.base import events, wakeup, wire
+from gapless.base import clock, events, wakeup, wire
 from gapless.base.names import Home
 from gapless.keeper import process_title
-from gapless.keeper.seccomp import trial
 from gapless.supervisor.act.generation_actions import GenerationActions
 from gapless.supervisor.act.instance_actions import InstanceActions
+from gapless.supervisor.act.interception import Interception
 from gapless.supervisor.act.launch import Launcher
 from gapless.supervisor.act.performer import Performer
 from gapless.supervisor.act.relays import Relays
@@ -36,7 +35,8 @@ from gapless.supervisor.memory.keeper_connection import (
     KeeperLostError,
 )
 from gapless.supervisor.memory.notes import Notes
-from gapless.supervisor.memory.state import HostRecord, StateFile
+from gapless.supervisor.memory.operations import Operation
+from gapless.supervisor.memory.state import AskedOperation, HostRecord, StateFile
 from gapless.supervisor.observe.acceptors import Acceptors
 from gapless.supervisor.observe.evidence import Evidence
 from gapless.supervisor.observe.membership import Membership
@@ -57,9 +57,7 @@ class Supervisor:
         home = Home(path)
         self._log = log = events.Log(home.own_log)
         selector = selectors.DefaultSelector()
-        mechanisms: dict[str, Any] = {
-            "interception": trial.why_unavailable() or True,
-        }
+        interception = Interception()
         # memory
         self._apps = apps = Apps()
         self._host = host = HostRecord()
@@ -85,7 +83,7 @@ class Supervisor:
             listeners,
             notify_sockets=notify_sockets,
             drain_connections=drain_connections,
-            interception=mechanisms["interception"] is True,
+            interception=interception,
         )
         performer = Performer(
             launcher,
@@ -94,8 +92,8 @@ class Supervisor:
         )
         # control, renewal
         self._new_generations = NewGenerations(apps, listeners, state)
-        admissions = Admissions(self._new_generations)
-        requests = Requests(apps, admissions, state)
+        admissions = Admissions(self._new_generations, host)
+        requests = Requests(apps, host, admissions, state)
         renewals = Renewals(selector, requests.renew, membership, log, path)
         # the keeper
         keeper_events = KeeperEvents(
@@ -103,9 +101,11 @@ class Supervisor:
             membership,
             adoption=Adoption(
                 apps,
+                keeper,
                 listeners,
                 notify_sockets,
                 drain_connections,
+                exits=exits,
                 relays=relays,
                 log=log,
             ),
@@ -149,7 +149,7 @@ class Supervisor:
             state=state,
             membership=membership,
             drain_connections=drain_connections,
-            mechanisms=mechanisms,
+            mechanisms=lambda: {"interception": interception.describe()},
             settle=self._loop.settle,
         )
         self._control = ControlSocket(selector, path, self._dispatch.serve)
@@ -169,6 +169,7 @@ class Supervisor:
         """Go on where the last supervisor was."""
         asked = self._state.load()
         self._host.draining, self._host.lead_s = asked.draining, asked.lead_s
+        self._host.outcomes = list(asked.outcomes)
         for name, wanted in asked.apps.items():
             if name in self._apps:
                 continue  # the keeper's note is newer
@@ -185,6 +186,8 @@ class Supervisor:
             self._apps.allot_ids(app, app.spec.instances)
             if app.running:
                 self._new_generations.resume(app)
+            if wanted.operation is not None:
+                app.operation = _resumed(app, wanted.operation)
         self._state.save()
 
     def _signalled(self) -> None:
@@ -199,3 +202,16 @@ class Supervisor:
         if waiter is not None:
             waiter.send({"result": {"shut_down": True}}, last=True)
         self._control.flush()
+
+
+def _resumed(app: AppRecord, asked: AskedOperation) -> Operation:
+    """Return an operation of which no note is left, for the client that asked for it."""
+    return Operation(
+        app=app.name,
+        action=asked.action,
+        asked_at=clock.monotonic(),
+        started_at=asked.started_at,
+        spec=app.spec,
+        token=asked.token,
+        generation=app.last_generation if app.running else None,
+    )

@@ -31,8 +31,21 @@ def why_unavailable() -> str | None:
     system = os.uname()
     if system.sysname != "Linux" or system.machine not in NUMBERS:
         return f"the system calls of {system.sysname} on {system.machine} are not known"
+    try:
+        return _try_in_child()
+    except OSError as error:
+        return f"the trial failed: {error.strerror or error}"
+
+
+def _try_in_child() -> str | None:
+    """Let a child bind under the filter.  Raises OSError if it cannot be tried."""
     parent_end, child_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    child = os.fork()
+    try:
+        child = os.fork()
+    except OSError:
+        parent_end.close()
+        child_end.close()
+        raise
     if child == 0:
         _bind_under_filter(child_end)
     child_end.close()
@@ -42,8 +55,6 @@ def why_unavailable() -> str | None:
         if not descriptors:
             return message.decode() or "the process that tried it died"
         return _inject_into_child(descriptors[0], parent_end)
-    except OSError as error:
-        return f"the trial failed: {error.strerror or error}"
     finally:
         parent_end.close()
         os.kill(child, signal.SIGKILL)

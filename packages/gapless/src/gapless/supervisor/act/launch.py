@@ -10,6 +10,7 @@ from gapless.base import clock
 from gapless.base.names import Home
 from gapless.supervisor.act import environment
 from gapless.supervisor.act.environment import CHANNEL_DESCRIPTOR
+from gapless.supervisor.act.interception import Interception
 from gapless.supervisor.act.log_settings import log_settings
 from gapless.supervisor.instances.drain_connections import DrainConnections
 from gapless.supervisor.instances.notify_sockets import NotifySockets
@@ -40,7 +41,7 @@ class Launcher:
         *,
         notify_sockets: NotifySockets,
         drain_connections: DrainConnections,
-        interception: bool,
+        interception: Interception,
     ) -> None:
         self._home, self._keeper, self._listeners = home, keeper, listeners
         self._notify_sockets = notify_sockets
@@ -83,7 +84,7 @@ class Launcher:
         )
         if app.operation is not None and app.operation.generation == generation.number:
             log_tail.mark(app.operation.log_marks, log)
-        filtered = self._interception and wanted.interception and not wanted.listen
+        wants_filter = wanted.interception and not wanted.listen
         message = {
             "key": key,
             "meta": None,
@@ -93,7 +94,7 @@ class Launcher:
             "user": wanted.user,
             "group": wanted.group,
             "limits": _limits(wanted.limits),
-            "filtered": filtered,
+            "filtered": wants_filter and self._interception.try_again(),
             "listen_pid": bool(wanted.listen),
             "log": log,
         }
@@ -107,7 +108,12 @@ class Launcher:
     ) -> InstanceRecord:
         app.last_serial += 1
         key = f"{app.name}/{generation.number}/{ordinal}/{app.last_serial}"
-        instance = InstanceRecord(key=key, ordinal=ordinal, started=clock.monotonic())
+        instance = InstanceRecord(
+            key=key,
+            ordinal=ordinal,
+            started=clock.monotonic(),
+            incarnation=self._keeper.incarnation,
+        )
         seat = generation.seats[ordinal]
         if seat.exited_at is not None:
             seat.restarts += 1

@@ -31,10 +31,11 @@ class Relays:
     ) -> None:
         """Start a relay that serves the connections in the queue of *listener*."""
         app.last_serial += 1
+        key = f"relay {listener.name}/{app.last_serial}"
         options = ["--fd", str(DESCRIPTOR), "--until-quiet", f"{quiet_s:g}"]
         deadline = ["--deadline", f"{generation.spec.stop.drain_timeout_s:g}"]
         message = {
-            "key": f"relay {listener.name}/{app.last_serial}",
+            "key": key,
             "meta": {"relay": [app.name, generation.number]},
             "argv": interpreter.python(
                 "gapless.supervisor.act.relay", [*options, *deadline]
@@ -51,6 +52,7 @@ class Relays:
             ),
         }
         self._keeper.spawn(message, {DESCRIPTOR: listener.sock})
+        self.started(key, app.name, generation.number)  # or it is refused: it ends then
 
     def started(self, key: str, app: str, generation: int) -> None:
         """Note a relay that the keeper has started."""

@@ -14,13 +14,14 @@ from gapless.supervisor.decide import plan
 from gapless.supervisor.memory.apps import AppRecord
 from gapless.supervisor.memory.model import Role
 from gapless.supervisor.memory.operations import Operation
+from gapless.supervisor.memory.state import HostRecord
 
 
 class Admissions:
     """Begins operations when it is their turn."""
 
-    def __init__(self, new_generations: NewGenerations) -> None:
-        self._new_generations = new_generations
+    def __init__(self, new_generations: NewGenerations, host: HostRecord) -> None:
+        self._new_generations, self._host = new_generations, host
 
     def admit(self, app: AppRecord, operation: Operation) -> None:
         """Begin an operation, now or when what is under way allows it.
@@ -72,6 +73,6 @@ class Admissions:
             app.waiting.superseded = True
             app.waiting.failure = "superseded by a later request"
             app.waiting.step("superseded", now, app.waiting.failure)
-            reports.end(app.waiting)
+            self._host.keep_outcome(reports.end(app.waiting))
         app.waiting = operation
         operation.step("waiting", now, reason)

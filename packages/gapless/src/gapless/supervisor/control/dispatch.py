@@ -35,7 +35,7 @@ class Dispatch:
         state: StateFile,
         membership: Membership,
         drain_connections: DrainConnections,
-        mechanisms: dict[str, Any],
+        mechanisms: Callable[[], dict[str, Any]],
         settle: Callable[[], None],
     ) -> None:
         self._apps, self._host = apps, host
@@ -108,12 +108,14 @@ class Dispatch:
         token = request.get("token")
         for operation in (app.waiting, app.operation) if app else ():
             if operation is not None and operation.token == token:
-                operation.waiters.append(connection.send)
+                operation.follow(connection.send)
                 return
-        report = app.last_report if app else None
-        if report is None or report.get("token") != token:
-            raise NotFoundError("that was never requested")
-        _answer(connection, report)
+        last = app.last_report if app else None
+        for report in (last, *self._host.outcomes):
+            if report is not None and report.get("token") == token:
+                _answer(connection, report)
+                return
+        raise NotFoundError("that was never requested")
 
     def _self(self) -> dict[str, Any]:
         return {
@@ -122,7 +124,7 @@ class Dispatch:
             "version": gapless.__version__,
             "home": self._home,
             "draining": self._host.draining,
-            "mechanisms": self._mechanisms,
+            "mechanisms": self._mechanisms(),
         }
 
 

@@ -26,7 +26,7 @@ from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.instances import SeatRecord
 from gapless.supervisor.memory.model import Permit, Role
 from gapless.supervisor.memory.operations import Operation
-from gapless.supervisor.memory.state import StateFile
+from gapless.supervisor.memory.state import HostRecord, StateFile
 
 Request = dict[str, Any]
 
@@ -34,8 +34,11 @@ Request = dict[str, Any]
 class Requests:
     """Turns requests into operations and changes of the records."""
 
-    def __init__(self, apps: Apps, admissions: Admissions, state: StateFile) -> None:
-        self._apps, self._admissions, self._state = apps, admissions, state
+    def __init__(
+        self, apps: Apps, host: HostRecord, admissions: Admissions, state: StateFile
+    ) -> None:
+        self._apps, self._host = apps, host
+        self._admissions, self._state = admissions, state
 
     def app(self, name: Any) -> AppRecord:
         """Return an app by name.  Raises NotFoundError."""
@@ -112,7 +115,7 @@ class Requests:
         for earlier in (app.operation, app.waiting):
             if earlier is not None:
                 earlier.failure = earlier.failure or "the app was stopped"
-                reports.end(earlier)
+                self._host.keep_outcome(reports.end(earlier))
         app.waiting = None
         current = app.current() or app.in_role(Role.TRIAL)
         action = str(request["op"])
@@ -129,20 +132,18 @@ class Requests:
         (CLOCK_BOOTTIME).
         """
         app = self.app(request.get("app"))
-        trial = app.in_role(Role.TRIAL, Role.RECYCLING)
-        operation = app.operation
-        if (
-            trial is None
-            or operation is None
-            or operation.generation != trial.number
-            or trial.permit is not Permit.ASKED
-        ):
+        number = app.operation.generation if app.operation else None
+        asked = next((g for g in app.generations if g.number == number), None)
+        refusal = refusal_in(request)
+        if asked is not None and asked.permit is Permit.GIVEN and not refusal:
+            return True  # the answer was lost, and the client asks again
+        waits = asked is not None and asked.role in (Role.TRIAL, Role.RECYCLING)
+        if asked is None or not waits or asked.permit is not Permit.ASKED:
             raise NotFoundError(f"{app.name}: nothing waits for a permit")
-        trial.permit_refusal = refusal_in(request)
-        refused = bool(trial.permit_refusal)
-        trial.permit = Permit.REFUSED if refused else Permit.GIVEN
+        asked.permit_refusal = refusal
+        asked.permit = Permit.REFUSED if refusal else Permit.GIVEN
         self._state.save()
-        return not refused
+        return not refusal
 
     def signal(self, request: Request) -> tuple[AppRecord, int]:
         """Return which app is to get which signal."""

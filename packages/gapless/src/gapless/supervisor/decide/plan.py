@@ -31,11 +31,13 @@ from enum import Enum
 from gapless.supervisor.decide.actions import (
     Action,
     Drain,
+    Kill,
     MarkFinished,
     MarkProven,
     Plan,
     Retire,
     Revert,
+    SendStop,
     Start,
     Switch,
 )
@@ -69,9 +71,29 @@ MOST_RETIRING = 3
 def plan(desired: Desired, observed: Observed) -> Plan:
     """Return what to do now; an empty plan without a time to wake means nothing is left."""
     steps = tuple(_steps(desired, observed))
-    actions = tuple(step for step in steps if not isinstance(step, float))
+    early = _not_spawned(observed)
+    actions = tuple(
+        step
+        for step in steps
+        # A signal counts as sent when it was sent.  The keeper's word that an instance
+        # runs is an event, and the plan is made again then.
+        if not (
+            isinstance(step, float)
+            or (isinstance(step, SendStop | Kill) and step.key in early)
+        )
+    )
     wakes = [step for step in steps if isinstance(step, float)]
     return Plan(actions, min(wakes) if wakes else None)
+
+
+def _not_spawned(observed: Observed) -> set[str]:
+    """Return the instances that the keeper was asked to start, and has not yet."""
+    return {
+        instance.key
+        for generation in observed.generations
+        for instance in generation.instances
+        if not instance.spawned and instance.leader_alive
+    }
 
 
 class Admission(Enum):

@@ -23,13 +23,14 @@ PERMIT_S = 15.0
 def mark_ready(generation: Generation, now: float) -> Iterator[Action | float]:
     """Count as ready what is ready, or return when to check again."""
     for instance in generation.instances:
-        if instance.phase is not Phase.STARTING or not instance.leader_alive:
+        lives = instance.leader_alive and instance.spawned
+        if instance.phase is not Phase.STARTING or not lives:
             continue
-        lives = instance.started + generation.restart.min_uptime_s
+        old_at = instance.started + generation.restart.min_uptime_s
         if _is_ready(generation, instance, now):
             yield MarkReady(instance.key)
-        elif generation.ready.when is When.AUTO and now < lives:
-            yield lives
+        elif generation.ready.when is When.AUTO and now < old_at:
+            yield old_at
 
 
 def _is_ready(generation: Generation, instance: Instance, now: float) -> bool:

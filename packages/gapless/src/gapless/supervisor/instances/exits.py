@@ -51,13 +51,13 @@ class Exits:
             self._keeper.forget(key)
             return
         app, generation, instance = found
-        if not instance.leader_alive:
-            return
-        app.exit_code = code
-        instance.leader_alive = False
         if instance.pidfd >= 0:
             os.close(instance.pidfd)
             instance.pidfd = -1
+        if not instance.leader_alive:
+            return  # an earlier supervisor has recorded it
+        app.exit_code = code
+        instance.leader_alive = False
         if instance.refusal:
             reason = f"{reason} ({instance.refusal})"
         lived_s = at - instance.started

@@ -9,6 +9,7 @@ import os
 import selectors
 import socket
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 
 from gapless.supervisor.instances import notify
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
@@ -66,6 +67,11 @@ class NotifySockets:
         except OSError:
             return False
         return True
+
+    def close_unknown(self, keys: AbstractSet[str]) -> None:
+        """Close the sockets of every instance that is not one of *keys*."""
+        for key in self._sockets.keys() - keys:
+            self.close(key)
 
     def close(self, key: str) -> None:
         """Close the sockets of an instance that is gone."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,6 +77,11 @@ class AppRecord:
                 if instance.key == key:
                     return generation, instance
         return None
+
+    def instances(self) -> Iterator[InstanceRecord]:
+        """Yield the instances of every generation."""
+        for generation in self.generations:
+            yield from generation.instances
 
     def step(self, name: str, detail: str) -> None:
         """Note a step of the operation under way, if there is one."""

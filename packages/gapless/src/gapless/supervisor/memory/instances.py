@@ -26,7 +26,10 @@ class InstanceRecord:
     started: float
     phase: Phase = Phase.STARTING
     ready_at: float | None = None
+    incarnation: str = ""
+    """The keeper that was asked to start it; empty in notes of older versions."""
     pid: int = 0
+    """0 until the keeper has started it."""
     pidfd: int = field(default=-1, metadata=TRANSIENT)
     stop_sent_at: float | None = field(default=None, metadata=was("told"))
     stop_reason: str = field(default="", metadata=was("told_why"))
@@ -53,6 +56,11 @@ class InstanceRecord:
     last_request_at: float = field(default=0.0, metadata=was("arrived_at"))
     calls: tuple[Call, ...] = ()
     """What it has asked of databases, and waits for; the oldest first."""
+
+    @property
+    def spawned(self) -> bool:
+        """Whether the keeper has started it: until then no signal can be sent."""
+        return self.pid != 0
 
     @property
     def counts_itself(self) -> bool:

@@ -1,4 +1,10 @@
-"""The supervisor's end of the connection to the keeper (spec/keeper.md)."""
+"""The supervisor's end of the connection to the keeper (spec/keeper.md).
+
+Rule: note before letting go.  What gives something up waits until the notes that do without
+it were sent: `forget`, `release`, `end`, and the answers that let a program go on.  A
+supervisor that dies in between is followed by one that finds it all still there, and does
+it again.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +29,10 @@ class KeeperConnection:
 
     def __init__(self, channel: wire.Channel) -> None:
         self.channel = channel
+        self.incarnation = ""
+        """The keeper's; empty if it is of a version that has none."""
+        self._letting_go: list[wire.Message] = []
+        """What is sent after the next notes, in this order."""
         self._noted: dict[str, Any] = {}
         self.ending = False
         """It has been asked to end: then its end is no loss."""
@@ -34,12 +44,17 @@ class KeeperConnection:
             raise KeeperLostError from error
 
     def hold(self, name: str, meta: Any, descriptor: int) -> None:
-        """Let the keeper hold a copy of *descriptor*, so that it outlives us."""
+        """Let the keeper hold a copy of *descriptor*, so that it outlives us.
+
+        A copy of that name that it holds already is replaced.
+        """
+        release = {"op": "release", "name": name}
+        self._letting_go = [each for each in self._letting_go if each != release]
         self._send({"op": "hold", "name": name, "meta": meta}, (descriptor,))
 
     def release(self, name: str) -> None:
         """Let the keeper close its copy; it sends `released` when it has."""
-        self._send({"op": "release", "name": name})
+        self._letting_go.append({"op": "release", "name": name})
 
     def note(self, name: str, value: Any) -> None:
         """Let the keeper remember *value*, None to forget it; sends nothing twice."""
@@ -57,17 +72,23 @@ class KeeperConnection:
     def answer(self, key: str, call: int, action: str, **fields: Any) -> None:
         """Answer a system call: proceed, done, inject (held) or fail (errno)."""
         message = {"op": "answer", "key": key, "id": call, "action": action}
-        self._send(message | fields)
+        self._letting_go.append(message | fields)
 
     def forget(self, key: str) -> None:
         """Drop what the keeper remembers of a process that has ended."""
-        self._send({"op": "forget", "key": key})
+        self._letting_go.append({"op": "forget", "key": key})
 
     def end(self) -> None:
         """Let the keeper end with its last child; sends nothing twice."""
         if not self.ending:
             self.ending = True
-            self._send({"op": "end"})
+            self._letting_go.append({"op": "end"})
+
+    def let_go(self) -> None:
+        """Send what had to wait for the notes; they have been sent by now."""
+        waiting, self._letting_go = self._letting_go, []
+        for message in waiting:
+            self._send(message)
 
     def flush(self) -> bool:
         """Send what waits; return whether nothing is left."""

@@ -75,6 +75,8 @@ class Instance:
     ordinal: int
     phase: Phase
     started: float
+    spawned: bool = True
+    """Whether the keeper has started it; until then there is nothing to signal."""
     stop_sent_at: float | None = None
     """When it was sent the stop signal."""
     killed: bool = False

@@ -52,14 +52,27 @@ class Operation:
         """Note a step, and report it to those who wait."""
         at_s = round(now - self.asked_at, 4)
         self.steps.append({"step": name, "at_s": at_s, "detail": detail})
-        event = {
+        for waiter in self.waiters:
+            waiter(self._event(self.steps[-1]), False)
+
+    def follow(self, waiter: Waiter) -> None:
+        """Tell a client that comes back all steps again, and those to come.
+
+        It may not have heard the last ones.  Of questions for a permit it gets the last.
+        """
+        self.waiters.append(waiter)
+        questions = [step for step in self.steps if step["step"] == "permit"]
+        for step in self.steps:
+            if step["step"] != "permit" or step is questions[-1]:
+                waiter(self._event(step), False)
+
+    def _event(self, step: dict[str, Any]) -> dict[str, Any]:
+        return {
             "event": "step",
             "app": self.app,
             "generation": self.generation,
-            **self.steps[-1],
+            **step,
         }
-        for waiter in self.waiters:
-            waiter(event, False)
 
     def took(self, name: str) -> bool:
         """Return whether a step was taken."""

@@ -11,6 +11,7 @@ from gapless.supervisor.memory import spec
 from gapless.supervisor.memory.apps import AppRecord, Apps
 
 VERSION = 1
+MOST_OUTCOMES = 8
 
 
 @dataclass(slots=True)
@@ -22,6 +23,23 @@ class HostRecord:
     lead_s: float | None = None
     """How long, at most, balancers are told before; None: as each app says."""
     shutting_down: bool = False
+    outcomes: list[dict[str, Any]] = field(default_factory=list)
+    """Reports that no app keeps: of apps that are gone, of operations that others replaced.
+    Their clients may ask again."""
+
+    def keep_outcome(self, report: dict[str, Any]) -> None:
+        """Keep a report for a client that comes back, if one may."""
+        if report["token"]:
+            self.outcomes = [*self.outcomes, report][-MOST_OUTCOMES:]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedOperation:
+    """An operation under way, as far as the next supervisor needs it."""
+
+    action: str
+    token: str
+    started_at: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +53,8 @@ class AskedApp:
     ids: list[int] = field(default_factory=list)
     finished: bool = False
     last_report: dict[str, Any] | None = None
+    operation: AskedOperation | None = None
+    """What was under way: who asked for it finds it again by its token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +67,7 @@ class State:
     """The apps were ended by `gapless shutdown`, not by a crash."""
     draining: bool = False
     lead_s: float | None = None
+    outcomes: list[dict[str, Any]] = field(default_factory=list)
 
 
 class StateFile:
@@ -68,6 +89,7 @@ class StateFile:
             shut_down=self._host.shutting_down,
             draining=self._host.draining,
             lead_s=self._host.lead_s,
+            outcomes=self._host.outcomes,
         )
         try:
             files.write_json(self._path, codec.encode(state))
@@ -96,6 +118,13 @@ class StateFile:
 
 
 def _asked(app: AppRecord) -> AskedApp:
+    asked = None
+    if app.operation is not None:
+        asked = AskedOperation(
+            action=app.operation.action,
+            token=app.operation.token,
+            started_at=app.operation.started_at,
+        )
     return AskedApp(
         spec=app.spec,
         running=app.running,
@@ -104,4 +133,5 @@ def _asked(app: AppRecord) -> AskedApp:
         ids=app.ids,
         finished=app.finished,
         last_report=app.last_report,
+        operation=asked,
     )

@@ -66,6 +66,15 @@ def _holder(port: int) -> str:
     return ""
 
 
+def is_bound_to(sock: socket.socket, host: str, port: int) -> bool:
+    """Return whether a socket is bound to an address, and may share it (`SO_REUSEPORT`)."""
+    bound_host, bound_port = sock.getsockname()[:2]
+    shares = sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT)
+    # The scope of an IPv6 address is a number in one, a name in the other.
+    same = bound_host.partition("%")[0] == host.partition("%")[0]
+    return bool(shares) and same and bound_port == port
+
+
 def inode_of(sock: socket.socket) -> int:
     """Return the number of a socket in the kernel: the same for every copy of it."""
     return os.fstat(sock.fileno()).st_ino

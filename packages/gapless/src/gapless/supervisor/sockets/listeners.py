@@ -20,6 +20,7 @@ from gapless.supervisor.sockets.addresses import (
     copy_of,
     copy_v6only,
     inode_of,
+    is_bound_to,
     refusal,
     refuse_stranger,
 )
@@ -61,13 +62,15 @@ class Listeners:
             raise RefusedError(
                 errno.EADDRINUSE, f"{app}: {group} belongs to the app {other}"
             )
-        if not holders:
-            refuse_stranger(app, host, port, sock)
-        try:
-            _share_address(sock)
-            sock.bind((host, port))
-        except OSError as error:
-            raise refusal(app, host, port, error) from error
+        if not is_bound_to(sock, host, port):
+            # Else a supervisor died after it bound it and before the keeper held it.
+            if not holders:
+                refuse_stranger(app, host, port, sock)
+            try:
+                _share_address(sock)
+                sock.bind((host, port))
+            except OSError as error:
+                raise refusal(app, host, port, error) from error
         self._add(
             Listener(
                 name=f"socket/{app}/{generation}/{group}",
@@ -167,7 +170,8 @@ class Listeners:
             steering.drop_syn(sock)
             sock.bind((host.strip("[]"), int(port)))
             shut = Listener(
-                name=f"{listener.name} shut",
+                # Unlike that of an earlier one, which may not have left yet.
+                name=f"{listener.name} shut {inode_of(sock)}",
                 app=listener.app,
                 generation=listener.generation,
                 address=listener.address,
@@ -178,6 +182,16 @@ class Listeners:
         self.by_name[shut.name] = shut
         self.listen(shut)
         self.groups.steer(shut)
+
+    def reopen(self, app: str, generation: int) -> None:
+        """Undo a `quiesce` that was not noted: it will be decided again."""
+        for listener in self.of(app, generation):
+            if not listener.shut or listener.leaving:
+                continue
+            if self.groups.takes_connections(listener):
+                self.resume(app, generation)
+            else:
+                self.leave(listener)
 
     def resume(self, app: str, generation: int) -> None:
         """Undo `quiesce`: new connections come to the sockets again."""
