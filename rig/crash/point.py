@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
@@ -19,8 +18,8 @@ from rig import wait
 from rig.crash import invariants, seen
 from rig.crash.scenarios import NAME, Outcome, Scenario, declare
 from rig.crash.seen import Seen
-from rig.hosts import processes
-from rig.hosts.host import ROOT, Host
+from rig.hosts import control, processes
+from rig.hosts.host import Host
 from rig.load.engine import Engine, Report
 from rig.load.traffic import Traffic
 
@@ -103,7 +102,7 @@ class _Point:
         return subprocess.Popen(
             [sys.executable, str(COMMAND), str(self.plan), *words],
             cwd=self.host.directory,
-            env=self.host.environment | {"PYTHONPATH": str(ROOT)},
+            env=self.host.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -139,6 +138,8 @@ class _Point:
 
     def ensure_supervisor(self) -> None:
         """Start a supervisor if none runs, as the next command or systemd does."""
+        if control.ask(self.host.home, "ping"):
+            return
         code, output = self.command("supervisor")
         assert code == 0, f"no supervisor starts: {output}"
 
@@ -182,11 +183,12 @@ def _judge(
         point.ensure_supervisor()
     deadline = time.monotonic() + SETTLE_S
     while True:
+        began = time.monotonic()
         result.seen = seen.look(point.host, point.port, outcome, code)
         result.faults = invariants.broken(result.seen, undisturbed)
         if not result.faults or time.monotonic() > deadline:
             return
-        time.sleep(wait.PAUSE_S)
+        time.sleep(time.monotonic() - began)  # looking must not keep the host from it
 
 
 def _release_again(point: _Point, result: Result) -> None:
@@ -275,8 +277,3 @@ def _ask_to_die(port: int) -> None:
         while sock.recv(4096):
             pass
 
-
-def pause_for_load(most: float = 3.0) -> None:
-    """Wait a little while the machine has much more to do than it can."""
-    while os.getloadavg()[0] > most * (os.cpu_count() or 1):
-        time.sleep(0.5)

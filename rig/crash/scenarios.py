@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-from rig.hosts.host import Host
+from rig.hosts.host import APPS, Host
 
-APP = Path(__file__).parent / "app.py"
+APP = APPS / "tiny.py"
 NAME = "app"
 
 
@@ -37,7 +35,7 @@ class Scenario:
     release: str = "2"
     """The release that the configuration names when the command runs."""
     dies: str = ""
-    """When that release ends by itself: see `rig.crash.app`."""
+    """When that release ends by itself: see `rig/apps/tiny.py`."""
     more: str = ""
     """More lines of its configuration."""
     instances: int = 1
@@ -135,5 +133,3 @@ def declare(
     lines += [f"environment = {{ {variables} }}", *filter(None, more)]
     host.configure("\n".join(lines) + "\n", f"{NAME}.toml")
 
-
-Act = Callable[[], int]
