@@ -7,11 +7,13 @@ import os
 from typing import Any
 
 
-def write_atomically(path: str, content: bytes, mode: int = 0o600) -> None:
+def write_atomically(
+    path: str, content: bytes, mode: int = 0o600, *, durable: bool = True
+) -> None:
     """Replace *path* by *content*: readers see the old file or the new one.
 
-    The file and its directory are synced before this returns (rename(2), fsync(2)).
-    Raises OSError; *path* is then what it was.
+    The file and its directory are synced before this returns (rename(2), fsync(2)), unless
+    it need not outlive a crash of the machine.  Raises OSError; *path* is then what it was.
     """
     temporary = f"{path}.{os.getpid()}.part"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
@@ -19,13 +21,15 @@ def write_atomically(path: str, content: bytes, mode: int = 0o600) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
         if os.path.lexists(temporary):
             os.unlink(temporary)
         raise
-    sync_directory(os.path.dirname(path) or ".")
+    if durable:
+        sync_directory(os.path.dirname(path) or ".")
 
 
 def sync_directory(path: str) -> None:

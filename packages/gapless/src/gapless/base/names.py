@@ -41,6 +41,11 @@ class Home:
         return f"{self.path}/state.json"
 
     @property
+    def notes(self) -> str:
+        """The directory of what the supervisor remembers of each app."""
+        return f"{self.path}/notes"
+
+    @property
     def dump(self) -> str:
         """The list of apps that `gapless save` keeps."""
         return f"{self.path}/dump.json"
@@ -64,6 +69,10 @@ class Home:
     def reports(self) -> str:
         """The reports of handoffs of apps that have no release base."""
         return f"{self.path}/reports"
+
+    def app_note(self, app: str) -> str:
+        """Return the file of what the supervisor remembers of an app."""
+        return f"{self.notes}/{app}.json"
 
     def app_log(self, app: str) -> str:
         """Return the log of an app, unless its configuration names another."""

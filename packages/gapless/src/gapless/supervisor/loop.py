@@ -150,8 +150,8 @@ class Loop:
         if app.last_report is not None:
             self._host.keep_outcome(app.last_report)
         del self._apps[app.name]
+        self._state.save()
         self._renewals.forget(app.name)
         self._wake_at(app.name, None)
         self._wake_at(f"{app.name}/renewal", None)
         self._notes.remove(app.name)
-        self._state.save()

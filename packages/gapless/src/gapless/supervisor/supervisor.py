@@ -34,6 +34,7 @@ from gapless.supervisor.memory.keeper_connection import (
     KeeperConnection,
     KeeperLostError,
 )
+from gapless.supervisor.memory.leftovers import remove_leftovers
 from gapless.supervisor.memory.notes import Notes
 from gapless.supervisor.memory.operations import Operation
 from gapless.supervisor.memory.state import AskedOperation, HostRecord, StateFile
@@ -55,6 +56,7 @@ class Supervisor:
         """
         process_title.set_title("gapless supervise")
         home = Home(path)
+        remove_leftovers(home)
         self._log = log = events.Log(home.own_log)
         selector = selectors.DefaultSelector()
         interception = Interception()
@@ -63,6 +65,7 @@ class Supervisor:
         self._host = host = HostRecord()
         self._keeper = keeper = KeeperConnection(wire.Channel(line))
         self._state = state = StateFile(home.state, apps, host, log)
+        self._notes = notes = Notes(home, keeper, log)
         # sockets, observe, instances
         listeners = Listeners(keeper)
         membership = Membership()
@@ -124,7 +127,7 @@ class Supervisor:
             host,
             keeper=keeper,
             receive=keeper_events.receive,
-            notes=Notes(keeper),
+            notes=notes,
             state=state,
             evidence=evidence,
             acceptors=Acceptors(listeners, membership),
@@ -183,11 +186,16 @@ class Supervisor:
                 finished=wanted.finished,
                 last_report=wanted.last_report,
             )
+            hint = self._notes.read_file(name)
+            if hint is not None:  # what bears these numbers may still live
+                app.last_serial = hint.last_serial
+                app.last_generation = max(app.last_generation, hint.last_generation)
             self._apps.allot_ids(app, app.spec.instances)
             if app.running:
                 self._new_generations.resume(app)
             if wanted.operation is not None:
                 app.operation = _resumed(app, wanted.operation)
+        self._notes.remove_unknown(set(self._apps))
         self._state.save()
 
     def _signalled(self) -> None:

@@ -132,8 +132,7 @@ class Requests:
         (CLOCK_BOOTTIME).
         """
         app = self.app(request.get("app"))
-        number = app.operation.generation if app.operation else None
-        asked = next((g for g in app.generations if g.number == number), None)
+        asked = max(app.generations, key=lambda g: g.number, default=None)
         refusal = refusal_in(request)
         if asked is not None and asked.permit is Permit.GIVEN and not refusal:
             return True  # the answer was lost, and the client asks again

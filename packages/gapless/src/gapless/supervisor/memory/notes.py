@@ -1,22 +1,108 @@
-"""What the keeper remembers of each app, for the next supervisor."""
+"""What is remembered of each app for the next supervisor: with the keeper, and on disk.
+
+The keeper's note is exact: it is given with every change.  The one on disk is a hint for
+the time when supervisor and keeper are both gone.  It is written when an instance or a
+generation came, went or changed its state, and not for each count in between.  No fsync:
+it says nothing that matters after the machine itself went down.
+"""
 
 from __future__ import annotations
 
-from gapless.base import codec
-from gapless.supervisor.memory.apps import AppRecord
+import contextlib
+import json
+import os
+from typing import Any
+
+from gapless.base import codec, events, files
+from gapless.base.names import Home
+from gapless.supervisor.memory.apps import AppRecord, read_note
+from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
+
+VERSION = 1
+"""Grows when a field changes its meaning; new fields do not need it (base.codec)."""
 
 
 class Notes:
-    """Writes a note when an app has changed."""
+    """Writes the notes of an app when it has changed."""
 
-    def __init__(self, keeper: KeeperConnection) -> None:
-        self._keeper = keeper
+    def __init__(self, home: Home, keeper: KeeperConnection, log: events.Log) -> None:
+        self._home, self._keeper, self._log = home, keeper, log
+        self._on_disk: dict[str, Any] = {}
+        """By app: what its file says, as far as it decides when to write it anew."""
 
     def write(self, app: AppRecord) -> None:
-        """Let the keeper remember an app as it is now."""
-        self._keeper.note(f"app/{app.name}", codec.encode(app))
+        """Remember an app as it is now."""
+        note = {"version": VERSION, **codec.encode(app)}
+        self._keeper.note(f"app/{app.name}", note)
+        essence = _essence(app)
+        if self._on_disk.get(app.name) != essence:
+            self._on_disk[app.name] = essence
+            self._write_file(app.name, note)
+
+    def _write_file(self, name: str, note: dict[str, Any]) -> None:
+        path = self._home.app_note(name)
+        content = {
+            "version": VERSION,
+            "incarnation": self._keeper.incarnation,
+            "app": note,
+        }
+        try:
+            os.makedirs(self._home.notes, mode=0o700, exist_ok=True)
+            files.write_atomically(path, json.dumps(content).encode(), durable=False)
+        except OSError as error:
+            self._log.write("write-failed", path=path, reason=str(error))
 
     def remove(self, name: str) -> None:
-        """Let the keeper forget an app."""
+        """Forget an app."""
         self._keeper.note(f"app/{name}", None)
+        self._on_disk.pop(name, None)
+        with contextlib.suppress(OSError):
+            os.unlink(self._home.app_note(name))
+
+    def read_file(self, name: str) -> AppRecord | None:
+        """Return what the file of an app says; None without one that can be read."""
+        path = self._home.app_note(name)
+        try:
+            plain = files.read_json(path)
+            return None if plain is None else read_note(plain["app"])
+        except (OSError, ValueError, TypeError, LookupError) as error:
+            self._log.write("note-unreadable", path=path, reason=str(error))
+            return None
+
+    def remove_unknown(self, names: set[str]) -> None:
+        """Remove the files of apps that are not among *names*: they were deleted."""
+        with contextlib.suppress(OSError):
+            for file in os.listdir(self._home.notes):
+                if file.removesuffix(".json") not in names:
+                    os.unlink(f"{self._home.notes}/{file}")
+
+
+def _essence(app: AppRecord) -> Any:
+    """Return what is worth a write to disk when it changes."""
+    token = app.operation.token if app.operation else None
+    generations = [
+        (
+            generation.number,
+            generation.role,
+            generation.served,
+            generation.quiesced,
+            frozenset(generation.sockets),
+            tuple(seat.exited_at for seat in generation.seats),
+            tuple(_instance(instance) for instance in generation.instances),
+        )
+        for generation in app.generations
+    ]
+    return app.running, app.spec, app.last_serial, token, generations
+
+
+def _instance(instance: InstanceRecord) -> Any:
+    return (
+        instance.key,
+        instance.pid,
+        instance.phase,
+        instance.leader_alive,
+        instance.stop_sent_at,
+        instance.mode,
+        frozenset(instance.listens),
+    )

@@ -29,8 +29,10 @@ class HostRecord:
 
     def keep_outcome(self, report: dict[str, Any]) -> None:
         """Keep a report for a client that comes back, if one may."""
-        if report["token"]:
-            self.outcomes = [*self.outcomes, report][-MOST_OUTCOMES:]
+        token = report.get("token")
+        if token:
+            others = [each for each in self.outcomes if each.get("token") != token]
+            self.outcomes = [*others, report][-MOST_OUTCOMES:]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
