@@ -1,11 +1,11 @@
 """Run crash points by hand.
 
-    python -m rig.crash reload          count its effects
-    python -m rig.crash reload 17       die after the 17th
-    python -m rig.crash reload 17 30    and the next one after its 30th
-    python -m rig.crash reload all      every one of them, and what was wrong
-    python -m rig.crash reload all alone   the same, the command dies as well
-    python -m rig.crash all             count all
+python -m rig.crash reload          count its effects
+python -m rig.crash reload 17       die after the 17th
+python -m rig.crash reload 17 30    and the next one after its 30th
+python -m rig.crash reload all      every one of them, and what was wrong
+python -m rig.crash reload all alone   the same, the command dies as well
+python -m rig.crash all             count all
 """
 
 from __future__ import annotations
@@ -24,9 +24,7 @@ def _all(scenario: Scenario, alone: bool) -> None:
         print(f"{scenario.name}, undisturbed: {quiet}")
 
     def one(number: int) -> point.Result:
-        return point.run(
-            scenario, (number,), undisturbed=quiet.seen, waiting=not alone
-        )
+        return point.run(scenario, (number,), undisturbed=quiet.seen, waiting=not alone)
 
     numbers = range(1, len(quiet.effects) + 1)
     wrong = 0
@@ -53,7 +51,9 @@ def main() -> None:
         if len(chosen) == 1:
             print("\n".join(result.effects))
             print(json.dumps(result.seen and result.seen.descriptors))
-        print(f"{scenario.name}: {len(result.effects)}, {result.took_s:.1f} s, {result}")
+        print(
+            f"{scenario.name}: {len(result.effects)}, {result.took_s:.1f} s, {result}"
+        )
 
 
 if __name__ == "__main__":

@@ -26,7 +26,16 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-_IN_FILES = ("rename", "replace", "unlink", "link", "symlink", "mkdir", "rmdir", "fsync")
+_IN_FILES = (
+    "rename",
+    "replace",
+    "unlink",
+    "link",
+    "symlink",
+    "mkdir",
+    "rmdir",
+    "fsync",
+)
 _ON_SOCKETS = (
     *("bind", "listen", "connect", "setsockopt", "shutdown", "close"),
     *("send", "sendall", "sendto", "sendmsg"),
@@ -107,7 +116,9 @@ def _count_all(effects: Effects) -> None:
     effects.wrap(os, "fork", lambda: "fork")
     effects.wrap(os, "kill", lambda _, number: f"kill {number}")
     effects.wrap(
-        signal, "pidfd_send_signal", lambda _, number, *__: f"pidfd_send_signal {number}"
+        signal,
+        "pidfd_send_signal",
+        lambda _, number, *__: f"pidfd_send_signal {number}",
     )
     for name in _ON_SOCKETS:
         effects.wrap(socket.socket, name, _socket_effect(name))
@@ -135,16 +146,15 @@ def _socket_effect(name: str) -> Callable[..., str | None]:
         if sock.family == socket.AF_NETLINK or sock.fileno() < 0:
             return None  # a question to the kernel
         family = "unix" if sock.family == socket.AF_UNIX else "inet"
-        match name:
-            case "close":
-                return "close inet" if family == "inet" else None
-            case "setsockopt":
-                return f"setsockopt {family} {arguments[0]},{arguments[1]}"
-            case "sendmsg" if sock.type == socket.SOCK_SEQPACKET:
-                return f"keeper: {_head(b''.join(arguments[0]))}"
-            case "send" | "sendall" | "sendto" | "sendmsg":
-                head = _head(bytes(arguments[0]))
-                return None if head.startswith(_ANSWERS) else f"{name} {family} {head}"
+        if name == "close":
+            return "close inet" if family == "inet" else None
+        if name == "setsockopt":
+            return f"setsockopt {family} {arguments[0]},{arguments[1]}"
+        if name == "sendmsg" and sock.type == socket.SOCK_SEQPACKET:
+            return f"keeper: {_head(b''.join(arguments[0]))}"
+        if name.startswith("send"):
+            head = _head(bytes(arguments[0]))
+            return None if head.startswith(_ANSWERS) else f"{name} {family} {head}"
         return f"{name} {family}"
 
     return named

@@ -56,7 +56,9 @@ def listed_processes_live(seen: Seen, _: Seen | None) -> str:
     """The pids in the list are the keeper's children, one for each ready instance."""
     listed = set(seen.row["pids"]) if seen.row else set()
     if listed != seen.children:
-        return f"listed {sorted(listed)}, children of the keeper {sorted(seen.children)}"
+        return (
+            f"listed {sorted(listed)}, children of the keeper {sorted(seen.children)}"
+        )
     ready = seen.row["instances"]["ready"] if seen.row else 0
     return "" if len(listed) == ready else f"{ready} ready, but pids {sorted(listed)}"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import socket
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from rig import wait
 from rig.crash import invariants, seen
-from rig.crash.scenarios import NAME, Outcome, Scenario, declare
+from rig.crash.scenarios import Outcome, Scenario, declare
 from rig.crash.seen import Seen
 from rig.hosts import control, processes
 from rig.hosts.host import Host
@@ -157,8 +156,8 @@ def _run(
         (point.plan / f"death-{number}").write_text(str(last))
     if scenario.starts:
         declare(host, scenario, point.port, release="1")
-        code, output = point.command("start", "app.toml")
-        assert code == 0, output
+        started, output = point.command("start", "app.toml")
+        assert started == 0, output
     declare(host, scenario, point.port, release=scenario.release, dies=scenario.dies)
     if not point.waiting:
         (point.plan / "alone").touch()
@@ -166,9 +165,9 @@ def _run(
         (point.plan / "go").touch()
         code, result.output = point.act()
         (point.plan / "alone").unlink(missing_ok=True)
-        _judge(point, code, undisturbed, result)
+        outcome = _judge(point, code, undisturbed, result)
         if not result.faults:
-            _release_again(point, result)
+            _release_again(point, outcome, result)
         load.stop()
     if load.lost:
         result.faults["no_request_is_lost"] = str(load.report)
@@ -176,27 +175,36 @@ def _run(
 
 def _judge(
     point: _Point, code: int | None, undisturbed: Seen | None, result: Result
-) -> None:
-    """Wait until every invariant holds; keep those that do not."""
-    outcome = point.scenario.outcome
-    if outcome.status != "gone" or code is None:
+) -> Outcome:
+    """Wait until every invariant holds; keep those that do not.
+
+    Returns what became of the app.
+    """
+    scenario = point.scenario
+    possible = [scenario.outcome, *([] if point.waiting else scenario.alone)]
+    if scenario.outcome.status != "gone" or not point.waiting:
         point.ensure_supervisor()
     deadline = time.monotonic() + SETTLE_S
     while True:
         began = time.monotonic()
-        result.seen = seen.look(point.host, point.port, outcome, code)
-        result.faults = invariants.broken(result.seen, undisturbed)
-        if not result.faults or time.monotonic() > deadline:
-            return
+        for outcome in possible:
+            found = seen.look(point.host, point.port, outcome, code)
+            faults = invariants.broken(found, undisturbed)
+            if outcome is scenario.outcome or not faults:
+                result.seen, result.faults = found, faults
+            if not faults:
+                return outcome
+        if time.monotonic() > deadline:
+            return scenario.outcome
         time.sleep(time.monotonic() - began)  # looking must not keep the host from it
 
 
-def _release_again(point: _Point, result: Result) -> None:
+def _release_again(point: _Point, before: Outcome, result: Result) -> None:
     """Release once more, as users do: it works as if nothing had happened."""
     scenario = point.scenario
     (point.plan / "go").unlink(missing_ok=True)
     declare(point.host, scenario, point.port, release="3")
-    runs = scenario.outcome.status == "online"
+    runs = before.status == "online"
     code, output = point.command("reload" if runs else "start", "app.toml")
     if code:
         result.faults["the_next_release_works"] = f"exit code {code}: {output}"
@@ -204,8 +212,10 @@ def _release_again(point: _Point, result: Result) -> None:
     again = Outcome(release="3", instances=scenario.instances)
     try:
         wait.until(
-            lambda: not invariants.broken(
-                seen.look(point.host, point.port, again, code), None
+            lambda: (
+                not invariants.broken(
+                    seen.look(point.host, point.port, again, code), None
+                )
             ),
             "",
             SETTLE_S,
@@ -276,4 +286,3 @@ def _ask_to_die(port: int) -> None:
         sock.sendall(b"GET /die HTTP/1.1\r\nHost: app\r\n\r\n")
         while sock.recv(4096):
             pass
-

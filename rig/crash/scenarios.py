@@ -32,6 +32,9 @@ class Scenario:
     words: tuple[str, ...]
     """The command; `die` alone: an instance is asked to end by itself."""
     outcome: Outcome
+    alone: tuple[Outcome, ...] = ()
+    """What else may be so if the command dies too: nobody had written down what it asked.
+    """
     release: str = "2"
     """The release that the configuration names when the command runs."""
     dies: str = ""
@@ -50,11 +53,15 @@ SCENARIOS = (
         name="first-start",
         words=("start", "app.toml"),
         outcome=Outcome(release="2"),
+        alone=(Outcome(status="", instances=0),),
         starts=False,
         loaded=False,
     ),
     Scenario(
-        name="reload", words=("reload", "app.toml"), outcome=Outcome(release="2")
+        name="reload",
+        words=("reload", "app.toml"),
+        outcome=Outcome(release="2"),
+        alone=(Outcome(),),
     ),
     Scenario(
         name="failing-reload",
@@ -73,6 +80,7 @@ SCENARIOS = (
         name="recycle",
         words=("reload", "app.toml"),
         outcome=Outcome(release="2", instances=2),
+        alone=(Outcome(instances=2),),
         instances=2,
         more="overlap = false",
     ),
@@ -80,12 +88,14 @@ SCENARIOS = (
         name="scale-up",
         words=("scale", NAME, "3"),
         outcome=Outcome(instances=3),
+        alone=(Outcome(),),
         release="1",
     ),
     Scenario(
         name="scale-down",
         words=("scale", NAME, "1"),
-        outcome=Outcome(instances=1),
+        outcome=Outcome(),
+        alone=(Outcome(instances=3),),
         release="1",
         instances=3,
     ),
@@ -99,6 +109,7 @@ SCENARIOS = (
         name="stop",
         words=("stop", NAME),
         outcome=Outcome(status="stopped", instances=0),
+        alone=(Outcome(),),
         release="1",
         loaded=False,
     ),
@@ -106,6 +117,7 @@ SCENARIOS = (
         name="delete",
         words=("delete", NAME),
         outcome=Outcome(status="", instances=0),
+        alone=(Outcome(),),
         release="1",
         loaded=False,
     ),
@@ -113,10 +125,25 @@ SCENARIOS = (
         name="shutdown",
         words=("shutdown",),
         outcome=Outcome(status="gone", instances=0),
+        alone=(Outcome(), Outcome(status="stopped", instances=0)),
         release="1",
         loaded=False,
     ),
 )
+EFFECTS = {
+    "first-start": 58,
+    "reload": 48,
+    "failing-reload": 23,
+    "dies-proving": 51,
+    "recycle": 88,
+    "scale-up": 35,
+    "scale-down": 55,
+    "crash-restart": 14,
+    "stop": 40,
+    "delete": 44,
+    "shutdown": 33,
+}
+"""How many side effects the supervisor has in each of them: docs/crash-points.md."""
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 
 
@@ -132,4 +159,3 @@ def declare(
     lines = [f"[app.{NAME}]", f"command = {command}"]
     lines += [f"environment = {{ {variables} }}", *filter(None, more)]
     host.configure("\n".join(lines) + "\n", f"{NAME}.toml")
-

@@ -88,9 +88,7 @@ def _children(parent: int) -> set[int]:
 
 
 def _listening(port: int, pids: set[int]) -> dict[str, set[int]]:
-    rows = [
-        line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]
-    ]
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     inodes = {
         row[9] for row in rows if row[3] == _LISTENS and row[1].endswith(f":{port:04X}")
     }
