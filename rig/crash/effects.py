@@ -40,7 +40,7 @@ _ON_SOCKETS = (
     *("bind", "listen", "connect", "setsockopt", "shutdown", "close"),
     *("send", "sendall", "sendto", "sendmsg"),
 )
-_ANSWERS = ('{"result": {"apps"', '{"result": {"name"', '{"error"')
+_ANSWERS = tuple(f'{{"result": {{"{field}"' for field in ("apps", "name", "pid"))
 """Of clients who ask how things are, a test first of all: they tell what was there."""
 
 

@@ -182,10 +182,13 @@ def _judge(
     """
     scenario = point.scenario
     possible = [scenario.outcome, *([] if point.waiting else scenario.alone)]
-    if scenario.outcome.status != "gone" or not point.waiting:
+    lives = scenario.outcome.status != "gone"
+    if not point.waiting:
         point.ensure_supervisor()
     deadline = time.monotonic() + SETTLE_S
     while True:
+        if lives:
+            point.ensure_supervisor()  # it may die after the command has ended
         began = time.monotonic()
         for outcome in possible:
             found = seen.look(point.host, point.port, outcome, code)
