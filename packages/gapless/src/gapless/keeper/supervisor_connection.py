@@ -59,6 +59,7 @@ class SupervisorConnection:
             sock.close()
             return
         if self._channel is not None:
+            self._receive()  # what the one before had sent is not lost with it
             self._lose()
         self._channel = wire.Channel(sock)
         self._selector.register(sock, selectors.EVENT_READ, self._receive)
