@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rig import wait
 from rig.crash import invariants, seen
-from rig.crash.scenarios import Outcome, Scenario, declare
+from rig.crash.scenarios import NAME, Outcome, Scenario, declare
 from rig.crash.seen import Seen
 from rig.hosts import control, processes
 from rig.hosts.host import Host
@@ -130,10 +130,8 @@ class _Point:
 
     def restarted(self) -> bool:
         """Return whether an instance that ended was started again."""
-        app = seen.look(self.host, self.port, Outcome(), None)
-        return bool(
-            app.row and app.row["restarts"] and app.row["instances"]["ready"] == 1
-        )
+        app = control.ask(self.host.home, "describe", app=NAME)
+        return bool(app and app["restarts"] and app["instances"]["ready"] == 1)
 
     def ensure_supervisor(self) -> None:
         """Start a supervisor if none runs, as the next command or systemd does."""
