@@ -131,6 +131,7 @@ def test_a_call_that_is_cancelled_has_ended(
             await connection.execute("CALL keep_gate('late')", timeout=0.05)
         assert names(drain) == []
         await connection.close()
+        await asyncio.to_thread(gate.wait_for, 0)  # the server learns it by itself
 
     with procedures.gate(database) as gate:
         asyncio.run(work())

@@ -112,6 +112,28 @@ def test_startup_installs_a_unit(declared: Declarations) -> None:
     assert not unit.exists()
 
 
+def test_env_is_applied_by_name_or_refused(declared: Declarations) -> None:
+    """What cannot be applied is an error: no option is ignored."""
+    declared.write("idle.js", "setInterval(() => {}, 1000); process.send('ready')")
+    idle = {"script": "idle.js", "wait_ready": True, "name": "idle"}
+    declared.start(idle | {"env": {"WHICH": "a"}, "env_b": {"WHICH": "b"}})
+    host = declared.host
+    host.ok("reload", "idle", "--env", "b")
+    assert "WHICH=b" in host.ok("env", "idle")
+    host.ok("reload", "idle")
+    assert "WHICH=b" in host.ok("env", "idle")
+    host.ok("start", "sleep", "--name", "bare", "--", "1000")
+    host.ok("stop", "bare")
+    for words, reason in (
+        (("restart", "idle", "--env", "b"), "a restart keeps the configuration"),
+        (("reload", "idle", "--only", "idle"), "--only chooses among the apps"),
+        (("reload", "bare", "--env", "b"), "--env chooses within a PM2 file"),
+        (("start", "bare", "--env", "b"), "--env chooses within a PM2 file"),
+    ):
+        done = host.gapless(*words)
+        assert (done.returncode, reason in done.stderr) == (2, True), done.stderr
+
+
 def test_reset_counts_from_zero(declared: Declarations) -> None:
     """Only the counter changes; the app is left alone."""
     declared.start(declared.http())

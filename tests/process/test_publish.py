@@ -436,7 +436,7 @@ def test_a_report_that_cannot_be_written_fails_no_release(host: Host) -> None:
     host.configure(f"{text}\nhooks = {{ before_flip = {json.dumps(blocker)} }}\n")
     done = host.gapless("publish", upload(host, "2"))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "could not write the report" in done.stdout
+    assert "could not record the outcome" in done.stdout
     with run_load(port, engine.NEW) as under_load:
         under_load.wait_for_version("2")
         assert under_load.stop().lost == 0

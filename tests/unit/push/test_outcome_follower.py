@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 
 import pytest
 
+from gapless.base import clock
 from gapless.base.errors import TimedOutError
 from gapless.push import outcome
 from gapless.push.outcome import Outcome, Stage
@@ -54,16 +56,16 @@ def test_a_follower_tells_each_change_once_and_ends_with_the_end() -> None:
     [(b"here", "no publisher has taken it"), (b"gone", "taken by")],
 )
 def test_a_follower_that_hears_nothing_says_so_and_gives_up(
-    line: bytes, expected: str
+    monkeypatch: pytest.MonkeyPatch, line: bytes, expected: str
 ) -> None:
     """The warning depends on whether the upload is in the inbox."""
     printed: list[str] = []
-
-    def lines() -> Iterator[bytes]:
-        while True:
-            yield line
+    seconds = iter(range(1000))
+    monkeypatch.setattr(clock, "monotonic", lambda: float(next(seconds)))
 
     with pytest.raises(TimedOutError, match="no publisher took it"):
-        OutcomeFollower("shop-1.tar.gz", printed.append, 0.05).follow(lines())
+        OutcomeFollower("shop-1.tar.gz", printed.append, 60).follow(
+            itertools.repeat(line)
+        )
     assert len(printed) == 1
     assert expected in printed[0]

@@ -59,9 +59,9 @@ def _run_and_report(verb: str, run: Callable[[], int], *, as_json: bool) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return FAILED
     except OSError as error:
-        where = f" {error.filename}" if error.filename else ""
+        where = f" on {error.filename}" if error.filename else ""
         reason = (error.strerror or str(error)).lower()
-        failure = GaplessError(f"{verb} failed:{where}: {reason}")
+        failure = GaplessError(f"{verb} failed{where}: {reason}")
         _print_error(failure, as_json=as_json)
         return FAILED
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import select
@@ -10,7 +11,7 @@ import subprocess
 from collections.abc import Callable
 from typing import Any
 
-from gapless.base import errors, interpreter
+from gapless.base import errors, files, interpreter
 from gapless.base import home as base_home
 from gapless.base.errors import (
     GaplessError,
@@ -19,10 +20,13 @@ from gapless.base.errors import (
     UnavailableError,
 )
 from gapless.base.names import Home
+from gapless.exchange import PING_S, Exchange, Silence
 from gapless.keeper import run as keeper_run
 
 START_S = 20.0
 MOST_SUPERVISORS = 5
+PAUSE_S = 0.2
+"""Between two attempts, if the same supervisor has closed the connection."""
 OnEvent = Callable[[dict[str, Any]], None]
 
 
@@ -47,8 +51,14 @@ class _Told:
 class Client:
     """Sends requests to one supervisor; each request has a connection of its own."""
 
-    def __init__(self, home: str = "") -> None:
+    def __init__(self, home: str = "", *, starts: bool = True) -> None:
+        """Use *starts* = False for a command that only looks.
+
+        It starts nothing where nothing runs, and is answered from the state that is
+        stored: every app is stopped.
+        """
         self.home = Home(home or base_home.path())
+        self._starts = starts
 
     # --- requests ---------------------------------------------------------------------
 
@@ -60,18 +70,23 @@ class Client:
         A supervisor that does not run is started.  One that dies meanwhile is started
         too, and is asked how the operation under way has ended.  Raises GaplessError.
         """
+        if not self._starts and not self.lives():
+            return self._stored(op, fields)
         token = os.urandom(8).hex()
         told = _Told(on_event)
         request = {"op": op, "token": token, **fields}
         app = fields.get("app") or (fields.get("spec") or {}).get("name")
         message, deaths = request, 0
+        pids: list[int] = []
         while True:
             try:
-                return self._exchange(message, told)
+                return self._exchange(message, told, pids)
             except (ConnectionError, _StartDiedError) as error:
                 deaths += 1
                 if deaths == MOST_SUPERVISORS:
-                    raise self._gave_up(op, error) from error
+                    raise self._gave_up(op, error, pids) from error
+                if pids[-2:-1] == pids[-1:]:  # it lives, and is not to be pressed
+                    select.select([], [], [], PAUSE_S)
                 if app is not None:
                     message = {"op": "follow", "app": app, "token": token}
             except NotFoundError:
@@ -79,19 +94,22 @@ class Client:
                     raise
                 message = request  # the supervisor died before it had written it down
 
-    def _gave_up(self, op: str, error: Exception) -> GaplessError:
+    def _gave_up(self, op: str, error: Exception, pids: list[int]) -> GaplessError:
         if isinstance(error, _StartDiedError):
             return error
+        ended = len(set(pids)) - 1
+        what = f"ended {ended} times and " if ended else ""
         return UnavailableError(
-            f"the supervisor ended {MOST_SUPERVISORS} times before it answered {op}",
+            f"the supervisor {what}closed the connection {len(pids) - ended} times "
+            f"before it answered {op}",
             hint=self._error_output_hint,
         )
 
-    def _exchange(self, message: dict[str, Any], told: _Told) -> Any:
-        with self._connect_or_start() as sock, sock.makefile("rb") as lines:
-            sock.sendall(json.dumps(message).encode() + b"\n")
-            for line in lines:
-                received = json.loads(line)
+    def _exchange(self, message: dict[str, Any], told: _Told, pids: list[int]) -> Any:
+        with self._connect_or_start() as sock:
+            exchange = Exchange(sock, lambda: self._connect(PING_S))
+            pids.append(exchange.pid)
+            for received in exchange.answers(message):
                 if "result" in received:
                     return received["result"]
                 if "error" in received:
@@ -99,9 +117,22 @@ class Client:
                 told(received)
         raise ConnectionResetError("the supervisor closed the connection")
 
+    def _stored(self, op: str, fields: dict[str, Any]) -> Any:
+        """Return the answer where nothing runs.  Raises GaplessError."""
+        from gapless.supervisor.control.stored import Stored  # noqa: PLC0415 - rare
+
+        if op == "list":
+            return Stored(self.home.path).list()
+        if op == "describe":
+            return Stored(self.home.path).describe(str(fields.get("app")))
+        raise UnavailableError(
+            f"{op}: no supervisor runs here",
+            hint="the unit of systemd, or any command that changes an app, starts it",
+        )
+
     def _connect_or_start(self) -> socket.socket:
         try:
-            return self._connect()
+            return self._connect_patiently()
         except (ConnectionRefusedError, FileNotFoundError):
             self.start()
         except PermissionError:
@@ -110,16 +141,25 @@ class Client:
                 hint="it belongs to another user; set GAPLESS_HOME",
             ) from None
         try:
-            return self._connect()
+            return self._connect_patiently()
         except OSError as error:
             raise _StartDiedError(
                 f"started the supervisor, but could not reach it: {error.strerror}",
                 hint=self._error_output_hint,
             ) from error
 
-    def _connect(self) -> socket.socket:
+    def _connect_patiently(self) -> socket.socket:
+        """Connect, also if many commands wait before this one.  Raises OSError."""
+        silence = Silence(0, lambda: self._connect(PING_S))
+        while True:
+            try:
+                return self._connect(PING_S)
+            except BlockingIOError:
+                silence.goes_on()
+
+    def _connect(self, timeout_s: int = PING_S) -> socket.socket:
         return keeper_run.connect_to(
-            self.home.path, "supervisor.sock", socket.SOCK_STREAM
+            self.home.path, "supervisor.sock", socket.SOCK_STREAM, timeout_s
         )
 
     # --- what runs already ------------------------------------------------------------
@@ -132,22 +172,38 @@ class Client:
             return False
         return True
 
-    def has_state(self) -> bool:
-        """Return whether a supervisor runs or has left its state; starts none."""
-        return self.is_running() or os.path.exists(self.home.state)
+    def has_apps(self) -> bool:
+        """Return whether apps run here, or are to run; starts nothing.
+
+        After a boot, or a crash of everything, they are to run; after `gapless shutdown`
+        they are not.
+        """
+        if self.lives():
+            return True
+        try:
+            state = files.read_json(self.home.state)
+        except (OSError, ValueError):
+            return True  # the supervisor names what is wrong with it
+        return state is not None and not (
+            isinstance(state, dict) and state.get("shut_down")
+        )
+
+    def lives(self) -> bool:
+        """Return whether a supervisor runs, or a keeper that one has left its apps to."""
+        return self.is_running() or self.has_keeper()
 
     def has_keeper(self) -> bool:
-        """Return whether a keeper runs, with or without a supervisor."""
-        if not os.path.exists(self.home.keeper):
-            return False
+        """Return whether a keeper runs, with or without a supervisor.
+
+        A socket of another kind is refused by the kernel, in other words if somebody
+        listens: a keeper takes every connection for its next supervisor.
+        """
         try:
-            connection = keeper_run.connect(self.home.path)
-        except OSError:
-            return False
-        if connection is None:
-            return False
-        connection.close()
-        return True
+            kind = socket.SOCK_STREAM
+            keeper_run.connect_to(self.home.path, "keeper.sock", kind).close()
+        except OSError as error:
+            return error.errno == errno.EPROTOTYPE
+        return False
 
     # --- start ------------------------------------------------------------------------
 

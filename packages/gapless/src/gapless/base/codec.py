@@ -3,12 +3,15 @@
 Rule 1: a field that this version does not know is left alone; one that is missing has its
 default; one of the wrong type is an error that names it.
 Rule 2: nothing is converted that JSON has: a text is no number, and true is no 1.
+Rule 3: what comes from outside is checked by `check_plain` first: what passes can be
+written to a file, handed to the kernel and read again.  What gapless wrote is not refused.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import types
 import typing
 from collections.abc import Callable
@@ -18,6 +21,9 @@ from typing import Any, TypeVar
 Kind = TypeVar("Kind")
 _PLAIN = (str, int, float, bool, type(None))
 _SETS = (set, frozenset)
+MOST_LEVELS = 32
+MOST_INTEGER = (1 << 63) - 1
+"""What the kernel, other languages and databases take as an integer."""
 
 
 class WrongTypeError(ValueError):
@@ -57,6 +63,41 @@ TRANSIENT = {"transient": True}
 def was(*earlier: str) -> dict[str, tuple[str, ...]]:
     """Return the metadata of a field that earlier versions wrote by other names."""
     return {"earlier": earlier}
+
+
+def check_plain(plain: Any, at: str) -> None:
+    """Check values that JSON can have and nothing else can take.
+
+    That is a text with a NUL or a lone surrogate (but for those by which Python names bytes
+    that are not UTF-8), a number that is not finite or beyond 64 bits, and more than
+    `MOST_LEVELS` levels.  Raises WrongTypeError.
+    """
+    waiting = [(plain, at, 0)]
+    while waiting:
+        value, name, level = waiting.pop()
+        if level > MOST_LEVELS:
+            raise WrongTypeError(f"{at} has more than {MOST_LEVELS} levels")
+        if isinstance(value, str):
+            _check_text(value, name)
+        elif isinstance(value, int | float):
+            if not math.isfinite(value) or abs(value) > MOST_INTEGER:
+                raise _wrong(name, value, "a number of 64 bits")
+        elif isinstance(value, list):
+            waiting += [(each, f"{name}[]", level + 1) for each in value]
+        elif isinstance(value, dict):
+            for key, each in value.items():
+                _check_text(key, f"a key of {name}")
+                waiting.append((each, f"{name}.{key}", level + 1))
+
+
+def _check_text(text: str, at: str) -> None:
+    if "\0" in text:
+        raise _wrong(at, text, "a text without NUL")
+    if not text.isascii():
+        try:
+            text.encode(errors="surrogateescape")
+        except UnicodeEncodeError:
+            raise _wrong(at, text, "Unicode") from None
 
 
 @functools.cache
@@ -194,6 +235,9 @@ def _required(kind: Any) -> tuple[str, ...]:
 
 
 def _wrong(at: str, plain: Any, wanted: str) -> WrongTypeError:
-    shown = repr(plain)
+    try:
+        shown = ascii(plain)
+    except RecursionError:
+        shown = "nested too deeply"
     shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
     return WrongTypeError(f"{at} is {shown}, not {wanted}")

@@ -87,6 +87,12 @@ class ConflictError(GaplessError):
     kind = "conflict"
 
 
+class InternalError(GaplessError):
+    """Gapless has a fault of its own."""
+
+    kind = "internal"
+
+
 _KINDS: dict[str, type[GaplessError]] = {
     error.kind: error
     for error in (
@@ -99,6 +105,7 @@ _KINDS: dict[str, type[GaplessError]] = {
         HandoffError,
         UnavailableError,
         ConflictError,
+        InternalError,
     )
 }
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import Any
 
-from gapless.base import clock
+from gapless.base import clock, files
 
 ROTATE_BYTES = 5 << 20
 
@@ -20,7 +19,7 @@ class Log:
     def write(self, event: str, **fields: Any) -> None:
         """Append one event; a file beyond `ROTATE_BYTES` becomes `PATH.1`."""
         line = {"time": clock.stamp(clock.wall()), "event": event, **fields}
-        encoded = json.dumps(line, default=str, ensure_ascii=False).encode() + b"\n"
+        encoded = files.as_json(line, default=str)
         try:
             self._append(encoded)
         except OSError:

@@ -43,8 +43,19 @@ def sync_directory(path: str) -> None:
 
 def write_json(path: str, value: Any, mode: int = 0o600) -> None:
     """Replace *path* by *value* as JSON, atomically."""
-    content = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    write_atomically(path, content.encode(), mode)
+    write_atomically(path, as_json(value, indent=2, sort_keys=True), mode)
+
+
+def as_json(value: Any, **how: Any) -> bytes:
+    """Return *value* as JSON and a newline: readable, and UTF-8 for every text.
+
+    A text that UTF-8 cannot have (a variable or a file name that is not UTF-8) is escaped,
+    and read as it was.
+    """
+    try:
+        return (json.dumps(value, ensure_ascii=False, **how) + "\n").encode()
+    except UnicodeEncodeError:
+        return (json.dumps(value, **how) + "\n").encode()
 
 
 def read_json(path: str) -> Any:

@@ -7,6 +7,9 @@ import signal
 import socket
 from collections.abc import Iterable
 
+LONGEST_WAIT_S = 86_400.0
+"""epoll_wait(2) takes no more than 24 days; who wakes early looks and waits again."""
+
 
 def on(numbers: Iterable[int]) -> socket.socket:
     """Return a socket on which each of these signals arrives as one byte, its number.
@@ -29,6 +32,8 @@ def call_ready(selector: selectors.BaseSelector, timeout_s: float | None) -> Non
     A descriptor that one of these calls closed is skipped, and so is one that got the
     same number meanwhile: the next call finds it ready if it is.
     """
+    if timeout_s is not None:
+        timeout_s = min(timeout_s, LONGEST_WAIT_S)
     for ready, _ in selector.select(timeout_s):
         now = selector.get_map().get(ready.fd)
         if now is not None and now.data == ready.data:

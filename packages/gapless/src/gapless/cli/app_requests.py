@@ -13,6 +13,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from gapless.base import codec
+from gapless.base.errors import MisuseError
 from gapless.cli import app_options
 from gapless.client import Client
 from gapless.config.choice import Choice, choice_of, inherited, label_of
@@ -51,19 +52,31 @@ def from_file(client: Client, path: str, args: argparse.Namespace) -> list[AppRe
 
 
 def from_apps(
-    client: Client, names: Collection[str], action: str, *, update_env: bool
+    client: Client, names: Collection[str], action: str, args: argparse.Namespace
 ) -> list[AppRequest]:
-    """Return the requests to hand over apps that are known here.
+    """Return the requests for apps that are known here.
 
-    A reload reads their files again, a restart does not.
+    A restart keeps their configuration, anything else reads their files again.  Raises
+    GaplessError.
     """
-    environment = inherited(os.environ) if update_env else None
-    renewed = refreshed if action == "reload" else relocated
-    return [
-        AppRequest(
-            action=action,
-            spec=renewed(current_spec(client, name), environment=environment),
+    environment = inherited(os.environ) if args.update_env else None
+    if args.only:
+        raise MisuseError(
+            "--only chooses among the apps of a PM2 file; name the apps themselves"
         )
+    if action == "restart" and args.env is not None:
+        raise MisuseError(
+            "a restart keeps the configuration, and so the choice of --env",
+            hint=f"gapless reload {' '.join(names)} --env {args.env}",
+        )
+
+    def renewed(running: AppSpec) -> AppSpec:
+        if action == "restart":
+            return relocated(running, environment=environment)
+        return refreshed(running, environment=environment, profile=args.env)
+
+    return [
+        AppRequest(action=action, spec=renewed(current_spec(client, name)))
         for name in names
     ]
 
@@ -147,7 +160,7 @@ def current_spec(client: Client, name: str) -> AppSpec:
 
 def _running(client: Client) -> _Running:
     """Return the apps that run here, by name."""
-    if not client.has_state():
+    if not client.has_apps():
         return {}
     rows = client.request("list")["apps"]
     names = [

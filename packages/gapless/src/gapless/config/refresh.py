@@ -6,9 +6,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 
-from gapless.base.errors import HandoffError
+from gapless.base.errors import HandoffError, MisuseError
 from gapless.config.choice import choice_of, label_of
 from gapless.config.declarations import declaration_file
+from gapless.config.file_kinds import TOML, is_configuration
 from gapless.config.release_name import release_name
 from gapless.releases.model import Release, ReleaseSpec
 from gapless.supervisor.memory.spec import AppSpec
@@ -21,19 +22,27 @@ def refreshed(
     running: AppSpec,
     *,
     environment: Mapping[str, str] | None = None,
+    profile: str | None = None,
     inside: LinkedRelease | None = None,
 ) -> AppSpec:
     """Return the configuration of a running app from its file, read now.
 
-    The app inherits the environment that it was started with, or *environment*.  With
-    *inside*, paths through the link of a release lead into that release.  Raises
-    GaplessError.
+    The app inherits the environment that it was started with, or *environment*; its
+    profile is the one that it was started with, or *profile*.  With *inside*, paths
+    through the link of a release lead into that release.  Raises GaplessError.
     """
+    if profile is not None and not _has_profiles(running.config_file):
+        raise MisuseError(
+            f"{running.name}: --env chooses within a PM2 file, and it was started from "
+            f"{running.config_file or 'the command line'}"
+        )
     if not running.config_file:
         return relocated(running, environment=environment, inside=inside)
     choice = choice_of(running)
     if environment is not None:
         choice = replace(choice, environment=environment)
+    if profile is not None:
+        choice = replace(choice, profile=profile)
     path = running.config_file
     declared = declaration_file(path, lambda at: path_in_release(at, inside))
     if label_of(running) not in declared.labels():
@@ -42,6 +51,10 @@ def refreshed(
             hint=f"`gapless delete {running.name}` ends it",
         )
     return next(iter(declared.load(choice).apps.values()))
+
+
+def _has_profiles(file: str) -> bool:
+    return bool(file) and is_configuration(file) and not file.endswith(TOML)
 
 
 def relocated(

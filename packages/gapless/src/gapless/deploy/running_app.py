@@ -14,7 +14,7 @@ MOST_LINKS = 40
 
 def describe(client: Client, releases: ReleaseSpec) -> dict[str, Any] | None:
     """Return the description of an app if it runs here from its link."""
-    if not client.has_state():
+    if not client.has_apps():
         return None
     rows = client.request("list")["apps"]
     if releases.app not in [row["name"] for row in rows]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 
 
 def connect(home: str) -> socket.socket | None:
@@ -20,13 +21,18 @@ def connect(home: str) -> socket.socket | None:
         return None
 
 
-def connect_to(directory: str, name: str, kind: socket.SocketKind) -> socket.socket:
+def connect_to(
+    directory: str, name: str, kind: socket.SocketKind, timeout_s: int = 0
+) -> socket.socket:
     """Return a connection to the Unix-domain socket *name* in a directory.
 
-    By way of /proc its path has no limit of 107 bytes (unix(7)).  Raises OSError.
+    By way of /proc its path has no limit of 107 bytes (unix(7)).  Raises OSError;
+    BlockingIOError if nobody accepts for *timeout_s*, unless that is 0.
     """
     sock = socket.socket(socket.AF_UNIX, kind)
     try:
+        limit = struct.pack("ll", timeout_s, 0)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
         descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY)
         try:
             sock.connect(f"/proc/self/fd/{descriptor}/{name}")

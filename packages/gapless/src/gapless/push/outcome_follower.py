@@ -1,6 +1,6 @@
 """Follow the outcome of one upload until it has ended.
 
-The clock and the connection are arguments: tests need neither.
+The connection is an argument: tests need none.
 """
 
 from __future__ import annotations

@@ -71,6 +71,8 @@ class Loop:
         while not self.over:
             self.settle()
             control.flush()  # clients learn only what a next supervisor would know
+            control.expire(clock.monotonic())
+            self._wake_at("/control", control.wait_until())
             wakeup.call_ready(self._selector, self._timeout_s())
 
     def _timeout_s(self) -> float | None:

@@ -31,10 +31,10 @@ def main(arguments: list[str]) -> None:
         while lock < 0:
             # Another one was faster and may not listen yet, or it is about to end.
             if _answers(home):
-                _report(ready, b"ok\n")
-                if ready < 0:
-                    sys.exit(f"gapless: a supervisor of {home} runs already")
-                return
+                if ready >= 0:
+                    _report(ready, b"ok\n")
+                    return
+                _take_over(home)
             select.select([], [], [], PAUSE_S)
             lock = _lock(home)
         line = keeper_run.connect(home)
@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> None:
 
         from gapless.supervisor.supervisor import Supervisor  # noqa: PLC0415 - after fork
 
-        supervisor = Supervisor(home, line, resume_all=resume_all)
+        supervisor = Supervisor(home, line, lock, resume_all=resume_all)
     except Exception as error:
         _report(ready, b"error " + _describe(error) + b"\n")
         raise
@@ -72,6 +72,14 @@ def _answers(home: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def _take_over(home: str) -> None:
+    """Let a supervisor leave that a command has started; end this one if it stays."""
+    from gapless.supervisor.control import takeover  # noqa: PLC0415 - only then
+
+    if reason := takeover.ask_to_leave(home):
+        sys.exit(f"gapless: {reason}")
 
 
 def _report(ready: int, answer: bytes) -> None:

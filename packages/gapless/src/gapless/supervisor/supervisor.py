@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import selectors
 import signal
 import socket
+import sys
 
 from gapless.base import events, wakeup, wire
 from gapless.base.names import Home
@@ -16,6 +18,7 @@ from gapless.supervisor.act.launch import Launcher
 from gapless.supervisor.act.performer import Performer
 from gapless.supervisor.act.relays import Relays
 from gapless.supervisor.adoption import Adoption
+from gapless.supervisor.control import takeover
 from gapless.supervisor.control.admission import Admissions
 from gapless.supervisor.control.control_socket import ControlSocket
 from gapless.supervisor.control.dispatch import Dispatch
@@ -31,6 +34,7 @@ from gapless.supervisor.instances.notify_sockets import NotifySockets
 from gapless.supervisor.keeper_events import KeeperEvents
 from gapless.supervisor.loop import Loop
 from gapless.supervisor.memory.apps import Apps
+from gapless.supervisor.memory.home_lock import HomeLock
 from gapless.supervisor.memory.keeper_connection import (
     KeeperConnection,
     KeeperLostError,
@@ -49,22 +53,29 @@ from gapless.supervisor.sockets.system_calls import SystemCalls
 class Supervisor:
     """All apps of one user on one host."""
 
-    def __init__(self, path: str, line: socket.socket, *, resume_all: bool) -> None:
+    def __init__(
+        self, path: str, line: socket.socket, lock: int, *, resume_all: bool
+    ) -> None:
         """Take over what the keeper at the end of *line* holds, and resume the apps.
 
+        *lock* is the descriptor that holds the lock of the home.
         Raises GaplessError, OSError.
         """
         process_title.set_title("gapless supervise")
         home = Home(path)
         remove_leftovers(home)
         self._log = log = events.Log(home.own_log)
-        selector = selectors.DefaultSelector()
+        self._path = path
+        self._selector = selector = selectors.DefaultSelector()
         interception = Interception()
         # memory
         self._apps = apps = Apps()
         self._host = host = HostRecord()
         self._keeper = keeper = KeeperConnection(wire.Channel(line))
-        self._state = state = StateFile(home.state, apps, host, log)
+        self._lock = HomeLock(home.lock, lock)
+        self._state = state = StateFile(
+            home.state, apps, host, log, is_ours=self._lock.is_ours
+        )
         self._notes = notes = Notes(home, keeper, log)
         # sockets, observe, instances
         listeners = Listeners(keeper)
@@ -154,8 +165,14 @@ class Supervisor:
             drain_connections=drain_connections,
             mechanisms=lambda: {"interception": interception.describe()},
             settle=self._loop.settle,
+            started_by=takeover.SUPERVISE if resume_all else takeover.COMMAND,
         )
-        self._control = ControlSocket(selector, path, self._dispatch.serve)
+        self._home_watch = self._lock.watch()
+        if self._home_watch >= 0:
+            selector.register(
+                self._home_watch, selectors.EVENT_READ, self._home_has_changed
+            )
+        self._control = ControlSocket(selector, path, self._dispatch.serve, log)
 
     def serve(self) -> None:
         """Run until told to leave, or until everything has ended after a shutdown."""
@@ -173,6 +190,26 @@ class Supervisor:
         numbers = self._wakeup.recv(64)
         if signal.SIGTERM in numbers or signal.SIGINT in numbers:
             self._loop.over = True
+
+    def _home_has_changed(self) -> None:
+        """Tell, once, that the home was removed: no command reaches this process."""
+        os.read(self._home_watch, 4096)
+        if self._lock.is_ours():
+            return
+        self._selector.unregister(self._home_watch)
+        os.close(self._home_watch)
+        found = [
+            i for a in self._apps.values() for g in a.generations for i in g.instances
+        ]
+        pids = ", ".join(str(each.pid) for each in found) or "none"
+        text = (
+            f"{self._path} was removed, or another was put in its place: no command "
+            f"reaches the supervisor with pid {os.getpid()} any more.  Its apps serve on "
+            f"(pids {pids}); SIGTERM ends it, and an app ends by a signal to its pid"
+        )
+        sys.stderr.write(f"gapless: {text}\n")
+        sys.stderr.flush()
+        self._log.write("home-lost", reason=text)
 
     def _report_shutdown(self) -> None:
         """Report that everything has ended, the keeper too."""

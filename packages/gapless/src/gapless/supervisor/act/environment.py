@@ -27,7 +27,7 @@ def variables(
         }
     if wanted.increment_variable:
         first = found.get(wanted.increment_variable, "0")
-        number = int(first) if re.fullmatch(r"\s*-?\d+\s*", first) else 0
+        number = int(first) if re.fullmatch(r"\s*-?\d{1,18}\s*", first) else 0
         found[wanted.increment_variable] = str(number + ordinal)
     if wanted.instance_variable:
         found[wanted.instance_variable] = str(ordinal)

@@ -58,7 +58,7 @@ class GenerationActions:
         before = app.in_role(Role.SERVING)
         self._listeners.steer(app.name, generation.sockets_of)
         generation.served = True
-        app.since = clock.wall()
+        app.serves_since = now
         if before is None:
             generation.enter(Role.SERVING, now)
             return
@@ -70,7 +70,7 @@ class GenerationActions:
     def mark_proven(self, app: AppRecord, generation: GenerationRecord) -> None:
         """Let a generation serve for good; those before retire, or have given way."""
         if generation.role is Role.RECYCLING:
-            app.since = clock.wall()
+            app.serves_since = clock.monotonic()
         generation.enter(Role.SERVING, clock.monotonic())
         yielding = app.in_role(Role.YIELDING)
         if yielding is not None and yielding.failure:

@@ -1,121 +1,30 @@
-"""The control socket: one request per connection, one JSON object per line.
+"""The control socket: who may connect, and how many at a time.
 
-A client that sends no valid request gets an error.  One that reads too slowly is dropped,
-and what it requested goes on.  The protocol is written down in spec/control.md.
+The protocol is written down in spec/control.md.  Connections on which nothing is asked are
+few and short, so that a command always gets through, also when no descriptor is left.
 """
 
 from __future__ import annotations
 
-import json
+import errno
 import os
 import selectors
 import socket
 from collections.abc import Callable
-from typing import Any
 
-from gapless.base.errors import GaplessError, MisuseError
+from gapless.base import events, files
+from gapless.base.errors import UnavailableError
+from gapless.supervisor.control.control_connection import ControlConnection
+from gapless.supervisor.control.request import Request
 
-LONGEST_REQUEST_BYTES = 8 << 20
-MOST_UNREAD_BYTES = 8 << 20
-MOST_CONNECTIONS = 256
-
-
-class ControlConnection:
-    """The connection of one client."""
-
-    def __init__(
-        self,
-        selector: selectors.BaseSelector,
-        sock: socket.socket,
-        serve: Callable[[dict[str, Any], ControlConnection], None],
-        ended: Callable[[ControlConnection], None],
-    ) -> None:
-        self._selector, self._sock = selector, sock
-        self._serve, self._ended = serve, ended
-        self._received, self._unsent = b"", b""
-        self._has_request = self._closing = False
-        sock.setblocking(False)
-        selector.register(sock, selectors.EVENT_READ, self._go_on)
-
-    def send(self, message: dict[str, Any], last: bool) -> None:
-        """Queue one line; after the *last* one the connection is closed."""
-        if self._sock.fileno() < 0:
-            return
-        self._unsent += json.dumps(message).encode() + b"\n"
-        self._closing |= last
-
-    def flush(self) -> None:
-        """Send the queued lines, once what they report is remembered."""
-        if self._sock.fileno() >= 0 and (self._unsent or self._closing):
-            self._flush()
-
-    def fail(self, error: GaplessError) -> None:
-        """Send an error as the last line."""
-        self.send({"error": error.describe()}, last=True)
-
-    def _go_on(self) -> None:
-        try:
-            self._read()
-        except BlockingIOError:
-            self._flush()
-        except OSError:
-            self.close()
-
-    def _read(self) -> None:
-        piece = self._sock.recv(65536)
-        if not piece:
-            self.close()
-            return
-        if self._has_request:
-            return  # one request per connection; the rest is ignored
-        self._received += piece
-        line, newline, _ = self._received.partition(b"\n")
-        if newline:
-            self._has_request = True
-            self._received = b""
-            self._take_request(line)
-        elif len(self._received) > LONGEST_REQUEST_BYTES:
-            self.fail(MisuseError("the request is too long"))
-
-    def _take_request(self, line: bytes) -> None:
-        try:
-            request = json.loads(line)
-        except (ValueError, RecursionError):
-            self.fail(MisuseError("the request is not a line of JSON"))
-            return
-        if not isinstance(request, dict):
-            self.fail(MisuseError("the request is not a JSON object"))
-            return
-        try:
-            self._serve(request, self)
-        except GaplessError as error:
-            self.fail(error)
-
-    def _flush(self) -> None:
-        try:
-            while self._unsent:
-                self._unsent = self._unsent[self._sock.send(self._unsent) :]
-        except BlockingIOError:
-            pass
-        except OSError:
-            self.close()
-            return
-        if len(self._unsent) > MOST_UNREAD_BYTES or (
-            self._closing and not self._unsent
-        ):
-            self.close()
-            return
-        events = selectors.EVENT_READ
-        if self._unsent:
-            events |= selectors.EVENT_WRITE
-        self._selector.modify(self._sock, events, self._go_on)
-
-    def close(self) -> None:
-        """Close the connection."""
-        if self._sock.fileno() >= 0:
-            self._selector.unregister(self._sock)
-            self._sock.close()
-            self._ended(self)
+MOST_CONNECTIONS = 4096
+MOST_IDLE = 64
+"""Without a request, or with an answer that is not read yet; the oldest is closed first."""
+BACKLOG = 1024
+"""A client that finds it full waits; a flood of those that ask nothing must not fill it."""
+MOST_ACCEPTED = 64
+"""In one turn of the loop."""
+_USED_UP = (errno.EMFILE, errno.ENFILE)
 
 
 class ControlSocket:
@@ -125,46 +34,122 @@ class ControlSocket:
         self,
         selector: selectors.BaseSelector,
         home: str,
-        serve: Callable[[dict[str, Any], ControlConnection], None],
+        serve: Callable[[Request, ControlConnection], None],
+        log: events.Log,
     ) -> None:
-        self._selector, self._serve = selector, serve
-        self._connections: set[ControlConnection] = set()
+        self._selector, self._serve, self._log = selector, serve, log
+        self._connections: dict[ControlConnection, None] = {}
+        """The oldest first."""
         self._path = f"{home}/supervisor.sock"
-        self._listener = _listen(home)
+        self._spare = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+        """Is closed to answer a client when no descriptor is left."""
+        self._listener, self._identity = _listen(home)
         selector.register(self._listener, selectors.EVENT_READ, self._accept)
 
     def _accept(self) -> None:
-        try:
-            sock, _ = self._listener.accept()
-        except OSError:
-            return
-        credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-        uid = int.from_bytes(credentials[4:8], "little")
-        if uid not in (0, os.getuid()) or len(self._connections) >= MOST_CONNECTIONS:
+        for number in range(MOST_ACCEPTED):
+            try:
+                sock, _ = self._listener.accept()
+            except OSError as error:
+                # Only of the first is it known that a client waits.
+                if error.errno in _USED_UP and not number:
+                    self._make_room()
+                return
+            self._take(sock)
+
+    def _take(self, sock: socket.socket) -> None:
+        if not _may_connect(sock):
             sock.close()
             return
-        self._connections.add(
-            ControlConnection(
-                self._selector, sock, self._serve, self._connections.discard
-            )
+        if len(self._connections) >= MOST_CONNECTIONS and not self._close_idle():
+            _refuse(sock, f"{MOST_CONNECTIONS} commands wait for it already")
+            return
+        connection = ControlConnection(
+            self._selector, sock, self._serve, self._ended, self._log
         )
+        self._connections[connection] = None
+        if sum(each.is_idle for each in self._connections) > MOST_IDLE:
+            self._close_idle()
+
+    def _ended(self, connection: ControlConnection) -> None:
+        self._connections.pop(connection, None)
+
+    def _close_idle(self) -> bool:
+        """Close the oldest connection on which nothing is done; return whether one was."""
+        for connection in self._connections:
+            if connection.is_idle:
+                connection.close()
+                return True
+        return False
+
+    def _make_room(self) -> None:
+        """Answer when no descriptor is left: a client that waits would wake us for ever."""
+        if self._close_idle():
+            return  # the listener is still ready
+        os.close(self._spare)
+        try:
+            sock, _ = self._listener.accept()
+            _refuse(sock, "it has no descriptor left (ulimit -n)")
+        except OSError:
+            pass  # the client has gone meanwhile
+        finally:
+            self._spare = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
 
     def flush(self) -> None:
         """Send every client what was queued since the last time."""
         for connection in list(self._connections):
             connection.flush()
 
+    def expire(self, now: float) -> None:
+        """End the connections whose deadline is over."""
+        for connection in list(self._connections):
+            connection.expire(now)
+
+    def wait_until(self) -> float | None:
+        """Return the next deadline of a connection; None if there is none."""
+        found = (each.deadline for each in self._connections)
+        return min((each for each in found if each is not None), default=None)
+
     def close(self) -> None:
-        """Close every connection, and remove the socket."""
+        """Close every connection, and remove the socket if it is still this one."""
         for connection in list(self._connections):
             connection.close()
         self._selector.unregister(self._listener)
         self._listener.close()
-        if os.path.lexists(self._path):
-            os.unlink(self._path)
+        os.close(self._spare)
+        try:
+            if _identity(self._path) == self._identity:
+                os.unlink(self._path)
+        except FileNotFoundError:
+            return
 
 
-def _listen(home: str) -> socket.socket:
+def _may_connect(sock: socket.socket) -> bool:
+    """Return whether a client is of our user, or root."""
+    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    return int.from_bytes(credentials[4:8], "little") in (0, os.getuid())
+
+
+def _refuse(sock: socket.socket, reason: str) -> None:
+    """Answer a client that cannot be served, as far as it reads at once."""
+    error = UnavailableError(f"the supervisor cannot take the command: {reason}")
+    with sock:
+        sock.setblocking(False)
+        try:
+            sock.send(files.as_json({"error": error.describe()}))
+            sock.recv(65536)  # a close with the request unread would destroy the answer
+        except OSError:
+            return
+
+
+def _identity(path: str) -> tuple[int, int]:
+    """Return what tells a file from every other."""
+    found = os.lstat(path)
+    return found.st_dev, found.st_ino
+
+
+def _listen(home: str) -> tuple[socket.socket, tuple[int, int]]:
+    """Return the listening socket, and the identity of its name."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     directory = os.open(home, os.O_PATH | os.O_DIRECTORY)
     try:
@@ -175,10 +160,11 @@ def _listen(home: str) -> socket.socket:
             listener.bind(beside)
         finally:
             os.umask(before)
-        listener.listen(64)
+        listener.listen(BACKLOG)
+        identity = _identity(beside)
         # A client that finds the socket finds it listening.
         os.rename(beside, f"/proc/self/fd/{directory}/supervisor.sock")
     finally:
         os.close(directory)
     listener.setblocking(False)
-    return listener
+    return listener, identity

@@ -9,9 +9,9 @@ from typing import Any
 import gapless
 from gapless.base.errors import MisuseError, NotFoundError
 from gapless.supervisor.act.signals import signal_leaders
-from gapless.supervisor.control import fields
-from gapless.supervisor.control.control_socket import ControlConnection
-from gapless.supervisor.control.requests import Request, Requests
+from gapless.supervisor.control.control_connection import ControlConnection
+from gapless.supervisor.control.request import Request
+from gapless.supervisor.control.requests import Requests
 from gapless.supervisor.control.view import View
 from gapless.supervisor.instances.drain_connections import DrainConnections
 from gapless.supervisor.memory.apps import Apps
@@ -37,19 +37,21 @@ class Dispatch:
         drain_connections: DrainConnections,
         mechanisms: Callable[[], dict[str, Any]],
         settle: Callable[[], None],
+        started_by: str,
     ) -> None:
         self._apps, self._host = apps, host
         self._requests, self._view = requests, view
         self._home, self._state, self._membership = home, state, membership
         self._drain_connections = drain_connections
         self._mechanisms, self._settle = mechanisms, settle
+        self._started_by = started_by
         self.shutdown_waiter: ControlConnection | None = None
         """The client that waits for the end of everything."""
 
     def serve(self, request: Request, connection: ControlConnection) -> None:
         """Do what a client requests.  Raises GaplessError."""
         requests = self._requests
-        op = request.get("op")
+        op = request.op
         if self._host.shutting_down and op not in _WHILE_SHUTTING_DOWN:
             raise MisuseError("the supervisor is shutting down")
         match op:
@@ -58,12 +60,12 @@ class Dispatch:
             case "list":
                 self._list(connection)
             case "describe":
-                app = requests.app(request.get("app"))
+                app = requests.app(request.app)
                 self._drain_connections.ask(
-                    lambda: _answer(connection, self._view.details(app))
+                    lambda: connection.answer(lambda: self._view.details(app))
                 )
             case "drain" | "undrain":
-                self._host.lead_s = fields.lead_in(request)
+                self._host.lead_s = request.lead_s
                 self._host.draining = op == "drain"
                 self._state.save()
                 self._settle()  # so that the list that follows shows the drain
@@ -93,19 +95,19 @@ class Dispatch:
                 self._host.shutting_down, self.shutdown_waiter = True, connection
                 self._state.save()
             case other:
-                raise MisuseError(f"there is no request {other!r}")
+                raise MisuseError(f"there is no request {other[:40]!a}")
 
     def _list(self, connection: ControlConnection) -> None:
-        def answer() -> None:
+        def found() -> dict[str, Any]:
             rows = self._view.entries(self._apps)
-            _answer(connection, {"apps": rows, "supervisor": self._self()})
+            return {"apps": rows, "supervisor": self._self()}
 
-        self._drain_connections.ask(answer)
+        self._drain_connections.ask(lambda: connection.answer(found))
 
     def _follow(self, request: Request, connection: ControlConnection) -> None:
         """Go on reporting an operation whose supervisor died meanwhile."""
-        app = self._apps.get(str(request.get("app")))
-        token = request.get("token")
+        app = self._apps.get(request.app or "")
+        token = request.token
         for operation in (app.waiting, app.operation) if app else ():
             if operation is not None and operation.token == token:
                 operation.follow(connection.send)
@@ -123,6 +125,7 @@ class Dispatch:
             "keeper_pid": self._membership.keeper_pid,
             "version": gapless.__version__,
             "home": self._home,
+            "started_by": self._started_by,
             "draining": self._host.draining,
             "mechanisms": self._mechanisms(),
         }

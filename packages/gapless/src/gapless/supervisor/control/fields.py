@@ -1,54 +1,124 @@
-"""The fields of requests: each checked, and named if it is wrong.
+"""The ranges of what a request may ask for: each checked here, and named if it is wrong.
 
-Every function raises MisuseError.
+The decoder has checked the types.  What passes is stored, and acted on by this supervisor
+and the next one: a value that would stop one of them is refused here.  Every function
+raises MisuseError.
 """
 
 from __future__ import annotations
 
+import json
 import signal
 from typing import Any
 
-from gapless.base import clock, codec
 from gapless.base.errors import MisuseError
 from gapless.base.names import is_app_name
 from gapless.supervisor.memory import spec
 from gapless.supervisor.renewal import schedule
 
 MOST_INSTANCES = 1024
-LONGEST_LEAD_S = 3600
+LONGEST_LEAD_S = 3600.0
+LONGEST_S = 10 * 365 * 86_400.0
+MOST = 1 << 53
+"""As large as a number can be that every reader of JSON takes exactly."""
+LONGEST_DATE_FORMAT = 200
+LOG_FORMATS = ("text", "plain", "json", "pm2-json")
 
-Request = dict[str, Any]
+_SECONDS = (0.0, LONGEST_S)
+_COUNT = (0, MOST)
+SPEC_RANGES: dict[str, tuple[float, float]] = {
+    "instances": (1, MOST_INSTANCES),
+    "min_healthy_s": _SECONDS,
+    "outgoing": (1, 65_535),
+    "ready.timeout_s": _SECONDS,
+    "stop.drain_timeout_s": _SECONDS,
+    "stop.kill_timeout_s": _SECONDS,
+    "restart.max": _COUNT,
+    "restart.min_uptime_s": _SECONDS,
+    "restart.delay_s": _SECONDS,
+    "restart.backoff_s": _SECONDS,
+    "restart.stop_exit_codes": (-MOST, MOST),
+    "recycle.max_unavailable": (1, MOST_INSTANCES),
+    "recycle.lead_s": _SECONDS,
+    "recycle.quiet_s": _SECONDS,
+    "renew.memory_bytes": _COUNT,
+    "renew.watch_delay_s": _SECONDS,
+    "log.rotate_bytes": _COUNT,
+    "log.rotate_s": _SECONDS,
+    "log.keep": (0, 1000),
+    "limits.open_files": _COUNT,
+    "limits.processes": _COUNT,
+    "limits.core_bytes": _COUNT,
+}
+"""The lowest and highest number of each field of a spec; of a list: of each item."""
 
 
-def spec_in(request: Request) -> spec.AppSpec:
-    """Return the spec of an app."""
-    try:
-        wanted = codec.decode(spec.AppSpec, request.get("spec"), "spec")
-    except codec.WrongTypeError as error:
-        raise MisuseError(f"the spec in the request is wrong: {error}") from error
+def check_spec(wanted: spec.AppSpec) -> None:
+    """Check the spec of an app."""
     if not is_app_name(wanted.name):
-        raise MisuseError(f"{wanted.name!r} cannot be the name of an app")
+        raise MisuseError(f"{wanted.name!a} cannot be the name of an app")
+    for path, (lowest, highest) in SPEC_RANGES.items():
+        for number in _numbers(wanted, path):
+            if not lowest <= number <= highest:
+                raise MisuseError(
+                    f"{wanted.name}: {path} is {number!r}, "
+                    f"not a number from {lowest:g} to {highest:g}"
+                )
+    if reason := _fault(wanted):
+        raise MisuseError(f"{wanted.name}: {reason}")
+
+
+def _numbers(wanted: spec.AppSpec, path: str) -> tuple[float, ...]:
+    """Return the numbers of a field; none if it is null."""
+    found: Any = wanted
+    for name in path.split("."):
+        found = getattr(found, name)
+    if found is None:
+        return ()
+    return found if isinstance(found, tuple) else (found,)
+
+
+def _fault(wanted: spec.AppSpec) -> str:
+    """Return what is wrong with the texts of a spec; empty if nothing is."""
+    if not wanted.command or not wanted.command[0]:
+        return "the spec has no command"
+    if not wanted.directory.startswith("/"):
+        return f"the directory {wanted.directory!a} is not absolute"
+    for name in wanted.environment:
+        if not name or "=" in name:
+            return f"{name!a} cannot be the name of a variable"
+    for address in wanted.listen:
+        if not _is_port(address.rpartition(":")[2]):
+            return f"{address!a} is not HOST:PORT"
+    if wanted.stop.signal not in signal.Signals.__members__:
+        return f"there is no signal {wanted.stop.signal!a}"
+    path = wanted.ready.path
+    if not (path.startswith("/") and path.isascii() and path.isprintable()):
+        return f"{path!a} cannot be the path of a probe"
+    if wanted.log.format not in LOG_FORMATS:
+        return f"there is no format of logs {wanted.log.format!a}"
+    if len(wanted.log.date_format) > LONGEST_DATE_FORMAT:
+        return f"the date format has more than {LONGEST_DATE_FORMAT} characters"
+    for key, value in wanted.arguments:
+        try:
+            json.loads(value)
+        except (ValueError, RecursionError):
+            return f"the argument {key!a} is not JSON"
     try:
         if wanted.renew.cron:
             schedule.parse(wanted.renew.cron)
     except ValueError as error:
-        raise MisuseError(f"{wanted.name}: {error}") from error
-    if wanted.stop.signal not in signal.Signals.__members__:
-        raise MisuseError(f"{wanted.name}: there is no signal {wanted.stop.signal}")
-    if not wanted.command or not 1 <= wanted.instances <= MOST_INSTANCES:
-        raise MisuseError(f"{wanted.name}: the spec has no command or no instances")
-    return wanted
+        return str(error)
+    return ""
 
 
-def token_in(request: Request) -> str:
-    """Return the token by which a client finds its operation again."""
-    return str(request.get("token") or "")
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65_535
 
 
-def instances_in(request: Request, app: str) -> int:
+def instances(count: int | None, app: str) -> int:
     """Return a number of instances."""
-    count = request.get("instances")
-    if type(count) is not int or not 1 <= count <= MOST_INSTANCES:
+    if count is None or not 1 <= count <= MOST_INSTANCES:
         raise MisuseError(
             f"{app}: cannot run {count!r} instances",
             hint=f"a number from 1 to {MOST_INSTANCES}; `gapless stop` for none",
@@ -56,31 +126,18 @@ def instances_in(request: Request, app: str) -> int:
     return count
 
 
-def signal_in(request: Request, app: str) -> int:
+def signal_number(word: str, app: str) -> int:
     """Return the number of a signal, which is named with or without SIG."""
-    name = str(request.get("signal", "")).upper()
+    name = word.upper()
     name = name if name.startswith("SIG") else f"SIG{name}"
     if name not in signal.Signals.__members__:
-        raise MisuseError(f"{app}: there is no signal {name}")
+        raise MisuseError(f"{app}: there is no signal {name[:40]!a}")
     return signal.Signals[name]
 
 
-def lead_in(request: Request) -> float | None:
-    """Return how long balancers have before a host refuses requests."""
-    lead_s = request.get("lead_s")
-    if lead_s is None:
-        return None
-    if type(lead_s) not in (int, float) or not 0 <= lead_s <= LONGEST_LEAD_S:
-        raise MisuseError(f"lead_s is {lead_s!r}: a number from 0 to {LONGEST_LEAD_S}")
-    return float(lead_s)
-
-
-def refusal_in(request: Request) -> str:
-    """Return why a switch is not permitted; empty if it is.
-
-    *until* in the request is when the permit ends, on CLOCK_BOOTTIME.
-    """
-    until = request.get("until")
-    if until is not None and clock.boottime() >= float(until):
-        return "the permit came too late: this host was paused"
-    return str(request.get("refused") or "")
+def check_lead(lead_s: float | None) -> None:
+    """Check how long balancers have before a host refuses requests."""
+    if lead_s is not None and not 0 <= lead_s <= LONGEST_LEAD_S:
+        raise MisuseError(
+            f"lead_s is {lead_s!r}: a number from 0 to {LONGEST_LEAD_S:g}"
+        )

@@ -80,7 +80,7 @@ class NewGenerations:
                 required=set(app.spec.listen),
             )
         )
-        app.since = clock.wall()
+        app.serves_since = clock.monotonic()
 
     def _required(
         self, app: AppRecord, wanted: spec.AppSpec, before: GenerationRecord | None

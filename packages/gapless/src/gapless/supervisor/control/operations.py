@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
-from gapless.base import clock, events, files
+from gapless.base import clock, events
 from gapless.base.names import Home
-from gapless.supervisor.control import reports
+from gapless.supervisor.control import report_files, reports
 from gapless.supervisor.control.admission import Admissions
 from gapless.supervisor.decide import plan
 from gapless.supervisor.decide.readiness import is_done
@@ -50,10 +48,9 @@ class Operations:
         app.last_report = reports.end(operation)
         self._log.write("report", **app.last_report)
         directory = f"{self._home.reports}/{app.name}"
-        name = f"{operation.action}-{operation.generation or 0}.json"
+        name = f"{operation.action}-{operation.generation or 0}"
         try:
-            os.makedirs(directory, mode=0o700, exist_ok=True)
-            files.write_json(f"{directory}/{name}", app.last_report)
+            report_files.add(directory, name, app.last_report)
         except OSError as error:
             self._log.write("write-failed", path=directory, reason=str(error))
         self._state.save()

@@ -21,6 +21,8 @@ def report(operation: Operation) -> dict[str, Any]:
     """Return what happened, as data."""
     outcome = "failed" if operation.failure else "done"
     stops = operation.action == "stop"
+    # What a dead process cut off may never have been counted as seen.
+    seen = max(operation.connections_seen, operation.connections_cut)
     return {
         "app": operation.app,
         "token": operation.token,
@@ -39,8 +41,8 @@ def report(operation: Operation) -> dict[str, Any]:
         "started_at": operation.started_at,
         "steps": operation.steps,
         "connections": {
-            "seen": operation.connections_seen,
-            "finished": operation.connections_seen - operation.connections_cut,
+            "seen": seen,
+            "finished": seen - operation.connections_cut,
             "cut": operation.connections_cut,
         },
         "outgoing": _calls(operation),

@@ -7,28 +7,19 @@ left to the plan.  Every method raises GaplessError.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 from gapless.base import clock
 from gapless.base.errors import MisuseError, NotFoundError
-from gapless.supervisor.control import reports
+from gapless.supervisor.control import fields, reports
 from gapless.supervisor.control.admission import Admissions
-from gapless.supervisor.control.control_socket import ControlConnection
-from gapless.supervisor.control.fields import (
-    instances_in,
-    refusal_in,
-    signal_in,
-    spec_in,
-    token_in,
-)
+from gapless.supervisor.control.control_connection import ControlConnection
+from gapless.supervisor.control.request import Request
 from gapless.supervisor.memory import spec
 from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.instances import SeatRecord
 from gapless.supervisor.memory.model import Permit, Role
 from gapless.supervisor.memory.operations import Operation
 from gapless.supervisor.memory.state import HostRecord, StateFile
-
-Request = dict[str, Any]
 
 
 class Requests:
@@ -40,13 +31,13 @@ class Requests:
         self._apps, self._host = apps, host
         self._admissions, self._state = admissions, state
 
-    def app(self, name: Any) -> AppRecord:
+    def app(self, name: str | None) -> AppRecord:
         """Return an app by name.  Raises NotFoundError."""
-        app = self._apps.get(name) if isinstance(name, str) else None
+        app = self._apps.get(name or "")
         if app is None:
             known = ", ".join(sorted(self._apps)) or "none"
             raise NotFoundError(
-                f"there is no app named {name!r}", hint=f"apps here: {known}"
+                f"there is no app named {name!a}", hint=f"apps here: {known}"
             )
         return app
 
@@ -54,7 +45,7 @@ class Requests:
 
     def start(self, request: Request, connection: ControlConnection) -> None:
         """Start an app for the first time, or one that is stopped or gave up."""
-        wanted = spec_in(request)
+        wanted = _spec(request)
         app = self._apps.get(wanted.name)
         if app is not None and app.running and _lives(app):
             raise MisuseError(
@@ -65,33 +56,32 @@ class Requests:
             app = self._apps[wanted.name] = AppRecord(name=wanted.name, spec=wanted)
         app.restarts = 0
         self._admissions.admit(
-            app, _operation(app, "start", wanted, request, connection)
+            app, _operation(app, "start", wanted, request.token, connection)
         )
 
     def reload(self, request: Request, connection: ControlConnection) -> None:
         """Hand an app over to a new generation, with a new spec or the same."""
-        app = self.app(request.get("app"))
-        wanted = spec_in(request) if request.get("spec") else app.spec
+        app = self.app(request.app)
+        wanted = request.spec or app.spec
         if wanted.name != app.name:
             raise MisuseError(f"{app.name}: the spec is one of {wanted.name}")
-        action = str(request["op"])
-        operation = _operation(app, action, wanted, request, connection)
-        operation.recycle = bool(request.get("recycle"))
-        operation.permit = bool(request.get("permit"))
+        operation = _operation(app, request.op, wanted, request.token, connection)
+        operation.recycle = bool(request.recycle)
+        operation.permit = bool(request.permit)
         self._admissions.admit(app, operation)
 
     def renew(self, app: AppRecord, reason: str) -> None:
         """Hand an app over to a new generation for a reason that gapless found itself."""
-        operation = _operation(app, "restart", app.spec, {}, None)
+        operation = _operation(app, "restart", app.spec, "", None)
         operation.step("renewing", clock.monotonic(), reason)
         self._admissions.admit(app, operation)
 
     def scale(self, request: Request, connection: ControlConnection) -> None:
         """Run more or fewer instances; fewer is a handoff, so that nothing is cut."""
-        app = self.app(request.get("app"))
-        count = instances_in(request, app.name)
+        app = self.app(request.app)
+        count = fields.instances(request.instances, app.name)
         wanted = dataclasses.replace(app.spec, instances=count)
-        operation = _operation(app, "scale", wanted, request, connection)
+        operation = _operation(app, "scale", wanted, request.token, connection)
         serving = app.in_role(Role.SERVING)
         steady = app.operation is None and len(app.generations) == 1
         if not (app.running and steady and serving) or count < len(serving.seats):
@@ -108,18 +98,17 @@ class Requests:
 
     def stop(self, request: Request, connection: ControlConnection) -> None:
         """Let an app finish and end; `delete` forgets it as well."""
-        app = self.app(request.get("app"))
+        app = self.app(request.app)
         app.running = app.finished = False
         app.stop_reason = ""
-        app.deleted |= request["op"] == "delete"
+        app.deleted |= request.op == "delete"
         for earlier in (app.operation, app.waiting):
             if earlier is not None:
                 earlier.failure = earlier.failure or "the app was stopped"
                 self._host.keep_outcome(reports.end(earlier))
         app.waiting = None
         current = app.current() or app.in_role(Role.TRIAL)
-        action = str(request["op"])
-        app.operation = _operation(app, action, app.spec, request, connection)
+        app.operation = _operation(app, request.op, app.spec, request.token, connection)
         app.operation.generation = current.number if current else None
         self._state.save()
 
@@ -131,9 +120,9 @@ class Requests:
         A host that was paused after it was permitted must not act on it
         (CLOCK_BOOTTIME).
         """
-        app = self.app(request.get("app"))
+        app = self.app(request.app)
         asked = max(app.generations, key=lambda g: g.number, default=None)
-        refusal = refusal_in(request)
+        refusal = _refusal(request)
         if asked is not None and asked.permit is Permit.GIVEN and not refusal:
             return True  # the answer was lost, and the client asks again
         waits = asked is not None and asked.role in (Role.TRIAL, Role.RECYCLING)
@@ -146,12 +135,12 @@ class Requests:
 
     def signal(self, request: Request) -> tuple[AppRecord, int]:
         """Return which app is to get which signal."""
-        app = self.app(request.get("app"))
-        return app, signal_in(request, app.name)
+        app = self.app(request.app)
+        return app, fields.signal_number(request.signal, app.name)
 
     def register(self, request: Request) -> None:
         """Make an app known, and leave it stopped."""
-        wanted = spec_in(request)
+        wanted = _spec(request)
         app = self._apps.get(wanted.name)
         if app is not None and app.generations:
             raise MisuseError(f"{app.name} runs already")
@@ -165,7 +154,7 @@ class Requests:
 
     def reset(self, request: Request) -> None:
         """Count restarts from zero."""
-        app = self.app(request.get("app"))
+        app = self.app(request.app)
         app.restarts = 0
         for generation in app.generations:
             for seat in generation.seats:
@@ -173,11 +162,25 @@ class Requests:
         self._state.save()
 
 
+def _spec(request: Request) -> spec.AppSpec:
+    """Return the spec that an op needs."""
+    if request.spec is None:
+        raise MisuseError(f"{request.op}: the request has no spec")
+    return request.spec
+
+
+def _refusal(request: Request) -> str:
+    """Return why a switch is not permitted; empty if it is."""
+    if request.until is not None and clock.boottime() >= request.until:
+        return "the permit came too late: this host was paused"
+    return request.refused or ""
+
+
 def _operation(
     app: AppRecord,
     action: str,
     wanted: spec.AppSpec,
-    request: Request,
+    token: str,
     connection: ControlConnection | None,
 ) -> Operation:
     current = app.current()
@@ -187,7 +190,7 @@ def _operation(
         asked_at=clock.monotonic(),
         started_at=clock.stamp(clock.wall()),
         spec=wanted,
-        token=token_in(request),
+        token=token,
         old_generation=current.number if current else None,
         old_release=current.spec.release if current else "",
         waiters=[connection.send] if connection else [],

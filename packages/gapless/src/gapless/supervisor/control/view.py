@@ -68,6 +68,8 @@ class View:
         ]
         total = counts_of(app)
         online = current is not None and app.running
+        up_since = app.up_since()
+        up_s = None if up_since is None else max(0.0, clock.monotonic() - up_since)
         return {
             "name": app.name,
             "label": app.spec.label or app.name,
@@ -83,8 +85,8 @@ class View:
                 "wanted": len(current.seats) if current else app.spec.instances,
             },
             "restarts": app.restarts,
-            "since": clock.stamp(app.since) if app.since else None,
-            "uptime_s": round(clock.wall() - app.since, 3) if online else None,
+            "since": None if up_s is None else clock.stamp(clock.wall() - up_s),
+            "uptime_s": round(up_s, 3) if up_s is not None and online else None,
             "addresses": self._addresses(app),
             **_sums(measured),
             "pids": sorted(i.pid for i in own if i.pid),

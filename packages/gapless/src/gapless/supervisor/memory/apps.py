@@ -25,8 +25,8 @@ class AppRecord:
     generations: list[GenerationRecord] = field(default_factory=list)
     last_generation: int = 0
     last_serial: int = 0
-    since: float = 0.0
-    """When it was last started or handed off, seconds since the epoch."""
+    serves_since: float | None = None
+    """When it was last started or handed off, on the monotonic clock."""
     stop_reason: str = field(default="", metadata=was("stopped_why"))
     restarts: int = 0
     ids: list[int] = field(default_factory=list)
@@ -56,6 +56,13 @@ class AppRecord:
         return self.in_role(Role.SERVING, Role.PROVING, Role.RECYCLING) or self.in_role(
             Role.YIELDING
         )
+
+    def up_since(self) -> float | None:
+        """Return since when it serves, or at least runs, on the monotonic clock."""
+        if self.serves_since is not None:
+            return self.serves_since
+        started = (i.started for g in self.generations for i in g.instances)
+        return min(started, default=None)
 
     def shares_sockets(self, generation: GenerationRecord) -> bool:
         """Return whether another generation uses the sockets of this one too."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,9 +77,17 @@ class StateFile:
     """Keeps what was asked for in a file."""
 
     def __init__(
-        self, path: str, apps: Apps, host: HostRecord, log: events.Log
+        self,
+        path: str,
+        apps: Apps,
+        host: HostRecord,
+        log: events.Log,
+        *,
+        is_ours: Callable[[], bool] = lambda: True,
     ) -> None:
+        """Write only while *is_ours* says that the home is this supervisor's."""
         self._path, self._apps, self._host, self._log = path, apps, host, log
+        self._is_ours = is_ours
 
     def save(self) -> None:
         """Write down what was asked for.
@@ -93,6 +102,8 @@ class StateFile:
             lead_s=self._host.lead_s,
             outcomes=self._host.outcomes,
         )
+        if not self._is_ours():
+            return  # the home was removed: what is there now is another supervisor's
         try:
             files.write_json(self._path, codec.encode(state))
         except OSError as error:

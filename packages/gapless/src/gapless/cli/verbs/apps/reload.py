@@ -72,7 +72,5 @@ def requests_for(
             words.append(word)
     if words:
         names = selection.names(client, words)
-        found += app_requests.from_apps(
-            client, names, action, update_env=args.update_env
-        )
+        found += app_requests.from_apps(client, names, action, args)
     return found

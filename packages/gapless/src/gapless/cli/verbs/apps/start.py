@@ -24,7 +24,6 @@ from gapless.client import Client
 from gapless.config.choice import Choice, inherited
 from gapless.config.declarations import declaration_file
 from gapless.config.file_kinds import is_configuration
-from gapless.config.refresh import refreshed
 from gapless.config.script import load_script
 
 REST = "arguments"
@@ -124,16 +123,11 @@ def _from_known(args: argparse.Namespace, client: Client) -> list[AppRequest]:
     """Return the requests for apps that are known here; none if the target names none."""
     if os.path.isfile(args.target) or not os.path.exists(client.home.state):
         return []
-    environment = inherited(os.environ) if args.update_env else None
+    names = selection.names_or_none(client, args.target)
+    if not names:
+        return []
     action = "reload" if args.like_pm2 else "start"
-    known = [
-        app_requests.current_spec(client, name)
-        for name in selection.names_or_none(client, args.target)
-    ]
-    found = [
-        AppRequest(action=action, spec=refreshed(each, environment=environment))
-        for each in known
-    ]
+    found = app_requests.from_apps(client, names, action, args)
     count = _count(app_options.fields(args).get("instances"))
     return app_requests.with_instances(found, count)
 

@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
     if args.once:
         return max(each.run_once() for each in followers)
     numbers = wakeup.on((SIGTERM, SIGINT))
-    listing = AppListing(lambda: client.request("list") if client.has_state() else None)
+    listing = AppListing(lambda: client.request("list") if client.has_apps() else None)
     endpoints = [
         HealthEndpoint(each, [app for app in fleets if listens[app] == each], listing)
         for each in sorted({*listens.values()} - {""})

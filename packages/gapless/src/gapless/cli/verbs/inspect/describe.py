@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Show one app."""
-    client = Client()
+    client = Client(starts=False)
     app = selection.one_name(client, args.app)
     found = client.request("describe", app=app)
     if args.json:

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the environment."""
-    client = Client()
+    client = Client(starts=False)
     app = selection.one_name(client, args.app)
     environment = client.request("describe", app=app)["spec"]["environment"]
     if args.json:

@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Empty the log files."""
-    client = Client()
+    client = Client(starts=False)
     emptied = []
     for app in selection.names(client, args.app or ["all"]):
         for path in client.request("describe", app=app)["logs"]:

@@ -1,4 +1,4 @@
-"""List the apps of this host, one row per app."""
+"""List the apps of this host, one row per app; where none runs, those that it knows."""
 
 from __future__ import annotations
 
@@ -33,11 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """List the apps."""
-    client = Client()
-    if not client.has_state():
-        found: dict[str, object] = {"apps": [], "supervisor": None}
-    else:
-        found = client.request("list")
+    client = Client(starts=False)
+    found = client.request("list")
     if args.json:
         output.print_json(found)
         return DONE
@@ -48,7 +45,12 @@ def run(args: argparse.Namespace) -> int:
         return DONE
     output.print_table(HEADINGS, [_cells(row) for row in rows])
     supervisor = found["supervisor"]
-    if isinstance(supervisor, dict) and supervisor["draining"]:
+    if supervisor is None:
+        print(
+            "no supervisor runs here, so no app does; `gapless start APP`, or the unit "
+            "of systemd, starts it"
+        )
+    elif supervisor["draining"]:
         print("this host drains: new requests are refused; `gapless undrain` ends it")
     for row in rows:
         if row["reason"]:

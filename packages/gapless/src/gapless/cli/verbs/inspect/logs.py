@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print logs."""
-    client = Client()
+    client = Client(starts=False)
     apps = selection.names(client, args.app or ["all"])
     paths = dict.fromkeys(
         path for app in apps for path in client.request("describe", app=app)["logs"]

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the pids."""
-    client = Client()
+    client = Client(starts=False)
     names = selection.names(client, args.app or ["all"])
     rows = {row["name"]: row["pids"] for row in client.request("list")["apps"]}
     if args.json:

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """List the procedures of apps."""
-    client = Client()
+    client = Client(starts=False)
     wanted = selection.names(client, args.app)
     found = {row["name"]: row for row in client.request("list")["apps"]}
     rows = [found[name] for name in wanted if name in found]

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Send the signal."""
-    client = Client()
+    client = Client(starts=False)
     sent = {
         app: client.request("signal", app=app, signal=args.signal)["signalled"]
         for app in selection.names(client, args.app)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 
 from gapless.base import files
-from gapless.base.errors import DONE
+from gapless.base.errors import DONE, UnavailableError
 from gapless.cli import arguments, output
 from gapless.client import Client
 
@@ -22,9 +22,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Save the list."""
-    client = Client()
+    client = Client(starts=False)
     apps = []
-    for row in client.request("list")["apps"]:
+    found = client.request("list")
+    if found["supervisor"] is None:
+        raise UnavailableError(
+            "no supervisor runs here: which apps are to run cannot be told",
+            hint=f"{client.home.dump} is as it was",
+        )
+    for row in found["apps"]:
         described = client.request("describe", app=row["name"])
         running = row["status"] not in ("stopped", "stopping")
         apps.append({"spec": described["spec"], "running": running})

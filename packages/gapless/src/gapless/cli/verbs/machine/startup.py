@@ -22,10 +22,12 @@ User={user}
 Environment=GAPLESS_HOME={home}
 Environment=PATH={path}
 ExecStart={command} supervise
-ExecStop={command} shutdown
+# `systemctl stop` and the end of the machine end the apps; `systemctl restart` does not:
+# the next supervisor takes over what serves.
+ExecStop={command} shutdown --if-stopped %n
 TimeoutStopSec=120
 Restart=always
-# Without it systemd would end the keeper and the apps when the supervisor crashes.
+# Without it systemd would end the keeper and the apps when the supervisor ends.
 KillMode=process
 LimitNOFILE=65536
 

@@ -22,14 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the list."""
     _ = args
-    output.print_json(items(Client()))
+    output.print_json(items(Client(starts=False)))
     return DONE
 
 
 def items(client: Client) -> list[dict[str, Any]]:
     """Return the items, with the keys that tools for `pm2 jlist` read."""
-    if not client.has_state():
-        return []
     found = []
     for row in client.request("list")["apps"]:
         described = client.request("describe", app=row["name"])

@@ -100,7 +100,7 @@ def _ping(words: list[str]) -> int:
     _ = words
     from gapless.client import Client  # noqa: PLC0415 - only here
 
-    Client().request("ping")
+    Client(starts=False).request("ping")
     print("{ msg: 'pong' }")
     return DONE
 
@@ -109,7 +109,7 @@ def _id(words: list[str]) -> int:
     from gapless.cli import selection  # noqa: PLC0415 - only here
     from gapless.client import Client  # noqa: PLC0415 - only here
 
-    client = Client()
+    client = Client(starts=False)
     names = selection.names(client, words or ["all"])
     rows = {row["name"]: row["ids"] for row in client.request("list")["apps"]}
     print([identity for name in names for identity in rows[name]])

@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     command = args.command
     if not command:
         raise MisuseError("there is no command", hint="gapless run APP -- CMD ARG...")
-    client = Client()
+    client = Client(starts=False)
     app = selection.one_name(client, args.app)
     described = client.request("describe", app=app)
     serving = [

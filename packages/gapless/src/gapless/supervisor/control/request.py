@@ -1,0 +1,55 @@
+"""A request as a value: read from its line, and checked before anything is stored."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from gapless.base import codec
+from gapless.base.errors import MisuseError
+from gapless.supervisor.control import fields
+from gapless.supervisor.memory import spec
+
+LONGEST_TOKEN = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a client requests; which fields an op reads is in spec/control.md."""
+
+    op: str
+    token: str = ""
+    """By it a client finds its operation again."""
+    app: str | None = None
+    spec: spec.AppSpec | None = None
+    recycle: bool | None = None
+    permit: bool | None = None
+    """Ask before the switch."""
+    instances: int | None = None
+    signal: str = ""
+    lead_s: float | None = None
+    refused: str | None = None
+    until: float | None = None
+    """When a permit ends, on CLOCK_BOOTTIME; None: never."""
+
+
+def read(line: bytes) -> Request:
+    """Return the request on a line.  Raises MisuseError."""
+    try:
+        plain: Any = json.loads(line)
+    except (ValueError, RecursionError):
+        raise MisuseError("the request is not a line of JSON") from None
+    if not isinstance(plain, dict):
+        raise MisuseError("the request is not a JSON object")
+    try:
+        codec.check_plain(plain, "request")
+        request = codec.decode(Request, plain, "request")
+    except codec.WrongTypeError as error:
+        raise MisuseError(f"the request is wrong: {error}") from error
+    if request.spec is not None:
+        fields.check_spec(request.spec)
+    fields.check_lead(request.lead_s)
+    if len(request.token) > LONGEST_TOKEN:
+        raise MisuseError(f"the token has more than {LONGEST_TOKEN} characters")
+    return request

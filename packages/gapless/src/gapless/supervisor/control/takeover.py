@@ -1,0 +1,60 @@
+"""`gapless supervise` takes over from a supervisor that a command started in passing.
+
+The other one leaves as on SIGTERM; the apps serve on, since the keeper holds them.  Of two
+that were both started to stay, the first one stays.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import struct
+from typing import Any
+
+from gapless.keeper import run as keeper_run
+
+ANSWER_S = 10.0
+COMMAND, SUPERVISE = "command", "supervise"
+"""What started a supervisor: a command that needed one, or `gapless supervise`."""
+
+
+def ask_to_leave(home: str) -> str:
+    """Let the supervisor of *home* leave; return why it may not, empty if it leaves."""
+    try:
+        with keeper_run.connect_to(home, "supervisor.sock", socket.SOCK_STREAM) as sock:
+            pid, found = _peer_pid(sock), _ping(sock)
+    except TimeoutError:
+        return (
+            "a supervisor runs already, and does not answer: is it stopped (SIGSTOP)?"
+        )
+    except OSError:
+        return ""  # it is gone, or about to go
+    if found.get("pid") != pid:
+        return ""  # it ends already
+    if found.get("started_by", COMMAND) != COMMAND:
+        return f"a supervisor of {home} runs already (pid {pid})"
+    try:
+        os.kill(pid, signal.SIGTERM)
+    except ProcessLookupError:
+        return ""
+    return ""
+
+
+def _ping(sock: socket.socket) -> dict[str, Any]:
+    sock.settimeout(ANSWER_S)
+    sock.sendall(b'{"op": "ping"}\n')
+    with sock.makefile("rb") as lines:
+        try:
+            found = json.loads(lines.readline() or b"{}").get("result")
+        except ValueError:
+            return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _peer_pid(sock: socket.socket) -> int:
+    """Return the pid of the process that listens at the other end."""
+    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    pid: int = struct.unpack("iII", credentials)[0]
+    return pid
