@@ -132,14 +132,14 @@ SCENARIOS = (
 )
 EFFECTS = {
     "first-start": 58,
-    "reload": 48,
-    "failing-reload": 23,
-    "dies-proving": 51,
-    "recycle": 88,
-    "scale-up": 35,
-    "scale-down": 55,
-    "crash-restart": 14,
-    "stop": 40,
+    "reload": 54,
+    "failing-reload": 29,
+    "dies-proving": 61,
+    "recycle": 106,
+    "scale-up": 45,
+    "scale-down": 63,
+    "crash-restart": 18,
+    "stop": 44,
     "delete": 44,
     "shutdown": 33,
 }
