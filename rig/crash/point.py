@@ -25,8 +25,8 @@ from rig.load.traffic import Traffic
 COMMAND = Path(__file__).parent / "command.py"
 COMMAND_S = 20.0
 """A command that does not end in this time hangs."""
-SETTLE_S = 10.0
-"""How long everything may take to come to rest.  An idle machine needs under a second."""
+SETTLE_S = 20.0
+"""How long everything may take to come to rest.  An idle machine needs a second or two."""
 LOAD = Traffic(kind="new", concurrency=2, pause_s=0.005)
 
 
@@ -95,6 +95,8 @@ class _Point:
         self.port = wait.free_port()
         self.plan = host.directory / "plan"
         self.plan.mkdir()
+        self.before: Seen | None = None
+        """What the host was like when the app had started."""
 
     def begin(self, *words: str) -> subprocess.Popen[str]:
         """Start a command whose supervisors die by the plan."""
@@ -156,6 +158,9 @@ def _run(
         declare(host, scenario, point.port, release="1")
         started, output = point.command("start", "app.toml")
         assert started == 0, output
+        if not point.waiting:
+            usual = Outcome(instances=scenario.instances)
+            point.before = seen.look(host, point.port, usual, None)
     declare(host, scenario, point.port, release=scenario.release, dies=scenario.dies)
     if not point.waiting:
         (point.plan / "alone").touch()
@@ -190,7 +195,8 @@ def _judge(
         began = time.monotonic()
         for outcome in possible:
             found = seen.look(point.host, point.port, outcome, code)
-            faults = invariants.broken(found, undisturbed)
+            usual = undisturbed if outcome is scenario.outcome else point.before
+            faults = invariants.broken(found, usual)
             if outcome is scenario.outcome or not faults:
                 result.seen, result.faults = found, faults
             if not faults:

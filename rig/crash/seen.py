@@ -62,8 +62,8 @@ def look(host: Host, port: int, outcome: Outcome, code: int | None) -> Seen:
     keeper = seen.supervisor.get("keeper_pid", 0)
     seen.children = _children(keeper) if keeper else set()
     seen.listening = _listening(port, set(seen.processes))
-    if outcome.instances:
-        seen.releases = [_answer_of(port) for _ in range(_ASKED)]
+    if seen.row and seen.row["instances"]["ready"] == outcome.instances > 0:
+        seen.releases = _answers(port)
     seen.files = {
         _shown(path, host.home)
         for path in host.home.rglob("*")
@@ -114,6 +114,14 @@ def _descriptors(pid: int) -> dict[str, int]:
     kinds = (re.sub(r":\[\d+\]|.*/", "", target) for target in _targets(pid))
     counts = collections.Counter(re.sub(r"\d+", "#", kind) for kind in kinds)
     return {kind: n for kind, n in counts.items() if not kind.endswith(_NOT_OURS)}
+
+
+def _answers(port: int) -> list[str]:
+    """Return what answers new connections, up to the first that is not answered."""
+    found: list[str] = []
+    while len(found) < _ASKED and not (found and "Error" in found[-1]):
+        found.append(_answer_of(port))
+    return found
 
 
 def _answer_of(port: int) -> str:
