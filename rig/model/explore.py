@@ -13,6 +13,7 @@ from __future__ import annotations
 import collections
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from gapless.base import codec
@@ -20,7 +21,7 @@ from gapless.base.errors import GaplessError, NotFoundError
 from gapless.supervisor.memory.spec import AppSpec, Ready, Restart, Stop
 from rig.model import world as worlds
 from rig.model.supervisor import ModelSupervisor, patched, request
-from rig.model.world import APP, NOW, TOKEN, Death, Effects, World
+from rig.model.world import APP, NOW, Death, Effects, World
 
 Turn = Callable[[ModelSupervisor], None]
 
@@ -67,11 +68,13 @@ def wanted(instances: int) -> dict[str, Any]:
 # --- turns of the supervisor --------------------------------------------------------------
 
 
-def _turns(text: str, turn: Turn, *, now: float = NOW) -> Iterator[tuple[str, str]]:
+def _turns(
+    text: str, plain: Any, turn: Turn, *, now: float = NOW
+) -> Iterator[tuple[str, str]]:
     """Yield the world after a turn, and after each death in it."""
     count, last = 0, None
     while last is None or last <= count:
-        world = worlds.thawed(text)
+        world = worlds.thawed(text, plain)
         effects = Effects(world, last)
         died = False
         with patched(effects, [now]):
@@ -113,10 +116,11 @@ def _ask(world: World, op: str, plain: dict[str, Any]) -> Turn:
     follows = world["client"] == "lost"
 
     def turn(supervisor: ModelSupervisor) -> None:
-        own, connection = supervisor._world, supervisor.connection
-        message = request("follow" if follows else op, plain)
+        own = supervisor.world
+        connection: Any = supervisor.connection
+        message = request(op, plain, again=follows)
         try:
-            supervisor.dispatch.serve(message, connection)  # type: ignore[arg-type]
+            supervisor.dispatch.serve(message, connection)
         except NotFoundError:
             own["client"] = "asks"
         except GaplessError as error:
@@ -135,31 +139,34 @@ def steps(text: str, op: str, plain: dict[str, Any]) -> Iterator[tuple[str, str]
     world = worlds.thawed(text)
     yield from _steps_outside(text)
     if world["supervisor"] is None:
-        for how, after in _turns(text, ModelSupervisor.begin):
+        if world["inbox"]:
+            return  # the keeper takes in what the last one sent before it meets the next
+        for how, after in _turns(text, plain, ModelSupervisor.begin):
             yield f"a supervisor starts{how}", after
         return
     if world["outbox"]:
 
         def hear(supervisor: ModelSupervisor) -> None:
-            supervisor.hear(supervisor._world["outbox"].pop(0))
+            supervisor.hear(supervisor.world["outbox"].pop(0))
 
         event = world["outbox"][0]
         said = f"{event['event']} {event.get('key', event.get('name'))}"
-        for how, after in _turns(text, hear):
+        for how, after in _turns(text, plain, hear):
             yield f"it hears {said}{how}", after
         return
     if world["client"] in ("asks", "lost"):
-        for how, after in _turns(text, _ask(world, op, plain)):
+        for how, after in _turns(text, plain, _ask(world, op, plain)):
             yield f"the client {world['client']}{how}", after
-    wake_at = _wake_at(text)
+    killed = any(c["signal"] == 2 for c in world["children"].values())
+    wake_at = None if killed else _wake_at(text, plain)  # what is killed ends at once
     if wake_at is not None:
         now = max(wake_at, NOW + 0.001)
-        for how, after in _turns(text, lambda _: None, now=now):
+        for how, after in _turns(text, plain, lambda _: None, now=now):
             yield f"{now - NOW:g} s pass{how}", after
 
 
-def _wake_at(text: str) -> float | None:
-    world = worlds.thawed(text)
+def _wake_at(text: str, plain: Any) -> float | None:
+    world = worlds.thawed(text, plain)
     effects = Effects(world)
     with patched(effects, [NOW]):
         return ModelSupervisor(effects).wake_at()
@@ -177,15 +184,11 @@ def _steps_outside(text: str) -> Iterator[tuple[str, str]]:
         if child["state"] != "alive":
             continue
         if child["signal"]:
-            code = 143
-            yield (
-                f"{key} ends",
-                _changed(text, lambda w, k=key, c=code: worlds.end(w, k, c)),
-            )
+            yield f"{key} ends", _changed(text, partial(worlds.end, key=key, code=143))
         elif child["call"] is None and child["stage"] != "listens":
-            yield f"{key} calls", _changed(text, lambda w, k=key: worlds.call(w, k))
+            yield f"{key} calls", _changed(text, partial(worlds.call, key=key))
         if world["crashes"] and not child["signal"]:
-            yield f"{key} crashes", _changed(text, lambda w, k=key: _crash(w, k))
+            yield f"{key} crashes", _changed(text, partial(_crash, key=key))
 
 
 def _changed(text: str, change: Callable[[World], object]) -> str:
@@ -361,11 +364,5 @@ def running(instances: int, *, crashes: int, deaths: int) -> str:
     world = worlds.thawed(text)
     assert world["client"] == "done", world
     world |= {"client": "asks", "crashes": crashes, "deaths": deaths, "second": True}
-    for report in ("last_report",):
-        world["supervisor"]["app"][report] = None
+    world["supervisor"]["app"].pop("last_report")
     return worlds.frozen(world)
-
-
-def token_of(world: World) -> str:
-    """Return the token of the client's request."""
-    return TOKEN

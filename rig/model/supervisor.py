@@ -9,8 +9,7 @@ from __future__ import annotations
 import contextlib
 import types
 from collections.abc import Iterator
-from typing import Any
-from unittest import mock
+from typing import Any, Self
 
 from gapless.base import clock, codec, events, files
 from gapless.base.names import Home
@@ -23,8 +22,8 @@ from gapless.supervisor.control.admission import Admissions
 from gapless.supervisor.control.dispatch import Dispatch
 from gapless.supervisor.control.new_generations import NewGenerations
 from gapless.supervisor.control.operations import Operations
+from gapless.supervisor.control.request import Request
 from gapless.supervisor.control.requests import Requests
-from gapless.supervisor.control.resume import resume
 from gapless.supervisor.decide import ending, lead_time, plan, recycle
 from gapless.supervisor.instances.exits import Exits
 from gapless.supervisor.keeper_events import KeeperEvents
@@ -34,15 +33,27 @@ from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
 from gapless.supervisor.memory.model import Desired
-from gapless.supervisor.memory.notes import Notes
+from gapless.supervisor.memory.notes import VERSION, Notes
+from gapless.supervisor.memory.spec import AppSpec
 from gapless.supervisor.memory.state import HostRecord, StateFile
+from gapless.supervisor.resume import resume
 from gapless.supervisor.sockets import system_calls
 from rig.model import world as worlds
 from rig.model.listeners import FakeListeners
-from rig.model.world import APP, NOW, TOKEN, Effects, World
+from rig.model.world import APP, NOW, Effects
 
 HOME = Home("/proc/no-such-home")
 INCARNATION = "keeper"
+
+
+class Nothing:
+    """Has every method; none does anything."""
+
+    def __init__(self, **results: Any) -> None:
+        self.__dict__.update(results)
+
+    def __getattr__(self, _: str) -> Any:
+        return lambda *_, **__: None
 
 
 class FakeLog(events.Log):
@@ -56,16 +67,21 @@ class FakeKeeperConnection(KeeperConnection):
     """Sends into the keeper's inbox."""
 
     def __init__(self, effects: Effects) -> None:
-        super().__init__(mock.Mock())
+        nothing: Any = Nothing()
+        super().__init__(nothing)
         self._effects = effects
         self.incarnation = INCARNATION
 
-    def _send(self, message: Any, descriptors: tuple[int, ...] = ()) -> None:
+    def _send(self, message: Any, _: tuple[int, ...] = ()) -> None:
         world = self._effects.world
         sent = {key: message[key] for key in message if key in _KEPT}
         world["inbox"].append(sent)
         worlds.take(world)
         self._effects.done()
+
+    def gave(self, notes: dict[str, Any]) -> None:
+        """Remember what it was given last: that is not given again."""
+        self._noted = notes
 
     def flush_in(self, selector: Any, receive: Any) -> None:
         """Keep nothing back."""
@@ -80,7 +96,7 @@ class FakeNotes(Notes):
     def _write_file(self, name: str, note: dict[str, Any]) -> None:
         pass
 
-    def read_file(self, name: str) -> AppRecord | None:
+    def read_file(self, _: str) -> AppRecord | None:
         """Return nothing: there is no file."""
         return None
 
@@ -154,34 +170,35 @@ class ModelSupervisor:
 
     def __init__(self, effects: Effects) -> None:
         world = effects.world
-        self._effects, self._world = effects, world
+        self._effects, self.world = effects, world
         self.apps, self.host = Apps(), HostRecord()
         self.connection = Connection()
         log = FakeLog("")
         self._keeper = keeper = FakeKeeperConnection(effects)
         self.state = StateFile("state", self.apps, self.host, log)
-        self.notes = FakeNotes(HOME, keeper, log)
-        self.listeners: Any = FakeListeners(effects, keeper)
+        self.notes = FakeNotes(HOME, keeper, log, is_ours=lambda: True)
+        fakes = FakeListeners(effects, keeper)
+        listeners: Any = fakes
+        self.fakes = fakes
         living = world["supervisor"]
         if living is not None and living["app"] is not None:
             self._continue(living)
         keys = {i.key for app in self.apps.values() for i in app.instances()}
         notify: Any = FakeNotifySockets(keeper, keys)
-        drains: Any = mock.Mock()
-        drains.forget.return_value = drains.wait_until.return_value = None
-        drains.address = ""
-        membership: Any = mock.Mock(keeper_pid=1)
-        membership.members.return_value = ()
-        membership.count = lambda _, __, instance: int(instance.leader_alive)
+        drains: Any = Nothing(address="")
+        membership: Any = Nothing(
+            keeper_pid=1,
+            members=lambda *_: (),
+            count=lambda _, __, instance: int(instance.leader_alive),
+        )
         evidence: Any = FakeEvidence()
-        relays: Any = mock.Mock()
-        relays.is_running.return_value = relays.ended.return_value = False
-        nothing: Any = mock.Mock()
+        relays: Any = Nothing(is_running=lambda *_: False, ended=lambda _: False)
+        nothing: Any = Nothing()
         exits = Exits(self.apps, keeper, membership, notify, drains, log=log)
         self._adoption = adoption.Adoption(
             self.apps,
             keeper,
-            self.listeners,
+            listeners,
             notify,
             drains,
             exits=exits,
@@ -194,33 +211,27 @@ class ModelSupervisor:
             adoption=self._adoption,
             exits=exits,
             relays=relays,
-            system_calls=system_calls.SystemCalls(
-                self.apps, keeper, self.listeners, log
-            ),
-            listeners=self.listeners,
+            system_calls=system_calls.SystemCalls(self.apps, keeper, listeners, log),
+            listeners=listeners,
             drain_connections=drains,
             log=log,
         )
-        interception: Any = mock.Mock()
-        interception.try_again.return_value = True
+        interception: Any = Nothing(try_again=lambda: True)
         performer = Performer(
             Launcher(
                 HOME,
                 keeper,
-                self.listeners,
+                listeners,
                 notify_sockets=notify,
                 drain_connections=drains,
                 interception=interception,
             ),
-            GenerationActions(nothing, self.listeners, evidence, relays),
+            GenerationActions(nothing, listeners, evidence, relays),
             instance_actions.InstanceActions(evidence, membership, notify, drains),
         )
-        self.new_generations = NewGenerations(self.apps, self.listeners, self.state)
+        self.new_generations = NewGenerations(self.apps, listeners, self.state)
         admissions = Admissions(self.new_generations, self.host)
-        renewals: Any = mock.Mock()
-        renewals.update.return_value = None
-        acceptors: Any = mock.Mock()
-        acceptors.update.return_value = False
+        acceptors: Any = Nothing(update=lambda *_: False)
         self.loop = loop.Loop(
             nothing,
             self.apps,
@@ -234,7 +245,7 @@ class ModelSupervisor:
             exits=exits,
             performer=performer,
             operations=Operations(HOME, admissions, self.state, log),
-            renewals=renewals,
+            renewals=nothing,
             drain_connections=drains,
             log=log,
         )
@@ -249,35 +260,36 @@ class ModelSupervisor:
             drain_connections=drains,
             mechanisms=dict,
             settle=self.loop.settle,
+            started_by="",
         )
 
     def _continue(self, living: dict[str, Any]) -> None:
         app = self.apps[APP] = codec.decode(AppRecord, living["app"])
         if living["waiter"] and app.operation is not None:
             app.operation.waiters.append(self.connection.send)
-        # What it gave last it does not give again.
-        self._keeper._noted = {f"app/{APP}": living["noted"]}
+        self._keeper.gave({f"app/{APP}": {"version": VERSION, **codec.encode(app)}})
         for name, meta in living["held"].items():
-            self.listeners.adopt(name, meta, 0)
+            self.fakes.adopt(name, meta, 0)
 
     # --- turns --------------------------------------------------------------------------
 
     def hear(self, event: dict[str, Any]) -> None:
         """Take in an event of the keeper."""
-        self._events._pass_on(event, [-1 if "pid" in event else event.get("key", 0)])
+        copy: Any = -1 if "pid" in event else event.get("key", 0)
+        self._events._pass_on(event, [copy])  # noqa: SLF001 - closing nothing afterwards
 
     def begin(self) -> None:
         """Take over what the keeper has."""
-        for name, meta in list(self._world["held"].items()):
+        for name, meta in list(self.world["held"].items()):
             self.hear_held(name, meta)
-        for name, value in list(self._world["notes"].items()):
+        for name, value in list(self.world["notes"].items()):
             self._adoption.noted(name, value)
-        for key in list(self._world["children"]):
-            for event in worlds.announced(self._world, key):
+        for key in list(self.world["children"]):
+            for event in worlds.announced(self.world, key):
                 self.hear(event)
         self._adoption.complete()
         resume(self.apps, self.host, self.state, self.notes, self.new_generations)
-        self._world["outbox"] = worlds.calls(self._world)
+        self.world["outbox"] = worlds.calls(self.world)
 
     def hear_held(self, name: str, meta: Any) -> None:
         """Take over a descriptor."""
@@ -290,9 +302,9 @@ class ModelSupervisor:
         result = self.connection.result
         if result is not None:
             found = result.get("result") or {}
-            self._world["client"] = found.get("outcome", "error")
+            self.world["client"] = found.get("outcome", "error")
             self._effects.done()
-        self._world["supervisor"] = self.remembered()
+        self.world["supervisor"] = self.remembered()
 
     def remembered(self) -> dict[str, Any]:
         """Return what the supervisor knows, so that its next turn can begin with it."""
@@ -300,9 +312,8 @@ class ModelSupervisor:
         waits = bool(app and app.operation and app.operation.waiters)
         return {
             "app": codec.encode(app) if app else None,
-            "noted": self._keeper._noted.get(f"app/{APP}"),
             "waiter": waits,
-            "held": self.listeners.metas(),
+            "held": self.fakes.metas(),
         }
 
     def wake_at(self) -> float | None:
@@ -342,7 +353,7 @@ def patched(effects: Effects, now: list[float]) -> Iterator[None]:
         def __init__(self, fileno: str) -> None:
             self.key = fileno
 
-        def __enter__(self) -> Sock:
+        def __enter__(self) -> Self:
             return self
 
         def __exit__(self, *_: object) -> None:
@@ -362,12 +373,17 @@ def patched(effects: Effects, now: list[float]) -> Iterator[None]:
         (lead_time, "CHECK_S", 1.0),
         (recycle, "CHECK_S", 1.0),
     ]
-    with contextlib.ExitStack() as stack:
-        for module, name, value in replaced:
-            stack.enter_context(mock.patch.object(module, name, value))
+    plain = [(module, name, getattr(module, name)) for module, name, _ in replaced]
+    for module, name, value in replaced:
+        setattr(module, name, value)
+    try:
         yield
+    finally:
+        for module, name, value in plain:
+            setattr(module, name, value)
 
 
-def request(op: str, wanted: dict[str, Any]) -> dict[str, Any]:
-    """Return what the client asks for."""
-    return {"op": op, "app": APP, "token": TOKEN, "spec": wanted}
+def request(op: str, wanted: Any, *, again: bool) -> Request:
+    """Return what the client asks for, or how it asks *again* what became of it."""
+    spec = codec.decode(AppSpec, wanted)
+    return Request(op="follow" if again else op, app=APP, token=op, spec=spec)

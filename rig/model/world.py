@@ -13,9 +13,9 @@ from typing import Any
 
 World = dict[str, Any]
 NOW = 1000.0
-OLDEST_S = 12.0
+OLDEST_S = 5.0
 """All ages beyond it are the same: no limit in the model is longer."""
-APP, TOKEN, GROUP = "app", "token", "127.0.0.1:80"
+APP, GROUP = "app", "127.0.0.1:80"
 _TIMES = {
     "since",
     "started",
@@ -29,6 +29,15 @@ _TIMES = {
     "asked_at",
     "at",
 }
+_SPEC = "the spec of the app"
+_KEPT = {
+    "children", "held", "sockets", "steered", "notes", "inbox", "outbox", "disk",
+    "client", "failed", "crashes", "deaths", "supervisor", "second",
+    "key", "call", "socket", "signal", "code", "value", "meta", "app", "waiter",
+    "number", "ordinal", "listening", "running", "leader_alive", "process_count", "version",
+    "token", "outcome", "detail", "at_s", "generations", "instances",
+}  # fmt: skip
+"""What stays in a world though it is false; the records have defaults for the rest."""
 _SECONDS = re.compile(r"\d+\.\d+ s")
 
 
@@ -83,7 +92,7 @@ def _take(world: World, message: dict[str, Any]) -> None:
     children = world["children"]
     match message["op"]:
         case "hold":
-            world["held"][message["name"]] = message["meta"]
+            world["held"][message["name"]] = message["meta"] or {}
         case "release":
             world["held"].pop(message["name"], None)
             world["outbox"].append({"event": "released", "name": message["name"]})
@@ -187,7 +196,7 @@ def end(world: World, key: str, code: int) -> None:
     world["outbox"] += announced(world, key)[1:]
 
 
-# --- worlds are compared --------------------------------------------------------------------
+# --- worlds are compared ------------------------------------------------------------------
 
 
 def frozen(world: World, now: float = NOW) -> str:
@@ -196,23 +205,36 @@ def frozen(world: World, now: float = NOW) -> str:
 
 
 def _moved(plain: Any, now: float, name: str = "") -> Any:
-    if isinstance(plain, dict):
+    kind = type(plain)
+    if kind is dict:
+        if name == "spec":
+            return _SPEC  # all have the same
         if name == "last_report":
             plain = {key: plain[key] for key in ("token", "outcome")}
-        return {key: _moved(each, now, key) for key, each in plain.items()}
-    if isinstance(plain, list) and name == "steps":
-        names = sorted({step["step"] for step in plain})
-        return [{"step": each, "at_s": 0, "detail": ""} for each in names]
-    if isinstance(plain, list):
+        return {
+            key: _moved(each, now, key)
+            for key, each in plain.items()
+            if each or key in _KEPT or each == {}
+        }
+    if kind is list:
+        if name == "steps":
+            names = sorted({step["step"] for step in plain})
+            return [{"step": each, "at_s": 0, "detail": ""} for each in names]
         return [_moved(each, now) for each in plain]
-    if name in _TIMES and isinstance(plain, int | float):
+    if name in _TIMES and kind in (int, float):
         return NOW - min(round(now - plain, 3), OLDEST_S)
-    if isinstance(plain, str):
+    if kind is str and " s" in plain:
         return _SECONDS.sub("some s", plain)
     return plain
 
 
-def thawed(text: str) -> World:
-    """Return a copy of a world."""
-    world: World = json.loads(text)
+def thawed(text: str, spec: Any = None) -> World:
+    """Return a copy of a world, with its app's *spec* if that is needed."""
+
+    def put_back(plain: dict[str, Any]) -> dict[str, Any]:
+        if "spec" in plain:
+            plain["spec"] = spec
+        return plain
+
+    world: World = json.loads(text, object_hook=put_back if spec else None)
     return world

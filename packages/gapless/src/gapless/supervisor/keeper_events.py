@@ -13,7 +13,11 @@ from gapless.supervisor.act.relays import Relays
 from gapless.supervisor.adoption import Adoption
 from gapless.supervisor.instances.drain_connections import DrainConnections
 from gapless.supervisor.instances.exits import Exits, describe_status
-from gapless.supervisor.memory.keeper_connection import KeeperConnection, close_all
+from gapless.supervisor.memory.keeper_connection import (
+    KeeperConnection,
+    KeeperLostError,
+    close_all,
+)
 from gapless.supervisor.observe.membership import Membership
 from gapless.supervisor.sockets.listeners import Listeners
 from gapless.supervisor.sockets.system_calls import SystemCalls
@@ -43,13 +47,18 @@ class KeeperEvents:
         self._drain_connections, self._log = drain_connections, log
 
     def adopt_all(self) -> None:
-        """Take over all that the keeper holds.  Raises UnavailableError."""
+        """Take over all that the keeper holds.
+
+        Raises UnavailableError, KeeperLostError if it has just ended.
+        """
         channel = self._keeper.channel
         channel.sock.settimeout(WELCOME_S)
         try:
             while not self._membership.keeper_pid:
                 self._handle(*channel.receive())
-        except (EOFError, TimeoutError) as error:
+        except EOFError as error:
+            raise KeeperLostError("the keeper has just ended") from error
+        except TimeoutError as error:
             raise UnavailableError(
                 "the keeper does not answer", hint="is it stopped (SIGSTOP)?"
             ) from error

@@ -11,6 +11,7 @@ import sys
 from gapless.base import events, wakeup, wire
 from gapless.base.names import Home
 from gapless.keeper import process_title
+from gapless.supervisor import takeover
 from gapless.supervisor.act.generation_actions import GenerationActions
 from gapless.supervisor.act.instance_actions import InstanceActions
 from gapless.supervisor.act.interception import Interception
@@ -18,14 +19,12 @@ from gapless.supervisor.act.launch import Launcher
 from gapless.supervisor.act.performer import Performer
 from gapless.supervisor.act.relays import Relays
 from gapless.supervisor.adoption import Adoption
-from gapless.supervisor.control import takeover
 from gapless.supervisor.control.admission import Admissions
 from gapless.supervisor.control.control_socket import ControlSocket
 from gapless.supervisor.control.dispatch import Dispatch
 from gapless.supervisor.control.new_generations import NewGenerations
 from gapless.supervisor.control.operations import Operations
 from gapless.supervisor.control.requests import Requests
-from gapless.supervisor.control.resume import resume
 from gapless.supervisor.control.view import View
 from gapless.supervisor.instances.drain_connections import DrainConnections
 from gapless.supervisor.instances.exits import Exits
@@ -46,6 +45,7 @@ from gapless.supervisor.observe.acceptors import Acceptors
 from gapless.supervisor.observe.evidence import Evidence
 from gapless.supervisor.observe.membership import Membership
 from gapless.supervisor.renewal.renewals import Renewals
+from gapless.supervisor.resume import resume
 from gapless.supervisor.sockets.listeners import Listeners
 from gapless.supervisor.sockets.system_calls import SystemCalls
 
@@ -76,7 +76,7 @@ class Supervisor:
         self._state = state = StateFile(
             home.state, apps, host, log, is_ours=self._lock.is_ours
         )
-        self._notes = notes = Notes(home, keeper, log)
+        self._notes = notes = Notes(home, keeper, log, is_ours=self._lock.is_ours)
         # sockets, observe, instances
         listeners = Listeners(keeper)
         membership = Membership()
@@ -174,8 +174,11 @@ class Supervisor:
             )
         self._control = ControlSocket(selector, path, self._dispatch.serve, log)
 
-    def serve(self) -> None:
-        """Run until told to leave, or until everything has ended after a shutdown."""
+    def serve(self) -> bool:
+        """Run until told to leave, or until everything has ended after a shutdown.
+
+        Returns whether that is so.
+        """
         try:
             self._loop.run(self._control)
         except KeeperLostError as error:
@@ -184,6 +187,7 @@ class Supervisor:
             else:
                 self._log.write("keeper-lost", reason=error.message)
         self._control.close()
+        return self._keeper.ending
 
     def _signalled(self) -> None:
         """Leave on SIGTERM and SIGINT; the apps serve on, and the keeper holds them."""
