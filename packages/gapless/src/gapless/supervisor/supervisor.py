@@ -228,7 +228,8 @@ class Supervisor:
         self._log.write("home-lost", reason=text)
 
     def _report_shutdown(self) -> None:
-        """Report that everything has ended, the keeper too."""
+        """Report that everything has ended, the keeper too; nothing is left then."""
+        self._control.stop_listening()
         waiter = self._dispatch.shutdown_waiter
         if waiter is not None:
             waiter.send({"result": {"shut_down": True}}, last=True)

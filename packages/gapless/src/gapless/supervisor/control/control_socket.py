@@ -92,13 +92,19 @@ class ControlSocket:
         found = (each.deadline for each in self._connections)
         return min((each for each in found if each is not None), default=None)
 
-    def close(self) -> None:
-        """Close every connection, and remove the socket if it is still this one."""
-        for connection in list(self._connections):
-            connection.close()
+    def stop_listening(self) -> None:
+        """Take no new connection, and remove the socket if it is still this one."""
+        if self._listener.fileno() < 0:
+            return
         self._selector.unregister(self._listener)
         self._listener.close()
         files.unlink_own(self._path, self._identity)
+
+    def close(self) -> None:
+        """Stop listening, and close every connection."""
+        self.stop_listening()
+        for connection in list(self._connections):
+            connection.close()
 
 
 def _may_connect(sock: socket.socket) -> bool:
