@@ -420,6 +420,7 @@ def test_notes_are_on_disk_too(host: Host) -> None:
     state = json.loads((host.home / "state.json").read_text())
     state["apps"]["app"]["last_generation"] = 0
     (host.home / "state.json").write_text(json.dumps(state))
+    host.ok("reset", "app")  # looking would start nothing
     until(lambda: host.status("app") == "online", "online")
     note = json.loads(path.read_text())
     assert note["app"]["last_serial"] == last + 1
