@@ -390,6 +390,7 @@ trial.why_unavailable = once
 trap(lambda m: m['op'] == 'end', late=False)
 """
     with trapped(host, trap):
+        host.start_supervisor()
         before = host.json("list")["supervisor"]["mechanisms"]
         host.start("app", GOOD, port=port)
         host.declare("app", GOOD, port=port, release="2")
@@ -420,7 +421,7 @@ def test_notes_are_on_disk_too(host: Host) -> None:
     state = json.loads((host.home / "state.json").read_text())
     state["apps"]["app"]["last_generation"] = 0
     (host.home / "state.json").write_text(json.dumps(state))
-    host.ok("reset", "app")  # looking would start nothing
+    host.start_supervisor()
     until(lambda: host.status("app") == "online", "online")
     note = json.loads(path.read_text())
     assert note["app"]["last_serial"] == last + 1

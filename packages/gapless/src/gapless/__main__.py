@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import importlib
+import io
 import json
 import os
 import sys
@@ -19,6 +20,10 @@ from gapless.cli.verbs import ALIASES, PACKAGES, TOPICS, module_of
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return its exit code."""
     words = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A variable or file name that is not UTF-8 is printed as it is.
+            stream.reconfigure(errors="surrogateescape")
     if not words or words[0] in ("-h", "--help", "help"):
         print(overview())
         return DONE

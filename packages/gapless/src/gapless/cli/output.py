@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from typing import Any
+
+from gapless.base import files
 
 _COLOURS = {"green": "32", "red": "31", "yellow": "33", "dim": "2", "bold": "1"}
 _GREEN_CELLS = ("online",)
@@ -47,7 +48,7 @@ def print_interrupted(state: str) -> int:
 
 def print_json(value: Any) -> None:
     """Print a value as one line of JSON."""
-    print(json.dumps(value, ensure_ascii=False), flush=True)
+    print(files.as_json(value).decode(), end="", flush=True)
 
 
 def print_table(headings: list[str], rows: list[list[str]]) -> None:

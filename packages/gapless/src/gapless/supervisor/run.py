@@ -16,6 +16,8 @@ import sys
 from gapless.keeper import run as keeper_run
 
 PAUSE_S = 0.01
+SHUT_DOWN = 10
+"""The exit code under systemd after `gapless shutdown`: the unit stays down."""
 MOST_ATTEMPTS = 1000
 
 
@@ -50,7 +52,9 @@ def main(arguments: list[str]) -> None:
         _report(ready, b"error " + _describe(error) + b"\n")
         raise
     _report(ready, b"ok\n")
-    supervisor.serve()
+    was_shut_down = supervisor.serve()
+    if was_shut_down and ready < 0 and "INVOCATION_ID" in os.environ:
+        sys.exit(SHUT_DOWN)
 
 
 def _keeper_of(home: str) -> socket.socket:
@@ -99,7 +103,7 @@ def _answers(home: str) -> bool:
 
 def _take_over(home: str) -> None:
     """Let a supervisor leave that a command has started; end this one if it stays."""
-    from gapless.supervisor.control import takeover  # noqa: PLC0415 - only then
+    from gapless.supervisor import takeover  # noqa: PLC0415 - only then
 
     if reason := takeover.ask_to_leave(home):
         sys.exit(f"gapless: {reason}")
