@@ -22,6 +22,20 @@ def wakeups(pid: int) -> int:
     return int(_status(pid)["voluntary_ctxt_switches"])
 
 
+def reads(pid: int) -> int:
+    """Return how many system calls of a process have read from a file, /proc included."""
+    lines = Path(f"/proc/{pid}/io").read_text().splitlines()
+    return int(dict(line.split(": ") for line in lines)["syscr"])
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether a process lives; a zombie does not."""
+    try:
+        return not _status(pid)["State"].startswith("Z")
+    except OSError:
+        return False
+
+
 def _status(pid: int) -> dict[str, str]:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     pairs = (line.partition(":") for line in lines)

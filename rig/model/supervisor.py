@@ -7,6 +7,7 @@ state.  Replaced are sockets, signals, /proc, files and clocks.
 from __future__ import annotations
 
 import contextlib
+import json
 import types
 from collections.abc import Iterator
 from typing import Any, Self
@@ -132,7 +133,13 @@ class FakeNotifySockets:
 class FakeEvidence:
     """Sees everything idle at once."""
 
-    def update(self, app: AppRecord) -> None:
+    def begin_turn(self) -> None:
+        """Read nothing."""
+
+    def end_turn(self) -> None:
+        """Read nothing."""
+
+    def update(self, app: AppRecord, **_: bool) -> None:
         """Note that nothing is under way."""
         for generation in app.generations:
             generation.idle_checks = ending.IDLE_CHECKS
@@ -144,6 +151,9 @@ class FakeEvidence:
     def handshakes(self, _: AppRecord) -> set[str]:
         """Return none."""
         return set()
+
+    def note_handshakes(self, _: AppRecord, __: GenerationRecord) -> None:
+        """Note none."""
 
     def queued(self, _: AppRecord, __: GenerationRecord) -> int:
         """Return none."""
@@ -188,11 +198,12 @@ class ModelSupervisor:
         drains: Any = Nothing(address="")
         membership: Any = Nothing(
             keeper_pid=1,
-            members=lambda *_: (),
-            count=lambda _, __, instance: int(instance.leader_alive),
+            members=lambda *_, **__: {},
+            count=lambda _, instance: int(instance.leader_alive),
         )
         evidence: Any = FakeEvidence()
         relays: Any = Nothing(is_running=lambda *_: False, ended=lambda _: False)
+        groups: Any = Nothing(make=lambda _: "", adopt=lambda _: "")
         nothing: Any = Nothing()
         exits = Exits(self.apps, keeper, membership, notify, drains, log=log)
         self._adoption = adoption.Adoption(
@@ -203,6 +214,7 @@ class ModelSupervisor:
             drains,
             exits=exits,
             relays=relays,
+            instance_groups=groups,
             log=log,
         )
         self._events = KeeperEvents(
@@ -214,6 +226,7 @@ class ModelSupervisor:
             system_calls=system_calls.SystemCalls(self.apps, keeper, listeners, log),
             listeners=listeners,
             drain_connections=drains,
+            apps=self.apps,
             log=log,
         )
         interception: Any = Nothing(try_again=lambda: True)
@@ -224,9 +237,10 @@ class ModelSupervisor:
                 listeners,
                 notify_sockets=notify,
                 drain_connections=drains,
+                instance_groups=groups,
                 interception=interception,
             ),
-            GenerationActions(nothing, listeners, evidence, relays),
+            GenerationActions(nothing, self.apps, listeners, evidence, relays),
             instance_actions.InstanceActions(evidence, membership, notify, drains),
         )
         self.new_generations = NewGenerations(self.apps, listeners, self.state)
@@ -336,15 +350,15 @@ def patched(effects: Effects, now: list[float]) -> Iterator[None]:
         effects.done()
         return True
 
-    def end_tree(pid: int) -> None:
+    def end_tree(pid: int, _: int) -> None:
         for key, child in world["children"].items():
             if worlds.pid_of(key) == pid and child["state"] == "alive":
                 child["signal"] = 2
         effects.done()
 
-    def write_json(path: str, value: Any) -> None:
+    def write(path: str, content: bytes, **_: Any) -> None:
         if path == "state":
-            world["disk"] = value
+            world["disk"] = json.loads(content)
             effects.done()
 
     class Sock:
@@ -365,7 +379,7 @@ def patched(effects: Effects, now: list[float]) -> Iterator[None]:
         (processes, "snapshot", dict),
         (instance_actions, "signal_leader", signal_leader),
         (adoption, "end_tree", end_tree),
-        (files, "write_json", write_json),
+        (files, "write_atomically", write),
         (files, "read_json", lambda _: world["disk"]),
         (system_calls, "socket", types.SimpleNamespace(socket=Sock)),
         (ending, "CHECK_S", 1.0),

@@ -415,7 +415,8 @@ def test_run_uses_the_directory_and_environment_of_the_app(host: Host) -> None:
 def test_doctor_tells_what_works_here(host: Host) -> None:
     """Each mechanism is tried, not guessed."""
     rows = host.json("doctor")
-    assert [row["trouble"] for row in rows] == [None] * len(rows)
+    needed = [row for row in rows if not row.get("optional")]
+    assert [row["trouble"] for row in needed] == [None] * len(needed)
     limited = subprocess.run(
         ["bash", "-c", f"ulimit -n 64; exec {GAPLESS} doctor"],
         env=host.environment,

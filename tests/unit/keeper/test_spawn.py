@@ -91,8 +91,7 @@ def _nothing_left() -> Iterator[None]:
 
 def _children() -> set[int]:
     """Return the children of this process, zombies too; other tests may have some."""
-    table = processes.snapshot()
-    return {pid for pid, process in table.items() if process.parent == os.getpid()}
+    return set(processes.snapshot().children(os.getpid()))
 
 
 # --- what it gets -------------------------------------------------------------

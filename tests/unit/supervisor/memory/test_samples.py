@@ -32,11 +32,11 @@ def test_a_note_from_before_fields_were_renamed() -> None:
     assert instance.orphans_signalled
     assert instance.notified_ready
     assert instance.refusal == "could not bind"
-    assert (instance.process_count, instance.idle_checks) == (2, 5)
+    assert (instance.process_count, instance.idle_checks) == (2, 0)
     assert (instance.requests_begun, instance.last_request_at) == (6, 10.7)
     assert (instance.mode, instance.pidfd) == (Mode.HANDOFF, -1)
     assert [call.to for call in instance.calls] == ["10.0.0.2:5432"]
-    assert (retiring.active_connections, retiring.idle_checks) == (3, 2)
+    assert (retiring.active_connections, retiring.idle_checks) == (3, 0)
     assert (recycling.sockets_of, recycling.role) == (3, Role.RECYCLING)
     assert recycling.relayed
     assert (recycling.probe, recycling.probe_answer) == (

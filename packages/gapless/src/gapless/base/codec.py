@@ -43,6 +43,8 @@ def encode(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [encode(each) for each in value]
     kind: Any = type(value)
+    if hasattr(kind, "encoded_once"):
+        return _encode_once(value)
     return {name: encode(getattr(value, name)) for name in _written(kind)}
 
 
@@ -63,6 +65,23 @@ TRANSIENT = {"transient": True}
 def was(*earlier: str) -> dict[str, tuple[str, ...]]:
     """Return the metadata of a field that earlier versions wrote by other names."""
     return {"earlier": earlier}
+
+
+_MOST_REMEMBERED = 1024
+_remembered: dict[int, tuple[Any, dict[str, Any]]] = {}
+"""Values whose kind has an attribute `encoded_once`, by identity, as they were encoded."""
+
+
+def _encode_once(value: Any) -> dict[str, Any]:
+    """Return what a large value is encoded as, which never changes: the same each time."""
+    found = _remembered.get(id(value))
+    if found is None:
+        kind: Any = type(value)
+        plain = {name: encode(getattr(value, name)) for name in _written(kind)}
+        found = _remembered[id(value)] = value, plain
+        if len(_remembered) > _MOST_REMEMBERED:
+            del _remembered[next(iter(_remembered))]
+    return found[1]
 
 
 def check_plain(plain: Any, at: str) -> None:

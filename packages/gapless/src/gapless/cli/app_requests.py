@@ -155,7 +155,8 @@ def print_warnings(warnings: Collection[str]) -> None:
 
 def current_spec(client: Client, name: str) -> AppSpec:
     """Return the configuration with which an app runs, or ran last."""
-    return codec.decode(AppSpec, client.request("describe", app=name)["spec"])
+    described = client.request("describe", app=name, only="spec")
+    return codec.decode(AppSpec, described["spec"])
 
 
 def _running(client: Client) -> _Running:

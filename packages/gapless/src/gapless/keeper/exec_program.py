@@ -18,14 +18,9 @@ import socket
 import stat
 from typing import NoReturn
 
+from gapless.base import descriptors
 from gapless.keeper.seccomp import filter_program
-from gapless.keeper.spawn_request import SpawnRequest
-
-_LIMITS = {
-    "open_files": resource.RLIMIT_NOFILE,
-    "processes": resource.RLIMIT_NPROC,
-    "core_bytes": resource.RLIMIT_CORE,
-}
+from gapless.keeper.spawn_request import LIMITS, SpawnRequest
 
 
 def exec_program(request: SpawnRequest, child_end: socket.socket) -> NoReturn:
@@ -37,6 +32,8 @@ def exec_program(request: SpawnRequest, child_end: socket.socket) -> NoReturn:
     report = child_end.fileno()
     try:
         os.setsid()
+        if request.cgroup:
+            _enter(request.cgroup)
         _reset_signals()
         os.umask(0o022)
         step = "place its descriptors"
@@ -47,8 +44,9 @@ def exec_program(request: SpawnRequest, child_end: socket.socket) -> NoReturn:
             step = "install the filter"
             _install_filter(report)
         step = "set its limits"
+        descriptors.restore_limits()
         for name, limit in request.limits.items():
-            resource.setrlimit(_LIMITS[name], (limit, limit))
+            resource.setrlimit(LIMITS[name], (limit, limit))
         step = f"become {request.user or 'the group'} {request.group}".rstrip()
         _become_user(*identity)
         step = f"enter the directory {request.directory}"
@@ -109,6 +107,23 @@ def _place_descriptors(request: SpawnRequest, report: int) -> int:
             except OSError:
                 continue  # the descriptor of the listing itself
     return report
+
+
+def _enter(cgroup: str) -> None:
+    """Join a control group; one that cannot be joined is left out.
+
+    The supervisor looks whether the program is there.
+    """
+    try:
+        descriptor = os.open(f"{cgroup}/cgroup.procs", os.O_WRONLY)
+    except OSError:
+        return
+    try:
+        os.write(descriptor, b"0")
+    except OSError:
+        return
+    finally:
+        os.close(descriptor)
 
 
 def _install_filter(report: int) -> None:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import resource
 from dataclasses import dataclass, field
+
+LIMITS = {
+    "open_files": resource.RLIMIT_NOFILE,
+    "processes": resource.RLIMIT_NPROC,
+    "core_bytes": resource.RLIMIT_CORE,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,5 +33,7 @@ class SpawnRequest:
     """open_files, processes, core_bytes: soft and hard limit (setrlimit(2))."""
     filtered: bool = True
     """Whether its binds wait for an answer (`seccomp.notifications`)."""
+    cgroup: str = ""
+    """The directory of the control group that it is to run in; empty for the keeper's."""
     set_listen_pid: bool = False
     """Add LISTEN_PID (sd_listen_fds(3)), which only the child knows."""

@@ -27,6 +27,7 @@ from gapless.supervisor.memory import apps as memory_apps
 from gapless.supervisor.memory.apps import Apps, Found
 from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
+from gapless.supervisor.observe.instance_groups import InstanceGroups
 from gapless.supervisor.sockets.listeners import Listeners
 
 
@@ -43,12 +44,14 @@ class Adoption:
         *,
         exits: Exits,
         relays: Relays,
+        instance_groups: InstanceGroups,
         log: events.Log,
     ) -> None:
         self._apps, self._keeper, self._listeners = apps, keeper, listeners
         self._exits, self._notify_sockets = exits, notify_sockets
         self._drain_connections = drain_connections
         self._relays, self._log = relays, log
+        self._instance_groups = instance_groups
         self._group_notes: dict[str, Any] = {}
         self._reported: set[str] = set()
         """The keys of the children that the keeper has."""
@@ -90,6 +93,14 @@ class Adoption:
                     self._end_if_gone(instance)
                 generation.relayed = self._relays.is_running(app, generation)
         self._leave_unknown_sockets()
+        self._instance_groups.remove_unknown(
+            {
+                instance.cgroup
+                for app in self._apps.values()
+                for generation in app.generations
+                for instance in generation.instances
+            }
+        )
 
     def _end_if_gone(self, instance: InstanceRecord) -> None:
         """Record the end of an instance that this keeper was given, and has not."""
@@ -124,7 +135,7 @@ class Adoption:
         instances = (i for a in self._apps.values() for i in a.instances())
         self._notify_sockets.close_unknown({instance.key for instance in instances})
 
-    def instance(self, key: str, message: wire.Message) -> Found | None:
+    def instance(self, key: str, message: wire.Message, pidfd: int) -> Found | None:
         """Return the record of an instance that was started.
 
         One without a record gets it, or is ended: see the rule of this file.
@@ -133,7 +144,7 @@ class Adoption:
         found = self._apps.find(key) or self._new_record(key, message)
         if found is None:
             self._log.write("unknown-instance", key=key, pid=message["pid"])
-            end_tree(message["pid"])
+            end_tree(message["pid"], pidfd)
         return found
 
     def _new_record(self, key: str, message: wire.Message) -> Found | None:
@@ -154,6 +165,7 @@ class Adoption:
             key=key,
             ordinal=int(ordinal),
             started=message["started"],
+            cgroup=self._instance_groups.adopt(key),
             incarnation=self._keeper.incarnation,
         )
         generation.instances.append(instance)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import selectors
 from collections.abc import Callable
 
-from gapless.base import clock, events, wakeup
+from gapless.base import clock, descriptors, events, wakeup
 from gapless.base.errors import GaplessError
+from gapless.base.timers import Timers
 from gapless.supervisor.act import pid_files
 from gapless.supervisor.act.performer import Performer
+from gapless.supervisor.control import reports
 from gapless.supervisor.control.control_socket import ControlSocket
 from gapless.supervisor.control.operations import Operations
 from gapless.supervisor.decide import plan
@@ -20,7 +22,10 @@ from gapless.supervisor.decide.ending import CHECK_S
 from gapless.supervisor.instances.drain_connections import DrainConnections
 from gapless.supervisor.instances.exits import Exits
 from gapless.supervisor.memory.apps import AppRecord, Apps
-from gapless.supervisor.memory.keeper_connection import KeeperConnection
+from gapless.supervisor.memory.keeper_connection import (
+    KeeperConnection,
+    KeeperLostError,
+)
 from gapless.supervisor.memory.model import Desired
 from gapless.supervisor.memory.notes import Notes
 from gapless.supervisor.memory.state import HostRecord, StateFile
@@ -62,8 +67,9 @@ class Loop:
         self._performer, self._operations = performer, operations
         self._renewals, self._drain_connections = renewals, drain_connections
         self._log = log
-        self._wakes: dict[str, float] = {}
-        """When to wake, by what for."""
+        self._timers = Timers()
+        """When to look at an app again, by its name, and for a renewal."""
+        self._host_was = self._wishes()
         self.over = False
 
     def run(self, control: ControlSocket) -> None:
@@ -72,29 +78,39 @@ class Loop:
             self.settle()
             control.flush()  # clients learn only what a next supervisor would know
             control.expire(clock.monotonic())
-            self._wake_at("/control", control.wait_until())
-            wakeup.call_ready(self._selector, self._timeout_s())
+            self._timers.set("/control", control.wait_until())
+            wakeup.call_ready(self._selector, self._timeout_s(), self._failed)
+            descriptors.refill()
+
+    def _failed(self, error: Exception) -> None:
+        """Write down what a callback raised, and go on.  Raises KeeperLostError."""
+        if isinstance(error, KeeperLostError):
+            raise error
+        self._log.write("callback-failed", reason=events.traceback_of(error))
 
     def _timeout_s(self) -> float | None:
-        if not self._wakes:
-            return None
-        return max(0.0, min(self._wakes.values()) - clock.monotonic())
-
-    def _wake_at(self, name: str, at: float | None) -> None:
-        if at is None:
-            self._wakes.pop(name, None)
-        else:
-            self._wakes[name] = at
+        if self._apps.touched:
+            return 0.0
+        found = (self._timers.next(), self._drain_connections.wait_until())
+        known = [at for at in found if at is not None]
+        return max(0.0, min(known) - clock.monotonic()) if known else None
 
     # --- one turn ---------------------------------------------------------------------
 
     def settle(self) -> None:
-        """Bring every app to rest for now, and remember what changed."""
-        for app in list(self._apps.values()):
-            self._renew(app)
-            self._settle(app)
+        """Bring every app that was touched to rest for now, and remember what changed."""
+        self._touch()
+        self._state.flush()  # nothing acts on what was asked for before that is on disk
+        self._evidence.begin_turn()
+        settled = [self._apps[name] for name in self._apps.touched]
+        for app in settled:
+            self._guard(app, self._renew)
+            self._guard(app, self._settle)
+        self._evidence.end_turn()
+        for app in settled:
+            self._guard(app, self._remember)
+        self._state.flush()
         self._drain_connections.expire(clock.monotonic())
-        self._wake_at("", self._drain_connections.wait_until())
         if not any(app.generations for app in self._apps.values()):
             self._drain_connections.close()
             if self._host.shutting_down:
@@ -102,10 +118,43 @@ class Loop:
         self._keeper.let_go()  # every app has been noted as it is now
         self._keeper.flush_in(self._selector, self._receive)
 
+    def _guard(self, app: AppRecord, step: Callable[[AppRecord], None]) -> None:
+        """Take one step of an app's turn; a fault in it hurts this app alone."""
+        try:
+            step(app)
+        except KeeperLostError:
+            raise
+        except Exception as error:  # noqa: BLE001 - one fault hurts one app
+            self._turn_failed(app, error)
+
+    def _turn_failed(self, app: AppRecord, error: Exception) -> None:
+        """End the operation of an app whose turn raised; the others go on."""
+        reason = events.traceback_of(error)
+        self._log.write("turn-failed", app=app.name, reason=reason)
+        app.warning = f"an internal error: {type(error).__name__}: {error}"
+        if app.operation is not None:
+            app.operation.failure = app.operation.failure or app.warning
+            app.last_report = reports.end(app.operation)
+            app.operation = None
+        self._apps.touched.pop(app.name, None)
+        self._timers.set(app.name, clock.monotonic() + CHECK_S)
+
+    def _touch(self) -> None:
+        """Touch the apps whose time has come; all of them if the host's wishes changed."""
+        if self._wishes() != self._host_was:
+            self._host_was = self._wishes()
+            self._apps.touch(*self._apps)
+        due = self._timers.take_due(clock.monotonic())
+        self._apps.touch(*(name.partition("/")[0] for name in due))
+
+    def _wishes(self) -> tuple[object, ...]:
+        """Return what was asked of the host that the plan of each app reads."""
+        return self._host.draining, self._host.lead_s, self._host.shutting_down
+
     def _renew(self, app: AppRecord) -> None:
         """Begin what the clock, a change of files or a limit of memory asks for."""
         due = None if self._host.shutting_down else self._renewals.update(app)
-        self._wake_at(f"{app.name}/renewal", due)
+        self._timers.set(f"{app.name}/renewal", due)
 
     def _settle(self, app: AppRecord) -> None:
         was_running = app.running
@@ -114,11 +163,13 @@ class Loop:
         waiting = self._acceptors.update(app, clock.monotonic())
         waiting |= not self._plan_and_perform(app)
         if waiting:
-            soon = clock.monotonic() + CHECK_S
-            self._wakes[app.name] = min(soon, self._wakes.get(app.name, soon))
+            self._timers.set_earlier(app.name, clock.monotonic() + CHECK_S)
         pid_files.update(app, self._log)
         if app.running != was_running:
             self._state.save()
+
+    def _remember(self, app: AppRecord) -> None:
+        """Note an app as it is now; forget one that was deleted, once nothing is left."""
         if app.deleted and not app.generations and app.operation is None:
             self._forget(app)
         else:
@@ -131,19 +182,24 @@ class Loop:
             draining=self._host.draining,
             lead_s=self._host.lead_s,
         )
+        changed = False
         for _ in range(MOST_ROUNDS):
+            self._apps.touched.pop(app.name, None)  # what touches it from here is new
             planned = plan.plan(desired, app.observed(clock.monotonic()))
-            self._wake_at(app.name, planned.wake_at)
+            self._timers.set(app.name, planned.wake_at)
             for action in planned.actions:
                 self._log.write("action", app=app.name, action=repr(action))
                 try:
                     self._performer.perform(app, action)
                 except GaplessError as error:
                     self._exits.start_failed(app, action, error.message)
-                except OSError as error:
+                except (OSError, ValueError) as error:
                     self._exits.start_failed(app, action, str(error))
-            self._operations.update(app)
-            if not planned.actions:
+            now_changed = self._operations.update(app)
+            changed |= now_changed
+            if not planned.actions and not now_changed:
+                if changed:  # the end of an operation may be what a renewal waits for
+                    self._apps.touch(app.name)
                 return True
         self._log.write("plan-does-not-settle", app=app.name)
         return False
@@ -154,6 +210,6 @@ class Loop:
         del self._apps[app.name]
         self._state.save()
         self._renewals.forget(app.name)
-        self._wake_at(app.name, None)
-        self._wake_at(f"{app.name}/renewal", None)
+        self._timers.set(app.name, None)
+        self._timers.set(f"{app.name}/renewal", None)
         self._notes.remove(app.name)

@@ -19,6 +19,7 @@ from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
 from gapless.supervisor.memory.state import HostRecord, StateFile
 from gapless.supervisor.observe.evidence import Evidence
+from gapless.supervisor.observe.instance_groups import InstanceGroups
 from gapless.supervisor.observe.membership import Membership
 from gapless.supervisor.sockets.listeners import Listeners
 
@@ -29,7 +30,7 @@ class Stored:
     def __init__(self, path: str) -> None:
         """Read the state.  Raises UnavailableError."""
         self._home, self._apps = Home(path), Apps()
-        log = events.Log(self._home.own_log)
+        self._log = log = events.Log(self._home.own_log)
         self._state = StateFile(self._home.state, self._apps, HostRecord(), log).load()
         for name, asked in self._state.apps.items():
             app = self._apps[name] = AppRecord(
@@ -66,7 +67,8 @@ class Stored:
         near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with near, far, selectors.DefaultSelector() as selector:
             keeper = KeeperConnection(wire.Channel(near))
-            listeners, membership = Listeners(keeper), Membership()
+            membership = Membership(InstanceGroups(None, self._log))
+            listeners = Listeners(keeper)
             messages = Messages(self._apps, membership)
             drain_connections = DrainConnections(
                 selector, keeper, messages.belongs, messages.counted

@@ -43,6 +43,7 @@ from gapless.supervisor.memory.notes import Notes
 from gapless.supervisor.memory.state import HostRecord, StateFile
 from gapless.supervisor.observe.acceptors import Acceptors
 from gapless.supervisor.observe.evidence import Evidence
+from gapless.supervisor.observe.instance_groups import InstanceGroups
 from gapless.supervisor.observe.membership import Membership
 from gapless.supervisor.renewal.renewals import Renewals
 from gapless.supervisor.resume import resume
@@ -79,7 +80,8 @@ class Supervisor:
         self._notes = notes = Notes(home, keeper, log, is_ours=self._lock.is_ours)
         # sockets, observe, instances
         listeners = Listeners(keeper)
-        membership = Membership()
+        self._instance_groups = instance_groups = InstanceGroups(path, log)
+        membership = Membership(instance_groups)
         messages = Messages(apps, membership)
         notify_sockets = NotifySockets(selector, keeper, messages.notified)
         drain_connections = DrainConnections(
@@ -97,18 +99,21 @@ class Supervisor:
             listeners,
             notify_sockets=notify_sockets,
             drain_connections=drain_connections,
+            instance_groups=instance_groups,
             interception=interception,
         )
         performer = Performer(
             launcher,
-            GenerationActions(selector, listeners, evidence, relays),
+            GenerationActions(selector, apps, listeners, evidence, relays),
             InstanceActions(evidence, membership, notify_sockets, drain_connections),
         )
         # control, renewal
         self._new_generations = NewGenerations(apps, listeners, state)
         admissions = Admissions(self._new_generations, host)
         requests = Requests(apps, host, admissions, state)
-        renewals = Renewals(selector, requests.renew, membership, log, path)
+        renewals = Renewals(
+            selector, apps, requests.renew, membership, log=log, home=path
+        )
         # the keeper
         keeper_events = KeeperEvents(
             keeper,
@@ -121,6 +126,7 @@ class Supervisor:
                 drain_connections,
                 exits=exits,
                 relays=relays,
+                instance_groups=instance_groups,
                 log=log,
             ),
             exits=exits,
@@ -128,6 +134,7 @@ class Supervisor:
             system_calls=SystemCalls(apps, keeper, listeners, log),
             listeners=listeners,
             drain_connections=drain_connections,
+            apps=apps,
             log=log,
         )
         keeper_events.adopt_all()
@@ -163,7 +170,10 @@ class Supervisor:
             state=state,
             membership=membership,
             drain_connections=drain_connections,
-            mechanisms=lambda: {"interception": interception.describe()},
+            mechanisms=lambda: {
+                "interception": interception.describe(),
+                "cgroups": instance_groups.unavailable or True,
+            },
             settle=self._loop.settle,
             started_by=takeover.SUPERVISE if resume_all else takeover.COMMAND,
         )
@@ -183,9 +193,11 @@ class Supervisor:
             self._loop.run(self._control)
         except KeeperLostError as error:
             if self._keeper.ending:
+                self._instance_groups.close()
                 self._report_shutdown()
             else:
                 self._log.write("keeper-lost", reason=error.message)
+        self._state.flush()
         self._control.close()
         return self._keeper.ending
 
@@ -216,7 +228,8 @@ class Supervisor:
         self._log.write("home-lost", reason=text)
 
     def _report_shutdown(self) -> None:
-        """Report that everything has ended, the keeper too."""
+        """Report that everything has ended, the keeper too; nothing is left then."""
+        self._control.stop_listening()
         waiter = self._dispatch.shutdown_waiter
         if waiter is not None:
             waiter.send({"result": {"shut_down": True}}, last=True)

@@ -7,7 +7,7 @@ import selectors
 from gapless.base import clock
 from gapless.supervisor.act.probe import HttpProbe
 from gapless.supervisor.act.relays import Relays
-from gapless.supervisor.memory.apps import AppRecord
+from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.model import Probe, Role
 from gapless.supervisor.observe.evidence import Evidence
@@ -23,11 +23,12 @@ class GenerationActions:
     def __init__(
         self,
         selector: selectors.BaseSelector,
+        apps: Apps,
         listeners: Listeners,
         evidence: Evidence,
         relays: Relays,
     ) -> None:
-        self._selector, self._listeners = selector, listeners
+        self._selector, self._apps, self._listeners = selector, apps, listeners
         self._evidence, self._relays = evidence, relays
 
     # --- a generation comes -----------------------------------------------------------
@@ -42,6 +43,7 @@ class GenerationActions:
             generation.probe = Probe.PASSED if passed else Probe.NOT_ASKED
             generation.probe_answer = answer
             generation.probe_ended_at = clock.monotonic()
+            self._apps.touch(app.name)
             if passed:
                 app.step("probed", answer)
 
@@ -62,7 +64,7 @@ class GenerationActions:
         if before is None:
             generation.enter(Role.SERVING, now)
             return
-        before.handshakes = self._evidence.handshakes(app)
+        self._evidence.note_handshakes(app, before)
         before.enter(Role.STANDBY, now)
         generation.enter(Role.PROVING, now)
         app.step("switched", f"watched for {generation.spec.min_healthy_s:g} s")

@@ -5,7 +5,11 @@ from __future__ import annotations
 import signal
 
 from gapless.base import clock
-from gapless.supervisor.act.signals import signal_leader, signal_members
+from gapless.supervisor.act.signals import (
+    kill_members,
+    signal_leader,
+    signal_members,
+)
 from gapless.supervisor.instances import notify
 from gapless.supervisor.instances.drain_connections import DrainConnections
 from gapless.supervisor.instances.notify_sockets import NotifySockets
@@ -76,13 +80,16 @@ class InstanceActions:
         generation, instance = _found(app, key)
         if instance.stop_sent_at is None:
             instance.stop_sent_at, instance.stop_reason = clock.monotonic(), reason
+        again = instance.killed
         instance.killed, instance.phase = True, Phase.DRAINING
-        self._evidence.update(app)
+        instance.kill_sent_at = clock.monotonic()
+        if not again:
+            self._evidence.update(app, now=True)  # it says what is cut
         if generation.role is Role.SERVING:
             generation.seats[instance.ordinal].exit_reason = reason
         signal_leader(instance, signal.SIGKILL)
         if generation.spec.stop.tree:
-            signal_members(self._membership, instance, signal.SIGKILL)
+            kill_members(self._membership, instance)
 
 
 def _found(app: AppRecord, key: str) -> tuple[GenerationRecord, InstanceRecord]:

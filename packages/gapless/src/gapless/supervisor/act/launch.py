@@ -20,6 +20,7 @@ from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
 from gapless.supervisor.observe import log_tail
+from gapless.supervisor.observe.instance_groups import InstanceGroups
 from gapless.supervisor.sockets.groups import Listener
 from gapless.supervisor.sockets.listeners import Listeners
 
@@ -41,11 +42,13 @@ class Launcher:
         *,
         notify_sockets: NotifySockets,
         drain_connections: DrainConnections,
+        instance_groups: InstanceGroups,
         interception: Interception,
     ) -> None:
         self._home, self._keeper, self._listeners = home, keeper, listeners
         self._notify_sockets = notify_sockets
         self._drain_connections = drain_connections
+        self._instance_groups = instance_groups
         self._interception = interception
 
     def start(
@@ -53,6 +56,7 @@ class Launcher:
     ) -> InstanceRecord:
         """Start one instance."""
         instance = self._new_instance(app, generation, ordinal)
+        instance.cgroup = self._instance_groups.make(instance.key)
         wanted, key = generation.spec, instance.key
         descriptors: dict[int, socket.socket] = {}
         variables = environment.variables(
@@ -97,6 +101,7 @@ class Launcher:
             "filtered": wants_filter and self._interception.try_again(),
             "listen_pid": bool(wanted.listen),
             "log": log,
+            "cgroup": instance.cgroup,
         }
         self._keeper.spawn(message, descriptors)
         if channel is not None:

@@ -71,6 +71,7 @@ class Relays:
         app = self._apps.get(name)
         if app is None or (name, number) in self._running.values():
             return True
+        self._apps.touch(name)
         for generation in app.generations:
             if generation.number == number:
                 generation.relayed = False

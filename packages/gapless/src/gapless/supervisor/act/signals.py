@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from gapless.supervisor.kernel import processes
+from gapless.supervisor.kernel import cgroups, processes
 from gapless.supervisor.memory.apps import AppRecord
 from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.observe.membership import Membership
@@ -31,6 +31,12 @@ def signal_members(
     membership: Membership, instance: InstanceRecord, number: int
 ) -> None:
     """Send a signal to every process of an instance."""
-    table = processes.snapshot()
-    for pid in membership.members(table, instance):
-        processes.signal_exactly(table[pid], number)
+    for process in membership.members(instance, fresh=True).values():
+        processes.signal_exactly(process, number)
+
+
+def kill_members(membership: Membership, instance: InstanceRecord) -> None:
+    """Kill every process of an instance, at once where it has a control group."""
+    if not (instance.cgroup and cgroups.kill(instance.cgroup)):
+        membership.signal_process_group(instance, signal.SIGKILL)
+        signal_members(membership, instance, signal.SIGKILL)

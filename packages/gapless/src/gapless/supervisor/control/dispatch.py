@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import gapless
+from gapless.base import codec
 from gapless.base.errors import MisuseError, NotFoundError
 from gapless.supervisor.act.signals import signal_leaders
 from gapless.supervisor.control.control_connection import ControlConnection
@@ -60,7 +61,10 @@ class Dispatch:
             case "list":
                 self._list(connection)
             case "describe":
-                app = requests.app(request.app)
+                app = requests.known(request.app)
+                if request.only == "spec":
+                    _answer(connection, {"spec": codec.encode(app.spec)})
+                    return
                 self._drain_connections.ask(
                     lambda: connection.answer(lambda: self._view.details(app))
                 )

@@ -26,16 +26,22 @@ class Operations:
         self._home, self._admissions = home, admissions
         self._state, self._log = state, log
 
-    def update(self, app: AppRecord) -> None:
-        """End the operation of an app if it is over; begin the one that waits."""
-        if app.operation is not None and _is_over(app, app.operation):
+    def update(self, app: AppRecord) -> bool:
+        """End the operation of an app if it is over; begin the one that waits.
+
+        Returns whether anything changed.
+        """
+        ended = app.operation is not None and _is_over(app, app.operation)
+        if ended and app.operation is not None:
             self._end(app, app.operation)
         if app.waiting is None or app.operation is not None:
-            return
+            return ended
         admission = plan.admit(app.observed(clock.monotonic()))
         if admission is plan.Admission.NOW or not app.running:
             waiting, app.waiting = app.waiting, None
             self._admissions.begin(app, waiting)
+            return True
+        return ended
 
     def _end(self, app: AppRecord, operation: Operation) -> None:
         app.operation = None

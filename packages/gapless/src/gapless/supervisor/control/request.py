@@ -30,6 +30,8 @@ class Request:
     signal: str = ""
     lead_s: float | None = None
     refused: str | None = None
+    only: str = ""
+    """What alone is to be described: `spec`, or everything."""
     until: float | None = None
     """When a permit ends, on CLOCK_BOOTTIME; None: never."""
 

@@ -32,6 +32,12 @@ class Requests:
         self._admissions, self._state = admissions, state
 
     def app(self, name: str | None) -> AppRecord:
+        """Return an app by name, which a request may change.  Raises NotFoundError."""
+        app = self.known(name)
+        self._apps.touch(app.name)
+        return app
+
+    def known(self, name: str | None) -> AppRecord:
         """Return an app by name.  Raises NotFoundError."""
         app = self._apps.get(name or "")
         if app is None:
@@ -54,6 +60,7 @@ class Requests:
             )
         if app is None:
             app = self._apps[wanted.name] = AppRecord(name=wanted.name, spec=wanted)
+        self._apps.touch(app.name)
         app.restarts = 0
         self._admissions.admit(
             app, _operation(app, "start", wanted, request.token, connection)
@@ -72,6 +79,7 @@ class Requests:
 
     def renew(self, app: AppRecord, reason: str) -> None:
         """Hand an app over to a new generation for a reason that gapless found itself."""
+        self._apps.touch(app.name)
         operation = _operation(app, "restart", app.spec, "", None)
         operation.step("renewing", clock.monotonic(), reason)
         self._admissions.admit(app, operation)
@@ -147,6 +155,7 @@ class Requests:
         if app is None:
             app = AppRecord(name=wanted.name, spec=wanted)
             self._apps[wanted.name] = app
+        self._apps.touch(app.name)
         app.spec, app.running, app.finished = wanted, False, False
         app.stop_reason = ""
         self._apps.allot_ids(app, wanted.instances)

@@ -6,7 +6,6 @@ import os
 from typing import Any
 
 from gapless.base import clock
-from gapless.supervisor.kernel.processes import Process
 from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.observe.membership import Membership
 
@@ -22,10 +21,10 @@ class Usage:
         self._membership = membership
         self._ticks: dict[str, tuple[float, int]] = {}
 
-    def of(self, instance: InstanceRecord, table: dict[int, Process]) -> dict[str, Any]:
+    def of(self, instance: InstanceRecord) -> dict[str, Any]:
         """Return memory, CPU and the number of processes of an instance."""
-        pids = self._membership.members(table, instance)
-        ticks = sum(table[pid].cpu_ticks for pid in pids)
+        found = self._membership.members(instance).values()
+        ticks = sum(process.cpu_ticks for process in found)
         now = clock.monotonic()
         before = self._ticks.get(instance.key, (instance.started, 0))
         if now - before[0] > FRESH_S:
@@ -33,9 +32,9 @@ class Usage:
         self._ticks[instance.key] = (now, ticks)
         spent_s = max(0, ticks - before[1]) / TICKS_PER_S
         return {
-            "memory_bytes": sum(table[pid].rss_bytes for pid in pids),
+            "memory_bytes": sum(process.rss_bytes for process in found),
             "cpu_percent": round(100 * spent_s / max(now - before[0], 0.01), 1),
-            "processes": len(pids),
+            "processes": len(found),
         }
 
     def keep(self, keys: set[str]) -> None:

@@ -11,7 +11,7 @@ from gapless.supervisor.act.log_settings import log_settings
 from gapless.supervisor.control.status import counts_of, given_up, status
 from gapless.supervisor.control.usage import Usage
 from gapless.supervisor.instances.drain_connections import DrainConnections
-from gapless.supervisor.kernel import processes, sock_diag
+from gapless.supervisor.kernel import sock_diag
 from gapless.supervisor.memory import spec
 from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.generations import GenerationRecord
@@ -20,8 +20,6 @@ from gapless.supervisor.memory.model import Phase, Role
 from gapless.supervisor.observe.evidence import Evidence
 from gapless.supervisor.observe.membership import Membership
 from gapless.supervisor.sockets.listeners import Listeners
-
-Table = dict[int, processes.Process]
 
 
 class View:
@@ -41,16 +39,15 @@ class View:
 
     def entries(self, apps: Apps) -> list[dict[str, Any]]:
         """Return the rows of `list`."""
-        table = processes.snapshot()
-        rows = [self._entry(app, self._measured(app, table)) for app in apps.values()]
+        rows = [self._entry(app, self._measured(app)) for app in apps.values()]
         generations = (g for app in apps.values() for g in app.generations)
         self._usage.keep({i.key for g in generations for i in g.instances})
         return rows
 
-    def _measured(self, app: AppRecord, table: Table) -> dict[str, dict[str, Any]]:
+    def _measured(self, app: AppRecord) -> dict[str, dict[str, Any]]:
         """Return what each instance uses, by key: CPU is since it was last asked for."""
         return {
-            instance.key: self._usage.of(instance, table)
+            instance.key: self._usage.of(instance)
             for generation in app.generations
             for instance in generation.instances
         }
@@ -76,7 +73,13 @@ class View:
             "namespace": app.spec.namespace,
             "ids": app.ids[: len(current.seats) if current else app.spec.instances],
             "status": status(app),
-            "reason": app.stop_reason or given_up(current) or app.warning or None,
+            "reason": app.stop_reason
+            or given_up(current)
+            or app.warning
+            or _log_trouble(app)
+            or None,
+            "log_lines_lost": app.log_lines_lost,
+            "log_trouble": app.log_trouble or None,
             "exit_code": app.exit_code,
             "generation": current.number if current else app.last_generation,
             "release": (current.spec if current else app.spec).release or None,
@@ -101,9 +104,7 @@ class View:
         }
 
     def _addresses(self, app: AppRecord) -> list[str]:
-        own = (
-            each for each in self._listeners.by_name.values() if each.app == app.name
-        )
+        own = self._listeners.of_app(app.name)
         return sorted({each.address for each in own if each.listening})
 
     def _under_way(self, app: AppRecord) -> dict[str, Any]:
@@ -134,7 +135,7 @@ class View:
 
     def details(self, app: AppRecord) -> dict[str, Any]:
         """Return what `describe` shows."""
-        measured = self._measured(app, processes.snapshot())
+        measured = self._measured(app)
         census = self._evidence.census(app)
         return {
             **self._entry(app, measured),
@@ -223,6 +224,14 @@ class View:
                 if each.listening
             ],
         }
+
+
+def _log_trouble(app: AppRecord) -> str:
+    """Return why its logs take nothing now; empty if they do."""
+    if not app.log_trouble:
+        return ""
+    lost = f", {app.log_lines_lost} lines are lost" if app.log_lines_lost else ""
+    return f"its log cannot be written: {app.log_trouble}{lost}"
 
 
 def _sums(measured: dict[str, dict[str, Any]]) -> dict[str, Any]:

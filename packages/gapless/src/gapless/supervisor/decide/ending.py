@@ -99,5 +99,8 @@ def end_instance(
     elif not instance.killed:
         limit = f"{generation.stop.kill_timeout_s:g} s"
         yield Kill(instance.key, f"still there {limit} after its stop signal")
+    elif generation.stop.tree and now >= (instance.kill_sent_at or now) + CHECK_S:
+        # What was started while the others were killed lives still.
+        yield Kill(instance.key, "a process of it lives still")
     else:
         yield now + CHECK_S

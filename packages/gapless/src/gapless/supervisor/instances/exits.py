@@ -81,9 +81,7 @@ class Exits:
                 step = "ended" if done else "crashed"
                 app.operation.step(step, clock.monotonic(), detail)
         self._log.write("exited", key=key, reason=reason, lived_s=lived_s)
-        instance.process_count = self._membership.count(
-            processes.snapshot(), generation, instance
-        )
+        instance.process_count = self._membership.count(generation, instance)
 
     def _vacate(
         self,
@@ -109,6 +107,7 @@ class Exits:
             if instance.ordinal == action.ordinal and not instance.pid:
                 generation.instances.remove(instance)
                 self._notify_sockets.close(instance.key)
+                self._membership.forget(instance)
         seat = generation.seats[action.ordinal]
         seat.short_lives += 1
         seat.quick_exits += 1
@@ -161,6 +160,7 @@ class Exits:
                     generation.instances.remove(instance)
                     self._notify_sockets.close(instance.key)
                     self._keeper.forget(instance.key)
+                    self._membership.forget(instance)
 
     def _add_counts(
         self, app: AppRecord, generation: GenerationRecord, instance: InstanceRecord
@@ -179,11 +179,18 @@ class Exits:
             self._report_cut(app, instance, cut)
 
 
-def end_tree(leader: int) -> None:
-    """Kill a process and everything that came from it."""
+def end_tree(leader: int, pidfd: int) -> None:
+    """Kill a process and everything that came from it.
+
+    Only while it lives: another process may have its number afterwards.
+    """
     table = processes.snapshot()
-    for pid in processes.tree(table, leader, session=leader):
-        processes.signal_exactly(table[pid], signal.SIGKILL)
+    try:
+        signal.pidfd_send_signal(pidfd, 0)
+    except ProcessLookupError:
+        return
+    for pid in table.tree({leader}, session=leader):
+        processes.signal_exactly(table.rows[pid], signal.SIGKILL)
 
 
 def describe_status(status: int) -> str:

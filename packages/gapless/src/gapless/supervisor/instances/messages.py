@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from gapless.base import clock
 from gapless.supervisor.instances.notify import Notification
-from gapless.supervisor.kernel import processes
 from gapless.supervisor.memory.apps import Apps
 from gapless.supervisor.memory.counts import Counts
 from gapless.supervisor.observe.membership import Membership
@@ -21,7 +20,7 @@ class Messages:
         found = self._apps.find(key)
         if found is None:
             return False
-        return pid in self._membership.members(processes.snapshot(), found[2])
+        return self._membership.belongs(found[2], pid)
 
     def counted(self, key: str, total: Counts | None, ready: bool) -> None:
         """Note what the processes of an instance count, and that one is ready."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -24,15 +25,52 @@ class Process:
     rss_bytes: int
 
 
-def snapshot() -> dict[int, Process]:
+class Table:
+    """Every process of the host that can be seen, all read at about one moment."""
+
+    def __init__(self, rows: dict[int, Process]) -> None:
+        self.rows = rows
+        self._children: dict[int, list[int]] = {}
+        self._sessions: dict[int, list[int]] = {}
+        for pid, process in rows.items():
+            self._children.setdefault(process.parent, []).append(pid)
+            self._sessions.setdefault(process.session, []).append(pid)
+
+    def is_it(self, pid: int, start_ticks: int) -> bool:
+        """Return whether the process of that number is the one that started then."""
+        found = self.rows.get(pid)
+        return found is not None and found.start_ticks == start_ticks
+
+    def children(self, pid: int) -> list[int]:
+        """Return the children of a process."""
+        return self._children.get(pid, [])
+
+    def tree(self, starts: set[int], *, session: int) -> set[int]:
+        """Return processes, everything in a session, and all descendants of these.
+
+        0 stands for no process, or no session.
+        """
+        found = {pid for pid in starts if pid in self.rows}
+        if session:
+            found |= set(self._sessions.get(session, ()))
+        waiting = list(found)
+        while waiting:
+            for child in self.children(waiting.pop()):
+                if child not in found:
+                    found.add(child)
+                    waiting.append(child)
+        return found
+
+
+def snapshot() -> Table:
     """Return every process of the host that can be seen."""
-    table = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            process = read(int(name))
-            if process is not None:
-                table[process.pid] = process
-    return table
+    return Table(read_all([int(n) for n in os.listdir("/proc") if n.isdigit()]))
+
+
+def read_all(pids: Iterable[int]) -> dict[int, Process]:
+    """Return those of the processes that are there."""
+    found = (read(pid) for pid in pids)
+    return {process.pid: process for process in found if process is not None}
 
 
 def read(pid: int) -> Process | None:
@@ -61,38 +99,20 @@ def read(pid: int) -> Process | None:
     )
 
 
-def tree(table: dict[int, Process], leader: int, *, session: int) -> tuple[int, ...]:
-    """Return a leader, everything in its session, and all descendants of these.
-
-    0 stands for no leader, or no session.
-    """
-    found = {
-        pid
-        for pid, process in table.items()
-        if pid == leader or (session and process.session == session)
-    }
-    children: dict[int, list[int]] = {}
-    for process in table.values():
-        children.setdefault(process.parent, []).append(process.pid)
-    waiting = list(found)
-    while waiting:
-        for child in children.get(waiting.pop(), ()):
-            if child not in found:
-                found.add(child)
-                waiting.append(child)
-    return tuple(sorted(found))
+def pipe_inodes(pid: int) -> set[int]:
+    """Return the inodes of the pipes that are a process's output."""
+    found = set()
+    for number in (1, 2):
+        try:
+            target = os.readlink(f"/proc/{pid}/fd/{number}")
+        except OSError:
+            continue
+        if target.startswith("pipe:["):
+            found.add(int(target[6:-1]))
+    return found
 
 
-def belongs(pid: int, variable: str, value: str) -> bool:
-    """Return whether a process was started with *variable* set to *value*."""
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            return f"{variable}={value}".encode() in file.read().split(b"\0")
-    except OSError:
-        return False
-
-
-def socket_inodes(pids: tuple[int, ...]) -> frozenset[int]:
+def socket_inodes(pids: Iterable[int]) -> frozenset[int]:
     """Return the inodes of the sockets that processes hold open."""
     found = set()
     for pid in pids:
@@ -112,13 +132,13 @@ def socket_inodes(pids: tuple[int, ...]) -> frozenset[int]:
 
 def holder_of(inode: int) -> tuple[int, str] | None:
     """Return pid and name of a process that holds a socket, if we may see it."""
-    for pid, process in snapshot().items():
+    for pid, process in snapshot().rows.items():
         if inode in socket_inodes((pid,)):
             return pid, process.name
     return None
 
 
-def listens_by_epoll(pids: tuple[int, ...], inode: int) -> bool:
+def listens_by_epoll(pids: Iterable[int], inode: int) -> bool:
     """Return whether an epoll set of a process waits for connections on a socket."""
     for pid in pids:
         try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gapless.base import clock, codec
-from gapless.base.codec import was
+from gapless.base.codec import TRANSIENT, was
 from gapless.supervisor.memory import model, spec
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.instances import InstanceRecord
@@ -37,6 +37,10 @@ class AppRecord:
     """How the last instance ended: its exit code, or minus the signal's number."""
     warning: str = ""
     """What gapless cannot do for it that was asked for."""
+    log_lines_lost: int = field(default=0, metadata=TRANSIENT)
+    """How many lines its logs did not take; the keeper's count."""
+    log_trouble: str = field(default="", metadata=TRANSIENT)
+    """Why its logs take nothing now; empty if they do."""
     pid_files: dict[str, int] = field(default_factory=dict, metadata=was("written"))
     """The pid files that are there, and what is in them."""
     operation: Operation | None = None
@@ -105,18 +109,51 @@ Found = tuple[AppRecord, GenerationRecord, InstanceRecord]
 
 
 class Apps(dict[str, AppRecord]):
-    """The apps of this host, by name."""
+    """The apps of this host, by name; knows which of them the loop has to look at.
+
+    Whatever changes an app touches it: a turn of the loop costs what it touched, however
+    many apps there are.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.touched: dict[str, None] = {}
+        """The names of apps that changed, or may have, in the order in which they did."""
+        self._last_id = -1
+
+    def __setitem__(self, name: str, app: AppRecord) -> None:
+        """Add an app, or put it in the place of another."""
+        super().__setitem__(name, app)
+        self._last_id = max(self._last_id, *app.ids, -1)
+        self.touch(name)
+
+    def __delitem__(self, name: str) -> None:
+        """Forget an app; its ids are free if they are the last ones."""
+        super().__delitem__(name)
+        self.touched.pop(name, None)
+        self._last_id = max((i for each in self.values() for i in each.ids), default=-1)
+
+    def touch(self, *names: str) -> None:
+        """Let the loop look at apps before it sleeps again."""
+        self.touched.update(dict.fromkeys(name for name in names if name in self))
 
     def find(self, key: str) -> Found | None:
-        """Return an instance, by its key, with its app and its generation."""
+        """Return an instance, by its key, with its app and its generation; touch the app.
+
+        Who asks by a key has news of that instance.
+        """
         app = self.get(key.partition("/")[0])
         found = app.instance(key) if app else None
-        return (app, *found) if app and found else None
+        if app is None or found is None:
+            return None
+        self.touch(app.name)
+        return (app, *found)
 
     def allot_ids(self, app: AppRecord, count: int) -> None:
         """Give an app ids for *count* ordinals, none of them anybody else's."""
-        first = max((i for other in self.values() for i in other.ids), default=-1) + 1
+        first = self._last_id + 1
         app.ids += range(first, first + count - len(app.ids))
+        self._last_id = max(self._last_id, *app.ids, -1)
 
 
 def read_note(plain: Any) -> AppRecord:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gapless.base.codec import was
+from gapless.base.codec import TRANSIENT, was
 from gapless.supervisor.memory import model, spec
 from gapless.supervisor.memory.counts import Counts
 from gapless.supervisor.memory.instances import InstanceRecord, SeatRecord
@@ -35,7 +35,7 @@ class GenerationRecord:
     handshakes: set[str] = field(default_factory=set)
     """Peers whose handshake was under way when new connections left it."""
     queued: int = 0
-    idle_checks: int = field(default=0, metadata=was("quiet_looks"))
+    idle_checks: int = field(default=0, metadata=TRANSIENT)
     active_connections: int = field(default=0, metadata=was("lively"))
     relayed: bool = field(default=False, metadata=was("rescued"))
     permit: Permit = Permit.NOT_NEEDED

@@ -31,9 +31,17 @@ class InstanceRecord:
     pid: int = 0
     """0 until the keeper has started it."""
     pidfd: int = field(default=-1, metadata=TRANSIENT)
+    leader_ticks: int = 0
+    """When its leader started, since boot: with the pid it names the process for good."""
+    cgroup: str = ""
+    """The directory of its control group; empty without one."""
+    pipes: set[int] = field(default_factory=set)
+    """The inodes of the pipes to its logs."""
     stop_sent_at: float | None = field(default=None, metadata=was("told"))
     stop_reason: str = field(default="", metadata=was("told_why"))
     killed: bool = False
+    kill_sent_at: float | None = None
+    """When it was sent SIGKILL last."""
     orphans_signalled: bool = field(default=False, metadata=was("orphans_told"))
     bound: set[str] = field(default_factory=set)
     """The addresses that it has bound, with a socket of its own or a shared one."""
@@ -46,7 +54,7 @@ class InstanceRecord:
     process_count: int = field(default=1, metadata=was("members"))
     connections: int = 0
     busy: int = 0
-    idle_checks: int = field(default=0, metadata=was("quiet_looks"))
+    idle_checks: int = field(default=0, metadata=TRANSIENT)
     mode: Mode = Mode.SERVING
     mode_since: float = 0.0
     counts: Counts | None = None

@@ -6,6 +6,9 @@ the caller's monotonic clock.
 
 from __future__ import annotations
 
+import functools
+import operator
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import Any, TypeVar
@@ -80,6 +83,8 @@ class Instance:
     stop_sent_at: float | None = None
     """When it was sent the stop signal."""
     killed: bool = False
+    kill_sent_at: float | None = None
+    """When it was sent SIGKILL last."""
     orphans_signalled: bool = False
     """Whether the processes that its leader left behind were sent the stop signal too."""
     listens: frozenset[str] = frozenset()
@@ -191,7 +196,19 @@ def view(kind: type[Kind], record: object, **others: Any) -> Kind:
 
     Sets are frozen.
     """
-    names = (each.name for each in fields(kind))  # type: ignore[arg-type]  # a dataclass
-    own = {name: getattr(record, name) for name in names if name not in others}
-    frozen = {n: frozenset(v) if isinstance(v, set) else v for n, v in own.items()}
-    return kind(**frozen, **others)
+    wanted: Any = kind
+    names, get = _getter(wanted, tuple(others))
+    own = dict(zip(names, get(record), strict=True))
+    for name, value in own.items():
+        if type(value) is set:
+            own[name] = frozenset(value)
+    return kind(**own, **others)
+
+
+@functools.cache
+def _getter(
+    kind: Any, others: tuple[str, ...]
+) -> tuple[tuple[str, ...], Callable[[object], tuple[Any, ...]]]:
+    """Return the names of the fields but for *others*, and what reads all of them."""
+    names = tuple(each.name for each in fields(kind) if each.name not in others)
+    return names, operator.attrgetter(*names)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import ClassVar
 
 
 class When(Enum):
@@ -129,6 +130,9 @@ class Limits:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppSpec:
     """One generation's worth of configuration: all that is needed to start it."""
+
+    encoded_once: ClassVar[bool] = True
+    """It is in each note of its app, and never changes (base.codec)."""
 
     name: str
     command: tuple[str, ...]

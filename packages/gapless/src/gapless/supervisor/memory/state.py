@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -74,7 +75,11 @@ class State:
 
 
 class StateFile:
-    """Keeps what was asked for in a file."""
+    """Keeps what was asked for in a file.
+
+    Each app is encoded when it has changed, and the file is written once in a turn of the
+    loop: before anything acts on what was asked for, and before clients learn of it.
+    """
 
     def __init__(
         self,
@@ -88,15 +93,25 @@ class StateFile:
         """Write only while *is_ours* says that the home is this supervisor's."""
         self._path, self._apps, self._host, self._log = path, apps, host, log
         self._is_ours = is_ours
+        self._written: dict[str, tuple[AskedApp, str]] = {}
+        """Each app as it was encoded last."""
+        self._changed = False
 
     def save(self) -> None:
-        """Write down what was asked for.
+        """Let the next `flush` write down what was asked for."""
+        self._changed = True
+
+    def flush(self) -> None:
+        """Write down what was asked for, if that has changed.
 
         The keeper remembers it too, so a full disk is logged and stops no release.
         """
+        if not self._changed:
+            return
+        self._changed = False
         state = State(
             version=VERSION,
-            apps={a.name: _asked(a) for a in self._apps.values() if not a.deleted},
+            apps={},
             shut_down=self._host.shutting_down,
             draining=self._host.draining,
             lead_s=self._host.lead_s,
@@ -104,10 +119,26 @@ class StateFile:
         )
         if not self._is_ours():
             return  # the home was removed: what is there now is another supervisor's
+        apps = [self._encoded(app) for app in self._apps.values() if not app.deleted]
+        host = json.dumps({**codec.encode(state), "apps": None})
+        body = ",\n".join(apps)
+        text = host.replace('"apps": null', f'"apps": {{\n{body}\n}}', 1) + "\n"
         try:
-            files.write_json(self._path, codec.encode(state))
+            files.write_atomically(self._path, text.encode())
         except OSError as error:
             self._log.write("write-failed", path=self._path, reason=str(error))
+        for name in self._written.keys() - self._apps.keys():
+            del self._written[name]
+
+    def _encoded(self, app: AppRecord) -> str:
+        """Return the line of an app: encoded anew if it is not as it was."""
+        asked = _asked(app)
+        before = self._written.get(app.name)
+        if before is None or before[0] != asked:
+            plain = codec.encode(asked)
+            line = f"{json.dumps(app.name)}: {json.dumps(plain, sort_keys=True)}"
+            before = self._written[app.name] = (asked, line)
+        return before[1]
 
     def load(self) -> State:
         """Return what was asked for; nothing without a file.
@@ -143,7 +174,7 @@ def _asked(app: AppRecord) -> AskedApp:
         running=app.running,
         last_generation=app.last_generation,
         restarts=app.restarts,
-        ids=app.ids,
+        ids=list(app.ids),
         finished=app.finished,
         last_report=app.last_report,
         operation=asked,

@@ -34,7 +34,7 @@ class Acceptors:
         for instance in generation.instances:
             if instance.phase is not Phase.STARTING or not instance.pid:
                 continue
-            pids = self._membership.members(processes.snapshot(), instance)
+            pids = self._membership.members(instance)
             old = now >= instance.started + generation.spec.restart.min_uptime_s
             for listener in self._listeners.of(app.name, generation.sockets_of):
                 inode = os.fstat(listener.sock.fileno()).st_ino

@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterable
 
 from gapless.base import clock
 from gapless.supervisor.kernel import connections, processes, sock_diag
+from gapless.supervisor.kernel.dumps import Dumps
 from gapless.supervisor.memory.apps import AppRecord
 from gapless.supervisor.memory.calls import Call
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.memory.model import Mode, Role
 from gapless.supervisor.observe import calls
-from gapless.supervisor.observe.membership import Membership, Table
+from gapless.supervisor.observe.membership import Membership
 from gapless.supervisor.sockets.listeners import Listeners
 
 Place = tuple[str, int]
@@ -33,55 +34,90 @@ class Evidence:
         """Use *counting* to ask which processes of an instance count what they owe."""
         self._listeners, self._membership = listeners, membership
         self._counting = counting
-        self._diag = sock_diag.SockDiag()
+        self._dumps = Dumps()
         self._seen: dict[tuple[str, int], set[Place]] = {}
         self._received: dict[str, dict[tuple[Place, Place], int]] = {}
         """By app: how many bytes each connection had brought, while it leaves."""
+        self._switched: list[tuple[AppRecord, GenerationRecord]] = []
+        """The generations whose handshakes are read at the end of the turn."""
+        self._judged: dict[tuple[str, int], int] = {}
+        """By which dump a generation was judged last: one dump is one check."""
 
-    def update(self, app: AppRecord) -> None:
-        """Update the records of everything in *app* that is finishing."""
+    def begin_turn(self) -> None:
+        """Read anew what is read from here on."""
+        self._dumps.begin_turn()
+
+    def end_turn(self) -> None:
+        """Read, once for all apps, what could wait for the end of the turn."""
+        waiting, self._switched = self._switched, []
+        if waiting:
+            ports = frozenset[int]().union(*(self._ports(app) for app, _ in waiting))
+            found = self._dumps.half_open(ports)
+            for app, generation in waiting:
+                own = self._ports(app)
+                generation.handshakes = peers(e for e in found if e.local_port in own)
+
+    def update(self, app: AppRecord, *, now: bool = False) -> None:
+        """Update the records of everything in *app* that is finishing.
+
+        All apps share what was read in one turn, unless it is to be as it is *now*.
+        """
+        if now:
+            self._dumps.begin_turn()
         self._note_arrivals(app)
         finishing = [g for g in app.generations if _is_finishing(g)]
         if not finishing:
+            self._dumps.finished(app.name)
             return
-        table = processes.snapshot()
         for generation in finishing:
             for instance in generation.instances:
-                count = self._membership.count(table, generation, instance)
+                count = self._membership.count(generation, instance)
                 instance.process_count = count
         leaving = (Role.RETIRING, Role.YIELDING)
         served = [g for g in finishing if g.role in leaving and g.served]
         if served:
-            self._check_connections(app, served, table)
+            self._check_connections(app, served)
         unserved = [g for g in finishing if g.spec.outgoing and not g.served]
         if unserved:
-            self._check_calls(unserved, table)
+            self._check_calls(app, unserved)
 
     # --- what is owed -----------------------------------------------------------------
 
-    def _check_calls(self, unserved: list[GenerationRecord], table: Table) -> None:
+    def _check_calls(self, app: AppRecord, unserved: list[GenerationRecord]) -> None:
         """Check generations that never served: they may have begun procedures."""
-        asked = self._diag.outgoing(_outgoing_ports(unserved))
+        asked = self._dumps.outgoing(_outgoing_ports(unserved))
         for generation in unserved:
+            check = self._is_new(app, generation)
             for instance in generation.instances:
-                members = self._membership.members(table, instance)
+                members = self._membership.members(instance)
                 inodes = processes.socket_inodes(members)
                 _note_calls(generation, instance, asked, inodes)
             found = sum(len(instance.calls) for instance in generation.instances)
-            generation.idle_checks = 0 if found else generation.idle_checks + 1
+            generation.idle_checks = 0 if found else generation.idle_checks + check
+
+    def _is_new(self, app: AppRecord, generation: GenerationRecord) -> bool:
+        """Return whether a generation was not judged yet by what this turn has read."""
+        place = app.name, generation.number
+        before, self._judged[place] = self._judged.get(place), self._dumps.turn
+        return before != self._dumps.turn
 
     def _check_connections(
-        self, app: AppRecord, served: list[GenerationRecord], table: Table
+        self, app: AppRecord, served: list[GenerationRecord]
     ) -> None:
-        found, handshakes = self._diag.incoming(self._ports(app))
+        found, handshakes = self._dumps.incoming(app.name, self._ports(app))
         half_open = peers(handshakes)
-        asked = self._diag.outgoing(_outgoing_ports(served))
+        asked = self._dumps.outgoing(_outgoing_ports(served))
         for generation in served:
+            check = self._is_new(app, generation)
             generation.active_connections = 0
             seen = self._seen.setdefault((app.name, generation.number), set())
             for instance in generation.instances:
-                members = self._membership.members(table, instance)
-                inodes = processes.socket_inodes(members)
+                inodes: frozenset[int] = frozenset()
+                if found or asked or instance.busy or instance.counts is not None:
+                    members = self._membership.members(instance)
+                    inodes = processes.socket_inodes(members)
+                else:
+                    instance.connections = 0
                 if inodes:
                     own = [c for c in found if c.inode in inodes]
                     instance.connections = len(own)
@@ -94,12 +130,12 @@ class Evidence:
                 # Without a socket it is ending, and what it owed before is what is cut;
                 # or it never had one, and owes nothing.
                 owes = instance.busy or instance.calls
-                instance.idle_checks = 0 if owes else instance.idle_checks + 1
+                instance.idle_checks = 0 if owes else instance.idle_checks + check
             generation.connections_seen = len(seen)
             generation.queued = self.queued(app, generation)
             generation.handshakes &= half_open
             busy = generation.queued + generation.half_open + generation.busy
-            generation.idle_checks = 0 if busy else generation.idle_checks + 1
+            generation.idle_checks = 0 if busy else generation.idle_checks + check
 
     def _busy(self, instance: InstanceRecord, own: list[connections.Connection]) -> int:
         """Return how much an instance owes: as it counts, else as the kernel shows it.
@@ -108,7 +144,7 @@ class Evidence:
         """
         if instance.counts is None:
             return sum(map(connections.is_busy, own))
-        counted = processes.socket_inodes(tuple(self._counting(instance.key)))
+        counted = processes.socket_inodes(self._counting(instance.key))
         others = [c for c in own if c.inode not in counted]
         unserved = sum(connections.is_unserved(c) for c in own if c.inode in counted)
         counts = instance.counts
@@ -132,7 +168,7 @@ class Evidence:
         if not leaving:
             self._received.pop(app.name, None)
             return
-        found = self._diag.connections(self._ports(app))
+        found, _ = self._dumps.incoming(app.name, self._ports(app))
         received = {(c.local, c.remote): c.bytes_received for c in found}
         before = self._received.get(app.name, {})
         self._received[app.name] = received
@@ -150,11 +186,18 @@ class Evidence:
 
     def handshakes(self, app: AppRecord) -> set[str]:
         """Return the peers whose handshake with an app is under way."""
-        return peers(self._diag.half_open(self._ports(app)))
+        return peers(self._dumps.half_open(self._ports(app)))
+
+    def note_handshakes(self, app: AppRecord, generation: GenerationRecord) -> None:
+        """Note the handshakes under way at the end of this turn as those of a generation.
+
+        New ones that began in between may be among them: they are waited for as well.
+        """
+        self._switched.append((app, generation))
 
     def census(self, app: AppRecord) -> dict[str, tuple[int, int]]:
         """Return how many connections, and busy ones, each instance has, by its key."""
-        found = self._diag.connections(self._ports(app))
+        found = self._dumps.connections(self._ports(app))
         counts = {}
         for instance, inodes in self._membership.sockets(app):
             own = [c for c in found if c.inode in inodes]
@@ -166,7 +209,7 @@ class Evidence:
         ports = _outgoing_ports(app.generations)
         if not ports:
             return {}
-        asked = self._diag.outgoing(ports)
+        asked = self._dumps.outgoing(ports)
         return {
             instance.key: calls.outstanding(asked, inodes)
             for instance, inodes in self._membership.sockets(app)
@@ -175,13 +218,13 @@ class Evidence:
     def forget(self, app: AppRecord, generation: GenerationRecord) -> None:
         """Drop what was remembered of a generation that has ended."""
         self._seen.pop((app.name, generation.number), None)
+        self._judged.pop((app.name, generation.number), None)
 
     def _ports(self, app: AppRecord) -> frozenset[int]:
-        own = self._listeners.by_name.values()
-        return frozenset(each.port for each in own if each.app == app.name)
+        return frozenset(each.port for each in self._listeners.of_app(app.name))
 
 
-def peers(half_open: frozenset[connections.Peer]) -> set[str]:
+def peers(half_open: Iterable[connections.Peer]) -> set[str]:
     """Return handshakes as text, as they are kept in records."""
     return {f"{peer}" for peer in half_open}
 

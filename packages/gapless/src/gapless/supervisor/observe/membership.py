@@ -1,52 +1,154 @@
-"""Which processes belong to an instance."""
+"""Which processes belong to an instance (DESIGN: an instance is all that came from it).
+
+Where each instance has a control group, the group says it.  Else what can be seen does:
+the leader's session, descendants by their parents, those that were seen before and have
+the same start time, and, of processes that lost their parents, whose log they write to.
+What a process says of itself, as in its environment, counts for nothing.
+"""
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 
-from gapless.supervisor.kernel import processes
+from gapless.base import clock
+from gapless.supervisor.kernel import cgroups, processes
+from gapless.supervisor.kernel.processes import Process, Table
 from gapless.supervisor.memory.apps import AppRecord
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.instances import InstanceRecord
+from gapless.supervisor.observe.instance_groups import InstanceGroups
 
-VARIABLE = "GAPLESS_INSTANCE"
-Table = dict[int, processes.Process]
+FRESH_S = 0.005
+"""For so long a table of all processes is used again, or for twice its own time."""
 
 
 class Membership:
     """Knows the keeper, to which processes come that lose their parent."""
 
-    def __init__(self) -> None:
+    def __init__(self, groups: InstanceGroups) -> None:
         self.keeper_pid = 0
+        self.groups = groups
+        self._table, self._table_until = Table({}), 0.0
+        self._seen: dict[str, dict[int, int]] = {}
+        """The processes that an instance had when it was looked at, and their starts."""
+        self._leaders: dict[str, int] = {}
+        self._strays: dict[int, set[int]] = {}
+        """Processes of the table that lost their parents, and the pipes they write to."""
 
-    def members(self, table: Table, instance: InstanceRecord) -> tuple[int, ...]:
-        """Return the living processes of an instance: its leader's tree and its orphans.
+    def started(self, instance: InstanceRecord) -> None:
+        """Note what tells the leader of an instance from every other process."""
+        self._leaders[instance.key] = instance.pid
+        leader = processes.read(instance.pid)
+        if instance.leader_ticks or leader is None:
+            return
+        try:
+            signal.pidfd_send_signal(instance.pidfd, 0)
+        except ProcessLookupError:
+            return  # its number may be another's by now; its group tells what it left
+        instance.leader_ticks = leader.start_ticks
+        if not instance.cgroup or leader.state == "Z":
+            return
+        if not self.groups.has(instance.cgroup, instance.pid):
+            self.groups.remove(instance.cgroup)
+            instance.cgroup = ""
 
-        The number of a leader that has ended is not followed: another process may have
-        it.  A process that left the tree and its session became a child of the keeper,
-        and its environment names its instance.
-        """
-        leader = instance.pid if instance.leader_alive else 0
-        found = set(processes.tree(table, leader, session=instance.pid))
-        for pid, process in table.items():
-            stray = process.parent == self.keeper_pid and pid not in found
-            if stray and processes.belongs(pid, VARIABLE, instance.key):
-                found |= set(processes.tree(table, pid, session=0))
-        return tuple(sorted(pid for pid in found if table[pid].state != "Z"))
+    def members(
+        self, instance: InstanceRecord, *, fresh: bool = False
+    ) -> dict[int, Process]:
+        """Return the living processes of an instance: now if *fresh*, else lately."""
+        if instance.cgroup:
+            found = processes.read_all(cgroups.pids(instance.cgroup))
+        elif instance.pid:
+            found = self._find(instance, self._all(fresh=fresh))
+        else:
+            found = {}
+        return {pid: row for pid, row in found.items() if row.state != "Z"}
 
-    def count(
-        self, table: Table, generation: GenerationRecord, instance: InstanceRecord
-    ) -> int:
+    def count(self, generation: GenerationRecord, instance: InstanceRecord) -> int:
         """Return how many processes have to end before an instance has ended."""
         if not (instance.leader_alive or generation.spec.stop.tree):
             return 0  # what it started may live on
-        return len(self.members(table, instance))
+        if instance.cgroup:
+            # Not by looking at one after the other: a chain that forks is never seen.
+            populated = cgroups.is_populated(instance.cgroup)
+            return max(1, len(cgroups.pids(instance.cgroup))) if populated else 0
+        # An end is believed only if no process is there now, nor in its process group:
+        # the kernel knows also of those that come and go while a table is read.
+        found = self.members(instance) or self.members(instance, fresh=True)
+        return len(found) or self.signal_process_group(instance, 0)
+
+    def signal_process_group(self, instance: InstanceRecord, number: int) -> bool:
+        """Signal what is in the process group that the leader began; return if any was.
+
+        No process of it can slip away by a fork meanwhile.
+        """
+        now = processes.read(instance.pid)
+        ticks = instance.leader_ticks
+        if not ticks or (now is not None and now.start_ticks != ticks):
+            return (
+                False  # the number may be another's, and then no group of ours has it
+            )
+        try:
+            os.killpg(instance.pid, number)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return number == 0
+        return True
+
+    def belongs(self, instance: InstanceRecord, pid: int) -> bool:
+        """Return whether a living process belongs to an instance."""
+        if instance.cgroup:
+            return self.groups.has(instance.cgroup, pid)
+        return pid in self.members(instance) or pid in self.members(
+            instance, fresh=True
+        )
 
     def sockets(
         self, app: AppRecord
     ) -> Iterator[tuple[InstanceRecord, frozenset[int]]]:
         """Yield every instance of an app with the inodes of its sockets."""
-        table = processes.snapshot()
         for generation in app.generations:
             for instance in generation.instances:
-                yield instance, processes.socket_inodes(self.members(table, instance))
+                yield instance, processes.socket_inodes(self.members(instance))
+
+    def forget(self, instance: InstanceRecord) -> None:
+        """Drop what was remembered of an instance that is gone, and its group."""
+        self._seen.pop(instance.key, None)
+        self._leaders.pop(instance.key, None)
+        if instance.cgroup:
+            self.groups.remove(instance.cgroup)
+
+    # --- without groups ---------------------------------------------------------------
+
+    def _all(self, *, fresh: bool) -> Table:
+        began = clock.monotonic()
+        if fresh or began >= self._table_until:
+            self._table = processes.snapshot()
+            strays = set(self._table.children(self.keeper_pid))
+            strays -= set(self._leaders.values())
+            self._strays = {pid: processes.pipe_inodes(pid) for pid in strays}
+            took_s = clock.monotonic() - began
+            self._table_until = began + max(FRESH_S, 3 * took_s)
+        return self._table
+
+    def _find(self, instance: InstanceRecord, table: Table) -> dict[int, Process]:
+        """Return an instance's processes in a table."""
+        seen = self._seen.setdefault(instance.key, {})
+        leader = instance.pid if instance.leader_alive else 0
+        session = instance.pid
+        now = table.rows.get(instance.pid)
+        if now and instance.leader_ticks and now.start_ticks != instance.leader_ticks:
+            leader = session = (
+                0  # another process has its number: no session has it now
+            )
+        starts = {
+            leader,
+            *(pid for pid, ticks in seen.items() if table.is_it(pid, ticks)),
+        }
+        starts |= {pid for pid, pipes in self._strays.items() if pipes & instance.pipes}
+        found = table.tree(starts, session=session)
+        self._seen[instance.key] = {pid: table.rows[pid].start_ticks for pid in found}
+        return {pid: table.rows[pid] for pid in found}

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gapless.base import clock, events
-from gapless.supervisor.kernel import processes
 from gapless.supervisor.memory import spec
-from gapless.supervisor.memory.apps import AppRecord
+from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.model import Role
 from gapless.supervisor.observe.membership import Membership
@@ -52,13 +51,15 @@ class Renewals:
     def __init__(
         self,
         selector: selectors.BaseSelector,
+        apps: Apps,
         renew: Callable[[AppRecord, str], None],
         membership: Membership,
+        *,
         log: events.Log,
         home: str,
     ) -> None:
         """Use *renew* to hand an app over, for a reason."""
-        self._selector, self._request = selector, renew
+        self._selector, self._apps, self._request = selector, apps, renew
         self._membership, self._log, self._home = membership, log, home
         self._causes: dict[str, _Cause] = {}
 
@@ -105,6 +106,7 @@ class Renewals:
 
         def changed(path: str) -> None:
             cause.changed, cause.changed_at = path, clock.monotonic()
+            self._apps.touch(app.name)
 
         # An app that watches nothing must not cost the memory of these modules.
         from gapless.supervisor.renewal.file_watch import Watch  # noqa: PLC0415 - see above
@@ -178,12 +180,11 @@ class Renewals:
 
     def _largest(self, generation: GenerationRecord) -> int:
         """Return the memory of the largest process of a generation."""
-        table = processes.snapshot()
         return max(
             (
-                table[pid].rss_bytes
+                process.rss_bytes
                 for instance in generation.instances
-                for pid in self._membership.members(table, instance)
+                for process in self._membership.members(instance).values()
             ),
             default=0,
         )

@@ -37,6 +37,33 @@ class Listener:
         return int(self.address.rpartition(":")[2])
 
 
+class ByName(dict[str, Listener]):
+    """Listening sockets by name, and by app."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._by_app: dict[str, dict[str, Listener]] = {}
+
+    def __setitem__(self, name: str, listener: Listener) -> None:
+        """Add a socket."""
+        super().__setitem__(name, listener)
+        self._by_app.setdefault(listener.app, {})[name] = listener
+
+    def take(self, name: str) -> Listener | None:
+        """Remove a socket, if it is there."""
+        listener = super().pop(name, None)
+        if listener is not None:
+            own = self._by_app[listener.app]
+            del own[name]
+            if not own:
+                del self._by_app[listener.app]
+        return listener
+
+    def of_app(self, app: str) -> list[Listener]:
+        """Return the sockets of an app."""
+        return list(self._by_app.get(app, {}).values())
+
+
 class Groups:
     """Every group of this host's apps, by address."""
 

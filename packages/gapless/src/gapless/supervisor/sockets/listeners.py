@@ -24,7 +24,7 @@ from gapless.supervisor.sockets.addresses import (
     refusal,
     refuse_stranger,
 )
-from gapless.supervisor.sockets.groups import Groups, Listener
+from gapless.supervisor.sockets.groups import ByName, Groups, Listener
 
 BACKLOG = 65535
 """Cut by the kernel to net.core.somaxconn (listen(2))."""
@@ -35,7 +35,7 @@ class Listeners:
 
     def __init__(self, keeper: KeeperConnection) -> None:
         self._keeper = keeper
-        self.by_name: dict[str, Listener] = {}
+        self.by_name = ByName()
         self.groups = Groups(keeper, self.by_name)
 
     # --- sockets come -----------------------------------------------------------------
@@ -137,11 +137,11 @@ class Listeners:
 
     def of(self, app: str, generation: int) -> list[Listener]:
         """Return the sockets of a generation."""
-        return [
-            listener
-            for listener in self.by_name.values()
-            if listener.app == app and listener.generation == generation
-        ]
+        return [e for e in self.by_name.of_app(app) if e.generation == generation]
+
+    def of_app(self, app: str) -> list[Listener]:
+        """Return the sockets of an app."""
+        return self.by_name.of_app(app)
 
     # --- new connections move ---------------------------------------------------------
 
@@ -214,7 +214,7 @@ class Listeners:
         left its instance.  So the socket is not only closed: `shutdown` ends its listening
         whoever holds it (tcp_disconnect in the kernel).
         """
-        listener = self.by_name.pop(name, None)
+        listener = self.by_name.take(name)
         if listener is None:
             return
         with contextlib.suppress(OSError):  # it was bound and never listened

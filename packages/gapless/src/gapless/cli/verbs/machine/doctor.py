@@ -12,7 +12,8 @@ from gapless.base import home
 from gapless.base.errors import DONE, FAILED
 from gapless.cli import arguments, output
 from gapless.keeper.seccomp import trial
-from gapless.supervisor.kernel import sock_diag
+from gapless.supervisor.kernel import cgroups, sock_diag
+from gapless.supervisor.observe import instance_groups
 from gapless.supervisor.sockets import steering
 
 
@@ -23,10 +24,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Try every mechanism; exit code 1 if one does not work."""
-    rows = [
+    rows: list[dict[str, object]] = [
         {"what": what, "trouble": _trouble(check), "without": without}
         for what, check, without in CHECKS
     ]
+    failed = any(row["trouble"] for row in rows)
+    rows.append(
+        {
+            "what": GROUPS,
+            "trouble": _trouble(_groups),
+            "without": WITHOUT_GROUPS,
+            "optional": True,
+        }
+    )
     if args.json:
         output.print_json(rows)
     else:
@@ -38,7 +48,15 @@ def run(args: argparse.Namespace) -> int:
             print(f"{mark:<8} {row['what']}")
             if not good:
                 print(f"         {row['trouble']}; without it: {row['without']}")
-    return FAILED if any(row["trouble"] for row in rows) else DONE
+    return FAILED if failed else DONE
+
+
+GROUPS = "a control group for each instance: who belongs to it, whatever it forks"
+WITHOUT_GROUPS = (
+    "instances are known by session, parents, start times and logs; a unit with "
+    "Delegate=yes, or root, has groups"
+)
+"""The other way works as well, so a machine without groups is not at fault."""
 
 
 def _trouble(check: Callable[[], str | None]) -> str | None:
@@ -71,6 +89,10 @@ def _home() -> str | None:
     while not os.path.exists(path):
         path = os.path.dirname(path)
     return None if os.access(path, os.W_OK) else f"{path} cannot be written to"
+
+
+def _groups() -> str | None:
+    return instance_groups.why_unavailable(cgroups.find()) or None
 
 
 def _open_files() -> str | None:

@@ -32,6 +32,8 @@ RestartPreventExitStatus=10
 SuccessExitStatus=10
 # Without it systemd would end the keeper and the apps when the supervisor ends.
 KillMode=process
+# Each instance has a control group of its own, so that none of its processes is missed.
+Delegate=yes
 LimitNOFILE=65536
 
 [Install]

@@ -1,0 +1,236 @@
+"""How does gapless grow with the number of apps?  Beside PM2, and the same processes bare.
+
+`scale.py [APPS]`: so many apps of two instances each; 200 unless said otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from rig.hosts.host import APPS, GAPLESS, ROOT, Host, temporary_host
+from rig.hosts.usage import processor_s, resident_mb, wakeups
+from rig.wait import answers, free_port, until
+
+PM2 = ROOT / "node" / "gapless-drain" / "node_modules" / ".bin" / "pm2"
+PROGRAM = [sys.executable, str(APPS / "small.py")]
+INSTANCES = 2
+LISTS = 9
+IDLE_S = 5.0
+LONG_S = 300
+
+
+def configuration(ports: list[int]) -> str:
+    """Return a file with one app for each port."""
+    return "".join(
+        f"[app.a{number:03}]\n"
+        f"command = {json.dumps(PROGRAM)}\n"
+        f'environment = {{ PORT = "{port}" }}\n'
+        f"instances = {INSTANCES}\n"
+        "min_healthy_s = 0.5\n\n"
+        for number, port in enumerate(ports)
+    )
+
+
+def ecosystem(ports: list[int]) -> str:
+    """Return the same for PM2; instances of one app cannot share a port there."""
+    apps = [
+        {
+            "name": f"a{number:03}",
+            "script": PROGRAM[1],
+            "interpreter": PROGRAM[0],
+            "env": {"PORT": str(port)},
+        }
+        for number, port in enumerate(ports)
+    ]
+    return json.dumps({"apps": apps})
+
+
+def took_s(command: list[str], environment: dict[str, str], directory: Path) -> float:
+    """Return the seconds that a command takes; it has to succeed."""
+    began = time.monotonic()
+    done = subprocess.run(
+        command,
+        env=environment,
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        timeout=LONG_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    return time.monotonic() - began
+
+
+@contextmanager
+def bare(ports: list[int], directory: Path) -> Iterator[float]:
+    """Start the processes with nothing above them; yield how long they took."""
+    began = time.monotonic()
+    started = [
+        subprocess.Popen(
+            PROGRAM,
+            env=os.environ | {"PORT": str(port)},
+            cwd=directory,
+            stdout=subprocess.DEVNULL,
+        )
+        for port in ports
+    ]
+    try:
+        for port in ports:
+            until(lambda port=port: answers(port), f"port {port}", LONG_S)
+        yield time.monotonic() - began
+    finally:
+        for process in started:
+            process.send_signal(signal.SIGTERM)
+        for process in started:
+            process.wait()
+
+
+def measured_list_s(host: Host) -> list[float]:
+    """Return the seconds of several listings, sorted."""
+    command = [str(GAPLESS), "list", "--json"]
+    return sorted(
+        took_s(command, host.environment, host.directory) for _ in range(LISTS)
+    )
+
+
+class Table:
+    """What was measured, line by line."""
+
+    def __init__(self) -> None:
+        print(f"{'':<44}{'gapless':>10}{'PM2':>10}{'bare':>10}{'goal':>10}")
+
+    def row(
+        self, name: str, own: str, pm2: str = "", bare: str = "", goal: str = ""
+    ) -> None:
+        """Print one line."""
+        print(f"{name:<44}{own:>10}{pm2:>10}{bare:>10}{goal:>10}", flush=True)
+
+
+class Managers:
+    """The processor time of our two processes."""
+
+    def __init__(self, host: Host) -> None:
+        self.pids = host.supervisor_pid(), host.keeper_pid()
+        self._before = self._now()
+
+    def _now(self) -> list[float]:
+        return [processor_s(pid) for pid in self.pids]
+
+    def spent_s(self) -> list[float]:
+        """Return the seconds since the last call."""
+        before, self._before = self._before, self._now()
+        return [now - then for now, then in zip(self._before, before, strict=True)]
+
+
+def pm2_s(ports: list[int], directory: Path) -> dict[str, float]:
+    """Return what PM2 takes for as many processes."""
+    if not PM2.exists():
+        return {}
+    own = os.environ | {"PM2_HOME": str(directory / "pm2")}
+    (directory / "pm2.json").write_text(ecosystem(ports))
+    found = {}
+    command = str(PM2)
+    try:
+        took_s([command, "ping"], own, directory)
+        began = time.monotonic()
+        took_s([command, "start", "pm2.json"], own, directory)
+        for port in ports:
+            until(lambda port=port: answers(port), f"port {port}", LONG_S)
+        found["start"] = time.monotonic() - began
+        found["list"] = sorted(
+            took_s([command, "jlist"], own, directory) for _ in range(LISTS)
+        )[LISTS // 2]
+        pid = int((directory / "pm2" / "pm2.pid").read_text())
+        found["rss"] = resident_mb(pid)
+        before = processor_s(pid)
+        found["reload"] = took_s([command, "reload", "all"], own, directory)
+        found["cpu"] = processor_s(pid) - before
+    finally:
+        began = time.monotonic()
+        subprocess.run([command, "kill"], env=own, capture_output=True, check=False)
+        found["kill"] = time.monotonic() - began
+    return found
+
+
+def main(count: int) -> None:
+    """Print the table."""
+    print(f"{count} apps, {INSTANCES} instances of each")
+    table = Table()
+    with temporary_host("gapless-bench-") as host:
+        many = [free_port() for _ in range(count * INSTANCES)]
+        with bare(many, host.directory) as bare_s:
+            pass
+        pm2 = pm2_s(many, host.directory)
+
+        def of_pm2(name: str, unit: str = "s", scale: float = 1) -> str:
+            return f"{pm2[name] * scale:.2f} {unit}" if name in pm2 else "-"
+
+        host.configure(configuration(many[:count]))
+        command = [str(GAPLESS), "start", "gapless.toml", "--json"]
+        start_s = took_s(command, host.environment, host.directory)
+        managers = Managers(host)
+        cpu = [processor_s(pid) for pid in managers.pids]
+        table.row(
+            "start of the file, until all serve",
+            f"{start_s:.2f} s",
+            of_pm2("start"),
+            f"{bare_s:.2f} s",
+            f"{1.3 * bare_s:.2f} s",
+        )
+        table.row(
+            "  processor time of supervisor, of keeper", "{:.2f} {:.2f}".format(*cpu)
+        )
+        lists = measured_list_s(host)
+        table.row(
+            "list (median)",
+            f"{lists[LISTS // 2] * 1e3:.0f} ms",
+            of_pm2("list", "ms", 1e3),
+            goal="150 ms",
+        )
+        memory = [resident_mb(pid) for pid in managers.pids]
+        table.row(
+            "memory of both", f"{sum(memory):.0f} MB", of_pm2("rss", "MB"), goal="60 MB"
+        )
+        before = [wakeups(pid) for pid in managers.pids]
+        time.sleep(IDLE_S)
+        after = [wakeups(pid) for pid in managers.pids]
+        count_of = [now - then for now, then in zip(after, before, strict=True)]
+        table.row(f"wake-ups in {IDLE_S:g} s at rest", str(sum(count_of)), goal="0")
+        command = [str(GAPLESS), "reload", "a000", "--json"]
+        managers.spent_s()
+        one_s = took_s(command, host.environment, host.directory)
+        spent = managers.spent_s()
+        table.row("reload of one", f"{one_s:.2f} s")
+        table.row("  processor time of the supervisor", f"{spent[0] * 1e3:.0f} ms")
+        command = [str(GAPLESS), "reload", "all", "--json"]
+        all_s = took_s(command, host.environment, host.directory)
+        spent = managers.spent_s()
+        table.row("reload of all", f"{all_s:.2f} s", of_pm2("reload"))
+        table.row(
+            "  processor time of the supervisor, an app",
+            f"{spent[0] / count * 1e3:.1f} ms",
+            of_pm2("cpu", "ms", 1e3 / count),
+            goal="20 ms",
+        )
+        table.row(
+            "  processor time of the keeper, an app", f"{spent[1] / count * 1e3:.1f} ms"
+        )
+        memory = [resident_mb(pid) for pid in managers.pids]
+        table.row("memory of both, after it", f"{sum(memory):.0f} MB", goal="60 MB")
+        command = [str(GAPLESS), "shutdown"]
+        down_s = took_s(command, host.environment, host.directory)
+        table.row("shutdown", f"{down_s:.2f} s", of_pm2("kill"), goal="5 s")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 200)
