@@ -27,7 +27,7 @@ def worlds_of(op: str, instances: int, crashes: int, deaths: int, most: int) -> 
         first = first_start(crashes=crashes, deaths=deaths)
     else:
         first = running(instances, crashes=crashes, deaths=deaths)
-    return len(explore(first, op, instances=instances, most=most).next_of)
+    return len(explore(first, op, instances=instances, most=most).came_by) + 1
 
 
 @pytest.mark.parametrize(
