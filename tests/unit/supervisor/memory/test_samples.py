@@ -69,3 +69,50 @@ def test_records_are_read_as_they_are_written() -> None:
     app = read_note(json.loads((SAMPLES / "note-before-rooms.json").read_text()))
     again = read_note(json.loads(json.dumps(codec.encode(app))))
     assert again == app
+
+
+# --- what today's version writes ----------------------------------------------------------
+
+
+def test_a_note_on_disk_of_the_first_version() -> None:
+    """It is read by this version, which writes the same fields."""
+    plain = json.loads((SAMPLES / "note-on-disk-1.json").read_text())
+    assert plain["version"] == 1
+    app = read_note(plain["app"])
+    instance = app.generations[0].instances[0]
+    assert (app.last_serial, app.last_generation) == (9, 4)
+    assert instance.incarnation == plain["incarnation"]
+    assert instance.spawned
+    written = {"version": 1, **codec.encode(app)}
+    assert _fields(written) == _fields(plain["app"])
+
+
+def test_a_state_with_what_was_under_way(tmp_path: Path) -> None:
+    """Tokens and outcomes are kept, and this version writes the same fields."""
+    path = tmp_path / "state.json"
+    sample = (SAMPLES / "state-1.json").read_bytes()
+    path.write_bytes(sample)
+    log = events.Log(str(tmp_path / "log"))
+    state = StateFile(str(path), Apps(), HostRecord(), log).load()
+    asked = state.apps["shop"].operation
+    assert asked is not None
+    assert (asked.action, asked.token) == ("reload", "6fd1")
+    assert [each["token"] for each in state.outcomes] == ["81c0"]
+    assert _fields(codec.encode(state)) == _fields(json.loads(sample))
+
+
+def test_a_welcome_of_an_older_keeper_has_no_incarnation() -> None:
+    """What each version of the keeper says: the first had only its pid."""
+    lines = (SAMPLES / "keeper-welcome.jsonl").read_text().splitlines()
+    first, second = (json.loads(line) for line in lines)
+    assert set(first) == {"event", "pid"}
+    assert set(second) == {"event", "pid", "protocol", "incarnation"}
+
+
+def _fields(plain: object) -> object:
+    """Return the names of all fields, at every depth."""
+    if isinstance(plain, dict):
+        return {name: _fields(each) for name, each in plain.items()}
+    if isinstance(plain, list):
+        return [_fields(each) for each in plain]
+    return None

@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 
-from gapless.base import clock, events, wakeup, wire
+from gapless.base import events, wakeup, wire
 from gapless.base.names import Home
 from gapless.keeper import process_title
 from gapless.supervisor.act.generation_actions import GenerationActions
@@ -32,7 +32,7 @@ from gapless.supervisor.instances.messages import Messages
 from gapless.supervisor.instances.notify_sockets import NotifySockets
 from gapless.supervisor.keeper_events import KeeperEvents
 from gapless.supervisor.loop import Loop
-from gapless.supervisor.memory.apps import AppRecord, Apps
+from gapless.supervisor.memory.apps import Apps
 from gapless.supervisor.memory.home_lock import HomeLock
 from gapless.supervisor.memory.keeper_connection import (
     KeeperConnection,
@@ -40,12 +40,12 @@ from gapless.supervisor.memory.keeper_connection import (
 )
 from gapless.supervisor.memory.leftovers import remove_leftovers
 from gapless.supervisor.memory.notes import Notes
-from gapless.supervisor.memory.operations import Operation
-from gapless.supervisor.memory.state import AskedOperation, HostRecord, StateFile
+from gapless.supervisor.memory.state import HostRecord, StateFile
 from gapless.supervisor.observe.acceptors import Acceptors
 from gapless.supervisor.observe.evidence import Evidence
 from gapless.supervisor.observe.membership import Membership
 from gapless.supervisor.renewal.renewals import Renewals
+from gapless.supervisor.resume import resume
 from gapless.supervisor.sockets.listeners import Listeners
 from gapless.supervisor.sockets.system_calls import SystemCalls
 
@@ -76,7 +76,7 @@ class Supervisor:
         self._state = state = StateFile(
             home.state, apps, host, log, is_ours=self._lock.is_ours
         )
-        self._notes = notes = Notes(home, keeper, log)
+        self._notes = notes = Notes(home, keeper, log, is_ours=self._lock.is_ours)
         # sockets, observe, instances
         listeners = Listeners(keeper)
         membership = Membership()
@@ -154,7 +154,7 @@ class Supervisor:
             signal.signal(number, signal.SIG_IGN)
         self._wakeup = wakeup.on((signal.SIGTERM, signal.SIGINT))
         selector.register(self._wakeup, selectors.EVENT_READ, self._signalled)
-        self._resume(resume_all=resume_all)
+        resume(apps, host, state, notes, self._new_generations, resume_all=resume_all)
         self._dispatch = Dispatch(
             apps,
             host,
@@ -185,36 +185,6 @@ class Supervisor:
             else:
                 self._log.write("keeper-lost", reason=error.message)
         self._control.close()
-
-    def _resume(self, *, resume_all: bool) -> None:
-        """Go on where the last supervisor was."""
-        asked = self._state.load()
-        self._host.draining, self._host.lead_s = asked.draining, asked.lead_s
-        self._host.outcomes = list(asked.outcomes)
-        for name, wanted in asked.apps.items():
-            if name in self._apps:
-                continue  # the keeper's note is newer
-            app = self._apps[name] = AppRecord(
-                name=name,
-                spec=wanted.spec,
-                running=wanted.running and (resume_all or not asked.shut_down),
-                last_generation=wanted.last_generation,
-                restarts=wanted.restarts,
-                ids=list(wanted.ids),
-                finished=wanted.finished,
-                last_report=wanted.last_report,
-            )
-            hint = self._notes.read_file(name)
-            if hint is not None:  # what bears these numbers may still live
-                app.last_serial = hint.last_serial
-                app.last_generation = max(app.last_generation, hint.last_generation)
-            self._apps.allot_ids(app, app.spec.instances)
-            if app.running:
-                self._new_generations.resume(app)
-            if wanted.operation is not None:
-                app.operation = _resumed(app, wanted.operation)
-        self._notes.remove_unknown(set(self._apps))
-        self._state.save()
 
     def _signalled(self) -> None:
         """Leave on SIGTERM and SIGINT; the apps serve on, and the keeper holds them."""
@@ -248,16 +218,3 @@ class Supervisor:
         if waiter is not None:
             waiter.send({"result": {"shut_down": True}}, last=True)
         self._control.flush()
-
-
-def _resumed(app: AppRecord, asked: AskedOperation) -> Operation:
-    """Return an operation of which no note is left, for the client that asked for it."""
-    return Operation(
-        app=app.name,
-        action=asked.action,
-        asked_at=clock.monotonic(),
-        started_at=asked.started_at,
-        spec=app.spec,
-        token=asked.token,
-        generation=app.last_generation if app.running else None,
-    )

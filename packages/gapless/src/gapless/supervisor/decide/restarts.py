@@ -22,7 +22,9 @@ def refill(generation: Generation, seat: Seat, now: float) -> Iterator[Action | 
         reason = f"{lives}; the last one {seat.exit_reason}"
         yield GiveUp(generation.number, seat.ordinal, reason)
         return
-    start_at = (seat.exited_at or now) + restart_delay_s(generation.restart, seat)
+    start_at = now
+    if seat.exited_at is not None:
+        start_at = seat.exited_at + restart_delay_s(generation.restart, seat)
     if now >= start_at:
         yield Start(generation.number, seat.ordinal)
     else:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Callable
 from typing import Any
 
 from gapless.base import codec, events, files
@@ -26,8 +27,17 @@ VERSION = 1
 class Notes:
     """Writes the notes of an app when it has changed."""
 
-    def __init__(self, home: Home, keeper: KeeperConnection, log: events.Log) -> None:
+    def __init__(
+        self,
+        home: Home,
+        keeper: KeeperConnection,
+        log: events.Log,
+        *,
+        is_ours: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Write files only while *is_ours* says that the home is this supervisor's."""
         self._home, self._keeper, self._log = home, keeper, log
+        self._is_ours = is_ours
         self._on_disk: dict[str, Any] = {}
         """By app: what its file says, as far as it decides when to write it anew."""
 
@@ -36,7 +46,7 @@ class Notes:
         note = {"version": VERSION, **codec.encode(app)}
         self._keeper.note(f"app/{app.name}", note)
         essence = _essence(app)
-        if self._on_disk.get(app.name) != essence:
+        if self._on_disk.get(app.name) != essence and self._is_ours():
             self._on_disk[app.name] = essence
             self._write_file(app.name, note)
 
@@ -48,7 +58,8 @@ class Notes:
             "app": note,
         }
         try:
-            os.makedirs(self._home.notes, mode=0o700, exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(self._home.notes, mode=0o700)
             files.write_atomically(path, json.dumps(content).encode(), durable=False)
         except OSError as error:
             self._log.write("write-failed", path=path, reason=str(error))
@@ -57,8 +68,9 @@ class Notes:
         """Forget an app."""
         self._keeper.note(f"app/{name}", None)
         self._on_disk.pop(name, None)
-        with contextlib.suppress(OSError):
-            os.unlink(self._home.app_note(name))
+        if self._is_ours():
+            with contextlib.suppress(OSError):
+                os.unlink(self._home.app_note(name))
 
     def read_file(self, name: str) -> AppRecord | None:
         """Return what the file of an app says; None without one that can be read."""

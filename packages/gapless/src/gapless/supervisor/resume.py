@@ -1,0 +1,75 @@
+"""Go on where the last supervisor was: apps of which the keeper has no note."""
+
+from __future__ import annotations
+
+from gapless.base import clock
+from gapless.supervisor.control.new_generations import NewGenerations
+from gapless.supervisor.memory.apps import AppRecord, Apps
+from gapless.supervisor.memory.notes import Notes
+from gapless.supervisor.memory.operations import Operation
+from gapless.supervisor.memory.state import (
+    AskedApp,
+    AskedOperation,
+    HostRecord,
+    StateFile,
+)
+
+
+def resume(
+    apps: Apps,
+    host: HostRecord,
+    state: StateFile,
+    notes: Notes,
+    new_generations: NewGenerations,
+    *,
+    resume_all: bool = False,
+) -> None:
+    """Take what was asked for from the disk, and start what is to run.
+
+    After `gapless shutdown` nothing runs, unless *resume_all*.  Raises UnavailableError.
+    """
+    asked = state.load()
+    host.draining, host.lead_s = asked.draining, asked.lead_s
+    host.outcomes = list(asked.outcomes)
+    for name, wanted in asked.apps.items():
+        if name in apps:
+            continue  # the keeper's note is newer
+        app = apps[name] = _app(name, wanted, notes)
+        app.running = wanted.running and (resume_all or not asked.shut_down)
+        apps.allot_ids(app, app.spec.instances)
+        if app.running:
+            new_generations.resume(app)
+        if wanted.operation is not None:
+            app.operation = _operation(app, wanted.operation)
+    notes.remove_unknown(set(apps))
+    state.save()
+
+
+def _app(name: str, wanted: AskedApp, notes: Notes) -> AppRecord:
+    app = AppRecord(
+        name=name,
+        spec=wanted.spec,
+        last_generation=wanted.last_generation,
+        restarts=wanted.restarts,
+        ids=list(wanted.ids),
+        finished=wanted.finished,
+        last_report=wanted.last_report,
+    )
+    hint = notes.read_file(name)
+    if hint is not None:  # what bears these numbers may still live
+        app.last_serial = hint.last_serial
+        app.last_generation = max(app.last_generation, hint.last_generation)
+    return app
+
+
+def _operation(app: AppRecord, asked: AskedOperation) -> Operation:
+    """Return an operation of which no note is left, for the client that asked for it."""
+    return Operation(
+        app=app.name,
+        action=asked.action,
+        asked_at=clock.monotonic(),
+        started_at=asked.started_at,
+        spec=app.spec,
+        token=asked.token,
+        generation=app.last_generation if app.running else None,
+    )

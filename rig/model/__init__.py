@@ -1,0 +1,3 @@
+"""A model: the supervisor's own code between a keeper and programs that are values."""
+
+from __future__ import annotations
