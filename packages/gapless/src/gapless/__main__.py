@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import importlib
+import io
 import json
 import os
 import sys
@@ -19,6 +20,9 @@ from gapless.cli.verbs import ALIASES, PACKAGES, TOPICS, module_of
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return its exit code."""
     words = sys.argv[1:] if arguments is None else arguments
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A variable or a path may be no text: it is printed as the bytes that it is.
+        sys.stdout.reconfigure(errors="surrogateescape")
     if not words or words[0] in ("-h", "--help", "help"):
         print(overview())
         return DONE
