@@ -121,7 +121,8 @@ class Host:
     def app(self, name: str) -> dict[str, Any]:
         """Return what `gapless describe --json` prints of an app.
 
-        The command is run where no supervisor answers: it starts one, or names the error.
+        The command is run where no supervisor answers: it starts one if the keeper lives,
+        else it shows what is stored, or names the error.
         """
         found = control.ask(self.home, "describe", app=name)
         described: dict[str, Any] = found or self.json("describe", name)
@@ -177,6 +178,10 @@ class Host:
         return self.configure("\n".join([*lines, more]) + "\n", f"{name}.toml")
 
     # --- processes ----------------------------------------------------------------------
+
+    def start_supervisor(self) -> None:
+        """Let a command start the supervisor, if none runs; one that looks does not."""
+        self.ok("undrain")
 
     def supervisor_pid(self) -> int:
         """Return the pid of the supervisor."""

@@ -176,7 +176,7 @@ class ModelSupervisor:
         log = FakeLog("")
         self._keeper = keeper = FakeKeeperConnection(effects)
         self.state = StateFile("state", self.apps, self.host, log)
-        self.notes = FakeNotes(HOME, keeper, log)
+        self.notes = FakeNotes(HOME, keeper, log, is_ours=lambda: True)
         fakes = FakeListeners(effects, keeper)
         listeners: Any = fakes
         self.fakes = fakes

@@ -140,6 +140,7 @@ def test_a_variable_of_the_shell_that_is_not_utf8_reaches_the_app(host: Host) ->
     one_app(host)
     (pid,) = host.app("app")["pids"]
     assert b"\0RAW=caf\xe9\0" in b"\0" + Path(f"/proc/{pid}/environ").read_bytes()
+    assert host.json("env", "app")["RAW"] == host.environment["RAW"]
     pid = host.supervisor_pid()
     replace_supervisor(host, pid)
 

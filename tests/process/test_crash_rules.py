@@ -273,6 +273,32 @@ def test_a_first_start_whose_supervisor_dies_is_done(host: Host, trap: str) -> N
     assert len(host.app("app")["pids"]) == 1
 
 
+FORKED = """
+plain_fork = os.fork
+def fork():
+    child = plain_fork()
+    if child: die()
+    os.fork = plain_fork
+    return child
+os.fork = fork
+"""
+
+
+def test_a_supervisor_that_dies_with_a_keeper_on_its_way_leaves_no_second_one(
+    host: Host,
+) -> None:
+    """The next one finds it, or starts one; there is one in the end."""
+    Client(str(host.home)).make_home()
+    host.declare("app", GOOD, port=free_port(), release="1")
+    code = f"{PRELUDE}\n{FORKED}\nrun.main(sys.argv[1:])"
+    argv = [sys.executable, "-c", code, str(host.home)]
+    done = subprocess.run(argv, env=host.environment, cwd="/", check=False)
+    assert done.returncode == -signal.SIGKILL
+    host.ok("start", "app.toml")
+    assert host.status("app") == "online"
+    until(lambda: len(host.processes()) == 3, "supervisor, keeper and one instance")
+
+
 def test_a_delete_whose_supervisor_dies_is_done(host: Host) -> None:
     """The app is gone, and its report is still found."""
     host.start("app", GOOD, port=free_port())
@@ -364,6 +390,7 @@ trial.why_unavailable = once
 trap(lambda m: m['op'] == 'end', late=False)
 """
     with trapped(host, trap):
+        host.start_supervisor()
         before = host.json("list")["supervisor"]["mechanisms"]
         host.start("app", GOOD, port=port)
         host.declare("app", GOOD, port=port, release="2")
@@ -394,6 +421,7 @@ def test_notes_are_on_disk_too(host: Host) -> None:
     state = json.loads((host.home / "state.json").read_text())
     state["apps"]["app"]["last_generation"] = 0
     (host.home / "state.json").write_text(json.dumps(state))
+    host.start_supervisor()
     until(lambda: host.status("app") == "online", "online")
     note = json.loads(path.read_text())
     assert note["app"]["last_serial"] == last + 1

@@ -358,3 +358,42 @@ def test_nothing_is_leaked_by_handoffs(host: Host, count: int) -> None:
     )
     assert len(host.processes()) == 3
     assert (host.supervisor_pid(), host.keeper_pid()) == pids
+
+
+LATE = """
+import http.server, os, time
+while not os.path.exists(os.environ["GATE"]):
+    time.sleep(0.02)
+http.server.HTTPServer(
+    ("127.0.0.1", int(os.environ["PORT"])), http.server.SimpleHTTPRequestHandler
+).serve_forever()
+"""
+
+
+@pytest.mark.soak
+@pytest.mark.xfail(
+    strict=True,
+    reason="its socket is to be taken from it (pidfd_getfd(2)): a part of adoption",
+)
+def test_an_app_that_bound_while_no_supervisor_lived_is_handed_over(host: Host) -> None:
+    """Its socket is its own, so it is recycled: it ends before its successor serves."""
+    port, gate = free_port(), host.directory / "gate"
+    command = ["python3", "-c", LATE]
+    more = "restart = { min_uptime_s = 0.1 }\n"
+    host.declare("app", command, port=port, release="1", more=more)
+    host.ok("start", "app.toml", environment={"GATE": str(gate)})
+    pid = host.supervisor_pid()
+    os.kill(pid, signal.SIGKILL)
+    gate.touch()
+
+    def listens() -> bool:
+        with socket.socket() as sock:
+            return sock.connect_ex(("127.0.0.1", port)) == 0
+
+    until(listens, "the keeper to let it bind", 30)
+    with run_load(port, engine.NEW) as under_load:
+        under_load.wait_for(20)
+        host.ok("reload", "app")
+        under_load.wait_for(20)
+        report = under_load.stop()
+    assert report.lost == 0, str(report)

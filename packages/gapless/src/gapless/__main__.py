@@ -20,9 +20,10 @@ from gapless.cli.verbs import ALIASES, PACKAGES, TOPICS, module_of
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return its exit code."""
     words = sys.argv[1:] if arguments is None else arguments
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # A variable or a path may be no text: it is printed as the bytes that it is.
-        sys.stdout.reconfigure(errors="surrogateescape")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A variable or file name that is not UTF-8 is printed as it is.
+            stream.reconfigure(errors="surrogateescape")
     if not words or words[0] in ("-h", "--help", "help"):
         print(overview())
         return DONE

@@ -119,7 +119,7 @@ class Client:
 
     def _stored(self, op: str, fields: dict[str, Any]) -> Any:
         """Return the answer where nothing runs.  Raises GaplessError."""
-        from gapless.supervisor.control.stored import Stored  # noqa: PLC0415 - rare
+        from gapless.supervisor.stored import Stored  # noqa: PLC0415 - rare
 
         if op == "list":
             return Stored(self.home.path).list()

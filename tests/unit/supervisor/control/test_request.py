@@ -8,8 +8,10 @@ import typing
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from gapless.base import codec
+from gapless.base import codec, files
 from gapless.base.errors import MisuseError
 from gapless.supervisor.control import fields, request
 from gapless.supervisor.memory.spec import AppSpec
@@ -171,3 +173,32 @@ def _numbers(kind: Any, above: str = "") -> list[str]:
         elif kinds & {int, float}:
             found.append(above + name)
     return found
+
+
+_JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters(categories=None)),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+_FIELDS = [each.name for each in dataclasses.fields(request.Request)]
+_SPEC_FIELDS = [each.name for each in dataclasses.fields(AppSpec)]
+
+
+@given(
+    st.binary()
+    | st.dictionaries(st.sampled_from(_FIELDS), _JSON).map(json.dumps)
+    | st.dictionaries(st.sampled_from(_SPEC_FIELDS), _JSON).map(lambda s: line(**s))
+)
+def test_whatever_is_sent_is_a_request_or_a_misuse(sent: bytes | str) -> None:
+    """What is accepted can be written to the state, and read again as it was."""
+    try:
+        found = request.read(sent.encode() if isinstance(sent, str) else sent)
+    except MisuseError as error:
+        json.dumps(error.describe())
+        return
+    written = files.as_json(codec.encode(found))
+    assert codec.decode(request.Request, json.loads(written)) == found

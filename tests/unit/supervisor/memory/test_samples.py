@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from gapless.base import codec, events
+from gapless.base.errors import DONE
+from gapless.cli.display import reports
+from gapless.cli.verbs.machine import save
 from gapless.supervisor.memory.apps import Apps, read_note
 from gapless.supervisor.memory.model import Mode, Permit, Probe, Role
 from gapless.supervisor.memory.state import HostRecord, StateFile
@@ -116,3 +123,63 @@ def _fields(plain: object) -> object:
     if isinstance(plain, list):
         return [_fields(each) for each in plain]
     return None
+
+
+# --- what the versions since then write ------------------------------------------------
+
+VERSIONS = ("2026-11",)
+_MAPS = ("apps", "environment", "pid_files", "log_marks")
+"""Tables whose keys are names, not fields."""
+
+
+def sample(version: str, name: str) -> Any:
+    """Return what a version has written."""
+    return json.loads((SAMPLES / version / f"{name}.json").read_text())
+
+
+def with_more(plain: Any, is_map: bool = False) -> Any:
+    """Return data with a field more in each object, as a newer version may write it."""
+    if isinstance(plain, list):
+        return [with_more(each) for each in plain]
+    if not isinstance(plain, dict):
+        return plain
+    found = {name: with_more(each, name in _MAPS) for name, each in plain.items()}
+    return found if is_map else found | {"added_later": {"by": ["a newer version"]}}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("change", [lambda plain: plain, with_more])
+def test_samples_are_read(
+    version: str, change: Callable[[Any], Any], tmp_path: Path
+) -> None:
+    """State, note and list of apps, as they are and with fields that are not known."""
+    note = read_note(change(sample(version, "note")))
+    assert [g.role for g in note.generations] == [Role.STANDBY, Role.PROVING]
+    assert note.operation is not None
+    assert note.operation.action == "reload"
+    assert note.up_since() is not None
+    path = tmp_path / "state.json"
+    path.write_text(json.dumps(change(sample(version, "state"))))
+    log = events.Log(str(tmp_path / "log"))
+    state = StateFile(str(path), Apps(), HostRecord(), log).load()
+    running = {name: app.running for name, app in state.apps.items()}
+    assert running == {"shop": True, "idle": False}
+    dump = codec.decode(save.Dump, change(sample(version, "dump")))
+    assert [(each.spec.name, each.running) for each in dump.apps] == [
+        ("shop", True),
+        ("idle", False),
+    ]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_reports_are_printed(version: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A report of an earlier version is shown as one of this version is."""
+    assert reports.print_report(with_more(sample(version, "report"))) == DONE
+    assert "shop: reload done" in capsys.readouterr().out
+
+
+def test_a_note_with_an_unreadable_number_is_refused_by_name() -> None:
+    """Guessing could end an app that serves."""
+    plain = sample(VERSIONS[-1], "note") | {"last_generation": "two"}
+    with pytest.raises(codec.WrongTypeError, match="last_generation"):
+        read_note(plain)

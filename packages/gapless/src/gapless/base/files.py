@@ -32,6 +32,21 @@ def write_atomically(
         sync_directory(os.path.dirname(path) or ".")
 
 
+def identity(path: str) -> tuple[int, int]:
+    """Return what tells a file from every other, also of the same name.  Raises OSError."""
+    found = os.lstat(path)
+    return found.st_dev, found.st_ino
+
+
+def unlink_own(path: str, own: tuple[int, int]) -> None:
+    """Remove a file if it is still the one of that identity."""
+    try:
+        if identity(path) == own:
+            os.unlink(path)
+    except OSError:
+        return  # it is gone, and so is its directory perhaps
+
+
 def sync_directory(path: str) -> None:
     """Make the names in a directory durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -68,3 +83,5 @@ def read_json(path: str) -> Any:
             return json.loads(file.read())
     except FileNotFoundError:
         return None
+    except RecursionError:
+        raise ValueError(f"{path} has too many levels") from None

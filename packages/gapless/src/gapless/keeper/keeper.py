@@ -16,7 +16,7 @@ import os
 import selectors
 import signal
 
-from gapless.base import clock, codec, descriptors, events, wakeup, wire
+from gapless.base import clock, codec, descriptors, events, files, wakeup, wire
 from gapless.keeper import messages, process_title
 from gapless.keeper.children import Children
 from gapless.keeper.held import Held
@@ -156,6 +156,8 @@ def prepare(home: str) -> Keeper:
 
 
 def run(keeper: Keeper, home: str) -> None:
-    """Run the keeper to its end, and remove its socket."""
+    """Run the keeper to its end, and remove its socket, if it is still its own."""
+    path = f"{home}/keeper.sock"
+    own = files.identity(path)
     keeper.serve()
-    os.unlink(f"{home}/keeper.sock")
+    files.unlink_own(path, own)

@@ -4,13 +4,20 @@ The keeper is the fork of a process that has imported almost nothing: what is im
 stays in its memory for good.  It is forked twice, so that it is a child of init (or of a
 subreaper), not of the supervisor.  It becomes a subreaper itself (prctl(2)): processes that
 an instance leaves behind become its children, and it reaps them.
+
+A keeper holds a lock from before it listens until its last moment: a supervisor that died
+while it started one is followed by another, which must not put a second beside it.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import socket
 import struct
+
+_BUSY = b"busy"
 
 
 def connect(home: str) -> socket.socket | None:
@@ -47,6 +54,7 @@ def connect_to(
 def start(home: str) -> None:
     """Fork a keeper for *home* and return when it listens.
 
+    Does nothing if there is one, which may not listen yet or be about to end.
     Raises OSError if it could not start.
     """
     read_end, write_end = os.pipe()
@@ -59,7 +67,7 @@ def start(home: str) -> None:
         answer = os.read(read_end, 4096)
     finally:
         os.close(read_end)
-    if answer != b"ok":
+    if answer not in (b"ok", _BUSY):
         raise OSError(f"the keeper did not start: {answer.decode() or 'it died'}")
 
 
@@ -71,10 +79,14 @@ def _become_keeper(home: str, write_end: int) -> None:
         os.setsid()
         if os.fork():
             os._exit(0)
+        if not _lock(home):
+            os.write(write_end, _BUSY)
+            os._exit(0)
         from gapless.keeper.keeper import prepare, run  # noqa: PLC0415 - fork first
 
         keeper = prepare(home)
-        os.write(write_end, b"ok")
+        with contextlib.suppress(BrokenPipeError):  # the next supervisor will find it
+            os.write(write_end, b"ok")
         os.close(write_end)
         is_ready = True
         run(keeper, home)
@@ -87,6 +99,16 @@ def _become_keeper(home: str, write_end: int) -> None:
         os.write(2, b"gapless keeper: " + traceback.format_exc().encode())
     finally:
         os._exit(1)
+
+
+def _lock(home: str) -> bool:
+    """Take the lock for as long as this process lives; return whether it was free."""
+    descriptor = os.open(f"{home}/keeper.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _close_all_but(kept: int) -> None:

@@ -17,6 +17,7 @@ import socket
 from typing import Any
 
 from gapless.base import clock, events, wire
+from gapless.base.errors import UnavailableError
 from gapless.supervisor.act.relays import Relays
 from gapless.supervisor.instances import drain_connections
 from gapless.supervisor.instances.drain_connections import DrainConnections
@@ -63,10 +64,19 @@ class Adoption:
             self._notify_sockets.adopt(name, descriptor)
 
     def noted(self, name: str, value: Any) -> None:
-        """Take over a note that the keeper remembers."""
+        """Take over a note that the keeper remembers.
+
+        Raises UnavailableError: without its note an app that serves would be ended.
+        """
         kind, _, rest = name.partition("/")
         if kind == "app":
-            self._apps[rest] = memory_apps.read_note(value)
+            try:
+                self._apps[rest] = memory_apps.read_note(value)
+            except ValueError as error:
+                raise UnavailableError(
+                    f"{rest}: could not read what the last supervisor noted: {error}",
+                    hint="was it a newer version?  The apps serve on; start that version",
+                ) from error
         elif kind == "group":
             self._group_notes[rest] = value
 

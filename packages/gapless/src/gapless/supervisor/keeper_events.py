@@ -52,7 +52,10 @@ class KeeperEvents:
         self._drain_connections, self._log = drain_connections, log
 
     def adopt_all(self) -> None:
-        """Take over all that the keeper holds.  Raises UnavailableError."""
+        """Take over all that the keeper holds.
+
+        Raises UnavailableError, KeeperLostError if it has just ended.
+        """
         channel = self._keeper.channel
         channel.sock.settimeout(WELCOME_S)
         try:
@@ -65,7 +68,9 @@ class KeeperEvents:
                 f" the supervisor is out of file descriptors",
                 hint="raise the hard limit (ulimit -Hn, or LimitNOFILE in a unit)",
             ) from error
-        except (EOFError, ConnectionError, TimeoutError) as error:
+        except (EOFError, ConnectionError) as error:
+            raise KeeperLostError("the keeper has just ended") from error
+        except TimeoutError as error:
             raise UnavailableError(
                 "the keeper does not answer", hint="is it stopped (SIGSTOP)?"
             ) from error

@@ -17,6 +17,9 @@ from gapless.base import descriptors
 from gapless.keeper import run as keeper_run
 
 PAUSE_S = 0.01
+SHUT_DOWN = 10
+"""The exit code under systemd after `gapless shutdown`: the unit stays down."""
+MOST_ATTEMPTS = 1000
 
 
 def main(arguments: list[str]) -> None:
@@ -38,22 +41,46 @@ def main(arguments: list[str]) -> None:
                 _take_over(home)
             select.select([], [], [], PAUSE_S)
             lock = _lock(home)
-        line = keeper_run.connect(home)
-        if line is None:
-            keeper_run.start(home)
-            line = keeper_run.connect(home)
-        if line is None:
-            raise OSError("the keeper went away as soon as it had started")
+        line = _keeper_of(home)
 
         descriptors.prepare()  # after the fork: the keeper does the same for itself
         from gapless.supervisor.supervisor import Supervisor  # noqa: PLC0415 - after fork
 
         supervisor = Supervisor(home, line, lock, resume_all=resume_all)
     except Exception as error:
+        if _keeper_has_ended(error):
+            # It was just about to; the next supervisor starts another.
+            sys.exit(f"gapless: {error}" if ready < 0 else 1)
         _report(ready, b"error " + _describe(error) + b"\n")
         raise
     _report(ready, b"ok\n")
-    supervisor.serve()
+    was_shut_down = supervisor.serve()
+    if was_shut_down and ready < 0 and "INVOCATION_ID" in os.environ:
+        sys.exit(SHUT_DOWN)
+
+
+def _keeper_of(home: str) -> socket.socket:
+    """Return a connection to the keeper, which is started if there is none.
+
+    Raises OSError.
+    """
+    for _ in range(MOST_ATTEMPTS):
+        line = keeper_run.connect(home)
+        if line is not None:
+            return line
+        keeper_run.start(home)
+        line = keeper_run.connect(home)
+        if line is not None:
+            return line
+        # An earlier supervisor has started one that does not listen yet, or one ends.
+        select.select([], [], [], PAUSE_S)
+    raise OSError("a keeper lives, and does not listen")
+
+
+def _keeper_has_ended(error: Exception) -> bool:
+    from gapless.supervisor.memory import keeper_connection  # noqa: PLC0415 - after fork
+
+    return isinstance(error, keeper_connection.KeeperLostError)
 
 
 def _lock(home: str) -> int:
@@ -78,7 +105,7 @@ def _answers(home: str) -> bool:
 
 def _take_over(home: str) -> None:
     """Let a supervisor leave that a command has started; end this one if it stays."""
-    from gapless.supervisor.control import takeover  # noqa: PLC0415 - only then
+    from gapless.supervisor import takeover  # noqa: PLC0415 - only then
 
     if reason := takeover.ask_to_leave(home):
         sys.exit(f"gapless: {reason}")

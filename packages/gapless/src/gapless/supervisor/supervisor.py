@@ -11,6 +11,7 @@ import sys
 from gapless.base import events, wakeup, wire
 from gapless.base.names import Home
 from gapless.keeper import process_title
+from gapless.supervisor import takeover
 from gapless.supervisor.act.generation_actions import GenerationActions
 from gapless.supervisor.act.instance_actions import InstanceActions
 from gapless.supervisor.act.interception import Interception
@@ -18,7 +19,6 @@ from gapless.supervisor.act.launch import Launcher
 from gapless.supervisor.act.performer import Performer
 from gapless.supervisor.act.relays import Relays
 from gapless.supervisor.adoption import Adoption
-from gapless.supervisor.control import takeover
 from gapless.supervisor.control.admission import Admissions
 from gapless.supervisor.control.control_socket import ControlSocket
 from gapless.supervisor.control.dispatch import Dispatch
@@ -175,8 +175,11 @@ class Supervisor:
             )
         self._control = ControlSocket(selector, path, self._dispatch.serve, log)
 
-    def serve(self) -> None:
-        """Run until told to leave, or until everything has ended after a shutdown."""
+    def serve(self) -> bool:
+        """Run until told to leave, or until everything has ended after a shutdown.
+
+        Returns whether that is so.
+        """
         try:
             self._loop.run(self._control)
         except KeeperLostError as error:
@@ -185,6 +188,7 @@ class Supervisor:
             else:
                 self._log.write("keeper-lost", reason=error.message)
         self._control.close()
+        return self._keeper.ending
 
     def _signalled(self) -> None:
         """Leave on SIGTERM and SIGINT; the apps serve on, and the keeper holds them."""

@@ -98,11 +98,7 @@ class ControlSocket:
             connection.close()
         self._selector.unregister(self._listener)
         self._listener.close()
-        try:
-            if _identity(self._path) == self._identity:
-                os.unlink(self._path)
-        except FileNotFoundError:
-            return
+        files.unlink_own(self._path, self._identity)
 
 
 def _may_connect(sock: socket.socket) -> bool:
@@ -123,12 +119,6 @@ def _refuse(sock: socket.socket, reason: str) -> None:
             return
 
 
-def _identity(path: str) -> tuple[int, int]:
-    """Return what tells a file from every other."""
-    found = os.lstat(path)
-    return found.st_dev, found.st_ino
-
-
 def _listen(home: str) -> tuple[socket.socket, tuple[int, int]]:
     """Return the listening socket, and the identity of its name."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -142,7 +132,7 @@ def _listen(home: str) -> tuple[socket.socket, tuple[int, int]]:
         finally:
             os.umask(before)
         listener.listen(BACKLOG)
-        identity = _identity(beside)
+        identity = files.identity(beside)
         # A client that finds the socket finds it listening.
         os.rename(beside, f"/proc/self/fd/{directory}/supervisor.sock")
     finally:

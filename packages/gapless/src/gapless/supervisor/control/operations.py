@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from gapless.base import clock, events
 from gapless.base.names import Home
-from gapless.supervisor.control import report_files, reports
+from gapless.supervisor.control import reports
 from gapless.supervisor.control.admission import Admissions
 from gapless.supervisor.decide import plan
 from gapless.supervisor.decide.readiness import is_done
+from gapless.supervisor.memory import report_files
 from gapless.supervisor.memory.apps import AppRecord
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.model import Phase, Role

@@ -1,7 +1,7 @@
 """The lock of GAPLESS_HOME: who holds it supervises, as long as the home is there.
 
 If the directory is removed, another supervisor can begin a new one of the same name.  Then
-this one goes on with its apps, and leaves the other's state and socket alone.
+this one goes on with its apps, and leaves the other's state, notes and socket alone.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ class Notes:
         keeper: KeeperConnection,
         log: events.Log,
         *,
-        is_ours: Callable[[], bool] = lambda: True,
+        is_ours: Callable[[], bool],
     ) -> None:
         """Write files only while *is_ours* says that the home is this supervisor's."""
         self._home, self._keeper, self._log = home, keeper, log
@@ -68,9 +68,10 @@ class Notes:
         """Forget an app."""
         self._keeper.note(f"app/{name}", None)
         self._on_disk.pop(name, None)
-        if self._is_ours():
-            with contextlib.suppress(OSError):
-                os.unlink(self._home.app_note(name))
+        if not self._is_ours():
+            return
+        with contextlib.suppress(OSError):
+            os.unlink(self._home.app_note(name))
 
     def read_file(self, name: str) -> AppRecord | None:
         """Return what the file of an app says; None without one that can be read."""

@@ -10,7 +10,6 @@ from gapless.cli import arguments, operations, output
 from gapless.cli.app_requests import AppRequest
 from gapless.cli.verbs.machine import save
 from gapless.client import Client
-from gapless.supervisor.memory import spec
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +23,8 @@ def run(args: argparse.Namespace) -> int:
     saved = _read(client.home.dump)
     rows = {row["name"]: row["status"] for row in client.request("list")["apps"]}
     wanted = []
-    for running, found in saved:
+    for each in saved:
+        running, found = each.running, each.spec
         if rows.get(found.name, "stopped") == "stopped" and (
             running or found.name not in rows
         ):
@@ -39,17 +39,16 @@ def run(args: argparse.Namespace) -> int:
     return DONE
 
 
-def _read(path: str) -> list[tuple[bool, spec.AppSpec]]:
-    """Return what was saved: whether each app ran, and its spec."""
+def _read(path: str) -> tuple[save.SavedApp, ...]:
+    """Return what was saved.  Raises GaplessError."""
     try:
-        saved = files.read_json(path)
-        if saved is None:
+        plain = files.read_json(path)
+        if plain is None:
             raise NotFoundError(f"there is no {path}", hint="`gapless save` writes it")
-        if saved["version"] != save.VERSION:
-            raise ValueError(f"version {saved['version']} is not {save.VERSION}")
-        return [
-            (bool(each["running"]), codec.decode(spec.AppSpec, each["spec"]))
-            for each in saved["apps"]
-        ]
-    except (ValueError, KeyError, TypeError) as error:
-        raise GaplessError(f"could not read {path}: {error!r}") from error
+        codec.check_plain(plain, "dump")
+        dump = codec.decode(save.Dump, plain, "dump")
+        if dump.version != save.VERSION:
+            raise ValueError(f"version {dump.version} is not {save.VERSION}")
+    except ValueError as error:
+        raise GaplessError(f"could not read {path}: {error}") from error
+    return dump.apps

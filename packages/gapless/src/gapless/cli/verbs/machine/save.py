@@ -6,13 +6,31 @@ The supervisor remembers its apps by itself; this list is for a state to come ba
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 
-from gapless.base import files
+from gapless.base import codec, files
 from gapless.base.errors import DONE, UnavailableError
 from gapless.cli import arguments, output
 from gapless.client import Client
+from gapless.supervisor.memory.spec import AppSpec
 
 VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedApp:
+    """One app of the list."""
+
+    spec: AppSpec
+    running: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dump:
+    """The content of the file."""
+
+    version: int
+    apps: tuple[SavedApp, ...]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,9 +51,11 @@ def run(args: argparse.Namespace) -> int:
     for row in found["apps"]:
         described = client.request("describe", app=row["name"])
         running = row["status"] not in ("stopped", "stopping")
-        apps.append({"spec": described["spec"], "running": running})
+        spec = codec.decode(AppSpec, described["spec"])
+        apps.append(SavedApp(spec=spec, running=running))
     # Environments hold secrets: only the owner may read the file (0600).
-    files.write_json(client.home.dump, {"version": VERSION, "apps": apps})
+    dump = Dump(version=VERSION, apps=tuple(apps))
+    files.write_json(client.home.dump, codec.encode(dump))
     if args.json:
         output.print_json({"saved": client.home.dump, "apps": len(apps)})
     else:

@@ -27,6 +27,9 @@ ExecStart={command} supervise
 ExecStop={command} shutdown --if-stopped %n
 TimeoutStopSec=120
 Restart=always
+# The exit code after `gapless shutdown`: what was shut down stays so until it is started.
+RestartPreventExitStatus=10
+SuccessExitStatus=10
 # Without it systemd would end the keeper and the apps when the supervisor ends.
 KillMode=process
 LimitNOFILE=65536

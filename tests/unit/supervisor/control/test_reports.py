@@ -1,0 +1,46 @@
+"""Reports: what they count, and how many are kept."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from gapless.supervisor.control import reports
+from gapless.supervisor.memory import report_files
+from gapless.supervisor.memory.operations import Operation
+from gapless.supervisor.memory.spec import AppSpec
+
+SPEC = AppSpec(name="shop", command=("node",), directory="/srv")
+
+
+def test_what_is_cut_was_seen() -> None:
+    """A connection that ended with a crash may be counted as cut only."""
+    operation = Operation("shop", "reload", 0.0, "", SPEC, connections_cut=1)
+    counted = reports.report(operation)["connections"]
+    assert counted == {"seen": 1, "finished": 0, "cut": 1}
+
+
+def test_no_report_is_written_over(tmp_path: Path) -> None:
+    """Generations are counted anew after a delete, and a generation may be scaled twice."""
+    for number in range(3):
+        report_files.add(str(tmp_path), "start-1", {"number": number})
+    found = {path.name: json.loads(path.read_text()) for path in tmp_path.iterdir()}
+    assert found == {
+        "start-1.json": {"number": 0},
+        "start-1.2.json": {"number": 1},
+        "start-1.3.json": {"number": 2},
+    }
+
+
+def test_the_oldest_reports_are_removed(tmp_path: Path) -> None:
+    """As many as are kept stay, the newest among them."""
+    for number in range(report_files.KEPT + 7):
+        path = tmp_path / f"reload-{number}.json"
+        path.write_text("{}")
+        os.utime(path, (number, number))
+    report_files.add(str(tmp_path), "reload-900", {})
+    left = {path.name for path in tmp_path.iterdir()}
+    assert len(left) == report_files.KEPT
+    assert {"reload-900.json", "reload-8.json"} <= left
+    assert "reload-7.json" not in left

@@ -1,0 +1,23 @@
+"""Records of apps: since when one is up."""
+
+from __future__ import annotations
+
+from gapless.supervisor.memory.apps import AppRecord
+from gapless.supervisor.memory.generations import GenerationRecord
+from gapless.supervisor.memory.instances import InstanceRecord
+from gapless.supervisor.memory.spec import AppSpec
+
+SPEC = AppSpec(name="shop", command=("node",), directory="/srv")
+
+
+def test_an_app_that_only_starts_is_as_old_as_its_instances() -> None:
+    """No time of zero stands for "not yet": that showed as 20785 days."""
+    app = AppRecord(name="shop", spec=SPEC)
+    assert app.up_since() is None
+    instances = [
+        InstanceRecord(key=f"k{n}", ordinal=n, started=7.0 + n) for n in (0, 1)
+    ]
+    app.generations = [GenerationRecord(1, SPEC, 5.0, instances=instances)]
+    assert app.up_since() == 7.0
+    app.serves_since = 9.0
+    assert app.up_since() == 9.0
