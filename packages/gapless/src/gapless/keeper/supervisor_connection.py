@@ -12,6 +12,8 @@ from gapless.base import clock, descriptors, wire
 LISTEN_BACKLOG = 16
 MESSAGES_PER_TURN = 100
 """Then the instances have their turn."""
+MOST_UNREAD = 100_000
+"""No buffer of a socket holds so many messages."""
 LONGEST_REASON = 500
 
 
@@ -78,15 +80,18 @@ class SupervisorConnection:
             sock.close()
             return
         if self._channel is not None:
-            self._receive()  # what the one before had sent is not lost with it
+            self._read(MOST_UNREAD)  # what the one before had sent is not lost with it
             self._lose()
         self._channel = wire.Channel(sock)
         self._selector.register(sock, selectors.EVENT_READ, self._receive)
         self._on_open()
 
     def _receive(self) -> None:
+        self._read(MESSAGES_PER_TURN)
+
+    def _read(self, most: int) -> None:
         channel = self._channel
-        for _ in range(MESSAGES_PER_TURN):
+        for _ in range(most):
             if channel is None or channel is not self._channel:
                 return
             _flush(channel)
