@@ -37,6 +37,8 @@ class Result:
     effects: list[str] = field(default_factory=list)
     """The effects of the first supervisor; it died after the last of them, if it died."""
     deaths: int = 0
+    last: list[str] = field(default_factory=list)
+    """After which effect each of them died."""
     faults: dict[str, str] = field(default_factory=dict)
     """By the name of the invariant, what was wrong."""
     took_s: float = 0.0
@@ -48,10 +50,11 @@ class Result:
         traces = [point.trace(number) for number in range(count)]
         self.deaths = sum("dead" in trace for trace in traces)
         self.effects = [line for line in traces[0] if line != "dead"]
+        self.last = [trace[-2] for trace in traces if "dead" in trace]
 
     def __str__(self) -> str:
-        after = self.effects[-1] if self.effects else "nothing"
-        lines = [f"{self.deaths} deaths, the first after {len(self.effects)}: {after}"]
+        after = "; ".join(self.last) or "nothing"
+        lines = [f"{self.deaths} deaths, after {after} ({len(self.effects)} effects)"]
         lines += [f"  {name}: {wrong}" for name, wrong in self.faults.items()]
         return "\n".join([*lines, f"the command printed: {self.output.strip()}"])
 
@@ -140,6 +143,8 @@ class _Point:
         if control.ask(self.host.home, "ping"):
             return
         code, output = self.command("supervisor")
+        if code:  # that one was to die while it started
+            code, output = self.command("supervisor")
         assert code == 0, f"no supervisor starts: {output}"
 
     def trace(self, number: int = 0) -> list[str]:
