@@ -41,7 +41,7 @@ node: $(STAMP) $(NODE_STAMP) ## the tests of the Node library
 
 check: lint ## what needs neither root nor other programs, in seconds
 	$(PYTEST) -m "not soak" -k "not sshfs and not etcd" tests \
-	  --ignore tests/process --ignore tests/databases --ignore tests/rig
+	  --ignore tests/process --ignore tests/databases --ignore tests/rig --ignore tests/crash
 
 lint: $(STAMP) ## style, types, imports
 	$(BIN)/ruff check .

@@ -226,6 +226,7 @@ class ModelSupervisor:
             system_calls=system_calls.SystemCalls(self.apps, keeper, listeners, log),
             listeners=listeners,
             drain_connections=drains,
+            apps=self.apps,
             log=log,
         )
         interception: Any = Nothing(try_again=lambda: True)

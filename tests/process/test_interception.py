@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -91,6 +92,7 @@ def test_unix_binds_are_never_seen(interceptor: Interceptor) -> None:
     """Paths and abstract names pass the filter; the first call that waits is TCP."""
     program = """
 import socket
+import subprocess
 for name in ("a-path-that-is-longer-than-16", "x" * 90, "\\0abstract" + "y" * 40, ""):
     socket.socket(socket.AF_UNIX).bind(name)
 socket.socket().bind(("127.0.0.1", PORT))
@@ -109,6 +111,7 @@ def test_unix_bind_as_long_as_an_internet_address_proceeds(
     """The filter cannot see that it is a path, `receive` can; its listen proceeds too."""
     program = """
 import socket
+import subprocess
 s = socket.socket(socket.AF_UNIX)
 s.bind("unix-13-bytes")
 s.listen()
@@ -132,6 +135,7 @@ def test_any_port_and_udp_proceed(
     """The program did not choose the port, or has no connections."""
     program = f"""
 import socket
+import subprocess
 s = socket.socket(socket.AF_INET, socket.{kind})
 s.bind(("127.0.0.1", {port}))
 print(s.getsockname()[1])
@@ -153,6 +157,7 @@ for descriptor in (0, 999, -1):
     libc.bind(descriptor, ctypes.create_string_buffer(16), 16)
     print(os.strerror(ctypes.get_errno()))
 import socket
+import subprocess
 s = socket.socket()
 libc.bind(s.fileno(), ctypes.c_void_p(8), 16)
 print(os.strerror(ctypes.get_errno()))
@@ -289,6 +294,7 @@ def test_ipv6_address_is_read(interceptor: Interceptor) -> None:
     """Whether it is dual-stack is an option of the socket, found on the duplicate."""
     program = """
 import socket
+import subprocess
 s = socket.socket(socket.AF_INET6)
 s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
 s.bind(("::1", PORT))
@@ -447,3 +453,26 @@ def test_ordinary_user_can(tmp_path: Path) -> None:
             interceptor.close()
 
     in_a_child(act)
+
+
+def test_the_child_of_the_trial_ends_if_its_parent_dies() -> None:
+    """It waits in no call for an answer, and holds nothing that it inherited."""
+    script = (
+        "import os, signal\n"
+        "from gapless.keeper.seccomp import trial\n"
+        "fork = os.fork\n"
+        "def fork_and_die():\n"
+        "    child = fork()\n"
+        "    if child:\n"
+        "        os.write(1, str(child).encode())\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return child\n"
+        "os.fork = fork_and_die\n"
+        "trial.why_unavailable()\n"
+    )
+    # stdout stays open as long as the child lives: `run` waits for its end.
+    done = subprocess.run(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, timeout=20, check=False
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert int(done.stdout)

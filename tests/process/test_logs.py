@@ -13,6 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,7 +105,7 @@ class Running:
 @contextlib.contextmanager
 def counting(path: Path, lines: int, **wanted: int) -> Iterator[Running]:
     """Run a program that writes numbered lines of 100 bytes."""
-    settings = {"rotate_bytes": 0, "keep": 5} | wanted
+    settings: dict[str, Any] = {"rotate_bytes": 0, "keep": 5} | wanted
     file = LogFile(str(path), rotate_s=0.0, **settings)
     running = Running(file, sys.executable, "-c", COUNTING, str(lines))
     try:

@@ -74,7 +74,7 @@ def left_behind(host: Host) -> list[str]:
         str(path.relative_to(dist))
         for path in [*dist.glob("*"), *dist.glob(".gapless-example/*")]
         if not path.name.startswith("example")
-        if path.name not in ("lock", "settling")
+        if path.name not in ("lock", "settling", "reserve")
         if path.name != ".gapless-example"
     )
 

@@ -56,3 +56,20 @@ def test_a_copy_waits_for_a_mount_that_is_away(tmp_path: Path) -> None:
     (tmp_path / "away").rename(tmp_path / "shared")
     thread.join()
     assert current.is_visible(own, copied[0].name)
+
+
+def test_a_copy_has_the_modes_of_the_folders(tmp_path: Path) -> None:
+    """A list of an earlier version names none."""
+    shared, own, release, _ = listed(tmp_path)
+    private = Path(release.path, "private")
+    (private / "deep").mkdir(parents=True)
+    private.chmod(0o750)
+    (private / "deep").chmod(0o700)
+    copied = copies.copy(
+        shared, own, release.name, file_list.write(shared, release), float("inf")
+    )
+    modes = [
+        Path(copied.path, each).stat().st_mode & 0o777
+        for each in ("private", "private/deep")
+    ]
+    assert modes == [0o750, 0o700]

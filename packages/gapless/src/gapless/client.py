@@ -72,7 +72,7 @@ class Client:
         """
         if not self._starts and not self.lives():
             return self._stored(op, fields)
-        token = os.urandom(8).hex()
+        token = str(fields.pop("token", "")) or os.urandom(8).hex()
         told = _Told(on_event)
         request = {"op": op, "token": token, **fields}
         app = fields.get("app") or (fields.get("spec") or {}).get("name")

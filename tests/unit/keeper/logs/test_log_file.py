@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import resource
 from collections.abc import Iterator
 from pathlib import Path
@@ -305,3 +306,86 @@ def test_half_a_line_in_a_moved_file_is_completed_there(path: Path) -> None:
     assert file.flush(NOW)
     assert file.write(b"line4\n", NOW)
     assert texts(path) == {".old": LINES.decode(), "": "line4\n"}
+
+
+# --- lines that are given up --------------------------------------------------
+
+
+def test_lines_that_were_given_up_are_told_of(tmp_path: Path) -> None:
+    """No line waits until the file has said how many were lost."""
+    link = tmp_path / "app.log"
+    link.symlink_to("/dev/full")
+    file = make(link)
+    assert not file.write(b"one\ntwo\n", NOW)
+    file.give_up()
+    assert file.lost_lines == 2
+    assert file.write(b"three\n", NOW), "it does not wait again"
+    file.write_notice(NOW)
+    assert file.lost_lines == 3
+    link.unlink()
+    assert file.write(b"four\n", NOW)
+    reason = os.strerror(errno.ENOSPC).lower()
+    assert link.read_text() == f"gapless: 3 lines were lost: {reason}\nfour\n"
+    assert (file.lost_lines, file.error) == (0, "")
+
+
+def test_the_notice_needs_no_next_line(tmp_path: Path) -> None:
+    """An app may be silent from then on."""
+    link = tmp_path / "app.log"
+    link.symlink_to("/dev/full")
+    file = make(link)
+    assert not file.write(b"one\n", NOW)
+    file.give_up()
+    link.unlink()
+    file.write_notice(NOW)
+    file.write_notice(NOW)
+    assert link.read_text().count("1 line was lost") == 1
+
+
+def test_half_a_line_is_ended_before_the_notice(path: Path, small_disk: int) -> None:
+    """The disk took a part of a line, and the rest was given up: it counts as lost."""
+    file = make(path)
+    assert not file.write(LINES, NOW)
+    file.give_up()
+    assert file.lost_lines == 2
+    assert path.read_bytes() == LINES[:small_disk]
+    grow()
+    assert file.write(b"line4\n", NOW)
+    first, half, notice, last = path.read_bytes().splitlines()
+    assert (first, half, last) == (b"line1", b"line", b"line4")
+    assert notice.startswith(b"gapless: 2 lines were lost: ")
+
+
+@pytest.mark.usefixtures("small_disk")
+def test_half_a_line_that_is_gone_needs_no_end(path: Path) -> None:
+    """The file was emptied to make room: the notice is its first line."""
+    file = make(path)
+    assert not file.write(LINES, NOW)
+    file.give_up()
+    os.truncate(path, 0)
+    grow()
+    assert file.write(b"line4\n", NOW)
+    assert path.read_bytes().startswith(b"gapless: 2 lines were lost: ")
+
+
+@pytest.mark.usefixtures("small_disk")
+def test_lines_are_counted_once_while_a_disk_takes_little(path: Path) -> None:
+    """Each line is in the file or in a notice, however often the disk fills."""
+    file = make(path)
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    written = 0
+    for limit in range(7, 700, 13):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+        for _ in range(3):
+            written += 1
+            if not file.write(b"line%d\n" % written, NOW):
+                file.give_up()
+    grow()
+    file.write_notice(NOW)
+    lines = path.read_bytes().splitlines()
+    notices = [line for line in lines if line.startswith(b"gapless: ")]
+    told = [int(line.split()[1]) for line in notices if b" lost: " in line]
+    whole = [line for line in lines if re.fullmatch(rb"line\d+", line)]
+    # A part of a line may look like a whole one: then it counts as lost as well.
+    assert written <= len(whole) + sum(told)
+    assert sum(told) <= written

@@ -64,3 +64,25 @@ def test_folders_count_like_files(tmp_path: Path) -> None:
     )
     with pytest.raises(ReleaseError, match="more than the 10 files and folders"):
         unpack(tarball, str(tmp_path / "tree"), Limits(max_files=10))
+
+
+REFUSED = {
+    "a hard link to nothing": (("a", tarfile.LNKTYPE, "nothing"),),
+    "a file below a file": (("a", tarfile.REGTYPE, ""), ("a/b", tarfile.REGTYPE, "")),
+    "a file in the place of a folder": (
+        ("a/b", tarfile.REGTYPE, ""),
+        ("a", tarfile.REGTYPE, ""),
+    ),
+    "a device": (("a", tarfile.CHRTYPE, ""),),
+    "a link out": (("a", tarfile.SYMTYPE, "/etc"),),
+}
+
+
+@pytest.mark.parametrize("members", REFUSED.values(), ids=REFUSED)
+def test_every_refusal_names_the_tarball(
+    tmp_path: Path, members: tuple[tuple[str, bytes, str], ...]
+) -> None:
+    """The reason is read later, beside other refused uploads."""
+    tarball = _packed(tmp_path / "app.tar", *members)
+    with pytest.raises(ReleaseError, match=r"^app\.tar was refused: its member 'a"):
+        unpack(tarball, str(tmp_path / "tree"), Limits())

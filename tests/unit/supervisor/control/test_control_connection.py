@@ -20,6 +20,10 @@ def _fall(request: Request, _: ControlConnection) -> None:
     raise KeyError(request.op)
 
 
+def _raise(error: Exception) -> None:
+    raise error
+
+
 @pytest.mark.parametrize(("op", "named"), [("list", "KeyError"), ("deep", "Recursion")])
 def test_a_fault_ends_that_request_alone(tmp_path: Path, op: str, named: str) -> None:
     """The client gets an internal error, the log the traceback."""
@@ -29,7 +33,7 @@ def test_a_fault_ends_that_request_alone(tmp_path: Path, op: str, named: str) ->
     with far, selectors.DefaultSelector() as selector:
         connection = ControlConnection(selector, near, _fall, ended.append, log)
         far.sendall(json.dumps({"op": op}).encode() + b"\n")
-        wakeup.call_ready(selector, 10)
+        wakeup.call_ready(selector, 10, _raise)
         connection.flush()
         with far.makefile("rb") as lines:
             (line,) = lines

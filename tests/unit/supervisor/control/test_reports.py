@@ -33,6 +33,19 @@ def test_no_report_is_written_over(tmp_path: Path) -> None:
     }
 
 
+def test_the_report_of_an_operation_that_ends_again_is_the_same_file(
+    tmp_path: Path,
+) -> None:
+    """A supervisor that died before it noted the end leaves no second report."""
+    first = {"app": "shop", "action": "stop", "token": "a", "started_at": "8:00:00.1"}
+    for report in (first, first | {"steps": 3}, first | {"token": "b"}):
+        report_files.add(str(tmp_path), "stop-1", report)
+    found = {path.name: json.loads(path.read_text()) for path in tmp_path.iterdir()}
+    assert found["stop-1.json"] == first | {"steps": 3}
+    assert found["stop-1.2.json"]["token"] == "b"
+    assert len(found) == 2
+
+
 def test_the_oldest_reports_are_removed(tmp_path: Path) -> None:
     """As many as are kept stay, the newest among them."""
     for number in range(report_files.KEPT + 7):

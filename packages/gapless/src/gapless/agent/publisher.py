@@ -25,6 +25,9 @@ from gapless.config.toml.fleets import Fleet
 from gapless.releases import current, file_list, publish, publisher_lock
 from gapless.releases.inbox import claims
 from gapless.releases.model import Release
+from gapless.releases.publisher import journal
+from gapless.releases.publisher.journal import Change
+from gapless.releases.publisher.progress import unbroken
 from gapless.rollout.model import Rollout
 from gapless.rollout.store import FleetStore
 
@@ -40,8 +43,8 @@ class FleetPublisher:
 
     def __init__(self, fleet: Fleet, store: FleetStore, progress: Progress) -> None:
         self._fleet, self._spec = fleet, fleet.release
-        self._store, self._progress = store, progress
-        self._finalizer = Finalizer(fleet, store, progress)
+        self._store, self._progress = store, unbroken(progress)
+        self._finalizer = Finalizer(fleet, store, self._progress)
 
     def publish(self, tarball: str, on_begun: OnBegun = _ignore) -> Rollout:
         """Make a tarball a release, and begin its rollout.  Raises GaplessError.
@@ -51,6 +54,9 @@ class FleetPublisher:
         """
         self._check_policy()
         with publisher_lock.hold(self._spec, self._progress) as held:
+            change, made = journal.read(held), claims.unfinished_release(held)
+            if change and made and claims.is_of(change, tarball):
+                return self._begin_claimed(made, on_begun)
             release = publish.make_release(held, tarball, progress=self._progress)
             return self._begin_claimed(release, on_begun)
 
@@ -61,7 +67,14 @@ class FleetPublisher:
         """
         with publisher_lock.hold(self._spec, self._progress):
             release = claims.unfinished_release(self._spec)
-            return None if release is None else self._begin_claimed(release, on_begun)
+            if release is not None:
+                return self._begin_claimed(release, on_begun)
+            change = journal.read(self._spec)
+            if change is not None and self._rolled_back(change) is not None:
+                # The command that began it may come again.
+                journal.write(self._spec, replace(change, is_settled=True))
+            claims.clean_up(self._spec)
+            return None
 
     def rollback(self, wanted: str) -> Rollout:
         """Begin a rollout to an earlier release: *wanted*, or the one before.
@@ -70,10 +83,36 @@ class FleetPublisher:
         """
         self._check_policy()
         with publisher_lock.hold(self._spec, self._progress):
+            earlier = journal.read(self._spec) or journal.read_settled(self._spec)
+            begun = earlier and self._rolled_back(earlier)
+            if earlier and begun and journal.is_rollback(earlier, wanted):
+                journal.drop(self._spec)
+                return begun
             claims.clean_up(self._spec)
             if wanted:
-                return self._begin(current.find(self._spec, wanted))
-            return self._begin(self._previous_release())
+                release = current.find(self._spec, wanted)
+            else:
+                release = self._previous_release()
+            rollout, _ = self._store.rollout()
+            change = Change(
+                action=journal.ROLLBACK,
+                release=release.name,
+                token=journal.new_token(),
+                began_at=clock.wall(),
+                rollout=rollout.number if rollout else 0,
+            )
+            journal.write(self._spec, change)
+            begun = self._begin(release)
+            journal.drop(self._spec)
+            return begun
+
+    def _rolled_back(self, change: Change) -> Rollout | None:
+        """Return the rollout that a rollback has begun, if none followed it."""
+        rollout, _ = self._store.rollout()
+        if change.action != journal.ROLLBACK or rollout is None:
+            return None
+        is_it = rollout.release == change.release and rollout.number > change.rollout
+        return rollout if is_it else None
 
     def finalize(self) -> Rollout | None:
         """Finalize the rollout if it has ended, once; return it if so.
@@ -93,9 +132,11 @@ class FleetPublisher:
             raise
         except GaplessError:
             claims.finish(self._spec)
+            journal.drop(self._spec)
             raise
         on_begun(rollout)
         claims.finish(self._spec)
+        journal.drop(self._spec)
         return rollout
 
     def _begun(self, release: Release) -> Rollout | None:

@@ -34,3 +34,13 @@ class Log:
                 os.replace(self.path, f"{self.path}.1")
         finally:
             os.close(descriptor)
+
+
+def traceback_of(error: BaseException) -> str:
+    """Return where an error that nobody foresaw came from, as far as it can be found."""
+    try:
+        import traceback  # noqa: PLC0415 - only for faults of our own
+
+        return "".join(traceback.format_exception(error, limit=-20))[-4000:]
+    except (ImportError, OSError, RecursionError):  # no descriptor or stack is left
+        return ascii(error)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from typing import Any
+
+PART = ".part"
+"""How the name of a file ends that is being written: NAME.PID.part."""
 
 
 def write_atomically(
@@ -15,7 +19,7 @@ def write_atomically(
     The file and its directory are synced before this returns (rename(2), fsync(2)), unless
     it need not outlive a crash of the machine.  Raises OSError; *path* is then what it was.
     """
-    temporary = f"{path}.{os.getpid()}.part"
+    temporary = f"{path}.{os.getpid()}{PART}"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -30,6 +34,20 @@ def write_atomically(
         raise
     if durable:
         sync_directory(os.path.dirname(path) or ".")
+
+
+def remove_parts(directory: str) -> None:
+    """Remove the files that processes of this host were writing when they died.
+
+    One of another host whose pid is free here may go as well: its writer gets an error.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        for name in os.listdir(directory):
+            pid = name.removesuffix(PART).rpartition(".")[2]
+            is_part = name.endswith(PART) and pid.isdigit()
+            if is_part and not os.path.exists(f"/proc/{pid}"):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(f"{directory}/{name}")
 
 
 def identity(path: str) -> tuple[int, int]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import selectors
 import signal
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+
+from gapless.base import descriptors
 
 LONGEST_WAIT_S = 86_400.0
 """epoll_wait(2) takes no more than 24 days; who wakes early looks and waits again."""
@@ -26,15 +28,32 @@ def on(numbers: Iterable[int]) -> socket.socket:
     return read_end
 
 
-def call_ready(selector: selectors.BaseSelector, timeout_s: float | None) -> None:
+Failed = Callable[[Exception], None]
+"""Is called with what a callback raised; it may raise itself, to end the loop."""
+
+
+def call_ready(
+    selector: selectors.BaseSelector, timeout_s: float | None, failed: Failed
+) -> None:
     """Wait, then call the callable that is registered with each ready descriptor.
 
     A descriptor that one of these calls closed is skipped, and so is one that got the
-    same number meanwhile: the next call finds it ready if it is.
+    same number meanwhile: the next call finds it ready if it is.  One fault hurts one
+    connection or app: what a call raises goes to *failed*, and the others are called.
     """
     if timeout_s is not None:
         timeout_s = min(timeout_s, LONGEST_WAIT_S)
     for ready, _ in selector.select(timeout_s):
         now = selector.get_map().get(ready.fd)
         if now is not None and now.data == ready.data:
-            ready.data()
+            guard(ready.data, failed)
+
+
+def guard(call: Callable[[], object], failed: Failed) -> None:
+    """Call *call*; what it raises goes to *failed*."""
+    try:
+        call()
+    except Exception as error:  # noqa: BLE001 - whatever it is, the loop goes on
+        failed(error)
+        # The descriptor may be ready for good.
+        descriptors.pause()

@@ -7,6 +7,8 @@ import sys
 from typing import BinaryIO
 
 TAIL_BYTES = 1 << 20
+COMPARED_BYTES = 256
+"""A file that has not any more what was printed last was emptied, and is written anew."""
 
 
 class FollowedLog:
@@ -15,6 +17,7 @@ class FollowedLog:
     def __init__(self, path: str, out: BinaryIO | None = None) -> None:
         self.path, self._out = path, out or sys.stdout.buffer
         self._file: BinaryIO | None = None
+        self._last = b""
 
     def print_last(self, count: int) -> None:
         """Print the last *count* lines, at most of the last `TAIL_BYTES`."""
@@ -25,12 +28,14 @@ class FollowedLog:
         self._file.seek(max(0, size - TAIL_BYTES))
         lines = self._file.read().splitlines(keepends=True)
         self._write(b"".join(lines[-count:] if count > 0 else []))
+        self._remember()
 
     def skip(self) -> None:
         """Begin at the end of the file."""
         if self._open():
             assert self._file is not None
             self._file.seek(0, os.SEEK_END)
+            self._remember()
 
     def print_new(self) -> bool:
         """Print what was added, and return whether something was.
@@ -40,9 +45,13 @@ class FollowedLog:
         if self._file is None and not self._open():
             return False
         assert self._file is not None
+        if self._was_emptied():
+            self._file.seek(0)
+            self._last = b""
         piece = self._file.read(TAIL_BYTES)
         if piece:
             self._write(piece)
+            self._remember()
             return True
         following = self._next()
         if following is None:
@@ -50,8 +59,28 @@ class FollowedLog:
         rest = self._file.read()  # written between the read and the rotation
         self._write(rest)
         self._file.close()
-        self._file = following
+        self._file, self._last = following, b""
         return True
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _remember(self) -> None:
+        """Remember the bytes before the place that is read next."""
+        assert self._file is not None
+        place = self._file.tell()
+        begin = max(0, place - COMPARED_BYTES)
+        self._last = os.pread(self._file.fileno(), place - begin, begin)
+
+    def _was_emptied(self) -> bool:
+        """Return whether the file was emptied: by `flush`, or by logrotate(8)."""
+        assert self._file is not None
+        place = self._file.tell()
+        begin = place - len(self._last)
+        return os.pread(self._file.fileno(), len(self._last), begin) != self._last
 
     def _next(self) -> BinaryIO | None:
         """Return the file after the open one, if that was rotated to NAME.1 or on."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from gapless.base import files
@@ -49,6 +51,17 @@ def print_interrupted(state: str) -> int:
 def print_json(value: Any) -> None:
     """Print a value as one line of JSON."""
     print(files.as_json(value).decode(), end="", flush=True)
+
+
+@contextmanager
+def unread_is_no_failure() -> Iterator[None]:
+    """Print what cannot change the exit code: nobody may be there to read it."""
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError:
+        # Python's flush at exit must not fail too.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def print_table(headings: list[str], rows: list[list[str]]) -> None:

@@ -2,31 +2,54 @@
 
 If the app runs here from the release's link, the new release proves itself first and
 the link is flipped after that.  A release that fails leaves link and app as they were.
+
+A publish and a rollback are written down before they act
+(`releases/publisher/journal.py`).  Who holds the publisher's lock next finishes or undoes
+what another has left: what serves, by the word of the supervisor, decides.
 """
 
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from gapless.base import clock
-from gapless.base.errors import GaplessError
+from gapless.base.errors import GaplessError, TimedOutError, UnavailableError
 from gapless.client import Client
-from gapless.deploy import handoff, report, running_app
+from gapless.deploy import handoff, interrupted, report, running_app
 from gapless.deploy.handoff import Handoff, OnEvent, Permit
 from gapless.releases import current, publish, publisher_lock, removal, reports
 from gapless.releases.inbox import claims
 from gapless.releases.model import Release, ReleaseSpec
+from gapless.releases.publisher import journal
+from gapless.releases.publisher.journal import Change
+from gapless.releases.publisher.progress import unbroken
 from gapless.releases.steps import hooks
+
+Report = dict[str, Any]
+OnEnd = Callable[[str, Report], None]
+"""Is called with the name of an upload and the report in which it ended."""
+
+
+def _ignore(_upload: str, _report: Report) -> None:
+    """Do nothing."""
 
 
 class Deployment:
     """One release on its way to being current, and the report of it."""
 
     def __init__(
-        self, client: Client, releases: ReleaseSpec, on_event: OnEvent
+        self,
+        client: Client,
+        releases: ReleaseSpec,
+        on_event: OnEvent,
+        on_end: OnEnd = _ignore,
     ) -> None:
-        self._client, self._releases, self._on_event = client, releases, on_event
+        """Prepare; *on_end* is called before the upload is forgotten."""
+        self._client, self._releases = client, releases
+        self._on_event, self._on_end = unbroken(on_event), on_end
         self._began = clock.monotonic()
         self._has_flipped = False
         self._flips = True
@@ -47,43 +70,60 @@ class Deployment:
 
     # --- what is deployed ---------------------------------------------------------
 
-    def publish(self, tarball: str) -> dict[str, Any]:
+    def publish(self, tarball: str) -> Report:
         """Make a tarball the current release.  Raises GaplessError."""
         with publisher_lock.hold(self._releases, self.step) as self._releases:
+            ended = self._recover(lambda change: claims.is_of(change, tarball))
+            if ended is not None:
+                return ended
             release = publish.make_release(self._releases, tarball, progress=self.step)
-            return self._deploy_claimed(release)
+            return self._go_on(release)
 
-    def resume(self) -> dict[str, Any] | None:
-        """Deploy the release of a publisher that died; None if it had made none.
+    def resume(self) -> Report | None:
+        """Finish or undo the change of a publisher that died.
 
-        Raises GaplessError.
+        Returns the report of its release, or None.  Raises GaplessError.
         """
         with publisher_lock.hold(self._releases, self.step) as self._releases:
-            release = claims.unfinished_release(self._releases)
-            return None if release is None else self._deploy_claimed(release)
+            ended = self._recover(lambda change: change.action == journal.PUBLISH)
+            if ended is not None:
+                return ended
+            release = claims.unfinished_release(self._releases)  # of an earlier version
+            if release is not None:
+                return self._go_on(release)
+            claims.clean_up(self._releases)
+            return None
 
-    def _deploy_claimed(self, release: Release) -> dict[str, Any]:
-        try:
-            return self._deploy(release, "publish")
-        finally:
-            claims.finish(self._releases)
-
-    def rollback(self, wanted: str) -> dict[str, Any]:
+    def rollback(self, wanted: str) -> Report:
         """Make an earlier release current: *wanted*, or the one before.
 
         Raises GaplessError.
         """
         with publisher_lock.hold(self._releases, self.step) as self._releases:
+            ended = self._recover(lambda change: journal.is_rollback(change, wanted))
+            if ended is None and not wanted:
+                ended = interrupted.finished_rollback(self._releases)
+            if ended is not None:
+                return ended
             claims.clean_up(self._releases)
             if wanted:
                 release = current.find(self._releases, wanted)
             else:
-                release = current.previous(self._releases)
-            return self._deploy(release, "rollback")
+                described = running_app.describe(self._client, self._releases)
+                serving = running_app.release_that_serves(described)
+                release = current.previous(self._releases, serving)
+            change = Change(
+                action=journal.ROLLBACK,
+                release=release.name,
+                token=journal.new_token(),
+                began_at=clock.wall(),
+            )
+            journal.write(self._releases, change)
+            return self._deploy(release, change)
 
     def follow(
         self, release: Release, *, permit: Permit, flips: bool, lead_s: float = 0.0
-    ) -> dict[str, Any]:
+    ) -> Report:
         """Let this host run a release of a fleet; *permit* is asked before the switch.
 
         *flips*: the link is this host's own, and is flipped.  An app that does not run
@@ -91,54 +131,113 @@ class Deployment:
         none.  Raises GaplessError.
         """
         self._permit, self._flips, self._lead_s = permit, flips, lead_s
-        return self._change_to(release, "follow")
+        return self._change_to(release, "follow", "")
+
+    # --- what another publisher has left --------------------------------------------
+
+    def _recover(self, is_same: Callable[[Change], bool]) -> Report | None:
+        """Finish or undo the change of a publisher that died.
+
+        Returns how it ended if *is_same*: the command of that change has come again.
+        """
+        change = journal.read(self._releases)
+        if change is None or not current.is_visible(self._releases, change.release):
+            return None  # nothing is placed: `claims.clean_up` undoes it
+        release = current.require_visible(self._releases, change.release)
+        result, serves = interrupted.end_of(
+            self._client,
+            self._releases,
+            change,
+            release,
+            on_wait=lambda: self.step("waiting", f"{release.name} was interrupted"),
+            on_event=self._flipping(release),
+        )
+        if serves and not self._has_flipped:
+            self._flip(release)
+        if result is None:
+            if is_same(change) and change.action == journal.PUBLISH:
+                return self._deploy(release, change)
+            return None  # nothing has changed: what was claimed goes, or it comes again
+        self._has_flipped = True
+        return self._conclude(release, change, result, is_same=is_same(change))
 
     # --- how it is deployed -------------------------------------------------------
 
-    def _deploy(self, release: Release, action: str) -> dict[str, Any]:
-        """Change to a release, run the hook `after`, and write the report."""
-        result = self._change_to(release, action)
-        if result["outcome"] == "done" and self._releases.hooks.after:
-            self._run_after(release, result)
-        try:
-            self._write_report(release, result)
-        except OSError as error:
-            # A full disk does not change whether the release serves.
-            result["warning"] = f"could not record the outcome: {error}"
-        return result
+    def _go_on(self, release: Release) -> Report:
+        """Deploy a release that has been made."""
+        change = journal.read(self._releases) or Change(
+            action=journal.PUBLISH,
+            release=release.name,
+            token=journal.new_token(),
+            upload=claims.claimed_upload(self._releases),
+            began_at=clock.wall(),
+        )
+        return self._deploy(release, change)
 
-    def _change_to(self, release: Release, action: str) -> dict[str, Any]:
+    def _deploy(self, release: Release, change: Change) -> Report:
+        """Change to a release, run the hook `after`, and write the report."""
+        try:
+            result = self._change_to(release, change.action, change.token)
+        except (UnavailableError, TimedOutError):
+            raise  # the supervisor may have begun: the next publisher asks it
+        except GaplessError:
+            claims.finish(self._releases)
+            current.discard_prepared(self._releases)
+            journal.drop(self._releases)
+            raise
+        return self._conclude(release, change, result, is_same=True)
+
+    def _change_to(self, release: Release, action: str, token: str) -> Report:
         before = current.current(self._releases)
+        old = before.name if before else None
         described = running_app.describe(self._client, self._releases)
         if described is None:
             self._flip(release)
-            result = report.without_handoff(self._releases.app)
+            result = report.without_handoff(self._releases.app, token)
             result["steps"] = list(self.steps)
         else:
-            result = self._hand_over(release, described)
+            old = running_app.release_that_serves(described) or old
+            result = self._hand_over(release, described, token)
         return result | {
             "action": action,
-            "release": {"old": before.name if before else None, "new": release.name},
+            "release": {"old": old, "new": release.name},
         }
 
-    def _hand_over(self, release: Release, described: dict[str, Any]) -> dict[str, Any]:
+    def _hand_over(
+        self, release: Release, described: dict[str, Any], token: str
+    ) -> Report:
         wanted = handoff.spec_in(self._releases, release, described, self._lead_s)
+        if self._flips:
+            journal.with_reserve(
+                self._releases, lambda: current.prepare(self._releases, release)
+            )
         offset_s = clock.monotonic() - self._began
+        own = Handoff(self._client, self._permit, self._flipping(release))
+        try:
+            result = own.run(wanted, token)
+        finally:
+            self.was_late = own.was_late
+        if result["outcome"] == "done" and not self._has_flipped:
+            self._try_flip(release)  # it had given up: it was started, without a proof
+        return result | {"steps": report.merged(self.steps, result["steps"], offset_s)}
+
+    def _flipping(self, release: Release) -> OnEvent:
+        """Return what takes the events of a reload: the link is flipped at the proof."""
 
         def on_event(event: dict[str, Any]) -> None:
             if event["step"] == "proven":
                 # Other programs read the link: it names only what has proved itself.
-                self._flip(release)
+                self._try_flip(release)
             self._on_event(event)
 
-        own = Handoff(self._client, self._permit, on_event)
+        return on_event
+
+    def _try_flip(self, release: Release) -> None:
+        """Flip the link; an error does not end a handoff that has happened."""
         try:
-            result = own.run(wanted)
-        finally:
-            self.was_late = own.was_late
-        if result["outcome"] == "done" and not self._has_flipped:
-            self._flip(release)  # the app had given up: it was started, without a proof
-        return result | {"steps": report.merged(self.steps, result["steps"], offset_s)}
+            self._flip(release)
+        except (OSError, GaplessError) as error:
+            self.step("flip failed", str(error))
 
     def _flip(self, release: Release) -> None:
         if not self._flips:
@@ -149,7 +248,37 @@ class Deployment:
 
     # --- when the app has changed -------------------------------------------------
 
-    def _run_after(self, release: Release, result: dict[str, Any]) -> None:
+    def _conclude(
+        self, release: Release, change: Change, result: Report, *, is_same: bool
+    ) -> Report:
+        """Write down how a change ended, and that nothing of it is left to do."""
+        is_done = result["outcome"] == "done"
+        if is_done and self._releases.hooks.after and "report" not in result:
+            self._run_after(release, result)
+        try:
+            self._write_report(release, result)
+        except OSError as error:
+            # A full disk does not change whether the release serves.
+            result["warning"] = f"could not record the outcome: {error}"
+        if change.upload and not claims.is_copy(change.upload):
+            self._on_end(change.upload, result)
+        if is_done and not self._has_flipped:
+            result["warning"] = (
+                f"the link {self._releases.link} could not be flipped: the next publish, "
+                "rollback or watch does it"
+            )
+            return result  # and so the journal stays
+        claims.finish(self._releases)
+        current.discard_prepared(self._releases)
+        reports.remove_parts(self._releases, release.name)
+        journal.keep_reserve(self._releases)
+        if change.action == journal.ROLLBACK and is_done and not is_same:
+            journal.write(self._releases, replace(change, is_settled=True))
+        else:
+            journal.drop(self._releases)
+        return result
+
+    def _run_after(self, release: Release, result: Report) -> None:
         try:
             hooks.run(
                 self._releases,
@@ -165,12 +294,18 @@ class Deployment:
             result["after"] = error.message
             self.step("hook", f"after failed: {error.message}")
 
-    def _write_report(self, release: Release, result: dict[str, Any]) -> None:
+    def _write_report(self, release: Release, result: Report) -> None:
         """Write the report beside the release, and remove releases that are not needed."""
-        host = socket.gethostname()
-        result["report"] = reports.write_report(self._releases, release, host, result)
+        if "report" not in result:
+            result["report"] = reports.write_report(
+                self._releases, release, _host(), result
+            )
         if result["outcome"] == "done":
             in_use = running_app.directories(self._client, self._releases)
             removal.remove_superfluous(self._releases, in_use)
         else:
             reports.mark_failed(self._releases, release, str(result["reason"]))
+
+
+def _host() -> str:
+    return socket.gethostname()

@@ -53,8 +53,11 @@ class Handoff:
         self.was_late = False
         """The switch did not happen because it was permitted too late."""
 
-    def run(self, wanted: AppSpec) -> dict[str, Any]:
-        """Reload the app; return the report.  Raises GaplessError."""
+    def run(self, wanted: AppSpec, token: str = "") -> dict[str, Any]:
+        """Reload the app; return the report.  Raises GaplessError.
+
+        By *token* another process can `follow` it.
+        """
 
         def on_event(event: dict[str, Any]) -> None:
             if event["step"] == "permit":
@@ -64,10 +67,25 @@ class Handoff:
         report: dict[str, Any] = self._client.request(
             "reload",
             on_event=on_event,
+            token=token,
             app=wanted.name,
             spec=codec.encode(wanted),
             permit=self._permit is not None,
         )
+        return report
+
+    def follow(self, app: str, token: str) -> dict[str, Any] | None:
+        """Wait for the end of a reload that another process asked for; return the report.
+
+        None if it was never asked for, or the app was changed again since.  Raises
+        GaplessError.
+        """
+        try:
+            report: dict[str, Any] = self._client.request(
+                "follow", on_event=self._on_event, token=token, app=app
+            )
+        except NotFoundError:
+            return None
         return report
 
     def _answer_permit(self, app: str) -> None:

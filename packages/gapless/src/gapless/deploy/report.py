@@ -7,10 +7,11 @@ from typing import Any
 from gapless.base import clock
 
 
-def without_handoff(app: str) -> dict[str, Any]:
+def without_handoff(app: str, token: str = "") -> dict[str, Any]:
     """Return the report of a deployment of an app that does not run here."""
     return {
         "app": app,
+        "token": token,
         "action": None,
         "outcome": "done",
         "reason": None,

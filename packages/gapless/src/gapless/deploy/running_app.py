@@ -8,6 +8,8 @@ from typing import Any
 from gapless.client import Client
 from gapless.releases.model import ReleaseSpec
 
+_PROVEN = ("serving", "yielding", "standby")
+"""Roles of a generation that took all connections, and has proved itself."""
 MOST_LINKS = 40
 """As many as the kernel follows (path_resolution(7))."""
 
@@ -22,6 +24,14 @@ def describe(client: Client, releases: ReleaseSpec) -> dict[str, Any] | None:
     found: dict[str, Any] = client.request("describe", app=releases.app)
     runs = found["status"] not in ("stopped", "stopping")
     return found if runs and _is_below_link(found["spec"], releases) else None
+
+
+def release_that_serves(described: dict[str, Any] | None) -> str:
+    """Return the name of the release that has proved itself and serves; or empty."""
+    for each in reversed(described["generations"] if described else ()):
+        if each["role"] in _PROVEN:
+            return str(each["release"] or "")
+    return ""
 
 
 def directories(client: Client, releases: ReleaseSpec) -> frozenset[str]:

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from gapless.base import clock, wakeup, wire
+from gapless.keeper import messages
 from gapless.keeper.logs.stream import Stream, make_pipe
 from gapless.keeper.logs.streams import Streams
 from gapless.keeper.seccomp.waiting_calls import WaitingCalls
-from gapless.keeper.spawn import Spawned, spawn
+from gapless.keeper.spawn import spawn
 from gapless.keeper.spawn_request import SpawnRequest
-from gapless.keeper.supervisor_connection import SupervisorConnection
+from gapless.keeper.supervisor_connection import LONGEST_REASON, SupervisorConnection
 
 
 @dataclass(slots=True)
@@ -55,41 +56,55 @@ class Children:
         """Return whether a child is alive."""
         return any(child.status is None for child in self._by_key.values())
 
-    def spawn(self, message: wire.Message, descriptors: list[int]) -> None:
+    def spawn(self, message: wire.Message, received: list[int]) -> None:
         """Start a child; send `spawned`, or `refused` with the reason.
 
-        One that was asked for before is not started twice.
+        One that was asked for before is not started twice.  Raises ValueError if the
+        message names none.
         """
-        key, log = message["key"], message["log"]
-        if key in self._by_key or key in self._refused:
-            self._announce(key)
-            return
-        pipes = [make_pipe(), make_pipe()]
-        stdout, stderr = (write_end for _, write_end in pipes)
+        key = message.get("key")
+        if not isinstance(key, str):
+            raise ValueError(f"spawn.key is {str(key)[:80]}")  # noqa: TRY004 - one kind
+        if key not in self._by_key and key not in self._refused:
+            try:
+                wanted = messages.read_spawn(message, received, clock.wall())
+                self._start(wanted, received)
+            except (OSError, ValueError, RecursionError) as error:
+                reason = getattr(error, "strerror", None) or str(error)
+                self._refused[key] = reason[:LONGEST_REASON]
+        self._announce(key)
+
+    def _start(self, wanted: messages.Spawn, received: list[int]) -> None:
+        """Start a child.  Raises OSError: then nothing is left of it."""
+        pipes: list[tuple[int, int]] = []
+        streams: list[Stream] = []
         try:
-            spawned = _spawn(message, descriptors, stdout, stderr)
-        except OSError as error:
-            for read_end, write_end in pipes:
+            pipes += [make_pipe()]
+            pipes += [make_pipe()]
+            streams = self._streams.open(
+                wanted.log, [read_end for read_end, _ in pipes]
+            )
+            spawned = spawn(_request(wanted, received, *(end for _, end in pipes)))
+        except BaseException:
+            self._streams.drop(streams)
+            for read_end, _ in () if streams else pipes:
                 os.close(read_end)
+            raise
+        finally:
+            for _, write_end in pipes:
                 os.close(write_end)
-            self._refused[key] = error.strerror or str(error)
-            self._announce(key)
-            return
-        for _, write_end in pipes:
-            os.close(write_end)
         child = Child(
-            key=key,
-            meta=message["meta"],
+            key=wanted.key,
+            meta=wanted.meta,
             pid=spawned.pid,
             pidfd=spawned.pidfd,
             started_at=clock.monotonic(),
             pipes=[os.fstat(read_end).st_ino for read_end, _ in pipes],
-            streams=self._streams.open(log, [read_end for read_end, _ in pipes]),
+            streams=streams,
         )
-        self._by_key[key] = child
-        self._announce_spawned(child)
+        self._by_key[wanted.key] = child
         if spawned.notify >= 0:
-            self._calls.watch(key, spawned.notify)
+            self._calls.watch(wanted.key, spawned.notify)
 
     def forget(self, key: str) -> None:
         """Forget a child that has ended, and move the rest of its output to its logs.
@@ -101,7 +116,7 @@ class Children:
         if child is None or child.status is None:
             return
         del self._by_key[key]
-        os.close(child.pidfd)
+        self._connection.close_descriptor(child.pidfd)
         self._calls.unwatch(key)
         self._streams.finish(child.streams)
 
@@ -123,8 +138,10 @@ class Children:
             child = by_pid.get(pid)  # others are descendants whose parent has ended
             if child is not None:
                 child.status, child.ended_at = status, clock.monotonic()
-                self._streams.transfer(child.streams)
-                self._announce_ended(child)
+                try:
+                    self._streams.transfer(child.streams)
+                finally:
+                    self._announce_ended(child)
 
     def _announce(self, key: str) -> None:
         """Send what is known of a child that was asked for."""
@@ -158,22 +175,20 @@ class Children:
         self._connection.send(message)
 
 
-def _spawn(
-    message: wire.Message, descriptors: list[int], stdout: int, stderr: int
-) -> Spawned:
-    return spawn(
-        SpawnRequest(
-            argv=tuple(message["argv"]),
-            environment=message["environment"],
-            directory=message["directory"],
-            user=message.get("user", ""),
-            group=message.get("group", ""),
-            limits=message.get("limits", {}),
-            stdout=stdout,
-            stderr=stderr,
-            descriptors=dict(zip(message["targets"], descriptors, strict=True)),
-            filtered=message["filtered"],
-            set_listen_pid=message.get("listen_pid", False),
-            cgroup=message.get("cgroup", ""),
-        )
+def _request(
+    wanted: messages.Spawn, received: list[int], stdout: int, stderr: int
+) -> SpawnRequest:
+    return SpawnRequest(
+        argv=wanted.argv,
+        environment=wanted.environment,
+        directory=wanted.directory,
+        user=wanted.user,
+        group=wanted.group,
+        limits=wanted.limits,
+        stdout=stdout,
+        stderr=stderr,
+        descriptors=dict(zip(wanted.targets, received, strict=True)),
+        filtered=wanted.filtered,
+        set_listen_pid=wanted.listen_pid,
+        cgroup=wanted.cgroup,
     )

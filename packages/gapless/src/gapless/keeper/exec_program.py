@@ -18,14 +18,9 @@ import socket
 import stat
 from typing import NoReturn
 
+from gapless.base import descriptors
 from gapless.keeper.seccomp import filter_program
-from gapless.keeper.spawn_request import SpawnRequest
-
-_LIMITS = {
-    "open_files": resource.RLIMIT_NOFILE,
-    "processes": resource.RLIMIT_NPROC,
-    "core_bytes": resource.RLIMIT_CORE,
-}
+from gapless.keeper.spawn_request import LIMITS, SpawnRequest
 
 
 def exec_program(request: SpawnRequest, child_end: socket.socket) -> NoReturn:
@@ -49,8 +44,9 @@ def exec_program(request: SpawnRequest, child_end: socket.socket) -> NoReturn:
             step = "install the filter"
             _install_filter(report)
         step = "set its limits"
+        descriptors.restore_limits()
         for name, limit in request.limits.items():
-            resource.setrlimit(_LIMITS[name], (limit, limit))
+            resource.setrlimit(LIMITS[name], (limit, limit))
         step = f"become {request.user or 'the group'} {request.group}".rstrip()
         _become_user(*identity)
         step = f"enter the directory {request.directory}"

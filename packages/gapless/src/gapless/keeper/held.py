@@ -19,16 +19,19 @@ class Held:
         self._notes: dict[str, Any] = {}
 
     def hold(self, name: str, meta: Any, descriptor: int) -> None:
-        """Hold a copy of a descriptor, in the place of an earlier one of that name."""
-        self.release(name)
+        """Hold a copy of a descriptor, in the place of an earlier one of that name.
+
+        Raises OSError; the earlier one is held then.
+        """
         copy = os.dup(descriptor)
+        self.release(name)
         self.descriptors[name], self._metas[name] = copy, meta
 
     def release(self, name: str) -> None:
         """Close a descriptor that is held, if it is."""
         if name in self.descriptors:
             del self._metas[name]
-            os.close(self.descriptors.pop(name))
+            self._connection.close_descriptor(self.descriptors.pop(name))
 
     def note(self, name: str, value: Any) -> None:
         """Remember a value; None forgets it."""

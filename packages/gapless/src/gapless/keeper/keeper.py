@@ -16,12 +16,12 @@ import os
 import selectors
 import signal
 
-from gapless.base import clock, files, wakeup, wire
-from gapless.keeper import process_title
+from gapless.base import clock, codec, descriptors, events, files, wakeup, wire
+from gapless.keeper import messages, process_title
 from gapless.keeper.children import Children
 from gapless.keeper.held import Held
 from gapless.keeper.logs.streams import Streams
-from gapless.keeper.seccomp.waiting_calls import WaitingCalls
+from gapless.keeper.seccomp.waiting_calls import Answer, WaitingCalls
 from gapless.keeper.supervisor_connection import SupervisorConnection
 
 PROTOCOL = 1
@@ -43,12 +43,13 @@ class Keeper:
             on_loss=self._supervisor_lost,
         )
         self._held = Held(self._connection)
-        self._streams = Streams(self._selector)
+        self._streams = Streams(self._selector, self._connection.send)
         self._calls = WaitingCalls(
             self._selector,
             self._held.descriptors,
             self._connection.send,
             lambda: self._connection.is_open,
+            self._connection.close_descriptor,
         )
         self._children = Children(
             self._selector, self._connection, self._streams, self._calls
@@ -60,9 +61,10 @@ class Keeper:
     def serve(self) -> None:
         """Run until asked to end, or until there is no supervisor and nothing to keep."""
         while not self._is_over():
-            wakeup.call_ready(self._selector, self._timeout_s())
-            self._calls.expire()
-            self._streams.retry()
+            wakeup.call_ready(self._selector, self._timeout_s(), self._failed)
+            wakeup.guard(self._calls.expire, self._failed)
+            wakeup.guard(self._streams.retry, self._failed)
+            descriptors.refill()
 
     def _is_over(self) -> bool:
         if self._ending:
@@ -91,6 +93,7 @@ class Keeper:
         """Send a new supervisor all that the keeper has."""
         self._held.announce_all()
         self._children.announce_all()
+        self._streams.announce_all()
         welcome = {
             "event": "welcome",
             "pid": os.getpid(),
@@ -103,29 +106,46 @@ class Keeper:
     def _supervisor_lost(self) -> None:
         self._calls.supervisor_lost()
 
-    def _perform(self, message: wire.Message, descriptors: list[int]) -> None:
-        match message["op"]:
+    def _perform(self, message: wire.Message, received: list[int]) -> None:
+        """Do what a message asks for.  Raises ValueError, OSError."""
+        match message.get("op"):
             case "hold":
-                self._held.hold(message["name"], message.get("meta"), descriptors[0])
+                hold = codec.decode(messages.Hold, message, "hold")
+                if len(received) != 1:
+                    raise ValueError(
+                        f"{hold.name} came with {len(received)} descriptors"
+                    )
+                self._held.hold(hold.name, hold.meta, received[0])
             case "release":
-                self._held.release(message["name"])
-                self._connection.send({"event": "released", "name": message["name"]})
+                release = codec.decode(messages.Release, message, "release")
+                self._held.release(release.name)
+                self._connection.send({"event": "released", "name": release.name})
             case "note":
-                self._held.note(message["name"], message["value"])
+                note = codec.decode(messages.Note, message, "note")
+                self._held.note(note.name, note.value)
             case "spawn":
-                self._children.spawn(message, descriptors)
+                self._children.spawn(message, received)
             case "answer":
-                self._calls.answer(message)
+                self._calls.answer(codec.decode(Answer, message, "answer"))
             case "forget":
-                self._children.forget(message["key"])
+                forget = codec.decode(messages.Forget, message, "forget")
+                self._children.forget(forget.key)
             case "end":
                 self._ending = True
             case other:
-                raise ValueError(f"no such op: {other}")
+                raise ValueError(f"there is no op {str(other)[:80]}")
+
+    def _failed(self, error: Exception) -> None:
+        """Report what a callback raised; the keeper goes on."""
+        shown = events.traceback_of(error)
+        self._connection.send({"event": "failed", "reason": shown})
+        if not self._connection.is_open:
+            os.write(2, b"gapless keeper: " + shown.encode(errors="replace"))
 
 
 def prepare(home: str) -> Keeper:
     """Return the keeper of *home*, listening.  Raises OSError."""
+    descriptors.prepare()
     keeper = Keeper(home)
     os.chdir("/")
     process_title.become_subreaper()

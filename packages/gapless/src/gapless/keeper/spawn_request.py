@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import resource
 from dataclasses import dataclass, field
+
+LIMITS = {
+    "open_files": resource.RLIMIT_NOFILE,
+    "processes": resource.RLIMIT_NPROC,
+    "core_bytes": resource.RLIMIT_CORE,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

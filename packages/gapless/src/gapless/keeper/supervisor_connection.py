@@ -7,9 +7,12 @@ import selectors
 import socket
 from collections.abc import Callable
 
-from gapless.base import clock, wire
+from gapless.base import clock, descriptors, wire
 
 LISTEN_BACKLOG = 16
+MESSAGES_PER_TURN = 100
+"""Then the instances have their turn."""
+LONGEST_REASON = 500
 
 
 class SupervisorConnection:
@@ -26,7 +29,9 @@ class SupervisorConnection:
     ) -> None:
         """Listen.  Raises OSError.
 
-        *on_message* gets a message and its descriptors, which are closed afterwards.
+        *on_message* gets a message and its descriptors, which are closed afterwards.  What
+        it raises is the answer to that message, and nothing else: the supervisor is gone
+        when its end of the connection is closed.
         """
         self._selector = selector
         self._on_open, self._on_message, self._on_loss = on_open, on_message, on_loss
@@ -41,20 +46,34 @@ class SupervisorConnection:
         """Whether a supervisor is connected."""
         return self._channel is not None
 
-    def send(self, message: wire.Message, *descriptors: int) -> None:
-        """Send a message; does nothing while there is no supervisor."""
+    def send(self, message: wire.Message, *lent: int) -> None:
+        """Send a message; does nothing while there is no supervisor.
+
+        Descriptors that were sent once are closed with `close_descriptor` only.
+        """
         if self._channel is None:
             return
         try:
-            self._channel.send(message, descriptors)
-        except OSError:
+            self._channel.send(message, lent, lent=True)
+        except ConnectionError:
             # The supervisor is gone; what it sent before its end is still to be read.
             self._channel.drop_outgoing()
+        except (OSError, ValueError, RecursionError):
+            return  # this one cannot be sent; those that come can
         else:
             self._watch()
 
+    def close_descriptor(self, descriptor: int) -> None:
+        """Close a descriptor, once the messages that it goes with were sent."""
+        if self._channel is None:
+            os.close(descriptor)
+        else:
+            self._channel.close_descriptor(descriptor)
+
     def _accept(self) -> None:
-        sock, _ = self._listener.accept()
+        sock = descriptors.accept(self._listener)
+        if sock is None:
+            return
         if _peer_uid(sock) not in (0, os.getuid()):
             sock.close()
             return
@@ -67,21 +86,49 @@ class SupervisorConnection:
 
     def _receive(self) -> None:
         channel = self._channel
+        for _ in range(MESSAGES_PER_TURN):
+            if channel is None or channel is not self._channel:
+                return
+            _flush(channel)
+            try:
+                self._take(*channel.receive())
+            except BlockingIOError:
+                break
+            except wire.LackingError as error:
+                self._answer_fault(error.message, error)
+            except ValueError as error:
+                self._answer_fault({}, error)
+            except (EOFError, ConnectionError):
+                self._lose()
+                return
+            except OSError:  # out of memory: what has come waits
+                descriptors.pause()
+                break
+        self._watch()
+
+    def _take(self, message: wire.Message, received: list[int]) -> None:
+        """Let a message be carried out; one that cannot be is answered."""
         try:
-            while channel is not None and channel is self._channel:
-                _flush(channel)
-                message, descriptors = channel.receive()
-                try:
-                    self._on_message(message, descriptors)
-                finally:
-                    for descriptor in descriptors:
-                        os.close(descriptor)
-        except BlockingIOError:
-            self._watch()
-        except (EOFError, OSError):
-            self._lose()
-        except (ValueError, KeyError, TypeError) as error:
-            self.send({"event": "misunderstood", "reason": repr(error)})
+            try:
+                self._on_message(message, received)
+            finally:
+                for descriptor in received:
+                    os.close(descriptor)
+        except Exception as error:  # noqa: BLE001 - no message ends the keeper
+            self._answer_fault(message, error)
+
+    def _answer_fault(self, message: wire.Message, error: Exception) -> None:
+        """Say what was wrong with a message, and with which."""
+        named = {
+            field: message[field]
+            for field in ("op", "key", "name")
+            if isinstance(message.get(field), str)
+        }
+        reason = getattr(error, "strerror", None) or str(error) or repr(error)
+        event = {"event": "misunderstood", **named, "reason": reason[:LONGEST_REASON]}
+        if named.get("op") == "spawn" and "key" in named:
+            event["event"] = "refused"
+        self.send(event)
 
     def _watch(self) -> None:
         """Wait for messages; while something waits to be sent, also for room."""

@@ -30,10 +30,24 @@ class OutcomeStore:
 
     def load(self) -> None:
         """Read the outcomes that earlier publishers wrote.  Raises OSError."""
+        files.remove_parts(self._folder)
         with self._lock:
             for outcome in map(self._read, self._names()):
                 if outcome is not None and outcome.stage not in FINAL:
                     self._unfinished.setdefault(outcome.upload, outcome)
+
+    def refresh(self, upload: str) -> bool:
+        """Read an outcome that another publisher may have ended; return whether it has."""
+        with self._lock:
+            outcome = self._read(f"{upload}.json")
+            if outcome is None:
+                return False
+            if outcome.stage in FINAL:
+                self._unfinished.pop(upload, None)
+                return True
+            before = self._unfinished.get(upload)
+            self._unfinished[upload] = outcome
+            return before is not None and before.at != outcome.at  # it is at work
 
     def write(self, outcome: Outcome, *, expected: Outcome | None = None) -> None:
         """Write an outcome; with *expected*, only if that was the last one."""

@@ -23,7 +23,7 @@ UPLOAD = (
     "trap end EXIT; trap "
     f'"exit {NOT_WHOLE}" HUP INT TERM PIPE; '
     f'mkdir -p "$src" || exit {NOT_WRITTEN}; '
-    'find "$src" -maxdepth 1 -name ".*.part" -mmin +1440 -exec rm -f {} + 2>/dev/null; '
+    'find "$src" -maxdepth 1 -name ".*.part*" -mmin +1440 -exec rm -f {} + 2>/dev/null; '
     f'cat > "$part" || exit {NOT_WRITTEN}; '
     'got=$(wc -c < "$part"); '
     f'test "$((got))" -eq "$size" || {{ echo "$((got)) of $size bytes arrived" >&2; '

@@ -68,6 +68,10 @@ def _copy(
         if clock.monotonic() >= until:
             raise TimedOutError(f"{own.app}: {name} was not copied in time")
         _copy_entry(f"{source}/{relative}", f"{tree}/{relative}", entry, name)
+    for relative, entry in reversed(entries.items()):
+        if "directory" in entry and "mode" in entry:
+            # The deepest first, and now: a folder may not be writable for its owner.
+            os.chmod(f"{tree}/{relative}", int(str(entry["mode"])))
     with open(f"{tree}/{RELEASE_FILE}", "w", encoding="ascii") as file:
         file.write(f"{release.stamp}\n")
     os.rename(tree, release.path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 
@@ -33,6 +34,7 @@ def releases(spec: ReleaseSpec) -> tuple[Release, ...]:
                 path=path,
                 is_current=path == current,
                 failure=reports.failure_of(spec, name),
+                is_proven=reports.is_proven(spec, name),
             )
         )
     return tuple(found)
@@ -61,13 +63,19 @@ def find(spec: ReleaseSpec, wanted: str) -> Release:
     )
 
 
-def previous(spec: ReleaseSpec) -> Release:
-    """Return the newest good release before the current one.  Raises NotFoundError."""
+def previous(spec: ReleaseSpec, serving: str = "") -> Release:
+    """Return the newest good release before the one that serves.
+
+    *serving* is its name; without it, it is the one that the link names.  Raises
+    NotFoundError.
+    """
+    found = releases(spec)
+    is_there = any(release.name == serving for release in found)
     before: Release | None = None
-    for release in releases(spec):
-        if release.is_current:
+    for release in found:
+        if release.name == serving if is_there else release.is_current:
             break
-        if not release.failure:
+        if release.is_good:
             before = release
     if before is None:
         raise NotFoundError(
@@ -96,6 +104,37 @@ def require_visible(spec: ReleaseSpec, name: str) -> Release:
     return Release(app=spec.app, stamp=stamp, path=f"{spec.dist}/{name}")
 
 
+# --- the flip -------------------------------------------------------------------------
+
+_LINK, _STAMP = "link", "stamp"
+PREPARED = (_LINK, _STAMP)
+"""Names in the work directory: the next link, and the next RELEASE."""
+
+
+def prepare(spec: ReleaseSpec, release: Release) -> None:
+    """Write all that a flip needs: a full disk is found before anything changes.
+
+    Raises OSError, and ReleaseError if the link's name belongs to something that is no
+    symlink, as after the article's second release.
+    """
+    if os.path.lexists(spec.link) and not os.path.islink(spec.link):
+        raise ReleaseError(
+            f"{spec.app}: {spec.link} is no symlink, so it cannot be flipped",
+            hint="move it away; if it is a release of old scripts, give it a timestamp",
+        )
+    discard_prepared(spec)
+    os.makedirs(spec.work, exist_ok=True)
+    os.symlink(release.path, f"{spec.work}/{_LINK}")
+    if current_path(spec) != release.path:
+        _write_stamp(spec, release)
+
+
+def discard_prepared(spec: ReleaseSpec) -> None:
+    """Remove what was written for a flip that does not come."""
+    for name in PREPARED:
+        paths.remove(f"{spec.work}/{name}")
+
+
 def flip(spec: ReleaseSpec, release: Release) -> None:
     """Point the symlink at *release*: a new link is renamed over it (rename(2)).
 
@@ -103,22 +142,29 @@ def flip(spec: ReleaseSpec, release: Release) -> None:
     flip: old scripts compare it with their last restart, and would otherwise miss a
     release that was made before that restart and became current after it.
 
-    Raises ReleaseError if the link's name belongs to something that is no symlink, as
-    after the article's second release.
+    Raises OSError, ReleaseError; not for a full disk if `prepare` was called before.
     """
-    if os.path.lexists(spec.link) and not os.path.islink(spec.link):
-        raise ReleaseError(
-            f"{spec.app}: {spec.link} is no symlink, so it cannot be flipped",
-            hint="move it away; if it is a release of old scripts, give it a timestamp",
-        )
+    link, stamp = (f"{spec.work}/{name}" for name in PREPARED)
+    if not os.path.islink(link) or os.readlink(link) != release.path:
+        prepare(spec, release)
     if current_path(spec) != release.path:
-        now = time.strftime(STAMP_FORMAT, time.localtime(clock.wall()))
-        content = f"{max(now, release.stamp)}\n".encode()
-        files.write_atomically(f"{release.path}/{RELEASE_FILE}", content, 0o644)
-    beside = f"{spec.work}/link"
-    os.makedirs(spec.work, exist_ok=True)
-    if os.path.lexists(beside):
-        os.unlink(beside)
-    os.symlink(release.path, beside)
-    os.replace(beside, spec.link)
+        with contextlib.suppress(OSError):  # the time of `prepare` is there at least
+            _write_stamp(spec, release)
+        os.replace(stamp, f"{release.path}/{RELEASE_FILE}")
+    os.replace(link, spec.link)
     files.sync_directory(spec.dist)
+    reports.mark_proven(spec, release.name)
+    discard_prepared(spec)
+
+
+def _write_stamp(spec: ReleaseSpec, release: Release) -> None:
+    """Write the next RELEASE, over itself if it is there: that takes no space."""
+    now = time.strftime(STAMP_FORMAT, time.localtime(clock.wall()))
+    content = f"{max(now, release.stamp)}\n".encode()
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW
+    descriptor = os.open(f"{spec.work}/{_STAMP}", flags, 0o644)
+    with os.fdopen(descriptor, "wb") as file:
+        os.fchmod(descriptor, 0o644)
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)

@@ -14,7 +14,9 @@ from gapless.releases.digests import sha256_of
 from gapless.releases.model import RELEASE_FILE, Release, ReleaseSpec
 
 Entries = dict[str, dict[str, object]]
-"""By relative path: `link`, or `directory`, or `sha256` and `mode` of a file."""
+"""By relative path: `link`, or `directory` and `mode`, or `sha256` and `mode` of a file.
+
+Earlier versions wrote no mode of a directory."""
 
 
 def path_of(spec: ReleaseSpec, name: str) -> str:
@@ -32,7 +34,8 @@ def write(spec: ReleaseSpec, release: Release) -> str:
         if stat.S_ISLNK(found.st_mode):
             entries[relative] = {"link": os.readlink(path)}
         elif stat.S_ISDIR(found.st_mode):
-            entries[relative] = {"directory": True}
+            mode = stat.S_IMODE(found.st_mode)
+            entries[relative] = {"directory": True, "mode": mode}
         elif stat.S_ISREG(found.st_mode):
             mode = stat.S_IMODE(found.st_mode)
             entries[relative] = {"sha256": sha256_of(path), "mode": mode}

@@ -93,11 +93,18 @@ class Release:
     path: str
     is_current: bool = False
     failure: str = ""
+    is_proven: bool = True
+    """False from its placing until it serves: its publisher may have died."""
 
     @property
     def name(self) -> str:
         """The name of its directory."""
         return f"{self.app}-{self.stamp}"
+
+    @property
+    def is_good(self) -> bool:
+        """Whether it has served, and may serve again."""
+        return self.is_proven and not self.failure
 
 
 def stamp_of(app: str, name: str) -> str | None:

@@ -1,5 +1,6 @@
 """Make a tarball a release, in steps that can all be repeated.
 
+    intend   the journal names the upload and the release that it becomes
     claim    the upload moves to the work directory (from elsewhere, it is copied)
     unpack   into the work directory, on the file system of the releases
     share    files and folders that outlive releases are linked in
@@ -12,7 +13,8 @@
 Until `place` nothing that other programs see has changed.  If the publisher dies before,
 the next one puts the upload back, removes the rest, and begins again.  If it dies after,
 the next one goes on with the release (`claims.unfinished_release`): it is not built twice.
-The flip is not among the steps: the caller flips when the release has proved itself.
+The flip is not among the steps: the caller flips when the release has proved itself.  Until
+then the release is not good to go back to (`reports.mark_unproven`).
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from gapless.base.errors import (
     ReleaseError,
     StoppedError,
 )
-from gapless.releases import paths
+from gapless.releases import current, file_state, manifest, paths, reports
 from gapless.releases.digests import sha256_of
 from gapless.releases.inbox import claims
 from gapless.releases.model import (
@@ -39,34 +41,38 @@ from gapless.releases.model import (
     next_stamp,
     stamp_of,
 )
+from gapless.releases.publisher import journal
 from gapless.releases.steps import build, hooks, shared, unpack
 
 
 def make_release(spec: ReleaseSpec, tarball: str, *, progress: Progress) -> Release:
     """Make a release of *tarball*; it is then in `dist/`, and not current yet.
 
-    The caller holds the publisher's lock, and calls `claims.finish` later.  *progress* may
-    raise StoppedError before the hook: the upload is then put back.
+    The caller holds the publisher's lock, and calls `claims.finish` and `journal.drop`
+    later.  *progress* may raise StoppedError before the hook: the upload is then put back.
 
     Raises NotFoundError, ReleaseError, OSError.  An upload that cannot become a release is
     moved to `src/refused/` with the reason beside it.
     """
+    claims.clean_up(spec)  # may put this very tarball back
     if not os.path.isfile(tarball):
-        raise NotFoundError(f"{spec.app}: there is no tarball {tarball}")
-    claims.clean_up(spec)
-    claimed = claims.claim(spec, tarball)
+        raise NotFoundError(
+            f"{spec.app}: there is no tarball {tarball}",
+            hint=_made_of_one_of_that_name(spec, tarball),
+        )
     release = _new_release(spec)
+    claimed = _intend(spec, release, tarball)
     tree = f"{spec.work}/tree"
     try:
+        claims.claim(spec, tarball)
         progress("claimed", os.path.basename(tarball))
         _make(spec, release, claimed, tree, progress)
+        os.rename(tree, release.path)
     except StoppedError:
-        paths.remove(tree)
-        claims.put_back(claimed, tarball)
+        _undo(spec, tree, claimed, tarball)
         raise
     except OSError as error:
-        paths.remove(tree)
-        claims.put_back(claimed, tarball)
+        _undo(spec, tree, claimed, tarball)
         raise ReleaseError(
             f"{spec.app}: could not make a release of {os.path.basename(tarball)}: "
             f"{(error.strerror or str(error)).lower()}",
@@ -75,8 +81,48 @@ def make_release(spec: ReleaseSpec, tarball: str, *, progress: Progress) -> Rele
     except GaplessError as error:
         paths.remove(tree)
         claims.refuse(spec, claimed, os.path.basename(tarball), error.message)
+        journal.drop(spec)
         raise
+    # From here on nothing is undone: whatever fails, the next publisher goes on.
+    files.sync_directory(spec.dist)
+    progress("placed", release.path)
     return release
+
+
+def _intend(spec: ReleaseSpec, release: Release, tarball: str) -> str:
+    """Write down which release a tarball becomes; return the path of the claimed one."""
+    upload = claims.name_when_claimed(spec, tarball)
+    journal.write(
+        spec,
+        journal.Change(
+            action=journal.PUBLISH,
+            release=release.name,
+            token=journal.new_token(),
+            upload=upload,
+            source=claims.source_of(tarball),
+            source_state=file_state.state_of(tarball),
+            began_at=clock.wall(),
+        ),
+    )
+    return f"{spec.work}/{claims.CLAIMED}{upload}"
+
+
+def _undo(spec: ReleaseSpec, tree: str, claimed: str, tarball: str) -> None:
+    paths.remove(tree)
+    claims.put_back(claimed, tarball)
+    journal.drop(spec)
+
+
+def _made_of_one_of_that_name(spec: ReleaseSpec, tarball: str) -> str:
+    """Return that the current release was made of a tarball of that name, or nothing."""
+    release = current.current(spec)
+    if release is None:
+        return ""
+    name = os.path.basename(tarball)
+    made_of = manifest.upload_of(spec, release.name)
+    return f"{release.name}, the current release, was made of a {name}" * (
+        made_of == name
+    )
 
 
 def _new_release(spec: ReleaseSpec) -> Release:
@@ -109,22 +155,15 @@ def _make(
             variables={"GAPLESS_UPLOAD": sha256_of(claimed)},  # the same in every try
         )
         progress("hook", "before_flip")
-    _seal(spec, release, tree, unpacked.digests)
+    upload = os.path.basename(claimed).removeprefix(claims.CLAIMED)
+    manifest.write(spec, release, unpacked.digests, upload.removeprefix(claims.COPY))
+    _seal(spec, release, tree)
     progress("sealed", release.stamp)
-    claims.note_placed(spec, claimed, release)
-    os.rename(tree, release.path)
-    files.sync_directory(spec.dist)
-    progress("placed", release.path)
 
 
-def _seal(
-    spec: ReleaseSpec, release: Release, tree: str, digests: dict[str, str]
-) -> None:
-    """Write RELEASE and the manifest, and make the whole tree durable."""
-    report = f"{spec.reports}/{release.name}"
-    os.makedirs(report, exist_ok=True)
-    manifest = {"release": release.name, "sha256": digests}
-    files.write_json(f"{report}/manifest.json", manifest, 0o644)
+def _seal(spec: ReleaseSpec, release: Release, tree: str) -> None:
+    """Write RELEASE and that it is not proven yet, and make the whole tree durable."""
+    reports.mark_unproven(spec, release.name)
     # Not opened by its name, but renamed to it: the tarball may have a link called RELEASE.
     files.write_atomically(f"{tree}/{RELEASE_FILE}", f"{release.stamp}\n".encode())
     os.chmod(f"{tree}/{RELEASE_FILE}", 0o644)

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import TextIO
 
 from gapless.releases.model import Progress, ReleaseSpec
+from gapless.releases.publisher import lock_holders
 
 PUBLISHING = "lock"
+POLL_S = 0.1
 SETTLING = "settling"
 """Held by the publisher that ends a rollout: a long build does not delay it."""
 
@@ -30,17 +34,14 @@ def hold(
     os.makedirs(spec.work, exist_ok=True)
     os.makedirs(spec.inbox, exist_ok=True)
     with open(f"{spec.work}/{name}", "a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            holder = file.read().strip() or "another publisher"
+        if not _try(file):
             does = "ends a rollout of" if name == SETTLING else "publishes"
+            holder = _written(file) or "another publisher"
             progress("waiting", f"{holder} {does} {spec.app}")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        file.truncate(0)
-        file.write(f"pid {os.getpid()} on {os.uname().nodename}")
-        file.flush()
+            while not _try(file):
+                lock_holders.end_stragglers(file.name, _written(file))
+                select.select([], [], [], POLL_S)
+        _write(file, lock_holders.text())
         try:
             yield replace(spec, inherited_fds=(file.fileno(),))
         finally:
@@ -48,13 +49,35 @@ def hold(
             fcntl.flock(file, fcntl.LOCK_UN)
 
 
+def note_command(spec: ReleaseSpec, pid: int | None) -> None:
+    """Write into the lock that is held which command runs; 0: one begins, None: none."""
+    for descriptor in spec.inherited_fds:
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, lock_holders.text(pid).encode())
+
+
+def _try(file: TextIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _written(file: TextIO) -> str:
+    """Return what the holder has written."""
+    file.seek(0)
+    return file.read().strip()
+
+
+def _write(file: TextIO, text: str) -> None:
+    file.truncate(0)
+    file.write(text)
+    file.flush()
+
+
 @contextmanager
-def try_hold(spec: ReleaseSpec) -> Iterator[bool]:
-    """Hold the lock of publishing if it is free; yield whether it was."""
-    with open(f"{spec.work}/{PUBLISHING}", "a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+def try_hold(spec: ReleaseSpec, name: str = PUBLISHING) -> Iterator[bool]:
+    """Hold a lock if it is free; yield whether it was."""
+    with open(f"{spec.work}/{name}", "a+", encoding="utf-8") as file:
+        yield _try(file)

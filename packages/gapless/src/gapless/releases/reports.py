@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from typing import Any
 
 from gapless.base import files
 from gapless.releases.model import Release, ReleaseSpec
 
 FAILURE_FILE = "failed.txt"
+UNPROVEN_FILE = "unproven.txt"
+"""Exists from the placing of a release until it has proved itself."""
+_UNPROVEN = b"it is placed, and has not served yet\n"
 
 
 def write_report(
@@ -46,3 +51,39 @@ def failure_of(spec: ReleaseSpec, name: str) -> str:
             return file.read().strip() or "it failed"
     except FileNotFoundError:
         return ""
+
+
+def mark_unproven(spec: ReleaseSpec, name: str) -> None:
+    """Write down that a release has not served yet; before it gets its name."""
+    folder = f"{spec.reports}/{name}"
+    os.makedirs(folder, exist_ok=True)
+    files.write_atomically(f"{folder}/{UNPROVEN_FILE}", _UNPROVEN, 0o644)
+
+
+def mark_proven(spec: ReleaseSpec, name: str) -> None:
+    """Write down that a release serves."""
+    with contextlib.suppress(FileNotFoundError):  # of an earlier version, or a copy
+        os.unlink(f"{spec.reports}/{name}/{UNPROVEN_FILE}")
+
+
+def is_proven(spec: ReleaseSpec, name: str) -> bool:
+    """Return whether a release has served, or was made by an earlier version."""
+    return not os.path.exists(f"{spec.reports}/{name}/{UNPROVEN_FILE}")
+
+
+def report_of(
+    spec: ReleaseSpec, name: str, host: str, token: str
+) -> dict[str, Any] | None:
+    """Return the newest report of a release if it is that of *token*, a reload."""
+    path = f"{spec.reports}/{name}/{host}.json"
+    try:
+        found = files.read_json(path)
+    except (ValueError, RecursionError, OSError):
+        return None
+    is_it = isinstance(found, dict) and found.get("token") == token
+    return {**found, "report": path} if is_it else None
+
+
+def remove_parts(spec: ReleaseSpec, name: str) -> None:
+    """Remove what a publisher of this host was writing about a release when it died."""
+    files.remove_parts(f"{spec.reports}/{name}")

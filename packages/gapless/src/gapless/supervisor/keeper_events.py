@@ -5,15 +5,19 @@ Nothing is decided here: facts go into the records, and the plan reads them.
 
 from __future__ import annotations
 
+import errno
 import os
 
 from gapless.base import clock, events, wire
+from gapless.base import descriptors as own
 from gapless.base.errors import UnavailableError
 from gapless.supervisor.act.relays import Relays
 from gapless.supervisor.adoption import Adoption
 from gapless.supervisor.instances.drain_connections import DrainConnections
 from gapless.supervisor.instances.exits import Exits, describe_status
+from gapless.supervisor.memory.apps import Apps
 from gapless.supervisor.memory.keeper_connection import (
+    LACKING,
     KeeperConnection,
     KeeperLostError,
     close_all,
@@ -39,9 +43,10 @@ class KeeperEvents:
         system_calls: SystemCalls,
         listeners: Listeners,
         drain_connections: DrainConnections,
+        apps: Apps,
         log: events.Log,
     ) -> None:
-        self._keeper, self._membership = keeper, membership
+        self._keeper, self._membership, self._apps = keeper, membership, apps
         self._adoption, self._exits, self._relays = adoption, exits, relays
         self._system_calls, self._listeners = system_calls, listeners
         self._drain_connections, self._log = drain_connections, log
@@ -56,7 +61,14 @@ class KeeperEvents:
         try:
             while not self._membership.keeper_pid:
                 self._handle(*channel.receive())
-        except EOFError as error:
+        except wire.LackingError as error:
+            # To go on would forget the sockets of apps that serve.
+            raise UnavailableError(
+                f"could not take over {error.message.get('name') or 'what runs'}:"
+                f" the supervisor is out of file descriptors",
+                hint="raise the hard limit (ulimit -Hn, or LimitNOFILE in a unit)",
+            ) from error
+        except (EOFError, ConnectionError) as error:
             raise KeeperLostError("the keeper has just ended") from error
         except TimeoutError as error:
             raise UnavailableError(
@@ -70,7 +82,22 @@ class KeeperEvents:
         """Take in what the keeper has sent."""
         self._keeper.flush()
         for message, descriptors in self._keeper.events():
-            self._handle(message, descriptors)
+            try:
+                self._handle(message, descriptors)
+            except KeeperLostError:
+                raise
+            except Exception as error:  # noqa: BLE001 - one fault hurts one app
+                self._failed(message, error)
+
+    def _failed(self, message: wire.Message, error: Exception) -> None:
+        """Log an event that could not be taken in; a system call that waits fails."""
+        reason = str(message.get(LACKING) or "") or events.traceback_of(error)
+        self._log.write("keeper-event-failed", message=message, reason=reason)
+        if message.get("event") in ("bind", "listen"):
+            key, call = message.get("key"), message.get("id")
+            if isinstance(key, str) and isinstance(call, int):
+                self._system_calls.refuse(key, reason.strip().rpartition("\n")[2])
+                self._keeper.answer(key, call, "fail", errno=errno.EMFILE)
 
     def _handle(self, message: wire.Message, descriptors: list[int]) -> None:
         try:
@@ -79,7 +106,7 @@ class KeeperEvents:
             close_all(descriptors)
 
     def _pass_on(self, message: wire.Message, descriptors: list[int]) -> None:
-        match message["event"]:
+        match message.get("event"):
             case "welcome":
                 self._membership.keeper_pid = message["pid"]
                 self._keeper.incarnation = message.get("incarnation", "")
@@ -103,10 +130,20 @@ class KeeperEvents:
                 self._system_calls.listen(message, descriptors)
             case "deaf":
                 self._system_calls.refuse(message["key"], message["reason"])
+            case "log_trouble":
+                self._note_log_trouble(message)
             case "released":
                 self._listeners.left(message["name"])
             case other:  # `misunderstood`, or from a keeper of another version
                 self._log.write("keeper-event", kind=other, message=message)
+
+    def _note_log_trouble(self, message: wire.Message) -> None:
+        """Note that the log of an app takes nothing, and what that has cost."""
+        app = self._apps.get(str(message["app"]))
+        if app is not None:
+            app.log_lines_lost = int(message["lines_lost"])
+            app.log_trouble = str(message["reason"])
+        self._log.write("log-trouble", message=message)
 
     def _spawned(self, message: wire.Message, descriptors: list[int]) -> None:
         key, meta = message["key"], message["meta"]
@@ -119,7 +156,11 @@ class KeeperEvents:
             instance.pid, instance.started = message["pid"], message["started"]
             if instance.pidfd >= 0:
                 os.close(instance.pidfd)
-            instance.pidfd = descriptors.pop(0)
+                instance.pidfd = -1
+            if LACKING in message:  # the spare one is for this
+                instance.pidfd = own.with_spare(lambda: os.pidfd_open(instance.pid))
+            else:
+                instance.pidfd = descriptors.pop(0)
             instance.pipes = set(message.get("pipes", ()))
             self._membership.started(instance)
             self._drain_connections.identify_all()

@@ -9,11 +9,12 @@ from __future__ import annotations
 import selectors
 from collections.abc import Callable
 
-from gapless.base import clock, events, wakeup
+from gapless.base import clock, descriptors, events, wakeup
 from gapless.base.errors import GaplessError
 from gapless.base.timers import Timers
 from gapless.supervisor.act import pid_files
 from gapless.supervisor.act.performer import Performer
+from gapless.supervisor.control import reports
 from gapless.supervisor.control.control_socket import ControlSocket
 from gapless.supervisor.control.operations import Operations
 from gapless.supervisor.decide import plan
@@ -21,7 +22,10 @@ from gapless.supervisor.decide.ending import CHECK_S
 from gapless.supervisor.instances.drain_connections import DrainConnections
 from gapless.supervisor.instances.exits import Exits
 from gapless.supervisor.memory.apps import AppRecord, Apps
-from gapless.supervisor.memory.keeper_connection import KeeperConnection
+from gapless.supervisor.memory.keeper_connection import (
+    KeeperConnection,
+    KeeperLostError,
+)
 from gapless.supervisor.memory.model import Desired
 from gapless.supervisor.memory.notes import Notes
 from gapless.supervisor.memory.state import HostRecord, StateFile
@@ -75,7 +79,14 @@ class Loop:
             control.flush()  # clients learn only what a next supervisor would know
             control.expire(clock.monotonic())
             self._timers.set("/control", control.wait_until())
-            wakeup.call_ready(self._selector, self._timeout_s())
+            wakeup.call_ready(self._selector, self._timeout_s(), self._failed)
+            descriptors.refill()
+
+    def _failed(self, error: Exception) -> None:
+        """Write down what a callback raised, and go on.  Raises KeeperLostError."""
+        if isinstance(error, KeeperLostError):
+            raise error
+        self._log.write("callback-failed", reason=events.traceback_of(error))
 
     def _timeout_s(self) -> float | None:
         if self._apps.touched:
@@ -93,11 +104,11 @@ class Loop:
         self._evidence.begin_turn()
         settled = [self._apps[name] for name in self._apps.touched]
         for app in settled:
-            self._renew(app)
-            self._settle(app)
+            self._guard(app, self._renew)
+            self._guard(app, self._settle)
         self._evidence.end_turn()
         for app in settled:
-            self._remember(app)
+            self._guard(app, self._remember)
         self._state.flush()
         self._drain_connections.expire(clock.monotonic())
         if not any(app.generations for app in self._apps.values()):
@@ -106,6 +117,27 @@ class Loop:
                 self._keeper.end()
         self._keeper.let_go()  # every app has been noted as it is now
         self._keeper.flush_in(self._selector, self._receive)
+
+    def _guard(self, app: AppRecord, step: Callable[[AppRecord], None]) -> None:
+        """Take one step of an app's turn; a fault in it hurts this app alone."""
+        try:
+            step(app)
+        except KeeperLostError:
+            raise
+        except Exception as error:  # noqa: BLE001 - one fault hurts one app
+            self._turn_failed(app, error)
+
+    def _turn_failed(self, app: AppRecord, error: Exception) -> None:
+        """End the operation of an app whose turn raised; the others go on."""
+        reason = events.traceback_of(error)
+        self._log.write("turn-failed", app=app.name, reason=reason)
+        app.warning = f"an internal error: {type(error).__name__}: {error}"
+        if app.operation is not None:
+            app.operation.failure = app.operation.failure or app.warning
+            app.last_report = reports.end(app.operation)
+            app.operation = None
+        self._apps.touched.pop(app.name, None)
+        self._timers.set(app.name, clock.monotonic() + CHECK_S)
 
     def _touch(self) -> None:
         """Touch the apps whose time has come; all of them if the host's wishes changed."""
@@ -161,7 +193,7 @@ class Loop:
                     self._performer.perform(app, action)
                 except GaplessError as error:
                     self._exits.start_failed(app, action, error.message)
-                except OSError as error:
+                except (OSError, ValueError) as error:
                     self._exits.start_failed(app, action, str(error))
             now_changed = self._operations.update(app)
             changed |= now_changed

@@ -13,6 +13,7 @@ import select
 import socket
 import sys
 
+from gapless.base import descriptors
 from gapless.keeper import run as keeper_run
 
 PAUSE_S = 0.01
@@ -42,6 +43,7 @@ def main(arguments: list[str]) -> None:
             lock = _lock(home)
         line = _keeper_of(home)
 
+        descriptors.prepare()  # after the fork: the keeper does the same for itself
         from gapless.supervisor.supervisor import Supervisor  # noqa: PLC0415 - after fork
 
         supervisor = Supervisor(home, line, lock, resume_all=resume_all)

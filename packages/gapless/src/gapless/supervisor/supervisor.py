@@ -134,6 +134,7 @@ class Supervisor:
             system_calls=SystemCalls(apps, keeper, listeners, log),
             listeners=listeners,
             drain_connections=drain_connections,
+            apps=apps,
             log=log,
         )
         keeper_events.adopt_all()
@@ -227,7 +228,8 @@ class Supervisor:
         self._log.write("home-lost", reason=text)
 
     def _report_shutdown(self) -> None:
-        """Report that everything has ended, the keeper too."""
+        """Report that everything has ended, the keeper too; nothing is left then."""
+        self._control.stop_listening()
         waiter = self._dispatch.shutdown_waiter
         if waiter is not None:
             waiter.send({"result": {"shut_down": True}}, last=True)

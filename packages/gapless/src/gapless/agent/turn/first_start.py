@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import select
 from typing import Any
 
-from gapless.base import codec
+from gapless.base import clock, codec
 from gapless.base.errors import NotFoundError
 from gapless.client import Client
 from gapless.config.choice import Choice, inherited
@@ -15,7 +16,9 @@ from gapless.config.refresh import path_in_release
 from gapless.config.toml.fleets import Fleet
 from gapless.releases import current
 from gapless.releases.model import Release, ReleaseSpec
+from gapless.supervisor.memory.spec import AppSpec
 
+POLL_S = 0.1
 DECLARATIONS = (
     *(f"ecosystem.config.{ending}" for ending in ("js", "cjs", "mjs")),
     *("ecosystem.json", "app.json"),
@@ -42,7 +45,23 @@ def start(
     # In a declaration the app may have another name than in the fleet.
     wanted = dataclasses.replace(next(iter(found.values())), release=release.name)
     report: dict[str, Any] = client.request("start", spec=codec.encode(wanted))
+    if report["outcome"] == "done":
+        _wait_until_it_listens(client, wanted)
     return report
+
+
+def _wait_until_it_listens(client: Client, wanted: AppSpec) -> None:
+    """Give a slow app the time that it has to be ready: it may be one that listens.
+
+    Without this a fleet would be done before any of its hosts serves.  An app that never
+    listens is one without a port; one that ends meanwhile is seen by who watches it.
+    """
+    until = clock.monotonic() + wanted.ready.timeout_s
+    while clock.monotonic() < until:
+        described = client.request("describe", app=wanted.name)
+        if described["addresses"] or described["status"] in ("stopped", "gave up"):
+            return
+        select.select([], [], [], POLL_S)
 
 
 def declaration(fleet: Fleet, own: ReleaseSpec, release: Release) -> str:

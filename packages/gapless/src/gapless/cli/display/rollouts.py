@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 from typing import Any
 
+from gapless.base import clock
 from gapless.base.errors import DONE, FAILED
 from gapless.cli import output
 from gapless.config.toml.fleets import Fleet
 from gapless.releases import current
-from gapless.rollout.model import HostReport, Rollout, State
+from gapless.rollout.model import HostReport, Phase, Rollout, State
+from gapless.rollout.policy import Policy
 from gapless.rollout.status import status_of
 from gapless.rollout.store import FleetStore
 
@@ -45,19 +48,47 @@ def print_rollout(rollout: Rollout, reports: dict[str, HostReport]) -> None:
         print(f"  {rollout.reason}")
     if rollout.began_at:
         print(f"  began {rollout.began_at} by {rollout.by}")
-    print_hosts(reports)
+    print_hosts(reports, rollout.policy.gone_s)
 
 
-def print_hosts(reports: dict[str, HostReport]) -> None:
-    """Print a table of hosts."""
+def print_hosts(
+    reports: dict[str, HostReport], gone_s: float = Policy().gone_s
+) -> None:
+    """Print a table of hosts; one without a report for *gone_s* is not at work."""
     rows = [
-        [each.host, each.release or "-", each.phase.value, each.at, each.reason or "-"]
+        [
+            each.host,
+            each.release or "-",
+            _phase(each, gone_s),
+            each.at,
+            each.reason or "-",
+        ]
         for each in sorted(reports.values(), key=lambda each: each.host)
     ]
     if rows:
         output.print_table(["host", "runs", "phase", "last report", "reason"], rows)
     else:
         print("  no host follows yet; run `gapless agent` on each")
+
+
+def _phase(report: HostReport, gone_s: float) -> str:
+    """Return the phase of a host, or that it is gone, and what it did then.
+
+    By the host's clock and ours, which may differ: nothing is decided by it.
+    """
+    silent_s = _silent_s(report)
+    if silent_s is None or silent_s < gone_s or report.phase is Phase.STOPPED:
+        return report.phase.value
+    return f"gone for {output.duration(silent_s)} (was {report.phase.value})"
+
+
+def _silent_s(report: HostReport) -> float | None:
+    """Return for how long a host has not reported; None if that is not known."""
+    try:
+        at = dt.datetime.fromisoformat(report.at).timestamp()
+    except (ValueError, OverflowError):
+        return None
+    return max(0.0, clock.wall() - at)
 
 
 def print_end(
@@ -125,4 +156,8 @@ def hosts_json(reports: dict[str, HostReport]) -> list[dict[str, Any]]:
 
 def host_json(report: HostReport) -> dict[str, Any]:
     """Return a host as a JSON object."""
-    return dataclasses.asdict(report) | {"phase": report.phase.value}
+    silent_s = _silent_s(report)
+    return dataclasses.asdict(report) | {
+        "phase": report.phase.value,
+        "silent_s": None if silent_s is None else round(silent_s, 1),
+    }

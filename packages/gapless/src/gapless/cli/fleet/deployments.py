@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from gapless.cli.display import reports, steps
 from gapless.cli.fleet import rollout_run
 from gapless.client import Client
 from gapless.deploy.deployment import Deployment
+from gapless.push.upload_outcome import KnownOutcomes
 from gapless.releases.model import ReleaseSpec
 
 if TYPE_CHECKING:
@@ -29,12 +31,25 @@ def run(
 
     Raises GaplessError.
     """
+    _outlive_terminal()
     declared = configuration.fleets(args.config, releases.app)
     if releases.app in declared:
         return rollout_run.begin(declared[releases.app], args, in_fleet)
     print_step = (lambda _: None) if args.json else steps.print_step
-    report = on_host(Deployment(Client(), releases, print_step))
-    if args.json:
-        output.print_json(report)
-        return reports.exit_code(report)
-    return reports.print_report(report)
+    known = KnownOutcomes(releases)
+    report = on_host(Deployment(Client(), releases, print_step, known.end))
+    with output.unread_is_no_failure():
+        if args.json:
+            output.print_json(report)
+        else:
+            reports.print_report(report)
+    return reports.exit_code(report)
+
+
+def _outlive_terminal() -> None:
+    """Go on when the terminal closes: an app half handed over waits for the next command.
+
+    A handler, and not SIG_IGN, which programs that are started would inherit.
+    """
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, lambda _number, _frame: None)

@@ -11,12 +11,18 @@ from gapless.base import clock
 from gapless.base.errors import DONE, GaplessError, StoppedError, UnavailableError
 from gapless.cli.publisher.output import WatchOutput
 from gapless.cli.publisher.readiness import UploadReadiness
-from gapless.cli.publisher.upload_outcome import UploadOutcome
 from gapless.client import Client
 from gapless.deploy.deployment import Deployment
 from gapless.push.outcome import Stage
 from gapless.push.outcome_store import OutcomeStore
-from gapless.releases.inbox import claims, completeness, partial_uploads, uploads
+from gapless.push.upload_outcome import UploadOutcome
+from gapless.releases.inbox import (
+    claims,
+    completeness,
+    partial_uploads,
+    refused,
+    uploads,
+)
 from gapless.releases.model import ReleaseSpec
 from gapless.rollout.model import Rollout
 
@@ -63,8 +69,9 @@ class UploadPublisher:
             return
         if not self._has_taken_over:
             self._take_over()
+        self._tell_lost()
         if claims.recover(self._spec):
-            self._publish(f"{self._spec.inbox}/{claims.claimed_upload(self._spec)}")
+            self._resume()
         for tarball in uploads.of_app(self._spec, self._apps):
             if self._is_stopping() or clock.monotonic() < self._retry_at:
                 return
@@ -78,35 +85,56 @@ class UploadPublisher:
                 self._output.line(f"{tarball} is not complete: {why}")
 
     def _take_over(self) -> None:
-        """Clean up after an earlier publisher, and write which uploads it has lost."""
+        """Read what earlier publishers have left."""
         partial_uploads.remove_abandoned(self._spec.inbox)
         self._outcomes.load()
         self._has_taken_over = True
-        claimed = claims.claimed_upload(self._spec)
+
+    def _tell_lost(self) -> None:
+        """Write what became of uploads that another publisher took and did not end."""
         for outcome in self._outcomes.unfinished(self._spec.app):
-            in_inbox = os.path.exists(f"{self._spec.inbox}/{outcome.upload}")
-            if not outcome.rollout and not in_inbox and outcome.upload != claimed:
-                self._outcome.begin(outcome.upload)
-                self._outcome.write(
-                    Stage.FAILED,
-                    "the release server was interrupted, and another program took the "
-                    f"upload; `gapless releases {self._spec.app}` there lists the releases",
-                )
+            if outcome.rollout or self._is_here(outcome.upload):
+                continue
+            if self._outcomes.refresh(outcome.upload):
+                continue  # the other publisher has written it
+            self._outcome.begin(outcome.upload)
+            if reason := refused.reason_of(self._spec, outcome.upload):
+                self._outcome.write(Stage.REFUSED, reason)
+                continue
+            self._outcome.write(
+                Stage.FAILED,
+                "the release server was interrupted, and another program took the "
+                f"upload; `gapless releases {self._spec.app}` there lists the releases",
+            )
+
+    def _is_here(self, upload: str) -> bool:
+        """Return whether an upload is in the inbox or claimed, and so has a future."""
+        path = f"{self._spec.inbox}/{upload}"
+        # It may be put back in between.
+        return (
+            os.path.exists(path)
+            or claims.claimed_upload(self._spec) == upload
+            or os.path.exists(path)
+        )
 
     # --- publishing -----------------------------------------------------------------------
 
+    def _resume(self) -> None:
+        """Finish or undo what another publisher has begun."""
+        upload = claims.claimed_upload(self._spec)
+        # A tarball from elsewhere has no outcome: nobody has uploaded it.
+        self._outcome.resume("" if claims.is_copy(upload) else upload)
+        self._try(f"{self._spec.inbox}/{upload}", self._resume_claimed)
+
     def _publish(self, tarball: str) -> None:
-        """Publish an upload; resume its publish if it has left the inbox already."""
+        """Publish an upload."""
         self._outcome.begin(os.path.basename(tarball))
-        in_inbox = os.path.exists(tarball)
+        self._try(tarball, lambda: self._publish_upload(tarball))
+
+    def _try(self, tarball: str, act: Callable[[], object]) -> None:
+        """Publish with *act*; print and write what fails."""
         try:
-            if self._publisher is not None:
-                if in_inbox:
-                    self._publisher.publish(tarball, self._rollout_begun)
-                else:
-                    self._publisher.resume(self._rollout_begun)
-            else:
-                self._publish_here(tarball, in_inbox=in_inbox)
+            act()
         except StoppedError as error:
             self._outcome.wait(error.message)
         except GaplessError as error:
@@ -124,19 +152,38 @@ class UploadPublisher:
         else:
             self._printed.pop(tarball, None)
 
-    def _publish_here(self, tarball: str, *, in_inbox: bool) -> None:
-        deployment = Deployment(Client(), self._spec, self._host_step)
-        report = deployment.publish(tarball) if in_inbox else deployment.resume()
+    def _publish_upload(self, tarball: str) -> None:
+        if self._publisher is not None:
+            self._publisher.publish(tarball, self._rollout_begun)
+        else:
+            self._print(self._deployment().publish(tarball))
+
+    def _resume_claimed(self) -> None:
+        if self._publisher is not None:
+            self._publisher.resume(self._rollout_begun)
+        else:
+            self._print(self._deployment().resume())
+
+    def _deployment(self) -> Deployment:
+        return Deployment(Client(), self._spec, self._host_step, self._outcome.end)
+
+    def _print(self, report: dict[str, Any] | None) -> None:
         if report is not None:
             self.exit_code = max(self.exit_code, self._output.report(report))
-            self._outcome.report(report)
 
     def _rollout_begun(self, rollout: Rollout) -> None:
         self._output.rollout(rollout)
         self._outcome.rollout_begun(rollout)
 
     def _fail(self, tarball: str, error: GaplessError) -> None:
-        """Print and write an error; try again later only if it may go away."""
+        """Print and write an error; try again later only if it may go away.
+
+        What becomes of an upload is written by the publisher that has claimed it.
+        """
+        is_gone = error.kind == "not_found" and not os.path.exists(tarball)
+        if is_gone and not self._outcome.is_claimed:
+            self._output.line(f"{tarball} was taken by another publisher")
+            return
         self.exit_code = max(self.exit_code, error.exit_code)
         if self._printed.get(tarball) != error.message:
             self._printed[tarball] = error.message

@@ -1,14 +1,19 @@
 """A log file: whole lines, appended; moved aside when it is large or old.
 
-Rule: a chunk that the disk does not take, or takes in part, stays in memory until it does:
-no line is lost or written twice, also if another program moves, empties or removes the file
-meanwhile.
+Rule 1: a chunk that the disk does not take, or takes in part, stays in memory until it does
+or until `give_up`: no line is written twice, also if another program moves, empties or
+removes the file meanwhile.
+Rule 2: lines that were given up are counted, and the file says how many as soon as it takes
+something again.  Until then no line waits.
 """
 
 from __future__ import annotations
 
 import os
 import stat
+from collections import Counter
+
+from gapless.keeper.logs.rendering import Rendering
 
 NOWHERE = ("NULL", "/dev/null")
 
@@ -23,8 +28,15 @@ class LogFile:
     """
 
     def __init__(
-        self, path: str, *, rotate_bytes: int, rotate_s: float, keep: int
+        self,
+        path: str,
+        *,
+        rotate_bytes: int,
+        rotate_s: float,
+        keep: int,
+        lost: Counter[str] | None = None,
     ) -> None:
+        """Count the lines that are lost of each app in *lost*, too."""
         self.path = path
         self.error = ""
         """Why nothing can be written now; empty if it can."""
@@ -37,17 +49,97 @@ class LogFile:
         self._written = 0  # what is before is in a file
         self._whole = 0  # what is before is in a file as whole lines
         self._end = 0  # what is before fits into the file that is open
+        self._notice_end = 0  # what is before tells of lines that were lost
+        self.lost_lines = 0
+        """How many lines were given up, and the file does not say so yet."""
+        self._lost_reason = ""
+        self._lost_by_app: Counter[str] = Counter() if lost is None else lost
+        self._source: Rendering | None = None
+        """Whose lines were written last, and how."""
+        self._half_line: os.stat_result | None = None
+        """The file that ends in a part of a line that was given up."""
 
-    def write(self, lines: bytes, now_wall: float) -> bool:
-        """Append whole lines; False if the disk did not take all: `flush` continues.
+    def write(
+        self, lines: bytes, now_wall: float, source: Rendering | None = None
+    ) -> bool:
+        """Append whole lines; False if the disk did not take all.
 
-        Only after `flush` returned True.
+        Then `flush` continues, or `give_up` ends it; nothing else is written before.
+        While the file owes a notice of lost lines it never returns False, but gives up.
         """
         if self.discards:
             return True
         assert not self._chunk, "one chunk at a time"
-        self._chunk, self._written, self._whole = lines, 0, 0
-        return self.flush(now_wall)
+        self._source = source or self._source
+        notice = self._notice(now_wall)
+        self._chunk, self._notice_end = notice + lines, len(notice)
+        self._written = self._whole = 0
+        if self.flush(now_wall):
+            return True
+        if notice:
+            self.give_up()
+        return bool(notice)
+
+    def write_notice(self, now_wall: float) -> None:
+        """Say in the file how many lines were lost, if some were and it takes that."""
+        if not self._chunk:
+            self.write(b"", now_wall)
+
+    @property
+    def waits(self) -> bool:
+        """Whether there are lines that the disk has not taken."""
+        return bool(self._chunk)
+
+    @property
+    def app(self) -> str:
+        """Whose lines were written last."""
+        return self._source.app if self._source else ""
+
+    def give_up(self) -> None:
+        """Discard the lines that wait, and count them."""
+        if self._whole >= self._notice_end > 0:
+            self.lost_lines = 0  # it was told of
+        lost = self._chunk.count(b"\n", max(self._whole, self._notice_end))
+        self.lost_lines += lost
+        self._lost_by_app[self.app] += lost
+        self._lost_reason = self.error
+        if self._written != self._whole:
+            self._half_line = self._found()
+        elif self._written:
+            self._half_line = None
+        self._chunk, self._written, self._whole, self._notice_end = b"", 0, 0, 0
+        self.close()
+
+    def _notice(self, now_wall: float) -> bytes:
+        """Return what the file is to say of lost lines; nothing if none were."""
+        if not self.lost_lines:
+            return b""
+        lines = (
+            "1 line was" if self.lost_lines == 1 else f"{self.lost_lines} lines were"
+        )
+        text = f"gapless: {lines} lost: {self._lost_reason}\n"
+        line = text.encode()
+        if self._source:
+            line = self._source.render(line, now_wall)
+        return self._line_end() + line
+
+    def _line_end(self) -> bytes:
+        """Return what ends the half line in the file, if it still ends in one."""
+        half = self._half_line
+        if half is None:
+            return b""
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            return b""
+        same = os.path.samestat(half, found) and found.st_size >= half.st_size
+        return b"\n" if same else b""
+
+    def _found(self) -> os.stat_result | None:
+        try:
+            return os.fstat(self._descriptor)
+        except OSError:
+            return None
 
     def flush(self, now_wall: float) -> bool:
         """Append what waits; return whether nothing is left.  Never raises OSError."""
@@ -63,6 +155,8 @@ class LogFile:
                 self.close()  # opened again at the next try: its directory may be back
             return False
         self._chunk, self.error = b"", ""
+        if self._notice_end:
+            self.lost_lines, self._notice_end, self._half_line = 0, 0, None
         return True
 
     def _write_some(self, view: memoryview, now_wall: float) -> None:

@@ -28,7 +28,16 @@ class Rendering:
     """The id of the instance, unlike that of any other app's (PM2's `pm_id`)."""
 
     def render(self, lines: bytes, now_wall: float) -> bytes:
-        """Return the lines in the format of the log, all with the same time."""
+        """Return the lines in the format of the log, all with the same time.
+
+        A date format that the C library refuses costs the dates, and no line.
+        """
+        try:
+            return self._render(lines, now_wall)
+        except (ValueError, OverflowError):
+            return lines
+
+    def _render(self, lines: bytes, now_wall: float) -> bytes:
         match self.format:
             case "json":
                 head = f'{{"time":"{clock.stamp(now_wall)}",{self._fields()},"message":'
@@ -77,4 +86,6 @@ def date(pattern: str, now_wall: float) -> str:
 def _objects(lines: bytes, head: str, tail: str) -> bytes:
     """Return a JSON object for each line: *head*, the text, *tail*."""
     texts = lines[:-1].decode(errors="replace").split("\n")
-    return "".join([f"{head}{_encode(text)}{tail}\n" for text in texts]).encode()
+    return "".join([f"{head}{_encode(text)}{tail}\n" for text in texts]).encode(
+        errors="surrogateescape"
+    )

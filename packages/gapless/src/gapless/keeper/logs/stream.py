@@ -2,29 +2,34 @@
 
 Rule 1: what was read from a pipe is in the files before more is read: at most one chunk per
 file is in memory.
-Rule 2: when a disk is full, the keeper stops reading and does not block.  The program then
-waits on its full pipe until there is room, and no line is lost or written twice.
+Rule 2: when a disk is full, the keeper stops reading and does not block.  The pipe holds
+what is printed meanwhile.  When it fills, lines are given up, so that no program waits for
+good.
 Rule 3: a file holds whole lines.  A line gets its time when its end arrives.  One beyond
 `LONGEST_LINE_BYTES` is broken there, and the last one needs no end.
 """
 
 from __future__ import annotations
 
+import array
 import fcntl
 import os
+import termios
 from enum import Enum
 
 from gapless.keeper.logs.log_file import LogFile
 from gapless.keeper.logs.rendering import Rendering
 
 PIPE_BYTES = 1 << 20
+PATIENCE_S = 2.0
+"""How long lines wait at least for a disk that takes nothing."""
 READ_BYTES = 32 << 10
 """One chunk.  Buffers above 128 KiB go back to the kernel each time: half as fast."""
 READS_PER_TRANSFER = PIPE_BYTES // READ_BYTES
 """Then the other streams have their turn."""
 LONGEST_LINE_BYTES = 64 << 10
 _DEFAULT_PIPE_BYTES = 64 << 10  # pipe(7)
-_F_SETPIPE_SZ = 1031
+_F_SETPIPE_SZ, _F_GETPIPE_SZ = 1031, 1032
 
 
 class Status(Enum):
@@ -67,7 +72,8 @@ class Stream:
     def __init__(
         self, read_fd: int, files: tuple[LogFile, ...], rendering: Rendering
     ) -> None:
-        self.read_fd, self._files, self._rendering = read_fd, files, rendering
+        self.read_fd, self.files, self._rendering = read_fd, files, rendering
+        self.app = rendering.app
         self._incomplete = b""
         """The line whose end has not arrived."""
         self._finishing = False
@@ -107,6 +113,26 @@ class Stream:
                 return status is Status.ENDED
         return self._write(self._complete(b"", ended=True), now_wall)
 
+    def gives_up(self, waited_s: float) -> bool:
+        """Return whether its program would wait on its pipe soon, or has ended."""
+        if waited_s < PATIENCE_S:
+            return False
+        return self._finishing or self._unread_bytes() * 2 >= self._pipe_bytes()
+
+    def give_up(self) -> None:
+        """Discard the lines that a disk does not take, and go on."""
+        for file in self.files:
+            if file.waits:
+                file.give_up()
+
+    def _unread_bytes(self) -> int:
+        size = array.array("i", [0])
+        fcntl.ioctl(self.read_fd, termios.FIONREAD, size)
+        return size[0]
+
+    def _pipe_bytes(self) -> int:
+        return fcntl.fcntl(self.read_fd, _F_GETPIPE_SZ)
+
     def close(self) -> None:
         """Close the read end; nothing more is moved."""
         os.close(self.read_fd)
@@ -133,15 +159,16 @@ class Stream:
 
     def _write(self, lines: bytes, now_wall: float) -> bool:
         """Append lines to every file; False if one did not take all."""
-        if not lines or all(file.discards for file in self._files):
+        if not lines or all(file.discards for file in self.files):
             return True
         rendered = self._rendering.render(lines, now_wall)
-        taken = [file.write(rendered, now_wall) for file in self._files]
+        source = self._rendering
+        taken = [file.write(rendered, now_wall, source) for file in self.files]
         return all(taken)
 
     def _flush(self, now_wall: float) -> bool:
         """Append what waits to every file; return whether nothing is left."""
-        taken = [file.flush(now_wall) for file in self._files]
+        taken = [file.flush(now_wall) for file in self.files]
         return all(taken)
 
 

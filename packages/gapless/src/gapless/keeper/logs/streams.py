@@ -3,50 +3,73 @@
 from __future__ import annotations
 
 import selectors
+from collections import Counter
 from collections.abc import Callable
-from typing import Any
 
-from gapless.base import clock
+from gapless.base import clock, wire
 from gapless.keeper.logs.log_file import LogFile
 from gapless.keeper.logs.rendering import Rendering
+from gapless.keeper.logs.settings import LogSettings
 from gapless.keeper.logs.stream import Status, Stream
 
 RETRY_S = 1.0
+Send = Callable[[wire.Message], None]
+"""Sends a message to the supervisor, if there is one."""
 
 
 class Streams:
     """Moves what instances print from their pipes to log files."""
 
-    def __init__(self, selector: selectors.BaseSelector) -> None:
-        self._selector = selector
+    def __init__(self, selector: selectors.BaseSelector, send: Send) -> None:
+        self._selector, self._send = selector, send
         self._files: dict[str, LogFile] = {}
-        self._blocked: list[Stream] = []
+        self._users: Counter[str] = Counter()
+        """How many streams use the file of a path."""
+        self._blocked: dict[Stream, float] = {}
+        """Streams that wait for a disk, and since when."""
+        self._owing: dict[LogFile, None] = {}
+        """Files that have lost lines and do not say so yet."""
+        self._lost: Counter[str] = Counter()
+        """How many lines were lost, by app."""
+        self._told: dict[str, wire.Message] = {}
+        """What the supervisor was told last, by app."""
         self._retry_at = 0.0
 
-    def open(self, log: dict[str, Any], read_ends: list[int]) -> list[Stream]:
+    def open(self, log: LogSettings, read_ends: list[int]) -> list[Stream]:
         """Begin to read an instance's output and error; return their streams.
 
-        *log* is the `log` of a spawn message (spec/keeper.md).
+        Raises OSError; the caller closes the read ends then.
         """
         opened = []
         for name, read_end in zip(("output", "error"), read_ends, strict=True):
             rendering = Rendering(
-                app=log["app"],
-                generation=log["generation"],
-                ordinal=log["ordinal"],
-                id=log.get("id", 0),
+                app=log.app,
+                generation=log.generation,
+                ordinal=log.ordinal,
+                id=log.id,
                 stream="out" if name == "output" else "err",
-                format=log["format"],
-                date_format=log["date_format"],
+                format=log.format,
+                date_format=log.date_format,
             )
-            stream = Stream(read_end, self._files_of(log[name], log), rendering)
-            opened.append(stream)
-            self._update(stream, Status.OPEN)
+            path = log.output if name == "output" else log.error
+            opened.append(Stream(read_end, self._files_of(path, log), rendering))
+        try:
+            for stream in opened:
+                self._update(stream, Status.OPEN)
+        except OSError:
+            for stream in opened:
+                self._stop(stream)
+            raise
         return opened
+
+    def drop(self, streams: list[Stream]) -> None:
+        """Close streams whose program could not be started."""
+        for stream in streams:
+            self._update(stream, Status.ENDED)
 
     def transfer(self, streams: list[Stream]) -> None:
         """Move what is in the pipes now: it is logged before an exit is reported."""
-        for stream in list(streams):
+        for stream in streams:
             if not stream.closed and stream not in self._blocked:
                 self._update(stream, stream.transfer(clock.wall()))
 
@@ -61,36 +84,77 @@ class Streams:
     def retry(self) -> None:
         """Try again, once a second, what a disk did not take."""
         now = clock.monotonic()
-        if self._blocked and now >= self._retry_at:
-            self._retry_at = now + RETRY_S
-            for stream in list(self._blocked):
-                self._update(stream, stream.retry(clock.wall()))
+        if not self._is_troubled() or now < self._retry_at:
+            return
+        self._retry_at = now + RETRY_S
+        for stream, since in list(self._blocked.items()):
+            if stream.gives_up(now - since):
+                stream.give_up()
+            self._update(stream, stream.retry(clock.wall()))
+        for file in list(self._owing):
+            file.write_notice(clock.wall())
+            if not file.lost_lines:
+                del self._owing[file]
+                self._close_unused(file)
+        self._report()
 
     def wait_s(self) -> float | None:
         """Return after how long `retry` has something to do; None for never."""
-        return self._retry_at - clock.monotonic() if self._blocked else None
+        return self._retry_at - clock.monotonic() if self._is_troubled() else None
+
+    def _is_troubled(self) -> bool:
+        return bool(self._blocked or self._owing)
+
+    # --- what the supervisor is told --------------------------------------------------
+
+    def announce_all(self) -> None:
+        """Tell a new supervisor of every app that has lost lines."""
+        for message in self._told.values():
+            self._send(message)
+
+    def _report(self) -> None:
+        """Tell of each app that loses lines, or waits; and when it is over."""
+        reasons = {stream.app: _error_of(stream) for stream in self._blocked}
+        reasons |= {file.app: file.error for file in self._owing}
+        for app in {*reasons, *self._lost, *self._told}:
+            message = {
+                "event": "log_trouble",
+                "app": app,
+                "lines_lost": self._lost[app],
+                "reason": reasons.get(app, ""),
+            }
+            if message != self._told.get(app):
+                self._told[app] = message
+                self._send(message)
 
     # --- files ------------------------------------------------------------------------
 
-    def _files_of(self, path: str, log: dict[str, Any]) -> tuple[LogFile, ...]:
+    def _files_of(self, path: str, log: LogSettings) -> tuple[LogFile, ...]:
         """Return where a stream goes: its own file, and the one for both streams."""
-        own, combined = self._file(path, log), log.get("combined")
-        if not combined or combined == path:
-            return (own,)
-        return (own, self._file(combined, log))
+        paths = dict.fromkeys([path, log.combined or path])
+        return tuple(self._file(each, log) for each in paths)
 
-    def _file(self, path: str, log: dict[str, Any]) -> LogFile:
+    def _file(self, path: str, log: LogSettings) -> LogFile:
         if path not in self._files:
             self._files[path] = LogFile(
                 path,
-                rotate_bytes=log["rotate_bytes"],
-                rotate_s=log["rotate_s"],
-                keep=log["keep"],
+                rotate_bytes=log.rotate_bytes,
+                rotate_s=log.rotate_s,
+                keep=log.keep,
+                lost=self._lost,
             )
+        self._users[path] += 1
         file = self._files[path]  # the newest configuration counts
-        file.rotate_bytes, file.rotate_s = log["rotate_bytes"], log["rotate_s"]
-        file.keep = log["keep"]
+        file.rotate_bytes, file.rotate_s = log.rotate_bytes, log.rotate_s
+        file.keep = log.keep
         return file
+
+    def _close_unused(self, file: LogFile) -> None:
+        """Close a file that no stream uses, once it says what it lost."""
+        if not self._users[file.path] and file not in self._owing:
+            del self._users[file.path]
+            if self._files.pop(file.path, None):
+                file.close()
 
     # --- which pipes are read ---------------------------------------------------------
 
@@ -103,12 +167,26 @@ class Streams:
             )
         elif status is not Status.OPEN and registered:
             self._selector.unregister(stream.read_fd)
-        if status is Status.BLOCKED and stream not in self._blocked:
-            self._blocked.append(stream)
-        elif status is not Status.BLOCKED and stream in self._blocked:
-            self._blocked.remove(stream)
+        if status is Status.BLOCKED:
+            self._blocked.setdefault(stream, clock.monotonic())
+        else:
+            self._blocked.pop(stream, None)
+        self._owing |= {file: None for file in stream.files if file.lost_lines}
         if status is Status.ENDED:
+            self._stop(stream)
             stream.close()
+
+    def _stop(self, stream: Stream) -> None:
+        """Let go of a stream; its read end stays open."""
+        if stream.read_fd in self._selector.get_map():
+            self._selector.unregister(stream.read_fd)
+        for file in stream.files:
+            self._users[file.path] -= 1
+            self._close_unused(file)
 
     def _reader_of(self, stream: Stream) -> Callable[[], None]:
         return lambda: self._update(stream, stream.transfer(clock.wall()))
+
+
+def _error_of(stream: Stream) -> str:
+    return next((file.error for file in stream.files if file.error), "")

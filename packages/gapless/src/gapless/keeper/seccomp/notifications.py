@@ -19,6 +19,7 @@ import select
 import struct
 from dataclasses import dataclass
 
+from gapless.base import descriptors
 from gapless.keeper.seccomp import caller
 from gapless.keeper.seccomp.caller import Address
 from gapless.keeper.seccomp.filter_program import NUMBERS
@@ -80,7 +81,11 @@ def receive(notify: int) -> Notification | None:
         tcp = caller.is_tcp(pid, descriptor)
         if is_bind:
             address = caller.read_address(thread_id, arguments[1], length)
-    except OSError:
+    except OSError as error:
+        if descriptors.is_shortage(error):
+            # Not "proceed": the program would listen on a socket that nobody hands over.
+            answer(notify, notification_id, error.errno or errno.EMFILE)
+            return None
         # The caller is gone, or may not be observed (ptrace rights, another pid
         # namespace), or its arguments are invalid, which the kernel reports to it.
         proceed(notify, notification_id)

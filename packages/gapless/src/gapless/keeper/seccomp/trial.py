@@ -47,6 +47,9 @@ def _try_in_child() -> str | None:
         child_end.close()
         raise
     if child == 0:
+        # If the parent dies, what was sent to it is closed with the last copy of its end:
+        # then the bind returns, and this child with all that it inherited is gone.
+        parent_end.close()
         _bind_under_filter(child_end)
     child_end.close()
     try:

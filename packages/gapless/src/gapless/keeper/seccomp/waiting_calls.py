@@ -14,11 +14,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from gapless.base import clock, wire
+from gapless.base import clock, descriptors, wire
 from gapless.keeper.seccomp import caller, notifications
 from gapless.keeper.seccomp.notifications import Notification
 
 UNANSWERED_S = 10.0
+HIGHEST_ERRNO = 4095  # MAX_ERRNO of the kernel
 
 
 class Send(Protocol):
@@ -26,6 +27,17 @@ class Send(Protocol):
 
     def __call__(self, message: wire.Message, *descriptors: int) -> None:
         """Send one message."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The supervisor's answer to a system call (spec/keeper.md)."""
+
+    key: str
+    id: int
+    action: str
+    held: str = ""
+    errno: int = 0
 
 
 @dataclass(slots=True)
@@ -48,8 +60,13 @@ class WaitingCalls:
         held: Mapping[str, int],
         send: Send,
         has_supervisor: Callable[[], bool],
+        close_descriptor: Callable[[int], None] = os.close,
     ) -> None:
-        """Use *held*, the descriptors that the keeper holds by name, to inject."""
+        """Use *held*, the descriptors that the keeper holds by name, to inject.
+
+        *close_descriptor* closes what was sent, once it is on its way.
+        """
+        self._close = close_descriptor
         self._selector, self._held, self._send = selector, held, send
         self._has_supervisor = has_supervisor
         self._notify: dict[str, int] = {}
@@ -77,8 +94,11 @@ class WaitingCalls:
     def _receive(self, key: str, notify: int) -> None:
         try:
             notification = notifications.receive(notify)
-        except OSError:
-            self.unwatch(key)
+        except OSError as error:
+            if descriptors.is_shortage(error):
+                descriptors.pause()  # it is received at the next try
+            else:
+                self.unwatch(key)
             return
         if notification is None:
             if notifications.has_no_process(notify):
@@ -135,40 +155,57 @@ class WaitingCalls:
         if call.address is not None:
             message["host"], message["port"] = call.address.host, call.address.port
         try:
-            copy = caller.duplicate(call.pid, call.descriptor)
-        except OSError:
-            self._proceed(waiting)
+            copy = descriptors.with_spare(
+                lambda: caller.duplicate(call.pid, call.descriptor)
+            )
+        except OSError as error:
+            if descriptors.is_shortage(error):
+                self._fail(waiting, error.errno or errno.EMFILE)
+            else:
+                self._proceed(waiting)
             return
         try:
             self._send(message, copy)
         finally:
-            os.close(copy)
+            self._close(copy)
 
     # --- its answers ------------------------------------------------------------------
 
-    def answer(self, message: wire.Message) -> None:
-        """Carry out an answer of the supervisor.  Raises KeyError, ValueError."""
-        waiting = self._waiting.pop((message["key"], message["id"]), None)
+    def answer(self, message: Answer) -> None:
+        """Carry out an answer of the supervisor.  Raises ValueError, OSError.
+
+        A call whose answer cannot be carried out proceeds.
+        """
+        waiting = self._waiting.get((message.key, message.id))
         if waiting is None:
             return
+        try:
+            self._carry_out(waiting, message)
+        except BaseException:
+            self._proceed(waiting)
+            raise
+        self._waiting.pop((message.key, message.id), None)
+
+    def _carry_out(self, waiting: WaitingCall, message: Answer) -> None:
         notify, notification_id = waiting.notify, waiting.notification.id
-        match message["action"]:
+        match message.action:
             case "proceed":
                 notifications.proceed(notify, notification_id)
             case "done":
                 notifications.answer(notify, notification_id)
-            case "fail":
-                notifications.answer(notify, notification_id, message["errno"])
+            case "fail" if 0 < message.errno <= HIGHEST_ERRNO:
+                notifications.answer(notify, notification_id, message.errno)
             case "inject":
-                self._inject(waiting, message["held"])
+                self._inject(waiting, message.held)
             case other:
-                notifications.proceed(notify, notification_id)
-                raise ValueError(f"no such answer: {other}")
+                raise ValueError(f"there is no answer {other[:80]} {message.errno}")
 
     def _inject(self, waiting: WaitingCall, held: str) -> None:
         """Put a held socket in the place of the instance's own."""
         notify, call = waiting.notify, waiting.notification
         if held not in self._held:
+            reason = f"the keeper does not hold {held}"
+            self._send({"event": "deaf", "key": waiting.key, "reason": reason})
             notifications.answer(notify, call.id, errno.EADDRNOTAVAIL)
             return
         if caller.is_watched_by_epoll(call.pid, call.descriptor):
@@ -188,6 +225,10 @@ class WaitingCalls:
             os.set_blocking(sock, False)
         cloexec = bool(flags & os.O_CLOEXEC)
         notifications.inject(notify, call.id, sock, call.descriptor, cloexec=cloexec)
+
+    def _fail(self, waiting: WaitingCall, number: int) -> None:
+        self._waiting.pop((waiting.key, waiting.notification.id), None)
+        notifications.answer(waiting.notify, waiting.notification.id, number)
 
     def _proceed(self, waiting: WaitingCall) -> None:
         self._waiting.pop((waiting.key, waiting.notification.id), None)

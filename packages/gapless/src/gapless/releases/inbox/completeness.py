@@ -8,34 +8,14 @@ between two checks, and readable to the end of the archive.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 from gapless.base import clock
 from gapless.releases import tarballs
 from gapless.releases.digests import sha256_of
+from gapless.releases.file_state import FileState, state_of
 from gapless.releases.inbox.uploads import CHECKSUM_ENDINGS
 
 STALE_S = 60.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileState:
-    """Size, time of change and inode of a file at one moment."""
-
-    size_bytes: int
-    changed_ns: int
-    inode: int
-
-
-def state_of(path: str) -> FileState | None:
-    """Return the state of a file now, or None if there is no such file."""
-    try:
-        found = os.stat(path)
-    except FileNotFoundError:
-        return None
-    return FileState(
-        size_bytes=found.st_size, changed_ns=found.st_mtime_ns, inode=found.st_ino
-    )
 
 
 def states_of(path: str) -> tuple[FileState | None, ...]:
@@ -59,7 +39,9 @@ def is_complete(path: str, earlier: FileState | None) -> tuple[bool, str]:
     """
     for ending in CHECKSUM_ENDINGS:
         if os.path.isfile(path + ending):
-            return _matches(path, path + ending)
+            if matches(path, path + ending):
+                return True, ""
+            return False, f"it does not match {os.path.basename(path + ending)} yet"
     now = state_of(path)
     if now is None or now != earlier:
         return False, "it is changing, or was not seen before"
@@ -72,9 +54,8 @@ def is_complete(path: str, earlier: FileState | None) -> tuple[bool, str]:
     return True, ""
 
 
-def _matches(path: str, checksum: str) -> tuple[bool, str]:
+def matches(path: str, checksum: str) -> bool:
+    """Return whether a file has the SHA-256 that its checksum file names."""
     with open(checksum, encoding="ascii", errors="replace") as file:
         expected = (file.read().split() or [""])[0].lower()
-    if sha256_of(path) == expected:
-        return True, ""
-    return False, f"it does not match {os.path.basename(checksum)} yet"
+    return sha256_of(path) == expected

@@ -21,11 +21,25 @@ def move_to_refused(spec: ReleaseSpec, path: str, name: str, reason: str) -> Non
     """
     refused = f"{spec.inbox}/refused"
     os.makedirs(refused, exist_ok=True)
-    os.replace(path, f"{refused}/{name}")
+    # The reason first: whoever finds the upload there finds it as well.
     with open(f"{refused}/{name}{REASON}", "w", encoding="utf-8") as file:
         file.write(f"{clock.stamp(clock.wall())} {reason}\n")
+    os.replace(path, f"{refused}/{name}")
     names = [each for each in os.listdir(refused) if not each.endswith(REASON)]
     names.sort(key=lambda each: uploads.arrived_ns(f"{refused}/{each}"))
     for each in names[:-KEPT]:
         paths.remove(f"{refused}/{each}")
         paths.remove(f"{refused}/{each}{REASON}")
+
+
+def reason_of(spec: ReleaseSpec, name: str) -> str:
+    """Return why an upload was refused; empty if it was not."""
+    at = f"{spec.inbox}/refused/{name}"
+    if not os.path.exists(at):
+        return ""
+    try:
+        with open(at + REASON, encoding="utf-8", errors="replace") as file:
+            _, _, reason = file.read().partition(" ")
+    except FileNotFoundError:
+        reason = ""
+    return reason.strip() or "it was refused"

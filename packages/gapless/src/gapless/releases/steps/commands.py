@@ -8,6 +8,7 @@ import signal
 import subprocess
 
 from gapless.base.errors import NotFoundError, ReleaseError
+from gapless.releases import publisher_lock
 from gapless.releases.model import ReleaseSpec
 
 _TAIL_BYTES = 4000
@@ -34,6 +35,7 @@ def run(
     with open(log, "ab") as output:
         output.write(f"$ {shown}\n".encode())
         output.flush()
+        publisher_lock.note_command(spec, 0)
         try:
             process = subprocess.Popen(
                 command,
@@ -53,6 +55,7 @@ def run(
             raise ReleaseError(
                 f"{spec.app}: {what} could not run: {shown}: {error.strerror}"
             ) from error
+        publisher_lock.note_command(spec, process.pid)
         try:
             code = process.wait(timeout_s)
             ended = f"ended with code {code}"
@@ -61,6 +64,7 @@ def run(
         finally:
             # Processes that the command left in its group end with it.
             _end_group(process)
+            publisher_lock.note_command(spec, None)
     if code:
         raise ReleaseError(
             f"{spec.app}: {what} failed: {shown} {ended}\n{_tail(log)}",

@@ -33,6 +33,10 @@ class Unpacked:
     """SHA-256 of each file, by relative path."""
 
 
+class _RefusedError(Exception):
+    """What a member of the tarball would do, which is not allowed."""
+
+
 def unpack(tarball: str, directory: str, limits: Limits) -> Unpacked:
     """Unpack *tarball* into the new directory *directory*, its one top folder stripped.
 
@@ -53,6 +57,8 @@ def unpack(tarball: str, directory: str, limits: Limits) -> Unpacked:
                     count=unpacked.files + unpacked.folders,
                 )
                 _write(archive, member, directory, unpacked)
+    except _RefusedError as error:
+        raise ReleaseError(f"{name} was refused: {error}") from None
     except OSError as error:
         if isinstance(error, (tarfile.TarError, EOFError)) or error.errno is None:
             raise ReleaseError(f"{name} is broken: {_reason(error)}") from error
@@ -114,7 +120,7 @@ def _write(
             os.path.realpath(directory), posixpath.normpath(member.linkname)
         )
         if not is_itself or not os.path.isfile(target):
-            raise ReleaseError(
+            raise _RefusedError(
                 f"its member {member.name!r} is a hard link to {member.linkname!r}, "
                 "which is no file in it"
             )
@@ -127,7 +133,7 @@ def _write(
 def _make_parents(directory: str, relative: str, name: str) -> int:
     """Make the folders above a member; return how many were made.
 
-    Raises ReleaseError for a link among them, which could lead out.
+    Raises _RefusedError for a link among them, which could lead out.
     """
     at, made = directory, 0
     for piece in relative.split("/")[:-1]:
@@ -139,20 +145,20 @@ def _make_parents(directory: str, relative: str, name: str) -> int:
             made += 1
             continue
         if not stat.S_ISDIR(mode):
-            raise ReleaseError(
+            raise _RefusedError(
                 f"its member {name!r} lies below something that is no folder"
             )
     return made
 
 
 def _remove_earlier(path: str, name: str) -> None:
-    """Remove an earlier member of the same name.  Raises ReleaseError for a folder."""
+    """Remove an earlier member of the same name.  Raises _RefusedError for a folder."""
     try:
         mode = os.lstat(path).st_mode
     except FileNotFoundError:
         return
     if stat.S_ISDIR(mode):
-        raise ReleaseError(f"its member {name!r} would replace a folder")
+        raise _RefusedError(f"its member {name!r} would replace a folder")
     os.unlink(path)
 
 

@@ -83,7 +83,7 @@ class ControlConnection:
         if isinstance(error, GaplessError):
             self.fail(error)
             return
-        shown = _traceback(error)
+        shown = events.traceback_of(error)
         self._log.write("request-failed", op=self._op, traceback=shown)
         self.fail(
             InternalError(
@@ -188,6 +188,7 @@ class ControlConnection:
         elif self.deadline is None or self.deadline > clock.monotonic() + LINGER_S:
             self._sock.shutdown(socket.SHUT_WR)
             self.deadline = clock.monotonic() + LINGER_S
+            self._watch()
 
     def _watch(self) -> None:
         """Wake for what is still to be read or sent."""
@@ -209,13 +210,3 @@ class ControlConnection:
                 self._selector.unregister(self._sock)
             self._sock.close()
             self._ended(self)
-
-
-def _traceback(error: Exception) -> str:
-    """Return where an error came from, as far as it can be found out."""
-    try:
-        import traceback  # noqa: PLC0415 - only for faults of our own
-
-        return "".join(traceback.format_exception(error, limit=-20))
-    except (ImportError, OSError, RecursionError):  # no descriptor or stack is left
-        return ascii(error)

@@ -6,13 +6,12 @@ few and short, so that a command always gets through, also when no descriptor is
 
 from __future__ import annotations
 
-import errno
 import os
 import selectors
 import socket
 from collections.abc import Callable
 
-from gapless.base import events, files
+from gapless.base import descriptors, events, files
 from gapless.base.errors import UnavailableError
 from gapless.supervisor.control.control_connection import ControlConnection
 from gapless.supervisor.control.request import Request
@@ -24,7 +23,6 @@ BACKLOG = 1024
 """A client that finds it full waits; a flood of those that ask nothing must not fill it."""
 MOST_ACCEPTED = 64
 """In one turn of the loop."""
-_USED_UP = (errno.EMFILE, errno.ENFILE)
 
 
 class ControlSocket:
@@ -41,21 +39,18 @@ class ControlSocket:
         self._connections: dict[ControlConnection, None] = {}
         """The oldest first."""
         self._path = f"{home}/supervisor.sock"
-        self._spare = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-        """Is closed to answer a client when no descriptor is left."""
         self._listener, self._identity = _listen(home)
         selector.register(self._listener, selectors.EVENT_READ, self._accept)
 
     def _accept(self) -> None:
-        for number in range(MOST_ACCEPTED):
-            try:
-                sock, _ = self._listener.accept()
-            except OSError as error:
-                # Only of the first is it known that a client waits.
-                if error.errno in _USED_UP and not number:
-                    self._make_room()
+        for _ in range(MOST_ACCEPTED):
+            sock = descriptors.accept(self._listener)
+            if sock is None:
                 return
-            self._take(sock)
+            if descriptors.refill() or (self._close_idle() and descriptors.refill()):
+                self._take(sock)
+            else:
+                _refuse(sock, "it has no descriptor left (ulimit -n)")
 
     def _take(self, sock: socket.socket) -> None:
         if not _may_connect(sock):
@@ -82,19 +77,6 @@ class ControlSocket:
                 return True
         return False
 
-    def _make_room(self) -> None:
-        """Answer when no descriptor is left: a client that waits would wake us for ever."""
-        if self._close_idle():
-            return  # the listener is still ready
-        os.close(self._spare)
-        try:
-            sock, _ = self._listener.accept()
-            _refuse(sock, "it has no descriptor left (ulimit -n)")
-        except OSError:
-            pass  # the client has gone meanwhile
-        finally:
-            self._spare = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-
     def flush(self) -> None:
         """Send every client what was queued since the last time."""
         for connection in list(self._connections):
@@ -110,14 +92,19 @@ class ControlSocket:
         found = (each.deadline for each in self._connections)
         return min((each for each in found if each is not None), default=None)
 
-    def close(self) -> None:
-        """Close every connection, and remove the socket if it is still this one."""
-        for connection in list(self._connections):
-            connection.close()
+    def stop_listening(self) -> None:
+        """Take no new connection, and remove the socket if it is still this one."""
+        if self._listener.fileno() < 0:
+            return
         self._selector.unregister(self._listener)
         self._listener.close()
-        os.close(self._spare)
         files.unlink_own(self._path, self._identity)
+
+    def close(self) -> None:
+        """Stop listening, and close every connection."""
+        self.stop_listening()
+        for connection in list(self._connections):
+            connection.close()
 
 
 def _may_connect(sock: socket.socket) -> bool:

@@ -73,7 +73,13 @@ class View:
             "namespace": app.spec.namespace,
             "ids": app.ids[: len(current.seats) if current else app.spec.instances],
             "status": status(app),
-            "reason": app.stop_reason or given_up(current) or app.warning or None,
+            "reason": app.stop_reason
+            or given_up(current)
+            or app.warning
+            or _log_trouble(app)
+            or None,
+            "log_lines_lost": app.log_lines_lost,
+            "log_trouble": app.log_trouble or None,
             "exit_code": app.exit_code,
             "generation": current.number if current else app.last_generation,
             "release": (current.spec if current else app.spec).release or None,
@@ -218,6 +224,14 @@ class View:
                 if each.listening
             ],
         }
+
+
+def _log_trouble(app: AppRecord) -> str:
+    """Return why its logs take nothing now; empty if they do."""
+    if not app.log_trouble:
+        return ""
+    lost = f", {app.log_lines_lost} lines are lost" if app.log_lines_lost else ""
+    return f"its log cannot be written: {app.log_trouble}{lost}"
 
 
 def _sums(measured: dict[str, dict[str, Any]]) -> dict[str, Any]:

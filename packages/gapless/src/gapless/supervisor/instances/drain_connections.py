@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from functools import reduce
 from typing import Any
 
-from gapless.base import clock
+from gapless.base import clock, descriptors
 from gapless.supervisor.instances.drain_connection import (
     DrainConnection,
     parse_line,
@@ -83,16 +83,17 @@ class DrainConnections:
 
     def _accept(self) -> None:
         assert self._listener is not None
-        try:
-            sock, _ = self._listener.accept()
-        except OSError:
+        sock = descriptors.accept(self._listener)
+        if sock is None:
             return
         credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
         pid, uid = (int.from_bytes(credentials[at : at + 4], "little") for at in (0, 4))
         # Only root's supervisor has instances of other users.
         allowed = uid in (0, os.getuid()) or os.getuid() == 0
-        if not allowed or len(self._connections) >= MOST_CONNECTIONS:
+        full = len(self._connections) >= MOST_CONNECTIONS or not descriptors.refill()
+        if not allowed or full:
             sock.close()
+            descriptors.refill()
             return
         connection = DrainConnection(sock, pid)
         sock.setblocking(False)

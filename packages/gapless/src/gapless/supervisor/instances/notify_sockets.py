@@ -5,6 +5,7 @@ The keeper holds a copy of each, so that they outlive a supervisor.
 
 from __future__ import annotations
 
+import array
 import os
 import selectors
 import socket
@@ -39,16 +40,25 @@ class NotifySockets:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         # Abstract: no file to remove, no limit on the length of GAPLESS_HOME (unix(7)).
         name = f"gapless/{os.urandom(8).hex()}"
-        sock.bind(f"\0{name}")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        self._keeper.hold(f"notify/{key}", None, sock.fileno())
+        try:
+            sock.bind(f"\0{name}")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+            self._keeper.hold(f"notify/{key}", None, sock.fileno())
+        except BaseException:
+            sock.close()
+            raise
         self._watch("notify", key, sock)
         return f"@{name}"
 
     def open_channel(self, key: str) -> socket.socket:
         """Open Node's channel to an instance; return the program's end of it."""
         ours, theirs = socket.socketpair()
-        self._keeper.hold(f"channel/{key}", None, ours.fileno())
+        try:
+            self._keeper.hold(f"channel/{key}", None, ours.fileno())
+        except BaseException:
+            ours.close()
+            theirs.close()
+            raise
         self._watch("channel", key, ours)
         return theirs
 
@@ -95,8 +105,12 @@ class NotifySockets:
             datagram, ancillary, _, _ = sock.recvmsg(DATAGRAM_BYTES, room)
         except BlockingIOError:
             return
-        if _sender_uid(ancillary) in (0, os.getuid()) or os.getuid() == 0:
-            self._receive(key, notify.parse_datagram(datagram))
+        try:
+            if _sender_uid(ancillary) in (0, os.getuid()) or os.getuid() == 0:
+                self._receive(key, notify.parse_datagram(datagram))
+        finally:
+            # Also the answer to BARRIER=1: all before it was taken in (sd_notify(3)).
+            _close_descriptors(ancillary)
 
     def _read_lines(self, key: str, sock: socket.socket) -> None:
         try:
@@ -114,6 +128,16 @@ class NotifySockets:
         found, rest = notify.parse_lines(self._partial.get(key, b"") + piece)
         self._partial[key] = rest
         self._receive(key, found)
+
+
+def _close_descriptors(ancillary: list[tuple[int, int, bytes]]) -> None:
+    """Close what came with a datagram: none is wanted."""
+    for level, kind, content in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            numbers = array.array("i")
+            numbers.frombytes(content[: len(content) // 4 * 4])
+            for descriptor in numbers:
+                os.close(descriptor)
 
 
 def _sender_uid(ancillary: list[tuple[int, int, bytes]]) -> int:

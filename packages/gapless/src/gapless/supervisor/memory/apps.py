@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gapless.base import clock, codec
-from gapless.base.codec import was
+from gapless.base.codec import TRANSIENT, was
 from gapless.supervisor.memory import model, spec
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.instances import InstanceRecord
@@ -37,6 +37,10 @@ class AppRecord:
     """How the last instance ended: its exit code, or minus the signal's number."""
     warning: str = ""
     """What gapless cannot do for it that was asked for."""
+    log_lines_lost: int = field(default=0, metadata=TRANSIENT)
+    """How many lines its logs did not take; the keeper's count."""
+    log_trouble: str = field(default="", metadata=TRANSIENT)
+    """Why its logs take nothing now; empty if they do."""
     pid_files: dict[str, int] = field(default_factory=dict, metadata=was("written"))
     """The pid files that are there, and what is in them."""
     operation: Operation | None = None

@@ -14,8 +14,11 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from gapless.base import wire
+from gapless.base import descriptors, wire
 from gapless.base.errors import GaplessError
+
+LACKING = "lacking"
+"""The field of an event whose descriptors this process had no room for: why."""
 
 
 class KeeperLostError(GaplessError):
@@ -25,7 +28,11 @@ class KeeperLostError(GaplessError):
 
 
 class KeeperConnection:
-    """Asks the keeper to act; every method raises KeeperLostError if it is gone."""
+    """Asks the keeper to act.
+
+    Every method raises KeeperLostError if it is gone, and OSError if this process is out
+    of descriptors: then nothing was asked.
+    """
 
     def __init__(self, channel: wire.Channel) -> None:
         self.channel = channel
@@ -37,10 +44,10 @@ class KeeperConnection:
         self.ending = False
         """It has been asked to end: then its end is no loss."""
 
-    def _send(self, message: wire.Message, descriptors: tuple[int, ...] = ()) -> None:
+    def _send(self, message: wire.Message, copied: tuple[int, ...] = ()) -> None:
         try:
-            self.channel.send(message, descriptors)
-        except OSError as error:
+            self.channel.send(message, copied)
+        except ConnectionError as error:
             raise KeeperLostError from error
 
     def hold(self, name: str, meta: Any, descriptor: int) -> None:
@@ -59,15 +66,13 @@ class KeeperConnection:
     def note(self, name: str, value: Any) -> None:
         """Let the keeper remember *value*, None to forget it; sends nothing twice."""
         if self._noted.get(name) != value:
-            self._noted[name] = value
             self._send({"op": "note", "name": name, "value": value})
+            self._noted[name] = value
 
-    def spawn(
-        self, message: dict[str, Any], descriptors: dict[int, socket.socket]
-    ) -> None:
-        """Start a process; *descriptors* are put at the given numbers in it."""
-        fields = {"op": "spawn", "targets": list(descriptors), **message}
-        self._send(fields, tuple(s.fileno() for s in descriptors.values()))
+    def spawn(self, message: dict[str, Any], placed: dict[int, socket.socket]) -> None:
+        """Start a process; what is *placed* gets the given numbers in it."""
+        fields = {"op": "spawn", "targets": list(placed), **message}
+        self._send(fields, tuple(s.fileno() for s in placed.values()))
 
     def answer(self, key: str, call: int, action: str, **fields: Any) -> None:
         """Answer a system call: proceed, done, inject (held) or fail (errno)."""
@@ -94,7 +99,7 @@ class KeeperConnection:
         """Send what waits; return whether nothing is left."""
         try:
             return self.channel.flush()
-        except OSError as error:
+        except ConnectionError as error:
             raise KeeperLostError from error
 
     def flush_in(
@@ -111,19 +116,26 @@ class KeeperConnection:
     def events(self) -> list[tuple[wire.Message, list[int]]]:
         """Return what the keeper sent since the last call.
 
-        The caller closes the descriptors.
+        The caller closes the descriptors.  What is no message is an event `unreadable`.
         """
-        received = []
+        received: list[tuple[wire.Message, list[int]]] = []
         while True:
             try:
                 received.append(self.channel.receive())
             except BlockingIOError:
                 return received
-            except EOFError as error:
+            except wire.LackingError as error:
+                received.append(({**error.message, LACKING: str(error)}, []))
+            except ValueError as error:
+                received.append(({"event": "unreadable", "reason": str(error)}, []))
+            except (EOFError, ConnectionError) as error:
                 raise KeeperLostError from error
+            except OSError:  # out of memory: what has come waits
+                descriptors.pause()
+                return received
 
 
-def close_all(descriptors: list[int]) -> None:
+def close_all(unwanted: list[int]) -> None:
     """Close descriptors that came with an event and are not wanted."""
-    while descriptors:
-        os.close(descriptors.pop())
+    while unwanted:
+        os.close(unwanted.pop())

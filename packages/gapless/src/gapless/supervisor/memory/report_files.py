@@ -8,23 +8,37 @@ from typing import Any
 from gapless.base import files
 
 KEPT = 100
+_IDENTITY = ("app", "action", "token", "started_at")
+"""Two reports with the same values of these are of the same operation."""
 
 
 def add(directory: str, name: str, report: dict[str, Any]) -> None:
     """Write a report as NAME.json, or NAME.2.json and so on; keep the newest `KEPT`.
 
-    Raises OSError.
+    A supervisor that died after this may have noted the operation as under way: the next
+    one ends it again, and writes the same report.  Raises OSError.
     """
     os.makedirs(directory, mode=0o700, exist_ok=True)
     there = set(os.listdir(directory))
     path, number = f"{name}.json", 1
-    while path in there:
+    while path in there and not _is_of(f"{directory}/{path}", report):
         number += 1
         path = f"{name}.{number}.json"
     # One line is cheap; the state has the last report too, and is synced.
     content = files.as_json(report, sort_keys=True)
     files.write_atomically(f"{directory}/{path}", content, durable=False)
-    _prune(directory, there)
+    _prune(directory, there - {path})
+
+
+def _is_of(path: str, report: dict[str, Any]) -> bool:
+    """Return whether a file has a report of the same operation."""
+    try:
+        earlier = files.read_json(path)
+    except (OSError, ValueError):
+        return False
+    if not isinstance(earlier, dict) or not report.get("started_at"):
+        return False
+    return all(earlier.get(field) == report.get(field) for field in _IDENTITY)
 
 
 def _prune(directory: str, earlier: set[str]) -> None:

@@ -44,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
         "renewal": _renewal(wanted["renew"]),
         "variables": ", ".join(wanted["configured"]) or "none configured",
         "logs": ", ".join(found["logs"]),
+        "lines lost": found.get("log_lines_lost") or None,
     }
     print(output.paint(app, "bold"))
     for name, value in rows.items():

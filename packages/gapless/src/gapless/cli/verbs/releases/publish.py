@@ -8,9 +8,11 @@ says, and the command waits for the end of the rollout.
 from __future__ import annotations
 
 import argparse
+import os
 
 from gapless.cli import arguments, configuration
 from gapless.cli.fleet import deployments
+from gapless.push.upload_outcome import KnownOutcomes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +30,11 @@ def run(args: argparse.Namespace) -> int:
     return deployments.run(
         args,
         releases,
-        in_fleet=lambda publisher: publisher.publish(args.tarball),
+        in_fleet=lambda publisher: publisher.publish(
+            args.tarball,
+            lambda rollout: KnownOutcomes(releases).begun(
+                os.path.basename(args.tarball), rollout
+            ),
+        ),
         on_host=lambda deployment: deployment.publish(args.tarball),
     )

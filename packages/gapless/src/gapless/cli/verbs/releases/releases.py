@@ -7,6 +7,7 @@ import argparse
 from gapless.base.errors import DONE
 from gapless.cli import arguments, configuration, output
 from gapless.releases import current
+from gapless.releases.model import Release
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +28,7 @@ def run(args: argparse.Namespace) -> int:
                     "path": r.path,
                     "current": r.is_current,
                     "failure": r.failure or None,
+                    "proven": r.is_proven,
                 }
                 for r in found
             ]
@@ -35,12 +37,17 @@ def run(args: argparse.Namespace) -> int:
     if not found:
         print(f"{args.app} has no release yet; `gapless publish TARBALL` makes one")
         return DONE
-    rows = [
-        [r.name, "current" if r.is_current else "failed" if r.failure else "", r.path]
-        for r in found
-    ]
+    rows = [[r.name, _state(r), r.path] for r in found]
     output.print_table(["release", "state", "directory"], rows)
     for release in found:
         if release.failure:
             print(f"{release.name} failed: {release.failure.splitlines()[0]}")
     return DONE
+
+
+def _state(release: Release) -> str:
+    if release.is_current:
+        return "current"
+    if release.failure:
+        return "failed"
+    return "" if release.is_proven else "not proven"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from gapless.push.outcome import Outcome, Stage
@@ -23,13 +24,22 @@ class UploadOutcome:
         self._steps = set[str]()
 
     def begin(self, upload: str) -> None:
-        """Go on to another upload."""
+        """Go on to another upload; until it is claimed, no step of it is written."""
         self.upload, self._steps = upload, set()
+
+    def resume(self, upload: str) -> None:
+        """Go on with an upload that another publisher has claimed."""
+        self.upload, self._steps = upload, {"claimed", "placed"}
+
+    @property
+    def is_claimed(self) -> bool:
+        """Whether no other publisher can have taken the upload."""
+        return "claimed" in self._steps
 
     def step(self, step: str, detail: str) -> None:
         """Write that a step was taken."""
         self._steps.add(step)
-        if self.upload and step not in _SILENT_STEPS:
+        if self.upload and self.is_claimed and step not in _SILENT_STEPS:
             self.write(Stage.PUBLISHING, f"{step} {detail}".strip())
 
     def wait(self, reason: str) -> None:
@@ -53,13 +63,13 @@ class UploadOutcome:
             )
         )
 
-    def report(self, report: dict[str, Any]) -> None:
-        """Write how the release ended on this host."""
+    def end(self, upload: str, report: dict[str, Any]) -> None:
+        """Write how the release of an upload ended on this host."""
         done = report["outcome"] == "done"
         tail = "".join(f"\n    {each}" for each in report["log_tail"])
         self._outcomes.write(
             Outcome(
-                upload=self.upload,
+                upload=upload,
                 app=self._spec.app,
                 stage=Stage.DONE if done else Stage.FAILED,
                 detail=str(report.get("after") or "")
@@ -71,7 +81,34 @@ class UploadOutcome:
         )
 
     def write(self, stage: Stage, detail: str) -> None:
-        """Write a stage of the upload."""
+        """Write a stage of the upload; what nobody uploaded has none."""
+        if not self.upload:
+            return
         self._outcomes.write(
             Outcome(upload=self.upload, app=self._spec.app, stage=stage, detail=detail)
         )
+
+
+class KnownOutcomes:
+    """Writes the end of uploads that a `watch` has begun, and a command has published."""
+
+    def __init__(self, spec: ReleaseSpec) -> None:
+        self._spec = spec
+
+    def end(self, upload: str, report: dict[str, Any]) -> None:
+        """Write how the release of an upload ended, if somebody may read that."""
+        outcomes = OutcomeStore(self._spec.inbox, lambda _: None)
+        with contextlib.suppress(OSError):
+            outcomes.load()
+            if any(o.upload == upload for o in outcomes.unfinished(self._spec.app)):
+                UploadOutcome(self._spec, outcomes).end(upload, report)
+
+    def begun(self, upload: str, rollout: Rollout) -> None:
+        """Write that hosts change to the release of an upload, if somebody may read it."""
+        outcomes = OutcomeStore(self._spec.inbox, lambda _: None)
+        with contextlib.suppress(OSError):
+            outcomes.load()
+            if any(o.upload == upload for o in outcomes.unfinished(self._spec.app)):
+                outcome = UploadOutcome(self._spec, outcomes)
+                outcome.resume(upload)
+                outcome.rollout_begun(rollout)

@@ -1,0 +1,110 @@
+"""The descriptors of a process of ours: how many it may have, and what it does without.
+
+Rule: to be out of descriptors or memory says nothing about a peer.  What needs one fails
+for whoever asked, or is tried again; no connection is taken for lost because of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import resource
+import select
+import socket
+from collections.abc import Callable
+from typing import TypeVar
+
+Made = TypeVar("Made")
+
+PAUSE_S = 0.01
+"""A loop that can do nothing about a shortage waits so long, and does not spin."""
+_SHORTAGES = (
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.ENOBUFS,
+    errno.ETOOMANYREFS,
+)
+
+
+class _Own:
+    """What belongs to the whole process, as its descriptors do."""
+
+    limits: tuple[int, int] | None = None
+    """The limits that this process was started with; None: they are unchanged."""
+    spare: int = -1
+
+
+def prepare() -> None:
+    """Raise our soft limit to the hard one, and keep a spare descriptor.
+
+    A limit that cannot be raised stays.
+    """
+    found = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _Own.limits = _Own.limits or found
+    # The kernel's own limit may be lower (fs.nr_open).
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (found[1], found[1]))
+    refill()
+
+
+def restore_limits() -> None:
+    """Set the limits that this process was started with: for a program that it starts."""
+    if _Own.limits is not None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, _Own.limits)
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Return whether a call failed because descriptors or memory ran out."""
+    return isinstance(error, OSError) and error.errno in _SHORTAGES
+
+
+def refill() -> bool:
+    """Open the spare descriptor if it was used; return whether there is one."""
+    if _Own.spare < 0:
+        try:
+            _Own.spare = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return False
+    return True
+
+
+def with_spare(make: Callable[[], Made]) -> Made:
+    """Return what *make* opens, in the place of the spare descriptor if need be.
+
+    Raises OSError.
+    """
+    try:
+        made = make()
+    except OSError as error:
+        if not is_shortage(error) or _Own.spare < 0:
+            raise
+        os.close(_Own.spare)
+        _Own.spare = -1
+        try:
+            return make()
+        except OSError:
+            refill()
+            raise
+    refill()
+    return made
+
+
+def accept(listener: socket.socket) -> socket.socket | None:
+    """Return the next connection, None if there is none.
+
+    One is accepted also when descriptors have run out: `refill` tells whether they have,
+    and a caller that can do without the connection closes it.
+    """
+    try:
+        return with_spare(listener.accept)[0]
+    except OSError as error:
+        if is_shortage(error):
+            pause()  # the listening socket stays ready: do not spin
+        return None
+
+
+def pause() -> None:
+    """Wait a moment, where nothing else can be done about a shortage."""
+    select.select([], [], [], PAUSE_S)

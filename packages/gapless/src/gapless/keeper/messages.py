@@ -1,0 +1,94 @@
+"""The messages of the supervisor, as the keeper reads them (spec/keeper.md).
+
+Each is decoded before anything is done: one that is wrong changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from gapless.base import codec, wire
+from gapless.keeper.logs import rendering
+from gapless.keeper.logs.settings import LogSettings
+from gapless.keeper.spawn_request import LIMITS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spawn:
+    """Start a program."""
+
+    key: str
+    meta: Any = None
+    argv: tuple[str, ...]
+    environment: dict[str, str]
+    directory: str
+    user: str = ""
+    group: str = ""
+    limits: dict[str, int] = field(default_factory=dict)
+    targets: tuple[int, ...] = ()
+    """The number in the program of each descriptor that came with the message."""
+    filtered: bool
+    listen_pid: bool = False
+    cgroup: str = ""
+    """The control group that it joins before it becomes the program; "" for none."""
+    log: LogSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """Hold a copy of the descriptor that came with the message."""
+
+    name: str
+    meta: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """Close a descriptor that is held."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """Remember a value; None forgets it."""
+
+    name: str
+    value: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forget:
+    """Forget a child that has ended."""
+
+    key: str
+
+
+HIGHEST_TARGET = 1 << 16
+
+
+def read_spawn(message: wire.Message, received: list[int], now_wall: float) -> Spawn:
+    """Return what to start.  Raises ValueError, which names what is wrong."""
+    codec.check_plain(
+        {name: each for name, each in message.items() if name != "meta"}, "spawn"
+    )
+    wanted = codec.decode(Spawn, message, "spawn")
+    if len(wanted.targets) != len(received):
+        raise ValueError(
+            f"spawn.targets names {len(wanted.targets)} descriptors,"
+            f" and {len(received)} came"
+        )
+    if len(set(wanted.targets)) != len(received) or not all(
+        3 <= target <= HIGHEST_TARGET for target in wanted.targets
+    ):
+        raise ValueError(
+            f"spawn.targets are no numbers for a program: {wanted.targets}"
+        )
+    if unknown := set(wanted.limits) - set(LIMITS):
+        raise ValueError(f"spawn.limits has {', '.join(sorted(unknown))}")
+    try:
+        rendering.date(wanted.log.date_format, now_wall)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"spawn.log.date_format: {error}") from error
+    return wanted

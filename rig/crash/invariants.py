@@ -1,0 +1,130 @@
+"""What is true of a host soon after any death: one function for each invariant.
+
+Each returns what is wrong, or nothing.  A host is compared with one to which the same
+happened without a death (`undisturbed`): it may have no file and no descriptor more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rig.crash.seen import Seen
+
+Invariant = Callable[[Seen, Seen | None], str]
+
+
+def the_command_said_the_truth(seen: Seen, _: Seen | None) -> str:
+    """A command that was waiting ended with the exit code of what is true now."""
+    if seen.code in (None, seen.outcome.code):
+        return ""
+    return f"exit code {seen.code}, not {seen.outcome.code}"
+
+
+def the_status_is_final(seen: Seen, _: Seen | None) -> str:
+    """The app is what was asked for, and nothing is under way."""
+    wanted = seen.outcome.status
+    if not seen.supervisor:
+        return "" if wanted == "gone" else "no supervisor answers"
+    if wanted == "gone":
+        return "a supervisor still answers"
+    status = seen.row["status"] if seen.row else ""
+    return "" if status == wanted else f"status {status!r}, not {wanted!r}"
+
+
+def every_instance_is_ready(seen: Seen, _: Seen | None) -> str:
+    """As many instances are ready as were asked for."""
+    found = seen.row["instances"]["ready"] if seen.row else 0
+    wanted = seen.outcome.instances
+    return "" if found == wanted else f"{found} instances are ready, not {wanted}"
+
+
+def one_generation_is_left(seen: Seen, _: Seen | None) -> str:
+    """The generation that serves is the only one; a stopped app has none."""
+    generations = seen.described["generations"] if seen.described else []
+    roles = [generation["role"] for generation in generations]
+    wanted = ["serving"] if seen.outcome.instances else []
+    return "" if roles == wanted else f"generations {roles}, not {wanted}"
+
+
+def the_release_answers(seen: Seen, _: Seen | None) -> str:
+    """Every new connection is answered by the release that has to serve."""
+    wrong = [release for release in seen.releases if release != seen.outcome.release]
+    return f"new connections: {wrong}, not {seen.outcome.release}" if wrong else ""
+
+
+def listed_processes_live(seen: Seen, _: Seen | None) -> str:
+    """The pids in the list are the keeper's children, one for each ready instance."""
+    listed = set(seen.row["pids"]) if seen.row else set()
+    if listed != seen.children:
+        return (
+            f"listed {sorted(listed)}, children of the keeper {sorted(seen.children)}"
+        )
+    ready = seen.row["instances"]["ready"] if seen.row else 0
+    return "" if len(listed) == ready else f"{ready} ready, but pids {sorted(listed)}"
+
+
+def listed_processes_listen(seen: Seen, _: Seen | None) -> str:
+    """Each listed process holds the one socket that listens, and keeper holds it too."""
+    listed = set(seen.row["pids"]) if seen.row else set()
+    if not listed:
+        return f"{seen.listening} still listens" if seen.listening else ""
+    if len(seen.listening) != 1:
+        return f"{len(seen.listening)} sockets listen: {seen.listening}"
+    (holders,) = seen.listening.values()
+    ours = {seen.supervisor["pid"], seen.supervisor["keeper_pid"]}
+    wanted = listed | ours
+    return "" if holders == wanted else f"held by {holders}, not by {wanted}"
+
+
+def no_other_process_lives(seen: Seen, _: Seen | None) -> str:
+    """There is the supervisor, the keeper and the listed instances, and nothing else."""
+    known = set(seen.row["pids"]) if seen.row else set()
+    known |= {seen.supervisor.get(name, 0) for name in ("pid", "keeper_pid")}
+    others = {pid: seen.processes[pid] for pid in set(seen.processes) - known}
+    return f"other processes: {others}" if others else ""
+
+
+def no_file_is_left(seen: Seen, undisturbed: Seen | None) -> str:
+    """There is no file that an undisturbed host does not have."""
+    more = seen.files - undisturbed.files if undisturbed else set()
+    return f"files left: {sorted(more)}" if more else ""
+
+
+def no_descriptor_is_left(seen: Seen, undisturbed: Seen | None) -> str:
+    """Keeper and supervisor hold no descriptor that undisturbed ones do not hold."""
+    if undisturbed is None:
+        return ""
+    wrong = []
+    for name, kinds in seen.descriptors.items():
+        usual = undisturbed.descriptors.get(name, {})
+        for kind, count in kinds.items():
+            if count > usual.get(kind, 0):
+                what = f"{count} {kind}, not {usual.get(kind, 0)}"
+                wrong.append(f"{name.partition('_pid')[0] or name}: {what}")
+    return "; ".join(wrong)
+
+
+def nothing_went_wrong_inside(seen: Seen, _: Seen | None) -> str:
+    """No process of ours wrote an error."""
+    return seen.error_output[-600:]
+
+
+INVARIANTS: tuple[Invariant, ...] = (
+    the_command_said_the_truth,
+    the_status_is_final,
+    every_instance_is_ready,
+    one_generation_is_left,
+    the_release_answers,
+    listed_processes_live,
+    listed_processes_listen,
+    no_other_process_lives,
+    no_file_is_left,
+    no_descriptor_is_left,
+    nothing_went_wrong_inside,
+)
+
+
+def broken(seen: Seen, undisturbed: Seen | None) -> dict[str, str]:
+    """Return the name of each invariant that does not hold, and what is wrong."""
+    found = {each.__name__: each(seen, undisturbed) for each in INVARIANTS}
+    return {name: wrong for name, wrong in found.items() if wrong}

@@ -1,0 +1,295 @@
+"""One crash point: a host of its own, a scenario, one death or two, and what is left."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rig import wait
+from rig.crash import invariants, seen
+from rig.crash.scenarios import NAME, Outcome, Scenario, declare
+from rig.crash.seen import Seen
+from rig.hosts import control, processes
+from rig.hosts.host import Host
+from rig.load.engine import Engine, Report
+from rig.load.traffic import Traffic
+
+COMMAND = Path(__file__).parent / "command.py"
+COMMAND_S = 20.0
+"""A command that does not end in this time hangs."""
+SETTLE_S = 20.0
+"""How long everything may take to come to rest.  An idle machine needs a second or two."""
+LOAD = Traffic(kind="new", concurrency=2, pause_s=0.005)
+
+
+@dataclass(slots=True)
+class Result:
+    """What became of a host at one crash point."""
+
+    effects: list[str] = field(default_factory=list)
+    """The effects of the first supervisor; it died after the last of them, if it died."""
+    deaths: int = 0
+    faults: dict[str, str] = field(default_factory=dict)
+    """By the name of the invariant, what was wrong."""
+    took_s: float = 0.0
+    seen: Seen | None = None
+    output: str = ""
+
+    def take_traces(self, point: _Point, count: int) -> None:
+        """Note the deaths, and the effects before the first."""
+        traces = [point.trace(number) for number in range(count)]
+        self.deaths = sum("dead" in trace for trace in traces)
+        self.effects = [line for line in traces[0] if line != "dead"]
+
+    def __str__(self) -> str:
+        after = self.effects[-1] if self.effects else "nothing"
+        lines = [f"{self.deaths} deaths, the first after {len(self.effects)}: {after}"]
+        lines += [f"  {name}: {wrong}" for name, wrong in self.faults.items()]
+        return "\n".join([*lines, f"the command printed: {self.output.strip()}"])
+
+
+def run(
+    scenario: Scenario,
+    deaths: tuple[int, ...],
+    *,
+    undisturbed: Seen | None = None,
+    waiting: bool = True,
+) -> Result:
+    """Let a scenario happen; successive supervisors die after the effects *deaths*.
+
+    A number beyond the last effect kills nothing, and 0 counts only.  Unless *waiting*,
+    the command dies with the first supervisor, and somebody else starts the next one.
+    """
+    began, result = time.monotonic(), Result()
+    with tempfile.TemporaryDirectory(prefix="gapless-") as directory:
+        point = _Point(Host(Path(directory)), scenario, waiting=waiting)
+        try:
+            _run(point, deaths, undisturbed, result)
+            if not result.faults:
+                _shut_down(point, result)
+        except AssertionError as error:
+            result.faults["the_scenario_can_happen"] = str(error)
+        finally:
+            result.take_traces(point, len(deaths))
+            # What hangs or is left was reported; none of it may outlive this.
+            while left := point.host.processes():
+                processes.kill_all(set(left))
+                time.sleep(wait.PAUSE_S)
+    result.took_s = time.monotonic() - began
+    return result
+
+
+class _Point:
+    """A host, the plan of deaths, and what the scenario does there."""
+
+    def __init__(self, host: Host, scenario: Scenario, *, waiting: bool) -> None:
+        self.host, self.scenario, self.waiting = host, scenario, waiting
+        self.port = wait.free_port()
+        self.plan = host.directory / "plan"
+        self.plan.mkdir()
+        self.before: Seen | None = None
+        """What the host was like when the app had started."""
+
+    def begin(self, *words: str) -> subprocess.Popen[str]:
+        """Start a command whose supervisors die by the plan."""
+        return subprocess.Popen(
+            [sys.executable, str(COMMAND), str(self.plan), *words],
+            cwd=self.host.directory,
+            env=self.host.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def command(self, *words: str) -> tuple[int, str]:
+        """Run a command to its end; return its exit code, and what it printed."""
+        with self.begin(*words) as process:
+            try:
+                output = process.communicate(timeout=COMMAND_S)[0]
+            except subprocess.TimeoutExpired:
+                process.kill()
+                output = process.communicate()[0] + f"\nhung for {COMMAND_S:g} s"
+        return process.returncode, output
+
+    def act(self) -> tuple[int | None, str]:
+        """Let the scenario happen; return the exit code of a command that waited."""
+        if self.scenario.words != ("die",):
+            code, output = self.command(*self.scenario.words)
+            return (code if self.waiting else None), output
+        _ask_to_die(self.port)
+        dead = self.plan / "trace-0"
+        with suppress(AssertionError):  # a number beyond the last effect
+            wait.until(lambda: "dead" in dead.read_text() or self.restarted(), "", 5)
+        return None, ""
+
+    def restarted(self) -> bool:
+        """Return whether an instance that ended was started again."""
+        app = control.ask(self.host.home, "describe", app=NAME)
+        return bool(app and app["restarts"] and app["instances"]["ready"] == 1)
+
+    def ensure_supervisor(self) -> None:
+        """Start a supervisor if none runs, as the next command or systemd does."""
+        if control.ask(self.host.home, "ping"):
+            return
+        code, output = self.command("supervisor")
+        assert code == 0, f"no supervisor starts: {output}"
+
+    def trace(self, number: int = 0) -> list[str]:
+        """Return the effects of the first supervisor, or of a later one."""
+        path = self.plan / f"trace-{number}"
+        return path.read_text().splitlines() if path.exists() else []
+
+
+def _run(
+    point: _Point, deaths: tuple[int, ...], undisturbed: Seen | None, result: Result
+) -> None:
+    host, scenario = point.host, point.scenario
+    for number, last in enumerate(deaths):
+        (point.plan / f"death-{number}").write_text(str(last))
+    if scenario.starts:
+        declare(host, scenario, point.port, release="1")
+        started, output = point.command("start", "app.toml")
+        assert started == 0, output
+        if not point.waiting:
+            usual = Outcome(instances=scenario.instances)
+            point.before = seen.look(host, point.port, usual, None)
+    declare(host, scenario, point.port, release=scenario.release, dies=scenario.dies)
+    if not point.waiting:
+        (point.plan / "alone").touch()
+    with _load(point.port, loaded=scenario.loaded) as load:
+        (point.plan / "go").touch()
+        code, result.output = point.act()
+        (point.plan / "alone").unlink(missing_ok=True)
+        outcome = _judge(point, code, undisturbed, result)
+        if not result.faults:
+            _release_again(point, outcome, result)
+        load.stop()
+    if load.lost:
+        result.faults["no_request_is_lost"] = str(load.report)
+
+
+def _judge(
+    point: _Point, code: int | None, undisturbed: Seen | None, result: Result
+) -> Outcome:
+    """Wait until every invariant holds; keep those that do not.
+
+    Returns what became of the app.
+    """
+    scenario = point.scenario
+    possible = [scenario.outcome, *([] if point.waiting else scenario.alone)]
+    lives = scenario.outcome.status != "gone"
+    if not point.waiting:
+        point.ensure_supervisor()
+    deadline = time.monotonic() + SETTLE_S
+    while True:
+        if lives:
+            point.ensure_supervisor()  # it may die after the command has ended
+        began = time.monotonic()
+        for outcome in possible:
+            found = seen.look(point.host, point.port, outcome, code)
+            usual = undisturbed if outcome is scenario.outcome else point.before
+            faults = invariants.broken(found, usual)
+            if outcome is scenario.outcome or not faults:
+                result.seen, result.faults = found, faults
+            if not faults:
+                return outcome
+        if time.monotonic() > deadline:
+            return scenario.outcome
+        time.sleep(time.monotonic() - began)  # looking must not keep the host from it
+
+
+def _release_again(point: _Point, before: Outcome, result: Result) -> None:
+    """Release once more, as users do: it works as if nothing had happened."""
+    scenario = point.scenario
+    (point.plan / "go").unlink(missing_ok=True)
+    declare(point.host, scenario, point.port, release="3")
+    runs = before.status == "online"
+    code, output = point.command("reload" if runs else "start", "app.toml")
+    if code:
+        result.faults["the_next_release_works"] = f"exit code {code}: {output}"
+        return
+    again = Outcome(release="3", instances=scenario.instances)
+    try:
+        wait.until(
+            lambda: (
+                not invariants.broken(
+                    seen.look(point.host, point.port, again, code), None
+                )
+            ),
+            "",
+            SETTLE_S,
+        )
+    except AssertionError:
+        found = seen.look(point.host, point.port, again, code)
+        wrong = invariants.broken(found, None)
+        result.faults["the_next_release_works"] = str(wrong or "late")
+
+
+def _shut_down(point: _Point, result: Result) -> None:
+    """Shut down, as users do; nothing is left then."""
+    code, output = point.command("shutdown")
+    try:
+        wait.until(lambda: not point.host.processes(), "", SETTLE_S)
+    except AssertionError:
+        left = point.host.processes()
+        result.faults["a_shutdown_leaves_nothing"] = f"{code} {output} {left}"
+        return
+    sockets = [path.name for path in point.host.home.rglob("*.sock*")]
+    if code or sockets:
+        result.faults["a_shutdown_leaves_nothing"] = f"{code} {output} {sockets}"
+
+
+# --- load -----------------------------------------------------------------------------
+
+
+class _Load:
+    """New connections all the time, from a thread of this process."""
+
+    def __init__(self, port: int) -> None:
+        self._engine = Engine("127.0.0.1", port, (LOAD,), seconds=120.0)
+        self._thread = threading.Thread(target=self._engine.run, daemon=True)
+        self._started = False
+
+    def start(self) -> None:
+        self._started = True
+        self._thread.start()
+        wait.until(lambda: len(self._engine.ledger.requests) > 4, "answers", 10)
+
+    def stop(self) -> None:
+        if self._started:
+            self._engine.stopping = True
+            self._thread.join(30)
+
+    @property
+    def report(self) -> Report:
+        return self._engine.report()
+
+    @property
+    def lost(self) -> int:
+        return self.report.lost if self._started else 0
+
+
+@contextmanager
+def _load(port: int, *, loaded: bool) -> Iterator[_Load]:
+    load = _Load(port)
+    if loaded:
+        load.start()
+    try:
+        yield load
+    finally:
+        load.stop()
+
+
+def _ask_to_die(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), 5) as sock:
+        sock.sendall(b"GET /die HTTP/1.1\r\nHost: app\r\n\r\n")
+        while sock.recv(4096):
+            pass

@@ -1,0 +1,3 @@
+"""A publisher is killed right after each side effect; then the same command comes again."""
+
+from __future__ import annotations

@@ -1,0 +1,161 @@
+"""What goes on when the supervisor dies, and what has to be true afterwards."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+
+from rig.hosts.host import APPS, Host
+
+APP = APPS / "tiny.py"
+NAME = "app"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What has to be so in the end."""
+
+    code: int = 0
+    """The exit code of the command."""
+    status: str = "online"
+    """The status that `list` shows; empty: no app, "gone": no supervisor."""
+    release: str = "1"
+    instances: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """One thing that users do, or that happens to an app."""
+
+    name: str
+    words: tuple[str, ...]
+    """The command; `die` alone: an instance is asked to end by itself."""
+    outcome: Outcome
+    alone: tuple[Outcome, ...] = ()
+    """What else may be so if the command dies too: nobody had written down what it asked.
+    """
+    release: str = "2"
+    """The release that the configuration names when the command runs."""
+    dies: str = ""
+    """When that release ends by itself: see `rig/apps/tiny.py`."""
+    more: str = ""
+    """More lines of its configuration."""
+    instances: int = 1
+    starts: bool = True
+    """Whether the app runs already, as release 1."""
+    loaded: bool = True
+    """Whether new connections come in all the time, of which none may be lost."""
+
+
+SCENARIOS = (
+    Scenario(
+        name="first-start",
+        words=("start", "app.toml"),
+        outcome=Outcome(release="2"),
+        alone=(Outcome(status="", instances=0),),
+        starts=False,
+        loaded=False,
+    ),
+    Scenario(
+        name="reload",
+        words=("reload", "app.toml"),
+        outcome=Outcome(release="2"),
+        alone=(Outcome(),),
+    ),
+    Scenario(
+        name="failing-reload",
+        words=("reload", "app.toml"),
+        outcome=Outcome(code=1),
+        dies="start",
+    ),
+    Scenario(
+        name="dies-proving",
+        words=("reload", "app.toml"),
+        outcome=Outcome(code=1),
+        dies="served",
+        more="min_healthy_s = 2",
+    ),
+    Scenario(
+        name="recycle",
+        words=("reload", "app.toml"),
+        outcome=Outcome(release="2", instances=2),
+        alone=(Outcome(instances=2),),
+        instances=2,
+        more="overlap = false",
+    ),
+    Scenario(
+        name="scale-up",
+        words=("scale", NAME, "3"),
+        outcome=Outcome(instances=3),
+        alone=(Outcome(),),
+        release="1",
+    ),
+    Scenario(
+        name="scale-down",
+        words=("scale", NAME, "1"),
+        outcome=Outcome(),
+        alone=(Outcome(instances=3),),
+        release="1",
+        instances=3,
+    ),
+    Scenario(
+        name="crash-restart",
+        words=("die",),
+        outcome=Outcome(),
+        release="1",
+    ),
+    Scenario(
+        name="stop",
+        words=("stop", NAME),
+        outcome=Outcome(status="stopped", instances=0),
+        alone=(Outcome(),),
+        release="1",
+        loaded=False,
+    ),
+    Scenario(
+        name="delete",
+        words=("delete", NAME),
+        outcome=Outcome(status="", instances=0),
+        alone=(Outcome(),),
+        release="1",
+        loaded=False,
+    ),
+    Scenario(
+        name="shutdown",
+        words=("shutdown",),
+        outcome=Outcome(status="gone", instances=0),
+        alone=(Outcome(), Outcome(status="stopped", instances=0)),
+        release="1",
+        loaded=False,
+    ),
+)
+EFFECTS = {
+    "first-start": 67,
+    "reload": 54,
+    "failing-reload": 29,
+    "dies-proving": 61,
+    "recycle": 106,
+    "scale-up": 45,
+    "scale-down": 63,
+    "crash-restart": 18,
+    "stop": 44,
+    "delete": 47,
+    "shutdown": 37,
+}
+"""How many side effects the supervisor has in each of them: docs/crash-points.md."""
+BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
+
+
+def declare(
+    host: Host, scenario: Scenario, port: int, *, release: str, dies: str = ""
+) -> None:
+    """Write the configuration of a release of the app."""
+    more = [scenario.more, f"instances = {scenario.instances}"]
+    if "min_healthy_s" not in scenario.more:
+        more.append("min_healthy_s = 0.05")
+    variables = f'PORT = "{port}", RELEASE = "{release}", DIES = "{dies}"'
+    command = json.dumps([sys.executable, "-I", "-S", str(APP)])
+    lines = [f"[app.{NAME}]", f"command = {command}"]
+    lines += [f"environment = {{ {variables} }}", *filter(None, more)]
+    host.configure("\n".join(lines) + "\n", f"{NAME}.toml")

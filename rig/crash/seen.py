@@ -1,0 +1,139 @@
+"""What can be seen of a host from outside: the list, the processes, the kernel's tables."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import os
+import re
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rig.crash.scenarios import NAME, Outcome
+from rig.hosts import control
+from rig.hosts.host import Host
+
+_LISTENS = "0A"  # TCP_LISTEN in /proc/net/tcp
+_NOT_OURS = (".log", "trace-#")
+"""Descriptors that an app may need or not, or that the harness opened."""
+_ASKED = 4
+_ANSWER_S = 3.0
+
+
+@dataclass(slots=True)
+class Seen:
+    """One look at a host."""
+
+    outcome: Outcome
+    code: int | None
+    """The exit code of the command; None if nobody waited for it."""
+    supervisor: dict[str, Any] = field(default_factory=dict)
+    row: dict[str, Any] | None = None
+    """The row of the app in the list."""
+    described: dict[str, Any] | None = None
+    processes: dict[int, str] = field(default_factory=dict)
+    """Every process of the host, with its command line."""
+    children: set[int] = field(default_factory=set)
+    """The children of the keeper, zombies too."""
+    listening: dict[str, set[int]] = field(default_factory=dict)
+    """By inode, each listening socket on the app's port, and who holds it."""
+    releases: list[str] = field(default_factory=list)
+    """Which release answered each of a few new connections; or what went wrong."""
+    files: set[str] = field(default_factory=set)
+    """The files below GAPLESS_HOME; each number is one `#`."""
+    descriptors: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Of keeper and supervisor: how many descriptors of each kind."""
+    error_output: str = ""
+
+
+def look(host: Host, port: int, outcome: Outcome, code: int | None) -> Seen:
+    """Look at a host."""
+    seen = Seen(outcome, code)
+    listed = control.ask(host.home, "list")
+    if listed is not None:
+        seen.supervisor = listed["supervisor"]
+        rows = [row for row in listed["apps"] if row["name"] == NAME]
+        seen.row = rows[0] if rows else None
+        if rows:
+            seen.described = control.ask(host.home, "describe", app=NAME)
+    seen.processes = host.processes()
+    keeper = seen.supervisor.get("keeper_pid", 0)
+    seen.children = _children(keeper) if keeper else set()
+    seen.listening = _listening(port, set(seen.processes))
+    if seen.row and seen.row["instances"]["ready"] == outcome.instances > 0:
+        seen.releases = _answers(port)
+    seen.files = {
+        _shown(path, host.home)
+        for path in host.home.rglob("*")
+        if path.parent.name != "logs"  # an app may write or not
+    }
+    for name in ("keeper_pid", "pid"):
+        if pid := seen.supervisor.get(name, 0):
+            seen.descriptors[name] = _descriptors(pid)
+    stderr = host.home / "logs" / "supervisor.err"
+    seen.error_output = stderr.read_text() if stderr.exists() else ""
+    return seen
+
+
+def _children(parent: int) -> set[int]:
+    found = set()
+    for name in os.listdir("/proc"):
+        with contextlib.suppress(OSError, ValueError):
+            stat = Path(f"/proc/{int(name)}/stat").read_text().rpartition(") ")[2]
+            if int(stat.split()[1]) == parent:
+                found.add(int(name))
+    return found
+
+
+def _listening(port: int, pids: set[int]) -> dict[str, set[int]]:
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    inodes = {
+        row[9] for row in rows if row[3] == _LISTENS and row[1].endswith(f":{port:04X}")
+    }
+    found: dict[str, set[int]] = {inode: set() for inode in inodes}
+    for pid in pids:
+        for target in _targets(pid):
+            inode = target.removeprefix("socket:[").rstrip("]")
+            if inode in found:
+                found[inode].add(pid)
+    return found
+
+
+def _targets(pid: int) -> list[str]:
+    found = []
+    with contextlib.suppress(OSError):
+        for name in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                found.append(os.readlink(f"/proc/{pid}/fd/{name}"))
+    return found
+
+
+def _descriptors(pid: int) -> dict[str, int]:
+    kinds = (re.sub(r":\[\d+\]|.*/", "", target) for target in _targets(pid))
+    counts = collections.Counter(re.sub(r"\d+", "#", kind) for kind in kinds)
+    return {kind: n for kind, n in counts.items() if not kind.endswith(_NOT_OURS)}
+
+
+def _answers(port: int) -> list[str]:
+    """Return what answers new connections, up to the first that is not answered."""
+    found: list[str] = []
+    while len(found) < _ASKED and not (found and "Error" in found[-1]):
+        found.append(_answer_of(port))
+    return found
+
+
+def _answer_of(port: int) -> str:
+    try:
+        with socket.create_connection(("127.0.0.1", port), _ANSWER_S) as sock:
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: app\r\n\r\n")
+            answer = sock.makefile("rb").read().decode()
+    except OSError as error:
+        return f"{type(error).__name__}: {error}"
+    found = re.search(r"release (\S+)", answer)
+    return found[1] if found else f"answered {answer!r}"
+
+
+def _shown(path: Path, home: Path) -> str:
+    return re.sub(r"\d+", "#", str(path.relative_to(home)))
