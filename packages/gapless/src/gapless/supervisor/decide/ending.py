@@ -18,6 +18,8 @@ CHECK_S = 0.02
 """How often the kernel's evidence about a finishing generation is read."""
 IDLE_CHECKS = 3
 """A generation counts as idle after so many checks in a row found nothing under way."""
+KILL_AGAIN_S = 0.5
+"""How long what was started while the others were killed may live on."""
 ANSWER_S = 1.0
 """How long a generation that never served may take to say what it runs."""
 HANDSHAKE_S = 3.0
@@ -99,7 +101,7 @@ def end_instance(
     elif not instance.killed:
         limit = f"{generation.stop.kill_timeout_s:g} s"
         yield Kill(instance.key, f"still there {limit} after its stop signal")
-    elif generation.stop.tree and now >= (instance.kill_sent_at or now) + CHECK_S:
+    elif generation.stop.tree and now >= (instance.kill_sent_at or 0) + KILL_AGAIN_S:
         # What was started while the others were killed lives still.
         yield Kill(instance.key, "a process of it lives still")
     else:

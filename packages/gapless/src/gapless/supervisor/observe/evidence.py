@@ -219,6 +219,7 @@ class Evidence:
         """Drop what was remembered of a generation that has ended."""
         self._seen.pop((app.name, generation.number), None)
         self._judged.pop((app.name, generation.number), None)
+        self._dumps.finished(app.name)
 
     def _ports(self, app: AppRecord) -> frozenset[int]:
         return frozenset(each.port for each in self._listeners.of_app(app.name))
