@@ -116,7 +116,7 @@ class Table:
         print(f"{name:<44}{own:>10}{pm2:>10}{bare:>10}{goal:>10}", flush=True)
 
 
-class Managers:
+class OwnProcesses:
     """The processor time of our two processes."""
 
     def __init__(self, host: Host) -> None:
@@ -178,8 +178,8 @@ def main(count: int) -> None:
         host.configure(configuration(many[:count]))
         command = [str(GAPLESS), "start", "gapless.toml", "--json"]
         start_s = took_s(command, host.environment, host.directory)
-        managers = Managers(host)
-        cpu = [processor_s(pid) for pid in managers.pids]
+        own = OwnProcesses(host)
+        cpu = [processor_s(pid) for pid in own.pids]
         table.row(
             "start of the file, until all serve",
             f"{start_s:.2f} s",
@@ -197,24 +197,24 @@ def main(count: int) -> None:
             of_pm2("list", "ms", 1e3),
             goal="150 ms",
         )
-        memory = [resident_mb(pid) for pid in managers.pids]
+        memory = [resident_mb(pid) for pid in own.pids]
         table.row(
             "memory of both", f"{sum(memory):.0f} MB", of_pm2("rss", "MB"), goal="60 MB"
         )
-        before = [wakeups(pid) for pid in managers.pids]
+        before = [wakeups(pid) for pid in own.pids]
         time.sleep(IDLE_S)
-        after = [wakeups(pid) for pid in managers.pids]
+        after = [wakeups(pid) for pid in own.pids]
         count_of = [now - then for now, then in zip(after, before, strict=True)]
         table.row(f"wake-ups in {IDLE_S:g} s at rest", str(sum(count_of)), goal="0")
         command = [str(GAPLESS), "reload", "a000", "--json"]
-        managers.spent_s()
+        own.spent_s()
         one_s = took_s(command, host.environment, host.directory)
-        spent = managers.spent_s()
+        spent = own.spent_s()
         table.row("reload of one", f"{one_s:.2f} s")
         table.row("  processor time of the supervisor", f"{spent[0] * 1e3:.0f} ms")
         command = [str(GAPLESS), "reload", "all", "--json"]
         all_s = took_s(command, host.environment, host.directory)
-        spent = managers.spent_s()
+        spent = own.spent_s()
         table.row("reload of all", f"{all_s:.2f} s", of_pm2("reload"))
         table.row(
             "  processor time of the supervisor, an app",
@@ -225,7 +225,7 @@ def main(count: int) -> None:
         table.row(
             "  processor time of the keeper, an app", f"{spent[1] / count * 1e3:.1f} ms"
         )
-        memory = [resident_mb(pid) for pid in managers.pids]
+        memory = [resident_mb(pid) for pid in own.pids]
         table.row("memory of both, after it", f"{sum(memory):.0f} MB", goal="60 MB")
         command = [str(GAPLESS), "shutdown"]
         down_s = took_s(command, host.environment, host.directory)
