@@ -132,16 +132,16 @@ SCENARIOS = (
 )
 EFFECTS = {
     "first-start": 67,
-    "reload": 54,
+    "reload": 64,
     "failing-reload": 29,
     "dies-proving": 61,
-    "recycle": 106,
+    "recycle": 111,
     "scale-up": 45,
-    "scale-down": 63,
-    "crash-restart": 18,
+    "scale-down": 71,
+    "crash-restart": 25,
     "stop": 44,
     "delete": 47,
-    "shutdown": 37,
+    "shutdown": 42,
 }
 """How many side effects the supervisor has in each of them: docs/crash-points.md."""
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}

@@ -7,6 +7,11 @@ import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from rig import wait
+
+LOOKS = 10
+"""So many looks at its descriptors find the same before a process is at rest."""
+
 
 def open_descriptors(pid: int) -> int:
     """Return how many descriptors a process has."""
@@ -19,7 +24,7 @@ def leave_free(pid: int, count: int) -> None:
     More if lower numbers are free: its spare one stays below the limit, as it is where a
     limit was reached by opening.
     """
-    numbers = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
+    numbers = _at_rest(pid)
     limit = 0
     while True:
         count -= limit not in numbers
@@ -30,6 +35,18 @@ def leave_free(pid: int, count: int) -> None:
     limit = max([limit, *(number + 1 for number in spare)])
     hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)[1]
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, hard))
+
+
+def _at_rest(pid: int) -> set[int]:
+    """Return the descriptors of a process, once it has closed what it served last."""
+    looks: list[set[int]] = []
+
+    def is_same() -> bool:
+        looks.append({int(name) for name in os.listdir(f"/proc/{pid}/fd")})
+        return len(looks) >= LOOKS and all(each == looks[-1] for each in looks[-LOOKS:])
+
+    wait.until(is_same, f"process {pid} to come to rest")
+    return looks[-1]
 
 
 def _target(pid: int, number: int) -> str:

@@ -189,8 +189,9 @@ def test_npm_run_works_through_the_command_pm2(article: Article) -> None:
         assert under_load.stop().lost == 0
     npm("stop")
     assert host.status("example") == "stopped"
+    (article.directory / "node_modules").unlink()  # it is the one of all tests
     real = article.directory / "node_modules" / ".bin" / "pm2"
-    real.parent.mkdir(exist_ok=True)
+    real.parent.mkdir(parents=True)
     real.write_text("#!/bin/sh\necho the real one: $*\n")
     real.chmod(0o755)
     assert npm("start") == "the real one: start ./app.json --env production\n"

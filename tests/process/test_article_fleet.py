@@ -11,13 +11,13 @@ from rig.fleets.balancer import run_balancer
 from rig.fleets.fleet import Fleet
 from rig.load import engine
 from rig.load.process import run_load
-from rig.matrix import matrix
 
 NEW = engine.Traffic(kind="new", concurrency=3, pause_s=0.01)
 KEPT = engine.Traffic(kind="kept", concurrency=3, keep_alive=True, pause_s=0.01)
 
 
-@pytest.mark.parametrize("name", matrix(["nginx", "haproxy"], "nginx"))
+@pytest.mark.soak
+@pytest.mark.parametrize("name", ["nginx", "haproxy"])
 def test_an_upload_reaches_every_host_and_a_broken_one_none(
     tmp_path: Path, name: str
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import resource
 import signal
 import socket
 import struct
@@ -17,7 +16,7 @@ import pytest
 
 from gapless.supervisor.control.control_connection import LONGEST_REQUEST_BYTES
 from gapless.supervisor.control.control_socket import MOST_IDLE
-from rig.hosts import control
+from rig.hosts import control, limits
 from rig.hosts.host import Host
 from rig.wait import until
 
@@ -178,16 +177,10 @@ def test_a_supervisor_without_descriptors_answers(host: Host) -> None:
     """The client is told; it is not left waiting, and the supervisor does not spin."""
     one_app(host)
     pid = host.supervisor_pid()
-    opened = len(os.listdir(f"/proc/{pid}/fd"))
-    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (opened, before[1]))
-    try:
-        with connected(host) as sock:
-            sock.sendall(b'{"op": "list"}\n')
-            message = last_line(sock)["error"]["message"]
-        assert "descriptor" in message or "open files" in message
-    finally:
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+    with limits.out_of_descriptors(pid), connected(host) as sock:
+        sock.sendall(b'{"op": "list"}\n')
+        message = last_line(sock)["error"]["message"]
+    assert "descriptor" in message or "open files" in message
     assert host.supervisor_pid() == pid
 
 

@@ -86,7 +86,7 @@ def test_a_supervisor_without_descriptors_says_so_and_answers_later(host: Host) 
 
 
 def test_clients_beyond_the_limit_are_answered_not_spun_on(host: Host) -> None:
-    """Clients that keep their connection use up the descriptors; others get an error."""
+    """Clients that ask nothing use up the descriptors; the oldest makes room for others."""
     start_sleep(host, "app")
     pid = host.supervisor_pid()
     held = []
@@ -95,9 +95,9 @@ def test_clients_beyond_the_limit_are_answered_not_spun_on(host: Host) -> None:
             for _ in range(5):
                 held.append(socket.socket(socket.AF_UNIX))
                 held[-1].connect(str(host.home / "supervisor.sock"))
-            assert NONE_LEFT.search(host.gapless("list").stderr)
+            host.ok("list")
             before = _cpu_ticks(pid)
-            assert NONE_LEFT.search(host.gapless("list").stderr)
+            host.ok("list")
             assert _cpu_ticks(pid) - before < 20, "it spins"
         finally:
             for sock in held:

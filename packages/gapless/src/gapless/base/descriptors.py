@@ -70,6 +70,14 @@ def refill() -> bool:
     return True
 
 
+def settle() -> None:
+    """Move the spare descriptor to the lowest number that is free now."""
+    if _Own.spare >= 0:
+        os.close(_Own.spare)
+        _Own.spare = -1
+    refill()
+
+
 def with_spare(make: Callable[[], Made]) -> Made:
     """Return what *make* opens, in the place of the spare descriptor if need be.
 

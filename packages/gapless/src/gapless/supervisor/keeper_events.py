@@ -150,17 +150,15 @@ class KeeperEvents:
         if meta and "relay" in meta:
             self._relays.started(key, *meta["relay"])
             return
+        if LACKING in message:  # the spare one is for this
+            descriptors.append(own.with_spare(lambda: os.pidfd_open(message["pid"])))
         found = self._adoption.instance(key, message, descriptors[0])
         if found is not None:
             _, _, instance = found
             instance.pid, instance.started = message["pid"], message["started"]
             if instance.pidfd >= 0:
                 os.close(instance.pidfd)
-                instance.pidfd = -1
-            if LACKING in message:  # the spare one is for this
-                instance.pidfd = own.with_spare(lambda: os.pidfd_open(instance.pid))
-            else:
-                instance.pidfd = descriptors.pop(0)
+            instance.pidfd = descriptors.pop(0)
             instance.pipes = set(message.get("pipes", ()))
             self._membership.started(instance)
             self._drain_connections.identify_all()

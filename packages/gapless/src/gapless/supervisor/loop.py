@@ -209,6 +209,7 @@ class Loop:
             self._host.keep_outcome(app.last_report)
         del self._apps[app.name]
         self._state.save()
+        self._state.flush()  # whoever asked finds the outcome there, once no note has it
         self._renewals.forget(app.name)
         self._timers.set(app.name, None)
         self._timers.set(f"{app.name}/renewal", None)

@@ -54,6 +54,7 @@ def main(arguments: list[str]) -> None:
         _report(ready, b"error " + _describe(error) + b"\n")
         raise
     _report(ready, b"ok\n")
+    descriptors.settle()  # no lower one is left that a start had, so the limit is sharp
     was_shut_down = supervisor.serve()
     if was_shut_down and ready < 0 and "INVOCATION_ID" in os.environ:
         sys.exit(SHUT_DOWN)

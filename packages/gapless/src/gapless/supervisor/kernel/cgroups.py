@@ -100,15 +100,17 @@ def remove(path: str) -> bool:
 
 
 def is_populated(path: str) -> bool:
-    """Return whether a process lives in a group or below it."""
+    """Return whether a process lives in a group or below it, or may live there."""
     try:
         descriptor = os.open(f"{path}/cgroup.events", os.O_RDONLY)
-    except OSError:
+    except FileNotFoundError:
         return False
+    except OSError:
+        return True  # out of descriptors is not gone
     try:
         return _POPULATED in os.read(descriptor, 256)
     except OSError:
-        return False
+        return False  # the group was removed (ENODEV)
     finally:
         os.close(descriptor)
 

@@ -1,4 +1,4 @@
-"""Which processes belong to an instance (DESIGN: an instance is all that came from it).
+"""Which processes belong to an instance: all that came from it.
 
 Where each instance has a control group, the group says it.  Else what can be seen does:
 the leader's session, descendants by their parents, those that were seen before and have
@@ -87,9 +87,8 @@ class Membership:
         now = processes.read(instance.pid)
         ticks = instance.leader_ticks
         if not ticks or (now is not None and now.start_ticks != ticks):
-            return (
-                False  # the number may be another's, and then no group of ours has it
-            )
+            # The number may be another's, and then no group of ours has it.
+            return False
         try:
             os.killpg(instance.pid, number)
         except ProcessLookupError:
@@ -141,9 +140,8 @@ class Membership:
         session = instance.pid
         now = table.rows.get(instance.pid)
         if now and instance.leader_ticks and now.start_ticks != instance.leader_ticks:
-            leader = session = (
-                0  # another process has its number: no session has it now
-            )
+            # Another process has its number: no session has it now.
+            leader = session = 0
         starts = {
             leader,
             *(pid for pid, ticks in seen.items() if table.is_it(pid, ticks)),
