@@ -24,7 +24,7 @@ celery_app.close_month.delay(sys.argv[1], float(sys.argv[2]))
 """
 
 
-@pytest.mark.parametrize("pool", matrix(PROCESSES, "prefork", "solo"))
+@pytest.mark.parametrize("pool", matrix(PROCESSES, "prefork"))
 def test_tasks_are_finished_and_none_is_taken_up(
     pool: str, tmp_path: Path, databases: dict[str, Database]
 ) -> None:

@@ -121,9 +121,7 @@ def test_handoffs_lose_nothing_on_keep_alive_connections(
     hand_over(host, HANDOFFS[name], count)
 
 
-@pytest.mark.parametrize(
-    "name", matrix(FRAMEWORKS, "plain-wsgi", "fastapi", "node", "fastify")
-)
+@pytest.mark.parametrize("name", matrix(FRAMEWORKS, "plain-wsgi", "fastapi", "node"))
 def test_a_procedure_that_spans_a_release_ends_whole(host: Host, name: str) -> None:
     """A draining process finishes its procedure and begins none outside a request."""
     port = free_port()

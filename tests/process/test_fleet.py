@@ -81,7 +81,7 @@ def test_good_broken_and_sick_releases(
     assert outcomes == ["done", "done", "superseded by 4", "reverted"]
 
 
-@pytest.mark.parametrize("name", matrix(["nginx", "haproxy"], "nginx"))
+@pytest.mark.parametrize("name", matrix(["nginx", "haproxy"]))
 def test_a_fleet_is_recycled(make_fleet: MakeFleet, name: str) -> None:
     """An app that cannot run twice answers 503, and the balancer asks another server."""
     fleet = make_fleet(kind="python", app="overlap = false", policy="slots = 2")

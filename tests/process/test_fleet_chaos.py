@@ -166,6 +166,7 @@ def befall(world: World, version: str, faults: tuple[Callable[..., Undo], ...]) 
     world.struck.clear()
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(("seed", "count"), SEEDS)
 def test_what_kills_no_app_loses_no_request(
     tmp_path: Path, seed: int, count: int

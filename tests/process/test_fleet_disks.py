@@ -85,6 +85,7 @@ def test_a_full_disk_holds_a_rollout_until_there_is_room(make: MakeFleet) -> Non
     assert set(fleet.runs().values()) == {"2"}
 
 
+@pytest.mark.soak
 def test_a_build_that_fails_reaches_no_host(make: MakeFleet) -> None:
     """The upload is refused with the reason, apps run on; a slow build is waited for."""
     fleet = make()
@@ -102,6 +103,7 @@ def test_a_build_that_fails_reaches_no_host(make: MakeFleet) -> None:
     assert set(fleet.runs().values()) == {"3"}
 
 
+@pytest.mark.soak
 def test_a_host_with_an_old_view_takes_no_slot(make: MakeFleet) -> None:
     """The others go on without it; it reports what it waits for, and follows later."""
     fleet = make()

@@ -45,6 +45,7 @@ def test_an_agent_that_is_killed_goes_on_where_it_was(
     assert set(fleet.runs().values()) == {"2"}
 
 
+@pytest.mark.soak
 def test_a_host_that_is_gone_for_good_with_a_slot_holds_nothing_up(
     make: MakeFleet,
 ) -> None:
@@ -62,6 +63,7 @@ def test_a_host_that_is_gone_for_good_with_a_slot_holds_nothing_up(
     wait.until(lambda: set(fleet.runs().values()) == {"2"}, "the host to catch up", 30)
 
 
+@pytest.mark.soak
 def test_a_host_that_slept_does_not_act_on_its_old_slot(make: MakeFleet) -> None:
     """Others take the slot of a paused agent; it goes on later, and tries again."""
     fleet = make(app='ready = { http = "/health", timeout_s = 60 }')
@@ -132,6 +134,7 @@ def test_hold_resume_and_abort(make: MakeFleet) -> None:
     assert back.returncode != 0  # there is nothing older
 
 
+@pytest.mark.soak
 def test_abort_and_a_newer_release_wait_for_no_canary_to_be_baked(
     make: MakeFleet,
 ) -> None:

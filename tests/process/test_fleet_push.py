@@ -14,6 +14,7 @@ import pytest
 
 from rig.fleets.fleet import APP, Fleet, MakeFleet
 from rig.hosts.host import GAPLESS
+from rig.matrix import matrix
 from rig.programs.sshd import Sshd
 from rig.wait import until
 
@@ -93,6 +94,7 @@ def test_good_broken_and_rolled_back_releases_over_ssh(make: MakeFleet) -> None:
     until(lambda: begun(fleet)[6:] == ["after"], "no migration, but the end of it")
 
 
+@pytest.mark.soak
 def test_a_release_that_is_turned_back_is_told_and_its_hook_runs_once(
     make: MakeFleet,
 ) -> None:
@@ -138,7 +140,7 @@ def gate(fleet: Fleet, hook: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("hook", ["before_flip", "after"])
+@pytest.mark.parametrize("hook", matrix(["before_flip", "after"], "after"))
 def test_a_hook_of_a_publisher_that_was_killed_runs_again_after_its_end(
     make: MakeFleet, hook: str
 ) -> None:
@@ -187,7 +189,9 @@ sys.exit(__main__.main())
 """
 
 
-@pytest.mark.parametrize("step", ["claimed", "unpacked", "placed", "rollout"])
+@pytest.mark.parametrize(
+    "step", matrix(["claimed", "unpacked", "placed", "rollout"], "placed")
+)
 def test_a_publisher_that_is_killed_after_a_step_loses_no_upload(
     make: MakeFleet, step: str
 ) -> None:

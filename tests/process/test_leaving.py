@@ -83,6 +83,7 @@ def test_haproxy_is_told_first_and_no_request_is_refused(make: MakeFleet) -> Non
     assert report.lost == 0, str(report)
 
 
+@pytest.mark.soak
 def test_a_rollout_that_recycles_tells_haproxy_first(make: MakeFleet) -> None:
     """Each host stops its only instance, and no request gets its 503."""
     fleet = make(3, health_endpoints=True, app="overlap = false")
@@ -103,6 +104,7 @@ def test_a_rollout_that_recycles_tells_haproxy_first(make: MakeFleet) -> None:
         assert recycled["requests"]["cut"] == 0, recycled
 
 
+@pytest.mark.soak
 def test_nginx_goes_on_asking_and_sends_each_refusal_elsewhere(make: MakeFleet) -> None:
     """It checks no health path, so the lead time ends at its limit."""
     fleet = make(3, health_endpoints=True)
@@ -175,6 +177,7 @@ def test_where_nobody_can_be_asked_nobody_drains(make: MakeFleet) -> None:
     until(lambda: drain(fleet.members[1]).returncode == 1, "the others to know", 30)
 
 
+@pytest.mark.soak
 def test_a_recycle_waits_while_all_the_others_drain(make: MakeFleet) -> None:
     """A drained host takes no part, and follows when it serves again."""
     fleet = make(2, app="overlap = false")

@@ -74,6 +74,7 @@ def test_old_and_new_hosts_follow_one_upload_and_no_broken_one(fleet: Fleet) -> 
     assert os.readlink(link) == second
 
 
+@pytest.mark.soak
 def test_a_release_by_the_script_stays_off_the_hosts_of_gapless(fleet: Fleet) -> None:
     """PM2 hosts take it; gapless hosts report a stranger, until a rollback to it."""
     fleet.kill_watch()

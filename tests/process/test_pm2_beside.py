@@ -308,6 +308,7 @@ def test_difference_zero_is_zero(peers: tuple[Peer, Peer]) -> None:
     assert codes[0] is True  # it ended by itself, half a second later
 
 
+@pytest.mark.soak
 def test_difference_a_removed_variable_and_a_changed_number(
     peers: tuple[Peer, Peer],
 ) -> None:

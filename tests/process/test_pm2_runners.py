@@ -22,7 +22,7 @@ from rig.hosts.host import (
 )
 from rig.load import engine
 from rig.load.process import run_load
-from rig.matrix import times
+from rig.matrix import matrix, times
 from rig.wait import answers, free_port, until
 
 BIN = ROOT / "node" / "gapless-drain" / "node_modules" / ".bin"
@@ -46,7 +46,7 @@ WAYS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("count", times(1, 10))
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", matrix(WAYS, "npm", "pnpm", "tsx", "cluster"))
 def test_a_way_to_start_node_is_handed_over(host: Host, way: str, count: int) -> None:
     """The app sends ready, keep-alive connections close cleanly, no request is lost."""
     port = free_port()

@@ -171,9 +171,7 @@ def test_releases_cut_no_stored_procedure(
 
 
 @pytest.mark.parametrize("count", times(1, 100))
-@pytest.mark.parametrize(
-    ("driver", "kind"), matrix(WAYS, ("pg", "postgresql"), ("sequelize", "mariadb"))
-)
+@pytest.mark.parametrize(("driver", "kind"), matrix(WAYS, ("pg", "postgresql")))
 def test_recycles_cut_no_stored_procedure(
     host: Host, databases: dict[str, Database], driver: str, kind: str, count: int
 ) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from rig.hosts.host import ROOT
 from rig.wait import until
 
@@ -65,6 +67,7 @@ def terminal(*options: str) -> Iterator[Terminal]:
         process.wait(60)
 
 
+@pytest.mark.soak
 def test_releases_faults_and_counts_by_hand() -> None:
     """A good release, a crash, a wrong command; Ctrl-C cleans up, and nothing was lost."""
     with terminal() as typed:

@@ -13,7 +13,7 @@ from rig.load.process import run_load
 from rig.load.traffic import Traffic
 
 LOAD = Traffic(kind="new", concurrency=2, pause_s=0.02)
-SAMPLE = 2
+SAMPLE = 1
 """So many points of each scenario run in `make test`, always the same."""
 NAMES = [each.__name__ for each in SCENARIOS]
 
