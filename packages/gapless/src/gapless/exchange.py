@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 import socket
-import struct
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from gapless.base import clock
+from gapless.base import clock, peer
 from gapless.base.errors import TimedOutError
 
 SILENT_S = 5.0
@@ -66,7 +65,11 @@ class Silence:
         """Return what is the matter, and what to do."""
         named = f" (pid {self._pid})" if self._pid else ""
         what = f"the supervisor{named} has not answered for {silent_s:.0f} s"
-        if _state(self._pid) in ("T", "t"):
+        # Only for a supervisor that is silent.
+        from gapless.supervisor.kernel import processes  # noqa: PLC0415 - see above
+
+        process = processes.read(self._pid)
+        if process is not None and process.state in ("T", "t"):
             resume = f"`kill -CONT {self._pid}` lets it go on"
             return f"{what}: it is stopped (SIGSTOP)", f"{resume}; the apps serve on"
         return what, (
@@ -82,8 +85,7 @@ class Exchange:
         self, sock: socket.socket, connect: Callable[[], socket.socket]
     ) -> None:
         """Use *connect* to ask on a second connection whether the supervisor lives."""
-        credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-        self.pid: int = struct.unpack("iII", credentials)[0]
+        self.pid, _ = peer.credentials_of(sock)
         """The process that listens at the other end."""
         self._sock, self._silence = sock, Silence(self.pid, connect)
         sock.settimeout(SILENT_S)
@@ -116,12 +118,3 @@ class Exchange:
                 return self._sock.recv(1 << 16)
             except TimeoutError:
                 self._silence.goes_on()
-
-
-def _state(pid: int) -> str:
-    """Return the state of a process, as in proc(5); empty if it is unknown."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b") ")[2][:1].decode()
-    except OSError:
-        return ""

@@ -30,15 +30,19 @@ def add_apps_or_all(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_config(parser: argparse.ArgumentParser) -> None:
-    """Add the file in which releases and fleets are configured."""
+def add_config(
+    parser: argparse.ArgumentParser,
+    *,
+    table: str = "release",
+    otherwise: str = ", else that of the app, if one is named and runs",
+) -> None:
+    """Add the file in which releases and fleets are configured; its *table* is read."""
     parser.add_argument(
         "-c",
         "--config",
         default="",
         metavar="FILE",
-        help="the gapless.toml with [release.NAME]; default: ./gapless.toml, "
-        "else that of the app, if one is named and runs",
+        help=f"the gapless.toml with [{table}.NAME]; default: ./gapless.toml{otherwise}",
     )
 
 

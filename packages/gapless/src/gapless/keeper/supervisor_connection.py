@@ -7,7 +7,7 @@ import selectors
 import socket
 from collections.abc import Callable
 
-from gapless.base import clock, descriptors, wire
+from gapless.base import clock, descriptors, peer, wire
 
 LISTEN_BACKLOG = 16
 MESSAGES_PER_TURN = 100
@@ -76,7 +76,8 @@ class SupervisorConnection:
         sock = descriptors.accept(self._listener)
         if sock is None:
             return
-        if _peer_uid(sock) not in (0, os.getuid()):
+        _, uid = peer.credentials_of(sock)
+        if uid not in (0, os.getuid()):
             sock.close()
             return
         if self._channel is not None:
@@ -177,8 +178,3 @@ def _listen(home: str) -> socket.socket:
     listener.listen(LISTEN_BACKLOG)
     listener.setblocking(False)
     return listener
-
-
-def _peer_uid(sock: socket.socket) -> int:
-    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-    return int.from_bytes(credentials[4:8], "little")

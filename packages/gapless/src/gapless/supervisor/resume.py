@@ -46,15 +46,7 @@ def resume(
 
 
 def _app(name: str, wanted: AskedApp, notes: Notes) -> AppRecord:
-    app = AppRecord(
-        name=name,
-        spec=wanted.spec,
-        last_generation=wanted.last_generation,
-        restarts=wanted.restarts,
-        ids=list(wanted.ids),
-        finished=wanted.finished,
-        last_report=wanted.last_report,
-    )
+    app = wanted.record(name)
     hint = notes.read_file(name)
     if hint is not None:  # what bears these numbers may still live
         app.last_serial = hint.last_serial

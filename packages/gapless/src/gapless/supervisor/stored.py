@@ -10,12 +10,11 @@ import socket
 from typing import Any
 
 from gapless.base import events, wire
-from gapless.base.errors import NotFoundError
 from gapless.base.names import Home
 from gapless.supervisor.control.view import View
 from gapless.supervisor.instances.drain_connections import DrainConnections
 from gapless.supervisor.instances.messages import Messages
-from gapless.supervisor.memory.apps import AppRecord, Apps
+from gapless.supervisor.memory.apps import Apps
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
 from gapless.supervisor.memory.state import HostRecord, StateFile
 from gapless.supervisor.observe.evidence import Evidence
@@ -33,16 +32,7 @@ class Stored:
         self._log = log = events.Log(self._home.own_log)
         self._state = StateFile(self._home.state, self._apps, HostRecord(), log).load()
         for name, asked in self._state.apps.items():
-            app = self._apps[name] = AppRecord(
-                name=name,
-                spec=asked.spec,
-                running=False,
-                last_generation=asked.last_generation,
-                restarts=asked.restarts,
-                ids=list(asked.ids),
-                finished=asked.finished,
-                last_report=asked.last_report,
-            )
+            app = self._apps[name] = asked.record(name)
             self._apps.allot_ids(app, app.spec.instances)
 
     def list(self) -> dict[str, Any]:
@@ -52,14 +42,8 @@ class Stored:
 
     def describe(self, name: str) -> dict[str, Any]:
         """Return what a supervisor would answer.  Raises NotFoundError."""
-        if name not in self._apps:
-            known = ", ".join(sorted(self._apps)) or "none"
-            raise NotFoundError(
-                f"there is no app named {name!a}", hint=f"apps here: {known}"
-            )
-        found: dict[str, Any] = self._with_view(
-            lambda view: view.details(self._apps[name])
-        )
+        app = self._apps.named(name)
+        found: dict[str, Any] = self._with_view(lambda view: view.details(app))
         return found
 
     def _with_view(self, show: Any) -> Any:

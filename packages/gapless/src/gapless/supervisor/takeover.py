@@ -10,9 +10,9 @@ import json
 import os
 import signal
 import socket
-import struct
 from typing import Any
 
+from gapless.base import peer
 from gapless.keeper import run as keeper_run
 
 ANSWER_S = 10.0
@@ -24,7 +24,7 @@ def ask_to_leave(home: str) -> str:
     """Let the supervisor of *home* leave; return why it may not, empty if it leaves."""
     try:
         with keeper_run.connect_to(home, "supervisor.sock", socket.SOCK_STREAM) as sock:
-            pid, found = _peer_pid(sock), _ping(sock)
+            (pid, _), found = peer.credentials_of(sock), _ping(sock)
     except TimeoutError:
         return (
             "a supervisor runs already, and does not answer: is it stopped (SIGSTOP)?"
@@ -51,10 +51,3 @@ def _ping(sock: socket.socket) -> dict[str, Any]:
         except ValueError:
             return {}
     return found if isinstance(found, dict) else {}
-
-
-def _peer_pid(sock: socket.socket) -> int:
-    """Return the pid of the process that listens at the other end."""
-    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-    pid: int = struct.unpack("iII", credentials)[0]
-    return pid

@@ -11,7 +11,7 @@ import selectors
 import socket
 from collections.abc import Callable
 
-from gapless.base import descriptors, events, files
+from gapless.base import descriptors, events, files, peer
 from gapless.base.errors import UnavailableError
 from gapless.supervisor.control.control_connection import ControlConnection
 from gapless.supervisor.control.request import Request
@@ -109,8 +109,8 @@ class ControlSocket:
 
 def _may_connect(sock: socket.socket) -> bool:
     """Return whether a client is of our user, or root."""
-    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-    return int.from_bytes(credentials[4:8], "little") in (0, os.getuid())
+    _, uid = peer.credentials_of(sock)
+    return uid in (0, os.getuid())
 
 
 def _refuse(sock: socket.socket, reason: str) -> None:

@@ -61,7 +61,7 @@ class Dispatch:
             case "list":
                 self._list(connection)
             case "describe":
-                app = requests.known(request.app)
+                app = self._apps.named(request.app)
                 if request.only == "spec":
                     _answer(connection, {"spec": codec.encode(app.spec)})
                     return

@@ -33,18 +33,8 @@ class Requests:
 
     def app(self, name: str | None) -> AppRecord:
         """Return an app by name, which a request may change.  Raises NotFoundError."""
-        app = self.known(name)
+        app = self._apps.named(name)
         self._apps.touch(app.name)
-        return app
-
-    def known(self, name: str | None) -> AppRecord:
-        """Return an app by name.  Raises NotFoundError."""
-        app = self._apps.get(name or "")
-        if app is None:
-            known = ", ".join(sorted(self._apps)) or "none"
-            raise NotFoundError(
-                f"there is no app named {name!a}", hint=f"apps here: {known}"
-            )
         return app
 
     # --- operations -------------------------------------------------------------------

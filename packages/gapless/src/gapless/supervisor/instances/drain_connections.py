@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from functools import reduce
 from typing import Any
 
-from gapless.base import clock, descriptors
+from gapless.base import clock, descriptors, peer
 from gapless.supervisor.instances.drain_connection import (
     DrainConnection,
     parse_line,
@@ -86,8 +86,7 @@ class DrainConnections:
         sock = descriptors.accept(self._listener)
         if sock is None:
             return
-        credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-        pid, uid = (int.from_bytes(credentials[at : at + 4], "little") for at in (0, 4))
+        pid, uid = peer.credentials_of(sock)
         # Only root's supervisor has instances of other users.
         allowed = uid in (0, os.getuid()) or os.getuid() == 0
         full = len(self._connections) >= MOST_CONNECTIONS or not descriptors.refill()

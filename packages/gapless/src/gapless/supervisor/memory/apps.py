@@ -8,6 +8,7 @@ from typing import Any
 
 from gapless.base import clock, codec
 from gapless.base.codec import TRANSIENT, was
+from gapless.base.errors import NotFoundError
 from gapless.supervisor.memory import model, spec
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.instances import InstanceRecord
@@ -136,6 +137,16 @@ class Apps(dict[str, AppRecord]):
     def touch(self, *names: str) -> None:
         """Let the loop look at apps before it sleeps again."""
         self.touched.update(dict.fromkeys(name for name in names if name in self))
+
+    def named(self, name: str | None) -> AppRecord:
+        """Return an app by name.  Raises NotFoundError."""
+        app = self.get(name or "")
+        if app is None:
+            known = ", ".join(sorted(self)) or "none"
+            raise NotFoundError(
+                f"there is no app named {name!a}", hint=f"apps here: {known}"
+            )
+        return app
 
     def find(self, key: str) -> Found | None:
         """Return an instance, by its key, with its app and its generation; touch the app.

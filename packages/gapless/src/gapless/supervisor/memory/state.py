@@ -60,6 +60,19 @@ class AskedApp:
     operation: AskedOperation | None = None
     """What was under way: who asked for it finds it again by its token."""
 
+    def record(self, name: str) -> AppRecord:
+        """Return the record of an app of which nothing else is known; it is not running."""
+        return AppRecord(
+            name=name,
+            spec=self.spec,
+            running=False,
+            last_generation=self.last_generation,
+            restarts=self.restarts,
+            ids=list(self.ids),
+            finished=self.finished,
+            last_report=self.last_report,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:

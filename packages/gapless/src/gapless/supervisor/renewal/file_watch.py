@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -42,8 +43,6 @@ class Watch:
         self._selector, self._roots = selector, roots
         self._ignored, self._changed = ignored, changed
         self._libc = ctypes.CDLL(None, use_errno=True)
-        self.trouble = ""
-        """Why not everything is watched that should be."""
         self._directories: dict[int, str] = {}
         """By watch: the directory it is on."""
         self._descriptor = self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -158,10 +157,8 @@ class Watch:
 
     def _watch_more(self, watch: Callable[[], None]) -> None:
         """Watch more; if a limit is reached, what is watched already stays watched."""
-        try:
+        with contextlib.suppress(OSError):
             watch()
-        except OSError as error:
-            self.trouble = str(error)
 
 
 def _is_complete(path: str) -> bool:

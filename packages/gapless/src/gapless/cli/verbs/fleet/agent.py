@@ -19,7 +19,7 @@ from gapless.agent.app_listing import AppListing
 from gapless.agent.health_endpoint import HealthEndpoint
 from gapless.base import wakeup
 from gapless.base.errors import DONE, FAILED, NotFoundError
-from gapless.cli import configuration, output
+from gapless.cli import arguments, configuration, output
 from gapless.cli.fleet.follower_thread import FollowerThread
 from gapless.client import Client
 
@@ -55,13 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="answer load balancers here: 200, 404 while the app leaves, 503; "
         "default: health_listen of the file",
     )
-    parser.add_argument(
-        "-c",
-        "--config",
-        default="",
-        metavar="FILE",
-        help="the gapless.toml with [rollout.NAME]; default: ./gapless.toml",
-    )
+    arguments.add_config(parser, table="rollout", otherwise="")
 
 
 def run(args: argparse.Namespace) -> int:

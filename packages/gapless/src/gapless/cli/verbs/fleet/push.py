@@ -62,14 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="COMMAND",
         help="for example 'ssh -p 2222 -i key'; default: GAPLESS_SSH, or ssh",
     )
-    parser.add_argument(
-        "-c",
-        "--config",
-        default="",
-        metavar="FILE",
-        help="the gapless.toml with [release.NAME]; default: ./gapless.toml, "
-        "else the one in TARGET; none is needed",
-    )
+    arguments.add_config(parser, otherwise=", else the one in TARGET; none is needed")
     arguments.add_json(parser)
 
 
