@@ -302,12 +302,14 @@ def test_a_supervisor_that_dies_with_a_keeper_on_its_way_leaves_no_second_one(
 def test_a_delete_whose_supervisor_dies_is_done(host: Host) -> None:
     """The app is gone, and its report is still found."""
     host.start("app", GOOD, port=free_port())
+    note = host.home / "notes" / "app.json"
+    until(note.exists, "its note on disk")
     trap = "trap(lambda m: m.get('value', m) is None and 'app/' in m['name'])"
     with trapped(host, trap):
         code, output = end_of(host.begin("delete", "app"))
     assert code == 0, output
     assert host.json("list")["apps"] == []
-    assert not list((host.home / "notes").iterdir())
+    assert not note.exists()
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["unheard", "heard"])
@@ -410,6 +412,7 @@ def test_notes_are_on_disk_too(host: Host) -> None:
     host.ok("restart", "app")
     (pid,) = host.app("app")["pids"]
     path = host.home / "notes" / "app.json"
+    until(lambda: path.exists() and f'"pid": {pid}' in path.read_text(), "its note")
     note = json.loads(path.read_text())
     (generation,) = note["app"]["generations"]
     (instance,) = generation["instances"]
@@ -423,6 +426,8 @@ def test_notes_are_on_disk_too(host: Host) -> None:
     (host.home / "state.json").write_text(json.dumps(state))
     host.start_supervisor()
     until(lambda: host.status("app") == "online", "online")
+    (pid,) = host.app("app")["pids"]
+    until(lambda: f'"pid": {pid}' in path.read_text(), "its new note")
     note = json.loads(path.read_text())
     assert note["app"]["last_serial"] == last + 1
     assert note["app"]["last_generation"] == 3
@@ -431,6 +436,7 @@ def test_notes_are_on_disk_too(host: Host) -> None:
 def test_half_written_files_of_a_dead_supervisor_are_removed(host: Host) -> None:
     """The next one removes them, and nothing else."""
     host.start("app", GOOD, port=free_port())
+    until((host.home / "notes" / "app.json").exists, "its note on disk")
     before = set(host.home.rglob("*"))
     half = [
         host.home / "state.json.4711.part",

@@ -31,9 +31,18 @@ def test_a_fault_ends_that_request_alone(tmp_path: Path, op: str, named: str) ->
     ended: list[ControlConnection] = []
     near, far = socket.socketpair()
     with far, selectors.DefaultSelector() as selector:
-        connection = ControlConnection(selector, near, _fall, ended.append, log)
+        changed: list[ControlConnection] = []
+        connection = ControlConnection(
+            selector,
+            near,
+            _fall,
+            changed=changed.append,
+            ended=ended.append,
+            log=log,
+        )
         far.sendall(json.dumps({"op": op}).encode() + b"\n")
         wakeup.call_ready(selector, 10, _raise)
+        assert changed, "nobody is told that there is something to flush"
         connection.flush()
         with far.makefile("rb") as lines:
             (line,) = lines

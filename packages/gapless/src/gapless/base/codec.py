@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import operator
 import types
 import typing
 from collections.abc import Callable
@@ -19,8 +20,7 @@ from enum import Enum
 from typing import Any, TypeVar
 
 Kind = TypeVar("Kind")
-_PLAIN = (str, int, float, bool, type(None))
-_SETS = (set, frozenset)
+_PLAIN = frozenset((str, int, float, bool, type(None)))
 MOST_LEVELS = 32
 MOST_INTEGER = (1 << 63) - 1
 """What the kernel, other languages and databases take as an integer."""
@@ -32,20 +32,38 @@ class WrongTypeError(ValueError):
 
 def encode(value: Any) -> Any:
     """Return a value as JSON-able data; sets are sorted, enums are their values."""
-    if type(value) in _PLAIN:
-        return value
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, dict):
-        return {name: encode(each) for name, each in value.items()}
-    if isinstance(value, _SETS):
-        return sorted(encode(each) for each in value)
-    if isinstance(value, list | tuple):
-        return [encode(each) for each in value]
     kind: Any = type(value)
+    return value if kind in _PLAIN else _encoder(kind)(value)
+
+
+@functools.cache
+def _encoder(kind: Any) -> Callable[[Any], Any]:
+    """Return what encodes the values of a type."""
+    if issubclass(kind, Enum):
+        return operator.attrgetter("value")
+    if issubclass(kind, dict):
+        return lambda value: {
+            name: each if type(each) in _PLAIN else encode(each)
+            for name, each in value.items()
+        }
+    if issubclass(kind, set | frozenset):
+        return lambda value: sorted(map(encode, value))
+    if issubclass(kind, list | tuple):
+        return lambda value: [
+            each if type(each) in _PLAIN else encode(each) for each in value
+        ]
     if hasattr(kind, "encoded_once"):
-        return _encode_once(value)
-    return {name: encode(getattr(value, name)) for name in _written(kind)}
+        return _encode_once
+    return _encode_fields
+
+
+def _encode_fields(value: Any) -> dict[str, Any]:
+    kind: Any = type(value)
+    names, get = _getter(kind)
+    return {
+        name: each if type(each) in _PLAIN else encode(each)
+        for name, each in zip(names, get(value), strict=True)
+    }
 
 
 def decode(kind: type[Kind], plain: Any, at: str = "") -> Kind:
@@ -76,9 +94,7 @@ def _encode_once(value: Any) -> dict[str, Any]:
     """Return what a large value is encoded as, which never changes: the same each time."""
     found = _remembered.get(id(value))
     if found is None:
-        kind: Any = type(value)
-        plain = {name: encode(getattr(value, name)) for name in _written(kind)}
-        found = _remembered[id(value)] = value, plain
+        found = _remembered[id(value)] = value, _encode_fields(value)
         if len(_remembered) > _MOST_REMEMBERED:
             del _remembered[next(iter(_remembered))]
     return found[1]
@@ -129,6 +145,15 @@ def _written(kind: Any) -> tuple[str, ...]:
     )
 
 
+@functools.cache
+def _getter(kind: Any) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
+    """Return the names of the fields that are written down, and what reads all of them."""
+    names = _written(kind)
+    if len(names) < 2:
+        return names, lambda value: tuple(getattr(value, name) for name in names)
+    return names, operator.attrgetter(*names)
+
+
 # --- readers, one for each type -------------------------------------------------------
 
 Reader = Callable[[Any, str], Any]
@@ -146,7 +171,7 @@ def _reader(kind: Any) -> Reader:
         return _many(tuple, arguments[0])
     if origin is tuple:
         return _several(arguments)
-    if origin in (list, *_SETS):
+    if origin in (list, set, frozenset):
         return _many(origin, arguments[0])
     if origin is dict:
         return _table(arguments[1])

@@ -1,9 +1,16 @@
-"""How a gapless module is run in an interpreter of its own."""
+"""How Python runs gapless: in interpreters of its own, and with few modules.
+
+`importlib.util.LazyLoader` does not postpone an import that another module makes: `import`
+looks at `__spec__`, which loads the module.
+"""
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
+import types
+from typing import Any
 
 _BOOT = (
     "import sys; sys.path.append(sys.argv[1]); "
@@ -15,3 +22,22 @@ def python(module: str, arguments: list[str]) -> list[str]:
     """Return the command that runs `main` of a gapless module without `site`."""
     package = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
     return [sys.executable, "-I", "-S", "-c", _BOOT, package, module, *arguments]
+
+
+def import_later(name: str) -> None:
+    """Let a module be imported when something of it is used, unless it is there already."""
+    sys.modules.setdefault(name, _Later(name))
+
+
+class _Later(types.ModuleType):
+    """Stands for a module until one of its names is asked for."""
+
+    def __getattr__(self, name: str) -> Any:
+        """Import the module, and return what it has by that name."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        module = importlib.import_module(self.__name__)
+        self.__dict__.update(vars(module))
+        return getattr(module, name)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 PrintStep = Callable[[dict[str, Any]], None] | None
 Send = Callable[[str, PrintStep], dict[str, Any]]
 """Sends the request about one app, prints its steps, and returns its report."""
+_SPECS_IN_A_REQUEST = 50
 
 
 def run_all(apps: list[str], send: Send, *, as_json: bool) -> int:
@@ -80,11 +81,7 @@ def send_all(
     if len(by_name) != len(requests):
         raise MisuseError("an app was named twice")
 
-    for request in requests:
-        # One app alone gets its ids when it starts; several get them in their order here.
-        starts = request.action == "start" and len(requests) > 1
-        if request.action == "register" or starts:
-            _register(client, request)
+    _register(client, requests)
 
     def send(app: str, print_step: PrintStep) -> dict[str, Any]:
         request = by_name[app]
@@ -101,14 +98,25 @@ def send_all(
     return run_all(list(by_name), send, as_json=as_json)
 
 
-def _register(client: Client, request: AppRequest) -> None:
-    """Add an app to the list, so that it has its ids in the order of its file."""
-    try:
-        client.request("register", spec=codec.encode(request.spec))
-    except MisuseError:
-        if request.action == "register":
-            raise
-        # It runs already; the start reports that.
+def _register(client: Client, requests: Collection[AppRequest]) -> None:
+    """Add apps to the list, so that they have their ids in the order of their file.
+
+    One app alone gets its ids when it starts.
+    """
+    wanted = [
+        request
+        for request in requests
+        if request.action == "register"
+        or (request.action == "start" and len(requests) > 1)
+    ]
+    for first in range(0, len(wanted), _SPECS_IN_A_REQUEST):
+        part = wanted[first : first + _SPECS_IN_A_REQUEST]
+        specs = [codec.encode(request.spec) for request in part]
+        registered = client.request("register", specs=specs)["registered"]
+        for request in part:
+            name = request.spec.name
+            if request.action == "register" and name not in registered:
+                raise MisuseError(f"{name} runs already")
 
 
 def _print_outcomes(

@@ -22,6 +22,8 @@ from gapless.keeper.spawn_request import SpawnRequest
 START_S = 10.0
 """How long a child may take from fork to exec."""
 _KILL_S = 1.0
+_HANDLED = (signal.SIGCHLD,)
+"""The signals that the keeper has handlers for; what it ignores, its child ignores too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +55,7 @@ def spawn(request: SpawnRequest) -> Spawned:
     child = notify = -1
     try:
         # No signal handler of the parent may run in the child before it is reset there.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
         try:
             child = os.fork()
             if child == 0:

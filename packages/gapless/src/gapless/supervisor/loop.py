@@ -14,6 +14,7 @@ from gapless.base.errors import GaplessError
 from gapless.base.timers import Timers
 from gapless.supervisor.act import pid_files
 from gapless.supervisor.act.performer import Performer
+from gapless.supervisor.act.start_limit import StartLimit
 from gapless.supervisor.control import reports
 from gapless.supervisor.control.control_socket import ControlSocket
 from gapless.supervisor.control.operations import Operations
@@ -69,6 +70,7 @@ class Loop:
         self._log = log
         self._timers = Timers()
         """When to look at an app again, by its name, and for a renewal."""
+        self._starts = StartLimit()
         self._host_was = self._wishes()
         self.over = False
 
@@ -100,6 +102,7 @@ class Loop:
     def settle(self) -> None:
         """Bring every app that was touched to rest for now, and remember what changed."""
         self._touch()
+        self._state.look_again(self._apps.touched)
         self._state.flush()  # nothing acts on what was asked for before that is on disk
         self._evidence.begin_turn()
         settled = [self._apps[name] for name in self._apps.touched]
@@ -109,8 +112,15 @@ class Loop:
         self._evidence.end_turn()
         for app in settled:
             self._guard(app, self._remember)
+        self._state.look_again(app.name for app in settled)
         self._state.flush()
-        self._drain_connections.expire(clock.monotonic())
+        now = clock.monotonic()
+        self._timers.set("/state", self._state.write_until())
+        self._apps.touch(*self._starts.whose_turn(now))
+        self._timers.set("/starts", self._starts.wait_until(now))
+        self._notes.write_files(now)
+        self._timers.set("/notes", self._notes.write_until())
+        self._drain_connections.expire(now)
         if not any(app.generations for app in self._apps.values()):
             self._drain_connections.close()
             if self._host.shutting_down:
@@ -177,15 +187,11 @@ class Loop:
 
     def _plan_and_perform(self, app: AppRecord) -> bool:
         """Plan and act until nothing is left to do now; return whether that happened."""
-        desired = Desired(
-            running=app.running and not self._host.shutting_down,
-            draining=self._host.draining,
-            lead_s=self._host.lead_s,
-        )
         changed = False
         for _ in range(MOST_ROUNDS):
             self._apps.touched.pop(app.name, None)  # what touches it from here is new
-            planned = plan.plan(desired, app.observed(clock.monotonic()))
+            now = clock.monotonic()
+            planned = plan.plan(self._desired(app, now), app.observed(now))
             self._timers.set(app.name, planned.wake_at)
             for action in planned.actions:
                 self._log.write("action", app=app.name, action=repr(action))
@@ -195,6 +201,7 @@ class Loop:
                     self._exits.start_failed(app, action, error.message)
                 except (OSError, ValueError) as error:
                     self._exits.start_failed(app, action, str(error))
+            self._starts.update(app, held=planned.starts_held)
             now_changed = self._operations.update(app)
             changed |= now_changed
             if not planned.actions and not now_changed:
@@ -204,6 +211,14 @@ class Loop:
         self._log.write("plan-does-not-settle", app=app.name)
         return False
 
+    def _desired(self, app: AppRecord, now: float) -> Desired:
+        return Desired(
+            running=app.running and not self._host.shutting_down,
+            draining=self._host.draining,
+            lead_s=self._host.lead_s,
+            may_start=self._starts.free(now),
+        )
+
     def _forget(self, app: AppRecord) -> None:
         if app.last_report is not None:
             self._host.keep_outcome(app.last_report)
@@ -211,6 +226,7 @@ class Loop:
         self._state.save()
         self._state.flush()  # whoever asked finds the outcome there, once no note has it
         self._renewals.forget(app.name)
+        self._starts.forget(app.name)
         self._timers.set(app.name, None)
         self._timers.set(f"{app.name}/renewal", None)
         self._notes.remove(app.name)

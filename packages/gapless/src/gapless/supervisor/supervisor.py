@@ -197,7 +197,8 @@ class Supervisor:
                 self._report_shutdown()
             else:
                 self._log.write("keeper-lost", reason=error.message)
-        self._state.flush()
+        self._state.flush(all_of_it=True)
+        self._notes.write_files()
         self._control.close()
         return self._keeper.ending
 

@@ -37,11 +37,14 @@ class ControlConnection:
         selector: selectors.BaseSelector,
         sock: socket.socket,
         serve: Callable[[Request, ControlConnection], None],
+        *,
+        changed: Callable[[ControlConnection], None],
         ended: Callable[[ControlConnection], None],
         log: events.Log,
     ) -> None:
+        """Use *changed* to tell that there is something to `flush`, or a new deadline."""
         self._selector, self._sock, self._log = selector, sock, log
-        self._serve, self._ended = serve, ended
+        self._serve, self._changed, self._ended = serve, changed, ended
         self._received, self._unsent = bytearray(), b""
         self._has_request = self._closing = self._lingering = False
         self._client_is_done = False
@@ -66,6 +69,7 @@ class ControlConnection:
         if last:
             self._closing = True
             self.deadline = clock.monotonic() + UNREAD_S
+        self._changed(self)
 
     def answer(self, find: Callable[[], Any]) -> None:
         """Send what *find* returns as the last line, or the error that it raises."""
@@ -106,7 +110,6 @@ class ControlConnection:
             self.close()
         else:
             self.fail(TimedOutError(f"no request came in {REQUEST_S:g} s"))
-            self.flush()
 
     # --- the request --------------------------------------------------------------------
 
@@ -118,7 +121,7 @@ class ControlConnection:
             pass
         except OSError:
             self.close()
-        self.flush()
+        self._changed(self)
 
     def _read(self) -> None:
         piece = self._sock.recv(65536)

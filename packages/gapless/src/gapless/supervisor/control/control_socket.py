@@ -38,6 +38,12 @@ class ControlSocket:
         self._selector, self._serve, self._log = selector, serve, log
         self._connections: dict[ControlConnection, None] = {}
         """The oldest first."""
+        self._changed: dict[ControlConnection, None] = {}
+        """Those that have something to send, or a new deadline."""
+        self._timed: dict[ControlConnection, None] = {}
+        """Those that have a deadline."""
+        self._idle: dict[ControlConnection, None] = {}
+        """Those that were idle when they changed last, and may be still."""
         self._path = f"{home}/supervisor.sock"
         self._listener, self._identity = _listen(home)
         selector.register(self._listener, selectors.EVENT_READ, self._accept)
@@ -60,18 +66,27 @@ class ControlSocket:
             _refuse(sock, f"{MOST_CONNECTIONS} commands wait for it already")
             return
         connection = ControlConnection(
-            self._selector, sock, self._serve, self._ended, self._log
+            self._selector,
+            sock,
+            self._serve,
+            changed=self._changed.setdefault,
+            ended=self._ended,
+            log=self._log,
         )
-        self._connections[connection] = None
-        if sum(each.is_idle for each in self._connections) > MOST_IDLE:
+        self._connections[connection] = self._changed[connection] = None
+        self._idle[connection] = None
+        if len(self._idle) > MOST_IDLE:
+            self._idle = {each: None for each in self._idle if each.is_idle}
+        if len(self._idle) > MOST_IDLE:
             self._close_idle()
 
     def _ended(self, connection: ControlConnection) -> None:
-        self._connections.pop(connection, None)
+        for known in (self._connections, self._changed, self._timed, self._idle):
+            known.pop(connection, None)
 
     def _close_idle(self) -> bool:
         """Close the oldest connection on which nothing is done; return whether one was."""
-        for connection in self._connections:
+        for connection in self._idle:
             if connection.is_idle:
                 connection.close()
                 return True
@@ -79,17 +94,27 @@ class ControlSocket:
 
     def flush(self) -> None:
         """Send every client what was queued since the last time."""
-        for connection in list(self._connections):
+        while self._changed:
+            connection, _ = self._changed.popitem()
             connection.flush()
+            for known, belongs in (
+                (self._timed, connection.deadline is not None),
+                (self._idle, connection.is_idle),
+            ):
+                if belongs and connection in self._connections:
+                    known.setdefault(connection)
+                else:
+                    known.pop(connection, None)
 
     def expire(self, now: float) -> None:
         """End the connections whose deadline is over."""
-        for connection in list(self._connections):
+        for connection in list(self._timed):
             connection.expire(now)
+        self.flush()
 
     def wait_until(self) -> float | None:
         """Return the next deadline of a connection; None if there is none."""
-        found = (each.deadline for each in self._connections)
+        found = (each.deadline for each in self._timed)
         return min((each for each in found if each is not None), default=None)
 
     def stop_listening(self) -> None:

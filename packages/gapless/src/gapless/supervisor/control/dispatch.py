@@ -77,8 +77,7 @@ class Dispatch:
             case "start":
                 requests.start(request, connection)
             case "register":
-                requests.register(request)
-                _answer(connection, {"registered": True})
+                _answer(connection, {"registered": requests.register(request)})
             case "reset":
                 requests.reset(request)
                 _answer(connection, {"reset": True})

@@ -16,6 +16,9 @@ from gapless.supervisor.memory.operations import Operation
 from gapless.supervisor.memory.state import StateFile
 from gapless.supervisor.observe import log_tail
 
+OUTCOME_S = 0.2
+"""How long an outcome may wait to be written with others; the keeper has it at once."""
+
 
 class Operations:
     """Ends operations, and begins those that wait."""
@@ -60,7 +63,8 @@ class Operations:
             report_files.add(directory, name, app.last_report)
         except OSError as error:
             self._log.write("write-failed", path=directory, reason=str(error))
-        self._state.save()
+        # What failed must not come back after a power cut; what went well is there already.
+        self._state.save(within_s=0.0 if operation.failure else OUTCOME_S)
 
 
 def _is_over(app: AppRecord, operation: Operation) -> bool:

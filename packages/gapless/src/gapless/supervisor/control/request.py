@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gapless.base import codec
 from gapless.base.errors import MisuseError
 from gapless.supervisor.control import fields
-from gapless.supervisor.memory import spec
+from gapless.supervisor.memory.spec import AppSpec
 
 LONGEST_TOKEN = 200
 
@@ -22,7 +22,8 @@ class Request:
     token: str = ""
     """By it a client finds its operation again."""
     app: str | None = None
-    spec: spec.AppSpec | None = None
+    spec: AppSpec | None = None
+    specs: list[AppSpec] = field(default_factory=list)
     recycle: bool | None = None
     permit: bool | None = None
     """Ask before the switch."""
@@ -49,8 +50,9 @@ def read(line: bytes) -> Request:
         request = codec.decode(Request, plain, "request")
     except codec.WrongTypeError as error:
         raise MisuseError(f"the request is wrong: {error}") from error
-    if request.spec is not None:
-        fields.check_spec(request.spec)
+    for each in (request.spec, *request.specs):
+        if each is not None:
+            fields.check_spec(each)
     fields.check_lead(request.lead_s)
     if len(request.token) > LONGEST_TOKEN:
         raise MisuseError(f"the token has more than {LONGEST_TOKEN} characters")

@@ -136,12 +136,22 @@ class Requests:
         app = self.app(request.app)
         return app, fields.signal_number(request.signal, app.name)
 
-    def register(self, request: Request) -> None:
-        """Make an app known, and leave it stopped."""
-        wanted = _spec(request)
+    def register(self, request: Request) -> list[str]:
+        """Make apps known, and leave them stopped; those that run are left alone.
+
+        Returns those that do not run.  Raises MisuseError if it is one, and it runs.
+        """
+        if not request.specs:
+            wanted = _spec(request)
+            if not self._register(wanted):
+                raise MisuseError(f"{wanted.name} runs already")
+            return [wanted.name]
+        return [each.name for each in request.specs if self._register(each)]
+
+    def _register(self, wanted: spec.AppSpec) -> bool:
         app = self._apps.get(wanted.name)
         if app is not None and app.generations:
-            raise MisuseError(f"{app.name} runs already")
+            return False
         if app is None:
             app = AppRecord(name=wanted.name, spec=wanted)
             self._apps[wanted.name] = app
@@ -150,6 +160,7 @@ class Requests:
         app.stop_reason = ""
         self._apps.allot_ids(app, wanted.instances)
         self._state.save()
+        return True
 
     def reset(self, request: Request) -> None:
         """Count restarts from zero."""

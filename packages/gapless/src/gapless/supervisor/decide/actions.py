@@ -162,3 +162,5 @@ class Plan:
 
     actions: tuple[Action, ...] = ()
     wake_at: float | None = None
+    starts_held: bool = False
+    """Whether instances are to start that may not yet."""

@@ -72,6 +72,8 @@ def plan(desired: Desired, observed: Observed) -> Plan:
     """Return what to do now; an empty plan without a time to wake means nothing is left."""
     steps = tuple(_steps(desired, observed))
     early = _not_spawned(observed)
+    starts = [step for step in steps if isinstance(step, Start)]
+    held = [] if desired.may_start is None else starts[desired.may_start :]
     actions = tuple(
         step
         for step in steps
@@ -80,10 +82,11 @@ def plan(desired: Desired, observed: Observed) -> Plan:
         if not (
             isinstance(step, float)
             or (isinstance(step, SendStop | Kill) and step.key in early)
+            or step in held
         )
     )
     wakes = [step for step in steps if isinstance(step, float)]
-    return Plan(actions, min(wakes) if wakes else None)
+    return Plan(actions, min(wakes) if wakes else None, starts_held=bool(held))
 
 
 def _not_spawned(observed: Observed) -> set[str]:

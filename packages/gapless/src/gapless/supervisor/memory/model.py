@@ -181,6 +181,8 @@ class Desired:
     """The whole host leaves service: every request is refused."""
     lead_s: float | None = None
     """How long, at most, balancers are told before; None: as each app says."""
+    may_start: int | None = None
+    """How many instances may start now, as many others start already; None: any number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,8 +2,9 @@
 
 The keeper's note is exact: it is given with every change.  The one on disk is a hint for
 the time when supervisor and keeper are both gone.  It is written when an instance or a
-generation came, went or changed its state, and not for each count in between.  No fsync:
-it says nothing that matters after the machine itself went down.
+generation came, went or changed its state, and not for each count in between; changes that
+follow each other closely are written together.  No fsync: it says nothing that matters
+after the machine itself went down.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from gapless.base import codec, events, files
+from gapless.base import clock, codec, events, files
 from gapless.base.names import Home
 from gapless.supervisor.memory.apps import AppRecord, read_note
 from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
 
+DISK_PAUSE_S = 1.0
+"""How long a change waits for more before it is written to disk."""
 VERSION = 1
 """Grows when a field changes its meaning; new fields do not need it (base.codec)."""
 
@@ -40,22 +43,38 @@ class Notes:
         self._is_ours = is_ours
         self._on_disk: dict[str, Any] = {}
         """By app: what its file says, as far as it decides when to write it anew."""
+        self._changed: dict[str, tuple[float, AppRecord]] = {}
+        """By app: when to write its file anew; the first one first."""
 
     def write(self, app: AppRecord) -> None:
         """Remember an app as it is now."""
-        note = {"version": VERSION, **codec.encode(app)}
-        self._keeper.note(f"app/{app.name}", note)
-        essence = _essence(app)
-        if self._on_disk.get(app.name) != essence and self._is_ours():
-            self._on_disk[app.name] = essence
-            self._write_file(app.name, note)
+        self._keeper.note(f"app/{app.name}", _note(app))
+        if app.name not in self._changed and self._on_disk.get(app.name) != _essence(
+            app
+        ):
+            self._changed[app.name] = clock.monotonic() + DISK_PAUSE_S, app
 
-    def _write_file(self, name: str, note: dict[str, Any]) -> None:
-        path = self._home.app_note(name)
+    def write_until(self) -> float | None:
+        """Return when `write_files` has something to do; None if nothing has changed."""
+        return next((at for at, _ in self._changed.values()), None)
+
+    def write_files(self, now: float = float("inf")) -> None:
+        """Write to disk what has changed, and has waited until *now*."""
+        for name, (at, app) in list(self._changed.items()):
+            if at > now:
+                return
+            del self._changed[name]
+            essence = _essence(app)
+            if self._on_disk.get(name) != essence and self._is_ours():
+                self._on_disk[name] = essence
+                self._write_file(app)
+
+    def _write_file(self, app: AppRecord) -> None:
+        path = self._home.app_note(app.name)
         content = {
             "version": VERSION,
             "incarnation": self._keeper.incarnation,
-            "app": note,
+            "app": _note(app),
         }
         try:
             with contextlib.suppress(FileExistsError):
@@ -68,6 +87,7 @@ class Notes:
         """Forget an app."""
         self._keeper.note(f"app/{name}", None)
         self._on_disk.pop(name, None)
+        self._changed.pop(name, None)
         if not self._is_ours():
             return
         with contextlib.suppress(OSError):
@@ -89,6 +109,10 @@ class Notes:
             for file in os.listdir(self._home.notes):
                 if file.removesuffix(".json") not in names:
                     os.unlink(f"{self._home.notes}/{file}")
+
+
+def _note(app: AppRecord) -> dict[str, Any]:
+    return {"version": VERSION, **codec.encode(app)}
 
 
 def _essence(app: AppRecord) -> Any:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from gapless.base import codec, events, files
+from gapless.base import clock, codec, events, files
 from gapless.base.errors import UnavailableError
 from gapless.supervisor.memory import spec
 from gapless.supervisor.memory.apps import AppRecord, Apps
@@ -90,8 +90,8 @@ class State:
 class StateFile:
     """Keeps what was asked for in a file.
 
-    Each app is encoded when it has changed, and the file is written once in a turn of the
-    loop: before anything acts on what was asked for, and before clients learn of it.
+    Each app is encoded when it may have changed, and the file is written once in a turn of
+    the loop: before anything acts on what was asked for, and before clients learn of it.
     """
 
     def __init__(
@@ -106,22 +106,34 @@ class StateFile:
         """Write only while *is_ours* says that the home is this supervisor's."""
         self._path, self._apps, self._host, self._log = path, apps, host, log
         self._is_ours = is_ours
-        self._written: dict[str, tuple[AskedApp, str]] = {}
+        self._written: dict[str, str] = {}
         """Each app as it was encoded last."""
-        self._changed = False
+        self._write_at: float | None = None
 
-    def save(self) -> None:
-        """Let the next `flush` write down what was asked for."""
-        self._changed = True
+    def save(self, *, within_s: float = 0.0) -> None:
+        """Let a `flush` write down what was asked for; by then others may have more."""
+        at = clock.monotonic() + within_s
+        self._write_at = at if self._write_at is None else min(at, self._write_at)
 
-    def flush(self) -> None:
-        """Write down what was asked for, if that has changed.
+    def look_again(self, names: Iterable[str]) -> None:
+        """Encode these apps anew at the next write: they may have changed."""
+        for name in names:
+            self._written.pop(name, None)
+
+    def write_until(self) -> float | None:
+        """Return when a `flush` has something to write; None if nothing has changed."""
+        return self._write_at
+
+    def flush(self, *, all_of_it: bool = False) -> None:
+        """Write down what was asked for, if that has changed and its time has come.
 
         The keeper remembers it too, so a full disk is logged and stops no release.
         """
-        if not self._changed:
+        if self._write_at is None:
             return
-        self._changed = False
+        if not all_of_it and clock.monotonic() < self._write_at:
+            return
+        self._write_at = None
         state = State(
             version=VERSION,
             apps={},
@@ -144,14 +156,13 @@ class StateFile:
             del self._written[name]
 
     def _encoded(self, app: AppRecord) -> str:
-        """Return the line of an app: encoded anew if it is not as it was."""
-        asked = _asked(app)
-        before = self._written.get(app.name)
-        if before is None or before[0] != asked:
-            plain = codec.encode(asked)
+        """Return the line of an app: encoded anew if it may not be as it was."""
+        line = self._written.get(app.name)
+        if line is None:
+            plain = codec.encode(_asked(app))
             line = f"{json.dumps(app.name)}: {json.dumps(plain, sort_keys=True)}"
-            before = self._written[app.name] = (asked, line)
-        return before[1]
+            self._written[app.name] = line
+        return line
 
     def load(self) -> State:
         """Return what was asked for; nothing without a file.
