@@ -94,7 +94,7 @@ _KEPT = ("op", "name", "meta", "value", "key", "id", "action", "held")
 class FakeNotes(Notes):
     """Writes to the keeper only."""
 
-    def _write_file(self, app: AppRecord) -> None:
+    def _write_file(self, name: str, note: dict[str, Any]) -> None:
         pass
 
     def read_file(self, _: str) -> AppRecord | None:

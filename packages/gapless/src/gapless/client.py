@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import os
 import select
 import socket
 import subprocess
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 from gapless.base import errors, files, interpreter
 from gapless.base import home as base_home
@@ -27,7 +28,16 @@ START_S = 20.0
 MOST_SUPERVISORS = 5
 PAUSE_S = 0.2
 """Between two attempts, if the same supervisor has closed the connection."""
+APPS_IN_A_REQUEST = 50
+Kind = TypeVar("Kind")
 OnEvent = Callable[[dict[str, Any]], None]
+
+
+def in_parts(all_of_them: Iterable[Kind]) -> Iterator[list[Kind]]:
+    """Yield lists of as many apps as go into one request, and into one answer."""
+    rest = iter(all_of_them)
+    while part := list(itertools.islice(rest, APPS_IN_A_REQUEST)):
+        yield part
 
 
 class _StartDiedError(UnavailableError):

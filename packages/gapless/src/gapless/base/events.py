@@ -15,6 +15,7 @@ class Log:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self._descriptor = -1
 
     def write(self, event: str, **fields: Any) -> None:
         """Append one event; a file beyond `ROTATE_BYTES` becomes `PATH.1`."""
@@ -26,14 +27,23 @@ class Log:
             return  # there is no other place to report that the log cannot be written
 
     def _append(self, encoded: bytes) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        descriptor = os.open(self.path, flags, 0o600)
+        if self._descriptor >= 0 and not self._is_current():
+            os.close(self._descriptor)
+            self._descriptor = -1
+        if self._descriptor < 0:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+            self._descriptor = os.open(self.path, flags, 0o600)
+        os.write(self._descriptor, encoded)
+        if os.fstat(self._descriptor).st_size > ROTATE_BYTES:
+            os.replace(self.path, f"{self.path}.1")
+
+    def _is_current(self) -> bool:
+        """Return whether what is open is still the file of that name."""
         try:
-            os.write(descriptor, encoded)
-            if os.fstat(descriptor).st_size > ROTATE_BYTES:
-                os.replace(self.path, f"{self.path}.1")
-        finally:
-            os.close(descriptor)
+            there = os.stat(self.path)
+        except OSError:
+            return False
+        return os.path.samestat(there, os.fstat(self._descriptor))
 
 
 def traceback_of(error: BaseException) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from gapless.base import codec
 from gapless.base.errors import MisuseError
 from gapless.cli import app_options
-from gapless.client import Client
+from gapless.client import Client, in_parts
 from gapless.config.choice import Choice, choice_of, inherited, label_of
 from gapless.config.declarations import DeclarationFile, declaration_file
 from gapless.config.refresh import refreshed, relocated
@@ -75,10 +75,8 @@ def from_apps(
             return relocated(running, environment=environment)
         return refreshed(running, environment=environment, profile=args.env)
 
-    return [
-        AppRequest(action=action, spec=renewed(current_spec(client, name)))
-        for name in names
-    ]
+    running = current_specs(client, names)
+    return [AppRequest(action=action, spec=renewed(each)) for each in running.values()]
 
 
 def only(args: argparse.Namespace) -> tuple[str, ...]:
@@ -159,12 +157,26 @@ def current_spec(client: Client, name: str) -> AppSpec:
     return codec.decode(AppSpec, described["spec"])
 
 
+def current_specs(client: Client, names: Collection[str]) -> _Running:
+    """Return the configurations with which apps run, or ran last, by name."""
+    found: _Running = {}
+    for part in in_parts(names):
+        rows = client.request("list", only="specs", apps=part)["apps"]
+        specs = {row["name"]: row.get("spec") for row in rows}
+        for name in part:  # where nothing runs, a list has none
+            spec = specs.get(name)
+            found[name] = (
+                codec.decode(AppSpec, spec) if spec else current_spec(client, name)
+            )
+    return found
+
+
 def _running(client: Client) -> _Running:
     """Return the apps that run here, by name."""
     if not client.has_apps():
         return {}
-    rows = client.request("list")["apps"]
+    rows = client.request("list", only="names")["apps"]
     names = [
         row["name"] for row in rows if row["status"] not in ("stopped", "stopping")
     ]
-    return {name: current_spec(client, name) for name in names}
+    return current_specs(client, names)

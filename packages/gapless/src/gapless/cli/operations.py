@@ -11,7 +11,7 @@ from gapless.base import codec
 from gapless.base.errors import DONE, GaplessError, MisuseError
 from gapless.cli import output, selection
 from gapless.cli.display import reports, steps
-from gapless.client import Client
+from gapless.client import Client, in_parts
 
 if TYPE_CHECKING:
     from gapless.cli.app_requests import AppRequest
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 PrintStep = Callable[[dict[str, Any]], None] | None
 Send = Callable[[str, PrintStep], dict[str, Any]]
 """Sends the request about one app, prints its steps, and returns its report."""
-_SPECS_IN_A_REQUEST = 50
 
 
 def run_all(apps: list[str], send: Send, *, as_json: bool) -> int:
@@ -109,8 +108,7 @@ def _register(client: Client, requests: Collection[AppRequest]) -> None:
         if request.action == "register"
         or (request.action == "start" and len(requests) > 1)
     ]
-    for first in range(0, len(wanted), _SPECS_IN_A_REQUEST):
-        part = wanted[first : first + _SPECS_IN_A_REQUEST]
+    for part in in_parts(wanted):
         specs = [codec.encode(request.spec) for request in part]
         registered = client.request("register", specs=specs)["registered"]
         for request in part:

@@ -17,7 +17,7 @@ def names(client: Client, wanted: list[str], *, ends: bool = False) -> list[str]
     *ends*: the command ends the apps.  Then the id of one instance among several is
     refused: its app would end as a whole.  Raises NotFoundError, MisuseError.
     """
-    rows = client.request("list")["apps"]
+    rows = client.request("list", only="names")["apps"]
     known = [row["name"] for row in rows]
     found: list[str] = []
     for word in wanted:
@@ -48,7 +48,7 @@ def one_name(client: Client, word: str) -> str:
 
 def names_or_none(client: Client, word: str) -> list[str]:
     """Return the names of the apps that a word means; an empty list if it means none."""
-    return _meant(word, client.request("list")["apps"])
+    return _meant(word, client.request("list", only="names")["apps"])
 
 
 def _meant(word: str, rows: list[dict[str, Any]]) -> list[str]:

@@ -10,10 +10,10 @@ import gapless
 from gapless.base import codec
 from gapless.base.errors import MisuseError, NotFoundError
 from gapless.supervisor.act.signals import signal_leaders
+from gapless.supervisor.control import view
 from gapless.supervisor.control.control_connection import ControlConnection
 from gapless.supervisor.control.request import Request
 from gapless.supervisor.control.requests import Requests
-from gapless.supervisor.control.view import View
 from gapless.supervisor.instances.drain_connections import DrainConnections
 from gapless.supervisor.memory.apps import Apps
 from gapless.supervisor.memory.state import HostRecord, StateFile
@@ -30,7 +30,7 @@ class Dispatch:
         apps: Apps,
         host: HostRecord,
         requests: Requests,
-        view: View,
+        shown: view.View,
         *,
         home: str,
         state: StateFile,
@@ -41,7 +41,7 @@ class Dispatch:
         started_by: str,
     ) -> None:
         self._apps, self._host = apps, host
-        self._requests, self._view = requests, view
+        self._requests, self._view = requests, shown
         self._home, self._state, self._membership = home, state, membership
         self._drain_connections = drain_connections
         self._mechanisms, self._settle = mechanisms, settle
@@ -59,7 +59,10 @@ class Dispatch:
             case "ping":
                 _answer(connection, self._self())
             case "list":
-                self._list(connection)
+                if request.only:
+                    _answer(connection, {"apps": self._known(request)})
+                else:
+                    self._list(connection)
             case "describe":
                 app = self._apps.named(request.app)
                 if request.only == "spec":
@@ -99,6 +102,16 @@ class Dispatch:
                 self._state.save()
             case other:
                 raise MisuseError(f"there is no request {other[:40]!a}")
+
+    def _known(self, request: Request) -> list[dict[str, Any]]:
+        """Return what is known of apps without a look at their processes."""
+        wanted = self._apps if request.apps is None else request.apps
+        found = [self._apps[name] for name in wanted if name in self._apps]
+        with_spec = request.only == "specs"
+        return [
+            view.identity(app) | ({"spec": codec.encode(app.spec)} if with_spec else {})
+            for app in found
+        ]
 
     def _list(self, connection: ControlConnection) -> None:
         def found() -> dict[str, Any]:

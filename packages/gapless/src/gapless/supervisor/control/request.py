@@ -32,7 +32,9 @@ class Request:
     lead_s: float | None = None
     refused: str | None = None
     only: str = ""
-    """What alone is to be described: `spec`, or everything."""
+    """What alone is to be told: `names` or `specs` of `list`, `spec` of `describe`."""
+    apps: list[str] | None = None
+    """Which apps to list; None: all."""
     until: float | None = None
     """When a permit ends, on CLOCK_BOOTTIME; None: never."""
 

@@ -22,6 +22,18 @@ from gapless.supervisor.observe.membership import Membership
 from gapless.supervisor.sockets.listeners import Listeners
 
 
+def identity(app: AppRecord) -> dict[str, Any]:
+    """Return by what an app is known to users, and its status."""
+    current = _current(app)
+    return {
+        "name": app.name,
+        "label": app.spec.label or app.name,
+        "namespace": app.spec.namespace,
+        "ids": app.ids[: len(current.seats) if current else app.spec.instances],
+        "status": status(app),
+    }
+
+
 class View:
     """Describes apps."""
 
@@ -55,7 +67,7 @@ class View:
     def _entry(
         self, app: AppRecord, measured: dict[str, dict[str, Any]]
     ) -> dict[str, Any]:
-        current = app.current() or app.in_role(Role.TRIAL)
+        current = _current(app)
         own = list(current.instances) if current else []
         own += [
             instance
@@ -68,11 +80,7 @@ class View:
         up_since = app.up_since()
         up_s = None if up_since is None else max(0.0, clock.monotonic() - up_since)
         return {
-            "name": app.name,
-            "label": app.spec.label or app.name,
-            "namespace": app.spec.namespace,
-            "ids": app.ids[: len(current.seats) if current else app.spec.instances],
-            "status": status(app),
+            **identity(app),
             "reason": app.stop_reason
             or given_up(current)
             or app.warning
@@ -224,6 +232,10 @@ class View:
                 if each.listening
             ],
         }
+
+
+def _current(app: AppRecord) -> GenerationRecord | None:
+    return app.current() or app.in_role(Role.TRIAL)
 
 
 def _log_trouble(app: AppRecord) -> str:

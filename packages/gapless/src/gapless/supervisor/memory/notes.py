@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from gapless.base import clock, codec, events, files
 from gapless.base.names import Home
@@ -25,6 +26,15 @@ DISK_PAUSE_S = 1.0
 """How long a change waits for more before it is written to disk."""
 VERSION = 1
 """Grows when a field changes its meaning; new fields do not need it (base.codec)."""
+
+
+class _Changed(NamedTuple):
+    """A note that waits to be written to disk."""
+
+    at: float
+    """When to write it."""
+    essence: Any
+    note: dict[str, Any]
 
 
 class Notes:
@@ -43,38 +53,43 @@ class Notes:
         self._is_ours = is_ours
         self._on_disk: dict[str, Any] = {}
         """By app: what its file says, as far as it decides when to write it anew."""
-        self._changed: dict[str, tuple[float, AppRecord]] = {}
-        """By app: when to write its file anew; the first one first."""
+        self._changed: dict[str, _Changed] = {}
+        """By app: what is to be written; the first one first."""
 
     def write(self, app: AppRecord) -> None:
         """Remember an app as it is now."""
-        self._keeper.note(f"app/{app.name}", _note(app))
-        if app.name not in self._changed and self._on_disk.get(app.name) != _essence(
-            app
-        ):
-            self._changed[app.name] = clock.monotonic() + DISK_PAUSE_S, app
+        note = {"version": VERSION, **codec.encode(app)}
+        self._keeper.note(f"app/{app.name}", note)
+        essence = _essence(app)
+        if self._on_disk.get(app.name) == essence:
+            self._changed.pop(app.name, None)
+            return
+        if app.name in self._changed:
+            at = self._changed[app.name].at
+        else:
+            at = clock.monotonic() + DISK_PAUSE_S
+        self._changed[app.name] = _Changed(at, essence, note)
 
     def write_until(self) -> float | None:
         """Return when `write_files` has something to do; None if nothing has changed."""
-        return next((at for at, _ in self._changed.values()), None)
+        return next((each.at for each in self._changed.values()), None)
 
-    def write_files(self, now: float = float("inf")) -> None:
+    def write_files(self, now: float = math.inf) -> None:
         """Write to disk what has changed, and has waited until *now*."""
-        for name, (at, app) in list(self._changed.items()):
-            if at > now:
+        for name, changed in list(self._changed.items()):
+            if changed.at > now:
                 return
             del self._changed[name]
-            essence = _essence(app)
-            if self._on_disk.get(name) != essence and self._is_ours():
-                self._on_disk[name] = essence
-                self._write_file(app)
+            if self._is_ours():
+                self._on_disk[name] = changed.essence
+                self._write_file(name, changed.note)
 
-    def _write_file(self, app: AppRecord) -> None:
-        path = self._home.app_note(app.name)
+    def _write_file(self, name: str, note: dict[str, Any]) -> None:
+        path = self._home.app_note(name)
         content = {
             "version": VERSION,
             "incarnation": self._keeper.incarnation,
-            "app": _note(app),
+            "app": note,
         }
         try:
             with contextlib.suppress(FileExistsError):
@@ -109,10 +124,6 @@ class Notes:
             for file in os.listdir(self._home.notes):
                 if file.removesuffix(".json") not in names:
                     os.unlink(f"{self._home.notes}/{file}")
-
-
-def _note(app: AppRecord) -> dict[str, Any]:
-    return {"version": VERSION, **codec.encode(app)}
 
 
 def _essence(app: AppRecord) -> Any:

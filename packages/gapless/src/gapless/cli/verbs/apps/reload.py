@@ -47,11 +47,11 @@ def run(args: argparse.Namespace) -> int:
         return operations.send_all(
             client, wanted, as_json=args.json, recycle=args.recycle
         )
-    found = {}
-    for each in wanted:
-        if each.action == "reload":
-            now = app_requests.current_spec(client, each.spec.name)
-            found[each.spec.name] = changes.between(now, each.spec)
+    reloaded = {each.spec.name: each.spec for each in wanted if each.action == "reload"}
+    found = {
+        name: changes.between(now, reloaded[name])
+        for name, now in app_requests.current_specs(client, reloaded).items()
+    }
     if args.json:
         output.print_json(found)
     else:

@@ -31,27 +31,25 @@ def run(args: argparse.Namespace) -> int:
     loaded = declaration_file(args.file).load(Choice(environment=inherited(os.environ)))
     app_requests.print_warnings(loaded.warnings)
     client = Client()
-    rows = client.request("list")["apps"] if client.is_running() else []
-    known = {
-        row["name"]: app_requests.current_spec(client, row["name"])
-        for row in rows
-        if row["name"] in loaded.apps
-    }
-    found = {}
+    lives = client.is_running()
+    rows = client.request("list", only="names")["apps"] if lives else []
+    names = [row["name"] for row in rows if row["name"] in loaded.apps]
+    known = app_requests.current_specs(client, names)
+    changed = {}
     for app, now in known.items():
         wanted = loaded.apps[app]
         if now.config_file == loaded.path:
             wanted = refreshed(now)
-        found[app] = changes.between(now, wanted)
+        changed[app] = changes.between(now, wanted)
     new = [app for app in loaded.apps if app not in known]
     if args.json:
-        output.print_json({"valid": True, "changes": found, "new": new})
+        output.print_json({"valid": True, "changes": changed, "new": new})
         return DONE
     print(
         f"{args.file}: valid; apps: {', '.join(loaded.apps) or 'none'}; "
         f"releases: {', '.join(loaded.releases) or 'none'}"
     )
-    changes.print_changes(found)
+    changes.print_changes(changed)
     for app in new:
         print(f"{app}: does not run yet; `gapless start {args.file}` starts it")
     return DONE

@@ -49,7 +49,11 @@ def run(args: argparse.Namespace) -> int:
 
         client = Client()
         if client.is_running():
-            print(" ".join(row["name"] for row in client.request("list")["apps"]))
+            print(
+                " ".join(
+                    row["name"] for row in client.request("list", only="names")["apps"]
+                )
+            )
         return DONE
     verbs = " ".join([*PACKAGES, *(alias for alias in ALIASES if len(alias) > 1)])
     print(SCRIPTS[args.shell].replace("@VERBS@", verbs), end="")

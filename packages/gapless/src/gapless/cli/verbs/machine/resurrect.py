@@ -21,7 +21,10 @@ def run(args: argparse.Namespace) -> int:
     """Start what the list has and does not run."""
     client = Client()
     saved = _read(client.home.dump)
-    rows = {row["name"]: row["status"] for row in client.request("list")["apps"]}
+    rows = {
+        row["name"]: row["status"]
+        for row in client.request("list", only="names")["apps"]
+    }
     wanted = []
     for each in saved:
         running, found = each.running, each.spec

@@ -111,7 +111,9 @@ def _id(words: list[str]) -> int:
 
     client = Client(starts=False)
     names = selection.names(client, words or ["all"])
-    rows = {row["name"]: row["ids"] for row in client.request("list")["apps"]}
+    rows = {
+        row["name"]: row["ids"] for row in client.request("list", only="names")["apps"]
+    }
     print([identity for name in names for identity in rows[name]])
     return DONE
 
