@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from rig import wait
-from rig.hosts import processes
+from rig.hosts import commands, processes
 from rig.hosts.host import Host, temporary_host
 
 MARK = "RIG_SESSION"  # in the environment of every process that a session starts
@@ -43,6 +43,7 @@ def nothing_outlives_the_session(
         patch.setenv(*mark.split("=", 1))
         patch.setenv("GAPLESS_HOME", str(base / "home"))
         yield
+        commands.end()
     try:
         wait.until(lambda: not _left(marks), "every process of the tests ended", 5)
     except AssertionError:

@@ -14,7 +14,7 @@ from typing import Any
 
 from rig import wait
 from rig.background import BackgroundProcess
-from rig.hosts import control, processes
+from rig.hosts import commands, control, processes
 
 APPS = Path(__file__).parent.parent / "apps"
 ROOT = Path(__file__).parent.parent.parent
@@ -63,10 +63,19 @@ class Host:
         *cwd* may contain symlinks, as a shell's PWD may.
         """
         directory = cwd or self.directory
+        environment = self.environment | {"PWD": str(directory)} | (environment or {})
+        if not self.command_prefix:
+            return commands.started().run(
+                self._argv(*arguments),
+                cwd=directory,
+                environment=environment,
+                standard_input=standard_input,
+                timeout_s=COMMAND_S,
+            )
         return subprocess.run(
             self._argv(*arguments),
             cwd=directory,
-            env=self.environment | {"PWD": str(directory)} | (environment or {}),
+            env=environment,
             input=standard_input,
             capture_output=True,
             text=True,

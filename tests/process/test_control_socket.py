@@ -88,14 +88,16 @@ def test_a_bad_request_changes_nothing_and_ends_nothing(
 ) -> None:
     """Each is answered with an error; state and supervisor are what they were."""
     one_app(host)
-    pid, state = host.supervisor_pid(), (host.home / "state.json").read_bytes()
+    stored = host.home / "state.json"
+    until(lambda: b'"outcome": "done"' in stored.read_bytes(), "the start on disk")
+    pid, state = host.supervisor_pid(), stored.read_bytes()
     for message in BAD:
         with subtests.test(repr(message[:60])), connected(host) as sock:
             sock.sendall(message)
             assert last_line(sock)["error"]["exit_code"] in (2, 3)
             found = control.ask(host.home, "list")
             assert found["supervisor"]["pid"] == pid
-            assert (host.home / "state.json").read_bytes() == state
+            assert stored.read_bytes() == state
     replace_supervisor(host, pid)
 
 
