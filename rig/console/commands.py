@@ -43,7 +43,7 @@ class Commands:
     def __init__(self, fleet: Fleet, load: Load, ledger: Path) -> None:
         self._fleet, self._load, self._ledger = fleet, load, ledger
         self._lost, self._state = 0, ""
-        self._before_upload = (0, 0)
+        self._before_upload: tuple[int, int] | None = None
         """The number of the rollout then, and the length of the release server's log."""
         self._members = {member.name: member for member in fleet.members}
 
@@ -140,15 +140,15 @@ class Commands:
 
     def _wait(self) -> None:
         """Wait until the upload is a rollout, or is refused; then for the rollout's end."""
-        number, length = self._before_upload
+        if self._before_upload is not None:
+            number, length = self._before_upload
 
-        def judged() -> bool:
-            refused = "gapless: " in self._fleet.watch_log()[length:]
-            return refused or self._fleet.status().get("number", 0) > number
+            def judged() -> bool:
+                refused = "gapless: " in self._fleet.watch_log()[length:]
+                return refused or self._fleet.status().get("number", 0) > number
 
-        if length:
             wait.until(judged, "the release server to judge the upload", WAIT_S)
-            self._before_upload = (0, 0)
+            self._before_upload = None
         self._fleet.until(*ENDED, timeout_s=WAIT_S)
         print(self._rollout())
 
