@@ -12,6 +12,7 @@ import os
 import select
 import socket
 import sys
+from typing import Any
 
 from gapless.base import descriptors
 from gapless.keeper import run as keeper_run
@@ -51,8 +52,12 @@ def main(arguments: list[str]) -> None:
         if _keeper_has_ended(error):
             # It was just about to; the next supervisor starts another.
             sys.exit(f"gapless: {error}" if ready < 0 else 1)
-        _report(ready, b"error " + _describe(error) + b"\n")
-        raise
+        described = _describe(error)
+        _report(ready, b"error " + json.dumps(described).encode() + b"\n")
+        if not _is_foreseen(error):
+            raise
+        hint = f"\nhint: {described['hint']}" if described.get("hint") else ""
+        sys.exit(f"gapless: {described['message']}{hint}" if ready < 0 else 1)
     _report(ready, b"ok\n")
     descriptors.settle()  # no lower one is left that a start had, so the limit is sharp
     was_shut_down = supervisor.serve()
@@ -122,9 +127,16 @@ def _report(ready: int, answer: bytes) -> None:
             os.close(ready)
 
 
-def _describe(error: Exception) -> bytes:
+def _is_foreseen(error: Exception) -> bool:
+    """Return whether an error says all that its reader needs, without a traceback."""
+    from gapless.base.errors import GaplessError  # noqa: PLC0415 - late
+
+    return isinstance(error, GaplessError)
+
+
+def _describe(error: Exception) -> dict[str, Any]:
     from gapless.base.errors import GaplessError, UnavailableError  # noqa: PLC0415 - late
 
     known = error if isinstance(error, GaplessError) else None
     shown = known or UnavailableError(f"the supervisor did not start: {error}")
-    return json.dumps(shown.describe()).encode()
+    return shown.describe()
