@@ -37,7 +37,7 @@ test: $(STAMP) ## everything: checks, then all tests
 	@$(BIN)/python -m compileall -q packages rig  # each test starts many interpreters
 	RIG_PACE_S=0.02 $(PYTEST) -m "not soak" --durations=8
 
-collected: $(STAMP) # each worker of pytest finds the modules of the tests compiled
+collected: $(STAMP) $(SERVERS_STAMP) # so that each worker of pytest finds the tests compiled
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -q --collect-only >/dev/null
 
 node: $(STAMP) $(NODE_STAMP) ## the tests of the Node library

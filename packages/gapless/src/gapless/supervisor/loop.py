@@ -147,6 +147,7 @@ class Loop:
             app.last_report = reports.end(app.operation)
             app.operation = None
         self._apps.touched.pop(app.name, None)
+        self._starts.forget(app.name)  # its turn would come again and again
         self._timers.set(app.name, clock.monotonic() + CHECK_S)
 
     def _touch(self) -> None:
