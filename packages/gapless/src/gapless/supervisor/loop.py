@@ -34,6 +34,8 @@ from gapless.supervisor.observe.acceptors import Acceptors
 from gapless.supervisor.observe.evidence import Evidence
 from gapless.supervisor.renewal.renewals import Renewals
 
+FAULT_PAUSE_S = 1.0
+"""After how long an app is looked at again whose turn raised."""
 MOST_ROUNDS = 50
 """A plan that asks for more rounds in one turn of the loop would never come to rest."""
 
@@ -148,7 +150,7 @@ class Loop:
             app.operation = None
         self._apps.touched.pop(app.name, None)
         self._starts.forget(app.name)  # its turn would come again and again
-        self._timers.set(app.name, clock.monotonic() + CHECK_S)
+        self._timers.set(app.name, clock.monotonic() + FAULT_PAUSE_S)
 
     def _touch(self) -> None:
         """Touch the apps whose time has come; all of them if the host's wishes changed."""
