@@ -84,7 +84,8 @@ class Commands:
                 found = _read_all(outputs, timeout_s)
                 code = int(line.recv(64))
             except TimeoutError as error:
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
                 raise subprocess.TimeoutExpired(words, timeout_s) from error
         return subprocess.CompletedProcess(words, code, *found)
 
@@ -151,7 +152,8 @@ def _serve(listener: socket.socket, lives: int) -> dict[str, Any]:
                     os.close(descriptor)
                 if child == 0:
                     return dict(json.loads(encoded))
-                line.send(str(child).encode())
+                with contextlib.suppress(OSError):  # who asked may be gone
+                    line.send(str(child).encode())
                 selector.register(
                     os.pidfd_open(child), selectors.EVENT_READ, (child, line)
                 )

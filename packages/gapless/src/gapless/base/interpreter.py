@@ -37,7 +37,7 @@ class _Later(types.ModuleType):
         if name.startswith("__"):
             raise AttributeError(name)
         if sys.modules.get(self.__name__) is self:
-            del sys.modules[self.__name__]
+            sys.modules.pop(self.__name__, None)
         module = importlib.import_module(self.__name__)
         self.__dict__.update(vars(module))
         return getattr(module, name)

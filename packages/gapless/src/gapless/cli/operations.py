@@ -110,11 +110,27 @@ def _register(client: Client, requests: Collection[AppRequest]) -> None:
     ]
     for part in in_parts(wanted):
         specs = [codec.encode(request.spec) for request in part]
-        registered = client.request("register", specs=specs)["registered"]
+        try:
+            registered = client.request("register", specs=specs)["registered"]
+        except (
+            MisuseError
+        ):  # one is refused, or an older supervisor takes one at a time
+            for request in part:
+                _register_one(client, request)
+            continue
         for request in part:
             name = request.spec.name
             if request.action == "register" and name not in registered:
                 raise MisuseError(f"{name} runs already")
+
+
+def _register_one(client: Client, request: AppRequest) -> None:
+    try:
+        client.request("register", spec=codec.encode(request.spec))
+    except MisuseError:
+        if request.action == "register":
+            raise
+        # Its start reports that it runs already, or is refused.
 
 
 def _print_outcomes(

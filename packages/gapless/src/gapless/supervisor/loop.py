@@ -112,6 +112,9 @@ class Loop:
             self._guard(app, self._renew)
             self._guard(app, self._settle)
         self._evidence.end_turn()
+        self._state.look_again(
+            app.name for app in settled
+        )  # who is forgotten writes it
         for app in settled:
             self._guard(app, self._remember)
         self._state.look_again(app.name for app in settled)
@@ -148,6 +151,7 @@ class Loop:
             app.operation.failure = app.operation.failure or app.warning
             app.last_report = reports.end(app.operation)
             app.operation = None
+            self._state.save()
         self._apps.touched.pop(app.name, None)
         self._starts.forget(app.name)  # its turn would come again and again
         self._timers.set(app.name, clock.monotonic() + FAULT_PAUSE_S)
@@ -204,7 +208,7 @@ class Loop:
                     self._exits.start_failed(app, action, error.message)
                 except (OSError, ValueError) as error:
                     self._exits.start_failed(app, action, str(error))
-            self._starts.update(app, held=planned.starts_held)
+            self._starts.update(app, planned)
             now_changed = self._operations.update(app)
             changed |= now_changed
             if not planned.actions and not now_changed:

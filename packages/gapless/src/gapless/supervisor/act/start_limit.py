@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from gapless.supervisor.decide.actions import Plan, Start
 from gapless.supervisor.memory.apps import AppRecord
 from gapless.supervisor.memory.model import Phase
 
@@ -25,14 +26,18 @@ class StartLimit:
         self._begun: dict[str, list[float]] = {}
         """By app: when those of its instances that are not ready yet were started."""
         self._waiting: dict[str, None] = {}
-        """The app that has waited longest first."""
+        """The app that has waited longest for a start first."""
 
     def free(self, now: float) -> int:
         """Return how many instances may start now."""
         return max(0, self._most - len(self._holding(now)))
 
-    def update(self, app: AppRecord, *, held: bool) -> None:
-        """Take in what an app starts now; *held*: it would start more."""
+    def update(self, app: AppRecord, planned: Plan) -> None:
+        """Take in what an app starts now, and whether it would start more.
+
+        One that has started some of what it would is the last to start more: no app, how
+        often it ends, keeps others from their turn.
+        """
         begun = [
             instance.started
             for generation in app.generations
@@ -43,10 +48,12 @@ class StartLimit:
             self._begun[app.name] = begun
         else:
             self._begun.pop(app.name, None)
-        if held:
-            self._waiting.setdefault(app.name)
-        else:
+        if not planned.starts_held or any(
+            isinstance(action, Start) for action in planned.actions
+        ):
             self._waiting.pop(app.name, None)
+        if planned.starts_held:
+            self._waiting.setdefault(app.name)
 
     def forget(self, name: str) -> None:
         """Forget an app."""

@@ -21,8 +21,8 @@ MOST_IDLE = 64
 """Without a request, or with an answer that is not read yet; the oldest is closed first."""
 BACKLOG = 1024
 """A client that finds it full waits; a flood of those that ask nothing must not fill it."""
-MOST_ACCEPTED = 64
-"""In one turn of the loop."""
+MOST_ACCEPTED = MOST_IDLE // 2
+"""In one turn of the loop: those of the turn before may not have been read yet."""
 
 
 class ControlSocket:

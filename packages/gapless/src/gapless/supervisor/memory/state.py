@@ -134,6 +134,8 @@ class StateFile:
         if not all_of_it and clock.monotonic() < self._write_at:
             return
         self._write_at = None
+        if all_of_it:
+            self._written.clear()
         state = State(
             version=VERSION,
             apps={},
