@@ -10,16 +10,19 @@ from collections.abc import Callable
 from typing import TypeVar
 
 Fact = TypeVar("Fact")
-PAUSE_S = 0.01
+PAUSE_S, LONGEST_PAUSE_S = 0.01, 0.08
+GROWTH = 1.3
 
 
 def until(fact: Callable[[], Fact], what: str, timeout_s: float = 15.0) -> Fact:
     """Return what *fact* returns as soon as that is true.
 
-    Calls of *fact* take half of the time at most, since many of them run a command.
-    Raises AssertionError that names *what* after *timeout_s* seconds.
+    Calls of *fact* take a third of the time at most, since many of them ask a supervisor:
+    who looks must not keep from work who is waited for.  Raises AssertionError that names
+    *what* after *timeout_s* seconds.
     """
     deadline = time.monotonic() + timeout_s
+    pause_s = PAUSE_S
     while True:
         began = time.monotonic()
         found = fact()
@@ -28,7 +31,8 @@ def until(fact: Callable[[], Fact], what: str, timeout_s: float = 15.0) -> Fact:
         now = time.monotonic()
         if now > deadline:
             raise AssertionError(f"not within {timeout_s:g} s: {what}")
-        time.sleep(max(PAUSE_S, min(now - began, deadline - now)))
+        time.sleep(max(PAUSE_S, min(max(pause_s, 2 * (now - began)), deadline - now)))
+        pause_s = min(pause_s * GROWTH, LONGEST_PAUSE_S)
 
 
 def answers(port: int, timeout_s: float = 3.0) -> bool:
