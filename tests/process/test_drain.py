@@ -113,7 +113,9 @@ def hand_over(host: Host, argv: list[str], count: int) -> None:
 
 
 @pytest.mark.parametrize("count", times(1, 10))
-@pytest.mark.parametrize("name", HANDOFFS)
+@pytest.mark.parametrize(
+    "name", matrix(HANDOFFS, "uvicorn", "gunicorn-gthread", "granian", "express")
+)
 def test_handoffs_lose_nothing_on_keep_alive_connections(
     host: Host, name: str, count: int
 ) -> None:

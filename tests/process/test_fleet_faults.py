@@ -14,6 +14,7 @@ from rig.fleets.balancer import run_balancer
 from rig.fleets.fleet import APP, MakeFleet
 from rig.load import engine
 from rig.load.process import run_load
+from rig.matrix import matrix
 from rig.programs.etcd import Etcd
 
 SLOW = engine.Traffic(kind="new", concurrency=2, pause_s=0.01)
@@ -26,7 +27,7 @@ def make(make_fleet: MakeFleet) -> MakeFleet:
     return functools.partial(make_fleet, count=3, policy=QUICK)
 
 
-@pytest.mark.parametrize("phase", ["changing", "watching"])
+@pytest.mark.parametrize("phase", matrix(["changing", "watching"], "changing"))
 def test_an_agent_that_is_killed_goes_on_where_it_was(
     make: MakeFleet, phase: str
 ) -> None:

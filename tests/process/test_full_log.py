@@ -14,6 +14,7 @@ from rig.hosts.host import Host
 from rig.hosts.small_disk import SmallDisk
 from rig.load import engine
 from rig.load.process import run_load
+from rig.matrix import matrix
 from rig.wait import free_port, until
 
 pytestmark = pytest.mark.skipif(
@@ -37,7 +38,7 @@ def disk(tmp_path: Path) -> Iterator[SmallDisk]:
         small.close()
 
 
-@pytest.mark.parametrize("form", ["text", "json", "plain"])
+@pytest.mark.parametrize("form", matrix(["text", "json", "plain"], "text", "json"))
 def test_a_full_log_disk_stops_no_app(host: Host, disk: SmallDisk, form: str) -> None:
     """No request waits; the loss is told in `list`, and in the log when there is room."""
     port, log = free_port(), disk.directory / "app.log"

@@ -9,6 +9,7 @@ import pytest
 from rig.fixtures.declarations import HTTP, Declarations
 from rig.load import engine
 from rig.load.process import run_load
+from rig.matrix import matrix
 from rig.wait import until
 
 PAUSED = engine.Traffic(kind="paused", concurrency=4, keep_alive=True, pause_s=0.6)
@@ -68,7 +69,7 @@ CASES: dict[str, tuple[str, dict[str, Any], tuple[engine.Traffic, ...]]] = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", matrix(CASES, "no handler", "a closing handler"))
 def test_reload_and_restart(declared: Declarations, case: str) -> None:
     """Cases A, B, H and L: PM2 resets and refuses connections, and cuts requests."""
     program, fields, traffic = CASES[case]

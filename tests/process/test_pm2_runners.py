@@ -46,7 +46,7 @@ WAYS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("count", times(1, 10))
-@pytest.mark.parametrize("way", matrix(WAYS, "npm", "pnpm", "tsx", "cluster"))
+@pytest.mark.parametrize("way", matrix(WAYS, "npm", "cluster"))
 def test_a_way_to_start_node_is_handed_over(host: Host, way: str, count: int) -> None:
     """The app sends ready, keep-alive connections close cleanly, no request is lost."""
     port = free_port()

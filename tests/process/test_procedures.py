@@ -146,7 +146,7 @@ def test_releases_cut_no_procedure(
 
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("count", times(1, 20))
-@pytest.mark.parametrize("driver", matrix(DRIVERS, "psycopg_async", "mysqlclient"))
+@pytest.mark.parametrize("driver", matrix(DRIVERS, "mysqlclient"))
 def test_recycles_cut_no_procedure(
     host: Host, database: Database, driver: str, count: int
 ) -> None:
