@@ -174,6 +174,11 @@ def test_a_home_that_was_removed_belongs_to_who_comes_next(
     host.start_in_background(supervise, "supervise")
     until(lambda: _supervisor(host) == supervise.pid, "the supervisor")
     app, keeper = start(host), host.keeper_pid()
+    note = host.home / "notes" / "app.json"
+    until(
+        lambda: note.exists() and '"ready"' in note.read_text(),
+        "the last file that is written",  # it would appear in a directory that goes
+    )
     shutil.rmtree(host.home)
     try:
         until(lambda: "was removed" in supervise.output(), "what the supervisor says")
