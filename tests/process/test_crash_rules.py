@@ -20,8 +20,8 @@ import pytest
 
 from gapless.base import interpreter
 from gapless.client import Client
-from rig.hosts import control
 from rig.hosts.host import Host
+from rig.hosts.replaced import replaced_supervisor
 from rig.load import engine
 from rig.load.process import run_load
 from rig.wait import answers, free_port, until
@@ -56,24 +56,11 @@ def trap(condition, late=True):
 @contextmanager
 def trapped(host: Host, trap: str) -> Iterator[subprocess.Popen[bytes]]:
     """Put a supervisor with a trap in the place of the one that runs, if one does."""
-    if control.ask(host.home, "list"):
-        os.kill(host.supervisor_pid(), signal.SIGKILL)
-    Client(str(host.home)).make_home()
     code = f"{PRELUDE}\n{trap}\nrun.main(sys.argv[1:])"
-    argv = [sys.executable, "-c", code, str(host.home)]
-    with subprocess.Popen(argv, env=host.environment, cwd="/") as process:
-
-        def is_there() -> bool:
-            found = control.ask(host.home, "list")
-            return bool(found) and found["supervisor"]["pid"] == process.pid
-
-        try:
-            until(is_there, "the supervisor with the trap")
-            yield process
-            until(lambda: process.poll() is not None, "the death in the trap", 30)
-            assert process.returncode == -signal.SIGKILL
-        finally:
-            process.kill()
+    with replaced_supervisor(host, code) as process:
+        yield process
+        until(lambda: process.poll() is not None, "the death in the trap", 30)
+        assert process.returncode == -signal.SIGKILL
 
 
 def end_of(command: subprocess.Popen[str]) -> tuple[int, str]:

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
 
 from gapless.supervisor.loop import FAULT_PAUSE_S
-from rig.hosts import control
 from rig.hosts.host import APPS, Host
+from rig.hosts.replaced import replaced_supervisor
 from rig.wait import free_port, until
 
 MANY = 7
@@ -35,24 +29,6 @@ plan.plan = faulty
 run.main(sys.argv[1:2])
 """
 """One instance may start in a plan: the app waits for its turn when its plan raises."""
-
-
-@contextmanager
-def faulty_supervisor(host: Host, fault: Path) -> Iterator[None]:
-    """Put a supervisor whose plan of a reload raises in the place of the one that runs."""
-    os.kill(host.supervisor_pid(), signal.SIGKILL)
-    argv = [sys.executable, "-c", FAULTY, str(host.home), str(fault)]
-    with subprocess.Popen(argv, env=host.environment, cwd="/") as process:
-
-        def is_there() -> bool:
-            found = control.ask(host.home, "ping")
-            return bool(found) and found["pid"] == process.pid
-
-        try:
-            until(is_there, "the faulty supervisor")
-            yield
-        finally:
-            process.kill()
 
 
 def _faults(host: Host) -> list[float]:
@@ -77,7 +53,7 @@ def test_a_turn_that_raises_ends_the_operation_of_its_app(host: Host) -> None:
         )
         host.ok("start", f"{name}.toml")
     fault = host.directory / "fault"
-    with faulty_supervisor(host, fault):
+    with replaced_supervisor(host, FAULTY, str(fault)):
         fault.touch()
         done = host.gapless("reload", "sick")
         assert done.returncode == 1

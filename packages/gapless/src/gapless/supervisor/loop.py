@@ -112,12 +112,11 @@ class Loop:
             self._guard(app, self._renew)
             self._guard(app, self._settle)
         self._evidence.end_turn()
-        self._state.look_again(
-            app.name for app in settled
-        )  # who is forgotten writes it
+        names = [app.name for app in settled]
+        self._state.look_again(names)  # the end of one that is forgotten writes it all
         for app in settled:
             self._guard(app, self._remember)
-        self._state.look_again(app.name for app in settled)
+        self._state.look_again(names)
         self._state.flush()
         now = clock.monotonic()
         self._timers.set("/state", self._state.write_until())
