@@ -31,7 +31,7 @@ BAD = {
     ),
     "listens elsewhere": (
         ["node", "-e", "require('net').createServer().listen(OTHER, '127.0.0.1')"],
-        "ready = { timeout_s = 1 }",
+        "ready = { timeout_s = 4 }",
         "but not on",
     ),
     "never says ready": (
@@ -41,7 +41,7 @@ BAD = {
     ),
     "answers its probe with 500": (
         ["node", "-e", NODE_500],
-        'ready = { http = "/health", timeout_s = 1 }',
+        'ready = { http = "/health", timeout_s = 4 }',
         "it answered 500",
     ),
     "has no program": (["./not-there"], "", "no executable"),
@@ -118,7 +118,7 @@ def test_a_release_that_listens_on_one_of_two_ports_is_refused(host: Host) -> No
             "[app.app]\n"
             f"command = {json.dumps(['node', '-e', TWO_PORTS])}\n"
             f'environment = {{ PORTS = "{shown}", RELEASE = "{release}" }}\n'
-            "ready = { timeout_s = 2 }\nmin_healthy_s = 0.3\n"
+            "ready = { timeout_s = 5 }\nmin_healthy_s = 0.3\n"
         )
 
     declare("1", ports)

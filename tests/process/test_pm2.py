@@ -35,7 +35,7 @@ def test_wait_ready_waits(declared: Declarations) -> None:
 
 def test_who_is_never_ready_takes_nothing_away(declared: Declarations) -> None:
     """The old generation serves on; PM2 would end it after listen_timeout: an outage."""
-    declared.start(declared.http(wait_ready=True, listen_timeout=3000))
+    declared.start(declared.http(wait_ready=True, listen_timeout=30_000))
     declared.write("mute.js", HTTP.replace("process.send('ready')", "0"))
     mute = declared.http(wait_ready=True, listen_timeout=800) | {"script": "mute.js"}
     declared.declare(mute)

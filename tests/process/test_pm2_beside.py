@@ -65,10 +65,15 @@ class Peer:
             check=False,
         )
 
-    def start(self, *apps: dict[str, Any], options: tuple[str, ...] = ()) -> int:
-        """Start a file with these apps; return the exit code."""
+    def start(self, *apps: dict[str, Any], options: tuple[str, ...] = ()) -> None:
+        """Start a file with these apps, which all become ready."""
+        self.declare(*apps)
+        done = self.run("start", "app.json", *options)
+        assert done.returncode == 0, f"{self.name}: {done.stdout}{done.stderr}"
+
+    def declare(self, *apps: dict[str, Any]) -> None:
+        """Write a file with these apps."""
         (self.directory / "app.json").write_text(json.dumps({"apps": apps}))
-        return self.run("start", "app.json", *options).returncode
 
     def items(self) -> list[dict[str, Any]]:
         """Return the items of `jlist`."""
@@ -140,7 +145,7 @@ def test_what_a_program_is_given(peers: tuple[Peer, Peer]) -> None:
         }
         names = ("cluster", "fork")
         apps = [app | {"name": mode, "exec_mode": mode} for mode in names]
-        assert peer.start(*apps, options=("--env", "production")) == 0
+        peer.start(*apps, options=("--env", "production"))
         found = []
         for mode in names:
             path = f"HOME/logs/{mode}-out.log"
@@ -281,9 +286,10 @@ def test_difference_a_bad_release(peers: tuple[Peer, Peer], broken: str) -> None
         port = wait.free_port()
         app = {"name": "a", "script": "s.js", "instances": 1, "wait_ready": True}
         (peer.directory / "s.js").write_text(serving(port))
-        peer.start(app | {"listen_timeout": 1000})
+        peer.start(app | {"listen_timeout": 30_000})
         (peer.directory / "s.js").write_text(broken)
-        codes.append(peer.run("reload", "a").returncode)
+        peer.declare(app | {"listen_timeout": 1000})
+        codes.append(peer.run("reload", "app.json").returncode)
         answers.append(wait.answers(port))
     assert codes == [0, 1]
     assert answers == [False, True]

@@ -55,7 +55,7 @@ def test_a_keeper_without_descriptors_forgets_no_address(host: Host) -> None:
 def test_a_keeper_that_runs_out_in_a_reload_cuts_nothing(host: Host, free: int) -> None:
     """The trial fails wherever the keeper runs out; the app serves, then reloads."""
     port = free_port()
-    host.start("app", GOOD, port=port, more="ready = { timeout_s = 3 }")
+    host.start("app", GOOD, port=port, more="ready = { timeout_s = 30 }")
     pids, keeper = host.app("app")["pids"], host.keeper_pid()
     host.declare("app", GOOD, port=port, release="2", more="ready = { timeout_s = 3 }")
     with run_load(port, engine.NEW) as under_load:
