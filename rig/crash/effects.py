@@ -16,6 +16,7 @@ each effect.  Where the file `alone` is, the waiting command (`command.pid`) die
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import itertools
 import os
@@ -90,7 +91,9 @@ class Effects:
         self._write(self._trace, b"dead\n")
         if os.path.exists(f"{self._plan}/alone"):
             with open(f"{self._plan}/command.pid", encoding="ascii") as file:
-                self._kill(int(file.read()), signal.SIGKILL)
+                pid = int(file.read())
+            with contextlib.suppress(ProcessLookupError):  # its work was done
+                self._kill(pid, signal.SIGKILL)
         self._kill(self._pid, signal.SIGKILL)
         signal.pause()
 
