@@ -258,6 +258,7 @@ class ModelSupervisor:
             acceptors=acceptors,
             exits=exits,
             performer=performer,
+            new_generations=self.new_generations,
             operations=Operations(HOME, admissions, self.state, log),
             renewals=nothing,
             drain_connections=drains,

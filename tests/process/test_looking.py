@@ -109,6 +109,45 @@ def test_looking_after_a_crash_takes_up_what_runs(host: Host) -> None:
     assert host.json("list")["apps"][0]["pids"] == [pid]
 
 
+STAYS = """
+trap 'while [ ! -e go ]; do sleep 0.05; done; exit' TERM
+while :; do sleep 0.05; done
+"""
+"""It ends when it was told to, and there is a file `go`."""
+
+
+@pytest.mark.parametrize("taken_back", [False, True])
+def test_a_shutdown_that_dies_half_way(
+    host: Host, supervise: BackgroundProcess, *, taken_back: bool
+) -> None:
+    """Any look finishes it; `supervise`, as a unit runs it, starts again what ran."""
+    command = json.dumps(["sh", "-c", STAYS])
+    host.configure(f"[app.app]\ncommand = {command}\nmin_healthy_s = 0\n", "app.toml")
+    host.ok("start", "app.toml")
+    (pid,) = host.app("app")["pids"]
+    with host.begin("shutdown") as shutdown:
+        until(lambda: host.status("app") == "stopping", "the end to begin")
+        shutdown.kill()
+    os.kill(host.supervisor_pid(), signal.SIGKILL)
+    if taken_back:
+        host.start_in_background(supervise, "supervise")
+        until(lambda: _supervisor(host) == supervise.pid, "the supervisor of the unit")
+    assert host.status("app") == "stopping"
+    if not taken_back:
+        done = host.gapless("start", "app.toml")
+        assert done.returncode == 2
+        assert "a shutdown is under way" in done.stderr
+    assert pid in host.processes()
+    (host.directory / "go").touch()
+    if not taken_back:
+        host.ok("shutdown")
+        assert not runs(host)
+        host.start_in_background(supervise, "supervise")
+        until(lambda: _supervisor(host) == supervise.pid, "the supervisor of the unit")
+    until(lambda: host.status("app") == "online", "the app")
+    assert pid not in host.processes()
+
+
 def test_supervise_takes_over_from_the_supervisor_of_a_command(
     host: Host, supervise: BackgroundProcess
 ) -> None:

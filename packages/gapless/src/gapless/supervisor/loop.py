@@ -17,6 +17,7 @@ from gapless.supervisor.act.performer import Performer
 from gapless.supervisor.act.start_limit import StartLimit
 from gapless.supervisor.control import reports
 from gapless.supervisor.control.control_socket import ControlSocket
+from gapless.supervisor.control.new_generations import NewGenerations
 from gapless.supervisor.control.operations import Operations
 from gapless.supervisor.decide import plan
 from gapless.supervisor.decide.ending import CHECK_S
@@ -57,6 +58,7 @@ class Loop:
         acceptors: Acceptors,
         exits: Exits,
         performer: Performer,
+        new_generations: NewGenerations,
         operations: Operations,
         renewals: Renewals,
         drain_connections: DrainConnections,
@@ -68,6 +70,7 @@ class Loop:
         self._notes, self._state = notes, state
         self._evidence, self._acceptors, self._exits = evidence, acceptors, exits
         self._performer, self._operations = performer, operations
+        self._new_generations = new_generations
         self._renewals, self._drain_connections = renewals, drain_connections
         self._log = log
         self._timers = Timers()
@@ -178,6 +181,9 @@ class Loop:
         self._exits.remove_ended(app)
         waiting = self._acceptors.update(app, clock.monotonic())
         waiting |= not self._plan_and_perform(app)
+        if app.is_missing() and not self._host.shutting_down:
+            self._new_generations.resume(app)
+            self._apps.touch(app.name)
         if waiting:
             self._timers.set_earlier(app.name, clock.monotonic() + CHECK_S)
         pid_files.update(app, self._log)

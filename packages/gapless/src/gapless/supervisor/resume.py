@@ -26,18 +26,21 @@ def resume(
 ) -> None:
     """Take what was asked for from the disk, and start what is to run.
 
-    After `gapless shutdown` nothing runs, unless *resume_all*.  Raises UnavailableError.
+    After `gapless shutdown` nothing runs, and one that was interrupted goes on; with
+    *resume_all* it is taken back.  Raises UnavailableError.
     """
     asked = state.load()
     host.draining, host.lead_s = asked.draining, asked.lead_s
     host.outcomes = list(asked.outcomes)
+    shut_down = asked.shut_down and not resume_all
+    host.shutting_down = shut_down and bool(apps)
     for name, wanted in asked.apps.items():
         if name in apps:
             continue  # the keeper's note is newer
         app = apps[name] = _app(name, wanted, notes)
-        app.running = wanted.running and (resume_all or not asked.shut_down)
+        app.running = wanted.running and (host.shutting_down or not shut_down)
         apps.allot_ids(app, app.spec.instances)
-        if app.running:
+        if app.running and not host.shutting_down:
             new_generations.resume(app)
         if wanted.operation is not None:
             app.operation = _operation(app, wanted.operation)

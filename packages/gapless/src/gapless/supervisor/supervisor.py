@@ -108,8 +108,8 @@ class Supervisor:
             InstanceActions(evidence, membership, notify_sockets, drain_connections),
         )
         # control, renewal
-        self._new_generations = NewGenerations(apps, listeners, state)
-        admissions = Admissions(self._new_generations, host)
+        new_generations = NewGenerations(apps, listeners, state)
+        admissions = Admissions(new_generations, host)
         requests = Requests(apps, host, admissions, state)
         renewals = Renewals(
             selector, apps, requests.renew, membership, log=log, home=path
@@ -151,6 +151,7 @@ class Supervisor:
             acceptors=Acceptors(listeners, membership),
             exits=exits,
             performer=performer,
+            new_generations=new_generations,
             operations=Operations(home, admissions, state, log),
             renewals=renewals,
             drain_connections=drain_connections,
@@ -160,7 +161,7 @@ class Supervisor:
             signal.signal(number, signal.SIG_IGN)
         self._wakeup = wakeup.on((signal.SIGTERM, signal.SIGINT))
         selector.register(self._wakeup, selectors.EVENT_READ, self._signalled)
-        resume(apps, host, state, notes, self._new_generations, resume_all=resume_all)
+        resume(apps, host, state, notes, new_generations, resume_all=resume_all)
         self._dispatch = Dispatch(
             apps,
             host,
@@ -231,7 +232,6 @@ class Supervisor:
     def _report_shutdown(self) -> None:
         """Report that everything has ended, the keeper too; nothing is left then."""
         self._control.stop_listening()
-        waiter = self._dispatch.shutdown_waiter
-        if waiter is not None:
+        for waiter in self._dispatch.shutdown_waiters:
             waiter.send({"result": {"shut_down": True}}, last=True)
         self._control.flush()

@@ -7,6 +7,7 @@ import selectors
 from gapless.base import clock
 from gapless.supervisor.act.probe import HttpProbe
 from gapless.supervisor.act.relays import Relays
+from gapless.supervisor.decide.actions import STOPPED
 from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.model import Probe, Role
@@ -137,7 +138,7 @@ class GenerationActions:
         self.begin_to_finish(app, generation)
         if was is Role.TRIAL:
             app.step("failed", reason)
-        if app.running and app.current() is None:
+        if app.running and app.current() is None and reason != STOPPED:
             app.stop_reason = reason
 
     def begin_to_finish(self, app: AppRecord, generation: GenerationRecord) -> None:

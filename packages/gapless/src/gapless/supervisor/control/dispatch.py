@@ -19,7 +19,7 @@ from gapless.supervisor.memory.apps import Apps
 from gapless.supervisor.memory.state import HostRecord, StateFile
 from gapless.supervisor.observe.membership import Membership
 
-_WHILE_SHUTTING_DOWN = ("ping", "list", "describe")
+_WHILE_SHUTTING_DOWN = ("ping", "list", "describe", "shutdown")
 
 
 class Dispatch:
@@ -46,15 +46,18 @@ class Dispatch:
         self._drain_connections = drain_connections
         self._mechanisms, self._settle = mechanisms, settle
         self._started_by = started_by
-        self.shutdown_waiter: ControlConnection | None = None
-        """The client that waits for the end of everything."""
+        self.shutdown_waiters: list[ControlConnection] = []
+        """The clients that wait for the end of everything."""
 
     def serve(self, request: Request, connection: ControlConnection) -> None:
         """Do what a client requests.  Raises GaplessError."""
         requests = self._requests
         op = request.op
         if self._host.shutting_down and op not in _WHILE_SHUTTING_DOWN:
-            raise MisuseError("the supervisor is shutting down")
+            raise MisuseError(
+                "a shutdown is under way",
+                hint="gapless list shows what still finishes; ask again when that is over",
+            )
         match op:
             case "ping":
                 _answer(connection, self._self())
@@ -98,7 +101,8 @@ class Dispatch:
                 app, number = requests.signal(request)
                 _answer(connection, {"signalled": signal_leaders(app, number)})
             case "shutdown":
-                self._host.shutting_down, self.shutdown_waiter = True, connection
+                self._host.shutting_down = True
+                self.shutdown_waiters.append(connection)
                 self._state.save()
             case other:
                 raise MisuseError(f"there is no request {other[:40]!a}")

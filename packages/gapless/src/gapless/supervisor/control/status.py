@@ -12,12 +12,12 @@ def status(app: AppRecord) -> str:
     """Return the status that `list` shows."""
     roles = {generation.role for generation in app.generations}
     current = app.current()
-    if not app.running:
-        return "stopping" if roles else "stopped"
-    if current is None and Role.TRIAL in roles:
+    if app.running and current is None and Role.TRIAL in roles:
         return "starting"
-    if current is None:
-        return "gave up" if app.stop_reason else "stopped"
+    if app.running and current is None and app.stop_reason:
+        return "gave up"
+    if not app.running or current is None:
+        return "stopping" if roles else "stopped"
     if Role.TRIAL in roles or Role.PROVING in roles:
         return "reloading"
     if Role.RECYCLING in roles:

@@ -59,6 +59,10 @@ class Revert:
     reason: str
 
 
+STOPPED = "the app was stopped"
+"""The reason of a `Retire` that was asked for: nothing has failed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Retire:
     """Let a generation finish its work and end; with `reason` if it failed."""

@@ -29,6 +29,7 @@ from dataclasses import replace
 from enum import Enum
 
 from gapless.supervisor.decide.actions import (
+    STOPPED,
     Action,
     Drain,
     Kill,
@@ -136,7 +137,7 @@ def _steps(desired: Desired, observed: Observed) -> Iterator[Action | float]:
                     generation, now, next_to_end=next_to_end, successor=successor
                 )
             case _ if not desired.running:
-                yield Retire(generation.number, "the app was stopped")
+                yield Retire(generation.number, STOPPED)
             case Role.TRIAL:
                 yield from _try(generation, now)
             case Role.PROVING:

@@ -62,6 +62,14 @@ class AppRecord:
             Role.YIELDING
         )
 
+    def is_missing(self) -> bool:
+        """Return whether nothing is there of an app that is to run, and nothing failed.
+
+        So it is after a shutdown that was interrupted and taken back.
+        """
+        here = self.generations or self.operation or self.stop_reason
+        return self.running and not here
+
     def up_since(self) -> float | None:
         """Return since when it serves, or at least runs, on the monotonic clock."""
         if self.serves_since is not None:
