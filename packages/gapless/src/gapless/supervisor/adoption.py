@@ -21,7 +21,7 @@ from gapless.base.errors import UnavailableError
 from gapless.supervisor.act.relays import Relays
 from gapless.supervisor.instances import drain_connections
 from gapless.supervisor.instances.drain_connections import DrainConnections
-from gapless.supervisor.instances.exits import Exits, end_tree
+from gapless.supervisor.instances.exits import UNSEEN, Exits, end_tree
 from gapless.supervisor.instances.notify_sockets import NotifySockets
 from gapless.supervisor.memory import apps as memory_apps
 from gapless.supervisor.memory.apps import Apps, Found
@@ -112,7 +112,7 @@ class Adoption:
         if instance.leader_alive and given:
             self._log.write("ended-unseen", key=instance.key, pid=instance.pid)
             now = clock.monotonic()
-            self._exits.exited(instance.key, "ended unseen", now, None)
+            self._exits.exited(instance.key, UNSEEN, now, None)
 
     def _leave_unknown_sockets(self) -> None:
         for listener in list(self._listeners.by_name.values()):

@@ -121,7 +121,7 @@ class KeeperEvents:
                 self._exited(message["key"], reason, clock.monotonic(), None)
             case "ended":
                 status = message["status"]
-                code = os.waitstatus_to_exitcode(status)
+                code = None if status is None else os.waitstatus_to_exitcode(status)
                 reason = describe_status(status)
                 self._exited(message["key"], reason, message["at"], code)
             case "bind":

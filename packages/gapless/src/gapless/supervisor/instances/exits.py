@@ -22,6 +22,9 @@ from gapless.supervisor.memory.keeper_connection import KeeperConnection
 from gapless.supervisor.memory.model import Phase, Role
 from gapless.supervisor.observe.membership import Membership
 
+UNSEEN = "ended unseen"
+"""The reason of an end of which nobody knows how it came."""
+
 
 class Exits:
     """Notes how instances end, and removes those of which nothing is left."""
@@ -193,8 +196,10 @@ def end_tree(leader: int, pidfd: int) -> None:
         processes.signal_exactly(table.rows[pid], signal.SIGKILL)
 
 
-def describe_status(status: int) -> str:
-    """Return how a process ended, from its wait status (wait(2))."""
+def describe_status(status: int | None) -> str:
+    """Return how a process ended, from its wait status (wait(2)); None: it is unknown."""
+    if status is None:
+        return UNSEEN
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         try:
