@@ -103,8 +103,9 @@ def _bury(world: World) -> None:
     if world["client"] in ("waits", "asks"):
         world["client"] = "lost"
     alive = [c["socket"] for c in world["children"].values() if c["state"] == "alive"]
+    under_way = [sent["name"] for sent in world["inbox"] if sent["op"] == "hold"]
     for name in list(world["sockets"]):
-        if name not in world["held"] and name not in alive:
+        if name not in (*world["held"], *under_way, *alive):
             del world["sockets"][name]
     if world["steered"] not in world["sockets"]:
         left = [n for n, sock in world["sockets"].items() if sock["listening"]]
@@ -232,19 +233,20 @@ def broken(world: World) -> str:
     app = (world["supervisor"] or {}).get("app") or {"generations": []}
     serving = [g for g in app["generations"] if g["role"] == "serving"]
     for generation in serving:
-        if generation["number"] in world["failed"] and not generation["failure"]:
+        if generation["number"] in world["failed"] and not generation.get("failure"):
             return f"generation {generation['number']} failed, and was proven"
     taking = world["steered"]
     if taking is None:
         return ""
     own = f"{APP}/{taking.split('/')[2]}/"
-    children = {k: c for k, c in world["children"].items() if k.startswith(own)}
-    told = [k for k, c in children.items() if c["signal"] and c["state"] == "alive"]
-    serves = any(
-        c["state"] == "alive" and c["stage"] == "listens" and not c["signal"]
-        for c in children.values()
-    )
-    if told and not serves:
+    listening = [
+        child
+        for key, child in world["children"].items()
+        if key.startswith(own)
+        and child["state"] == "alive"
+        and child["stage"] == "listens"
+    ]
+    if listening and all(child["signal"] for child in listening):
         return f"new connections meet {taking}, whose instances were told to end"
     return ""
 
@@ -257,7 +259,8 @@ def is_good_end(world: World, instances: int) -> str:
     generations = living["app"]["generations"] if living["app"] else []
     roles = [g["role"] for g in generations]
     outcome = world["client"]
-    if outcome == "failed" and not generations:
+    gave_up = living["app"].get("stop_reason", "") if living["app"] else ""
+    if not generations and (outcome == "failed" or gave_up.startswith("gave up")):
         left = [*world["children"], *world["held"]]
         return f"left over: {left}" if left else ""
     if roles != ["serving"]:

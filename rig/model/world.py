@@ -159,8 +159,9 @@ def announced(world: World, key: str) -> list[dict[str, Any]]:
 
 
 def pid_of(key: str) -> int:
-    """Return the pid of an instance: its serial number will do."""
-    return int(key.rpartition("/")[2])
+    """Return the pid of an instance: another one for each key."""
+    _, generation, _, serial = key.split("/")
+    return 100 * int(generation) + int(serial)
 
 
 def calls(world: World) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ import pytest
 from gapless.supervisor.adoption import Adoption
 from gapless.supervisor.decide import plan
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
+from gapless.supervisor.memory.notes import Notes
 from gapless.supervisor.memory.operations import Operation
 from rig.model.explore import BrokenPromiseError, explore, first_start, running
 
@@ -100,6 +101,11 @@ def signal_what_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "_not_spawned", lambda _: set())
 
 
+def end_before_the_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tell an instance to end before it is noted that its generation retires."""
+    monkeypatch.setattr(Notes, "write_roles", lambda *_: None)
+
+
 def forget_what_was_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do not know a client again."""
     monkeypatch.setattr(Operation, "follow", lambda *_: None)
@@ -109,6 +115,7 @@ def forget_what_was_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     ("breaks", "op", "crashes", "deaths"),
     [
         pytest.param(trust_the_note, "reload", 1, 1, marks=pytest.mark.soak),
+        pytest.param(end_before_the_note, "reload", 1, 1, marks=pytest.mark.soak),
         (answer_at_once, "reload", 0, 1),
         (signal_what_is_not_there, "reload", 0, 0),
         (forget_what_was_asked, "reload", 0, 1),

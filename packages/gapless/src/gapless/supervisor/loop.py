@@ -20,6 +20,7 @@ from gapless.supervisor.control.control_socket import ControlSocket
 from gapless.supervisor.control.new_generations import NewGenerations
 from gapless.supervisor.control.operations import Operations
 from gapless.supervisor.decide import plan
+from gapless.supervisor.decide.actions import Kill, SendStop
 from gapless.supervisor.decide.ending import CHECK_S
 from gapless.supervisor.instances.drain_connections import DrainConnections
 from gapless.supervisor.instances.exits import Exits
@@ -207,6 +208,8 @@ class Loop:
             self._timers.set(app.name, planned.wake_at)
             for action in planned.actions:
                 self._log.write("action", app=app.name, action=repr(action))
+                if isinstance(action, SendStop | Kill):
+                    self._notes.write_roles(app)
                 try:
                     self._performer.perform(app, action)
                 except GaplessError as error:

@@ -21,6 +21,7 @@ from gapless.base.names import Home
 from gapless.supervisor.memory.apps import AppRecord, read_note
 from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
+from gapless.supervisor.memory.model import Role
 
 DISK_PAUSE_S = 1.0
 """How long a change waits for more before it is written to disk."""
@@ -55,11 +56,14 @@ class Notes:
         """By app: what its file says, as far as it decides when to write it anew."""
         self._changed: dict[str, _Changed] = {}
         """By app: what is to be written; the first one first."""
+        self._roles: dict[str, Any] = {}
+        """By app: the generations and their roles, as the keeper knows them."""
 
     def write(self, app: AppRecord) -> None:
         """Remember an app as it is now."""
         note = {"version": VERSION, **codec.encode(app)}
         self._keeper.note(f"app/{app.name}", note)
+        self._roles[app.name] = _roles(app)
         essence = _essence(app)
         if self._on_disk.get(app.name) == essence:
             self._changed.pop(app.name, None)
@@ -69,6 +73,14 @@ class Notes:
         else:
             at = clock.monotonic() + DISK_PAUSE_S
         self._changed[app.name] = _Changed(at, essence, note)
+
+    def write_roles(self, app: AppRecord) -> None:
+        """Remember an app if a generation has come, gone or changed its role since.
+
+        An instance is told to end after that: whoever follows must not go back to it.
+        """
+        if self._roles.get(app.name) != _roles(app):
+            self.write(app)
 
     def write_until(self) -> float | None:
         """Return when `write_files` has something to do; None if nothing has changed."""
@@ -103,6 +115,7 @@ class Notes:
         self._keeper.note(f"app/{name}", None)
         self._on_disk.pop(name, None)
         self._changed.pop(name, None)
+        self._roles.pop(name, None)
         if not self._is_ours():
             return
         with contextlib.suppress(OSError):
@@ -124,6 +137,10 @@ class Notes:
             for file in os.listdir(self._home.notes):
                 if file.removesuffix(".json") not in names:
                     os.unlink(f"{self._home.notes}/{file}")
+
+
+def _roles(app: AppRecord) -> list[tuple[int, Role]]:
+    return [(each.number, each.role) for each in app.generations]
 
 
 def _essence(app: AppRecord) -> Any:
