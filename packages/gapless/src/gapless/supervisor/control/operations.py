@@ -16,7 +16,7 @@ from gapless.supervisor.memory.operations import Operation
 from gapless.supervisor.memory.state import StateFile
 from gapless.supervisor.observe import log_tail
 
-OUTCOME_S = 0.2
+OUTCOME_S = 1.0
 """How long an outcome may wait to be written with others; the keeper has it at once."""
 
 

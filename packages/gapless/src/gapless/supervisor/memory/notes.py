@@ -103,10 +103,13 @@ class Notes:
             "incarnation": self._keeper.incarnation,
             "app": note,
         }
+        encoded = json.dumps(content).encode()
         try:
-            with contextlib.suppress(FileExistsError):
+            try:
+                files.write_atomically(path, encoded, durable=False)
+            except FileNotFoundError:
                 os.mkdir(self._home.notes, mode=0o700)
-            files.write_atomically(path, json.dumps(content).encode(), durable=False)
+                files.write_atomically(path, encoded, durable=False)
         except OSError as error:
             self._log.write("write-failed", path=path, reason=str(error))
 

@@ -106,7 +106,7 @@ class StateFile:
         """Write only while *is_ours* says that the home is this supervisor's."""
         self._path, self._apps, self._host, self._log = path, apps, host, log
         self._is_ours = is_ours
-        self._written: dict[str, str] = {}
+        self._written: dict[str, bytes] = {}
         """Each app as it was encoded last."""
         self._write_at: float | None = None
 
@@ -147,23 +147,24 @@ class StateFile:
         if not self._is_ours():
             return  # the home was removed: what is there now is another supervisor's
         apps = [self._encoded(app) for app in self._apps.values() if not app.deleted]
-        host = json.dumps({**codec.encode(state), "apps": None})
-        body = ",\n".join(apps)
-        text = host.replace('"apps": null', f'"apps": {{\n{body}\n}}', 1) + "\n"
+        host = json.dumps({**codec.encode(state), "apps": None}).encode()
+        before, _, after = host.partition(b'"apps": null')
+        body = b",\n".join(apps)
+        content = b"".join([before, b'"apps": {\n', body, b"\n}", after, b"\n"])
         try:
-            files.write_atomically(self._path, text.encode())
+            files.write_atomically(self._path, content)
         except OSError as error:
             self._log.write("write-failed", path=self._path, reason=str(error))
         for name in self._written.keys() - self._apps.keys():
             del self._written[name]
 
-    def _encoded(self, app: AppRecord) -> str:
+    def _encoded(self, app: AppRecord) -> bytes:
         """Return the line of an app: encoded anew if it may not be as it was."""
         line = self._written.get(app.name)
         if line is None:
             plain = codec.encode(_asked(app))
-            line = f"{json.dumps(app.name)}: {json.dumps(plain, sort_keys=True)}"
-            self._written[app.name] = line
+            text = f"{json.dumps(app.name)}: {json.dumps(plain, sort_keys=True)}"
+            line = self._written[app.name] = text.encode()
         return line
 
     def load(self) -> State:
