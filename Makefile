@@ -20,7 +20,7 @@ PACKAGES := nginx-light haproxy etcd-server default-jdk-headless perl nodejs npm
   openssh-server openssh-client postgresql-15 mariadb-server-core mariadb-client-core \
   redis-server faketime openssh-sftp-server sshfs systemd
 
-.PHONY: demo rig test collected node check lint soak bench docs lock clean
+.PHONY: demo rig test collected node check lint soak vm bench docs lock clean
 
 demo: $(STAMP) ## install, then show the main job under load
 	@rig/packages nginx-light iproute2 || echo "without them: no balancer, all on loopback"
@@ -57,6 +57,11 @@ soak: $(STAMP) $(SERVERS_STAMP) ## hundreds of handoffs, minutes of chaos
 	rig/packages $(PACKAGES)
 	$(MAKE) --no-print-directory $(NODE_STAMP)
 	$(PYTEST) -m soak --timeout 3600 --durations=8
+
+vm: $(STAMP) ## the tests in virtual machines with other kernels; K="expression" selects
+	rig/packages qemu-system-x86 qemu-utils debootstrap e2fsprogs
+	$(BIN)/python -m rig.vm
+	RIG_VM=1 $(BIN)/pytest -v -p no:randomly --timeout 3600 --durations=8 -k "$(K)" tests/vm
 
 bench: $(STAMP) $(SERVERS_STAMP) $(NODE_STAMP) ## print the tables of bench/
 	for each in bench/[a-z]*.py; do $(BIN)/python $$each || exit 1; done

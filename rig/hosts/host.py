@@ -20,7 +20,7 @@ APPS = Path(__file__).parent.parent / "apps"
 ROOT = Path(__file__).parent.parent.parent
 GAPLESS = Path(sys.executable).parent / "gapless"
 SERVERS = ROOT / "build" / "servers" / "bin"
-COMMAND_S = 120.0
+COMMAND_S = 120.0 * wait.SLOWER
 NOBODY = 65534
 ORDINARY_USER = (
     "setpriv",

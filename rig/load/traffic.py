@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 
+from rig.wait import SLOWER
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traffic:
@@ -19,7 +21,7 @@ class Traffic:
     """Over how many seconds the body is sent, piece by piece."""
     keep_alive: bool = False
     pause_s: float = 0.0
-    timeout_s: float = 15.0
+    timeout_s: float = 15.0 * SLOWER
     echoes: bool = False
     """The body of the answer must be the body that was sent."""
     answer_bytes: int | None = None

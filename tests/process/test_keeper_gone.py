@@ -17,7 +17,7 @@ import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from gapless.keeper.seccomp import filter_program, notifications
+from gapless.keeper.seccomp import caller, filter_program, notifications
 
 WAIT_S = 15.0
 _PR_SET_CHILD_SUBREAPER = 36
@@ -148,25 +148,86 @@ def test_a_bind_that_a_dead_keeper_had_received_is_answered_by_its_number() -> N
     """It cannot be received again: without the number it hangs."""
 
     def receives_and_dies(line: socket.socket) -> None:
-        _, (notify,), _, _ = socket.recv_fds(line, 64, 1)
-        notifications.poll(notify, select.POLLIN, WAIT_S)
-        call = notifications.receive(notify)
-        assert call is not None
-        line.send(str(call.id).encode())
+        with _program(line) as notify:
+            notifications.poll(notify, select.POLLIN, WAIT_S)
+            call = notifications.receive(notify)
+            assert call is not None
+            line.send(str(call.id).encode())
+            signal.pause()
 
-    with child(_binds_twice) as (_, line), child(receives_and_dies) as (keeper, hands):
-        _, (kept,), _, _ = socket.recv_fds(line, 64, 1)
+    with child(receives_and_dies) as (keeper, line):
+        program, kept = _taken_over(line)
         try:
-            socket.send_fds(hands, [b"notify"], [kept])
-            line.send(b"bind")
-            waiting = number(hands)
+            program.send(b"bind")
+            waiting = number(line)
+            os.kill(keeper, signal.SIGKILL)
             os.waitpid(keeper, 0)
             assert notifications.receive(kept) is None
             assert notifications.is_valid(kept, waiting)
             notifications.proceed(kept, waiting)
-            assert number(line) == 0
+            assert number(program) == 0
         finally:
             os.close(kept)
+            program.close()
+
+
+def test_under_yama_only_an_ancestor_can_look_into_a_program() -> None:
+    """A new keeper is a stranger to what the old one started (ptrace_scope 1, not root)."""
+
+    def sibling(line: socket.socket) -> None:
+        pid = number(line)
+        line.send(b"0" if _may_look_into(pid) else b"1")
+
+    def sleeps(line: socket.socket) -> None:
+        line.recv(64)
+
+    with child(sleeps) as (program, _), child(sibling) as (_, line):
+        assert _may_look_into(program), "its parent may"
+        line.send(str(program).encode())
+        forbidden = number(line) == 1
+    assert forbidden == (_ptrace_scope() == 1 and os.geteuid() != 0)
+
+
+def _may_look_into(pid: int) -> bool:
+    """Return whether a descriptor of a process can be had (pidfd_getfd(2))."""
+    try:
+        os.close(caller.duplicate(pid, 0))
+    except PermissionError:
+        return False
+    return True
+
+
+def _ptrace_scope() -> int:
+    try:
+        with open("/proc/sys/kernel/yama/ptrace_scope", encoding="ascii") as file:
+            return int(file.read())
+    except FileNotFoundError:
+        return 0
+
+
+@contextmanager
+def _program(line: socket.socket) -> Iterator[int]:
+    """Start what binds, hand its line and its filter's descriptor on; yield a copy."""
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    if os.fork() == 0:
+        near.close()
+        _binds_twice(far)
+        os._exit(0)
+    far.close()
+    _, (notify,), _, _ = socket.recv_fds(near, 64, 1)
+    socket.send_fds(line, [b"program"], [near.fileno(), notify])
+    near.close()
+    try:
+        yield notify
+    finally:
+        os.close(notify)
+
+
+def _taken_over(line: socket.socket) -> tuple[socket.socket, int]:
+    _, (program, notify), _, _ = socket.recv_fds(line, 64, 2)
+    sock = socket.socket(fileno=program)
+    sock.settimeout(WAIT_S)
+    return sock, notify
 
 
 def _binds_twice(line: socket.socket) -> None:

@@ -1,0 +1,60 @@
+"""Tests of this host again, inside the machines: other kernels, Yama, an ordinary user."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+import pytest
+
+from rig.vm import results, settings
+from rig.vm.machine import Machine
+from rig.vm.tree import CHECKOUT
+
+PARTS = {
+    "kernel": "tests/process/test_kernel.py tests/process/test_keeper_gone.py",
+    "interception": "tests/process/test_interception.py",
+    "handoff": "tests/process/test_handoff.py -k "
+    "'(uvicorn or waitress or node or threads) and lose_nothing'",
+    "membership": "tests/process/test_membership.py",
+    "crash points": "tests/crash/test_supervisor.py",
+}
+"""What runs inside, with the arguments of pytest."""
+USERS = ("root", settings.USER)
+PART_S = 3000.0
+SETTINGS = {
+    # Emulation is that much slower; and the load leaves something to the servers.
+    "RIG_SLOWER": "8",
+    "RIG_PACE_S": "0.1",
+}
+
+
+@pytest.mark.timeout(PART_S + 300)
+@pytest.mark.parametrize("user", USERS)
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part(machine: Machine, part: str, user: str) -> None:
+    """No test of it fails; which were skipped, and why, is in the output."""
+    storage = f"/tmp/hypothesis-{user}"
+    command = (
+        f".venv/bin/python -m pytest -q -p no:cacheprovider -m 'not soak' -rfEs "
+        f"--timeout 1800 {PARTS[part]}"
+    )
+    done = machine.run(
+        *("bash", "-c", command),
+        user=user,
+        directory=f"/{CHECKOUT}",
+        environment=SETTINGS | {"HYPOTHESIS_STORAGE_DIRECTORY": storage},
+        timeout_s=PART_S,
+    )
+    results.keep_part(machine, user, part, done)
+    assert done.code == 0, f"{shlex.quote(part)} as {user}:\n{done.output[-12_000:]}"
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_the_doctor_names_every_mechanism(machine: Machine, user: str) -> None:
+    """Nothing but the control groups of an ordinary user outside a unit is missing."""
+    done = machine.run(f"/{CHECKOUT}/.venv/bin/gapless", "doctor", "--json", user=user)
+    checks = json.loads(done.output)
+    results.keep_doctor(machine, user, checks)
+    missing = [check for check in checks if check["trouble"]]
+    assert len(missing) == (user != "root"), missing
