@@ -54,6 +54,10 @@ class Command:
         """What it has written so far."""
         return "".join(self._lines)
 
+    def has_written(self) -> bool:
+        """Return whether it has written something."""
+        return bool(self._lines)
+
     def send_signal(self, number: int) -> None:
         """Send its process group a signal."""
         self._machine.send({"id": self._number, "kill": number})

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from rig.vm import image, results, tree
-from rig.vm.kernels import KERNELS, Kernel
+from rig.vm import results
+from rig.vm.kernels import KERNELS
 from rig.vm.machine import Machine
+from rig.vm.machines import NewMachine
 
 collect_ignore_glob = [] if os.environ.get("RIG_VM") else ["test_*.py"]
 
@@ -23,33 +23,6 @@ def new_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewMachine
         yield made
     finally:
         made.end_all()
-
-
-class NewMachine:
-    """Makes machines."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._tree = tree.make()
-        self._image = image.make(self._tree)
-        self._machines: list[Machine] = []
-
-    def __call__(self, kernel: Kernel, *cables: str) -> Machine:
-        """Return a machine that does not run yet."""
-        number = len(self._machines)
-        machine = Machine(
-            self._directory / f"{kernel.name}-{number}",
-            self._image,
-            tree.boot_files(self._tree, kernel),
-            cables=cables,
-        )
-        self._machines.append(machine)
-        return machine
-
-    def end_all(self) -> None:
-        """End every machine."""
-        for machine in self._machines:
-            machine.end()
 
 
 @pytest.fixture(scope="session", params=KERNELS, ids=lambda kernel: kernel.name)

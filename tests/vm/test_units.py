@@ -94,7 +94,7 @@ def test_it_is_restarted_stopped_and_rebooted(unit: Unit) -> None:
         directory=f"/{CHECKOUT}",
         environment={"RIG_SLOWER": "8", "RIG_PACE_S": "0.1"},
     )
-    wait.until(lambda: "answered" in load.output, "answers", 60)
+    wait.until(load.has_written, "answers", 60)
     unit.systemctl("restart")
     unit.systemctl("kill", "--kill-who=main", "--signal=KILL")
     assert unit.listed()["pids"] == pids

@@ -1,0 +1,169 @@
+"""A fleet of two hosts that mount the release server's directory by NFS, as it comes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+
+from rig import wait
+from rig.vm.kernels import KERNELS
+from rig.vm.machine import Command, Machine
+from rig.vm.machines import NewMachine
+from rig.vm.tree import CHECKOUT
+
+GAPLESS = f"/{CHECKOUT}/.venv/bin/gapless"
+BASE = "/mnt/dfs"
+FILE = "/root/gapless.toml"
+CONFIGURATION = f"""
+[release.example]
+base = "{BASE}"
+build = []
+
+[rollout.example]
+slots = 1
+
+[app.example]
+command = ["node", "app.js"]
+directory = "{BASE}/dist/example"
+environment = {{ PORT = "8080" }}
+ready = "listening"
+min_healthy_s = 1
+"""
+PACK = """
+cd $(mktemp -d) && (echo "process.env.RELEASE = '$1';"; cat {app}) > app.js &&
+tar -czf /mnt/dfs/src/example.tar.gz.part app.js &&
+mv /mnt/dfs/src/example.tar.gz.part /mnt/dfs/src/example.tar.gz
+""".format(app=f"/{CHECKOUT}/rig/apps/app.js")
+"""Upload a release on the server, as a user there would."""
+ROLLOUT_S = 400.0
+OUTAGE_S = 60
+EXPORT = "rw,sync,no_subtree_check,no_root_squash"
+
+
+class NfsFleet:
+    """The server, and two hosts that have a cable to it each."""
+
+    def __init__(self, new_machine: NewMachine, directory: str) -> None:
+        def cable(number: int, end: str) -> str:
+            path = f"{directory}/{number}"
+            return f"stream,server={end},addr.type=unix,addr.path={path}"
+
+        kernel = KERNELS[0]
+        self.server = new_machine(kernel, cable(1, "on"), cable(2, "on"))
+        self.hosts = [new_machine(kernel, cable(n, "off")) for n in (1, 2)]
+        self.agents: list[Command] = []
+
+    def start(self) -> None:
+        """Start the machines, the mounts, and gapless on each of them."""
+        self.server.start()
+        for number in (1, 2):
+            self._address(self.server, number - 1, f"10.9.{number}.1")
+        self.server.ok(
+            *("sh", "-ec"),
+            f"""
+            mkdir -p /srv/dfs/src /srv/dfs/dist {BASE}
+            mount --bind /srv/dfs {BASE}
+            echo '/srv/dfs 10.9.0.0/16({EXPORT})' > /etc/exports
+            systemctl unmask nfs-server rpcbind rpcbind.socket rpc-statd
+            systemctl start nfs-server
+            """,
+        )
+        for number, host in enumerate(self.hosts, 1):
+            host.start()
+            self._address(host, 0, f"10.9.{number}.2")
+            host.ok("mkdir", "-p", BASE)
+            host.ok("mount", "-t", "nfs", f"10.9.{number}.1:/srv/dfs", BASE)
+        for machine in (self.server, *self.hosts):
+            machine.ok("sh", "-c", f"cat > {FILE} <<'E'{CONFIGURATION}E")
+        options = ("-c", FILE)
+        self.agents.append(self.server.begin(GAPLESS, "watch", *options))
+        for number, host in enumerate(self.hosts, 1):
+            name = ("--host", f"app{number}")
+            self.agents.append(host.begin(GAPLESS, "agent", *options, *name))
+
+    @staticmethod
+    def _address(machine: Machine, number: int, address: str) -> None:
+        machine.ok("ip", "address", "add", f"{address}/24", "dev", f"eth{number}")
+        machine.ok("ip", "link", "set", f"eth{number}", "up")
+
+    def upload(self, version: str) -> None:
+        """Put a release into the inbox."""
+        self.server.ok("bash", "-ec", PACK, "pack", version)
+
+    def wait_for(self, version: str) -> None:
+        """Wait until both hosts serve a release, and its rollout is over."""
+        begins = f"release {version} "
+        for host in self.hosts:
+            serves = partial(_serves, host, begins)
+            wait.until(serves, f"{begins}on each host", ROLLOUT_S)
+        wait.until(lambda: self.state() == "done", f"{version} done", ROLLOUT_S)
+
+    def state(self) -> str:
+        """Return how the newest rollout is."""
+        done = self.server.run(
+            *(GAPLESS, "rollout", "status", "example", "--json"),
+            *("-c", FILE),
+        )
+        found: str = json.loads(done.output)["state"]
+        return found
+
+    def said(self) -> str:
+        """Return what agents and publisher wrote."""
+        return "\n".join(agent.output[-3000:] for agent in self.agents)
+
+
+def answer(host: Machine) -> str:
+    """Return what the app of a host answers; empty if nothing does."""
+    return host.run("curl", "-s", "-m", "20", "http://127.0.0.1:8080/").output
+
+
+def _serves(host: Machine, begins: str) -> bool:
+    return answer(host).startswith(begins)
+
+
+@pytest.fixture
+def fleet(
+    new_machine: NewMachine, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[NfsFleet]:
+    """Return a fleet that serves release 1."""
+    found = NfsFleet(new_machine, str(tmp_path_factory.mktemp("cables")))
+    found.start()
+    found.upload("1")
+    try:
+        found.wait_for("1")
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{found.said()}") from None
+    yield found
+    for machine in (found.server, *found.hosts):
+        machine.end()
+
+
+def test_releases_roll_out_and_the_server_may_stop(fleet: NfsFleet) -> None:
+    """Caches are stale, and the server is away for a minute: no request is lost."""
+    loads = [
+        host.begin(
+            *(".venv/bin/python", "-m", "rig.vm.load", "8080", "/tmp/over"),
+            directory=f"/{CHECKOUT}",
+            environment={"RIG_SLOWER": "8", "RIG_PACE_S": "0.2"},
+        )
+        for host in fleet.hosts
+    ]
+    for load in loads:
+        wait.until(load.has_written, "answers", 120)
+    fleet.upload("2")
+    fleet.wait_for("2")
+    fleet.server.ok(
+        *("sh", "-ec"),
+        f"systemctl stop nfs-server; sleep {OUTAGE_S}; systemctl start nfs-server",
+    )
+    fleet.upload("3")
+    fleet.wait_for("3")
+    for host in fleet.hosts:
+        host.ok("touch", "/tmp/over")
+    for load in loads:
+        report = json.loads(load.wait().output.splitlines()[-1])
+        assert report["lost"] == 0, report
+        assert set(report["versions"]) == {"1", "2", "3"}
