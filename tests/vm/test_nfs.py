@@ -16,7 +16,7 @@ from rig.vm.tree import CHECKOUT
 
 GAPLESS = f"/{CHECKOUT}/.venv/bin/gapless"
 BASE = "/mnt/dfs"
-FILE = "/root/gapless.toml"
+FILE = "/etc/gapless.toml"
 CONFIGURATION = f"""
 [release.example]
 base = "{BASE}"
