@@ -236,3 +236,16 @@ def test_a_home_that_was_removed_belongs_to_who_comes_next(
         left = {p: c for p, c in host.processes().items() if "sleep" in c}
         mine = set(host.app("next")["pids"])
         processes.kill_all(set(left) - mine)
+
+
+def test_a_state_that_could_not_be_written_ends_nothing(host: Host) -> None:
+    """It tells of a shutdown of earlier; the apps of this keeper serve on."""
+    start(host)
+    host.ok("shutdown")
+    old = (host.home / "state.json").read_bytes()
+    host.ok("start", "app")
+    (pid,) = host.app("app")["pids"]
+    os.kill(host.supervisor_pid(), signal.SIGKILL)
+    (host.home / "state.json").write_bytes(old)
+    assert host.app("app")["pids"] == [pid]
+    assert host.status("app") == "online"

@@ -33,7 +33,9 @@ def resume(
     host.draining, host.lead_s = asked.draining, asked.lead_s
     host.outcomes = list(asked.outcomes)
     shut_down = asked.shut_down and not resume_all
-    host.shutting_down = shut_down and bool(apps)
+    # A file that could not be written since may tell of another keeper's apps.
+    same = bool(host.keeper) and asked.shut_down_keeper == host.keeper
+    host.shutting_down = shut_down and same and bool(apps)
     for name, wanted in asked.apps.items():
         if name in apps:
             continue  # the keeper's note is newer

@@ -138,6 +138,7 @@ class Supervisor:
             log=log,
         )
         keeper_events.adopt_all()
+        host.keeper = keeper.incarnation
         selector.register(line, selectors.EVENT_READ, keeper_events.receive)
         self._loop = Loop(
             selector,

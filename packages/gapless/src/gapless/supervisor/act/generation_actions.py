@@ -62,6 +62,7 @@ class GenerationActions:
         self._listeners.steer(app.name, generation.sockets_of)
         generation.served = True
         app.serves_since = now
+        app.stop_reason = ""  # the one before may have given up meanwhile
         if before is None:
             generation.enter(Role.SERVING, now)
             return

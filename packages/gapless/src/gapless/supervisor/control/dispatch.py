@@ -19,7 +19,7 @@ from gapless.supervisor.memory.apps import Apps
 from gapless.supervisor.memory.state import HostRecord, StateFile
 from gapless.supervisor.observe.membership import Membership
 
-_WHILE_SHUTTING_DOWN = ("ping", "list", "describe", "shutdown")
+_WHILE_SHUTTING_DOWN = ("ping", "list", "describe", "follow", "shutdown")
 
 
 class Dispatch:

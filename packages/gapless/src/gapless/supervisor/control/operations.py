@@ -52,7 +52,9 @@ class Operations:
             operation.log_tail = log_tail.last_lines(
                 operation.log_marks, operation.generation or 0
             )
-            serving = app.current()
+            before = operation.old_generation
+            old = (each for each in app.generations if each.number == before)
+            serving = app.current() or next(old, None)
             if serving is not None:
                 app.spec = serving.spec  # what failed is not what is asked for now
         app.last_report = reports.end(operation)

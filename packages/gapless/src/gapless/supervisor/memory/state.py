@@ -25,6 +25,8 @@ class HostRecord:
     lead_s: float | None = None
     """How long, at most, balancers are told before; None: as each app says."""
     shutting_down: bool = False
+    keeper: str = ""
+    """The incarnation of the keeper that holds its apps."""
     outcomes: list[dict[str, Any]] = field(default_factory=list)
     """Reports that no app keeps: of apps that are gone, of operations that others replaced.
     Their clients may ask again."""
@@ -82,6 +84,8 @@ class State:
     apps: dict[str, AskedApp]
     shut_down: bool = False
     """The apps were ended by `gapless shutdown`, not by a crash."""
+    shut_down_keeper: str = ""
+    """The incarnation of the keeper whose apps were to end: no other's are."""
     draining: bool = False
     lead_s: float | None = None
     outcomes: list[dict[str, Any]] = field(default_factory=list)
@@ -140,6 +144,7 @@ class StateFile:
             version=VERSION,
             apps={},
             shut_down=self._host.shutting_down,
+            shut_down_keeper=self._host.keeper if self._host.shutting_down else "",
             draining=self._host.draining,
             lead_s=self._host.lead_s,
             outcomes=self._host.outcomes,
