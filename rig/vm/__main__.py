@@ -1,4 +1,4 @@
-"""Make the tree and the image, before the tests that run beside each other need them."""
+"""Make the tree and the image, where one sees what takes minutes."""
 
 from __future__ import annotations
 

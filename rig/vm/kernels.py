@@ -20,4 +20,3 @@ KERNELS = (
     Kernel(name="stable", suite=""),
     Kernel(name="newest", suite="trixie-backports"),
 )
-BY_NAME = {kernel.name: kernel for kernel in KERNELS}

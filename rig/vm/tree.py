@@ -20,6 +20,7 @@ from rig.vm.kernels import KERNELS, Kernel
 BUILD = ROOT / "build" / "vm"
 CHECKOUT = "srv/gapless"
 """Where the checkout is in a machine."""
+GAPLESS = f"/{CHECKOUT}/.venv/bin/gapless"
 PACKAGES = (
     *("systemd", "systemd-sysv", "udev", "dbus", "dbus-user-session", "libpam-systemd"),
     *("kmod", "initramfs-tools", "zstd", "procps", "iproute2", "ca-certificates"),

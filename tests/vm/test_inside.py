@@ -8,8 +8,9 @@ import shlex
 import pytest
 
 from rig.vm import results, settings
+from rig.vm.load import SETTINGS
 from rig.vm.machine import Machine
-from rig.vm.tree import CHECKOUT
+from rig.vm.tree import CHECKOUT, GAPLESS
 
 PARTS = {
     "kernel": "tests/process/test_kernel.py tests/process/test_keeper_gone.py",
@@ -22,11 +23,6 @@ PARTS = {
 """What runs inside, with the arguments of pytest."""
 USERS = ("root", settings.USER)
 PART_S = 3000.0
-SETTINGS = {
-    # Emulation is that much slower; and the load leaves something to the servers.
-    "RIG_SLOWER": "8",
-    "RIG_PACE_S": "0.1",
-}
 
 
 @pytest.mark.timeout(PART_S + 300)
@@ -53,7 +49,7 @@ def test_a_part(machine: Machine, part: str, user: str) -> None:
 @pytest.mark.parametrize("user", USERS)
 def test_the_doctor_names_every_mechanism(machine: Machine, user: str) -> None:
     """Nothing but the control groups of an ordinary user outside a unit is missing."""
-    done = machine.run(f"/{CHECKOUT}/.venv/bin/gapless", "doctor", "--json", user=user)
+    done = machine.run(GAPLESS, "doctor", "--json", user=user)
     checks = json.loads(done.output)
     results.keep_doctor(machine, user, checks)
     missing = [check for check in checks if check["trouble"]]

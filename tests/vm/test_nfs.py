@@ -10,11 +10,11 @@ import pytest
 
 from rig import wait
 from rig.vm.kernels import KERNELS
+from rig.vm.load import MachineLoad
 from rig.vm.machine import Command, Machine
 from rig.vm.machines import NewMachine
-from rig.vm.tree import CHECKOUT
+from rig.vm.tree import CHECKOUT, GAPLESS
 
-GAPLESS = f"/{CHECKOUT}/.venv/bin/gapless"
 BASE = "/mnt/dfs"
 FILE = "/etc/gapless.toml"
 CONFIGURATION = f"""
@@ -143,16 +143,9 @@ def fleet(
 
 def test_releases_roll_out_and_the_server_may_stop(fleet: NfsFleet) -> None:
     """Caches are stale, and the server is away for a minute: no request is lost."""
-    loads = [
-        host.begin(
-            *(".venv/bin/python", "-m", "rig.vm.load", "8080", "/tmp/over"),
-            directory=f"/{CHECKOUT}",
-            environment={"RIG_SLOWER": "8", "RIG_PACE_S": "0.2"},
-        )
-        for host in fleet.hosts
-    ]
+    loads = [MachineLoad(host, "host") for host in fleet.hosts]
     for load in loads:
-        wait.until(load.has_written, "answers", 120)
+        load.wait_for_answers(120)
     fleet.upload("2")
     fleet.wait_for("2")
     fleet.server.ok(
@@ -161,9 +154,7 @@ def test_releases_roll_out_and_the_server_may_stop(fleet: NfsFleet) -> None:
     )
     fleet.upload("3")
     fleet.wait_for("3")
-    for host in fleet.hosts:
-        host.ok("touch", "/tmp/over")
     for load in loads:
-        report = json.loads(load.wait().output.splitlines()[-1])
+        report = load.stop()
         assert report["lost"] == 0, report
         assert set(report["versions"]) == {"1", "2", "3"}

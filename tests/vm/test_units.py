@@ -9,10 +9,10 @@ import pytest
 
 from rig import wait
 from rig.vm import settings
+from rig.vm.load import MachineLoad
 from rig.vm.machine import BOOT_S, Done, Machine
-from rig.vm.tree import CHECKOUT
+from rig.vm.tree import CHECKOUT, GAPLESS
 
-GAPLESS = f"/{CHECKOUT}/.venv/bin/gapless"
 PROGRAM = f"/{CHECKOUT}/rig/apps/app.js"
 BEGINS = "release 2 begins"
 APP = f"""
@@ -88,20 +88,14 @@ def test_it_is_restarted_stopped_and_rebooted(unit: Unit) -> None:
     unit.gapless("start", unit.file)
     unit.wait_until_it_serves()
     pids = unit.listed()["pids"]
-    over = f"/tmp/over-{unit.user}"
-    load = machine.begin(
-        *(".venv/bin/python", "-m", "rig.vm.load", "8080", over),
-        directory=f"/{CHECKOUT}",
-        environment={"RIG_SLOWER": "8", "RIG_PACE_S": "0.1"},
-    )
-    wait.until(load.has_written, "answers", 60)
+    load = MachineLoad(machine, unit.user)
+    load.wait_for_answers(60)
     unit.systemctl("restart")
     unit.systemctl("kill", "--kill-who=main", "--signal=KILL")
     assert unit.listed()["pids"] == pids
     unit.declare("2")
     unit.gapless("reload", unit.file)
-    machine.ok("touch", over)
-    report = json.loads(load.wait().output.splitlines()[-1])
+    report = load.stop()
     assert report["lost"] == 0, report
     assert report["versions"].keys() == {"1", "2"}
     assert unit.gapless("logs", "web", "-n", "50").count(BEGINS) == 2
