@@ -35,51 +35,56 @@ class Agent:
             self._line.flush()
 
     def take(self, message: dict[str, Any]) -> None:
-        """Do what a message asks for."""
+        """Do what a message asks for: a command has started when this returns."""
         number = message["id"]
         if "kill" in message:
             process = self._running.get(number)
             if process is not None and process.poll() is None:
                 os.killpg(process.pid, message["kill"])
             return
-        threading.Thread(target=self._run, args=(number, message), daemon=True).start()
-
-    def _run(self, number: int, message: dict[str, Any]) -> None:
         try:
-            code = self._run_to_its_end(number, message)
+            process = _start(message)
         except (OSError, KeyError, ValueError) as error:
             self.send(id=number, output=f"{type(error).__name__}: {error}\n")
-            code = 127
-        self._running.pop(number, None)
-        self.send(id=number, code=code)
-
-    def _run_to_its_end(self, number: int, message: dict[str, Any]) -> int:
-        user = pwd.getpwnam(message["user"])
-        environment = {
-            "HOME": user.pw_dir,
-            "USER": user.pw_name,
-            "LOGNAME": user.pw_name,
-            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            "LANG": "C.UTF-8",
-            "XDG_RUNTIME_DIR": f"/run/user/{user.pw_uid}",
-        }
-        process = subprocess.Popen(
-            message["argv"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd=message["directory"] or user.pw_dir,
-            env=environment | message["environment"],
-            start_new_session=True,
-            user=user.pw_uid,
-            group=user.pw_gid,
-            extra_groups=os.getgrouplist(user.pw_name, user.pw_gid),
-        )
+            self.send(id=number, code=127)
+            return
+        # Entered here and not in the thread, so that the next message finds it.
         self._running[number] = process
+        threading.Thread(
+            target=self._follow, args=(number, process), daemon=True
+        ).start()
+
+    def _follow(self, number: int, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None
         for line in process.stdout:
             self.send(id=number, output=line.decode(errors="replace"))
-        return process.wait()
+        code = process.wait()
+        self._running.pop(number, None)
+        self.send(id=number, code=code)
+
+
+def _start(message: dict[str, Any]) -> subprocess.Popen[bytes]:
+    user = pwd.getpwnam(message["user"])
+    environment = {
+        "HOME": user.pw_dir,
+        "USER": user.pw_name,
+        "LOGNAME": user.pw_name,
+        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "LANG": "C.UTF-8",
+        "XDG_RUNTIME_DIR": f"/run/user/{user.pw_uid}",
+    }
+    return subprocess.Popen(
+        message["argv"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd=message["directory"] or user.pw_dir,
+        env=environment | message["environment"],
+        start_new_session=True,
+        user=user.pw_uid,
+        group=user.pw_gid,
+        extra_groups=os.getgrouplist(user.pw_name, user.pw_gid),
+    )
 
 
 def main(path: str) -> None:

@@ -103,6 +103,16 @@ def test_a_command_can_be_killed_while_another_runs(line: Line) -> None:
     assert line.run(3, "true") == ("", 0)
 
 
+def test_a_command_can_be_killed_at_once(line: Line) -> None:
+    """A message is taken in after the one before it has had its effect."""
+    for number in range(20):
+        line.send(
+            id=number, argv=["sleep", "600"], user=ME, environment={}, directory=""
+        )
+        line.send(id=number, kill=signal.SIGKILL)
+        assert line.end(number) == ("", -signal.SIGKILL)
+
+
 def test_the_table_has_a_row_for_each_thing(tmp_path: Any) -> None:
     """A column for each kernel and user; what was not run is a dash."""
     for kernel, user, what, words in (
