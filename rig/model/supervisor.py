@@ -133,6 +133,10 @@ class FakeNotifySockets:
 class FakeEvidence:
     """Sees everything idle at once."""
 
+    def why_unavailable(self) -> str:
+        """Return nothing: it sees."""
+        return ""
+
     def begin_turn(self) -> None:
         """Read nothing."""
 
@@ -244,7 +248,7 @@ class ModelSupervisor:
             instance_actions.InstanceActions(evidence, membership, notify, drains),
         )
         self.new_generations = NewGenerations(self.apps, listeners, self.state)
-        admissions = Admissions(self.new_generations, self.host)
+        admissions = Admissions(self.new_generations, self.host, evidence, listeners)
         acceptors: Any = Nothing(update=lambda *_: False)
         self.loop = loop.Loop(
             nothing,

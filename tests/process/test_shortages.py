@@ -17,7 +17,7 @@ from rig.hosts import control, limits
 from rig.hosts.host import GAPLESS, Host
 from rig.load import engine
 from rig.load.process import run_load
-from rig.wait import free_port, until
+from rig.wait import SLOWER, free_port, until
 
 GOOD = ["node", "app.js"]
 NONE_LEFT = re.compile("no descriptor left|too many open files", re.IGNORECASE)
@@ -57,7 +57,8 @@ def test_a_keeper_that_runs_out_in_a_reload_cuts_nothing(host: Host, free: int) 
     port = free_port()
     host.start("app", GOOD, port=port, more="ready = { timeout_s = 30 }")
     pids, keeper = host.app("app")["pids"], host.keeper_pid()
-    host.declare("app", GOOD, port=port, release="2", more="ready = { timeout_s = 3 }")
+    more = f"ready = {{ timeout_s = {3 * SLOWER} }}"
+    host.declare("app", GOOD, port=port, release="2", more=more)
     with run_load(port, engine.NEW) as under_load:
         with limits.out_of_descriptors(keeper, free):
             done = host.gapless("reload", "app")

@@ -18,7 +18,10 @@ PARTS = {
     "handoff": "tests/process/test_handoff.py -k "
     "'(uvicorn or waitress or node or threads) and lose_nothing'",
     "membership": "tests/process/test_membership.py",
-    "crash points": "tests/crash/test_supervisor.py",
+    "limits": "tests/process/test_shortages.py",
+    "drain, rollback": "tests/process/test_drain.py tests/process/test_publish.py -k "
+    "'host_drains or under_load or spans or rollback_goes or broken_release_is_not'",
+    "crash points": "tests/crash/test_supervisor.py -k while_a_command_waits",
 }
 """What runs inside, with the arguments of pytest."""
 USERS = ("root", settings.USER)
@@ -33,7 +36,7 @@ def test_a_part(machine: Machine, part: str, user: str) -> None:
     storage = f"/tmp/hypothesis-{user}"
     command = (
         f".venv/bin/python -m pytest -q -p no:cacheprovider -m 'not soak' -rfEs "
-        f"--timeout 1800 {PARTS[part]}"
+        f"--durations=12 --timeout 1800 {PARTS[part]}"
     )
     done = machine.run(
         *("bash", "-c", command),

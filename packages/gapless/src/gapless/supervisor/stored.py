@@ -57,7 +57,9 @@ class Stored:
             drain_connections = DrainConnections(
                 selector, keeper, messages.belongs, messages.counted
             )
-            evidence = Evidence(listeners, membership, drain_connections.pids)
+            evidence = Evidence(
+                listeners, membership, drain_connections.pids, self._log
+            )
             return show(
                 View(self._home, listeners, evidence, membership, drain_connections)
             )

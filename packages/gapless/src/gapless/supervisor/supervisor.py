@@ -87,7 +87,8 @@ class Supervisor:
         drain_connections = DrainConnections(
             selector, keeper, messages.belongs, messages.counted
         )
-        evidence = Evidence(listeners, membership, drain_connections.pids)
+        evidence = Evidence(listeners, membership, drain_connections.pids, log)
+        evidence.why_unavailable()  # it is in the log before anything depends on it
         exits = Exits(
             apps, keeper, membership, notify_sockets, drain_connections, log=log
         )
@@ -109,7 +110,7 @@ class Supervisor:
         )
         # control, renewal
         new_generations = NewGenerations(apps, listeners, state)
-        admissions = Admissions(new_generations, host)
+        admissions = Admissions(new_generations, host, evidence, listeners)
         requests = Requests(apps, host, admissions, state)
         renewals = Renewals(
             selector, apps, requests.renew, membership, log=log, home=path
@@ -174,6 +175,7 @@ class Supervisor:
             drain_connections=drain_connections,
             mechanisms=lambda: {
                 "interception": interception.describe(),
+                "evidence": evidence.why_unavailable() or True,
                 "cgroups": instance_groups.unavailable or True,
             },
             settle=self._loop.settle,

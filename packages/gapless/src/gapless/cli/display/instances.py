@@ -35,7 +35,7 @@ def print_tables(found: dict[str, Any]) -> None:
                 f"{i['cpu_percent']}%",
                 output.size(i["memory_bytes"]),
                 str(i["processes"]),
-                f"{i['connections']} ({i['busy']} busy)",
+                _connections(i),
                 _counts(i),
                 i["status_text"],
             ]
@@ -45,6 +45,12 @@ def print_tables(found: dict[str, Any]) -> None:
             "instance pid phase uptime cpu memory processes connections counts status"
         )
         output.print_table(headings.split(), rows)
+
+
+def _connections(instance: dict[str, Any]) -> str:
+    if instance["connections"] is None:
+        return "not seen"
+    return f"{instance['connections']} ({instance['busy']} busy)"
 
 
 def _counts(instance: dict[str, Any]) -> str:

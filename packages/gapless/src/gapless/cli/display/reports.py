@@ -27,7 +27,11 @@ def print_report(report: dict[str, Any]) -> int:
         print(f"  reason: {report['reason']}")
         if report["generation"]["old"] is not None:
             print(f"  generation {report['generation']['old']} serves as before")
-    if report["generation"]["old"] is not None and counts["seen"]:
+    if counts is None:
+        print(
+            "  connections in flight are not known: the kernel does not show them here"
+        )
+    elif report["generation"]["old"] is not None and counts["seen"]:
         seen, finished, cut = counts["seen"], counts["finished"], counts["cut"]
         print(f"  connections in flight {seen}, finished {finished}, cut {cut}")
     if (calls := report.get("outgoing")) and calls["seen"]:

@@ -7,7 +7,7 @@ supersedes it if it has not switched yet, and its client is told which.
 from __future__ import annotations
 
 from gapless.base import clock
-from gapless.base.errors import MisuseError
+from gapless.base.errors import MisuseError, UnavailableError
 from gapless.supervisor.control import reports
 from gapless.supervisor.control.new_generations import NewGenerations
 from gapless.supervisor.decide import plan
@@ -15,13 +15,55 @@ from gapless.supervisor.memory.apps import AppRecord
 from gapless.supervisor.memory.model import Role
 from gapless.supervisor.memory.operations import Operation
 from gapless.supervisor.memory.state import HostRecord
+from gapless.supervisor.observe.evidence import Evidence
+from gapless.supervisor.sockets.listeners import Listeners
 
 
 class Admissions:
     """Begins operations when it is their turn."""
 
-    def __init__(self, new_generations: NewGenerations, host: HostRecord) -> None:
+    def __init__(
+        self,
+        new_generations: NewGenerations,
+        host: HostRecord,
+        evidence: Evidence,
+        listeners: Listeners,
+    ) -> None:
         self._new_generations, self._host = new_generations, host
+        self._evidence, self._listeners = evidence, listeners
+
+    def check(self, app: AppRecord, operation: Operation) -> None:
+        """Refuse what would cut something off here; say what takes longer.
+
+        Raises UnavailableError, where the kernel does not show connections.
+        """
+        reason = self._evidence.why_unavailable()
+        if not reason:
+            return
+        unseen = f"connections cannot be seen here ({reason})"
+        if operation.spec.outgoing:
+            raise UnavailableError(
+                f"{app.name}: {unseen}, so nothing can wait for calls to databases",
+                hint="remove `outgoing`: then an old generation ends after its "
+                "drain_timeout_s, whatever it waits for; `gapless doctor` says more",
+            )
+        before = app.in_role(Role.SERVING)
+        if (
+            before is not None
+            and self._listeners.of_app(app.name)
+            and self._new_generations.is_recycled(app, operation, before)
+        ):
+            raise UnavailableError(
+                f"{app.name}: {unseen}, so no instance is known to be idle, and each "
+                f"recycle would keep clients waiting for the whole drain_timeout_s",
+                hint="let two generations overlap, or stop the app and start it; "
+                "`gapless doctor` says more",
+            )
+        limit = f"{operation.spec.stop.drain_timeout_s:g} s"
+        operation.step(
+            *("unseen", clock.monotonic()),
+            f"{unseen}: what is replaced ends {limit} after the switch, idle or not",
+        )
 
     def admit(self, app: AppRecord, operation: Operation) -> None:
         """Begin an operation, now or when what is under way allows it.

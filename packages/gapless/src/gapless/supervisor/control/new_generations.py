@@ -41,7 +41,7 @@ class NewGenerations:
         )
         app.generations.append(generation)
         app.operation = operation
-        if before is not None and self._is_recycled(app, operation, before):
+        if before is not None and self.is_recycled(app, operation, before):
             generation.sockets_of = before.sockets_of
             generation.served = before.served
             generation.sockets = set(before.sockets)
@@ -52,7 +52,7 @@ class NewGenerations:
             operation.step("starting", now, f"{wanted.instances} instances")
         self._state.save()
 
-    def _is_recycled(
+    def is_recycled(
         self, app: AppRecord, operation: Operation, before: GenerationRecord
     ) -> bool:
         """Return whether each instance ends before the next one starts in its place."""

@@ -21,8 +21,6 @@ def report(operation: Operation) -> dict[str, Any]:
     """Return what happened, as data."""
     outcome = "failed" if operation.failure else "done"
     stops = operation.action == "stop"
-    # What a dead process cut off may never have been counted as seen.
-    seen = max(operation.connections_seen, operation.connections_cut)
     return {
         "app": operation.app,
         "token": operation.token,
@@ -40,15 +38,24 @@ def report(operation: Operation) -> dict[str, Any]:
         "instances": 0 if stops else operation.spec.instances,
         "started_at": operation.started_at,
         "steps": operation.steps,
-        "connections": {
-            "seen": seen,
-            "finished": seen - operation.connections_cut,
-            "cut": operation.connections_cut,
-        },
+        "connections": _connections(operation),
         "outgoing": _calls(operation),
         **_counted(operation.counts),
         "cut": operation.cut,
         "log_tail": operation.log_tail,
+    }
+
+
+def _connections(operation: Operation) -> dict[str, int] | None:
+    """Return the connections that were seen; None if the kernel did not show them all."""
+    if operation.unseen:
+        return None
+    # What a dead process cut off may never have been counted as seen.
+    seen = max(operation.connections_seen, operation.connections_cut)
+    return {
+        "seen": seen,
+        "finished": seen - operation.connections_cut,
+        "cut": operation.connections_cut,
     }
 
 

@@ -48,13 +48,14 @@ class Requests:
                 f"{app.name} runs already",
                 hint=f"`gapless reload {app.name}` gives it its new configuration",
             )
-        if app is None:
-            app = self._apps[wanted.name] = AppRecord(name=wanted.name, spec=wanted)
+        app = app or AppRecord(name=wanted.name, spec=wanted)
+        operation = _operation(app, "start", wanted, request.token, connection)
+        self._admissions.check(app, operation)
+        if app.name not in self._apps:
+            self._apps[app.name] = app
         self._apps.touch(app.name)
         app.restarts = 0
-        self._admissions.admit(
-            app, _operation(app, "start", wanted, request.token, connection)
-        )
+        self._admissions.admit(app, operation)
 
     def reload(self, request: Request, connection: ControlConnection) -> None:
         """Hand an app over to a new generation, with a new spec or the same."""
@@ -65,13 +66,18 @@ class Requests:
         operation = _operation(app, request.op, wanted, request.token, connection)
         operation.recycle = bool(request.recycle)
         operation.permit = bool(request.permit)
+        self._admissions.check(app, operation)
         self._admissions.admit(app, operation)
 
     def renew(self, app: AppRecord, reason: str) -> None:
-        """Hand an app over to a new generation for a reason that gapless found itself."""
+        """Hand an app over to a new generation for a reason that gapless found itself.
+
+        Raises UnavailableError.
+        """
         self._apps.touch(app.name)
         operation = _operation(app, "restart", app.spec, "", None)
         operation.step("renewing", clock.monotonic(), reason)
+        self._admissions.check(app, operation)
         self._admissions.admit(app, operation)
 
     def scale(self, request: Request, connection: ControlConnection) -> None:
@@ -83,6 +89,7 @@ class Requests:
         serving = app.in_role(Role.SERVING)
         steady = app.operation is None and len(app.generations) == 1
         if not (app.running and steady and serving) or count < len(serving.seats):
+            self._admissions.check(app, operation)
             self._admissions.admit(app, operation)
             return
         operation.old_generation = operation.generation = serving.number

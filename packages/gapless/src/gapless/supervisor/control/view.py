@@ -148,9 +148,7 @@ class View:
         return {
             **self._entry(app, measured),
             "instances_detail": [
-                self._instance(
-                    app, generation, instance, census.get(instance.key, (0, 0))
-                )
+                self._instance(app, generation, instance, _found(census, instance.key))
                 | measured[instance.key]
                 for generation in app.generations
                 for instance in generation.instances
@@ -169,7 +167,7 @@ class View:
         app: AppRecord,
         generation: GenerationRecord,
         instance: InstanceRecord,
-        connections: tuple[int, int],
+        connections: tuple[int | None, int | None],
     ) -> dict[str, Any]:
         uptime_s = clock.monotonic() - instance.started
         counts = instance.counts
@@ -232,6 +230,13 @@ class View:
                 if each.listening
             ],
         }
+
+
+def _found(
+    census: dict[str, tuple[int, int]] | None, key: str
+) -> tuple[int | None, int | None]:
+    """Return the connections of an instance, and the busy ones; None if unknown."""
+    return (None, None) if census is None else census.get(key, (0, 0))
 
 
 def _current(app: AppRecord) -> GenerationRecord | None:

@@ -55,7 +55,7 @@ def _stop_reason(generation: Generation, now: float, *, successor: bool) -> str:
     if not (generation.served or _runs_procedures(generation, now)):
         return "it never served"
     if now >= generation.since + generation.stop.drain_timeout_s:
-        return f"not idle after {generation.stop.drain_timeout_s:g} s"
+        return time_is_over(generation)
     if not generation.served:
         return ""
     handshakes = generation.half_open and now < generation.since + HANDSHAKE_S
@@ -64,6 +64,14 @@ def _stop_reason(generation: Generation, now: float, *, successor: bool) -> str:
     if generation.active_connections and successor:
         return ""  # the answer to the next request there closes the connection
     return "idle"
+
+
+def time_is_over(generation: Generation) -> str:
+    """Return why a generation is stopped at the end of its drain."""
+    limit = f"{generation.stop.drain_timeout_s:g} s"
+    if generation.unseen:
+        return f"its {limit} are over, and its connections cannot be seen"
+    return f"not idle after {limit}"
 
 
 def _runs_procedures(generation: Generation, now: float) -> bool:

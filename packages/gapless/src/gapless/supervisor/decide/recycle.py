@@ -27,7 +27,12 @@ from gapless.supervisor.decide.actions import (
     SendStop,
     Start,
 )
-from gapless.supervisor.decide.ending import CHECK_S, IDLE_CHECKS, end_instance
+from gapless.supervisor.decide.ending import (
+    CHECK_S,
+    IDLE_CHECKS,
+    end_instance,
+    time_is_over,
+)
 from gapless.supervisor.decide.lead_time import next_check, refuse_at
 from gapless.supervisor.decide.readiness import (
     all_ready,
@@ -117,8 +122,7 @@ def _leave(
         at = refuse_at(instance, old.instances, lead)
         yield Drain(instance.key, Mode.RECYCLE) if now >= at else next_check(now, at)
     elif now >= _deadline(old, instance):
-        limit = f"{old.stop.drain_timeout_s:g} s"
-        yield SendStop(instance.key, f"not idle after {limit}")
+        yield SendStop(instance.key, time_is_over(old))
     elif (
         old.quiesced
         and not (instance.owed or old.queued)

@@ -45,6 +45,7 @@ class SockDiag:
     """A netlink socket on which the kernel is asked for its TCP sockets."""
 
     def __init__(self) -> None:
+        """Open the socket.  Raises OSError, as every question does."""
         self._sock = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG
         )
@@ -118,7 +119,7 @@ class SockDiag:
                 if kind in (_DONE, _ERROR):
                     number = -struct.unpack_from("=i", said, at + 16)[0]
                     if number:
-                        raise OSError(number, f"sock_diag: {os.strerror(number)}")
+                        raise OSError(number, os.strerror(number))
                     return rows, interrupted
                 rows.append(diag_rows.parse(said, at + 16, at + length))
                 at += (length + 3) & ~3
@@ -131,3 +132,26 @@ def listeners(port: int) -> tuple[Listening, ...]:
         return diag.listeners(port)
     finally:
         diag.close()
+
+
+def reason_of(error: OSError) -> str:
+    """Return why a question failed."""
+    return f"sock_diag: {(error.strerror or str(error)).lower()}"
+
+
+def why_unavailable() -> str:
+    """Return why the kernel does not tell of its sockets; empty if it does.
+
+    It may lack the module, a filter of this process may refuse the question, and a kernel
+    of another kind may answer without a row: a socket that is there has to be seen.
+    """
+    try:
+        with socket.socket() as known:
+            known.bind(("127.0.0.1", 0))
+            known.listen()
+            rows = listeners(known.getsockname()[1])
+            inode = os.fstat(known.fileno()).st_ino
+    except OSError as error:
+        return reason_of(error)
+    seen = any(row.inode == inode for row in rows)
+    return "" if seen else "sock_diag: a socket that is there is not in the answer"

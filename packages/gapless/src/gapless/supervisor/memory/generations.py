@@ -43,6 +43,8 @@ class GenerationRecord:
     permit_refusal: str = field(default="", metadata=was("refused"))
     counts: Counts | None = None
     """What its instances that are gone counted while they drained."""
+    unseen: bool = False
+    """Its connections could not be seen while it finished."""
     connections_seen: int = 0
     connections_cut: int = 0
     calls_seen: int = 0

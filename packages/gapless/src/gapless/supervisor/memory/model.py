@@ -159,6 +159,8 @@ class Generation:
     """On how many connections something is owed, by its instances or to them."""
     idle_checks: int = 0
     """Checks in a row that saw nothing queued, half open or busy."""
+    unseen: bool = False
+    """Its connections cannot be seen: it is never known to be idle."""
     watches_calls: bool = False
     """Whether the kernel is asked for its calls to databases."""
     active_connections: int = 0

@@ -32,6 +32,8 @@ class Operation:
     generation: int | None = None
     steps: list[dict[str, Any]] = field(default_factory=list)
     cut: list[dict[str, Any]] = field(default_factory=list)
+    unseen: bool = False
+    """The connections of a generation that ended could not be seen."""
     connections_seen: int = 0
     connections_cut: int = 0
     calls_seen: int = 0
@@ -80,6 +82,7 @@ class Operation:
 
     def add(self, generation: GenerationRecord) -> None:
         """Add what was seen and cut of a generation that has ended."""
+        self.unseen |= generation.unseen
         self.connections_seen += generation.connections_seen
         self.connections_cut += generation.connections_cut
         self.calls_seen += generation.calls_seen

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from gapless.base import clock
+from gapless.base import clock, events
 from gapless.supervisor.kernel import connections, processes, sock_diag
 from gapless.supervisor.kernel.dumps import Dumps
 from gapless.supervisor.memory.apps import AppRecord
@@ -20,6 +20,8 @@ from gapless.supervisor.observe.membership import Membership
 from gapless.supervisor.sockets.listeners import Listeners
 
 Place = tuple[str, int]
+UNSEEN = "unseen"
+"""Stands for the handshakes that may be under way where none can be seen."""
 
 
 class Evidence:
@@ -30,11 +32,12 @@ class Evidence:
         listeners: Listeners,
         membership: Membership,
         counting: Callable[[str], frozenset[int]],
+        log: events.Log,
     ) -> None:
         """Use *counting* to ask which processes of an instance count what they owe."""
         self._listeners, self._membership = listeners, membership
         self._counting = counting
-        self._dumps = Dumps()
+        self._dumps = Dumps(log)
         self._seen: dict[tuple[str, int], set[Place]] = {}
         self._received: dict[str, dict[tuple[Place, Place], int]] = {}
         """By app: how many bytes each connection had brought, while it leaves."""
@@ -42,6 +45,13 @@ class Evidence:
         """The generations whose handshakes are read at the end of the turn."""
         self._judged: dict[tuple[str, int], int] = {}
         """By which dump a generation was judged last: one dump is one check."""
+
+    def why_unavailable(self) -> str:
+        """Return why the kernel shows no connections here, found out anew; else nothing.
+
+        Then nothing is idle, and what is owed is known of processes that count alone.
+        """
+        return self._dumps.try_again()
 
     def begin_turn(self) -> None:
         """Read anew what is read from here on."""
@@ -55,7 +65,11 @@ class Evidence:
             found = self._dumps.half_open(ports)
             for app, generation in waiting:
                 own = self._ports(app)
-                generation.handshakes = peers(e for e in found if e.local_port in own)
+                generation.handshakes = (
+                    {UNSEEN}
+                    if found is None
+                    else peers(e for e in found if e.local_port in own)
+                )
 
     def update(self, app: AppRecord, *, now: bool = False) -> None:
         """Update the records of everything in *app* that is finishing.
@@ -87,6 +101,9 @@ class Evidence:
         """Check generations that never served: they may have begun procedures."""
         asked = self._dumps.outgoing(_outgoing_ports(unserved))
         for generation in unserved:
+            if asked is None:
+                self._note_unseen(app, generation)
+                continue
             check = self._is_new(app, generation)
             for instance in generation.instances:
                 members = self._membership.members(instance)
@@ -104,9 +121,14 @@ class Evidence:
     def _check_connections(
         self, app: AppRecord, served: list[GenerationRecord]
     ) -> None:
-        found, handshakes = self._dumps.incoming(app.name, self._ports(app))
-        half_open = peers(handshakes)
+        incoming = self._dumps.incoming(app.name, self._ports(app))
         asked = self._dumps.outgoing(_outgoing_ports(served))
+        if incoming is None or asked is None:
+            for generation in served:
+                self._note_unseen(app, generation)
+            return
+        found, handshakes = incoming
+        half_open = peers(handshakes)
         for generation in served:
             check = self._is_new(app, generation)
             generation.active_connections = 0
@@ -133,9 +155,19 @@ class Evidence:
                 instance.idle_checks = 0 if owes else instance.idle_checks + check
             generation.connections_seen = len(seen)
             generation.queued = self.queued(app, generation)
+            if UNSEEN in generation.handshakes:
+                generation.handshakes = half_open
             generation.handshakes &= half_open
             busy = generation.queued + generation.half_open + generation.busy
             generation.idle_checks = 0 if busy else generation.idle_checks + check
+
+    def _note_unseen(self, app: AppRecord, generation: GenerationRecord) -> None:
+        """Note what is known of a generation whose connections cannot be seen."""
+        generation.unseen, generation.idle_checks = True, 0
+        generation.queued = self.queued(app, generation)
+        for instance in generation.instances:
+            instance.idle_checks = 0
+            instance.busy = _counted(instance)
 
     def _busy(self, instance: InstanceRecord, own: list[connections.Connection]) -> int:
         """Return how much an instance owes: as it counts, else as the kernel shows it.
@@ -147,11 +179,10 @@ class Evidence:
         counted = processes.socket_inodes(self._counting(instance.key))
         others = [c for c in own if c.inode not in counted]
         unserved = sum(connections.is_unserved(c) for c in own if c.inode in counted)
-        counts = instance.counts
-        total = counts.requests + counts.procedures + counts.silent + unserved
+        total = _counted(instance) + unserved
         by_kernel = sum(map(connections.is_busy, others))
         # A process that counts HTTP only is in both sums.
-        return max(total, by_kernel) if counts.unable else total + by_kernel
+        return max(total, by_kernel) if instance.counts.unable else total + by_kernel
 
     def _note_arrivals(self, app: AppRecord) -> None:
         """Note requests to instances that leave service and do not count.
@@ -168,11 +199,14 @@ class Evidence:
         if not leaving:
             self._received.pop(app.name, None)
             return
-        found, _ = self._dumps.incoming(app.name, self._ports(app))
-        received = {(c.local, c.remote): c.bytes_received for c in found}
+        incoming = self._dumps.incoming(app.name, self._ports(app))
+        received = {
+            (c.local, c.remote): c.bytes_received for c in (incoming or [()])[0]
+        }
         before = self._received.get(app.name, {})
         self._received[app.name] = received
-        if any(count > before.get(pair, -1) for pair, count in received.items()):
+        more = any(count > before.get(pair, -1) for pair, count in received.items())
+        if more or incoming is None:  # a request that cannot be seen may have come
             now = clock.monotonic()
             for instance in leaving:
                 instance.last_request_at = now
@@ -186,7 +220,8 @@ class Evidence:
 
     def handshakes(self, app: AppRecord) -> set[str]:
         """Return the peers whose handshake with an app is under way."""
-        return peers(self._dumps.half_open(self._ports(app)))
+        found = self._dumps.half_open(self._ports(app))
+        return {UNSEEN} if found is None else peers(found)
 
     def note_handshakes(self, app: AppRecord, generation: GenerationRecord) -> None:
         """Note the handshakes under way at the end of this turn as those of a generation.
@@ -195,9 +230,11 @@ class Evidence:
         """
         self._switched.append((app, generation))
 
-    def census(self, app: AppRecord) -> dict[str, tuple[int, int]]:
+    def census(self, app: AppRecord) -> dict[str, tuple[int, int]] | None:
         """Return how many connections, and busy ones, each instance has, by its key."""
         found = self._dumps.connections(self._ports(app))
+        if found is None:
+            return None
         counts = {}
         for instance, inodes in self._membership.sockets(app):
             own = [c for c in found if c.inode in inodes]
@@ -209,7 +246,7 @@ class Evidence:
         ports = _outgoing_ports(app.generations)
         if not ports:
             return {}
-        asked = self._dumps.outgoing(ports)
+        asked = self._dumps.outgoing(ports) or ()
         return {
             instance.key: calls.outstanding(asked, inodes)
             for instance, inodes in self._membership.sockets(app)
@@ -250,6 +287,12 @@ def _note_calls(
     if stop_sent_at is not None:
         found = calls.keep_abandoned(instance.calls, found, inodes)
     instance.calls = found
+
+
+def _counted(instance: InstanceRecord) -> int:
+    """Return how much an instance owes by its own counts."""
+    counts = instance.counts
+    return 0 if counts is None else counts.requests + counts.procedures + counts.silent
 
 
 def _outgoing_ports(generations: Iterable[GenerationRecord]) -> frozenset[int]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gapless.base import clock, events
+from gapless.base.errors import UnavailableError
 from gapless.supervisor.memory import spec
 from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.generations import GenerationRecord
@@ -86,7 +87,10 @@ class Renewals:
 
     def _renew(self, app: AppRecord, why: str) -> None:
         self._log.write("renewing", app=app.name, reason=why)
-        self._request(app, why)
+        try:
+            self._request(app, why)
+        except UnavailableError as error:
+            app.warning = f"is not renewed: {error.message}"
 
     # --- files --------------------------------------------------------------------
 

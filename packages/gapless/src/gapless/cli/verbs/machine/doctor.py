@@ -79,11 +79,6 @@ def _steering() -> str | None:
     return None
 
 
-def _evidence() -> str | None:
-    sock_diag.listeners(1)
-    return None
-
-
 def _home() -> str | None:
     path = home.path()
     while not os.path.exists(path):
@@ -114,8 +109,9 @@ CHECKS: list[tuple[str, Callable[[], str | None], str]] = [
     ),
     (
         "evidence of connections (sock_diag)",
-        _evidence,
-        "an old generation ends only when its time-out is over",
+        lambda: sock_diag.why_unavailable() or None,
+        "an old generation ends only when its drain_timeout_s is over, and reports do "
+        "not know what was cut; recycles (overlap = false) and `outgoing` are refused",
     ),
     (
         "GAPLESS_HOME can be written to",
