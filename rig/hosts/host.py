@@ -161,8 +161,14 @@ class Host:
         self.declare(
             name, command, port=port, release=release, directory=directory, more=more
         )
-        self.ok("start", f"{name}.toml")
-        # A slow first start counts as an app without a port after min_uptime_s (LIMITS).
+        self.start_file(f"{name}.toml", name)
+
+    def start_file(self, file: str, name: str) -> None:
+        """Start the app of a file, and wait until it listens.
+
+        A slow first start counts as an app without a port after min_uptime_s (LIMITS).
+        """
+        self.ok("start", file)
         wait.until(lambda: self.app(name)["addresses"], f"{name} to listen", 30)
 
     def declare(

@@ -25,9 +25,11 @@ from rig.hosts.under_way import procedures_under_way
 from rig.load import engine
 from rig.load.process import run_load
 from rig.matrix import matrix, times
-from rig.wait import free_port, until
+from rig.wait import SLOWER, free_port, until
 
 PYTHON = str(SERVERS / "python")
+(OLD_NODE,) = SERVERS.parent.glob("lib/python3*/site-packages/nodejs/bin/node")
+"""Node 18, which knows no abstract names of sockets; Debian 12 has one."""
 EXAMPLES = ROOT / "examples" / "drain"
 NODE = ROOT / "node" / "gapless-drain" / "examples"
 KEEP_ALIVE = engine.Traffic(kind="keep-alive", concurrency=4, keep_alive=True)
@@ -60,6 +62,7 @@ HANDOFFS = {
     "granian": granian("asgi", "plain_asgi:app"),
     "express": ["node", "express.js"],
     "fastify": ["node", "fastify.js"],
+    "old-node": [str(OLD_NODE), "plain.js"],
 }
 FRAMEWORKS = {
     "plain-asgi": uvicorn("plain_asgi:app"),
@@ -84,7 +87,7 @@ def command(argv: list[str], port: int) -> list[str]:
 
 def directory_of(argv: list[str]) -> Path:
     """Return the directory of the example that a command runs."""
-    return NODE if argv[0] == "node" else EXAMPLES
+    return NODE if Path(argv[0]).name == "node" else EXAMPLES
 
 
 def hand_over(host: Host, argv: list[str], count: int) -> None:
@@ -114,7 +117,8 @@ def hand_over(host: Host, argv: list[str], count: int) -> None:
 
 @pytest.mark.parametrize("count", times(1, 10))
 @pytest.mark.parametrize(
-    "name", matrix(HANDOFFS, "uvicorn", "gunicorn-gthread", "granian", "express")
+    "name",
+    matrix(HANDOFFS, "uvicorn", "gunicorn-gthread", "granian", "express", "old-node"),
 )
 def test_handoffs_lose_nothing_on_keep_alive_connections(
     host: Host, name: str, count: int
@@ -297,12 +301,13 @@ def test_a_host_drains_and_serves_again(host: Host) -> None:
     own = command(gunicorn(*THREADS, "plain_wsgi:app"), port)
     host.start("app", own, port=port, directory=EXAMPLES)
     slow = subprocess.Popen(
-        ["curl", "-s", f"http://127.0.0.1:{port}/slow?s=1.5"], stdout=subprocess.PIPE
+        ["curl", "-s", f"http://127.0.0.1:{port}/slow?s={1.5 * SLOWER}"],
+        stdout=subprocess.PIPE,
     )
-    until(lambda: host.json("list")["apps"][0]["requests"], "the slow request")
+    until(lambda: host.app("app")["requests"], "the slow request")
     output = host.ok("drain")
     assert "app: drained" in output
-    assert slow.wait(10) == 0
+    assert slow.wait(10 * SLOWER) == 0
     assert slow.stdout is not None
     assert slow.stdout.read().startswith(b"release 1")
     slow.stdout.close()

@@ -83,7 +83,7 @@ def test_publish_hands_over_and_rollback_goes_back(host: Host) -> None:
     """The layout of directories is the article's; the report lists the steps."""
     port = site(host)
     host.ok("publish", upload(host, "1"))
-    host.ok("start", "gapless.toml")
+    host.start_file("gapless.toml", "example")
     first = current(host)
     with run_load(port, engine.NEW, engine.POST) as under_load:
         under_load.wait_for_version("1")
@@ -118,7 +118,7 @@ def test_a_broken_release_is_not_made_current(host: Host) -> None:
     """It is marked as failed, and `rollback` skips it."""
     port = site(host)
     host.ok("publish", upload(host, "1"))
-    host.ok("start", "gapless.toml")
+    host.start_file("gapless.toml", "example")
     before = current(host)
     broken = pack(host.directory / "example.tgz", {"app.js": b"throw new Error('no')"})
     with run_load(port, engine.NEW) as under_load:
@@ -158,7 +158,7 @@ def test_a_broken_release_of_an_app_that_recycles_is_not_made_current(
     """The earlier version serves again; that must not count as proof of the new one."""
     port = site(host, app="overlap = false")
     host.ok("publish", upload(host, "1"))
-    host.ok("start", "gapless.toml")
+    host.start_file("gapless.toml", "example")
     first = current(host)
     beside = pack(host.directory / "example.tar.gz", {"app.js": b"process.exit(3)"})
     target = host.directory / "dfs" / "src" / "example.tar.gz"
@@ -362,7 +362,7 @@ def test_old_releases_go_but_never_what_runs_or_what_was_before(host: Host) -> N
     """With keep = 2, the current release and the one before it stay."""
     port = site(host, more="keep = 2")
     host.ok("publish", upload(host, "1"))
-    host.ok("start", "gapless.toml")
+    host.start_file("gapless.toml", "example")
     for version in ("2", "3", "4"):
         host.ok("publish", upload(host, version))
     listed = host.json("releases", "example")
@@ -423,7 +423,7 @@ def test_a_report_that_cannot_be_written_fails_no_release(host: Host) -> None:
     """The release serves, so the exit code is 0."""
     port = site(host)
     host.ok("publish", upload(host, "1"))
-    host.ok("start", "gapless.toml")
+    host.start_file("gapless.toml", "example")
     reports = f"{host.directory}/dfs/reports/example"
     script = (
         "import os, glob\n"

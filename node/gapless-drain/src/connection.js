@@ -14,7 +14,10 @@ class SupervisorConnection {
    */
   constructor(environment, library, { takeOrder, counts, hello = {} }) {
     this.hello = hello;
-    this.address = environment.GAPLESS_SOCKET;
+    const { GAPLESS_SOCKET, GAPLESS_SOCKET_PATH } = environment;
+    // The same socket by two addresses: before 20.4, Node knew no abstract names.
+    this.addresses = [GAPLESS_SOCKET, GAPLESS_SOCKET_PATH].filter(Boolean);
+    this.tried = 0;
     this.instance = environment.GAPLESS_INSTANCE;
     this.library = library;
     this.takeOrder = takeOrder;
@@ -32,7 +35,7 @@ class SupervisorConnection {
 
   connect() {
     this.retryTimer = null;
-    const { address } = this;
+    const address = this.addresses[this.tried];
     const path = address.startsWith('@') ? `\0${address.slice(1)}` : address;
     const socket = net.connect({ path });
     socket.unref();
@@ -71,7 +74,9 @@ class SupervisorConnection {
       this.socket = null;
       if (this.isClosed) return;
       // At once, since the next supervisor may listen already; then every second.
-      this.retryTimer = setTimeout(() => this.connect(), wasConnected ? 0 : RETRY_MS);
+      if (!wasConnected) this.tried = (this.tried + 1) % this.addresses.length;
+      const atOnce = wasConnected || this.tried > 0;
+      this.retryTimer = setTimeout(() => this.connect(), atOnce ? 0 : RETRY_MS);
       this.retryTimer.unref();
     });
   }

@@ -7,12 +7,15 @@ import os
 import selectors
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gapless.base import wire
 from gapless.supervisor.instances.drain_connections import DrainConnections
 from gapless.supervisor.memory.counts import Counts
+from gapless.supervisor.memory.keeper_connection import KeeperConnection
 from gapless.supervisor.memory.model import Mode
 
 KEY = "app/1/0/1"
@@ -21,12 +24,20 @@ KEY = "app/1/0/1"
 class Rig:
     """The supervisor's drain connections, and this process as the one that connects."""
 
-    def __init__(self) -> None:
+    def __init__(self, directory: Path) -> None:
         self.selector = selectors.DefaultSelector()
         self.totals: list[Counts | None] = []
-        keeper: Any = None  # only for a socket that it is to hold
+        self.path = f"{directory}/drain.sock"
+        self.near, self.keeper = socket.socketpair(
+            socket.AF_UNIX, socket.SOCK_SEQPACKET
+        )
+        keeper = KeeperConnection(wire.Channel(self.near))
         self.connections = DrainConnections(
-            self.selector, keeper, lambda key, _: key == KEY, self.changed
+            self.selector,
+            keeper,
+            lambda key, _: key == KEY,
+            self.changed,
+            path=self.path,
         )
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.bind(f"\0gapless-test/{os.urandom(8).hex()}")
@@ -47,10 +58,10 @@ class Rig:
                 process: Callable[[], None] = each.data
                 process()
 
-    def connect(self) -> socket.socket:
+    def connect(self, path: str = "") -> socket.socket:
         """Return a connection that has named its instance."""
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.connect(self.listener.getsockname())
+        connection.connect(path or self.listener.getsockname())
         self.sockets.append(connection)
         self.send(connection, {"hello": 1, "instance": KEY})
         return connection
@@ -65,14 +76,17 @@ class Rig:
         for each in self.sockets:
             each.close()
         self.process_events()
-        self.listener.close()
+        self.connections.close()
+        self.near.close()
+        self.keeper.close()
         self.selector.close()
 
 
 @pytest.fixture
-def rig() -> Iterator[Rig]:
+def rig(tmp_path: Path) -> Iterator[Rig]:
     """Return a rig; close it after the test."""
-    found = Rig()
+    (tmp_path / "drain.sock").touch()  # an earlier supervisor, killed, left it
+    found = Rig(tmp_path)
     yield found
     found.close()
 
@@ -113,6 +127,15 @@ def test_a_process_whose_line_broke_in_a_drain_counts_once(
     again.close()
     rig.process_events()
     assert sums(rig) == (0, 6, 1)
+
+
+def test_the_path_leads_to_the_same_socket_as_the_name(rig: Rig) -> None:
+    """It takes the place of one that was left behind, and goes with its supervisor."""
+    rig.send(rig.connect(rig.path), counts(1, 0))
+    rig.send(rig.connect(), counts(2, 0))
+    assert sums(rig) == (3, 0, 0)
+    rig.connections.close()
+    assert not os.path.exists(rig.path)
 
 
 def test_ages_beyond_any_clock_are_not_believed(rig: Rig) -> None:

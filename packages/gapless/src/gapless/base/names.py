@@ -31,6 +31,11 @@ class Home:
         return f"{self.path}/keeper.sock"
 
     @property
+    def drain(self) -> str:
+        """The socket of the drain protocol, for programs that need a path."""
+        return f"{self.path}/drain.sock"
+
+    @property
     def lock(self) -> str:
         """The file that a living supervisor holds a lock on."""
         return f"{self.path}/supervisor.lock"

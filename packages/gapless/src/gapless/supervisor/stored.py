@@ -55,7 +55,11 @@ class Stored:
             listeners = Listeners(keeper)
             messages = Messages(self._apps, membership)
             drain_connections = DrainConnections(
-                selector, keeper, messages.belongs, messages.counted
+                selector,
+                keeper,
+                messages.belongs,
+                messages.counted,
+                path=self._home.drain,
             )
             evidence = Evidence(
                 listeners, membership, drain_connections.pids, self._log

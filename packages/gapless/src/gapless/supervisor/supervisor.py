@@ -85,7 +85,11 @@ class Supervisor:
         messages = Messages(apps, membership)
         notify_sockets = NotifySockets(selector, keeper, messages.notified)
         drain_connections = DrainConnections(
-            selector, keeper, messages.belongs, messages.counted
+            selector,
+            keeper,
+            messages.belongs,
+            messages.counted,
+            path=home.drain,
         )
         evidence = Evidence(listeners, membership, drain_connections.pids, log)
         evidence.why_unavailable()  # it is in the log before anything depends on it

@@ -69,6 +69,9 @@ class Launcher:
         variables["NOTIFY_SOCKET"] = self._notify_sockets.open_notify(key)
         self._drain_connections.open()
         variables["GAPLESS_SOCKET"] = self._drain_connections.address
+        if self._drain_connections.path and not wanted.user:
+            # Another user could not reach it: it is in the home.
+            variables["GAPLESS_SOCKET_PATH"] = self._drain_connections.path
         channel = None
         if found := environment.channel_variables(wanted):
             channel = self._notify_sockets.open_channel(key)

@@ -1,12 +1,15 @@
 """The connections to processes that use the drain library (spec/drain.md).
 
 All processes connect to one socket.  The keeper holds it, so that its name stays the same
-from one supervisor to the next.  What a process says is accepted if it belongs to the
+from one supervisor to the next.  It is in the abstract namespace, which processes of every
+user reach; programs that know no such names (Node before 20.4) get a path beside it, which
+each supervisor makes anew.  What a process says is accepted if it belongs to the
 instance that it names; what all processes of an instance say is added up.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import socket
@@ -49,10 +52,13 @@ class DrainConnections:
         keeper: KeeperConnection,
         belongs: Belongs,
         changed: Changed,
+        *,
+        path: str,
     ) -> None:
+        """Listen at *path* too, as soon as an instance needs it."""
         self._selector, self._keeper = selector, keeper
         self._belongs, self._changed = belongs, changed
-        self._listener: socket.socket | None = None
+        self._listeners: list[socket.socket] = []
         self._connections: dict[DrainConnection, None] = {}
         """In the order in which they came."""
         self._lost: dict[str, dict[int, Counts]] = {}
@@ -60,12 +66,15 @@ class DrainConnections:
         self._modes: dict[str, Mode] = {}
         self._waiting: list[tuple[float, Callable[[], None]]] = []
         self.address = ""
+        self._path = path
+        self.path = ""
+        """The path at which it listens; empty if it cannot: too long, or a full disk."""
 
     # --- the socket -------------------------------------------------------------------
 
     def open(self) -> None:
         """Listen, on the socket that the keeper holds or on a new one."""
-        if self._listener is not None:
+        if self._listeners:
             return
         name = f"gapless/{os.urandom(64).hex()}"[:NAME_BYTES]
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -76,14 +85,29 @@ class DrainConnections:
 
     def adopt(self, sock: socket.socket) -> None:
         """Listen on a socket that was held while there was no supervisor."""
-        sock.setblocking(False)
-        self._listener = sock
         self.address = "@" + sock.getsockname()[1:].decode()
-        self._selector.register(sock, selectors.EVENT_READ, self._accept)
+        self._listen(sock)
+        beside = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._path)
+            beside.bind(self._path)
+            beside.listen(1024)
+        except OSError:
+            beside.close()
+            return
+        self.path = self._path
+        self._listen(beside)
 
-    def _accept(self) -> None:
-        assert self._listener is not None
-        sock = descriptors.accept(self._listener)
+    def _listen(self, listener: socket.socket) -> None:
+        listener.setblocking(False)
+        self._listeners.append(listener)
+        self._selector.register(
+            listener, selectors.EVENT_READ, lambda: self._accept(listener)
+        )
+
+    def _accept(self, listener: socket.socket) -> None:
+        sock = descriptors.accept(listener)
         if sock is None:
             return
         pid, uid = peer.credentials_of(sock)
@@ -106,11 +130,17 @@ class DrainConnections:
 
     def close(self) -> None:
         """Stop listening: no process is left that could connect."""
-        if self._listener is not None:
-            self._selector.unregister(self._listener)
-            self._listener.close()
-            self._listener = None
-            self._keeper.release(HELD_AS)
+        if not self._listeners:
+            return
+        for listener in self._listeners:
+            self._selector.unregister(listener)
+            listener.close()
+        self._listeners.clear()
+        if self.path:
+            with contextlib.suppress(OSError):
+                os.unlink(self.path)
+            self.path = ""
+        self._keeper.release(HELD_AS)
 
     # --- what processes say -----------------------------------------------------------
 
