@@ -20,7 +20,8 @@ PARTS = {
     "membership": "tests/process/test_membership.py",
     "limits": "tests/process/test_shortages.py",
     "drain, rollback": "tests/process/test_drain.py tests/process/test_publish.py -k "
-    "'host_drains or under_load or spans or rollback_goes or broken_release_is_not'",
+    "'host_drains or rollback_goes or broken_release_is_not or (spans and node)'",
+    "unseen connections": "tests/process/test_unseen_connections.py",
     "crash points": "tests/crash/test_supervisor.py -k while_a_command_waits",
 }
 """What runs inside, with the arguments of pytest."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 import pytest
@@ -10,83 +9,46 @@ import pytest
 from rig import wait
 from rig.vm import settings
 from rig.vm.load import MachineLoad
-from rig.vm.machine import BOOT_S, Done, Machine
-from rig.vm.tree import CHECKOUT, GAPLESS
+from rig.vm.machine import BOOT_S, Machine
+from rig.vm.tree import GAPLESS
+from rig.vm.unit import BEGINS, UNITS, Unit, drop_in
 
-PROGRAM = f"/{CHECKOUT}/rig/apps/app.js"
-BEGINS = "release 2 begins"
-APP = f"""
-[app.web]
-command = ["sh", "-c", "echo release $RELEASE begins; exec node {PROGRAM}"]
-environment = {{ PORT = "8080", RELEASE = "1" }}
-instances = 2
-min_healthy_s = 1
+DRAIN_S = 5
+SHORT = f"stop = {{ drain_timeout_s = {DRAIN_S} }}\n"
+EATER = """
+[app.eater]
+command = ["python3", "-c", "print('eats'); x = [b'%d' % n * 99 for n in range(10**8)]"]
+restart = { max = 1, min_uptime_s = 0 }
 """
+NO_DUMPS = """
+for name in tcp_diag inet_diag; do echo "install $name /bin/false"; done > $CONF
+for name in mptcp_diag raw_diag udp_diag tcp_diag inet_diag; do
+    ! grep -q "^$name " /proc/modules || rmmod $name
+done
+"""
+CONF = "/etc/modprobe.d/rig.conf"
 
 
-class Unit:
-    """The unit of one user in a machine, and the app that it keeps."""
-
-    def __init__(self, machine: Machine, user: str) -> None:
-        self.machine, self.user = machine, user
-        home = "/root" if user == "root" else f"/home/{user}"
-        self.file = f"{home}/web.toml"
-        self.name = ""
-
-    def gapless(self, *words: str) -> str:
-        """Run a command of the user's, which has to succeed."""
-        return self.machine.ok(GAPLESS, *words, user=self.user)
-
-    def declare(self, release: str) -> None:
-        """Write the configuration of a release."""
-        content = APP.replace('RELEASE = "1"', f'RELEASE = "{release}"')
-        self.machine.ok(
-            "sh", "-c", f"cat > {self.file} <<'E'{content}E", user=self.user
-        )
-
-    def listed(self) -> dict[str, object]:
-        """Return the row of the app."""
-        (row,) = json.loads(self.gapless("list", "--json"))["apps"]
-        found: dict[str, object] = row
-        return found
-
-    def wait_until_it_serves(self) -> None:
-        """Wait for an answer: on a slow machine a program is "ready" before it listens."""
-        wait.until(lambda: self._asks().code == 0, "an answer", BOOT_S)
-
-    def answer(self) -> str:
-        """Return what the app answers; empty if nothing does."""
-        return self._asks().output
-
-    def _asks(self) -> Done:
-        return self.machine.run("curl", "-s", "http://127.0.0.1:8080/")
-
-    def systemctl(self, *words: str) -> str:
-        """Run systemctl as root."""
-        return self.machine.ok("systemctl", *words, self.name)
+@pytest.fixture(params=UNITS)
+def any_unit(machine: Machine, request: pytest.FixtureRequest) -> Iterator[Unit]:
+    """Install a unit of each kind; take it away again."""
+    found = UNITS[request.param](machine)
+    yield found
+    found.remove()
 
 
 @pytest.fixture(params=["root", settings.USER])
 def unit(machine: Machine, request: pytest.FixtureRequest) -> Iterator[Unit]:
-    """Install the unit of a user; take it away again."""
-    found = Unit(machine, request.param)
-    found.declare("1")
-    machine.ok(GAPLESS, "startup", "-u", found.user)
-    listed = machine.ok("systemctl", "list-unit-files", "--no-legend", "gapless*")
-    (found.name,) = (line.split()[0] for line in listed.splitlines())
-    try:
-        yield found
-    finally:
-        machine.run("systemctl", "stop", found.name)
-        machine.run(GAPLESS, "startup", "-u", found.user, "--remove")
+    """Install a unit of the machine; take it away again."""
+    found = UNITS[request.param](machine)
+    yield found
+    found.remove()
 
 
-def test_it_is_restarted_stopped_and_rebooted(unit: Unit) -> None:
+def test_it_is_restarted_stopped_and_rebooted(any_unit: Unit) -> None:
     """The apps serve through a restart and a crash; a boot brings them and logs back."""
-    machine = unit.machine
-    unit.systemctl("start")
-    unit.gapless("start", unit.file)
-    unit.wait_until_it_serves()
+    unit, machine = any_unit, any_unit.machine
+    unit.start()
     pids = unit.listed()["pids"]
     load = MachineLoad(machine, unit.user)
     load.wait_for_answers(60)
@@ -108,3 +70,67 @@ def test_it_is_restarted_stopped_and_rebooted(unit: Unit) -> None:
     unit.systemctl("stop")
     assert not unit.answer()
     assert "gapless keeper" not in machine.ok("ps", "ax")
+
+
+def test_what_was_released_is_there_after_a_loss_of_power(unit: Unit) -> None:
+    """The power goes right after the command has returned."""
+    unit.start()
+    unit.declare("2")
+    unit.gapless("reload", unit.file)
+    unit.machine.reset()
+    unit.wait_until_it_serves()
+    assert "release 2" in unit.answer()
+
+
+def test_an_app_that_takes_all_memory_takes_no_other_with_it(unit: Unit) -> None:
+    """The limit is that of the unit (MemoryMax=), and of all its apps together."""
+    with drop_in(unit, "MemoryMax=400M\\nMemorySwapMax=0"):
+        unit.declare("1", EATER)
+        unit.start()
+        pids = unit.listed()["pids"]
+        load = MachineLoad(unit.machine, unit.user)
+        load.wait_for_answers(60)
+
+        def has_given_up() -> bool:
+            return unit.listed("eater")["status"] not in ("online", "starting")
+
+        wait.until(has_given_up, "it to be killed for the last time", BOOT_S)
+        assert "SIGKILL" in unit.listed("eater")["reason"]
+        assert unit.listed()["pids"] == pids
+        assert load.stop()["lost"] == 0
+        unit.systemctl("stop")
+
+
+@pytest.mark.parametrize("how", ["module", "unit"])
+def test_releases_where_no_connection_is_seen(unit: Unit, how: str) -> None:
+    """The kernel has no module of sock_diag, or the unit may not ask it."""
+    machine = unit.machine
+    families = "AF_UNIX AF_INET AF_INET6" + (" AF_NETLINK" if how == "module" else "")
+    if how == "module":
+        machine.ok("sh", "-ec", NO_DUMPS, environment={"CONF": CONF})
+    try:
+        with drop_in(unit, f"RestrictAddressFamilies={families}"):
+            unit.declare("1", SHORT)
+            unit.start()
+            load = MachineLoad(machine, unit.user)
+            load.wait_for_answers(60)
+            unit.declare("2", SHORT)
+            said = unit.gapless("reload", unit.file)
+            unit.systemctl("restart")
+            assert load.stop()["lost"] == 0
+            unit.systemctl("stop")
+    finally:
+        machine.run("rm", "-f", CONF)
+    assert "connections cannot be seen here (sock_diag: " in said, said
+    assert "connections in flight are not known" in said, said
+
+
+def test_the_doctor_says_that_no_connection_is_seen(machine: Machine) -> None:
+    """Where the kernel has no module of sock_diag."""
+    machine.ok("sh", "-ec", NO_DUMPS, environment={"CONF": CONF})
+    try:
+        done = machine.run(GAPLESS, "doctor")
+    finally:
+        machine.run("rm", "-f", CONF)
+    assert done.code == 1
+    assert "sock_diag" in done.output.partition("missing")[2]
