@@ -137,6 +137,10 @@ class FakeEvidence:
         """Return nothing: it sees."""
         return ""
 
+    def watches(self, _: AppRecord) -> bool:
+        """Return no: nothing is looked at."""
+        return False
+
     def begin_turn(self) -> None:
         """Read nothing."""
 

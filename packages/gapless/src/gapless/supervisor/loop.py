@@ -33,7 +33,7 @@ from gapless.supervisor.memory.model import Desired
 from gapless.supervisor.memory.notes import Notes
 from gapless.supervisor.memory.state import HostRecord, StateFile
 from gapless.supervisor.observe.acceptors import Acceptors
-from gapless.supervisor.observe.evidence import Evidence
+from gapless.supervisor.observe.evidence import WATCH_S, Evidence
 from gapless.supervisor.renewal.renewals import Renewals
 
 FAULT_PAUSE_S = 1.0
@@ -187,6 +187,8 @@ class Loop:
             self._apps.touch(app.name)
         if waiting:
             self._timers.set_earlier(app.name, clock.monotonic() + CHECK_S)
+        if self._evidence.watches(app):
+            self._timers.set_earlier(app.name, clock.monotonic() + WATCH_S)
         pid_files.update(app, self._log)
         if app.running != was_running:
             self._state.save()

@@ -32,8 +32,12 @@ def print_report(report: dict[str, Any]) -> int:
             "  connections in flight are not known: the kernel does not show them here"
         )
     elif report["generation"]["old"] is not None and counts["seen"]:
-        seen, finished, cut = counts["seen"], counts["finished"], counts["cut"]
-        print(f"  connections in flight {seen}, finished {finished}, cut {cut}")
+        unknown = counts.get("unknown", 0)  # an older report has none
+        print(
+            f"  connections in flight {counts['seen']}, "
+            f"finished {counts['finished']}, cut {counts['cut']}"
+            + (f", unknown {unknown}" if unknown else "")
+        )
     if (calls := report.get("outgoing")) and calls["seen"]:
         print(
             f"  calls outstanding {calls['seen']}, answered {calls['finished']}, "

@@ -51,11 +51,13 @@ def _connections(operation: Operation) -> dict[str, int] | None:
     if operation.unseen:
         return None
     # What a dead process cut off may never have been counted as seen.
-    seen = max(operation.connections_seen, operation.connections_cut)
+    cut, unknown = operation.connections_cut, operation.connections_unknown
+    seen = max(operation.connections_seen, cut + unknown)
     return {
         "seen": seen,
-        "finished": seen - operation.connections_cut,
-        "cut": operation.connections_cut,
+        "finished": seen - cut - unknown,
+        "cut": cut,
+        "unknown": unknown,
     }
 
 

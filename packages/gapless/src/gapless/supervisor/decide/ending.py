@@ -22,6 +22,8 @@ KILL_AGAIN_S = 0.5
 """How long what was started while the others were killed may live on."""
 ANSWER_S = 1.0
 """How long a generation that never served may take to say what it runs."""
+MOVES_S = 5.0
+"""A connection moves as long as its bytes did within this time."""
 HANDSHAKE_S = 3.0
 """How long instances wait for handshakes; after that a relay waits for them."""
 
@@ -95,6 +97,13 @@ def _was_not_told_to_drain(instance: Instance) -> bool:
     return instance.counts_itself and serving
 
 
+def _moves_until(generation: Generation, instance: Instance) -> float:
+    """Return until when what still moves on its connections keeps an instance alive."""
+    drains_since = max(generation.since, instance.mode_since)
+    drained_at = drains_since + generation.stop.drain_timeout_s
+    return min(instance.moved_at + MOVES_S, drained_at)
+
+
 def end_instance(
     generation: Generation, instance: Instance, now: float, reason: str
 ) -> Iterator[Action | float]:
@@ -103,7 +112,10 @@ def end_instance(
     if instance.stop_sent_at is None or not signalled:
         yield SendStop(instance.key, reason)
         return
-    deadline = instance.stop_sent_at + generation.stop.kill_timeout_s
+    deadline = max(
+        instance.stop_sent_at + generation.stop.kill_timeout_s,
+        _moves_until(generation, instance),
+    )
     if now < deadline:
         yield min(deadline, now + CHECK_S)
     elif not instance.killed:

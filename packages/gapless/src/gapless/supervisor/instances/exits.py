@@ -24,6 +24,8 @@ from gapless.supervisor.observe.membership import Membership
 
 UNSEEN = "ended unseen"
 """The reason of an end of which nobody knows how it came."""
+AT_ONCE_S = 0.2
+"""A program without a handler is ended by its stop signal within this time."""
 
 
 class Exits:
@@ -69,7 +71,7 @@ class Exits:
             generation.role is Role.YIELDING and stopped
         )
         if leaves:
-            self._count_cut(app, generation, instance)
+            self._count_cut(app, generation, instance, code, at)
         else:
             seat = generation.seats[instance.ordinal]
             # A kill has noted its reason in the seat.
@@ -121,17 +123,28 @@ class Exits:
     # --- what was cut -----------------------------------------------------------------
 
     def _count_cut(
-        self, app: AppRecord, generation: GenerationRecord, instance: InstanceRecord
+        self,
+        app: AppRecord,
+        generation: GenerationRecord,
+        instance: InstanceRecord,
+        code: int | None,
+        at: float,
     ) -> None:
         """Count the connections on which an answer was owed when an instance ended.
 
         An app that counts says itself what was cut of what it owed; the calls that it
         waited for are counted here too.
         """
-        busy = 0 if instance.counts is not None else instance.busy
-        generation.connections_cut += busy
-        if busy:
-            self._report_cut(app, instance, {"connections": busy})
+        moving, unknown = instance.moving, instance.unknown
+        if instance.counts is not None:
+            moving = unknown = 0
+        if _ended_in_order(instance, generation.spec.stop.signal, code, at):
+            # It may have finished its answers since the last look.
+            moving, unknown = 0, moving + unknown
+        generation.connections_cut += moving
+        generation.connections_unknown += unknown
+        if moving:
+            self._report_cut(app, instance, {"connections": moving})
         # Calls after the stop signal are part of the app's exit, unless it was killed.
         cut = [c for c in instance.calls if c.before_stop or instance.killed]
         generation.calls_cut += len(cut)
@@ -180,6 +193,21 @@ class Exits:
                 "names": [{**e, "for_s": round(e["for_s"], 3)} for e in last.cut],
             }
             self._report_cut(app, instance, cut)
+
+
+def _ended_in_order(
+    instance: InstanceRecord, stop_signal: str, code: int | None, at: float
+) -> bool:
+    """Return whether a program ended by itself, or in answer to its stop signal.
+
+    Some send that signal to themselves when they are done.
+    """
+    if instance.killed:
+        return False
+    if code is None or code >= 0:  # or nobody saw how
+        return True
+    since_stop_s = 0.0 if instance.stop_sent_at is None else at - instance.stop_sent_at
+    return -code == signal.Signals[stop_signal] and since_stop_s > AT_ONCE_S
 
 
 def end_tree(leader: int, pidfd: int) -> None:

@@ -47,6 +47,8 @@ class GenerationRecord:
     """Its connections could not be seen while it finished."""
     connections_seen: int = 0
     connections_cut: int = 0
+    connections_unknown: int = 0
+    """Connections that were open and silent when their process ended."""
     calls_seen: int = 0
     """Calls to databases that were under way while it finished."""
     calls_cut: int = 0

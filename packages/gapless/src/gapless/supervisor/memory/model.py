@@ -106,6 +106,8 @@ class Instance:
     """How much of that are processes that have not answered the last order yet."""
     idle_checks: int = 0
     """Checks in a row at which it owed nothing."""
+    moved_at: float = 0.0
+    """When bytes were last seen to go one way or the other, while it finishes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,6 +36,7 @@ class Operation:
     """The connections of a generation that ended could not be seen."""
     connections_seen: int = 0
     connections_cut: int = 0
+    connections_unknown: int = 0
     calls_seen: int = 0
     calls_cut: int = 0
     counts: Counts | None = None
@@ -85,6 +86,7 @@ class Operation:
         self.unseen |= generation.unseen
         self.connections_seen += generation.connections_seen
         self.connections_cut += generation.connections_cut
+        self.connections_unknown += generation.connections_unknown
         self.calls_seen += generation.calls_seen
         self.calls_cut += generation.calls_cut
         if generation.counts is not None:

@@ -15,11 +15,15 @@ from gapless.supervisor.memory.calls import Call
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.memory.model import Mode, Role
-from gapless.supervisor.observe import calls
+from gapless.supervisor.observe import calls, progress
 from gapless.supervisor.observe.membership import Membership
+from gapless.supervisor.observe.progress import Progress
 from gapless.supervisor.sockets.listeners import Listeners
 
 Place = tuple[str, int]
+Pair = tuple[Place, Place]
+WATCH_S = 0.1
+"""How often the connections of a generation that stands by are looked at."""
 UNSEEN = "unseen"
 """Stands for the handshakes that may be under way where none can be seen."""
 
@@ -39,7 +43,9 @@ class Evidence:
         self._counting = counting
         self._dumps = Dumps(log)
         self._seen: dict[tuple[str, int], set[Place]] = {}
-        self._received: dict[str, dict[tuple[Place, Place], int]] = {}
+        self._progress: dict[str, dict[Pair, Progress]] = {}
+        """By instance: what earlier looks at its connections showed."""
+        self._received: dict[str, dict[Pair, int]] = {}
         """By app: how many bytes each connection had brought, while it leaves."""
         self._switched: list[tuple[AppRecord, GenerationRecord]] = []
         """The generations whose handshakes are read at the end of the turn."""
@@ -80,9 +86,12 @@ class Evidence:
             self._dumps.begin_turn()
         self._note_arrivals(app)
         finishing = [g for g in app.generations if _is_finishing(g)]
-        if not finishing:
+        watched = [g for g in app.generations if self._is_watched(app, g)]
+        if not finishing and not watched:
             self._dumps.finished(app.name)
             return
+        for generation in watched:
+            self._watch(app, generation)
         for generation in finishing:
             for instance in generation.instances:
                 count = self._membership.count(generation, instance)
@@ -94,6 +103,52 @@ class Evidence:
         unserved = [g for g in finishing if g.spec.outgoing and not g.served]
         if unserved:
             self._check_calls(app, unserved)
+
+    # --- a generation that stands by --------------------------------------------------
+
+    def watches(self, app: AppRecord) -> bool:
+        """Return whether something of an app is to be looked at again soon."""
+        return any(self._is_watched(app, each) for each in app.generations)
+
+    def _is_watched(self, app: AppRecord, generation: GenerationRecord) -> bool:
+        """Return whether a generation stands by, and has connections of its own.
+
+        Which of them carries a stream is known when it is to finish.
+        """
+        if generation.role is not Role.STANDBY:
+            return False
+        uncounted = [i for i in generation.instances if i.counts is None]
+        waiting = generation.half_open or self.queued(app, generation)
+        return any(
+            waiting or self._progress.get(instance.key, True) for instance in uncounted
+        )
+
+    def _watch(self, app: AppRecord, generation: GenerationRecord) -> None:
+        """Look at the connections of a generation that stands by."""
+        incoming = self._dumps.incoming(app.name, self._ports(app))
+        if incoming is None or not self._is_new(app, generation):
+            return
+        for instance in generation.instances:
+            members = self._membership.members(instance)
+            inodes = processes.socket_inodes(members)
+            self._look(instance, [c for c in incoming[0] if c.inode in inodes])
+
+    def _look(
+        self, instance: InstanceRecord, own: list[connections.Connection]
+    ) -> None:
+        """Compare the connections of an instance with what the last look showed."""
+        now = clock.monotonic()
+        before = self._progress.get(instance.key, {})
+        after = self._progress[instance.key] = {}
+        for connection in own:
+            pair = connection.local, connection.remote
+            found = before.get(pair)
+            if found is None:
+                found = Progress.begin(connection, now)
+            else:
+                found.look(connection, now)
+            after[pair] = found
+            instance.moved_at = max(instance.moved_at, found.moved_at)
 
     # --- what is owed -----------------------------------------------------------------
 
@@ -142,8 +197,11 @@ class Evidence:
                     instance.connections = 0
                 if inodes:
                     own = [c for c in found if c.inode in inodes]
+                    if check:
+                        self._look(instance, own)
                     instance.connections = len(own)
                     instance.busy = self._busy(instance, own)
+                    self._note_ends(instance, own)
                     _note_calls(generation, instance, asked, inodes)
                     seen.update(c.remote for c in own)
                     if instance.counts is not None:
@@ -169,18 +227,34 @@ class Evidence:
             instance.idle_checks = 0
             instance.busy = _counted(instance)
 
+    def _note_ends(
+        self, instance: InstanceRecord, own: list[connections.Connection]
+    ) -> None:
+        """Note how the connections of an instance would end if it ended now."""
+        looks = self._progress.get(instance.key, {})
+        moving = [
+            c for c in own if progress.is_moving(c, looks.get((c.local, c.remote)))
+        ]
+        unknown = [c for c in own if c not in moving and progress.is_unknown(c)]
+        instance.moving, instance.unknown = len(moving), len(unknown)
+
     def _busy(self, instance: InstanceRecord, own: list[connections.Connection]) -> int:
         """Return how much an instance owes: as it counts, else as the kernel shows it.
 
         Of processes that count, the kernel is only asked for what they cannot count yet.
         """
+        looks = self._progress.get(instance.key, {})
+
+        def is_under_way(each: connections.Connection) -> bool:
+            return progress.is_under_way(each, looks.get((each.local, each.remote)))
+
         if instance.counts is None:
-            return sum(map(connections.is_busy, own))
+            return sum(map(is_under_way, own))
         counted = processes.socket_inodes(self._counting(instance.key))
         others = [c for c in own if c.inode not in counted]
         unserved = sum(connections.is_unserved(c) for c in own if c.inode in counted)
         total = _counted(instance) + unserved
-        by_kernel = sum(map(connections.is_busy, others))
+        by_kernel = sum(map(is_under_way, others))
         # A process that counts HTTP only is in both sums.
         return max(total, by_kernel) if instance.counts.unable else total + by_kernel
 
@@ -256,6 +330,9 @@ class Evidence:
         """Drop what was remembered of a generation that has ended."""
         self._seen.pop((app.name, generation.number), None)
         self._judged.pop((app.name, generation.number), None)
+        for instance in [*self._progress]:
+            if instance.startswith(f"{app.name}/{generation.number}/"):
+                del self._progress[instance]
         self._dumps.finished(app.name)
 
     def _ports(self, app: AppRecord) -> frozenset[int]:
