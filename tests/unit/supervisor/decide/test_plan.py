@@ -58,6 +58,7 @@ def generation(table: dict[str, Any]) -> Generation:
             owed=plain.get("owed", 0),
             silent=plain.get("silent", 0),
             idle_checks=plain.get("idle_checks", 0),
+            moved_at=plain.get("moved_at", 0.0),
         )
         for plain in table.pop("instances", ())
     )
