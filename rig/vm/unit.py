@@ -21,6 +21,7 @@ command = ["sh", "-c", "echo release $RELEASE begins; exec node {PROGRAM}"]
 environment = {{ PORT = "8080", RELEASE = "1" }}
 instances = 2
 min_healthy_s = 1
+ready = {{ timeout_s = 240 }}
 """
 
 
