@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -59,6 +60,9 @@ class Download:
 
     def close(self) -> None:
         """Close its connection, as a client does that needs it no more."""
+        if self._line.sock is not None:
+            with contextlib.suppress(OSError):
+                self._line.sock.shutdown(socket.SHUT_RDWR)
         self._line.close()
 
 

@@ -62,7 +62,7 @@ def new_certificate(directory: Path) -> dict[str, str]:
 class App:
     """An app, and what is asked of it."""
 
-    def __init__(self, host: Host, name: str, drain_s: float = 60) -> None:
+    def __init__(self, host: Host, name: str, drain_s: float, more: str) -> None:
         self.host, self.port = host, free_port()
         words = {"PORT": str(self.port)}
         if "KEY" in PROGRAMS[name]:
@@ -70,7 +70,7 @@ class App:
         self._argv = [words.get(word, word) for word in PROGRAMS[name]]
         self._argv = [word.replace("PORT", words["PORT"]) for word in self._argv]
         stop = f"drain_timeout_s = {drain_s}, kill_timeout_s = {KILL_S}"
-        self._more = f"stop = {{ {stop} }}"
+        self._more = f"stop = {{ {stop} }}\n{more}"
         self._declare("1")
         host.start_file("app.toml", "app")
         self._downloads: list[Download] = []
@@ -138,8 +138,8 @@ def started(host: Host) -> Iterator[Callable[..., App]]:
     """Return what starts an app; its clients hang up at the end."""
     apps: list[App] = []
 
-    def start(name: str, drain_s: float = 60) -> App:
-        apps.append(App(host, name, drain_s))
+    def start(name: str, drain_s: float = 60, more: str = "") -> App:
+        apps.append(App(host, name, drain_s, more))
         return apps[-1]
 
     yield start
@@ -231,6 +231,30 @@ def test_other_protocols_are_waited_for_too(
         said, _ = process.communicate(timeout=60)
     assert int(said) == 40_000
     assert found["cut"] == 0, found
+
+
+def test_a_recycle_keeps_new_connections_waiting_for_no_idle_one(
+    started: Callable[..., App],
+) -> None:
+    """One whose last answer came late may carry more, and is not waited for."""
+    app = started("threads", more="overlap = false")
+    answer = app.begin("/late?gap=0.5")
+    assert answer.wait()
+    (stopping,) = [s for s in app.reload()["steps"] if s["step"] == "stopping"]
+    assert stopping["detail"].endswith("idle"), stopping
+
+
+def test_what_its_client_has_closed_is_finished(started: Callable[..., App]) -> None:
+    """Also if it moved a moment before, and nothing else is left to look at."""
+    app = started("threads")
+    busy = app.begin("/late?gap=3")
+    app.begin("/pieces?n=1").wait()
+    reload = app.begin_reload()
+    until(app.drains, "the drain to begin")
+    app.close()
+    assert not busy.wait()
+    found = app.connections(app.end_reload(reload))
+    assert found == {"seen": 2, "finished": 2, "cut": 0, "unknown": 0}
 
 
 def test_a_slow_reader_is_waited_for(started: Callable[..., App]) -> None:

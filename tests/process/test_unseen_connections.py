@@ -55,7 +55,7 @@ def test_a_release_and_a_stop_lose_nothing_and_take_their_time(blind: Host) -> N
         blind.ok("stop", "app")
         fates = load.stop().fates
     assert set(fates) <= {"answered", "refused"}, fates
-    assert f"{UNSEEN}: what is replaced ends 1.5 s after the switch" in said
+    assert f"{UNSEEN}: generation 1 will drain for 1.5 s, idle or not" in said
     assert "its 1.5 s are over, and its connections cannot be seen" in said
     assert "connections in flight are not known" in said
     assert report["connections"] is None
@@ -121,6 +121,26 @@ def test_what_would_cut_is_refused_and_nothing_changes(blind: Host) -> None:
     assert blind.app("one")["pids"] == pids
     blind.ok("stop", "one")
     blind.ok("start", "one")
+
+
+def test_a_recycle_is_refused_while_a_release_is_watched_too(blind: Host) -> None:
+    """It would wait, and begin without anybody looking again."""
+    more = f"{SHORT}\nmin_healthy_s = 30"
+    port = free_port()
+    blind.start("app", NODE, port=port, more=more)
+    reload = blind.begin("reload", "app")
+    until(lambda: len(blind.app("app")["generations"]) == 2, "the next generation")
+    until(lambda: "proving" in roles(blind), "the switch")
+    done = blind.gapless("reload", "app", "--recycle")
+    assert done.returncode == 1, done.stdout
+    assert "no instance is known to be idle" in done.stderr
+    reload.kill()
+    reload.communicate()
+
+
+def roles(host: Host) -> list[str]:
+    """Return the roles of the generations of the app."""
+    return [each["role"] for each in host.app("app")["generations"]]
 
 
 SHORTAGE = """

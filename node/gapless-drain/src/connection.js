@@ -3,6 +3,8 @@
 
 const net = require('node:net');
 
+const [MAJOR, MINOR] = process.versions.node.split('.').map(Number);
+const KNOWS_NAMES = MAJOR > 20 || (MAJOR === 20 && MINOR >= 8);
 const RETRY_MS = 1000;
 const LONGEST_LINE_CHARS = 65536;
 
@@ -15,8 +17,10 @@ class SupervisorConnection {
   constructor(environment, library, { takeOrder, counts, hello = {} }) {
     this.hello = hello;
     const { GAPLESS_SOCKET, GAPLESS_SOCKET_PATH } = environment;
-    // The same socket by two addresses: before 20.4, Node knew no abstract names.
-    this.addresses = [GAPLESS_SOCKET, GAPLESS_SOCKET_PATH].filter(Boolean);
+    // The same socket by two addresses. Before 20.8 Node cuts an abstract name down to one
+    // that anybody may have bound.
+    const own = KNOWS_NAMES || !GAPLESS_SOCKET?.startsWith('@') ? GAPLESS_SOCKET : '';
+    this.addresses = [own, GAPLESS_SOCKET_PATH].filter(Boolean);
     this.tried = 0;
     this.instance = environment.GAPLESS_INSTANCE;
     this.library = library;
@@ -30,7 +34,7 @@ class SupervisorConnection {
     this.areCountsDue = false;
     this.isSendScheduled = false;
     this.isClosed = false;
-    this.connect();
+    if (this.addresses.length) this.connect();
   }
 
   connect() {

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from gapless.base import wire
+from gapless.base.names import Home
 from gapless.supervisor.instances.drain_connections import DrainConnections
 from gapless.supervisor.memory.counts import Counts
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
@@ -37,7 +38,8 @@ class Rig:
             keeper,
             lambda key, _: key == KEY,
             self.changed,
-            path=self.path,
+            home=Home(str(directory)),
+            is_ours=lambda: True,
         )
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.bind(f"\0gapless-test/{os.urandom(8).hex()}")

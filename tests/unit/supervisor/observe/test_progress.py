@@ -92,6 +92,37 @@ def test_the_next_request_begins_anew() -> None:
     assert progress.is_unknown(last)
 
 
+@pytest.mark.parametrize("took_s", [0.05, 0.3, 3.0, 20.0])
+def test_an_answer_in_one_burst_is_over_when_it_went_out(took_s: float) -> None:
+    """However long it took: that it was the only one was seen."""
+    asked, answered = 2.0, 2.0 + took_s
+    seen = [*looks([1.0, asked], [1.001, answered], 1.5, answered + 1)]
+    for now, connection, found in seen:
+        if asked + LOOK_S < now < answered - LOOK_S:
+            assert progress.is_under_way(connection, found), now
+        if now > answered + 2 * LOOK_S:
+            assert not progress.is_under_way(connection, found), now
+            assert not progress.is_moving(connection, found), now
+            assert progress.is_unknown(connection)
+
+
+def test_a_stream_whose_pieces_come_faster_than_the_looks_goes_on() -> None:
+    """What is cut in the middle of it is cut."""
+    pieces = [1 + 0.005 * number for number in range(200)]
+    for now, connection, found in looks([0.99], pieces, 0.995, 1.99):
+        if now > 1.3:
+            assert progress.is_moving(connection, found), now
+
+
+def test_who_is_not_patient_waits_for_streams_that_are_known() -> None:
+    """While an instance is recycled, new connections wait."""
+    late = at(1.0, [0.0], [0.5])
+    assert progress.is_under_way(late)
+    assert not progress.is_under_way(late, patient=False)
+    *_, (_, connection, found) = looks([1.0], [1.1, 1.5, 1.9], 1.05, 2.0)
+    assert progress.is_under_way(connection, found, patient=False)
+
+
 def test_an_answer_that_the_kernel_still_sends_is_one_burst() -> None:
     """It goes out in pieces because its reader is slow."""
     found = Progress.begin(at(1.0, [1.0], [1.0], unsent=9), 1.0)

@@ -20,7 +20,7 @@ def without_handoff(app: str, token: str = "") -> dict[str, Any]:
         "instances": 0,
         "started_at": clock.stamp(clock.wall()),
         "steps": [],
-        "connections": {"seen": 0, "finished": 0, "cut": 0},
+        "connections": {"seen": 0, "finished": 0, "cut": 0, "unknown": 0},
         "requests": None,
         "procedures": None,
         "longest": None,

@@ -59,7 +59,8 @@ class Stored:
                 keeper,
                 messages.belongs,
                 messages.counted,
-                path=self._home.drain,
+                home=self._home,
+                is_ours=lambda: False,
             )
             evidence = Evidence(
                 listeners, membership, drain_connections.pids, self._log

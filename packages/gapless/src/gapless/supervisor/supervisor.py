@@ -89,7 +89,8 @@ class Supervisor:
             keeper,
             messages.belongs,
             messages.counted,
-            path=home.drain,
+            home=home,
+            is_ours=self._lock.is_ours,
         )
         evidence = Evidence(listeners, membership, drain_connections.pids, log)
         evidence.why_unavailable()  # it is in the log before anything depends on it

@@ -8,10 +8,11 @@ from gapless.base import clock
 from gapless.supervisor.act.probe import HttpProbe
 from gapless.supervisor.act.relays import Relays
 from gapless.supervisor.decide.actions import STOPPED
+from gapless.supervisor.decide.ending import HANDSHAKE_S
 from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.model import Probe, Role
-from gapless.supervisor.observe.evidence import Evidence
+from gapless.supervisor.observe.evidence import UNSEEN, Evidence
 from gapless.supervisor.sockets.listeners import Listeners
 
 RELAY_QUIET_S, RELAY_HANDSHAKE_S = 0.2, 60.0
@@ -161,9 +162,12 @@ class GenerationActions:
 
     def start_relays(self, app: AppRecord, generation: GenerationRecord) -> None:
         """Serve the connections that wait in the queues of a dead generation."""
+        quiet_s = RELAY_HANDSHAKE_S if generation.handshakes else RELAY_QUIET_S
+        drained_s = clock.monotonic() - generation.since
+        if generation.handshakes == {UNSEEN} and drained_s > HANDSHAKE_S:
+            quiet_s = RELAY_QUIET_S  # those that may have been under way are over
         for listener in self._listeners.of(app.name, generation.sockets_of):
             if listener.listening and not listener.shut:
-                quiet_s = RELAY_HANDSHAKE_S if generation.handshakes else RELAY_QUIET_S
                 self._relays.start(app, generation, listener, quiet_s)
                 generation.relayed = True
         generation.handshakes = set()

@@ -7,7 +7,7 @@ supersedes it if it has not switched yet, and its client is told which.
 from __future__ import annotations
 
 from gapless.base import clock
-from gapless.base.errors import MisuseError, UnavailableError
+from gapless.base.errors import HandoffError, MisuseError
 from gapless.supervisor.control import reports
 from gapless.supervisor.control.new_generations import NewGenerations
 from gapless.supervisor.decide import plan
@@ -35,34 +35,33 @@ class Admissions:
     def check(self, app: AppRecord, operation: Operation) -> None:
         """Refuse what would cut something off here; say what takes longer.
 
-        Raises UnavailableError, where the kernel does not show connections.
+        Raises HandoffError, where the kernel does not show connections: what serves, if
+        anything does, serves as before.
         """
         reason = self._evidence.why_unavailable()
         if not reason:
             return
         unseen = f"connections cannot be seen here ({reason})"
         if operation.spec.outgoing:
-            raise UnavailableError(
+            raise HandoffError(
                 f"{app.name}: {unseen}, so nothing can wait for calls to databases",
                 hint="remove `outgoing`: then an old generation ends after its "
                 "drain_timeout_s, whatever it waits for; `gapless doctor` says more",
             )
-        before = app.in_role(Role.SERVING)
-        if (
-            before is not None
-            and self._listeners.of_app(app.name)
-            and self._new_generations.is_recycled(app, operation, before)
-        ):
-            raise UnavailableError(
+        before = app.current()
+        if before is None or not self._listeners.of_app(app.name):
+            return  # nothing is replaced that has connections
+        if self._new_generations.is_recycled(app, operation, before):
+            raise HandoffError(
                 f"{app.name}: {unseen}, so no instance is known to be idle, and each "
                 f"recycle would keep clients waiting for the whole drain_timeout_s",
                 hint="let two generations overlap, or stop the app and start it; "
                 "`gapless doctor` says more",
             )
-        limit = f"{operation.spec.stop.drain_timeout_s:g} s"
+        limit = f"{before.spec.stop.drain_timeout_s:g} s"
         operation.step(
             *("unseen", clock.monotonic()),
-            f"{unseen}: what is replaced ends {limit} after the switch, idle or not",
+            f"{unseen}: generation {before.number} will drain for {limit}, idle or not",
         )
 
     def admit(self, app: AppRecord, operation: Operation) -> None:

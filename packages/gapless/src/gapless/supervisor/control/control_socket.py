@@ -11,7 +11,7 @@ import selectors
 import socket
 from collections.abc import Callable
 
-from gapless.base import descriptors, events, files, peer
+from gapless.base import descriptors, events, files, peer, unix_sockets
 from gapless.base.errors import UnavailableError
 from gapless.supervisor.control.control_connection import ControlConnection
 from gapless.supervisor.control.request import Request
@@ -45,7 +45,9 @@ class ControlSocket:
         self._idle: dict[ControlConnection, None] = {}
         """Those that were idle when they changed last, and may be still."""
         self._path = f"{home}/supervisor.sock"
-        self._listener, self._identity = _listen(home)
+        self._listener, self._identity = unix_sockets.listen(
+            home, "supervisor.sock", BACKLOG
+        )
         selector.register(self._listener, selectors.EVENT_READ, self._accept)
 
     def _accept(self) -> None:
@@ -148,25 +150,3 @@ def _refuse(sock: socket.socket, reason: str) -> None:
             sock.recv(65536)  # a close with the request unread would destroy the answer
         except OSError:
             return
-
-
-def _listen(home: str) -> tuple[socket.socket, tuple[int, int]]:
-    """Return the listening socket, and the identity of its name."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    directory = os.open(home, os.O_PATH | os.O_DIRECTORY)
-    try:
-        # By way of /proc a path has no limit of 107 bytes (unix(7)).
-        beside = f"/proc/self/fd/{directory}/supervisor.sock.{os.getpid()}"
-        before = os.umask(0o177)
-        try:
-            listener.bind(beside)
-        finally:
-            os.umask(before)
-        listener.listen(BACKLOG)
-        identity = files.identity(beside)
-        # A client that finds the socket finds it listening.
-        os.rename(beside, f"/proc/self/fd/{directory}/supervisor.sock")
-    finally:
-        os.close(directory)
-    listener.setblocking(False)
-    return listener, identity

@@ -72,7 +72,7 @@ class Requests:
     def renew(self, app: AppRecord, reason: str) -> None:
         """Hand an app over to a new generation for a reason that gapless found itself.
 
-        Raises UnavailableError.
+        Raises HandoffError.
         """
         self._apps.touch(app.name)
         operation = _operation(app, "restart", app.spec, "", None)

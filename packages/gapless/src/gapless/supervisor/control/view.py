@@ -118,7 +118,8 @@ class View:
     def _under_way(self, app: AppRecord) -> dict[str, Any]:
         """Return the procedures that run, by name, and the calls to databases."""
         procedures, outgoing, unanswered = [], [], 0
-        calls = self._evidence.calls(app)
+        found = self._evidence.calls(app)
+        calls = found or {}
         for generation in app.generations:
             for instance in generation.instances:
                 where = {"instance": f"{generation.number}.{instance.ordinal}"}
@@ -136,7 +137,10 @@ class View:
         return {
             "procedures_named": sorted(procedures, key=_longest_first),
             "unanswered": unanswered,
-            "outgoing": sorted(outgoing, key=_longest_first) if watches else None,
+            "outgoing": sorted(outgoing, key=_longest_first)
+            if watches and found is not None
+            else None,
+            "outgoing_unseen": watches and found is None,
         }
 
     # --- one app ----------------------------------------------------------------------

@@ -2,14 +2,13 @@
 
 All processes connect to one socket.  The keeper holds it, so that its name stays the same
 from one supervisor to the next.  It is in the abstract namespace, which processes of every
-user reach; programs that know no such names (Node before 20.4) get a path beside it, which
+user reach; programs that know no such names (Node before 20.8) get a path beside it, which
 each supervisor makes anew.  What a process says is accepted if it belongs to the
 instance that it names; what all processes of an instance say is added up.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import selectors
 import socket
@@ -17,7 +16,8 @@ from collections.abc import Callable, Iterator
 from functools import reduce
 from typing import Any
 
-from gapless.base import clock, descriptors, peer
+from gapless.base import clock, descriptors, files, peer, unix_sockets
+from gapless.base.names import Home
 from gapless.supervisor.instances.drain_connection import (
     DrainConnection,
     parse_line,
@@ -53,9 +53,10 @@ class DrainConnections:
         belongs: Belongs,
         changed: Changed,
         *,
-        path: str,
+        home: Home,
+        is_ours: Callable[[], bool],
     ) -> None:
-        """Listen at *path* too, as soon as an instance needs it."""
+        """Use the home, as long as it is ours, for the path at which it listens too."""
         self._selector, self._keeper = selector, keeper
         self._belongs, self._changed = belongs, changed
         self._listeners: list[socket.socket] = []
@@ -66,9 +67,10 @@ class DrainConnections:
         self._modes: dict[str, Mode] = {}
         self._waiting: list[tuple[float, Callable[[], None]]] = []
         self.address = ""
-        self._path = path
+        self._home, self._is_ours = home, is_ours
+        self._identity = (0, 0)
         self.path = ""
-        """The path at which it listens; empty if it cannot: too long, or a full disk."""
+        """The path at which it listens too; empty if it cannot."""
 
     # --- the socket -------------------------------------------------------------------
 
@@ -87,16 +89,14 @@ class DrainConnections:
         """Listen on a socket that was held while there was no supervisor."""
         self.address = "@" + sock.getsockname()[1:].decode()
         self._listen(sock)
-        beside = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._path)
-            beside.bind(self._path)
-            beside.listen(1024)
-        except OSError:
-            beside.close()
+        directory, name = os.path.split(self._home.drain)
+        if len(os.fsencode(self._home.drain)) > NAME_BYTES or not self._is_ours():
             return
-        self.path = self._path
+        try:
+            beside, self._identity = unix_sockets.listen(directory, name, 1024)
+        except OSError:
+            return  # a full disk, say
+        self.path = self._home.drain
         self._listen(beside)
 
     def _listen(self, listener: socket.socket) -> None:
@@ -137,8 +137,7 @@ class DrainConnections:
             listener.close()
         self._listeners.clear()
         if self.path:
-            with contextlib.suppress(OSError):
-                os.unlink(self.path)
+            files.unlink_own(self.path, self._identity)
             self.path = ""
         self._keeper.release(HELD_AS)
 

@@ -44,7 +44,7 @@ class GenerationRecord:
     counts: Counts | None = None
     """What its instances that are gone counted while they drained."""
     unseen: bool = False
-    """Its connections could not be seen while it finished."""
+    """Its connections could not be seen at the last look while it finished."""
     connections_seen: int = 0
     connections_cut: int = 0
     connections_unknown: int = 0

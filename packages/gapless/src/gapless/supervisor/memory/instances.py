@@ -54,9 +54,9 @@ class InstanceRecord:
     process_count: int = field(default=1, metadata=was("members"))
     connections: int = 0
     busy: int = 0
-    moving: int = field(default=0, metadata=TRANSIENT)
+    moving: int = 0
     """Connections whose answer is owed, or went on just now: cut if it ended now."""
-    unknown: int = field(default=0, metadata=TRANSIENT)
+    unknown: int = 0
     """Connections whose answer may be over, or not."""
     moved_at: float = field(default=0.0, metadata=TRANSIENT)
     idle_checks: int = field(default=0, metadata=TRANSIENT)

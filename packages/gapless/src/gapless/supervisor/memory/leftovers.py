@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from gapless.base.names import Home
 
-_HALF_WRITTEN = re.compile(r"(state\.json\.\d+\.part|supervisor\.sock\.\d+)")
+_HALF_WRITTEN = re.compile(r"(state\.json\.\d+\.part|(supervisor|drain)\.sock\.\d+)")
 _HALF_REPORT = re.compile(r".+\.json\.\d+\.part")
 
 

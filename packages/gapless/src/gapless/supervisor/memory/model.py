@@ -162,7 +162,7 @@ class Generation:
     idle_checks: int = 0
     """Checks in a row that saw nothing queued, half open or busy."""
     unseen: bool = False
-    """Its connections cannot be seen: it is never known to be idle."""
+    """Its connections cannot be seen now, so that it is not known to be idle."""
     watches_calls: bool = False
     """Whether the kernel is asked for its calls to databases."""
     active_connections: int = 0

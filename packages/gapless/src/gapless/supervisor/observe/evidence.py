@@ -194,13 +194,15 @@ class Evidence:
                     members = self._membership.members(instance)
                     inodes = processes.socket_inodes(members)
                 else:
-                    instance.connections = 0
+                    instance.connections = instance.moving = instance.unknown = 0
                 if inodes:
                     own = [c for c in found if c.inode in inodes]
                     if check:
                         self._look(instance, own)
                     instance.connections = len(own)
-                    instance.busy = self._busy(instance, own)
+                    # New connections wait until one that recycles has ended.
+                    patient = generation.role is not Role.YIELDING
+                    instance.busy = self._busy(instance, own, patient=patient)
                     self._note_ends(instance, own)
                     _note_calls(generation, instance, asked, inodes)
                     seen.update(c.remote for c in own)
@@ -211,6 +213,7 @@ class Evidence:
                 # or it never had one, and owes nothing.
                 owes = instance.busy or instance.calls
                 instance.idle_checks = 0 if owes else instance.idle_checks + check
+            generation.unseen = False
             generation.connections_seen = len(seen)
             generation.queued = self.queued(app, generation)
             if UNSEEN in generation.handshakes:
@@ -232,13 +235,20 @@ class Evidence:
     ) -> None:
         """Note how the connections of an instance would end if it ended now."""
         looks = self._progress.get(instance.key, {})
-        moving = [
-            c for c in own if progress.is_moving(c, looks.get((c.local, c.remote)))
-        ]
-        unknown = [c for c in own if c not in moving and progress.is_unknown(c)]
-        instance.moving, instance.unknown = len(moving), len(unknown)
+        instance.moving = instance.unknown = 0
+        for each in own:
+            if progress.is_moving(each, looks.get((each.local, each.remote))):
+                instance.moving += 1
+            elif progress.is_unknown(each):
+                instance.unknown += 1
 
-    def _busy(self, instance: InstanceRecord, own: list[connections.Connection]) -> int:
+    def _busy(
+        self,
+        instance: InstanceRecord,
+        own: list[connections.Connection],
+        *,
+        patient: bool = True,
+    ) -> int:
         """Return how much an instance owes: as it counts, else as the kernel shows it.
 
         Of processes that count, the kernel is only asked for what they cannot count yet.
@@ -246,7 +256,8 @@ class Evidence:
         looks = self._progress.get(instance.key, {})
 
         def is_under_way(each: connections.Connection) -> bool:
-            return progress.is_under_way(each, looks.get((each.local, each.remote)))
+            found = looks.get((each.local, each.remote))
+            return progress.is_under_way(each, found, patient=patient)
 
         if instance.counts is None:
             return sum(map(is_under_way, own))
@@ -303,6 +314,9 @@ class Evidence:
         New ones that began in between may be among them: they are waited for as well.
         """
         self._switched.append((app, generation))
+        for instance in generation.instances:
+            # Looks of an earlier time, before it came back, say nothing of this one.
+            self._progress.pop(instance.key, None)
 
     def census(self, app: AppRecord) -> dict[str, tuple[int, int]] | None:
         """Return how many connections, and busy ones, each instance has, by its key."""
@@ -315,12 +329,17 @@ class Evidence:
             counts[instance.key] = len(own), self._busy(instance, own)
         return counts
 
-    def calls(self, app: AppRecord) -> dict[str, tuple[Call, ...]]:
-        """Return the calls to databases that each instance waits for, by its key."""
+    def calls(self, app: AppRecord) -> dict[str, tuple[Call, ...]] | None:
+        """Return the calls to databases that each instance waits for, by its key.
+
+        None if they cannot be seen.
+        """
         ports = _outgoing_ports(app.generations)
         if not ports:
             return {}
-        asked = self._dumps.outgoing(ports) or ()
+        asked = self._dumps.outgoing(ports)
+        if asked is None:
+            return None
         return {
             instance.key: calls.outstanding(asked, inodes)
             for instance, inodes in self._membership.sockets(app)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gapless.base import clock, events
-from gapless.base.errors import UnavailableError
+from gapless.base.errors import HandoffError
 from gapless.supervisor.memory import spec
 from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.generations import GenerationRecord
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 MEMORY_CHECK_S = 5.0
 MEMORY_REST_S = 30.0
 """An app that is over its limit as soon as it runs is renewed no more often."""
+NOT_RENEWED = "is not renewed"
 LONGEST_SLEEP_S = 60.0
 """The wall clock may be set, so it is read again after this time."""
 
@@ -85,12 +86,17 @@ class Renewals:
         if cause is not None and cause.watch is not None:
             cause.watch.close()
 
-    def _renew(self, app: AppRecord, why: str) -> None:
+    def _renew(self, app: AppRecord, why: str) -> bool:
+        """Hand an app over; return whether that was admitted."""
         self._log.write("renewing", app=app.name, reason=why)
         try:
             self._request(app, why)
-        except UnavailableError as error:
-            app.warning = f"is not renewed: {error.message}"
+        except HandoffError as error:
+            app.warning = f"{NOT_RENEWED}: {error.message}"
+            return False
+        if app.warning.startswith(NOT_RENEWED):
+            app.warning = ""
+        return True
 
     # --- files --------------------------------------------------------------------
 
@@ -141,8 +147,9 @@ class Renewals:
         if not _is_idle(app):
             return None  # the end of what is under way wakes us
         path, cause.changed = cause.changed, ""
-        if app.running:
-            self._renew(app, f"{path} changed")
+        if app.running and not self._renew(app, f"{path} changed"):
+            cause.changed, cause.changed_at = path, now + LONGEST_SLEEP_S
+            return cause.changed_at + app.spec.renew.watch_delay_s
         return None
 
     # --- the clock ----------------------------------------------------------------

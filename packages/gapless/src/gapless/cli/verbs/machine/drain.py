@@ -104,6 +104,8 @@ def _is_busy(row: dict[str, Any]) -> bool:
     if not row["refuses"]:
         # It serves on, and so has always a quick call; one that lasts is waited for.
         return any(call["for_s"] >= LONG_CALL_S for call in calls)
+    if row.get("outgoing_unseen"):  # older supervisors have no such key
+        return True
     return bool(row["requests"] or row["procedures"] or row["silent"] or calls)
 
 
@@ -119,6 +121,8 @@ def _state(row: dict[str, Any]) -> str:
     if row["refuses"]:
         counts.append(output.count(row["requests"], "request"))
         counts.append(output.count(row["procedures"], "procedure"))
+    if row.get("outgoing_unseen"):
+        counts.append("calls to databases that cannot be seen here")
     if row["outgoing"]:
         counts.append(output.count(len(row["outgoing"]), "call"))
     silent = ""
