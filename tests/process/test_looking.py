@@ -72,6 +72,7 @@ def test_looking_after_a_shutdown_starts_nothing(
     start(host)
     live = host.json("list")["apps"][0], host.app("app")
     host.ok("shutdown")
+    until(lambda: not runs(host), "the end of the supervisor")
     before = (host.home / "state.json").read_bytes()
     for words in LOOKS:
         with subtests.test(" ".join(words)):
@@ -141,7 +142,7 @@ def test_a_shutdown_that_dies_half_way(
     (host.directory / "go").touch()
     if not taken_back:
         host.ok("shutdown")
-        assert not runs(host)
+        until(lambda: not runs(host), "the end of the supervisor")
         host.start_in_background(supervise, "supervise")
         until(lambda: _supervisor(host) == supervise.pid, "the supervisor of the unit")
     until(lambda: host.status("app") == "online", "the app")

@@ -11,7 +11,7 @@ import selectors
 import socket
 from collections.abc import Callable
 
-from gapless.base import descriptors, events, files, peer, unix_sockets
+from gapless.base import descriptors, events, files, peer
 from gapless.base.errors import UnavailableError
 from gapless.supervisor.control.control_connection import ControlConnection
 from gapless.supervisor.control.request import Request
@@ -45,7 +45,7 @@ class ControlSocket:
         self._idle: dict[ControlConnection, None] = {}
         """Those that were idle when they changed last, and may be still."""
         self._path = f"{home}/supervisor.sock"
-        self._listener, self._identity = unix_sockets.listen(
+        self._listener, self._identity = descriptors.listen_at(
             home, "supervisor.sock", BACKLOG
         )
         selector.register(self._listener, selectors.EVENT_READ, self._accept)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from functools import reduce
 from typing import Any
 
-from gapless.base import clock, descriptors, files, peer, unix_sockets
+from gapless.base import clock, descriptors, files, peer
 from gapless.base.names import Home
 from gapless.supervisor.instances.drain_connection import (
     DrainConnection,
@@ -93,7 +93,7 @@ class DrainConnections:
         if len(os.fsencode(self._home.drain)) > NAME_BYTES or not self._is_ours():
             return
         try:
-            beside, self._identity = unix_sockets.listen(directory, name, 1024)
+            beside, self._identity = descriptors.listen_at(directory, name, 1024)
         except OSError:
             return  # a full disk, say
         self.path = self._home.drain
