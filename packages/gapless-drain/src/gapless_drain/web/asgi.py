@@ -10,7 +10,6 @@ from collections.abc import Awaitable
 from typing import Any
 
 from gapless_drain.activity import Activity, current, restore_current
-from gapless_drain.core import DRAINING, Mode
 from gapless_drain.process import ProcessDrain
 from gapless_drain.web.asgi_messages import (
     SERVICE_RESTART,
@@ -41,9 +40,7 @@ class AsgiMiddleware:
         if kind not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        if core.mode is not Mode.SERVING and await self._refusal.answer_health(
-            scope, send
-        ):
+        if not core.serves and await self._refusal.answer_health(scope, send):
             return
         activity = core.admit(scope, time.monotonic())
         token = current.set(activity)
@@ -78,7 +75,7 @@ class AsgiMiddleware:
                     drain.remove_stream(stream)
                     stream = None
             if message["type"] == "http.response.start":
-                if core.mode in DRAINING:
+                if core.drains:
                     message = with_connection_close(scope, message)
                 if is_event_stream(message) and runs_asyncio():
                     end = {"type": "http.response.body", "body": b""}

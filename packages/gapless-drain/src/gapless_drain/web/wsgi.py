@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from gapless_drain.activity import current
-from gapless_drain.core import DRAINING, UNHEALTHY, Mode
+from gapless_drain.core import UNHEALTHY
 from gapless_drain.process import ProcessDrain
 from gapless_drain.settings import BODY, Settings, status_line
 from gapless_drain.web.wsgi_answer import Answer, Environ
@@ -29,7 +29,7 @@ class WsgiMiddleware:
         drain, core = self._drain, self._core
         if not drain.signals_installed:
             drain.install_signals()
-        if core.mode is not Mode.SERVING and self._is_unhealthy(environ):
+        if not core.serves and self._is_unhealthy(environ):
             status = drain.settings.health_status
             return self._answer(environ, start_response, status)
         activity = core.admit(environ, time.monotonic())
@@ -47,9 +47,9 @@ class WsgiMiddleware:
         current.set(activity)
 
         def start(status: str, headers: Any, exc_info: Any = None) -> Any:
-            if core.mode in DRAINING:
+            if core.drains:
                 headers = [*headers, *_close_connection(environ, start_response)]
-            answer.is_event_stream = _is_event_stream(headers)
+            answer.headers = headers
             if exc_info is None:
                 return start_response(status, headers)
             return start_response(status, headers, exc_info)
@@ -120,11 +120,3 @@ def _close_connection(
     if software.startswith("wsgiserver"):
         return []  # it speaks HTTP/1.0
     return [("Connection", "close")]
-
-
-def _is_event_stream(headers: Any) -> bool:
-    """Return whether an answer is a stream of server-sent events."""
-    for name, value in headers:
-        if len(name) == 12 and name.lower() == "content-type":
-            return str(value).startswith("text/event-stream")
-    return False

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from gapless_drain.activity import Activity
-from gapless_drain.core import DRAINING, Core
+from gapless_drain.core import Core
 
 Environ = dict[str, Any]
 
@@ -15,14 +15,15 @@ Environ = dict[str, Any]
 class Answer:
     """What an app returned, until the server has sent it and closes it."""
 
-    __slots__ = ("_activity", "_core", "_pieces", "inner", "is_event_stream")
+    __slots__ = ("_activity", "_core", "_pieces", "headers", "inner")
 
     def __init__(self, core: Core, activity: Activity) -> None:
         self._core, self._activity = core, activity
         self.inner: Any = ()
         """What the app returned."""
         self._pieces: Iterator[bytes] | None = None
-        self.is_event_stream = False
+        self.headers: Any = ()
+        """Those that the app has begun its answer with."""
 
     def of(self, inner: Any, environ: Environ) -> Any:
         """Return the answer in a form that keeps what servers check for.
@@ -59,7 +60,7 @@ class Answer:
     def __next__(self) -> bytes:
         if self._pieces is None:
             self._pieces = iter(self.inner)
-        if self.is_event_stream and self._core.mode in DRAINING:
+        if self._core.drains and _is_event_stream(self.headers):
             raise StopIteration
         return next(self._pieces)
 
@@ -87,3 +88,11 @@ class SizedAnswer(Answer):
 
     def __len__(self) -> int:
         return len(self.inner)
+
+
+def _is_event_stream(headers: Any) -> bool:
+    """Return whether an answer is a stream of server-sent events."""
+    for name, value in headers:
+        if len(name) == 12 and name.lower() == "content-type":
+            return str(value).startswith("text/event-stream")
+    return False
