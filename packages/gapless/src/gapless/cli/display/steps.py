@@ -16,6 +16,7 @@ _TEXTS = {
     "permit": "permit needed",
     "probed": "probe passed",
     "switched": "switched, takes all new connections",
+    "unseen": "warning",
 }
 """Steps whose word alone does not say what happened; the word is what JSON has."""
 _RED = ("failed", "reverted", "crashed")
