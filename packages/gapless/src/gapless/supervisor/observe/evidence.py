@@ -15,13 +15,11 @@ from gapless.supervisor.memory.calls import Call
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.memory.model import Mode, Role
-from gapless.supervisor.observe import calls, progress
+from gapless.supervisor.observe import calls
+from gapless.supervisor.observe.looks import Looks, Pair, Place
 from gapless.supervisor.observe.membership import Membership
-from gapless.supervisor.observe.progress import Progress
 from gapless.supervisor.sockets.listeners import Listeners
 
-Place = tuple[str, int]
-Pair = tuple[Place, Place]
 WATCH_S = 0.1
 """How often the connections of a generation that stands by are looked at."""
 UNSEEN = "unseen"
@@ -43,8 +41,7 @@ class Evidence:
         self._counting = counting
         self._dumps = Dumps(log)
         self._seen: dict[tuple[str, int], set[Place]] = {}
-        self._progress: dict[str, dict[Pair, Progress]] = {}
-        """By instance: what earlier looks at its connections showed."""
+        self._looks = Looks()
         self._received: dict[str, dict[Pair, int]] = {}
         """By app: how many bytes each connection had brought, while it leaves."""
         self._switched: list[tuple[AppRecord, GenerationRecord]] = []
@@ -119,9 +116,8 @@ class Evidence:
             return False
         uncounted = [i for i in generation.instances if i.counts is None]
         waiting = generation.half_open or self.queued(app, generation)
-        return any(
-            waiting or self._progress.get(instance.key, True) for instance in uncounted
-        )
+        may_have = self._looks.may_have_connections
+        return any(waiting or may_have(instance.key) for instance in uncounted)
 
     def _watch(self, app: AppRecord, generation: GenerationRecord) -> None:
         """Look at the connections of a generation that stands by."""
@@ -131,24 +127,8 @@ class Evidence:
         for instance in generation.instances:
             members = self._membership.members(instance)
             inodes = processes.socket_inodes(members)
-            self._look(instance, [c for c in incoming[0] if c.inode in inodes])
-
-    def _look(
-        self, instance: InstanceRecord, own: list[connections.Connection]
-    ) -> None:
-        """Compare the connections of an instance with what the last look showed."""
-        now = clock.monotonic()
-        before = self._progress.get(instance.key, {})
-        after = self._progress[instance.key] = {}
-        for connection in own:
-            pair = connection.local, connection.remote
-            found = before.get(pair)
-            if found is None:
-                found = Progress.begin(connection, now)
-            else:
-                found.look(connection, now)
-            after[pair] = found
-            instance.moved_at = max(instance.moved_at, found.moved_at)
+            own = [c for c in incoming[0] if c.inode in inodes]
+            self._looks.take(instance, own)
 
     # --- what is owed -----------------------------------------------------------------
 
@@ -198,12 +178,12 @@ class Evidence:
                 if inodes:
                     own = [c for c in found if c.inode in inodes]
                     if check:
-                        self._look(instance, own)
+                        self._looks.take(instance, own)
                     instance.connections = len(own)
                     # New connections wait until one that recycles has ended.
                     patient = generation.role is not Role.YIELDING
                     instance.busy = self._busy(instance, own, patient=patient)
-                    self._note_ends(instance, own)
+                    self._looks.note_ends(instance, own)
                     _note_calls(generation, instance, asked, inodes)
                     seen.update(c.remote for c in own)
                     if instance.counts is not None:
@@ -230,18 +210,6 @@ class Evidence:
             instance.idle_checks = 0
             instance.busy = _counted(instance)
 
-    def _note_ends(
-        self, instance: InstanceRecord, own: list[connections.Connection]
-    ) -> None:
-        """Note how the connections of an instance would end if it ended now."""
-        looks = self._progress.get(instance.key, {})
-        instance.moving = instance.unknown = 0
-        for each in own:
-            if progress.is_moving(each, looks.get((each.local, each.remote))):
-                instance.moving += 1
-            elif progress.is_unknown(each):
-                instance.unknown += 1
-
     def _busy(
         self,
         instance: InstanceRecord,
@@ -253,19 +221,13 @@ class Evidence:
 
         Of processes that count, the kernel is only asked for what they cannot count yet.
         """
-        looks = self._progress.get(instance.key, {})
-
-        def is_under_way(each: connections.Connection) -> bool:
-            found = looks.get((each.local, each.remote))
-            return progress.is_under_way(each, found, patient=patient)
-
         if instance.counts is None:
-            return sum(map(is_under_way, own))
+            return self._looks.under_way(instance.key, own, patient=patient)
         counted = processes.socket_inodes(self._counting(instance.key))
         others = [c for c in own if c.inode not in counted]
         unserved = sum(connections.is_unserved(c) for c in own if c.inode in counted)
         total = _counted(instance) + unserved
-        by_kernel = sum(map(is_under_way, others))
+        by_kernel = self._looks.under_way(instance.key, others, patient=patient)
         # A process that counts HTTP only is in both sums.
         return max(total, by_kernel) if instance.counts.unable else total + by_kernel
 
@@ -314,9 +276,7 @@ class Evidence:
         New ones that began in between may be among them: they are waited for as well.
         """
         self._switched.append((app, generation))
-        for instance in generation.instances:
-            # Looks of an earlier time, before it came back, say nothing of this one.
-            self._progress.pop(instance.key, None)
+        self._looks.forget(generation.instances)  # those from before it came back
 
     def census(self, app: AppRecord) -> dict[str, tuple[int, int]] | None:
         """Return how many connections, and busy ones, each instance has, by its key."""
@@ -349,9 +309,7 @@ class Evidence:
         """Drop what was remembered of a generation that has ended."""
         self._seen.pop((app.name, generation.number), None)
         self._judged.pop((app.name, generation.number), None)
-        for instance in [*self._progress]:
-            if instance.startswith(f"{app.name}/{generation.number}/"):
-                del self._progress[instance]
+        self._looks.forget_generation(app.name, generation.number)
         self._dumps.finished(app.name)
 
     def _ports(self, app: AppRecord) -> frozenset[int]:
