@@ -150,8 +150,7 @@ def test_a_procedure_that_spans_a_release_ends_whole(host: Host, name: str) -> N
         under_load.wait_for_version("1")
         client.start()
         until(lambda: lines(ledger, "begin"), "the procedure to begin")
-        named = host.app("app")["instances_detail"][0]["counts"]["running"]
-        assert "close the month" in [each["name"] for each in named]
+        until(lambda: "close the month" in running(host), "it to be named")
         host.declare("app", own, port=port, release="2", directory=directory_of(own))
         report = host.json("reload", "app")
         client.join(120)
@@ -168,6 +167,12 @@ def test_a_procedure_that_spans_a_release_ends_whole(host: Host, name: str) -> N
     first = written.index("refused 1")
     assert "book 1" in written[:first]
     assert "book 1" not in written[first:]
+
+
+def running(host: Host) -> list[str]:
+    """Return what runs by name; a process that is busy may not answer in time."""
+    counts = host.app("app")["instances_detail"][0]["counts"] or {"running": []}
+    return [each["name"] for each in counts["running"]]
 
 
 def lines(ledger: Path, kind: str) -> list[str]:

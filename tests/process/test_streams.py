@@ -198,7 +198,7 @@ def test_an_idle_connection_holds_nothing_up(started: Callable[..., App]) -> Non
     assert found["seen"] == 1
     assert found["cut"] == 0
     steps = {step["step"]: step["at_s"] for step in report["steps"]}
-    assert steps["stopping"] - steps["draining"] < 10, json.dumps(report["steps"])
+    assert steps["stopping"] - steps["draining"] < 30, json.dumps(report["steps"])
     assert took_s < 60
 
 
