@@ -14,12 +14,14 @@ from rig.hosts.host import Host
 from rig.hosts.without_sock_diag import PREFIX
 from rig.load import engine
 from rig.load.process import run_load
-from rig.wait import free_port, until
+from rig.wait import SLOWER, free_port, until
 
 NODE = ["node", "app.js"]
 SLOW = engine.Traffic(kind="slow", concurrency=3, path="/slow?s=0.4")
 DRAIN_S = 1.5
-SHORT = f"stop = {{ drain_timeout_s = {DRAIN_S} }}"
+SHORT = (
+    f"stop = {{ drain_timeout_s = {DRAIN_S} }}\nready = {{ timeout_s = {30 * SLOWER} }}"
+)
 UNSEEN = "connections cannot be seen here (sock_diag: protocol not supported)"
 
 
@@ -54,7 +56,8 @@ def test_a_release_and_a_stop_lose_nothing_and_take_their_time(blind: Host) -> N
         (row,) = blind.app("app")["instances_detail"]
         blind.ok("stop", "app")
         fates = load.stop().fates
-    assert set(fates) <= {"answered", "refused"}, fates
+    # An idle connection may be closed as its client asks again (LIMITS).
+    assert set(fates) <= {"answered", "refused", "closed"}, fates
     assert f"{UNSEEN}: generation 1 will drain for 1.5 s, idle or not" in said
     assert "its 1.5 s are over, and its connections cannot be seen" in said
     assert "connections in flight are not known" in said
