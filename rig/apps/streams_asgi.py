@@ -7,16 +7,14 @@ answered when all has come.
 import asyncio
 from urllib.parse import parse_qs
 
+import asgi_app
+
 PIECE = b"x" * 1000
 
 
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":
-        while True:
-            message = await receive()
-            await send({"type": message["type"] + ".complete"})
-            if message["type"] == "lifespan.shutdown":
-                return
+        return await asgi_app.app(scope, receive, send)
     query = parse_qs(scope["query_string"].decode())
     gap_s, count = float(query.get("gap", ["0"])[0]), int(query.get("n", ["1"])[0])
     if scope["type"] == "websocket":

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 
-PIECE_BYTES = 1000
+PIECE_BYTES, UPLOAD_BYTES = 1000, 2000
 TIMEOUT_S = 60.0
 
 
@@ -26,16 +26,12 @@ class Download:
         """How many bytes of the body have come."""
         self.wanted: int | None = None
         """How many were promised."""
-        self.ended_at = 0.0
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
-        try:
-            with contextlib.suppress(OSError, http.client.HTTPException):
-                self._exchange()
-        finally:
-            self.ended_at = time.monotonic()
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            self._exchange()
 
     def _exchange(self) -> None:
         if self._upload is None:
@@ -64,9 +60,6 @@ class Download:
             with contextlib.suppress(OSError):
                 self._line.sock.shutdown(socket.SHUT_RDWR)
         self._line.close()
-
-
-UPLOAD_BYTES = 2000
 
 
 def slow_upload(seconds: float) -> Iterator[bytes]:
