@@ -18,10 +18,16 @@ _BOOT = (
 )
 
 
-def python(module: str, arguments: list[str]) -> list[str]:
-    """Return the command that runs `main` of a gapless module without `site`."""
+def python(
+    module: str, arguments: list[str], *, libraries: bool = False
+) -> list[str]:
+    """Return the command that runs `main` of a gapless module.
+
+    It finds the standard library only, unless it needs *libraries* (`site`).
+    """
     package = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
-    return [sys.executable, "-I", "-S", "-c", _BOOT, package, module, *arguments]
+    light = [] if libraries else ["-S"]
+    return [sys.executable, "-I", *light, "-c", _BOOT, package, module, *arguments]
 
 
 def import_later(name: str) -> None:

@@ -18,7 +18,9 @@ from typing import Any
 
 from gapless.base import clock, events, wire
 from gapless.base.errors import UnavailableError
+from gapless.supervisor.act import takeovers as act_takeovers
 from gapless.supervisor.act.relays import Relays
+from gapless.supervisor.act.takeovers import Takeovers
 from gapless.supervisor.instances import drain_connections
 from gapless.supervisor.instances.drain_connections import DrainConnections
 from gapless.supervisor.instances.exits import UNSEEN, Exits, end_tree
@@ -44,6 +46,7 @@ class Adoption:
         *,
         exits: Exits,
         relays: Relays,
+        takeovers: Takeovers,
         instance_groups: InstanceGroups,
         log: events.Log,
     ) -> None:
@@ -51,6 +54,7 @@ class Adoption:
         self._exits, self._notify_sockets = exits, notify_sockets
         self._drain_connections = drain_connections
         self._relays, self._log = relays, log
+        self._takeovers = takeovers
         self._instance_groups = instance_groups
         self._group_notes: dict[str, Any] = {}
         self._reported: set[str] = set()
@@ -63,6 +67,8 @@ class Adoption:
             self._listeners.adopt(name, message["meta"], descriptor)
         elif name == drain_connections.HELD_AS:
             self._drain_connections.adopt(socket.socket(fileno=descriptor))
+        elif name == act_takeovers.HELD_AS:
+            self._takeovers.adopt(socket.socket(fileno=descriptor))
         else:
             self._notify_sockets.adopt(name, descriptor)
 

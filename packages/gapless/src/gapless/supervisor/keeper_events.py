@@ -12,6 +12,7 @@ from gapless.base import clock, events, wire
 from gapless.base import descriptors as own
 from gapless.base.errors import UnavailableError
 from gapless.supervisor.act.relays import Relays
+from gapless.supervisor.act.takeovers import Takeovers
 from gapless.supervisor.adoption import Adoption
 from gapless.supervisor.instances.drain_connections import DrainConnections
 from gapless.supervisor.instances.exits import Exits, describe_status
@@ -40,6 +41,7 @@ class KeeperEvents:
         adoption: Adoption,
         exits: Exits,
         relays: Relays,
+        takeovers: Takeovers,
         system_calls: SystemCalls,
         listeners: Listeners,
         drain_connections: DrainConnections,
@@ -48,6 +50,7 @@ class KeeperEvents:
     ) -> None:
         self._keeper, self._membership, self._apps = keeper, membership, apps
         self._adoption, self._exits, self._relays = adoption, exits, relays
+        self._takeovers = takeovers
         self._system_calls, self._listeners = system_calls, listeners
         self._drain_connections, self._log = drain_connections, log
 
@@ -147,6 +150,8 @@ class KeeperEvents:
 
     def _spawned(self, message: wire.Message, descriptors: list[int]) -> None:
         key, meta = message["key"], message["meta"]
+        if meta and "takeovers" in meta:
+            return
         if meta and "relay" in meta:
             self._relays.started(key, *meta["relay"])
             return
@@ -164,5 +169,5 @@ class KeeperEvents:
             self._drain_connections.identify_all()
 
     def _exited(self, key: str, reason: str, at: float, code: int | None) -> None:
-        if not self._relays.ended(key):
+        if not (self._relays.ended(key) or self._takeovers.ended(key)):
             self._exits.exited(key, reason, at, code)

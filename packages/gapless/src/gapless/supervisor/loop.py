@@ -15,6 +15,7 @@ from gapless.base.timers import Timers
 from gapless.supervisor.act import pid_files
 from gapless.supervisor.act.performer import Performer
 from gapless.supervisor.act.start_limit import StartLimit
+from gapless.supervisor.act.takeovers import Takeovers
 from gapless.supervisor.control import reports
 from gapless.supervisor.control.control_socket import ControlSocket
 from gapless.supervisor.control.new_generations import NewGenerations
@@ -59,6 +60,7 @@ class Loop:
         acceptors: Acceptors,
         exits: Exits,
         performer: Performer,
+        takeovers: Takeovers,
         new_generations: NewGenerations,
         operations: Operations,
         renewals: Renewals,
@@ -71,6 +73,7 @@ class Loop:
         self._notes, self._state = notes, state
         self._evidence, self._acceptors, self._exits = evidence, acceptors, exits
         self._performer, self._operations = performer, operations
+        self._takeovers = takeovers
         self._new_generations = new_generations
         self._renewals, self._drain_connections = renewals, drain_connections
         self._log = log
@@ -132,6 +135,7 @@ class Loop:
         if not any(app.generations for app in self._apps.values()):
             self._drain_connections.close()
             if self._host.shutting_down:
+                self._takeovers.close()
                 self._keeper.end()
         self._keeper.let_go()  # every app has been noted as it is now
         self._keeper.flush_in(self._selector, self._receive)
@@ -180,6 +184,7 @@ class Loop:
         was_running = app.running
         self._evidence.update(app)
         self._exits.remove_ended(app)
+        self._takeovers.update(app)
         waiting = self._acceptors.update(app, clock.monotonic())
         waiting |= not self._plan_and_perform(app)
         if app.is_missing() and not self._host.shutting_down:

@@ -111,9 +111,9 @@ def _answers(home: str) -> bool:
 
 def _take_over(home: str) -> None:
     """Let a supervisor leave that a command has started; end this one if it stays."""
-    from gapless.supervisor import takeover  # noqa: PLC0415 - only then
+    from gapless.supervisor import succession  # noqa: PLC0415 - only then
 
-    if reason := takeover.ask_to_leave(home):
+    if reason := succession.ask_to_leave(home):
         sys.exit(f"gapless: {reason}")
 
 

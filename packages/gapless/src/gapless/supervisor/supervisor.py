@@ -11,13 +11,14 @@ import sys
 from gapless.base import events, wakeup, wire
 from gapless.base.names import Home
 from gapless.keeper import process_title
-from gapless.supervisor import takeover
+from gapless.supervisor import succession
 from gapless.supervisor.act.generation_actions import GenerationActions
 from gapless.supervisor.act.instance_actions import InstanceActions
 from gapless.supervisor.act.interception import Interception
 from gapless.supervisor.act.launch import Launcher
 from gapless.supervisor.act.performer import Performer
 from gapless.supervisor.act.relays import Relays
+from gapless.supervisor.act.takeovers import Takeovers
 from gapless.supervisor.adoption import Adoption
 from gapless.supervisor.control.admission import Admissions
 from gapless.supervisor.control.control_socket import ControlSocket
@@ -99,6 +100,15 @@ class Supervisor:
         )
         # act
         relays = Relays(home, apps, keeper)
+        takeovers = Takeovers(
+            selector,
+            home,
+            apps,
+            keeper,
+            membership=membership,
+            listeners=listeners,
+            log=log,
+        )
         launcher = Launcher(
             home,
             keeper,
@@ -112,6 +122,7 @@ class Supervisor:
             launcher,
             GenerationActions(selector, apps, listeners, evidence, relays),
             InstanceActions(evidence, membership, notify_sockets, drain_connections),
+            takeovers,
         )
         # control, renewal
         new_generations = NewGenerations(apps, listeners, state)
@@ -132,11 +143,13 @@ class Supervisor:
                 drain_connections,
                 exits=exits,
                 relays=relays,
+                takeovers=takeovers,
                 instance_groups=instance_groups,
                 log=log,
             ),
             exits=exits,
             relays=relays,
+            takeovers=takeovers,
             system_calls=SystemCalls(apps, keeper, listeners, log),
             listeners=listeners,
             drain_connections=drain_connections,
@@ -158,6 +171,7 @@ class Supervisor:
             acceptors=Acceptors(listeners, membership),
             exits=exits,
             performer=performer,
+            takeovers=takeovers,
             new_generations=new_generations,
             operations=Operations(home, admissions, state, log),
             renewals=renewals,
@@ -184,7 +198,7 @@ class Supervisor:
                 "cgroups": instance_groups.unavailable or True,
             },
             settle=self._loop.settle,
-            started_by=takeover.SUPERVISE if resume_all else takeover.COMMAND,
+            started_by=succession.SUPERVISE if resume_all else succession.COMMAND,
         )
         self._home_watch = self._lock.watch()
         if self._home_watch >= 0:

@@ -36,6 +36,7 @@ def print_report(report: dict[str, Any]) -> int:
         print(
             f"  connections in flight {counts['seen']}, "
             f"finished {counts['finished']}, cut {counts['cut']}"
+            + (f", taken over {taken}" if (taken := counts.get("taken_over")) else "")
             + (f", unknown {unknown}" if unknown else "")
         )
     if (calls := report.get("outgoing")) and calls["seen"]:

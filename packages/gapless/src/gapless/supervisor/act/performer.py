@@ -10,6 +10,7 @@ from gapless.base import clock
 from gapless.supervisor.act.generation_actions import GenerationActions
 from gapless.supervisor.act.instance_actions import InstanceActions
 from gapless.supervisor.act.launch import Launcher
+from gapless.supervisor.act.takeovers import Takeovers
 from gapless.supervisor.decide import actions
 from gapless.supervisor.memory.apps import AppRecord
 from gapless.supervisor.memory.model import Permit
@@ -23,8 +24,9 @@ class Performer:
         launcher: Launcher,
         generations: GenerationActions,
         instances: InstanceActions,
+        takeovers: Takeovers,
     ) -> None:
-        self._launcher = launcher
+        self._launcher, self._takeovers = launcher, takeovers
         self._generations, self._instances = generations, instances
 
     def perform(self, app: AppRecord, action: actions.Action) -> None:
@@ -57,7 +59,10 @@ class Performer:
                 generations.resume(app, app.generation(number))
             case actions.Drain(key, mode):
                 instances.drain(app, key, mode)
+            case actions.TakeOver(number):
+                self._takeovers.begin(app, app.generation(number))
             case actions.SendStop(key, reason):
+                self._takeovers.ending(app, key)
                 instances.send_stop(app, key, reason)
             case actions.Kill(key, reason):
                 instances.kill(app, key, reason)
@@ -71,4 +76,5 @@ class Performer:
             case actions.StartRelay(number):
                 generations.start_relays(app, app.generation(number))
             case actions.CloseGeneration(number):
+                self._takeovers.forget(app, app.generation(number))
                 generations.close(app, app.generation(number))

@@ -58,6 +58,8 @@ def _connections(operation: Operation) -> dict[str, int] | None:
         "finished": seen - cut - unknown,
         "cut": cut,
         "unknown": unknown,
+        "taken_over": operation.connections_taken,
+        "given_back": operation.connections_given_back,
     }
 
 

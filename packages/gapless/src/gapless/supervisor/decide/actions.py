@@ -94,6 +94,13 @@ class Drain:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeOver:
+    """Let the relay take the connections of a generation, each when it is idle."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
 class SendStop:
     """Send an instance its stop signal; `reason` says why now."""
 
@@ -151,6 +158,7 @@ Action = (
     | Quiesce
     | Resume
     | Drain
+    | TakeOver
     | SendStop
     | Kill
     | GiveUp

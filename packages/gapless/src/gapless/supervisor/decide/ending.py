@@ -11,8 +11,9 @@ from gapless.supervisor.decide.actions import (
     Quiesce,
     SendStop,
     StartRelay,
+    TakeOver,
 )
-from gapless.supervisor.memory.model import Generation, Instance, Mode
+from gapless.supervisor.memory.model import Generation, Instance, Mode, Takeover
 
 CHECK_S = 0.02
 """How often the kernel's evidence about a finishing generation is read."""
@@ -37,6 +38,8 @@ def finish(
     left_behind = generation.queued or (generation.half_open and generation.served)
     if generation.instances:
         yield now + CHECK_S
+        if successor and _is_to_be_taken_over(generation):
+            yield TakeOver(generation.number)
         reason = ""
         if next_to_end:
             reason = _stop_reason(generation, now, successor=successor)
@@ -52,6 +55,14 @@ def finish(
         yield CloseGeneration(generation.number)
 
 
+def _is_to_be_taken_over(generation: Generation) -> bool:
+    """Return whether its connections are there to be taken, and nobody takes them yet."""
+    ending = any(i.stop_sent_at is not None for i in generation.instances)
+    wanted = generation.takes_over and generation.served and not generation.unseen
+    begun = generation.takeover is not Takeover.NONE
+    return bool(wanted and generation.connections and not (begun or ending))
+
+
 def _stop_reason(generation: Generation, now: float, *, successor: bool) -> str:
     """Return why the instances may get the stop signal now; empty if they may not."""
     if not (generation.served or _runs_procedures(generation, now)):
@@ -63,6 +74,8 @@ def _stop_reason(generation: Generation, now: float, *, successor: bool) -> str:
     handshakes = generation.half_open and now < generation.since + HANDSHAKE_S
     if generation.queued or handshakes or generation.idle_checks < IDLE_CHECKS:
         return ""
+    if generation.takeover is Takeover.UNDER_WAY:
+        return ""  # a connection is with its process, or is at its last exchange
     if generation.active_connections and successor:
         return ""  # the answer to the next request there closes the connection
     return "idle"

@@ -8,7 +8,7 @@ from gapless.base.codec import TRANSIENT, was
 from gapless.supervisor.memory import model, spec
 from gapless.supervisor.memory.counts import Counts
 from gapless.supervisor.memory.instances import InstanceRecord, SeatRecord
-from gapless.supervisor.memory.model import Permit, Probe, Role
+from gapless.supervisor.memory.model import Permit, Probe, Role, Takeover
 
 
 @dataclass(slots=True)
@@ -45,6 +45,16 @@ class GenerationRecord:
     """What its instances that are gone counted while they drained."""
     unseen: bool = False
     """Its connections could not be seen at the last look while it finished."""
+    takeover: Takeover = field(default=Takeover.NONE, metadata=TRANSIENT)
+    takeover_trouble: str = ""
+    """Why its connections could not be taken."""
+    relay_starts: int = field(default=0, metadata=TRANSIENT)
+    connections_taken: int = 0
+    """Connections that outlived their process, or carried a request to the next one."""
+    connections_given_back: int = 0
+    """How often one was left to its process after all."""
+    takeover_cut: int = 0
+    """Taken connections whose request got no whole answer."""
     connections_seen: int = 0
     connections_cut: int = 0
     connections_unknown: int = 0
@@ -67,6 +77,11 @@ class GenerationRecord:
         """On how many connections something is owed, by its instances or to them."""
         return sum(each.busy + len(each.calls) for each in self.instances)
 
+    @property
+    def connections(self) -> int:
+        """How many connections its instances have open."""
+        return sum(each.connections for each in self.instances)
+
     def enter(self, role: Role, now: float) -> None:
         """Take on another role."""
         self.role, self.since = role, now
@@ -84,6 +99,7 @@ class GenerationRecord:
             recycle=self.spec.recycle,
             min_healthy_s=self.spec.min_healthy_s,
             watches_calls=bool(self.spec.outgoing),
+            takes_over=self.spec.takeover,
         )
 
     def doubt(self) -> None:

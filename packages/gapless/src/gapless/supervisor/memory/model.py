@@ -62,6 +62,15 @@ class Permit(Enum):
     REFUSED = "refused"
 
 
+class Takeover(Enum):
+    """How far the relay is with the connections of a generation."""
+
+    NONE = "none"  #: it has not begun
+    UNDER_WAY = "under way"
+    SETTLED = "settled"  #: none is left with the processes, and none waits
+    OFF = "off"  #: it cannot
+
+
 class Probe(Enum):
     """What is known of an HTTP probe of a generation."""
 
@@ -167,6 +176,11 @@ class Generation:
     """Whether the kernel is asked for its calls to databases."""
     active_connections: int = 0
     """Open connections on which a request may follow soon."""
+    connections: int = 0
+    """Open connections."""
+    takes_over: bool = True
+    """Whether its connections may be taken, so that they outlive its processes."""
+    takeover: Takeover = Takeover.NONE
     relayed: bool = False
     """A relay serves what its dead instances left in the queue."""
     permit: Permit = Permit.NOT_NEEDED

@@ -37,6 +37,8 @@ class Operation:
     connections_seen: int = 0
     connections_cut: int = 0
     connections_unknown: int = 0
+    connections_taken: int = 0
+    connections_given_back: int = 0
     calls_seen: int = 0
     calls_cut: int = 0
     counts: Counts | None = None
@@ -85,7 +87,9 @@ class Operation:
         """Add what was seen and cut of a generation that has ended."""
         self.unseen |= generation.unseen
         self.connections_seen += generation.connections_seen
-        self.connections_cut += generation.connections_cut
+        self.connections_cut += generation.connections_cut + generation.takeover_cut
+        self.connections_taken += generation.connections_taken
+        self.connections_given_back += generation.connections_given_back
         self.connections_unknown += generation.connections_unknown
         self.calls_seen += generation.calls_seen
         self.calls_cut += generation.calls_cut

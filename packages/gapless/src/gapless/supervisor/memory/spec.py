@@ -172,6 +172,8 @@ class AppSpec:
     recycle: Recycle = field(default_factory=Recycle)
     renew: Renew = field(default_factory=Renew)
     interception: bool = True
+    takeover: bool = True
+    """Take keep-alive connections from the old generation, so that none is closed."""
     user: str = ""
     group: str = ""
     config_file: str = ""

@@ -1,0 +1,224 @@
+"""Let the relay take connections from generations that finish, and hear how far it is.
+
+The relay is started when the first connection is to be taken.  The keeper holds our end of
+the line to it, so a relay outlives the supervisor that started it, and the next one goes
+on with it.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+
+from gapless.base import codec, events, interpreter, wire
+from gapless.base.names import Home
+from gapless.supervisor.act.log_settings import log_settings
+from gapless.supervisor.act.trust import declares_trust
+from gapless.supervisor.memory import spec
+from gapless.supervisor.memory.apps import AppRecord, Apps
+from gapless.supervisor.memory.generations import GenerationRecord
+from gapless.supervisor.memory.keeper_connection import KeeperConnection
+from gapless.supervisor.memory.model import Takeover
+from gapless.supervisor.observe.membership import Membership
+from gapless.supervisor.relay.messages import Aim, Ending, Status
+from gapless.supervisor.sockets.listeners import Listeners
+
+HELD_AS = "relay/line"
+DESCRIPTOR = 3
+PATIENCE_S = 5.0
+"""Programs that close connections by their answers are left those that are in use."""
+MOST_STARTS = 3
+"""A generation whose relay died so often goes on without."""
+_KEY = "takeover relay"
+
+
+class Takeovers:
+    """The takeovers of this host, and its relay."""
+
+    def __init__(
+        self,
+        selector: selectors.BaseSelector,
+        home: Home,
+        apps: Apps,
+        keeper: KeeperConnection,
+        *,
+        membership: Membership,
+        listeners: Listeners,
+        log: events.Log,
+    ) -> None:
+        self._selector, self._home, self._apps = selector, home, apps
+        self._keeper, self._membership = keeper, membership
+        self._listeners, self._log = listeners, log
+        self._channel: wire.Channel | None = None
+        self._sent: dict[tuple[str, int], Aim] = {}
+        self._ended: set[str] = set()
+        """The keys of relays that have ended, as long as the keeper knows them."""
+        self._serial = 0
+
+    # --- what is asked of it ----------------------------------------------------------
+
+    def begin(self, app: AppRecord, generation: GenerationRecord) -> None:
+        """Begin to take the connections of a generation; its plan goes on with that."""
+        generation.relay_starts += 1
+        if generation.relay_starts > MOST_STARTS:
+            generation.takeover = Takeover.OFF
+            generation.takeover_trouble = "the relay ended again and again"
+            return
+        generation.takeover = Takeover.UNDER_WAY
+        self._start()
+        self.update(app)
+
+    def update(self, app: AppRecord) -> None:
+        """Tell the relay about processes and ports that have changed."""
+        for generation in app.generations:
+            if _is_under_way(generation) and not _is_ending(generation):
+                place = app.name, generation.number
+                aim = self._aim(app, generation)
+                if self._sent.get(place) != aim and self._send("aim", aim):
+                    self._sent[place] = aim
+
+    def _aim(self, app: AppRecord, generation: GenerationRecord) -> Aim:
+        pids: set[int] = set()
+        for instance in generation.instances:
+            pids.update(self._membership.members(instance))
+        counted = any(each.counts is not None for each in generation.instances)
+        own = self._listeners.of(app.name, generation.sockets_of)
+        return Aim(
+            app=app.name,
+            generation=generation.number,
+            pids=tuple(sorted(pids)),
+            ports=tuple(sorted({each.port for each in own})),
+            patience_s=PATIENCE_S if counted else 0.0,
+            loopback_only=declares_trust(generation.spec),
+            limit_s=generation.spec.stop.drain_timeout_s,
+        )
+
+    def ending(self, app: AppRecord, key: str) -> None:
+        """Tell the relay that what an instance closes from now on is our doing."""
+        found = app.instance(key)
+        if found is None:
+            return
+        generation, _ = found
+        if (app.name, generation.number) in self._sent:
+            self._send("ending", Ending(app=app.name, generation=generation.number))
+
+    def forget(self, app: AppRecord, generation: GenerationRecord) -> None:
+        """Drop what is known of a generation that has ended."""
+        self._sent.pop((app.name, generation.number), None)
+
+    def close(self) -> None:
+        """Let the relay finish what it carries, and end."""
+        if self._channel is not None:
+            self._lose_line()
+
+    # --- the relay --------------------------------------------------------------------
+
+    def _start(self) -> None:
+        """Start the relay, unless it runs."""
+        if self._channel is not None:
+            return
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._keeper.hold(HELD_AS, None, ours.fileno())
+            self._serial += 1
+            message = {
+                "key": f"{_KEY}/{os.getpid()}/{self._serial}",
+                "meta": {"takeovers": True},
+                "argv": interpreter.python(
+                    "gapless.supervisor.relay.run", [str(DESCRIPTOR)], libraries=True
+                ),
+                "environment": {},
+                "directory": "/",
+                "filtered": False,
+                "log": log_settings(
+                    spec.AppSpec(name="gapless", command=(), directory="/"),
+                    self._home.own_log,
+                    generation=0,
+                    ordinal=0,
+                    identity=0,
+                ),
+            }
+            self._keeper.spawn(message, {DESCRIPTOR: theirs})
+        self.adopt(ours)
+
+    def adopt(self, line: socket.socket) -> None:
+        """Hear the relay on a line."""
+        self._channel = wire.Channel(line)
+        self._selector.register(line, selectors.EVENT_READ, self._receive)
+
+    def ended(self, key: str) -> bool:
+        """Note that a process has ended; return whether it was the relay.
+
+        The end of its line has told us.
+        """
+        if not key.startswith(f"{_KEY}/"):
+            return False
+        self._keeper.forget(key)
+        return True
+
+    def _send(self, kind: str, value: object) -> bool:
+        if self._channel is None:
+            return False
+        try:
+            self._channel.send({"op": kind, **codec.encode(value)})
+        except ConnectionError:
+            self._lose_line()
+            return False
+        return True
+
+    def _receive(self) -> None:
+        while self._channel is not None:
+            try:
+                message, received = self._channel.receive()
+            except BlockingIOError:
+                return
+            except (EOFError, ConnectionError):
+                self._lose_line()
+                return
+            for each in received:
+                os.close(each)
+            self._note(codec.decode(Status, message, "status"))
+
+    def _note(self, status: Status) -> None:
+        app = self._apps.get(status.app)
+        found = [] if app is None else app.generations
+        for generation in found:
+            if generation.number != status.generation:
+                continue
+            generation.connections_taken = status.taken
+            generation.connections_given_back = status.given_back
+            generation.takeover_cut = status.cut
+            generation.takeover_trouble = status.trouble
+            if _is_under_way(generation):
+                settled = status.is_settled
+                after = Takeover.SETTLED if settled else Takeover.UNDER_WAY
+                if status.trouble:
+                    after = Takeover.OFF
+                if generation.takeover is not after:
+                    generation.takeover = after
+                    self._apps.touch(status.app)
+
+    def _lose_line(self) -> None:
+        """Forget a relay that has ended; what was under way is begun again."""
+        channel, self._channel = self._channel, None
+        if channel is None:
+            return
+        self._selector.unregister(channel.sock)
+        channel.close()
+        self._keeper.release(HELD_AS)
+        self._sent.clear()
+        for app in self._apps.values():
+            for generation in app.generations:
+                if _is_under_way(generation):
+                    generation.takeover = Takeover.NONE
+                    self._apps.touch(app.name)
+
+
+def _is_under_way(generation: GenerationRecord) -> bool:
+    return generation.takeover in (Takeover.UNDER_WAY, Takeover.SETTLED)
+
+
+def _is_ending(generation: GenerationRecord) -> bool:
+    """Return whether its processes were told to end: the relay knows them by now."""
+    return any(each.stop_sent_at is not None for each in generation.instances)

@@ -1,0 +1,310 @@
+"""One connection of a process that is to end: left to it, parked, taken, or held alone.
+
+    FREE     the process serves it; it is looked at
+    PARKED   what comes does not wake the process
+    TAKEN    an exchange carries its next request
+    ALONE    the process is gone; the next request is waited for
+    OVER     nothing is held any more
+
+Rule: a duplicate must not keep open what its process has closed.  A client that waits for
+the end of an answer sees it when the process closes, or within one tick.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+from dataclasses import dataclass
+from enum import Enum
+
+from gapless.base import clock
+from gapless.supervisor.relay import heads, holders, sockets, wake
+from gapless.supervisor.relay.exchange import Exchange, Outcome
+from gapless.supervisor.relay.heads import Head, Verdict
+from gapless.supervisor.relay.holders import Holder
+from gapless.supervisor.relay.parking import (
+    QUIET_S,
+    Course,
+    Look,
+    Parking,
+    Rest,
+    Step,
+    may_be_parked,
+    slipped_in,
+)
+
+HEAD_S = 10.0
+"""How long the head of a request may take to come whole, once no process waits for it."""
+CHECK_S = 0.02
+"""How often it is looked at whether a quiet connection is held, open and settled."""
+
+
+MOST_AT_ONCE_BYTES = 1024
+"""No program has a smaller buffer for what it reads at once (nginx: 1 KiB)."""
+
+
+class State(Enum):
+    """What is done with a connection."""
+
+    FREE = "free"
+    PARKED = "parked"
+    TAKEN = "taken"
+    ALONE = "alone"
+    OVER = "over"
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of the connections of a generation."""
+
+    taken: int = 0
+    given_back: int = 0
+    cut: int = 0
+
+
+class Connection:
+    """A duplicate of a connection, and what is known of it."""
+
+    def __init__(
+        self,
+        selector: selectors.BaseSelector,
+        sock: socket.socket,
+        inode: int,
+        counts: Counts,
+    ) -> None:
+        self._selector, self.sock, self.inode = selector, sock, inode
+        self._counts = counts
+        self.holders: list[Holder] = []
+        self.state = State.FREE
+        self.settled = False
+        """Nothing is under way, so that its process may end."""
+        self.foreign = False
+        """It speaks something else, or cannot be parked: its process keeps it."""
+        self.exchange: Exchange | None = None
+        self._parking: Parking | None = None
+        self._course, self._rest = Course(), Rest()
+        self._check_at = 0.0
+        self._alone_since = 0.0
+        self._asked_since: float | None = None
+        """When the first byte of its next request came, while it is alone."""
+        self._is_counted = False
+        self._position = -1
+        """Up to where its process had read when nothing was owed, while it is free."""
+        self._mend_marks()
+
+    def _mend_marks(self) -> None:
+        """Undo what a relay before this one has left."""
+        match sockets.mark_of(self.sock):
+            case sockets.PARKED:
+                self._wake_process()
+            case sockets.TAKEN:  # a request of it was read, and nobody answers it
+                self.end(cut=True)
+            case 1:
+                pass
+            case _:
+                self.leave()  # the program has set a mark of its own
+
+    # --- while its process lives ------------------------------------------------------
+
+    def is_due(self, now: float, patience_s: float) -> bool:
+        """Return whether a look may show anything new."""
+        if self.state is State.PARKED:
+            return now >= self._check_at or sockets.unread(self.sock) > 0
+        if self.state is State.FREE and patience_s:
+            return now >= self._check_at
+        return True
+
+    def round(self, now: float, patience_s: float) -> None:
+        """Take one look, and one step.  Raises OSError.
+
+        Only what was silent for *patience_s* is parked.
+        """
+        self._check_at = now + CHECK_S
+        if self.state is State.PARKED:
+            self._look_at_parked(now)
+        elif self.state is State.FREE:
+            self._look_at_free(now, patience_s)
+
+    def _look_at_free(self, now: float, patience_s: float) -> None:
+        look = sockets.look(self.sock)
+        self.settled = look.idle and look.silent_s >= QUIET_S
+        self._position = look.position if look.idle and look.steady else -1
+        if not patience_s and self._course.look(look):
+            verdict, head = self._judge()
+            if verdict is Verdict.REQUEST and head is not None and is_small(head):
+                self._take(head)
+                return
+        if now >= self._rest.until and look.silent_s >= patience_s:
+            self._park(look, now)
+
+    def _park(self, look: Look, now: float) -> None:
+        if not may_be_parked(look):
+            return
+        if sockets.is_blocking(self.sock) and not self._reader_sleeps():
+            return
+        if not sockets.set_mark(self.sock, sockets.PARKED):
+            self.leave()  # it is capped: what comes would wake the process
+            return
+        after = sockets.look(self.sock)
+        blocks = sockets.is_blocking(self.sock)
+        if slipped_in(look, after) or (blocks and not self._reader_sleeps()):
+            self._give_back(now)
+            return
+        self._parking, self.state = Parking.begin(after), State.PARKED
+
+    def _look_at_parked(self, now: float) -> None:
+        assert self._parking is not None
+        look = sockets.look(self.sock)
+        self.settled = self._parking.is_settled(look)
+        match self._parking.look(look):
+            case Step.GIVE_BACK:
+                self._give_back(now)
+            case Step.JUDGE:
+                verdict, head = self._judge()
+                if verdict is Verdict.REQUEST and head is not None and fits(head):
+                    self._take(head)
+                elif verdict is Verdict.FOREIGN:
+                    self._wake_process()
+                    self.leave()
+                else:
+                    self._give_back(now)
+            case Step.WAIT:
+                pass
+
+    def _reader_sleeps(self) -> bool:
+        return any(holders.sleeps_in_recv(each) for each in self.holders)
+
+    def _judge(self) -> tuple[Verdict, Head | None]:
+        waiting = self.sock.recv(
+            heads.LARGEST_HEAD_BYTES, socket.MSG_PEEK | socket.MSG_DONTWAIT
+        )
+        return heads.judge(waiting)
+
+    def _give_back(self, now: float) -> None:
+        self._wake_process()
+        self._counts.given_back += 1
+        self._rest.begin(now)
+        self.state, self._parking, self.settled = State.FREE, None, False
+
+    def _wake_process(self) -> None:
+        """Let the process be woken again; a reader that sleeps returns what it has."""
+        sockets.clear_mark(self.sock)
+        if not sockets.is_blocking(self.sock):
+            return
+        for holder in self.holders:
+            if holders.sleeps_in_recv(holder):
+                wake.interrupt(holder[0])
+
+    # --- its next request -------------------------------------------------------------
+
+    def _take(self, head: Head) -> None:
+        self.exchange = Exchange(self._selector, self.sock, head)
+        self.state, self.settled = State.TAKEN, False
+
+    def tick(self, now: float, *, held: bool) -> None:
+        """Let an exchange go on, and end with it.  Raises OSError."""
+        if self.exchange is None:
+            return
+        self.exchange.tick(now)
+        outcome = self.exchange.outcome
+        if outcome is None:
+            return
+        self.exchange = None
+        if outcome is Outcome.REFUSED and held:
+            self._give_back(now)
+            return
+        if outcome is not Outcome.REFUSED:
+            self._count_taken()
+        lost = outcome in (Outcome.REFUSED, Outcome.CUT)
+        self.end(cut=lost)
+
+    # --- without its process ----------------------------------------------------------
+
+    def was_let_go(self, now: float, *, ending: bool) -> None:
+        """Go on without the process, or end: it has closed the connection.
+
+        It is *ending* since we asked for it: what it closes then was not its wish.
+        """
+        if self.state is State.TAKEN:
+            return
+        look = sockets.look(self.sock)
+        answered = look.position == self._position
+        if self._parking is not None:
+            at_head = look.position == self._parking.position
+            answered = at_head and self._parking.answered(look)
+        if look.unread and answered:
+            verdict, head = self._judge()
+            if verdict is Verdict.REQUEST and head is not None:
+                self._be_alone(now)
+                self._take(head)
+                return
+        if ending and answered and look.is_open and look.silent_s >= QUIET_S:
+            self._be_alone(now)
+            self._count_taken()
+            self._selector.register(self.sock, selectors.EVENT_READ, self._woken)
+            return
+        self.end()
+
+    def _be_alone(self, now: float) -> None:
+        sockets.clear_mark(self.sock)
+        self.state, self._parking, self._alone_since = State.ALONE, None, now
+
+    def _woken(self) -> None:
+        """Look from now on in each round: something has come."""
+        self._selector.unregister(self.sock)
+        self._asked_since = clock.monotonic()
+
+    def look_alone(self, now: float, limit_s: float) -> None:
+        """Take the next request of a connection that is held alone, or end it.
+
+        Raises OSError.
+        """
+        if self.state is not State.ALONE:
+            return
+        if self._asked_since is None:
+            if now >= self._alone_since + limit_s:
+                self.end()
+            return
+        verdict, head = self._judge()
+        if verdict is Verdict.REQUEST and head is not None:
+            self._take(head)
+        elif verdict is Verdict.FOREIGN or now >= self._asked_since + HEAD_S:
+            self.end()  # or its client has closed it
+
+    def _count_taken(self) -> None:
+        if not self._is_counted:
+            self._is_counted = True
+            self._counts.taken += 1
+
+    # --- its end ----------------------------------------------------------------------
+
+    def leave(self) -> None:
+        """Leave it to its process for good."""
+        self.foreign = True
+        self._drop()
+
+    def end(self, *, cut: bool = False) -> None:
+        """Close it, also in the process, which sees the end of the stream."""
+        self._counts.cut += cut
+        with contextlib.suppress(OSError):  # its peer is gone
+            self.sock.shutdown(socket.SHUT_RDWR)
+        self._drop()
+
+    def _drop(self) -> None:
+        if self._selector.get_map().get(self.sock) is not None:
+            self._selector.unregister(self.sock)
+        self.sock.close()
+        self.state = State.OVER
+
+
+def is_small(head: Head) -> bool:
+    """Return whether a request is read by one call, so that one process has all of it."""
+    return fits(head) and len(head.raw) + (head.body_bytes or 0) <= MOST_AT_ONCE_BYTES
+
+
+def fits(head: Head) -> bool:
+    """Return whether a request wakes no process, however late the relay reads it."""
+    if head.body_bytes is None or head.upgrades:
+        return False
+    return len(head.raw) + head.body_bytes <= sockets.LARGEST_WHOLE_BYTES

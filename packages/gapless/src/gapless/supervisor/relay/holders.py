@@ -1,0 +1,108 @@
+"""Which processes hold which sockets, and how to get a duplicate (proc(5), pidfd_getfd(2)).
+
+A connection is held until no process of its instance has it any more: a child that was
+forked while it was open has it too.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+from collections.abc import Iterable
+
+_PIDFD_GETFD = 438
+_libc = ctypes.CDLL(None, use_errno=True)
+
+Holder = tuple[int, int]
+"""A process, and the number of the descriptor there."""
+
+
+def sockets_of(pids: Iterable[int]) -> dict[int, list[Holder]]:
+    """Return by its inode who holds each socket of some processes."""
+    found: dict[int, list[Holder]] = {}
+    for pid in pids:
+        try:
+            names = os.listdir(f"/proc/{pid}/fd")
+        except OSError:
+            continue
+        for name in names:
+            try:
+                target = os.readlink(f"/proc/{pid}/fd/{name}")
+            except OSError:
+                continue
+            if target.startswith("socket:["):
+                found.setdefault(int(target[8:-1]), []).append((pid, int(name)))
+    return found
+
+
+def holds(holder: Holder, inode: int) -> bool:
+    """Return whether a process has a socket still, at the same number."""
+    pid, number = holder
+    try:
+        return os.readlink(f"/proc/{pid}/fd/{number}") == f"socket:[{inode}]"
+    except OSError:
+        return False
+
+
+def duplicate(holder: Holder) -> int:
+    """Return a duplicate of another process's descriptor.
+
+    Raises OSError: EPERM without the rights of ptrace(2).
+    """
+    pid, number = holder
+    pidfd = os.pidfd_open(pid)
+    try:
+        copy = int(_libc.syscall(_PIDFD_GETFD, pidfd, number, 0))
+        if copy < 0:
+            error = ctypes.get_errno()
+            raise OSError(error, os.strerror(error))
+    finally:
+        os.close(pidfd)
+    return copy
+
+
+def sleeps_in_recv(holder: Holder) -> bool:
+    """Return whether a thread of a process sleeps in a read of a descriptor.
+
+    The kernel shows a system call and its arguments only while its thread sleeps
+    (/proc/PID/task/TID/syscall).
+    """
+    pid, number = holder
+    wanted = f"0x{number:x}"
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return False
+    for thread in threads:
+        try:
+            with open(f"/proc/{pid}/task/{thread}/syscall") as file:
+                words = file.read().split()
+        except OSError:
+            continue
+        if len(words) > 2 and words[0] in _READS and words[1] == wanted:
+            return True
+    return False
+
+
+def _numbers_of_reads() -> frozenset[str]:
+    """Return the numbers of read, readv, recvfrom and recvmsg on this machine."""
+    if os.uname().machine == "x86_64":
+        return frozenset(("0", "19", "45", "47"))
+    return frozenset(("63", "65", "207", "212"))  # the generic table: arm64, riscv
+
+
+_READS = _numbers_of_reads()
+
+
+def connection_of(descriptor: int) -> socket.socket | None:
+    """Return a socket for a duplicate if it is a TCP connection, else close it."""
+    sock = socket.socket(fileno=descriptor)
+    try:
+        inet = sock.family in (socket.AF_INET, socket.AF_INET6)
+        if inet and sock.type == socket.SOCK_STREAM and sock.getpeername():
+            return sock
+    except OSError:
+        pass  # it listens, or its peer is gone
+    sock.close()
+    return None

@@ -1,0 +1,57 @@
+"""What the supervisor and the relay tell each other: JSON on a SOCK_SEQPACKET socket.
+
+The supervisor sends `aim` (again whenever it changes) and `ending`; the relay answers with
+`status` whenever that changes.  Both may be sent twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aim:
+    """The generation whose connections are to be taken."""
+
+    app: str
+    generation: int
+    pids: tuple[int, ...]
+    ports: tuple[int, ...]
+    patience_s: float = 0.0
+    """Only what was silent for so long: its processes end the rest by their answers."""
+    loopback_only: bool = False
+    """The app trusts some addresses more than others."""
+    limit_s: float = 30.0
+    """How long a connection without a process may be silent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """The processes of a generation get their stop signal now."""
+
+    app: str
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """How far it has come with a generation."""
+
+    app: str
+    generation: int
+    looked: bool
+    """It has seen every connection at least once."""
+    free: int
+    """Connections that their process still serves."""
+    unsettled: int
+    """Connections that are taken, and not at their end."""
+    taken: int
+    given_back: int
+    cut: int
+    trouble: str
+    """Why it cannot take connections; empty if it can."""
+
+    @property
+    def is_settled(self) -> bool:
+        """Return whether the processes may end."""
+        return self.looked and not self.free and not self.unsettled

@@ -1,0 +1,160 @@
+"""Be the relay of one supervisor: a process that ends with its last connection.
+
+It decides about connections alone.  Which generations are to end, and when, is the
+supervisor's to say; a supervisor that dies is followed by one that says it again.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import socket
+import sys
+
+from gapless.base import clock, codec, descriptors, events, wakeup, wire
+from gapless.keeper import process_title
+from gapless.supervisor.relay.messages import Aim, Ending, Status
+from gapless.supervisor.relay.takeover import Takeover
+
+TICK_S = 0.001
+"""How often connections are looked at: their marks keep us from being woken, too."""
+BUSY_SHARE = 1.0
+"""A round is followed by a pause of at least this part of its own time."""
+STATUS_S = 0.01
+IDLE_S = 2.0
+"""How long it waits for more when nothing is left to do."""
+
+
+class Relay:
+    """All takeovers of one supervisor."""
+
+    def __init__(self, line: socket.socket) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._channel = wire.Channel(line)
+        self._selector.register(line, selectors.EVENT_READ, self._receive)
+        self._takeovers: dict[tuple[str, int], Takeover] = {}
+        self._sent: dict[tuple[str, int], Status] = {}
+        self._status_at = 0.0
+        self._orphaned = False
+        """Nobody holds the other end any more."""
+        self._idle_since: float | None = None
+
+    def run(self) -> None:
+        """Run until nothing is left to do."""
+        began = clock.monotonic()
+        while not self._is_over(began):
+            took_s = clock.monotonic() - began
+            wakeup.call_ready(self._selector, self._pause_s(took_s), self._failed)
+            began = clock.monotonic()
+            self._round(began)
+            self._report(began)
+            descriptors.refill()
+
+    def _round(self, now: float) -> None:
+        for takeover in self._takeovers.values():
+            try:
+                takeover.round(now)
+            except Exception as error:  # noqa: BLE001 - one fault hurts one app
+                self._failed(error)
+
+    def _is_over(self, now: float) -> bool:
+        if self._takeovers:
+            self._idle_since = None
+            return False
+        if self._idle_since is None:
+            self._idle_since = now
+        return self._orphaned or now >= self._idle_since + IDLE_S
+
+    def _pause_s(self, took_s: float) -> float:
+        if not self._takeovers:
+            return IDLE_S / 4
+        return max(TICK_S, BUSY_SHARE * took_s)
+
+    def _failed(self, error: Exception) -> None:
+        os.write(2, b"gapless relay: " + events.traceback_of(error).encode())
+
+    # --- the supervisor ---------------------------------------------------------------
+
+    def _receive(self) -> None:
+        while True:
+            try:
+                message, received = self._channel.receive()
+            except BlockingIOError:
+                return
+            except ValueError as error:
+                self._failed(error)
+                continue
+            except (EOFError, ConnectionError):
+                self._selector.unregister(self._channel.sock)
+                self._orphaned = True
+                for takeover in self._takeovers.values():
+                    takeover.orphan()
+                return
+            for each in received:
+                os.close(each)
+            self._take_in(message)
+
+    def _take_in(self, message: wire.Message) -> None:
+        match message.get("op"):
+            case "aim":
+                aim = codec.decode(Aim, message, "aim")
+                place = aim.app, aim.generation
+                known = self._takeovers.get(place)
+                if known is None:
+                    known = Takeover(self._selector, aim, self._is_own)
+                    self._takeovers[place] = known
+                known.aim = aim
+                self._sent.pop(place, None)
+            case "ending":
+                ending = codec.decode(Ending, message, "ending")
+                known = self._takeovers.get((ending.app, ending.generation))
+                if known is not None:
+                    known.ending = True
+            case other:
+                raise ValueError(f"there is no op {str(other)[:80]}")
+
+    def _is_own(self, address: tuple[str, int]) -> bool:
+        """Return whether a client's address is that of an exchange of ours."""
+        return any(
+            each.exchange is not None and each.exchange.source == address
+            for takeover in self._takeovers.values()
+            for each in (*takeover.connections.values(), *takeover.alone)
+        )
+
+    def _report(self, now: float) -> None:
+        if now < self._status_at:
+            return
+        self._status_at = now + STATUS_S
+        over = [p for p, takeover in self._takeovers.items() if takeover.is_over()]
+        if not self._orphaned:
+            self._send_statuses()
+        for place in over:
+            del self._takeovers[place]
+            self._sent.pop(place, None)
+
+    def _send_statuses(self) -> None:
+        """Send what has changed; a supervisor that is busy, or away, hears of it later."""
+        try:
+            if not self._channel.flush():
+                return
+            for place, takeover in self._takeovers.items():
+                status = takeover.status()
+                if self._sent.get(place) != status:
+                    self._channel.send({"event": "status", **codec.encode(status)})
+                    self._sent[place] = status
+        except ConnectionError:
+            return  # `_receive` hears of it
+
+
+def main(arguments: list[str]) -> None:
+    """Relay; the argument is the descriptor of the line to the supervisor."""
+    descriptors.prepare()
+    process_title.set_title("gapless relay")
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
+    Relay(socket.socket(fileno=int(arguments[0]))).run()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

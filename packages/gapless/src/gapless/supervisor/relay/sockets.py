@@ -1,0 +1,92 @@
+"""A connection of another process, by a duplicate: what it shows, and its marks (tcp(7)).
+
+The mark is the value of SO_RCVLOWAT.  It lives in the kernel with the socket, so a relay
+that died is followed by one that finds what it had parked, and what it had begun to take.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import struct
+
+from gapless.supervisor.kernel import connections
+from gapless.supervisor.relay.parking import Look
+
+PARKED, TAKEN = (2 << 20) + 0x6A, (2 << 20) + 0x6B
+"""Marks: the process is not woken; the relay has begun to read a request."""
+LARGEST_WHOLE_BYTES = 1 << 20
+"""A request that fits wakes no process: its mark and its window are larger."""
+_FIONREAD, _SIOCOUTQ = 0x541B, 0x5411
+_TCP_INFO_BYTES = 232
+_LONGEST_AGE_MS = 0xFFFFFFFF
+
+
+def look(sock: socket.socket) -> Look:
+    """Look at a connection.  Raises OSError."""
+    before = _count(sock, _FIONREAD)
+    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+    unread = _count(sock, _FIONREAD)
+    state = info[0]
+    last_sent, _, last_received = struct.unpack_from("=III", info, 44)
+    acked, received = struct.unpack_from("=QQ", info, 120)
+    (not_sent,) = struct.unpack_from("=I", info, 144)
+    (segments,) = struct.unpack_from("=I", info, 156)
+    sent, sent_again = struct.unpack_from("=QQ", info, 200)
+    written = sent - sent_again + not_sent
+    seen = connections.Connection(
+        inode=1,
+        state=state,
+        local=("", 0),
+        remote=("", 0),
+        unread=unread,
+        unsent=max(0, written - acked),
+        bytes_received=received,
+        bytes_acked=acked,
+        last_received_ms=last_received,
+        last_sent_ms=last_sent if segments else _LONGEST_AGE_MS,
+    )
+    return Look(
+        received=received,
+        unread=unread,
+        written=written,
+        unsent=seen.unsent,
+        silent_s=min(seen.last_received_ms, seen.last_sent_ms) / 1000,
+        idle=not connections.is_busy(seen),
+        is_open=state == connections.ESTABLISHED,
+        steady=before == unread,
+    )
+
+
+def unread(sock: socket.socket) -> int:
+    """Return how many bytes wait to be read."""
+    return _count(sock, _FIONREAD)
+
+
+def _count(sock: socket.socket, request: int) -> int:
+    return int(struct.unpack("=i", fcntl.ioctl(sock, request, b"\0\0\0\0"))[0])
+
+
+def mark_of(sock: socket.socket) -> int:
+    """Return the mark of a connection; 1 if it has none."""
+    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT)
+
+
+def set_mark(sock: socket.socket, mark: int) -> bool:
+    """Set a mark; return whether the kernel took it as it is, and did not cap it."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, mark)
+    return mark_of(sock) == mark
+
+
+def clear_mark(sock: socket.socket) -> None:
+    """Let the process be woken again, now if bytes wait."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+
+
+def is_blocking(sock: socket.socket) -> bool:
+    """Return whether who reads from a connection may sleep in recv(2).
+
+    The flag belongs to what all duplicates share.
+    """
+    return not fcntl.fcntl(sock, fcntl.F_GETFL) & os.O_NONBLOCK
