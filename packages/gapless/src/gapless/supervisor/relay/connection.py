@@ -89,6 +89,8 @@ class Connection:
         self._asked_since: float | None = None
         """When the first byte of its next request came, while it is alone."""
         self._is_counted = False
+        self._reader_has_mark = False
+        """A thread may sleep in recv(2) with a mark that was taken back since."""
         self._position = -1
         """Up to where its process had read when nothing was owed, while it is free."""
         self._mend_marks()
@@ -128,17 +130,21 @@ class Connection:
 
     def _look_at_free(self, now: float, patience_s: float) -> None:
         look = sockets.look(self.sock)
-        self.settled = look.idle and look.silent_s >= QUIET_S
+        # What a side has closed already is its process's to finish.
+        self.settled = not look.is_open or (look.idle and look.silent_s >= QUIET_S)
         self._position = look.position if look.idle and look.steady else -1
-        if not patience_s and self._course.look(look):
+        answered = self._course.look(look)
+        if answered and look.unread and not look.unsent and not patience_s:
             verdict, head = self._judge()
             if verdict is Verdict.REQUEST and head is not None and is_small(head):
                 self._take(head)
                 return
-        if now >= self._rest.until and look.silent_s >= patience_s:
-            self._park(look, now)
+        if self._reader_has_mark:
+            self._free_reader()
+        elif now >= self._rest.until and look.silent_s >= patience_s:
+            self._park(look, now, answered=answered)
 
-    def _park(self, look: Look, now: float) -> None:
+    def _park(self, look: Look, now: float, *, answered: bool) -> None:
         if not may_be_parked(look):
             return
         if sockets.is_blocking(self.sock) and not self._reader_sleeps():
@@ -151,7 +157,10 @@ class Connection:
         if slipped_in(look, after) or (blocks and not self._reader_sleeps()):
             self._give_back(now)
             return
-        self._parking, self.state = Parking.begin(after), State.PARKED
+        self._parking, self.state = (
+            Parking.begin(after, answered=answered),
+            State.PARKED,
+        )
 
     def _look_at_parked(self, now: float) -> None:
         assert self._parking is not None
@@ -188,13 +197,20 @@ class Connection:
         self.state, self._parking, self.settled = State.FREE, None, False
 
     def _wake_process(self) -> None:
-        """Let the process be woken again; a reader that sleeps returns what it has."""
+        """Let the process be woken again."""
         sockets.clear_mark(self.sock)
-        if not sockets.is_blocking(self.sock):
-            return
+        self._reader_has_mark = sockets.is_blocking(self.sock)
+        self._free_reader()
+
+    def _free_reader(self) -> None:
+        """Let a reader return that may sleep until as much has come as its mark said.
+
+        One that was on its way into recv(2) sleeps a moment later, and is found then.
+        """
         for holder in self.holders:
-            if holders.sleeps_in_recv(holder):
+            if self._reader_has_mark and holders.sleeps_in_recv(holder):
                 wake.interrupt(holder[0])
+                self._reader_has_mark = False
 
     # --- its next request -------------------------------------------------------------
 

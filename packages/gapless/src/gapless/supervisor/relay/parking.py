@@ -70,9 +70,9 @@ def slipped_in(before: Look, after: Look) -> bool:
 class Course:
     """What earlier looks at a connection tell that its process serves.
 
-    A busy program leaves requests waiting; such a connection is never seen without one.
-    What waits is the next request if the process has read all that had come at an earlier
-    look, no more, and has answered it since.
+    The process has answered what it had read if that is all that had come at an earlier
+    look, no more, and it has written since.  Then what comes is the next request, also
+    where it waits already: a busy program is never seen without one.
     """
 
     received: int = -1
@@ -80,15 +80,14 @@ class Course:
     written: int = 0
 
     def look(self, look: Look) -> bool:
-        """Return whether what waits is the next request."""
+        """Take in a look; return whether what the process has read is answered."""
         if not look.steady:
             return False
-        answered = look.written - self.written > INTERIM_BYTES and not look.unsent
-        if look.unread and answered and look.position == self.received:
-            return True
-        if look.received != self.received:
+        written = look.written - self.written > INTERIM_BYTES
+        answered = written and look.position == self.received
+        if look.received != self.received and not answered:
             self.received, self.written = look.received, look.written
-        return False
+        return answered
 
 
 @dataclass(slots=True)
@@ -103,13 +102,13 @@ class Parking:
     """The last look, if bytes waited at it."""
 
     @classmethod
-    def begin(cls, look: Look) -> Parking:
-        """Return what the look tells right after which a connection was parked."""
+    def begin(cls, look: Look, *, answered: bool = False) -> Parking:
+        """Return what is known when it was parked, and what looks before told."""
         untouched = look.received == 0 and look.written == 0
         return cls(
             position=look.position,
             written=look.written,
-            idle=look.idle or untouched,
+            idle=look.idle or untouched or answered,
         )
 
     def answered(self, look: Look) -> bool:
