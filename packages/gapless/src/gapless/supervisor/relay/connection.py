@@ -185,9 +185,11 @@ class Connection:
         return any(holders.sleeps_in_recv(each) for each in self.holders)
 
     def _judge(self) -> tuple[Verdict, Head | None]:
-        waiting = self.sock.recv(
-            heads.LARGEST_HEAD_BYTES, socket.MSG_PEEK | socket.MSG_DONTWAIT
-        )
+        flags = socket.MSG_PEEK | socket.MSG_DONTWAIT
+        try:
+            waiting = self.sock.recv(heads.LARGEST_HEAD_BYTES, flags)
+        except BlockingIOError:  # its process was faster
+            return Verdict.PARTIAL, None
         return heads.judge(waiting)
 
     def _give_back(self, now: float) -> None:
@@ -294,6 +296,15 @@ class Connection:
             self._counts.taken += 1
 
     # --- its end ----------------------------------------------------------------------
+
+    def fail(self) -> None:
+        """Let go of it after an error: its process goes on, unless it was taken."""
+        if self.state in (State.FREE, State.PARKED):
+            with contextlib.suppress(OSError):
+                self._wake_process()
+            self._drop()
+        elif self.state is not State.OVER:
+            self.end(cut=self.state is State.TAKEN)
 
     def leave(self) -> None:
         """Leave it to its process for good."""

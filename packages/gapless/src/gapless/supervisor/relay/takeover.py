@@ -84,7 +84,7 @@ class Takeover:
             try:
                 self._step(each, now)
             except OSError:
-                each.end()  # its peer has reset it
+                each.fail()
             if each.state is State.OVER:
                 del self.connections[inode]
                 if each.foreign:
@@ -97,7 +97,7 @@ class Takeover:
                 each.tick(now, held=False)
                 each.look_alone(now, self.aim.limit_s)
             except OSError:
-                each.end()
+                each.fail()
             if each.state is State.OVER:
                 self.alone.remove(each)
 
