@@ -18,9 +18,7 @@ _BOOT = (
 )
 
 
-def python(
-    module: str, arguments: list[str], *, libraries: bool = False
-) -> list[str]:
+def python(module: str, arguments: list[str], *, libraries: bool = False) -> list[str]:
     """Return the command that runs `main` of a gapless module.
 
     It finds the standard library only, unless it needs *libraries* (`site`).

@@ -19,6 +19,7 @@ import signal
 from gapless.base import clock, codec, descriptors, events, files, wakeup, wire
 from gapless.keeper import messages, process_title
 from gapless.keeper.children import Children
+from gapless.keeper.duplicate import duplicate
 from gapless.keeper.held import Held
 from gapless.keeper.logs.streams import Streams
 from gapless.keeper.seccomp.waiting_calls import Answer, WaitingCalls
@@ -130,10 +131,23 @@ class Keeper:
             case "forget":
                 forget = codec.decode(messages.Forget, message, "forget")
                 self._children.forget(forget.key)
+            case "duplicate":
+                self._duplicate(codec.decode(messages.Duplicate, message, "duplicate"))
             case "end":
                 self._ending = True
             case other:
                 raise ValueError(f"there is no op {str(other)[:80]}")
+
+    def _duplicate(self, wanted: messages.Duplicate) -> None:
+        """Send a duplicate, or why there is none."""
+        event = {"event": "duplicate", "name": wanted.name, "reason": ""}
+        try:
+            copy = duplicate(wanted.pid, wanted.descriptor)
+        except OSError as error:
+            self._connection.send({**event, "reason": error.strerror or str(error)})
+            return
+        self._connection.send(event, copy)
+        self._connection.close_descriptor(copy)
 
     def _failed(self, error: Exception) -> None:
         """Report what a callback raised; the keeper goes on."""

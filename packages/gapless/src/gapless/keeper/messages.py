@@ -65,6 +65,17 @@ class Forget:
     key: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duplicate:
+    """Send a duplicate of a descriptor of another process."""
+
+    name: str
+    """Comes back with it."""
+    pid: int
+    descriptor: int
+    """Its number there."""
+
+
 HIGHEST_TARGET = 1 << 16
 
 

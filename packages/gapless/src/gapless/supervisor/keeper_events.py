@@ -135,6 +135,8 @@ class KeeperEvents:
                 self._system_calls.refuse(message["key"], message["reason"])
             case "log_trouble":
                 self._note_log_trouble(message)
+            case "duplicate":
+                self._takeovers.duplicated(message, descriptors)
             case "released":
                 self._listeners.left(message["name"])
             case other:  # `misunderstood`, or from a keeper of another version

@@ -39,6 +39,9 @@ def print_report(report: dict[str, Any]) -> int:
             + (f", taken over {taken}" if (taken := counts.get("taken_over")) else "")
             + (f", unknown {unknown}" if unknown else "")
         )
+    if trouble := report.get("not_taken_over"):
+        text = f"connections were not taken over: {trouble}"
+        print(output.paint(f"  {text}", "yellow"))
     if (calls := report.get("outgoing")) and calls["seen"]:
         print(
             f"  calls outstanding {calls['seen']}, answered {calls['finished']}, "

@@ -10,7 +10,9 @@ from gapless.base.errors import MisuseError
 from gapless.config.pm2.declaration import Declaration
 from gapless.config.toml.schema import (
     OVERLAP,
+    TAKEOVER,
     MayOverlap,
+    MayTake,
     Port,
     Seconds,
     Table,
@@ -27,6 +29,7 @@ class GaplessField(Table, frozen=True):
     outgoing: tuple[Port, ...] = ()
     min_healthy_s: Seconds = 2.0
     overlap: MayOverlap = "auto"
+    takeover: MayTake = "auto"
     preload: bool = True
     interception: bool = True
 
@@ -56,6 +59,7 @@ def with_gapless_field(declared: Declaration, built: spec.AppSpec) -> spec.AppSp
         outgoing=tuple(sorted(set(keys.outgoing))),
         min_healthy_s=keys.min_healthy_s,
         overlap=OVERLAP[keys.overlap],
+        takeover=TAKEOVER[keys.takeover],
         preload=keys.preload,
         interception=keys.interception,
     )

@@ -10,6 +10,7 @@ from gapless.config.toml.schema import (
     Command,
     Count,
     MayOverlap,
+    MayTake,
     Port,
     Seconds,
     Table,
@@ -111,6 +112,7 @@ class App(Table, frozen=True):
     limits: Limits = Limits()
     min_healthy_s: Seconds = 2.0
     overlap: MayOverlap = "auto"
+    takeover: MayTake = "auto"
     recycle: Recycle = Recycle()
     renew: Renew = Renew()
     interception: bool = True

@@ -13,7 +13,7 @@ from gapless.config import programs
 from gapless.config.release_name import release_name
 from gapless.config.toml import app_schema, app_tables
 from gapless.config.toml.document import Document, Keys, decode
-from gapless.config.toml.schema import OVERLAP
+from gapless.config.toml.schema import OVERLAP, TAKEOVER
 from gapless.supervisor.memory import spec
 from gapless.supervisor.memory.spec import AppSpec
 
@@ -56,6 +56,7 @@ def build(
         limits=app_tables.limits(table.limits),
         min_healthy_s=table.min_healthy_s,
         overlap=OVERLAP[table.overlap],
+        takeover=TAKEOVER[table.takeover],
         recycle=spec.Recycle(**app_tables.same_keys(table.recycle)),
         interception=table.interception,
         user=table.user,

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from gapless.supervisor.memory.spec import Overlap
+from gapless.supervisor.memory.spec import Overlap, Taking
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=86_400 * 30)]
 MOST_INSTANCES = 1024
@@ -21,6 +21,13 @@ OVERLAP: dict[bool | str, Overlap] = {
     False: Overlap.NEVER,
 }
 """What each value of the key `overlap` means."""
+MayTake = bool | Literal["auto"]
+TAKEOVER: dict[bool | str, Taking] = {
+    "auto": Taking.AUTO,
+    True: Taking.ALWAYS,
+    False: Taking.NEVER,
+}
+"""What each value of the key `takeover` means."""
 
 
 class Table(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):

@@ -21,7 +21,7 @@ from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
 from gapless.supervisor.memory.model import Takeover
 from gapless.supervisor.observe.membership import Membership
-from gapless.supervisor.relay.messages import Aim, Ending, Status
+from gapless.supervisor.relay.messages import Aim, Ending, Got, Need, Status
 from gapless.supervisor.sockets.listeners import Listeners
 
 HELD_AS = "relay/line"
@@ -63,9 +63,9 @@ class Takeovers:
         generation.relay_starts += 1
         if generation.relay_starts > MOST_STARTS:
             generation.takeover = Takeover.OFF
-            generation.takeover_trouble = "the relay ended again and again"
+            self._note_trouble(app, generation, "the relay ended again and again")
             return
-        generation.takeover = Takeover.UNDER_WAY
+        generation.takeover, app.takeover_trouble = Takeover.UNDER_WAY, ""
         self._start()
         self.update(app)
 
@@ -82,6 +82,7 @@ class Takeovers:
         pids: set[int] = set()
         for instance in generation.instances:
             pids.update(self._membership.members(instance))
+        wanted = generation.spec.takeover
         counted = any(each.counts is not None for each in generation.instances)
         own = self._listeners.of(app.name, generation.sockets_of)
         return Aim(
@@ -90,7 +91,8 @@ class Takeovers:
             pids=tuple(sorted(pids)),
             ports=tuple(sorted({each.port for each in own})),
             patience_s=PATIENCE_S if counted else 0.0,
-            loopback_only=declares_trust(generation.spec),
+            loopback_only=wanted is spec.Taking.AUTO
+            and declares_trust(generation.spec),
             limit_s=generation.spec.stop.drain_timeout_s,
         )
 
@@ -157,11 +159,11 @@ class Takeovers:
         self._keeper.forget(key)
         return True
 
-    def _send(self, kind: str, value: object) -> bool:
+    def _send(self, kind: str, value: object, lent: tuple[int, ...] = ()) -> bool:
         if self._channel is None:
             return False
         try:
-            self._channel.send({"op": kind, **codec.encode(value)})
+            self._channel.send({"op": kind, **codec.encode(value)}, lent)
         except ConnectionError:
             self._lose_line()
             return False
@@ -178,26 +180,57 @@ class Takeovers:
                 return
             for each in received:
                 os.close(each)
-            self._note(codec.decode(Status, message, "status"))
+            if message.get("event") == "need":
+                self._ask_keeper(codec.decode(Need, message, "need"))
+            else:
+                self._note(codec.decode(Status, message, "status"))
+
+    def _ask_keeper(self, need: Need) -> None:
+        app = self._apps.get(need.app)
+        for generation in [] if app is None else app.generations:
+            if generation.number == need.generation:
+                name = f"{need.app}/{need.generation}/{need.inode}"
+                self._keeper.duplicate(name, need.pid, need.descriptor)
+
+    def duplicated(self, message: wire.Message, received: list[int]) -> None:
+        """Pass on a duplicate that the keeper has made, or why it has not."""
+        app, generation, inode = str(message["name"]).rsplit("/", 2)
+        got = Got(
+            app=app,
+            generation=int(generation),
+            inode=int(inode),
+            reason=str(message["reason"]),
+        )
+        self._send("got", got, tuple(received))
 
     def _note(self, status: Status) -> None:
         app = self._apps.get(status.app)
-        found = [] if app is None else app.generations
-        for generation in found:
+        if app is None:
+            return
+        for generation in app.generations:
             if generation.number != status.generation:
                 continue
             generation.connections_taken = status.taken
             generation.connections_given_back = status.given_back
             generation.takeover_cut = status.cut
-            generation.takeover_trouble = status.trouble
             if _is_under_way(generation):
                 settled = status.is_settled
                 after = Takeover.SETTLED if settled else Takeover.UNDER_WAY
                 if status.trouble:
+                    self._note_trouble(app, generation, status.trouble)
                     after = Takeover.OFF
                 if generation.takeover is not after:
                     generation.takeover = after
                     self._apps.touch(status.app)
+
+    def _note_trouble(
+        self, app: AppRecord, generation: GenerationRecord, trouble: str
+    ) -> None:
+        """Note, once, why the connections of a generation cannot be taken."""
+        generation.takeover_trouble = trouble
+        if app.takeover_trouble != trouble:
+            app.takeover_trouble = trouble
+            self._log.write("takeover", app=app.name, missing=trouble)
 
     def _lose_line(self) -> None:
         """Forget a relay that has ended; what was under way is begun again."""

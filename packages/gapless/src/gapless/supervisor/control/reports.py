@@ -39,6 +39,7 @@ def report(operation: Operation) -> dict[str, Any]:
         "started_at": operation.started_at,
         "steps": operation.steps,
         "connections": _connections(operation),
+        "not_taken_over": operation.takeover_trouble or None,
         "outgoing": _calls(operation),
         **_counted(operation.counts),
         "cut": operation.cut,

@@ -159,6 +159,7 @@ class View:
             ],
             "generations": [self._generation(app, g) for g in app.generations],
             "spec": codec.encode(app.spec),
+            "takeover_trouble": app.takeover_trouble or None,
             "logs": self._logs(app),
             "logs_by_instance": [
                 self._files(app, ordinal) for ordinal in range(app.spec.instances)

@@ -38,6 +38,8 @@ class AppRecord:
     """How the last instance ended: its exit code, or minus the signal's number."""
     warning: str = ""
     """What gapless cannot do for it that was asked for."""
+    takeover_trouble: str = ""
+    """Why the connections of a generation could not be taken lately."""
     log_lines_lost: int = field(default=0, metadata=TRANSIENT)
     """How many lines its logs did not take; the keeper's count."""
     log_trouble: str = field(default="", metadata=TRANSIENT)

@@ -99,7 +99,7 @@ class GenerationRecord:
             recycle=self.spec.recycle,
             min_healthy_s=self.spec.min_healthy_s,
             watches_calls=bool(self.spec.outgoing),
-            takes_over=self.spec.takeover,
+            takes_over=self.spec.takeover is not spec.Taking.NEVER,
         )
 
     def doubt(self) -> None:

@@ -74,6 +74,11 @@ class KeeperConnection:
         fields = {"op": "spawn", "targets": list(placed), **message}
         self._send(fields, tuple(s.fileno() for s in placed.values()))
 
+    def duplicate(self, name: str, pid: int, descriptor: int) -> None:
+        """Ask for a duplicate of a descriptor of a process; it comes by that name."""
+        fields = {"name": name, "pid": pid, "descriptor": descriptor}
+        self._send({"op": "duplicate", **fields})
+
     def answer(self, key: str, call: int, action: str, **fields: Any) -> None:
         """Answer a system call: proceed, done, inject (held) or fail (errno)."""
         message = {"op": "answer", "key": key, "id": call, "action": action}

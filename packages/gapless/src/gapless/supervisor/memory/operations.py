@@ -39,6 +39,8 @@ class Operation:
     connections_unknown: int = 0
     connections_taken: int = 0
     connections_given_back: int = 0
+    takeover_trouble: str = ""
+    """Why connections could not be taken."""
     calls_seen: int = 0
     calls_cut: int = 0
     counts: Counts | None = None
@@ -91,6 +93,7 @@ class Operation:
         self.connections_taken += generation.connections_taken
         self.connections_given_back += generation.connections_given_back
         self.connections_unknown += generation.connections_unknown
+        self.takeover_trouble = self.takeover_trouble or generation.takeover_trouble
         self.calls_seen += generation.calls_seen
         self.calls_cut += generation.calls_cut
         if generation.counts is not None:

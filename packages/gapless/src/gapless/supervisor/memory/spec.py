@@ -68,6 +68,14 @@ class Overlap(Enum):
     NEVER = "never"  #: recycle
 
 
+class Taking(Enum):
+    """Whether connections are taken from generations that end."""
+
+    AUTO = "auto"  #: yes, but for clients that an app may trust less than this host
+    ALWAYS = "always"
+    NEVER = "never"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recycle:
     """How an app is recycled."""
@@ -172,8 +180,7 @@ class AppSpec:
     recycle: Recycle = field(default_factory=Recycle)
     renew: Renew = field(default_factory=Renew)
     interception: bool = True
-    takeover: bool = True
-    """Take keep-alive connections from the old generation, so that none is closed."""
+    takeover: Taking = Taking.AUTO
     user: str = ""
     group: str = ""
     config_file: str = ""

@@ -1,4 +1,4 @@
-"""Which processes hold which sockets, and how to get a duplicate (proc(5), pidfd_getfd(2)).
+"""Which processes hold which sockets, and what their threads wait for (proc(5)).
 
 A connection is held until no process of its instance has it any more: a child that was
 forked while it was open has it too.
@@ -6,13 +6,9 @@ forked while it was open has it too.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import socket
 from collections.abc import Iterable
-
-_PIDFD_GETFD = 438
-_libc = ctypes.CDLL(None, use_errno=True)
 
 Holder = tuple[int, int]
 """A process, and the number of the descriptor there."""
@@ -43,23 +39,6 @@ def holds(holder: Holder, inode: int) -> bool:
         return os.readlink(f"/proc/{pid}/fd/{number}") == f"socket:[{inode}]"
     except OSError:
         return False
-
-
-def duplicate(holder: Holder) -> int:
-    """Return a duplicate of another process's descriptor.
-
-    Raises OSError: EPERM without the rights of ptrace(2).
-    """
-    pid, number = holder
-    pidfd = os.pidfd_open(pid)
-    try:
-        copy = int(_libc.syscall(_PIDFD_GETFD, pidfd, number, 0))
-        if copy < 0:
-            error = ctypes.get_errno()
-            raise OSError(error, os.strerror(error))
-    finally:
-        os.close(pidfd)
-    return copy
 
 
 def sleeps_in_recv(holder: Holder) -> bool:

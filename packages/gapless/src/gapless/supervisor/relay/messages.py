@@ -1,7 +1,8 @@
 """What the supervisor and the relay tell each other: JSON on a SOCK_SEQPACKET socket.
 
 The supervisor sends `aim` (again whenever it changes) and `ending`; the relay answers with
-`status` whenever that changes.  Both may be sent twice.
+`status` whenever that changes.  All may be sent twice.  Where the relay lacks the rights of
+ptrace(2) it sends `need`, and `got` comes with a duplicate that the keeper made.
 """
 
 from __future__ import annotations
@@ -31,6 +32,27 @@ class Ending:
 
     app: str
     generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """The relay may not duplicate a descriptor itself: the keeper may."""
+
+    app: str
+    generation: int
+    inode: int
+    pid: int
+    descriptor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Got:
+    """The duplicate that was needed comes with this, or why there is none."""
+
+    app: str
+    generation: int
+    inode: int
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

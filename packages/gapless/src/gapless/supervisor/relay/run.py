@@ -6,6 +6,7 @@ supervisor's to say; a supervisor that dies is followed by one that says it agai
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import signal
@@ -14,7 +15,7 @@ import sys
 
 from gapless.base import clock, codec, descriptors, events, wakeup, wire
 from gapless.keeper import process_title
-from gapless.supervisor.relay.messages import Aim, Ending, Status
+from gapless.supervisor.relay.messages import Aim, Ending, Got, Status
 from gapless.supervisor.relay.takeover import Takeover
 
 TICK_S = 0.001
@@ -91,18 +92,22 @@ class Relay:
                 for takeover in self._takeovers.values():
                     takeover.orphan()
                 return
-            for each in received:
-                os.close(each)
-            self._take_in(message)
+            try:
+                self._take_in(message, received)
+            except ValueError as error:
+                self._failed(error)
+            finally:
+                for each in received:
+                    os.close(each)
 
-    def _take_in(self, message: wire.Message) -> None:
+    def _take_in(self, message: wire.Message, received: list[int]) -> None:
         match message.get("op"):
             case "aim":
                 aim = codec.decode(Aim, message, "aim")
                 place = aim.app, aim.generation
                 known = self._takeovers.get(place)
                 if known is None:
-                    known = Takeover(self._selector, aim, self._is_own)
+                    known = Takeover(self._selector, aim, self._is_own, self._send)
                     self._takeovers[place] = known
                 known.aim = aim
                 self._sent.pop(place, None)
@@ -111,8 +116,19 @@ class Relay:
                 known = self._takeovers.get((ending.app, ending.generation))
                 if known is not None:
                     known.ending = True
+            case "got":
+                got = codec.decode(Got, message, "got")
+                known = self._takeovers.get((got.app, got.generation))
+                if known is not None:
+                    known.got(got, received)
             case other:
                 raise ValueError(f"there is no op {str(other)[:80]}")
+
+    def _send(self, kind: str, value: object) -> None:
+        if self._orphaned:
+            return
+        with contextlib.suppress(ConnectionError):  # `_receive` hears of it
+            self._channel.send({"event": kind, **codec.encode(value)})
 
     def _is_own(self, address: tuple[str, int]) -> bool:
         """Return whether a client's address is that of an exchange of ours."""
@@ -141,7 +157,7 @@ class Relay:
             for place, takeover in self._takeovers.items():
                 status = takeover.status()
                 if self._sent.get(place) != status:
-                    self._channel.send({"event": "status", **codec.encode(status)})
+                    self._send("status", status)
                     self._sent[place] = status
         except ConnectionError:
             return  # `_receive` hears of it

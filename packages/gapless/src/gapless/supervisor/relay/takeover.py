@@ -10,11 +10,13 @@ import socket
 from collections.abc import Callable
 
 from gapless.base import clock
+from gapless.keeper.duplicate import duplicate
 from gapless.supervisor.relay import holders
 from gapless.supervisor.relay.connection import Connection, Counts, State
 from gapless.supervisor.relay.holders import Holder
-from gapless.supervisor.relay.messages import Aim, Status
+from gapless.supervisor.relay.messages import Aim, Got, Need, Status
 
+ASK_AGAIN_S = 1.0
 SCAN_S = 0.01
 """How often the descriptors of the processes are listed; more seldom if that is slow."""
 
@@ -27,9 +29,13 @@ class Takeover:
         selector: selectors.BaseSelector,
         aim: Aim,
         is_own: Callable[[tuple[str, int]], bool],
+        send: Callable[[str, object], None],
     ) -> None:
         """Use *is_own* to ask whether a client's address is the relay itself."""
         self._selector, self.aim, self._is_own = selector, aim, is_own
+        self._send = send
+        self._asked: dict[int, float] = {}
+        """Duplicates that the keeper was asked for, and when."""
         self.ending = False
         self.connections: dict[int, Connection] = {}
         """By the inode of the socket."""
@@ -125,6 +131,7 @@ class Takeover:
         began = clock.monotonic()
         found = holders.sockets_of(self.aim.pids)
         self._unwanted &= found.keys()
+        self._asked = {i: at for i, at in self._asked.items() if i in found}
         for inode, held_by in found.items():
             known = self.connections.get(inode)
             if known is not None:
@@ -138,11 +145,39 @@ class Takeover:
     def _find(self, inode: int, held_by: list[Holder]) -> None:
         """Begin to look at a connection, if a socket is one that may be taken."""
         try:
-            copy = holders.duplicate(held_by[0])
-        except OSError as error:
-            if error.errno == errno.EPERM:
-                self.trouble = "no right to duplicate its descriptors (ptrace)"
-            return  # or it was closed meanwhile
+            copy = duplicate(*held_by[0])
+        except PermissionError:
+            self._ask_for(inode, held_by[0])
+            return
+        except OSError:
+            return  # it was closed meanwhile
+        self._add(inode, held_by, copy)
+
+    def _ask_for(self, inode: int, holder: Holder) -> None:
+        """Let the keeper make a duplicate: it has more rights."""
+        now = clock.monotonic()
+        if now < self._asked.get(inode, 0.0) + ASK_AGAIN_S:
+            return
+        self._asked[inode] = now
+        need = Need(
+            app=self.aim.app,
+            generation=self.aim.generation,
+            inode=inode,
+            pid=holder[0],
+            descriptor=holder[1],
+        )
+        self._send("need", need)
+
+    def got(self, got: Got, received: list[int]) -> None:
+        """Take in a duplicate that was asked for; what is used of *received* leaves it."""
+        if received and got.inode not in self.connections and not self.ending:
+            held_by = holders.sockets_of(self.aim.pids).get(got.inode)
+            if held_by:
+                self._add(got.inode, held_by, received.pop())
+        elif not received and got.reason == os.strerror(errno.EPERM):
+            self.trouble = "no right to duplicate its connections (ptrace)"
+
+    def _add(self, inode: int, held_by: list[Holder], copy: int) -> None:
         if os.fstat(copy).st_ino != inode:
             os.close(copy)
             return

@@ -40,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
         "ready when": _ready(wanted["ready"]),
         "stop": _stop(wanted["stop"]),
         "waits for": _outgoing(wanted),
+        "takeover": _takeover(wanted, found.get("takeover_trouble")),
         "namespace": wanted["namespace"],
         "renewal": _renewal(wanted["renew"]),
         "variables": ", ".join(wanted["configured"]) or "none configured",
@@ -77,6 +78,15 @@ def _ready(ready: dict[str, Any]) -> str:
 def _outgoing(wanted: dict[str, Any]) -> str:
     ports = ", ".join(map(str, wanted["outgoing"]))
     return f"answers from ports {ports}" if ports else ""
+
+
+def _takeover(wanted: dict[str, Any], trouble: str | None) -> str:
+    """Return what becomes of open connections when a generation ends."""
+    if wanted.get("takeover") == "never":
+        return "off"
+    if trouble:
+        return f"off: {trouble}"
+    return "open connections are taken over, each when it is idle"
 
 
 def _stop(stop: dict[str, Any]) -> str:
