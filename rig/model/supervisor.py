@@ -214,6 +214,7 @@ class ModelSupervisor:
         groups: Any = Nothing(make=lambda _: "", adopt=lambda _: "")
         nothing: Any = Nothing()
         exits = Exits(self.apps, keeper, membership, notify, drains, log=log)
+        takeovers: Any = Nothing(ended=lambda _: False)
         self._adoption = adoption.Adoption(
             self.apps,
             keeper,
@@ -222,6 +223,7 @@ class ModelSupervisor:
             drains,
             exits=exits,
             relays=relays,
+            takeovers=takeovers,
             instance_groups=groups,
             log=log,
         )
@@ -231,6 +233,7 @@ class ModelSupervisor:
             adoption=self._adoption,
             exits=exits,
             relays=relays,
+            takeovers=takeovers,
             system_calls=system_calls.SystemCalls(self.apps, keeper, listeners, log),
             listeners=listeners,
             drain_connections=drains,
@@ -250,6 +253,7 @@ class ModelSupervisor:
             ),
             GenerationActions(nothing, self.apps, listeners, evidence, relays),
             instance_actions.InstanceActions(evidence, membership, notify, drains),
+            takeovers,
         )
         self.new_generations = NewGenerations(self.apps, listeners, self.state)
         admissions = Admissions(self.new_generations, self.host, evidence, listeners)
@@ -266,6 +270,7 @@ class ModelSupervisor:
             acceptors=acceptors,
             exits=exits,
             performer=performer,
+            takeovers=takeovers,
             new_generations=self.new_generations,
             operations=Operations(HOME, admissions, self.state, log),
             renewals=nothing,

@@ -283,7 +283,7 @@ def test_the_relay_serves_a_queue_whose_program_died() -> None:
         thread.start()
         os.set_inheritable(dead.fileno(), True)
         command = interpreter.python(
-            "gapless.supervisor.act.relay",
+            "gapless.supervisor.relay.queue",
             ["--fd", str(dead.fileno()), "--until-quiet", "0.1", "--deadline", "20"],
         )
         done = subprocess.run(

@@ -38,7 +38,7 @@ class Relays:
             "key": key,
             "meta": {"relay": [app.name, generation.number]},
             "argv": interpreter.python(
-                "gapless.supervisor.act.relay", [*options, *deadline]
+                "gapless.supervisor.relay.queue", [*options, *deadline]
             ),
             "environment": {},
             "directory": "/",
