@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 from rig import wait
@@ -52,26 +51,34 @@ MADE: dict[str, Callable[[], list[str]]] = {
         *("java", "-cp", str(compiled.java(SOURCES / "Numbered.java")), "Numbered"),
     ],
 }
-PROGRAMS = (*FIXED, *MADE, "nginx")
-NGINX = """
-daemon off; user root; worker_processes 1; pid {directory}/nginx.pid; error_log stderr;
-events {{ worker_connections 512; }}
-http {{
-  log_format number "$arg_id $request_method $length {release}";
-  map $arg_id $numbered {{ "" 0; default 1; }}
-  map $content_length $length {{ "" 0; default $content_length; }}
-  access_log {log} number if=$numbered;
+ANSWER = """return 200 "release {release} pid $pid number $arg_id\\n";"""
+INNER = "unix:{directory}/release-{release}.sock"
+NGINX_LOCATIONS = {
+    "nginx": f"proxy_pass http://{INNER};",
+    "nginx-early": ANSWER,
+}
+"""`return` answers before the body of a request was read; a proxy reads it first."""
+PROGRAMS = (*FIXED, *MADE, *NGINX_LOCATIONS)
+NGINX = f"""
+daemon off; user root; worker_processes 1; pid {{directory}}/nginx.pid;
+error_log stderr; events {{{{ worker_connections 512; }}}}
+http {{{{
+  log_format number "$arg_id $request_method $length {{release}}";
+  map $arg_id $numbered {{{{ "" 0; default 1; }}}}
+  map $content_length $length {{{{ "" 0; default $content_length; }}}}
+  access_log off;
   client_max_body_size 16m;
-  client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy;
-  fastcgi_temp_path {directory}/f; uwsgi_temp_path {directory}/u;
-  scgi_temp_path {directory}/s;
-  server {{
-    listen 127.0.0.1:{port};
-    location / {{ return 200 "release {release} pid $pid number $arg_id\\n"; }}
-  }}
-}}
+  client_body_temp_path {{directory}}/body; proxy_temp_path {{directory}}/proxy;
+  fastcgi_temp_path {{directory}}/f; uwsgi_temp_path {{directory}}/u;
+  scgi_temp_path {{directory}}/s;
+  server {{{{ listen {INNER}; location / {{{{ {ANSWER} }}}} }}}}
+  server {{{{
+    listen 127.0.0.1:{{port}};
+    access_log {{log}} number if=$numbered;
+    location / {{{{ LOCATION }}}}
+  }}}}
+}}}}
 """
-"""nginx answers before it has read a body, and logs a request after it has read it."""
 
 
 class Numbered:
@@ -102,7 +109,7 @@ class Numbered:
     def difference(self, traffics: Iterable[Traffic]) -> Differences:
         """Return which requests of the ledger did not run exactly once.
 
-        nginx answers before it writes its log: what is missing may come soon.
+        nginx writes to its log after it has answered: what is missing may come soon.
         """
 
         def read() -> Differences:
@@ -114,14 +121,14 @@ class Numbered:
         return read()
 
     def _command(self) -> list[str]:
-        if self.program == "nginx":
+        if self.program in NGINX_LOCATIONS:
             own = self.host.directory
             return ["/usr/sbin/nginx", "-p", str(own), "-c", str(own / "nginx.conf")]
         argv = FIXED.get(self.program) or MADE[self.program]()
         return [word.replace("PORT", str(self.port)) for word in argv]
 
     def _declare(self, release: int) -> None:
-        if self.program == "nginx":
+        if self.program in NGINX_LOCATIONS:
             self._write_configuration(release)
         self.host.declare(
             "app",
@@ -133,11 +140,10 @@ class Numbered:
         )
 
     def _write_configuration(self, release: int) -> None:
-        directory: Path = self.host.directory
-        text = NGINX.format(
-            directory=directory,
+        text = NGINX.replace("LOCATION", NGINX_LOCATIONS[self.program]).format(
+            directory=self.host.directory,
             log=self.log,
             port=self.port,
             release=release,
         )
-        (directory / "nginx.conf").write_text(text)
+        (self.host.directory / "nginx.conf").write_text(text)
