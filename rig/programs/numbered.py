@@ -43,10 +43,7 @@ FIXED: dict[str, list[str]] = {
     "puma": ["puma", "-q", "-t", "8:8", "-b", f"tcp://{ADDRESS}", "config.ru"],
 }
 MADE: dict[str, Callable[[], list[str]]] = {
-    # Multipath TCP, which Go uses if it can, has no SO_ATTACH_REUSEPORT_CBPF.
-    "go": lambda: [
-        *("env", "GODEBUG=multipathtcp=0", str(compiled.go(SOURCES / "app.go"))),
-    ],
+    "go": lambda: [str(compiled.go(SOURCES / "app.go"))],
     "java": lambda: [
         *("java", "-cp", str(compiled.java(SOURCES / "Numbered.java")), "Numbered"),
     ],
