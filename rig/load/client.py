@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 import selectors
 import socket
 import time
@@ -17,7 +18,7 @@ from rig.load.report import Request
 from rig.load.traffic import Traffic, body_of, head_of
 
 PACE_S = float(os.environ.get("RIG_PACE_S") or 0)
-"""The shortest pause of every client between two requests."""
+"""The shortest pause of every client between two requests, unless it is unresting."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,14 +40,17 @@ class Client:
         self.resume_at = 0.0
         self.broken = False
         """The connection broke while a request was sent."""
+        self.closed_idle = False
+        """The server has closed the connection while it was idle."""
 
     def begin(self, now: float) -> None:
         """Send the next request, on the open connection or on a new one."""
         if self.sock is not None and self._was_closed():
-            self.hang_up()  # closed while idle, and noticed before a byte was written
+            self._hang_up_idle()  # and noticed before a byte was written
         number = self.ledger.next_number()
         reused = self.sock is not None
         self.request = Request(number, self.traffic.kind, now, reused=reused)
+        self.request.closed_idle, self.closed_idle = self.closed_idle, False
         self.answer = Answer(head_only=self.traffic.method == "HEAD")
         self.body = body_of(self.traffic, number)
         host, port = self.target.host, self.target.port
@@ -64,7 +68,7 @@ class Client:
     def ready(self) -> None:
         """Go on, since the socket is ready."""
         if self.request is None:
-            self.hang_up()  # the peer closed an idle connection, which it may
+            self._hang_up_idle()
             return
         self._go_on()
 
@@ -85,6 +89,11 @@ class Client:
             self.sock = None
 
     # --- the connection -----------------------------------------------------------------
+
+    def _hang_up_idle(self) -> None:
+        """Hang up, since the server closed an idle connection, which it may."""
+        self.closed_idle = True
+        self.hang_up()
 
     def _connect(self) -> None:
         family = socket.AF_INET6 if ":" in self.target.host else socket.AF_INET
@@ -115,20 +124,25 @@ class Client:
     def _send(self) -> None:
         assert self.sock is not None
         self._add_due_body()
-        while self.unsent:
-            try:
-                sent = self.sock.send(self.unsent)
-            except (BrokenPipeError, ConnectionResetError):
-                # An answer may have arrived before the connection broke.
-                self.unsent, self.broken = b"", True
-                return
-            self.unsent = self.unsent[sent:]
+        rest = memoryview(self.unsent)
+        try:
+            while rest:
+                rest = rest[self.sock.send(rest) :]
+        except (BrokenPipeError, ConnectionResetError):
+            # An answer may have arrived before the connection broke.
+            rest, self.broken = memoryview(b""), True
+            self.body_sent = len(self.body)
+        except BlockingIOError:
+            pass  # an answer may arrive before the whole request was sent
+        self.unsent = bytes(rest)
 
     def _add_due_body(self) -> None:
         """Add to what is sent the part of a slow body that is due by now."""
         if self.request is None or not self.traffic.body_s or not self.body:
             return
         passed = (time.monotonic() - self.request.began) / self.traffic.body_s
+        if pieces := self.traffic.body_pieces:
+            passed = int(passed * pieces) / pieces
         due = min(len(self.body), int(len(self.body) * passed))
         if due > self.body_sent:
             self.unsent += self.body[self.body_sent : due]
@@ -136,23 +150,25 @@ class Client:
 
     def _receive(self) -> None:
         assert self.sock is not None
-        while True:
+        while not (self.answer.complete and self._was_sent()):
             piece = self.sock.recv(262_144)
             if piece:
                 self.answer.feed(piece)
-                if self.answer.complete:
-                    self._judge()
-                    return
-                continue
-            if self.answer.end():
-                self._judge()
+            elif self.answer.end():
+                break
             elif self.answer.began:
                 self._end("truncated", f"after {len(self.answer.body)} bytes of body")
+                return
             elif self.broken:  # an earlier call has taken the error off the socket
                 raise OSError(errno.ECONNRESET, "ECONNRESET")
             else:
                 self._end("closed", "without an answer")
-            return
+                return
+        self._judge()
+
+    def _was_sent(self) -> bool:
+        """Return whether all of the request was sent: an answer may be earlier."""
+        return not self.unsent and self.body_sent == len(self.body)
 
     def _watch(self) -> None:
         if self.sock is None:
@@ -171,6 +187,14 @@ class Client:
         except OSError:
             return True
 
+    def _pause_s(self) -> float:
+        """Return how long to wait with the next request."""
+        traffic = self.traffic
+        pause_s = traffic.pause_s
+        if traffic.longest_pause_s > pause_s:
+            pause_s = random.uniform(pause_s, traffic.longest_pause_s)
+        return pause_s if traffic.unresting else max(pause_s, PACE_S)
+
     # --- the end of a request -----------------------------------------------------------
 
     def _judge(self) -> None:
@@ -178,7 +202,8 @@ class Client:
         self.request.status = self.answer.status
         self.request.version = fates.version(self.answer)
         self.request.instance = fates.instance(self.answer)
-        self._end(*fates.judge(self.traffic, self.body, self.answer))
+        number = self.request.number
+        self._end(*fates.judge(self.traffic, number, self.body, self.answer))
 
     def _lose(self, error: OSError) -> None:
         self._end(fates.of_error(error, began=self.answer.began), str(error))
@@ -189,7 +214,7 @@ class Client:
         request.fate, request.detail = fate, detail
         request.ended = time.monotonic()
         self.request = None
-        self.resume_at = request.ended + max(self.traffic.pause_s, PACE_S)
+        self.resume_at = request.ended + self._pause_s()
         if fate != ANSWERED:
             # Without a pause a dead port would be asked thousands of times a second.
             self.resume_at = max(self.resume_at, request.ended + 0.01)

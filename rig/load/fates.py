@@ -30,7 +30,9 @@ _VERSION = re.compile(rb'release (\S+)|"release":"(?:[^"]*/)?([^/"]+)"')
 _PID = re.compile(rb"pid\W{1,3}(\d+)")
 
 
-def judge(traffic: Traffic, sent: bytes, answer: Answer) -> tuple[str, str]:
+def judge(
+    traffic: Traffic, number: int, sent: bytes, answer: Answer
+) -> tuple[str, str]:
     """Return the fate of a request with a complete answer, and details of a loss.
 
     *sent* is the body of the request.
@@ -42,6 +44,8 @@ def judge(traffic: Traffic, sent: bytes, answer: Answer) -> tuple[str, str]:
         return "wrong", f"echoed {len(body)} bytes of {len(sent)}"
     if traffic.answer_bytes not in (None, len(body)):
         return "wrong", f"{len(body)} bytes of body"
+    if traffic.answer_names_number and not body.endswith(b" number %d\n" % number):
+        return "wrong", f"the answer to another request: {body[-60:]!r}"
     return ANSWERED, ""
 
 

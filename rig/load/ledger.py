@@ -56,5 +56,7 @@ class Ledger:
                 "p50_ms": took[len(took) // 2] if took else 0.0,
                 "p99_ms": took[int(len(took) * 0.99)] if took else 0.0,
                 "max_ms": took[-1] if took else 0.0,
+                "connections": sum(not r.reused for r in own),
+                "closed_idle": sum(r.closed_idle for r in own),
             }
         return report

@@ -18,6 +18,8 @@ class Request:
     """One of `rig.load.fates.FATES`."""
     detail: str = ""
     reused: bool = False
+    closed_idle: bool = False
+    """The server had closed the connection before this one without saying so."""
     ended: float = 0.0
     status: int = 0
     version: str = ""
@@ -43,10 +45,13 @@ class Report:
         return self.requests - self.fates.get(ANSWERED, 0)
 
     def __str__(self) -> str:
-        lines = [f"{'traffic':<12}{'requests':>9}{'lost':>6}{'p50 ms':>9}{'p99 ms':>9}"]
+        lines = [
+            f"{'traffic':<12}{'requests':>9}{'lost':>6}{'p50 ms':>9}{'p99 ms':>9}"
+            f"{'opened':>8}"
+        ]
         lines += [
             f"{kind:<12}{row['requests']:>9.0f}{row['lost']:>6.0f}"
-            f"{row['p50_ms']:>9.1f}{row['p99_ms']:>9.1f}"
+            f"{row['p50_ms']:>9.1f}{row['p99_ms']:>9.1f}{row['connections']:>8.0f}"
             for kind, row in self.kinds.items()
         ]
         lines.append(f"fates {self.fates} versions {self.versions}")

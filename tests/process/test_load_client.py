@@ -143,7 +143,45 @@ def test_a_connection_that_is_closed_while_idle_is_no_loss() -> None:
     with server(answer(polite, then=close)) as port:
         engine = Engine("127.0.0.1", port, (idle,), seconds=30, requests=5)
         engine.run()
-    assert engine.report().fates == {"answered": 5}
+    report = engine.report()
+    assert report.fates == {"answered": 5}
+    row = report.kinds["keep-alive"]
+    assert (row["connections"], row["closed_idle"]) == (5, 4)
+
+
+def test_the_answer_to_another_request_is_no_answer() -> None:
+    """Where the app names the number of the request, it must be the right one."""
+    numbered = Traffic(kind="get", path="/n?id={number}", answer_names_number=True)
+    third = OK.replace(b": 10", b": 19").replace(b"1\n", b"1 number 3\n")
+    with server(answer(third, then=close)) as port:
+        engine = Engine("127.0.0.1", port, (numbered,), seconds=30, requests=5)
+        engine.run()
+    assert engine.report().fates == {"wrong": 4, "answered": 1}
+
+
+def test_an_answer_before_the_end_of_the_upload_does_not_end_it() -> None:
+    """The next request on the connection comes after the whole body."""
+    size, count = 3_000_000, 4
+    large = Traffic(kind="x", method="POST", body_bytes=size, keep_alive=True)
+    polite = OK.replace(b"Connection: close\r\n", b"")
+    began = []
+
+    def serve(client: socket.socket) -> None:
+        with client, client.makefile("rb") as received:
+            while first := received.readline():
+                began.append(first.split()[0])
+                while received.readline().strip():
+                    pass
+                client.sendall(polite)
+                received.read(size)
+
+    with server(serve) as port:
+        engine = Engine("127.0.0.1", port, (large,), seconds=30, requests=count)
+        engine.run()
+    report = engine.report()
+    assert report.fates == {"answered": count}
+    assert report.kinds["x"]["connections"] == 1
+    assert began == [b"POST"] * count
 
 
 def test_load_goes_to_this_machine_only() -> None:

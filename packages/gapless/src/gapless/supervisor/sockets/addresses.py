@@ -9,6 +9,8 @@ import socket
 from gapless.base.errors import GaplessError
 from gapless.supervisor.kernel import processes, sock_diag
 
+_IPPROTO_MPTCP = 262
+
 
 class RefusedError(GaplessError):
     """An address cannot be bound; `number` is the errno that the program gets."""
@@ -85,6 +87,22 @@ def copy_v6only(one: socket.socket, other: socket.socket) -> None:
     if one.family == socket.AF_INET6:
         only = one.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
         other.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only)
+
+
+def is_multipath(sock: socket.socket) -> bool:
+    """Return whether a socket is one of Multipath TCP, as those of Go programs are."""
+    return sock.proto == _IPPROTO_MPTCP
+
+
+def plain_tcp(sock: socket.socket) -> socket.socket:
+    """Return a TCP socket to put in the place of a Multipath TCP one.
+
+    The kernel steers no group of those: SO_ATTACH_REUSEPORT_CBPF fails with EOPNOTSUPP.
+    """
+    found = socket.socket(sock.family, socket.SOCK_STREAM)
+    copy_v6only(sock, found)
+    os.set_blocking(found.fileno(), os.get_blocking(sock.fileno()))
+    return found
 
 
 def copy_of(sock: socket.socket) -> socket.socket:

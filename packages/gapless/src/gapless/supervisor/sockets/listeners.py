@@ -2,7 +2,7 @@
 
 Rule 1: the first instance of a generation that binds an address gives its own socket: the
 supervisor binds it, so every option that the program set is kept.  The other instances of
-the generation get the same socket.
+the generation get the same socket.  All get a TCP socket in place of a Multipath TCP one.
 Rule 2: a socket is closed by the keeper first, and by the supervisor when that is done.
 """
 
@@ -21,6 +21,8 @@ from gapless.supervisor.sockets.addresses import (
     copy_v6only,
     inode_of,
     is_bound_to,
+    is_multipath,
+    plain_tcp,
     refusal,
     refuse_stranger,
 )
@@ -56,6 +58,11 @@ class Listeners:
         found = self.find(app, generation, group)
         if found is not None:
             return "" if inode_of(found.sock) == inode_of(sock) else found.name
+        name = f"socket/{app}/{generation}/{group}"
+        if is_multipath(sock):
+            with plain_tcp(sock) as plain:
+                self.bind(app, generation, host, port, plain)
+            return name
         holders = {each.app for each in self.by_name.values() if each.group == group}
         if holders - {app}:
             other = ", ".join(sorted(holders - {app}))
@@ -73,7 +80,7 @@ class Listeners:
                 raise refusal(app, host, port, error) from error
         self._add(
             Listener(
-                name=f"socket/{app}/{generation}/{group}",
+                name=name,
                 app=app,
                 generation=generation,
                 address=address_text(host, port),

@@ -1,0 +1,36 @@
+"""Releases of unmodified web servers whose clients never pause: each request runs once."""
+
+from __future__ import annotations
+
+import pytest
+
+from rig.fixtures import takeover
+from rig.hosts.host import Host
+from rig.load.process import run_load
+from rig.load.unresting import UNRESTING
+from rig.matrix import times
+from rig.programs.numbered import PROGRAMS, Numbered
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_without_a_release_each_request_runs_once(host: Host, program: str) -> None:
+    """The load, the program and its log are right, so what the next test finds is too."""
+    app = Numbered(host, program, takeover.CONFIGURATION)
+    app.start()
+    with run_load(app.port, *UNRESTING, ledger=app.ledger) as under_load:
+        under_load.wait_for(200)
+        report = under_load.stop()
+    assert report.lost == 0, str(report)
+    assert not app.difference(UNRESTING)
+
+
+@pytest.mark.parametrize("count", times(3, 20))
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_release_loses_no_request_of_a_client_that_never_pauses(
+    host: Host, program: str, count: int
+) -> None:
+    """None is lost or runs twice, and no old generation is ended by its time limit."""
+    app = Numbered(host, program, takeover.CONFIGURATION)
+    app.start()
+    outcome = takeover.release_under_load(app, count)
+    takeover.assert_nothing_was_lost(app, outcome)
