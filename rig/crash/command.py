@@ -20,8 +20,10 @@ def main(plan: str, words: list[str]) -> int:
     """Run the command; return its exit code."""
     original = interpreter.python
 
-    def python(module: str, arguments: list[str]) -> list[str]:
-        argv = original(module, arguments)
+    def python(
+        module: str, arguments: list[str], *, libraries: bool = False
+    ) -> list[str]:
+        argv = original(module, arguments, libraries=libraries)
         if module != "gapless.supervisor.run":
             return argv
         package = os.path.dirname(os.path.dirname(gapless.__file__))

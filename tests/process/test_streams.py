@@ -254,7 +254,8 @@ def test_what_its_client_has_closed_is_finished(started: Callable[..., App]) -> 
     app.close()
     assert not busy.wait()
     found = app.connections(app.end_reload(reload))
-    assert found == {"seen": 2, "finished": 2, "cut": 0, "unknown": 0}
+    counted = {key: found[key] for key in ("seen", "finished", "cut", "unknown")}
+    assert counted == {"seen": 2, "finished": 2, "cut": 0, "unknown": 0}
 
 
 def test_a_slow_reader_is_waited_for(started: Callable[..., App]) -> None:

@@ -18,7 +18,10 @@ def test_what_is_cut_was_seen() -> None:
     """A connection that ended with a crash may be counted as cut only."""
     operation = Operation("shop", "reload", 0.0, "", SPEC, connections_cut=1)
     counted = reports.report(operation)["connections"]
-    assert counted == {"seen": 1, "finished": 0, "cut": 1, "unknown": 0}
+    assert counted == {
+        **{"seen": 1, "finished": 0, "cut": 1, "unknown": 0},
+        **{"taken_over": 0, "given_back": 0},
+    }
 
 
 def test_what_was_not_seen_is_not_reported_as_nothing() -> None:
