@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import os
 import selectors
+import signal
 import socket
 
 from gapless.base import codec, events, interpreter, wire
 from gapless.base.names import Home
 from gapless.supervisor.act.log_settings import log_settings
 from gapless.supervisor.act.trust import declares_trust
+from gapless.supervisor.kernel import processes
 from gapless.supervisor.memory import spec
 from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.generations import GenerationRecord
@@ -245,7 +247,14 @@ class Takeovers:
             for generation in app.generations:
                 if _is_under_way(generation):
                     generation.takeover = Takeover.NONE
+                    self._let_go_on(generation)
                     self._apps.touch(app.name)
+
+    def _let_go_on(self, generation: GenerationRecord) -> None:
+        """Let processes go on that the relay had stopped when it died."""
+        for instance in generation.instances:
+            for process in self._membership.members(instance).values():
+                processes.signal_exactly(process, signal.SIGCONT)
 
 
 def _is_under_way(generation: GenerationRecord) -> bool:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from gapless.base import clock
-from gapless.supervisor.relay import heads, holders, sockets, wake
+from gapless.supervisor.relay import heads, holders, sockets
 from gapless.supervisor.relay.exchange import Exchange, Outcome
 from gapless.supervisor.relay.heads import Head, Verdict
 from gapless.supervisor.relay.holders import Holder
@@ -33,6 +33,7 @@ from gapless.supervisor.relay.parking import (
     may_be_parked,
     slipped_in,
 )
+from gapless.supervisor.relay.stopped import Stopped, interrupt
 
 HEAD_S = 10.0
 """How long the head of a request may take to come whole, once no process waits for it."""
@@ -42,6 +43,14 @@ CHECK_S = 0.02
 
 MOST_AT_ONCE_BYTES = 1024
 """No program has a smaller buffer for what it reads at once (nginx: 1 KiB)."""
+
+
+MOST_BODY_BYTES = 64 << 20
+"""So much of a body may wait here while its process is stopped."""
+
+
+RECENT_S, NEXT_S = 0.2, 0.005
+"""A client never pauses that sent so lately; its next request comes within that time."""
 
 
 class State(Enum):
@@ -89,6 +98,10 @@ class Connection:
         self._asked_since: float | None = None
         """When the first byte of its next request came, while it is alone."""
         self._is_counted = False
+        self._large = False
+        """A request with a large body has come on it."""
+        self._stopped: Stopped | None = None
+        self._stopped_until = 0.0
         self._reader_has_mark = False
         """A thread may sleep in recv(2) with a mark that was taken back since."""
         self._position = -1
@@ -173,13 +186,40 @@ class Connection:
                 verdict, head = self._judge()
                 if verdict is Verdict.REQUEST and head is not None and fits(head):
                     self._take(head)
+                elif head is not None and self._take_large(head, look):
+                    pass
                 elif verdict is Verdict.FOREIGN:
                     self._wake_process()
                     self.leave()
                 else:
                     self._give_back(now)
             case Step.WAIT:
-                pass
+                if self._large:
+                    self._wait_for_large(look, now)
+
+    def _wait_for_large(self, look: Look, now: float) -> None:
+        """Stop the process of a client that sends large bodies, right after an answer.
+
+        It must not be asked to read: a thread that sleeps in recv(2) would be woken by
+        the stop, if something had come.
+        """
+        assert self._parking is not None
+        if self._stopped is not None:
+            self._check_at = now  # look again in the next round
+            if now >= self._stopped_until:
+                self._let_go_on()
+        elif self._parking.answered(look) and look.silent_s < RECENT_S:
+            self._stop(now)
+
+    def _stop(self, now: float) -> None:
+        self._stopped = Stopped({pid for pid, _ in self.holders})
+        self._stopped_until = now + NEXT_S
+        self._check_at = now
+
+    def _let_go_on(self) -> None:
+        if self._stopped is not None:
+            self._stopped.end()
+            self._stopped = None
 
     def _reader_sleeps(self) -> bool:
         return any(holders.sleeps_in_recv(each) for each in self.holders)
@@ -193,6 +233,7 @@ class Connection:
         return heads.judge(waiting)
 
     def _give_back(self, now: float) -> None:
+        self._let_go_on()
         self._wake_process()
         self._counts.given_back += 1
         self._rest.begin(now)
@@ -211,14 +252,40 @@ class Connection:
         """
         for holder in self.holders:
             if self._reader_has_mark and holders.sleeps_in_recv(holder):
-                wake.interrupt(holder[0])
+                interrupt(holder[0])
                 self._reader_has_mark = False
 
     # --- its next request -------------------------------------------------------------
 
-    def _take(self, head: Head) -> None:
-        self.exchange = Exchange(self._selector, self.sock, head)
+    def _take(self, head: Head, stopped: Stopped | None = None) -> None:
+        self.exchange = Exchange(self._selector, self.sock, head, stopped)
         self.state, self.settled = State.TAKEN, False
+
+    def _take_large(self, head: Head, seen: Look) -> bool:
+        """Take a request whose body could wake its process, which is stopped for it.
+
+        Returns whether that was possible.
+        """
+        if head.upgrades or head.body_bytes is None:
+            return False
+        if head.body_bytes > MOST_BODY_BYTES:
+            return False
+        self._large = True
+        if self._stopped is None:
+            if sockets.is_blocking(self.sock):
+                return False  # it would read now; the next time it is stopped before
+            self._stop(0.0)
+        look = sockets.look(self.sock)
+        if look.position != seen.position or look.written != seen.written:
+            return False  # it was woken before
+        stopped, self._stopped = self._stopped, None
+        try:
+            self._take(head, stopped)
+        except OSError:
+            if stopped is not None:
+                stopped.end()
+            raise
+        return True
 
     def tick(self, now: float, *, held: bool) -> None:
         """Let an exchange go on, and end with it.  Raises OSError."""
@@ -319,6 +386,7 @@ class Connection:
         self._drop()
 
     def _drop(self) -> None:
+        self._let_go_on()
         if self._selector.get_map().get(self.sock) is not None:
             self._selector.unregister(self.sock)
         self.sock.close()

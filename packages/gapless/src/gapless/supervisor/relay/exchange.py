@@ -21,11 +21,15 @@ import h11
 from gapless.base import clock
 from gapless.supervisor.relay import sockets
 from gapless.supervisor.relay.answer import Answer
+from gapless.supervisor.relay.buffer import Buffer
 from gapless.supervisor.relay.heads import Head, as_the_last
+from gapless.supervisor.relay.stopped import Stopped
 
 BUFFER_BYTES = 256 << 10
 CONNECT_S, LINGER_S = 5.0, 2.0
 MOST_LINGER_BYTES = 4 << 20
+LONGEST_STOP_S = 1.0
+"""A body that takes longer comes so slowly that it is always read in time."""
 GONE_CHECK_S = 0.25
 """How often the client is looked for while its answer is waited for."""
 _ESTABLISHED, _CLOSE_WAIT = 1, 8
@@ -44,9 +48,18 @@ class Exchange:
     """Passes one request on, and its answer back."""
 
     def __init__(
-        self, selector: selectors.BaseSelector, client: socket.socket, head: Head
+        self,
+        selector: selectors.BaseSelector,
+        client: socket.socket,
+        head: Head,
+        stopped: Stopped | None = None,
     ) -> None:
-        """Begin to connect.  Raises OSError."""
+        """Begin to connect; *stopped* is the client's process, if that may not read.
+
+        Raises OSError.
+        """
+        self._stopped = stopped
+        self._stopped_until = clock.monotonic() + LONGEST_STOP_S
         self._selector, self._client, self._head = selector, client, head
         self.outcome: Outcome | None = None
         """None while it is under way."""
@@ -54,7 +67,7 @@ class Exchange:
         self._body_left = head.body_bytes
         self._request_read = False
         self._answer = Answer(head.request)
-        self._to_program = self._to_client = b""
+        self._to_program, self._to_client = Buffer(), Buffer()
         self._program_closed = self._lingers = False
         self._until = clock.monotonic() + CONNECT_S
         self._look_at = 0.0
@@ -96,6 +109,8 @@ class Exchange:
         """Do what no descriptor tells of: bytes of a marked connection, and time."""
         if self.outcome is not None:
             return
+        if self._stopped is not None and now >= self._stopped_until:
+            self._let_go_on()
         if self._connecting or self._lingers:
             if now >= self._until:
                 self._end(Outcome.REFUSED if self._connecting else Outcome.ANSWERED)
@@ -143,7 +158,7 @@ class Exchange:
             h11.SERVER, max_incomplete_event_size=len(raw) + 1
         )
         self._follow_request(raw)
-        self._to_program = raw if self._head.upgrades else as_the_last(raw)
+        self._to_program.add(raw if self._head.upgrades else as_the_last(raw))
         self._pass_on()
 
     def _pass_on(self) -> None:
@@ -159,7 +174,7 @@ class Exchange:
     def _read_client(self) -> bool:
         if self._request_read and not self._answer.switched:
             return False
-        if len(self._to_program) >= BUFFER_BYTES:
+        if self._to_program.size >= BUFFER_BYTES and self._stopped is None:
             return False
         most = BUFFER_BYTES
         if self._body_left and not self._answer.switched:
@@ -174,13 +189,20 @@ class Exchange:
                 self._program.shutdown(socket.SHUT_WR)
             return False
         if self._answer.switched:
-            self._to_program += piece
+            self._to_program.add(piece)
             return True
         if self._body_left is not None:
             self._body_left -= len(piece)
         behind = self._follow_request(piece)
-        self._to_program += piece[: len(piece) - behind] if behind else piece
+        self._to_program.add(piece[: len(piece) - behind] if behind else piece)
+        if self._request_read:
+            self._let_go_on()
         return True
+
+    def _let_go_on(self) -> None:
+        """Let the process go on that was stopped while a large body came."""
+        if self._stopped is not None:
+            self._stopped.end()
 
     def _follow_request(self, piece: bytes) -> int:
         """Follow where a request ends; return how many bytes are behind it."""
@@ -201,21 +223,19 @@ class Exchange:
             return 0
 
     def _write_program(self) -> bool:
-        if not self._to_program or self._program_closed:
+        if self._program_closed:
             return False
         try:
-            sent = self._program.send(self._to_program)
-        except BlockingIOError:
-            return False
+            return self._to_program.send(self._program)
         except (BrokenPipeError, ConnectionResetError):
             # It may have answered before it closed: an early answer is an answer.
-            self._to_program, self._request_read = b"", True
+            self._to_program.drop()
+            self._request_read = True
+            self._let_go_on()
             return False
-        self._to_program = self._to_program[sent:]
-        return True
 
     def _read_program(self) -> bool:
-        if self._program_closed or len(self._to_client) >= BUFFER_BYTES:
+        if self._program_closed or self._to_client.size >= BUFFER_BYTES:
             return False
         try:
             piece = self._program.recv(BUFFER_BYTES)
@@ -225,23 +245,17 @@ class Exchange:
             piece = b""
         if not piece:
             self._program_closed = True
-            self._to_client += self._answer.end()
+            self._to_client.add(self._answer.end())
             return False
-        self._to_client += self._answer.feed(piece)
+        self._to_client.add(self._answer.feed(piece))
         return True
 
     def _write_client(self) -> bool:
-        if not self._to_client:
-            return False
         try:
-            sent = self._client.send(self._to_client, socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return False
+            return self._to_client.send(self._client)
         except (BrokenPipeError, ConnectionResetError):
             self._end(Outcome.LEFT)
             return False
-        self._to_client = self._to_client[sent:]
-        return True
 
     # --- its end ----------------------------------------------------------------------
 
@@ -279,6 +293,7 @@ class Exchange:
         if outcome is Outcome.ANSWERED and not self._answer.whole:
             outcome = Outcome.CUT
         self.outcome = outcome
+        self._let_go_on()
         self._watch(self._program, 0)
         self._watch(self._client, 0)
         self._program.close()
@@ -293,7 +308,7 @@ class Exchange:
             self._watch(self._client, 0)
             return
         wanted = writes if self._to_program else 0
-        if not self._program_closed and len(self._to_client) < BUFFER_BYTES:
+        if not self._program_closed and self._to_client.size < BUFFER_BYTES:
             wanted |= reads
         self._watch(self._program, wanted)
         self._watch(self._client, writes if self._to_client else 0)

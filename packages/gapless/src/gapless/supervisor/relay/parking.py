@@ -126,6 +126,8 @@ class Parking:
             return Step.WAIT
         if not self.answered(look) or look.unsent:
             return Step.GIVE_BACK
+        if self.idle:
+            return Step.JUDGE  # nothing was owed before it came
         before, self.last = self.last, look
         if before is None or before.written != look.written:
             return Step.WAIT  # the process may be about to read, or still writes

@@ -16,8 +16,11 @@ from gapless.supervisor.relay.parking import Look
 
 PARKED, TAKEN = (2 << 20) + 0x6A, (2 << 20) + 0x6B
 """Marks: the process is not woken; the relay has begun to read a request."""
-LARGEST_WHOLE_BYTES = 1 << 20
-"""A request that fits wakes no process: its mark and its window are larger."""
+LARGEST_WHOLE_BYTES = 16 << 10
+"""A request that fits wakes no process.  A larger one may fill the window, which does.
+
+On loopback one segment has up to 64 KiB, as much as the window of a new connection.
+"""
 _FIONREAD, _SIOCOUTQ = 0x541B, 0x5411
 _TCP_INFO_BYTES = 232
 _LONGEST_AGE_MS = 0xFFFFFFFF
