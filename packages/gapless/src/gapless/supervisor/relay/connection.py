@@ -49,6 +49,7 @@ MOST_BODY_BYTES = 64 << 20
 """So much of a body may wait here while its process is stopped."""
 
 
+HURRY_S = 0.003
 RECENT_S, NEXT_S = 0.2, 0.005
 """A client never pauses that sent so lately; its next request comes within that time."""
 
@@ -98,6 +99,8 @@ class Connection:
         self._asked_since: float | None = None
         """When the first byte of its next request came, while it is alone."""
         self._is_counted = False
+        self.hurries_until = 0.0
+        """Until when it is looked at more often: its process reads what was missing."""
         self._large = False
         """A request with a large body has come on it."""
         self._stopped: Stopped | None = None
@@ -234,9 +237,13 @@ class Connection:
 
     def _give_back(self, now: float) -> None:
         self._let_go_on()
+        small = sockets.unread(self.sock) <= sockets.LARGEST_WHOLE_BYTES
         self._wake_process()
         self._counts.given_back += 1
-        self._rest.begin(now)
+        if small:  # it may be all that was missing: be there before the answer is
+            self.hurries_until = now + HURRY_S
+        else:
+            self._rest.begin(now)
         self.state, self._parking, self.settled = State.FREE, None, False
 
     def _wake_process(self) -> None:

@@ -67,6 +67,10 @@ class Takeover:
             trouble=self.trouble,
         )
 
+    def hurries(self, now: float) -> bool:
+        """Return whether the next look should come as soon as possible."""
+        return any(each.hurries_until > now for each in self.connections.values())
+
     def is_over(self) -> bool:
         """Return whether nothing is held any more, and nothing will be."""
         if not self.ending or self.connections or self.alone:
