@@ -223,10 +223,15 @@ class Connection:
                     self._wait_for_large(look, now)
 
     def _slept(self, look: Look) -> bool:
-        """Return whether a reader sleeps since before its connection was parked."""
+        """Return whether a reader sleeps since before its connection was parked.
+
+        One that was woken, by a full window, has read when it sleeps again.
+        """
         assert self._parking is not None
-        same = look.position == self._parking.position
-        return same and self._stops.count(self._pids()) == self._stops_before
+        if self._stops.count(self._pids()) != self._stops_before:
+            return False
+        sleeps = look.position == self._parking.position and self._reader_sleeps()
+        return sleeps and sockets.look(self.sock).position == self._parking.position
 
     def _pids(self) -> set[int]:
         return {pid for pid, _ in self.holders}
