@@ -77,7 +77,8 @@ class Takeovers:
             if _is_under_way(generation) and not _is_ending(generation):
                 place = app.name, generation.number
                 aim = self._aim(app, generation)
-                if self._sent.get(place) != aim and self._send("aim", aim):
+                known = self._sent.get(place) == aim
+                if aim.pids and not known and self._send("aim", aim):
                     self._sent[place] = aim
 
     def _aim(self, app: AppRecord, generation: GenerationRecord) -> Aim:
