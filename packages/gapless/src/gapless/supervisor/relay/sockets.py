@@ -24,16 +24,21 @@ LARGEST_WHOLE_BYTES = 16 << 10
 On loopback one segment has up to 64 KiB, as much as the window of a new connection.
 """
 _FIONREAD, _SIOCOUTQ = 0x541B, 0x5411
-_TCP_INFO_BYTES = 232
+_TCP_INFO_BYTES, _RECEIVED_AT = 232, 128
 _LONGEST_AGE_MS = 0xFFFFFFFF
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def look(sock: socket.socket) -> Look:
-    """Look at a connection.  Raises OSError."""
+    """Look at a connection.  Raises OSError.
+
+    What arrived is asked for before and after what waits: a process that reads a request
+    and gets the next one of the same length leaves the same number waiting.
+    """
     before = _count(sock, _FIONREAD)
     info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
     unread = _count(sock, _FIONREAD)
+    after = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _RECEIVED_AT + 8)
     state = info[0]
     last_sent, _, last_received = struct.unpack_from("=III", info, 44)
     acked, received = struct.unpack_from("=QQ", info, 120)
@@ -61,7 +66,7 @@ def look(sock: socket.socket) -> Look:
         silent_s=min(seen.last_received_ms, seen.last_sent_ms) / 1000,
         idle=not connections.is_busy(seen),
         is_open=state == connections.ESTABLISHED,
-        steady=before == unread,
+        steady=before == unread and info.startswith(after[_RECEIVED_AT:], _RECEIVED_AT),
     )
 
 
