@@ -1,17 +1,12 @@
-"""One exchange with a real client and a real program: whole answers, or a close.
-
-Everything is on one address of loopback, as a connection that is taken and the generation
-that serves its next request are.
-"""
+"""One exchange with a real client and a real program: whole answers, or a close."""
 
 from __future__ import annotations
 
 import contextlib
 import selectors
 import socket
-import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -20,146 +15,22 @@ from gapless.supervisor.relay import exchange as exchanges
 from gapless.supervisor.relay import heads, sockets
 from gapless.supervisor.relay.exchange import BUFFER_BYTES, Exchange, Outcome
 from rig import wait
-
-HOST = b"Host: a.example\r\n"
-GET = b"GET / HTTP/1.1\r\n" + HOST + b"\r\n"
-GET_FORWARDED = b"GET / HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n"
-MORE_THAN_BUFFERS = 7_000_000
-"""What neither the kernel nor the relay holds for a program that does not read."""
-ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-ANSWER_RELAYED = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
-
-
-def post(body_bytes: int, *lines: bytes) -> bytes:
-    """Return the head of a request with a body of a length."""
-    all_lines = (b"Content-Length: %d" % body_bytes, *lines)
-    head = b"".join(line + b"\r\n" for line in all_lines)
-    return b"POST / HTTP/1.1\r\n" + HOST + head + b"\r\n"
-
-
-CHUNKED = b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n"
-UPGRADE = (
-    b"GET / HTTP/1.1\r\n" + HOST + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+from rig.relay.exchanges import (
+    ANSWER,
+    ANSWER_RELAYED,
+    CLOSE,
+    GET,
+    SWITCH,
+    UPGRADE,
+    post,
+    read_to_end,
+    read_until,
+    relayed,
+    reset,
 )
-
-
-def reset(sock: socket.socket) -> None:
-    """Close a connection so that its peer gets an error."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
-
-
-def read_to_end(sock: socket.socket) -> bytes:
-    """Return everything that comes until the end, which may be an error."""
-    found = bytearray()
-    with contextlib.suppress(ConnectionResetError):
-        while piece := sock.recv(1 << 16):
-            found += piece
-    return bytes(found)
-
-
-def read_until(sock: socket.socket, ending: bytes) -> bytes:
-    """Return what comes, up to an ending."""
-    found = bytearray()
-    while not found.endswith(ending):
-        piece = sock.recv(1 << 16)
-        assert piece, found[:1000]
-        found += piece
-    return bytes(found)
-
-
-Before = Callable[[socket.socket], object]
-
-
-class Relayed:
-    """A client whose request is carried by an exchange in a thread of its own."""
-
-    def __init__(self, request: bytes, listens: bool, before: Before) -> None:
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=8)
-        self.listener.settimeout(10)
-        self.client = socket.create_connection(self.listener.getsockname())
-        self.client.settimeout(10)
-        self.client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.taken = self.listener.accept()[0]
-        if not listens:
-            self.listener.close()
-        self._selector = selectors.DefaultSelector()
-        self._failures: list[Exception] = []
-        self._stop = threading.Event()
-        self.most_buffered = 0
-        self.rounds = 0
-        self.client.sendall(request)
-        wait.until(lambda: sockets.unread(self.taken) >= len(request), "it came")
-        waiting = self.taken.recv(heads.LARGEST_HEAD_BYTES, socket.MSG_PEEK)
-        head = heads.judge(waiting)[1]
-        assert head is not None
-        self.exchange = Exchange(self._selector, self.taken, head)
-        before(self.taken)
-        self._thread = threading.Thread(target=self._carry)
-        self._thread.start()
-
-    def _carry(self) -> None:
-        it = self.exchange
-        while it.outcome is None and not self._stop.is_set():
-            wakeup.call_ready(self._selector, 0.001, self._failures.append)
-            it.tick(clock.monotonic())
-            buffered = max(it._to_program.size, it._to_client.size)
-            self.most_buffered = max(self.most_buffered, buffered)
-            self.rounds += 1
-        with contextlib.suppress(OSError):
-            self.taken.shutdown(socket.SHUT_RDWR)
-        assert self.taken not in self._selector.get_map()
-        self.taken.close()
-
-    def accept(self) -> socket.socket:
-        """Return the program's end of the exchange."""
-        sock = self.listener.accept()[0]
-        sock.settimeout(10)
-        return sock
-
-    def outcome(self) -> Outcome:
-        """Return how it ended, once the client has closed too."""
-        self.client.close()
-        self._thread.join(10)
-        outcome = self.exchange.outcome
-        assert outcome is not None
-        return outcome
-
-    def close(self) -> None:
-        """End it, and check that it left nothing behind, and asked the program once."""
-        self._stop.set()
-        self._thread.join(10)
-        self.client.close()
-        self.taken.close()
-        left = len(self._selector.get_map())
-        self._selector.close()
-        if self.exchange.outcome is not None:
-            assert self.exchange._program.fileno() == -1
-            assert left == 0
-        self.exchange._program.close()
-        if self.listener.fileno() != -1:
-            self.listener.settimeout(0)
-            with pytest.raises(BlockingIOError):
-                self.listener.accept()
-            self.listener.close()
-        assert self._failures == []
-
-
-@contextlib.contextmanager
-def relayed(
-    request: bytes, *, listens: bool = True, before: Before = lambda _: None
-) -> Iterator[Relayed]:
-    """Return an exchange that is under way; *before* it began to read, call that."""
-    it = Relayed(request, listens, before)
-    try:
-        yield it
-    finally:
-        it.close()
-
 
 # --- answers ------------------------------------------------------------------------------
 
-CLOSE = b"Connection: close\r\n"
 ANSWERS = {
     "a length": (GET, ANSWER, ANSWER_RELAYED),
     "a head that says keep-alive": (
@@ -323,233 +194,6 @@ def test_a_large_answer_to_a_slow_client_waits_in_the_program() -> None:
         assert found.endswith(body)
         assert it.outcome() is Outcome.ANSWERED
         assert it.most_buffered <= 2 * BUFFER_BYTES
-
-
-# --- bodies of requests -------------------------------------------------------------------
-
-
-def test_a_body_that_came_with_its_head_goes_with_it() -> None:
-    """And the head of the next request behind it does not."""
-    with relayed(post(4) + b"body" + GET) as it, it.accept() as program:
-        expected = post(4, b"Connection: close") + b"body"
-        assert read_until(program, b"body") == expected
-        program.sendall(ANSWER)
-        assert read_to_end(it.client) == ANSWER_RELAYED
-        assert read_to_end(program) == b""
-        assert it.outcome() is Outcome.ANSWERED
-
-
-@pytest.mark.parametrize("coding", ["length", "chunks"])
-def test_a_pipelined_request_is_never_forwarded(coding: str) -> None:
-    """However it comes behind the first."""
-    first, body = (
-        (post(4), b"body")
-        if coding == "length"
-        else (CHUNKED, b"4\r\nbody\r\n0\r\n\r\n")
-    )
-    with relayed(first) as it, it.accept() as program:
-        read_until(program, b"\r\n\r\n")
-        it.client.sendall(body + GET)
-        assert read_until(program, body) == body
-        it.client.sendall(GET)
-        program.sendall(ANSWER)
-        assert read_to_end(it.client) == ANSWER_RELAYED
-        assert read_to_end(program) == b""
-        it.outcome()
-
-
-def test_a_body_in_chunks_goes_on_as_it_came() -> None:
-    """Byte by byte, with an extension and a trailer longer than the head."""
-    body = b"4;a=b\r\nbody\r\n0\r\nX-Long: " + b"a" * 5000 + b"\r\n\r\n"
-    with relayed(CHUNKED) as it, it.accept() as program:
-        for i in range(0, len(body), 50):
-            it.client.sendall(body[i : i + 50])
-        expected = CHUNKED[:-2] + CLOSE + b"\r\n" + body
-        assert read_until(program, b"a\r\n\r\n") == expected
-        program.sendall(ANSWER)
-        assert read_to_end(it.client) == ANSWER_RELAYED
-        assert it.outcome() is Outcome.ANSWERED
-
-
-def test_what_is_no_chunk_is_the_programs_to_judge() -> None:
-    """It gets what came, and then the end of the stream."""
-    with relayed(CHUNKED + b"4\r\nbody\r\nzz\r\n") as it, it.accept() as program:
-        expected = CHUNKED[:-2] + CLOSE + b"\r\n4\r\nbody\r\nzz\r\n"
-        assert read_to_end(program) == expected
-        program.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
-        assert read_to_end(it.client).startswith(b"HTTP/1.1 400 ")
-        assert it.outcome() is Outcome.ANSWERED
-
-
-def test_a_large_body_for_a_slow_program_waits_with_its_client() -> None:
-    """No more than a buffer of it is here."""
-    body = bytes(range(256)) * (MORE_THAN_BUFFERS // 256)
-    forwarded = post(len(body), b"Connection: close")
-    with relayed(post(len(body))) as it, it.accept() as program:
-        writes = threading.Thread(target=lambda: it.client.sendall(body))
-        writes.start()
-        wait.until(lambda: it.most_buffered >= BUFFER_BYTES, "the program is behind")
-        found = bytearray()
-        while len(found) < len(forwarded) + len(body):
-            found += program.recv(1 << 16)
-        writes.join()
-        assert found == forwarded + body
-        program.sendall(ANSWER)
-        assert read_to_end(it.client) == ANSWER_RELAYED
-        assert it.outcome() is Outcome.ANSWERED
-        assert it.most_buffered <= 2 * BUFFER_BYTES
-
-
-def test_a_client_that_waits_for_100_continue_gets_it() -> None:
-    """Its body goes on after that, then the answer comes."""
-    head = post(4, b"Expect: 100-continue")
-    with relayed(head) as it, it.accept() as program:
-        read_until(program, b"\r\n\r\n")
-        program.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-        assert read_until(it.client, b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
-        it.client.sendall(b"body")
-        assert read_until(program, b"body") == b"body"
-        program.sendall(ANSWER)
-        assert read_to_end(it.client) == ANSWER_RELAYED
-        assert it.outcome() is Outcome.ANSWERED
-
-
-@pytest.mark.parametrize("program_stays", [True, False], ids=["stays", "closes"])
-@pytest.mark.parametrize("sent", [0, 10, MORE_THAN_BUFFERS])
-def test_an_answer_before_the_body_was_read_reaches_its_client(
-    sent: int, *, program_stays: bool
-) -> None:
-    """It is not destroyed by what the client still sends."""
-    answer = b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n"
-    with relayed(post(10_000_000)) as it, it.accept() as program:
-        read_until(program, b"\r\n\r\n")
-        writes = threading.Thread(target=lambda: it.client.sendall(b"a" * sent))
-        writes.start()
-        if sent > BUFFER_BYTES:
-            wait.until(lambda: it.most_buffered >= BUFFER_BYTES, "buffers are full")
-        program.sendall(answer)
-        if not program_stays:
-            program.close()
-        assert read_to_end(it.client).startswith(b"HTTP/1.1 413 Too Large\r\n")
-        writes.join()
-        assert it.outcome() is Outcome.ANSWERED
-
-
-def test_an_early_answer_to_a_slow_client_does_not_spin() -> None:
-    """The program closed; what it has not read is not written any more."""
-    head = b"HTTP/1.1 413 Too Large\r\nContent-Length: 900000000\r\n\r\n"
-    with relayed(post(100_000_000)) as it, it.accept() as program:
-        writes = threading.Thread(
-            target=lambda: it.client.sendall(b"a" * MORE_THAN_BUFFERS)
-        )
-        writes.start()
-        wait.until(lambda: it.most_buffered >= BUFFER_BYTES, "buffers are full")
-        program.sendall(head)
-        program.setblocking(False)
-
-        def is_full() -> bool:
-            with contextlib.suppress(BlockingIOError):
-                while True:
-                    program.send(b"a" * BUFFER_BYTES)
-            return it.exchange._to_client.size >= BUFFER_BYTES
-
-        wait.until(is_full, "both are full")
-        reset(program)
-        it.client.recv(1 << 20)
-        rounds = it.rounds
-        threading.Event().wait(0.2)
-        assert it.rounds - rounds < 1000
-        read_to_end(it.client)
-        writes.join()
-        it.outcome()
-
-
-def test_a_client_that_ends_its_half_early_ends_the_programs_too() -> None:
-    """Also where bytes of it were still on their way."""
-    with relayed(post(10) + b"abc") as it, it.accept() as program:
-        it.client.shutdown(socket.SHUT_WR)
-        assert read_to_end(program) == post(10, b"Connection: close") + b"abc"
-        program.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
-        assert read_to_end(it.client).startswith(b"HTTP/1.1 400 ")
-        assert it.outcome() is Outcome.ANSWERED
-
-
-def test_the_end_of_a_long_half_is_passed_on_once_all_of_it_was() -> None:
-    """A slow program has to read first."""
-    body = b"a" * MORE_THAN_BUFFERS
-    with relayed(post(len(body) + 1)) as it, it.accept() as program:
-
-        def write() -> None:
-            it.client.sendall(body)
-            it.client.shutdown(socket.SHUT_WR)
-
-        writes = threading.Thread(target=write)
-        writes.start()
-        wait.until(lambda: it.most_buffered >= BUFFER_BYTES, "the program is behind")
-        assert read_to_end(program).endswith(b"\r\n\r\n" + body)
-        writes.join()
-        program.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
-        assert read_to_end(it.client).startswith(b"HTTP/1.1 400 ")
-        assert it.outcome() is Outcome.ANSWERED
-
-
-def test_a_client_that_ended_its_half_after_its_request_gets_its_answer() -> None:
-    """It may read still."""
-    with relayed(GET) as it, it.accept() as program:
-        it.client.shutdown(socket.SHUT_WR)
-        read_until(program, b"\r\n\r\n")
-        program.sendall(ANSWER)
-        assert read_to_end(it.client) == ANSWER_RELAYED
-        assert it.outcome() is Outcome.ANSWERED
-
-
-# --- upgrades -----------------------------------------------------------------------------
-
-SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
-
-
-def test_an_upgrade_becomes_a_tunnel() -> None:
-    """Both heads stay as they are, and bytes go both ways until a side closes."""
-    with relayed(UPGRADE) as it, it.accept() as program:
-        assert read_until(program, b"\r\n\r\n") == UPGRADE
-        it.client.sendall(b"early")
-        program.sendall(SWITCH + b"hello")
-        assert read_until(it.client, b"hello") == SWITCH + b"hello"
-        assert read_until(program, b"early") == b"early"
-        for number in range(50):
-            it.client.sendall(b"\x81%03d" % number)
-            assert read_until(program, b"%03d" % number) == b"\x81%03d" % number
-            program.sendall(b"\x82%03d" % number)
-            assert read_until(it.client, b"%03d" % number) == b"\x82%03d" % number
-        program.close()
-        assert read_to_end(it.client) == b""
-        assert it.outcome() is Outcome.ANSWERED
-
-
-def test_the_end_of_a_tunnels_client_reaches_the_program() -> None:
-    """What it sent before comes first, and what the program still says is passed on."""
-    with relayed(UPGRADE) as it, it.accept() as program:
-        read_until(program, b"\r\n\r\n")
-        program.sendall(SWITCH)
-        read_until(it.client, b"\r\n\r\n")
-        it.client.sendall(b"bye" * 100_000)
-        it.client.shutdown(socket.SHUT_WR)
-        assert read_to_end(program) == b"bye" * 100_000
-        program.sendall(b"bye")
-        program.close()
-        assert read_to_end(it.client) == b"bye"
-        assert it.outcome() is Outcome.ANSWERED
-
-
-def test_an_upgrade_that_is_refused_is_a_plain_exchange() -> None:
-    """What the client sent behind it is not forwarded."""
-    with relayed(UPGRADE) as it, it.accept() as program:
-        assert read_until(program, b"\r\n\r\n") == UPGRADE
-        it.client.sendall(GET)
-        program.sendall(ANSWER)
-        assert read_to_end(it.client) == ANSWER_RELAYED
-        assert read_to_end(program) == b""
-        assert it.outcome() is Outcome.ANSWERED
 
 
 # --- who vanishes -------------------------------------------------------------------------
