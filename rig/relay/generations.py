@@ -1,7 +1,7 @@
 """A generation that ends, the next one at its address, and a relay between them.
 
-The old generation is `rig/apps/relay/kept_alive.py`, in a process of its own; the new one is a
-thread of the test.
+The old generation is `rig/apps/relay/kept_alive.py`, in a process of its own; the new one
+is a thread of the test.
 """
 
 from __future__ import annotations
