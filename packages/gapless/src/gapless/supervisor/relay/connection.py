@@ -172,7 +172,8 @@ class Connection:
         _, head = self._judge()
         if head is None:
             return False
-        if fits(head) and look.unread <= MOST_AT_ONCE_BYTES:
+        length = len(head.raw) + (head.body_bytes or 0)
+        if fits(head) and length <= look.unread <= MOST_AT_ONCE_BYTES:
             self._take(head)
             return True
         if self._take_large(head, look, asleep=False):
@@ -187,7 +188,8 @@ class Connection:
         if sockets.is_blocking(self.sock) and not self._reader_sleeps():
             return
         if not sockets.set_mark(self.sock, sockets.PARKED):
-            self.leave()  # it is capped: what comes would wake the process
+            self._wake_process()  # it is capped: enough of what comes would wake it
+            self.leave()
             return
         after = sockets.look(self.sock)
         blocks = sockets.is_blocking(self.sock)
@@ -204,6 +206,7 @@ class Connection:
         assert self._parking is not None
         look = sockets.look(self.sock)
         self.settled = self._parking.is_settled(look)
+        self._course.look(look)
         match self._parking.look(look):
             case Step.GIVE_BACK:
                 self._give_back(now, slept=self._slept(look))

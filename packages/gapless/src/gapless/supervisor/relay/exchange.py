@@ -6,33 +6,32 @@ Rule 1: a request is sent once.  Nothing of it is read before the new generation
 the connection; once a byte was read, a failure is a close.
 Rule 2: what waits in this process is bounded: who writes faster than the other side reads
 has to wait.
-Rule 3: a connection is closed for writing, read to its end, then closed: a close with
-unread bytes would reset it, and could destroy the answer (RFC 9112, 9.6).
+Rule 3: the program's connection ends with its answer: it may have a thread for each.
 """
 
 from __future__ import annotations
 
+import contextlib
 import selectors
 import socket
 from enum import Enum
 
-import h11
-
 from gapless.base import clock
 from gapless.supervisor.relay import sockets
 from gapless.supervisor.relay.answer import Answer
-from gapless.supervisor.relay.buffer import Buffer
-from gapless.supervisor.relay.heads import Head, as_the_last
+from gapless.supervisor.relay.buffer import Buffer, Linger
+from gapless.supervisor.relay.heads import Head
+from gapless.supervisor.relay.request import Request
 from gapless.supervisor.relay.stopped import Stopped
 
 BUFFER_BYTES = 256 << 10
-CONNECT_S, LINGER_S = 5.0, 2.0
-MOST_LINGER_BYTES = 4 << 20
+MOST_TURNS = 16
+"""After so many pieces the other connections have their turn."""
+CONNECT_S = 5.0
 LONGEST_STOP_S = 1.0
 """A body that takes longer comes so slowly that it is always read in time."""
 GONE_CHECK_S = 0.25
 """How often the client is looked for while its answer is waited for."""
-_ESTABLISHED, _CLOSE_WAIT = 1, 8
 
 
 class Outcome(Enum):
@@ -60,30 +59,20 @@ class Exchange:
         """
         self._stopped = stopped
         self._stopped_until = clock.monotonic() + LONGEST_STOP_S
-        self._selector, self._client, self._head = selector, client, head
+        self._selector, self._client = selector, client
         self.outcome: Outcome | None = None
         """None while it is under way."""
-        self._request: h11.Connection | None = None
-        self._body_left = head.body_bytes
-        self._request_read = False
+        self._request = Request(head)
+        self._client_ended = self._said_end = False
+        """The client has ended its half; the program was told the end of the request."""
         self._answer = Answer(head.request)
         self._to_program, self._to_client = Buffer(), Buffer()
-        self._program_closed = self._lingers = False
+        self._program_closed = self._program_failed = False
+        self._linger: Linger | None = None
         self._until = clock.monotonic() + CONNECT_S
         self._look_at = 0.0
-        self._lingered = 0
-        local = client.getsockname()
-        self._program = socket.socket(client.family, socket.SOCK_STREAM)
-        try:
-            self._program.setblocking(False)
-            self._program.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            # From our own address to itself: a request gains no trust on its way.
-            self._program.bind((local[0], 0, *local[2:]))
-            self._program.connect_ex(local)
-            self.source = self._program.getsockname()[:2]
-        except OSError:
-            self._program.close()
-            raise
+        self._program = sockets.connect_as(client)
+        self.source = self._program.getsockname()[:2]
         self._connecting = True
         self._watch(self._program, selectors.EVENT_WRITE)
 
@@ -96,10 +85,10 @@ class Exchange:
         try:
             if self._connecting:
                 self._connect()
-            elif self._lingers:
-                self._linger()
-            else:
+            elif self._linger is None:
                 self._pass_on()
+            elif self._linger.is_over(clock.monotonic()):
+                self._end(Outcome.ANSWERED)
         except OSError:
             self._fail()
         if self.outcome is None:
@@ -111,21 +100,15 @@ class Exchange:
             return
         if self._stopped is not None and now >= self._stopped_until:
             self._let_go_on()
-        if self._connecting or self._lingers:
+        if self._connecting:
             if now >= self._until:
-                self._end(Outcome.REFUSED if self._connecting else Outcome.ANSWERED)
-            elif self._lingers:
-                self.advance()
-        elif not self._request_read or self._answer.switched:
+                self._end(Outcome.REFUSED)
+        elif self._linger is not None or self._reads_client():
             self.advance()
         elif now >= self._look_at:
             self._look_at = now + GONE_CHECK_S
-            if not self._client_is_there():
+            if not sockets.may_read(self._client):
                 self._end(Outcome.LEFT)
-
-    def _client_is_there(self) -> bool:
-        info = self._client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
-        return info[0] in (_ESTABLISHED, _CLOSE_WAIT)
 
     # --- its phases -------------------------------------------------------------------
 
@@ -141,119 +124,137 @@ class Exchange:
         if not sockets.set_mark(self._client, sockets.TAKEN):
             self._end(Outcome.REFUSED)
             return
-        raw = self._head.raw
-        at_once = socket.MSG_DONTWAIT
+        outcome = self._begin_to_read()
+        if outcome is None:
+            self._pass_on()
+        else:
+            self._end(outcome)
+
+    def _begin_to_read(self) -> Outcome | None:
+        """Read the request's head; return how the exchange ends if that failed.
+
+        What has come of its body is read by the same call: a process that was woken
+        before has all of it, or nothing.
+        """
+        raw, at_once = self._request.head.raw, socket.MSG_DONTWAIT
+        length = len(raw) + (self._request.head.body_bytes or 0)
         try:
             if self._client.recv(len(raw), at_once | socket.MSG_PEEK) != raw:
-                self._end(Outcome.REFUSED)  # its process was faster
-                return
-            found = self._client.recv(len(raw), at_once)
+                return Outcome.REFUSED  # its process was faster
+            found = self._client.recv(min(length, len(raw) + BUFFER_BYTES), at_once)
         except BlockingIOError:
-            self._end(Outcome.REFUSED)
-            return
-        if found != raw:  # its process has read as well: neither has the whole
-            self._end(Outcome.CUT)
-            return
-        self._request = h11.Connection(
-            h11.SERVER, max_incomplete_event_size=len(raw) + 1
-        )
-        self._follow_request(raw)
-        self._to_program.add(raw if self._head.upgrades else as_the_last(raw))
-        self._pass_on()
+            return Outcome.REFUSED
+        except OSError:
+            return Outcome.LEFT
+        if not found.startswith(raw):
+            return Outcome.CUT  # its process has read as well: neither has the whole
+        self._to_program.add(self._request.first())
+        if len(found) > len(raw):
+            self._take_in(found[len(raw) :])
+        return None
 
     def _pass_on(self) -> None:
-        moved = True
-        while moved and self.outcome is None and not self._lingers:
+        for _ in range(MOST_TURNS):
             moved = self._read_client()
             moved |= self._write_program()
             moved |= self._read_program()
             moved |= self._write_client()
+            if self.outcome is not None:
+                return
             if (self._answer.whole or self._program_closed) and not self._to_client:
                 self._begin_to_linger()
+                return
+            if not moved:
+                return
+
+    def _reads_client(self) -> bool:
+        """Return whether more of the request, or of a tunnel, is waited for."""
+        if self._client_ended or self._program_closed:
+            return False
+        return self._answer.switched or not (
+            self._request.whole or self._request.broken
+        )
 
     def _read_client(self) -> bool:
-        if self._request_read and not self._answer.switched:
+        if not self._reads_client():
             return False
         if self._to_program.size >= BUFFER_BYTES and self._stopped is None:
             return False
-        most = BUFFER_BYTES
-        if self._body_left and not self._answer.switched:
-            most = min(most, self._body_left)
+        tunnel = self._answer.switched
+        most = BUFFER_BYTES if tunnel else self._request.most(BUFFER_BYTES)
         try:
             piece = self._client.recv(most, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return False
-        if not piece:
-            self._request_read = True
-            if not self._to_program:
-                self._program.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._end(Outcome.LEFT)
             return False
-        if self._answer.switched:
-            self._to_program.add(piece)
-            return True
-        if self._body_left is not None:
-            self._body_left -= len(piece)
-        behind = self._follow_request(piece)
-        self._to_program.add(piece[: len(piece) - behind] if behind else piece)
-        if self._request_read:
-            self._let_go_on()
+        self._client_ended = not piece
+        self._take_in(piece)
         return True
+
+    def _take_in(self, piece: bytes) -> None:
+        """Take in what the client has sent."""
+        tunnel = self._answer.switched
+        self._to_program.add(piece if tunnel else self._request.feed(piece))
+        if not self._reads_client():
+            self._let_go_on()
 
     def _let_go_on(self) -> None:
         """Let the process go on that was stopped while a large body came."""
         if self._stopped is not None:
             self._stopped.end()
 
-    def _follow_request(self, piece: bytes) -> int:
-        """Follow where a request ends; return how many bytes are behind it."""
-        parser = self._request
-        assert parser is not None
-        parser.receive_data(piece)
-        try:
-            while True:
-                event = parser.next_event()
-                if isinstance(event, h11.EndOfMessage):
-                    self._request_read = True
-                    return len(parser.trailing_data[0])
-                if event is h11.NEED_DATA or event is h11.PAUSED:
-                    return 0
-        except h11.RemoteProtocolError:
-            # The program may judge it: it gets what came, and no more.
-            self._request_read = True
-            return 0
-
     def _write_program(self) -> bool:
-        if self._program_closed:
+        if self.outcome is not None or self._program_closed:
+            return False
+        if not self._to_program:
+            self._say_end()
             return False
         try:
             return self._to_program.send(self._program)
         except (BrokenPipeError, ConnectionResetError):
             # It may have answered before it closed: an early answer is an answer.
             self._to_program.drop()
-            self._request_read = True
+            self._client_ended = self._said_end = True
             self._let_go_on()
             return False
 
+    def _say_end(self) -> None:
+        """Tell the program that no more of an unfinished request, or a tunnel, comes."""
+        unfinished = self._client_ended and (
+            self._answer.switched or not self._request.whole
+        )
+        if (unfinished or self._request.broken) and not self._said_end:
+            self._said_end = True
+            self._program.shutdown(socket.SHUT_WR)
+
     def _read_program(self) -> bool:
-        if self._program_closed or self._to_client.size >= BUFFER_BYTES:
+        if self.outcome is not None or self._program_closed:
+            return False
+        if self._to_client.size >= BUFFER_BYTES:
             return False
         try:
             piece = self._program.recv(BUFFER_BYTES)
         except BlockingIOError:
             return False
         except ConnectionResetError:
-            piece = b""
+            piece, self._program_failed = b"", True
         if not piece:
             self._program_closed = True
-            self._to_client.add(self._answer.end())
+            self._to_program.drop()
+            self._let_go_on()
+            self._to_client.add(self._answer.end(failed=self._program_failed))
             return False
         self._to_client.add(self._answer.feed(piece))
         return True
 
     def _write_client(self) -> bool:
+        if self.outcome is not None:
+            return False
         try:
             return self._to_client.send(self._client)
-        except (BrokenPipeError, ConnectionResetError):
+        except OSError:
             self._end(Outcome.LEFT)
             return False
 
@@ -263,55 +264,49 @@ class Exchange:
         if not self._answer.began:
             self._end(Outcome.CUT)
             return
-        self._watch(self._program, 0)
-        self._lingers = True
-        self._until = clock.monotonic() + LINGER_S
-        self._client.shutdown(socket.SHUT_WR)
-        self._linger()
-
-    def _linger(self) -> None:
-        while self._lingered < MOST_LINGER_BYTES:
-            try:
-                piece = self._client.recv(BUFFER_BYTES, socket.MSG_DONTWAIT)
-            except BlockingIOError:
+        self._close_program()
+        if self._program_failed and not self._answer.whole:
+            # The client must not take what it has for all of it.
+            with contextlib.suppress(OSError):
+                sockets.reset(self._client)
+                self._end(Outcome.CUT)
                 return
-            if not piece:
-                break
-            self._lingered += len(piece)
-        self._end(Outcome.ANSWERED)
+        self._linger = Linger(self._client, clock.monotonic())
+        self.advance()
 
     def _fail(self) -> None:
         """End after an error of either side."""
         if self._connecting:
             self._end(Outcome.REFUSED)
-        elif self._lingers:
-            self._end(Outcome.ANSWERED)
         else:
-            self._end(Outcome.CUT)
+            self._end(Outcome.ANSWERED)
 
     def _end(self, outcome: Outcome) -> None:
         if outcome is Outcome.ANSWERED and not self._answer.whole:
             outcome = Outcome.CUT
         self.outcome = outcome
         self._let_go_on()
-        self._watch(self._program, 0)
+        self._close_program()
         self._watch(self._client, 0)
-        self._program.close()
+
+    def _close_program(self) -> None:
+        if self._program.fileno() != -1:
+            self._watch(self._program, 0)
+            self._program.close()
 
     # --- what it waits for ------------------------------------------------------------
 
     def _update_interest(self) -> None:
-        reads, writes = selectors.EVENT_READ, selectors.EVENT_WRITE
         if self._connecting:
             return
-        if self._lingers:
-            self._watch(self._client, 0)
+        reads, writes = selectors.EVENT_READ, selectors.EVENT_WRITE
+        self._watch(self._client, writes if self._to_client else 0)
+        if self._linger is not None:
             return
         wanted = writes if self._to_program else 0
         if not self._program_closed and self._to_client.size < BUFFER_BYTES:
             wanted |= reads
         self._watch(self._program, wanted)
-        self._watch(self._client, writes if self._to_client else 0)
 
     def _watch(self, sock: socket.socket, events: int) -> None:
         known = self._selector.get_map().get(sock)

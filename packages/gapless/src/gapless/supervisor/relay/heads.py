@@ -73,8 +73,7 @@ def _parse(raw: bytes) -> Head | None:
     if chunked and (lengths or request.http_version == b"1.0"):
         return None  # two programs may take its end to be in two places
     for name, value in request.headers:
-        scheme = value.split(b" ", 1)[0].lower()
-        if name == b"authorization" and scheme in _OF_THE_CONNECTION:
+        if name == b"authorization" and value.lower().startswith(_OF_THE_CONNECTION):
             return None
     return Head(
         raw=raw,
