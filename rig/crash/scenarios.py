@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rig.hosts.host import APPS, Host
 
-APP, KEPT_APP = APPS / "tiny.py", APPS / "tiny_kept.py"
+APP, KEPT_APP = APPS / "tiny.py", APPS / "relay" / "tiny_kept.py"
 NAME = "app"
 
 

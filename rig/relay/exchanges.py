@@ -10,8 +10,9 @@ import threading
 from collections.abc import Callable, Iterator
 
 from gapless.base import clock, wakeup
-from gapless.supervisor.relay import heads, sockets
-from gapless.supervisor.relay.exchange import Exchange, Outcome
+from gapless.supervisor.relay import sockets
+from gapless.supervisor.relay.http import heads
+from gapless.supervisor.relay.http.exchange import Exchange, Outcome
 from rig import wait
 
 HOST = b"Host: a.example\r\n"

@@ -142,17 +142,17 @@ class Relaying:
         self._selector = selectors.DefaultSelector()
         self._failures: list[Exception] = []
         self.takeover = Takeover(
-            self._selector, it.aim(), self._is_own, lambda *_: None
+            self._selector,
+            it.aim(),
+            self._carries,
+            lambda *_: None,
         )
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
-    def _is_own(self, address: tuple[str, int]) -> bool:
-        known = (*self.takeover.connections.values(), *self.takeover.alone)
-        return any(
-            e.exchange is not None and e.exchange.source == address for e in known
-        )
+    def _carries(self, address: tuple[str, int]) -> bool:
+        return self.takeover.carries(address)
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -160,16 +160,17 @@ class Relaying:
             self.takeover.round(clock.monotonic())
 
     def states(self) -> list[State]:
-        """Return what is done with each connection that is held."""
-        known = (*self.takeover.connections.values(), *self.takeover.alone)
-        return [each.state for each in known]
+        """Return what is done with each connection that a process holds too."""
+        return [each.state for each in self.takeover.connections.values()]
 
     def close(self) -> None:
         """Stop, and let go of everything."""
         self._stop.set()
         self._thread.join(10)
-        for each in (*self.takeover.connections.values(), *self.takeover.alone):
+        for each in self.takeover.connections.values():
             each.fail()
+        for alone in self.takeover.alone:
+            alone.fail()
         left = len(self._selector.get_map())
         self._selector.close()
         assert self._failures == []

@@ -11,9 +11,10 @@ from collections.abc import Callable
 import pytest
 
 from gapless.base import clock, wakeup
-from gapless.supervisor.relay import exchange as exchanges
-from gapless.supervisor.relay import heads, sockets
-from gapless.supervisor.relay.exchange import BUFFER_BYTES, Exchange, Outcome
+from gapless.supervisor.relay import sockets
+from gapless.supervisor.relay.http import exchange as exchanges
+from gapless.supervisor.relay.http import heads
+from gapless.supervisor.relay.http.exchange import BUFFER_BYTES, Exchange, Outcome
 from rig import wait
 from rig.relay.exchanges import (
     ANSWER,

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from gapless.supervisor.relay.exchange import BUFFER_BYTES, Outcome
+from gapless.supervisor.relay.http.exchange import BUFFER_BYTES, Outcome
 from rig import wait
 from rig.relay.exchanges import (
     ANSWER,

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gapless.supervisor.relay import heads
-from gapless.supervisor.relay.heads import LARGEST_HEAD_BYTES, Verdict
+from gapless.supervisor.relay.http import heads
+from gapless.supervisor.relay.http.heads import LARGEST_HEAD_BYTES, Verdict
 
 HOST = b"Host: a.example\r\n"
 GET = b"GET / HTTP/1.1\r\n" + HOST + b"\r\n"

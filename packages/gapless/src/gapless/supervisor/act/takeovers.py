@@ -21,7 +21,7 @@ from gapless.supervisor.memory import spec
 from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
-from gapless.supervisor.memory.model import Takeover
+from gapless.supervisor.memory.model import Role, Takeover
 from gapless.supervisor.observe.membership import Membership
 from gapless.supervisor.relay.messages import Aim, Ending, Got, Need, Status
 from gapless.supervisor.sockets.listeners import Listeners
@@ -96,6 +96,7 @@ class Takeovers:
             patience_s=PATIENCE_S if counted else 0.0,
             loopback_only=wanted is spec.Taking.AUTO
             and declares_trust(generation.spec),
+            starts=generation.relay_starts,
             limit_s=generation.spec.stop.drain_timeout_s,
         )
 
@@ -246,9 +247,10 @@ class Takeovers:
         self._sent.clear()
         for app in self._apps.values():
             for generation in app.generations:
+                if generation.role is Role.RETIRING:
+                    self._let_go_on(generation)
                 if _is_under_way(generation):
                     generation.takeover = Takeover.NONE
-                    self._let_go_on(generation)
                     self._apps.touch(app.name)
 
     def _let_go_on(self, generation: GenerationRecord) -> None:

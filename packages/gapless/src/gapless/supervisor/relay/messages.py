@@ -22,6 +22,8 @@ class Aim:
     """Only what was silent for so long: its processes end the rest by their answers."""
     loopback_only: bool = False
     """The app trusts some addresses more than others."""
+    starts: int = 1
+    """How many relays have been started for it: those before have died."""
     limit_s: float = 30.0
     """How long a connection without a process may be silent."""
 

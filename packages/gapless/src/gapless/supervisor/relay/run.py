@@ -135,11 +135,7 @@ class Relay:
 
     def _is_own(self, address: tuple[str, int]) -> bool:
         """Return whether a client's address is that of an exchange of ours."""
-        return any(
-            each.exchange is not None and each.exchange.source == address
-            for takeover in self._takeovers.values()
-            for each in (*takeover.connections.values(), *takeover.alone)
-        )
+        return any(takeover.carries(address) for takeover in self._takeovers.values())
 
     def _report(self, now: float) -> None:
         if now < self._status_at:

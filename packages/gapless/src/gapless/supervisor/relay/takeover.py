@@ -12,7 +12,9 @@ from collections.abc import Callable
 from gapless.base import clock
 from gapless.keeper.duplicate import duplicate
 from gapless.supervisor.relay import holders
-from gapless.supervisor.relay.connection import Connection, Counts, State
+from gapless.supervisor.relay.alone import Alone
+from gapless.supervisor.relay.connection import Connection, State
+from gapless.supervisor.relay.counts import Counts
 from gapless.supervisor.relay.holders import Holder
 from gapless.supervisor.relay.messages import Aim, Got, Need, Status
 from gapless.supervisor.relay.stopped import Stops
@@ -43,7 +45,7 @@ class Takeover:
         self.counts = Counts()
         self._stops = Stops()
         self.trouble = ""
-        self.alone: list[Connection] = []
+        self.alone: list[Alone] = []
         self._unwanted: set[int] = set()
         self._scan_at = 0.0
         self._scanned = False
@@ -56,7 +58,7 @@ class Takeover:
                 free += not each.settled
             else:
                 unsettled += not each.settled
-        unsettled += sum(each.state is State.TAKEN for each in self.alone)
+        unsettled += sum(each.exchange is not None for each in self.alone)
         return Status(
             app=self.aim.app,
             generation=self.aim.generation,
@@ -73,6 +75,12 @@ class Takeover:
         """Return whether the next look should come as soon as possible."""
         return any(each.hurries_until > now for each in self.connections.values())
 
+    def carries(self, address: tuple[str, int]) -> bool:
+        """Return whether an exchange under way is what a program sees at an address."""
+        carried = [each.exchange for each in self.connections.values()]
+        carried += [each.exchange for each in self.alone]
+        return any(each is not None and each.source == address for each in carried)
+
     def is_over(self) -> bool:
         """Return whether nothing is held any more, and nothing will be."""
         if not self.ending or self.connections or self.alone:
@@ -83,7 +91,7 @@ class Takeover:
         """Finish what is under way: nobody says any more what is to end."""
         self.ending = True
         for each in self.alone:
-            if each.state is State.ALONE:
+            if each.exchange is None:
                 each.end()
 
     # --- one round --------------------------------------------------------------------
@@ -101,49 +109,51 @@ class Takeover:
                 del self.connections[inode]
                 if each.foreign:
                     self._unwanted.add(inode)
-            elif each.state is State.ALONE or not each.holders:
-                del self.connections[inode]
-                self.alone.append(each)
-        for each in list(self.alone):
+                if each.alone is not None:
+                    self.alone.append(each.alone)
+        for alone in self.alone:
             try:
-                each.tick(now, held=False)
-                each.look_alone(now, self.aim.limit_s)
+                alone.round(now, self.aim.limit_s)
             except OSError:
-                each.fail()
-            if each.state is State.OVER:
-                self.alone.remove(each)
+                alone.fail()
+        self.alone = [each for each in self.alone if not each.is_over]
 
     def _step(self, each: Connection, now: float) -> None:
         if not each.is_due(now, self.aim.patience_s):
             return
         if not self._is_held(each):
-            each.was_let_go(now, ending=self.ending)
+            each.was_let_go(ending=self.ending)
             return
         each.round(now, self.aim.patience_s)
-        each.tick(now, held=True)
+        each.tick(now)
 
     def _is_held(self, each: Connection) -> bool:
         """Return whether a process of the generation has a connection still."""
-        if any(holders.holds(holder, each.inode) for holder in each.holders):
+        if any(holders.holds(holder, each.inode) for holder in each.reader.holders):
             return True
-        if each.holders:
+        if each.reader.holders:
             found = holders.sockets_of(self.aim.pids)
-            each.holders = found.get(each.inode, [])
-        return bool(each.holders)
+            each.reader.holders = found.get(each.inode, [])
+        return bool(each.reader.holders)
 
     # --- the processes ----------------------------------------------------------------
 
     def _scan(self) -> None:
         began = clock.monotonic()
         found = holders.sockets_of(self.aim.pids)
+        after_another = self.aim.starts > 1 and not self._scanned
         self._unwanted &= found.keys()
         self._asked = {i: at for i, at in self._asked.items() if i in found}
         for inode, held_by in found.items():
             known = self.connections.get(inode)
             if known is not None:
-                known.holders = held_by
+                known.reader.holders = held_by
             elif inode not in self._unwanted and not self.ending:
                 self._find(inode, held_by)
+        if after_another:
+            # Readers may sleep with marks of the relay before; those are mended now.
+            for pid in self.aim.pids:
+                self._stops.interrupt(pid)
         took_s = clock.monotonic() - began
         self._scan_at = began + took_s + max(SCAN_S, 10 * took_s)
         self._scanned = True
@@ -194,7 +204,7 @@ class Takeover:
             self._unwanted.add(inode)
             return
         connection = Connection(self._selector, sock, inode, self.counts, self._stops)
-        connection.holders = held_by
+        connection.reader.holders = held_by
         self.connections[inode] = connection
 
     def _may_be_taken(self, sock: socket.socket) -> bool:

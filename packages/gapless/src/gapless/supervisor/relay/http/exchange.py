@@ -18,10 +18,10 @@ from enum import Enum
 
 from gapless.base import clock
 from gapless.supervisor.relay import sockets
-from gapless.supervisor.relay.answer import Answer
-from gapless.supervisor.relay.buffer import Buffer, Linger
-from gapless.supervisor.relay.heads import Head
-from gapless.supervisor.relay.request import Request
+from gapless.supervisor.relay.http.answer import Answer
+from gapless.supervisor.relay.http.buffer import Buffer, Linger
+from gapless.supervisor.relay.http.heads import Head
+from gapless.supervisor.relay.http.request import Request
 from gapless.supervisor.relay.stopped import Stopped
 
 BUFFER_BYTES = 256 << 10

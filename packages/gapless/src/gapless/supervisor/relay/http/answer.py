@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import h11
 
-from gapless.supervisor.relay import heads
+from gapless.supervisor.relay.http import heads
 
 SWITCHED = 101
 

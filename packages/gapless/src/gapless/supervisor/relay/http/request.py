@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import h11
 
-from gapless.supervisor.relay import heads
-from gapless.supervisor.relay.heads import Head
+from gapless.supervisor.relay.http import heads
+from gapless.supervisor.relay.http.heads import Head
 
 
 class Request:
