@@ -44,6 +44,12 @@ MOST_BODY_BYTES = 64 << 20
 """So much of a body may wait here while its process is stopped."""
 HURRY_S, SPIN_S = 0.003, 0.0025
 """For so long it is looked at more often, and without pause, when it was given back."""
+WHOLE_S = 1.0
+"""A request that is not whole is waited for as long as its pieces come so fast."""
+LONGEST_STOP_S = 1.0
+"""For so long a process is stopped while a large body comes.
+
+One that takes longer comes so slowly that it is always read in time."""
 RECENT_S, NEXT_S = 0.2, 0.005
 """A client never pauses that sent so lately; its next request comes within that time."""
 
@@ -185,7 +191,7 @@ class Connection:
             case Step.JUDGE:
                 verdict, head = peek(self.sock)
                 if head is not None and fits(head):
-                    self._take(head)
+                    self._take_whole(head, look, now)
                 elif head is not None and self._take_large(head, look):
                     pass
                 elif verdict is Verdict.FOREIGN:
@@ -196,6 +202,20 @@ class Connection:
             case Step.WAIT:
                 if self._large:
                     self._wait_for_large(look, now)
+
+    def _take_whole(self, head: Head, look: Look, now: float) -> None:
+        """Take a small request, from a thread that blocks only when it is whole.
+
+        A thread in recv(2) reads what has come whenever its process is stopped, as is
+        done for other connections of it.
+        """
+        length = len(head.raw) + (head.body_bytes or 0)
+        if length <= look.unread or not self.reader.is_blocking():
+            self._take(head)
+        elif head.expects or look.silent_s > WHOLE_S:
+            self._give_back(now, look)
+        else:
+            self._check_at = now
 
     def _wait_for_large(self, look: Look, now: float) -> None:
         """Stop the process of a client that sends large bodies, right after an answer.
@@ -268,7 +288,10 @@ class Connection:
         look = sockets.look(self.sock)
         if look.position != seen.position or look.written != seen.written:
             return False  # it was woken before
+        stop_s = LONGEST_STOP_S * (5 if self.reader.is_blocking() else 1)
         stopped = self.reader.hand_over()
+        if stopped is not None:
+            stopped.until = clock.monotonic() + stop_s
         try:
             self._take(head, stopped)
         except OSError:

@@ -48,6 +48,8 @@ class Stopped:
 
     def __init__(self, pids: set[int]) -> None:
         """Stop them; those that somebody else has stopped stay so."""
+        self.until = 0.0
+        """When they go on at the latest, if somebody looks."""
         self._pids: list[int] = []
         for pid in pids:
             found = processes.read(pid)

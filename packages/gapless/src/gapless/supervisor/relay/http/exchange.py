@@ -28,8 +28,6 @@ BUFFER_BYTES = 256 << 10
 MOST_TURNS = 16
 """After so many pieces the other connections have their turn."""
 CONNECT_S = 5.0
-LONGEST_STOP_S = 1.0
-"""A body that takes longer comes so slowly that it is always read in time."""
 GONE_CHECK_S = 0.25
 """How often the client is looked for while its answer is waited for."""
 
@@ -58,7 +56,6 @@ class Exchange:
         Raises OSError.
         """
         self._stopped = stopped
-        self._stopped_until = clock.monotonic() + LONGEST_STOP_S
         self._selector, self._client = selector, client
         self.outcome: Outcome | None = None
         """None while it is under way."""
@@ -70,7 +67,9 @@ class Exchange:
         self._program_closed = self._program_failed = False
         self._linger: Linger | None = None
         self._until = clock.monotonic() + CONNECT_S
-        self._look_at = 0.0
+        self._look_at = clock.monotonic() + GONE_CHECK_S
+        self._read = 0
+        """Up to where the client's bytes were read, by its process and here."""
         self._program = sockets.connect_as(client)
         self.source = self._program.getsockname()[:2]
         self._connecting = True
@@ -98,17 +97,27 @@ class Exchange:
         """Do what no descriptor tells of: bytes of a marked connection, and time."""
         if self.outcome is not None:
             return
-        if self._stopped is not None and now >= self._stopped_until:
+        if self._stopped is not None and now >= self._stopped.until:
             self._let_go_on()
         if self._connecting:
             if now >= self._until:
                 self._end(Outcome.REFUSED)
         elif self._linger is not None or self._reads_client():
             self.advance()
-        elif now >= self._look_at:
+        if now >= self._look_at and self.outcome is None:
             self._look_at = now + GONE_CHECK_S
-            if not sockets.may_read(self._client):
-                self._end(Outcome.LEFT)
+            self._look()
+
+    def _look(self) -> None:
+        """End if the client is gone, or if its process has read of the request too."""
+        if self._connecting or self._linger is not None:
+            return
+        if not sockets.may_read(self._client):
+            self._end(Outcome.LEFT)
+        elif self._reads_client() and not self._answer.switched:
+            look = sockets.look(self._client)
+            if look.steady and look.is_open and look.position != self._read:
+                self._end(Outcome.CUT)
 
     # --- its phases -------------------------------------------------------------------
 
@@ -136,6 +145,7 @@ class Exchange:
         What has come of its body is read by the same call: a process that was woken
         before has all of it, or nothing.
         """
+        self._read = sockets.look(self._client).position
         raw, at_once = self._request.head.raw, socket.MSG_DONTWAIT
         length = len(raw) + (self._request.head.body_bytes or 0)
         try:
@@ -146,6 +156,7 @@ class Exchange:
             return Outcome.REFUSED
         except OSError:
             return Outcome.LEFT
+        self._read += len(found)
         if not found.startswith(raw):
             return Outcome.CUT  # its process has read as well: neither has the whole
         self._to_program.add(self._request.first())
@@ -190,6 +201,7 @@ class Exchange:
             self._end(Outcome.LEFT)
             return False
         self._client_ended = not piece
+        self._read += len(piece)
         self._take_in(piece)
         return True
 

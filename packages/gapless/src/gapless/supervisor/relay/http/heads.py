@@ -39,6 +39,8 @@ class Head:
     request: h11.Request
     body_bytes: int | None
     """How long its body is; None: chunked, and not known."""
+    expects: bool
+    """Its client waits for `100 Continue` before it sends the body."""
     upgrades: bool
     """It asks for another protocol on its connection."""
 
@@ -79,6 +81,7 @@ def _parse(raw: bytes) -> Head | None:
         raw=raw,
         request=request,
         body_bytes=None if chunked else int(lengths[0]) if lengths else 0,
+        expects=any(k == b"expect" for k, _ in request.headers),
         upgrades=any(k == b"upgrade" for k, _ in request.headers),
     )
 
