@@ -20,6 +20,7 @@ from gapless.supervisor.relay.messages import Aim, Got, Need, Status
 from gapless.supervisor.relay.stopped import Stops
 
 ASK_AGAIN_S = 1.0
+FEW, SPELL_S = 3, 0.04
 SCAN_S = 0.01
 """How often the descriptors of the processes are listed; more seldom if that is slow."""
 
@@ -47,6 +48,7 @@ class Takeover:
         self.trouble = ""
         self.alone: list[Alone] = []
         self._unwanted: set[int] = set()
+        self._began = clock.monotonic()
         self._scan_at = 0.0
         self._scanned = False
 
@@ -72,8 +74,17 @@ class Takeover:
         )
 
     def hurries(self, now: float) -> bool:
-        """Return whether the next look should come as soon as possible."""
-        return any(each.hurries_until > now for each in self.connections.values())
+        """Return whether the next look should come as soon as possible.
+
+        So it is, half of the time, when a few connections are left that have not been
+        caught for a while: each is idle for a tenth of a millisecond.
+        """
+        held = self.connections.values()
+        if any(each.hurries_until > now for each in held):
+            return True
+        free = sum(each.state is State.FREE and not each.settled for each in held)
+        caught = self.aim.patience_s or not 0 < free <= FEW
+        return not caught and now > self._began + 1.0 and now % SPELL_S < SPELL_S / 2
 
     def carries(self, address: tuple[str, int]) -> bool:
         """Return whether an exchange under way is what a program sees at an address."""
