@@ -112,6 +112,8 @@ class Takeovers:
     def forget(self, app: AppRecord, generation: GenerationRecord) -> None:
         """Drop what is known of a generation that has ended."""
         self._sent.pop((app.name, generation.number), None)
+        ended = Ending(app=app.name, generation=generation.number, ended=True)
+        self._send("ending", ended)
 
     def close(self) -> None:
         """Let the relay finish what it carries, and end."""
@@ -134,7 +136,7 @@ class Takeovers:
                 "argv": interpreter.python(
                     "gapless.supervisor.relay.run", [str(DESCRIPTOR)], libraries=True
                 ),
-                "environment": {},
+                "environment": {"GAPLESS_HOME": self._home.path},
                 "directory": "/",
                 "filtered": False,
                 "log": log_settings(

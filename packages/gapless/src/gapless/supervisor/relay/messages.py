@@ -30,10 +30,11 @@ class Aim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """The processes of a generation get their stop signal now."""
+    """The processes of a generation get their stop signal now, or have ended."""
 
     app: str
     generation: int
+    ended: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -119,6 +119,8 @@ class Relay:
                 known = self._takeovers.get((ending.app, ending.generation))
                 if known is not None:
                     known.ending = True
+                    if ending.ended:
+                        known.forget()
             case "got":
                 got = codec.decode(Got, message, "got")
                 known = self._takeovers.get((got.app, got.generation))

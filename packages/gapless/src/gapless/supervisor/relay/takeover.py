@@ -40,7 +40,7 @@ class Takeover:
         self._send = send
         self._asked: dict[int, float] = {}
         """Duplicates that the keeper was asked for, and when."""
-        self.ending = False
+        self.ending = self.forgotten = False
         self.connections: dict[int, Connection] = {}
         """By the inode of the socket."""
         self.counts = Counts()
@@ -94,13 +94,19 @@ class Takeover:
 
     def is_over(self) -> bool:
         """Return whether nothing is held any more, and nothing will be."""
-        if not self.ending or self.connections or self.alone:
+        if self.connections or self.alone:
             return False
+        if self.forgotten:
+            return True
         return not any(os.path.exists(f"/proc/{pid}") for pid in self.aim.pids)
+
+    def forget(self) -> None:
+        """Look for no more connections: the generation has ended."""
+        self.ending = self.forgotten = True
 
     def orphan(self) -> None:
         """Finish what is under way: nobody says any more what is to end."""
-        self.ending = True
+        self.forget()
         for each in self.alone:
             if each.exchange is None:
                 each.end()
