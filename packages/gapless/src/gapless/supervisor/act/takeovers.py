@@ -23,7 +23,7 @@ from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
 from gapless.supervisor.memory.model import Role, Takeover
 from gapless.supervisor.observe.membership import Membership
-from gapless.supervisor.relay.messages import Aim, Ending, Got, Need, Status
+from gapless.supervisor.relay.messages import Aim, Drop, Ending, Got, Need, Status
 from gapless.supervisor.sockets.listeners import Listeners
 
 HELD_AS = "relay/line"
@@ -54,8 +54,8 @@ class Takeovers:
         self._listeners, self._log = listeners, log
         self._channel: wire.Channel | None = None
         self._sent: dict[tuple[str, int], Aim] = {}
-        self._ended: set[str] = set()
-        """The keys of relays that have ended, as long as the keeper knows them."""
+        self._carried: set[str] = set()
+        """The apps of which the relay may hold connections without a process."""
         self._serial = 0
 
     # --- what is asked of it ----------------------------------------------------------
@@ -73,6 +73,9 @@ class Takeovers:
 
     def update(self, app: AppRecord) -> None:
         """Tell the relay about processes and ports that have changed."""
+        if not app.running and app.name in self._carried:
+            self._carried.discard(app.name)
+            self._send("drop", Drop(app=app.name))
         for generation in app.generations:
             if _is_under_way(generation) and not _is_ending(generation):
                 place = app.name, generation.number
@@ -80,6 +83,7 @@ class Takeovers:
                 known = self._sent.get(place) == aim
                 if aim.pids and not known and self._send("aim", aim):
                     self._sent[place] = aim
+                    self._carried.add(app.name)
 
     def _aim(self, app: AppRecord, generation: GenerationRecord) -> Aim:
         pids: set[int] = set()

@@ -1,8 +1,8 @@
 """What the supervisor and the relay tell each other: JSON on a SOCK_SEQPACKET socket.
 
-The supervisor sends `aim` (again whenever it changes) and `ending`; the relay answers with
-`status` whenever that changes.  All may be sent twice.  Where the relay lacks the rights of
-ptrace(2) it sends `need`, and `got` comes with a duplicate that the keeper made.
+The supervisor sends `aim` (again whenever it changes), `ending` and `drop`; the relay
+answers with `status` whenever that changes.  All may be sent twice.  Where the relay lacks
+the rights of ptrace(2) it sends `need`, and `got` comes with a duplicate of the keeper's.
 """
 
 from __future__ import annotations
@@ -35,6 +35,13 @@ class Ending:
     app: str
     generation: int
     ended: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drop:
+    """An app was stopped: nothing more is carried to its port, which may be another's."""
+
+    app: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ import sys
 
 from gapless.base import clock, codec, descriptors, events, wakeup, wire
 from gapless.keeper import process_title
-from gapless.supervisor.relay.messages import Aim, Ending, Got, Status
+from gapless.supervisor.relay.messages import Aim, Drop, Ending, Got, Status
 from gapless.supervisor.relay.takeover import Takeover
 
 TICK_S = 0.001
@@ -121,6 +121,11 @@ class Relay:
                     known.ending = True
                     if ending.ended:
                         known.forget()
+            case "drop":
+                drop = codec.decode(Drop, message, "drop")
+                for (app, _), takeover in self._takeovers.items():
+                    if app == drop.app:
+                        takeover.drop()
             case "got":
                 got = codec.decode(Got, message, "got")
                 known = self._takeovers.get((got.app, got.generation))

@@ -107,6 +107,10 @@ class Takeover:
     def orphan(self) -> None:
         """Finish what is under way: nobody says any more what is to end."""
         self.forget()
+        self.drop()
+
+    def drop(self) -> None:
+        """End what waits for a request without a process."""
         for each in self.alone:
             if each.exchange is None:
                 each.end()
