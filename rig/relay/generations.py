@@ -144,15 +144,11 @@ class Relaying:
         self.takeover = Takeover(
             self._selector,
             it.aim(),
-            self._carries,
             lambda *_: None,
         )
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
-
-    def _carries(self, address: tuple[str, int]) -> bool:
-        return self.takeover.carries(address)
 
     def _run(self) -> None:
         while not self._stop.is_set():

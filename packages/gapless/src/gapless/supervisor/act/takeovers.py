@@ -11,6 +11,7 @@ import os
 import selectors
 import signal
 import socket
+from dataclasses import replace
 
 from gapless.base import codec, events, interpreter, wire
 from gapless.base.names import Home
@@ -30,6 +31,7 @@ HELD_AS = "relay/line"
 DESCRIPTOR = 3
 PATIENCE_S = 5.0
 """Programs that close connections by their answers are left those that are in use."""
+NEVER_S = 1e9
 MOST_STARTS = 3
 """A generation whose relay died so often goes on without."""
 _KEY = "takeover relay"
@@ -62,10 +64,14 @@ class Takeovers:
 
     def begin(self, app: AppRecord, generation: GenerationRecord) -> None:
         """Begin to take the connections of a generation; its plan goes on with that."""
+        self._let_go_on(generation)
         generation.relay_starts += 1
         if generation.relay_starts > MOST_STARTS:
             generation.takeover = Takeover.OFF
             self._note_trouble(app, generation, "the relay ended again and again")
+            self._start()
+            aim = replace(self._aim(app, generation), patience_s=NEVER_S)
+            self._send("aim", aim)  # what the one before has parked is given back
             return
         generation.takeover, app.takeover_trouble = Takeover.UNDER_WAY, ""
         self._start()
@@ -159,6 +165,14 @@ class Takeovers:
         self._channel = wire.Channel(line)
         self._selector.register(line, selectors.EVENT_READ, self._receive)
 
+    def flush(self) -> None:
+        """Send what has waited for room."""
+        if self._channel is not None:
+            try:
+                self._channel.flush()
+            except OSError:
+                self._lose_line()
+
     def ended(self, key: str) -> bool:
         """Note that a process has ended; return whether it was the relay.
 
@@ -174,7 +188,7 @@ class Takeovers:
             return False
         try:
             self._channel.send({"op": kind, **codec.encode(value)}, lent)
-        except ConnectionError:
+        except OSError:
             self._lose_line()
             return False
         return True

@@ -76,7 +76,7 @@ def _stop_reason(generation: Generation, now: float, *, successor: bool) -> str:
         return ""
     if successor and _is_to_be_taken_over(generation):
         return ""
-    if generation.takeover is Takeover.UNDER_WAY:
+    if successor and generation.takeover is Takeover.UNDER_WAY:
         return ""  # a connection is with its process, or is at its last exchange
     if generation.active_connections and successor:
         return ""  # the answer to the next request there closes the connection

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import selectors
 import socket
+from dataclasses import dataclass
 from enum import Enum
 
 from gapless.base import clock
@@ -40,16 +41,18 @@ CHECK_S = 0.02
 """How often it is looked at whether a quiet connection is held, open and settled."""
 MOST_AT_ONCE_BYTES = 1024
 """No program has a smaller buffer for what it reads at once (nginx: 1 KiB)."""
-MOST_BODY_BYTES = 64 << 20
+MOST_BODY_BYTES = 32 << 20
 """So much of a body may wait here while its process is stopped."""
 HURRY_S, SPIN_S = 0.003, 0.0025
 """For so long it is looked at more often, and without pause, when it was given back."""
 WHOLE_S = 1.0
 """A request that is not whole is waited for as long as its pieces come so fast."""
-LONGEST_STOP_S = 1.0
-"""For so long a process is stopped while a large body comes.
+LONGEST_STOP_S = 5.0
+"""For so long a process is stopped while a large body comes; then the exchange is cut.
 
-One that takes longer comes so slowly that it is always read in time."""
+It must not go on before: it would read the rest of the body, and take it for requests."""
+FAST_BYTES, FAST_RATE = 128 << 10, 8 << 20
+"""A client sends fast that sent so much between two looks, at so many bytes a second."""
 RECENT_S, NEXT_S = 0.2, 0.005
 """A client never pauses that sent so lately; its next request comes within that time."""
 
@@ -63,6 +66,13 @@ class State(Enum):
     OVER = "over"
 
 
+@dataclass(slots=True)
+class Pace:
+    """What one round may still cost."""
+
+    spin_s: float = 0.0
+
+
 class Connection:
     """A duplicate of a connection, and what is known of it."""
 
@@ -73,14 +83,17 @@ class Connection:
         inode: int,
         counts: Counts,
         stops: Stops,
+        *,
+        pace: Pace,
     ) -> None:
         self._selector, self.sock, self.inode = selector, sock, inode
-        self._counts, self.reader = counts, Reader(sock, stops)
+        self._counts, self._pace = counts, pace
+        self.reader = Reader(sock, inode, stops)
         self.state = State.FREE
         self.settled = False
         """Nothing is under way, so that its process may end."""
-        self.foreign = False
-        """It speaks something else, or cannot be parked: its process keeps it."""
+        self.unwanted = False
+        """Its process keeps it, or it is at its end: it is not looked for again."""
         self.exchange: Exchange | None = None
         self._parking: Parking | None = None
         self._course, self._rest = Course(), Rest()
@@ -94,9 +107,13 @@ class Connection:
         self._stopped_until = 0.0
         self._position = -1
         """Up to where its process had read when nothing was owed, while it is free."""
-        self._mend_marks()
+        self.silent_s = 0.0
+        self._fast = False
+        """Its client sends so fast that a large body is there within a moment."""
+        self._last = Look(received=0, unread=0, written=0)
+        self._looked_at = 0.0
 
-    def _mend_marks(self) -> None:
+    def mend(self) -> None:
         """Undo what a relay before this one has left."""
         match sockets.mark_of(self.sock):
             case sockets.PARKED:
@@ -133,6 +150,7 @@ class Connection:
         look = sockets.look(self.sock)
         # What a side has closed already is its process's to finish.
         self.settled = not look.is_open or (look.idle and look.silent_s >= QUIET_S)
+        self._note(look, now)
         self._position = look.position if look.idle and look.steady else -1
         answered = self._course.look(look)
         waits = answered and look.unread and not look.unsent
@@ -142,6 +160,15 @@ class Connection:
             self.reader.free(look)
         elif now >= self._rest.until and look.silent_s >= patience_s:
             self._park(look, now, answered=answered)
+
+    def _note(self, look: Look, now: float) -> None:
+        """Note how fast its client sends."""
+        self.silent_s = look.silent_s
+        passed_s = now - self._looked_at
+        came = look.received - self._last.received
+        if self._looked_at and came > FAST_BYTES and came > FAST_RATE * passed_s:
+            self._fast = True
+        self._last, self._looked_at = look, now
 
     def _take_waiting(self, look: Look) -> bool:
         """Take a request that waits for a busy process; return whether that was possible.
@@ -255,13 +282,15 @@ class Connection:
 
         A client that never pauses sends its next request right after the answer.
         """
-        now = clock.monotonic()
-        until = now + (SPIN_S if self.reader.is_blocking() else SPIN_S / 2)
+        began = now = clock.monotonic()
+        spin_s = SPIN_S if self.reader.is_blocking() else SPIN_S / 2
+        until = now + min(spin_s, self._pace.spin_s)
         while self.state is State.FREE and now < until:
             if self.reader.may_have_mark:
-                return
+                break
             self._look_at_free(now, 0.0)
             now = clock.monotonic()
+        self._pace.spin_s -= now - began
 
     # --- its next request -------------------------------------------------------------
 
@@ -278,9 +307,11 @@ class Connection:
         """
         if head.upgrades or head.body_bytes is None:
             return False
-        if head.body_bytes > MOST_BODY_BYTES:
-            return False
+        if head.body_bytes > MOST_BODY_BYTES or not self._fast:
+            return False  # its process would stand still for too long
         self._large = True
+        if self.reader.stops_others():
+            return False  # one at a time: what waits here is bounded
         if asleep and self.reader.stopped is None and self.reader.is_blocking():
             return False  # it would read now; the next time it is stopped before
         if not self.reader.stop():
@@ -288,10 +319,9 @@ class Connection:
         look = sockets.look(self.sock)
         if look.position != seen.position or look.written != seen.written:
             return False  # it was woken before
-        stop_s = LONGEST_STOP_S * (5 if self.reader.is_blocking() else 1)
         stopped = self.reader.hand_over()
         if stopped is not None:
-            stopped.until = clock.monotonic() + stop_s
+            stopped.until = clock.monotonic() + LONGEST_STOP_S
         try:
             self._take(head, stopped)
         except OSError:
@@ -308,7 +338,7 @@ class Connection:
         outcome = self.exchange.outcome
         if outcome is None:
             return
-        self.exchange = None
+        self.reader.stopped, self.exchange = self.exchange.stopped, None
         if outcome is Outcome.REFUSED:
             self._give_back(now)
         else:
@@ -357,14 +387,25 @@ class Connection:
 
     def leave(self) -> None:
         """Leave it to its process for good."""
-        self.foreign = True
+        self.unwanted = True
         self._drop()
 
     def end(self, *, cut: bool = False) -> None:
-        """Close it, also in the process, which sees the end of the stream."""
+        """Close it, also in the process, which sees the end of the stream.
+
+        It must see nothing else: what is left of a body that was not read to its end could
+        look like a request.
+        """
         self._counts.cut += cut
+        self.unwanted = True
         with contextlib.suppress(OSError):  # its peer is gone
+            taken = sockets.mark_of(self.sock) == sockets.TAKEN
+            if taken:
+                self.reader.stop()
             self.sock.shutdown(socket.SHUT_RDWR)
+            if taken:
+                sockets.read_away(self.sock)
+            sockets.clear_mark(self.sock)
         self._drop()
 
     def _drop(self) -> None:

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import socket
 
+from gapless.base import clock
 from gapless.supervisor.relay import holders, sockets
 from gapless.supervisor.relay.holders import Holder
 from gapless.supervisor.relay.parking import Look
 from gapless.supervisor.relay.stopped import Stopped, Stops
 
+TRY_AGAIN_S = 0.03
+
 
 class Reader:
     """The processes that hold a connection, as its readers."""
 
-    def __init__(self, sock: socket.socket, stops: Stops) -> None:
-        self._sock, self._stops = sock, stops
+    def __init__(self, sock: socket.socket, inode: int, stops: Stops) -> None:
+        self._sock, self._inode, self._stops = sock, inode, stops
         self.holders: list[Holder] = []
         self.stopped: Stopped | None = None
         """Its processes, while they are stopped."""
@@ -27,6 +30,7 @@ class Reader:
         """A thread may sleep in recv(2) with a mark that was taken back since."""
         self._written = 0
         """What its process had written when the mark was taken back."""
+        self._free_at = 0.0
         self._stops_before = 0
         """How often its processes had been stopped when it was parked."""
 
@@ -78,16 +82,23 @@ class Reader:
         """
         if look.written != self._written or not self.is_blocking():
             self.may_have_mark = False
-        for holder in self.holders:
-            if self.may_have_mark and holders.sleeps_in_recv(holder):
-                self.may_have_mark = not self._stops.interrupt(holder[0])
+        if not self.may_have_mark or clock.monotonic() < self._free_at:
+            return
+        if any(holders.sleeps_in_recv(each) for each in self.holders):
+            self.may_have_mark = not self._stops.interrupt(self.holders, self._inode)
+            # Its threads do not come to a stop: that must not hold up everybody.
+            self._free_at = clock.monotonic() + TRY_AGAIN_S
+
+    def stops_others(self) -> bool:
+        """Return whether a process stands still for another connection."""
+        return self.stopped is None and self._stops.is_active()
 
     # --- stops ------------------------------------------------------------------------
 
     def stop(self) -> bool:
         """Stop its processes, unless they are; return whether every thread stands still."""
         if self.stopped is None:
-            self.stopped = self._stops.stop(self.pids())
+            self.stopped = self._stops.stop(self.holders, self._inode)
         return self.stopped.complete
 
     def hand_over(self) -> Stopped | None:

@@ -110,9 +110,9 @@ class Relay:
                 place = aim.app, aim.generation
                 known = self._takeovers.get(place)
                 if known is None:
-                    known = Takeover(self._selector, aim, self._is_own, self._send)
+                    known = Takeover(self._selector, aim, self._send)
                     self._takeovers[place] = known
-                known.aim = aim
+                known.renew(aim)
                 self._sent.pop(place, None)
             case "ending":
                 ending = codec.decode(Ending, message, "ending")
@@ -139,10 +139,6 @@ class Relay:
             return
         with contextlib.suppress(ConnectionError):  # `_receive` hears of it
             self._channel.send({"event": kind, **codec.encode(value)})
-
-    def _is_own(self, address: tuple[str, int]) -> bool:
-        """Return whether a client's address is that of an exchange of ours."""
-        return any(takeover.carries(address) for takeover in self._takeovers.values())
 
     def _report(self, now: float) -> None:
         if now < self._status_at:

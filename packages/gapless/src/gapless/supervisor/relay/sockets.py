@@ -95,6 +95,15 @@ def clear_mark(sock: socket.socket) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
 
 
+def read_away(sock: socket.socket) -> None:
+    """Read what has come, so that nobody else does.  Raises OSError."""
+    try:
+        while sock.recv(1 << 16, socket.MSG_DONTWAIT):
+            pass
+    except BlockingIOError:
+        return
+
+
 def is_blocking(sock: socket.socket) -> bool:
     """Return whether who reads from a connection may sleep in recv(2).
 

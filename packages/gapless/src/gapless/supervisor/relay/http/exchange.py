@@ -28,8 +28,15 @@ BUFFER_BYTES = 256 << 10
 MOST_TURNS = 16
 """After so many pieces the other connections have their turn."""
 CONNECT_S = 5.0
+STALL_S = 10.0
+"""How long a client may read nothing once its answer waits here alone."""
+LONGEST_TURN_S = 0.005
 GONE_CHECK_S = 0.25
 """How often the client is looked for while its answer is waited for."""
+
+
+SOURCES: set[tuple[str, int]] = set()
+"""What programs see as the addresses of the exchanges that this process carries."""
 
 
 class Outcome(Enum):
@@ -55,7 +62,7 @@ class Exchange:
 
         Raises OSError.
         """
-        self._stopped = stopped
+        self.stopped = stopped
         self._selector, self._client = selector, client
         self.outcome: Outcome | None = None
         """None while it is under way."""
@@ -68,10 +75,12 @@ class Exchange:
         self._linger: Linger | None = None
         self._until = clock.monotonic() + CONNECT_S
         self._look_at = clock.monotonic() + GONE_CHECK_S
+        self._moved_at = clock.monotonic()
         self._read = 0
         """Up to where the client's bytes were read, by its process and here."""
         self._program = sockets.connect_as(client)
         self.source = self._program.getsockname()[:2]
+        SOURCES.add(self.source)
         self._connecting = True
         self._watch(self._program, selectors.EVENT_WRITE)
 
@@ -97,9 +106,9 @@ class Exchange:
         """Do what no descriptor tells of: bytes of a marked connection, and time."""
         if self.outcome is not None:
             return
-        if self._stopped is not None and now >= self._stopped.until:
-            self._let_go_on()
-        if self._connecting:
+        if self._is_overdue(now):
+            self._end(Outcome.CUT)
+        elif self._connecting:
             if now >= self._until:
                 self._end(Outcome.REFUSED)
         elif self._linger is not None or self._reads_client():
@@ -165,6 +174,7 @@ class Exchange:
         return None
 
     def _pass_on(self) -> None:
+        until = clock.monotonic() + LONGEST_TURN_S
         for _ in range(MOST_TURNS):
             moved = self._read_client()
             moved |= self._write_program()
@@ -176,6 +186,9 @@ class Exchange:
                 self._begin_to_linger()
                 return
             if not moved:
+                return
+            self._moved_at = clock.monotonic()
+            if self._moved_at >= until:
                 return
 
     def _reads_client(self) -> bool:
@@ -189,7 +202,7 @@ class Exchange:
     def _read_client(self) -> bool:
         if not self._reads_client():
             return False
-        if self._to_program.size >= BUFFER_BYTES and self._stopped is None:
+        if self._to_program.size >= BUFFER_BYTES and self.stopped is None:
             return False
         tunnel = self._answer.switched
         most = BUFFER_BYTES if tunnel else self._request.most(BUFFER_BYTES)
@@ -209,13 +222,15 @@ class Exchange:
         """Take in what the client has sent."""
         tunnel = self._answer.switched
         self._to_program.add(piece if tunnel else self._request.feed(piece))
-        if not self._reads_client():
-            self._let_go_on()
+        if self._request.whole and self.stopped is not None:
+            self.stopped.end()
+            self.stopped = None
 
-    def _let_go_on(self) -> None:
-        """Let the process go on that was stopped while a large body came."""
-        if self._stopped is not None:
-            self._stopped.end()
+    def _is_overdue(self, now: float) -> bool:
+        """Return whether a body takes too long, or a client does not read its answer."""
+        if self.stopped is not None and now >= self.stopped.until:
+            return True
+        return self._program_closed and now >= self._moved_at + STALL_S
 
     def _write_program(self) -> bool:
         if self.outcome is not None or self._program_closed:
@@ -229,7 +244,6 @@ class Exchange:
             # It may have answered before it closed: an early answer is an answer.
             self._to_program.drop()
             self._client_ended = self._said_end = True
-            self._let_go_on()
             return False
 
     def _say_end(self) -> None:
@@ -255,7 +269,6 @@ class Exchange:
         if not piece:
             self._program_closed = True
             self._to_program.drop()
-            self._let_go_on()
             self._to_client.add(self._answer.end(failed=self._program_failed))
             return False
         self._to_client.add(self._answer.feed(piece))
@@ -297,11 +310,11 @@ class Exchange:
         if outcome is Outcome.ANSWERED and not self._answer.whole:
             outcome = Outcome.CUT
         self.outcome = outcome
-        self._let_go_on()
         self._close_program()
         self._watch(self._client, 0)
 
     def _close_program(self) -> None:
+        SOURCES.discard(self.source)
         if self._program.fileno() != -1:
             self._watch(self._program, 0)
             self._program.close()

@@ -12,7 +12,8 @@ from enum import Enum
 
 import h11
 
-LARGEST_HEAD_BYTES = 64 << 10
+LARGEST_HEAD_BYTES = 16 << 10
+MOST_LINES = 200
 _END = re.compile(rb"\r?\n\r?\n")
 _HOP_BY_HOP = re.compile(
     rb"(?:connection|keep-alive|proxy-connection)[ \t]*:", re.IGNORECASE
@@ -54,6 +55,8 @@ def judge(waiting: bytes) -> tuple[Verdict, Head | None]:
         too_long = len(waiting) >= LARGEST_HEAD_BYTES
         return (Verdict.FOREIGN if too_long else Verdict.PARTIAL), None
     raw = waiting[: end.end()]
+    if raw.count(b"\n") > MOST_LINES:
+        return Verdict.FOREIGN, None
     head = _parse(raw)
     return (Verdict.FOREIGN, None) if head is None else (Verdict.REQUEST, head)
 
