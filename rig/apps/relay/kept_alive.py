@@ -19,6 +19,8 @@ def say(sock, data):
 
 def answer(sock, head):
     path = head.split(b" ")[1]
+    if path == b"/hidden":
+        os.write(1, b"h")
     if path == b"/stream":
         say(sock, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         while told.readline() == b"more\n":

@@ -7,6 +7,7 @@ the test itself, which listens at the same address.
 from __future__ import annotations
 
 import contextlib
+import select
 import threading
 
 import pytest
@@ -111,6 +112,30 @@ def test_a_process_that_reads_late_does_not_lose_a_request() -> None:
             it.tell(b"go")
             if read_answer(client) == b"old":
                 until_new(client)
+
+
+HIDDEN = get("/hidden").ljust(64, b"x") + b"\r\n\r\n"
+
+
+@KINDS
+def test_what_is_left_of_a_body_reaches_nobody(kind: str) -> None:
+    """The new generation answers before it has read a body that looks like requests."""
+    body = HIDDEN * (3_000_000 // len(HIDDEN))
+    head = b"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: %d\r\n\r\n"
+    with old(kind) as it:
+        client = it.clients[0]
+        with relaying(it) as relay:
+            answers = b""
+            while it.heard == []:
+                with contextlib.suppress(ConnectionError):
+                    client.sendall(head % len(body) + body)
+                    answers = client.recv(1000)
+            assert answers.endswith((b"old", b"new")) or not answers
+            wait.until(lambda: relay.states() == [], "nothing is held")
+            wait.until(lambda: it.marks() == set(), "its process has let go")
+        assert it.process.stdout is not None
+        said, _, _ = select.select([it.process.stdout], [], [], 0)
+        assert not said, "the old generation ran a part of the body"
 
 
 # --- left to its process ------------------------------------------------------------------
