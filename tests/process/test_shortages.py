@@ -178,8 +178,7 @@ def test_descriptors_that_an_app_sends_are_closed(host: Host) -> None:
         "the last message",
     )
     pid = host.supervisor_pid()
-    links = [os.readlink(f"/proc/{pid}/fd/{n}") for n in os.listdir(f"/proc/{pid}/fd")]
-    assert not [each for each in links if each.startswith("pipe:")]
+    assert not [each for each in _open_files(pid) if each.startswith("pipe:")]
 
 
 def test_log_paths_of_earlier_releases_are_closed(host: Host) -> None:

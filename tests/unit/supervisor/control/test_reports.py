@@ -19,8 +19,12 @@ def test_what_is_cut_was_seen() -> None:
     operation = Operation("shop", "reload", 0.0, "", SPEC, connections_cut=1)
     counted = reports.report(operation)["connections"]
     assert counted == {
-        **{"seen": 1, "finished": 0, "cut": 1, "unknown": 0},
-        **{"taken_over": 0, "given_back": 0},
+        "seen": 1,
+        "finished": 0,
+        "cut": 1,
+        "unknown": 0,
+        "taken_over": 0,
+        "given_back": 0,
     }
 
 

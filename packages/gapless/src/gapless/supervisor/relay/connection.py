@@ -33,7 +33,7 @@ from gapless.supervisor.relay.parking import (
     may_be_parked,
     slipped_in,
 )
-from gapless.supervisor.relay.stopped import Stopped, interrupt
+from gapless.supervisor.relay.stopped import Stopped, Stops
 
 HEAD_S = 10.0
 """How long the head of a request may take to come whole, once no process waits for it."""
@@ -49,6 +49,7 @@ MOST_BODY_BYTES = 64 << 20
 """So much of a body may wait here while its process is stopped."""
 
 
+HURRY_S = 0.003
 RECENT_S, NEXT_S = 0.2, 0.005
 """A client never pauses that sent so lately; its next request comes within that time."""
 
@@ -81,9 +82,10 @@ class Connection:
         sock: socket.socket,
         inode: int,
         counts: Counts,
+        stops: Stops,
     ) -> None:
         self._selector, self.sock, self.inode = selector, sock, inode
-        self._counts = counts
+        self._counts, self._stops = counts, stops
         self.holders: list[Holder] = []
         self.state = State.FREE
         self.settled = False
@@ -98,6 +100,10 @@ class Connection:
         self._asked_since: float | None = None
         """When the first byte of its next request came, while it is alone."""
         self._is_counted = False
+        self._stops_before = 0
+        """How often its processes had been stopped when it was parked."""
+        self.hurries_until = 0.0
+        """Until when it is looked at more often: its process reads what was missing."""
         self._large = False
         """A request with a large body has come on it."""
         self._stopped: Stopped | None = None
@@ -160,6 +166,7 @@ class Connection:
     def _park(self, look: Look, now: float, *, answered: bool) -> None:
         if not may_be_parked(look):
             return
+        self._stops_before = self._stops.count(self._pids())
         if sockets.is_blocking(self.sock) and not self._reader_sleeps():
             return
         if not sockets.set_mark(self.sock, sockets.PARKED):
@@ -181,7 +188,7 @@ class Connection:
         self.settled = self._parking.is_settled(look)
         match self._parking.look(look):
             case Step.GIVE_BACK:
-                self._give_back(now)
+                self._give_back(now, slept=self._slept(look))
             case Step.JUDGE:
                 verdict, head = self._judge()
                 if verdict is Verdict.REQUEST and head is not None and fits(head):
@@ -192,10 +199,19 @@ class Connection:
                     self._wake_process()
                     self.leave()
                 else:
-                    self._give_back(now)
+                    self._give_back(now, slept=self._slept(look))
             case Step.WAIT:
                 if self._large:
                     self._wait_for_large(look, now)
+
+    def _slept(self, look: Look) -> bool:
+        """Return whether a reader sleeps since before its connection was parked."""
+        assert self._parking is not None
+        same = look.position == self._parking.position
+        return same and self._stops.count(self._pids()) == self._stops_before
+
+    def _pids(self) -> set[int]:
+        return {pid for pid, _ in self.holders}
 
     def _wait_for_large(self, look: Look, now: float) -> None:
         """Stop the process of a client that sends large bodies, right after an answer.
@@ -212,7 +228,7 @@ class Connection:
             self._stop(now)
 
     def _stop(self, now: float) -> None:
-        self._stopped = Stopped({pid for pid, _ in self.holders})
+        self._stopped = self._stops.stop(self._pids())
         self._stopped_until = now + NEXT_S
         self._check_at = now
 
@@ -232,17 +248,21 @@ class Connection:
             return Verdict.PARTIAL, None
         return heads.judge(waiting)
 
-    def _give_back(self, now: float) -> None:
+    def _give_back(self, now: float, *, slept: bool = False) -> None:
         self._let_go_on()
-        self._wake_process()
+        small = sockets.unread(self.sock) <= sockets.LARGEST_WHOLE_BYTES
+        self._wake_process(slept=slept)
         self._counts.given_back += 1
-        self._rest.begin(now)
+        if small:  # it may be all that was missing: be there before the answer is
+            self.hurries_until = now + HURRY_S
+        else:
+            self._rest.begin(now)
         self.state, self._parking, self.settled = State.FREE, None, False
 
-    def _wake_process(self) -> None:
-        """Let the process be woken again."""
+    def _wake_process(self, *, slept: bool = False) -> None:
+        """Let the process be woken again; its reader *slept* since before the mark."""
         sockets.clear_mark(self.sock)
-        self._reader_has_mark = sockets.is_blocking(self.sock)
+        self._reader_has_mark = sockets.is_blocking(self.sock) and not slept
         self._free_reader()
 
     def _free_reader(self) -> None:
@@ -252,7 +272,7 @@ class Connection:
         """
         for holder in self.holders:
             if self._reader_has_mark and holders.sleeps_in_recv(holder):
-                interrupt(holder[0])
+                self._stops.interrupt(holder[0])
                 self._reader_has_mark = False
 
     # --- its next request -------------------------------------------------------------
@@ -260,6 +280,7 @@ class Connection:
     def _take(self, head: Head, stopped: Stopped | None = None) -> None:
         self.exchange = Exchange(self._selector, self.sock, head, stopped)
         self.state, self.settled = State.TAKEN, False
+        self.exchange.advance()  # on this host it is connected by now
 
     def _take_large(self, head: Head, seen: Look) -> bool:
         """Take a request whose body could wake its process, which is stopped for it.

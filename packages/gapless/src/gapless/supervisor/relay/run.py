@@ -70,6 +70,9 @@ class Relay:
     def _pause_s(self, took_s: float) -> float:
         if not self._takeovers:
             return IDLE_S / 4
+        now = clock.monotonic()
+        if any(each.hurries(now) for each in self._takeovers.values()):
+            return 0.0  # epoll_wait(2) would wait for a millisecond
         return max(TICK_S, BUSY_SHARE * took_s)
 
     def _failed(self, error: Exception) -> None:

@@ -17,6 +17,27 @@ _PAUSE_S = 0.0002
 _MOST_PAUSES = 100
 
 
+class Stops:
+    """Stops processes, and counts how often: each stop begins their calls anew."""
+
+    def __init__(self) -> None:
+        self._counts: dict[int, int] = {}
+
+    def count(self, pids: set[int]) -> int:
+        """Return how often some processes have been stopped."""
+        return sum(self._counts.get(pid, 0) for pid in pids)
+
+    def stop(self, pids: set[int]) -> Stopped:
+        """Stop processes until the end of what is returned."""
+        for pid in pids:
+            self._counts[pid] = self._counts.get(pid, 0) + 1
+        return Stopped(pids)
+
+    def interrupt(self, pid: int) -> None:
+        """Interrupt the system calls of a process's threads; they go on at once."""
+        self.stop({pid}).end()
+
+
 class Stopped:
     """Processes that were stopped, until `end`."""
 
@@ -42,11 +63,6 @@ class Stopped:
                 os.kill(self._pids.pop(), signal.SIGCONT)
             except ProcessLookupError:
                 continue
-
-
-def interrupt(pid: int) -> None:
-    """Interrupt the system calls of a process's threads; they go on at once."""
-    Stopped({pid}).end()
 
 
 def _wait_until_stopped(pid: int) -> None:

@@ -15,6 +15,7 @@ from gapless.supervisor.relay import holders
 from gapless.supervisor.relay.connection import Connection, Counts, State
 from gapless.supervisor.relay.holders import Holder
 from gapless.supervisor.relay.messages import Aim, Got, Need, Status
+from gapless.supervisor.relay.stopped import Stops
 
 ASK_AGAIN_S = 1.0
 SCAN_S = 0.01
@@ -40,6 +41,7 @@ class Takeover:
         self.connections: dict[int, Connection] = {}
         """By the inode of the socket."""
         self.counts = Counts()
+        self._stops = Stops()
         self.trouble = ""
         self.alone: list[Connection] = []
         self._unwanted: set[int] = set()
@@ -66,6 +68,10 @@ class Takeover:
             cut=self.counts.cut,
             trouble=self.trouble,
         )
+
+    def hurries(self, now: float) -> bool:
+        """Return whether the next look should come as soon as possible."""
+        return any(each.hurries_until > now for each in self.connections.values())
 
     def is_over(self) -> bool:
         """Return whether nothing is held any more, and nothing will be."""
@@ -187,7 +193,7 @@ class Takeover:
                 sock.close()
             self._unwanted.add(inode)
             return
-        connection = Connection(self._selector, sock, inode, self.counts)
+        connection = Connection(self._selector, sock, inode, self.counts, self._stops)
         connection.holders = held_by
         self.connections[inode] = connection
 
