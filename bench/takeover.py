@@ -6,7 +6,6 @@ otherwise.  What is compared was measured in one run, under the same clients.
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import socket
@@ -15,9 +14,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -26,18 +24,21 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from gapless.keeper.duplicate import duplicate
 from gapless.supervisor.relay import holders, sockets
-from rig.hosts.host import Host, temporary_host
-from rig.hosts.usage import children, children_s, processor_s, resident_mb
+from rig.hosts.host import temporary_host
+from rig.hosts.usage import resident_mb
 from rig.load.fates import ANSWERED
-from rig.load.process import Load, run_load
-from rig.load.traffic import Traffic
 from rig.load.unresting import GET, UNRESTING
 from rig.programs.numbered import SOURCES, Numbered, command
+from rig.programs.released import (
+    REST_S,
+    Account,
+    Run,
+    Spent,
+    Window,
+    release,
+    under_load,
+)
 from rig.wait import answers, free_port, until
-
-LONGEST_S = 3600.0
-REST_S = 0.5
-"""So long nothing happens before each release."""
 
 LOST_OF = {"uvicorn": "", "node": "preload = false", "gunicorn-gthread": "", "go": ""}
 """Programs, and what else their configuration says."""
@@ -61,138 +62,6 @@ LOOK_S = 0.01
 RATE, RATE_CLIENTS = 1_500, 50
 RATE_RELEASES = 10
 AT_RATE = replace(GET, concurrency=RATE_CLIENTS, every_s=RATE_CLIENTS / RATE)
-
-
-# --- releases under load --------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
-    """A time in which something was done, or nothing."""
-
-    began: float
-    ended: float
-
-    @property
-    def took_s(self) -> float:
-        """How long it took."""
-        return self.ended - self.began
-
-
-@dataclass(slots=True)
-class Spent:
-    """The processor time of a host's processes, in seconds."""
-
-    supervisor: float = 0.0
-    keeper: float = 0.0
-    relay: float = 0.0
-    app: float = 0.0
-
-
-class Account:
-    """Counts the processor time of a host: it has one app, and one relay at a time."""
-
-    def __init__(self, host: Host) -> None:
-        self._host, self._pids = host, (host.supervisor_pid(), host.keeper_pid())
-        self._relays: dict[int, float] = {}
-        self._at_start = self._now()
-
-    def relay(self) -> int | None:
-        """Return the pid of the relay that runs."""
-        return next(iter(self._living()[0]), None)
-
-    def _living(self) -> tuple[list[int], list[int]]:
-        """Return the relays, and the processes of the app."""
-        found: tuple[list[int], list[int]] = ([], [])
-        for pid in children(self._pids[1]):
-            try:
-                title = Path(f"/proc/{pid}/cmdline").read_bytes()
-            except OSError:
-                continue
-            found[not title.startswith(b"gapless relay")].append(pid)
-        return found
-
-    def _now(self) -> Spent:
-        relays, apps = self._living()
-        for pid in relays:
-            self._relays[pid] = processor_s(pid)
-        # The keeper has waited for what is gone: old processes, and relays.
-        gone = children_s(self._pids[1])
-        gone -= sum(s for pid, s in self._relays.items() if pid not in relays)
-        return Spent(
-            *(processor_s(pid) for pid in self._pids),
-            relay=sum(self._relays.values()),
-            app=gone + sum(_with_children_s(pid) for pid in apps),
-        )
-
-    def spent(self) -> Spent:
-        """Return what was spent since the last call."""
-        before, self._at_start = self._at_start, self._now()
-        after = self._at_start
-        return Spent(
-            supervisor=after.supervisor - before.supervisor,
-            keeper=after.keeper - before.keeper,
-            relay=after.relay - before.relay,
-            app=after.app - before.app,
-        )
-
-
-def _with_children_s(pid: int) -> float:
-    try:
-        own = processor_s(pid) + children_s(pid)
-    except OSError:
-        return 0.0
-    return own + sum(map(_with_children_s, children(pid)))
-
-
-@dataclass(slots=True)
-class Run:
-    """An app that was released under load."""
-
-    requests: list[dict[str, Any]] = field(default_factory=list)
-    releases: list[Window] = field(default_factory=list)
-    reports: list[dict[str, Any]] = field(default_factory=list)
-    spent: list[Spent] = field(default_factory=list)
-    lost: int = 0
-    different: str = ""
-
-    def total(self, of: Callable[[Spent], float]) -> float:
-        """Return a sum over all releases."""
-        return sum(map(of, self.spent))
-
-    @property
-    def taken(self) -> int:
-        """How many connections were taken over."""
-        return sum((each["connections"] or {})["taken_over"] for each in self.reports)
-
-
-@contextmanager
-def under_load(
-    host: Host, program: str, more: str, traffics: tuple[Traffic, ...]
-) -> Iterator[tuple[Numbered, Load, Run]]:
-    """Run a program under a load; when the block ends, the run knows its requests."""
-    app, found = Numbered(host, program, more), Run()
-    app.start()
-    load = run_load(app.port, *traffics, seconds=LONGEST_S, ledger=app.ledger)
-    with load as running:
-        running.wait_for(100)
-        yield app, running, found
-        found.lost = running.stop().lost
-    with app.ledger.open() as ledger:
-        found.requests = [json.loads(line) for line in ledger]
-    different = app.difference(traffics)
-    found.different = str(different) if different else ""
-
-
-def release(app: Numbered, number: int, found: Run) -> None:
-    """Release once more, after a rest, and note what it took."""
-    time.sleep(REST_S)
-    account = Account(app.host)
-    began = time.monotonic()
-    report = app.release(number)
-    found.releases.append(Window(began=began, ended=time.monotonic()))
-    found.spent.append(account.spent())
-    found.reports.append(report)
 
 
 def old_for_s(report: dict[str, Any]) -> float:
@@ -222,11 +91,10 @@ def lost() -> None:
                 f"{more}\ntakeover = {takeover}\nmin_healthy_s = 0.5\n"
                 f"stop = {{ drain_timeout_s = {DRAIN_S}, kill_timeout_s = 2 }}"
             )
-            with temporary_host("gapless-bench-") as host:
-                with under_load(host, program, text, UNRESTING) as (app, load, found):
-                    for number in range(2, LOST_RELEASES + 2):
-                        release(app, number, found)
-                        load.wait_for_version(str(number))
+            with under_load(program, text, UNRESTING) as (app, load, found):
+                for number in range(2, LOST_RELEASES + 2):
+                    release(app, number, found)
+                    load.wait_for_version(str(number))
             took_s = sorted(map(old_for_s, found.reports))
             back, cut = (
                 sum(each["connections"][name] for each in found.reports)
@@ -235,7 +103,7 @@ def lost() -> None:
             print(
                 f"{program:<20}{takeover:>9}{len(found.requests):>10}{found.lost:>6}"
                 f"{found.taken:>7}{back:>6}{cut:>5}{took_s[len(took_s) // 2]:>19.2f}"
-                f"{took_s[-1]:>9.2f}  {found.different}",
+                f"{took_s[-1]:>9.2f}  {found.trouble}",
                 flush=True,
             )
 
@@ -281,14 +149,13 @@ def cost() -> None:
     loads = {"pauses of 50 ms": QUIET, "no pauses": NEVER_PAUSING}
     for program, more in COST_OF.items():
         for name, traffic in loads.items():
-            with temporary_host("gapless-bench-") as host:
-                with under_load(host, program, more, (traffic,)) as (app, _, found):
-                    for number in range(2, COST_RELEASES + 2):
-                        release(app, number, found)
+            with under_load(program, more, (traffic,)) as (app, _, found):
+                for number in range(2, COST_RELEASES + 2):
+                    release(app, number, found)
             print(
                 f"\n{program}, {traffic.concurrency} clients, {name}: {COST_RELEASES} "
                 f"releases, {found.taken} connections taken, {found.lost} requests "
-                f"lost of {len(found.requests)} {found.different}"
+                f"lost of {len(found.requests)} {found.trouble}"
             )
             print_cost(found)
 
@@ -380,7 +247,9 @@ def idle() -> None:
     resource.setrlimit(
         resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2
     )
-    print(f"{IDLE} idle connections; seconds since the drain began; goal: parked in 1 s")
+    print(
+        f"{IDLE} idle connections; seconds since the drain began; goal: parked in 1 s"
+    )
     print(
         f"{'program':<10}{'silent for':>11}{'parked':>8}{'settled':>9}{'ended':>7}"
         f"{'taken':>7}{'relay MB':>10}{'its CPU s':>11}{'CPU held':>10}{'answered':>10}"
@@ -438,9 +307,7 @@ def start_only(app: Numbered, for_s: float) -> Window:
     app.host.ok("list")  # the command that is run for a release costs as well
     port = free_port()
     environment = os.environ | {"PORT": str(port), "NUMBERS": os.devnull}
-    process = subprocess.Popen(
-        command(app.program, port), cwd=SOURCES, env=environment
-    )
+    process = subprocess.Popen(command(app.program, port), cwd=SOURCES, env=environment)
     until(lambda: answers(port), "the other process")
     time.sleep(max(0.0, began + for_s - time.monotonic()))
     process.terminate()
@@ -460,19 +327,20 @@ def rate() -> None:
     for program, more in COST_OF.items():
         text = f"{more}\nmin_healthy_s = 2"
         at_rest, started = [], []
-        with temporary_host("gapless-bench-") as host:
-            with under_load(host, program, text, (AT_RATE,)) as (app, _, found):
-                for number in range(2, RATE_RELEASES + 2):
-                    release(app, number, found)
-                    for_s = found.releases[-1].took_s
-                    time.sleep(REST_S)
-                    at_rest.append(nothing(for_s))
-                    started.append(start_only(app, for_s))
+        with under_load(program, text, (AT_RATE,)) as (app, _, found):
+            for number in range(2, RATE_RELEASES + 2):
+                release(app, number, found)
+                for_s = found.releases[-1].took_s
+                time.sleep(REST_S)
+                at_rest.append(nothing(for_s))
+                started.append(start_only(app, for_s))
         print(
             f"\n{program}, {RATE} requests a second of {RATE_CLIENTS} clients, "
-            f"{RATE_RELEASES} releases; lost {found.lost} {found.different}"
+            f"{RATE_RELEASES} releases; lost {found.lost} {found.trouble}"
         )
-        print_rate({"rest": at_rest, "a start": started, "release": found.releases}, found)
+        print_rate(
+            {"rest": at_rest, "a start": started, "release": found.releases}, found
+        )
 
 
 def print_rate(windows: dict[str, list[Window]], found: Run) -> None:
