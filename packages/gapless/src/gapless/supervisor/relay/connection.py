@@ -49,7 +49,7 @@ MOST_BODY_BYTES = 64 << 20
 """So much of a body may wait here while its process is stopped."""
 
 
-HURRY_S = 0.003
+HURRY_S, SPIN_S = 0.003, 0.0025
 RECENT_S, NEXT_S = 0.2, 0.005
 """A client never pauses that sent so lately; its next request comes within that time."""
 
@@ -110,6 +110,8 @@ class Connection:
         self._stopped_until = 0.0
         self._reader_has_mark = False
         """A thread may sleep in recv(2) with a mark that was taken back since."""
+        self._written_before = 0
+        """What its process had written when the mark was taken back."""
         self._position = -1
         """Up to where its process had read when nothing was owed, while it is free."""
         self._mend_marks()
@@ -155,11 +157,12 @@ class Connection:
         answered = self._course.look(look)
         if answered and look.unread and not look.unsent and not patience_s:
             verdict, head = self._judge()
-            if verdict is Verdict.REQUEST and head is not None and is_small(head):
+            at_once = look.unread <= MOST_AT_ONCE_BYTES
+            if at_once and verdict is Verdict.REQUEST and head and fits(head):
                 self._take(head)
                 return
         if self._reader_has_mark:
-            self._free_reader()
+            self._free_reader(look)
         elif now >= self._rest.until and look.silent_s >= patience_s:
             self._park(look, now, answered=answered)
 
@@ -175,7 +178,8 @@ class Connection:
         after = sockets.look(self.sock)
         blocks = sockets.is_blocking(self.sock)
         if slipped_in(look, after) or (blocks and not self._reader_sleeps()):
-            self._give_back(now)
+            self._wake_process()
+            self._rest.begin(now)
             return
         self._parking, self.state = (
             Parking.begin(after, answered=answered),
@@ -258,18 +262,36 @@ class Connection:
         else:
             self._rest.begin(now)
         self.state, self._parking, self.settled = State.FREE, None, False
+        if small:
+            self._hurry()
+
+    def _hurry(self) -> None:
+        """Park it again as soon as its process has read what was missing.
+
+        A client that never pauses sends its next request right after the answer.
+        """
+        now = clock.monotonic()
+        until = now + (SPIN_S if sockets.is_blocking(self.sock) else SPIN_S / 2)
+        while self.state is State.FREE and not self._reader_has_mark and now < until:
+            self._look_at_free(now, 0.0)
+            now = clock.monotonic()
 
     def _wake_process(self, *, slept: bool = False) -> None:
         """Let the process be woken again; its reader *slept* since before the mark."""
         sockets.clear_mark(self.sock)
         self._reader_has_mark = sockets.is_blocking(self.sock) and not slept
-        self._free_reader()
+        look = sockets.look(self.sock)
+        self._written_before = look.written
+        self._free_reader(look)
 
-    def _free_reader(self) -> None:
+    def _free_reader(self, look: Look) -> None:
         """Let a reader return that may sleep until as much has come as its mark said.
 
-        One that was on its way into recv(2) sleeps a moment later, and is found then.
+        One that was on its way into recv(2) sleeps a moment later, and is found then; one
+        that has answered since has returned from there.
         """
+        if look.written != self._written_before or not sockets.is_blocking(self.sock):
+            self._reader_has_mark = False
         for holder in self.holders:
             if self._reader_has_mark and holders.sleeps_in_recv(holder):
                 self._stops.interrupt(holder[0])
@@ -412,11 +434,6 @@ class Connection:
             self._selector.unregister(self.sock)
         self.sock.close()
         self.state = State.OVER
-
-
-def is_small(head: Head) -> bool:
-    """Return whether a request is read by one call, so that one process has all of it."""
-    return fits(head) and len(head.raw) + (head.body_bytes or 0) <= MOST_AT_ONCE_BYTES
 
 
 def fits(head: Head) -> bool:
