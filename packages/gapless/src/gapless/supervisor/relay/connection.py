@@ -155,16 +155,30 @@ class Connection:
         self.settled = not look.is_open or (look.idle and look.silent_s >= QUIET_S)
         self._position = look.position if look.idle and look.steady else -1
         answered = self._course.look(look)
-        if answered and look.unread and not look.unsent and not patience_s:
-            verdict, head = self._judge()
-            at_once = look.unread <= MOST_AT_ONCE_BYTES
-            if at_once and verdict is Verdict.REQUEST and head and fits(head):
-                self._take(head)
-                return
+        waits = answered and look.unread and not look.unsent
+        if waits and not patience_s and self._take_waiting(look):
+            return
         if self._reader_has_mark:
             self._free_reader(look)
         elif now >= self._rest.until and look.silent_s >= patience_s:
             self._park(look, now, answered=answered)
+
+    def _take_waiting(self, look: Look) -> bool:
+        """Take a request that waits for a busy process; return whether that was possible.
+
+        The process may read at the same time.  It gets all of a small request or nothing;
+        for a larger one it is stopped, and then has read nothing or something.
+        """
+        _, head = self._judge()
+        if head is None:
+            return False
+        if fits(head) and look.unread <= MOST_AT_ONCE_BYTES:
+            self._take(head)
+            return True
+        if self._take_large(head, look, asleep=False):
+            return True
+        self._let_go_on()
+        return False
 
     def _park(self, look: Look, now: float, *, answered: bool) -> None:
         if not may_be_parked(look):
@@ -209,10 +223,15 @@ class Connection:
                     self._wait_for_large(look, now)
 
     def _slept(self, look: Look) -> bool:
-        """Return whether a reader sleeps since before its connection was parked."""
+        """Return whether a reader sleeps since before its connection was parked.
+
+        One that was woken, by a full window, has read when it sleeps again.
+        """
         assert self._parking is not None
-        same = look.position == self._parking.position
-        return same and self._stops.count(self._pids()) == self._stops_before
+        if self._stops.count(self._pids()) != self._stops_before:
+            return False
+        sleeps = look.position == self._parking.position and self._reader_sleeps()
+        return sleeps and sockets.look(self.sock).position == self._parking.position
 
     def _pids(self) -> set[int]:
         return {pid for pid, _ in self.holders}
@@ -294,8 +313,7 @@ class Connection:
             self._reader_has_mark = False
         for holder in self.holders:
             if self._reader_has_mark and holders.sleeps_in_recv(holder):
-                self._stops.interrupt(holder[0])
-                self._reader_has_mark = False
+                self._reader_has_mark = not self._stops.interrupt(holder[0])
 
     # --- its next request -------------------------------------------------------------
 
@@ -304,10 +322,11 @@ class Connection:
         self.state, self.settled = State.TAKEN, False
         self.exchange.advance()  # on this host it is connected by now
 
-    def _take_large(self, head: Head, seen: Look) -> bool:
+    def _take_large(self, head: Head, seen: Look, *, asleep: bool = True) -> bool:
         """Take a request whose body could wake its process, which is stopped for it.
 
-        Returns whether that was possible.
+        Returns whether that was possible.  A reader that is *asleep* in recv(2) would
+        read when it is stopped.
         """
         if head.upgrades or head.body_bytes is None:
             return False
@@ -315,18 +334,19 @@ class Connection:
             return False
         self._large = True
         if self._stopped is None:
-            if sockets.is_blocking(self.sock):
+            if asleep and sockets.is_blocking(self.sock):
                 return False  # it would read now; the next time it is stopped before
             self._stop(0.0)
         look = sockets.look(self.sock)
+        if self._stopped is None or not self._stopped.complete:
+            return False
         if look.position != seen.position or look.written != seen.written:
             return False  # it was woken before
         stopped, self._stopped = self._stopped, None
         try:
             self._take(head, stopped)
         except OSError:
-            if stopped is not None:
-                stopped.end()
+            stopped.end()
             raise
         return True
 

@@ -33,9 +33,14 @@ class Stops:
             self._counts[pid] = self._counts.get(pid, 0) + 1
         return Stopped(pids)
 
-    def interrupt(self, pid: int) -> None:
-        """Interrupt the system calls of a process's threads; they go on at once."""
-        self.stop({pid}).end()
+    def interrupt(self, pid: int) -> bool:
+        """Interrupt the system calls of a process's threads; they go on at once.
+
+        Returns whether that reached all of them in time.
+        """
+        stopped = self.stop({pid})
+        stopped.end()
+        return stopped.complete
 
 
 class Stopped:
@@ -53,8 +58,8 @@ class Stopped:
             except ProcessLookupError:
                 continue
             self._pids.append(pid)
-        for pid in self._pids:
-            _wait_until_stopped(pid)
+        self.complete = all(list(map(_wait_until_stopped, self._pids)))
+        """Whether every thread has stopped."""
 
     def end(self) -> None:
         """Let them go on; may be called again."""
@@ -65,12 +70,16 @@ class Stopped:
                 continue
 
 
-def _wait_until_stopped(pid: int) -> None:
-    """Wait for the stop, for 20 ms at most: SIGCONT takes back one that has not come."""
+def _wait_until_stopped(pid: int) -> bool:
+    """Wait for the stop, for 20 ms at most; return whether it came.
+
+    SIGCONT takes back one that has not come.
+    """
     for _ in range(_MOST_PAUSES):
-        if all(state in "TZX" for state in _states_of_threads(pid)):
-            return
+        if all(state in "TtZX" for state in _states_of_threads(pid)):
+            return True
         select.select([], [], [], _PAUSE_S)
+    return False
 
 
 def _states_of_threads(pid: int) -> list[str]:
