@@ -20,7 +20,7 @@ PACKAGES := nginx-light haproxy etcd-server default-jdk-headless perl nodejs npm
   openssh-server openssh-client postgresql-15 mariadb-server-core mariadb-client-core \
   redis-server faketime openssh-sftp-server sshfs systemd puma
 
-.PHONY: demo rig test collected node check lint soak vm bench docs lock clean
+.PHONY: demo rig test collected compiled node check lint soak vm bench docs lock clean
 
 demo: $(STAMP) ## install, then show the main job under load
 	@rig/packages nginx-light iproute2 || echo "without them: no balancer, all on loopback"
@@ -33,9 +33,12 @@ rig: $(STAMP) $(SERVERS_STAMP) ## a fleet to try things on by hand; RIG="--help"
 test: $(STAMP) ## everything: checks, then all tests
 	rig/packages $(COMPILED_WITH) $(PACKAGES)
 	@$(MAKE) --no-print-directory --jobs 3 --output-sync=target \
-	  lint node collected $(SERVERS_STAMP)
+	  lint node collected compiled $(SERVERS_STAMP)
 	@$(BIN)/python -m compileall -q packages rig  # each test starts many interpreters
 	RIG_PACE_S=0.02 $(PYTEST) -m "not soak" --durations=8
+
+compiled: $(STAMP) $(SERVERS_STAMP) # so that no test waits for a compiler
+	@$(BIN)/python -m rig.programs.numbered
 
 collected: $(STAMP) $(SERVERS_STAMP) # so that each worker of pytest finds the tests compiled
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -q --collect-only >/dev/null

@@ -27,7 +27,8 @@ COMMAND_S = 20.0 * wait.SLOWER
 """A command that does not end in this time hangs."""
 SETTLE_S = 20.0
 """How long everything may take to come to rest.  An idle machine needs a second or two."""
-LOAD = Traffic(kind="new", concurrency=2, pause_s=0.005)
+NEW = Traffic(kind="new", concurrency=2, pause_s=0.005)
+KEPT = Traffic(kind="kept", concurrency=3, keep_alive=True, pause_s=0.002)
 
 
 @dataclass(slots=True)
@@ -169,7 +170,7 @@ def _run(
     declare(host, scenario, point.port, release=scenario.release, dies=scenario.dies)
     if not point.waiting:
         (point.plan / "alone").touch()
-    with _load(point.port, loaded=scenario.loaded) as load:
+    with _load(point.port, scenario) as load:
         (point.plan / "go").touch()
         code, result.output = point.act()
         (point.plan / "alone").unlink(missing_ok=True)
@@ -256,10 +257,10 @@ def _shut_down(point: _Point, result: Result) -> None:
 
 
 class _Load:
-    """New connections all the time, from a thread of this process."""
+    """Requests all the time, from a thread of this process."""
 
-    def __init__(self, port: int) -> None:
-        self._engine = Engine("127.0.0.1", port, (LOAD,), seconds=120.0)
+    def __init__(self, port: int, traffics: tuple[Traffic, ...]) -> None:
+        self._engine = Engine("127.0.0.1", port, traffics, seconds=120.0)
         self._thread = threading.Thread(target=self._engine.run, daemon=True)
         self._started = False
 
@@ -283,9 +284,9 @@ class _Load:
 
 
 @contextmanager
-def _load(port: int, *, loaded: bool) -> Iterator[_Load]:
-    load = _Load(port)
-    if loaded:
+def _load(port: int, scenario: Scenario) -> Iterator[_Load]:
+    load = _Load(port, (NEW, KEPT) if scenario.kept else (NEW,))
+    if scenario.loaded:
         load.start()
     try:
         yield load

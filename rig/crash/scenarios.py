@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rig.hosts.host import APPS, Host
 
-APP = APPS / "tiny.py"
+APP, KEPT_APP = APPS / "tiny.py", APPS / "relay" / "tiny_kept.py"
 NAME = "app"
 
 
@@ -46,6 +46,8 @@ class Scenario:
     """Whether the app runs already, as release 1."""
     loaded: bool = True
     """Whether new connections come in all the time, of which none may be lost."""
+    kept: bool = False
+    """Whether clients keep their connections too, so that these are taken over."""
 
 
 SCENARIOS = (
@@ -62,6 +64,13 @@ SCENARIOS = (
         words=("reload", "app.toml"),
         outcome=Outcome(release="2"),
         alone=(Outcome(),),
+    ),
+    Scenario(
+        name="takeover",
+        words=("reload", "app.toml"),
+        outcome=Outcome(release="2"),
+        alone=(Outcome(),),
+        kept=True,
     ),
     Scenario(
         name="failing-reload",
@@ -133,6 +142,7 @@ SCENARIOS = (
 EFFECTS = {
     "first-start": 66,
     "reload": 60,
+    "takeover": 72,
     "failing-reload": 29,
     "dies-proving": 59,
     "recycle": 103,
@@ -155,7 +165,8 @@ def declare(
     if "min_healthy_s" not in scenario.more:
         more.append("min_healthy_s = 0.05")
     variables = f'PORT = "{port}", RELEASE = "{release}", DIES = "{dies}"'
-    command = json.dumps([sys.executable, "-I", "-S", str(APP)])
+    program = KEPT_APP if scenario.kept else APP
+    command = json.dumps([sys.executable, "-I", "-S", str(program)])
     lines = [f"[app.{NAME}]", f"command = {command}"]
     lines += [f"environment = {{ {variables} }}", *filter(None, more)]
     host.configure("\n".join(lines) + "\n", f"{NAME}.toml")

@@ -127,7 +127,7 @@ def _answers(port: int) -> list[str]:
 def _answer_of(port: int) -> str:
     try:
         with socket.create_connection(("127.0.0.1", port), _ANSWER_S) as sock:
-            sock.sendall(b"GET / HTTP/1.1\r\nHost: app\r\n\r\n")
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: app\r\nConnection: close\r\n\r\n")
             answer = sock.makefile("rb").read().decode()
     except OSError as error:
         return f"{type(error).__name__}: {error}"

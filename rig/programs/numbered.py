@@ -151,3 +151,8 @@ class Numbered:
             release=release,
         )
         (self.host.directory / "nginx.conf").write_text(text)
+
+
+if __name__ == "__main__":
+    for make in MADE.values():
+        make()  # so that no test waits for a compiler

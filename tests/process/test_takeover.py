@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from rig.fixtures import takeover
@@ -37,3 +39,22 @@ def test_a_release_loses_no_request_of_a_client_that_never_pauses(
     app.start()
     outcome = takeover.release_under_load(app, count)
     takeover.assert_nothing_was_lost(app, outcome)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("program", ["uvicorn", "node", "threads", "go"])
+def test_releases_for_ten_minutes(host: Host, program: str) -> None:
+    """One after the other, under the same clients: each request runs once."""
+    app = Numbered(host, program, takeover.CONFIGURATION)
+    app.start()
+    until, number = time.monotonic() + 600, 1
+    with run_load(app.port, *UNRESTING, seconds=900, ledger=app.ledger) as under_load:
+        while time.monotonic() < until:
+            number += 1
+            app.release(number)
+            under_load.wait_for_version(str(number))
+        report = under_load.stop()
+    assert report.lost == 0, str(report)
+    assert not app.difference(UNRESTING)
+    assert number > 40, "releases that take longer than 15 s each"

@@ -21,6 +21,9 @@ PARTS = {
     "limits": "tests/process/test_shortages.py",
     "drain, rollback": "tests/process/test_drain.py tests/process/test_publish.py -k "
     "'host_drains or rollback_goes or broken_release_is_not or (spans and node)'",
+    # Clients that never pause are not caught at a tenth of the speed.
+    "takeover": "tests/process/test_takeover_relay.py "
+    "-k 'last_connection or turned_off'",
     "unseen connections": "tests/process/test_unseen_connections.py",
     # On a slow machine the app of the last one binds after its supervisor's death, which
     # is a case of its own: it keeps its socket to itself until its next release.

@@ -23,6 +23,7 @@ WRONG = {
     'command = "true"\nlisten = ["127.0.0.1:70000"]': "is no address",
     'command = "true"\nrecycle = { max_unavailable = 0 }': "recycle.max_unavailable",
     'command = "true"\noverlap = "never"': "app.a.overlap",
+    'command = "true"\ntakeover = "never"': "app.a.takeover",
     'command = "true"\noutgoing = [0]': "app.a.outgoing",
     'command = "true"\noutgoing = ["db:5432"]': "app.a.outgoing",
     'command = "true"\noutgoing = 5432': "app.a.outgoing",
@@ -55,6 +56,23 @@ def test_defaults_are_what_the_manual_says(tmp_path: Path) -> None:
     assert app.ready == spec.Ready()
     assert app.stop == spec.Stop()
     assert codec.decode(spec.AppSpec, codec.encode(app)) == app
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ('"auto"', spec.Taking.AUTO),
+        ("true", spec.Taking.ALWAYS),
+        ("false", spec.Taking.NEVER),
+    ],
+)
+def test_takeover_is_auto_or_yes_or_no(
+    tmp_path: Path, written: str, meant: spec.Taking
+) -> None:
+    """`auto` leaves out what an app may trust less than its host."""
+    path = tmp_path / "gapless.toml"
+    path.write_text(f'[app.a]\ncommand = "true"\ntakeover = {written}\n')
+    assert tables.load(str(path), dict(os.environ)).apps["a"].takeover is meant
 
 
 def test_ports_of_databases_are_kept_in_order(tmp_path: Path) -> None:

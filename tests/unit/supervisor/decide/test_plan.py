@@ -28,6 +28,7 @@ from gapless.supervisor.memory.model import (
     Phase,
     Role,
     Seat,
+    Takeover,
 )
 from gapless.supervisor.memory.spec import (
     Ready,
@@ -87,6 +88,7 @@ def generation(table: dict[str, Any]) -> Generation:
         instances=instances,
         required=frozenset(table.pop("required", ())),
         permit=Permit(table.pop("permit", "not needed")),
+        takeover=Takeover(table.pop("takeover", "none")),
         restart=Restart(**restart),
         recycle=Recycle(**table.pop("recycle", {})),
         ready=Ready(when=When(table.pop("ready", "auto"))),

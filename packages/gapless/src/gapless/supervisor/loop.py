@@ -137,6 +137,7 @@ class Loop:
             if self._host.shutting_down:
                 self._takeovers.close()
                 self._keeper.end()
+        self._takeovers.flush()
         self._keeper.let_go()  # every app has been noted as it is now
         self._keeper.flush_in(self._selector, self._receive)
 

@@ -11,6 +11,7 @@ import os
 import selectors
 import signal
 import socket
+from dataclasses import replace
 
 from gapless.base import codec, events, interpreter, wire
 from gapless.base.names import Home
@@ -21,15 +22,16 @@ from gapless.supervisor.memory import spec
 from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
-from gapless.supervisor.memory.model import Takeover
+from gapless.supervisor.memory.model import Role, Takeover
 from gapless.supervisor.observe.membership import Membership
-from gapless.supervisor.relay.messages import Aim, Ending, Got, Need, Status
+from gapless.supervisor.relay.messages import Aim, Drop, Ending, Got, Need, Status
 from gapless.supervisor.sockets.listeners import Listeners
 
 HELD_AS = "relay/line"
 DESCRIPTOR = 3
 PATIENCE_S = 5.0
 """Programs that close connections by their answers are left those that are in use."""
+NEVER_S = 1e9
 MOST_STARTS = 3
 """A generation whose relay died so often goes on without."""
 _KEY = "takeover relay"
@@ -54,18 +56,22 @@ class Takeovers:
         self._listeners, self._log = listeners, log
         self._channel: wire.Channel | None = None
         self._sent: dict[tuple[str, int], Aim] = {}
-        self._ended: set[str] = set()
-        """The keys of relays that have ended, as long as the keeper knows them."""
+        self._carried: set[str] = set()
+        """The apps of which the relay may hold connections without a process."""
         self._serial = 0
 
     # --- what is asked of it ----------------------------------------------------------
 
     def begin(self, app: AppRecord, generation: GenerationRecord) -> None:
         """Begin to take the connections of a generation; its plan goes on with that."""
+        self._let_go_on(generation)
         generation.relay_starts += 1
         if generation.relay_starts > MOST_STARTS:
             generation.takeover = Takeover.OFF
             self._note_trouble(app, generation, "the relay ended again and again")
+            self._start()
+            aim = replace(self._aim(app, generation), patience_s=NEVER_S)
+            self._send("aim", aim)  # what the one before has parked is given back
             return
         generation.takeover, app.takeover_trouble = Takeover.UNDER_WAY, ""
         self._start()
@@ -73,12 +79,17 @@ class Takeovers:
 
     def update(self, app: AppRecord) -> None:
         """Tell the relay about processes and ports that have changed."""
+        if not app.running and app.name in self._carried:
+            self._carried.discard(app.name)
+            self._send("drop", Drop(app=app.name))
         for generation in app.generations:
             if _is_under_way(generation) and not _is_ending(generation):
                 place = app.name, generation.number
                 aim = self._aim(app, generation)
-                if self._sent.get(place) != aim and self._send("aim", aim):
+                known = self._sent.get(place) == aim
+                if aim.pids and not known and self._send("aim", aim):
                     self._sent[place] = aim
+                    self._carried.add(app.name)
 
     def _aim(self, app: AppRecord, generation: GenerationRecord) -> Aim:
         pids: set[int] = set()
@@ -95,6 +106,7 @@ class Takeovers:
             patience_s=PATIENCE_S if counted else 0.0,
             loopback_only=wanted is spec.Taking.AUTO
             and declares_trust(generation.spec),
+            starts=generation.relay_starts,
             limit_s=generation.spec.stop.drain_timeout_s,
         )
 
@@ -110,6 +122,8 @@ class Takeovers:
     def forget(self, app: AppRecord, generation: GenerationRecord) -> None:
         """Drop what is known of a generation that has ended."""
         self._sent.pop((app.name, generation.number), None)
+        ended = Ending(app=app.name, generation=generation.number, ended=True)
+        self._send("ending", ended)
 
     def close(self) -> None:
         """Let the relay finish what it carries, and end."""
@@ -132,7 +146,7 @@ class Takeovers:
                 "argv": interpreter.python(
                     "gapless.supervisor.relay.run", [str(DESCRIPTOR)], libraries=True
                 ),
-                "environment": {},
+                "environment": {"GAPLESS_HOME": self._home.path},
                 "directory": "/",
                 "filtered": False,
                 "log": log_settings(
@@ -151,6 +165,14 @@ class Takeovers:
         self._channel = wire.Channel(line)
         self._selector.register(line, selectors.EVENT_READ, self._receive)
 
+    def flush(self) -> None:
+        """Send what has waited for room."""
+        if self._channel is not None:
+            try:
+                self._channel.flush()
+            except OSError:
+                self._lose_line()
+
     def ended(self, key: str) -> bool:
         """Note that a process has ended; return whether it was the relay.
 
@@ -166,7 +188,7 @@ class Takeovers:
             return False
         try:
             self._channel.send({"op": kind, **codec.encode(value)}, lent)
-        except ConnectionError:
+        except OSError:
             self._lose_line()
             return False
         return True
@@ -245,9 +267,10 @@ class Takeovers:
         self._sent.clear()
         for app in self._apps.values():
             for generation in app.generations:
+                if generation.role is Role.RETIRING:
+                    self._let_go_on(generation)
                 if _is_under_way(generation):
                     generation.takeover = Takeover.NONE
-                    self._let_go_on(generation)
                     self._apps.touch(app.name)
 
     def _let_go_on(self, generation: GenerationRecord) -> None:

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 from gapless.supervisor.memory.spec import AppSpec
 
-_OPTIONS = (
-    "--forwarded-allow-ips",
-    "--proxy-allow-from",
-    "--proxy-protocol",
-    "--trusted-proxy",
-    "--trusted-proxies",
-    "--trusted-hosts",
-    "--proxy-headers",
+_WORDS = (
+    "forwarded-allow",
+    "proxy-allow",
+    "proxy-header",
+    "proxy-protocol",
+    "trust-proxy",
+    "trusted-prox",
+    "trusted-host",
 )
-_VARIABLES = ("FORWARDED_ALLOW_IPS", "TRUSTED_PROXIES", "TRUST_PROXY")
 
 
 def declares_trust(app: AppSpec) -> bool:
-    """Return whether an app's command or configured variables name addresses to trust."""
-    words = (word.partition("=")[0] for word in app.command)
-    return any(word in _OPTIONS for word in words) or any(
-        name in app.environment for name in _VARIABLES
-    )
+    """Return whether an app's command or variables name addresses to trust.
+
+    The words may stand anywhere: in a shell's argument, in GUNICORN_CMD_ARGS.
+    """
+    texts = [*app.command, *app.environment, *app.environment.values()]
+    joined = " ".join(texts).lower().replace("_", "-")
+    return any(word in joined for word in _WORDS)

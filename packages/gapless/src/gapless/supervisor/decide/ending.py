@@ -74,7 +74,9 @@ def _stop_reason(generation: Generation, now: float, *, successor: bool) -> str:
     handshakes = generation.half_open and now < generation.since + HANDSHAKE_S
     if generation.queued or handshakes or generation.idle_checks < IDLE_CHECKS:
         return ""
-    if generation.takeover is Takeover.UNDER_WAY:
+    if successor and _is_to_be_taken_over(generation):
+        return ""
+    if successor and generation.takeover is Takeover.UNDER_WAY:
         return ""  # a connection is with its process, or is at its last exchange
     if generation.active_connections and successor:
         return ""  # the answer to the next request there closes the connection

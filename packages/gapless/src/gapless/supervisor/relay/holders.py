@@ -76,7 +76,11 @@ _READS = _numbers_of_reads()
 
 def connection_of(descriptor: int) -> socket.socket | None:
     """Return a socket for a duplicate if it is a TCP connection, else close it."""
-    sock = socket.socket(fileno=descriptor)
+    try:
+        sock = socket.socket(fileno=descriptor)
+    except OSError:
+        os.close(descriptor)
+        return None
     try:
         inet = sock.family in (socket.AF_INET, socket.AF_INET6)
         if inet and sock.type == socket.SOCK_STREAM and sock.getpeername():

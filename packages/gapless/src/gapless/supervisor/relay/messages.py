@@ -1,8 +1,8 @@
 """What the supervisor and the relay tell each other: JSON on a SOCK_SEQPACKET socket.
 
-The supervisor sends `aim` (again whenever it changes) and `ending`; the relay answers with
-`status` whenever that changes.  All may be sent twice.  Where the relay lacks the rights of
-ptrace(2) it sends `need`, and `got` comes with a duplicate that the keeper made.
+The supervisor sends `aim` (again whenever it changes), `ending` and `drop`; the relay
+answers with `status` whenever that changes.  All may be sent twice.  Where the relay lacks
+the rights of ptrace(2) it sends `need`, and `got` comes with a duplicate of the keeper's.
 """
 
 from __future__ import annotations
@@ -22,16 +22,26 @@ class Aim:
     """Only what was silent for so long: its processes end the rest by their answers."""
     loopback_only: bool = False
     """The app trusts some addresses more than others."""
+    starts: int = 1
+    """How many relays have been started for it: those before have died."""
     limit_s: float = 30.0
     """How long a connection without a process may be silent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """The processes of a generation get their stop signal now."""
+    """The processes of a generation get their stop signal now, or have ended."""
 
     app: str
     generation: int
+    ended: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drop:
+    """An app was stopped: nothing more is carried to its port, which may be another's."""
+
+    app: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

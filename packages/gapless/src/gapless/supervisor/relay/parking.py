@@ -16,6 +16,9 @@ from enum import Enum
 
 QUIET_S = 5.0
 """A parked connection that was silent for so long is settled: nobody waits on it."""
+IDLE_S = 1.0
+"""By the ages of its bytes alone, half a request, or one that waits for its body behind
+`100 Continue`, may look answered: no client rests for so long there."""
 INTERIM_BYTES = 25
 """The length of `HTTP/1.1 100 Continue` and its end: so few bytes are no answer."""
 SHORTEST_REST_S, LONGEST_REST_S = 0.002, 0.032
@@ -46,6 +49,11 @@ class Look:
     def position(self) -> int:
         """Return how many bytes the process has read."""
         return self.received - self.unread
+
+    @property
+    def rests(self) -> bool:
+        """Return whether nothing is owed, and the next bytes begin a request."""
+        return self.idle and self.silent_s >= IDLE_S
 
 
 class Step(Enum):
@@ -97,7 +105,7 @@ class Parking:
     position: int
     written: int
     idle: bool
-    """Nothing was owed on it when it was parked."""
+    """Nothing was owed on it when it was parked, or it rested since."""
     last: Look | None = None
     """The last look, if bytes waited at it."""
 
@@ -108,7 +116,7 @@ class Parking:
         return cls(
             position=look.position,
             written=look.written,
-            idle=look.idle or untouched or answered,
+            idle=look.rests or untouched or answered,
         )
 
     def answered(self, look: Look) -> bool:
@@ -123,6 +131,7 @@ class Parking:
             return Step.GIVE_BACK  # the process was woken, and reads
         if not look.unread:
             self.last = None
+            self.idle |= look.rests
             return Step.WAIT
         if not self.answered(look) or look.unsent:
             return Step.GIVE_BACK

@@ -15,7 +15,7 @@ import sys
 
 from gapless.base import clock, codec, descriptors, events, wakeup, wire
 from gapless.keeper import process_title
-from gapless.supervisor.relay.messages import Aim, Ending, Got, Status
+from gapless.supervisor.relay.messages import Aim, Drop, Ending, Got, Status
 from gapless.supervisor.relay.takeover import Takeover
 
 TICK_S = 0.001
@@ -110,15 +110,22 @@ class Relay:
                 place = aim.app, aim.generation
                 known = self._takeovers.get(place)
                 if known is None:
-                    known = Takeover(self._selector, aim, self._is_own, self._send)
+                    known = Takeover(self._selector, aim, self._send)
                     self._takeovers[place] = known
-                known.aim = aim
+                known.renew(aim)
                 self._sent.pop(place, None)
             case "ending":
                 ending = codec.decode(Ending, message, "ending")
                 known = self._takeovers.get((ending.app, ending.generation))
                 if known is not None:
                     known.ending = True
+                    if ending.ended:
+                        known.forget()
+            case "drop":
+                drop = codec.decode(Drop, message, "drop")
+                for (app, _), takeover in self._takeovers.items():
+                    if app == drop.app:
+                        takeover.drop()
             case "got":
                 got = codec.decode(Got, message, "got")
                 known = self._takeovers.get((got.app, got.generation))
@@ -132,14 +139,6 @@ class Relay:
             return
         with contextlib.suppress(ConnectionError):  # `_receive` hears of it
             self._channel.send({"event": kind, **codec.encode(value)})
-
-    def _is_own(self, address: tuple[str, int]) -> bool:
-        """Return whether a client's address is that of an exchange of ours."""
-        return any(
-            each.exchange is not None and each.exchange.source == address
-            for takeover in self._takeovers.values()
-            for each in (*takeover.connections.values(), *takeover.alone)
-        )
 
     def _report(self, now: float) -> None:
         if now < self._status_at:

@@ -6,6 +6,8 @@ that died is followed by one that finds what it had parked, and what it had begu
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import fcntl
 import os
 import socket
@@ -22,15 +24,21 @@ LARGEST_WHOLE_BYTES = 16 << 10
 On loopback one segment has up to 64 KiB, as much as the window of a new connection.
 """
 _FIONREAD, _SIOCOUTQ = 0x541B, 0x5411
-_TCP_INFO_BYTES = 232
+_TCP_INFO_BYTES, _RECEIVED_AT = 232, 128
 _LONGEST_AGE_MS = 0xFFFFFFFF
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def look(sock: socket.socket) -> Look:
-    """Look at a connection.  Raises OSError."""
+    """Look at a connection.  Raises OSError.
+
+    What arrived is asked for before and after what waits: a process that reads a request
+    and gets the next one of the same length leaves the same number waiting.
+    """
     before = _count(sock, _FIONREAD)
     info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
     unread = _count(sock, _FIONREAD)
+    after = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _RECEIVED_AT + 8)
     state = info[0]
     last_sent, _, last_received = struct.unpack_from("=III", info, 44)
     acked, received = struct.unpack_from("=QQ", info, 120)
@@ -58,7 +66,7 @@ def look(sock: socket.socket) -> Look:
         silent_s=min(seen.last_received_ms, seen.last_sent_ms) / 1000,
         idle=not connections.is_busy(seen),
         is_open=state == connections.ESTABLISHED,
-        steady=before == unread,
+        steady=before == unread and info.startswith(after[_RECEIVED_AT:], _RECEIVED_AT),
     )
 
 
@@ -87,9 +95,55 @@ def clear_mark(sock: socket.socket) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
 
 
+def read_away(sock: socket.socket) -> None:
+    """Read what has come, so that nobody else does.  Raises OSError."""
+    try:
+        while sock.recv(1 << 16, socket.MSG_DONTWAIT):
+            pass
+    except BlockingIOError:
+        return
+
+
 def is_blocking(sock: socket.socket) -> bool:
     """Return whether who reads from a connection may sleep in recv(2).
 
     The flag belongs to what all duplicates share.
     """
     return not fcntl.fcntl(sock, fcntl.F_GETFL) & os.O_NONBLOCK
+
+
+def may_read(sock: socket.socket) -> bool:
+    """Return whether the peer of a connection may still read, as far as it has told."""
+    state = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+    return state in (connections.ESTABLISHED, connections.CLOSE_WAIT)
+
+
+def connect_as(taken: socket.socket) -> socket.socket:
+    """Begin to connect to the local address of a connection, and from there.
+
+    So a request gains no trust on its way.  Raises OSError.
+    """
+    local = taken.getsockname()
+    sock = socket.socket(taken.family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.bind((local[0], 0, *local[2:]))
+        error = sock.connect_ex(local)
+        if error not in (0, errno.EINPROGRESS):
+            raise OSError(error, os.strerror(error))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def reset(sock: socket.socket) -> None:
+    """End a connection with an error for its peer, whoever else has it (connect(2)).
+
+    Raises OSError: EBUSY while a thread sleeps in a read of it.
+    """
+    nowhere = struct.pack("=H14x", socket.AF_UNSPEC)
+    if _libc.connect(sock.fileno(), nowhere, len(nowhere)):
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import ipaddress
 import os
 import selectors
 import socket
+import stat
 from collections.abc import Callable
 
 from gapless.base import clock
 from gapless.keeper.duplicate import duplicate
 from gapless.supervisor.relay import holders
-from gapless.supervisor.relay.connection import Connection, Counts, State
+from gapless.supervisor.relay.alone import Alone
+from gapless.supervisor.relay.connection import RECENT_S, Connection, Pace, State
+from gapless.supervisor.relay.counts import Counts
 from gapless.supervisor.relay.holders import Holder
+from gapless.supervisor.relay.http.exchange import SOURCES
 from gapless.supervisor.relay.messages import Aim, Got, Need, Status
 from gapless.supervisor.relay.stopped import Stops
 
 ASK_AGAIN_S = 1.0
+ANSWER_S = 3.0
+FEW, SPELL_S, MOST_SPIN_S = 3, 0.04, 0.005
 SCAN_S = 0.01
 """How often the descriptors of the processes are listed; more seldom if that is slow."""
 
@@ -29,24 +36,35 @@ class Takeover:
         self,
         selector: selectors.BaseSelector,
         aim: Aim,
-        is_own: Callable[[tuple[str, int]], bool],
         send: Callable[[str, object], None],
     ) -> None:
-        """Use *is_own* to ask whether a client's address is the relay itself."""
-        self._selector, self.aim, self._is_own = selector, aim, is_own
-        self._send = send
+        """Use *send* to ask the keeper for what this process has no right to."""
+        self._selector, self.aim, self._send = selector, aim, send
         self._asked: dict[int, float] = {}
         """Duplicates that the keeper was asked for, and when."""
-        self.ending = False
+        self._waits: dict[int, float] = {}
+        """Those that it has not answered, and since when."""
+        self.ending = self.forgotten = False
         self.connections: dict[int, Connection] = {}
         """By the inode of the socket."""
         self.counts = Counts()
-        self._stops = Stops()
+        self._stops, self._pace = Stops(), Pace()
+        self._found: dict[int, list[Holder]] = {}
+        self._found_at = 0.0
+        """Who held which socket when that was looked up last."""
+        self._dropped = False
         self.trouble = ""
-        self.alone: list[Connection] = []
+        self.alone: list[Alone] = []
         self._unwanted: set[int] = set()
+        self._began = clock.monotonic()
         self._scan_at = 0.0
         self._scanned = False
+
+    def renew(self, aim: Aim) -> None:
+        """Aim anew, also at another generation of the same number."""
+        if not set(aim.pids) & set(self.aim.pids):
+            self.ending = self.forgotten = self._dropped = False
+        self.aim = aim
 
     def status(self) -> Status:
         """Return what is left to do, and what was done."""
@@ -56,12 +74,12 @@ class Takeover:
                 free += not each.settled
             else:
                 unsettled += not each.settled
-        unsettled += sum(each.state is State.TAKEN for each in self.alone)
+        unsettled += sum(each.exchange is not None for each in self.alone)
         return Status(
             app=self.aim.app,
             generation=self.aim.generation,
             looked=self._scanned,
-            free=0 if self.aim.patience_s else free,
+            free=(0 if self.aim.patience_s else free) + len(self._waits),
             unsettled=unsettled,
             taken=self.counts.taken,
             given_back=self.counts.given_back,
@@ -70,21 +88,47 @@ class Takeover:
         )
 
     def hurries(self, now: float) -> bool:
-        """Return whether the next look should come as soon as possible."""
-        return any(each.hurries_until > now for each in self.connections.values())
+        """Return whether the next look should come as soon as possible.
+
+        So it is, half of the time, when a few connections are left that have not been
+        caught for a while: each is idle for a tenth of a millisecond.
+        """
+        held = self.connections.values()
+        if any(each.hurries_until > now for each in held):
+            return True
+        free = sum(
+            each.state is State.FREE and not each.settled and each.silent_s < RECENT_S
+            for each in held
+        )
+        caught = self.aim.patience_s or not 0 < free <= FEW
+        return not caught and now > self._began + 1.0 and now % SPELL_S < SPELL_S / 2
 
     def is_over(self) -> bool:
         """Return whether nothing is held any more, and nothing will be."""
-        if not self.ending or self.connections or self.alone:
+        if self.connections or self.alone:
             return False
+        if self.forgotten:
+            return True
         return not any(os.path.exists(f"/proc/{pid}") for pid in self.aim.pids)
+
+    def forget(self) -> None:
+        """Look for no more connections: the generation has ended."""
+        self.ending = self.forgotten = True
 
     def orphan(self) -> None:
         """Finish what is under way: nobody says any more what is to end."""
-        self.ending = True
-        for each in self.alone:
-            if each.state is State.ALONE:
-                each.end()
+        self.forget()
+        self.drop()
+
+    def drop(self) -> None:
+        """Give back what is not taken, and end what waits without a process."""
+        self._dropped = True
+        for each in self.connections.values():
+            if each.state is not State.TAKEN:
+                each.fail()
+        for alone in self.alone:
+            if alone.exchange is None:
+                alone.end()
 
     # --- one round --------------------------------------------------------------------
 
@@ -92,58 +136,71 @@ class Takeover:
         """Look at every connection once, and at the processes if it is time."""
         if now >= self._scan_at:
             self._scan()
+        self._pace.spin_s = MOST_SPIN_S
         for inode, each in list(self.connections.items()):
             try:
                 self._step(each, now)
-            except OSError:
+            except (OSError, ValueError):
                 each.fail()
             if each.state is State.OVER:
                 del self.connections[inode]
-                if each.foreign:
+                if each.unwanted:
                     self._unwanted.add(inode)
-            elif each.state is State.ALONE or not each.holders:
-                del self.connections[inode]
-                self.alone.append(each)
-        for each in list(self.alone):
+                if each.alone is not None:
+                    self.alone.append(each.alone)
+        for alone in self.alone:
             try:
-                each.tick(now, held=False)
-                each.look_alone(now, self.aim.limit_s)
-            except OSError:
-                each.fail()
-            if each.state is State.OVER:
-                self.alone.remove(each)
+                alone.round(now, self.aim.limit_s)
+            except (OSError, ValueError):
+                alone.fail()
+        self.alone = [each for each in self.alone if not each.is_over]
 
     def _step(self, each: Connection, now: float) -> None:
-        if not each.is_due(now, self.aim.patience_s):
+        if each.state is State.OVER or not each.is_due(now, self.aim.patience_s):
             return
         if not self._is_held(each):
-            each.was_let_go(now, ending=self.ending)
+            each.was_let_go(ending=self.ending)
             return
         each.round(now, self.aim.patience_s)
-        each.tick(now, held=True)
+        each.tick(now)
 
     def _is_held(self, each: Connection) -> bool:
         """Return whether a process of the generation has a connection still."""
-        if any(holders.holds(holder, each.inode) for holder in each.holders):
+        if any(holders.holds(holder, each.inode) for holder in each.reader.holders):
             return True
-        if each.holders:
-            found = holders.sockets_of(self.aim.pids)
-            each.holders = found.get(each.inode, [])
-        return bool(each.holders)
+        if each.reader.holders:
+            each.reader.holders = self._holders().get(each.inode, [])
+        return bool(each.reader.holders)
+
+    def _holders(self) -> dict[int, list[Holder]]:
+        """Return who holds which socket, as of a moment ago."""
+        if clock.monotonic() > self._found_at + SCAN_S:
+            self._found = holders.sockets_of(self.aim.pids)
+            self._found_at = clock.monotonic()
+        return self._found
 
     # --- the processes ----------------------------------------------------------------
 
     def _scan(self) -> None:
         began = clock.monotonic()
-        found = holders.sockets_of(self.aim.pids)
+        self._found_at = 0.0
+        found = self._holders()
+        after_another = self.aim.starts > 1 and not self._scanned
         self._unwanted &= found.keys()
         self._asked = {i: at for i, at in self._asked.items() if i in found}
+        self._waits = {i: at for i, at in self._waits.items() if i in found}
         for inode, held_by in found.items():
             known = self.connections.get(inode)
             if known is not None:
-                known.holders = held_by
-            elif inode not in self._unwanted and not self.ending:
-                self._find(inode, held_by)
+                known.reader.holders = held_by
+            elif inode not in self._unwanted and not (self.ending or self._dropped):
+                with contextlib.suppress(OSError):
+                    self._find(inode, held_by)
+        if after_another:
+            # Readers may sleep with marks of the relay before; those are mended now.
+            by_pid = {each[0]: (each, i) for i, held in found.items() for each in held}
+            for holder, inode in by_pid.values():
+                self._stops.interrupt([holder], inode)
         took_s = clock.monotonic() - began
         self._scan_at = began + took_s + max(SCAN_S, 10 * took_s)
         self._scanned = True
@@ -155,8 +212,10 @@ class Takeover:
         except PermissionError:
             self._ask_for(inode, held_by[0])
             return
-        except OSError:
-            return  # it was closed meanwhile
+        except OSError as error:
+            if error.errno not in (errno.EBADF, errno.ESRCH):
+                self.trouble = f"its connections cannot be duplicated: {error.strerror}"
+            return  # or it was closed meanwhile
         self._add(inode, held_by, copy)
 
     def _ask_for(self, inode: int, holder: Holder) -> None:
@@ -165,6 +224,9 @@ class Takeover:
         if now < self._asked.get(inode, 0.0) + ASK_AGAIN_S:
             return
         self._asked[inode] = now
+        since = self._waits.setdefault(inode, now)
+        if now > since + ANSWER_S:
+            self.trouble = "no right to duplicate its connections, and no answer"
         need = Need(
             app=self.aim.app,
             generation=self.aim.generation,
@@ -176,15 +238,18 @@ class Takeover:
 
     def got(self, got: Got, received: list[int]) -> None:
         """Take in a duplicate that was asked for; what is used of *received* leaves it."""
-        if received and got.inode not in self.connections and not self.ending:
-            held_by = holders.sockets_of(self.aim.pids).get(got.inode)
-            if held_by:
-                self._add(got.inode, held_by, received.pop())
+        self._waits.pop(got.inode, None)
+        held_by = self._found.get(got.inode, [])
+        held_by = [each for each in held_by if holders.holds(each, got.inode)]
+        wanted = got.inode not in self.connections
+        if received and held_by and wanted and not (self.ending or self._dropped):
+            self._add(got.inode, held_by, received.pop())
         elif not received and got.reason == os.strerror(errno.EPERM):
             self.trouble = "no right to duplicate its connections (ptrace)"
 
     def _add(self, inode: int, held_by: list[Holder], copy: int) -> None:
-        if os.fstat(copy).st_ino != inode:
+        found = os.fstat(copy)
+        if found.st_ino != inode or not stat.S_ISSOCK(found.st_mode):
             os.close(copy)
             return
         sock = holders.connection_of(copy)
@@ -193,13 +258,19 @@ class Takeover:
                 sock.close()
             self._unwanted.add(inode)
             return
-        connection = Connection(self._selector, sock, inode, self.counts, self._stops)
-        connection.holders = held_by
-        self.connections[inode] = connection
+        each = Connection(
+            self._selector, sock, inode, self.counts, self._stops, pace=self._pace
+        )
+        each.reader.holders = held_by
+        self.connections[inode] = each
+        each.mend()
 
     def _may_be_taken(self, sock: socket.socket) -> bool:
-        local, remote = sock.getsockname(), sock.getpeername()
-        if local[1] not in self.aim.ports or self._is_own(remote[:2]):
+        try:
+            local, remote = sock.getsockname(), sock.getpeername()
+        except OSError:
+            return False  # it was reset meanwhile
+        if local[1] not in self.aim.ports or remote[:2] in SOURCES:
             return False
         kind = kind_of(local[0])
         if self.aim.loopback_only and kind != "loopback":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import h11
 
-from gapless.supervisor.relay import heads
+from gapless.supervisor.relay.http import heads
 
 SWITCHED = 101
 
@@ -48,8 +48,11 @@ class Answer:
                 rest, self._head = self._head, b""
                 return passed + head + rest
             interim = 100 <= status < 200  # RFC 9110, 15.2
-            passed += head if interim else heads.as_the_last(head)
             self._follow(head)
+            if interim or self._parser is None:
+                passed += head
+            else:
+                passed += heads.as_the_last(head)
             if not interim:
                 self._head_passed = True
                 rest, self._head = self._head, b""
@@ -71,9 +74,14 @@ class Answer:
             return piece[: len(piece) - behind] if behind else piece
         return piece
 
-    def end(self) -> bytes:
-        """Take in that the program closed its connection; return what goes on."""
+    def end(self, *, failed: bool = False) -> bytes:
+        """Take in that the program closed its connection; return what goes on.
+
+        Nothing ends whole by a connection that has *failed*.
+        """
         rest, self._head = self._head, b""
+        if failed:
+            return rest
         if self._parser is None or self.switched:
             self.whole = self.began
         elif not self.whole and not rest:

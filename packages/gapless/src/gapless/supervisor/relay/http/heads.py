@@ -12,7 +12,8 @@ from enum import Enum
 
 import h11
 
-LARGEST_HEAD_BYTES = 64 << 10
+LARGEST_HEAD_BYTES = 16 << 10
+MOST_LINES = 200
 _END = re.compile(rb"\r?\n\r?\n")
 _HOP_BY_HOP = re.compile(
     rb"(?:connection|keep-alive|proxy-connection)[ \t]*:", re.IGNORECASE
@@ -39,6 +40,8 @@ class Head:
     request: h11.Request
     body_bytes: int | None
     """How long its body is; None: chunked, and not known."""
+    expects: bool
+    """Its client waits for `100 Continue` before it sends the body."""
     upgrades: bool
     """It asks for another protocol on its connection."""
 
@@ -52,6 +55,8 @@ def judge(waiting: bytes) -> tuple[Verdict, Head | None]:
         too_long = len(waiting) >= LARGEST_HEAD_BYTES
         return (Verdict.FOREIGN if too_long else Verdict.PARTIAL), None
     raw = waiting[: end.end()]
+    if raw.count(b"\n") > MOST_LINES:
+        return Verdict.FOREIGN, None
     head = _parse(raw)
     return (Verdict.FOREIGN, None) if head is None else (Verdict.REQUEST, head)
 
@@ -73,13 +78,13 @@ def _parse(raw: bytes) -> Head | None:
     if chunked and (lengths or request.http_version == b"1.0"):
         return None  # two programs may take its end to be in two places
     for name, value in request.headers:
-        scheme = value.split(b" ", 1)[0].lower()
-        if name == b"authorization" and scheme in _OF_THE_CONNECTION:
+        if name == b"authorization" and value.lower().startswith(_OF_THE_CONNECTION):
             return None
     return Head(
         raw=raw,
         request=request,
         body_bytes=None if chunked else int(lengths[0]) if lengths else 0,
+        expects=any(k == b"expect" for k, _ in request.headers),
         upgrades=any(k == b"upgrade" for k, _ in request.headers),
     )
 

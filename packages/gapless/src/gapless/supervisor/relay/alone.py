@@ -1,0 +1,87 @@
+"""A connection whose process is gone: its next request is waited for, or carried."""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+
+from gapless.base import clock
+from gapless.supervisor.relay import sockets
+from gapless.supervisor.relay.counts import Counts
+from gapless.supervisor.relay.http.exchange import Exchange, Outcome
+from gapless.supervisor.relay.http.heads import Head, Verdict
+from gapless.supervisor.relay.http.peek import peek
+
+HEAD_S = 10.0
+"""How long the head of a request may take to come whole, once no process waits for it."""
+
+
+class Alone:
+    """The only holder of a connection."""
+
+    def __init__(
+        self,
+        selector: selectors.BaseSelector,
+        sock: socket.socket,
+        counts: Counts,
+        exchange: Exchange | None = None,
+    ) -> None:
+        """Hold a connection, and go on with what is carried on it."""
+        self._selector, self.sock, self._counts = selector, sock, counts
+        self.exchange = exchange
+        self.is_over = False
+        self._since = clock.monotonic()
+        self._asked_since: float | None = None
+        """When the first byte of its next request came."""
+        counts.taken += 1
+        if exchange is None:
+            sockets.clear_mark(sock)
+            selector.register(sock, selectors.EVENT_READ, self._woken)
+
+    @classmethod
+    def asked(
+        cls,
+        selector: selectors.BaseSelector,
+        sock: socket.socket,
+        counts: Counts,
+        head: Head,
+    ) -> Alone:
+        """Hold a connection on which a request waits, and carry that.  Raises OSError."""
+        sockets.clear_mark(sock)
+        return cls(selector, sock, counts, Exchange(selector, sock, head))
+
+    def _woken(self) -> None:
+        """Look from now on in each round: something has come."""
+        self._selector.unregister(self.sock)
+        self._asked_since = clock.monotonic()
+
+    def round(self, now: float, limit_s: float) -> None:
+        """Take one step; it may be silent for *limit_s*.  Raises OSError."""
+        if self.exchange is not None:
+            self.exchange.tick(now)
+            if (outcome := self.exchange.outcome) is not None:
+                self.end(cut=outcome in (Outcome.REFUSED, Outcome.CUT))
+        elif self._asked_since is None:
+            if now >= self._since + limit_s:
+                self.end()
+        else:
+            verdict, head = peek(self.sock)
+            if head is not None:
+                self.exchange = Exchange(self._selector, self.sock, head)
+            elif verdict is Verdict.FOREIGN or now >= self._asked_since + HEAD_S:
+                self.end()  # or its client has closed it
+
+    def fail(self) -> None:
+        """End it after an error."""
+        self.end(cut=self.exchange is not None)
+
+    def end(self, *, cut: bool = False) -> None:
+        """Close it."""
+        self._counts.cut += cut
+        self.is_over = True
+        with contextlib.suppress(OSError):  # its peer is gone
+            self.sock.shutdown(socket.SHUT_RDWR)
+        if self._selector.get_map().get(self.sock) is not None:
+            self._selector.unregister(self.sock)
+        self.sock.close()

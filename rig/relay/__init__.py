@@ -1,0 +1,3 @@
+"""The supervisor's relay between real clients and real programs."""
+
+from __future__ import annotations
