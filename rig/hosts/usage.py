@@ -13,8 +13,24 @@ def resident_mb(pid: int) -> float:
 
 def processor_s(pid: int) -> float:
     """Return the processor time that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return _seconds(_stat(pid)[11:13])
+
+
+def children_s(pid: int) -> float:
+    """Return the processor time of its children that have ended, and theirs."""
+    return _seconds(_stat(pid)[13:15])
+
+
+def children(pid: int) -> list[int]:
+    """Return the living children of a process; `task/PID/children` is not everywhere."""
+    found = []
+    for name in os.listdir("/proc"):
+        try:
+            if name.isdigit() and int(_stat(int(name))[1]) == pid:
+                found.append(int(name))
+        except OSError:
+            continue  # it has ended
+    return found
 
 
 def wakeups(pid: int) -> int:
@@ -34,6 +50,15 @@ def is_alive(pid: int) -> bool:
         return not _status(pid)["State"].startswith("Z")
     except OSError:
         return False
+
+
+def _stat(pid: int) -> list[str]:
+    """Return the fields from the third on."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def _seconds(ticks: list[str]) -> float:
+    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
 
 
 def _status(pid: int) -> dict[str, str]:

@@ -33,11 +33,14 @@ class Target:
 class Client:
     """One client of one traffic, as a state machine on one connection at a time."""
 
-    def __init__(self, target: Target, ledger: Ledger, traffic: Traffic) -> None:
+    def __init__(
+        self, target: Target, ledger: Ledger, traffic: Traffic, number: int
+    ) -> None:
         self.target, self.ledger, self.traffic = target, ledger, traffic
+        self.number = number
         self.sock: socket.socket | None = None
         self.request: Request | None = None
-        self.resume_at = 0.0
+        self.resume_at = time.monotonic() + random.uniform(0.0, traffic.every_s)
         self.broken = False
         """The connection broke while a request was sent."""
         self.closed_idle = False
@@ -51,6 +54,8 @@ class Client:
         reused = self.sock is not None
         self.request = Request(number, self.traffic.kind, now, reused=reused)
         self.request.closed_idle, self.closed_idle = self.closed_idle, False
+        self.request.client = self.number
+        self.request.due = self.resume_at
         self.answer = Answer(head_only=self.traffic.method == "HEAD")
         self.body = body_of(self.traffic, number)
         host, port = self.target.host, self.target.port
@@ -213,8 +218,11 @@ class Client:
         assert request is not None
         request.fate, request.detail = fate, detail
         request.ended = time.monotonic()
+        request.closes = self.answer.closes
         self.request = None
         self.resume_at = request.ended + self._pause_s()
+        if self.traffic.every_s:
+            self.resume_at = request.due + self.traffic.every_s
         if fate != ANSWERED:
             # Without a pause a dead port would be asked thousands of times a second.
             self.resume_at = max(self.resume_at, request.ended + 0.01)

@@ -72,9 +72,10 @@ class Engine:
         self.ledger = Ledger(ledger)
         target = Target(host=host, port=port, selector=self.selector)
         self.clients = [
-            Client(target, self.ledger, traffic)
-            for traffic in traffics
-            for _ in range(traffic.concurrency)
+            Client(target, self.ledger, traffic, number)
+            for number, traffic in enumerate(
+                traffic for traffic in traffics for _ in range(traffic.concurrency)
+            )
         ]
         self._until = time.monotonic() + min(seconds, MOST_SECONDS)
         self._most = min(requests, MOST_REQUESTS)

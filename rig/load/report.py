@@ -17,7 +17,13 @@ class Request:
     fate: str = ""
     """One of `rig.load.fates.FATES`."""
     detail: str = ""
+    client: int = 0
+    """Which of the clients of the load has sent it."""
+    due: float = 0.0
+    """When it was to be sent: it may have had to wait for the answer before it."""
     reused: bool = False
+    closes: bool = False
+    """Its answer was the last one on its connection."""
     closed_idle: bool = False
     """The server had closed the connection before this one without saying so."""
     ended: float = 0.0

@@ -26,6 +26,8 @@ class Traffic:
     pause_s: float = 0.0
     longest_pause_s: float = 0.0
     """If it is longer than `pause_s`, each pause is drawn between the two."""
+    every_s: float = 0.0
+    """Each client's requests are due at these distances, whenever their answers come."""
     unresting: bool = False
     """RIG_PACE_S does not make its clients pause."""
     timeout_s: float = 15.0 * SLOWER

@@ -78,17 +78,25 @@ http {{{{
 """
 
 
+def command(program: str, port: int) -> list[str]:
+    """Return the command of one of the PROGRAMS, but nginx, that listens on a port."""
+    argv = FIXED.get(program) or MADE[program]()
+    return [word.replace("PORT", str(port)) for word in argv]
+
+
 class Numbered:
     """An app of one of the PROGRAMS on a host."""
 
-    def __init__(self, host: Host, program: str, more: str = "") -> None:
-        """*more* is what else its configuration says."""
+    def __init__(
+        self, host: Host, program: str, more: str = "", arguments: tuple[str, ...] = ()
+    ) -> None:
+        """*more* is what else its configuration says; *arguments* go to the program."""
         self.host, self.program, self._more = host, program, more
         self.port = wait.free_port()
         self.log = host.directory / "numbers"
         self.ledger = host.directory / "ledger"
         host.environment["NUMBERS"] = str(self.log)
-        self._argv = self._command()
+        self._argv = [*self._command(), *arguments]
 
     def start(self) -> None:
         """Start release 1, and wait until it answers."""
@@ -121,8 +129,7 @@ class Numbered:
         if self.program in NGINX_LOCATIONS:
             own = self.host.directory
             return ["/usr/sbin/nginx", "-p", str(own), "-c", str(own / "nginx.conf")]
-        argv = FIXED.get(self.program) or MADE[self.program]()
-        return [word.replace("PORT", str(self.port)) for word in argv]
+        return command(self.program, self.port)
 
     def _declare(self, release: int) -> None:
         if self.program in NGINX_LOCATIONS:
