@@ -94,13 +94,27 @@ def is_multipath(sock: socket.socket) -> bool:
     return sock.proto == _IPPROTO_MPTCP
 
 
+_OF_REACH = (
+    (socket.SOL_SOCKET, socket.SO_MARK),
+    (socket.IPPROTO_IP, 15),  # IP_FREEBIND
+    (socket.IPPROTO_IP, socket.IP_TRANSPARENT),
+)
+
+
 def plain_tcp(sock: socket.socket) -> socket.socket:
     """Return a TCP socket to put in the place of a Multipath TCP one.
 
     The kernel steers no group of those: SO_ATTACH_REUSEPORT_CBPF fails with EOPNOTSUPP.
+    What says where it may be reached is kept.  Raises OSError.
     """
     found = socket.socket(sock.family, socket.SOCK_STREAM)
     copy_v6only(sock, found)
+    device = sock.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16)
+    if device.strip(b"\0"):
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device)
+    for level, option in _OF_REACH:
+        if value := sock.getsockopt(level, option):
+            found.setsockopt(level, option, value)
     os.set_blocking(found.fileno(), os.get_blocking(sock.fileno()))
     return found
 
