@@ -11,7 +11,6 @@ import os
 import selectors
 import signal
 import socket
-from dataclasses import replace
 
 from gapless.base import codec, events, interpreter, wire
 from gapless.base.names import Home
@@ -24,6 +23,7 @@ from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
 from gapless.supervisor.memory.model import Role, Takeover
 from gapless.supervisor.observe.membership import Membership
+from gapless.supervisor.relay.mend import mend
 from gapless.supervisor.relay.messages import Aim, Drop, Ending, Got, Need, Status
 from gapless.supervisor.sockets.listeners import Listeners
 
@@ -31,7 +31,6 @@ HELD_AS = "relay/line"
 DESCRIPTOR = 3
 PATIENCE_S = 5.0
 """Programs that close connections by their answers are left those that are in use."""
-NEVER_S = 1e9
 MOST_STARTS = 3
 """A generation whose relay died so often goes on without."""
 _KEY = "takeover relay"
@@ -64,14 +63,12 @@ class Takeovers:
 
     def begin(self, app: AppRecord, generation: GenerationRecord) -> None:
         """Begin to take the connections of a generation; its plan goes on with that."""
-        self._let_go_on(generation)
+        if self._channel is None:
+            self._let_go_on(generation)  # one before may have died unseen
         generation.relay_starts += 1
         if generation.relay_starts > MOST_STARTS:
             generation.takeover = Takeover.OFF
             self._note_trouble(app, generation, "the relay ended again and again")
-            self._start()
-            aim = replace(self._aim(app, generation), patience_s=NEVER_S)
-            self._send("aim", aim)  # what the one before has parked is given back
             return
         generation.takeover, app.takeover_trouble = Takeover.UNDER_WAY, ""
         self._start()
@@ -274,10 +271,13 @@ class Takeovers:
                     self._apps.touch(app.name)
 
     def _let_go_on(self, generation: GenerationRecord) -> None:
-        """Let processes go on that the relay had stopped when it died."""
+        """Undo what a relay that died has left: stops and marks."""
+        pids: list[int] = []
         for instance in generation.instances:
             for process in self._membership.members(instance).values():
                 processes.signal_exactly(process, signal.SIGCONT)
+                pids.append(process.pid)
+        mend(pids)
 
 
 def _is_under_way(generation: GenerationRecord) -> bool:

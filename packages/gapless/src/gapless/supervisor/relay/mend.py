@@ -1,0 +1,62 @@
+"""Undo what a relay that died has left with processes: marks, and stops.
+
+The supervisor does this at once: until another relay runs, a client would wait.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import stat
+from collections.abc import Iterable
+
+from gapless.keeper.duplicate import duplicate
+from gapless.supervisor.relay import holders, sockets
+from gapless.supervisor.relay.holders import Holder
+from gapless.supervisor.relay.stopped import Stops
+
+
+def mend(pids: Iterable[int]) -> None:
+    """Give back what was parked, and close what was taken."""
+    stops = Stops()
+    readers: dict[int, tuple[Holder, int]] = {}
+    """By its process: one connection whose reader may sleep with a mark."""
+    for inode, held_by in holders.sockets_of(pids).items():
+        sock = _connection(inode, held_by[0])
+        if sock is None:
+            continue
+        with sock, contextlib.suppress(OSError):
+            mark = sockets.mark_of(sock)
+            if mark == sockets.TAKEN:
+                _close(sock, stops, held_by, inode)
+            if mark in (sockets.TAKEN, sockets.PARKED):
+                sockets.clear_mark(sock)
+                readers |= {each[0]: (each, inode) for each in held_by}
+    for holder, inode in readers.values():
+        stops.interrupt([holder], inode)
+
+
+def _close(
+    sock: socket.socket, stops: Stops, held_by: list[Holder], inode: int
+) -> None:
+    """End a connection of whose request a part was read; its process gets no more."""
+    stopped = stops.stop(held_by, inode)
+    try:
+        sock.shutdown(socket.SHUT_RDWR)
+        sockets.read_away(sock)
+    finally:
+        stopped.end()
+
+
+def _connection(inode: int, holder: Holder) -> socket.socket | None:
+    """Return a duplicate of a connection, None if it is none or cannot be had."""
+    try:
+        copy = duplicate(*holder)
+    except OSError:
+        return None
+    found = os.fstat(copy)
+    if found.st_ino != inode or not stat.S_ISSOCK(found.st_mode):
+        os.close(copy)
+        return None
+    return holders.connection_of(copy)
