@@ -307,7 +307,13 @@ def start_only(app: Numbered, for_s: float) -> Window:
     app.host.ok("list")  # the command that is run for a release costs as well
     port = free_port()
     environment = os.environ | {"PORT": str(port), "NUMBERS": os.devnull}
-    process = subprocess.Popen(command(app.program, port), cwd=SOURCES, env=environment)
+    process = subprocess.Popen(
+        command(app.program, port),
+        cwd=SOURCES,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     until(lambda: answers(port), "the other process")
     time.sleep(max(0.0, began + for_s - time.monotonic()))
     process.terminate()
@@ -370,9 +376,21 @@ def print_rate(windows: dict[str, list[Window]], found: Run) -> None:
     to_rest, to_start = (p99s["release"] / p99s[each] for each in ("rest", "a start"))
     print(
         f"p99 of a release to that of rest: {to_rest:.2f} (goal 1.2), "
-        f"to that of a start: {to_start:.2f}",
+        f"to that of a start: {to_start:.2f}\n"
+        f"{_last_ones(found):.1%} of the requests of a release are the last ones of "
+        "their connections",
         flush=True,
     )
+
+
+def _last_ones(found: Run) -> float:
+    """Return the part of the requests in releases that a relay has passed on."""
+    during = [
+        r["closes"]
+        for r in found.requests
+        if any(w.began <= r["due"] < w.ended for w in found.releases)
+    ]
+    return sum(during) / len(during)
 
 
 TABLES = {each.__name__: each for each in (lost, cost, idle, rate)}
