@@ -231,7 +231,7 @@ class Takeovers:
         for generation in app.generations:
             if generation.number != status.generation:
                 continue
-            generation.connections_taken = status.taken
+            generation.connections_taken = status.taken + status.parked
             generation.connections_given_back = status.given_back
             generation.takeover_cut = status.cut
             if _is_under_way(generation):

@@ -51,6 +51,10 @@ class Alone:
         sockets.clear_mark(sock)
         return cls(selector, sock, counts, Exchange(selector, sock, head))
 
+    def is_quiet(self) -> bool:
+        """Return whether nothing has come yet."""
+        return self.exchange is None and self._asked_since is None
+
     def _woken(self) -> None:
         """Look from now on in each round: something has come."""
         self._selector.unregister(self.sock)

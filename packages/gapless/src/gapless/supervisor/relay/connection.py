@@ -352,6 +352,8 @@ class Connection:
 
         That is *ending* since we asked for it: what it closes then was not its wish.
         """
+        if self.state is State.OVER:
+            return
         if self.state is State.TAKEN:
             self._be_alone(
                 Alone(self._selector, self.sock, self._counts, self.exchange)

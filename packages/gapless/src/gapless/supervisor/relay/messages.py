@@ -77,6 +77,8 @@ class Status:
     """Connections that their process still serves."""
     unsettled: int
     """Connections that are taken, and not at their end."""
+    parked: int
+    """Connections that outlive their processes as they are."""
     taken: int
     given_back: int
     cut: int

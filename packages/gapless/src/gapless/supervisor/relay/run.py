@@ -22,6 +22,7 @@ TICK_S = 0.001
 """How often connections are looked at: their marks keep us from being woken, too."""
 BUSY_SHARE = 1.0
 """A round is followed by a pause of at least this part of its own time."""
+QUIET_TICK_S = 0.05
 STATUS_S = 0.01
 IDLE_S = 2.0
 """How long it waits for more when nothing is left to do."""
@@ -53,7 +54,7 @@ class Relay:
             descriptors.refill()
 
     def _round(self, now: float) -> None:
-        for takeover in self._takeovers.values():
+        for takeover in list(self._takeovers.values()):
             try:
                 takeover.round(now)
             except Exception as error:  # noqa: BLE001 - one fault hurts one app
@@ -70,6 +71,8 @@ class Relay:
     def _pause_s(self, took_s: float) -> float:
         if not self._takeovers:
             return IDLE_S / 4
+        if all(each.is_quiet() for each in self._takeovers.values()):
+            return QUIET_TICK_S
         now = clock.monotonic()
         if any(each.hurries(now) for each in self._takeovers.values()):
             return 0.0  # epoll_wait(2) would wait for a millisecond
@@ -81,7 +84,7 @@ class Relay:
     # --- the supervisor ---------------------------------------------------------------
 
     def _receive(self) -> None:
-        while True:
+        while not self._orphaned:
             try:
                 message, received = self._channel.receive()
             except BlockingIOError:
@@ -110,7 +113,7 @@ class Relay:
                 place = aim.app, aim.generation
                 known = self._takeovers.get(place)
                 if known is None:
-                    known = Takeover(self._selector, aim, self._send)
+                    known = Takeover(self._selector, aim, self._send, self._receive)
                     self._takeovers[place] = known
                 known.renew(aim)
                 self._sent.pop(place, None)

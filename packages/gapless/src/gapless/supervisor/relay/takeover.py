@@ -11,7 +11,7 @@ import socket
 import stat
 from collections.abc import Callable
 
-from gapless.base import clock
+from gapless.base import clock, events
 from gapless.keeper.duplicate import duplicate
 from gapless.supervisor.relay import holders
 from gapless.supervisor.relay.alone import Alone
@@ -37,9 +37,15 @@ class Takeover:
         selector: selectors.BaseSelector,
         aim: Aim,
         send: Callable[[str, object], None],
+        hear: Callable[[], object] = lambda: None,
     ) -> None:
-        """Use *send* to ask the keeper for what this process has no right to."""
+        """Use *send* to ask the keeper for what this process has no right to.
+
+        *hear* takes in what the supervisor has said: before its processes are told to end
+        it says so.
+        """
         self._selector, self.aim, self._send = selector, aim, send
+        self._hear = hear
         self._asked: dict[int, float] = {}
         """Duplicates that the keeper was asked for, and when."""
         self._waits: dict[int, float] = {}
@@ -68,12 +74,13 @@ class Takeover:
 
     def status(self) -> Status:
         """Return what is left to do, and what was done."""
-        free = unsettled = 0
+        free = unsettled = parked = 0
         for each in self.connections.values():
             if each.state is State.FREE:
                 free += not each.settled
             else:
                 unsettled += not each.settled
+                parked += each.settled
         unsettled += sum(each.exchange is not None for each in self.alone)
         return Status(
             app=self.aim.app,
@@ -81,11 +88,16 @@ class Takeover:
             looked=self._scanned,
             free=(0 if self.aim.patience_s else free) + len(self._waits),
             unsettled=unsettled,
+            parked=parked,
             taken=self.counts.taken,
             given_back=self.counts.given_back,
             cut=self.counts.cut,
             trouble=self.trouble,
         )
+
+    def is_quiet(self) -> bool:
+        """Return whether nothing is to be looked at before something comes."""
+        return not self.connections and all(each.is_quiet() for each in self.alone)
 
     def hurries(self, now: float) -> bool:
         """Return whether the next look should come as soon as possible.
@@ -140,7 +152,8 @@ class Takeover:
         for inode, each in list(self.connections.items()):
             try:
                 self._step(each, now)
-            except (OSError, ValueError):
+            except Exception as error:  # noqa: BLE001 - one fault hurts one connection
+                _tell(error)
                 each.fail()
             if each.state is State.OVER:
                 del self.connections[inode]
@@ -151,7 +164,8 @@ class Takeover:
         for alone in self.alone:
             try:
                 alone.round(now, self.aim.limit_s)
-            except (OSError, ValueError):
+            except Exception as error:  # noqa: BLE001 - as above
+                _tell(error)
                 alone.fail()
         self.alone = [each for each in self.alone if not each.is_over]
 
@@ -159,6 +173,7 @@ class Takeover:
         if each.state is State.OVER or not each.is_due(now, self.aim.patience_s):
             return
         if not self._is_held(each):
+            self._hear()
             each.was_let_go(ending=self.ending)
             return
         each.round(now, self.aim.patience_s)
@@ -276,6 +291,12 @@ class Takeover:
         if self.aim.loopback_only and kind != "loopback":
             return False
         return kind == kind_of(remote[0])
+
+
+def _tell(error: Exception) -> None:
+    """Write down a fault of our own; that a peer is gone is none."""
+    if not isinstance(error, OSError):
+        os.write(2, b"gapless relay: " + events.traceback_of(error).encode())
 
 
 def kind_of(host: str) -> str:
