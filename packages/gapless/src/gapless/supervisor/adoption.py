@@ -98,6 +98,7 @@ class Adoption:
                     self._drain_connections.restore(instance.key, instance.mode)
                     self._end_if_gone(instance)
                 generation.relayed = self._relays.is_running(app, generation)
+        self._takeovers.complete()
         self._leave_unknown_sockets()
         self._instance_groups.remove_unknown(
             {

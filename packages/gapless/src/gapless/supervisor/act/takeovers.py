@@ -63,8 +63,6 @@ class Takeovers:
 
     def begin(self, app: AppRecord, generation: GenerationRecord) -> None:
         """Begin to take the connections of a generation; its plan goes on with that."""
-        if self._channel is None:
-            self._let_go_on(generation)  # one before may have died unseen
         generation.relay_starts += 1
         if generation.relay_starts > MOST_STARTS:
             generation.takeover = Takeover.OFF
@@ -262,16 +260,26 @@ class Takeovers:
         channel.close()
         self._keeper.release(HELD_AS)
         self._sent.clear()
+        self._undo()
         for app in self._apps.values():
             for generation in app.generations:
-                if generation.role is Role.RETIRING:
-                    self._let_go_on(generation)
                 if _is_under_way(generation):
                     generation.takeover = Takeover.NONE
                     self._apps.touch(app.name)
 
-    def _let_go_on(self, generation: GenerationRecord) -> None:
-        """Undo what a relay that died has left: stops and marks."""
+    def complete(self) -> None:
+        """Undo what a relay left that died together with its supervisor."""
+        if self._channel is None:
+            self._undo()
+
+    def _undo(self) -> None:
+        """Undo what a relay that died has left with processes: stops and marks."""
+        for app in self._apps.values():
+            for generation in app.generations:
+                if generation.role is Role.RETIRING:
+                    self._undo_in(generation)
+
+    def _undo_in(self, generation: GenerationRecord) -> None:
         pids: list[int] = []
         for instance in generation.instances:
             for process in self._membership.members(instance).values():
