@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -112,22 +112,24 @@ def pipe_inodes(pid: int) -> set[int]:
     return found
 
 
-def socket_inodes(pids: Iterable[int]) -> frozenset[int]:
-    """Return the inodes of the sockets that processes hold open."""
-    found = set()
-    for pid in pids:
+def open_sockets(pid: int) -> Iterator[tuple[str, int]]:
+    """Yield the descriptors of a process that are sockets, each with its inode."""
+    try:
+        names = os.listdir(f"/proc/{pid}/fd")
+    except OSError:
+        return
+    for name in names:
         try:
-            names = os.listdir(f"/proc/{pid}/fd")
+            target = os.readlink(f"/proc/{pid}/fd/{name}")
         except OSError:
             continue
-        for name in names:
-            try:
-                target = os.readlink(f"/proc/{pid}/fd/{name}")
-            except OSError:
-                continue
-            if target.startswith("socket:["):
-                found.add(int(target[8:-1]))
-    return frozenset(found)
+        if target.startswith("socket:["):
+            yield name, int(target[8:-1])
+
+
+def socket_inodes(pids: Iterable[int]) -> frozenset[int]:
+    """Return the inodes of the sockets that processes hold open."""
+    return frozenset(inode for pid in pids for _, inode in open_sockets(pid))
 
 
 def holder_of(inode: int) -> tuple[int, str] | None:

@@ -84,6 +84,8 @@ class Alone:
         """Close it."""
         self._counts.cut += cut
         self.is_over = True
+        if self.exchange is not None and (stopped := self.exchange.abandon()):
+            stopped.end()
         with contextlib.suppress(OSError):  # its peer is gone
             self.sock.shutdown(socket.SHUT_RDWR)
         if self._selector.get_map().get(self.sock) is not None:

@@ -338,12 +338,17 @@ class Connection:
         outcome = self.exchange.outcome
         if outcome is None:
             return
-        self.reader.stopped, self.exchange = self.exchange.stopped, None
+        self._abandon_exchange()
         if outcome is Outcome.REFUSED:
             self._give_back(now)
         else:
             self._counts.taken += 1
             self.end(cut=outcome is Outcome.CUT)
+
+    def _abandon_exchange(self) -> None:
+        """Let go of an exchange; its process stands still until this connection ends."""
+        if self.exchange is not None:
+            self.reader.stopped, self.exchange = self.exchange.abandon(), None
 
     # --- without its process ----------------------------------------------------------
 
@@ -400,13 +405,13 @@ class Connection:
         """
         self._counts.cut += cut
         self.unwanted = True
+        self._abandon_exchange()
         with contextlib.suppress(OSError):  # its peer is gone
-            taken = sockets.mark_of(self.sock) == sockets.TAKEN
-            if taken:
+            if sockets.mark_of(self.sock) == sockets.TAKEN:
                 self.reader.stop()
-            self.sock.shutdown(socket.SHUT_RDWR)
-            if taken:
-                sockets.read_away(self.sock)
+                sockets.shut(self.sock)
+            else:
+                self.sock.shutdown(socket.SHUT_RDWR)
             sockets.clear_mark(self.sock)
         self._drop()
 

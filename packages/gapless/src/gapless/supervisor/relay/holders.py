@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 from collections.abc import Iterable
+
+from gapless.supervisor.kernel import processes
 
 Holder = tuple[int, int]
 """A process, and the number of the descriptor there."""
@@ -18,17 +21,8 @@ def sockets_of(pids: Iterable[int]) -> dict[int, list[Holder]]:
     """Return by its inode who holds each socket of some processes."""
     found: dict[int, list[Holder]] = {}
     for pid in pids:
-        try:
-            names = os.listdir(f"/proc/{pid}/fd")
-        except OSError:
-            continue
-        for name in names:
-            try:
-                target = os.readlink(f"/proc/{pid}/fd/{name}")
-            except OSError:
-                continue
-            if target.startswith("socket:["):
-                found.setdefault(int(target[8:-1]), []).append((pid, int(name)))
+        for name, inode in processes.open_sockets(pid):
+            found.setdefault(inode, []).append((pid, int(name)))
     return found
 
 
@@ -72,6 +66,15 @@ def _numbers_of_reads() -> frozenset[str]:
 
 
 _READS = _numbers_of_reads()
+
+
+def is_socket(descriptor: int, inode: int) -> bool:
+    """Return whether a duplicate is of the socket that was meant.
+
+    Its process may have put something else at that number meanwhile.
+    """
+    found = os.fstat(descriptor)
+    return found.st_ino == inode and stat.S_ISSOCK(found.st_mode)
 
 
 def connection_of(descriptor: int) -> socket.socket | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import stat
 from collections.abc import Iterable
 
 from gapless.keeper.duplicate import duplicate
@@ -43,8 +42,7 @@ def _close(
     """End a connection of whose request a part was read; its process gets no more."""
     stopped = stops.stop(held_by, inode)
     try:
-        sock.shutdown(socket.SHUT_RDWR)
-        sockets.read_away(sock)
+        sockets.shut(sock)
     finally:
         stopped.end()
 
@@ -55,8 +53,7 @@ def _connection(inode: int, holder: Holder) -> socket.socket | None:
         copy = duplicate(*holder)
     except OSError:
         return None
-    found = os.fstat(copy)
-    if found.st_ino != inode or not stat.S_ISSOCK(found.st_mode):
+    if not holders.is_socket(copy, inode):
         os.close(copy)
         return None
     return holders.connection_of(copy)

@@ -95,8 +95,12 @@ def clear_mark(sock: socket.socket) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
 
 
-def read_away(sock: socket.socket) -> None:
-    """Read what has come, so that nobody else does.  Raises OSError."""
+def shut(sock: socket.socket) -> None:
+    """Shut a connection for all who hold it, and read what has come: nobody else does.
+
+    Raises OSError.
+    """
+    sock.shutdown(socket.SHUT_RDWR)
     try:
         while sock.recv(1 << 16, socket.MSG_DONTWAIT):
             pass

@@ -8,7 +8,6 @@ import ipaddress
 import os
 import selectors
 import socket
-import stat
 from collections.abc import Callable
 
 from gapless.base import clock, events
@@ -263,8 +262,7 @@ class Takeover:
             self.trouble = "no right to duplicate its connections (ptrace)"
 
     def _add(self, inode: int, held_by: list[Holder], copy: int) -> None:
-        found = os.fstat(copy)
-        if found.st_ino != inode or not stat.S_ISSOCK(found.st_mode):
+        if not holders.is_socket(copy, inode):
             os.close(copy)
             return
         sock = holders.connection_of(copy)

@@ -299,6 +299,13 @@ class Exchange:
         self._linger = Linger(self._client, clock.monotonic())
         self.advance()
 
+    def abandon(self) -> Stopped | None:
+        """End it as it is; return the process that stands still for it, if one does."""
+        if self.outcome is None:
+            self._end(Outcome.CUT)
+        stopped, self.stopped = self.stopped, None
+        return stopped
+
     def _fail(self) -> None:
         """End after an error of either side."""
         if self._connecting:
