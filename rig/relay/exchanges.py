@@ -89,7 +89,9 @@ class Relayed:
         waiting = self.taken.recv(heads.LARGEST_HEAD_BYTES, socket.MSG_PEEK)
         head = heads.judge(waiting)[1]
         assert head is not None
-        it = self.exchange = Exchange(self._selector, self.taken, head)
+        it = self.exchange = Exchange(
+            self._selector, self.taken, head, position=sockets.position(self.taken)
+        )
         self._program = it._program  # noqa: SLF001 - whether it is closed at the end
         self._buffers = (it._to_program, it._to_client)  # noqa: SLF001 - what waits
         before(self.taken)

@@ -48,6 +48,8 @@ class Old:
     listener: socket.socket
     heard: list[bytes] = field(default_factory=list)
     """The requests that the new generation got."""
+    asked: threading.Event = field(default_factory=threading.Event)
+    """It got one."""
     answers: threading.Event = field(default_factory=threading.Event)
     """It answers them."""
 
@@ -95,6 +97,7 @@ class Old:
                     request += piece
                     if b"\r\n\r\n" in request:
                         self.heard.append(request)
+                        self.asked.set()
                         self.answers.wait(10)
                         sock.sendall(NEW)
                         break

@@ -40,14 +40,19 @@ def answer(sock, head):
         say(sock, b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nold")
 
 
+def read(sock):
+    try:
+        return sock.recv(65536)
+    except ConnectionError:
+        return b""
+
+
 def take_in(sock, waiting):
     """Read once; return what waits, None at the end."""
     try:
-        data = sock.recv(65536)
+        data = read(sock)
     except BlockingIOError:
         return waiting
-    except ConnectionError:
-        data = b""
     if not data:
         return None
     waiting += data
@@ -59,7 +64,10 @@ def take_in(sock, waiting):
         length = int((re.search(rb"Content-Length: (\d+)", head) or [0, 0])[1])
         while len(waiting) < length:
             sock.setblocking(True)
-            waiting += sock.recv(65536)
+            piece = read(sock)
+            if not piece:
+                return None
+            waiting += piece
         waiting = waiting[length:]
         answer(sock, head)
         if sock.fileno() == -1:

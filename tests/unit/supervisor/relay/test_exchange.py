@@ -219,6 +219,17 @@ def test_a_request_that_its_process_has_begun_to_read_is_refused(read: int) -> N
         assert it.exchange.outcome is Outcome.REFUSED
 
 
+def test_what_begins_like_the_request_may_be_the_rest_of_a_body() -> None:
+    """It is refused: its process has read on, and finds these bytes where it is."""
+    with (
+        relayed(GET * 2, before=lambda taken: taken.recv(len(GET))) as it,
+        it.accept() as program,
+    ):
+        assert read_to_end(program) == b""
+        wait.until(lambda: it.exchange.outcome, "it has ended")
+        assert it.exchange.outcome is Outcome.REFUSED
+
+
 Vanish = Callable[[socket.socket], None]
 
 

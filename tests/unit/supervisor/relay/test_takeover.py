@@ -7,14 +7,15 @@ the test itself, which listens at the same address.
 from __future__ import annotations
 
 import contextlib
-import select
 import threading
 
 import pytest
 
 from gapless.base import clock
+from gapless.supervisor.kernel import processes
 from gapless.supervisor.relay import sockets
 from gapless.supervisor.relay.connection import State
+from gapless.supervisor.relay.mend import mend
 from rig import wait
 from rig.relay.generations import (
     GET,
@@ -117,7 +118,7 @@ def test_a_process_that_reads_late_does_not_lose_a_request() -> None:
 HIDDEN = get("/hidden").ljust(64, b"x") + b"\r\n\r\n"
 
 
-@pytest.mark.parametrize("kind", ["loop"])  # LIMITS: threads that block
+@pytest.mark.parametrize("kind", ["loop", "threads"])
 def test_what_is_left_of_a_body_reaches_nobody(kind: str) -> None:
     """The new generation answers before it has read a body that looks like requests."""
     body = HIDDEN * (3_000_000 // len(HIDDEN))
@@ -126,16 +127,51 @@ def test_what_is_left_of_a_body_reaches_nobody(kind: str) -> None:
         client = it.clients[0]
         with relaying(it) as relay:
             answers = b""
-            while it.heard == []:
-                with contextlib.suppress(ConnectionError):
+            with contextlib.suppress(ConnectionError):
+                while it.heard == []:
                     client.sendall(head % len(body) + body)
                     answers = client.recv(1000)
-            assert answers.endswith((b"old", b"new")) or not answers
+                    assert answers.endswith((b"old", b"new"))
+            assert it.heard, "it was closed before it was taken"
             wait.until(lambda: relay.states() == [], "nothing is held")
             wait.until(lambda: it.marks() == set(), "its process has let go")
+        assert it.process.wait(10) == 0
         assert it.process.stdout is not None
-        said, _, _ = select.select([it.process.stdout], [], [], 0)
-        assert not said, "the old generation ran a part of the body"
+        assert it.process.stdout.read() == b"", "it ran a part of the body"
+
+
+@KINDS
+def test_what_is_left_when_a_relay_dies_reaches_nobody(kind: str) -> None:
+    """It had read a part of a large body, and its process stands still for it."""
+    body = HIDDEN * (3_000_000 // len(HIDDEN))
+    head = b"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: %d\r\n\r\n"
+    first, rest = head % len(body) + body[:2_000_000], body[2_000_000:]
+    with old(kind) as it:
+        client = it.clients[0]
+        it.answers.clear()
+        with relay_process(it) as relay:
+
+            def is_taken() -> bool:
+                client.sendall(first)
+                if it.asked.wait(0.05):
+                    return True
+                client.sendall(rest)
+                assert read_answer(client) == b"old"
+                return False
+
+            wait.until(is_taken, "it is taken", 60)
+            relay.kill()
+            relay.wait()
+            with contextlib.suppress(ConnectionError):
+                client.sendall(rest)
+            found = processes.read(it.process.pid)
+            assert found is not None
+            mend([found])
+            with contextlib.suppress(ConnectionError):
+                assert client.recv(1000) == b""
+            assert it.process.wait(10) == 0
+        assert it.process.stdout is not None
+        assert it.process.stdout.read() == b"", "it ran a part of the body"
 
 
 # --- left to its process ------------------------------------------------------------------

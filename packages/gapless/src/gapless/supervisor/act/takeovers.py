@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import os
 import selectors
-import signal
 import socket
 
 from gapless.base import codec, events, interpreter, wire
 from gapless.base.names import Home
 from gapless.supervisor.act.log_settings import log_settings
 from gapless.supervisor.act.trust import declares_trust
-from gapless.supervisor.kernel import processes
 from gapless.supervisor.memory import spec
 from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.generations import GenerationRecord
@@ -280,12 +278,11 @@ class Takeovers:
                     self._undo_in(generation)
 
     def _undo_in(self, generation: GenerationRecord) -> None:
-        pids: list[int] = []
-        for instance in generation.instances:
-            for process in self._membership.members(instance).values():
-                processes.signal_exactly(process, signal.SIGCONT)
-                pids.append(process.pid)
-        mend(pids)
+        mend(
+            process
+            for instance in generation.instances
+            for process in self._membership.members(instance).values()
+        )
 
 
 def _is_under_way(generation: GenerationRecord) -> bool:

@@ -24,6 +24,7 @@ from gapless.supervisor.relay.counts import Counts
 from gapless.supervisor.relay.http.exchange import Exchange, Outcome
 from gapless.supervisor.relay.http.heads import Head, Verdict
 from gapless.supervisor.relay.http.peek import peek
+from gapless.supervisor.relay.large import RECENT_S, Large
 from gapless.supervisor.relay.parking import (
     QUIET_S,
     Course,
@@ -41,20 +42,10 @@ CHECK_S = 0.02
 """How often it is looked at whether a quiet connection is held, open and settled."""
 MOST_AT_ONCE_BYTES = 1024
 """No program has a smaller buffer for what it reads at once (nginx: 1 KiB)."""
-MOST_BODY_BYTES = 32 << 20
-"""So much of a body may wait here while its process is stopped."""
 HURRY_S, SPIN_S = 0.003, 0.0025
 """For so long it is looked at more often, and without pause, when it was given back."""
 WHOLE_S = 1.0
 """A request that is not whole is waited for as long as its pieces come so fast."""
-LONGEST_STOP_S = 5.0
-"""For so long a process is stopped while a large body comes; then the exchange is cut.
-
-It must not go on before: it would read the rest of the body, and take it for requests."""
-FAST_BYTES, FAST_RATE = 128 << 10, 8 << 20
-"""A client sends fast that sent so much between two looks, at so many bytes a second."""
-RECENT_S, NEXT_S = 0.2, 0.005
-"""A client never pauses that sent so lately; its next request comes within that time."""
 
 
 class State(Enum):
@@ -102,16 +93,10 @@ class Connection:
         """It is held without its process now."""
         self.hurries_until = 0.0
         """Until when it is looked at more often: its process reads what was missing."""
-        self._large = False
-        """A request with a large body has come on it."""
-        self._stopped_until = 0.0
+        self._large = Large(sock, self.reader)
         self._position = -1
         """Up to where its process had read when nothing was owed, while it is free."""
         self.silent_s = 0.0
-        self._fast = False
-        """Its client sends so fast that a large body is there within a moment."""
-        self._last = Look(received=0, unread=0, written=0)
-        self._looked_at = 0.0
 
     def mend(self) -> None:
         """Undo what a relay before this one has left."""
@@ -150,7 +135,8 @@ class Connection:
         look = sockets.look(self.sock)
         # What a side has closed already is its process's to finish.
         self.settled = not look.is_open or (look.idle and look.silent_s >= QUIET_S)
-        self._note(look, now)
+        self.silent_s = look.silent_s
+        self._large.note(look, now)
         self._position = look.position if look.idle and look.steady else -1
         answered = self._course.look(look)
         waits = answered and look.unread and not look.unsent
@@ -160,15 +146,6 @@ class Connection:
             self.reader.free(look)
         elif now >= self._rest.until and look.silent_s >= patience_s:
             self._park(look, now, answered=answered)
-
-    def _note(self, look: Look, now: float) -> None:
-        """Note how fast its client sends."""
-        self.silent_s = look.silent_s
-        passed_s = now - self._looked_at
-        came = look.received - self._last.received
-        if self._looked_at and came > FAST_BYTES and came > FAST_RATE * passed_s:
-            self._fast = True
-        self._last, self._looked_at = look, now
 
     def _take_waiting(self, look: Look) -> bool:
         """Take a request that waits for a busy process; return whether that was possible.
@@ -181,7 +158,7 @@ class Connection:
             return False
         length = len(head.raw) + (head.body_bytes or 0)
         if fits(head) and length <= look.unread <= MOST_AT_ONCE_BYTES:
-            self._take(head)
+            self._take(head, look.position)
             return True
         if self._take_large(head, look, asleep=False):
             return True
@@ -202,10 +179,10 @@ class Connection:
             self.reader.wake()
             self._rest.begin(now)
             return
-        self._parking, self.state = (
-            Parking.begin(after, answered=answered),
-            State.PARKED,
-        )
+        self._parking = Parking.begin(after, answered=answered)
+        self.state = State.PARKED
+        if self._large.seen and self.reader.is_blocking():
+            self._wait_for_large(after, now)
 
     def _look_at_parked(self, now: float) -> None:
         assert self._parking is not None
@@ -221,14 +198,24 @@ class Connection:
                     self._take_whole(head, look, now)
                 elif head is not None and self._take_large(head, look):
                     pass
-                elif verdict is Verdict.FOREIGN:
+                elif verdict is Verdict.FOREIGN and self._is_at(look.position):
                     self.reader.wake()
                     self.leave()
                 else:
+                    if head is not None:
+                        self._expect_its_end(head, look)
                     self._give_back(now, look)
             case Step.WAIT:
-                if self._large:
+                if self._large.seen:
                     self._wait_for_large(look, now)
+
+    def _expect_its_end(self, head: Head, look: Look) -> None:
+        """Note where a request ends that goes to its process."""
+        if head.body_bytes is None or head.expects or head.upgrades:
+            return
+        if self._is_at(look.position):
+            end = look.position + len(head.raw) + head.body_bytes
+            self._course.expect(end, look.written)
 
     def _take_whole(self, head: Head, look: Look, now: float) -> None:
         """Take a small request, from a thread that blocks only when it is whole.
@@ -238,26 +225,18 @@ class Connection:
         """
         length = len(head.raw) + (head.body_bytes or 0)
         if length <= look.unread or not self.reader.is_blocking():
-            self._take(head)
+            self._take(head, look.position)
         elif head.expects or look.silent_s > WHOLE_S:
             self._give_back(now, look)
         else:
             self._check_at = now
 
     def _wait_for_large(self, look: Look, now: float) -> None:
-        """Stop the process of a client that sends large bodies, right after an answer.
-
-        It must not be asked to read: a thread that sleeps in recv(2) would be woken by
-        the stop, if something had come.
-        """
+        """Stop the process of a client that sends large bodies, right after an answer."""
         assert self._parking is not None
-        if self.reader.stopped is not None:
+        begins_next = self._parking.answered(look) and look.silent_s < RECENT_S
+        if self._large.wait(now, begins_next=begins_next):
             self._check_at = now  # look again in the next round
-            if now >= self._stopped_until:
-                self.reader.go_on()
-        elif self._parking.answered(look) and look.silent_s < RECENT_S:
-            self.reader.stop()
-            self._stopped_until, self._check_at = now + NEXT_S, now
 
     def _give_back(self, now: float, look: Look | None = None) -> None:
         """Leave what has come to its process; *look* shows it, if it was parked."""
@@ -294,36 +273,30 @@ class Connection:
 
     # --- its next request -------------------------------------------------------------
 
-    def _take(self, head: Head, stopped: Stopped | None = None) -> None:
-        self.exchange = Exchange(self._selector, self.sock, head, stopped)
+    def _is_at(self, position: int) -> bool:
+        """Return whether its process has read nothing since it was at a position.
+
+        A parked one may be woken between a look and what was judged by it.
+        """
+        return sockets.position(self.sock) == position
+
+    def _take(self, head: Head, position: int, stopped: Stopped | None = None) -> None:
+        self.exchange = Exchange(
+            self._selector, self.sock, head, position=position, stopped=stopped
+        )
         self.state, self.settled = State.TAKEN, False
         self.exchange.advance()  # on this host it is connected by now
 
     def _take_large(self, head: Head, seen: Look, *, asleep: bool = True) -> bool:
         """Take a request whose body could wake its process, which is stopped for it.
 
-        Returns whether that was possible.  A reader that is *asleep* in recv(2) would
-        read when it is stopped.
+        Returns whether that was possible.
         """
-        if head.upgrades or head.body_bytes is None:
+        if not self._large.part(head, seen, asleep=asleep):
             return False
-        if head.body_bytes > MOST_BODY_BYTES or not self._fast:
-            return False  # its process would stand still for too long
-        self._large = True
-        if self.reader.stops_others():
-            return False  # one at a time: what waits here is bounded
-        if asleep and self.reader.stopped is None and self.reader.is_blocking():
-            return False  # it would read now; the next time it is stopped before
-        if not self.reader.stop():
-            return False
-        look = sockets.look(self.sock)
-        if look.position != seen.position or look.written != seen.written:
-            return False  # it was woken before
         stopped = self.reader.hand_over()
-        if stopped is not None:
-            stopped.until = clock.monotonic() + LONGEST_STOP_S
         try:
-            self._take(head, stopped)
+            self._take(head, seen.position, stopped)
         except OSError:
             if stopped is not None:
                 stopped.end()
@@ -364,10 +337,10 @@ class Connection:
                 Alone(self._selector, self.sock, self._counts, self.exchange)
             )
             return
-        look = sockets.look(self.sock)
-        answered = look.position == self._position
+        look, position = sockets.look(self.sock), sockets.position(self.sock)
+        answered = position == self._position
         if self._parking is not None:
-            at_head = look.position == self._parking.position
+            at_head = position == self._parking.position
             answered = at_head and self._parking.answered(look)
         _, head = peek(self.sock) if look.unread and answered else (None, None)
         if head is not None:

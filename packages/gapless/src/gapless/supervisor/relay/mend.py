@@ -7,17 +7,33 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 from collections.abc import Iterable
 
 from gapless.keeper.duplicate import duplicate
+from gapless.supervisor.kernel import processes
+from gapless.supervisor.kernel.processes import Process
 from gapless.supervisor.relay import holders, sockets
 from gapless.supervisor.relay.holders import Holder
 from gapless.supervisor.relay.stopped import Stops
 
 
-def mend(pids: Iterable[int]) -> None:
-    """Give back what was parked, and close what was taken."""
+def mend(found: Iterable[Process]) -> None:
+    """Give back what was parked, close what was taken, and let stopped processes go on.
+
+    They go on last: until its connection is closed, a process could read the rest of a
+    body whose beginning the relay had read, and take it for requests.
+    """
+    found = tuple(found)
+    try:
+        _undo_marks(each.pid for each in found)
+    finally:
+        for each in found:
+            processes.signal_exactly(each, signal.SIGCONT)
+
+
+def _undo_marks(pids: Iterable[int]) -> None:
     stops = Stops()
     readers: dict[int, tuple[Holder, int]] = {}
     """By its process: one connection whose reader may sleep with a mark."""

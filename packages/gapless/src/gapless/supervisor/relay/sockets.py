@@ -26,6 +26,8 @@ On loopback one segment has up to 64 KiB, as much as the window of a new connect
 _FIONREAD, _SIOCOUTQ = 0x541B, 0x5411
 _TCP_INFO_BYTES, _RECEIVED_AT = 232, 128
 _LONGEST_AGE_MS = 0xFFFFFFFF
+_MOST_LOOKS = 50
+_PEER_HAS_CLOSED = (6, 8, 9, 11)  # TIME_WAIT, CLOSE_WAIT, LAST_ACK, CLOSING
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -42,6 +44,7 @@ def look(sock: socket.socket) -> Look:
     state = info[0]
     last_sent, _, last_received = struct.unpack_from("=III", info, 44)
     acked, received = struct.unpack_from("=QQ", info, 120)
+    received -= state in _PEER_HAS_CLOSED  # its FIN counts as a byte
     (not_sent,) = struct.unpack_from("=I", info, 144)
     (segments,) = struct.unpack_from("=I", info, 156)
     sent, sent_again = struct.unpack_from("=QQ", info, 200)
@@ -68,6 +71,17 @@ def look(sock: socket.socket) -> Look:
         is_open=state == connections.ESTABLISHED,
         steady=before == unread and info.startswith(after[_RECEIVED_AT:], _RECEIVED_AT),
     )
+
+
+def position(sock: socket.socket) -> int | None:
+    """Return how many bytes have been read, by whomever; None if that cannot be seen.
+
+    A look while bytes arrive tells too few.  Raises OSError.
+    """
+    for _ in range(_MOST_LOOKS):
+        if (found := look(sock)).steady:
+            return found.position
+    return None
 
 
 def unread(sock: socket.socket) -> int:

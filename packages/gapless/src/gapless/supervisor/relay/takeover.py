@@ -14,10 +14,11 @@ from gapless.base import clock, events
 from gapless.keeper.duplicate import duplicate
 from gapless.supervisor.relay import holders
 from gapless.supervisor.relay.alone import Alone
-from gapless.supervisor.relay.connection import RECENT_S, Connection, Pace, State
+from gapless.supervisor.relay.connection import Connection, Pace, State
 from gapless.supervisor.relay.counts import Counts
 from gapless.supervisor.relay.holders import Holder
 from gapless.supervisor.relay.http.exchange import SOURCES
+from gapless.supervisor.relay.large import RECENT_S
 from gapless.supervisor.relay.messages import Aim, Got, Need, Status
 from gapless.supervisor.relay.stopped import Stops
 

@@ -4,9 +4,11 @@ Its request goes to the generation that serves now, and the answer comes back.
 
 Rule 1: a request is sent once.  Nothing of it is read before the new generation has taken
 the connection; once a byte was read, a failure is a close.
-Rule 2: what waits in this process is bounded: who writes faster than the other side reads
+Rule 2: what begins like a request may be the middle of a body.  It is read only where it
+was judged: at the same position, before and after.
+Rule 3: what waits in this process is bounded: who writes faster than the other side reads
 has to wait.
-Rule 3: the program's connection ends with its answer: it may have a thread for each.
+Rule 4: the program's connection ends with its answer: it may have a thread for each.
 """
 
 from __future__ import annotations
@@ -56,17 +58,22 @@ class Exchange:
         selector: selectors.BaseSelector,
         client: socket.socket,
         head: Head,
+        *,
+        position: int | None = None,
         stopped: Stopped | None = None,
     ) -> None:
-        """Begin to connect; *stopped* is the client's process, if that may not read.
+        """Begin to connect.  Raises OSError.
 
-        Raises OSError.
+        *position* is where the head begins, if somebody else holds the connection;
+        *stopped* is its process, if that stands still.
         """
         self.stopped = stopped
         self._selector, self._client = selector, client
         self.outcome: Outcome | None = None
         """None while it is under way."""
         self._request = Request(head)
+        self._is_shared = position is not None and stopped is None
+        """Somebody else might read the request as well."""
         self._client_ended = self._said_end = False
         """The client has ended its half; the program was told the end of the request."""
         self._answer = Answer(head.request)
@@ -76,7 +83,7 @@ class Exchange:
         self._until = clock.monotonic() + CONNECT_S
         self._look_at = clock.monotonic() + GONE_CHECK_S
         self._moved_at = clock.monotonic()
-        self._read = 0
+        self._read = position or 0
         """Up to where the client's bytes were read, by its process and here."""
         self._program = sockets.connect_as(client)
         self.source = self._program.getsockname()[:2]
@@ -123,7 +130,7 @@ class Exchange:
             return
         if not sockets.may_read(self._client):
             self._end(Outcome.LEFT)
-        elif self._reads_client() and not self._answer.switched:
+        elif self._is_shared and self._reads_client() and not self._answer.switched:
             look = sockets.look(self._client)
             if look.steady and look.is_open and look.position != self._read:
                 self._end(Outcome.CUT)
@@ -154,7 +161,8 @@ class Exchange:
         What has come of its body is read by the same call: a process that was woken
         before has all of it, or nothing.
         """
-        self._read = sockets.look(self._client).position
+        if self._is_shared and sockets.position(self._client) != self._read:
+            return Outcome.REFUSED  # its process was faster
         raw, at_once = self._request.head.raw, socket.MSG_DONTWAIT
         length = len(raw) + (self._request.head.body_bytes or 0)
         try:
@@ -168,6 +176,8 @@ class Exchange:
         self._read += len(found)
         if not found.startswith(raw):
             return Outcome.CUT  # its process has read as well: neither has the whole
+        if self._is_shared and sockets.position(self._client) not in (None, self._read):
+            return Outcome.CUT  # the same
         self._to_program.add(self._request.first())
         if len(found) > len(raw):
             self._take_in(found[len(raw) :])
