@@ -2,7 +2,9 @@
 
 import http.server
 import os
+import socket
 import sys
+import threading
 import time
 from urllib.parse import parse_qs, urlsplit
 
@@ -36,7 +38,22 @@ class Server(http.server.ThreadingHTTPServer):
     request_queue_size = 128
 
 
+class Server6(Server):
+    address_family = socket.AF_INET6
+
+
+def bind(place):
+    """Bind `HOST:PORT`, or `HOST:PORT@FILE` when that file is there."""
+    place, _, awaited = place.partition("@")
+    while awaited and not os.path.exists(awaited):
+        time.sleep(0.01)
+    host, _, port = place.rpartition(":")
+    kind = Server6 if host.startswith("[") else Server
+    return kind((host.strip("[]"), int(port)), Handler)
+
+
 if __name__ == "__main__":
-    Server(
-        ("127.0.0.1", int(os.environ.get("PORT", sys.argv[-1]))), Handler
-    ).serve_forever()
+    port = os.environ.get("PORT", sys.argv[-1])
+    for place in os.environ.get("PLACES", f"127.0.0.1:{port}").split():
+        server = bind(place.replace("PORT", port))
+        threading.Thread(target=server.serve_forever).start()

@@ -62,8 +62,12 @@ class FakeListeners:
         """Send new connections to a generation."""
         for listener in self.of(app, generation):
             if listener.listening:
-                self._world["steered"] = listener.name
-                self._effects.done()
+                self.steer_one(listener)
+
+    def steer_one(self, listener: Listener) -> None:
+        """Send new connections to a socket."""
+        self._world["steered"] = listener.name
+        self._effects.done()
 
     def _takes_connections(self, listener: Listener) -> bool:
         """Return whether new connections come to a socket."""

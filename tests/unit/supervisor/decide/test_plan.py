@@ -52,6 +52,8 @@ def generation(table: dict[str, Any]) -> Generation:
             started=SINCE,
             stop_sent_at=plain.get("stop_sent_at"),
             listens=frozenset(plain.get("listens", ())),
+            covers=frozenset(plain.get("covers", ())),
+            listened_at=plain.get("listened_at", SINCE),
             mode=Mode(plain.get("mode", "serving")),
             mode_since=SINCE,
             last_request_at=plain.get("last_request_at", 0.0),
@@ -67,6 +69,7 @@ def generation(table: dict[str, Any]) -> Generation:
     short_lives = table.pop("short_lives", 0)
     quick_exits = table.pop("quick_exits", 0)
     codes = dict(table.pop("exit_codes", ()))
+    expects = table.pop("expects", {})
     restart = table.pop("restart", {})
     restart["stop_exit_codes"] = tuple(restart.get("stop_exit_codes", ()))
     seats = tuple(
@@ -77,6 +80,7 @@ def generation(table: dict[str, Any]) -> Generation:
             exit_code=codes.get(ordinal),
             exited_at=exits.get(ordinal, (None, ""))[0],
             exit_reason=exits.get(ordinal, (None, ""))[1],
+            expected=frozenset(expects.get(str(ordinal), ())),
         )
         for ordinal in range(table.pop("seats", len(instances)))
     )

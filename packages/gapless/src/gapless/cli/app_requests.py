@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from gapless.client import Client, in_parts
 from gapless.config.choice import Choice, choice_of, inherited, label_of
 from gapless.config.declarations import DeclarationFile, declaration_file
 from gapless.config.refresh import refreshed, relocated
+from gapless.config.toml.schema import DROPPED
 from gapless.supervisor.memory.spec import AppSpec
 
 _Running = dict[str, AppSpec]
@@ -140,6 +142,25 @@ def with_instances(requests: list[AppRequest], count: int | None) -> list[AppReq
     if count is None:
         return requests
     return [replace(r, spec=replace(r.spec, instances=count)) for r in requests]
+
+
+def with_drops(requests: list[AppRequest], drops: list[str]) -> list[AppRequest]:
+    """Return requests whose generations may leave some addresses, too.
+
+    Raises MisuseError.
+    """
+    for entry in drops:
+        if not re.fullmatch(DROPPED, entry):
+            raise MisuseError(
+                f"--drop {entry}: this is no port, nor HOST:PORT",
+                hint="for example: --drop 9229, or --drop 127.0.0.1:9229",
+            )
+    if not drops:
+        return requests
+    return [
+        replace(r, spec=replace(r.spec, drops=(*r.spec.drops, *drops)))
+        for r in requests
+    ]
 
 
 def print_warnings(warnings: Collection[str]) -> None:

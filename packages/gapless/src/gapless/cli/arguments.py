@@ -83,6 +83,18 @@ def add_update_env(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_drops(parser: argparse.ArgumentParser) -> None:
+    """Add --drop."""
+    parser.add_argument(
+        "--drop",
+        action="append",
+        default=[],
+        metavar="PORT",
+        help="the new generation may leave this port or HOST:PORT, on which the app "
+        "listens now; may be repeated",
+    )
+
+
 def add_rollout_wait(parser: argparse.ArgumentParser) -> None:
     """Add whether, and for how long, a command waits for the end of a rollout."""
     parser.add_argument(

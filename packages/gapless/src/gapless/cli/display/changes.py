@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 from gapless.base import codec
+from gapless.supervisor.decide.given_up import given_up
 from gapless.supervisor.memory import spec
 
 Changes = list[dict[str, Any]]
 
 
-def between(running: spec.AppSpec, wanted: spec.AppSpec) -> Changes:
-    """Return each setting that differs; of a variable only the name, not the value."""
+def between(
+    running: spec.AppSpec, wanted: spec.AppSpec, listens: Iterable[str]
+) -> Changes:
+    """Return each setting that differs, and which addresses the app would give up.
+
+    It *listens* on some; of a variable only the name is shown, not the value.
+    """
     before, after = codec.encode(running), codec.encode(wanted)
     found: Changes = []
     for field in dataclasses.fields(spec.AppSpec):
@@ -27,6 +34,10 @@ def between(running: spec.AppSpec, wanted: spec.AppSpec) -> Changes:
             ]
         elif old != new and field.name != "configured":
             found.append({"key": field.name, "old": old, "new": new})
+    found += [
+        {"key": "addresses", "old": address, "new": None, "reason": reason}
+        for address, reason in given_up(running, wanted, listens).items()
+    ]
     return found
 
 
@@ -53,6 +64,8 @@ def print_changes(found: dict[str, Changes]) -> None:
 
 def _sentence(change: dict[str, Any]) -> str:
     key, old, new = change["key"], change["old"], change["new"]
+    if key == "addresses":
+        return f"gives up {old}: {change['reason']}"
     if old is None:
         return f"{key} added" + ("" if new == "(set)" else f": {new}")
     if new is None:

@@ -11,6 +11,7 @@ from gapless.config.pm2.declaration import Declaration
 from gapless.config.toml.schema import (
     OVERLAP,
     TAKEOVER,
+    Dropped,
     MayOverlap,
     MayTake,
     Port,
@@ -26,6 +27,7 @@ class GaplessField(Table, frozen=True):
 
     health: UrlPath | None = None
     drain_timeout_s: Seconds | None = None
+    drops: tuple[Dropped, ...] = ()
     outgoing: tuple[Port, ...] = ()
     min_healthy_s: Seconds = 2.0
     overlap: MayOverlap = "auto"
@@ -56,6 +58,7 @@ def with_gapless_field(declared: Declaration, built: spec.AppSpec) -> spec.AppSp
         built,
         ready=ready,
         stop=stop,
+        drops=tuple(str(entry) for entry in keys.drops),
         outgoing=tuple(sorted(set(keys.outgoing))),
         min_healthy_s=keys.min_healthy_s,
         overlap=OVERLAP[keys.overlap],

@@ -9,6 +9,7 @@ import msgspec
 from gapless.config.toml.schema import (
     Command,
     Count,
+    Dropped,
     MayOverlap,
     MayTake,
     Port,
@@ -104,6 +105,7 @@ class App(Table, frozen=True):
         default_factory=dict
     )
     listen: tuple[str, ...] = ()
+    drops: tuple[Dropped, ...] = ()
     outgoing: tuple[Port, ...] = ()
     ready: Literal["auto", "listening", "notify"] | Ready = "auto"
     stop: Stop = Stop()

@@ -42,6 +42,7 @@ def build(
         configured=tuple(sorted(own)),
         instances=_cpus() if table.instances == "cpus" else int(table.instances),
         listen=tuple(_address(document, keys, entry) for entry in table.listen),
+        drops=tuple(str(entry) for entry in table.drops),
         outgoing=tuple(sorted(set(table.outgoing))),
         ready=app_tables.ready(table.ready),
         stop=app_tables.stop(document, keys, table.stop),

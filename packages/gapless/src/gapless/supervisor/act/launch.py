@@ -91,7 +91,6 @@ class Launcher:
         )
         if app.operation is not None and app.operation.generation == generation.number:
             log_tail.mark(app.operation.log_marks, log)
-        wants_filter = wanted.interception and not wanted.listen
         message = {
             "key": key,
             "meta": None,
@@ -101,7 +100,7 @@ class Launcher:
             "user": wanted.user,
             "group": wanted.group,
             "limits": _limits(wanted.limits),
-            "filtered": wants_filter and self._interception.try_again(),
+            "filtered": wanted.interception and self._interception.try_again(),
             "listen_pid": bool(wanted.listen),
             "log": log,
             "cgroup": instance.cgroup,

@@ -37,6 +37,9 @@ class Performer:
                 self._launcher.start(app, app.generation(number), ordinal)
             case actions.MarkReady(key):
                 instances.mark_ready(app, key)
+            case actions.NameWait(number, what):
+                app.generation(number).waits_named = True
+                app.step("waiting", what)
             case actions.SendProbe(number):
                 generations.send_probe(app, app.generation(number))
             case actions.AskPermit(number):

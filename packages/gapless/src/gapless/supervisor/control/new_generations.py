@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from gapless.base import clock
+from gapless.supervisor.decide.given_up import expected, given_up
 from gapless.supervisor.memory import spec
 from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.instances import SeatRecord
-from gapless.supervisor.memory.model import Permit, Role
+from gapless.supervisor.memory.model import Permit, Phase, Role
 from gapless.supervisor.memory.operations import Operation
 from gapless.supervisor.memory.state import StateFile
 from gapless.supervisor.sockets.listeners import Listeners
@@ -35,8 +36,8 @@ class NewGenerations:
             number=app.last_generation,
             spec=wanted,
             since=now,
-            seats=[SeatRecord(ordinal) for ordinal in range(wanted.instances)],
-            required=self._required(app, wanted, before),
+            seats=self._seats(app, wanted, before),
+            required=set(wanted.listen),
             permit=Permit.NEEDED if operation.permit else Permit.NOT_NEEDED,
         )
         app.generations.append(generation)
@@ -82,21 +83,24 @@ class NewGenerations:
         )
         app.serves_since = clock.monotonic()
 
-    def _required(
+    def _seats(
         self, app: AppRecord, wanted: spec.AppSpec, before: GenerationRecord | None
-    ) -> set[str]:
-        """Return on which addresses every instance has to listen to be ready.
-
-        A reload that listens on less than what serves now would take something away.  A
-        configuration that names its addresses, or asks for `listening` alone, says that
-        this is meant.
-        """
-        if wanted.listen:
-            return set(wanted.listen)
-        if before is None or wanted.ready.when is spec.When.LISTENING:
-            return set()
+    ) -> list[SeatRecord]:
+        """Return the seats of a generation, and where each is expected to listen."""
+        seats = [SeatRecord(ordinal) for ordinal in range(wanted.instances)]
+        if before is None:
+            return seats
         own = self._listeners.of(app.name, before.sockets_of)
-        return {listener.address for listener in own if listener.listening}
+        listening = {each.address for each in own if each.listening and not each.shut}
+        leaves = given_up(before.spec, wanted, listening)
+        listens = {
+            instance.ordinal: instance.listens
+            for instance in before.instances
+            if instance.phase is Phase.READY and instance.listens
+        }
+        for seat in seats:
+            seat.expected = expected(seat.ordinal, listens, listening, leaves)
+        return seats
 
 
 def _warning(wanted: spec.AppSpec) -> str:

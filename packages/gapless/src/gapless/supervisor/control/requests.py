@@ -14,6 +14,7 @@ from gapless.supervisor.control import fields, reports
 from gapless.supervisor.control.admission import Admissions
 from gapless.supervisor.control.control_connection import ControlConnection
 from gapless.supervisor.control.request import Request
+from gapless.supervisor.decide.given_up import expected
 from gapless.supervisor.memory import spec
 from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.instances import SeatRecord
@@ -93,8 +94,13 @@ class Requests:
             self._admissions.admit(app, operation)
             return
         operation.old_generation = operation.generation = serving.number
+        listens = {
+            each.ordinal: each.listens for each in serving.instances if each.listens
+        }
+        every = {address for each in listens.values() for address in each}
         for ordinal in range(len(serving.seats), count):
-            serving.seats.append(SeatRecord(ordinal))
+            where = expected(ordinal, listens, every, ())
+            serving.seats.append(SeatRecord(ordinal, expected=where))
         serving.spec = app.spec = wanted
         self._apps.allot_ids(app, count)
         app.operation = operation

@@ -23,6 +23,14 @@ class MarkReady:
 
 
 @dataclass(frozen=True, slots=True)
+class NameWait:
+    """Tell those who wait what a generation waits for."""
+
+    generation: int
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
 class SendProbe:
     """Send an HTTP probe to a generation through the real port."""
 
@@ -149,6 +157,7 @@ class CloseGeneration:
 Action = (
     Start
     | MarkReady
+    | NameWait
     | SendProbe
     | AskPermit
     | Switch

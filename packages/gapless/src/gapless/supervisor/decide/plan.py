@@ -50,9 +50,12 @@ from gapless.supervisor.decide.readiness import (
     empty_seats,
     is_done,
     mark_ready,
+    moved,
     next_probe,
+    not_yet_served,
     overdue,
     permission,
+    waits,
 )
 from gapless.supervisor.decide.recycle import recycle
 from gapless.supervisor.decide.restarts import end_failed, refill
@@ -218,13 +221,14 @@ def _leave_service(
 
 
 def _try(generation: Generation, now: float) -> Iterator[Action | float]:
-    late = overdue(generation, now)
-    failure = crash(generation) or (late if isinstance(late, str) else "")
-    if failure:
+    late, elsewhere = overdue(generation, now), moved(generation, now)
+    failures = [each for each in (late, elsewhere) if isinstance(each, str)]
+    if failure := crash(generation) or next(iter(failures), ""):
         yield Retire(generation.number, failure)
         return
-    if isinstance(late, float):
-        yield late
+    for step in (late, elsewhere, waits(generation, now)):
+        if step is not None and not isinstance(step, str):
+            yield step
     for seat in empty_seats(generation):
         yield Start(generation.number, seat.ordinal)
     yield from mark_ready(generation, now)
@@ -247,6 +251,8 @@ def _prove(
 ) -> Iterator[Action | float]:
     failure = crash(generation)
     proven_at = generation.since + generation.min_healthy_s
+    if standby is not None and (later := not_yet_served(generation, now)):
+        proven_at = max(proven_at, later)
     if failure and standby is not None:
         yield Revert(generation.number, standby.number, failure)
     elif failure or now >= proven_at:
@@ -254,6 +260,8 @@ def _prove(
         yield MarkProven(generation.number)
     else:
         yield proven_at
+        if standby is not None and (told := waits(generation, now)):
+            yield told
 
 
 def _serve(generation: Generation, now: float) -> Iterator[Action | float]:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gapless.supervisor.decide.actions import Action, AskPermit, MarkReady, SendProbe
+from gapless.supervisor.decide.actions import (
+    Action,
+    AskPermit,
+    MarkReady,
+    NameWait,
+    SendProbe,
+)
 from gapless.supervisor.memory.model import (
     Generation,
     Instance,
@@ -16,6 +22,10 @@ from gapless.supervisor.memory.model import (
 from gapless.supervisor.memory.spec import When
 
 PROBE_PAUSE_S = 0.1
+MOVED_S = 3.0
+"""How long a program that listens elsewhere may take to listen as before, too."""
+TELL_S = 1.0
+"""After so long it is told what an instance lacks that listens on other addresses."""
 PERMIT_S = 15.0
 """A host that does not answer for so long has lost its slot, or its agent has died."""
 
@@ -33,15 +43,38 @@ def mark_ready(generation: Generation, now: float) -> Iterator[Action | float]:
             yield old_at
 
 
+def missing(generation: Generation, instance: Instance) -> frozenset[str]:
+    """Return the addresses on which an instance is expected to listen, and does not."""
+    expected = generation.required
+    for seat in generation.seats:
+        if seat.ordinal == instance.ordinal:
+            expected |= seat.expected
+    return expected - instance.listens - instance.covers
+
+
+def _asks_for_all(generation: Generation) -> bool:
+    """Return whether an instance is ready only when it listens on all that it should.
+
+    A configuration that names its addresses, or asks for `listening`, says what matters.
+    """
+    named = bool(generation.required)
+    return not named and generation.ready.when not in (When.NOTIFY, When.LISTENING)
+
+
 def _is_ready(generation: Generation, instance: Instance, now: float) -> bool:
-    complete = instance.listens >= generation.required
+    lacks = missing(generation, instance)
+    if not _asks_for_all(generation):
+        # What else it lacks is waited for while it proves itself (`not_yet_served`).
+        lacks &= generation.required
     match generation.ready.when:
         case When.NOTIFY:
             return instance.notified_ready
-        case When.LISTENING | When.HTTP:
-            return complete and bool(instance.listens)
-        case When.AUTO if generation.required or instance.listens:
-            return complete
+        case When.LISTENING:
+            return bool(instance.listens) and not lacks
+        case When.HTTP:
+            return bool(instance.listens) and not lacks
+        case When.AUTO if lacks or instance.listens:
+            return not lacks
         case When.AUTO:
             return now >= instance.started + generation.restart.min_uptime_s
 
@@ -50,20 +83,91 @@ def why_not_ready(generation: Generation, instance: Instance) -> str:
     """Return what an instance lacked when its time was up."""
     limit = f"within {generation.ready.timeout_s:g} s"
     who = f"instance {instance.ordinal} of generation {generation.number}"
-    missing = ", ".join(sorted(generation.required - instance.listens))
+    lacks = missing(generation, instance)
+    where = ", ".join(sorted(lacks))
     if instance.phase is Phase.READY:
         answer = generation.probe_answer or "no answer"
         return f"the probe of {generation.ready.path} did not pass {limit}: {answer}"
     match generation.ready.when:
         case When.NOTIFY:
             return f"{who} did not say that it is ready {limit}"
-        case _ if missing and instance.listens:
-            others = ", ".join(sorted(instance.listens))
-            return f"{who} listens on {others} but not on {missing} {limit}"
-        case _ if missing:
-            return f"{who} did not listen on {missing} {limit}"
+        case _ if lacks and instance.listens:
+            where = _elsewhere(generation, instance, lacks)
+            return f"{where} {limit}{_hint(generation, lacks)}"
+        case _ if lacks:
+            return f"{who} did not listen on {where} {limit}"
         case _:
             return f"{who} did not listen {limit}"
+
+
+def _elsewhere(
+    generation: Generation, instance: Instance, lacks: frozenset[str]
+) -> str:
+    who = f"instance {instance.ordinal} of generation {generation.number}"
+    others = ", ".join(sorted(instance.listens))
+    return f"{who} listens on {others} but not on {', '.join(sorted(lacks))}"
+
+
+def _hint(generation: Generation, lacks: frozenset[str]) -> str:
+    """Return how to say that addresses are meant to be left."""
+    leaves = lacks - generation.required
+    if not leaves:
+        return ""
+    ports = sorted({address.rpartition(":")[2] for address in leaves})
+    options = " ".join(f"--drop {port}" for port in ports)
+    return (
+        f"; if that is meant: `reload APP {options}`, or drops = [{', '.join(ports)}] "
+        "in its table"
+    )
+
+
+def moved(generation: Generation, now: float) -> str | float | None:
+    """Return why a generation that listens elsewhere fails, or when; None if none does.
+
+    A program that has bound an address which nobody expected has moved; one that only
+    lacks some may bind them later.
+    """
+    if not _asks_for_all(generation):
+        return None
+    for instance in generation.instances:
+        lacks = missing(generation, instance)
+        seat = next(s for s in generation.seats if s.ordinal == instance.ordinal)
+        if not lacks or instance.listens <= seat.expected | generation.required:
+            continue
+        fails_at = instance.listened_at + MOVED_S
+        if now < fails_at:
+            return fails_at
+        return _elsewhere(generation, instance, lacks) + _hint(generation, lacks)
+    return None
+
+
+def waits(generation: Generation, now: float) -> NameWait | float | None:
+    """Return what to tell of an instance that lacks an address, or when; None if none."""
+    if generation.waits_named:
+        return None
+    for instance in generation.instances:
+        lacks = missing(generation, instance)
+        if lacks and instance.listens:
+            tell_at = instance.listened_at + TELL_S
+            if now < tell_at:
+                return tell_at
+            what = _elsewhere(generation, instance, lacks)
+            return NameWait(generation.number, f"{what} yet{_hint(generation, lacks)}")
+    return None
+
+
+def not_yet_served(generation: Generation, now: float) -> float | None:
+    """Return until when addresses of the generation before are waited for; None if not.
+
+    They are served by that one until then, so that no connection falls between both.
+    """
+    lacking = [
+        instance.started + generation.ready.timeout_s
+        for instance in generation.instances
+        if instance.leader_alive and missing(generation, instance)
+    ]
+    until = max(lacking, default=now)
+    return until if now < until else None
 
 
 def is_done(generation: Generation, seat: Seat) -> bool:

@@ -24,6 +24,7 @@ class GenerationRecord:
     seats: list[SeatRecord] = field(default_factory=list)
     instances: list[InstanceRecord] = field(default_factory=list)
     required: set[str] = field(default_factory=set)
+    waits_named: bool = field(default=False, metadata=TRANSIENT)
     served: bool = False
     quiesced: bool = False
     failure: str = ""

@@ -46,6 +46,8 @@ class InstanceRecord:
     bound: set[str] = field(default_factory=set)
     """The addresses that it has bound, with a socket of its own or a shared one."""
     listens: set[str] = field(default_factory=set)
+    covers: set[str] = field(default_factory=set)
+    listened_at: float = 0.0
     notified_ready: bool = field(default=False, metadata=was("said_ready"))
     status_text: str = ""
     refusal: str = field(default="", metadata=was("complaint"))
@@ -130,6 +132,7 @@ class SeatRecord:
     exit_code: int | None = field(default=None, metadata=was("code"))
     quick_exits: int = field(default=0, metadata=was("hasty"))
     given_up: bool = False
+    expected: set[str] = field(default_factory=set)
     restarts: int = 0
 
     def value(self) -> model.Seat:

@@ -98,6 +98,10 @@ class Instance:
     """Whether the processes that its leader left behind were sent the stop signal too."""
     listens: frozenset[str] = frozenset()
     """The addresses on which it listens."""
+    covers: frozenset[str] = frozenset()
+    """Addresses of the generation before whose connections come to a wider one of it."""
+    listened_at: float = 0.0
+    """When it began to listen on one more address."""
     notified_ready: bool = False
     leader_alive: bool = True
     process_count: int = 1
@@ -135,6 +139,8 @@ class Seat:
     quick_exits: int = 0
     """How many instances in a row lived less than `decide.restarts.LONG_LIFE_S`."""
     given_up: bool = False
+    expected: frozenset[str] = frozenset()
+    """The addresses that its instance has to listen on: those of the generation before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +159,9 @@ class Generation:
     recycle: Recycle = field(default_factory=Recycle)
     min_healthy_s: float = 2.0
     required: frozenset[str] = frozenset()
-    """Addresses on which each instance must listen to be ready."""
+    """Addresses on which each instance must listen to be ready, by the configuration."""
+    waits_named: bool = False
+    """Whether it was told that an instance does not listen where it is expected to."""
     served: bool = False
     """Whether new connections were ever sent to it."""
     quiesced: bool = False

@@ -168,6 +168,8 @@ class AppSpec:
     """A path; the id of the instance is put before its `.pid`; empty means none."""
     listen: tuple[str, ...] = ()
     """`host:port` sockets handed to the app as LISTEN_FDS or `{fd}`."""
+    drops: tuple[str, ...] = ()
+    """Ports, or `host:port`, that a new generation may leave."""
     outgoing: tuple[int, ...] = ()
     """Remote ports, of databases: what was asked there has to be answered before a stop."""
     ready: Ready = field(default_factory=Ready)

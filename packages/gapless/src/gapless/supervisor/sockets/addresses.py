@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from collections.abc import Collection
 
 from gapless.base.errors import GaplessError
 from gapless.supervisor.kernel import processes, sock_diag
@@ -40,14 +41,40 @@ def refuse_stranger(app: str, host: str, port: int, sock: socket.socket) -> None
             raise refusal(app, host, port, error) from error
 
 
-def refusal(app: str, host: str, port: int, error: OSError) -> RefusedError:
+def refuse_others(app: str, host: str, port: int, own: set[int]) -> None:
+    """Refuse an address if another program than the app itself listens on its port.
+
+    Where the app has a narrower address of the port already, it cannot be tried as in
+    `refuse_stranger`.  *own* has the inodes of its sockets.  Raises RefusedError.
+    """
+    try:
+        found = sock_diag.listeners(port)
+    except OSError:
+        return  # a program that shares no port is refused by the kernel
+    if any(each.inode not in own for each in found):
+        raise refusal(app, host, port, OSError(errno.EADDRINUSE, ""), own)
+
+
+def narrower(app: str, address: str, wider: str) -> RefusedError:
+    """Return why an address inside the one that serves now cannot be bound beside it."""
+    return RefusedError(
+        errno.EADDRINUSE,
+        f"{app}: {address} is a part of {wider}, on which the app serves: its connections "
+        "would come to the new generation before that is proven",
+        f"let it listen on {wider}, or stop {app} and start it",
+    )
+
+
+def refusal(
+    app: str, host: str, port: int, error: OSError, own: Collection[int] = ()
+) -> RefusedError:
     """Return the error that says why an address could not be bound, and what to do."""
     number = error.errno or errno.EINVAL
     where = address_text(host, port)
     hint = ""
     reason = os.strerror(number).lower()
     if number == errno.EADDRINUSE:
-        holder = _holder(port)
+        holder = _holder(port, own)
         reason = "another program holds the port"
         if holder:
             reason = f"the port is held by {holder}"
@@ -60,8 +87,10 @@ def refusal(app: str, host: str, port: int, error: OSError) -> RefusedError:
     return RefusedError(number, f"{app}: could not bind {where}: {reason}", hint)
 
 
-def _holder(port: int) -> str:
+def _holder(port: int, own: Collection[int]) -> str:
     for stranger in sock_diag.listeners(port):
+        if stranger.inode in own:
+            continue
         found = processes.holder_of(stranger.inode)
         if found is not None:
             return f"{found[1]} (pid {found[0]})"

@@ -12,6 +12,7 @@ import contextlib
 import errno
 import socket
 
+from gapless.supervisor.decide.given_up import covers, overlap
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
 from gapless.supervisor.sockets import steering
 from gapless.supervisor.sockets.addresses import (
@@ -22,8 +23,10 @@ from gapless.supervisor.sockets.addresses import (
     inode_of,
     is_bound_to,
     is_multipath,
+    narrower,
     plain_tcp,
     refusal,
+    refuse_others,
     refuse_stranger,
 )
 from gapless.supervisor.sockets.groups import ByName, Groups, Listener
@@ -63,16 +66,22 @@ class Listeners:
             with plain_tcp(sock) as plain:
                 self.bind(app, generation, host, port, plain)
             return name
-        holders = {each.app for each in self.by_name.values() if each.group == group}
-        if holders - {app}:
-            other = ", ".join(sorted(holders - {app}))
+        related = [e for e in self.by_name.values() if overlap(e.group, group)]
+        if others := {each.app for each in related} - {app}:
+            other = ", ".join(sorted(others))
             raise RefusedError(
                 errno.EADDRINUSE, f"{app}: {group} belongs to the app {other}"
             )
         if not is_bound_to(sock, host, port):
             # Else a supervisor died after it bound it and before the keeper held it.
-            if not holders:
+            wider = self._wider(app, generation, group)
+            if wider is not None:
+                raise narrower(app, address_text(host, port), wider.address)
+            own = [e for e in related if e.generation != generation]
+            if not own:
                 refuse_stranger(app, host, port, sock)
+            elif all(each.group != group for each in own):
+                refuse_others(app, host, port, {inode_of(e.sock) for e in own})
             try:
                 _share_address(sock)
                 sock.bind((host, port))
@@ -150,7 +159,26 @@ class Listeners:
         """Return the sockets of an app."""
         return self.by_name.of_app(app)
 
+    def _wider(self, app: str, generation: int, group: str) -> Listener | None:
+        """Return another generation's socket that takes the connections of a group too."""
+        for each in self.of_app(app):
+            other = each.generation != generation and each.group != group
+            if other and self._serves(each) and covers(each.group, group):
+                return each
+        return None
+
+    def _serves(self, listener: Listener) -> bool:
+        takes = self.groups.takes_connections(listener)
+        return listener.listening and not listener.shut and takes
+
     # --- new connections move ---------------------------------------------------------
+
+    def steer_one(self, listener: Listener) -> None:
+        """Send the new connections of an address to a socket, and undo `quiesce` there."""
+        self.groups.steer(listener)
+        for each in self.of_app(listener.app):
+            if each.shut and each.group == listener.group and not each.leaving:
+                self.leave(each)
 
     def steer(self, app: str, generation: int) -> None:
         """Send every new connection to a generation, on each address that it holds."""
@@ -165,9 +193,14 @@ class Listeners:
         complete, and what is queued can be accepted.  Raises OSError.
         """
         for listener in self.of(app, generation):
-            takes = self.groups.takes_connections(listener)
-            if listener.listening and not listener.shut and takes:
+            if not self._serves(listener):
+                continue
+            if self._wider(app, generation, listener.group) is None:
                 self._shut(listener)
+                continue
+            for each in self.of_app(app):
+                if each.group == listener.group and each.listening:
+                    steering.hide(each.sock)
 
     def _shut(self, listener: Listener) -> None:
         host, _, port = listener.address.rpartition(":")

@@ -14,6 +14,7 @@ import struct
 from dataclasses import dataclass
 
 _SO_ATTACH_REUSEPORT_CBPF = 51
+_SO_BINDTOIFINDEX, _NO_INTERFACE = 62, 0x7FFFFFFE
 _IP_MINTTL, _IPV6_MINHOPCOUNT = 21, 73
 _NET_OFF = 0xFFF00000  # SKF_NET_OFF, <linux/filter.h>
 _LOAD_WORD, _LOAD_HALF, _LOAD_BYTE = 0x20, 0x28, 0x30
@@ -107,6 +108,17 @@ def drop_syn(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_IP, _IP_MINTTL, 255)
     if sock.family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MINHOPCOUNT, 255)
+
+
+def hide(sock: socket.socket) -> None:
+    """Let new connections pass a listening socket by, to a wider one of the same port.
+
+    The kernel prefers the socket with the narrower address (inet_lookup_listener), unless
+    it is bound to another interface (SO_BINDTOIFINDEX, Linux 5.1; socket(7)).  Handshakes
+    under way complete, and what is queued can be accepted.  Only CAP_NET_RAW undoes it.
+    Raises OSError.
+    """
+    sock.setsockopt(socket.SOL_SOCKET, _SO_BINDTOIFINDEX, _NO_INTERFACE)
 
 
 def _packed(host: str) -> bytes:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import socket
 
-from gapless.base import events, wire
+from gapless.base import clock, events, wire
+from gapless.supervisor.decide.given_up import covers
 from gapless.supervisor.memory.apps import Apps, Found
+from gapless.supervisor.memory.generations import GenerationRecord
+from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
+from gapless.supervisor.memory.model import Role
 from gapless.supervisor.sockets.addresses import RefusedError, address_text
+from gapless.supervisor.sockets.groups import Listener
 from gapless.supervisor.sockets.listeners import Listeners
 
 
@@ -46,7 +51,7 @@ class SystemCalls:
             shared = self._listeners.by_name[held]
             if shared.listening:
                 # A program that checks SO_ACCEPTCONN will not call listen again.
-                instance.listens.add(shared.address)
+                _note_listening(generation, instance, shared)
             self._keeper.answer(key, call, "inject", held=held)
         else:
             self._keeper.answer(key, call, "done")
@@ -70,13 +75,16 @@ class SystemCalls:
             self.refuse(key, f"could not listen on {listener.address}: {error}")
             self._keeper.answer(key, call, "fail", errno=error.errno)
             return
-        if self._listeners.groups.takes_connections(listener):
-            generation.served = True
+        takes = self._listeners.groups.takes_connections(listener)
+        if generation.role in (Role.PROVING, Role.SERVING) and not takes:
+            # Its other addresses were switched to it before it listened on this one.
+            self._listeners.steer_one(listener)
+        generation.served |= self._listeners.groups.takes_connections(listener)
         generation.sockets.add(listener.name)
         for each in generation.instances:
             # A program that checks SO_ACCEPTCONN calls listen only if no other has.
             if each is instance or listener.address in each.bound:
-                each.listens.add(listener.address)
+                _note_listening(generation, each, listener)
         self._keeper.answer(key, call, "done")
 
     def _find(self, key: str, call: int) -> Found | None:
@@ -92,3 +100,19 @@ class SystemCalls:
         found = self._apps.find(key)
         if found is not None:
             found[2].refusal = reason
+
+
+def _note_listening(
+    generation: GenerationRecord, instance: InstanceRecord, listener: Listener
+) -> None:
+    """Note that an instance listens on an address, and which narrower ones that covers."""
+    if listener.address in instance.listens:
+        return
+    instance.listens.add(listener.address)
+    instance.listened_at = clock.monotonic()
+    seat = generation.seats[instance.ordinal]
+    instance.covers |= {
+        address
+        for address in seat.expected | generation.required
+        if covers(listener.group, address)
+    }

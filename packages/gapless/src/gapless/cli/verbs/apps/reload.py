@@ -37,6 +37,7 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_apps(parser)
     arguments.add_file_choice(parser)
     arguments.add_update_env(parser)
+    arguments.add_drops(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -48,8 +49,10 @@ def run(args: argparse.Namespace) -> int:
             client, wanted, as_json=args.json, recycle=args.recycle
         )
     reloaded = {each.spec.name: each.spec for each in wanted if each.action == "reload"}
+    rows = client.request("list")["apps"]
+    listens = {row["name"]: row["addresses"] for row in rows}
     found = {
-        name: changes.between(now, reloaded[name])
+        name: changes.between(now, reloaded[name], listens.get(name, ()))
         for name, now in app_requests.current_specs(client, reloaded).items()
     }
     if args.json:
@@ -73,4 +76,4 @@ def requests_for(
     if words:
         names = selection.names(client, words)
         found += app_requests.from_apps(client, names, action, args)
-    return found
+    return app_requests.with_drops(found, args.drop)

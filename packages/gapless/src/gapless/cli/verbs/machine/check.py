@@ -32,15 +32,16 @@ def run(args: argparse.Namespace) -> int:
     app_requests.print_warnings(loaded.warnings)
     client = Client()
     lives = client.is_running()
-    rows = client.request("list", only="names")["apps"] if lives else []
-    names = [row["name"] for row in rows if row["name"] in loaded.apps]
+    rows = client.request("list")["apps"] if lives else []
+    listens = {row["name"]: row["addresses"] for row in rows}
+    names = [name for name in listens if name in loaded.apps]
     known = app_requests.current_specs(client, names)
     changed = {}
     for app, now in known.items():
         wanted = loaded.apps[app]
         if now.config_file == loaded.path:
             wanted = refreshed(now)
-        changed[app] = changes.between(now, wanted)
+        changed[app] = changes.between(now, wanted, listens[app])
     new = [app for app in loaded.apps if app not in known]
     if args.json:
         output.print_json({"valid": True, "changes": changed, "new": new})

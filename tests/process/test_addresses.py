@@ -1,0 +1,187 @@
+"""Addresses that come late, move, go, or become wider: no connection falls into a hole."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rig.hosts.host import APPS, Host
+from rig.load import engine
+from rig.load.process import run_load
+from rig.wait import answers, free_port, until
+
+TRAFFIC = (engine.NEW, engine.POST)
+
+
+def declare(host: Host, release: int, more: str = "", **variables: object) -> None:
+    """Write the configuration of an app that listens where PLACES says."""
+    table = {"RELEASE": str(release)} | {k: str(v) for k, v in variables.items()}
+    pairs = ", ".join(f"{name} = {json.dumps(v)}" for name, v in table.items())
+    host.configure(
+        f'[app.app]\ncommand = ["python3", "threads.py"]\ndirectory = "{APPS}"\n'
+        f"environment = {{ {pairs} }}\nmin_healthy_s = 0.3\n{more}\n",
+        "app.toml",
+    )
+
+
+def start(host: Host, port: int, more: str = "", **variables: object) -> None:
+    """Start the app, and wait until it answers on a port."""
+    declare(host, 1, more, **variables)
+    host.ok("start", "app.toml")
+    until(lambda: answers(port), "it answers")
+
+
+def test_a_port_that_is_bound_after_the_switch_is_never_in_a_hole(
+    host: Host, tmp_path: Path
+) -> None:
+    """The generation before serves it until then; the new one has it at once."""
+    first, late, go = free_port(), free_port(), tmp_path / "go"
+    places = f"127.0.0.1:{first} 127.0.0.1:{late}@{go}"
+    go.touch()
+    more = 'ready = "listening"'
+    start(host, late, more, PLACES=places)
+    go.unlink()
+    declare(host, 2, more, PLACES=places)
+    with run_load(late, *TRAFFIC) as under_load:
+        under_load.wait_for_version("1")
+        command = host.begin("reload", "app.toml")
+        assert command.stdout is not None
+        seen = ""
+        while "yet" not in seen:  # it was switched to, and this is what it lacks
+            seen = command.stdout.readline()
+            assert seen
+        assert f"127.0.0.1:{late}" in seen
+        under_load.wait_for(20)
+        go.touch()
+        under_load.wait_for_version("2")
+        command.communicate()
+        under_load.wait_for(20)
+        report = under_load.stop()
+    assert command.returncode == 0
+    assert report.lost == 0, str(report)
+
+
+@pytest.mark.parametrize("wider", ["0.0.0.0", "[::]"])
+def test_a_wider_address_takes_over_from_a_narrower_one(host: Host, wider: str) -> None:
+    """Clients of the narrow one are served by either, until its generation has ended."""
+    port = free_port()
+    start(host, port, PLACES=f"127.0.0.1:{port}")
+    with run_load(port, *TRAFFIC) as under_load:
+        under_load.wait_for_version("1")
+        declare(host, 2, PLACES=f"{wider}:{port}")
+        host.ok("reload", "app.toml")
+        under_load.wait_for_version("2")
+        declare(host, 3, PLACES=f"{wider}:{port}")
+        host.ok("reload", "app.toml")
+        under_load.wait_for_version("3")
+        report = under_load.stop()
+    assert report.lost == 0, str(report)
+    assert host.app("app")["addresses"] == [f"{wider}:{port}"]
+
+
+def test_a_narrower_address_is_refused_and_steals_nothing(host: Host) -> None:
+    """The kernel would send it the connections of the one that serves."""
+    port = free_port()
+    start(host, port, PLACES=f"0.0.0.0:{port}")
+    with run_load(port, *TRAFFIC) as under_load:
+        under_load.wait_for_version("1")
+        declare(host, 2, PLACES=f"127.0.0.1:{port}")
+        done = host.gapless("reload", "app.toml")
+        under_load.wait_for(20)
+        report = under_load.stop()
+    assert done.returncode == 1
+    assert f"is a part of 0.0.0.0:{port}" in done.stdout + done.stderr
+    assert report.lost == 0, str(report)
+    assert not report.versions.get("2")
+
+
+def test_an_address_of_another_app_is_refused_by_its_name(host: Host) -> None:
+    """Also where one of the two is wider."""
+    port = free_port()
+    start(host, port, PLACES=f"127.0.0.1:{port}")
+    more = 'ready = "listening"'
+    host.declare("other", ["python3", "threads.py"], port=port, release="1", more=more)
+    text = (host.directory / "other.toml").read_text()
+    places = 'PLACES = "0.0.0.0:PORT", RELEASE'
+    (host.directory / "other.toml").write_text(text.replace("RELEASE", places))
+    done = host.gapless("start", "other.toml")
+    assert done.returncode == 1
+    assert "belongs to the app app" in done.stdout + done.stderr
+
+
+def test_a_port_for_each_instance_is_kept(host: Host) -> None:
+    """Each seat listens where it did; fewer seats close their ports."""
+    port = free_port()
+    variables = {"PORT": port, "PLACES": "127.0.0.1:PORT"}
+    more = 'instances = 3\nincrement_variable = "PORT"'
+    start(host, port + 2, more, **variables)
+    with run_load(port + 1, *TRAFFIC) as under_load:
+        under_load.wait_for_version("1")
+        declare(host, 2, more, **variables)
+        host.ok("reload", "app.toml")
+        under_load.wait_for_version("2")
+        host.ok("scale", "app", 2)
+        host.ok("scale", "app", 3)
+        report = under_load.stop()
+    assert report.lost == 0, str(report)
+    until(lambda: answers(port + 2), "the third instance answers")
+    host.ok("scale", "app", 2)
+    assert not answers(port + 2)
+    assert answers(port + 1)
+
+
+def test_a_port_that_the_file_changes_has_moved(host: Host) -> None:
+    """The word that was the old port says that this is meant, and `check` foretells it."""
+    old, new = free_port(), free_port()
+    start(host, old, PORT=old)
+    declare(host, 2, PORT=new)
+    assert f"gives up 127.0.0.1:{old}" in host.ok("check", "app.toml")
+    host.ok("reload", "app.toml")
+    assert answers(new)
+    assert not answers(old)
+
+
+def test_a_port_that_moves_without_a_word_needs_one(host: Host, tmp_path: Path) -> None:
+    """It is told soon, with the option that lets it; nothing is taken away before."""
+    old, new, moved = free_port(), free_port(), tmp_path / "app.py"
+    code = (APPS / "threads.py").read_text()
+
+    def release(port: int) -> None:
+        moved.write_text(
+            code.replace('os.environ.get("PORT", sys.argv[-1])', f'"{port}"')
+        )
+
+    release(old)
+    host.configure(
+        f'[app.app]\ncommand = ["python3", "app.py"]\ndirectory = "{tmp_path}"\n'
+        "min_healthy_s = 0.3\n",
+        "app.toml",
+    )
+    host.ok("start", "app.toml")
+    until(lambda: answers(old), "it answers")
+    release(new)
+    done = host.gapless("reload", "app")
+    assert done.returncode == 1
+    assert f"--drop {old}" in done.stdout + done.stderr
+    assert answers(old)
+    host.ok("reload", "app", "--drop", old)
+    assert answers(new)
+    assert not answers(old)
+
+
+def test_a_program_that_binds_what_listen_names_gets_that_socket(host: Host) -> None:
+    """It need not know of LISTEN_FDS, and may have other addresses besides."""
+    port, other = free_port(), free_port()
+    more = f'listen = ["127.0.0.1:{port}"]'
+    variables = {"PLACES": f"127.0.0.1:{port} 127.0.0.1:{other}"}
+    start(host, other, more, **variables)
+    with run_load(port, *TRAFFIC) as under_load, run_load(other, *TRAFFIC) as beside:
+        under_load.wait_for_version("1")
+        declare(host, 2, more, **variables)
+        host.ok("reload", "app.toml")
+        under_load.wait_for_version("2")
+        beside.wait_for_version("2")
+        assert under_load.stop().lost == 0
+        assert beside.stop().lost == 0

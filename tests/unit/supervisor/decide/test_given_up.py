@@ -1,0 +1,114 @@
+"""Which addresses a generation may leave, and which it is expected to serve."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from gapless.supervisor.decide.given_up import covers, expected, given_up, overlap
+from gapless.supervisor.memory.spec import AppSpec
+
+A, B, C = "127.0.0.1:8000", "127.0.0.1:8001", "127.0.0.1:8002"
+
+
+@pytest.mark.parametrize(
+    ("wide", "narrow"),
+    [
+        (A, A),
+        ("0.0.0.0:8000", A),
+        ("[::]:8000", A),
+        ("[::]:8000", "0.0.0.0:8000"),
+        ("[::]:8000", "[::1]:8000"),
+        ("[::]:8000", "[::]:8000 v6only"),
+        ("[::]:8000 v6only", "[::1]:8000"),
+        ("[::]:8000 v6only", "[::1]:8000 v6only"),
+    ],
+)
+def test_a_wider_address_covers_a_narrower_one(wide: str, narrow: str) -> None:
+    """Not the other way round, unless they are one."""
+    assert covers(wide, narrow)
+    assert covers(narrow, wide) == (wide == narrow)
+    assert overlap(narrow, wide)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (A, B),
+        ("0.0.0.0:8000", B),
+        (A, "127.0.0.2:8000"),
+        ("[::]:8000 v6only", A),
+        ("[::]:8000 v6only", "0.0.0.0:8000"),
+        ("0.0.0.0:8000", "[::1]:8000"),
+        ("[::1]:8000", A),
+    ],
+)
+def test_other_addresses_share_no_connection(one: str, other: str) -> None:
+    """Another port, another host, or IPv6 alone."""
+    assert not overlap(one, other)
+
+
+@pytest.mark.parametrize(
+    ("ordinal", "listens", "found"),
+    [
+        (0, {0: {A}, 1: {B}}, {A}),
+        (1, {0: {A}, 1: {B}}, {B}),
+        (2, {0: {A}, 1: {B}}, set()),
+        (2, {0: {A, C}, 1: {B, C}}, {C}),
+        (1, {0: {A, C}}, {A, C}),
+        (0, {}, {A, B, C}),
+        (0, {0: {A, "127.0.0.1:9"}}, {A}),
+    ],
+)
+def test_each_seat_listens_where_it_did(
+    ordinal: int, listens: dict[int, set[str]], found: set[str]
+) -> None:
+    """A seat that had no instance listens where all others did."""
+    assert expected(ordinal, listens, {A, B, C}, ()) == found
+    assert expected(ordinal, listens, {A, B, C}, {A}) == found - {A}
+
+
+RUNNING = AppSpec(
+    name="web",
+    command=("node", "--inspect=9229", "app.js"),
+    directory="/srv",
+    environment={"PORT": "8000", "PEER": "http://10.0.0.1:8002/", "HOME": "/8000"},
+    configured=("PORT", "PEER"),
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({}, {}),
+        ({"environment": {"PORT": "8001"}}, {A: "environment.PORT changed"}),
+        ({"environment": {"PORT": "8001", "PEER": "x:8000"}}, {}),
+        ({"command": ("node", "app.js")}, {"127.0.0.1:9229": "command changed"}),
+        ({"drops": ("8000",)}, {A: "drops = [8000]"}),
+        ({"drops": (":8000",)}, {A: "drops = [:8000]"}),
+        ({"drops": (A,)}, {A: f"drops = [{A}]"}),
+        ({"drops": ("127.0.0.2:8000", "800")}, {}),
+    ],
+)
+def test_what_was_taken_out_of_the_configuration_is_given_up(
+    changes: dict[str, Any], found: dict[str, str]
+) -> None:
+    """A number that only stands somewhere in a word is no port."""
+    wanted = replace(RUNNING, **changes)
+    assert given_up(RUNNING, wanted, (A, "127.0.0.1:9229")) == found
+
+
+def test_an_inherited_variable_that_is_the_port_counts() -> None:
+    """As with `PORT=8001 gapless reload web --update-env`."""
+    running = replace(RUNNING, configured=())
+    wanted = replace(running, environment={"PORT": "8001"})
+    assert list(given_up(running, wanted, (A,))) == [A]
+
+
+def test_naming_other_addresses_gives_up_those_before() -> None:
+    """`listen` names all that are meant."""
+    running = replace(RUNNING, listen=(A, B), environment={}, configured=())
+    wanted = replace(running, listen=(B, C))
+    assert given_up(running, wanted, (A, B)) == {A: "listen changed"}
