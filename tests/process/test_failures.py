@@ -117,7 +117,8 @@ def test_a_release_that_listens_on_one_of_two_ports_is_refused(host: Host) -> No
         host.configure(
             "[app.app]\n"
             f"command = {json.dumps(['node', '-e', TWO_PORTS])}\n"
-            f'environment = {{ PORTS = "{shown}", RELEASE = "{release}", COUNT = {count} }}\n'
+            f'environment = {{ PORTS = "{shown}", COUNT = {count}, '
+            f'RELEASE = "{release}" }}\n'
             "ready = { timeout_s = 5 }\nmin_healthy_s = 0.3\n"
         )
 
