@@ -156,7 +156,7 @@ def test_a_port_that_moves_without_a_word_needs_one(host: Host, tmp_path: Path) 
     release(old)
     host.configure(
         f'[app.app]\ncommand = ["python3", "app.py"]\ndirectory = "{tmp_path}"\n'
-        "min_healthy_s = 0.3\n",
+        "min_healthy_s = 0.3\nready = { timeout_s = 6 }\n",
         "app.toml",
     )
     host.ok("start", "app.toml")

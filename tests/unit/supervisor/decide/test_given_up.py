@@ -86,6 +86,7 @@ RUNNING = AppSpec(
         ({"environment": {"PORT": "8001"}}, {A: "environment.PORT changed"}),
         ({"environment": {"PORT": "8001", "PEER": "x:8000"}}, {}),
         ({"command": ("node", "app.js")}, {"127.0.0.1:9229": "command changed"}),
+        ({"command": ("node", "--inspect", "app.js")}, {}),
         ({"drops": ("8000",)}, {A: "drops = [8000]"}),
         ({"drops": (":8000",)}, {A: "drops = [:8000]"}),
         ({"drops": (A,)}, {A: f"drops = [{A}]"}),

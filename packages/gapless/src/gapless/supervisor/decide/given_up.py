@@ -14,6 +14,7 @@ from gapless.supervisor.memory.spec import AppSpec
 
 _ANY = ("0.0.0.0", "[::]")  # noqa: S104 - compared, not bound
 ONLY_V6 = " v6only"
+NODE_INSPECTOR = 9229
 
 
 def covers(wide: str, narrow: str) -> bool:
@@ -97,7 +98,14 @@ def _settings(spec: AppSpec) -> dict[str, str]:
         f"environment.{name}": spec.environment.get(name, "")
         for name in spec.configured
     }
-    return {"command": " ".join(spec.command[1:])} | variables
+    return {"command": _with_defaults(" ".join(spec.command[1:]))} | {
+        name: _with_defaults(value) for name, value in variables.items()
+    }
+
+
+def _with_defaults(words: str) -> str:
+    """Return words with the port of Node's inspector, where it is not named."""
+    return re.sub(r"(--inspect(-brk)?)(?![=\w-])", rf"\1={NODE_INSPECTOR}", words)
 
 
 def _has(value: str, port: str) -> bool:

@@ -22,8 +22,8 @@ from gapless.supervisor.memory.model import (
 from gapless.supervisor.memory.spec import When
 
 PROBE_PAUSE_S = 0.1
-MOVED_S = 3.0
-"""How long a program that listens elsewhere may take to listen as before, too."""
+MOVED = 1 / 3
+"""What part of its time a program that listens elsewhere has to listen as before, too."""
 TELL_S = 1.0
 """After so long it is told what an instance lacks that listens on other addresses."""
 PERMIT_S = 15.0
@@ -134,7 +134,7 @@ def moved(generation: Generation, now: float) -> str | float | None:
         seat = next(s for s in generation.seats if s.ordinal == instance.ordinal)
         if not lacks or instance.listens <= seat.expected | generation.required:
             continue
-        fails_at = instance.listened_at + MOVED_S
+        fails_at = instance.listened_at + MOVED * generation.ready.timeout_s
         if now < fails_at:
             return fails_at
         return _elsewhere(generation, instance, lacks) + _hint(generation, lacks)
