@@ -222,15 +222,18 @@ def until_new(client: socket.socket) -> int:
 
 
 @contextlib.contextmanager
-def relay_process(it: Old) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a relay as the supervisor does, and tell it its aim."""
+def relay_process(it: Old, *run: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a relay as the supervisor does, and tell it its aim.
+
+    *run* is the module and its first arguments, if it is another one.
+    """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
         process = subprocess.Popen(
             [
                 sys.executable,
                 "-m",
-                "gapless.supervisor.relay.run",
+                *(run or ("gapless.supervisor.relay.run",)),
                 str(theirs.fileno()),
             ],
             pass_fds=[theirs.fileno()],
