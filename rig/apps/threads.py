@@ -24,7 +24,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.answer(self.rfile.read(int(self.headers["Content-Length"])))
 
     def answer(self, body):
-        self.send_response(200)
+        self.send_response(500 if "BROKEN" in os.environ else 200)
         self.send_header("X-Release", f"release {RELEASE}")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -64,10 +64,14 @@ class FakeListeners:
             if listener.listening:
                 self.steer_one(listener)
 
-    def steer_one(self, listener: Listener) -> None:
+    def steer_one(self, listener: Listener) -> int:
         """Send new connections to a socket."""
         self._world["steered"] = listener.name
         self._effects.done()
+        return listener.generation
+
+    def drop(self, *_: Any) -> None:
+        """Do nothing: there is one address."""
 
     def _takes_connections(self, listener: Listener) -> bool:
         """Return whether new connections come to a socket."""

@@ -234,7 +234,9 @@ class ModelSupervisor:
             exits=exits,
             relays=relays,
             takeovers=takeovers,
-            system_calls=system_calls.SystemCalls(self.apps, keeper, listeners, log),
+            system_calls=system_calls.SystemCalls(
+                self.apps, keeper, listeners, log, lambda *_: None
+            ),
             listeners=listeners,
             drain_connections=drains,
             apps=self.apps,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from rig.hosts.host import APPS, Host
 from rig.load import engine
+from rig.load.late_handshake import LateHandshake
 from rig.load.process import run_load
-from rig.wait import answers, free_port, until
+from rig.wait import SLOWER, answers, free_port, until
 
 TRAFFIC = (engine.NEW, engine.POST)
 
@@ -81,6 +83,33 @@ def test_a_wider_address_takes_over_from_a_narrower_one(host: Host, wider: str) 
     assert host.app("app")["addresses"] == [f"{wider}:{port}"]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="raw(7) needs root")
+def test_a_handshake_that_began_at_the_narrow_address_is_served(host: Host) -> None:
+    """Its last step comes when new connections pass that socket by already."""
+    port = free_port()
+    start(host, port, PLACES=f"127.0.0.1:{port}")
+    declare(host, 2, PLACES=f"0.0.0.0:{port}")
+    command = host.begin("reload", "app.toml")
+    assert command.stdout is not None
+    while "switched" not in command.stdout.readline():
+        assert command.poll() is None
+    clients = [LateHandshake(port, 0.6 * SLOWER) for _ in range(3)]
+    command.communicate()
+    assert [each.join() for each in clients] == ["answered"] * 3
+
+
+def test_a_wider_address_is_probed_itself(host: Host) -> None:
+    """And not the narrower one beside it, of the generation before."""
+    port = free_port()
+    more = 'ready = { http = "/release", timeout_s = 3 }'
+    start(host, port, more, PLACES=f"127.0.0.1:{port}")
+    declare(host, 2, more, PLACES=f"0.0.0.0:{port}", BROKEN=1)
+    done = host.gapless("reload", "app.toml")
+    assert done.returncode == 1
+    assert "it answered 500" in done.stdout
+    assert answers(port)
+
+
 def test_a_narrower_address_is_refused_and_steals_nothing(host: Host) -> None:
     """The kernel would send it the connections of the one that serves."""
     port = free_port()
@@ -117,12 +146,13 @@ def test_a_port_for_each_instance_is_kept(host: Host) -> None:
     variables = {"PORT": port, "PLACES": "127.0.0.1:PORT"}
     more = 'instances = 3\nincrement_variable = "PORT"'
     start(host, port + 2, more, **variables)
-    with run_load(port + 1, *TRAFFIC) as under_load:
+    with run_load(port, *TRAFFIC) as under_load:
         under_load.wait_for_version("1")
         declare(host, 2, more, **variables)
         host.ok("reload", "app.toml")
         under_load.wait_for_version("2")
         host.ok("scale", "app", 2)
+        host.ok("scale", "app", 1)
         host.ok("scale", "app", 3)
         report = under_load.stop()
     assert report.lost == 0, str(report)
@@ -141,6 +171,17 @@ def test_a_port_that_the_file_changes_has_moved(host: Host) -> None:
     host.ok("reload", "app.toml")
     assert answers(new)
     assert not answers(old)
+
+
+def test_a_recycle_closes_the_port_that_it_left(host: Host) -> None:
+    """Nobody would accept there."""
+    old, new = free_port(), free_port()
+    start(host, old, "overlap = false", PORT=old)
+    declare(host, 2, "overlap = false", PORT=new)
+    host.ok("reload", "app.toml")
+    assert answers(new)
+    assert not answers(old)
+    assert host.app("app")["addresses"] == [f"127.0.0.1:{new}"]
 
 
 def test_a_port_that_moves_without_a_word_needs_one(host: Host, tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def generation(table: dict[str, Any]) -> Generation:
     short_lives = table.pop("short_lives", 0)
     quick_exits = table.pop("quick_exits", 0)
     codes = dict(table.pop("exit_codes", ()))
-    expects = table.pop("expects", {})
+    expects, listened = table.pop("expects", {}), table.pop("listened", False)
     restart = table.pop("restart", {})
     restart["stop_exit_codes"] = tuple(restart.get("stop_exit_codes", ()))
     seats = tuple(
@@ -81,6 +81,7 @@ def generation(table: dict[str, Any]) -> Generation:
             exited_at=exits.get(ordinal, (None, ""))[0],
             exit_reason=exits.get(ordinal, (None, ""))[1],
             expected=frozenset(expects.get(str(ordinal), ())),
+            listened=listened,
         )
         for ordinal in range(table.pop("seats", len(instances)))
     )

@@ -144,23 +144,14 @@ def with_instances(requests: list[AppRequest], count: int | None) -> list[AppReq
     return [replace(r, spec=replace(r.spec, instances=count)) for r in requests]
 
 
-def with_drops(requests: list[AppRequest], drops: list[str]) -> list[AppRequest]:
-    """Return requests whose generations may leave some addresses, too.
-
-    Raises MisuseError.
-    """
+def check_drops(drops: list[str]) -> None:
+    """Check the addresses of --drop.  Raises MisuseError."""
     for entry in drops:
         if not re.fullmatch(DROPPED, entry):
             raise MisuseError(
                 f"--drop {entry}: this is no port, nor HOST:PORT",
                 hint="for example: --drop 9229, or --drop 127.0.0.1:9229",
             )
-    if not drops:
-        return requests
-    return [
-        replace(r, spec=replace(r.spec, drops=(*r.spec.drops, *drops)))
-        for r in requests
-    ]
 
 
 def print_warnings(warnings: Collection[str]) -> None:

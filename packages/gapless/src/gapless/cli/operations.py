@@ -74,6 +74,7 @@ def send_all(
     *,
     as_json: bool,
     recycle: bool = False,
+    drops: Collection[str] = (),
 ) -> int:
     """Send all requests at the same time; return the exit code."""
     by_name = {request.spec.name: request for request in requests}
@@ -89,6 +90,8 @@ def send_all(
         fields: dict[str, Any] = {"spec": codec.encode(request.spec)}
         if request.action != "start":
             fields |= {"app": app, "recycle": recycle}
+            if drops:  # an older supervisor does not know it
+                fields["drops"] = list(drops)
         report: dict[str, Any] = client.request(
             request.action, on_event=print_step, **fields
         )

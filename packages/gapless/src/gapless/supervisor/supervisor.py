@@ -150,7 +150,9 @@ class Supervisor:
             exits=exits,
             relays=relays,
             takeovers=takeovers,
-            system_calls=SystemCalls(apps, keeper, listeners, log),
+            system_calls=SystemCalls(
+                apps, keeper, listeners, log, evidence.note_handshakes
+            ),
             listeners=listeners,
             drain_connections=drain_connections,
             apps=apps,

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from gapless.base import codec
-from gapless.supervisor.decide.given_up import given_up
+from gapless.supervisor.decide.addresses import dropped
 from gapless.supervisor.memory import spec
 
 Changes = list[dict[str, Any]]
 
 
 def between(
-    running: spec.AppSpec, wanted: spec.AppSpec, listens: Iterable[str]
+    running: spec.AppSpec,
+    wanted: spec.AppSpec,
+    listens: Iterable[str],
+    drops: Collection[str] = (),
 ) -> Changes:
     """Return each setting that differs, and which addresses the app would give up.
 
@@ -36,7 +39,7 @@ def between(
             found.append({"key": field.name, "old": old, "new": new})
     found += [
         {"key": "addresses", "old": address, "new": None, "reason": reason}
-        for address, reason in given_up(running, wanted, listens).items()
+        for address, reason in dropped(running, wanted, listens, drops).items()
     ]
     return found
 

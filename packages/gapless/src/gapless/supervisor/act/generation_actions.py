@@ -5,14 +5,16 @@ from __future__ import annotations
 import selectors
 
 from gapless.base import clock
-from gapless.supervisor.act.probe import HttpProbe
+from gapless.supervisor.act.probe import HttpProbe, host_for
 from gapless.supervisor.act.relays import Relays
 from gapless.supervisor.decide.actions import STOPPED
+from gapless.supervisor.decide.addresses import covers
 from gapless.supervisor.decide.ending import HANDSHAKE_S
 from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.model import Probe, Role
 from gapless.supervisor.observe.evidence import UNSEEN, Evidence
+from gapless.supervisor.sockets.groups import Listener
 from gapless.supervisor.sockets.listeners import Listeners
 
 RELAY_QUIET_S, RELAY_HANDSHAKE_S = 0.2, 60.0
@@ -37,8 +39,7 @@ class GenerationActions:
 
     def send_probe(self, app: AppRecord, generation: GenerationRecord) -> None:
         """Send an HTTP probe to a generation; its outcome is noted when it comes."""
-        own = self._listeners.of(app.name, generation.sockets_of)
-        listening = [each for each in own if each.listening]
+        listener = self._probed(app, generation)
         generation.probe = Probe.UNDER_WAY
 
         def done(passed: bool, answer: str) -> None:
@@ -50,11 +51,21 @@ class GenerationActions:
                 app.step("probed", answer)
 
         try:
-            path = generation.spec.ready.path
-            groups = self._listeners.groups
-            HttpProbe(self._selector, groups, listening[0], path, done)
+            host = host_for(listener, self._listeners.of_app(app.name))
+            path, groups = generation.spec.ready.path, self._listeners.groups
+            HttpProbe(self._selector, groups, listener, host, path, done=done)
         except OSError as error:
             done(passed=False, answer=str(error))
+
+    def _probed(self, app: AppRecord, generation: GenerationRecord) -> Listener:
+        """Return the socket that is asked: one where the app listened before, if it is."""
+        before = {address for seat in generation.seats for address in seat.expected}
+        own = self._listeners.of(app.name, generation.sockets_of)
+        listening = [each for each in own if each.listening and not each.shut]
+        for each in listening:
+            if any(covers(each.group, address) for address in before):
+                return each
+        return listening[0]
 
     def switch(self, app: AppRecord, generation: GenerationRecord) -> None:
         """Send new connections to a generation; the one before stands by."""
@@ -76,6 +87,7 @@ class GenerationActions:
         """Let a generation serve for good; those before retire, or have given way."""
         if generation.role is Role.RECYCLING:
             app.serves_since = clock.monotonic()
+            self._drop_unused(app, generation)
         generation.enter(Role.SERVING, clock.monotonic())
         yielding = app.in_role(Role.YIELDING)
         if yielding is not None and yielding.failure:
@@ -89,6 +101,14 @@ class GenerationActions:
                 app.step("draining", f"generation {before.number}")
             elif before.role is Role.YIELDING:
                 self.close(app, before)  # it has given up every seat
+
+    def _drop_unused(self, app: AppRecord, generation: GenerationRecord) -> None:
+        """Close the sockets of the generation before that this one has not bound again."""
+        kept = set(generation.spec.listen)
+        for instance in generation.instances:
+            kept |= instance.listens | instance.bound
+        if kept:
+            self._listeners.drop(app.name, generation.sockets_of, kept)
 
     # --- the way back -----------------------------------------------------------------
 
@@ -152,7 +172,8 @@ class GenerationActions:
     def quiesce(self, app: AppRecord, generation: GenerationRecord) -> None:
         """Let no new connection begin where no other generation takes over."""
         generation.quiesced = True  # tried once: what fails now would fail again
-        self._listeners.quiesce(app.name, generation.sockets_of)
+        if self._listeners.quiesce(app.name, generation.sockets_of):
+            self._evidence.note_handshakes(app, generation)
         self._evidence.update(app)
 
     def resume(self, app: AppRecord, generation: GenerationRecord) -> None:

@@ -10,11 +10,37 @@ import errno
 import os
 import selectors
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
+from gapless.supervisor.decide.addresses import covers
+from gapless.supervisor.sockets.addresses import address_text
 from gapless.supervisor.sockets.groups import Groups, Listener
 
-_LOCAL = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not bound, looked up
+_LOCAL4 = tuple(f"127.0.0.{number}" for number in range(1, 10))
+_LOCAL = {"0.0.0.0": _LOCAL4, "[::]": ("::1", *_LOCAL4)}  # noqa: S104 - looked up
+
+
+def host_for(listener: Listener, others: Iterable[Listener]) -> str:
+    """Return an address of this host whose connections come to a socket's group.
+
+    The kernel prefers a narrower socket, so one that listens on all addresses is asked at
+    one that no other socket of the app has.  Raises OSError if there is none.
+    """
+    bound, _, port = listener.address.rpartition(":")
+    narrower = [
+        each.group
+        for each in others
+        if each.listening
+        and each.group != listener.group
+        and covers(listener.group, each.group)
+    ]
+    for host in _LOCAL.get(bound, (bound.strip("[]"),)):
+        place = address_text(host, int(port))
+        if covers(listener.group, place) and not any(
+            covers(group, place) for group in narrower
+        ):
+            return host
+    raise OSError(errno.EADDRINUSE, f"no address of {listener.address} is its own yet")
 
 
 class HttpProbe:
@@ -25,16 +51,19 @@ class HttpProbe:
         selector: selectors.BaseSelector,
         groups: Groups,
         listener: Listener,
+        host: str,
         path: str,
+        *,
         done: Callable[[bool, str], None],
     ) -> None:
+        """Send it to *host*, as `host_for` chooses it.  Raises OSError."""
         self._selector, self._groups, self._listener = selector, groups, listener
         self._path, self._done = path, done
         self._answer = b""
         self._connected = False
-        bound, port = listener.sock.getsockname()[:2]
-        self._host, self._port = _LOCAL.get(bound, bound), port
-        self._sock = socket.socket(listener.sock.family, socket.SOCK_STREAM)
+        self._host, self._port = host, listener.port
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._sock = socket.socket(family, socket.SOCK_STREAM)
         self._sock.setblocking(False)
         try:
             self._connect()

@@ -95,7 +95,9 @@ class Takeovers:
             app=app.name,
             generation=generation.number,
             pids=tuple(sorted(pids)),
-            ports=tuple(sorted({each.port for each in own})),
+            ports=tuple(
+                sorted({e.port for e in own if self._listeners.has_successor(e)})
+            ),
             patience_s=PATIENCE_S if counted else 0.0,
             loopback_only=wanted is spec.Taking.AUTO
             and declares_trust(generation.spec),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gapless.base import clock
-from gapless.supervisor.decide.given_up import expected, given_up
+from gapless.supervisor.decide.addresses import dropped, expected, said_by
 from gapless.supervisor.memory import spec
 from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.generations import GenerationRecord
@@ -36,7 +36,7 @@ class NewGenerations:
             number=app.last_generation,
             spec=wanted,
             since=now,
-            seats=self._seats(app, wanted, before),
+            seats=self._seats(app, operation, before),
             required=set(wanted.listen),
             permit=Permit.NEEDED if operation.permit else Permit.NOT_NEEDED,
         )
@@ -84,15 +84,18 @@ class NewGenerations:
         app.serves_since = clock.monotonic()
 
     def _seats(
-        self, app: AppRecord, wanted: spec.AppSpec, before: GenerationRecord | None
+        self, app: AppRecord, operation: Operation, before: GenerationRecord | None
     ) -> list[SeatRecord]:
         """Return the seats of a generation, and where each is expected to listen."""
+        wanted = operation.spec
         seats = [SeatRecord(ordinal) for ordinal in range(wanted.instances)]
         if before is None:
             return seats
         own = self._listeners.of(app.name, before.sockets_of)
         listening = {each.address for each in own if each.listening and not each.shut}
-        leaves = given_up(before.spec, wanted, listening)
+        drops = operation.drops
+        leaves = dropped(before.spec, wanted, listening, drops)
+        said = {a for a in listening if said_by((*wanted.drops, *drops), a)}
         listens = {
             instance.ordinal: instance.listens
             for instance in before.instances
@@ -100,6 +103,7 @@ class NewGenerations:
         }
         for seat in seats:
             seat.expected = expected(seat.ordinal, listens, listening, leaves)
+            seat.listened = bool(listening - said)
         return seats
 
 

@@ -25,6 +25,8 @@ class Request:
     spec: AppSpec | None = None
     specs: list[AppSpec] = field(default_factory=list)
     recycle: bool | None = None
+    drops: tuple[str, ...] = ()
+    """Ports and addresses that the new generation may leave."""
     permit: bool | None = None
     """Ask before the switch."""
     instances: int | None = None

@@ -14,7 +14,7 @@ from gapless.supervisor.control import fields, reports
 from gapless.supervisor.control.admission import Admissions
 from gapless.supervisor.control.control_connection import ControlConnection
 from gapless.supervisor.control.request import Request
-from gapless.supervisor.decide.given_up import expected
+from gapless.supervisor.decide.addresses import expected
 from gapless.supervisor.memory import spec
 from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.instances import SeatRecord
@@ -67,6 +67,7 @@ class Requests:
         operation = _operation(app, request.op, wanted, request.token, connection)
         operation.recycle = bool(request.recycle)
         operation.permit = bool(request.permit)
+        operation.drops = request.drops
         self._admissions.check(app, operation)
         self._admissions.admit(app, operation)
 
@@ -99,7 +100,7 @@ class Requests:
         }
         every = {address for each in listens.values() for address in each}
         for ordinal in range(len(serving.seats), count):
-            where = expected(ordinal, listens, every, ())
+            where = expected(ordinal, listens, every)
             serving.seats.append(SeatRecord(ordinal, expected=where))
         serving.spec = app.spec = wanted
         self._apps.allot_ids(app, count)

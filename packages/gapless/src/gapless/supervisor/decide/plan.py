@@ -50,7 +50,6 @@ from gapless.supervisor.decide.readiness import (
     empty_seats,
     is_done,
     mark_ready,
-    moved,
     next_probe,
     not_yet_served,
     overdue,
@@ -221,14 +220,15 @@ def _leave_service(
 
 
 def _try(generation: Generation, now: float) -> Iterator[Action | float]:
-    late, elsewhere = overdue(generation, now), moved(generation, now)
-    failures = [each for each in (late, elsewhere) if isinstance(each, str)]
-    if failure := crash(generation) or next(iter(failures), ""):
+    late = overdue(generation, now)
+    failure = crash(generation) or (late if isinstance(late, str) else "")
+    if failure:
         yield Retire(generation.number, failure)
         return
-    for step in (late, elsewhere, waits(generation, now)):
-        if step is not None and not isinstance(step, str):
-            yield step
+    if isinstance(late, float):
+        yield late
+    if told := waits(generation, now):
+        yield told
     for seat in empty_seats(generation):
         yield Start(generation.number, seat.ordinal)
     yield from mark_ready(generation, now)

@@ -22,8 +22,6 @@ from gapless.supervisor.memory.model import (
 from gapless.supervisor.memory.spec import When
 
 PROBE_PAUSE_S = 0.1
-MOVED = 1 / 3
-"""What part of its time a program that listens elsewhere has to listen as before, too."""
 TELL_S = 1.0
 """After so long it is told what an instance lacks that listens on other addresses."""
 PERMIT_S = 15.0
@@ -52,6 +50,11 @@ def missing(generation: Generation, instance: Instance) -> frozenset[str]:
     return expected - instance.listens - instance.covers
 
 
+def _listened(generation: Generation, instance: Instance) -> bool:
+    """Return whether the one before listened anywhere: this one has to, too."""
+    return any(s.listened for s in generation.seats if s.ordinal == instance.ordinal)
+
+
 def _asks_for_all(generation: Generation) -> bool:
     """Return whether an instance is ready only when it listens on all that it should.
 
@@ -73,8 +76,8 @@ def _is_ready(generation: Generation, instance: Instance, now: float) -> bool:
             return bool(instance.listens) and not lacks
         case When.HTTP:
             return bool(instance.listens) and not lacks
-        case When.AUTO if lacks or instance.listens:
-            return not lacks
+        case When.AUTO if lacks or instance.listens or _listened(generation, instance):
+            return bool(instance.listens) and not lacks
         case When.AUTO:
             return now >= instance.started + generation.restart.min_uptime_s
 
@@ -119,26 +122,6 @@ def _hint(generation: Generation, lacks: frozenset[str]) -> str:
         f"; if that is meant: `reload APP {options}`, or drops = [{', '.join(ports)}] "
         "in its table"
     )
-
-
-def moved(generation: Generation, now: float) -> str | float | None:
-    """Return why a generation that listens elsewhere fails, or when; None if none does.
-
-    A program that has bound an address which nobody expected has moved; one that only
-    lacks some may bind them later.
-    """
-    if not _asks_for_all(generation):
-        return None
-    for instance in generation.instances:
-        lacks = missing(generation, instance)
-        seat = next(s for s in generation.seats if s.ordinal == instance.ordinal)
-        if not lacks or instance.listens <= seat.expected | generation.required:
-            continue
-        fails_at = instance.listened_at + MOVED * generation.ready.timeout_s
-        if now < fails_at:
-            return fails_at
-        return _elsewhere(generation, instance, lacks) + _hint(generation, lacks)
-    return None
 
 
 def waits(generation: Generation, now: float) -> NameWait | float | None:

@@ -133,6 +133,7 @@ class SeatRecord:
     quick_exits: int = field(default=0, metadata=was("hasty"))
     given_up: bool = False
     expected: set[str] = field(default_factory=set)
+    listened: bool = False
     restarts: int = 0
 
     def value(self) -> model.Seat:

@@ -141,6 +141,8 @@ class Seat:
     given_up: bool = False
     expected: frozenset[str] = frozenset()
     """The addresses that its instance has to listen on: those of the generation before."""
+    listened: bool = False
+    """The generation before listened somewhere, so its instance has to as well."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

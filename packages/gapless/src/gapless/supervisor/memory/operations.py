@@ -46,6 +46,8 @@ class Operation:
     counts: Counts | None = None
     """What the old instances counted while they drained; None if they do not count."""
     recycle: bool = False
+    drops: tuple[str, ...] = ()
+    """Addresses that this once may be left."""
     permit: bool = False
     """The client is asked for a permit right before the switch."""
     failure: str = ""

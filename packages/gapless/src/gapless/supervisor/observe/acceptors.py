@@ -10,6 +10,7 @@ from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.model import Phase
 from gapless.supervisor.observe.membership import Membership
 from gapless.supervisor.sockets.listeners import Listeners
+from gapless.supervisor.sockets.system_calls import note_listening
 
 
 class Acceptors:
@@ -39,6 +40,6 @@ class Acceptors:
             for listener in self._listeners.of(app.name, generation.sockets_of):
                 inode = os.fstat(listener.sock.fileno()).st_ino
                 if old or processes.listens_by_epoll(pids, inode):
-                    instance.listens.add(listener.address)
+                    note_listening(generation, instance, listener)
             waiting |= not instance.listens >= handed
         return waiting

@@ -68,7 +68,7 @@ class Evidence:
             found = self._dumps.half_open(ports)
             for app, generation in waiting:
                 own = self._ports(app)
-                generation.handshakes = (
+                generation.handshakes |= (
                     {UNSEEN}
                     if found is None
                     else peers(e for e in found if e.local_port in own)

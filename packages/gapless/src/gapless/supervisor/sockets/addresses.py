@@ -8,6 +8,7 @@ import socket
 from collections.abc import Collection
 
 from gapless.base.errors import GaplessError
+from gapless.supervisor.decide.addresses import ONLY_V6, overlap
 from gapless.supervisor.kernel import processes, sock_diag
 
 _IPPROTO_MPTCP = 262
@@ -41,18 +42,22 @@ def refuse_stranger(app: str, host: str, port: int, sock: socket.socket) -> None
             raise refusal(app, host, port, error) from error
 
 
-def refuse_others(app: str, host: str, port: int, own: set[int]) -> None:
-    """Refuse an address if another program than the app itself listens on its port.
+def refuse_others(app: str, group: str, own: set[int]) -> None:
+    """Refuse an address if a program that is not of ours listens there.
 
     Where the app has a narrower address of the port already, it cannot be tried as in
-    `refuse_stranger`.  *own* has the inodes of its sockets.  Raises RefusedError.
+    `refuse_stranger`.  *own* has the inodes of all our sockets.  Raises RefusedError.
     """
+    host, _, port = group.removesuffix(ONLY_V6).rpartition(":")
     try:
-        found = sock_diag.listeners(port)
+        found = sock_diag.listeners(int(port))
     except OSError:
         return  # a program that shares no port is refused by the kernel
-    if any(each.inode not in own for each in found):
-        raise refusal(app, host, port, OSError(errno.EADDRINUSE, ""), own)
+    for each in found:
+        theirs = address_text(*each.address) + (ONLY_V6 if each.v6only else "")
+        if each.inode not in own and overlap(theirs, group):
+            error = OSError(errno.EADDRINUSE, "")
+            raise refusal(app, host.strip("[]"), int(port), error, own)
 
 
 def narrower(app: str, address: str, wider: str) -> RefusedError:

@@ -105,7 +105,9 @@ class Groups:
         if order is None or listener.name not in order.order:
             return
         self.orders[group] = order.left(listener.name)
-        if self.orders[group].order:
+        if left := self.orders[group].order:
+            if self.steered[group] == listener.name:
+                self.steered[group] = left[-1]
             self._attach(group)
         else:
             del self.orders[group]

@@ -11,8 +11,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
+from collections.abc import Collection
 
-from gapless.supervisor.decide.given_up import covers, overlap
+from gapless.supervisor.decide.addresses import covers, overlap
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
 from gapless.supervisor.sockets import steering
 from gapless.supervisor.sockets.addresses import (
@@ -77,11 +78,12 @@ class Listeners:
             wider = self._wider(app, generation, group)
             if wider is not None:
                 raise narrower(app, address_text(host, port), wider.address)
-            own = [e for e in related if e.generation != generation]
-            if not own:
+            before = [e for e in related if e.generation != generation]
+            if not before:
                 refuse_stranger(app, host, port, sock)
-            elif all(each.group != group for each in own):
-                refuse_others(app, host, port, {inode_of(e.sock) for e in own})
+            elif all(each.group != group for each in before):
+                own = {inode_of(each.sock) for each in self.by_name.values()}
+                refuse_others(app, group, own)
             try:
                 _share_address(sock)
                 sock.bind((host, port))
@@ -169,16 +171,37 @@ class Listeners:
 
     def _serves(self, listener: Listener) -> bool:
         takes = self.groups.takes_connections(listener)
-        return listener.listening and not listener.shut and takes
+        serves = listener.listening and not listener.shut and takes
+        return serves and not steering.is_hidden(listener.sock)
 
     # --- new connections move ---------------------------------------------------------
 
-    def steer_one(self, listener: Listener) -> None:
-        """Send the new connections of an address to a socket, and undo `quiesce` there."""
+    def steer_one(self, listener: Listener) -> int:
+        """Send the new connections of an address to a socket, and undo `quiesce` there.
+
+        Returns the generation that had them until now.
+        """
+        before = self.by_name.get(self.groups.steered.get(listener.group, ""))
         self.groups.steer(listener)
         for each in self.of_app(listener.app):
             if each.shut and each.group == listener.group and not each.leaving:
                 self.leave(each)
+        return before.generation if before is not None else listener.generation
+
+    def drop(self, app: str, generation: int, kept: Collection[str]) -> None:
+        """Close the sockets of a generation but those of some addresses."""
+        for listener in self.of(app, generation):
+            if listener.address not in kept and not listener.leaving:
+                self.leave(listener)
+
+    def has_successor(self, listener: Listener) -> bool:
+        """Return whether another generation takes the connections of an address."""
+        return any(
+            each.generation != listener.generation
+            and self._serves(each)
+            and covers(each.group, listener.group)
+            for each in self.of_app(listener.app)
+        )
 
     def steer(self, app: str, generation: int) -> None:
         """Send every new connection to a generation, on each address that it holds."""
@@ -186,21 +209,26 @@ class Listeners:
             if listener.listening and not listener.shut:
                 self.groups.steer(listener)
 
-    def quiesce(self, app: str, generation: int) -> None:
+    def quiesce(self, app: str, generation: int) -> bool:
         """Let no new connection begin where no other generation takes over.
+
+        Returns whether those of a narrow address come to a wider one now.
 
         New connections are steered to a socket that drops every SYN; handshakes under way
         complete, and what is queued can be accepted.  Raises OSError.
         """
+        moved = False
         for listener in self.of(app, generation):
             if not self._serves(listener):
                 continue
             if self._wider(app, generation, listener.group) is None:
                 self._shut(listener)
                 continue
+            moved = True
             for each in self.of_app(app):
                 if each.group == listener.group and each.listening:
                     steering.hide(each.sock)
+        return moved
 
     def _shut(self, listener: Listener) -> None:
         host, _, port = listener.address.rpartition(":")

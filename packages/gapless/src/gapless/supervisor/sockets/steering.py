@@ -115,10 +115,17 @@ def hide(sock: socket.socket) -> None:
 
     The kernel prefers the socket with the narrower address (inet_lookup_listener), unless
     it is bound to another interface (SO_BINDTOIFINDEX, Linux 5.1; socket(7)).  Handshakes
-    under way complete, and what is queued can be accepted.  Only CAP_NET_RAW undoes it.
-    Raises OSError.
+    under way complete, and what is queued can be accepted.  Only CAP_NET_RAW undoes it, or
+    does it again.  Raises OSError.
     """
-    sock.setsockopt(socket.SOL_SOCKET, _SO_BINDTOIFINDEX, _NO_INTERFACE)
+    if not is_hidden(sock):
+        sock.setsockopt(socket.SOL_SOCKET, _SO_BINDTOIFINDEX, _NO_INTERFACE)
+
+
+def is_hidden(sock: socket.socket) -> bool:
+    """Return whether new connections pass a listening socket by."""
+    found = sock.getsockopt(socket.SOL_SOCKET, _SO_BINDTOIFINDEX)
+    return found == _NO_INTERFACE
 
 
 def _packed(host: str) -> bytes:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 
 from gapless.base import clock, events, wire
-from gapless.supervisor.decide.given_up import covers
-from gapless.supervisor.memory.apps import Apps, Found
+from gapless.supervisor.decide.addresses import covers
+from gapless.supervisor.memory.apps import AppRecord, Apps, Found
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
@@ -14,6 +15,8 @@ from gapless.supervisor.memory.model import Role
 from gapless.supervisor.sockets.addresses import RefusedError, address_text
 from gapless.supervisor.sockets.groups import Listener
 from gapless.supervisor.sockets.listeners import Listeners
+
+LostAddress = Callable[[AppRecord, GenerationRecord], None]
 
 
 class SystemCalls:
@@ -25,7 +28,10 @@ class SystemCalls:
         keeper: KeeperConnection,
         listeners: Listeners,
         log: events.Log,
+        lost_address: LostAddress,
     ) -> None:
+        """*lost_address* is called when new connections leave a generation."""
+        self._lost_address = lost_address
         self._apps, self._keeper = apps, keeper
         self._listeners, self._log = listeners, log
 
@@ -51,7 +57,7 @@ class SystemCalls:
             shared = self._listeners.by_name[held]
             if shared.listening:
                 # A program that checks SO_ACCEPTCONN will not call listen again.
-                _note_listening(generation, instance, shared)
+                note_listening(generation, instance, shared)
             self._keeper.answer(key, call, "inject", held=held)
         else:
             self._keeper.answer(key, call, "done")
@@ -78,14 +84,21 @@ class SystemCalls:
         takes = self._listeners.groups.takes_connections(listener)
         if generation.role in (Role.PROVING, Role.SERVING) and not takes:
             # Its other addresses were switched to it before it listened on this one.
-            self._listeners.steer_one(listener)
+            before = self._listeners.steer_one(listener)
+            self._note_handshakes(app, before)
         generation.served |= self._listeners.groups.takes_connections(listener)
         generation.sockets.add(listener.name)
         for each in generation.instances:
             # A program that checks SO_ACCEPTCONN calls listen only if no other has.
             if each is instance or listener.address in each.bound:
-                _note_listening(generation, each, listener)
+                note_listening(generation, each, listener)
         self._keeper.answer(key, call, "done")
+
+    def _note_handshakes(self, app: AppRecord, number: int) -> None:
+        """Let a generation wait for the handshakes that began at its socket."""
+        for generation in app.generations:
+            if generation.sockets_of == number:
+                self._lost_address(app, generation)
 
     def _find(self, key: str, call: int) -> Found | None:
         """Return which instance made a call; one of an unknown instance proceeds."""
@@ -102,7 +115,7 @@ class SystemCalls:
             found[2].refusal = reason
 
 
-def _note_listening(
+def note_listening(
     generation: GenerationRecord, instance: InstanceRecord, listener: Listener
 ) -> None:
     """Note that an instance listens on an address, and which narrower ones that covers."""

@@ -46,13 +46,13 @@ def run(args: argparse.Namespace) -> int:
     wanted = requests_for(client, args, "reload")
     if not args.dry_run:
         return operations.send_all(
-            client, wanted, as_json=args.json, recycle=args.recycle
+            client, wanted, as_json=args.json, recycle=args.recycle, drops=args.drop
         )
     reloaded = {each.spec.name: each.spec for each in wanted if each.action == "reload"}
     rows = client.request("list")["apps"]
     listens = {row["name"]: row["addresses"] for row in rows}
     found = {
-        name: changes.between(now, reloaded[name], listens.get(name, ()))
+        name: changes.between(now, reloaded[name], listens.get(name, ()), args.drop)
         for name, now in app_requests.current_specs(client, reloaded).items()
     }
     if args.json:
@@ -66,6 +66,7 @@ def requests_for(
     client: Client, args: argparse.Namespace, action: str
 ) -> list[AppRequest]:
     """Return the requests that APP ... means; apps that are known here get *action*."""
+    app_requests.check_drops(args.drop)
     found: list[AppRequest] = []
     words: list[str] = []
     for word in args.app:
@@ -76,4 +77,4 @@ def requests_for(
     if words:
         names = selection.names(client, words)
         found += app_requests.from_apps(client, names, action, args)
-    return app_requests.with_drops(found, args.drop)
+    return found

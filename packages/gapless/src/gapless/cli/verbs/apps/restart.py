@@ -22,4 +22,4 @@ def run(args: argparse.Namespace) -> int:
     """Restart the apps."""
     client = Client()
     wanted = reload.requests_for(client, args, "restart")
-    return operations.send_all(client, wanted, as_json=args.json)
+    return operations.send_all(client, wanted, as_json=args.json, drops=args.drop)

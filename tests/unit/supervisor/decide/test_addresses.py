@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gapless.supervisor.decide.given_up import covers, expected, given_up, overlap
+from gapless.supervisor.decide.addresses import covers, dropped, expected, overlap
 from gapless.supervisor.memory.spec import AppSpec
 
 A, B, C = "127.0.0.1:8000", "127.0.0.1:8001", "127.0.0.1:8002"
@@ -57,7 +57,8 @@ def test_other_addresses_share_no_connection(one: str, other: str) -> None:
         (1, {0: {A}, 1: {B}}, {B}),
         (2, {0: {A}, 1: {B}}, set()),
         (2, {0: {A, C}, 1: {B, C}}, {C}),
-        (1, {0: {A, C}}, {A, C}),
+        (1, {0: {A, C}}, set()),
+        (2, {0: {A}, 1: {A}}, {A}),
         (0, {}, {A, B, C}),
         (0, {0: {A, "127.0.0.1:9"}}, {A}),
     ],
@@ -85,6 +86,7 @@ RUNNING = AppSpec(
         ({}, {}),
         ({"environment": {"PORT": "8001"}}, {A: "environment.PORT changed"}),
         ({"environment": {"PORT": "8001", "PEER": "x:8000"}}, {}),
+        ({"listen": ("127.0.0.1:1",)}, {}),
         ({"command": ("node", "app.js")}, {"127.0.0.1:9229": "command changed"}),
         ({"command": ("node", "--inspect", "app.js")}, {}),
         ({"drops": ("8000",)}, {A: "drops = [8000]"}),
@@ -93,23 +95,66 @@ RUNNING = AppSpec(
         ({"drops": ("127.0.0.2:8000", "800")}, {}),
     ],
 )
-def test_what_was_taken_out_of_the_configuration_is_given_up(
+def test_what_was_taken_out_of_the_configuration_is_dropped(
     changes: dict[str, Any], found: dict[str, str]
 ) -> None:
     """A number that only stands somewhere in a word is no port."""
     wanted = replace(RUNNING, **changes)
-    assert given_up(RUNNING, wanted, (A, "127.0.0.1:9229")) == found
+    assert dropped(RUNNING, wanted, (A, "127.0.0.1:9229")) == found
 
 
 def test_an_inherited_variable_that_is_the_port_counts() -> None:
     """As with `PORT=8001 gapless reload web --update-env`."""
     running = replace(RUNNING, configured=())
     wanted = replace(running, environment={"PORT": "8001"})
-    assert list(given_up(running, wanted, (A,))) == [A]
+    assert list(dropped(running, wanted, (A,))) == [A]
 
 
 def test_naming_other_addresses_gives_up_those_before() -> None:
     """`listen` names all that are meant."""
     running = replace(RUNNING, listen=(A, B), environment={}, configured=())
     wanted = replace(running, listen=(B, C))
-    assert given_up(running, wanted, (A, B)) == {A: "listen changed"}
+    assert dropped(running, wanted, (A, B)) == {A: "listen changed"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (("--max-old-space-size=8000", "app.js"), ("app.js",)),
+        (("--timeout", "8000"), ("--timeout", "9000")),
+        (("-w", "8000"), ("-w", "2")),
+    ],
+)
+def test_a_number_that_is_no_port_gives_nothing_up(
+    before: tuple[str, ...], after: tuple[str, ...]
+) -> None:
+    """It only was the same by chance."""
+    running = replace(RUNNING, command=("node", *before), environment={})
+    assert dropped(running, replace(running, command=("node", *after)), (A,)) == {}
+
+
+@pytest.mark.parametrize("name", ["TIMEOUT_MS", "CACHE_SIZE"])
+def test_a_variable_of_another_kind_gives_nothing_up(name: str) -> None:
+    """Though it holds the number of the port."""
+    running = replace(RUNNING, environment={name: "8000"}, configured=(name,))
+    assert dropped(running, replace(running, environment={name: "9"}), (A,)) == {}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("8000",),
+        ("-p", "8000"),
+        ("--port", "8000"),
+        ("--port=8000",),
+        ("-b", "127.0.0.1:8000"),
+        ("--bind=0.0.0.0:8000",),
+        ("--listen", "tcp://0.0.0.0:8000"),
+    ],
+)
+def test_a_word_of_the_command_that_was_the_port_gives_it_up(
+    words: tuple[str, ...],
+) -> None:
+    """In the forms that servers know."""
+    running = replace(RUNNING, command=("node", *words), environment={})
+    assert list(dropped(running, replace(running, command=("node",)), (A,))) == [A]
