@@ -55,12 +55,14 @@ class Launcher:
         self, app: AppRecord, generation: GenerationRecord, ordinal: int
     ) -> InstanceRecord:
         """Start one instance."""
+        file_variables = _file_variables(generation)
         instance = self._new_instance(app, generation, ordinal)
         instance.cgroup = self._instance_groups.make(instance.key)
         wanted, key = generation.spec, instance.key
         descriptors: dict[int, socket.socket] = {}
         variables = environment.variables(
             wanted,
+            file_variables,
             key=key,
             generation=generation.number,
             ordinal=ordinal,
@@ -99,6 +101,8 @@ class Launcher:
             "directory": wanted.directory,
             "user": wanted.user,
             "group": wanted.group,
+            "user_variables": environment.of_its_user(wanted, file_variables),
+            "umask": int(wanted.umask or environment.UMASK, 8),
             "limits": _limits(wanted.limits),
             "filtered": wanted.interception and self._interception.try_again(),
             "listen_pid": bool(wanted.listen),
@@ -137,6 +141,27 @@ class Launcher:
         listener = self._listeners.open(app.name, generation.sockets_of, address)
         generation.sockets.add(listener.name)
         return listener
+
+
+def _file_variables(generation: GenerationRecord) -> dict[str, str]:
+    """Return the variables of a generation's environment files, read once for all of it.
+
+    A file that is broken meanwhile takes nothing from what serves.  Raises GaplessError.
+    """
+    wanted = generation.spec
+    if not wanted.environment_files:
+        return {}
+    if generation.file_variables is None:
+        # An app without such files must not cost the memory of this module.
+        from gapless.supervisor.observe import environment_files  # noqa: PLC0415 - see above
+
+        generation.file_variables = environment_files.read(
+            wanted.environment_files,
+            wanted.directory,
+            user=wanted.user,
+            group=wanted.group,
+        )
+    return generation.file_variables
 
 
 def command(wanted: spec.AppSpec) -> list[str]:

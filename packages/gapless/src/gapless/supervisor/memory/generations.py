@@ -37,6 +37,8 @@ class GenerationRecord:
     """Peers whose handshake was under way when new connections left it."""
     queued: int = 0
     idle_checks: int = field(default=0, metadata=TRANSIENT)
+    file_variables: dict[str, str] | None = field(default=None, metadata=TRANSIENT)
+    """What its environment files held when its first instance started; never written."""
     active_connections: int = field(default=0, metadata=was("lively"))
     relayed: bool = field(default=False, metadata=was("rescued"))
     permit: Permit = Permit.NOT_NEEDED
