@@ -29,6 +29,9 @@ class Reported:
             self,
         )
 
+    def begin(self) -> None:
+        """Take in that something happened."""
+
     def changed(self, path: str) -> None:
         """Take in a change."""
         self.paths.append(path)

@@ -25,9 +25,9 @@ needs_fanotify = pytest.mark.skipif(
 def own(tmp_path: Path) -> Iterator[OwnWrites]:
     """Return what is known of this process, as if it were an app in a directory."""
     found = OwnWrites([str(tmp_path)], lambda: [os.getpid()])
-    found.closed.add(str(tmp_path))
+    found.doers.add(str(tmp_path))
     yield found
-    found.closed.close()
+    found.doers.close()
 
 
 def write_by_another(path: Path) -> None:
@@ -105,11 +105,33 @@ def test_what_was_written_in_an_instant_is_own(own: OwnWrites, tmp_path: Path) -
 
 
 @needs_fanotify
+def test_directories_and_removals_are_own(own: OwnWrites, tmp_path: Path) -> None:
+    """Who makes a directory is known, and so whose the files are that came with it."""
+    made = tmp_path / "made"
+    made.mkdir()
+    (made / "upload").write_text("1")  # before anything is known of the directory
+    assert own.owns(str(made))
+    assert own.owns(str(made / "upload"))
+    own.doers.add(str(made))
+    write_by_another(made / "page.js")
+    assert not own.owns(str(made / "page.js"))
+    subprocess.run(["mkdir", str(tmp_path / "other")], check=True)
+    assert not own.owns(str(tmp_path / "other"))
+    for name in ("kept.js", "cache"):
+        write_by_another(tmp_path / name)
+    assert not own.owns(str(tmp_path / "cache"))
+    (tmp_path / "cache").unlink()
+    subprocess.run(["rm", str(tmp_path / "kept.js")], check=True)
+    assert own.owns(str(tmp_path / "cache"))
+    assert not own.owns(str(tmp_path / "kept.js"))
+
+
+@needs_fanotify
 def test_what_a_process_wrote_before_it_ended_is_own(tmp_path: Path) -> None:
     """An app may write its state at the end."""
     pids: list[int] = []
     own = OwnWrites([str(tmp_path)], lambda: pids)
-    own.closed.add(str(tmp_path))
+    own.doers.add(str(tmp_path))
     try:
         code = f"input(); open({str(tmp_path / 'state')!r}, 'w').write('1')"
         with subprocess.Popen(
@@ -119,7 +141,7 @@ def test_what_a_process_wrote_before_it_ended_is_own(tmp_path: Path) -> None:
             app.communicate("go\n")
         assert own.owns(str(tmp_path / "state"))
     finally:
-        own.closed.close()
+        own.doers.close()
 
 
 def test_without_the_right_to_ask_the_rest_works(
@@ -128,9 +150,9 @@ def test_without_the_right_to_ask_the_rest_works(
     """An ordinary user gets no fanotify of this kind; nothing is left open."""
     before = len(os.listdir("/proc/self/fd"))
     own = OwnWrites([str(tmp_path)], lambda: [os.getpid()])
-    own.closed.close()
+    own.doers.close()
     assert len(os.listdir("/proc/self/fd")) == before
-    own.closed.add(str(tmp_path))
+    own.doers.add(str(tmp_path))
     with (tmp_path / "a.log").open("w"):
         assert own.owns(str(tmp_path / "a.log"))
     monkeypatch.setattr(own_writes, "MOST_REMEMBERED", 2)
@@ -141,7 +163,7 @@ def test_without_the_right_to_ask_the_rest_works(
 def test_reasons(tmp_path: Path) -> None:
     """What came and went is none, nor an empty directory, nor what is own."""
     own = OwnWrites([str(tmp_path)], lambda: [os.getpid()])
-    own.closed.close()
+    own.doers.close()
     reasons = Reasons(own, Ignored(str(tmp_path), None))
     gone, new, kept, deleted = (
         str(tmp_path / name) for name in ("gone", "new", "kept", "deleted")

@@ -29,11 +29,14 @@ _LIMITS = {
 class Listener(Protocol):
     """What a watch tells of what it sees."""
 
+    def begin(self) -> None:
+        """Take in that something happened; what it was follows."""
+
     def changed(self, path: str) -> None:
         """Take in that a file or a directory changed, came or went."""
 
     def made(self, path: str) -> None:
-        """Take in that a file was created, which its writer will close."""
+        """Take in that a file came into being; `changed` follows, mostly later."""
 
     def watches(self, directory: str) -> None:
         """Take in that a directory is watched from now on."""
@@ -130,6 +133,7 @@ class Watch:
             events = os.read(self._descriptor, _READ_BYTES)
         except BlockingIOError:
             return
+        self._listener.begin()
         offset = 0
         while offset < len(events):
             watch, mask, _, length = _HEAD.unpack_from(events, offset)
@@ -154,9 +158,10 @@ class Watch:
             return
         if mask & _IS_DIRECTORY and mask & (_CREATE | _MOVED):
             self._watch_more(lambda: self._watch_tree(path))
-        elif mask & _CREATE and not _is_complete(path):
+        elif mask & _CREATE:
             self._listener.made(path)
-            return  # its writer will close it
+            if not _is_complete(path):
+                return  # its writer will close it
         self._listener.changed(path)
 
     def _is_ours(self, path: str) -> bool:

@@ -1,8 +1,9 @@
 """Which changes of files are an app's own doing: its database, its logs, its uploads.
 
 A file is the app's own while one of its processes has it open for writing, and when one of
-them was the last to write it.  What belongs to such a file is its own too: the journal of a
-database, the rotated copies of a log.
+them was the last to write or to name it.  What is in a directory that the app made is its
+own too, as long as nobody else is seen to write it, and so is what goes with a file of its
+own: the journal of a database, the rotated copies of a log.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TypeVar
 from gapless.base import clock
 from gapless.supervisor.kernel import held_files
 from gapless.supervisor.kernel.held_files import FileIdentity
-from gapless.supervisor.renewal.close_writes import CloseWrites
+from gapless.supervisor.renewal.doers import Doers
 
 Kept = TypeVar("Kept")
 
@@ -35,15 +36,17 @@ class OwnWrites:
         self._held: dict[str, None] = {}
         """Files that were seen open for writing."""
         self._written: dict[FileIdentity, None] = {}
-        """All files that one of its processes wrote last, whatever their names."""
+        """Files that one of its processes wrote last, or directories that it made."""
+        self._of_others: dict[FileIdentity, None] = {}
+        """Files that others wrote last."""
         self._names: dict[str, None] = {}
-        """The names of these, for when they are removed."""
+        """Names that one of its processes gave or took last."""
         self._look_after = 0.0
-        self.closed = CloseWrites(self._was_written)
+        self.doers = Doers(self)
 
     def owns(self, path: str) -> bool:
         """Return whether a change of a file is the app's own doing."""
-        self.closed.read()
+        self.doers.read()
         path = _real(path)
         if self._is_known(path):
             return True
@@ -53,10 +56,13 @@ class OwnWrites:
     def _is_known(self, path: str) -> bool:
         if path in self._held or any(belongs_to(path, held) for held in self._held):
             return True
-        try:
-            return held_files.identity(os.lstat(path)) in self._written
-        except OSError:
+        found = _identity(path)
+        if found is None:
             return path in self._names
+        above = _identity(os.path.dirname(path))
+        return found in self._written or (
+            above in self._written and found not in self._of_others
+        )
 
     def look(self) -> None:
         """Look at the descriptors of the app's processes, but not all the time."""
@@ -77,17 +83,37 @@ class OwnWrites:
         for pid in pids:
             _keep(self._known_pids, pid)
 
-    def _was_written(self, path: str, identity: FileIdentity, pid: int) -> None:
+    def written(self, path: str, identity: FileIdentity, pid: int) -> None:
         """Take in who closed a file that was written."""
+        self._note(path, identity, is_own=self._is_app(pid))
+
+    def named(self, path: str, pid: int) -> None:
+        """Take in by whom a name came or went."""
+        self._note(path, _identity(path), is_own=self._is_app(pid))
+
+    def _is_app(self, pid: int) -> bool:
         if pid not in self._known_pids:
             self.remember(self._pids())
-        if pid in self._known_pids:
-            _keep(self._written, identity)
+        return pid in self._known_pids
+
+    def _note(self, path: str, identity: FileIdentity | None, *, is_own: bool) -> None:
+        if is_own:
             _keep(self._names, path)
         else:
-            self._written.pop(identity, None)
             self._names.pop(path, None)
             self._held.pop(path, None)  # a look finds it again if it still is
+        if identity is not None:
+            others, own = self._of_others, self._written
+            _keep(own if is_own else others, identity)
+            (others if is_own else own).pop(identity, None)
+
+
+def _identity(path: str) -> FileIdentity | None:
+    """Return device and inode of a file, None if there is none."""
+    try:
+        return held_files.identity(os.lstat(path))
+    except OSError:
+        return None
 
 
 def belongs_to(path: str, held: str) -> bool:

@@ -37,7 +37,7 @@ class Reasons:
         return True
 
     def made(self, path: str) -> None:
-        """Take in that a file was created, which its writer will close."""
+        """Take in that a file came into being; `changed` follows."""
         self._own.look()
         if len(self._made) < MOST:
             self._made[path] = None

@@ -49,6 +49,11 @@ class WatchedFiles:
 
     # --- what the watch tells -----------------------------------------------------------
 
+    def begin(self) -> None:
+        """Take in that something happened: who did it is known by now."""
+        if self._own is not None:
+            self._own.doers.read()
+
     def changed(self, path: str) -> None:
         """Take in that a file changed."""
         if self._reasons is None or self._stopped_at is not None:
@@ -60,14 +65,14 @@ class WatchedFiles:
             self._wake()
 
     def made(self, path: str) -> None:
-        """Take in that a file was created, which its writer will close."""
+        """Take in that a file came into being; `changed` follows."""
         if self._reasons is not None:
             self._reasons.made(path)
 
     def watches(self, directory: str) -> None:
         """Take in that a directory is watched from now on."""
         if self._own is not None:
-            self._own.closed.add(directory)
+            self._own.doers.add(directory)
 
     # --- what follows from it -----------------------------------------------------------
 
@@ -169,7 +174,7 @@ class WatchedFiles:
             self._watch = Watch(self._selector, renew.watch, ignored, self)
         except OSError as error:
             self._log.write("watch-failed", app=app.name, reason=str(error))
-            self._own.closed.close()
+            self._own.doers.close()
             self._warn(app, f"is not watched: {error.strerror or error}")
         else:
             self._warn(app, "")
@@ -179,7 +184,7 @@ class WatchedFiles:
         if self._watch is not None:
             self._watch.close()
         if self._own is not None:
-            self._own.closed.close()
+            self._own.doers.close()
         self._watch = self._own = self._reasons = None
         self._wanted = ()
 
