@@ -17,8 +17,13 @@ def files(value: str | Iterable[str]) -> tuple[str, ...]:
     return found
 
 
-def umask(value: str) -> str:
-    """Return a umask of octal digits.  Raises ValueError."""
-    if value and not _UMASK.fullmatch(value):
+def umask(value: str | int) -> str:
+    """Return a umask of octal digits.  Raises ValueError.
+
+    A number is refused: 27 may be meant as 027, and 0o27 is 23 when it is read.
+    """
+    if value == "":
+        return ""
+    if not isinstance(value, str) or not _UMASK.fullmatch(value):
         raise ValueError(f'{value!r} is no umask: write octal digits, like "027"')
     return value

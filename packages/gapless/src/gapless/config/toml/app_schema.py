@@ -125,4 +125,4 @@ class App(Table, frozen=True):
     pid_file: str = ""
     user: str = ""
     group: str = ""
-    umask: str = ""
+    umask: str | int = ""

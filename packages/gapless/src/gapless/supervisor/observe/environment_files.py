@@ -71,7 +71,7 @@ def _failure(what: str, number: int, user: str) -> Exception:
             "directories above it"
         )
     if number == _NO_USER:
-        return MisuseError(f"{what}: there is no user or group {user}")
+        return MisuseError(f"there is no user or group {user}")
     if number == _NO_FILE:
         return MisuseError(f"{what}: it is no regular file")
     if number == errno.EFBIG:

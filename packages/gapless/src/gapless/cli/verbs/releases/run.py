@@ -9,7 +9,12 @@ import argparse
 import os
 
 from gapless.base import codec
-from gapless.base.errors import MisuseError, NotFoundError, UnavailableError
+from gapless.base.errors import (
+    GaplessError,
+    MisuseError,
+    NotFoundError,
+    UnavailableError,
+)
 from gapless.cli import arguments, selection
 from gapless.client import Client
 from gapless.keeper import identity
@@ -63,9 +68,12 @@ def _become(wanted: AppSpec, directory: str) -> dict[str, str]:
         raise MisuseError(
             f"{app}: there is no user or group {wanted.user} {wanted.group}".rstrip()
         ) from None
-    from_files = environment_files.read(
-        wanted.environment_files, directory, user=wanted.user, group=wanted.group
-    )
+    try:
+        from_files = environment_files.read(
+            wanted.environment_files, directory, user=wanted.user, group=wanted.group
+        )
+    except GaplessError as error:
+        raise type(error)(f"{app}: {error.message}") from error
     names = environment.of_its_user(wanted, from_files)
     try:
         who.assume()
