@@ -118,7 +118,7 @@ def test_surroundings(tmp_path: Path) -> None:
     for line in ("umask = 27", 'umask = "28"', 'umask = "07777"'):
         with pytest.raises(MisuseError, match=r'app.a.umask.*like "027"'):
             built(line)
-    with pytest.raises(MisuseError, match="app.a.environment_file"):
+    with pytest.raises(MisuseError, match=r"app\.a\.environment_file"):
         built('environment_file = ["-"]')
 
 
