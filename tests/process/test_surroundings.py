@@ -81,6 +81,16 @@ def test_environment_files_of_each_generation(host: Host) -> None:
     os.kill(pid, signal.SIGKILL)
     assert told(host, 3)["A"] == "two"
     until(lambda: host.status("web") == "online", "it serves again")
+    # A port that moves in the file has moved: nobody waits for the old one.
+    other = free_port()
+    declare(host, more, port=0)
+    text = (host.directory / "gapless.toml").read_text().replace('PORT = "0", ', "")
+    host.configure(text)
+    file.write_text(f"A=three\nPORT={other}\n")
+    host.ok("reload", "web")
+    assert host.app("web")["addresses"] == [f"127.0.0.1:{other}"]
+    file.write_text(f"A=three\nPORT={free_port()}\n")
+    host.ok("reload", "web")
     kept = [path.read_text() for path in host.home.rglob("*.json")]
     assert not any("three" in text or "two" in text for text in kept)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from gapless.base import clock
+from gapless.base.errors import GaplessError
 from gapless.supervisor.decide.given_up import expected, given_up
 from gapless.supervisor.memory import spec
 from gapless.supervisor.memory.apps import AppRecord, Apps
@@ -11,6 +14,7 @@ from gapless.supervisor.memory.instances import SeatRecord
 from gapless.supervisor.memory.model import Permit, Phase, Role
 from gapless.supervisor.memory.operations import Operation
 from gapless.supervisor.memory.state import StateFile
+from gapless.supervisor.observe import file_variables
 from gapless.supervisor.sockets.listeners import Listeners
 
 
@@ -36,10 +40,12 @@ class NewGenerations:
             number=app.last_generation,
             spec=wanted,
             since=now,
-            seats=self._seats(app, wanted, before),
             required=set(wanted.listen),
             permit=Permit.NEEDED if operation.permit else Permit.NOT_NEEDED,
         )
+        with contextlib.suppress(GaplessError):  # its first start says what is wrong
+            file_variables.of_generation(generation)
+        generation.seats = self._seats(app, generation, before)
         app.generations.append(generation)
         app.operation = operation
         if before is not None and self.is_recycled(app, operation, before):
@@ -84,15 +90,19 @@ class NewGenerations:
         app.serves_since = clock.monotonic()
 
     def _seats(
-        self, app: AppRecord, wanted: spec.AppSpec, before: GenerationRecord | None
+        self,
+        app: AppRecord,
+        generation: GenerationRecord,
+        before: GenerationRecord | None,
     ) -> list[SeatRecord]:
         """Return the seats of a generation, and where each is expected to listen."""
+        wanted = file_variables.as_configured(generation)
         seats = [SeatRecord(ordinal) for ordinal in range(wanted.instances)]
         if before is None:
             return seats
         own = self._listeners.of(app.name, before.sockets_of)
         listening = {each.address for each in own if each.listening and not each.shut}
-        leaves = given_up(before.spec, wanted, listening)
+        leaves = given_up(file_variables.as_configured(before), wanted, listening)
         listens = {
             instance.ordinal: instance.listens
             for instance in before.instances
