@@ -102,6 +102,26 @@ def test_what_belongs_to_the_caller_does_not_reach_the_app() -> None:
     assert found == {"PATH": "/bin"}
 
 
+def test_surroundings(tmp_path: Path) -> None:
+    """One environment file or a list; a umask of octal digits in quotes."""
+    path = tmp_path / "gapless.toml"
+
+    def built(line: str) -> spec.AppSpec:
+        path.write_text(f'[app.a]\ncommand = "true"\n{line}\n')
+        return tables.load(str(path), dict(os.environ)).apps["a"]
+
+    assert built('environment_file = ".env"').environment_files == (".env",)
+    files = built('environment_file = ["/etc/a", "-.env"]').environment_files
+    assert files == ("/etc/a", "-.env")
+    assert built('umask = "0027"').umask == "0027"
+    assert built("").umask == ""
+    for line in ("umask = 27", 'umask = "28"', 'umask = "07777"'):
+        with pytest.raises(MisuseError, match=r'app.a.umask.*like "027"'):
+            built(line)
+    with pytest.raises(MisuseError, match=r"app\.a\.environment_file"):
+        built('environment_file = ["-"]')
+
+
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     """A missing file, directory or program is a NotFoundError."""
     path = tmp_path / "gapless.toml"

@@ -37,6 +37,11 @@ PLAIN = [
     ("args", "a 'b c' --d", "command", ("node", "index.js", "a", "b c", "--d")),
     ("args", ["a", 1, "b c"], "command", ("node", "index.js", "a", "1", "b c")),
     ("node_args", "--expose-gc", "command", ("node", "--expose-gc", "index.js")),
+    ("env_file", ".env", "environment_files", (".env",)),
+    ("env_file", [".env", "-more"], "environment_files", (".env", "-more")),
+    ("gapless", {"environment_file": ".env"}, "environment_files", (".env",)),
+    ("gapless", {"umask": "027"}, "umask", "027"),
+    ("gapless", {"limits": {"open_files": 9000}}, "limits.open_files", 9000),
     ("instances", 3, "instances", 3),
     ("instances", "3", "instances", 3),
     ("instances", 0, "instances", CPUS),
@@ -279,6 +284,17 @@ def test_env_of_a_profile_is_laid_over(project: Project) -> None:
     )
     named = project.one(append_env_to_name=True, name="x", profile="production")
     assert named.name == "x-production"
+
+
+def test_env_file_is_a_file_or_the_profile_of_that_name(project: Project) -> None:
+    """PM2 knows it only as the variables of `--env file`."""
+    built = project.one(env_file={"A": "1"}, profile="file")
+    assert built.environment_files == ()
+    assert built.environment["A"] == "1"
+    both = project.one(env_file=".env", gapless={"environment_file": ["-b"]})
+    assert both.environment_files == (".env", "-b")
+    for wrong in ({"umask": 27}, {"umask": "9"}, {"environment_file": ["-"]}):
+        assert project.complaint(gapless=wrong)
 
 
 def test_filter_env(project: Project) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gapless.base import codec
 from gapless.base.errors import DONE, GaplessError, MisuseError
-from gapless.cli import output, selection
+from gapless.cli import output, selection, shell_limits
 from gapless.cli.display import reports, steps
 from gapless.client import Client, in_parts
 
@@ -82,6 +82,8 @@ def send_all(
         raise MisuseError("an app was named twice")
 
     _register(client, requests)
+    # All apps of a supervisor have the same limits: one of them tells.
+    first = next(iter(by_name), "")
 
     def send(app: str, print_step: PrintStep) -> dict[str, Any]:
         request = by_name[app]
@@ -95,6 +97,9 @@ def send_all(
         report: dict[str, Any] = client.request(
             request.action, on_event=print_step, **fields
         )
+        if app == first and report.get("outcome") == "done":
+            warning = shell_limits.warning_about(client, request.spec)
+            report |= {"warning": warning} if warning else {}
         return report
 
     return run_all(list(by_name), send, as_json=as_json)

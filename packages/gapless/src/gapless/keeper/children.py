@@ -184,6 +184,8 @@ def _request(
         directory=wanted.directory,
         user=wanted.user,
         group=wanted.group,
+        user_variables=wanted.user_variables,
+        umask=wanted.umask,
         limits=wanted.limits,
         stdout=stdout,
         stderr=stderr,

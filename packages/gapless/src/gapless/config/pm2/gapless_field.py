@@ -7,7 +7,10 @@ from dataclasses import replace
 import msgspec
 
 from gapless.base.errors import MisuseError
+from gapless.config import surroundings
 from gapless.config.pm2.declaration import Declaration
+from gapless.config.toml import app_tables
+from gapless.config.toml.app_schema import Limits
 from gapless.config.toml.schema import (
     OVERLAP,
     TAKEOVER,
@@ -28,6 +31,9 @@ class GaplessField(Table, frozen=True):
     health: UrlPath | None = None
     drain_timeout_s: Seconds | None = None
     drops: tuple[Dropped, ...] = ()
+    environment_file: str | tuple[str, ...] = ()
+    umask: str | int = ""
+    limits: Limits = Limits()
     outgoing: tuple[Port, ...] = ()
     min_healthy_s: Seconds = 2.0
     overlap: MayOverlap = "auto"
@@ -48,6 +54,11 @@ def with_gapless_field(declared: Declaration, built: spec.AppSpec) -> spec.AppSp
         raise MisuseError(
             declared.message_for("gapless", f"{error}; known keys: {known}")
         ) from None
+    try:
+        files = surroundings.files(keys.environment_file)
+        umask = surroundings.umask(keys.umask)
+    except ValueError as error:
+        raise MisuseError(declared.message_for("gapless", str(error))) from None
     ready = built.ready
     if keys.health is not None:
         ready = replace(ready, when=spec.When.HTTP, path=keys.health)
@@ -59,6 +70,9 @@ def with_gapless_field(declared: Declaration, built: spec.AppSpec) -> spec.AppSp
         ready=ready,
         stop=stop,
         drops=tuple(str(entry) for entry in keys.drops),
+        environment_files=(*built.environment_files, *files),
+        umask=umask,
+        limits=app_tables.limits(keys.limits),
         outgoing=tuple(sorted(set(keys.outgoing))),
         min_healthy_s=keys.min_healthy_s,
         overlap=OVERLAP[keys.overlap],

@@ -104,6 +104,7 @@ class App(Table, frozen=True):
     environment: dict[str, str | int | float | bool] = msgspec.field(
         default_factory=dict
     )
+    environment_file: str | tuple[str, ...] = ()
     listen: tuple[str, ...] = ()
     drops: tuple[Dropped, ...] = ()
     outgoing: tuple[Port, ...] = ()
@@ -124,3 +125,4 @@ class App(Table, frozen=True):
     pid_file: str = ""
     user: str = ""
     group: str = ""
+    umask: str | int = ""

@@ -8,7 +8,7 @@ import stat
 
 from gapless.base import clock
 from gapless.base.names import Home
-from gapless.supervisor.act import environment
+from gapless.supervisor.act import environment, trust
 from gapless.supervisor.act.environment import CHANNEL_DESCRIPTOR
 from gapless.supervisor.act.interception import Interception
 from gapless.supervisor.act.log_settings import log_settings
@@ -19,7 +19,7 @@ from gapless.supervisor.memory.apps import AppRecord
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
-from gapless.supervisor.observe import log_tail
+from gapless.supervisor.observe import file_variables, log_tail
 from gapless.supervisor.observe.instance_groups import InstanceGroups
 from gapless.supervisor.sockets.groups import Listener
 from gapless.supervisor.sockets.listeners import Listeners
@@ -55,12 +55,17 @@ class Launcher:
         self, app: AppRecord, generation: GenerationRecord, ordinal: int
     ) -> InstanceRecord:
         """Start one instance."""
+        from_files = file_variables.of_generation(generation)
+        generation.declares_trust |= trust.declares_trust(
+            file_variables.as_configured(generation)
+        )
         instance = self._new_instance(app, generation, ordinal)
         instance.cgroup = self._instance_groups.make(instance.key)
         wanted, key = generation.spec, instance.key
         descriptors: dict[int, socket.socket] = {}
         variables = environment.variables(
             wanted,
+            from_files,
             key=key,
             generation=generation.number,
             ordinal=ordinal,
@@ -99,6 +104,8 @@ class Launcher:
             "directory": wanted.directory,
             "user": wanted.user,
             "group": wanted.group,
+            "user_variables": environment.of_its_user(wanted, from_files),
+            "umask": int(wanted.umask or environment.UMASK, 8),
             "limits": _limits(wanted.limits),
             "filtered": wanted.interception and self._interception.try_again(),
             "listen_pid": bool(wanted.listen),

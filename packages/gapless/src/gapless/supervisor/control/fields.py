@@ -87,6 +87,11 @@ def _fault(wanted: spec.AppSpec) -> str:
     for name in wanted.environment:
         if not name or "=" in name:
             return f"{name!a} cannot be the name of a variable"
+    for path in wanted.environment_files:
+        if not path.removeprefix("-"):
+            return f"{path!a} is no path of an environment file"
+    if wanted.umask and not _is_umask(wanted.umask):
+        return f"the umask {wanted.umask!a} has other digits than 0 to 7, or too many"
     for address in wanted.listen:
         if not _is_port(address.rpartition(":")[2]):
             return f"{address!a} is not HOST:PORT"
@@ -110,6 +115,10 @@ def _fault(wanted: spec.AppSpec) -> str:
     except ValueError as error:
         return str(error)
     return ""
+
+
+def _is_umask(text: str) -> bool:
+    return len(text) <= 4 and set(text) <= set("01234567") and int(text, 8) <= 0o777
 
 
 def _is_port(text: str) -> bool:

@@ -37,6 +37,10 @@ class GenerationRecord:
     """Peers whose handshake was under way when new connections left it."""
     queued: int = 0
     idle_checks: int = field(default=0, metadata=TRANSIENT)
+    file_variables: dict[str, str] | None = field(default=None, metadata=TRANSIENT)
+    """What its environment files held when it began; never written: there are secrets."""
+    declares_trust: bool = False
+    """Its variables, those of its files too, name addresses to trust (`act.trust`)."""
     active_connections: int = field(default=0, metadata=was("lively"))
     relayed: bool = field(default=False, metadata=was("rescued"))
     permit: Permit = Permit.NOT_NEEDED

@@ -153,6 +153,8 @@ class AppSpec:
     """All of it, but for what gapless adds itself."""
     configured: tuple[str, ...] = ()
     """The names of variables that come from the configuration, not from the caller."""
+    environment_files: tuple[str, ...] = ()
+    """Files of variables, relative to `directory`; a `-` in front: it may be missing."""
     namespace: str = "default"
     """A word for several apps."""
     instances: int = 1
@@ -185,6 +187,8 @@ class AppSpec:
     takeover: Taking = Taking.AUTO
     user: str = ""
     group: str = ""
+    umask: str = ""
+    """Octal digits, as in umask(1); empty means 022."""
     config_file: str = ""
     """Where this was read from; empty if it came from the command line."""
     started_in: str = ""

@@ -44,6 +44,10 @@ def run(args: argparse.Namespace) -> int:
         "namespace": wanted["namespace"],
         "renewal": _renewal(wanted["renew"]),
         "variables": ", ".join(wanted["configured"]) or "none configured",
+        "variables of": ", ".join(wanted.get("environment_files", ())),
+        "user": _user(wanted),
+        "umask": wanted.get("umask"),
+        "limits": _limits(wanted["limits"]),
         "logs": ", ".join(found["logs"]),
         "lines lost": found.get("log_lines_lost") or None,
     }
@@ -68,6 +72,15 @@ def _renewal(renew: dict[str, Any]) -> str:
     if renew["watch"]:
         causes.append(f"when {', '.join(renew['watch'])} changes")
     return "; ".join(causes)
+
+
+def _user(wanted: dict[str, Any]) -> str:
+    user, group = str(wanted["user"]), wanted["group"]
+    return user + (f", group {group}" if group else "")
+
+
+def _limits(limits: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {each}" for name, each in limits.items() if each)
 
 
 def _ready(ready: dict[str, Any]) -> str:
