@@ -37,6 +37,7 @@ from gapless.supervisor.memory.model import Desired
 from gapless.supervisor.memory.notes import VERSION, Notes
 from gapless.supervisor.memory.spec import AppSpec
 from gapless.supervisor.memory.state import HostRecord, StateFile
+from gapless.supervisor.observe.app_order import AppOrder
 from gapless.supervisor.resume import resume
 from gapless.supervisor.sockets import system_calls
 from rig.model import world as worlds
@@ -255,7 +256,10 @@ class ModelSupervisor:
             instance_actions.InstanceActions(evidence, membership, notify, drains),
             takeovers,
         )
-        self.new_generations = NewGenerations(self.apps, listeners, self.state)
+        app_order = AppOrder(self.apps, self.host)
+        self.new_generations = NewGenerations(
+            self.apps, listeners, self.state, app_order
+        )
         admissions = Admissions(self.new_generations, self.host, evidence, listeners)
         acceptors: Any = Nothing(update=lambda *_: False)
         self.loop = loop.Loop(
@@ -272,6 +276,7 @@ class ModelSupervisor:
             performer=performer,
             takeovers=takeovers,
             new_generations=self.new_generations,
+            app_order=app_order,
             operations=Operations(HOME, admissions, self.state, log),
             renewals=nothing,
             drain_connections=drains,

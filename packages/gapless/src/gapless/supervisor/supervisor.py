@@ -43,6 +43,7 @@ from gapless.supervisor.memory.leftovers import remove_leftovers
 from gapless.supervisor.memory.notes import Notes
 from gapless.supervisor.memory.state import HostRecord, StateFile
 from gapless.supervisor.observe.acceptors import Acceptors
+from gapless.supervisor.observe.app_order import AppOrder
 from gapless.supervisor.observe.evidence import Evidence
 from gapless.supervisor.observe.instance_groups import InstanceGroups
 from gapless.supervisor.observe.membership import Membership
@@ -125,7 +126,8 @@ class Supervisor:
             takeovers,
         )
         # control, renewal
-        new_generations = NewGenerations(apps, listeners, state)
+        app_order = AppOrder(apps, host)
+        new_generations = NewGenerations(apps, listeners, state, app_order)
         admissions = Admissions(new_generations, host, evidence, listeners)
         requests = Requests(apps, host, admissions, state)
         renewals = Renewals(
@@ -173,6 +175,7 @@ class Supervisor:
             performer=performer,
             takeovers=takeovers,
             new_generations=new_generations,
+            app_order=app_order,
             operations=Operations(home, admissions, state, log),
             renewals=renewals,
             drain_connections=drain_connections,
@@ -187,7 +190,14 @@ class Supervisor:
             apps,
             host,
             requests,
-            View(home, listeners, evidence, membership, drain_connections),
+            View(
+                home,
+                listeners,
+                evidence,
+                membership,
+                drain_connections,
+                app_order=app_order,
+            ),
             home=path,
             state=state,
             membership=membership,

@@ -8,6 +8,7 @@ import msgspec
 
 from gapless.base.errors import MisuseError
 from gapless.config.pm2.declaration import Declaration
+from gapless.config.toml import app_schema, app_tables
 from gapless.config.toml.schema import (
     OVERLAP,
     TAKEOVER,
@@ -34,10 +35,24 @@ class GaplessField(Table, frozen=True):
     takeover: MayTake = "auto"
     preload: bool = True
     interception: bool = True
+    limits: app_schema.Limits = app_schema.Limits()
+    after: tuple[str, ...] = ()
+
+
+def labels_before(declared: Declaration) -> tuple[str, ...]:
+    """Return the labels of the apps that one is after; none if the field is wrong."""
+    try:
+        found = msgspec.convert(declared.get("gapless", {}), GaplessField, strict=True)
+    except msgspec.ValidationError:
+        return ()
+    return found.after
 
 
 def with_gapless_field(declared: Declaration, built: spec.AppSpec) -> spec.AppSpec:
-    """Return a spec with the settings of the field `gapless`.  Raises MisuseError."""
+    """Return a spec with the settings of the field `gapless`; `after` has labels.
+
+    Raises MisuseError.
+    """
     found = declared.get("gapless")
     if found is None:
         return built
@@ -65,4 +80,6 @@ def with_gapless_field(declared: Declaration, built: spec.AppSpec) -> spec.AppSp
         takeover=TAKEOVER[keys.takeover],
         preload=keys.preload,
         interception=keys.interception,
+        limits=app_tables.limits(keys.limits),
+        after=tuple(dict.fromkeys(keys.after)),
     )

@@ -62,6 +62,7 @@ def build(
         interception=table.interception,
         user=table.user,
         group=table.group,
+        after=tuple(dict.fromkeys(table.after)),
         config_file=file,
     )
 

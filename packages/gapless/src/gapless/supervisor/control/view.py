@@ -17,6 +17,7 @@ from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.memory.model import Phase, Role
+from gapless.supervisor.observe.app_order import AppOrder
 from gapless.supervisor.observe.evidence import Evidence
 from gapless.supervisor.observe.membership import Membership
 from gapless.supervisor.sockets.listeners import Listeners
@@ -31,6 +32,7 @@ def identity(app: AppRecord) -> dict[str, Any]:
         "namespace": app.spec.namespace,
         "ids": app.ids[: len(current.seats) if current else app.spec.instances],
         "status": status(app),
+        "after": list(app.spec.after),
     }
 
 
@@ -44,9 +46,12 @@ class View:
         evidence: Evidence,
         membership: Membership,
         drain_connections: DrainConnections,
+        *,
+        app_order: AppOrder,
     ) -> None:
         self._home, self._listeners, self._evidence = home, listeners, evidence
         self._drain_connections = drain_connections
+        self._app_order = app_order
         self._usage = Usage(membership)
 
     def entries(self, apps: Apps) -> list[dict[str, Any]]:
@@ -75,7 +80,7 @@ class View:
             if generation.role is Role.YIELDING and generation is not current
             for instance in generation.instances
         ]
-        total = counts_of(app)
+        total, waits_for = counts_of(app), self._app_order.waits_for(app)
         online = current is not None and app.running
         up_since = app.up_since()
         up_s = None if up_since is None else max(0.0, clock.monotonic() - up_since)
@@ -83,9 +88,11 @@ class View:
             **identity(app),
             "reason": app.stop_reason
             or given_up(current)
+            or _waits(waits_for)
             or app.warning
             or _log_trouble(app)
             or None,
+            "waits_for": waits_for,
             "log_lines_lost": app.log_lines_lost,
             "log_trouble": app.log_trouble or None,
             "exit_code": app.exit_code,
@@ -229,6 +236,7 @@ class View:
             "release": generation.spec.release or None,
             "directory": generation.spec.directory,
             "failure": generation.failure or None,
+            "order_remarks": list(generation.order_remarks),
             "sockets": [
                 {"address": each.address, "queued": sock_diag.queued(each.sock)}
                 for each in own
@@ -246,6 +254,10 @@ def _found(
 
 def _current(app: AppRecord) -> GenerationRecord | None:
     return app.current() or app.in_role(Role.TRIAL)
+
+
+def _waits(names: list[str]) -> str:
+    return f"waits for {', '.join(names)}" if names else ""
 
 
 def _log_trouble(app: AppRecord) -> str:
