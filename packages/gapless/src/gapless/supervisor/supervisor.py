@@ -32,6 +32,7 @@ from gapless.supervisor.instances.exits import Exits
 from gapless.supervisor.instances.messages import Messages
 from gapless.supervisor.instances.notify_sockets import NotifySockets
 from gapless.supervisor.keeper_events import KeeperEvents
+from gapless.supervisor.kernel import controllers
 from gapless.supervisor.loop import Loop
 from gapless.supervisor.memory.apps import Apps
 from gapless.supervisor.memory.home_lock import HomeLock
@@ -206,6 +207,10 @@ class Supervisor:
                 "interception": interception.describe(),
                 "evidence": evidence.why_unavailable() or True,
                 "cgroups": instance_groups.unavailable or True,
+                "limits": {
+                    name: instance_groups.why_no_limit(name) or True
+                    for name in controllers.WANTED
+                },
             },
             settle=self._loop.settle,
             started_by=succession.SUPERVISE if resume_all else succession.COMMAND,

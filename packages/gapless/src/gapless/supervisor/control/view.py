@@ -11,7 +11,7 @@ from gapless.supervisor.act.log_settings import log_settings
 from gapless.supervisor.control.status import counts_of, given_up, status
 from gapless.supervisor.control.usage import Usage
 from gapless.supervisor.instances.drain_connections import DrainConnections
-from gapless.supervisor.kernel import sock_diag
+from gapless.supervisor.kernel import controllers, sock_diag
 from gapless.supervisor.memory import spec
 from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.generations import GenerationRecord
@@ -167,6 +167,17 @@ class View:
             "generations": [self._generation(app, g) for g in app.generations],
             "spec": codec.encode(app.spec),
             "takeover_trouble": app.takeover_trouble or None,
+            "limits_trouble": app.limits_trouble or None,
+            "seats": [
+                {
+                    "generation": generation.number,
+                    "ordinal": seat.ordinal,
+                    "restarts": seat.restarts,
+                    "last_exit": seat.exit_reason or None,
+                }
+                for generation in app.generations
+                for seat in generation.seats
+            ],
             "logs": self._logs(app),
             "logs_by_instance": [
                 self._files(app, ordinal) for ordinal in range(app.spec.instances)
@@ -197,6 +208,9 @@ class View:
             "counts": codec.encode(counts) if counts else None,
             "status_text": instance.status_text,
             "restarts": generation.seats[instance.ordinal].restarts,
+            "killed_for_memory": controllers.memory_events(instance.cgroup).killed
+            if instance.cgroup
+            else 0,
         }
 
     def _logs(self, app: AppRecord) -> list[str]:
