@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     client = Client()
     client.make_home()
     argv = interpreter.python("gapless.supervisor.run", [client.home.path])
-    os.execv(argv[0], argv)
+    return os.execv(argv[0], argv)
 
 
 def _withdraw_limits() -> int:
