@@ -28,7 +28,7 @@ from gapless.supervisor.control.requests import Requests
 from gapless.supervisor.decide import ending, lead_time, plan, recycle
 from gapless.supervisor.instances.exits import Exits
 from gapless.supervisor.keeper_events import KeeperEvents
-from gapless.supervisor.kernel import processes
+from gapless.supervisor.kernel import controllers, processes
 from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.instances import InstanceRecord
@@ -209,10 +209,13 @@ class ModelSupervisor:
             keeper_pid=1,
             members=lambda *_, **__: {},
             count=lambda _, instance: int(instance.leader_alive),
+            memory_events=lambda _: controllers.MemoryEvents(),
         )
         evidence: Any = FakeEvidence()
         relays: Any = Nothing(is_running=lambda *_: False, ended=lambda _: False)
-        groups: Any = Nothing(make=lambda _: "", adopt=lambda _: "")
+        groups: Any = Nothing(
+            make=lambda _: "", adopt=lambda _: "", limit=lambda *_: ""
+        )
         nothing: Any = Nothing()
         exits = Exits(self.apps, keeper, membership, notify, drains, log=log)
         takeovers: Any = Nothing(ended=lambda _: False)

@@ -1,4 +1,4 @@
-"""Limits by control groups (v2) for real: kept through restarts, and named when they kill."""
+"""Limits by control groups (v2): kept through restarts, and named when they kill."""
 
 from __future__ import annotations
 
