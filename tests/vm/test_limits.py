@@ -45,16 +45,17 @@ def test_a_limit_is_kept_and_named_when_it_kills(unit: Unit) -> None:
     """Through `systemctl restart` and a crash; the next reload applies another one."""
     started = unit.gapless("start", f"{unit.home}/eater.toml")
     assert "no effect" not in started
-    assert _limits(unit) == ["67108864", "50000 100000"]
+    kept = ["67108864", "50000 100000"]
+    assert _limits(unit) == kept
     before = unit.listed("eater")["pids"]
 
     unit.systemctl("restart")
     assert unit.listed("eater")["pids"] == before
-    assert _limits(unit) == ["67108864", "50000 100000"]
+    assert _limits(unit) == kept
     unit.systemctl("kill", "--kill-who=main", "--signal=KILL")
-    wait.until(
-        lambda: _limits(unit) == ["67108864", "50000 100000"], "it again", BOOT_S
-    )
+    pid = before[0]
+    wait.until(lambda: _limits_of(unit, pid) == kept, "the limits again", BOOT_S)
+    wait.until(lambda: _is_active(unit), "the unit", BOOT_S)
     assert unit.listed("eater")["pids"] == before
     doctor = unit.machine.run(GAPLESS, "doctor", user=unit.user).output
     assert "ok       limits of instances: limits.memory_mb" in doctor
@@ -74,10 +75,22 @@ def test_a_limit_is_kept_and_named_when_it_kills(unit: Unit) -> None:
 def _limits(unit: Unit) -> list[str]:
     """Return memory.max and cpu.max of the group of the instance."""
     (pid,) = unit.listed("eater")["pids"]
+    return _limits_of(unit, pid)
+
+
+def _limits_of(unit: Unit, pid: int) -> list[str]:
     lines = unit.machine.ok("cat", f"/proc/{pid}/cgroup").split()
     group = next(line[3:] for line in lines if line.startswith("0::"))
     files = [f"/sys/fs/cgroup{group}/{name}" for name in ("memory.max", "cpu.max")]
-    return unit.machine.ok("cat", *files).splitlines()
+    return unit.machine.run("cat", *files).output.splitlines()
+
+
+def _is_active(unit: Unit) -> bool:
+    """Return whether a supervisor that systemd started answers."""
+    found = unit.machine.run(GAPLESS, "list", "--json", user=unit.user)
+    if found.code:
+        return False
+    return bool(json.loads(found.output)["supervisor"]["started_by"] == "supervise")
 
 
 def _last_exit(unit: Unit) -> str:

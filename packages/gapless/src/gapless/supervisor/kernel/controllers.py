@@ -55,6 +55,11 @@ def withdraw(path: str) -> None:
         _write(f"{path}/cgroup.subtree_control", " ".join(f"-{n}" for n in present))
 
 
+def limits(path: str, name: str) -> bool:
+    """Return whether a group can be limited: the one above distributes the controller."""
+    return os.path.exists(f"{path}/{name}.max")
+
+
 def limit_memory(path: str, size_bytes: int | None) -> None:
     """Limit the memory of a group; None: as it likes.  Raises OSError."""
     _write(f"{path}/memory.max", "max" if size_bytes is None else str(size_bytes))

@@ -125,7 +125,10 @@ class InstanceLimits:
         wanted = asked(limits)
         if not wanted:
             return ""
-        troubles = {key: self._provide(name) for name, key in wanted.items()}
+        troubles = {
+            key: "" if controllers.limits(path, name) else self._provide(name)
+            for name, key in wanted.items()
+        }
         try:
             if "memory" in wanted and not troubles[wanted["memory"]]:
                 controllers.limit_memory(path, limits.memory_bytes)
