@@ -87,6 +87,9 @@ def test_a_unit_has_to_say_that_it_takes_them_back(
     monkeypatch.delenv("GAPLESS_CGROUPS", raising=False)
     why = instance_limits.why_unavailable(str(unit), "memory", lambda _: True)
     assert "write the unit anew: `gapless startup`" in why
+    assert not instance_limits.why_unavailable(
+        str(unit), "memory", lambda _: True, below=True
+    )
     monkeypatch.setenv("GAPLESS_CGROUPS", "limits")
     assert not instance_limits.why_unavailable(str(unit), "memory", lambda _: True)
 

@@ -63,7 +63,8 @@ class InstanceGroups:
         except OSError as error:
             return f"{above}: {(error.strerror or str(error)).lower()}"
         self._directory = path
-        self._limits = InstanceLimits(above, path, self._log)
+        below = instance_limits.is_below(self._hierarchy)
+        self._limits = InstanceLimits(above, path, self._log, below=below)
         return ""
 
     @property

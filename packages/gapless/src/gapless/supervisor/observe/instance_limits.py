@@ -48,10 +48,18 @@ def asked(limits: Limits) -> dict[str, str]:
     }
 
 
-def why_unavailable(above: str, name: str, is_ours: Callable[[int], bool]) -> str:
+def is_below(hierarchy: cgroups.Hierarchy) -> bool:
+    """Return whether this process is in our leaf: by itself, or by DelegateSubgroup=."""
+    return os.path.basename(hierarchy.directory) == LEAF
+
+
+def why_unavailable(
+    above: str, name: str, is_ours: Callable[[int], bool], *, below: bool = False
+) -> str:
     """Return why a controller cannot limit groups below *above*; empty if it can.
 
-    *is_ours* says whether a process may be moved out of that group.
+    *is_ours* says whether a process may be moved out of that group; *below*, whether
+    supervisors start in the leaf.
     """
     if name in controllers.distributed(above):
         return ""
@@ -62,7 +70,8 @@ def why_unavailable(above: str, name: str, is_ours: Callable[[int], bool]) -> st
     if _is_root(above):
         return ""
     managed = above.endswith(".service") and os.path.isdir("/run/systemd/system")
-    if managed and os.environ.get("GAPLESS_CGROUPS") != WITHDRAWN_BY_UNIT:
+    withdrawn = os.environ.get("GAPLESS_CGROUPS") == WITHDRAWN_BY_UNIT
+    if managed and not (withdrawn or below):
         return (
             f"systemd could not start the next supervisor in {above} while that "
             f"distributes controllers; {_OTHER_UNIT}"
@@ -108,14 +117,20 @@ def _is_root(path: str) -> bool:
 class InstanceLimits:
     """Limits the groups of one home."""
 
-    def __init__(self, above: str, directory: str, log: events.Log) -> None:
-        """Use the group *directory*, below *above*, in which the instances' groups are."""
+    def __init__(
+        self, above: str, directory: str, log: events.Log, *, below: bool = False
+    ) -> None:
+        """Use the group *directory*, below *above*, in which the instances' groups are.
+
+        *below*: the supervisor is in the leaf.
+        """
         self._above, self._directory, self._log = above, directory, log
+        self._below = below
         self.keeper_pid = 0
 
     def why_unavailable(self, name: str) -> str:
         """Return why a controller cannot limit instances; empty if it can."""
-        return why_unavailable(self._above, name, self._is_ours)
+        return why_unavailable(self._above, name, self._is_ours, below=self._below)
 
     def apply(self, path: str, limits: Limits) -> str:
         """Limit the group of an instance; return what is not limited, and why.
