@@ -155,6 +155,8 @@ def _steps(desired: Desired, observed: Observed) -> Iterator[Action | float]:
                 assert yielding is not None
                 lead = _lead_settings(generation, desired)
                 yield from recycle(generation, yielding, lead, now)
+            case Role.YIELDING if any(g.held for g in generations):
+                yield from _keep_up(generation, now)  # it gives up no seat yet
             case Role.STANDBY | Role.YIELDING:
                 pass
 
@@ -275,6 +277,11 @@ def _serve(generation: Generation, now: float) -> Iterator[Action | float]:
         else:
             yield MarkFinished(generation.number)
         return
+    yield from _keep_up(generation, now)
+
+
+def _keep_up(generation: Generation, now: float) -> Iterator[Action | float]:
+    """Fill the seats of a generation that serves."""
     for seat in empty_seats(generation):
         yield from refill(generation, seat, now)
     yield from mark_ready(generation, now)
