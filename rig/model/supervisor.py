@@ -28,7 +28,7 @@ from gapless.supervisor.control.requests import Requests
 from gapless.supervisor.decide import ending, lead_time, plan, recycle
 from gapless.supervisor.instances.exits import Exits
 from gapless.supervisor.keeper_events import KeeperEvents
-from gapless.supervisor.kernel import processes
+from gapless.supervisor.kernel import controllers, processes
 from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.instances import InstanceRecord
@@ -37,6 +37,7 @@ from gapless.supervisor.memory.model import Desired
 from gapless.supervisor.memory.notes import VERSION, Notes
 from gapless.supervisor.memory.spec import AppSpec
 from gapless.supervisor.memory.state import HostRecord, StateFile
+from gapless.supervisor.observe.app_order import AppOrder
 from gapless.supervisor.resume import resume
 from gapless.supervisor.sockets import system_calls
 from rig.model import world as worlds
@@ -208,10 +209,13 @@ class ModelSupervisor:
             keeper_pid=1,
             members=lambda *_, **__: {},
             count=lambda _, instance: int(instance.leader_alive),
+            memory_events=lambda _: controllers.MemoryEvents(),
         )
         evidence: Any = FakeEvidence()
         relays: Any = Nothing(is_running=lambda *_: False, ended=lambda _: False)
-        groups: Any = Nothing(make=lambda _: "", adopt=lambda _: "")
+        groups: Any = Nothing(
+            make=lambda _: "", adopt=lambda _: "", limit=lambda *_: ""
+        )
         nothing: Any = Nothing()
         exits = Exits(self.apps, keeper, membership, notify, drains, log=log)
         takeovers: Any = Nothing(ended=lambda _: False)
@@ -257,7 +261,10 @@ class ModelSupervisor:
             instance_actions.InstanceActions(evidence, membership, notify, drains),
             takeovers,
         )
-        self.new_generations = NewGenerations(self.apps, listeners, self.state)
+        app_order = AppOrder(self.apps, self.host)
+        self.new_generations = NewGenerations(
+            self.apps, listeners, self.state, app_order
+        )
         admissions = Admissions(self.new_generations, self.host, evidence, listeners)
         acceptors: Any = Nothing(update=lambda *_: False)
         self.loop = loop.Loop(
@@ -274,6 +281,7 @@ class ModelSupervisor:
             performer=performer,
             takeovers=takeovers,
             new_generations=self.new_generations,
+            app_order=app_order,
             operations=Operations(HOME, admissions, self.state, log),
             renewals=nothing,
             drain_connections=drains,

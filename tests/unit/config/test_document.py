@@ -27,6 +27,11 @@ WRONG = {
     'command = "true"\noutgoing = [0]': "app.a.outgoing",
     'command = "true"\noutgoing = ["db:5432"]': "app.a.outgoing",
     'command = "true"\noutgoing = 5432': "app.a.outgoing",
+    'command = "true"\nlimits = { memory_mb = 1 }': "app.a.limits.memory_mb",
+    'command = "true"\nlimits = { cpu_percent = 0 }': "app.a.limits.cpu_percent",
+    'command = "true"\nafter = "b"': "gapless.toml:3: app.a.after",
+    'command = "true"\nafter = ["b"]': "there is no app 'b' in this file; it has a",
+    'command = "true"\nafter = ["a"]': "an app cannot be after itself",
     'command = ""': "the command is empty",
     'command = "sleep \'1"': "no closing quotation",
     "instances = 2": "command is missing",
@@ -131,3 +136,19 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
         path.write_text(f"[app.a]\n{text}\n")
         with pytest.raises(NotFoundError):
             tables.load(str(path), dict(os.environ))
+
+
+def test_a_circle_of_apps_is_refused_by_name(tmp_path: Path) -> None:
+    """With every app of it, and where it begins."""
+    file = tmp_path / "gapless.toml"
+    text = "".join(
+        f"[app.{name}]\ncommand = 'true'\nafter = ['{other}']\n"
+        for name, other in ("ab", "bc", "cb")
+    )
+    file.write_text(text)
+    with pytest.raises(MisuseError) as raised:
+        tables.load(str(file), {"PATH": os.environ["PATH"]})
+    assert raised.value.message.endswith(
+        "gapless.toml:6: app.b.after: a circle, in which nothing could start first: "
+        "b after c after b"
+    )

@@ -346,6 +346,23 @@ def test_what_pm2_has_no_field_for(project: Project) -> None:
     assert "known keys: health" in project.complaint(gapless={"helth": "/"})
 
 
+def test_limits_and_order_are_those_of_a_gapless_toml(project: Project) -> None:
+    """Other apps are named as in the file, whatever their names are here."""
+    web = {
+        "name": "web",
+        "script": "index.js",
+        "append_env_to_name": True,
+        "gapless": {"after": ["db"], "limits": {"memory_mb": 64, "cpu_percent": 50}},
+    }
+    db = {"name": "db", "script": "job.py", "append_env_to_name": True, "env_x": {}}
+    built = project.load([web | {"env_x": {}}, db], profile="x", only=("web",))["web-x"]
+    assert built.after == ("db-x",)
+    assert (built.limits.memory_bytes, built.limits.cpu_percent) == (64 << 20, 50)
+    message = "shop: gapless.after: there is no app 'db' in this file; it has shop"
+    assert message in project.complaint(gapless={"after": ["db"]})
+    assert "gapless" in project.complaint(gapless={"limits": {"memory_mb": 0}})
+
+
 # --- dates --------------------------------------------------------------------------
 
 

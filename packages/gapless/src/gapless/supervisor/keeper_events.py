@@ -112,6 +112,7 @@ class KeeperEvents:
         match message.get("event"):
             case "welcome":
                 self._membership.keeper_pid = message["pid"]
+                self._membership.groups.keeper_pid = message["pid"]
                 self._keeper.incarnation = message.get("incarnation", "")
             case "held":
                 self._adoption.held(message, descriptors.pop(0))

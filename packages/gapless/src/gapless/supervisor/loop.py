@@ -34,6 +34,8 @@ from gapless.supervisor.memory.model import Desired
 from gapless.supervisor.memory.notes import Notes
 from gapless.supervisor.memory.state import HostRecord, StateFile
 from gapless.supervisor.observe.acceptors import Acceptors
+from gapless.supervisor.observe.app_order import CHECK_S as ORDER_CHECK_S
+from gapless.supervisor.observe.app_order import AppOrder
 from gapless.supervisor.observe.evidence import WATCH_S, Evidence
 from gapless.supervisor.renewal.renewals import Renewals
 
@@ -62,6 +64,7 @@ class Loop:
         performer: Performer,
         takeovers: Takeovers,
         new_generations: NewGenerations,
+        app_order: AppOrder,
         operations: Operations,
         renewals: Renewals,
         drain_connections: DrainConnections,
@@ -74,7 +77,7 @@ class Loop:
         self._evidence, self._acceptors, self._exits = evidence, acceptors, exits
         self._performer, self._operations = performer, operations
         self._takeovers = takeovers
-        self._new_generations = new_generations
+        self._new_generations, self._app_order = new_generations, app_order
         self._renewals, self._drain_connections = renewals, drain_connections
         self._log = log
         self._timers = Timers()
@@ -186,16 +189,21 @@ class Loop:
         self._evidence.update(app)
         self._exits.remove_ended(app)
         self._takeovers.update(app)
+        self._app_order.update(app)
         waiting = self._acceptors.update(app, clock.monotonic())
         waiting |= not self._plan_and_perform(app)
         if app.is_missing() and not self._host.shutting_down:
             self._new_generations.resume(app)
+            self._new_generations.put_in_order(app)
             self._apps.touch(app.name)
+        if self._app_order.waits_for(app):
+            self._timers.set_earlier(app.name, clock.monotonic() + ORDER_CHECK_S)
         if waiting:
             self._timers.set_earlier(app.name, clock.monotonic() + CHECK_S)
         if self._evidence.watches(app):
             self._timers.set_earlier(app.name, clock.monotonic() + WATCH_S)
         pid_files.update(app, self._log)
+        self._app_order.settled(app)
         if app.running != was_running:
             self._state.save()
 
@@ -235,8 +243,11 @@ class Loop:
         return False
 
     def _desired(self, app: AppRecord, now: float) -> Desired:
+        running = app.running and not self._host.shutting_down
+        if not running and self._app_order.ends_later(app):
+            running = True
         return Desired(
-            running=app.running and not self._host.shutting_down,
+            running=running,
             draining=self._host.draining,
             lead_s=self._host.lead_s,
             may_start=self._starts.free(now),
@@ -250,6 +261,7 @@ class Loop:
         self._state.flush()  # whoever asked finds the outcome there, once no note has it
         self._renewals.forget(app.name)
         self._starts.forget(app.name)
+        self._app_order.forget(app)
         self._timers.set(app.name, None)
         self._timers.set(f"{app.name}/renewal", None)
         self._notes.remove(app.name)

@@ -32,6 +32,7 @@ from gapless.supervisor.instances.exits import Exits
 from gapless.supervisor.instances.messages import Messages
 from gapless.supervisor.instances.notify_sockets import NotifySockets
 from gapless.supervisor.keeper_events import KeeperEvents
+from gapless.supervisor.kernel import controllers
 from gapless.supervisor.loop import Loop
 from gapless.supervisor.memory.apps import Apps
 from gapless.supervisor.memory.home_lock import HomeLock
@@ -43,6 +44,7 @@ from gapless.supervisor.memory.leftovers import remove_leftovers
 from gapless.supervisor.memory.notes import Notes
 from gapless.supervisor.memory.state import HostRecord, StateFile
 from gapless.supervisor.observe.acceptors import Acceptors
+from gapless.supervisor.observe.app_order import AppOrder
 from gapless.supervisor.observe.evidence import Evidence
 from gapless.supervisor.observe.instance_groups import InstanceGroups
 from gapless.supervisor.observe.membership import Membership
@@ -125,7 +127,8 @@ class Supervisor:
             takeovers,
         )
         # control, renewal
-        new_generations = NewGenerations(apps, listeners, state)
+        app_order = AppOrder(apps, host)
+        new_generations = NewGenerations(apps, listeners, state, app_order)
         admissions = Admissions(new_generations, host, evidence, listeners)
         requests = Requests(apps, host, admissions, state)
         renewals = Renewals(
@@ -175,6 +178,7 @@ class Supervisor:
             performer=performer,
             takeovers=takeovers,
             new_generations=new_generations,
+            app_order=app_order,
             operations=Operations(home, admissions, state, log),
             renewals=renewals,
             drain_connections=drain_connections,
@@ -189,7 +193,14 @@ class Supervisor:
             apps,
             host,
             requests,
-            View(home, listeners, evidence, membership, drain_connections),
+            View(
+                home,
+                listeners,
+                evidence,
+                membership,
+                drain_connections,
+                app_order=app_order,
+            ),
             home=path,
             state=state,
             membership=membership,
@@ -198,6 +209,10 @@ class Supervisor:
                 "interception": interception.describe(),
                 "evidence": evidence.why_unavailable() or True,
                 "cgroups": instance_groups.unavailable or True,
+                "limits": {
+                    name: instance_groups.why_no_limit(name) or True
+                    for name in controllers.WANTED
+                },
             },
             settle=self._loop.settle,
             started_by=succession.SUPERVISE if resume_all else succession.COMMAND,

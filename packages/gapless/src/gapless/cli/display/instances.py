@@ -82,3 +82,15 @@ def print_under_way(found: dict[str, Any]) -> None:
     if rows:
         print()
         output.print_table(["instance", "under way", "since", "for", "name"], rows)
+
+
+def print_killed(found: dict[str, Any]) -> None:
+    """Print which instances live, and have lost processes for want of memory."""
+    for each in found["instances_detail"]:
+        if killed := each.get("killed_for_memory"):
+            number = f"{each['generation']}.{each['ordinal']}"
+            count = "a process" if killed == 1 else f"{killed} processes"
+            print(
+                f"instance {number}: the kernel has killed {count} of it for want of "
+                f"memory"
+            )

@@ -9,8 +9,7 @@ import msgspec
 from gapless.base.errors import MisuseError
 from gapless.config import surroundings
 from gapless.config.pm2.declaration import Declaration
-from gapless.config.toml import app_tables
-from gapless.config.toml.app_schema import Limits
+from gapless.config.toml import app_schema, app_tables
 from gapless.config.toml.schema import (
     OVERLAP,
     TAKEOVER,
@@ -33,17 +32,30 @@ class GaplessField(Table, frozen=True):
     drops: tuple[Dropped, ...] = ()
     environment_file: str | tuple[str, ...] = ()
     umask: str | int = ""
-    limits: Limits = Limits()
     outgoing: tuple[Port, ...] = ()
     min_healthy_s: Seconds = 2.0
     overlap: MayOverlap = "auto"
     takeover: MayTake = "auto"
     preload: bool = True
     interception: bool = True
+    limits: app_schema.Limits = app_schema.Limits()
+    after: tuple[str, ...] = ()
+
+
+def labels_before(declared: Declaration) -> tuple[str, ...]:
+    """Return the labels of the apps that one is after; none if the field is wrong."""
+    try:
+        found = msgspec.convert(declared.get("gapless", {}), GaplessField, strict=True)
+    except msgspec.ValidationError:
+        return ()
+    return found.after
 
 
 def with_gapless_field(declared: Declaration, built: spec.AppSpec) -> spec.AppSpec:
-    """Return a spec with the settings of the field `gapless`.  Raises MisuseError."""
+    """Return a spec with the settings of the field `gapless`; `after` has labels.
+
+    Raises MisuseError.
+    """
     found = declared.get("gapless")
     if found is None:
         return built
@@ -72,11 +84,12 @@ def with_gapless_field(declared: Declaration, built: spec.AppSpec) -> spec.AppSp
         drops=tuple(str(entry) for entry in keys.drops),
         environment_files=(*built.environment_files, *files),
         umask=umask,
-        limits=app_tables.limits(keys.limits),
         outgoing=tuple(sorted(set(keys.outgoing))),
         min_healthy_s=keys.min_healthy_s,
         overlap=OVERLAP[keys.overlap],
         takeover=TAKEOVER[keys.takeover],
         preload=keys.preload,
         interception=keys.interception,
+        limits=app_tables.limits(keys.limits),
+        after=tuple(dict.fromkeys(keys.after)),
     )

@@ -38,7 +38,7 @@ class Context:
 
 def build(declared: Declaration, context: Context) -> spec.AppSpec:
     """Return the spec that a declaration describes.  Raises MisuseError, NotFoundError."""
-    name = _name(declared, context)
+    name = app_name(declared, context)
     directory = _directory(declared, context)
     resolved = os.path.realpath(context.redirect(directory))
     if not os.path.isdir(resolved):
@@ -85,7 +85,8 @@ def build(declared: Declaration, context: Context) -> spec.AppSpec:
     return with_gapless_field(declared, built)
 
 
-def _name(declared: Declaration, context: Context) -> str:
+def app_name(declared: Declaration, context: Context) -> str:
+    """Return the name that an app has here.  Raises MisuseError."""
     script = declared.get("script")
     name = declared.get("name")
     if name is None:

@@ -87,11 +87,13 @@ class Log(Table, frozen=True):
 
 
 class Limits(Table, frozen=True):
-    """Resource limits of an instance."""
+    """Resource limits of an instance; memory and processor are those of all of it."""
 
     open_files: Annotated[int, msgspec.Meta(ge=8)] | None = None
     processes: Annotated[int, msgspec.Meta(ge=1)] | None = None
     core_mb: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    memory_mb: Annotated[float, msgspec.Meta(ge=4, le=1 << 30)] | None = None
+    cpu_percent: Annotated[float, msgspec.Meta(ge=1, le=1_000_000)] | None = None
 
 
 class App(Table, frozen=True):
@@ -126,3 +128,4 @@ class App(Table, frozen=True):
     user: str = ""
     group: str = ""
     umask: str | int = ""
+    after: tuple[str, ...] = ()

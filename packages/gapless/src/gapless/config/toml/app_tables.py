@@ -76,11 +76,13 @@ def log(table: app_schema.Log, folder: str) -> spec.Log:
 
 def limits(table: app_schema.Limits) -> spec.Limits:
     """Return the resource limits of an instance."""
-    core_mb = table.core_mb
+    core_mb, memory_mb = table.core_mb, table.memory_mb
     return spec.Limits(
         open_files=table.open_files,
         processes=table.processes,
         core_bytes=None if core_mb is None else core_mb << 20,
+        memory_bytes=None if memory_mb is None else int(memory_mb * (1 << 20)),
+        cpu_percent=table.cpu_percent,
     )
 
 

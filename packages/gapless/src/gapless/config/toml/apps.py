@@ -71,6 +71,7 @@ def build(
         user=table.user,
         group=table.group,
         umask=_checked(document, keys, "umask", surroundings.umask, table.umask),
+        after=tuple(dict.fromkeys(table.after)),
         config_file=file,
     )
 

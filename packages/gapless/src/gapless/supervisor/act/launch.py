@@ -62,6 +62,7 @@ class Launcher:
         instance = self._new_instance(app, generation, ordinal)
         instance.cgroup = self._instance_groups.make(instance.key)
         wanted, key = generation.spec, instance.key
+        self._limit(app, instance, wanted)
         descriptors: dict[int, socket.socket] = {}
         variables = environment.variables(
             wanted,
@@ -116,6 +117,19 @@ class Launcher:
         if channel is not None:
             channel.close()
         return instance
+
+    def _limit(
+        self, app: AppRecord, instance: InstanceRecord, wanted: spec.AppSpec
+    ) -> None:
+        """Limit the group of an instance; tell once what has no effect."""
+        trouble = self._instance_groups.limit(instance.cgroup, wanted.limits)
+        app.limits_trouble = trouble
+        if (
+            trouble
+            and app.operation is not None
+            and not app.operation.took("unlimited")
+        ):
+            app.step("unlimited", trouble)
 
     def _new_instance(
         self, app: AppRecord, generation: GenerationRecord, ordinal: int

@@ -49,6 +49,8 @@ SPEC_RANGES: dict[str, tuple[float, float]] = {
     "limits.open_files": _COUNT,
     "limits.processes": _COUNT,
     "limits.core_bytes": _COUNT,
+    "limits.memory_bytes": (1, MOST),
+    "limits.cpu_percent": (1, 1_000_000),
 }
 """The lowest and highest number of each field of a spec; of a list: of each item."""
 

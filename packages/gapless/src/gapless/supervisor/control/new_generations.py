@@ -16,14 +16,18 @@ from gapless.supervisor.memory.model import Permit, Phase, Role
 from gapless.supervisor.memory.operations import Operation
 from gapless.supervisor.memory.state import StateFile
 from gapless.supervisor.observe import file_variables
+from gapless.supervisor.observe.app_order import AppOrder
 from gapless.supervisor.sockets.listeners import Listeners
 
 
 class NewGenerations:
     """Makes the records of new generations."""
 
-    def __init__(self, apps: Apps, listeners: Listeners, state: StateFile) -> None:
+    def __init__(
+        self, apps: Apps, listeners: Listeners, state: StateFile, app_order: AppOrder
+    ) -> None:
         self._apps, self._listeners, self._state = apps, listeners, state
+        self._app_order = app_order
 
     def begin(self, app: AppRecord, operation: Operation) -> None:
         """Let a new generation start on trial."""
@@ -56,7 +60,8 @@ class NewGenerations:
             generation.enter(Role.RECYCLING, now)
             before.enter(Role.YIELDING, now)
             operation.step("recycling", now, _warning(wanted))
-        else:
+        self._app_order.begin(app, generation)
+        if generation.role is Role.TRIAL and not generation.held:
             operation.step("starting", now, f"{wanted.instances} instances")
         self._state.save()
 
@@ -74,7 +79,8 @@ class NewGenerations:
         """Start an app again after its host or its keeper ended.
 
         No client waits for it, so it is not on trial: what does not start is tried again,
-        after longer and longer delays, up to the app's limit.
+        after longer and longer delays, up to the app's limit.  Of several apps, all are
+        resumed before any is put in order.
         """
         app.last_generation += 1
         app.generations.append(
@@ -89,6 +95,10 @@ class NewGenerations:
             )
         )
         app.serves_since = clock.monotonic()
+
+    def put_in_order(self, app: AppRecord) -> None:
+        """Let an app that was resumed wait for those that it is after."""
+        self._app_order.begin(app, app.generations[-1])
 
     def _seats(
         self,

@@ -11,12 +11,13 @@ from gapless.supervisor.act.log_settings import log_settings
 from gapless.supervisor.control.status import counts_of, given_up, status
 from gapless.supervisor.control.usage import Usage
 from gapless.supervisor.instances.drain_connections import DrainConnections
-from gapless.supervisor.kernel import sock_diag
+from gapless.supervisor.kernel import controllers, sock_diag
 from gapless.supervisor.memory import spec
 from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.memory.model import Phase, Role
+from gapless.supervisor.observe.app_order import AppOrder
 from gapless.supervisor.observe.evidence import Evidence
 from gapless.supervisor.observe.membership import Membership
 from gapless.supervisor.sockets.listeners import Listeners
@@ -31,6 +32,7 @@ def identity(app: AppRecord) -> dict[str, Any]:
         "namespace": app.spec.namespace,
         "ids": app.ids[: len(current.seats) if current else app.spec.instances],
         "status": status(app),
+        "after": list(app.spec.after),
     }
 
 
@@ -44,9 +46,12 @@ class View:
         evidence: Evidence,
         membership: Membership,
         drain_connections: DrainConnections,
+        *,
+        app_order: AppOrder,
     ) -> None:
         self._home, self._listeners, self._evidence = home, listeners, evidence
         self._drain_connections = drain_connections
+        self._app_order = app_order
         self._usage = Usage(membership)
 
     def entries(self, apps: Apps) -> list[dict[str, Any]]:
@@ -75,7 +80,7 @@ class View:
             if generation.role is Role.YIELDING and generation is not current
             for instance in generation.instances
         ]
-        total = counts_of(app)
+        total, waits_for = counts_of(app), self._app_order.waits_for(app)
         online = current is not None and app.running
         up_since = app.up_since()
         up_s = None if up_since is None else max(0.0, clock.monotonic() - up_since)
@@ -83,9 +88,11 @@ class View:
             **identity(app),
             "reason": app.stop_reason
             or given_up(current)
+            or _waits(waits_for)
             or app.warning
             or _log_trouble(app)
             or None,
+            "waits_for": waits_for,
             "log_lines_lost": app.log_lines_lost,
             "log_trouble": app.log_trouble or None,
             "exit_code": app.exit_code,
@@ -160,6 +167,17 @@ class View:
             "generations": [self._generation(app, g) for g in app.generations],
             "spec": codec.encode(app.spec),
             "takeover_trouble": app.takeover_trouble or None,
+            "limits_trouble": app.limits_trouble or None,
+            "seats": [
+                {
+                    "generation": generation.number,
+                    "ordinal": seat.ordinal,
+                    "restarts": seat.restarts,
+                    "last_exit": seat.exit_reason or None,
+                }
+                for generation in app.generations
+                for seat in generation.seats
+            ],
             "logs": self._logs(app),
             "logs_by_instance": [
                 self._files(app, ordinal) for ordinal in range(app.spec.instances)
@@ -190,6 +208,9 @@ class View:
             "counts": codec.encode(counts) if counts else None,
             "status_text": instance.status_text,
             "restarts": generation.seats[instance.ordinal].restarts,
+            "killed_for_memory": controllers.memory_events(instance.cgroup).killed
+            if instance.cgroup
+            else 0,
         }
 
     def _logs(self, app: AppRecord) -> list[str]:
@@ -229,6 +250,7 @@ class View:
             "release": generation.spec.release or None,
             "directory": generation.spec.directory,
             "failure": generation.failure or None,
+            "order_remarks": list(generation.order_remarks),
             "sockets": [
                 {"address": each.address, "queued": sock_diag.queued(each.sock)}
                 for each in own
@@ -246,6 +268,10 @@ def _found(
 
 def _current(app: AppRecord) -> GenerationRecord | None:
     return app.current() or app.in_role(Role.TRIAL)
+
+
+def _waits(names: list[str]) -> str:
+    return f"waits for {', '.join(names)}" if names else ""
 
 
 def _log_trouble(app: AppRecord) -> str:

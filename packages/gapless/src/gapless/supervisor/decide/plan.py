@@ -1,7 +1,7 @@
 """Decide the next actions for one app on one host.
 
 Rule 1: every decision about generations and instances is made in this file and in its
-parts: `readiness`, `restarts`, `ending`, `lead_time` and `recycle`.
+parts: `readiness`, `restarts`, `ending`, `lead_time`, `recycle` and, between apps, `order`.
 Rule 2: none of them does anything.  They read two values and return a third.
 
 A handoff is not a mode.  It follows from what each role may do:
@@ -11,6 +11,7 @@ A handoff is not a mode.  It follows from what each role may do:
               any crash, or not ready in time       -> Retire with the reason
     proving   lived `min_healthy_s`                 -> MarkProven: it is serving
               any crash before                      -> Revert: standby serves again
+    any       it is held: `after` (`order`)         -> nothing yet
     serving   an empty seat                         -> Start, after a delay; GiveUp
     standby   nothing is done to it
     retiring  queue empty, no handshake, idle       -> SendStop, Kill, CloseGeneration
@@ -140,6 +141,8 @@ def _steps(desired: Desired, observed: Observed) -> Iterator[Action | float]:
                 )
             case _ if not desired.running:
                 yield Retire(generation.number, STOPPED)
+            case _ if generation.held:
+                pass
             case Role.TRIAL:
                 yield from _try(generation, now)
             case Role.PROVING:
@@ -151,6 +154,8 @@ def _steps(desired: Desired, observed: Observed) -> Iterator[Action | float]:
                 assert yielding is not None
                 lead = _lead_settings(generation, desired)
                 yield from recycle(generation, yielding, lead, now)
+            case Role.YIELDING if any(g.held for g in generations):
+                yield from _keep_up(generation, now)  # it gives up no seat yet
             case Role.STANDBY | Role.YIELDING:
                 pass
 
@@ -272,6 +277,11 @@ def _serve(generation: Generation, now: float) -> Iterator[Action | float]:
         else:
             yield MarkFinished(generation.number)
         return
+    yield from _keep_up(generation, now)
+
+
+def _keep_up(generation: Generation, now: float) -> Iterator[Action | float]:
+    """Fill the seats of a generation that serves."""
     for seat in empty_seats(generation):
         yield from refill(generation, seat, now)
     yield from mark_ready(generation, now)

@@ -38,6 +38,8 @@ class AppRecord:
     """How the last instance ended: its exit code, or minus the signal's number."""
     warning: str = ""
     """What gapless cannot do for it that was asked for."""
+    limits_trouble: str = ""
+    """Which limits of its instances have no effect, and why."""
     takeover_trouble: str = ""
     """Why the connections of a generation could not be taken lately."""
     log_lines_lost: int = field(default=0, metadata=TRANSIENT)

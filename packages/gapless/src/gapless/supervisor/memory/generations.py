@@ -67,6 +67,10 @@ class GenerationRecord:
     calls_seen: int = 0
     """Calls to databases that were under way while it finished."""
     calls_cut: int = 0
+    waits_for: set[str] = field(default_factory=set)
+    """The apps that have to be ready before its first instance starts."""
+    order_remarks: list[str] = field(default_factory=list)
+    """Which apps that its app is after had not come up when it started, and why."""
 
     def __post_init__(self) -> None:
         """Use sockets of its own unless told otherwise."""
@@ -76,6 +80,11 @@ class GenerationRecord:
     def half_open(self) -> int:
         """How many handshakes are under way that began before new connections left it."""
         return len(self.handshakes)
+
+    @property
+    def held(self) -> bool:
+        """Whether it waits for other apps before it starts."""
+        return bool(self.waits_for)
 
     @property
     def busy(self) -> int:

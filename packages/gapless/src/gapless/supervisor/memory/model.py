@@ -198,6 +198,8 @@ class Generation:
     """When the client was asked to permit the switch."""
     permit_refusal: str = ""
     """Why the switch was not permitted."""
+    held: bool = False
+    """It does not start yet: apps come up that its app is after."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -128,11 +128,18 @@ class Log:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Resource limits of an instance (setrlimit(2)); None leaves what is."""
+    """Resource limits of an instance; None leaves what is.
+
+    Those of a process (setrlimit(2)), and those of all of it, by its control group.
+    """
 
     open_files: int | None = None
     processes: int | None = None
     core_bytes: int | None = None
+    memory_bytes: int | None = None
+    """Memory of all its processes together: beyond it the kernel kills (memory.max)."""
+    cpu_percent: float | None = None
+    """Processor time of all its processes together; 100 is one processor (cpu.max)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +196,8 @@ class AppSpec:
     group: str = ""
     umask: str = ""
     """Octal digits, as in umask(1); empty means 022."""
+    after: tuple[str, ...] = ()
+    """Apps that are ready before this one starts, and end after it, if they do so too."""
     config_file: str = ""
     """Where this was read from; empty if it came from the command line."""
     started_in: str = ""

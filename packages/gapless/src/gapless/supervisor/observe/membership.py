@@ -13,7 +13,7 @@ import signal
 from collections.abc import Iterator
 
 from gapless.base import clock
-from gapless.supervisor.kernel import cgroups, processes
+from gapless.supervisor.kernel import cgroups, controllers, processes
 from gapless.supervisor.kernel.processes import Process, Table
 from gapless.supervisor.memory.apps import AppRecord
 from gapless.supervisor.memory.generations import GenerationRecord
@@ -96,6 +96,12 @@ class Membership:
         except PermissionError:
             return number == 0
         return True
+
+    def memory_events(self, instance: InstanceRecord) -> controllers.MemoryEvents:
+        """Return what the kernel did to an instance for want of memory."""
+        if not instance.cgroup:
+            return controllers.MemoryEvents()
+        return controllers.memory_events(instance.cgroup)
 
     def belongs(self, instance: InstanceRecord, pid: int) -> bool:
         """Return whether a living process belongs to an instance."""

@@ -40,6 +40,9 @@ def run(args: argparse.Namespace) -> int:
         "ready when": _ready(wanted["ready"]),
         "stop": _stop(wanted["stop"]),
         "waits for": _outgoing(wanted),
+        "limits": _limits(wanted["limits"], found.get("limits_trouble")),
+        "after": ", ".join(wanted.get("after", [])),
+        "last exits": _last_exits(found.get("seats", [])),
         "takeover": _takeover(wanted, found.get("takeover_trouble")),
         "namespace": wanted["namespace"],
         "renewal": _renewal(wanted["renew"]),
@@ -47,7 +50,6 @@ def run(args: argparse.Namespace) -> int:
         "variables of": ", ".join(wanted.get("environment_files", ())),
         "user": _user(wanted),
         "umask": wanted.get("umask"),
-        "limits": _limits(wanted["limits"]),
         "logs": ", ".join(found["logs"]),
         "lines lost": found.get("log_lines_lost") or None,
     }
@@ -57,6 +59,10 @@ def run(args: argparse.Namespace) -> int:
             print(f"  {name:<14} {value}")
     instances.print_tables(found)
     instances.print_under_way(found)
+    instances.print_killed(found)
+    for generation in found["generations"]:
+        for remark in generation.get("order_remarks", ()):
+            print(f"generation {generation['generation']}: {remark}")
     if found["last_report"]:
         print("last operation")
         reports.print_report(found["last_report"])
@@ -79,13 +85,31 @@ def _user(wanted: dict[str, Any]) -> str:
     return user + (f", group {group}" if group else "")
 
 
-def _limits(limits: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {each}" for name, each in limits.items() if each)
-
-
 def _ready(ready: dict[str, Any]) -> str:
     what = f"GET {ready['path']}" if ready["when"] == "http" else ready["when"]
     return f"{what}, within {ready['timeout_s']:g} s"
+
+
+def _limits(limits: dict[str, Any], trouble: str | None) -> str:
+    """Return the limits of an instance: of its processes, and of all of it."""
+    memory, cpu = limits.get("memory_bytes"), limits.get("cpu_percent")
+    found = [f"{output.size(memory)} of memory"] if memory else []
+    found += [f"{cpu:g}% of a processor"] if cpu else []
+    found += [
+        f"{name} {limits[name]}"
+        for name in ("open_files", "processes", "core_bytes")
+        if limits.get(name) is not None
+    ]
+    text = ", ".join(found) and f"{', '.join(found)} for each instance"
+    return f"{text}; {trouble}" if trouble else text
+
+
+def _last_exits(seats: list[dict[str, Any]]) -> str:
+    return "; ".join(
+        f"instance {each['generation']}.{each['ordinal']} {each['last_exit']}"
+        for each in seats
+        if each["last_exit"]
+    )
 
 
 def _outgoing(wanted: dict[str, Any]) -> str:
