@@ -23,6 +23,7 @@ from gapless.supervisor.control.operations import Operations
 from gapless.supervisor.decide import plan
 from gapless.supervisor.decide.actions import Kill, SendStop
 from gapless.supervisor.decide.ending import CHECK_S
+from gapless.supervisor.instances.background import Background
 from gapless.supervisor.instances.drain_connections import DrainConnections
 from gapless.supervisor.instances.exits import Exits
 from gapless.supervisor.memory.apps import AppRecord, Apps
@@ -39,6 +40,8 @@ from gapless.supervisor.renewal.renewals import Renewals
 
 FAULT_PAUSE_S = 1.0
 """After how long an app is looked at again whose turn raised."""
+BACKGROUND_S = 0.1
+"""How often it is looked whether a process listens that a leader has left behind."""
 MOST_ROUNDS = 50
 """A plan that asks for more rounds in one turn of the loop would never come to rest."""
 
@@ -59,6 +62,7 @@ class Loop:
         evidence: Evidence,
         acceptors: Acceptors,
         exits: Exits,
+        background: Background,
         performer: Performer,
         takeovers: Takeovers,
         new_generations: NewGenerations,
@@ -72,6 +76,7 @@ class Loop:
         self._keeper, self._receive = keeper, receive
         self._notes, self._state = notes, state
         self._evidence, self._acceptors, self._exits = evidence, acceptors, exits
+        self._background = background
         self._performer, self._operations = performer, operations
         self._takeovers = takeovers
         self._new_generations = new_generations
@@ -184,6 +189,7 @@ class Loop:
     def _settle(self, app: AppRecord) -> None:
         was_running = app.running
         self._evidence.update(app)
+        detached = self._background.update(app, clock.monotonic())
         self._exits.remove_ended(app)
         self._takeovers.update(app)
         waiting = self._acceptors.update(app, clock.monotonic())
@@ -193,6 +199,8 @@ class Loop:
             self._apps.touch(app.name)
         if waiting:
             self._timers.set_earlier(app.name, clock.monotonic() + CHECK_S)
+        if detached:
+            self._timers.set_earlier(app.name, clock.monotonic() + BACKGROUND_S)
         if self._evidence.watches(app):
             self._timers.set_earlier(app.name, clock.monotonic() + WATCH_S)
         pid_files.update(app, self._log)

@@ -27,6 +27,7 @@ from gapless.supervisor.control.new_generations import NewGenerations
 from gapless.supervisor.control.operations import Operations
 from gapless.supervisor.control.requests import Requests
 from gapless.supervisor.control.view import View
+from gapless.supervisor.instances.background import Background
 from gapless.supervisor.instances.drain_connections import DrainConnections
 from gapless.supervisor.instances.exits import Exits
 from gapless.supervisor.instances.messages import Messages
@@ -98,6 +99,7 @@ class Supervisor:
         exits = Exits(
             apps, keeper, membership, notify_sockets, drain_connections, log=log
         )
+        background = Background(apps, keeper, membership, listeners, exits, log=log)
         # act
         relays = Relays(home, apps, keeper)
         takeovers = Takeovers(
@@ -147,10 +149,10 @@ class Supervisor:
                 instance_groups=instance_groups,
                 log=log,
             ),
-            exits=exits,
+            background=background,
             relays=relays,
             takeovers=takeovers,
-            system_calls=SystemCalls(apps, keeper, listeners, log),
+            system_calls=SystemCalls(apps, keeper, listeners, membership.saw, log),
             listeners=listeners,
             drain_connections=drain_connections,
             apps=apps,
@@ -170,6 +172,7 @@ class Supervisor:
             evidence=evidence,
             acceptors=Acceptors(listeners, membership),
             exits=exits,
+            background=background,
             performer=performer,
             takeovers=takeovers,
             new_generations=new_generations,

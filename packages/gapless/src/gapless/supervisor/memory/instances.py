@@ -33,6 +33,18 @@ class InstanceRecord:
     pidfd: int = field(default=-1, metadata=TRANSIENT)
     leader_ticks: int = 0
     """When its leader started, since boot: with the pid it names the process for good."""
+    session: int = 0
+    """The session of a leader that another process began; 0: its own."""
+    session_ticks: int = 0
+    """When the process started that began the session; 0 if it was gone."""
+    detached_at: float | None = None
+    """When its leader ended as one that goes into the background; no other is known."""
+    detached_code: int | None = None
+    """The exit code of that leader; None if nobody knows it."""
+    background: bool = False
+    """Whether its leader is a process that the first one left behind."""
+    filter_in_use: bool = field(default=False, metadata=TRANSIENT)
+    """Whether its leader has left processes behind, by the word of the keeper."""
     cgroup: str = ""
     """The directory of its control group; empty without one."""
     pipes: set[int] = field(default_factory=set)

@@ -104,6 +104,8 @@ class Instance:
     """When it began to listen on one more address."""
     notified_ready: bool = False
     leader_alive: bool = True
+    detached_at: float | None = None
+    """When its leader ended as one that goes into the background; no other is known."""
     process_count: int = 1
     """How many of its processes live; counted while it is draining."""
     mode: Mode = Mode.SERVING

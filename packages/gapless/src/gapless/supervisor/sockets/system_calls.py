@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 
 from gapless.base import clock, events, wire
 from gapless.supervisor.decide.given_up import covers
@@ -24,9 +25,11 @@ class SystemCalls:
         apps: Apps,
         keeper: KeeperConnection,
         listeners: Listeners,
+        saw: Callable[[InstanceRecord, int], None],
         log: events.Log,
     ) -> None:
-        self._apps, self._keeper = apps, keeper
+        """Tell *saw* which process of an instance waits."""
+        self._apps, self._keeper, self._saw = apps, keeper, saw
         self._listeners, self._log = listeners, log
 
     def bind(self, message: wire.Message, descriptors: list[int]) -> None:
@@ -37,6 +40,7 @@ class SystemCalls:
         if found is None:
             return
         app, generation, instance = found
+        self._saw(instance, message["pid"])
         with socket.socket(fileno=descriptors.pop(0)) as sock:
             try:
                 held = self._listeners.bind(
