@@ -67,6 +67,7 @@ def test_how_a_follower_ends_is_reported(
     keeper: KeeperLine, tmp_path: Path, number: signal.Signals
 ) -> None:
     """A next supervisor is told of the follower too, with its pid."""
+    before = keeper.descriptors()
     left = _left_by_a_child(keeper, tmp_path / "pid")
     _follow(keeper, left)
     assert _shown(keeper.receive()) == ("spawned", left)
@@ -78,6 +79,7 @@ def test_how_a_follower_ends_is_reported(
     assert _shown(keeper.receive()) == ("ended", number)
     keeper.send({"op": "forget", "key": KEY})
     assert keeper.until_answered() == []
+    assert keeper.descriptors() == before
 
 
 def test_a_follower_that_has_ended_meanwhile_is_reported_as_ended(

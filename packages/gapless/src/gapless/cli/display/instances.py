@@ -37,7 +37,7 @@ def print_tables(found: dict[str, Any]) -> None:
                 str(i["processes"]),
                 _connections(i),
                 _counts(i),
-                i["status_text"],
+                _status(i),
             ]
             for i in found["instances_detail"]
         ]
@@ -45,6 +45,13 @@ def print_tables(found: dict[str, Any]) -> None:
             "instance pid phase uptime cpu memory processes connections counts status"
         )
         output.print_table(headings.split(), rows)
+
+
+def _status(instance: dict[str, Any]) -> str:
+    """Return what an instance says of itself, and what is special about it."""
+    # An older supervisor does not tell.
+    where = "in the background" if instance.get("background") else ""
+    return ", ".join(filter(None, [instance["status_text"], where]))
 
 
 def _connections(instance: dict[str, Any]) -> str:

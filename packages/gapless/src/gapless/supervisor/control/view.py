@@ -182,6 +182,7 @@ class View:
             "started_at": clock.stamp(clock.wall() - uptime_s),
             "generation": generation.number,
             "pid": instance.pid,
+            "background": instance.background,
             "phase": instance.phase.value,
             "uptime_s": round(uptime_s, 3),
             "connections": connections[0],

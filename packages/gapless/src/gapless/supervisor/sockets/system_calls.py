@@ -40,7 +40,7 @@ class SystemCalls:
         if found is None:
             return
         app, generation, instance = found
-        self._saw(instance, message["pid"])
+        self._saw(instance, message.get("pid", 0))
         with socket.socket(fileno=descriptors.pop(0)) as sock:
             try:
                 held = self._listeners.bind(
