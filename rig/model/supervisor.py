@@ -283,6 +283,7 @@ class ModelSupervisor:
             new_generations=self.new_generations,
             operations=Operations(HOME, admissions, self.state, log),
             renewals=nothing,
+            liveness=nothing,
             drain_connections=drains,
             log=log,
         )

@@ -21,7 +21,7 @@ from gapless.supervisor.control.control_socket import ControlSocket
 from gapless.supervisor.control.new_generations import NewGenerations
 from gapless.supervisor.control.operations import Operations
 from gapless.supervisor.decide import plan
-from gapless.supervisor.decide.actions import Kill, SendStop
+from gapless.supervisor.decide.actions import Kill, Replace, SendStop
 from gapless.supervisor.decide.ending import CHECK_S
 from gapless.supervisor.instances.background import Background
 from gapless.supervisor.instances.drain_connections import DrainConnections
@@ -36,6 +36,7 @@ from gapless.supervisor.memory.notes import Notes
 from gapless.supervisor.memory.state import HostRecord, StateFile
 from gapless.supervisor.observe.acceptors import Acceptors
 from gapless.supervisor.observe.evidence import WATCH_S, Evidence
+from gapless.supervisor.renewal.liveness import Liveness
 from gapless.supervisor.renewal.renewals import Renewals
 
 FAULT_PAUSE_S = 1.0
@@ -68,6 +69,7 @@ class Loop:
         new_generations: NewGenerations,
         operations: Operations,
         renewals: Renewals,
+        liveness: Liveness,
         drain_connections: DrainConnections,
         log: events.Log,
     ) -> None:
@@ -80,6 +82,7 @@ class Loop:
         self._performer, self._operations = performer, operations
         self._takeovers = takeovers
         self._new_generations = new_generations
+        self._liveness = liveness
         self._renewals, self._drain_connections = renewals, drain_connections
         self._log = log
         self._timers = Timers()
@@ -182,9 +185,13 @@ class Loop:
         return self._host.draining, self._host.lead_s, self._host.shutting_down
 
     def _renew(self, app: AppRecord) -> None:
-        """Begin what the clock, a change of files or a limit of memory asks for."""
-        due = None if self._host.shutting_down else self._renewals.update(app)
+        """Begin what the clock, a change of files or a limit asks for; ask who lives."""
+        leaves = self._host.shutting_down
+        due = None if leaves else self._renewals.update(app)
         self._timers.set(f"{app.name}/renewal", due)
+        serves = not (leaves or self._host.draining)
+        due = self._liveness.update(app, clock.monotonic(), asks=serves)
+        self._timers.set(f"{app.name}/liveness", due)
 
     def _settle(self, app: AppRecord) -> None:
         was_running = app.running
@@ -224,7 +231,7 @@ class Loop:
             self._timers.set(app.name, planned.wake_at)
             for action in planned.actions:
                 self._log.write("action", app=app.name, action=repr(action))
-                if isinstance(action, SendStop | Kill):
+                if isinstance(action, SendStop | Kill | Replace):
                     self._notes.write_roles(app)
                 try:
                     self._performer.perform(app, action)
@@ -257,7 +264,9 @@ class Loop:
         self._state.save()
         self._state.flush()  # whoever asked finds the outcome there, once no note has it
         self._renewals.forget(app.name)
+        self._liveness.forget(app.name)
         self._starts.forget(app.name)
         self._timers.set(app.name, None)
         self._timers.set(f"{app.name}/renewal", None)
+        self._timers.set(f"{app.name}/liveness", None)
         self._notes.remove(app.name)

@@ -47,6 +47,7 @@ from gapless.supervisor.observe.acceptors import Acceptors
 from gapless.supervisor.observe.evidence import Evidence
 from gapless.supervisor.observe.instance_groups import InstanceGroups
 from gapless.supervisor.observe.membership import Membership
+from gapless.supervisor.renewal.liveness import Liveness
 from gapless.supervisor.renewal.renewals import Renewals
 from gapless.supervisor.resume import resume
 from gapless.supervisor.sockets.listeners import Listeners
@@ -133,6 +134,7 @@ class Supervisor:
         renewals = Renewals(
             selector, apps, requests.renew, membership, log=log, home=path
         )
+        liveness = Liveness(selector, apps, listeners, evidence, membership, log=log)
         # the keeper
         keeper_events = KeeperEvents(
             keeper,
@@ -178,6 +180,7 @@ class Supervisor:
             new_generations=new_generations,
             operations=Operations(home, admissions, state, log),
             renewals=renewals,
+            liveness=liveness,
             drain_connections=drain_connections,
             log=log,
         )

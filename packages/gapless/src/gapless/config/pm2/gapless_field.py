@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import msgspec
 
 from gapless.base.errors import MisuseError
 from gapless.config.pm2.declaration import Declaration
+from gapless.config.toml import app_schema, app_tables
 from gapless.config.toml.schema import (
     OVERLAP,
     TAKEOVER,
@@ -26,6 +28,7 @@ class GaplessField(Table, frozen=True):
     """The keys of the field `gapless`; they mean the same as in an [app.NAME] table."""
 
     health: UrlPath | None = None
+    alive: Literal["never", "listening"] | app_schema.Alive = "never"
     drain_timeout_s: Seconds | None = None
     drops: tuple[Dropped, ...] = ()
     outgoing: tuple[Port, ...] = ()
@@ -57,6 +60,7 @@ def with_gapless_field(declared: Declaration, built: spec.AppSpec) -> spec.AppSp
     return replace(
         built,
         ready=ready,
+        alive=app_tables.alive(keys.alive),
         stop=stop,
         drops=tuple(str(entry) for entry in keys.drops),
         outgoing=tuple(sorted(set(keys.outgoing))),

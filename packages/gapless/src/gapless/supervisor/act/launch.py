@@ -52,10 +52,14 @@ class Launcher:
         self._interception = interception
 
     def start(
-        self, app: AppRecord, generation: GenerationRecord, ordinal: int
+        self,
+        app: AppRecord,
+        generation: GenerationRecord,
+        ordinal: int,
+        replaces: str = "",
     ) -> InstanceRecord:
-        """Start one instance."""
-        instance = self._new_instance(app, generation, ordinal)
+        """Start one instance; it *replaces* the one of that key, in the same seat."""
+        instance = self._new_instance(app, generation, ordinal, replaces)
         instance.cgroup = self._instance_groups.make(instance.key)
         wanted, key = generation.spec, instance.key
         descriptors: dict[int, socket.socket] = {}
@@ -93,7 +97,7 @@ class Launcher:
             log_tail.mark(app.operation.log_marks, log)
         message = {
             "key": key,
-            "meta": None,
+            "meta": {"replaces": replaces} if replaces else None,
             "argv": command(wanted),
             "environment": variables,
             "directory": wanted.directory,
@@ -111,7 +115,11 @@ class Launcher:
         return instance
 
     def _new_instance(
-        self, app: AppRecord, generation: GenerationRecord, ordinal: int
+        self,
+        app: AppRecord,
+        generation: GenerationRecord,
+        ordinal: int,
+        replaces: str,
     ) -> InstanceRecord:
         app.last_serial += 1
         key = f"{app.name}/{generation.number}/{ordinal}/{app.last_serial}"
@@ -120,11 +128,11 @@ class Launcher:
             ordinal=ordinal,
             started=clock.monotonic(),
             incarnation=self._keeper.incarnation,
+            replaces=replaces,
         )
         seat = generation.seats[ordinal]
-        if seat.exited_at is not None:
-            seat.restarts += 1
-            app.restarts += 1
+        if seat.exited_at is not None and not replaces:
+            app.count_restart(seat, "exit")
         generation.instances.append(instance)
         return instance
 

@@ -35,6 +35,10 @@ class Performer:
         match action:
             case actions.Start(number, ordinal):
                 self._launcher.start(app, app.generation(number), ordinal)
+            case actions.StartSuccessor(number, ordinal, replaces):
+                self._launcher.start(app, app.generation(number), ordinal, replaces)
+            case actions.Replace(key, reason):
+                instances.replace(app, key, reason)
             case actions.MarkReady(key):
                 instances.mark_ready(app, key)
             case actions.NameWait(number, what):

@@ -171,14 +171,26 @@ def listens_by_epoll(pids: Iterable[int], inode: int) -> bool:
             names = os.listdir(f"/proc/{pid}/fdinfo")
         except OSError:
             continue
-        for name in names:
-            try:
-                with open(f"/proc/{pid}/fdinfo/{name}", "rb") as file:
-                    if any(_watches(line, inode) for line in file):
-                        return True
-            except OSError:
-                continue
+        if any(epoll_watches(pid, name, inode) for name in names):
+            return True
     return False
+
+
+def epoll_watches(pid: int, number: int | str, inode: int) -> bool:
+    """Return whether a descriptor is an epoll set that waits for connections there."""
+    try:
+        with open(f"/proc/{pid}/fdinfo/{number}", "rb") as file:
+            return any(_watches(line, inode) for line in file)
+    except OSError:
+        return False
+
+
+def is_socket(pid: int, number: int, inode: int) -> bool:
+    """Return whether a descriptor of a process is the socket of that inode."""
+    try:
+        return os.readlink(f"/proc/{pid}/fd/{number}") == f"socket:[{inode}]"
+    except OSError:
+        return False
 
 
 def _watches(line: bytes, inode: int) -> bool:

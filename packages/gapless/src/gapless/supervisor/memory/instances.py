@@ -64,6 +64,16 @@ class InstanceRecord:
     status_text: str = ""
     refusal: str = field(default="", metadata=was("complaint"))
     """Why one of its system calls was refused."""
+    alive_failures: int = 0
+    """How many checks of its liveness have failed in a row."""
+    alive_answer: str = ""
+    """Why the last one failed; empty if it passed."""
+    proved_alive: bool = False
+    """Whether a check has ever passed."""
+    replaces: str = ""
+    """The key of an instance that hangs, in the same seat: it was started for it."""
+    hung: bool = False
+    """Whether it ends because it hangs; another one has its seat."""
     leader_alive: bool = True
     process_count: int = field(default=1, metadata=was("members"))
     connections: int = 0
@@ -83,6 +93,11 @@ class InstanceRecord:
     last_request_at: float = field(default=0.0, metadata=was("arrived_at"))
     calls: tuple[Call, ...] = ()
     """What it has asked of databases, and waits for; the oldest first."""
+
+    @property
+    def has_seat(self) -> bool:
+        """Whether it is the one in its seat: not a successor that has to prove itself."""
+        return not self.hung and (self.proved_alive or not self.replaces)
 
     @property
     def spawned(self) -> bool:
