@@ -330,6 +330,19 @@ def test_what_pm2_has_no_field_for(project: Project) -> None:
     assert "known keys: health" in project.complaint(gapless={"helth": "/"})
 
 
+def test_liveness_is_asked_as_the_field_gapless_says(project: Project) -> None:
+    """The keys are those of a gapless.toml."""
+    asks = {"http": "/up", "every_s": 5, "failures": 2}
+    built = project.one(gapless={"alive": asks})
+    assert built.alive == spec.Alive(
+        when=spec.Asks.HTTP, path="/up", every_s=5, failures=2
+    )
+    assert project.one(gapless={"alive": "listening"}).alive.when is (
+        spec.Asks.LISTENING
+    )
+    assert "alive" in project.complaint(gapless={"alive": {"every": 5}})
+
+
 # --- dates --------------------------------------------------------------------------
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import os
-import platform
 from collections.abc import Iterable
 
 from gapless.supervisor.kernel import processes
@@ -20,7 +19,7 @@ _X86 = {232: _EPOLL, 281: _EPOLL, 43: _ACCEPT, 288: _ACCEPT, 7: _ANY, 23: _ANY}
 _X86 |= {271: _ANY, 270: _ANY}
 _ARM = {22: _EPOLL, 202: _ACCEPT, 242: _ACCEPT, 73: _ANY, 72: _ANY}
 _EVERYWHERE = {441: _EPOLL, 426: _ANY}
-_CALLS = (_X86 if platform.machine() == "x86_64" else _ARM) | _EVERYWHERE
+_CALLS = (_X86 if os.uname().machine == "x86_64" else _ARM) | _EVERYWHERE
 """epoll_wait, epoll_pwait; accept, accept4; poll, select, ppoll, pselect6; on each machine
 epoll_pwait2 and io_uring_enter."""
 _FUNCTIONS = (

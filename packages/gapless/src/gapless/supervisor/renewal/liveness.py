@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import selectors
 import socket
+from typing import TYPE_CHECKING
 
 from gapless.base import events
 from gapless.supervisor.kernel import waits
@@ -18,10 +19,12 @@ from gapless.supervisor.memory.model import Mode, Phase, Role
 from gapless.supervisor.memory.spec import Asks
 from gapless.supervisor.observe.evidence import Evidence
 from gapless.supervisor.observe.membership import Membership
-from gapless.supervisor.renewal.liveness_round import LivenessRound, Verdict
 from gapless.supervisor.sockets.addresses import inode_of
 from gapless.supervisor.sockets.groups import Listener
 from gapless.supervisor.sockets.listeners import Listeners
+
+if TYPE_CHECKING:
+    from gapless.supervisor.renewal.liveness_round import LivenessRound, Verdict
 
 SUCCESSOR_S = 0.5
 """How often one is asked that has to prove itself, at most."""
@@ -80,6 +83,9 @@ class Liveness:
             return False
 
         inode = inode_of(listener.sock)
+
+        # An app that asks for no check must not cost the memory of this module.
+        from gapless.supervisor.renewal.liveness_round import LivenessRound  # noqa: PLC0415 - see above
 
         def waiting(key: str) -> bool | None:
             members = self._membership.members(asked[key])
