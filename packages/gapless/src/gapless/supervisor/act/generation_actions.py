@@ -149,6 +149,14 @@ class GenerationActions:
         generation.idle_checks = 0
         self._evidence.update(app)  # the next plan must not decide on old evidence
 
+    def give_up(
+        self, app: AppRecord, generation: GenerationRecord, ordinal: int, reason: str
+    ) -> None:
+        """Start no more instances in a seat."""
+        seat = generation.seats[ordinal]
+        seat.given_up, seat.exit_reason = True, reason
+        app.step("failed", f"gave up: {reason}")
+
     def quiesce(self, app: AppRecord, generation: GenerationRecord) -> None:
         """Let no new connection begin where no other generation takes over."""
         generation.quiesced = True  # tried once: what fails now would fail again

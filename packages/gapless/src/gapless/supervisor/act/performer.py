@@ -74,9 +74,7 @@ class Performer:
             case actions.Kill(key, reason):
                 instances.kill(app, key, reason)
             case actions.GiveUp(number, ordinal, reason):
-                seat = app.generation(number).seats[ordinal]
-                seat.given_up, seat.exit_reason = True, reason
-                app.step("failed", f"gave up: {reason}")
+                generations.give_up(app, app.generation(number), ordinal, reason)
             case actions.MarkFinished(number):
                 app.running, app.finished = False, True
                 generations.begin_to_finish(app, app.generation(number))

@@ -45,7 +45,8 @@ class Liveness:
     ) -> None:
         self._selector, self._apps, self._listeners = selector, apps, listeners
         self._evidence, self._membership, self._log = evidence, membership, log
-        self._rounds: dict[str, LivenessRound] = {}
+        self._rounds: dict[str, list[LivenessRound]] = {}
+        """By app: the checks that are under way, one for each address that is asked."""
         self._began: dict[str, float] = {}
         """When the last round began, by app."""
 
@@ -71,17 +72,36 @@ class Liveness:
     def forget(self, name: str) -> None:
         """Ask an app no more."""
         self._began.pop(name, None)
-        found = self._rounds.pop(name, None)
-        if found is not None:
-            found.close()
+        for check in self._rounds.pop(name, ()):
+            check.close()
 
     def _begin(self, app: AppRecord, generation: GenerationRecord, now: float) -> bool:
         """Begin a check; return whether there is somebody to ask, and a port for it."""
-        listener = self._listener(app, generation)
-        asked = {i.key: i for i in generation.instances if _serves(i)}
-        if listener is None or not asked:
+        by_socket: dict[str, dict[str, InstanceRecord]] = {}
+        listeners = {each.name: each for each in self._tcp(app, generation)}
+        for instance in filter(_serves, generation.instances):
+            own = (
+                n for n, each in listeners.items() if each.address in instance.listens
+            )
+            if (name := next(own, None)) is not None:
+                by_socket.setdefault(name, {})[instance.key] = instance
+        if not by_socket:
             return False
+        self._rounds[app.name] = [
+            self._check(app, generation, listeners[name], asked, now)
+            for name, asked in by_socket.items()
+        ]
+        return True
 
+    def _check(
+        self,
+        app: AppRecord,
+        generation: GenerationRecord,
+        listener: Listener,
+        asked: dict[str, InstanceRecord],
+        now: float,
+    ) -> LivenessRound:
+        """Return a check of the instances that accept from one socket."""
         inode = inode_of(listener.sock)
 
         # An app that asks for no check must not cost the memory of this module.
@@ -91,7 +111,7 @@ class Liveness:
             members = self._membership.members(asked[key])
             return waits.wait_for_connections(members, inode)
 
-        self._rounds[app.name] = LivenessRound(
+        return LivenessRound(
             self._selector,
             listener.sock,
             generation.spec.alive,
@@ -101,34 +121,32 @@ class Liveness:
             waits=waiting,
             changed=lambda: self._apps.touch(app.name),
         )
-        return True
 
-    def _listener(
-        self, app: AppRecord, generation: GenerationRecord
-    ) -> Listener | None:
-        """Return the TCP socket at whose address is asked: the first."""
+    def _tcp(self, app: AppRecord, generation: GenerationRecord) -> list[Listener]:
+        """Return the TCP sockets of a generation; each instance is asked at its first."""
         own = self._listeners.of(app.name, generation.sockets_of)
         inet = (socket.AF_INET, socket.AF_INET6)
-        found = [
+        return [
             each
             for each in own
             if each.listening
             and each.sock.family in inet
             and each.sock.type == socket.SOCK_STREAM
         ]
-        return found[0] if found else None
 
     def _go_on(
         self, app: AppRecord, generation: GenerationRecord, now: float
     ) -> float | None:
-        check = self._rounds[app.name]
-        wake_at = check.go_on(now)
-        if wake_at is not None:
-            return wake_at
+        checks = self._rounds[app.name]
+        found = [check.go_on(now) for check in checks]
+        wakes = [wake_at for wake_at in found if wake_at is not None]
+        if wakes:
+            return min(wakes)
         del self._rounds[app.name]
+        verdicts = {k: each for check in checks for k, each in check.verdicts.items()}
         for instance in generation.instances:
-            if instance.key in check.verdicts and _serves(instance):
-                self._note(generation, instance, check.verdicts[instance.key])
+            if instance.key in verdicts and _serves(instance):
+                self._note(generation, instance, verdicts[instance.key])
         self._apps.touch(app.name)
         return now
 
