@@ -11,7 +11,7 @@ from gapless.supervisor.decide.actions import STOPPED
 from gapless.supervisor.decide.ending import HANDSHAKE_S
 from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.generations import GenerationRecord
-from gapless.supervisor.memory.model import Probe, Role
+from gapless.supervisor.memory.model import Permit, Probe, Role
 from gapless.supervisor.observe.evidence import UNSEEN, Evidence
 from gapless.supervisor.sockets.listeners import Listeners
 
@@ -55,6 +55,12 @@ class GenerationActions:
             HttpProbe(self._selector, groups, listening[0], path, done)
         except OSError as error:
             done(passed=False, answer=str(error))
+
+    def ask_permit(self, app: AppRecord, generation: GenerationRecord) -> None:
+        """Ask the client that requested a generation whether it may still switch."""
+        generation.permit = Permit.ASKED
+        generation.permit_asked_at = clock.monotonic()
+        app.step("permit", "may it still switch?")
 
     def switch(self, app: AppRecord, generation: GenerationRecord) -> None:
         """Send new connections to a generation; the one before stands by."""
