@@ -62,7 +62,7 @@ def test_one_that_waits_for_connections_is_seen(how: str) -> None:
     """Until it is stopped."""
     with _running(how) as (pid, inode):
         wait.until(lambda: waits.wait_for_connections([pid], inode), "it to wait")
-        assert waits._sleeps(pid, str(pid))  # noqa: SLF001 - what is left under Yama
+        assert waits._sleeps(pid, str(pid))  # what is left under Yama
         assert not waits.wait_for_connections([os.getpid()], inode + 1)
         os.kill(pid, signal.SIGSTOP)
         wait.until(
