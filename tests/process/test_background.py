@@ -21,7 +21,7 @@ from rig.load.process import run_load
 from rig.matrix import matrix
 
 DAEMON = """
-import http.server, os, sys
+import http.server, os, sys, time
 way, port = sys.argv[1], int(sys.argv[2])
 class Pid(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -48,6 +48,7 @@ for step in way.split():
         case "fail": fork(3)
         case "session": os.setsid()
         case "silence": silence()
+        case "late": time.sleep(1.5)  # later than the age that makes it ready
         case "helper": os.execvp("sleep", ["sleep", "1000"])
 server.serve_forever()
 """
@@ -56,6 +57,7 @@ WAYS = {
     "forks twice, then listens": "fork session silence fork listen",
     "listens, then forks twice": "listen silence fork session fork",
     "forks, and stays in its session": "fork listen",
+    "is slow at both": "late fork session silence late listen",
     "a shell starts it": "&",
 }
 MEMBERSHIPS = ["cgroups", "without"]
@@ -110,7 +112,7 @@ def _leads(host: Host, pid: int) -> bool:
 def test_it_lives_as_every_other_program_does(host: Host, way: str) -> None:
     """It starts, is adopted, handed over, replaced when it dies, and ends wholly."""
     port = _declare(host, WAYS[way])
-    host.ok("start", "gapless.toml")
+    host.start_file("gapless.toml", "daemon")
     first = _leader(port)
     wait.until(lambda: _leads(host, first), "the process that listens to lead")
     (detail,) = host.app("daemon")["instances_detail"]
@@ -137,9 +139,10 @@ def test_it_lives_as_every_other_program_does(host: Host, way: str) -> None:
 
 
 @pytest.mark.usefixtures("membership")
+@pytest.mark.parametrize("membership", matrix(MEMBERSHIPS, "cgroups"), indirect=True)
 def test_what_listens_nowhere_leads_nothing(host: Host) -> None:
     """A command that leaves a helper behind has not started; the helper ends too."""
-    _declare(host, "fork session helper", "ready = { timeout_s = 0.5 }\n")
+    _declare(host, "fork session helper", "ready = { timeout_s = 2 }\n")
     done = host.gapless("start", "gapless.toml")
     assert done.returncode == 1
     assert "left processes behind, none of which listens" in done.stdout + done.stderr

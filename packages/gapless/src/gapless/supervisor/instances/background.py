@@ -54,6 +54,8 @@ class Background:
                     os.close(instance.pidfd)
                     instance.pidfd = -1
                 instance.detached_at, instance.detached_code = at, code
+                if not instance.listens:  # it counted as ready for its age alone
+                    instance.phase, instance.ready_at = Phase.STARTING, None
                 return  # the loop looks at this app next
         self._exits.exited(key, reason, at, code)
 
