@@ -26,6 +26,7 @@ from gapless.supervisor.control.operations import Operations
 from gapless.supervisor.control.request import Request
 from gapless.supervisor.control.requests import Requests
 from gapless.supervisor.decide import ending, lead_time, plan, recycle
+from gapless.supervisor.instances.background import Background
 from gapless.supervisor.instances.exits import Exits
 from gapless.supervisor.keeper_events import KeeperEvents
 from gapless.supervisor.kernel import controllers, processes
@@ -208,6 +209,8 @@ class ModelSupervisor:
         membership: Any = Nothing(
             keeper_pid=1,
             members=lambda *_, **__: {},
+            left_behind=lambda *_: {},
+            saw=lambda *_: None,
             count=lambda _, instance: int(instance.leader_alive),
             memory_events=lambda _: controllers.MemoryEvents(),
         )
@@ -218,6 +221,9 @@ class ModelSupervisor:
         )
         nothing: Any = Nothing()
         exits = Exits(self.apps, keeper, membership, notify, drains, log=log)
+        background = Background(
+            self.apps, keeper, membership, listeners, exits, log=log
+        )
         takeovers: Any = Nothing(ended=lambda _: False)
         self._adoption = adoption.Adoption(
             self.apps,
@@ -235,11 +241,16 @@ class ModelSupervisor:
             keeper,
             membership,
             adoption=self._adoption,
-            exits=exits,
+            background=background,
             relays=relays,
             takeovers=takeovers,
             system_calls=system_calls.SystemCalls(
-                self.apps, keeper, listeners, log, lambda *_: None
+                self.apps,
+                keeper,
+                listeners,
+                membership.saw,
+                log=log,
+                lost_address=lambda *_: None,
             ),
             listeners=listeners,
             drain_connections=drains,
@@ -278,12 +289,14 @@ class ModelSupervisor:
             evidence=evidence,
             acceptors=acceptors,
             exits=exits,
+            background=background,
             performer=performer,
             takeovers=takeovers,
             new_generations=self.new_generations,
             app_order=app_order,
             operations=Operations(HOME, admissions, self.state, log),
             renewals=nothing,
+            liveness=nothing,
             drain_connections=drains,
             log=log,
         )

@@ -18,6 +18,9 @@ WRONG = {
     'command = "true"\ninstances = 0': "gapless.toml:3: app.a.instances",
     'command = "true"\nready = "soon"': "gapless.toml:3: app.a.ready",
     'command = "true"\nready = { http = "health" }': "gapless.toml:3: app.a.ready",
+    'command = "true"\nalive = "auto"': "app.a.alive",
+    'command = "true"\nalive = { failures = 0 }': "app.a.alive",
+    'command = "true"\nalive = { every_s = 0 }': "app.a.alive",
     'command = "true"\nstop = { drain_timeout_s = -1 }': "app.a.stop.drain_timeout_s",
     'command = "true"\nlisten = ["nowhere"]': "is no address",
     'command = "true"\nlisten = ["127.0.0.1:70000"]': "is no address",
@@ -99,6 +102,24 @@ def test_a_probe_may_be_written_in_three_ways(tmp_path: Path) -> None:
         path.write_text(f'[app.a]\ncommand = "true"\nready = {written}\n')
         app = tables.load(str(path), dict(os.environ)).apps["a"]
         assert app.ready == spec.Ready(when=spec.When.HTTP, path="/health", timeout_s=5)
+
+
+def test_liveness_is_asked_as_is_written(tmp_path: Path) -> None:
+    """Never unless it says so; by HTTP if it names a path, else by the port alone."""
+    path = tmp_path / "gapless.toml"
+    listening, http = spec.Asks.LISTENING, spec.Asks.HTTP
+    for written, meant in {
+        "": spec.Alive(),
+        'alive = "never"': spec.Alive(),
+        'alive = "listening"': spec.Alive(when=listening),
+        "alive = { failures = 2 }": spec.Alive(when=listening, failures=2),
+        'alive = { http = "/h" }': spec.Alive(when=http, path="/h"),
+        'alive = { when = { http = "/h" }, every_s = 1, timeout_s = 2 }': spec.Alive(
+            when=http, path="/h", every_s=1, timeout_s=2
+        ),
+    }.items():
+        path.write_text(f'[app.a]\ncommand = "true"\n{written}\n')
+        assert tables.load(str(path), dict(os.environ)).apps["a"].alive == meant
 
 
 def test_what_belongs_to_the_caller_does_not_reach_the_app() -> None:

@@ -363,6 +363,19 @@ def test_limits_and_order_are_those_of_a_gapless_toml(project: Project) -> None:
     assert "gapless" in project.complaint(gapless={"limits": {"memory_mb": 0}})
 
 
+def test_liveness_is_asked_as_the_field_gapless_says(project: Project) -> None:
+    """The keys are those of a gapless.toml."""
+    asks = {"http": "/up", "every_s": 5, "failures": 2}
+    built = project.one(gapless={"alive": asks})
+    assert built.alive == spec.Alive(
+        when=spec.Asks.HTTP, path="/up", every_s=5, failures=2
+    )
+    assert project.one(gapless={"alive": "listening"}).alive.when is (
+        spec.Asks.LISTENING
+    )
+    assert "alive" in project.complaint(gapless={"alive": {"every": 5}})
+
+
 # --- dates --------------------------------------------------------------------------
 
 

@@ -70,6 +70,15 @@ class Forget:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Follow:
+    """Let the process whose pidfd came with the message take the place of a child."""
+
+    key: str
+    """A child that has ended, and went into the background."""
+    pid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Duplicate:
     """Send a duplicate of a descriptor of another process."""
 

@@ -184,6 +184,7 @@ class Adoption:
             started=message["started"],
             cgroup=self._instance_groups.adopt(key),
             incarnation=self._keeper.incarnation,
+            replaces=(message.get("meta") or {}).get("replaces", ""),
         )
         generation.instances.append(instance)
         return app, generation, instance

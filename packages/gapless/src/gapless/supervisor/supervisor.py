@@ -27,6 +27,7 @@ from gapless.supervisor.control.new_generations import NewGenerations
 from gapless.supervisor.control.operations import Operations
 from gapless.supervisor.control.requests import Requests
 from gapless.supervisor.control.view import View
+from gapless.supervisor.instances.background import Background
 from gapless.supervisor.instances.drain_connections import DrainConnections
 from gapless.supervisor.instances.exits import Exits
 from gapless.supervisor.instances.messages import Messages
@@ -48,6 +49,7 @@ from gapless.supervisor.observe.app_order import AppOrder
 from gapless.supervisor.observe.evidence import Evidence
 from gapless.supervisor.observe.instance_groups import InstanceGroups
 from gapless.supervisor.observe.membership import Membership
+from gapless.supervisor.renewal.liveness import Liveness
 from gapless.supervisor.renewal.renewals import Renewals
 from gapless.supervisor.resume import resume
 from gapless.supervisor.sockets.listeners import Listeners
@@ -100,6 +102,7 @@ class Supervisor:
         exits = Exits(
             apps, keeper, membership, notify_sockets, drain_connections, log=log
         )
+        background = Background(apps, keeper, membership, listeners, exits, log=log)
         # act
         relays = Relays(home, apps, keeper)
         takeovers = Takeovers(
@@ -134,6 +137,7 @@ class Supervisor:
         renewals = Renewals(
             selector, apps, requests.renew, membership, log=log, home=path
         )
+        liveness = Liveness(selector, apps, listeners, evidence, membership, log=log)
         # the keeper
         keeper_events = KeeperEvents(
             keeper,
@@ -150,11 +154,16 @@ class Supervisor:
                 instance_groups=instance_groups,
                 log=log,
             ),
-            exits=exits,
+            background=background,
             relays=relays,
             takeovers=takeovers,
             system_calls=SystemCalls(
-                apps, keeper, listeners, log, evidence.note_handshakes
+                apps,
+                keeper,
+                listeners,
+                membership.saw,
+                log=log,
+                lost_address=evidence.note_handshakes,
             ),
             listeners=listeners,
             drain_connections=drain_connections,
@@ -175,12 +184,14 @@ class Supervisor:
             evidence=evidence,
             acceptors=Acceptors(listeners, membership),
             exits=exits,
+            background=background,
             performer=performer,
             takeovers=takeovers,
             new_generations=new_generations,
             app_order=app_order,
             operations=Operations(home, admissions, state, log),
             renewals=renewals,
+            liveness=liveness,
             drain_connections=drain_connections,
             log=log,
         )

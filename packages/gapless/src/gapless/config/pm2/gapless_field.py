@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import msgspec
 
@@ -28,6 +29,7 @@ class GaplessField(Table, frozen=True):
     """The keys of the field `gapless`; they mean the same as in an [app.NAME] table."""
 
     health: UrlPath | None = None
+    alive: Literal["never", "listening"] | app_schema.Alive = "never"
     drain_timeout_s: Seconds | None = None
     drops: tuple[Dropped, ...] = ()
     environment_file: str | tuple[str, ...] = ()
@@ -80,6 +82,7 @@ def with_gapless_field(declared: Declaration, built: spec.AppSpec) -> spec.AppSp
     return replace(
         built,
         ready=ready,
+        alive=app_tables.alive(keys.alive),
         stop=stop,
         drops=tuple(str(entry) for entry in keys.drops),
         environment_files=(*built.environment_files, *files),

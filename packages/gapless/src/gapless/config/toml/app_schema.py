@@ -33,6 +33,16 @@ class Ready(Table, frozen=True):
     timeout_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 30.0
 
 
+class Alive(Table, frozen=True):
+    """When an instance counts as hanging."""
+
+    when: Literal["listening"] | Http = "listening"
+    http: UrlPath | None = None
+    every_s: Annotated[float, msgspec.Meta(ge=0.1, le=86_400)] = 10.0
+    timeout_s: Annotated[float, msgspec.Meta(ge=0.1, le=3600)] = 5.0
+    failures: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 3
+
+
 class Stop(Table, frozen=True):
     """How an instance is stopped."""
 
@@ -111,6 +121,7 @@ class App(Table, frozen=True):
     drops: tuple[Dropped, ...] = ()
     outgoing: tuple[Port, ...] = ()
     ready: Literal["auto", "listening", "notify"] | Ready = "auto"
+    alive: Literal["never", "listening"] | Alive = "never"
     stop: Stop = Stop()
     restart: Restart = Restart()
     log: Log = Log()

@@ -36,6 +36,20 @@ def ready(table: str | app_schema.Ready) -> spec.Ready:
     return spec.Ready(when=spec.When(table.when), timeout_s=table.timeout_s)
 
 
+def alive(table: str | app_schema.Alive) -> spec.Alive:
+    """Return when an instance counts as hanging."""
+    if isinstance(table, str):
+        return spec.Alive(when=spec.Asks(table))
+    path = table.when.http if isinstance(table.when, app_schema.Http) else table.http
+    return spec.Alive(
+        when=spec.Asks.LISTENING if path is None else spec.Asks.HTTP,
+        path=path or "/",
+        every_s=table.every_s,
+        timeout_s=table.timeout_s,
+        failures=table.failures,
+    )
+
+
 def renew(
     document: Document, keys: Keys, table: app_schema.Renew, directory: str
 ) -> spec.Renew:

@@ -53,6 +53,7 @@ def build(
         drops=tuple(str(entry) for entry in table.drops),
         outgoing=tuple(sorted(set(table.outgoing))),
         ready=app_tables.ready(table.ready),
+        alive=app_tables.alive(table.alive),
         stop=app_tables.stop(document, keys, table.stop),
         restart=spec.Restart(**app_tables.same_keys(table.restart)),
         renew=app_tables.renew(document, keys, table.renew, watch_base),

@@ -12,7 +12,7 @@ from gapless.supervisor.decide.addresses import covers
 from gapless.supervisor.decide.ending import HANDSHAKE_S
 from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.generations import GenerationRecord
-from gapless.supervisor.memory.model import Probe, Role
+from gapless.supervisor.memory.model import Permit, Probe, Role
 from gapless.supervisor.observe.evidence import UNSEEN, Evidence
 from gapless.supervisor.sockets.groups import Listener
 from gapless.supervisor.sockets.listeners import Listeners
@@ -66,6 +66,12 @@ class GenerationActions:
             if any(covers(each.group, address) for address in before):
                 return each
         return listening[0]
+
+    def ask_permit(self, app: AppRecord, generation: GenerationRecord) -> None:
+        """Ask the client that requested a generation whether it may still switch."""
+        generation.permit = Permit.ASKED
+        generation.permit_asked_at = clock.monotonic()
+        app.step("permit", "may it still switch?")
 
     def switch(self, app: AppRecord, generation: GenerationRecord) -> None:
         """Send new connections to a generation; the one before stands by."""
@@ -168,6 +174,14 @@ class GenerationActions:
         generation.enter(Role.RETIRING, clock.monotonic())
         generation.idle_checks = 0
         self._evidence.update(app)  # the next plan must not decide on old evidence
+
+    def give_up(
+        self, app: AppRecord, generation: GenerationRecord, ordinal: int, reason: str
+    ) -> None:
+        """Start no more instances in a seat."""
+        seat = generation.seats[ordinal]
+        seat.given_up, seat.exit_reason = True, reason
+        app.step("failed", f"gave up: {reason}")
 
     def quiesce(self, app: AppRecord, generation: GenerationRecord) -> None:
         """Let no new connection begin where no other generation takes over."""

@@ -52,14 +52,18 @@ class Launcher:
         self._interception = interception
 
     def start(
-        self, app: AppRecord, generation: GenerationRecord, ordinal: int
+        self,
+        app: AppRecord,
+        generation: GenerationRecord,
+        ordinal: int,
+        replaces: str = "",
     ) -> InstanceRecord:
-        """Start one instance."""
+        """Start one instance; it *replaces* the one of that key, in the same seat."""
         from_files = file_variables.of_generation(generation)
         generation.declares_trust |= trust.declares_trust(
             file_variables.as_configured(generation)
         )
-        instance = self._new_instance(app, generation, ordinal)
+        instance = self._new_instance(app, generation, ordinal, replaces)
         instance.cgroup = self._instance_groups.make(instance.key)
         wanted, key = generation.spec, instance.key
         self._limit(app, instance, wanted)
@@ -99,7 +103,7 @@ class Launcher:
             log_tail.mark(app.operation.log_marks, log)
         message = {
             "key": key,
-            "meta": None,
+            "meta": {"replaces": replaces} if replaces else None,
             "argv": command(wanted),
             "environment": variables,
             "directory": wanted.directory,
@@ -132,7 +136,11 @@ class Launcher:
             app.step("unlimited", trouble)
 
     def _new_instance(
-        self, app: AppRecord, generation: GenerationRecord, ordinal: int
+        self,
+        app: AppRecord,
+        generation: GenerationRecord,
+        ordinal: int,
+        replaces: str,
     ) -> InstanceRecord:
         app.last_serial += 1
         key = f"{app.name}/{generation.number}/{ordinal}/{app.last_serial}"
@@ -141,11 +149,11 @@ class Launcher:
             ordinal=ordinal,
             started=clock.monotonic(),
             incarnation=self._keeper.incarnation,
+            replaces=replaces,
         )
         seat = generation.seats[ordinal]
-        if seat.exited_at is not None:
-            seat.restarts += 1
-            app.restarts += 1
+        if seat.exited_at is not None and not replaces:
+            app.count_restart(seat, "exit")
         generation.instances.append(instance)
         return instance
 

@@ -6,14 +6,12 @@ followed by one that decides the same again.
 
 from __future__ import annotations
 
-from gapless.base import clock
 from gapless.supervisor.act.generation_actions import GenerationActions
 from gapless.supervisor.act.instance_actions import InstanceActions
 from gapless.supervisor.act.launch import Launcher
 from gapless.supervisor.act.takeovers import Takeovers
 from gapless.supervisor.decide import actions
 from gapless.supervisor.memory.apps import AppRecord
-from gapless.supervisor.memory.model import Permit
 
 
 class Performer:
@@ -35,6 +33,10 @@ class Performer:
         match action:
             case actions.Start(number, ordinal):
                 self._launcher.start(app, app.generation(number), ordinal)
+            case actions.StartSuccessor(number, ordinal, replaces):
+                self._launcher.start(app, app.generation(number), ordinal, replaces)
+            case actions.Replace(key, reason):
+                instances.replace(app, key, reason)
             case actions.MarkReady(key):
                 instances.mark_ready(app, key)
             case actions.NameWait(number, what):
@@ -43,9 +45,7 @@ class Performer:
             case actions.SendProbe(number):
                 generations.send_probe(app, app.generation(number))
             case actions.AskPermit(number):
-                asked = app.generation(number)
-                asked.permit, asked.permit_asked_at = Permit.ASKED, clock.monotonic()
-                app.step("permit", "may it still switch?")
+                generations.ask_permit(app, app.generation(number))
             case actions.Switch(number):
                 generations.switch(app, app.generation(number))
             case actions.MarkProven(number):
@@ -70,9 +70,7 @@ class Performer:
             case actions.Kill(key, reason):
                 instances.kill(app, key, reason)
             case actions.GiveUp(number, ordinal, reason):
-                seat = app.generation(number).seats[ordinal]
-                seat.given_up, seat.exit_reason = True, reason
-                app.step("failed", f"gave up: {reason}")
+                generations.give_up(app, app.generation(number), ordinal, reason)
             case actions.MarkFinished(number):
                 app.running, app.finished = False, True
                 generations.begin_to_finish(app, app.generation(number))

@@ -31,6 +31,9 @@ SPEC_RANGES: dict[str, tuple[float, float]] = {
     "min_healthy_s": _SECONDS,
     "outgoing": (1, 65_535),
     "ready.timeout_s": _SECONDS,
+    "alive.every_s": (0.1, LONGEST_S),
+    "alive.timeout_s": (0.1, LONGEST_S),
+    "alive.failures": (1, MOST),
     "stop.drain_timeout_s": _SECONDS,
     "stop.kill_timeout_s": _SECONDS,
     "restart.max": _COUNT,
@@ -99,9 +102,9 @@ def _fault(wanted: spec.AppSpec) -> str:
             return f"{address!a} is not HOST:PORT"
     if wanted.stop.signal not in signal.Signals.__members__:
         return f"there is no signal {wanted.stop.signal!a}"
-    path = wanted.ready.path
-    if not (path.startswith("/") and path.isascii() and path.isprintable()):
-        return f"{path!a} cannot be the path of a probe"
+    for path in (wanted.ready.path, wanted.alive.path):
+        if not (path.startswith("/") and path.isascii() and path.isprintable()):
+            return f"{path!a} cannot be the path of a probe"
     if wanted.log.format not in LOG_FORMATS:
         return f"there is no format of logs {wanted.log.format!a}"
     if len(wanted.log.date_format) > LONGEST_DATE_FORMAT:

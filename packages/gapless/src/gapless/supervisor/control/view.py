@@ -89,6 +89,7 @@ class View:
             "reason": app.stop_reason
             or given_up(current)
             or _waits(waits_for)
+            or _hanging(current)
             or app.warning
             or _log_trouble(app)
             or None,
@@ -99,10 +100,11 @@ class View:
             "generation": current.number if current else app.last_generation,
             "release": (current.spec if current else app.spec).release or None,
             "instances": {
-                "ready": sum(i.phase is Phase.READY for i in own),
+                "ready": sum(i.phase is Phase.READY and i.has_seat for i in own),
                 "wanted": len(current.seats) if current else app.spec.instances,
             },
             "restarts": app.restarts,
+            "restarts_by": app.restarts_by,
             "since": None if up_s is None else clock.stamp(clock.wall() - up_s),
             "uptime_s": round(up_s, 3) if up_s is not None and online else None,
             "addresses": self._addresses(app),
@@ -200,6 +202,12 @@ class View:
             "started_at": clock.stamp(clock.wall() - uptime_s),
             "generation": generation.number,
             "pid": instance.pid,
+            "background": instance.background,
+            "alive": {
+                "failures": instance.alive_failures,
+                "answer": instance.alive_answer or None,
+                "replaces": instance.replaces if not instance.has_seat else None,
+            },
             "phase": instance.phase.value,
             "uptime_s": round(uptime_s, 3),
             "connections": connections[0],
@@ -272,6 +280,27 @@ def _current(app: AppRecord) -> GenerationRecord | None:
 
 def _waits(names: list[str]) -> str:
     return f"waits for {', '.join(names)}" if names else ""
+
+
+def _hanging(generation: GenerationRecord | None) -> str:
+    """Return which instances do not answer, and why; empty if all do."""
+    if generation is None:
+        return ""
+    least = generation.spec.alive.failures
+    own = [i for i in generation.instances if i.has_seat]
+    found = [i for i in own if i.alive_failures >= least]
+    if not found:
+        return ""
+    every = len(found) == len(own) > 1
+    names = ", ".join(str(instance.ordinal) for instance in found)
+    who = f"all {len(own)} instances do" if every else f"instance {names} does"
+    text = f"{who} not answer: {found[0].alive_answer}"
+    tried = generation.seats[found[0].ordinal].short_lives
+    if tried > generation.spec.restart.max:
+        text += f"; gave up: {tried} successors in a row did not answer either"
+    elif tried:
+        text += f"; successors that did not answer either: {tried}"
+    return text
 
 
 def _log_trouble(app: AppRecord) -> str:

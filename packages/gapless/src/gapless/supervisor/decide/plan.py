@@ -1,7 +1,8 @@
 """Decide the next actions for one app on one host.
 
 Rule 1: every decision about generations and instances is made in this file and in its
-parts: `readiness`, `restarts`, `ending`, `lead_time`, `recycle` and, between apps, `order`.
+parts: `readiness`, `restarts`, `liveness`, `ending`, `lead_time`, `recycle` and, between
+apps, `order`.
 Rule 2: none of them does anything.  They read two values and return a third.
 
 A handoff is not a mode.  It follows from what each role may do:
@@ -13,6 +14,7 @@ A handoff is not a mode.  It follows from what each role may do:
               any crash before                      -> Revert: standby serves again
     any       it is held: `after` (`order`)         -> nothing yet
     serving   an empty seat                         -> Start, after a delay; GiveUp
+              an instance that hangs                -> StartSuccessor, then Replace
     standby   nothing is done to it
     retiring  queue empty, no handshake, idle       -> SendStop, Kill, CloseGeneration
 
@@ -37,6 +39,7 @@ from gapless.supervisor.decide.actions import (
     MarkFinished,
     MarkProven,
     Plan,
+    Replace,
     Retire,
     Revert,
     SendStop,
@@ -45,6 +48,7 @@ from gapless.supervisor.decide.actions import (
 )
 from gapless.supervisor.decide.ending import finish
 from gapless.supervisor.decide.lead_time import next_check, refuse_at
+from gapless.supervisor.decide.liveness import replace_hanging
 from gapless.supervisor.decide.readiness import (
     all_ready,
     crash,
@@ -85,7 +89,7 @@ def plan(desired: Desired, observed: Observed) -> Plan:
         # runs is an event, and the plan is made again then.
         if not (
             isinstance(step, float)
-            or (isinstance(step, SendStop | Kill) and step.key in early)
+            or (isinstance(step, SendStop | Kill | Replace) and step.key in early)
             or step in held
         )
     )
@@ -148,7 +152,10 @@ def _steps(desired: Desired, observed: Observed) -> Iterator[Action | float]:
             case Role.PROVING:
                 yield from _prove(generation, _newest(observed, Role.STANDBY), now)
             case Role.SERVING:
-                yield from _serve(generation, now)
+                steady = all(
+                    g is generation or g.role is Role.RETIRING for g in generations
+                )
+                yield from _serve(generation, now, steady=steady)
             case Role.RECYCLING:
                 yielding = _newest(observed, Role.YIELDING)
                 assert yielding is not None
@@ -269,7 +276,9 @@ def _prove(
             yield told
 
 
-def _serve(generation: Generation, now: float) -> Iterator[Action | float]:
+def _serve(
+    generation: Generation, now: float, *, steady: bool
+) -> Iterator[Action | float]:
     over = all(s.given_up or is_done(generation, s) for s in generation.seats)
     if over and not generation.instances:
         if any(seat.given_up for seat in generation.seats):
@@ -278,6 +287,7 @@ def _serve(generation: Generation, now: float) -> Iterator[Action | float]:
             yield MarkFinished(generation.number)
         return
     yield from _keep_up(generation, now)
+    yield from replace_hanging(generation, now, steady=steady)
 
 
 def _keep_up(generation: Generation, now: float) -> Iterator[Action | float]:

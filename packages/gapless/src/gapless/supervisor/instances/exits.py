@@ -7,7 +7,7 @@ import signal
 from typing import Any
 
 from gapless.base import clock, events
-from gapless.supervisor.decide.actions import Action, Start
+from gapless.supervisor.decide.actions import Action, Start, StartSuccessor
 from gapless.supervisor.decide.readiness import is_done_well
 from gapless.supervisor.decide.restarts import LONG_LIFE_S
 from gapless.supervisor.instances.drain_connections import DrainConnections
@@ -72,8 +72,10 @@ class Exits:
         )
         lived_s = at - instance.started
         stopped = instance.stop_sent_at is not None
-        leaves = generation.role is Role.RETIRING or (
-            generation.role is Role.YIELDING and stopped
+        leaves = (
+            generation.role is Role.RETIRING
+            or (generation.role is Role.YIELDING and stopped)
+            or instance.hung  # another one has its seat, or will
         )
         if leaves:
             self._count_cut(app, generation, instance, code, at)
@@ -103,6 +105,7 @@ class Exits:
         """Count a life by its length; the seat is empty, and may be filled again."""
         ready = instance.ready_at is not None
         short = not ready or lived_s < generation.spec.restart.min_uptime_s
+        short |= not instance.has_seat  # a successor that has not proved itself
         seat.short_lives = seat.short_lives + 1 if short else 0
         seat.quick_exits = seat.quick_exits + 1 if lived_s < LONG_LIFE_S else 0
         instance.phase = Phase.DRAINING
@@ -110,7 +113,7 @@ class Exits:
     def start_failed(self, app: AppRecord, action: Action, reason: str) -> None:
         """Note that an action failed; a start that fails is an exit at once."""
         self._log.write("action-failed", action=repr(action), reason=reason)
-        if not isinstance(action, Start):
+        if not isinstance(action, Start | StartSuccessor):
             return
         generation = app.generation(action.generation)
         for instance in list(generation.instances):

@@ -108,6 +108,8 @@ class GenerationRecord:
             seats=tuple(seat.value() for seat in self.seats),
             instances=tuple(instance.value() for instance in self.instances),
             ready=self.spec.ready,
+            alive=self.spec.alive,
+            overlaps=self.spec.overlap is not spec.Overlap.NEVER,
             stop=self.spec.stop,
             restart=self.spec.restart,
             recycle=self.spec.recycle,

@@ -29,6 +29,28 @@ class Ready:
     """What an HTTP probe asks for; 2xx and 3xx pass."""
 
 
+class Asks(Enum):
+    """What a check of liveness asks of an instance."""
+
+    NEVER = "never"  #: there is none
+    LISTENING = "listening"  #: that it accepts a connection
+    HTTP = "http"  #: that it answers a request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alive:
+    """When an instance that serves counts as hanging."""
+
+    when: Asks = Asks.NEVER
+    path: str = "/"
+    """What is asked for by HTTP; 2xx and 3xx pass."""
+    every_s: float = 10.0
+    timeout_s: float = 5.0
+    """How long it may take to accept the connection and to answer."""
+    failures: int = 3
+    """How many checks in a row fail before it counts as hanging."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stop:
     """How an instance is stopped, and how long it may take."""
@@ -182,6 +204,7 @@ class AppSpec:
     outgoing: tuple[int, ...] = ()
     """Remote ports, of databases: what was asked there has to be answered before a stop."""
     ready: Ready = field(default_factory=Ready)
+    alive: Alive = field(default_factory=Alive)
     stop: Stop = field(default_factory=Stop)
     restart: Restart = field(default_factory=Restart)
     log: Log = field(default_factory=Log)

@@ -32,12 +32,13 @@ def run(args: argparse.Namespace) -> int:
         "release": found["release"],
         "generation": found["generation"],
         "since": found["since"],
-        "restarts": found["restarts"],
+        "restarts": _restarts(found),
         "command": " ".join(wanted["command"]),
         "directory": f"{wanted['declared_directory']} -> {wanted['directory']}",
         "configuration": wanted["config_file"] or "(command line)",
         "addresses": ", ".join(found["addresses"]) or "none",
         "ready when": _ready(wanted["ready"]),
+        "alive while": _alive(wanted, found),
         "stop": _stop(wanted["stop"]),
         "waits for": _outgoing(wanted),
         "limits": _limits(wanted["limits"], found.get("limits_trouble")),
@@ -67,6 +68,28 @@ def run(args: argparse.Namespace) -> int:
         print("last operation")
         reports.print_report(found["last_report"])
     return DONE
+
+
+def _restarts(found: dict[str, Any]) -> str:
+    """Return how many restarts there were, and for which reasons."""
+    reasons = [
+        f"{count} by {why}" for why, count in found.get("restarts_by", {}).items()
+    ]
+    return f"{found['restarts']}" + (f" ({', '.join(reasons)})" if reasons else "")
+
+
+def _alive(wanted: dict[str, Any], found: dict[str, Any]) -> str:
+    """Return when an instance counts as hanging; nothing if it is not asked."""
+    alive = wanted.get("alive")
+    if alive is None or alive["when"] == "never":
+        return ""
+    what = f"GET {alive['path']} passes"
+    if alive["when"] == "listening":
+        what = "a connection is accepted"
+    if not found["addresses"]:
+        return f"{what}: not asked, it listens nowhere"
+    rule = f"{what} within {alive['timeout_s']:g} s, asked every {alive['every_s']:g} s"
+    return f"{rule}; {alive['failures']} failures in a row"
 
 
 def _renewal(renew: dict[str, Any]) -> str:
