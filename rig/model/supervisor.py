@@ -25,7 +25,7 @@ from gapless.supervisor.control.new_generations import NewGenerations
 from gapless.supervisor.control.operations import Operations
 from gapless.supervisor.control.request import Request
 from gapless.supervisor.control.requests import Requests
-from gapless.supervisor.decide import ending, lead_time, plan, recycle
+from gapless.supervisor.decide import comparison, ending, lead_time, plan, recycle
 from gapless.supervisor.instances.exits import Exits
 from gapless.supervisor.keeper_events import KeeperEvents
 from gapless.supervisor.kernel import processes
@@ -253,7 +253,14 @@ class ModelSupervisor:
                 instance_groups=groups,
                 interception=interception,
             ),
-            GenerationActions(nothing, self.apps, listeners, evidence, relays),
+            GenerationActions(
+                nothing,
+                self.apps,
+                listeners,
+                evidence,
+                relays=relays,
+                membership=membership,
+            ),
             instance_actions.InstanceActions(evidence, membership, notify, drains),
             takeovers,
         )
@@ -402,6 +409,7 @@ def patched(effects: Effects, now: list[float]) -> Iterator[None]:
         (loop, "CHECK_S", 1.0),
         (lead_time, "CHECK_S", 1.0),
         (recycle, "CHECK_S", 1.0),
+        (comparison, "PAUSE_S", 1e9),  # each look would be another world
     ]
     plain = [(module, name, getattr(module, name)) for module, name, _ in replaced]
     for module, name, value in replaced:

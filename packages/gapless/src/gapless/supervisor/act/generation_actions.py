@@ -7,6 +7,7 @@ import selectors
 from gapless.base import clock
 from gapless.supervisor.act.probe import HttpProbe, host_for
 from gapless.supervisor.act.relays import Relays
+from gapless.supervisor.decide import shared_state
 from gapless.supervisor.decide.actions import STOPPED
 from gapless.supervisor.decide.addresses import covers
 from gapless.supervisor.decide.ending import HANDSHAKE_S
@@ -15,6 +16,9 @@ from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.model import Probe, Role
 from gapless.supervisor.observe.evidence import UNSEEN, Evidence
 from gapless.supervisor.sockets.groups import Listener
+
+from gapless.supervisor.observe.membership import Membership
+from gapless.supervisor.observe.shared_files import shared_files
 from gapless.supervisor.sockets.listeners import Listeners
 
 RELAY_QUIET_S, RELAY_HANDSHAKE_S = 0.2, 60.0
@@ -30,8 +34,11 @@ class GenerationActions:
         apps: Apps,
         listeners: Listeners,
         evidence: Evidence,
+        *,
         relays: Relays,
+        membership: Membership,
     ) -> None:
+        self._membership = membership
         self._selector, self._apps, self._listeners = selector, apps, listeners
         self._evidence, self._relays = evidence, relays
 
@@ -66,6 +73,21 @@ class GenerationActions:
             if any(covers(each.group, address) for address in before):
                 return each
         return listening[0]
+
+    def compare_files(
+        self, app: AppRecord, generation: GenerationRecord, *, ready: bool
+    ) -> None:
+        """Note which file a generation on trial may not have open beside the others."""
+        found = shared_files(self._membership, app, generation)
+        conflict, path = shared_state.conflict(found)
+        retires = generation.role is Role.RETIRING
+        if conflict or not retires:
+            generation.hint = shared_state.hint(path) if conflict else ""
+        else:
+            conflict = generation.conflict  # it was retired for that
+        generation.note_files(conflict, clock.monotonic(), ready=ready)
+        if retires and conflict and conflict not in generation.failure:
+            generation.failure = f"{generation.failure}; {conflict}"
 
     def switch(self, app: AppRecord, generation: GenerationRecord) -> None:
         """Send new connections to a generation; the one before stands by."""

@@ -46,6 +46,8 @@ class Performer:
                 asked = app.generation(number)
                 asked.permit, asked.permit_asked_at = Permit.ASKED, clock.monotonic()
                 app.step("permit", "may it still switch?")
+            case actions.CompareFiles(number, ready):
+                generations.compare_files(app, app.generation(number), ready=ready)
             case actions.Switch(number):
                 generations.switch(app, app.generation(number))
             case actions.MarkProven(number):

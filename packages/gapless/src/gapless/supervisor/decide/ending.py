@@ -13,6 +13,7 @@ from gapless.supervisor.decide.actions import (
     StartRelay,
     TakeOver,
 )
+from gapless.supervisor.decide.comparison import before_end
 from gapless.supervisor.memory.model import Generation, Instance, Mode, Takeover
 
 CHECK_S = 0.02
@@ -30,9 +31,25 @@ HANDSHAKE_S = 3.0
 
 
 def finish(
-    generation: Generation, now: float, *, next_to_end: bool, successor: bool
+    generation: Generation,
+    now: float,
+    *,
+    next_to_end: bool,
+    successor: bool,
+    beside: bool = False,
 ) -> Iterator[Action | float]:
-    """Let a generation finish what it began, then end it."""
+    """Let a generation finish what it began, then end it.
+
+    *beside*: instances of another one serve, or have served.
+    """
+    if beside and not generation.served and generation.instances:
+        look = before_end(generation)
+        if look is not None:
+            yield look
+            return
+        if generation.conflict:
+            yield from _kill_at_once(generation, now)
+            return
     if generation.served and not generation.quiesced:
         yield Quiesce(generation.number)
     left_behind = generation.queued or (generation.half_open and generation.served)
@@ -136,8 +153,24 @@ def end_instance(
     elif not instance.killed:
         limit = f"{generation.stop.kill_timeout_s:g} s"
         yield Kill(instance.key, f"still there {limit} after its stop signal")
-    elif generation.stop.tree and now >= (instance.kill_sent_at or 0) + KILL_AGAIN_S:
-        # What was started while the others were killed lives still.
-        yield Kill(instance.key, "a process of it lives still")
     else:
-        yield now + CHECK_S
+        yield _kill_again(generation, instance, now)
+
+
+def _kill_at_once(generation: Generation, now: float) -> Iterator[Action | float]:
+    """End a generation that may not write, as it would when it got its stop signal."""
+    for instance in generation.instances:
+        if instance.killed:
+            yield _kill_again(generation, instance, now)
+        else:
+            yield Kill(instance.key, generation.conflict)
+
+
+def _kill_again(
+    generation: Generation, instance: Instance, now: float
+) -> Action | float:
+    """Return what is done about processes that live on after a kill."""
+    if generation.stop.tree and now >= (instance.kill_sent_at or 0) + KILL_AGAIN_S:
+        # What was started while the others were killed lives still.
+        return Kill(instance.key, "a process of it lives still")
+    return now + CHECK_S

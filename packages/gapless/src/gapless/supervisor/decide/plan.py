@@ -8,6 +8,7 @@ A handoff is not a mode.  It follows from what each role may do:
 
     trial     ready in time, every instance         -> Switch: it is proving
               ready, and a permit is needed         -> AskPermit first
+              shares state with what serves         -> Retire with the reason
               any crash, or not ready in time       -> Retire with the reason
     proving   lived `min_healthy_s`                 -> MarkProven: it is serving
               any crash before                      -> Revert: standby serves again
@@ -28,6 +29,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from enum import Enum
 
+from gapless.supervisor.decide import comparison
 from gapless.supervisor.decide.actions import (
     STOPPED,
     Action,
@@ -131,17 +133,22 @@ def _steps(desired: Desired, observed: Observed) -> Iterator[Action | float]:
     successors = (Role.PROVING, Role.SERVING)
     successor = any(g.role in successors for g in generations)
     for generation in generations:
+        beside = comparison.others(generation, generations)
         yield from _drain(generation, desired, now)
         match generation.role:
             case Role.RETIRING:
                 next_to_end = not generation.served or generation is retiring[0]
                 yield from finish(
-                    generation, now, next_to_end=next_to_end, successor=successor
+                    generation,
+                    now,
+                    next_to_end=next_to_end,
+                    successor=successor,
+                    beside=beside,
                 )
             case _ if not desired.running:
                 yield Retire(generation.number, STOPPED)
             case Role.TRIAL:
-                yield from _try(generation, now)
+                yield from _try(generation, now, beside=beside)
             case Role.PROVING:
                 yield from _prove(generation, _newest(observed, Role.STANDBY), now)
             case Role.SERVING:
@@ -219,16 +226,19 @@ def _leave_service(
 # --- roles ----------------------------------------------------------------------------
 
 
-def _try(generation: Generation, now: float) -> Iterator[Action | float]:
+def _try(
+    generation: Generation, now: float, *, beside: bool
+) -> Iterator[Action | float]:
+    """Bring a generation to its switch; *beside* others that serve, if there are any."""
     late = overdue(generation, now)
-    failure = crash(generation) or (late if isinstance(late, str) else "")
-    if failure:
+    files = comparison.while_starting(generation, now) if beside else None
+    failures = [each for each in (late, files) if isinstance(each, str)]
+    if failure := crash(generation) or next(iter(failures), ""):
         yield Retire(generation.number, failure)
         return
-    if isinstance(late, float):
-        yield late
-    if told := waits(generation, now):
-        yield told
+    for step in (late, files, waits(generation, now)):
+        if step is not None and not isinstance(step, str):
+            yield step
     for seat in empty_seats(generation):
         yield Start(generation.number, seat.ordinal)
     yield from mark_ready(generation, now)
@@ -239,11 +249,21 @@ def _try(generation: Generation, now: float) -> Iterator[Action | float]:
             return
         match permission(generation, now):
             case None:
-                yield Switch(generation.number)
+                yield _switch(generation, now, beside=beside)
             case str(refusal):
                 yield Retire(generation.number, refusal)
             case first:
                 yield first
+
+
+def _switch(generation: Generation, now: float, *, beside: bool) -> Action | float:
+    """Return the switch, or what has to be known before it."""
+    missing = comparison.before_switch(generation, now) if beside else None
+    if missing is None:
+        return Switch(generation.number)
+    if isinstance(missing, str):
+        return Retire(generation.number, missing)
+    return missing
 
 
 def _prove(

@@ -198,6 +198,13 @@ class Generation:
     """When the client was asked to permit the switch."""
     permit_refusal: str = ""
     """Why the switch was not permitted."""
+    files_seen_at: float | None = None
+    """When it was last looked at what it shares on disk with those that serve."""
+    ready_files_seen_at: float | None = None
+    """The same, after it was ready and permitted."""
+    conflict: str = ""
+    """What it shares and may not, as the last look showed."""
+    conflict_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
         "ready when": _ready(wanted["ready"]),
         "stop": _stop(wanted["stop"]),
         "waits for": _outgoing(wanted),
+        "shared files": ", ".join(wanted.get("shared_files", ())),
         "takeover": _takeover(wanted, found.get("takeover_trouble")),
         "namespace": wanted["namespace"],
         "renewal": _renewal(wanted["renew"]),
