@@ -7,18 +7,18 @@ import selectors
 from gapless.base import clock
 from gapless.supervisor.act.probe import HttpProbe, host_for
 from gapless.supervisor.act.relays import Relays
-from gapless.supervisor.decide import shared_state
+from gapless.supervisor.decide import comparison, shared_state
 from gapless.supervisor.decide.actions import STOPPED
 from gapless.supervisor.decide.addresses import covers
 from gapless.supervisor.decide.ending import HANDSHAKE_S
 from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.model import Probe, Role
+from gapless.supervisor.observe import shared_files
 from gapless.supervisor.observe.evidence import UNSEEN, Evidence
 from gapless.supervisor.sockets.groups import Listener
 
 from gapless.supervisor.observe.membership import Membership
-from gapless.supervisor.observe.shared_files import shared_files
 from gapless.supervisor.sockets.listeners import Listeners
 
 RELAY_QUIET_S, RELAY_HANDSHAKE_S = 0.2, 60.0
@@ -77,15 +77,22 @@ class GenerationActions:
     def compare_files(
         self, app: AppRecord, generation: GenerationRecord, *, ready: bool
     ) -> None:
-        """Note which file a generation on trial may not have open beside the others."""
-        found = shared_files(self._membership, app, generation)
-        conflict, path = shared_state.conflict(found)
+        """Note which file a new generation may not have open beside the others."""
+        held = shared_files.held_files(self._membership, app, generation)
+        conflict, path = shared_state.conflict(held)
         retires = generation.role is Role.RETIRING
         if conflict or not retires:
             generation.hint = shared_state.hint(path) if conflict else ""
         else:
-            conflict = generation.conflict  # it was retired for that
-        generation.note_files(conflict, clock.monotonic(), ready=ready)
+            conflict = generation.files.conflict  # it was retired for that
+        generation.files = comparison.noted(
+            generation.files,
+            conflict,
+            clock.monotonic(),
+            rivals=any(map(shared_state.is_state, held)),
+            cpu_ticks=shared_files.cpu_ticks(self._membership, generation),
+            ready=ready,
+        )
         if retires and conflict and conflict not in generation.failure:
             generation.failure = f"{generation.failure}; {conflict}"
 

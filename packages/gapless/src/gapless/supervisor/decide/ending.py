@@ -47,8 +47,9 @@ def finish(
         if look is not None:
             yield look
             return
-        if generation.conflict:
-            yield from _kill_at_once(generation, now)
+        if generation.files.conflict:
+            for instance in generation.instances:
+                yield from end_instance(generation, instance, now, "")
             return
     if generation.served and not generation.quiesced:
         yield Quiesce(generation.number)
@@ -139,7 +140,16 @@ def _moves_until(generation: Generation, instance: Instance) -> float:
 def end_instance(
     generation: Generation, instance: Instance, now: float, reason: str
 ) -> Iterator[Action | float]:
-    """End an instance: the stop signal, then SIGKILL when its time is up."""
+    """End an instance: the stop signal, then SIGKILL when its time is up.
+
+    One that must not write its state once more, over that of another, is killed at once.
+    """
+    if conflict := generation.files.conflict:
+        if instance.killed:
+            yield _kill_again(generation, instance, now)
+        else:
+            yield Kill(instance.key, conflict)
+        return
     signalled = instance.leader_alive or instance.orphans_signalled
     if instance.stop_sent_at is None or not signalled:
         yield SendStop(instance.key, reason)
@@ -155,15 +165,6 @@ def end_instance(
         yield Kill(instance.key, f"still there {limit} after its stop signal")
     else:
         yield _kill_again(generation, instance, now)
-
-
-def _kill_at_once(generation: Generation, now: float) -> Iterator[Action | float]:
-    """End a generation that may not write, as it would when it got its stop signal."""
-    for instance in generation.instances:
-        if instance.killed:
-            yield _kill_again(generation, instance, now)
-        else:
-            yield Kill(instance.key, generation.conflict)
 
 
 def _kill_again(

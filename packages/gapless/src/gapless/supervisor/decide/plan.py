@@ -273,6 +273,12 @@ def _prove(
     proven_at = generation.since + generation.min_healthy_s
     if standby is not None and (later := not_yet_served(generation, now)):
         proven_at = max(proven_at, later)
+    if standby is not None and generation.files.rivals:
+        # It may have opened its files only now.
+        files = comparison.while_proving(generation, now)
+        if not isinstance(files, str):
+            yield files
+        failure = failure or (files if isinstance(files, str) else "")
     if failure and standby is not None:
         yield Revert(generation.number, standby.number, failure)
     elif failure or now >= proven_at:

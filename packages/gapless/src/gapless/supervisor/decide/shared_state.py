@@ -53,12 +53,12 @@ class Use:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SharedFile:
-    """A file or a directory that two generations have open."""
+class HeldFile:
+    """A file or a directory that a generation has open, and perhaps a new one too."""
 
     path: str
     old: Use
-    new: Use
+    new: Use | None = None
     is_regular: bool = True
     is_empty: bool = False
     is_sqlite: bool = False
@@ -66,7 +66,7 @@ class SharedFile:
     """Whether the configuration says that this is meant."""
 
 
-def conflict(files: Iterable[SharedFile]) -> tuple[str, str]:
+def conflict(files: Iterable[HeldFile]) -> tuple[str, str]:
     """Return which file two generations may not have both, and why; and its path.
 
     Two empty texts if there is none.  A lock comes first: it says most.
@@ -85,12 +85,30 @@ def hint(path: str) -> str:
     )
 
 
-def _reason(file: SharedFile) -> str:
+def is_state(file: HeldFile) -> bool:
+    """Return whether a new generation may not have a file too, as far as the old tells."""
+    old = file.old
+    if _is_exempt(file) or (old.appends and is_log_name(file.path)):
+        return False
+    return old.locks or _is_written(file)
+
+
+def _is_exempt(file: HeldFile) -> bool:
+    return file.is_allowed or file.is_sqlite or file.old.by_several
+
+
+def _is_written(file: HeldFile) -> bool:
+    empty_lock = file.is_empty and is_lock_name(file.path)
+    return file.is_regular and file.old.writes and not empty_lock
+
+
+def _reason(file: HeldFile) -> str:
     """Return why two generations may not have a file both; empty if they may."""
     old, new = file.old, file.new
-    exempt = file.is_allowed or file.is_sqlite or old.by_several
+    if new is None or _is_exempt(file):
+        return ""
     appended = old.appends and new.appends and is_log_name(file.path)
-    if exempt or (file.is_regular and appended):
+    if file.is_regular and appended:
         return ""
     if old.excludes or (old.locks and new.waits):
         wants = "waits for it" if new.waits else "has that open too"
@@ -98,9 +116,7 @@ def _reason(file: SharedFile) -> str:
             f"generation {old.generation} holds a lock on {file.path}, "
             f"and generation {new.generation} {wants}"
         )
-    if not (file.is_regular and old.writes and new.writes):
-        return ""
-    if file.is_empty and is_lock_name(file.path):
+    if not (_is_written(file) and new.writes):
         return ""
     return (
         f"generation {old.generation} and generation {new.generation} both have "

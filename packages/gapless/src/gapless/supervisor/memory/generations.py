@@ -8,7 +8,7 @@ from gapless.base.codec import TRANSIENT, was
 from gapless.supervisor.memory import model, spec
 from gapless.supervisor.memory.counts import Counts
 from gapless.supervisor.memory.instances import InstanceRecord, SeatRecord
-from gapless.supervisor.memory.model import Permit, Probe, Role, Takeover
+from gapless.supervisor.memory.model import FilesSeen, Permit, Probe, Role, Takeover
 
 
 @dataclass(slots=True)
@@ -42,12 +42,8 @@ class GenerationRecord:
     permit: Permit = Permit.NOT_NEEDED
     permit_asked_at: float | None = field(default=None, metadata=was("permit_asked"))
     permit_refusal: str = field(default="", metadata=was("refused"))
-    files_seen_at: float | None = field(default=None, metadata=TRANSIENT)
-    """When it was last looked at what it shares on disk with those that serve."""
-    ready_files_seen_at: float | None = field(default=None, metadata=TRANSIENT)
-    conflict: str = field(default="", metadata=TRANSIENT)
-    """What it shares and may not; the next supervisor looks itself."""
-    conflict_since: float | None = field(default=None, metadata=TRANSIENT)
+    files: FilesSeen = field(default_factory=FilesSeen, metadata=TRANSIENT)
+    """What it shares on disk with those that serve; the next supervisor looks itself."""
     hint: str = ""
     """What to do about its failure."""
     counts: Counts | None = None
@@ -94,15 +90,6 @@ class GenerationRecord:
     def enter(self, role: Role, now: float) -> None:
         """Take on another role."""
         self.role, self.since = role, now
-
-    def note_files(self, conflict: str, now: float, *, ready: bool) -> None:
-        """Note what a look at its files has found."""
-        if conflict != self.conflict:
-            self.conflict_since = now if conflict else None
-        self.conflict = conflict
-        self.files_seen_at = now
-        if ready:
-            self.ready_files_seen_at = now
 
     def value(self) -> model.Generation:
         """Return what the plan may know of it."""

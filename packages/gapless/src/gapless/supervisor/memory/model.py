@@ -146,6 +146,27 @@ class Seat:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FilesSeen:
+    """What was seen of the files of a generation, and of those that serve beside it."""
+
+    seen_at: float | None = None
+    """When they were compared last."""
+    ready_since: float | None = None
+    """When they were first compared with nothing else missing before the switch."""
+    ready_seen_at: float | None = None
+    """When that was done last."""
+    rivals: bool = False
+    """Whether the others hold state, so that it matters which files it opens."""
+    cpu_ticks: int = 0
+    """How much its processes had computed."""
+    quiet_since: float | None = None
+    """Since when they wait, and compute next to nothing; None while they do."""
+    conflict: str = ""
+    """What it shares and may not, as the last look showed."""
+    conflict_since: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
     """One set of instances of one configuration."""
 
@@ -198,13 +219,7 @@ class Generation:
     """When the client was asked to permit the switch."""
     permit_refusal: str = ""
     """Why the switch was not permitted."""
-    files_seen_at: float | None = None
-    """When it was last looked at what it shares on disk with those that serve."""
-    ready_files_seen_at: float | None = None
-    """The same, after it was ready and permitted."""
-    conflict: str = ""
-    """What it shares and may not, as the last look showed."""
-    conflict_since: float | None = None
+    files: FilesSeen = field(default_factory=FilesSeen)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

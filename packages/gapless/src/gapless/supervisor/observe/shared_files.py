@@ -1,8 +1,7 @@
-"""Which files the instances of two generations have open both, and how.
+"""Which files generations that serve or finish hold, and a new one beside them, from /proc.
 
-Reads /proc for a generation on trial and for those that serve or finish beside it.  Files
-themselves are looked at only if both have them open: a disk that hangs holds up nobody
-who does not use it.
+Files themselves are looked at only where one that serves writes or locks them: a disk that
+hangs holds up nobody who does not use it.
 """
 
 from __future__ import annotations
@@ -13,9 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from gapless.supervisor.decide import path_patterns
-from gapless.supervisor.decide.shared_state import SharedFile, Use
+from gapless.supervisor.decide.shared_state import HeldFile, Use
 from gapless.supervisor.kernel.open_files import (
-    Lock,
     OpenFile,
     inode_of,
     open_files,
@@ -31,33 +29,48 @@ _SQLITE_MAGIC = b"SQLite format 3\0"
 _SQLITE_ENDINGS = ("-wal", "-shm", "-journal")
 
 
+_Holders = list[tuple[str, OpenFile]]
+"""Who has a file open: the key of the instance, and how."""
+
+
 @dataclass(slots=True)
 class _Uses:
     """What the instances of one generation have open, by the inodes."""
 
     generation: int
-    by_inode: dict[int, list[tuple[str, OpenFile]]] = field(default_factory=dict)
-    """Each with the key of its instance."""
+    by_inode: dict[int, _Holders] = field(default_factory=dict)
     pids: set[int] = field(default_factory=set)
 
 
-def shared_files(
-    membership: Membership, app: AppRecord, trial: GenerationRecord
-) -> list[SharedFile]:
-    """Return what a generation on trial has open of what the others use."""
-    others = [g for g in app.generations if g is not trial and g.served and g.instances]
-    if not (others and trial.instances):
+def held_files(
+    membership: Membership, app: AppRecord, new: GenerationRecord
+) -> list[HeldFile]:
+    """Return what the other generations write or lock, and how the new one uses it."""
+    others = [g for g in app.generations if g is not new and g.served and g.instances]
+    if not (others and new.instances):
         return []
-    new = _uses(membership, trial)
-    if not new.by_inode:
-        return []
-    waiting = [lock for lock in waiting_locks() if _is_waited_for(lock, new)]
-    found: list[SharedFile] = []
+    own = _uses(membership, new)
+    found: list[HeldFile] = []
     for generation in others:
-        old = _uses(membership, generation)
-        for inode in new.by_inode.keys() & old.by_inode.keys():
-            found += _shared(old, new, inode, waiting, trial.spec)
+        uses = _uses(membership, generation)
+        for inode, by in uses.by_inode.items():
+            if any(each.writes or each.locks for _, each in by):
+                found += _held(generation.number, by, own, inode, new.spec)
     return found
+
+
+def cpu_ticks(membership: Membership, generation: GenerationRecord) -> int | None:
+    """Return how much the processes of a generation have computed.
+
+    None while one of them runs or waits for a disk.
+    """
+    total = 0
+    for instance in generation.instances:
+        for process in membership.members(instance).values():
+            if process.state in "RD":
+                return None
+            total += process.cpu_ticks
+    return total
 
 
 def _uses(membership: Membership, generation: GenerationRecord) -> _Uses:
@@ -70,67 +83,64 @@ def _uses(membership: Membership, generation: GenerationRecord) -> _Uses:
     return uses
 
 
-def _is_waited_for(lock: Lock, new: _Uses) -> bool:
-    """Return whether a generation waits for a lock.
-
-    The kernel does not say who waits for a lock of an open file description.
-    """
-    if lock.pid > 0:
-        return lock.pid in new.pids
-    return inode_of(lock.place) in new.by_inode
-
-
-def _shared(
-    old: _Uses,
-    new: _Uses,
-    inode: int,
-    waiting: list[Lock],
-    wanted: spec.AppSpec,
-) -> Iterator[SharedFile]:
-    """Yield the file of an inode if both have it; inodes of two disks may be equal."""
-    for device in {_device(each) for _, each in new.by_inode[inode]} - {None}:
-        old_files = [o for o in old.by_inode[inode] if _device(o[1]) == device]
-        new_files = [o for o in new.by_inode[inode] if _device(o[1]) == device]
-        if not old_files:
-            continue
-        one = new_files[0][1]
+def _held(
+    generation: int, by: _Holders, new: _Uses, inode: int, wanted: spec.AppSpec
+) -> Iterator[HeldFile]:
+    """Yield the files of an inode: those of two disks may have the same number."""
+    by_device: dict[int, _Holders] = {}
+    for key, each in by:
+        if (device := _device(each)) is not None:
+            by_device.setdefault(device, []).append((key, each))
+    for device, old in by_device.items():
+        one = old[0][1]
         try:
             status = os.stat(_magic_link(one))
         except OSError:
             continue
-        if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        is_regular = stat.S_ISREG(status.st_mode)
+        if status.st_nlink == 0 or not (is_regular or stat.S_ISDIR(status.st_mode)):
             continue
-        if status.st_nlink == 0:
-            continue
-        yield SharedFile(
+        same = [e for e in new.by_inode.get(inode, ()) if _device(e[1]) == device]
+        locked = any(each.locks for _, each in old)
+        yield HeldFile(
             path=one.path,
-            old=_use(old.generation, old_files, []),
-            new=_use(new.generation, new_files, waiting),
-            is_regular=stat.S_ISREG(status.st_mode),
+            old=_use(generation, old, waits=False),
+            new=_use(new.generation, same, waits=locked and _waits(new, inode))
+            if same
+            else None,
+            is_regular=is_regular,
             is_empty=status.st_size == 0,
             is_sqlite=_is_sqlite(one),
             is_allowed=is_allowed(wanted, one.path),
         )
 
 
-def _use(
-    generation: int, found: list[tuple[str, OpenFile]], waiting: list[Lock]
-) -> Use:
+def _waits(new: _Uses, inode: int) -> bool:
+    """Return whether a generation waits for a lock on a file that it has open.
+
+    The kernel does not say who waits for a lock of an open file description.
+    """
+    return any(
+        inode_of(lock.place) == inode and (lock.pid <= 0 or lock.pid in new.pids)
+        for lock in waiting_locks()
+    )
+
+
+def _use(generation: int, found: _Holders, *, waits: bool) -> Use:
     writing = [(key, each) for key, each in found if each.writes]
     held = [lock for _, each in found for lock in each.locks]
-    inode = found[0][1].inode
     return Use(
         generation=generation,
         writes=bool(writing),
         appends=all(each.appends for _, each in writing),
         locks=bool(held),
         excludes=any(lock.exclusive for lock in held),
-        waits=any(inode_of(lock.place) == inode for lock in waiting),
+        waits=waits,
         by_several=_is_opened_by_several(writing or found),
     )
 
 
-def _is_opened_by_several(found: list[tuple[str, OpenFile]]) -> bool:
+def _is_opened_by_several(found: _Holders) -> bool:
     """Return whether two instances or processes opened a file, each by itself."""
     first_key, first = found[0]
     return any(
