@@ -19,7 +19,7 @@ from gapless.supervisor.memory.model import FilesSeen, Generation, Role
 
 PAUSE_S = 1.0
 """Between two looks while it starts."""
-PERSISTS_S = 3.0
+PERSISTS_S = 2.0
 """How long a conflict lasts before it ends a start."""
 CONFIRM_S = 0.2
 """How long a conflict lasts before it stops the switch, or brings the old one back."""

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+MAPPED = -1
 _KCMP = {"x86_64": 312, "aarch64": 272, "riscv64": 272}
 _KCMP_FILE = 0
 _ELSEWHERE = ("/dev/", "/proc/", "/sys/", "/memfd:")
@@ -37,7 +38,7 @@ class OpenFile:
 
     pid: int
     number: int
-    """The descriptor."""
+    """The descriptor; MAPPED if it is mapped into memory, and closed as the case may be."""
     path: str
     inode: int
     writes: bool
@@ -47,7 +48,11 @@ class OpenFile:
 
 
 def open_files(pid: int) -> Iterator[OpenFile]:
-    """Yield what a process holds open that has a path, and was not removed."""
+    """Yield what a process holds open that has a path, and was not removed.
+
+    What it can write to in memory counts as open.
+    """
+    yield from _mapped(pid)
     try:
         names = os.listdir(f"/proc/{pid}/fd")
     except OSError:
@@ -55,15 +60,46 @@ def open_files(pid: int) -> Iterator[OpenFile]:
     for name in names:
         try:
             path = os.readlink(f"/proc/{pid}/fd/{name}")
-            if not path.startswith("/") or path.startswith(_ELSEWHERE):
-                continue
-            if path.endswith(_GONE):
+            if not _is_on_disk(path):
                 continue
             with open(f"/proc/{pid}/fdinfo/{name}", "rb") as file:
                 lines = file.read().splitlines()
             yield _read(pid, int(name), path, lines)
         except (OSError, ValueError):
             continue  # it was closed meanwhile
+
+
+def _is_on_disk(path: str) -> bool:
+    here = path.startswith("/") and not path.startswith(_ELSEWHERE)
+    return here and not path.endswith(_GONE)
+
+
+def _mapped(pid: int) -> Iterator[OpenFile]:
+    """Yield the files that a process has mapped to write to them."""
+    try:
+        with open(f"/proc/{pid}/maps", "rb") as file:
+            found = [line.split(maxsplit=5) for line in file if b" rw-s " in line]
+    except OSError:
+        return
+    for words in found:
+        path = os.fsdecode(words[5].rstrip(b"\n")) if len(words) > 5 else ""
+        if _is_on_disk(path):
+            yield OpenFile(
+                pid=pid,
+                number=MAPPED,
+                path=path,
+                inode=int(words[4]),
+                writes=True,
+                appends=False,
+                locks=(),
+            )
+
+
+def link_to(each: OpenFile) -> str:
+    """Return a path by which the kernel finds the file, wherever it is mounted."""
+    if each.number == MAPPED:
+        return f"/proc/{each.pid}/root{each.path}"
+    return f"/proc/{each.pid}/fd/{each.number}"
 
 
 def _read(pid: int, number: int, path: str, lines: Iterable[bytes]) -> OpenFile:
@@ -131,8 +167,11 @@ def same_description(one: OpenFile, other: OpenFile) -> bool:
     """Return whether one was inherited from the other, or both from a third process.
 
     Processes that opened a file by themselves have descriptions of their own.  Where the
-    kernel cannot be asked (kcmp(2)), equal numbers are taken for inherited ones.
+    kernel cannot be asked (kcmp(2)), equal numbers are taken for inherited ones.  Of what
+    is mapped nothing is known.
     """
+    if MAPPED in (one.number, other.number):
+        return True
     call = _KCMP.get(os.uname().machine)
     if call is not None:
         order = int(

@@ -16,6 +16,7 @@ from gapless.supervisor.decide.shared_state import HeldFile, Use
 from gapless.supervisor.kernel.open_files import (
     OpenFile,
     inode_of,
+    link_to,
     open_files,
     same_description,
     waiting_locks,
@@ -94,7 +95,7 @@ def _held(
     for device, old in by_device.items():
         one = old[0][1]
         try:
-            status = os.stat(_magic_link(one))
+            status = os.stat(link_to(one))
         except OSError:
             continue
         is_regular = stat.S_ISREG(status.st_mode)
@@ -152,14 +153,9 @@ def _is_opened_by_several(found: _Holders) -> bool:
 
 def _device(each: OpenFile) -> int | None:
     try:
-        return os.stat(_magic_link(each)).st_dev
+        return os.stat(link_to(each)).st_dev
     except OSError:
         return None
-
-
-def _magic_link(each: OpenFile) -> str:
-    """Return a path by which the kernel finds the file, wherever it is mounted."""
-    return f"/proc/{each.pid}/fd/{each.number}"
 
 
 # --- what a file is -------------------------------------------------------------------
@@ -170,7 +166,7 @@ def _is_sqlite(each: OpenFile) -> bool:
 
     By what it begins with, or, of one that is empty or encrypted, by what is beside it.
     """
-    if _first_bytes(_magic_link(each), len(_SQLITE_MAGIC)) == _SQLITE_MAGIC:
+    if _first_bytes(link_to(each), len(_SQLITE_MAGIC)) == _SQLITE_MAGIC:
         return True
     base = f"/proc/{each.pid}/root{each.path}"
     for ending in _SQLITE_ENDINGS:

@@ -29,6 +29,7 @@ def run(args: argparse.Namespace) -> int:
     rows = {
         "status": found["status"],
         "reason": found["reason"],
+        "hint": found.get("hint"),
         "release": found["release"],
         "generation": found["generation"],
         "since": found["since"],
