@@ -20,7 +20,7 @@ def declare(host: Host, port: int, release: str, holds: str, more: str = "") -> 
     """Declare the app that holds a file; return the path of that."""
     state = host.directory / ("app.log" if holds == "append" else "state")
     variables = f'PORT = "{port}", RELEASE = "{release}", HOLDS = "{holds}"'
-    app = Path(__file__).parents[2] / "rig" / "apps" / "stateful.py"
+    app = Path(__file__).parents[2] / "rig" / "apps" / "state" / "holds_file.py"
     host.configure(
         f"[app.app]\ncommand = {json.dumps(['python3', str(app)])}\n"
         f'environment = {{ {variables}, STATE = "{state}" }}\n'

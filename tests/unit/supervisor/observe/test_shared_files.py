@@ -133,6 +133,15 @@ for each in os.listdir("/proc/self/fd"):
     assert look(tmp_path, [old, new], [start(code)])[1] == ("", "")
 
 
+def test_a_file_for_each_process_is_no_state(tmp_path: Path, start: Start) -> None:
+    """No other process will open it, so nothing has to be waited for."""
+    code = 'opened(f"cache-{os.getpid()}.bin")'
+    held, found = look(tmp_path, [start(code)], [start(code)])
+    assert held
+    assert not any(map(shared_state.is_state, held))
+    assert found == ("", "")
+
+
 def test_logs_by_their_flags(tmp_path: Path, start: Start) -> None:
     """To a log both append."""
     appends = 'opened("app.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)'

@@ -62,6 +62,8 @@ class HeldFile:
     is_regular: bool = True
     is_empty: bool = False
     is_sqlite: bool = False
+    is_of_process: bool = False
+    """Whether it is named after the process that has it: each has its own."""
     is_allowed: bool = False
     """Whether the configuration says that this is meant."""
 
@@ -89,6 +91,8 @@ def is_state(file: HeldFile) -> bool:
     """Return whether a new generation may not have a file too, as far as the old tells."""
     old = file.old
     if _is_exempt(file) or (old.appends and is_log_name(file.path)):
+        return False
+    if file.is_of_process:
         return False
     return old.locks or _is_written(file)
 

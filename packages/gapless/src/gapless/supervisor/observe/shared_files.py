@@ -7,6 +7,7 @@ hangs holds up nobody who does not use it.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -112,6 +113,7 @@ def _held(
             is_regular=is_regular,
             is_empty=status.st_size == 0,
             is_sqlite=_is_sqlite(one),
+            is_of_process=_is_of_process(one),
             is_allowed=is_allowed(wanted, one.path),
         )
 
@@ -159,6 +161,15 @@ def _device(each: OpenFile) -> int | None:
 
 
 # --- what a file is -------------------------------------------------------------------
+
+
+def _is_of_process(each: OpenFile) -> bool:
+    """Return whether a file is named after its process, as `app.123.sock`.
+
+    Java has one in memory, whose number is that in its own pid namespace.
+    """
+    directory, _, name = each.path.rpartition("/")
+    return str(each.pid) in re.findall(r"\d+", name) or "/hsperfdata_" in directory
 
 
 def _is_sqlite(each: OpenFile) -> bool:
