@@ -24,6 +24,8 @@ class Row(NamedTuple):
     """`{what}` is the group of that name in the pattern that fits."""
     patterns: tuple[str, ...]
     """Regular expressions, without regard to case; `WHAT` is a word in quotes or not."""
+    unnamed: str = "it"
+    """What stands for `{what}` where the line names nothing."""
 
 
 _WHAT = r"""['"`]?(?P<what>[^\s'"`,;]{1,200})"""
@@ -148,6 +150,7 @@ TABLE = (
             r"(?P<what>GLIBC\w*_[\d.]+)\W+not found",
             r"cannot execute(?: binary file)?",
         ),
+        "the program",
     ),
     Row(
         "no memory",
@@ -186,6 +189,7 @@ TABLE = (
             r"open\(\) \"(?P<what>[^\"]{1,200})\" failed \(13:",
             r"(?:EACCES|Errno 13\b|permission denied)",
         ),
+        "what its last lines name",
     ),
     Row(
         "background",
@@ -223,7 +227,7 @@ def _hint_of(line: str) -> str:
         for pattern in _compiled(row.patterns):
             if found := pattern.search(line):
                 what = found.groupdict().get("what")
-                return row.hint.format(what=what or "it")
+                return row.hint.format(what=what or row.unnamed)
     return ""
 
 

@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     rows = {
         "status": found["status"],
         "reason": found["reason"],
-        "hint": found.get("hint"),
+        "hint": _hint(found),
         "release": found["release"],
         "generation": found["generation"],
         "since": found["since"],
@@ -59,6 +59,12 @@ def run(args: argparse.Namespace) -> int:
         print("last operation")
         reports.print_report(found["last_report"])
     return DONE
+
+
+def _hint(found: dict[str, Any]) -> str | None:
+    """Return what to do about its failure, unless the last report says the same."""
+    hint: str | None = found.get("hint")
+    return None if hint == (found["last_report"] or {}).get("hint") else hint
 
 
 def _renewal(renew: dict[str, Any]) -> str:
