@@ -13,12 +13,11 @@ from gapless.supervisor.decide.addresses import covers
 from gapless.supervisor.decide.ending import HANDSHAKE_S
 from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.generations import GenerationRecord
-from gapless.supervisor.memory.model import Probe, Role
+from gapless.supervisor.memory.model import Permit, Probe, Role
 from gapless.supervisor.observe import shared_files
 from gapless.supervisor.observe.evidence import UNSEEN, Evidence
-from gapless.supervisor.sockets.groups import Listener
-
 from gapless.supervisor.observe.membership import Membership
+from gapless.supervisor.sockets.groups import Listener
 from gapless.supervisor.sockets.listeners import Listeners
 
 RELAY_QUIET_S, RELAY_HANDSHAKE_S = 0.2, 60.0
@@ -73,6 +72,12 @@ class GenerationActions:
             if any(covers(each.group, address) for address in before):
                 return each
         return listening[0]
+
+    def ask_permit(self, app: AppRecord, generation: GenerationRecord) -> None:
+        """Ask the client that requested a generation whether it may still switch."""
+        generation.permit = Permit.ASKED
+        generation.permit_asked_at = clock.monotonic()
+        app.step("permit", "may it still switch?")
 
     def compare_files(
         self, app: AppRecord, generation: GenerationRecord, *, ready: bool

@@ -6,14 +6,12 @@ followed by one that decides the same again.
 
 from __future__ import annotations
 
-from gapless.base import clock
 from gapless.supervisor.act.generation_actions import GenerationActions
 from gapless.supervisor.act.instance_actions import InstanceActions
 from gapless.supervisor.act.launch import Launcher
 from gapless.supervisor.act.takeovers import Takeovers
 from gapless.supervisor.decide import actions
 from gapless.supervisor.memory.apps import AppRecord
-from gapless.supervisor.memory.model import Permit
 
 
 class Performer:
@@ -43,9 +41,7 @@ class Performer:
             case actions.SendProbe(number):
                 generations.send_probe(app, app.generation(number))
             case actions.AskPermit(number):
-                asked = app.generation(number)
-                asked.permit, asked.permit_asked_at = Permit.ASKED, clock.monotonic()
-                app.step("permit", "may it still switch?")
+                generations.ask_permit(app, app.generation(number))
             case actions.CompareFiles(number, ready):
                 generations.compare_files(app, app.generation(number), ready=ready)
             case actions.Switch(number):

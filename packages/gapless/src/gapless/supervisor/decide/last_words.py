@@ -58,9 +58,9 @@ TABLE = (
     Row(
         "address in use",
         "another program has that address (`ss -lntup` names it); or it is the app's old "
-        "generation, where gapless does not hand the address over, as with `listen` or "
-        "`interception = false`: remove these, or let the program take its socket from "
-        "LISTEN_FDS or {{fd}}, or set overlap = false",
+        "generation, where gapless does not hand the address over, as with "
+        "`interception = false`: remove that, or let the program take a socket of `listen` "
+        "from LISTEN_FDS or {{fd}}, or set overlap = false",
         (
             r"EADDRINUSE",
             r"address (?:is )?already in use",
