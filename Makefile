@@ -19,6 +19,8 @@ COMPILED_WITH := gcc pkg-config python3-dev libmariadb-dev
 PACKAGES := nginx-light haproxy etcd-server default-jdk-headless perl nodejs npm curl iproute2 \
   openssh-server openssh-client postgresql-15 mariadb-server-core mariadb-client-core \
   redis-server faketime openssh-sftp-server sshfs systemd puma
+# What only `make soak` starts.
+MORE_PACKAGES := prometheus unicorn
 
 .PHONY: demo rig test collected compiled node check lint soak vm bench docs lock clean
 
@@ -57,7 +59,7 @@ lint: $(STAMP) ## style, types, imports
 	$(BIN)/lint-imports
 
 soak: $(STAMP) $(SERVERS_STAMP) ## hundreds of handoffs, minutes of chaos
-	rig/packages $(PACKAGES)
+	rig/packages $(PACKAGES) $(MORE_PACKAGES)
 	$(MAKE) --no-print-directory $(NODE_STAMP)
 	$(PYTEST) -m soak --timeout 3600 --durations=8
 

@@ -26,6 +26,7 @@ from gapless.supervisor.control.operations import Operations
 from gapless.supervisor.control.request import Request
 from gapless.supervisor.control.requests import Requests
 from gapless.supervisor.decide import ending, lead_time, plan, recycle
+from gapless.supervisor.decide.trial import comparison
 from gapless.supervisor.instances.background import Background
 from gapless.supervisor.instances.exits import Exits
 from gapless.supervisor.keeper_events import KeeperEvents
@@ -268,7 +269,14 @@ class ModelSupervisor:
                 instance_groups=groups,
                 interception=interception,
             ),
-            GenerationActions(nothing, self.apps, listeners, evidence, relays),
+            GenerationActions(
+                nothing,
+                self.apps,
+                listeners,
+                evidence,
+                relays=relays,
+                membership=membership,
+            ),
             instance_actions.InstanceActions(evidence, membership, notify, drains),
             takeovers,
         )
@@ -423,6 +431,7 @@ def patched(effects: Effects, now: list[float]) -> Iterator[None]:
         (loop, "CHECK_S", 1.0),
         (lead_time, "CHECK_S", 1.0),
         (recycle, "CHECK_S", 1.0),
+        (comparison, "PAUSE_S", 1e9),  # each look would be another world
     ]
     plain = [(module, name, getattr(module, name)) for module, name, _ in replaced]
     for module, name, value in replaced:

@@ -28,6 +28,8 @@ WRONG = {
     'command = "true"\noverlap = "never"': "app.a.overlap",
     'command = "true"\ntakeover = "never"': "app.a.takeover",
     'command = "true"\noutgoing = [0]': "app.a.outgoing",
+    'command = "true"\nshared_files = [""]': "app.a.shared_files",
+    'command = "true"\nshared_files = "data"': "app.a.shared_files",
     'command = "true"\noutgoing = ["db:5432"]': "app.a.outgoing",
     'command = "true"\noutgoing = 5432': "app.a.outgoing",
     'command = "true"\nlimits = { memory_mb = 1 }': "app.a.limits.memory_mb",
@@ -86,9 +88,13 @@ def test_takeover_is_auto_or_yes_or_no(
 def test_ports_of_databases_are_kept_in_order(tmp_path: Path) -> None:
     """The ports are sorted, each once, and reach the supervisor so."""
     path = tmp_path / "gapless.toml"
-    path.write_text('[app.a]\ncommand = "true"\noutgoing = [5432, 3306, 5432]\n')
+    path.write_text(
+        '[app.a]\ncommand = "true"\noutgoing = [5432, 3306, 5432]\n'
+        'shared_files = ["data/*"]\n'
+    )
     app = tables.load(str(path), dict(os.environ)).apps["a"]
     assert app.outgoing == (3306, 5432)
+    assert app.shared_files == ("data/*",)
     assert codec.decode(spec.AppSpec, codec.encode(app)) == app
 
 

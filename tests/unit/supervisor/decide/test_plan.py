@@ -20,6 +20,7 @@ from gapless.supervisor.decide.plan import (
 from gapless.supervisor.decide.restarts import restart_delay_s
 from gapless.supervisor.memory.model import (
     Desired,
+    FilesSeen,
     Generation,
     Instance,
     Mode,
@@ -98,6 +99,7 @@ def generation(table: dict[str, Any]) -> Generation:
         restart=Restart(**restart),
         recycle=Recycle(**table.pop("recycle", {})),
         ready=Ready(when=When(table.pop("ready", "auto"))),
+        files=FilesSeen(**table.pop("files", {})),
         **table,
     )
 

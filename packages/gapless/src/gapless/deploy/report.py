@@ -15,6 +15,7 @@ def without_handoff(app: str, token: str = "") -> dict[str, Any]:
         "action": None,
         "outcome": "done",
         "reason": None,
+        "hint": None,
         "generation": {"old": None, "new": None},
         "release": {"old": None, "new": None},
         "instances": 0,

@@ -66,6 +66,7 @@ class UploadOutcome:
     def end(self, upload: str, report: dict[str, Any]) -> None:
         """Write how the release of an upload ended on this host."""
         done = report["outcome"] == "done"
+        hint = f"\n  hint: {report['hint']}" if report.get("hint") else ""
         tail = "".join(f"\n    {each}" for each in report["log_tail"])
         self._outcomes.write(
             Outcome(
@@ -74,7 +75,7 @@ class UploadOutcome:
                 stage=Stage.DONE if done else Stage.FAILED,
                 detail=str(report.get("after") or "")
                 if done
-                else f"{report['reason']}{tail}",
+                else f"{report['reason']}{hint}{tail}",
                 release=str(report["release"]["new"]),
                 report=str(report.get("report") or ""),
             )

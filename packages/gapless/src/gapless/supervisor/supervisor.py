@@ -125,7 +125,14 @@ class Supervisor:
         )
         performer = Performer(
             launcher,
-            GenerationActions(selector, apps, listeners, evidence, relays),
+            GenerationActions(
+                selector,
+                apps,
+                listeners,
+                evidence,
+                relays=relays,
+                membership=membership,
+            ),
             InstanceActions(evidence, membership, notify_sockets, drain_connections),
             takeovers,
         )

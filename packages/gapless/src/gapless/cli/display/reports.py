@@ -27,6 +27,8 @@ def print_report(report: dict[str, Any]) -> int:
         print(f"  reason: {report['reason']}")
         if report["generation"]["old"] is not None:
             print(f"  generation {report['generation']['old']} serves as before")
+        if hint := report.get("hint"):  # an older report has none
+            print(f"  hint: {hint}")
     if counts is None:
         print(
             "  connections in flight are not known: the kernel does not show them here"

@@ -17,6 +17,7 @@ from gapless.config.toml.schema import (
     Dropped,
     MayOverlap,
     MayTake,
+    Patterns,
     Port,
     Seconds,
     Table,
@@ -37,6 +38,7 @@ class GaplessField(Table, frozen=True):
     outgoing: tuple[Port, ...] = ()
     min_healthy_s: Seconds = 2.0
     overlap: MayOverlap = "auto"
+    shared_files: Patterns = ()
     takeover: MayTake = "auto"
     preload: bool = True
     interception: bool = True
@@ -90,6 +92,7 @@ def with_gapless_field(declared: Declaration, built: spec.AppSpec) -> spec.AppSp
         outgoing=tuple(sorted(set(keys.outgoing))),
         min_healthy_s=keys.min_healthy_s,
         overlap=OVERLAP[keys.overlap],
+        shared_files=keys.shared_files,
         takeover=TAKEOVER[keys.takeover],
         preload=keys.preload,
         interception=keys.interception,

@@ -12,6 +12,7 @@ from gapless.config.toml.schema import (
     Dropped,
     MayOverlap,
     MayTake,
+    Patterns,
     Port,
     Seconds,
     Table,
@@ -128,6 +129,7 @@ class App(Table, frozen=True):
     limits: Limits = Limits()
     min_healthy_s: Seconds = 2.0
     overlap: MayOverlap = "auto"
+    shared_files: Patterns = ()
     takeover: MayTake = "auto"
     recycle: Recycle = Recycle()
     renew: Renew = Renew()

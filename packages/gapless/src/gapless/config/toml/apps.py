@@ -66,6 +66,7 @@ def build(
         limits=app_tables.limits(table.limits),
         min_healthy_s=table.min_healthy_s,
         overlap=OVERLAP[table.overlap],
+        shared_files=table.shared_files,
         takeover=TAKEOVER[table.takeover],
         recycle=spec.Recycle(**app_tables.same_keys(table.recycle)),
         interception=table.interception,

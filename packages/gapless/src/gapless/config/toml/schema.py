@@ -17,6 +17,7 @@ DROPPED = r"^(([0-9.]+|\[[0-9a-fA-F:.]+\])?:)?\d{1,5}$"
 Dropped = Port | Annotated[str, msgspec.Meta(pattern=DROPPED)]
 """A port or an address that a new generation may leave."""
 UrlPath = Annotated[str, msgspec.Meta(pattern="^/")]
+Patterns = tuple[Annotated[str, msgspec.Meta(min_length=1)], ...]
 MayOverlap = bool | Literal["auto"]
 OVERLAP: dict[bool | str, Overlap] = {
     "auto": Overlap.AUTO,

@@ -10,10 +10,13 @@ from gapless.supervisor.act.relays import Relays
 from gapless.supervisor.decide.actions import STOPPED
 from gapless.supervisor.decide.addresses import covers
 from gapless.supervisor.decide.ending import HANDSHAKE_S
+from gapless.supervisor.decide.trial import comparison, shared_state
 from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.model import Permit, Probe, Role
+from gapless.supervisor.observe import shared_files
 from gapless.supervisor.observe.evidence import UNSEEN, Evidence
+from gapless.supervisor.observe.membership import Membership
 from gapless.supervisor.sockets.groups import Listener
 from gapless.supervisor.sockets.listeners import Listeners
 
@@ -30,8 +33,11 @@ class GenerationActions:
         apps: Apps,
         listeners: Listeners,
         evidence: Evidence,
+        *,
         relays: Relays,
+        membership: Membership,
     ) -> None:
+        self._membership = membership
         self._selector, self._apps, self._listeners = selector, apps, listeners
         self._evidence, self._relays = evidence, relays
 
@@ -67,11 +73,40 @@ class GenerationActions:
                 return each
         return listening[0]
 
+    def name_wait(
+        self, app: AppRecord, generation: GenerationRecord, what: str
+    ) -> None:
+        """Tell those who wait what a generation waits for, once."""
+        generation.waits_named = True
+        app.step("waiting", what)
+
     def ask_permit(self, app: AppRecord, generation: GenerationRecord) -> None:
         """Ask the client that requested a generation whether it may still switch."""
         generation.permit = Permit.ASKED
         generation.permit_asked_at = clock.monotonic()
         app.step("permit", "may it still switch?")
+
+    def compare_files(
+        self, app: AppRecord, generation: GenerationRecord, *, ready: bool
+    ) -> None:
+        """Note which file a new generation may not have open beside the others."""
+        held = shared_files.held_files(self._membership, app, generation)
+        conflict, path = shared_state.conflict(held)
+        retires = generation.role is Role.RETIRING
+        if conflict or not retires:
+            generation.hint = shared_state.hint(path) if conflict else ""
+        else:
+            conflict = generation.files.conflict  # it was retired for that
+        generation.files = comparison.noted(
+            generation.files,
+            conflict,
+            clock.monotonic(),
+            rivals=any(map(shared_state.is_state, held)),
+            cpu_ticks=shared_files.cpu_ticks(self._membership, generation),
+            ready=ready,
+        )
+        if retires and conflict and conflict not in generation.failure:
+            generation.failure = f"{generation.failure}; {conflict}"
 
     def switch(self, app: AppRecord, generation: GenerationRecord) -> None:
         """Send new connections to a generation; the one before stands by."""

@@ -40,12 +40,13 @@ class Performer:
             case actions.MarkReady(key):
                 instances.mark_ready(app, key)
             case actions.NameWait(number, what):
-                app.generation(number).waits_named = True
-                app.step("waiting", what)
+                generations.name_wait(app, app.generation(number), what)
             case actions.SendProbe(number):
                 generations.send_probe(app, app.generation(number))
             case actions.AskPermit(number):
                 generations.ask_permit(app, app.generation(number))
+            case actions.CompareFiles(number, ready):
+                generations.compare_files(app, app.generation(number), ready=ready)
             case actions.Switch(number):
                 generations.switch(app, app.generation(number))
             case actions.MarkProven(number):

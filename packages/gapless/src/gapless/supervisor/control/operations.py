@@ -8,6 +8,7 @@ from gapless.supervisor.control import reports
 from gapless.supervisor.control.admission import Admissions
 from gapless.supervisor.decide import plan
 from gapless.supervisor.decide.readiness import is_done
+from gapless.supervisor.decide.trial import last_words
 from gapless.supervisor.memory import report_files
 from gapless.supervisor.memory.apps import AppRecord
 from gapless.supervisor.memory.generations import GenerationRecord
@@ -52,6 +53,9 @@ class Operations:
             operation.log_tail = log_tail.last_lines(
                 operation.log_marks, operation.generation or 0
             )
+            operation.hint = operation.hint or last_words.hint(
+                operation.log_tail, operation.failure
+            )
             before = operation.old_generation
             old = (each for each in app.generations if each.number == before)
             serving = app.current() or next(old, None)
@@ -78,7 +82,7 @@ def _is_over(app: AppRecord, operation: Operation) -> bool:
         return True
     generation = found[0]
     if generation.failure:
-        operation.failure = generation.failure
+        operation.failure, operation.hint = generation.failure, generation.hint
     given_up = [seat for seat in generation.seats if seat.given_up]
     if given_up:
         operation.failure = given_up[0].exit_reason

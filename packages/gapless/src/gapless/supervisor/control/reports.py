@@ -27,6 +27,7 @@ def report(operation: Operation) -> dict[str, Any]:
         "action": operation.action,
         "outcome": "superseded" if operation.superseded else outcome,
         "reason": operation.failure or None,
+        "hint": operation.hint or None,
         "generation": {
             "old": operation.old_generation,
             "new": None if stops else operation.generation,

@@ -10,6 +10,7 @@ from gapless.supervisor.act import pid_files
 from gapless.supervisor.act.log_settings import log_settings
 from gapless.supervisor.control.status import counts_of, given_up, status
 from gapless.supervisor.control.usage import Usage
+from gapless.supervisor.decide.trial import last_words
 from gapless.supervisor.instances.drain_connections import DrainConnections
 from gapless.supervisor.kernel import controllers, sock_diag
 from gapless.supervisor.memory import spec
@@ -17,6 +18,7 @@ from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.memory.model import Phase, Role
+from gapless.supervisor.observe import log_tail
 from gapless.supervisor.observe.app_order import AppOrder
 from gapless.supervisor.observe.evidence import Evidence
 from gapless.supervisor.observe.membership import Membership
@@ -168,6 +170,7 @@ class View:
             ],
             "generations": [self._generation(app, g) for g in app.generations],
             "spec": codec.encode(app.spec),
+            "hint": self._hint(app) or None,
             "takeover_trouble": app.takeover_trouble or None,
             "limits_trouble": app.limits_trouble or None,
             "seats": [
@@ -220,6 +223,18 @@ class View:
             if instance.cgroup
             else 0,
         }
+
+    def _hint(self, app: AppRecord) -> str:
+        """Return what to do about instances that do not start, or end at once."""
+        current = _current(app)
+        seats = current.seats if current else []
+        short = (seat.exit_reason for seat in seats if seat.short_lives)
+        reason = app.stop_reason or next(short, "")
+        if not reason:
+            return ""
+        number = current.number if current else app.last_generation
+        marks = dict.fromkeys(self._logs(app), 0)
+        return last_words.hint(log_tail.last_lines(marks, number), reason)
 
     def _logs(self, app: AppRecord) -> list[str]:
         """Return the files that its instances write."""

@@ -62,6 +62,15 @@ class AskPermit:
 
 
 @dataclass(frozen=True, slots=True)
+class CompareFiles:
+    """Look whether a generation on trial shares state on disk with those that serve."""
+
+    generation: int
+    ready: bool = False
+    """Whether nothing else is missing before the switch."""
+
+
+@dataclass(frozen=True, slots=True)
 class Switch:
     """Send new connections to a generation; the one before stands by."""
 
@@ -179,6 +188,7 @@ Action = (
     | NameWait
     | SendProbe
     | AskPermit
+    | CompareFiles
     | Switch
     | MarkProven
     | Revert

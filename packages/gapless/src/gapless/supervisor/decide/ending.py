@@ -13,6 +13,7 @@ from gapless.supervisor.decide.actions import (
     StartRelay,
     TakeOver,
 )
+from gapless.supervisor.decide.trial.comparison import before_end
 from gapless.supervisor.memory.model import Generation, Instance, Mode, Takeover
 
 CHECK_S = 0.02
@@ -30,9 +31,26 @@ HANDSHAKE_S = 3.0
 
 
 def finish(
-    generation: Generation, now: float, *, next_to_end: bool, successor: bool
+    generation: Generation,
+    now: float,
+    *,
+    next_to_end: bool,
+    successor: bool,
+    beside: bool = False,
 ) -> Iterator[Action | float]:
-    """Let a generation finish what it began, then end it."""
+    """Let a generation finish what it began, then end it.
+
+    *beside*: instances of another one serve, or have served.
+    """
+    if beside and not generation.served and generation.instances:
+        look = before_end(generation)
+        if look is not None:
+            yield look
+            return
+        if generation.files.conflict:
+            for instance in generation.instances:
+                yield from end_instance(generation, instance, now, "")
+            return
     if generation.served and not generation.quiesced:
         yield Quiesce(generation.number)
     left_behind = generation.queued or (generation.half_open and generation.served)
@@ -122,7 +140,16 @@ def _moves_until(generation: Generation, instance: Instance) -> float:
 def end_instance(
     generation: Generation, instance: Instance, now: float, reason: str
 ) -> Iterator[Action | float]:
-    """End an instance: the stop signal, then SIGKILL when its time is up."""
+    """End an instance: the stop signal, then SIGKILL when its time is up.
+
+    One that must not write its state once more, over that of another, is killed at once.
+    """
+    if conflict := generation.files.conflict:
+        if instance.killed:
+            yield _kill_again(generation, instance, now)
+        else:
+            yield Kill(instance.key, conflict)
+        return
     signalled = instance.leader_alive or instance.orphans_signalled
     if instance.stop_sent_at is None or not signalled:
         yield SendStop(instance.key, reason)
@@ -136,8 +163,15 @@ def end_instance(
     elif not instance.killed:
         limit = f"{generation.stop.kill_timeout_s:g} s"
         yield Kill(instance.key, f"still there {limit} after its stop signal")
-    elif generation.stop.tree and now >= (instance.kill_sent_at or 0) + KILL_AGAIN_S:
-        # What was started while the others were killed lives still.
-        yield Kill(instance.key, "a process of it lives still")
     else:
-        yield now + CHECK_S
+        yield _kill_again(generation, instance, now)
+
+
+def _kill_again(
+    generation: Generation, instance: Instance, now: float
+) -> Action | float:
+    """Return what is done about processes that live on after a kill."""
+    if generation.stop.tree and now >= (instance.kill_sent_at or 0) + KILL_AGAIN_S:
+        # What was started while the others were killed lives still.
+        return Kill(instance.key, "a process of it lives still")
+    return now + CHECK_S

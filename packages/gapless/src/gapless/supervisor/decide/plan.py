@@ -9,6 +9,7 @@ A handoff is not a mode.  It follows from what each role may do:
 
     trial     ready in time, every instance         -> Switch: it is proving
               ready, and a permit is needed         -> AskPermit first
+              shares state with what serves         -> Retire with the reason
               any crash, or not ready in time       -> Retire with the reason
     proving   lived `min_healthy_s`                 -> MarkProven: it is serving
               any crash before                      -> Revert: standby serves again
@@ -63,6 +64,7 @@ from gapless.supervisor.decide.readiness import (
 )
 from gapless.supervisor.decide.recycle import recycle
 from gapless.supervisor.decide.restarts import end_failed, refill
+from gapless.supervisor.decide.trial import comparison
 from gapless.supervisor.memory.model import (
     Desired,
     Generation,
@@ -136,19 +138,24 @@ def _steps(desired: Desired, observed: Observed) -> Iterator[Action | float]:
     successors = (Role.PROVING, Role.SERVING)
     successor = any(g.role in successors for g in generations)
     for generation in generations:
+        beside = comparison.others(generation, generations)
         yield from _drain(generation, desired, now)
         match generation.role:
             case Role.RETIRING:
                 next_to_end = not generation.served or generation is retiring[0]
                 yield from finish(
-                    generation, now, next_to_end=next_to_end, successor=successor
+                    generation,
+                    now,
+                    next_to_end=next_to_end,
+                    successor=successor,
+                    beside=beside,
                 )
             case _ if not desired.running:
                 yield Retire(generation.number, STOPPED)
             case _ if generation.held:
                 pass
             case Role.TRIAL:
-                yield from _try(generation, now)
+                yield from _try(generation, now, beside=beside)
             case Role.PROVING:
                 yield from _prove(generation, _newest(observed, Role.STANDBY), now)
             case Role.SERVING:
@@ -231,16 +238,19 @@ def _leave_service(
 # --- roles ----------------------------------------------------------------------------
 
 
-def _try(generation: Generation, now: float) -> Iterator[Action | float]:
+def _try(
+    generation: Generation, now: float, *, beside: bool
+) -> Iterator[Action | float]:
+    """Bring a generation to its switch; *beside* others that serve, if there are any."""
     late = overdue(generation, now)
-    failure = crash(generation) or (late if isinstance(late, str) else "")
-    if failure:
+    files = comparison.while_starting(generation, now) if beside else None
+    failures = [each for each in (late, files) if isinstance(each, str)]
+    if failure := crash(generation) or next(iter(failures), ""):
         yield Retire(generation.number, failure)
         return
-    if isinstance(late, float):
-        yield late
-    if told := waits(generation, now):
-        yield told
+    for step in (late, files, waits(generation, now)):
+        if step is not None and not isinstance(step, str):
+            yield step
     for seat in empty_seats(generation):
         yield Start(generation.number, seat.ordinal)
     yield from mark_ready(generation, now)
@@ -251,11 +261,21 @@ def _try(generation: Generation, now: float) -> Iterator[Action | float]:
             return
         match permission(generation, now):
             case None:
-                yield Switch(generation.number)
+                yield _switch(generation, now, beside=beside)
             case str(refusal):
                 yield Retire(generation.number, refusal)
             case first:
                 yield first
+
+
+def _switch(generation: Generation, now: float, *, beside: bool) -> Action | float:
+    """Return the switch, or what has to be known before it."""
+    missing = comparison.before_switch(generation, now) if beside else None
+    if missing is None:
+        return Switch(generation.number)
+    if isinstance(missing, str):
+        return Retire(generation.number, missing)
+    return missing
 
 
 def _prove(
@@ -265,6 +285,12 @@ def _prove(
     proven_at = generation.since + generation.min_healthy_s
     if standby is not None and (later := not_yet_served(generation, now)):
         proven_at = max(proven_at, later)
+    if standby is not None and generation.files.rivals:
+        # It may have opened its files only now.
+        files = comparison.while_proving(generation, now)
+        if not isinstance(files, str):
+            yield files
+        failure = failure or (files if isinstance(files, str) else "")
     if failure and standby is not None:
         yield Revert(generation.number, standby.number, failure)
     elif failure or now >= proven_at:

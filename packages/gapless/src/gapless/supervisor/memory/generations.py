@@ -8,7 +8,7 @@ from gapless.base.codec import TRANSIENT, was
 from gapless.supervisor.memory import model, spec
 from gapless.supervisor.memory.counts import Counts
 from gapless.supervisor.memory.instances import InstanceRecord, SeatRecord
-from gapless.supervisor.memory.model import Permit, Probe, Role, Takeover
+from gapless.supervisor.memory.model import FilesSeen, Permit, Probe, Role, Takeover
 
 
 @dataclass(slots=True)
@@ -46,6 +46,10 @@ class GenerationRecord:
     permit: Permit = Permit.NOT_NEEDED
     permit_asked_at: float | None = field(default=None, metadata=was("permit_asked"))
     permit_refusal: str = field(default="", metadata=was("refused"))
+    files: FilesSeen = field(default_factory=FilesSeen, metadata=TRANSIENT)
+    """What it shares on disk with those that serve; the next supervisor looks itself."""
+    hint: str = ""
+    """What to do about its failure."""
     counts: Counts | None = None
     """What its instances that are gone counted while they drained."""
     unseen: bool = False

@@ -159,6 +159,27 @@ class Seat:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FilesSeen:
+    """What was seen of the files of a generation, and of those that serve beside it."""
+
+    seen_at: float | None = None
+    """When they were compared last."""
+    ready_since: float | None = None
+    """When they were first compared with nothing else missing before the switch."""
+    ready_seen_at: float | None = None
+    """When that was done last."""
+    rivals: bool = False
+    """Whether the others hold state, so that it matters which files it opens."""
+    cpu_ticks: int = 0
+    """How much its processes had computed."""
+    quiet_since: float | None = None
+    """Since when they wait, and compute next to nothing; None while they do."""
+    conflict: str = ""
+    """What it shares and may not, as the last look showed."""
+    conflict_since: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
     """One set of instances of one configuration."""
 
@@ -216,6 +237,7 @@ class Generation:
     """Why the switch was not permitted."""
     held: bool = False
     """It does not start yet: apps come up that its app is after."""
+    files: FilesSeen = field(default_factory=FilesSeen)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,6 +51,8 @@ class Operation:
     permit: bool = False
     """The client is asked for a permit right before the switch."""
     failure: str = ""
+    hint: str = ""
+    """What to do about the failure, if that is known."""
     superseded: bool = False
     log_tail: list[str] = field(default_factory=list)
     log_marks: dict[str, int] = field(default_factory=dict)

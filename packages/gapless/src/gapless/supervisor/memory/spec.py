@@ -211,6 +211,8 @@ class AppSpec:
     limits: Limits = field(default_factory=Limits)
     min_healthy_s: float = 2.0
     overlap: Overlap = Overlap.AUTO
+    shared_files: tuple[str, ...] = ()
+    """Files that two generations may both write or lock, as patterns of paths."""
     recycle: Recycle = field(default_factory=Recycle)
     renew: Renew = field(default_factory=Renew)
     interception: bool = True

@@ -6,6 +6,8 @@ import fnmatch
 import re
 from collections.abc import Iterable
 
+from gapless.supervisor.decide.path_patterns import expression
+
 DEFAULT = (".*", "node_modules")
 
 
@@ -31,7 +33,7 @@ class Ignored:
         wanted = DEFAULT if entries is None else tuple(entries)
         self._names = tuple(e.rstrip("/") for e in wanted if "/" not in e.rstrip("/"))
         self._paths = tuple(
-            re.compile(_pattern(directory, e)) for e in wanted if "/" in e.rstrip("/")
+            re.compile(expression(directory, e)) for e in wanted if "/" in e.rstrip("/")
         )
 
     def __contains__(self, path: str) -> bool:
@@ -46,12 +48,3 @@ class Ignored:
             for name in self._names
         )
         return named or any(pattern.match(path) for pattern in self._paths)
-
-
-def _pattern(directory: str, entry: str) -> str:
-    entry = entry.removeprefix("./").rstrip("/")
-    entry = entry if entry.startswith("/") else f"{directory}/{entry}"
-    pieces = re.split(r"(\*\*/?|\*|\?)", entry)
-    wild = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    body = "".join(wild.get(piece) or re.escape(piece) for piece in pieces)
-    return f"{body}(?:/.*)?$"

@@ -29,6 +29,7 @@ def run(args: argparse.Namespace) -> int:
     rows = {
         "status": found["status"],
         "reason": found["reason"],
+        "hint": _hint(found),
         "release": found["release"],
         "generation": found["generation"],
         "since": found["since"],
@@ -44,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
         "limits": _limits(wanted["limits"], found.get("limits_trouble")),
         "after": ", ".join(wanted.get("after", [])),
         "last exits": _last_exits(found.get("seats", [])),
+        "shared files": ", ".join(wanted.get("shared_files", ())),
         "takeover": _takeover(wanted, found.get("takeover_trouble")),
         "namespace": wanted["namespace"],
         "renewal": _renewal(wanted["renew"]),
@@ -90,6 +92,12 @@ def _alive(wanted: dict[str, Any], found: dict[str, Any]) -> str:
         return f"{what}: not asked, it listens nowhere"
     rule = f"{what} within {alive['timeout_s']:g} s, asked every {alive['every_s']:g} s"
     return f"{rule}; {alive['failures']} failures in a row"
+
+
+def _hint(found: dict[str, Any]) -> str | None:
+    """Return what to do about its failure, unless the last report says the same."""
+    hint: str | None = found.get("hint")
+    return None if hint == (found["last_report"] or {}).get("hint") else hint
 
 
 def _renewal(renew: dict[str, Any]) -> str:

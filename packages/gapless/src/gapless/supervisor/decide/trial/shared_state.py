@@ -1,0 +1,145 @@
+"""Whether two generations hold the same state on disk, so that they may not overlap.  Pure.
+
+Rule 1: what both have open for writing is state, unless something says that it is not.
+Rule 2: a lock that one holds and the other wants is a word of the program itself: only one
+copy of it may run.
+
+No conflict is:
+
+- a log: a text by its name, to which both only append;
+- a file that the configuration names in `shared_files`, or one of the app's own logs;
+- what two instances of the old generation, or two of its processes, opened each by itself:
+  they share it by design, and a third one may as well;
+- a database of SQLite: it is made for several processes, and its locks keep them apart
+  for moments;
+- a lock file that is empty, and that nobody has locked now.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+_LOG_ENDINGS = r"log|out|err|txt|trace|jsonl|ndjson"
+_LOG_NAME = re.compile(
+    # app.log, app.err.1, app.log-20261129, app-2026-11-29.log
+    rf"(?P<stem>.*)\.(?:{_LOG_ENDINGS})(?:[.-]\d[\d.-]*)?"
+    # access_log, error-log, stdout, log
+    r"|(?:.*[_-])?(?:log|stdout|stderr)(?:[.-]\d[\d.-]*)?",
+    re.IGNORECASE,
+)
+_NUMBER_OF_A_DATABASE = re.compile(r"\d{1,7}|\d{9,}")
+"""LevelDB's `000003.log` is no text; `20261129.log` is."""
+_LOCK_NAME = re.compile(r"(?:.*[._-])?(?:lock|lck|mutex|sem)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """How the instances of a generation use a file."""
+
+    generation: int
+    writes: bool = False
+    appends: bool = False
+    """Whether all that write it only append."""
+    locks: bool = False
+    """Whether one holds a lock on it."""
+    excludes: bool = False
+    """Whether that is an exclusive lock."""
+    waits: bool = False
+    """Whether one waits for a lock on it."""
+    by_several: bool = False
+    """Whether two instances or processes opened it, each by itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldFile:
+    """A file or a directory that a generation has open, and perhaps a new one too."""
+
+    path: str
+    old: Use
+    new: Use | None = None
+    is_regular: bool = True
+    is_empty: bool = False
+    is_sqlite: bool = False
+    is_of_process: bool = False
+    """Whether it is named after the process that has it: each has its own."""
+    is_allowed: bool = False
+    """Whether the configuration says that this is meant."""
+
+
+def conflict(files: Iterable[HeldFile]) -> tuple[str, str]:
+    """Return which file two generations may not have both, and why; and its path.
+
+    Two empty texts if there is none.  A lock comes first: it says most.
+    """
+    found = [(reason, each.path) for each in files if (reason := _reason(each))]
+    found.sort(key=lambda pair: ("lock" not in pair[0], pair[1]))
+    return found[0] if found else ("", "")
+
+
+def hint(path: str) -> str:
+    """Return what to write into the configuration for a file with a conflict."""
+    return (
+        "an app that holds state on disk or in memory is recycled: set overlap = false, "
+        "and its old instances end before the new ones start; or, if both may use this "
+        f'file at the same time: shared_files = ["{path}"]'
+    )
+
+
+def is_state(file: HeldFile) -> bool:
+    """Return whether a new generation may not have a file too, as far as the old tells."""
+    old = file.old
+    if _is_exempt(file) or (old.appends and is_log_name(file.path)):
+        return False
+    if file.is_of_process:
+        return False
+    return old.locks or _is_written(file)
+
+
+def _is_exempt(file: HeldFile) -> bool:
+    return file.is_allowed or file.is_sqlite or file.old.by_several
+
+
+def _is_written(file: HeldFile) -> bool:
+    empty_lock = file.is_empty and is_lock_name(file.path)
+    return file.is_regular and file.old.writes and not empty_lock
+
+
+def _reason(file: HeldFile) -> str:
+    """Return why two generations may not have a file both; empty if they may."""
+    old, new = file.old, file.new
+    if new is None or _is_exempt(file):
+        return ""
+    appended = old.appends and new.appends and is_log_name(file.path)
+    if file.is_regular and appended:
+        return ""
+    if old.excludes or (old.locks and new.waits):
+        wants = "waits for it" if new.waits else "has that open too"
+        return (
+            f"generation {old.generation} holds a lock on {file.path}, "
+            f"and generation {new.generation} {wants}"
+        )
+    if not (_is_written(file) and new.writes):
+        return ""
+    return (
+        f"generation {old.generation} and generation {new.generation} both have "
+        f"{file.path} open for writing"
+    )
+
+
+def is_log_name(path: str) -> bool:
+    """Return whether a file is a log, a text, by its name."""
+    found = _LOG_NAME.fullmatch(_name(path))
+    if found is None:
+        return False
+    return not _NUMBER_OF_A_DATABASE.fullmatch(found["stem"] or "")
+
+
+def is_lock_name(path: str) -> bool:
+    """Return whether a file is there to be locked, by its name."""
+    return _LOCK_NAME.fullmatch(_name(path)) is not None
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]

@@ -1,0 +1,224 @@
+"""Which files generations that serve or finish hold, and a new one beside them, from /proc.
+
+Files themselves are looked at only where one that serves writes or locks them: a disk that
+hangs holds up nobody who does not use it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from gapless.supervisor.decide import path_patterns
+from gapless.supervisor.decide.trial.shared_state import HeldFile, Use
+from gapless.supervisor.kernel.open_files import (
+    OpenFile,
+    inode_of,
+    link_to,
+    open_files,
+    same_description,
+    waiting_locks,
+)
+from gapless.supervisor.memory import spec
+from gapless.supervisor.memory.apps import AppRecord
+from gapless.supervisor.memory.generations import GenerationRecord
+from gapless.supervisor.observe.membership import Membership
+
+_SQLITE_MAGIC = b"SQLite format 3\0"
+_SQLITE_ENDINGS = ("-wal", "-shm", "-journal")
+
+
+_Holders = list[tuple[str, OpenFile]]
+"""Who has a file open: the key of the instance, and how."""
+
+
+@dataclass(slots=True)
+class _Uses:
+    """What the instances of one generation have open, by the inodes."""
+
+    generation: int
+    by_inode: dict[int, _Holders] = field(default_factory=dict)
+    pids: set[int] = field(default_factory=set)
+
+
+def held_files(
+    membership: Membership, app: AppRecord, new: GenerationRecord
+) -> list[HeldFile]:
+    """Return what the other generations write or lock, and how the new one uses it."""
+    others = [g for g in app.generations if g is not new and g.served and g.instances]
+    if not (others and new.instances):
+        return []
+    own = _uses(membership, new)
+    found: list[HeldFile] = []
+    for generation in others:
+        uses = _uses(membership, generation)
+        for inode, by in uses.by_inode.items():
+            if any(each.writes or each.locks for _, each in by):
+                found += _held(generation.number, by, own, inode, new.spec)
+    return found
+
+
+def cpu_ticks(membership: Membership, generation: GenerationRecord) -> int | None:
+    """Return how much the processes of a generation have computed.
+
+    None while one of them runs or waits for a disk.
+    """
+    total = 0
+    for instance in generation.instances:
+        for process in membership.members(instance).values():
+            if process.state in "RD":
+                return None
+            total += process.cpu_ticks
+    return total
+
+
+def _uses(membership: Membership, generation: GenerationRecord) -> _Uses:
+    uses = _Uses(generation.number)
+    for instance in generation.instances:
+        for pid in membership.members(instance):
+            uses.pids.add(pid)
+            for each in open_files(pid):
+                uses.by_inode.setdefault(each.inode, []).append((instance.key, each))
+    return uses
+
+
+def _held(
+    generation: int, by: _Holders, new: _Uses, inode: int, wanted: spec.AppSpec
+) -> Iterator[HeldFile]:
+    """Yield the files of an inode: those of two disks may have the same number."""
+    by_device: dict[int, _Holders] = {}
+    for key, each in by:
+        if (device := _device(each)) is not None:
+            by_device.setdefault(device, []).append((key, each))
+    for device, old in by_device.items():
+        one = old[0][1]
+        try:
+            status = os.stat(link_to(one))
+        except OSError:
+            continue
+        is_regular = stat.S_ISREG(status.st_mode)
+        if status.st_nlink == 0 or not (is_regular or stat.S_ISDIR(status.st_mode)):
+            continue
+        same = [e for e in new.by_inode.get(inode, ()) if _device(e[1]) == device]
+        locked = any(each.locks for _, each in old)
+        yield HeldFile(
+            path=one.path,
+            old=_use(generation, old, waits=False),
+            new=_use(new.generation, same, waits=locked and _waits(new, inode))
+            if same
+            else None,
+            is_regular=is_regular,
+            is_empty=status.st_size == 0,
+            is_sqlite=_is_sqlite(one),
+            is_of_process=_is_of_process(one),
+            is_allowed=is_allowed(wanted, one.path),
+        )
+
+
+def _waits(new: _Uses, inode: int) -> bool:
+    """Return whether a generation waits for a lock on a file that it has open.
+
+    The kernel does not say who waits for a lock of an open file description.
+    """
+    return any(
+        inode_of(lock.place) == inode and (lock.pid <= 0 or lock.pid in new.pids)
+        for lock in waiting_locks()
+    )
+
+
+def _use(generation: int, found: _Holders, *, waits: bool) -> Use:
+    writing = [(key, each) for key, each in found if each.writes]
+    held = [lock for _, each in found for lock in each.locks]
+    return Use(
+        generation=generation,
+        writes=bool(writing),
+        appends=all(each.appends for _, each in writing),
+        locks=bool(held),
+        excludes=any(lock.exclusive for lock in held),
+        waits=waits,
+        by_several=_is_opened_by_several(writing or found),
+    )
+
+
+def _is_opened_by_several(found: _Holders) -> bool:
+    """Return whether two instances or processes opened a file, each by itself."""
+    first_key, first = found[0]
+    return any(
+        key != first_key
+        or (each.pid != first.pid and not same_description(first, each))
+        for key, each in found[1:]
+    )
+
+
+def _device(each: OpenFile) -> int | None:
+    try:
+        return os.stat(link_to(each)).st_dev
+    except OSError:
+        return None
+
+
+# --- what a file is -------------------------------------------------------------------
+
+
+def _is_of_process(each: OpenFile) -> bool:
+    """Return whether a file is named after its process, as `app.123.sock`.
+
+    Java has one in memory, whose number is that in its own pid namespace.
+    """
+    directory, _, name = each.path.rpartition("/")
+    return str(each.pid) in re.findall(r"\d+", name) or "/hsperfdata_" in directory
+
+
+def _is_sqlite(each: OpenFile) -> bool:
+    """Return whether a file is a database of SQLite, or belongs to one.
+
+    By what it begins with, or, of one that is empty or encrypted, by what is beside it.
+    """
+    if _first_bytes(link_to(each), len(_SQLITE_MAGIC)) == _SQLITE_MAGIC:
+        return True
+    base = f"/proc/{each.pid}/root{each.path}"
+    for ending in _SQLITE_ENDINGS:
+        if each.path.endswith(ending):
+            base = base.removesuffix(ending)
+            break
+    else:
+        return os.path.exists(f"{base}-shm")
+    if _first_bytes(base, len(_SQLITE_MAGIC)) == _SQLITE_MAGIC:
+        return True
+    return os.path.exists(f"{base}-shm")
+
+
+def _first_bytes(path: str, count: int) -> bytes:
+    """Return how a file begins; nothing if it cannot be read."""
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags)
+    except OSError:
+        return b""
+    try:
+        return os.read(descriptor, count)
+    except OSError:
+        return b""
+    finally:
+        os.close(descriptor)
+
+
+def is_allowed(wanted: spec.AppSpec, path: str) -> bool:
+    """Return whether an app may share a file: it says so, or it is one of its logs."""
+    log = wanted.log
+    logs = {each for each in (log.output, log.error, log.combined) if each}
+    if path in logs or path in {os.path.realpath(each) for each in logs}:
+        return True
+    entries = [_resolved(wanted.directory, each) for each in wanted.shared_files]
+    return path_patterns.matches(path, wanted.directory, entries)
+
+
+def _resolved(directory: str, entry: str) -> str:
+    """Return an entry without the symlinks that /proc does not show either."""
+    if "/" not in entry.rstrip("/"):
+        return entry  # a name, in any directory
+    fixed, rest = path_patterns.fixed_part(os.path.join(directory, entry))
+    return os.path.join(os.path.realpath(fixed), rest).rstrip("/")
