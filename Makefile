@@ -57,7 +57,7 @@ lint: $(STAMP) ## style, types, imports
 	$(BIN)/lint-imports
 
 soak: $(STAMP) $(SERVERS_STAMP) ## hundreds of handoffs, minutes of chaos
-	rig/packages $(PACKAGES)
+	rig/packages $(PACKAGES) php8.2-fpm
 	$(MAKE) --no-print-directory $(NODE_STAMP)
 	$(PYTEST) -m soak --timeout 3600 --durations=8
 
