@@ -81,7 +81,7 @@ class FakeListeners:
         """Return whether new connections come to a socket."""
         return bool(self._world["steered"] == listener.name)
 
-    def quiesce(self, app: str, generation: int) -> None:
+    def quiesce(self, app: str, generation: int, *, for_good: bool = False) -> None:
         """Do nothing: connections are not in the model."""
 
     resume = reopen = quiesce

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gapless.keeper.seccomp import caller
+from gapless.keeper.seccomp.caller import Kind
 
 ME = os.getpid()
 
@@ -107,16 +108,19 @@ def test_duplicate_of_what_is_not_open_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("family", "kind", "protocol", "expected"),
     [
-        (socket.AF_INET, socket.SOCK_STREAM, 0, True),
-        (socket.AF_INET6, socket.SOCK_STREAM, 0, True),
-        (socket.AF_INET, socket.SOCK_DGRAM, 0, False),
-        (socket.AF_UNIX, socket.SOCK_STREAM, 0, False),
-        (socket.AF_INET, socket.SOCK_STREAM, 262, True),
+        (socket.AF_INET, socket.SOCK_STREAM, 0, Kind.TCP),
+        (socket.AF_INET6, socket.SOCK_STREAM, 0, Kind.TCP),
+        (socket.AF_INET, socket.SOCK_DGRAM, 0, Kind.UDP),
+        (socket.AF_UNIX, socket.SOCK_STREAM, 0, Kind.UNIX),
+        (socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, Kind.UNIX),
+        (socket.AF_UNIX, socket.SOCK_DGRAM, 0, Kind.OTHER),
+        (socket.AF_NETLINK, socket.SOCK_RAW, 0, Kind.OTHER),
+        (socket.AF_INET, socket.SOCK_STREAM, 262, Kind.TCP),
     ],
-    ids=["ipv4", "ipv6", "udp", "unix", "mptcp"],
+    ids=["ipv4", "ipv6", "udp", "unix", "packets", "unix-dgram", "netlink", "mptcp"],
 )
-def test_tcp_is_told_from_the_rest(
-    family: int, kind: int, protocol: int, expected: bool
+def test_kinds_of_sockets_are_told_apart(
+    family: int, kind: int, protocol: int, expected: Kind
 ) -> None:
     """Multipath TCP counts as TCP: Go programs listen with it."""
     try:
@@ -124,13 +128,13 @@ def test_tcp_is_told_from_the_rest(
     except OSError as error:
         pytest.skip(f"this kernel has no such socket: {error}")
     with sock:
-        assert caller.is_tcp(ME, sock.fileno()) is expected
+        assert caller.kind(ME, sock.fileno()) is expected
 
 
-def test_file_is_not_tcp() -> None:
+def test_file_is_no_socket() -> None:
     """A program that binds a file gets its error from the kernel."""
     with tempfile.TemporaryFile() as file:
-        assert not caller.is_tcp(ME, file.fileno())
+        assert caller.kind(ME, file.fileno()) is Kind.OTHER
 
 
 def test_flags_are_those_of_the_descriptor(sock: socket.socket) -> None:

@@ -149,7 +149,7 @@ def check_drops(drops: list[str]) -> None:
     for entry in drops:
         if not re.fullmatch(DROPPED, entry):
             raise MisuseError(
-                f"--drop {entry}: this is no port, nor HOST:PORT",
+                f"--drop {entry}: this is no port, HOST:PORT or path",
                 hint="for example: --drop 9229, or --drop 127.0.0.1:9229",
             )
 

@@ -242,6 +242,7 @@ def _request(
         stderr=stderr,
         descriptors=dict(zip(wanted.targets, received, strict=True)),
         filtered=wanted.filtered,
+        paths=wanted.paths,
         set_listen_pid=wanted.listen_pid,
         cgroup=wanted.cgroup,
     )

@@ -47,7 +47,7 @@ def exec_program(request: SpawnRequest, child_end: socket.socket) -> NoReturn:
         who = identity.find(request.user, request.group)
         if request.filtered:
             step = "install the filter"
-            _install_filter(report)
+            _install_filter(report, paths=request.paths)
         wanted = ", ".join(f"{name} = {n}" for name, n in request.limits.items())
         step = f"set its limits {wanted}".rstrip()
         descriptors.restore_limits()
@@ -151,8 +151,10 @@ def _enter(cgroup: str) -> None:
         os.close(descriptor)
 
 
-def _install_filter(report: int) -> None:
-    notify = filter_program.install(no_new_privs=filter_program.needs_no_new_privs())
+def _install_filter(report: int, *, paths: bool) -> None:
+    notify = filter_program.install(
+        no_new_privs=filter_program.needs_no_new_privs(), paths=paths
+    )
     with socket.socket(fileno=os.dup(report)) as channel:
         socket.send_fds(channel, [b"notify"], [notify])
     os.close(notify)

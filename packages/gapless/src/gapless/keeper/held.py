@@ -16,6 +16,8 @@ class Held:
         self.descriptors: dict[str, int] = {}
         self._metas: dict[str, Any] = {}
         """What the supervisor sent with each descriptor."""
+        self.paths: frozenset[str] = frozenset()
+        """The Unix-domain paths of the sockets that are held."""
         self._notes: dict[str, Any] = {}
 
     def hold(self, name: str, meta: Any, descriptor: int) -> None:
@@ -26,12 +28,19 @@ class Held:
         copy = os.dup(descriptor)
         self.release(name)
         self.descriptors[name], self._metas[name] = copy, meta
+        if _paths_of(meta):
+            self._collect_paths()
 
     def release(self, name: str) -> None:
         """Close a descriptor that is held, if it is."""
         if name in self.descriptors:
-            del self._metas[name]
+            if _paths_of(self._metas.pop(name)):
+                self._collect_paths()
             self._connection.close_descriptor(self.descriptors.pop(name))
+
+    def _collect_paths(self) -> None:
+        found = (path for meta in self._metas.values() for path in _paths_of(meta))
+        self.paths = frozenset(found)
 
     def note(self, name: str, value: Any) -> None:
         """Remember a value; None forgets it."""
@@ -47,3 +56,11 @@ class Held:
             self._connection.send(message, descriptor)
         for name, value in self._notes.items():
             self._connection.send({"event": "note", "name": name, "value": value})
+
+
+def _paths_of(meta: Any) -> list[str]:
+    """Return the names of a socket in the file system, as its meta tells them."""
+    if not isinstance(meta, dict):
+        return []
+    named = (meta.get("path"), meta.get("beside"))
+    return [each for each in named if isinstance(each, str) and each]

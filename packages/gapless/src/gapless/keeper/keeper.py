@@ -50,7 +50,8 @@ class Keeper:
             self._held.descriptors,
             self._connection.send,
             lambda: self._connection.is_open,
-            self._connection.close_descriptor,
+            paths=lambda: self._held.paths,
+            close_descriptor=self._connection.close_descriptor,
         )
         self._children = Children(
             self._selector, self._connection, self._streams, self._calls

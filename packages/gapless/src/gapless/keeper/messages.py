@@ -33,6 +33,8 @@ class Spawn:
     targets: tuple[int, ...] = ()
     """The number in the program of each descriptor that came with the message."""
     filtered: bool
+    paths: bool = False
+    """Whether what it does to Unix-domain paths waits for answers as well."""
     listen_pid: bool = False
     cgroup: str = ""
     """The control group that it joins before it becomes the program; "" for none."""

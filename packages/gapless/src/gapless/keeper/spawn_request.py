@@ -31,6 +31,8 @@ class SpawnRequest:
     """open_files, processes, core_bytes: soft and hard limit (setrlimit(2))."""
     filtered: bool = True
     """Whether its binds wait for an answer (`seccomp.notifications`)."""
+    paths: bool = False
+    """Whether what it does to Unix-domain paths waits as well (`filter_program`)."""
     cgroup: str = ""
     """The directory of the control group that it is to run in; empty for the keeper's."""
     set_listen_pid: bool = False

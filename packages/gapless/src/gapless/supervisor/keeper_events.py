@@ -97,9 +97,12 @@ class KeeperEvents:
         """Log an event that could not be taken in; a system call that waits fails."""
         reason = str(message.get(LACKING) or "") or events.traceback_of(error)
         self._log.write("keeper-event-failed", message=message, reason=reason)
-        if message.get("event") in ("bind", "listen"):
-            key, call = message.get("key"), message.get("id")
-            if isinstance(key, str) and isinstance(call, int):
+        kind = message.get("event")
+        key, call = message.get("key"), message.get("id")
+        if isinstance(key, str) and isinstance(call, int):
+            if kind in ("connect", "unlink"):
+                self._keeper.answer(key, call, "proceed")
+            elif kind in ("bind", "listen"):
                 self._system_calls.refuse(key, reason.strip().rpartition("\n")[2])
                 self._keeper.answer(key, call, "fail", errno=errno.EMFILE)
 
@@ -141,6 +144,10 @@ class KeeperEvents:
                 self._system_calls.bind(message, descriptors)
             case "listen":
                 self._system_calls.listen(message, descriptors)
+            case "connect":
+                self._system_calls.paths.connect(message)
+            case "unlink":
+                self._system_calls.paths.unlink(message)
             case "deaf":
                 self._system_calls.refuse(message["key"], message["reason"])
             case "log_trouble":

@@ -53,6 +53,7 @@ from gapless.supervisor.renewal.liveness import Liveness
 from gapless.supervisor.renewal.renewals import Renewals
 from gapless.supervisor.resume import resume
 from gapless.supervisor.sockets.listeners import Listeners
+from gapless.supervisor.sockets.path_watch import watch_paths
 from gapless.supervisor.sockets.system_calls import SystemCalls
 
 
@@ -178,6 +179,7 @@ class Supervisor:
             log=log,
         )
         keeper_events.adopt_all()
+        watch_paths(selector, listeners)
         host.keeper = keeper.incarnation
         selector.register(line, selectors.EVENT_READ, keeper_events.receive)
         self._loop = Loop(

@@ -13,9 +13,9 @@ MOST_INSTANCES = 1024
 Count = Annotated[int, msgspec.Meta(ge=1, le=MOST_INSTANCES)]
 Command = str | list[str]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
-DROPPED = r"^(([0-9.]+|\[[0-9a-fA-F:.]+\])?:)?\d{1,5}$"
+DROPPED = r"^((udp:)?([0-9.]+|\[[0-9a-fA-F:.]+\])?:)?\d{1,5}$|^(unix:)?/.+$"
 Dropped = Port | Annotated[str, msgspec.Meta(pattern=DROPPED)]
-"""A port or an address that a new generation may leave."""
+"""A port, an address or a path that a new generation may leave."""
 UrlPath = Annotated[str, msgspec.Meta(pattern="^/")]
 Patterns = tuple[Annotated[str, msgspec.Meta(min_length=1)], ...]
 MayOverlap = bool | Literal["auto"]

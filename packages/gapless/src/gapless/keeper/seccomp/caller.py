@@ -14,6 +14,9 @@ import os
 import socket
 import struct
 from dataclasses import dataclass
+from enum import Enum
+
+from gapless.keeper.seccomp import paths
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _SYS_PIDFD_GETFD = 438  # Linux 5.6; one number for all architectures
@@ -49,14 +52,12 @@ def read_address(thread_id: int, pointer: int, length: int) -> Address | None:
 
     Raises OSError.
     """
-    memory = os.open(f"/proc/{thread_id}/mem", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        raw = os.pread(memory, min(length, _LONGEST_ADDRESS_BYTES), pointer)
-    except OverflowError:  # no address of a process is beyond 2^63
-        return None
-    finally:
-        os.close(memory)
-    return parse_address(raw)
+    return parse_address(read_raw_address(thread_id, pointer, length))
+
+
+def read_raw_address(thread_id: int, pointer: int, length: int) -> bytes:
+    """Return the struct sockaddr of a thread.  Raises OSError."""
+    return paths.read_bytes(thread_id, pointer, min(length, _LONGEST_ADDRESS_BYTES))
 
 
 def parse_address(raw: bytes) -> Address | None:
@@ -93,16 +94,32 @@ def duplicate(pid: int, descriptor: int) -> int:
         os.close(pidfd)
 
 
-def is_tcp(pid: int, descriptor: int) -> bool:
-    """Return whether another process's descriptor is a TCP socket.  Raises OSError."""
+class Kind(Enum):
+    """What kind of socket a descriptor is."""
+
+    TCP = "tcp"
+    UDP = "udp"
+    UNIX = "unix"  #: a stream, or a sequence of packets, on a Unix-domain address
+    OTHER = "other"  #: another kind, or no socket at all
+
+
+def kind(pid: int, descriptor: int) -> Kind:
+    """Return what kind of socket a descriptor of a process is.  Raises OSError."""
     copy = duplicate(pid, descriptor)
     try:
         sock = socket.socket(fileno=copy)
     except OSError:
         os.close(copy)  # it is not a socket: the program gets the error from the kernel
-        return False
+        return Kind.OTHER
     with sock:
-        return sock.proto in (socket.IPPROTO_TCP, _IPPROTO_MPTCP)
+        if sock.family == socket.AF_UNIX:
+            connects = sock.type in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET)
+            return Kind.UNIX if connects else Kind.OTHER
+        if sock.family not in (socket.AF_INET, socket.AF_INET6):
+            return Kind.OTHER
+        if sock.proto in (socket.IPPROTO_TCP, _IPPROTO_MPTCP):
+            return Kind.TCP
+        return Kind.UDP if sock.proto == socket.IPPROTO_UDP else Kind.OTHER
 
 
 def descriptor_flags(pid: int, descriptor: int) -> int:

@@ -1,7 +1,8 @@
-"""Notifications of the seccomp filter: a program's `bind` and `listen` wait for an answer.
+"""Notifications of the seccomp filter: a program's system calls that wait for an answer.
 
-The filter (`filter_program`) turns the two system calls into notifications
-(seccomp_unotify(2), Linux 5.9).
+The filter (`filter_program`) turns `bind` and `listen` into notifications
+(seccomp_unotify(2), Linux 5.9), and for an app that serves on a Unix-domain path also
+`unlink`, `unlinkat` and `connect`.
 
 Rule 1: every caller gets an answer: if `receive` does not return its notification,
 `receive` has answered it, or the caller is gone.
@@ -17,12 +18,14 @@ import fcntl
 import os
 import select
 import struct
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 from gapless.base import descriptors
-from gapless.keeper.seccomp import caller
-from gapless.keeper.seccomp.caller import Address
+from gapless.keeper.seccomp import caller, paths
+from gapless.keeper.seccomp.caller import Address, Kind
 from gapless.keeper.seccomp.filter_program import NUMBERS
+from gapless.keeper.seccomp.paths import Identity
 
 _NOTIF_RECV, _NOTIF_SEND = 0xC0502100, 0xC0182101
 _NOTIF_ID_VALID, _NOTIF_ADDFD = 0x40082102, 0x40182103
@@ -38,28 +41,46 @@ class Notification:
     thread_id: int
     pid: int
     call: str
-    """bind or listen."""
-    descriptor: int
-    tcp: bool
-    """Whether the descriptor is a TCP socket."""
+    """bind, listen, connect or unlink."""
+    descriptor: int = -1
+    """The socket; -1 for an unlink."""
+    kind: Kind = Kind.OTHER
     address: Address | None = None
     """What is to be bound, if it is an internet address."""
+    path: str = ""
+    """The path that the call is about; `@name` is an abstract name."""
+    identity: Identity | None = None
+    """As whom the caller makes files, if it is to bind a path."""
+
+    @property
+    def tcp(self) -> bool:
+        """Whether the descriptor is a TCP socket."""
+        return self.kind is Kind.TCP
 
     @property
     def is_for_supervisor(self) -> bool:
-        """Whether the call is about a TCP port that the program chose to listen on."""
-        if not self.tcp or self.call == "listen":
-            return self.tcp
-        return self.address is not None and self.address.port != 0
+        """Whether the call is about an address that the program chose to serve on."""
+        match self.call, self.kind:
+            case (("connect" | "unlink"), _):
+                return bool(self.path)
+            case "bind", (Kind.TCP | Kind.UDP):
+                return self.address is not None and self.address.port != 0
+            case "bind", Kind.UNIX:
+                return bool(self.path)
+            case "listen", kind:
+                return kind in (Kind.TCP, Kind.UNIX)
+            case _:
+                return False
 
 
 # --- receive --------------------------------------------------------------------------
 
 
-def receive(notify: int) -> Notification | None:
+def receive(notify: int, names: Collection[str] = ()) -> Notification | None:
     """Return the next call that waits; None if there is none, or if it needs no answer.
 
-    Never blocks.  A call proceeds if its caller may not be observed.
+    Never blocks.  A call proceeds if its caller may not be observed.  *names* are the last
+    names of the paths of which it matters that they are removed, or connected to.
     """
     # The ioctl alone would sleep if the caller died after the last poll.
     if not poll(notify, select.POLLIN) & select.POLLIN:
@@ -73,14 +94,8 @@ def receive(notify: int) -> Notification | None:
         raise
     notification_id, thread_id, _, number = struct.unpack_from("=QIIi", buffer)
     arguments = struct.unpack_from("=3Q", buffer, _ARGUMENTS_AT)
-    descriptor, length = arguments[0] & 0xFFFFFFFF, arguments[2] & 0xFFFFFFFF
-    is_bind = number == NUMBERS[os.uname().machine].bind
-    address = None
     try:
-        pid = caller.process_of(thread_id)
-        tcp = caller.is_tcp(pid, descriptor)
-        if is_bind:
-            address = caller.read_address(thread_id, arguments[1], length)
+        found = _observe(notification_id, thread_id, number, arguments, names)
     except OSError as error:
         if descriptors.is_shortage(error):
             # Not "proceed": the program would listen on a socket that nobody hands over.
@@ -90,17 +105,63 @@ def receive(notify: int) -> Notification | None:
         # namespace), or its arguments are invalid, which the kernel reports to it.
         proceed(notify, notification_id)
         return None
-    if not is_valid(notify, notification_id):
-        return None
-    return Notification(
+    return found if is_valid(notify, notification_id) else None
+
+
+def _observe(
+    notification_id: int,
+    thread_id: int,
+    number: int,
+    arguments: tuple[int, ...],
+    names: Collection[str],
+) -> Notification:
+    """Return what a call is about.  Raises OSError if it cannot be seen."""
+    call = NUMBERS[os.uname().machine].named(number)
+    found = Notification(
         id=notification_id,
         thread_id=thread_id,
-        pid=pid,
-        call="bind" if is_bind else "listen",
-        descriptor=descriptor,
-        tcp=tcp,
-        address=address,
+        pid=thread_id,
+        call="unlink" if call == "unlinkat" else call,
     )
+    if call in ("unlink", "unlinkat", "connect"):
+        # Programs make many of these calls, and few are about a path of ours.
+        path = _path_of(call, thread_id, arguments, names)
+        pid = caller.process_of(thread_id) if path else thread_id
+        return replace(found, path=path, pid=pid)
+    descriptor = arguments[0] & 0xFFFFFFFF
+    found = replace(found, descriptor=descriptor, pid=caller.process_of(thread_id))
+    if call == "listen":
+        return replace(found, kind=caller.kind(found.pid, descriptor))
+    raw = caller.read_raw_address(thread_id, arguments[1], arguments[2] & 0xFFFFFFFF)
+    address, unix = caller.parse_address(raw), paths.parse_unix_address(raw)
+    if address is None and unix is None:
+        return found  # another family: programs that look up names bind netlink sockets
+    found = replace(found, kind=caller.kind(found.pid, descriptor), address=address)
+    if unix is None or found.kind is not Kind.UNIX:
+        return found
+    if unix.startswith(b"\0"):
+        return replace(found, path=f"@{os.fsdecode(unix[1:])}")
+    path = paths.resolve(thread_id, unix)
+    return replace(found, path=path, identity=paths.identity(thread_id))
+
+
+def _path_of(
+    call: str, thread_id: int, arguments: tuple[int, ...], names: Collection[str]
+) -> str:
+    """Return the path that a call is about, if its last name is one of *names*."""
+    if call == "unlink":
+        name = paths.read_name(thread_id, arguments[0])
+        return paths.resolve(thread_id, name, wanted=names)
+    if call == "unlinkat":
+        name = paths.read_name(thread_id, arguments[1])
+        directory = paths.directory_argument(arguments[0])
+        return paths.resolve(thread_id, name, directory, wanted=names)
+    length = arguments[2] & 0xFFFFFFFF
+    raw = caller.read_raw_address(thread_id, arguments[1], length)
+    unix = paths.parse_unix_address(raw)
+    if unix is None or unix.startswith(b"\0"):
+        return ""
+    return paths.resolve(thread_id, unix, wanted=names)
 
 
 def has_no_process(notify: int) -> bool:

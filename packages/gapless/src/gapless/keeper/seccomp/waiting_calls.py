@@ -10,15 +10,16 @@ from __future__ import annotations
 import errno
 import os
 import selectors
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from gapless.base import clock, descriptors, wire
+from gapless.base import clock, codec, descriptors, wire
 from gapless.keeper.seccomp import caller, notifications
 from gapless.keeper.seccomp.notifications import Notification
 
 UNANSWERED_S = 10.0
+_ABOUT_PATHS = ("connect", "unlink")
 HIGHEST_ERRNO = 4095  # MAX_ERRNO of the kernel
 
 
@@ -60,14 +61,18 @@ class WaitingCalls:
         held: Mapping[str, int],
         send: Send,
         has_supervisor: Callable[[], bool],
+        *,
+        paths: Callable[[], Collection[str]] = tuple,
         close_descriptor: Callable[[int], None] = os.close,
     ) -> None:
         """Use *held*, the descriptors that the keeper holds by name, to inject.
 
+        *paths* are the Unix-domain paths of those of them that have one.
         *close_descriptor* closes what was sent, once it is on its way.
         """
         self._close = close_descriptor
         self._selector, self._held, self._send = selector, held, send
+        self._paths = paths
         self._has_supervisor = has_supervisor
         self._notify: dict[str, int] = {}
         self._waiting: dict[tuple[str, int], WaitingCall] = {}
@@ -101,7 +106,9 @@ class WaitingCalls:
 
     def _receive(self, key: str, notify: int) -> None:
         try:
-            notification = notifications.receive(notify)
+            known = self._paths() if self._has_supervisor() else ()
+            names = {os.path.basename(path) for path in known}
+            notification = notifications.receive(notify, names)
         except OSError as error:
             if descriptors.is_shortage(error):
                 descriptors.pause()  # it is received at the next try
@@ -113,7 +120,10 @@ class WaitingCalls:
                 self.unwatch(key)
                 self._send({"event": "emptied", "key": key})
             return
-        if not notification.is_for_supervisor:
+        about_path = notification.call in _ABOUT_PATHS
+        if not notification.is_for_supervisor or (
+            about_path and notification.path not in known
+        ):
             notifications.proceed(notify, notification.id)
             return
         waiting = WaitingCall(key, notify, notification)
@@ -125,9 +135,11 @@ class WaitingCalls:
     # --- the supervisor ---------------------------------------------------------------
 
     def supervisor_lost(self) -> None:
-        """Begin to wait for the next supervisor."""
-        for waiting in self._waiting.values():
+        """Begin to wait for the next supervisor; what is about a path proceeds."""
+        for waiting in list(self._waiting.values()):
             waiting.unanswered_since = clock.monotonic()
+            if waiting.notification.call in _ABOUT_PATHS:
+                self._proceed(waiting)
 
     def announce_all(self) -> None:
         """Send a new supervisor every call that waits."""
@@ -163,6 +175,14 @@ class WaitingCalls:
         }
         if call.address is not None:
             message["host"], message["port"] = call.address.host, call.address.port
+            message["kind"] = call.kind.value
+        if call.path:
+            message["path"] = call.path
+        if call.identity is not None:
+            message["identity"] = codec.encode(call.identity)
+        if call.descriptor < 0:
+            self._send(message)
+            return
         try:
             copy = descriptors.with_spare(
                 lambda: caller.duplicate(call.pid, call.descriptor)

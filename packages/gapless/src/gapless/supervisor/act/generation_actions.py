@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import selectors
 
 from gapless.base import clock
@@ -67,7 +68,9 @@ class GenerationActions:
         """Return the socket that is asked: one where the app listened before, if it is."""
         before = {address for seat in generation.seats for address in seat.expected}
         own = self._listeners.of(app.name, generation.sockets_of)
-        listening = [each for each in own if each.listening and not each.shut]
+        listening = [
+            each for each in own if each.listening and not (each.shut or each.datagrams)
+        ]
         for each in listening:
             if any(covers(each.group, address) for address in before):
                 return each
@@ -112,7 +115,15 @@ class GenerationActions:
         """Send new connections to a generation; the one before stands by."""
         now = clock.monotonic()
         before = app.in_role(Role.SERVING)
-        self._listeners.steer(app.name, generation.sockets_of)
+        try:
+            self._listeners.steer(app.name, generation.sockets_of)
+        except OSError as error:
+            if before is None:
+                raise
+            with contextlib.suppress(OSError):
+                self._listeners.steer(app.name, before.sockets_of)
+            self.retire(app, generation, f"new connections cannot be moved: {error}")
+            return
         generation.served = True
         app.serves_since = now
         app.stop_reason = ""  # the one before may have given up meanwhile
@@ -164,7 +175,8 @@ class GenerationActions:
         if generation.role is Role.RECYCLING:
             self._change_places(app, generation, to, reason)
             return
-        self._listeners.steer(app.name, to.sockets_of)
+        with contextlib.suppress(OSError):  # there is nobody else to go to
+            self._listeners.steer(app.name, to.sockets_of)
         to.enter(Role.SERVING, clock.monotonic())
         generation.failure = reason
         generation.handshakes = self._evidence.handshakes(app)
@@ -221,7 +233,9 @@ class GenerationActions:
     def quiesce(self, app: AppRecord, generation: GenerationRecord) -> None:
         """Let no new connection begin where no other generation takes over."""
         generation.quiesced = True  # tried once: what fails now would fail again
-        if self._listeners.quiesce(app.name, generation.sockets_of):
+        for_good = generation.role is Role.RETIRING
+        own = generation.sockets_of
+        if self._listeners.quiesce(app.name, own, for_good=for_good):
             self._evidence.note_handshakes(app, generation)
         self._evidence.update(app)
 
@@ -237,7 +251,7 @@ class GenerationActions:
         if generation.handshakes == {UNSEEN} and drained_s > HANDSHAKE_S:
             quiet_s = RELAY_QUIET_S  # those that may have been under way are over
         for listener in self._listeners.of(app.name, generation.sockets_of):
-            if listener.listening and not listener.shut:
+            if listener.listening and not (listener.shut or listener.datagrams):
                 self._relays.start(app, generation, listener, quiet_s)
                 generation.relayed = True
         generation.handshakes = set()

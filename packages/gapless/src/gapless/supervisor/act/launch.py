@@ -23,6 +23,7 @@ from gapless.supervisor.observe import file_variables, log_tail
 from gapless.supervisor.observe.instance_groups import InstanceGroups
 from gapless.supervisor.sockets.groups import Listener
 from gapless.supervisor.sockets.listeners import Listeners
+from gapless.supervisor.sockets.unix.path_hints import may_serve_on_path
 
 FIRST_DESCRIPTOR = 3  # SD_LISTEN_FDS_START, sd_listen_fds(3)
 PRELOAD = os.path.realpath(
@@ -50,6 +51,8 @@ class Launcher:
         self._drain_connections = drain_connections
         self._instance_groups = instance_groups
         self._interception = interception
+        self._path_hints: dict[str, tuple[int, bool]] = {}
+        """By app: what was found out for the instances of a generation."""
 
     def start(
         self,
@@ -113,6 +116,7 @@ class Launcher:
             "umask": int(wanted.umask or environment.UMASK, 8),
             "limits": _limits(wanted.limits),
             "filtered": wanted.interception and self._interception.try_again(),
+            "paths": app.serves_on_path or self._may_serve_on_path(app, generation),
             "listen_pid": bool(wanted.listen),
             "log": log,
             "cgroup": instance.cgroup,
@@ -134,6 +138,16 @@ class Launcher:
             and not app.operation.took("unlimited")
         ):
             app.step("unlimited", trouble)
+
+    def _may_serve_on_path(self, app: AppRecord, generation: GenerationRecord) -> bool:
+        """Return whether an app may bind a path, as long as none of it has served."""
+        if any(each.served for each in app.generations if each is not generation):
+            return False  # it would have been seen
+        known = self._path_hints.get(app.name)
+        if known is None or known[0] != generation.number:
+            known = generation.number, may_serve_on_path(generation.spec)
+            self._path_hints[app.name] = known
+        return known[1]
 
     def _new_instance(
         self,

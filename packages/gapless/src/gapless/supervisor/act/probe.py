@@ -26,6 +26,8 @@ def host_for(listener: Listener, others: Iterable[Listener]) -> str:
     The kernel prefers a narrower socket, so one that listens on all addresses is asked at
     one that no other socket of the app has.  Raises OSError if there is none.
     """
+    if listener.place is not None:
+        return "localhost"  # for the head of the request
     bound, _, port = listener.address.rpartition(":")
     narrower = [
         each.group
@@ -61,8 +63,12 @@ class HttpProbe:
         self._path, self._done = path, done
         self._answer = b""
         self._connected = False
-        self._host, self._port = host, listener.port
+        self._host = host
+        self._port = "" if listener.tcp_port is None else f":{listener.tcp_port}"
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._place = listener.place
+        if self._place is not None:
+            family = socket.AF_UNIX
         self._sock = socket.socket(family, socket.SOCK_STREAM)
         self._sock.setblocking(False)
         try:
@@ -73,10 +79,14 @@ class HttpProbe:
             raise OSError(error.errno, f"probe: {error.strerror}") from error
 
     def _connect(self) -> None:
-        self._sock.bind((self._host, 0))
-        own_port = self._sock.getsockname()[1]
-        self._groups.attach_probe(self._listener, self._host, own_port)
-        number = self._sock.connect_ex((self._host, self._port))
+        if self._place is not None:
+            # The path is the old generation's still; this name is its own.
+            number = self._sock.connect_ex(self._place.beside or self._place.path)
+        else:
+            self._sock.bind((self._host, 0))
+            own_port = self._sock.getsockname()[1]
+            self._groups.attach_probe(self._listener, self._host, own_port)
+            number = self._sock.connect_ex((self._host, int(self._port[1:])))
         if number not in (0, errno.EINPROGRESS):
             raise OSError(number, os.strerror(number))
         self._selector.register(self._sock, selectors.EVENT_WRITE, self._go_on)
@@ -100,7 +110,7 @@ class HttpProbe:
         self._groups.detach_probe(self._listener)
         host = f"[{self._host}]" if ":" in self._host else self._host
         request = (
-            f"GET {self._path} HTTP/1.1\r\nHost: {host}:{self._port}\r\n"
+            f"GET {self._path} HTTP/1.1\r\nHost: {host}{self._port}\r\n"
             "User-Agent: gapless-probe\r\nAccept: */*\r\nConnection: close\r\n\r\n"
         )
         self._sock.sendall(request.encode())

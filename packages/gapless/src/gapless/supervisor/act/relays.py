@@ -33,13 +33,13 @@ class Relays:
         app.last_serial += 1
         key = f"relay {listener.name}/{app.last_serial}"
         options = ["--fd", str(DESCRIPTOR), "--until-quiet", f"{quiet_s:g}"]
-        deadline = ["--deadline", f"{generation.spec.stop.drain_timeout_s:g}"]
+        options += ["--deadline", f"{generation.spec.stop.drain_timeout_s:g}"]
+        if listener.place is not None:
+            options += ["--path", listener.place.path]
         message = {
             "key": key,
             "meta": {"relay": [app.name, generation.number]},
-            "argv": interpreter.python(
-                "gapless.supervisor.relay.queue", [*options, *deadline]
-            ),
+            "argv": interpreter.python("gapless.supervisor.relay.queue", options),
             "environment": {},
             "directory": "/",
             "filtered": False,

@@ -96,7 +96,11 @@ class Takeovers:
             generation=generation.number,
             pids=tuple(sorted(pids)),
             ports=tuple(
-                sorted({e.port for e in own if self._listeners.has_successor(e)})
+                sorted(
+                    each.tcp_port
+                    for each in own
+                    if each.tcp_port is not None and self._listeners.has_successor(each)
+                )
             ),
             patience_s=PATIENCE_S if counted else 0.0,
             loopback_only=wanted is spec.Taking.AUTO

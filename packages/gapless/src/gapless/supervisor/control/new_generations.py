@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from gapless.base import clock
 from gapless.base.errors import GaplessError
@@ -17,6 +17,7 @@ from gapless.supervisor.memory.operations import Operation
 from gapless.supervisor.memory.state import StateFile
 from gapless.supervisor.observe import file_variables
 from gapless.supervisor.observe.app_order import AppOrder
+from gapless.supervisor.sockets.datagram_calls import MULTICAST
 from gapless.supervisor.sockets.listeners import Listeners
 
 
@@ -59,7 +60,7 @@ class NewGenerations:
             generation.sockets = set(before.sockets)
             generation.enter(Role.RECYCLING, now)
             before.enter(Role.YIELDING, now)
-            operation.step("recycling", now, _warning(wanted))
+            operation.step("recycling", now, _warning(wanted, before))
         self._app_order.begin(app, generation)
         if generation.role is Role.TRIAL and not generation.held:
             operation.step("starting", now, f"{wanted.instances} instances")
@@ -73,6 +74,8 @@ class NewGenerations:
             return True
         listens = self._listeners.of(app.name, before.sockets_of)
         auto = operation.spec.overlap is spec.Overlap.AUTO
+        if auto and _bound_by(before, lambda each: each.startswith(MULTICAST)):
+            return True  # each of two generations would get every datagram
         return auto and not listens and not operation.spec.listen
 
     def resume(self, app: AppRecord) -> None:
@@ -123,13 +126,34 @@ class NewGenerations:
             if instance.phase is Phase.READY and instance.listens
         }
         for seat in seats:
-            seat.expected = expected(seat.ordinal, listens, listening, leaves)
+            own_before = expected(seat.ordinal, listens, listening, leaves)
+            seat.expected = {_moved(e, before.spec, wanted) for e in own_before}
             seat.listened = bool(listening - said)
         return seats
 
 
-def _warning(wanted: spec.AppSpec) -> str:
+def _bound_by(generation: GenerationRecord, wanted: Callable[[str], bool]) -> list[str]:
+    bound = {each for instance in generation.instances for each in instance.bound}
+    return sorted(filter(wanted, bound))
+
+
+def _moved(address: str, before: spec.AppSpec, wanted: spec.AppSpec) -> str:
+    """Return where a path inside the directory of a release is in the next release."""
+    inside = f"unix:{before.directory.rstrip('/')}/"
+    if not address.startswith(inside):
+        return address
+    return f"unix:{wanted.directory.rstrip('/')}/{address.removeprefix(inside)}"
+
+
+def _warning(wanted: spec.AppSpec, before: GenerationRecord) -> str:
     """Return what a recycle means for users."""
+    names = _bound_by(before, lambda each: each.startswith("unix:@"))
+    if names:
+        named = ", ".join(names).replace("unix:", "")
+        return (
+            f"{named}: abstract names cannot be handed over; "
+            f"connections are refused until the next instance listens"
+        )
     if wanted.instances == 1:
         return (
             "one instance: until it is back, requests wait or are answered 503, "

@@ -12,7 +12,7 @@ from gapless.supervisor.control.status import counts_of, given_up, status
 from gapless.supervisor.control.usage import Usage
 from gapless.supervisor.decide.trial import last_words
 from gapless.supervisor.instances.drain_connections import DrainConnections
-from gapless.supervisor.kernel import controllers, sock_diag
+from gapless.supervisor.kernel import controllers, queues
 from gapless.supervisor.memory import spec
 from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.generations import GenerationRecord
@@ -275,7 +275,7 @@ class View:
             "failure": generation.failure or None,
             "order_remarks": list(generation.order_remarks),
             "sockets": [
-                {"address": each.address, "queued": sock_diag.queued(each.sock)}
+                {"address": each.address, "queued": queues.queued(each.sock)}
                 for each in own
                 if each.listening
             ],

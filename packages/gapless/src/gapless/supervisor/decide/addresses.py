@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from gapless.supervisor.memory.spec import AppSpec
 
 _ANY = ("0.0.0.0", "[::]")  # noqa: S104 - compared, not bound
-ONLY_V6 = " v6only"
+ONLY_V6, DATAGRAMS = " v6only", "udp:"
 NODE_INSPECTOR = "9229"
 _INSPECTORS = ("--inspect", "--inspect-brk")
 
@@ -23,6 +23,9 @@ def covers(wide: str, narrow: str) -> bool:
 
     Both as the names of groups: `host:port`, with ` v6only` if that is set (ipv6(7)).
     """
+    if wide.startswith(DATAGRAMS) != narrow.startswith(DATAGRAMS):
+        return False
+    wide, narrow = wide.removeprefix(DATAGRAMS), narrow.removeprefix(DATAGRAMS)
     wide_host, _, wide_port = wide.removesuffix(ONLY_V6).rpartition(":")
     host, _, port = narrow.removesuffix(ONLY_V6).rpartition(":")
     if wide_port != port:
@@ -130,8 +133,10 @@ def _settings(spec: AppSpec) -> tuple[tuple[str, str], ...]:
 def _is_port(name: str, value: str, port: str) -> bool:
     """Return whether a setting is a port, by its form or by its name.
 
-    A number may as well be a time or a size.
+    A number may as well be a time or a size; a path is nothing else.
     """
+    if port.startswith("/"):
+        return value.endswith(port)
     if value.endswith(f":{port}"):
         return True
     says = not name or _SAYS_PORT.search(name) is not None
@@ -140,4 +145,4 @@ def _is_port(name: str, value: str, port: str) -> bool:
 
 def _mentions(value: str, port: str) -> bool:
     """Return whether a port stands in a value as a number of its own."""
-    return re.search(rf"(?<![\d.]){port}(?![\d.])", value) is not None
+    return re.search(rf"(?<![\d.]){re.escape(port)}(?![\d.])", value) is not None

@@ -11,6 +11,7 @@ from gapless.supervisor.decide.actions import (
     NameWait,
     SendProbe,
 )
+from gapless.supervisor.decide.lookalikes import without_like
 from gapless.supervisor.memory.model import (
     Generation,
     Instance,
@@ -48,7 +49,7 @@ def missing(generation: Generation, instance: Instance) -> frozenset[str]:
     for seat in generation.seats:
         if seat.ordinal == instance.ordinal:
             expected |= seat.expected
-    return expected - instance.listens - instance.covers
+    return without_like(expected - instance.covers, instance.listens)
 
 
 def _listened(generation: Generation, instance: Instance) -> bool:
@@ -124,10 +125,9 @@ def _hint(generation: Generation, lacks: frozenset[str]) -> str:
         return ""
     ports = sorted({address.rpartition(":")[2] for address in leaves})
     options = " ".join(f"--drop {port}" for port in ports)
-    return (
-        f"; if that is meant: `reload APP {options}`, or drops = [{', '.join(ports)}] "
-        "in its table"
-    )
+    entries = ", ".join(each if each.isdigit() else f'"{each}"' for each in ports)
+    meant = f"`reload APP {options}`, or drops = [{entries}] in its table"
+    return f"; if that is meant: {meant}"
 
 
 def waits(generation: Generation, now: float) -> NameWait | float | None:

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from gapless.base import events
-from gapless.supervisor.kernel import sock_diag
+from gapless.supervisor.kernel import sock_diag, unix_diag
 from gapless.supervisor.kernel.connections import Connection, Peer
 from gapless.supervisor.kernel.sock_diag import SockDiag
+from gapless.supervisor.kernel.unix_diag import UnixConnection
 
 Incoming = tuple[tuple[Connection, ...], frozenset[Peer]]
 _Answer = TypeVar("_Answer")
@@ -36,6 +37,8 @@ class Dumps:
         self._by_port: dict[int, list[Connection]] = {}
         self._peers: dict[int, list[Peer]] = {}
         self._outgoing: dict[frozenset[int], tuple[Connection, ...]] = {}
+        self._on_paths: tuple[UnixConnection, ...] | None = ()
+        self._on_paths_of = -1
 
     def begin_turn(self) -> None:
         """Forget what was read."""
@@ -75,6 +78,20 @@ class Dumps:
                 return None
             self._outgoing[ports] = found
         return self._outgoing[ports]
+
+    def on_paths(self) -> tuple[UnixConnection, ...] | None:
+        """Return the connections to Unix-domain paths, as of this turn.
+
+        None if the kernel does not tell of them.
+        """
+        if self._on_paths_of != self.turn:
+            self._on_paths_of = self.turn
+            try:
+                self._on_paths = unix_diag.connections()
+            except OSError as error:
+                self._on_paths = None
+                self._log.write("evidence", missing=f"unix_diag: {error.strerror}")
+        return self._on_paths
 
     # --- as it is now -----------------------------------------------------------------
 

@@ -38,6 +38,8 @@ class AppRecord:
     """It was not stopped: its instances ended as they were meant to."""
     exit_code: int | None = None
     """How the last instance ended: its exit code, or minus the signal's number."""
+    serves_on_path: bool = False
+    """Whether it was seen to bind a Unix-domain path."""
     warning: str = ""
     """What gapless cannot do for it that was asked for."""
     limits_trouble: str = ""

@@ -59,6 +59,7 @@ class AskedApp:
     restarts_by: dict[str, int] = field(default_factory=dict)
     ids: list[int] = field(default_factory=list)
     finished: bool = False
+    serves_on_path: bool = False
     last_report: dict[str, Any] | None = None
     operation: AskedOperation | None = None
     """What was under way: who asked for it finds it again by its token."""
@@ -74,6 +75,7 @@ class AskedApp:
             restarts_by=dict(self.restarts_by),
             ids=list(self.ids),
             finished=self.finished,
+            serves_on_path=self.serves_on_path,
             last_report=self.last_report,
         )
 
@@ -211,6 +213,7 @@ def _asked(app: AppRecord) -> AskedApp:
         restarts_by=dict(app.restarts_by),
         ids=list(app.ids),
         finished=app.finished,
+        serves_on_path=app.serves_on_path,
         last_report=app.last_report,
         operation=asked,
     )

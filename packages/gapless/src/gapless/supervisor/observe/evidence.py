@@ -8,20 +8,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from gapless.base import clock, events
-from gapless.supervisor.kernel import connections, processes, sock_diag
+from gapless.supervisor.kernel import connections, processes, queues
 from gapless.supervisor.kernel.dumps import Dumps
 from gapless.supervisor.memory.apps import AppRecord
 from gapless.supervisor.memory.calls import Call
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.memory.model import Mode, Role
-from gapless.supervisor.observe import calls
+from gapless.supervisor.observe import calls, path_connections
 from gapless.supervisor.observe.looks import Looks, Pair, Place
 from gapless.supervisor.observe.membership import Membership
+from gapless.supervisor.observe.path_connections import PathConnections
 from gapless.supervisor.sockets.listeners import Listeners
 
 WATCH_S = 0.1
 """How often the connections of a generation that stands by are looked at."""
+DATAGRAMS_S = 2.0
+"""For so long after the last one that waited a datagram may be answered."""
 UNSEEN = "unseen"
 """Stands for the handshakes that may be under way where none can be seen."""
 
@@ -40,10 +43,13 @@ class Evidence:
         self._listeners, self._membership = listeners, membership
         self._counting = counting
         self._dumps = Dumps(log)
+        self._paths = PathConnections(listeners, self._dumps)
         self._seen: dict[tuple[str, int], set[Place]] = {}
         self._looks = Looks()
         self._received: dict[str, dict[Pair, int]] = {}
         """By app: how many bytes each connection had brought, while it leaves."""
+        self._datagrams_at: dict[tuple[str, int], float] = {}
+        """When datagrams were last seen to wait for a generation that finishes."""
         self._switched: list[tuple[AppRecord, GenerationRecord]] = []
         """The generations whose handshakes are read at the end of the turn."""
         self._judged: dict[tuple[str, int], int] = {}
@@ -162,7 +168,8 @@ class Evidence:
     ) -> None:
         incoming = self._dumps.incoming(app.name, self._ports(app))
         asked = self._dumps.outgoing(_outgoing_ports(served))
-        if incoming is None or asked is None:
+        on_paths = self._paths.of(app)
+        if incoming is None or asked is None or on_paths is None:
             for generation in served:
                 self._note_unseen(app, generation)
             return
@@ -174,7 +181,8 @@ class Evidence:
             seen = self._seen.setdefault((app.name, generation.number), set())
             for instance in generation.instances:
                 inodes: frozenset[int] = frozenset()
-                if found or asked or instance.busy or instance.counts is not None:
+                counts = instance.counts is not None
+                if found or asked or on_paths or instance.busy or counts:
                     members = self._membership.members(instance)
                     inodes = processes.socket_inodes(members)
                 else:
@@ -188,9 +196,12 @@ class Evidence:
                     patient = generation.role is not Role.YIELDING
                     instance.busy = self._busy(instance, own, patient=patient)
                     self._looks.note_ends(instance, own)
+                    held = [each for each in on_paths if each.inode in inodes]
+                    path_connections.note(instance, held)
                     _note_calls(generation, instance, asked, inodes)
                     if generation.role is not Role.SERVING or instance.hung:
                         seen.update(c.remote for c in own)
+                        seen.update(("unix", each.inode) for each in held)
                     if instance.counts is not None:
                         active = sum(map(connections.is_active, own))
                         generation.active_connections += active
@@ -205,6 +216,7 @@ class Evidence:
                 generation.handshakes = half_open
             generation.handshakes &= half_open
             busy = generation.queued + generation.half_open + generation.busy
+            busy += self._reads_datagrams(app, generation)
             generation.idle_checks = 0 if busy else generation.idle_checks + check
 
     def _note_unseen(self, app: AppRecord, generation: GenerationRecord) -> None:
@@ -263,12 +275,32 @@ class Evidence:
             for instance in leaving:
                 instance.last_request_at = now
 
+    def _reads_datagrams(self, app: AppRecord, generation: GenerationRecord) -> bool:
+        """Return whether datagrams wait, or did just now: no one knows of their answers.
+
+        Those that came last before the switch may have been read since.
+        """
+        own = self._listeners.of(app.name, generation.sockets_of)
+        read = [e for e in own if e.datagrams and not e.shut]
+        place, now = (app.name, generation.number), clock.monotonic()
+        if any(queues.queued(each.sock) for each in read):
+            self._datagrams_at[place] = now
+        last = max(self._datagrams_at.get(place, 0.0), app.serves_since or 0.0)
+        return bool(read) and now < last + DATAGRAMS_S
+
     # --- what is asked for ------------------------------------------------------------
 
     def queued(self, app: AppRecord, generation: GenerationRecord) -> int:
         """Return how many connections wait to be accepted by a generation."""
         own = self._listeners.of(app.name, generation.sockets_of)
-        return sum(sock_diag.queued(each.sock) for each in own if each.listening)
+        return sum(
+            queues.queued(each.sock)
+            for each in own
+            # A relay can carry connections, and no datagrams.
+            if each.listening
+            and not each.shut
+            and (generation.instances or not each.datagrams)
+        )
 
     def handshakes(self, app: AppRecord) -> set[str]:
         """Return the peers whose handshake with an app is under way."""
@@ -311,10 +343,13 @@ class Evidence:
         found = self._dumps.connections(self._ports(app))
         if found is None:
             return None
+        on_paths = self._paths.of(app) or ()
         counts = {}
         for instance, inodes in self._membership.sockets(app):
             own = [c for c in found if c.inode in inodes]
-            counts[instance.key] = len(own), self._busy(instance, own)
+            held = [each for each in on_paths if each.inode in inodes]
+            busy = self._busy(instance, own) + sum(each.is_moving for each in held)
+            counts[instance.key] = len(own) + len(held), busy
         return counts
 
     def calls(self, app: AppRecord) -> dict[str, tuple[Call, ...]] | None:
@@ -337,11 +372,13 @@ class Evidence:
         """Drop what was remembered of a generation that has ended."""
         self._seen.pop((app.name, generation.number), None)
         self._judged.pop((app.name, generation.number), None)
+        self._datagrams_at.pop((app.name, generation.number), None)
         self._looks.forget_generation(app.name, generation.number)
         self._dumps.finished(app.name)
 
     def _ports(self, app: AppRecord) -> frozenset[int]:
-        return frozenset(each.port for each in self._listeners.of_app(app.name))
+        ports = (each.tcp_port for each in self._listeners.of_app(app.name))
+        return frozenset(port for port in ports if port is not None)
 
 
 def peers(half_open: Iterable[connections.Peer]) -> set[str]:

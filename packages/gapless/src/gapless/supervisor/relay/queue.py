@@ -55,9 +55,15 @@ class Relay:
     """Accepts from one listening socket until it is quiet."""
 
     def __init__(
-        self, listener: socket.socket, quiet_s: float, deadline_s: float
+        self,
+        listener: socket.socket,
+        quiet_s: float,
+        deadline_s: float,
+        path: str = "",
     ) -> None:
+        """Use *path* to reach the app: a Unix-domain socket does not know it."""
         self._listener, self._quiet_s = listener, quiet_s
+        self._path = path
         self._deadline = clock.monotonic() + deadline_s
         self._selector = selectors.DefaultSelector()
         self._pairs: dict[socket.socket, tuple[Half, Half]] = {}
@@ -97,7 +103,7 @@ class Relay:
             return
         self._quiet_since = clock.monotonic()
         self.counts["accepted"] += 1
-        if peer[:2] in self._own:
+        if not self._path and peer[:2] in self._own:
             # No generation serves: the kernel gave us our own connection.
             client.close()
             self.counts["failed"] += 1
@@ -111,7 +117,7 @@ class Relay:
     def _join(self, client: socket.socket) -> None:
         onward = socket.socket(client.family, socket.SOCK_STREAM)
         try:
-            onward.connect(client.getsockname())
+            onward.connect(self._path or client.getsockname())
             self._own.add(onward.getsockname()[:2])
         except OSError:
             onward.close()
@@ -161,12 +167,13 @@ class Relay:
 
 
 def main(arguments: list[str]) -> None:
-    """Relay; arguments are --fd N, --until-quiet S, --deadline S."""
+    """Relay; arguments are --fd N, --until-quiet S, --deadline S, --path PATH."""
     options = dict(zip(arguments[::2], arguments[1::2], strict=True))
     relay = Relay(
         socket.socket(fileno=int(options["--fd"])),
         float(options.get("--until-quiet", "0.2")),
         float(options.get("--deadline", "30")),
+        options.get("--path", ""),
     )
 
     def stop(*_: object) -> None:

@@ -27,19 +27,27 @@ def address_text(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def shown(host: str, port: int, sock: socket.socket) -> str:
+    """Return the address that a socket is to have, as people read it."""
+    before = "udp:" if sock.type == socket.SOCK_DGRAM else ""
+    return f"{before}{address_text(host, port)}"
+
+
 def refuse_stranger(app: str, host: str, port: int, sock: socket.socket) -> None:
     """Refuse an address that another program holds.  Raises RefusedError.
 
     A stranger in the SO_REUSEPORT group would take a share of the connections.  So the
-    address is bound once as a program without SO_REUSEPORT would (socket(7)).
+    address is bound once as a program without SO_REUSEPORT would (socket(7)); with
+    SO_REUSEADDR two could have the same one of UDP.
     """
-    with socket.socket(sock.family, socket.SOCK_STREAM) as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with socket.socket(sock.family, sock.type) as trial:
+        if sock.type == socket.SOCK_STREAM:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         copy_v6only(sock, trial)
         try:
             trial.bind((host, port))
         except OSError as error:
-            raise refusal(app, host, port, error) from error
+            raise refusal(app, shown(host, port, sock), error) from error
 
 
 def refuse_others(app: str, group: str, own: set[int]) -> None:
@@ -48,7 +56,7 @@ def refuse_others(app: str, group: str, own: set[int]) -> None:
     Where the app has a narrower address of the port already, it cannot be tried as in
     `refuse_stranger`.  *own* has the inodes of all our sockets.  Raises RefusedError.
     """
-    host, _, port = group.removesuffix(ONLY_V6).rpartition(":")
+    port = group.removesuffix(ONLY_V6).rpartition(":")[2]
     try:
         found = sock_diag.listeners(int(port))
     except OSError:
@@ -57,7 +65,7 @@ def refuse_others(app: str, group: str, own: set[int]) -> None:
         theirs = address_text(*each.address) + (ONLY_V6 if each.v6only else "")
         if each.inode not in own and overlap(theirs, group):
             error = OSError(errno.EADDRINUSE, "")
-            raise refusal(app, host.strip("[]"), int(port), error, own)
+            raise refusal(app, group.removesuffix(ONLY_V6), error, own)
 
 
 def narrower(app: str, address: str, wider: str) -> RefusedError:
@@ -71,15 +79,15 @@ def narrower(app: str, address: str, wider: str) -> RefusedError:
 
 
 def refusal(
-    app: str, host: str, port: int, error: OSError, own: Collection[int] = ()
+    app: str, where: str, error: OSError, own: Collection[int] = ()
 ) -> RefusedError:
     """Return the error that says why an address could not be bound, and what to do."""
     number = error.errno or errno.EINVAL
-    where = address_text(host, port)
     hint = ""
     reason = os.strerror(number).lower()
     if number == errno.EADDRINUSE:
-        holder = _holder(port, own)
+        port = int(where.rpartition(":")[2])
+        holder = "" if where.startswith("udp:") else _holder(port, own)
         reason = "another program holds the port"
         if holder:
             reason = f"the port is held by {holder}"

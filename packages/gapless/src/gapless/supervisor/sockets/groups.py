@@ -7,12 +7,20 @@ Rule 2: a socket that leaves may move another one: the group is steered again at
 
 from __future__ import annotations
 
+import contextlib
+import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gapless.base import clock
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
 from gapless.supervisor.sockets import steering
+from gapless.supervisor.sockets.unix import place
+from gapless.supervisor.sockets.unix.place import Place
+
+REMOVED_S = 2.0
+"""Who removes a path binds it within this time."""
 
 
 @dataclass(slots=True)
@@ -23,17 +31,26 @@ class Listener:
     app: str
     generation: int
     address: str
-    """`host:port`, as people write it."""
+    """`host:port`, as people write it; `unix:` and a path, or `udp:` before."""
     group: str
     sock: socket.socket
     listening: bool = False
     leaving: bool = False
     shut: bool = False
     """Whether it is there only to let no connection begin: see `Listeners.quiesce`."""
+    place: Place | None = None
+    """Where it is in the file system, if it is a Unix-domain socket."""
 
     @property
-    def port(self) -> int:
-        """The port."""
+    def datagrams(self) -> bool:
+        """Whether it is one of UDP: it is in its group since it was bound."""
+        return self.address.startswith("udp:")
+
+    @property
+    def tcp_port(self) -> int | None:
+        """The port, if it is one of TCP."""
+        if self.place is not None or self.datagrams:
+            return None
         return int(self.address.rpartition(":")[2])
 
 
@@ -73,26 +90,55 @@ class Groups:
         self._keeper, self._listeners = keeper, listeners
         self.orders: dict[str, steering.Group] = {}
         self.steered: dict[str, str] = {}
-        """Which socket of a group takes the new connections."""
+        """Which socket of a group takes the new connections; "" for none."""
+        self._restored: dict[str, float] = {}
+        """When a path was put back that somebody had removed."""
 
     def join(self, listener: Listener, backlog: int) -> None:
         """Let a bound socket listen; it takes no connection before `steer`.
 
         Raises OSError.
         """
+        self.prepare(listener.group)
         order = self.orders.get(listener.group, steering.Group(()))
-        if order.order:
-            self._attach(listener.group)
-        listener.sock.listen(backlog)
+        if not listener.datagrams:
+            listener.sock.listen(backlog)
         listener.listening = True
         self.orders[listener.group] = order.joined(listener.name)
         self.steered.setdefault(listener.group, listener.name)
 
+    def prepare(self, group: str) -> None:
+        """Let new connections go where they go when one more socket joins a group."""
+        if self.orders.get(group, steering.Group(())).order:
+            self._attach(group)
+
     def steer(self, listener: Listener) -> None:
-        """Send every new connection of a group to one of its sockets."""
+        """Send every new connection of a group to one of its sockets.  Raises OSError."""
         self.steered[listener.group] = listener.name
         self._attach(listener.group)
         self.note(listener.group)
+        if listener.place is not None:
+            place.put(listener.place)  # it has been, unless that fails
+
+    def hide(self, listener: Listener) -> None:
+        """Let no connection begin on a path."""
+        assert listener.place is not None
+        self.steered[listener.group] = ""
+        self.note(listener.group)
+        place.take_away(listener.place)
+
+    def restore(self, group: str) -> None:
+        """Let a path be there again, if somebody has removed it."""
+        there = os.path.lexists(group.removeprefix("unix:"))
+        if not there and self.orders.get(group):
+            self._restored[group] = clock.monotonic()
+            self._attach(group)
+
+    def was_removed(self, group: str) -> bool:
+        """Return whether somebody removes, or has just removed, a path."""
+        if not os.path.lexists(group.removeprefix("unix:")):
+            return True
+        return clock.monotonic() < self._restored.get(group, -REMOVED_S) + REMOVED_S
 
     def takes_connections(self, listener: Listener) -> bool:
         """Return whether new connections of an address come to this socket."""
@@ -112,12 +158,15 @@ class Groups:
         else:
             del self.orders[group]
             del self.steered[group]
+            self._restored.pop(group, None)
         self.note(group)
 
     # --- probes -----------------------------------------------------------------------
 
     def attach_probe(self, listener: Listener, host: str, port: int) -> None:
         """Send connections from one source address and port to one socket."""
+        if listener.place is not None:
+            return  # it is asked by its own name
         order = self.orders[listener.group]
         probe = steering.Probe(host, port, order.index(listener.name))
         self._attach(listener.group, probe)
@@ -131,6 +180,10 @@ class Groups:
         order = self.orders[group]
         target = self.steered[group]
         if target in self._listeners and target in order.order:
+            if (its_place := self._listeners[target].place) is not None:
+                with contextlib.suppress(OSError):  # its directory is gone, perhaps
+                    place.put(its_place)
+                return
             program = steering.steer_to(order.index(target), probe)
             steering.attach(self._listeners[target].sock, program)
 
@@ -166,6 +219,7 @@ class Groups:
                 self.orders[listener.group] = order.joined(listener.name)
         for name, order in self.orders.items():
             if order.order:
-                if self.steered[name] not in order.order:
+                hidden = not self.steered[name]  # a path that is to stay away
+                if self.steered[name] not in order.order and not hidden:
                     self.steered[name] = order.order[-1]
                 self._attach(name)

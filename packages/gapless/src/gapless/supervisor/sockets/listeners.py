@@ -11,14 +11,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
+from gapless.base import codec
 from gapless.supervisor.decide.addresses import covers, overlap
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
 from gapless.supervisor.sockets import steering
 from gapless.supervisor.sockets.addresses import (
     RefusedError,
-    address_text,
     copy_of,
     copy_v6only,
     inode_of,
@@ -29,8 +29,11 @@ from gapless.supervisor.sockets.addresses import (
     refusal,
     refuse_others,
     refuse_stranger,
+    shown,
 )
 from gapless.supervisor.sockets.groups import ByName, Groups, Listener
+from gapless.supervisor.sockets.unix import place
+from gapless.supervisor.sockets.unix.place import Place
 
 BACKLOG = 65535
 """Cut by the kernel to net.core.somaxconn (listen(2))."""
@@ -43,6 +46,8 @@ class Listeners:
         self._keeper = keeper
         self.by_name = ByName()
         self.groups = Groups(keeper, self.by_name)
+        self.placed: Callable[[Place], None] = lambda _: None
+        """Called with where a new socket is: `path_watch` watches over its names."""
 
     # --- sockets come -----------------------------------------------------------------
 
@@ -58,7 +63,8 @@ class Listeners:
         if sock.family == socket.AF_INET6:
             option = sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
             only = " v6only" if option else ""
-        group = f"{address_text(host, port)}{only}"
+        address = shown(host, port, sock)
+        group = f"{address}{only}"
         found = self.find(app, generation, group)
         if found is not None:
             return "" if inode_of(found.sock) == inode_of(sock) else found.name
@@ -77,29 +83,41 @@ class Listeners:
             # Else a supervisor died after it bound it and before the keeper held it.
             wider = self._wider(app, generation, group)
             if wider is not None:
-                raise narrower(app, address_text(host, port), wider.address)
+                raise narrower(app, address, wider.address)
             before = [e for e in related if e.generation != generation]
             if not before:
                 refuse_stranger(app, host, port, sock)
-            elif all(each.group != group for each in before):
+            elif sock.type == socket.SOCK_STREAM and all(
+                each.group != group for each in before
+            ):
                 own = {inode_of(each.sock) for each in self.by_name.values()}
                 refuse_others(app, group, own)
             try:
                 _share_address(sock)
+                if sock.type == socket.SOCK_DGRAM:
+                    self.groups.prepare(group)  # it joins now
                 sock.bind((host, port))
             except OSError as error:
-                raise refusal(app, host, port, error) from error
-        self._add(
-            Listener(
-                name=name,
-                app=app,
-                generation=generation,
-                address=address_text(host, port),
-                group=group,
-                sock=copy_of(sock),
-            )
+                raise refusal(app, address, error) from error
+        listener = Listener(
+            name=name,
+            app=app,
+            generation=generation,
+            address=address,
+            group=group,
+            sock=copy_of(sock),
         )
+        self.add(listener)
+        if listener.datagrams:
+            self.listen(listener)
         return ""
+
+    def add(self, listener: Listener) -> None:
+        """Hold a socket that is bound."""
+        self.by_name[listener.name] = listener
+        self._hold(listener)
+        if listener.place is not None:
+            self.placed(listener.place)
 
     def open(self, app: str, generation: int, address: str) -> Listener:
         """Make a socket that listens, for a program that is handed descriptors.
@@ -129,10 +147,6 @@ class Listeners:
         self.groups.join(listener, BACKLOG)
         self._hold(listener)
         self.groups.note(listener.group)
-
-    def _add(self, listener: Listener) -> None:
-        self.by_name[listener.name] = listener
-        self._hold(listener)
 
     # --- which there are --------------------------------------------------------------
 
@@ -208,23 +222,40 @@ class Listeners:
         )
 
     def steer(self, app: str, generation: int) -> None:
-        """Send every new connection to a generation, on each address that it holds."""
+        """Send every new connection to a generation, on each address that it holds.
+
+        Raises OSError, once all was tried.
+        """
+        failed: OSError | None = None
         for listener in self.of(app, generation):
             if listener.listening and not listener.shut:
-                self.groups.steer(listener)
+                try:
+                    self.groups.steer(listener)
+                except OSError as error:
+                    failed = failed or error
+        if failed is not None:
+            raise failed
 
-    def quiesce(self, app: str, generation: int) -> bool:
+    def quiesce(self, app: str, generation: int, *, for_good: bool) -> bool:
         """Let no new connection begin where no other generation takes over.
 
         Returns whether those of a narrow address come to a wider one now.
 
         New connections are steered to a socket that drops every SYN; handshakes under way
-        complete, and what is queued can be accepted.  Raises OSError.
+        complete, and what is queued can be accepted.  If it is *for_good*, a Unix-domain
+        path is removed, and datagrams go to a socket that nobody reads; else both wait for
+        the next instance.  Raises OSError.
         """
         moved = False
         for listener in self.of(app, generation):
             if not self._serves(listener):
                 continue
+            if listener.place is not None or listener.datagrams:
+                if not for_good:
+                    continue
+                if listener.place is not None:
+                    self.groups.hide(listener)
+                    continue
             if self._wider(app, generation, listener.group) is None:
                 self._shut(listener)
                 continue
@@ -235,11 +266,14 @@ class Listeners:
         return moved
 
     def _shut(self, listener: Listener) -> None:
-        host, _, port = listener.address.rpartition(":")
-        with socket.socket(listener.sock.family, socket.SOCK_STREAM) as sock:
+        host, _, port = listener.address.removeprefix("udp:").rpartition(":")
+        with socket.socket(listener.sock.family, listener.sock.type) as sock:
             copy_v6only(listener.sock, sock)
             _share_address(sock)
-            steering.drop_syn(sock)
+            if listener.datagrams:
+                self.groups.prepare(listener.group)
+            else:
+                steering.drop_syn(sock)
             sock.bind((host.strip("[]"), int(port)))
             shut = Listener(
                 # Unlike that of an earlier one, which may not have left yet.
@@ -277,6 +311,8 @@ class Listeners:
     def leave(self, listener: Listener) -> None:
         """Begin to close a socket: the keeper first, the supervisor when it has."""
         listener.leaving = True
+        if listener.place is not None:
+            place.remove(listener.place)  # the keeper may end before it answers
         self._keeper.release(listener.name)
 
     def left(self, name: str) -> None:
@@ -297,18 +333,22 @@ class Listeners:
     # --- what outlives the supervisor -------------------------------------------------
 
     def _hold(self, listener: Listener) -> None:
-        meta = {
+        meta: dict[str, object] = {
             "app": listener.app,
             "generation": listener.generation,
             "address": listener.address,
             "group": listener.group,
             "shut": listener.shut,
         }
+        if listener.place is not None:
+            meta["path"], meta["beside"] = listener.place.path, listener.place.beside
+            meta["place"] = codec.encode(listener.place)
         self._keeper.hold(listener.name, meta, listener.sock.fileno())
 
     def adopt(self, name: str, meta: dict[str, object], descriptor: int) -> None:
         """Take over a socket that the keeper held while there was no supervisor."""
         sock = socket.socket(fileno=descriptor)
+        found = meta.get("place")
         listening = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
         self.by_name[name] = Listener(
             name=name,
@@ -317,8 +357,9 @@ class Listeners:
             address=str(meta["address"]),
             group=str(meta["group"]),
             sock=sock,
-            listening=bool(listening),
+            listening=bool(listening) or str(meta["address"]).startswith("udp:"),
             shut=bool(meta["shut"]),
+            place=None if found is None else codec.decode(Place, found, "place"),
         )
 
 

@@ -1,4 +1,7 @@
-"""Answer the system calls that instances wait in: bind and listen (seccomp_unotify(2))."""
+"""Answer the system calls that instances wait in, bind and listen above all.
+
+They are notifications of seccomp (seccomp_unotify(2)).
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,11 @@ from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
 from gapless.supervisor.memory.model import Role
-from gapless.supervisor.sockets.addresses import RefusedError, address_text
+from gapless.supervisor.sockets.addresses import RefusedError, address_text, shown
+from gapless.supervisor.sockets.datagram_calls import DatagramCalls
 from gapless.supervisor.sockets.groups import Listener
 from gapless.supervisor.sockets.listeners import Listeners
+from gapless.supervisor.sockets.path_calls import PathCalls
 
 LostAddress = Callable[[AppRecord, GenerationRecord], None]
 
@@ -39,27 +44,27 @@ class SystemCalls:
         self._lost_address = lost_address
         self._apps, self._keeper, self._saw = apps, keeper, saw
         self._listeners, self._log = listeners, log
+        self.paths = PathCalls(apps, keeper, listeners)
+        self._datagrams = DatagramCalls(listeners)
 
     def bind(self, message: wire.Message, descriptors: list[int]) -> None:
         """Let an instance have the address that it wants to bind."""
         key, call = message["key"], message["id"]
-        host, port = message["host"], message["port"]
         found = self._find(key, call)
         if found is None:
             return
-        app, generation, instance = found
+        _, generation, instance = found
         self._saw(instance, message.get("pid", 0))
         with socket.socket(fileno=descriptors.pop(0)) as sock:
             try:
-                held = self._listeners.bind(
-                    app.name, generation.sockets_of, host, port, sock
-                )
+                held = self._bind(found, message, sock)
             except RefusedError as error:
                 self.refuse(key, f"{error.message}. {error.hint}".strip(" ."))
                 self._keeper.answer(key, call, "fail", errno=error.number)
                 return
-        instance.bound.add(address_text(host, port))
-        if held:
+        if held is None:
+            self._keeper.answer(key, call, "proceed")
+        elif held:
             shared = self._listeners.by_name[held]
             if shared.listening:
                 # A program that checks SO_ACCEPTCONN will not call listen again.
@@ -68,13 +73,36 @@ class SystemCalls:
         else:
             self._keeper.answer(key, call, "done")
 
+    def _bind(
+        self, found: Found, message: wire.Message, sock: socket.socket
+    ) -> str | None:
+        """Return the name of a socket to inject, "" if none is to be, None to proceed.
+
+        Raises RefusedError.
+        """
+        app, generation, instance = found
+        number = generation.sockets_of
+        if "path" in message:
+            return self.paths.bind(app, number, instance, message, sock)
+        host, port = message["host"], message["port"]
+        if message.get("kind") == "udp":
+            held = self._datagrams.bind(found, host, port, sock)
+            address = shown(host, port, sock)
+            for listener in self._listeners.of(app.name, number):
+                if listener.address == address and held is not None:
+                    self._began(found, listener)
+            return held
+        held = self._listeners.bind(app.name, number, host, port, sock)
+        instance.bound.add(address_text(host, port))
+        return held
+
     def listen(self, message: wire.Message, descriptors: list[int]) -> None:
         """Let the socket of an instance join its group."""
         key, call = message["key"], message["id"]
         found = self._find(key, call)
         if found is None:
             return
-        app, generation, instance = found
+        app, generation, _ = found
         with socket.socket(fileno=descriptors.pop(0)) as sock:
             listener = self._listeners.by_inode(app.name, generation.sockets_of, sock)
         if listener is None:
@@ -87,6 +115,14 @@ class SystemCalls:
             self.refuse(key, f"could not listen on {listener.address}: {error}")
             self._keeper.answer(key, call, "fail", errno=error.errno)
             return
+        self._began(found, listener)
+        # The kernel keeps, for those who connect to a path, who has called listen there.
+        by_kernel = listener.place is not None
+        self._keeper.answer(key, call, "proceed" if by_kernel else "done")
+
+    def _began(self, found: Found, listener: Listener) -> None:
+        """Note that an instance takes what comes to an address, once it may."""
+        app, generation, instance = found
         takes = self._listeners.groups.takes_connections(listener)
         if generation.role in (Role.PROVING, Role.SERVING) and not takes:
             # Its other addresses were switched to it before it listened on this one.
@@ -98,7 +134,6 @@ class SystemCalls:
             # A program that checks SO_ACCEPTCONN calls listen only if no other has.
             if each is instance or listener.address in each.bound:
                 note_listening(generation, each, listener)
-        self._keeper.answer(key, call, "done")
 
     def _note_handshakes(self, app: AppRecord, number: int) -> None:
         """Let a generation wait for the handshakes that began at its socket."""
