@@ -26,7 +26,7 @@ from gapless.supervisor.control.operations import Operations
 from gapless.supervisor.control.request import Request
 from gapless.supervisor.control.requests import Requests
 from gapless.supervisor.decide import ending, lead_time, plan, recycle
-from gapless.supervisor.decide.trial import comparison
+from gapless.supervisor.decide.files import comparison
 from gapless.supervisor.instances.background import Background
 from gapless.supervisor.instances.exits import Exits
 from gapless.supervisor.keeper_events import KeeperEvents

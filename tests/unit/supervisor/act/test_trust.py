@@ -8,7 +8,7 @@ from gapless.base import codec
 from gapless.supervisor.act.trust import declares_trust
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.spec import AppSpec
-from gapless.supervisor.observe import file_variables
+from gapless.supervisor.observe.variables import file_variables
 
 
 @pytest.mark.parametrize(

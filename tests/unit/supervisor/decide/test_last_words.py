@@ -6,7 +6,7 @@ import string
 
 import pytest
 
-from gapless.supervisor.decide.trial.last_words import TABLE, hint
+from gapless.supervisor.decide.last_words import TABLE, hint
 
 CRASH = "instance 0 of generation 2 exited with code 1 after 0.16 s"
 WORDS = {

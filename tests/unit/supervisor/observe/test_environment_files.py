@@ -10,7 +10,7 @@ import pytest
 
 from gapless.base.errors import GaplessError
 from gapless.supervisor.kernel import processes
-from gapless.supervisor.observe import environment_files
+from gapless.supervisor.observe.variables import environment_files
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes others")
 

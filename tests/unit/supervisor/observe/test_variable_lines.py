@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gapless.supervisor.observe.variable_lines import WrongLineError, parse
+from gapless.supervisor.observe.variables.variable_lines import WrongLineError, parse
 
 
 @pytest.mark.parametrize(

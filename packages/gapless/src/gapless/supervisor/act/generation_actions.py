@@ -11,7 +11,7 @@ from gapless.supervisor.act.relays import Relays
 from gapless.supervisor.decide.actions import STOPPED
 from gapless.supervisor.decide.addresses import covers
 from gapless.supervisor.decide.ending import HANDSHAKE_S
-from gapless.supervisor.decide.trial import comparison, shared_state
+from gapless.supervisor.decide.files import comparison, shared_state
 from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.model import Permit, Probe, Role

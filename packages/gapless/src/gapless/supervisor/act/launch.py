@@ -19,8 +19,9 @@ from gapless.supervisor.memory.apps import AppRecord
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
-from gapless.supervisor.observe import file_variables, log_tail
+from gapless.supervisor.observe import log_tail
 from gapless.supervisor.observe.instance_groups import InstanceGroups
+from gapless.supervisor.observe.variables import file_variables
 from gapless.supervisor.sockets.groups import Listener
 from gapless.supervisor.sockets.listeners import Listeners
 from gapless.supervisor.sockets.unix.path_hints import may_serve_on_path

@@ -15,8 +15,8 @@ from gapless.supervisor.memory.instances import SeatRecord
 from gapless.supervisor.memory.model import Permit, Phase, Role
 from gapless.supervisor.memory.operations import Operation
 from gapless.supervisor.memory.state import StateFile
-from gapless.supervisor.observe import file_variables
 from gapless.supervisor.observe.app_order import AppOrder
+from gapless.supervisor.observe.variables import file_variables
 from gapless.supervisor.sockets.datagram_calls import MULTICAST
 from gapless.supervisor.sockets.listeners import Listeners
 

@@ -6,9 +6,8 @@ from gapless.base import clock, events
 from gapless.base.names import Home
 from gapless.supervisor.control import reports
 from gapless.supervisor.control.admission import Admissions
-from gapless.supervisor.decide import plan
+from gapless.supervisor.decide import last_words, plan
 from gapless.supervisor.decide.readiness import is_done
-from gapless.supervisor.decide.trial import last_words
 from gapless.supervisor.memory import report_files
 from gapless.supervisor.memory.apps import AppRecord
 from gapless.supervisor.memory.generations import GenerationRecord

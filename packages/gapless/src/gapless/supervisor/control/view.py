@@ -10,7 +10,7 @@ from gapless.supervisor.act import pid_files
 from gapless.supervisor.act.log_settings import log_settings
 from gapless.supervisor.control.status import counts_of, given_up, status
 from gapless.supervisor.control.usage import Usage
-from gapless.supervisor.decide.trial import last_words
+from gapless.supervisor.decide import last_words
 from gapless.supervisor.instances.drain_connections import DrainConnections
 from gapless.supervisor.kernel import controllers, queues
 from gapless.supervisor.memory import spec

@@ -48,6 +48,7 @@ from gapless.supervisor.decide.actions import (
     Switch,
 )
 from gapless.supervisor.decide.ending import finish
+from gapless.supervisor.decide.files import comparison
 from gapless.supervisor.decide.lead_time import next_check, refuse_at
 from gapless.supervisor.decide.liveness import replace_hanging
 from gapless.supervisor.decide.readiness import (
@@ -64,7 +65,6 @@ from gapless.supervisor.decide.readiness import (
 )
 from gapless.supervisor.decide.recycle import recycle
 from gapless.supervisor.decide.restarts import end_failed, refill
-from gapless.supervisor.decide.trial import comparison
 from gapless.supervisor.memory.model import (
     Desired,
     Generation,

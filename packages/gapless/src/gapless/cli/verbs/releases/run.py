@@ -20,7 +20,7 @@ from gapless.client import Client
 from gapless.keeper import identity
 from gapless.supervisor.act import environment
 from gapless.supervisor.memory.spec import AppSpec
-from gapless.supervisor.observe import environment_files
+from gapless.supervisor.observe.variables import environment_files
 
 REST = "command"
 

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from gapless.base import clock
 from gapless.base.errors import MisuseError, UnavailableError
 from gapless.keeper import identity
-from gapless.supervisor.observe import variable_lines
+from gapless.supervisor.observe.variables import variable_lines
 
 MOST_BYTES = 1 << 20
 READ_S = 5.0

@@ -18,7 +18,7 @@ def of_generation(generation: GenerationRecord) -> dict[str, str]:
         return {}
     if generation.file_variables is None:
         # An app without such files must not cost the memory of this module.
-        from gapless.supervisor.observe import environment_files  # noqa: PLC0415 - see above
+        from gapless.supervisor.observe.variables import environment_files  # noqa: PLC0415 - see above
 
         generation.file_variables = environment_files.read(
             wanted.environment_files,
