@@ -50,6 +50,10 @@ class FakeListeners:
         own = {each.name: each for each in self.of(app, generation)}
         return own.get(name)
 
+    def inodes(self, _: str, __: int) -> set[int]:
+        """Return none: no process holds any."""
+        return set()
+
     def of(self, app: str, generation: int) -> list[Listener]:
         """Return the sockets of a generation."""
         return [

@@ -25,10 +25,12 @@ from gapless.supervisor.control.new_generations import NewGenerations
 from gapless.supervisor.control.operations import Operations
 from gapless.supervisor.control.request import Request
 from gapless.supervisor.control.requests import Requests
-from gapless.supervisor.decide import comparison, ending, lead_time, plan, recycle
+from gapless.supervisor.decide import ending, lead_time, plan, recycle
+from gapless.supervisor.decide.files import comparison
+from gapless.supervisor.instances.background import Background
 from gapless.supervisor.instances.exits import Exits
 from gapless.supervisor.keeper_events import KeeperEvents
-from gapless.supervisor.kernel import processes
+from gapless.supervisor.kernel import controllers, processes
 from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.instances import InstanceRecord
@@ -37,6 +39,7 @@ from gapless.supervisor.memory.model import Desired
 from gapless.supervisor.memory.notes import VERSION, Notes
 from gapless.supervisor.memory.spec import AppSpec
 from gapless.supervisor.memory.state import HostRecord, StateFile
+from gapless.supervisor.observe.app_order import AppOrder
 from gapless.supervisor.resume import resume
 from gapless.supervisor.sockets import system_calls
 from rig.model import world as worlds
@@ -207,13 +210,21 @@ class ModelSupervisor:
         membership: Any = Nothing(
             keeper_pid=1,
             members=lambda *_, **__: {},
+            left_behind=lambda *_: {},
+            saw=lambda *_: None,
             count=lambda _, instance: int(instance.leader_alive),
+            memory_events=lambda _: controllers.MemoryEvents(),
         )
         evidence: Any = FakeEvidence()
         relays: Any = Nothing(is_running=lambda *_: False, ended=lambda _: False)
-        groups: Any = Nothing(make=lambda _: "", adopt=lambda _: "")
+        groups: Any = Nothing(
+            make=lambda _: "", adopt=lambda _: "", limit=lambda *_: ""
+        )
         nothing: Any = Nothing()
         exits = Exits(self.apps, keeper, membership, notify, drains, log=log)
+        background = Background(
+            self.apps, keeper, membership, listeners, exits, log=log
+        )
         takeovers: Any = Nothing(ended=lambda _: False)
         self._adoption = adoption.Adoption(
             self.apps,
@@ -231,11 +242,16 @@ class ModelSupervisor:
             keeper,
             membership,
             adoption=self._adoption,
-            exits=exits,
+            background=background,
             relays=relays,
             takeovers=takeovers,
             system_calls=system_calls.SystemCalls(
-                self.apps, keeper, listeners, log, lambda *_: None
+                self.apps,
+                keeper,
+                listeners,
+                membership.saw,
+                log=log,
+                lost_address=lambda *_: None,
             ),
             listeners=listeners,
             drain_connections=drains,
@@ -264,7 +280,10 @@ class ModelSupervisor:
             instance_actions.InstanceActions(evidence, membership, notify, drains),
             takeovers,
         )
-        self.new_generations = NewGenerations(self.apps, listeners, self.state)
+        app_order = AppOrder(self.apps, self.host)
+        self.new_generations = NewGenerations(
+            self.apps, listeners, self.state, app_order
+        )
         admissions = Admissions(self.new_generations, self.host, evidence, listeners)
         acceptors: Any = Nothing(update=lambda *_: False)
         self.loop = loop.Loop(
@@ -278,11 +297,14 @@ class ModelSupervisor:
             evidence=evidence,
             acceptors=acceptors,
             exits=exits,
+            background=background,
             performer=performer,
             takeovers=takeovers,
             new_generations=self.new_generations,
+            app_order=app_order,
             operations=Operations(HOME, admissions, self.state, log),
             renewals=nothing,
+            liveness=nothing,
             drain_connections=drains,
             log=log,
         )

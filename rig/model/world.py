@@ -20,6 +20,7 @@ _TIMES = {
     "since",
     "started",
     "ready_at",
+    "detached_at",
     "stop_sent_at",
     "mode_since",
     "exited_at",
@@ -34,6 +35,7 @@ _KEPT = {
     "children", "held", "sockets", "steered", "notes", "inbox", "outbox", "disk",
     "client", "failed", "crashes", "deaths", "supervisor", "second",
     "key", "call", "socket", "signal", "code", "value", "meta", "app", "waiter",
+    "detached_code",
     "number", "ordinal", "listening", "running", "leader_alive", "process_count", "version",
     "token", "outcome", "detail", "at_s", "generations", "instances",
 }  # fmt: skip

@@ -18,6 +18,9 @@ WRONG = {
     'command = "true"\ninstances = 0': "gapless.toml:3: app.a.instances",
     'command = "true"\nready = "soon"': "gapless.toml:3: app.a.ready",
     'command = "true"\nready = { http = "health" }': "gapless.toml:3: app.a.ready",
+    'command = "true"\nalive = "auto"': "app.a.alive",
+    'command = "true"\nalive = { failures = 0 }': "app.a.alive",
+    'command = "true"\nalive = { every_s = 0 }': "app.a.alive",
     'command = "true"\nstop = { drain_timeout_s = -1 }': "app.a.stop.drain_timeout_s",
     'command = "true"\nlisten = ["nowhere"]': "is no address",
     'command = "true"\nlisten = ["127.0.0.1:70000"]': "is no address",
@@ -29,6 +32,11 @@ WRONG = {
     'command = "true"\nshared_files = "data"': "app.a.shared_files",
     'command = "true"\noutgoing = ["db:5432"]': "app.a.outgoing",
     'command = "true"\noutgoing = 5432': "app.a.outgoing",
+    'command = "true"\nlimits = { memory_mb = 1 }': "app.a.limits.memory_mb",
+    'command = "true"\nlimits = { cpu_percent = 0 }': "app.a.limits.cpu_percent",
+    'command = "true"\nafter = "b"': "gapless.toml:3: app.a.after",
+    'command = "true"\nafter = ["b"]': "there is no app 'b' in this file; it has a",
+    'command = "true"\nafter = ["a"]': "an app cannot be after itself",
     'command = ""': "the command is empty",
     'command = "sleep \'1"': "no closing quotation",
     "instances = 2": "command is missing",
@@ -102,10 +110,48 @@ def test_a_probe_may_be_written_in_three_ways(tmp_path: Path) -> None:
         assert app.ready == spec.Ready(when=spec.When.HTTP, path="/health", timeout_s=5)
 
 
+def test_liveness_is_asked_as_is_written(tmp_path: Path) -> None:
+    """Never unless it says so; by HTTP if it names a path, else by the port alone."""
+    path = tmp_path / "gapless.toml"
+    listening, http = spec.Asks.LISTENING, spec.Asks.HTTP
+    for written, meant in {
+        "": spec.Alive(),
+        'alive = "never"': spec.Alive(),
+        'alive = "listening"': spec.Alive(when=listening),
+        "alive = { failures = 2 }": spec.Alive(when=listening, failures=2),
+        'alive = { http = "/h" }': spec.Alive(when=http, path="/h"),
+        'alive = { when = { http = "/h" }, every_s = 1, timeout_s = 2 }': spec.Alive(
+            when=http, path="/h", every_s=1, timeout_s=2
+        ),
+    }.items():
+        path.write_text(f'[app.a]\ncommand = "true"\n{written}\n')
+        assert tables.load(str(path), dict(os.environ)).apps["a"].alive == meant
+
+
 def test_what_belongs_to_the_caller_does_not_reach_the_app() -> None:
     """Variables of the caller's own process are not inherited."""
     found = inherited({"PATH": "/bin", "NOTIFY_SOCKET": "@x", "LISTEN_FDS": "1"})
     assert found == {"PATH": "/bin"}
+
+
+def test_surroundings(tmp_path: Path) -> None:
+    """One environment file or a list; a umask of octal digits in quotes."""
+    path = tmp_path / "gapless.toml"
+
+    def built(line: str) -> spec.AppSpec:
+        path.write_text(f'[app.a]\ncommand = "true"\n{line}\n')
+        return tables.load(str(path), dict(os.environ)).apps["a"]
+
+    assert built('environment_file = ".env"').environment_files == (".env",)
+    files = built('environment_file = ["/etc/a", "-.env"]').environment_files
+    assert files == ("/etc/a", "-.env")
+    assert built('umask = "0027"').umask == "0027"
+    assert built("").umask == ""
+    for line in ("umask = 27", 'umask = "28"', 'umask = "07777"'):
+        with pytest.raises(MisuseError, match=r'app.a.umask.*like "027"'):
+            built(line)
+    with pytest.raises(MisuseError, match=r"app\.a\.environment_file"):
+        built('environment_file = ["-"]')
 
 
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:
@@ -117,3 +163,19 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
         path.write_text(f"[app.a]\n{text}\n")
         with pytest.raises(NotFoundError):
             tables.load(str(path), dict(os.environ))
+
+
+def test_a_circle_of_apps_is_refused_by_name(tmp_path: Path) -> None:
+    """With every app of it, and where it begins."""
+    file = tmp_path / "gapless.toml"
+    text = "".join(
+        f"[app.{name}]\ncommand = 'true'\nafter = ['{other}']\n"
+        for name, other in ("ab", "bc", "cb")
+    )
+    file.write_text(text)
+    with pytest.raises(MisuseError) as raised:
+        tables.load(str(file), {"PATH": os.environ["PATH"]})
+    assert raised.value.message.endswith(
+        "gapless.toml:6: app.b.after: a circle, in which nothing could start first: "
+        "b after c after b"
+    )

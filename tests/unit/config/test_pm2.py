@@ -37,6 +37,11 @@ PLAIN = [
     ("args", "a 'b c' --d", "command", ("node", "index.js", "a", "b c", "--d")),
     ("args", ["a", 1, "b c"], "command", ("node", "index.js", "a", "1", "b c")),
     ("node_args", "--expose-gc", "command", ("node", "--expose-gc", "index.js")),
+    ("env_file", ".env", "environment_files", (".env",)),
+    ("env_file", [".env", "-more"], "environment_files", (".env", "-more")),
+    ("gapless", {"environment_file": ".env"}, "environment_files", (".env",)),
+    ("gapless", {"umask": "027"}, "umask", "027"),
+    ("gapless", {"limits": {"open_files": 9000}}, "limits.open_files", 9000),
     ("instances", 3, "instances", 3),
     ("instances", "3", "instances", 3),
     ("instances", 0, "instances", CPUS),
@@ -281,6 +286,17 @@ def test_env_of_a_profile_is_laid_over(project: Project) -> None:
     assert named.name == "x-production"
 
 
+def test_env_file_is_a_file_or_the_profile_of_that_name(project: Project) -> None:
+    """PM2 knows it only as the variables of `--env file`."""
+    built = project.one(env_file={"A": "1"}, profile="file")
+    assert built.environment_files == ()
+    assert built.environment["A"] == "1"
+    both = project.one(env_file=".env", gapless={"environment_file": ["-b"]})
+    assert both.environment_files == (".env", "-b")
+    for wrong in ({"umask": 27}, {"umask": "9"}, {"environment_file": ["-"]}):
+        assert project.complaint(gapless=wrong)
+
+
 def test_filter_env(project: Project) -> None:
     """`true`, a name or parts of names filter the shell's variables; PATH and HOME stay."""
     project.environment |= {"AWS_KEY": "1", "LANG": "C"}
@@ -329,6 +345,36 @@ def test_what_pm2_has_no_field_for(project: Project) -> None:
     assert built.stop.drain_timeout_s == 60
     assert not built.preload
     assert "known keys: health" in project.complaint(gapless={"helth": "/"})
+
+
+def test_limits_and_order_are_those_of_a_gapless_toml(project: Project) -> None:
+    """Other apps are named as in the file, whatever their names are here."""
+    web = {
+        "name": "web",
+        "script": "index.js",
+        "append_env_to_name": True,
+        "gapless": {"after": ["db"], "limits": {"memory_mb": 64, "cpu_percent": 50}},
+    }
+    db = {"name": "db", "script": "job.py", "append_env_to_name": True, "env_x": {}}
+    built = project.load([web | {"env_x": {}}, db], profile="x", only=("web",))["web-x"]
+    assert built.after == ("db-x",)
+    assert (built.limits.memory_bytes, built.limits.cpu_percent) == (64 << 20, 50)
+    message = "shop: gapless.after: there is no app 'db' in this file; it has shop"
+    assert message in project.complaint(gapless={"after": ["db"]})
+    assert "gapless" in project.complaint(gapless={"limits": {"memory_mb": 0}})
+
+
+def test_liveness_is_asked_as_the_field_gapless_says(project: Project) -> None:
+    """The keys are those of a gapless.toml."""
+    asks = {"http": "/up", "every_s": 5, "failures": 2}
+    built = project.one(gapless={"alive": asks})
+    assert built.alive == spec.Alive(
+        when=spec.Asks.HTTP, path="/up", every_s=5, failures=2
+    )
+    assert project.one(gapless={"alive": "listening"}).alive.when is (
+        spec.Asks.LISTENING
+    )
+    assert "alive" in project.complaint(gapless={"alive": {"every": 5}})
 
 
 # --- dates --------------------------------------------------------------------------

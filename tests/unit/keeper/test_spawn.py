@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import pwd
 import resource
 import select
 import signal
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from gapless.keeper import exec_program, spawn
+from gapless.keeper import identity, limits, spawn
 from gapless.keeper.spawn_request import SpawnRequest
 from gapless.supervisor.kernel import processes
 
@@ -246,6 +247,23 @@ def test_root_keeps_the_power_of_set_id_programs() -> None:
 
 
 @as_root
+def test_the_variables_of_a_login_are_the_users() -> None:
+    """Those that were asked for, in the place of what the keeper's user has."""
+    environment = PATH | {"HOME": "/mine", "USER": "me", "SHELL": "/bin/mine"}
+    printed = output(
+        "env",
+        user="nobody",
+        environment=environment,
+        user_variables=("HOME", "USER", "LOGNAME"),
+    )
+    entry = pwd.getpwnam("nobody")
+    assert f"HOME={entry.pw_dir}\n" in printed
+    assert "USER=nobody\n" in printed
+    assert "LOGNAME=nobody\n" in printed
+    assert "SHELL=/bin/mine\n" in printed
+
+
+@as_root
 def test_program_becomes_the_user() -> None:
     """User, group and supplementary groups; under the filter too."""
     found = output("id", user="nobody", filtered=True)
@@ -309,8 +327,27 @@ def test_missing_user_is_named() -> None:
 
 
 def test_impossible_limit_is_named() -> None:
-    """No process may open more files than the kernel allows."""
-    assert failure("true", limits={"open_files": 1 << 40}).step == "set its limits"
+    """Tell what was asked for, what stands in the way, and what to do."""
+    error = failure("true", limits={"core_bytes": 0, "open_files": 1 << 40})
+    assert error.step == f"set its limits core_bytes = 0, open_files = {1 << 40}"
+    assert "/proc/sys/fs/nr_open" in str(error.strerror)
+
+
+def test_why_a_limit_is_refused() -> None:
+    """The hard limit is named, with how to start the supervisor with more."""
+    reason = limits.why_refused("open_files", 100_000, 4096, 1 << 20)
+    assert "the hard limit of the supervisor is 4096" in reason
+    assert "LimitNOFILE=100000" in reason
+    assert "ulimit -Hn 100000" in reason
+    assert "(/proc/sys/fs/nr_open)" in limits.why_refused("open_files", 9, 8, 8)
+    assert "LimitCORE=7" in limits.why_refused("core_bytes", 7, 0, -1)
+
+
+def test_umask_is_the_given_one(tmp_path: Path) -> None:
+    """Files that the program makes have no more rights than that leaves them."""
+    command = ("sh", "-c", f"umask; touch {tmp_path}/made")
+    assert output(*command, umask=0o027) == "0027\n"
+    assert (tmp_path / "made").stat().st_mode & 0o777 == 0o640
 
 
 def test_impossible_argument_is_named() -> None:
@@ -326,7 +363,7 @@ def test_child_that_is_stopped_does_not_stop_us(
     """The child is killed after `START_S`."""
     monkeypatch.setattr(spawn, "START_S", 0.2)
     monkeypatch.setattr(
-        exec_program, "_find_identity", lambda *_: os.kill(os.getpid(), signal.SIGSTOP)
+        identity, "find", lambda *_: os.kill(os.getpid(), signal.SIGSTOP)
     )
     error = failure("true", filtered=filtered)
     assert error.errno == errno.ETIMEDOUT
@@ -337,6 +374,6 @@ def test_child_that_dies_before_it_is_the_program_is_an_error(
 ) -> None:
     """The error says that it died."""
     monkeypatch.setattr(
-        exec_program, "_find_identity", lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        identity, "find", lambda *_: os.kill(os.getpid(), signal.SIGKILL)
     )
     assert "died" in str(failure("true", filtered=True))

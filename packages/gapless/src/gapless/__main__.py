@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 
 import gapless
+from gapless.base import paths
 from gapless.base.errors import DONE, FAILED, MISUSE, GaplessError
 from gapless.cli import output
 from gapless.cli.verbs import ALIASES, PACKAGES, TOPICS, module_of
@@ -31,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"gapless {gapless.__version__}")
         return DONE
     verb = _verb(words[0])
+    paths.reenter()
     module = importlib.import_module(module_of(verb))
     if hasattr(module, "RAW"):
         return _run_and_report(verb, lambda: module.run_words(words[1:]), as_json=False)

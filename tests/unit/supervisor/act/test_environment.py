@@ -21,10 +21,15 @@ def app(**fields: object) -> spec.AppSpec:
     return spec.AppSpec(**{**plain, **fields})  # type: ignore[arg-type]  # fields of it
 
 
-def variables(wanted: spec.AppSpec, ordinal: int) -> dict[str, str]:
+def variables(wanted: spec.AppSpec, ordinal: int, **from_files: str) -> dict[str, str]:
     """Return the environment of one instance."""
     return environment.variables(
-        wanted, key="shop/1/0/1", generation=1, ordinal=ordinal, identity=7 + ordinal
+        wanted,
+        from_files,
+        key="shop/1/0/1",
+        generation=1,
+        ordinal=ordinal,
+        identity=7 + ordinal,
     )
 
 
@@ -39,6 +44,37 @@ def test_instance_var_and_increment_var() -> None:
     assert [each["PORT"] for each in found] == ["3000", "3001", "3002"]
     absent = app(increment_variable="N")
     assert [variables(absent, ordinal)["N"] for ordinal in range(3)] == ["0", "1", "2"]
+
+
+def test_the_apps_own_variables_come_before_files_and_the_shell() -> None:
+    """What the shell had is the least, gapless's own variables are the last word."""
+    wanted = app(
+        environment={"A": "shell", "B": "shell", "C": "own"},
+        configured=("C",),
+        increment_variable="PORT",
+    )
+    found = variables(wanted, 1, B="file", C="file", PORT="80", GAPLESS_APP="file")
+    assert [found[name] for name in "ABC"] == ["shell", "file", "own"]
+    assert (found["PORT"], found["GAPLESS_APP"]) == ("81", "shop")
+
+
+def test_the_variables_of_a_login_are_those_of_the_apps_user() -> None:
+    """But for those that the app sets itself, and not for an app without a user."""
+    names = ("HOME", "USER", "LOGNAME", "SHELL")
+    shell = {"HOME": "/home/me", "XDG_RUNTIME_DIR": "/run/user/0", "PATH": "/bin"}
+    assert environment.of_its_user(app(environment=shell), {}) == ()
+    assert variables(app(environment=shell), 0)["XDG_RUNTIME_DIR"] == "/run/user/0"
+    other = app(user="www-data", environment=shell)
+    assert environment.of_its_user(other, {}) == names
+    found = variables(other, 0)
+    assert "XDG_RUNTIME_DIR" not in found
+    assert found["PATH"] == "/bin"
+    own = app(user="www-data", environment=shell, configured=("HOME",))
+    assert environment.of_its_user(own, {"SHELL": "/bin/sh"}) == ("USER", "LOGNAME")
+    kept = app(
+        user="www-data", environment=shell, configured=("HOME", "XDG_RUNTIME_DIR")
+    )
+    assert variables(kept, 0)["XDG_RUNTIME_DIR"] == "/run/user/0"
 
 
 def test_what_pm2_tells_a_program() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gapless.supervisor.decide import comparison
 from gapless.supervisor.decide.actions import CompareFiles
+from gapless.supervisor.decide.files import comparison
 from gapless.supervisor.memory.model import FilesSeen, Generation, Role
 
 TRIAL = Generation(number=2, role=Role.TRIAL, since=100.0, seats=())

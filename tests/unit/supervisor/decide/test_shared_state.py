@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gapless.supervisor.decide.shared_state import (
+from gapless.supervisor.decide.files.shared_state import (
     HeldFile,
     Use,
     conflict,

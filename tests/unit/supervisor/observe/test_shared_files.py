@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from gapless.supervisor.decide import shared_state
-from gapless.supervisor.decide.shared_state import HeldFile
+from gapless.supervisor.decide.files import shared_state
+from gapless.supervisor.decide.files.shared_state import HeldFile
 from gapless.supervisor.kernel import open_files, processes
 from gapless.supervisor.memory import spec
 from gapless.supervisor.memory.apps import AppRecord

@@ -20,12 +20,29 @@ class Reported:
     def __init__(self, *roots: Path, ignored: Ignored | None = None) -> None:
         self.selector = selectors.DefaultSelector()
         self.paths: list[str] = []
+        self.new: list[str] = []
+        self.directories: list[str] = []
         self.watch = Watch(
             self.selector,
             tuple(map(str, roots)),
             ignored or Ignored(str(roots[0]), None),
-            self.paths.append,
+            self,
         )
+
+    def begin(self) -> None:
+        """Take in that something happened."""
+
+    def changed(self, path: str) -> None:
+        """Take in a change."""
+        self.paths.append(path)
+
+    def made(self, path: str) -> None:
+        """Take in a new file that will be closed."""
+        self.new.append(path)
+
+    def watches(self, directory: str) -> None:
+        """Take in that a directory is watched."""
+        self.directories.append(directory)
 
     def process_events(self) -> None:
         """Process the events that are there."""
@@ -77,6 +94,22 @@ def test_a_tree_is_watched(top: Path) -> None:
     reported.wait_for(top / "src" / "c.js")
     (top / "src" / "c.js").unlink()
     reported.wait_for(top / "src" / "c.js")
+    reported.watch.close()
+
+
+def test_new_files_and_directories_are_told(top: Path) -> None:
+    """Who writes a file can be seen as long as it is open."""
+    reported = Reported(top)
+    assert set(reported.directories) == {str(d) for d in (top.parent, top, top / "src")}
+
+    def told() -> bool:
+        reported.process_events()
+        return str(top / "new") in reported.new
+
+    with (top / "new").open("w"):
+        wait.until(told, "the new file")
+        assert reported.paths == []
+    reported.wait_for(top / "new")
     reported.watch.close()
 
 

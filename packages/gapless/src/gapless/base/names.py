@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 _APP = re.compile(r"[A-Za-z0-9@_](?:[A-Za-z0-9 ._:@+-]{0,62}[A-Za-z0-9._:@+-])?")
 RESERVED = ("all",)
+LOGIN_VARIABLES = ("HOME", "USER", "LOGNAME", "SHELL")
+"""What a login sets, and a program of another user would misread."""
 
 
 def is_app_name(name: str) -> bool:

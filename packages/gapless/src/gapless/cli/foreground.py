@@ -12,15 +12,16 @@ import os
 import select
 import signal
 import sys
-import threading
 from collections.abc import Callable, Collection
 from typing import Any
 
 from gapless.base import wakeup
 from gapless.base.errors import GaplessError
+from gapless.cli import sequence
 from gapless.cli.followed_log import FollowedLog
 from gapless.client import Client
 from gapless.supervisor.act import log_settings
+from gapless.supervisor.decide import order
 from gapless.supervisor.memory import spec
 
 POLL_S = 0.1
@@ -108,11 +109,13 @@ class _ForegroundApps:
                 self._request("signal", row["name"], signal=name)
         elif number in STOP_SIGNALS and not self._is_stopping:
             self._is_stopping = True
-            for row in self._rows:
-                thread = threading.Thread(
-                    target=self._request, args=("stop", row["name"]), daemon=True
-                )
-                thread.start()
+            names = [row["name"] for row in self._rows]
+            after = {row["name"]: row.get("after", []) for row in self._rows}
+            sequence.begin(
+                names,
+                order.backwards(names, after),
+                lambda name, _begun: self._request("stop", name),
+            )
 
     def print_logs(self) -> None:
         """Print what the apps have printed since the last call."""

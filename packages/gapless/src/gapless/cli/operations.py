@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import threading
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from gapless.base import codec
 from gapless.base.errors import DONE, GaplessError, MisuseError
-from gapless.cli import output, selection
+from gapless.cli import output, selection, sequence, shell_limits
 from gapless.cli.display import reports, steps
 from gapless.client import Client, in_parts
+from gapless.supervisor.decide import order
 
 if TYPE_CHECKING:
     from gapless.cli.app_requests import AppRequest
@@ -21,34 +21,42 @@ Send = Callable[[str, PrintStep], dict[str, Any]]
 """Sends the request about one app, prints its steps, and returns its report."""
 
 
-def run_all(apps: list[str], send: Send, *, as_json: bool) -> int:
+def run_all(
+    apps: list[str], send: Send, *, as_json: bool, after: order.After | None = None
+) -> int:
     """Send a request for every app at the same time, and print each report.
 
+    Each request is sent when those of the apps that it is *after* have begun.
     Returns the exit code.  Raises GaplessError if there is one app only, and it failed.
     """
     outcomes: dict[str, dict[str, Any] | GaplessError] = {}
     print_step = None if as_json else steps.print_step
 
-    def run_one(app: str) -> None:
+    def run_one(app: str, begun: Callable[[], None]) -> None:
+        def told(event: dict[str, Any]) -> None:
+            begun()
+            if print_step is not None:
+                print_step(event)
+
         try:
-            outcomes[app] = send(app, print_step)
+            outcomes[app] = send(app, told)
         except GaplessError as error:
             outcomes[app] = error
 
-    threads = [
-        threading.Thread(target=run_one, args=(app,), daemon=True) for app in apps
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    sequence.run(apps, after or {}, run_one)
     if len(apps) == 1 and isinstance(error := outcomes[apps[0]], GaplessError):
         raise error
     return _print_outcomes([(app, outcomes[app]) for app in apps], as_json=as_json)
 
 
 def request_all(
-    client: Client, apps: list[str], op: str, *, as_json: bool, **fields: Any
+    client: Client,
+    apps: list[str],
+    op: str,
+    *,
+    as_json: bool,
+    after: order.After | None = None,
+    **fields: Any,
 ) -> int:
     """Send the same request for every app; return the exit code."""
 
@@ -58,14 +66,18 @@ def request_all(
         )
         return report
 
-    return run_all(apps, send, as_json=as_json)
+    return run_all(apps, send, as_json=as_json, after=after)
 
 
 def end(args: argparse.Namespace, op: str) -> int:
-    """Stop or delete the apps that a command names; return the exit code."""
+    """Stop or delete the apps that a command names; return the exit code.
+
+    What others are after ends behind them.
+    """
     client = Client()
     apps = selection.names(client, args.app, ends=True)
-    return request_all(client, apps, op, as_json=args.json)
+    after = order.backwards(apps, selection.after(client))
+    return request_all(client, apps, op, as_json=args.json, after=after)
 
 
 def send_all(
@@ -76,12 +88,14 @@ def send_all(
     recycle: bool = False,
     drops: Collection[str] = (),
 ) -> int:
-    """Send all requests at the same time; return the exit code."""
+    """Send all requests, in the order that the apps want; return the exit code."""
     by_name = {request.spec.name: request for request in requests}
     if len(by_name) != len(requests):
         raise MisuseError("an app was named twice")
 
     _register(client, requests)
+    # All apps of a supervisor have the same limits: one of them tells.
+    first = next(iter(by_name), "")
 
     def send(app: str, print_step: PrintStep) -> dict[str, Any]:
         request = by_name[app]
@@ -95,9 +109,13 @@ def send_all(
         report: dict[str, Any] = client.request(
             request.action, on_event=print_step, **fields
         )
+        if app == first and report.get("outcome") == "done":
+            warning = shell_limits.warning_about(client, request.spec)
+            report |= {"warning": warning} if warning else {}
         return report
 
-    return run_all(list(by_name), send, as_json=as_json)
+    after = {name: request.spec.after for name, request in by_name.items()}
+    return run_all(list(by_name), send, as_json=as_json, after=after)
 
 
 def _register(client: Client, requests: Collection[AppRequest]) -> None:

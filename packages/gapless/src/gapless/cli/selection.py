@@ -35,6 +35,12 @@ def names(client: Client, wanted: list[str], *, ends: bool = False) -> list[str]
     return list(dict.fromkeys(found))
 
 
+def after(client: Client) -> dict[str, list[str]]:
+    """Return the apps that each app here is after."""
+    rows = client.request("list", only="names")["apps"]
+    return {row["name"]: row.get("after", []) for row in rows}
+
+
 def one_name(client: Client, word: str) -> str:
     """Return the name of the one app that a word means.
 

@@ -20,7 +20,10 @@ from gapless.keeper.supervisor_connection import LONGEST_REASON, SupervisorConne
 
 @dataclass(slots=True)
 class Child:
-    """A process that the keeper has spawned: the leader of an instance, or a relay."""
+    """A process that the keeper has spawned: the leader of an instance, or a relay.
+
+    A leader that went into the background was one: then it is the process that follows it.
+    """
 
     key: str
     meta: Any
@@ -31,8 +34,9 @@ class Child:
     pipes: list[int]
     """The inodes of its output: who writes there came from it."""
     status: int | None = None
-    """The wait status (wait(2)); None while it is alive."""
+    """The wait status (wait(2)); None if nobody knows it."""
     ended_at: float | None = None
+    """None while it is alive."""
 
 
 class Children:
@@ -50,11 +54,12 @@ class Children:
         self._refused: dict[str, str] = {}
         """By its key: why a child could not be started."""
         self._wakeup = wakeup.on([signal.SIGCHLD])
+        self._selector = selector
         selector.register(self._wakeup, selectors.EVENT_READ, self._reap)
 
     def has_living(self) -> bool:
         """Return whether a child is alive."""
-        return any(child.status is None for child in self._by_key.values())
+        return any(child.ended_at is None for child in self._by_key.values())
 
     def spawn(self, message: wire.Message, received: list[int]) -> None:
         """Start a child; send `spawned`, or `refused` with the reason.
@@ -113,7 +118,7 @@ class Children:
         """
         self._refused.pop(key, None)
         child = self._by_key.get(key)
-        if child is None or child.status is None:
+        if child is None or child.ended_at is None:
             return
         del self._by_key[key]
         self._connection.close_descriptor(child.pidfd)
@@ -127,7 +132,7 @@ class Children:
 
     def _reap(self) -> None:
         self._wakeup.recv(4096)
-        by_pid = {c.pid: c for c in self._by_key.values() if c.status is None}
+        by_pid = {c.pid: c for c in self._by_key.values() if c.ended_at is None}
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -137,11 +142,49 @@ class Children:
                 return
             child = by_pid.get(pid)  # others are descendants whose parent has ended
             if child is not None:
-                child.status, child.ended_at = status, clock.monotonic()
-                try:
-                    self._streams.transfer(child.streams)
-                finally:
-                    self._announce_ended(child)
+                self._ended(child, status)
+
+    def _ended(self, child: Child, status: int | None) -> None:
+        """Note how a child ended, and announce it; None if nobody knows."""
+        child.status, child.ended_at = status, clock.monotonic()
+        if child.pidfd in self._selector.get_map():
+            self._selector.unregister(child.pidfd)
+        try:
+            self._streams.transfer(child.streams)
+        finally:
+            self._announce_ended(child)
+
+    # --- a child that went into the background ----------------------------------------
+
+    def follow(self, wanted: messages.Follow, pidfd: int) -> None:
+        """Let a process that a child left behind take its place: its end is the child's.
+
+        Does nothing if it has, and announces it again.  Raises ValueError, OSError.
+        """
+        child = self._by_key.get(wanted.key)
+        if child is None:
+            raise ValueError(f"follow.key is {wanted.key[:80]}")
+        if child.pid != wanted.pid:
+            if child.ended_at is None:
+                raise ValueError(f"follow.key {wanted.key[:80]} has not ended")
+            copy = os.dup(pidfd)
+            self._connection.close_descriptor(child.pidfd)
+            child.pid, child.pidfd = wanted.pid, copy
+            child.status = child.ended_at = None
+            # It may be nobody's child but of the instance's; SIGCHLD tells only of ours.
+            self._selector.register(
+                copy, selectors.EVENT_READ, lambda: self._follower_ended(child)
+            )
+        self._announce(wanted.key)
+
+    def _follower_ended(self, child: Child) -> None:
+        if child.ended_at is not None:
+            return  # it was ours, and was reaped
+        try:
+            found = os.waitid(os.P_PIDFD, child.pidfd, os.WEXITED | os.WNOHANG)
+        except ChildProcessError:
+            found = None  # another process has its status, or had
+        self._ended(child, None if found is None else _wait_status(found))
 
     def _announce(self, key: str) -> None:
         """Send what is known of a child that was asked for."""
@@ -151,7 +194,7 @@ class Children:
             return
         child = self._by_key[key]
         self._announce_spawned(child)
-        if child.status is not None:
+        if child.ended_at is not None:
             self._announce_ended(child)
 
     def _announce_spawned(self, child: Child) -> None:
@@ -171,8 +214,16 @@ class Children:
             "key": child.key,
             "status": child.status,
             "at": child.ended_at,
+            "left": self._calls.has_process(child.key),
         }
         self._connection.send(message)
+
+
+def _wait_status(found: os.waitid_result) -> int:
+    """Return what waitid(2) found as waitpid(2) does."""
+    if found.si_code == os.CLD_EXITED:
+        return found.si_status << 8
+    return found.si_status | (0x80 if found.si_code == os.CLD_DUMPED else 0)
 
 
 def _request(
@@ -184,6 +235,8 @@ def _request(
         directory=wanted.directory,
         user=wanted.user,
         group=wanted.group,
+        user_variables=wanted.user_variables,
+        umask=wanted.umask,
         limits=wanted.limits,
         stdout=stdout,
         stderr=stderr,

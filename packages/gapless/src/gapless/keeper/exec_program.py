@@ -10,19 +10,18 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
-import grp
 import itertools
 import os
-import pwd
-import resource
 import signal
 import socket
 import stat
 from typing import NoReturn
 
 from gapless.base import descriptors
+from gapless.keeper import identity, limits
+from gapless.keeper.identity import Identity
 from gapless.keeper.seccomp import filter_program
-from gapless.keeper.spawn_request import LIMITS, SpawnRequest
+from gapless.keeper.spawn_request import SpawnRequest
 
 _CLOSE_RANGE = 436  # the same number on every machine
 _LAST_DESCRIPTOR = 2**31 - 1
@@ -41,23 +40,24 @@ def exec_program(request: SpawnRequest, child_end: socket.socket) -> NoReturn:
         if request.cgroup:
             _enter(request.cgroup)
         _reset_signals()
-        os.umask(0o022)
+        os.umask(request.umask)
         step = "place its descriptors"
         report = _place_descriptors(request, report)
         step = f"find the user or group {request.user} {request.group}".rstrip()
-        identity = _find_identity(request.user, request.group)
+        who = identity.find(request.user, request.group)
         if request.filtered:
             step = "install the filter"
             _install_filter(report)
-        step = "set its limits"
+        wanted = ", ".join(f"{name} = {n}" for name, n in request.limits.items())
+        step = f"set its limits {wanted}".rstrip()
         descriptors.restore_limits()
-        for name, limit in request.limits.items():
-            resource.setrlimit(LIMITS[name], (limit, limit))
+        limits.set_limits(request.limits)
         step = f"become {request.user or 'the group'} {request.group}".rstrip()
-        _become_user(*identity)
+        _become_user(who)
         step = f"enter the directory {request.directory}"
         os.chdir(request.directory)
-        environment = request.environment
+        own = identity.of_user(who.variables, request.user_variables)
+        environment = request.environment | own
         if request.set_listen_pid:
             environment = environment | {"LISTEN_PID": str(os.getpid())}
         step = f"run {request.argv[0]}"
@@ -71,7 +71,9 @@ def exec_program(request: SpawnRequest, child_end: socket.socket) -> NoReturn:
 def _failure(error: BaseException, step: str, request: SpawnRequest) -> bytes:
     """Return the message for the parent: errno, step and reason."""
     number, reason = errno.EINVAL, str(error)
-    if isinstance(error, OSError) and error.errno:
+    if isinstance(error, limits.LimitError):
+        number, reason = error.errno or number, error.strerror or reason
+    elif isinstance(error, OSError) and error.errno:
         number, reason = error.errno, os.strerror(error.errno).lower()
         program = request.argv[0]
         if number == errno.ENOENT and "/" in program and os.path.isfile(program):
@@ -156,29 +158,11 @@ def _install_filter(report: int) -> None:
     os.close(notify)
 
 
-def _find_identity(user: str, group: str) -> tuple[int, int, list[int]]:
-    """Return user, group and supplementary groups; -1 and [] where nothing changes.
-
-    Raises LookupError.
-    """
-    uid, gid, groups = -1, -1, []
-    if user:
-        entry = pwd.getpwuid(int(user)) if user.isdigit() else pwd.getpwnam(user)
-        uid, gid = entry.pw_uid, entry.pw_gid
-        groups = os.getgrouplist(entry.pw_name, gid)
-    if group:
-        gid = int(group) if group.isdigit() else grp.getgrnam(group).gr_gid
-        groups = [gid, *groups]
-    return uid, gid, groups
-
-
-def _become_user(uid: int, gid: int, groups: list[int]) -> None:
-    if uid in (-1, os.geteuid()) and gid in (-1, os.getegid()):
-        return  # an ordinary user may name itself
+def _become_user(who: Identity) -> None:
+    if who.is_own():
+        return
     for output in (1, 2):
         # The user may then open /dev/stdout, as nginx does.
         if stat.S_ISFIFO(os.fstat(output).st_mode):
-            os.fchown(output, uid, gid)
-    os.setgroups(sorted(set(groups)))
-    os.setresgid(gid, gid, gid)
-    os.setresuid(uid, uid, uid)
+            os.fchown(output, who.uid, who.gid)
+    who.assume()

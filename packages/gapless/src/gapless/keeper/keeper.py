@@ -131,6 +131,13 @@ class Keeper:
             case "forget":
                 forget = codec.decode(messages.Forget, message, "forget")
                 self._children.forget(forget.key)
+            case "follow":
+                follow = codec.decode(messages.Follow, message, "follow")
+                if len(received) != 1:
+                    raise ValueError(
+                        f"{follow.key} came with {len(received)} descriptors"
+                    )
+                self._children.follow(follow, received[0])
             case "duplicate":
                 self._duplicate(codec.decode(messages.Duplicate, message, "duplicate"))
             case "end":

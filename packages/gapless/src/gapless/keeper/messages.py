@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gapless.base import codec, wire
+from gapless.keeper.limits import LIMITS
 from gapless.keeper.logs import rendering
 from gapless.keeper.logs.settings import LogSettings
-from gapless.keeper.spawn_request import LIMITS
+from gapless.keeper.spawn_request import UMASK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,9 @@ class Spawn:
     directory: str
     user: str = ""
     group: str = ""
+    user_variables: tuple[str, ...] = ()
+    """HOME, USER, LOGNAME, SHELL: those that are to be the user's own."""
+    umask: int = UMASK
     limits: dict[str, int] = field(default_factory=dict)
     targets: tuple[int, ...] = ()
     """The number in the program of each descriptor that came with the message."""
@@ -66,6 +70,15 @@ class Forget:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Follow:
+    """Let the process whose pidfd came with the message take the place of a child."""
+
+    key: str
+    """A child that has ended, and went into the background."""
+    pid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Duplicate:
     """Send a duplicate of a descriptor of another process."""
 
@@ -98,6 +111,8 @@ def read_spawn(message: wire.Message, received: list[int], now_wall: float) -> S
         )
     if unknown := set(wanted.limits) - set(LIMITS):
         raise ValueError(f"spawn.limits has {', '.join(sorted(unknown))}")
+    if not 0 <= wanted.umask <= 0o777:
+        raise ValueError(f"spawn.umask is {wanted.umask}")
     try:
         rendering.date(wanted.log.date_format, now_wall)
     except (ValueError, OverflowError) as error:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import resource
 from dataclasses import dataclass, field
 
-LIMITS = {
-    "open_files": resource.RLIMIT_NOFILE,
-    "processes": resource.RLIMIT_NPROC,
-    "core_bytes": resource.RLIMIT_CORE,
-}
+UMASK = 0o022
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +24,9 @@ class SpawnRequest:
     """Name or number; empty for the keeper's own."""
     group: str = ""
     """Name or number; empty for the user's own."""
+    user_variables: tuple[str, ...] = ()
+    """Which of HOME, USER, LOGNAME and SHELL are to be those of *user*."""
+    umask: int = UMASK
     limits: dict[str, int] = field(default_factory=dict)
     """open_files, processes, core_bytes: soft and hard limit (setrlimit(2))."""
     filtered: bool = True

@@ -100,6 +100,7 @@ class Adoption:
                 generation.relayed = self._relays.is_running(app, generation)
         self._takeovers.complete()
         self._leave_unknown_sockets()
+        self._limit_again()
         self._instance_groups.remove_unknown(
             {
                 instance.cgroup
@@ -108,6 +109,15 @@ class Adoption:
                 for instance in generation.instances
             }
         )
+
+    def _limit_again(self) -> None:
+        """Limit the instances again: a unit takes the limits back when it restarts."""
+        for app in self._apps.values():
+            for generation in app.generations:
+                for instance in generation.instances:
+                    app.limits_trouble = self._instance_groups.limit(
+                        instance.cgroup, generation.spec.limits
+                    )
 
     def _end_if_gone(self, instance: InstanceRecord) -> None:
         """Record the end of an instance that this keeper was given, and has not."""
@@ -174,6 +184,7 @@ class Adoption:
             started=message["started"],
             cgroup=self._instance_groups.adopt(key),
             incarnation=self._keeper.incarnation,
+            replaces=(message.get("meta") or {}).get("replaces", ""),
         )
         generation.instances.append(instance)
         return app, generation, instance

@@ -14,8 +14,9 @@ from gapless.base.errors import UnavailableError
 from gapless.supervisor.act.relays import Relays
 from gapless.supervisor.act.takeovers import Takeovers
 from gapless.supervisor.adoption import Adoption
+from gapless.supervisor.instances.background import Background
 from gapless.supervisor.instances.drain_connections import DrainConnections
-from gapless.supervisor.instances.exits import Exits, describe_status
+from gapless.supervisor.instances.exits import describe_status
 from gapless.supervisor.memory.apps import Apps
 from gapless.supervisor.memory.keeper_connection import (
     LACKING,
@@ -39,7 +40,7 @@ class KeeperEvents:
         membership: Membership,
         *,
         adoption: Adoption,
-        exits: Exits,
+        background: Background,
         relays: Relays,
         takeovers: Takeovers,
         system_calls: SystemCalls,
@@ -49,7 +50,7 @@ class KeeperEvents:
         log: events.Log,
     ) -> None:
         self._keeper, self._membership, self._apps = keeper, membership, apps
-        self._adoption, self._exits, self._relays = adoption, exits, relays
+        self._adoption, self._background, self._relays = adoption, background, relays
         self._takeovers = takeovers
         self._system_calls, self._listeners = system_calls, listeners
         self._drain_connections, self._log = drain_connections, log
@@ -112,6 +113,7 @@ class KeeperEvents:
         match message.get("event"):
             case "welcome":
                 self._membership.keeper_pid = message["pid"]
+                self._membership.groups.keeper_pid = message["pid"]
                 self._keeper.incarnation = message.get("incarnation", "")
             case "held":
                 self._adoption.held(message, descriptors.pop(0))
@@ -121,12 +123,20 @@ class KeeperEvents:
                 self._spawned(message, descriptors)
             case "refused":
                 reason = f"could not be started: {message['reason']}"
-                self._exited(message["key"], reason, clock.monotonic(), None)
+                self._exited(
+                    message["key"], reason, clock.monotonic(), None, left=False
+                )
             case "ended":
                 status = message["status"]
                 code = None if status is None else os.waitstatus_to_exitcode(status)
                 reason = describe_status(status)
-                self._exited(message["key"], reason, message["at"], code)
+                left = bool(message.get("left"))
+                self._exited(message["key"], reason, message["at"], code, left=left)
+            case "emptied":
+                self._background.emptied(message["key"])
+            case "misunderstood" if message.get("op") == "follow":
+                self._log.write("keeper-event", kind="misunderstood", message=message)
+                self._background.refused(message["key"])
             case "bind":
                 self._system_calls.bind(message, descriptors)
             case "listen":
@@ -162,6 +172,8 @@ class KeeperEvents:
         found = self._adoption.instance(key, message, descriptors[0])
         if found is not None:
             _, _, instance = found
+            if instance.pid not in (0, message["pid"]):
+                instance.background, instance.leader_ticks = True, 0
             instance.pid, instance.started = message["pid"], message["started"]
             if instance.pidfd >= 0:
                 os.close(instance.pidfd)
@@ -170,6 +182,8 @@ class KeeperEvents:
             self._membership.started(instance)
             self._drain_connections.identify_all()
 
-    def _exited(self, key: str, reason: str, at: float, code: int | None) -> None:
+    def _exited(
+        self, key: str, reason: str, at: float, code: int | None, *, left: bool
+    ) -> None:
         if not (self._relays.ended(key) or self._takeovers.ended(key)):
-            self._exits.exited(key, reason, at, code)
+            self._background.exited(key, reason, at, code, left=left)

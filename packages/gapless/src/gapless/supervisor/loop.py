@@ -21,8 +21,9 @@ from gapless.supervisor.control.control_socket import ControlSocket
 from gapless.supervisor.control.new_generations import NewGenerations
 from gapless.supervisor.control.operations import Operations
 from gapless.supervisor.decide import plan
-from gapless.supervisor.decide.actions import Kill, SendStop
+from gapless.supervisor.decide.actions import Kill, Replace, SendStop
 from gapless.supervisor.decide.ending import CHECK_S
+from gapless.supervisor.instances.background import Background
 from gapless.supervisor.instances.drain_connections import DrainConnections
 from gapless.supervisor.instances.exits import Exits
 from gapless.supervisor.memory.apps import AppRecord, Apps
@@ -34,11 +35,16 @@ from gapless.supervisor.memory.model import Desired
 from gapless.supervisor.memory.notes import Notes
 from gapless.supervisor.memory.state import HostRecord, StateFile
 from gapless.supervisor.observe.acceptors import Acceptors
+from gapless.supervisor.observe.app_order import CHECK_S as ORDER_CHECK_S
+from gapless.supervisor.observe.app_order import AppOrder
 from gapless.supervisor.observe.evidence import WATCH_S, Evidence
+from gapless.supervisor.renewal.liveness import Liveness
 from gapless.supervisor.renewal.renewals import Renewals
 
 FAULT_PAUSE_S = 1.0
 """After how long an app is looked at again whose turn raised."""
+BACKGROUND_S = 0.1
+"""How often it is looked whether a process listens that a leader has left behind."""
 MOST_ROUNDS = 50
 """A plan that asks for more rounds in one turn of the loop would never come to rest."""
 
@@ -59,11 +65,14 @@ class Loop:
         evidence: Evidence,
         acceptors: Acceptors,
         exits: Exits,
+        background: Background,
         performer: Performer,
         takeovers: Takeovers,
         new_generations: NewGenerations,
+        app_order: AppOrder,
         operations: Operations,
         renewals: Renewals,
+        liveness: Liveness,
         drain_connections: DrainConnections,
         log: events.Log,
     ) -> None:
@@ -72,9 +81,11 @@ class Loop:
         self._keeper, self._receive = keeper, receive
         self._notes, self._state = notes, state
         self._evidence, self._acceptors, self._exits = evidence, acceptors, exits
+        self._background = background
         self._performer, self._operations = performer, operations
         self._takeovers = takeovers
-        self._new_generations = new_generations
+        self._new_generations, self._app_order = new_generations, app_order
+        self._liveness = liveness
         self._renewals, self._drain_connections = renewals, drain_connections
         self._log = log
         self._timers = Timers()
@@ -177,25 +188,37 @@ class Loop:
         return self._host.draining, self._host.lead_s, self._host.shutting_down
 
     def _renew(self, app: AppRecord) -> None:
-        """Begin what the clock, a change of files or a limit of memory asks for."""
-        due = None if self._host.shutting_down else self._renewals.update(app)
+        """Begin what the clock, a change of files or a limit asks for; ask who lives."""
+        leaves = self._host.shutting_down
+        due = None if leaves else self._renewals.update(app)
         self._timers.set(f"{app.name}/renewal", due)
+        serves = not (leaves or self._host.draining)
+        due = self._liveness.update(app, clock.monotonic(), asks=serves)
+        self._timers.set(f"{app.name}/liveness", due)
 
     def _settle(self, app: AppRecord) -> None:
         was_running = app.running
         self._evidence.update(app)
+        detached = self._background.update(app, clock.monotonic())
         self._exits.remove_ended(app)
         self._takeovers.update(app)
+        self._app_order.update(app)
         waiting = self._acceptors.update(app, clock.monotonic())
         waiting |= not self._plan_and_perform(app)
         if app.is_missing() and not self._host.shutting_down:
             self._new_generations.resume(app)
+            self._new_generations.put_in_order(app)
             self._apps.touch(app.name)
+        if self._app_order.waits_for(app):
+            self._timers.set_earlier(app.name, clock.monotonic() + ORDER_CHECK_S)
         if waiting:
             self._timers.set_earlier(app.name, clock.monotonic() + CHECK_S)
+        if detached:
+            self._timers.set_earlier(app.name, clock.monotonic() + BACKGROUND_S)
         if self._evidence.watches(app):
             self._timers.set_earlier(app.name, clock.monotonic() + WATCH_S)
         pid_files.update(app, self._log)
+        self._app_order.settled(app)
         if app.running != was_running:
             self._state.save()
 
@@ -216,7 +239,7 @@ class Loop:
             self._timers.set(app.name, planned.wake_at)
             for action in planned.actions:
                 self._log.write("action", app=app.name, action=repr(action))
-                if isinstance(action, SendStop | Kill):
+                if isinstance(action, SendStop | Kill | Replace):
                     self._notes.write_roles(app)
                 try:
                     self._performer.perform(app, action)
@@ -235,8 +258,11 @@ class Loop:
         return False
 
     def _desired(self, app: AppRecord, now: float) -> Desired:
+        running = app.running and not self._host.shutting_down
+        if not running and self._app_order.ends_later(app):
+            running = True
         return Desired(
-            running=app.running and not self._host.shutting_down,
+            running=running,
             draining=self._host.draining,
             lead_s=self._host.lead_s,
             may_start=self._starts.free(now),
@@ -249,7 +275,10 @@ class Loop:
         self._state.save()
         self._state.flush()  # whoever asked finds the outcome there, once no note has it
         self._renewals.forget(app.name)
+        self._liveness.forget(app.name)
         self._starts.forget(app.name)
+        self._app_order.forget(app)
         self._timers.set(app.name, None)
         self._timers.set(f"{app.name}/renewal", None)
+        self._timers.set(f"{app.name}/liveness", None)
         self._notes.remove(app.name)

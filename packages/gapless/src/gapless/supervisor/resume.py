@@ -36,6 +36,7 @@ def resume(
     # A file that could not be written since may tell of another keeper's apps.
     same = bool(host.keeper) and asked.shut_down_keeper == host.keeper
     host.shutting_down = shut_down and same and bool(apps)
+    resumed = []
     for name, wanted in asked.apps.items():
         if name in apps:
             continue  # the keeper's note is newer
@@ -44,8 +45,11 @@ def resume(
         apps.allot_ids(app, app.spec.instances)
         if app.running and not host.shutting_down:
             new_generations.resume(app)
+            resumed.append(app)
         if wanted.operation is not None:
             app.operation = _operation(app, wanted.operation)
+    for app in resumed:
+        new_generations.put_in_order(app)
     notes.remove_unknown(set(apps))
     state.save()
 

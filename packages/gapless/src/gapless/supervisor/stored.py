@@ -17,6 +17,7 @@ from gapless.supervisor.instances.messages import Messages
 from gapless.supervisor.memory.apps import Apps
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
 from gapless.supervisor.memory.state import HostRecord, StateFile
+from gapless.supervisor.observe.app_order import AppOrder
 from gapless.supervisor.observe.evidence import Evidence
 from gapless.supervisor.observe.instance_groups import InstanceGroups
 from gapless.supervisor.observe.membership import Membership
@@ -66,5 +67,12 @@ class Stored:
                 listeners, membership, drain_connections.pids, self._log
             )
             return show(
-                View(self._home, listeners, evidence, membership, drain_connections)
+                View(
+                    self._home,
+                    listeners,
+                    evidence,
+                    membership,
+                    drain_connections,
+                    app_order=AppOrder(self._apps, HostRecord()),
+                )
             )

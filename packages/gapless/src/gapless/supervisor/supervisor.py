@@ -27,11 +27,13 @@ from gapless.supervisor.control.new_generations import NewGenerations
 from gapless.supervisor.control.operations import Operations
 from gapless.supervisor.control.requests import Requests
 from gapless.supervisor.control.view import View
+from gapless.supervisor.instances.background import Background
 from gapless.supervisor.instances.drain_connections import DrainConnections
 from gapless.supervisor.instances.exits import Exits
 from gapless.supervisor.instances.messages import Messages
 from gapless.supervisor.instances.notify_sockets import NotifySockets
 from gapless.supervisor.keeper_events import KeeperEvents
+from gapless.supervisor.kernel import controllers
 from gapless.supervisor.loop import Loop
 from gapless.supervisor.memory.apps import Apps
 from gapless.supervisor.memory.home_lock import HomeLock
@@ -43,9 +45,11 @@ from gapless.supervisor.memory.leftovers import remove_leftovers
 from gapless.supervisor.memory.notes import Notes
 from gapless.supervisor.memory.state import HostRecord, StateFile
 from gapless.supervisor.observe.acceptors import Acceptors
+from gapless.supervisor.observe.app_order import AppOrder
 from gapless.supervisor.observe.evidence import Evidence
 from gapless.supervisor.observe.instance_groups import InstanceGroups
 from gapless.supervisor.observe.membership import Membership
+from gapless.supervisor.renewal.liveness import Liveness
 from gapless.supervisor.renewal.renewals import Renewals
 from gapless.supervisor.resume import resume
 from gapless.supervisor.sockets.listeners import Listeners
@@ -98,6 +102,7 @@ class Supervisor:
         exits = Exits(
             apps, keeper, membership, notify_sockets, drain_connections, log=log
         )
+        background = Background(apps, keeper, membership, listeners, exits, log=log)
         # act
         relays = Relays(home, apps, keeper)
         takeovers = Takeovers(
@@ -132,12 +137,14 @@ class Supervisor:
             takeovers,
         )
         # control, renewal
-        new_generations = NewGenerations(apps, listeners, state)
+        app_order = AppOrder(apps, host)
+        new_generations = NewGenerations(apps, listeners, state, app_order)
         admissions = Admissions(new_generations, host, evidence, listeners)
         requests = Requests(apps, host, admissions, state)
         renewals = Renewals(
             selector, apps, requests.renew, membership, log=log, home=path
         )
+        liveness = Liveness(selector, apps, listeners, evidence, membership, log=log)
         # the keeper
         keeper_events = KeeperEvents(
             keeper,
@@ -154,11 +161,16 @@ class Supervisor:
                 instance_groups=instance_groups,
                 log=log,
             ),
-            exits=exits,
+            background=background,
             relays=relays,
             takeovers=takeovers,
             system_calls=SystemCalls(
-                apps, keeper, listeners, log, evidence.note_handshakes
+                apps,
+                keeper,
+                listeners,
+                membership.saw,
+                log=log,
+                lost_address=evidence.note_handshakes,
             ),
             listeners=listeners,
             drain_connections=drain_connections,
@@ -179,11 +191,14 @@ class Supervisor:
             evidence=evidence,
             acceptors=Acceptors(listeners, membership),
             exits=exits,
+            background=background,
             performer=performer,
             takeovers=takeovers,
             new_generations=new_generations,
+            app_order=app_order,
             operations=Operations(home, admissions, state, log),
             renewals=renewals,
+            liveness=liveness,
             drain_connections=drain_connections,
             log=log,
         )
@@ -196,7 +211,14 @@ class Supervisor:
             apps,
             host,
             requests,
-            View(home, listeners, evidence, membership, drain_connections),
+            View(
+                home,
+                listeners,
+                evidence,
+                membership,
+                drain_connections,
+                app_order=app_order,
+            ),
             home=path,
             state=state,
             membership=membership,
@@ -205,6 +227,10 @@ class Supervisor:
                 "interception": interception.describe(),
                 "evidence": evidence.why_unavailable() or True,
                 "cgroups": instance_groups.unavailable or True,
+                "limits": {
+                    name: instance_groups.why_no_limit(name) or True
+                    for name in controllers.WANTED
+                },
             },
             settle=self._loop.settle,
             started_by=succession.SUPERVISE if resume_all else succession.COMMAND,

@@ -37,7 +37,7 @@ def print_tables(found: dict[str, Any]) -> None:
                 str(i["processes"]),
                 _connections(i),
                 _counts(i),
-                i["status_text"],
+                _status(i),
             ]
             for i in found["instances_detail"]
         ]
@@ -45,6 +45,15 @@ def print_tables(found: dict[str, Any]) -> None:
             "instance pid phase uptime cpu memory processes connections counts status"
         )
         output.print_table(headings.split(), rows)
+
+
+def _status(instance: dict[str, Any]) -> str:
+    """Return what an instance says of itself, and what is special about it."""
+    # An older supervisor does not tell.
+    where = "in the background" if instance.get("background") else ""
+    alive = instance.get("alive") or {"failures": 0}
+    hangs = f"did not answer {alive['failures']} times" if alive["failures"] else ""
+    return ", ".join(filter(None, [instance["status_text"], where, hangs]))
 
 
 def _connections(instance: dict[str, Any]) -> str:
@@ -82,3 +91,15 @@ def print_under_way(found: dict[str, Any]) -> None:
     if rows:
         print()
         output.print_table(["instance", "under way", "since", "for", "name"], rows)
+
+
+def print_killed(found: dict[str, Any]) -> None:
+    """Print which instances live, and have lost processes for want of memory."""
+    for each in found["instances_detail"]:
+        if killed := each.get("killed_for_memory"):
+            number = f"{each['generation']}.{each['ordinal']}"
+            count = "a process" if killed == 1 else f"{killed} processes"
+            print(
+                f"instance {number}: the kernel has killed {count} of it for want of "
+                f"memory"
+            )

@@ -58,6 +58,9 @@ def print_report(report: dict[str, Any]) -> int:
         print("  the last lines of its log:")
         for line in report["log_tail"]:
             print(f"    {line}")
+    for step in report["steps"]:
+        if step["step"] == "renewing":
+            print(f"  because: {step['detail']}")
     if report.get("warning"):
         print(output.paint(f"  {report['warning']}", "yellow"))
     if report.get("report"):

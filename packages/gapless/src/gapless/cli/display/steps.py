@@ -17,6 +17,8 @@ _TEXTS = {
     "probed": "probe passed",
     "switched": "switched, takes all new connections",
     "unseen": "warning",
+    "unordered": "warning",
+    "unlimited": "warning",
 }
 """Steps whose word alone does not say what happened; the word is what JSON has."""
 _RED = ("failed", "reverted", "crashed")

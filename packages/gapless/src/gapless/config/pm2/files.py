@@ -89,6 +89,8 @@ def _run_javascript(path: str, display_name: str) -> Any:
     try:
         with subprocess.Popen(
             ["node", "-e", _EXPORT_SCRIPT, path, str(write_end)],
+            # Node does not start in a directory that was removed.
+            cwd="/" if paths.is_gone() else None,
             stdin=subprocess.DEVNULL,
             stdout=2,
             stderr=subprocess.PIPE,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import msgspec
 
 from gapless.base.errors import MisuseError
+from gapless.config import surroundings
 from gapless.config.pm2.declaration import Declaration
+from gapless.config.toml import app_schema, app_tables
 from gapless.config.toml.schema import (
     OVERLAP,
     TAKEOVER,
@@ -27,8 +30,11 @@ class GaplessField(Table, frozen=True):
     """The keys of the field `gapless`; they mean the same as in an [app.NAME] table."""
 
     health: UrlPath | None = None
+    alive: Literal["never", "listening"] | app_schema.Alive = "never"
     drain_timeout_s: Seconds | None = None
     drops: tuple[Dropped, ...] = ()
+    environment_file: str | tuple[str, ...] = ()
+    umask: str | int = ""
     outgoing: tuple[Port, ...] = ()
     min_healthy_s: Seconds = 2.0
     overlap: MayOverlap = "auto"
@@ -36,10 +42,24 @@ class GaplessField(Table, frozen=True):
     takeover: MayTake = "auto"
     preload: bool = True
     interception: bool = True
+    limits: app_schema.Limits = app_schema.Limits()
+    after: tuple[str, ...] = ()
+
+
+def labels_before(declared: Declaration) -> tuple[str, ...]:
+    """Return the labels of the apps that one is after; none if the field is wrong."""
+    try:
+        found = msgspec.convert(declared.get("gapless", {}), GaplessField, strict=True)
+    except msgspec.ValidationError:
+        return ()
+    return found.after
 
 
 def with_gapless_field(declared: Declaration, built: spec.AppSpec) -> spec.AppSpec:
-    """Return a spec with the settings of the field `gapless`.  Raises MisuseError."""
+    """Return a spec with the settings of the field `gapless`; `after` has labels.
+
+    Raises MisuseError.
+    """
     found = declared.get("gapless")
     if found is None:
         return built
@@ -50,6 +70,11 @@ def with_gapless_field(declared: Declaration, built: spec.AppSpec) -> spec.AppSp
         raise MisuseError(
             declared.message_for("gapless", f"{error}; known keys: {known}")
         ) from None
+    try:
+        files = surroundings.files(keys.environment_file)
+        umask = surroundings.umask(keys.umask)
+    except ValueError as error:
+        raise MisuseError(declared.message_for("gapless", str(error))) from None
     ready = built.ready
     if keys.health is not None:
         ready = replace(ready, when=spec.When.HTTP, path=keys.health)
@@ -59,8 +84,11 @@ def with_gapless_field(declared: Declaration, built: spec.AppSpec) -> spec.AppSp
     return replace(
         built,
         ready=ready,
+        alive=app_tables.alive(keys.alive),
         stop=stop,
         drops=tuple(str(entry) for entry in keys.drops),
+        environment_files=(*built.environment_files, *files),
+        umask=umask,
         outgoing=tuple(sorted(set(keys.outgoing))),
         min_healthy_s=keys.min_healthy_s,
         overlap=OVERLAP[keys.overlap],
@@ -68,4 +96,6 @@ def with_gapless_field(declared: Declaration, built: spec.AppSpec) -> spec.AppSp
         takeover=TAKEOVER[keys.takeover],
         preload=keys.preload,
         interception=keys.interception,
+        limits=app_tables.limits(keys.limits),
+        after=tuple(dict.fromkeys(keys.after)),
     )

@@ -122,7 +122,9 @@ def _entries(table: dict[str, Any]) -> Iterator[tuple[str, Any, str]]:
 
 def _add(declared: Declaration, name: str, value: Any, canonical: str) -> None:
     """Add an entry to a declaration, or a warning.  Raises WrongValueError."""
-    if name.startswith(PROFILE_PREFIX) and name != "env_*":
+    # `env_file` with variables in it is the profile `file`, as in PM2.
+    is_file = name == "env_file" and not isinstance(value, dict)
+    if name.startswith(PROFILE_PREFIX) and name != "env_*" and not is_file:
         variables = values.read(fields.BY_NAME["env_*"], value)
         declared.profiles[name.removeprefix(PROFILE_PREFIX)] = variables
         return

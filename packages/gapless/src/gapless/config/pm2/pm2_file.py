@@ -7,10 +7,13 @@ from dataclasses import replace
 
 from gapless.base import paths
 from gapless.base.errors import GaplessError, MisuseError
+from gapless.config import after
 from gapless.config.choice import Choice
 from gapless.config.configuration import Configuration
 from gapless.config.file_kinds import STDIN
 from gapless.config.pm2 import files, parse, specs
+from gapless.config.pm2.declaration import Declaration
+from gapless.config.pm2.gapless_field import labels_before
 from gapless.supervisor.memory.spec import AppSpec
 
 
@@ -43,12 +46,13 @@ class Pm2File:
             redirect=self._redirect,
         )
         apps: dict[str, AppSpec] = {}
-        mistakes: list[GaplessError] = []
+        mistakes: list[GaplessError] = _mistakes_of_order(declared)
         for each in declared:
             if choice.only and each.label not in choice.only:
                 continue
             try:
                 built = specs.build(each, context)
+                built = replace(built, after=_names(built.after, declared, context))
             except GaplessError as error:
                 mistakes.append(error)
                 continue
@@ -70,3 +74,21 @@ class Pm2File:
             releases={},
             warnings=tuple(warnings),
         )
+
+
+def _mistakes_of_order(declared: list[Declaration]) -> list[GaplessError]:
+    by_label = {each.label: each for each in declared}
+    found = after.mistakes({n: labels_before(each) for n, each in by_label.items()})
+    return [
+        MisuseError(by_label[label].message_for("gapless.after", problem))
+        for label, problem in found
+    ]
+
+
+def _names(
+    labels: tuple[str, ...], declared: list[Declaration], context: specs.Context
+) -> tuple[str, ...]:
+    """Return the names that apps have here, by their labels.  Raises MisuseError."""
+    return tuple(
+        specs.app_name(each, context) for each in declared if each.label in labels
+    )

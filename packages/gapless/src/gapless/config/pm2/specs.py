@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gapless.base import paths
 from gapless.base.errors import MisuseError, NotFoundError
 from gapless.base.names import is_app_name
 from gapless.config.choice import Choice
@@ -37,12 +38,15 @@ class Context:
 
 def build(declared: Declaration, context: Context) -> spec.AppSpec:
     """Return the spec that a declaration describes.  Raises MisuseError, NotFoundError."""
-    name = _name(declared, context)
+    name = app_name(declared, context)
     directory = _directory(declared, context)
     resolved = os.path.realpath(context.redirect(directory))
     if not os.path.isdir(resolved):
         raise NotFoundError(
-            declared.message_for("cwd", f"there is no directory {directory}")
+            declared.message_for("cwd", f"there is no directory {directory}"),
+            hint="the directory of this shell was removed: cd to one that exists"
+            if paths.is_gone()
+            else "",
         )
     own = variables.configured(declared, context.choice.profile)
     environment = variables.inherited(declared, context.choice.environment) | own
@@ -57,6 +61,7 @@ def build(declared: Declaration, context: Context) -> spec.AppSpec:
         declared_directory=directory,
         environment=environment,
         configured=tuple(sorted(own)),
+        environment_files=tuple(declared.get("env_file", ())),
         namespace=declared.get("namespace", "default"),
         instances=commands.instances(declared),
         instance_variable=declared.get("instance_var", ""),
@@ -80,7 +85,8 @@ def build(declared: Declaration, context: Context) -> spec.AppSpec:
     return with_gapless_field(declared, built)
 
 
-def _name(declared: Declaration, context: Context) -> str:
+def app_name(declared: Declaration, context: Context) -> str:
+    """Return the name that an app has here.  Raises MisuseError."""
     script = declared.get("script")
     name = declared.get("name")
     if name is None:

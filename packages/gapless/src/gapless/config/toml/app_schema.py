@@ -34,6 +34,16 @@ class Ready(Table, frozen=True):
     timeout_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 30.0
 
 
+class Alive(Table, frozen=True):
+    """When an instance counts as hanging."""
+
+    when: Literal["listening"] | Http = "listening"
+    http: UrlPath | None = None
+    every_s: Annotated[float, msgspec.Meta(ge=0.1, le=86_400)] = 10.0
+    timeout_s: Annotated[float, msgspec.Meta(ge=0.1, le=3600)] = 5.0
+    failures: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 3
+
+
 class Stop(Table, frozen=True):
     """How an instance is stopped."""
 
@@ -88,11 +98,13 @@ class Log(Table, frozen=True):
 
 
 class Limits(Table, frozen=True):
-    """Resource limits of an instance."""
+    """Resource limits of an instance; memory and processor are those of all of it."""
 
     open_files: Annotated[int, msgspec.Meta(ge=8)] | None = None
     processes: Annotated[int, msgspec.Meta(ge=1)] | None = None
     core_mb: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    memory_mb: Annotated[float, msgspec.Meta(ge=4, le=1 << 30)] | None = None
+    cpu_percent: Annotated[float, msgspec.Meta(ge=1, le=1_000_000)] | None = None
 
 
 class App(Table, frozen=True):
@@ -105,10 +117,12 @@ class App(Table, frozen=True):
     environment: dict[str, str | int | float | bool] = msgspec.field(
         default_factory=dict
     )
+    environment_file: str | tuple[str, ...] = ()
     listen: tuple[str, ...] = ()
     drops: tuple[Dropped, ...] = ()
     outgoing: tuple[Port, ...] = ()
     ready: Literal["auto", "listening", "notify"] | Ready = "auto"
+    alive: Literal["never", "listening"] | Alive = "never"
     stop: Stop = Stop()
     restart: Restart = Restart()
     log: Log = Log()
@@ -126,3 +140,5 @@ class App(Table, frozen=True):
     pid_file: str = ""
     user: str = ""
     group: str = ""
+    umask: str | int = ""
+    after: tuple[str, ...] = ()

@@ -36,6 +36,20 @@ def ready(table: str | app_schema.Ready) -> spec.Ready:
     return spec.Ready(when=spec.When(table.when), timeout_s=table.timeout_s)
 
 
+def alive(table: str | app_schema.Alive) -> spec.Alive:
+    """Return when an instance counts as hanging."""
+    if isinstance(table, str):
+        return spec.Alive(when=spec.Asks(table))
+    path = table.when.http if isinstance(table.when, app_schema.Http) else table.http
+    return spec.Alive(
+        when=spec.Asks.LISTENING if path is None else spec.Asks.HTTP,
+        path=path or "/",
+        every_s=table.every_s,
+        timeout_s=table.timeout_s,
+        failures=table.failures,
+    )
+
+
 def renew(
     document: Document, keys: Keys, table: app_schema.Renew, directory: str
 ) -> spec.Renew:
@@ -76,11 +90,13 @@ def log(table: app_schema.Log, folder: str) -> spec.Log:
 
 def limits(table: app_schema.Limits) -> spec.Limits:
     """Return the resource limits of an instance."""
-    core_mb = table.core_mb
+    core_mb, memory_mb = table.core_mb, table.memory_mb
     return spec.Limits(
         open_files=table.open_files,
         processes=table.processes,
         core_bytes=None if core_mb is None else core_mb << 20,
+        memory_bytes=None if memory_mb is None else int(memory_mb * (1 << 20)),
+        cpu_percent=table.cpu_percent,
     )
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from gapless.base import paths
 from gapless.base.errors import MisuseError, NotFoundError
-from gapless.config import programs
+from gapless.config import programs, surroundings
 from gapless.config.release_name import release_name
 from gapless.config.toml import app_schema, app_tables
 from gapless.config.toml.document import Document, Keys, decode
@@ -17,6 +17,7 @@ from gapless.config.toml.schema import OVERLAP, TAKEOVER
 from gapless.supervisor.memory import spec
 from gapless.supervisor.memory.spec import AppSpec
 
+Kept = TypeVar("Kept")
 _LISTEN = re.compile(r"(?:(\[[0-9a-fA-F:.]+\]|[0-9.]+)?:)?(\d{1,5})")
 
 
@@ -40,11 +41,19 @@ def build(
         environment=dict(environment) | own,
         declared_directory=os.path.normpath(folder),
         configured=tuple(sorted(own)),
+        environment_files=_checked(
+            document,
+            keys,
+            "environment_file",
+            surroundings.files,
+            table.environment_file,
+        ),
         instances=_cpus() if table.instances == "cpus" else int(table.instances),
         listen=tuple(_address(document, keys, entry) for entry in table.listen),
         drops=tuple(str(entry) for entry in table.drops),
         outgoing=tuple(sorted(set(table.outgoing))),
         ready=app_tables.ready(table.ready),
+        alive=app_tables.alive(table.alive),
         stop=app_tables.stop(document, keys, table.stop),
         restart=spec.Restart(**app_tables.same_keys(table.restart)),
         renew=app_tables.renew(document, keys, table.renew, watch_base),
@@ -63,6 +72,8 @@ def build(
         interception=table.interception,
         user=table.user,
         group=table.group,
+        umask=_checked(document, keys, "umask", surroundings.umask, table.umask),
+        after=tuple(dict.fromkeys(table.after)),
         config_file=file,
     )
 
@@ -91,6 +102,16 @@ def _resolved(
         release=release_name(resolved),
         **fields,
     )
+
+
+def _checked(
+    document: Document, keys: Keys, key: str, check: Callable[[Any], Kept], value: Any
+) -> Kept:
+    """Return what a check makes of a value.  Raises MisuseError that names the key."""
+    try:
+        return check(value)
+    except ValueError as error:
+        raise MisuseError(document.message_for((*keys, key), str(error))) from None
 
 
 def _command(document: Document, keys: Keys, table: app_schema.App) -> list[str]:

@@ -10,6 +10,7 @@ from typing import TypeVar
 from gapless.base import paths
 from gapless.base.errors import MisuseError
 from gapless.base.names import is_app_name
+from gapless.config import after
 from gapless.config.configuration import Configuration
 from gapless.config.toml import apps, releases
 from gapless.config.toml.document import Document, read
@@ -50,6 +51,13 @@ def load(
         return apps.build(document, name, environment, redirect)
 
     declared = _build_each(document, "app", mistakes, build_app)
+    if not mistakes:
+        mistakes += [
+            document.message_for(("app", name, "after"), problem)
+            for name, problem in after.mistakes(
+                {name: each.after for name, each in declared.items()}
+            )
+        ]
     released = _releases(document, mistakes, environment)
     if not declared and not released and not mistakes:
         mistakes.append(f"{path}: there is no [app.NAME] in it")

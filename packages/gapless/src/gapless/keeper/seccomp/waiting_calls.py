@@ -81,6 +81,14 @@ class WaitingCalls:
             notify, selectors.EVENT_READ, lambda: self._receive(key, notify)
         )
 
+    def has_process(self, key: str) -> bool:
+        """Return whether a process is under the filter of an instance: it cannot leave it.
+
+        An instance without a filter has none that is known.
+        """
+        notify = self._notify.get(key)
+        return notify is not None and not notifications.has_no_process(notify)
+
     def unwatch(self, key: str) -> None:
         """Stop watching an instance that has no process left."""
         notify = self._notify.pop(key, None)
@@ -103,6 +111,7 @@ class WaitingCalls:
         if notification is None:
             if notifications.has_no_process(notify):
                 self.unwatch(key)
+                self._send({"event": "emptied", "key": key})
             return
         if not notification.is_for_supervisor:
             notifications.proceed(notify, notification.id)

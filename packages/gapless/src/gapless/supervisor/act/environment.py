@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
+from gapless.base.names import LOGIN_VARIABLES
 from gapless.supervisor.memory import spec
 
 CHANNEL_DESCRIPTOR = 100
@@ -11,14 +13,27 @@ CHANNEL_DESCRIPTOR = 100
 _NODE_PROGRAMS = ("node", "nodejs", "bun")
 _RUNNERS = ("npm", "npx", "pnpm", "pnpx", "yarn", "yarnpkg", "corepack")
 """Node programs that start the app, and would keep Node's channel for themselves."""
+_OF_A_SESSION = (
+    *("XDG_RUNTIME_DIR", "XDG_SESSION_ID", "DBUS_SESSION_BUS_ADDRESS"),
+    *("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "MAIL"),
+)
+"""What a login session of one user has, and the programs of another may not write to."""
+UMASK = "022"
+"""Of an app that names none; octal."""
 _SAFE = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
 
 
 def variables(
-    wanted: spec.AppSpec, *, key: str, generation: int, ordinal: int, identity: int
+    wanted: spec.AppSpec,
+    file_variables: Mapping[str, str],
+    *,
+    key: str,
+    generation: int,
+    ordinal: int,
+    identity: int,
 ) -> dict[str, str]:
     """Return the environment of an instance, without the sockets of the supervisor."""
-    found = dict(wanted.environment)
+    found = configured(wanted, file_variables)
     if wanted.announce:
         found |= {
             "name": wanted.name,
@@ -38,6 +53,32 @@ def variables(
         "GAPLESS_INSTANCE": key,
         "NODE_APP_INSTANCE": str(ordinal),
     }
+
+
+def configured(
+    wanted: spec.AppSpec, file_variables: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the variables of an app without what gapless adds.
+
+    What is inherited is the least, then come the environment files; what the app's own
+    configuration sets takes precedence over both.
+    """
+    own = {name: wanted.environment[name] for name in wanted.configured}
+    found = dict(wanted.environment)
+    if wanted.user:
+        for name in _OF_A_SESSION:
+            found.pop(name, None)
+    return found | dict(file_variables) | own
+
+
+def of_its_user(
+    wanted: spec.AppSpec, file_variables: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Return which of HOME, USER, LOGNAME and SHELL are those of the app's user."""
+    if not wanted.user:
+        return ()
+    own = {*wanted.configured, *file_variables}
+    return tuple(name for name in LOGIN_VARIABLES if name not in own)
 
 
 def is_node(wanted: spec.AppSpec) -> bool:

@@ -7,10 +7,10 @@ import selectors
 from gapless.base import clock
 from gapless.supervisor.act.probe import HttpProbe, host_for
 from gapless.supervisor.act.relays import Relays
-from gapless.supervisor.decide import comparison, shared_state
 from gapless.supervisor.decide.actions import STOPPED
 from gapless.supervisor.decide.addresses import covers
 from gapless.supervisor.decide.ending import HANDSHAKE_S
+from gapless.supervisor.decide.files import comparison, shared_state
 from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.model import Permit, Probe, Role
@@ -72,6 +72,13 @@ class GenerationActions:
             if any(covers(each.group, address) for address in before):
                 return each
         return listening[0]
+
+    def name_wait(
+        self, app: AppRecord, generation: GenerationRecord, what: str
+    ) -> None:
+        """Tell what a generation lacks before it is ready."""
+        generation.waits_named = True
+        app.step("waiting", what)
 
     def ask_permit(self, app: AppRecord, generation: GenerationRecord) -> None:
         """Ask the client that requested a generation whether it may still switch."""
@@ -202,6 +209,14 @@ class GenerationActions:
         generation.enter(Role.RETIRING, clock.monotonic())
         generation.idle_checks = 0
         self._evidence.update(app)  # the next plan must not decide on old evidence
+
+    def give_up(
+        self, app: AppRecord, generation: GenerationRecord, ordinal: int, reason: str
+    ) -> None:
+        """Start no more instances in a seat."""
+        seat = generation.seats[ordinal]
+        seat.given_up, seat.exit_reason = True, reason
+        app.step("failed", f"gave up: {reason}")
 
     def quiesce(self, app: AppRecord, generation: GenerationRecord) -> None:
         """Let no new connection begin where no other generation takes over."""

@@ -75,6 +75,14 @@ class InstanceActions:
         elif not (stop.message and self._notify_sockets.send(key, notify.SHUTDOWN)):
             signal_leader(instance, number)
 
+    def replace(self, app: AppRecord, key: str, reason: str) -> None:
+        """Send an instance that hangs its stop signal; it has its seat no more."""
+        generation, instance = _found(app, key)
+        if not instance.hung:
+            instance.hung = True
+            app.count_restart(generation.seats[instance.ordinal], "liveness")
+        self.send_stop(app, key, reason)
+
     def kill(self, app: AppRecord, key: str, reason: str) -> None:
         """Kill an instance, with every process of it unless the app says otherwise."""
         generation, instance = _found(app, key)
@@ -85,7 +93,7 @@ class InstanceActions:
         instance.kill_sent_at = clock.monotonic()
         if not again:
             self._evidence.update(app, now=True)  # it says what is cut
-        if generation.role is Role.SERVING:
+        if generation.role is Role.SERVING and not instance.hung:
             generation.seats[instance.ordinal].exit_reason = reason
         signal_leader(instance, signal.SIGKILL)
         if generation.spec.stop.tree:

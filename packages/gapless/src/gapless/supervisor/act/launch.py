@@ -8,7 +8,7 @@ import stat
 
 from gapless.base import clock
 from gapless.base.names import Home
-from gapless.supervisor.act import environment
+from gapless.supervisor.act import environment, trust
 from gapless.supervisor.act.environment import CHANNEL_DESCRIPTOR
 from gapless.supervisor.act.interception import Interception
 from gapless.supervisor.act.log_settings import log_settings
@@ -19,7 +19,7 @@ from gapless.supervisor.memory.apps import AppRecord
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
-from gapless.supervisor.observe import log_tail
+from gapless.supervisor.observe import file_variables, log_tail
 from gapless.supervisor.observe.instance_groups import InstanceGroups
 from gapless.supervisor.sockets.groups import Listener
 from gapless.supervisor.sockets.listeners import Listeners
@@ -52,15 +52,25 @@ class Launcher:
         self._interception = interception
 
     def start(
-        self, app: AppRecord, generation: GenerationRecord, ordinal: int
+        self,
+        app: AppRecord,
+        generation: GenerationRecord,
+        ordinal: int,
+        replaces: str = "",
     ) -> InstanceRecord:
-        """Start one instance."""
-        instance = self._new_instance(app, generation, ordinal)
+        """Start one instance; it *replaces* the one of that key, in the same seat."""
+        from_files = file_variables.of_generation(generation)
+        generation.declares_trust |= trust.declares_trust(
+            file_variables.as_configured(generation)
+        )
+        instance = self._new_instance(app, generation, ordinal, replaces)
         instance.cgroup = self._instance_groups.make(instance.key)
         wanted, key = generation.spec, instance.key
+        self._limit(app, instance, wanted)
         descriptors: dict[int, socket.socket] = {}
         variables = environment.variables(
             wanted,
+            from_files,
             key=key,
             generation=generation.number,
             ordinal=ordinal,
@@ -93,12 +103,14 @@ class Launcher:
             log_tail.mark(app.operation.log_marks, log)
         message = {
             "key": key,
-            "meta": None,
+            "meta": {"replaces": replaces} if replaces else None,
             "argv": command(wanted),
             "environment": variables,
             "directory": wanted.directory,
             "user": wanted.user,
             "group": wanted.group,
+            "user_variables": environment.of_its_user(wanted, from_files),
+            "umask": int(wanted.umask or environment.UMASK, 8),
             "limits": _limits(wanted.limits),
             "filtered": wanted.interception and self._interception.try_again(),
             "listen_pid": bool(wanted.listen),
@@ -110,8 +122,25 @@ class Launcher:
             channel.close()
         return instance
 
+    def _limit(
+        self, app: AppRecord, instance: InstanceRecord, wanted: spec.AppSpec
+    ) -> None:
+        """Limit the group of an instance; tell once what has no effect."""
+        trouble = self._instance_groups.limit(instance.cgroup, wanted.limits)
+        app.limits_trouble = trouble
+        if (
+            trouble
+            and app.operation is not None
+            and not app.operation.took("unlimited")
+        ):
+            app.step("unlimited", trouble)
+
     def _new_instance(
-        self, app: AppRecord, generation: GenerationRecord, ordinal: int
+        self,
+        app: AppRecord,
+        generation: GenerationRecord,
+        ordinal: int,
+        replaces: str,
     ) -> InstanceRecord:
         app.last_serial += 1
         key = f"{app.name}/{generation.number}/{ordinal}/{app.last_serial}"
@@ -120,11 +149,11 @@ class Launcher:
             ordinal=ordinal,
             started=clock.monotonic(),
             incarnation=self._keeper.incarnation,
+            replaces=replaces,
         )
         seat = generation.seats[ordinal]
-        if seat.exited_at is not None:
-            seat.restarts += 1
-            app.restarts += 1
+        if seat.exited_at is not None and not replaces:
+            app.count_restart(seat, "exit")
         generation.instances.append(instance)
         return instance
 

@@ -33,11 +33,14 @@ class Performer:
         match action:
             case actions.Start(number, ordinal):
                 self._launcher.start(app, app.generation(number), ordinal)
+            case actions.StartSuccessor(number, ordinal, replaces):
+                self._launcher.start(app, app.generation(number), ordinal, replaces)
+            case actions.Replace(key, reason):
+                instances.replace(app, key, reason)
             case actions.MarkReady(key):
                 instances.mark_ready(app, key)
             case actions.NameWait(number, what):
-                app.generation(number).waits_named = True
-                app.step("waiting", what)
+                generations.name_wait(app, app.generation(number), what)
             case actions.SendProbe(number):
                 generations.send_probe(app, app.generation(number))
             case actions.AskPermit(number):
@@ -68,9 +71,7 @@ class Performer:
             case actions.Kill(key, reason):
                 instances.kill(app, key, reason)
             case actions.GiveUp(number, ordinal, reason):
-                seat = app.generation(number).seats[ordinal]
-                seat.given_up, seat.exit_reason = True, reason
-                app.step("failed", f"gave up: {reason}")
+                generations.give_up(app, app.generation(number), ordinal, reason)
             case actions.MarkFinished(number):
                 app.running, app.finished = False, True
                 generations.begin_to_finish(app, app.generation(number))

@@ -50,7 +50,7 @@ def _wanted(app: AppRecord) -> dict[str, int]:
     for generation in serving:
         for instance in generation.instances:
             path = generation.spec.pid_file
-            if path and instance.pid and instance.leader_alive:
+            if path and instance.pid and instance.leader_alive and instance.has_seat:
                 found[path_of(path, app.ids[instance.ordinal])] = instance.pid
     return found
 

@@ -100,7 +100,7 @@ class Takeovers:
             ),
             patience_s=PATIENCE_S if counted else 0.0,
             loopback_only=wanted is spec.Taking.AUTO
-            and declares_trust(generation.spec),
+            and (generation.declares_trust or declares_trust(generation.spec)),
             starts=generation.relay_starts,
             limit_s=generation.spec.stop.drain_timeout_s,
         )

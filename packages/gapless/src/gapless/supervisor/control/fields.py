@@ -31,6 +31,9 @@ SPEC_RANGES: dict[str, tuple[float, float]] = {
     "min_healthy_s": _SECONDS,
     "outgoing": (1, 65_535),
     "ready.timeout_s": _SECONDS,
+    "alive.every_s": (0.1, LONGEST_S),
+    "alive.timeout_s": (0.1, LONGEST_S),
+    "alive.failures": (1, MOST),
     "stop.drain_timeout_s": _SECONDS,
     "stop.kill_timeout_s": _SECONDS,
     "restart.max": _COUNT,
@@ -49,6 +52,8 @@ SPEC_RANGES: dict[str, tuple[float, float]] = {
     "limits.open_files": _COUNT,
     "limits.processes": _COUNT,
     "limits.core_bytes": _COUNT,
+    "limits.memory_bytes": (1, MOST),
+    "limits.cpu_percent": (1, 1_000_000),
 }
 """The lowest and highest number of each field of a spec; of a list: of each item."""
 
@@ -87,14 +92,19 @@ def _fault(wanted: spec.AppSpec) -> str:
     for name in wanted.environment:
         if not name or "=" in name:
             return f"{name!a} cannot be the name of a variable"
+    for path in wanted.environment_files:
+        if not path.removeprefix("-"):
+            return f"{path!a} is no path of an environment file"
+    if wanted.umask and not _is_umask(wanted.umask):
+        return f"the umask {wanted.umask!a} has other digits than 0 to 7, or too many"
     for address in wanted.listen:
         if not _is_port(address.rpartition(":")[2]):
             return f"{address!a} is not HOST:PORT"
     if wanted.stop.signal not in signal.Signals.__members__:
         return f"there is no signal {wanted.stop.signal!a}"
-    path = wanted.ready.path
-    if not (path.startswith("/") and path.isascii() and path.isprintable()):
-        return f"{path!a} cannot be the path of a probe"
+    for path in (wanted.ready.path, wanted.alive.path):
+        if not (path.startswith("/") and path.isascii() and path.isprintable()):
+            return f"{path!a} cannot be the path of a probe"
     if wanted.log.format not in LOG_FORMATS:
         return f"there is no format of logs {wanted.log.format!a}"
     if len(wanted.log.date_format) > LONGEST_DATE_FORMAT:
@@ -110,6 +120,10 @@ def _fault(wanted: spec.AppSpec) -> str:
     except ValueError as error:
         return str(error)
     return ""
+
+
+def _is_umask(text: str) -> bool:
+    return len(text) <= 4 and set(text) <= set("01234567") and int(text, 8) <= 0o777
 
 
 def _is_port(text: str) -> bool:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Collection
+
 from gapless.base import clock
+from gapless.base.errors import GaplessError
 from gapless.supervisor.decide.addresses import dropped, expected, said_by
 from gapless.supervisor.memory import spec
 from gapless.supervisor.memory.apps import AppRecord, Apps
@@ -11,14 +15,19 @@ from gapless.supervisor.memory.instances import SeatRecord
 from gapless.supervisor.memory.model import Permit, Phase, Role
 from gapless.supervisor.memory.operations import Operation
 from gapless.supervisor.memory.state import StateFile
+from gapless.supervisor.observe import file_variables
+from gapless.supervisor.observe.app_order import AppOrder
 from gapless.supervisor.sockets.listeners import Listeners
 
 
 class NewGenerations:
     """Makes the records of new generations."""
 
-    def __init__(self, apps: Apps, listeners: Listeners, state: StateFile) -> None:
+    def __init__(
+        self, apps: Apps, listeners: Listeners, state: StateFile, app_order: AppOrder
+    ) -> None:
         self._apps, self._listeners, self._state = apps, listeners, state
+        self._app_order = app_order
 
     def begin(self, app: AppRecord, operation: Operation) -> None:
         """Let a new generation start on trial."""
@@ -36,10 +45,12 @@ class NewGenerations:
             number=app.last_generation,
             spec=wanted,
             since=now,
-            seats=self._seats(app, operation, before),
             required=set(wanted.listen),
             permit=Permit.NEEDED if operation.permit else Permit.NOT_NEEDED,
         )
+        with contextlib.suppress(GaplessError):  # its first start says what is wrong
+            file_variables.of_generation(generation)
+        generation.seats = self._seats(app, generation, before, operation.drops)
         app.generations.append(generation)
         app.operation = operation
         if before is not None and self.is_recycled(app, operation, before):
@@ -49,7 +60,8 @@ class NewGenerations:
             generation.enter(Role.RECYCLING, now)
             before.enter(Role.YIELDING, now)
             operation.step("recycling", now, _warning(wanted))
-        else:
+        self._app_order.begin(app, generation)
+        if generation.role is Role.TRIAL and not generation.held:
             operation.step("starting", now, f"{wanted.instances} instances")
         self._state.save()
 
@@ -67,7 +79,8 @@ class NewGenerations:
         """Start an app again after its host or its keeper ended.
 
         No client waits for it, so it is not on trial: what does not start is tried again,
-        after longer and longer delays, up to the app's limit.
+        after longer and longer delays, up to the app's limit.  Of several apps, all are
+        resumed before any is put in order.
         """
         app.last_generation += 1
         app.generations.append(
@@ -83,18 +96,26 @@ class NewGenerations:
         )
         app.serves_since = clock.monotonic()
 
+    def put_in_order(self, app: AppRecord) -> None:
+        """Let an app that was resumed wait for those that it is after."""
+        self._app_order.begin(app, app.generations[-1])
+
     def _seats(
-        self, app: AppRecord, operation: Operation, before: GenerationRecord | None
+        self,
+        app: AppRecord,
+        generation: GenerationRecord,
+        before: GenerationRecord | None,
+        drops: Collection[str],
     ) -> list[SeatRecord]:
         """Return the seats of a generation, and where each is expected to listen."""
-        wanted = operation.spec
+        wanted = file_variables.as_configured(generation)
         seats = [SeatRecord(ordinal) for ordinal in range(wanted.instances)]
         if before is None:
             return seats
         own = self._listeners.of(app.name, before.sockets_of)
         listening = {each.address for each in own if each.listening and not each.shut}
-        drops = operation.drops
-        leaves = dropped(before.spec, wanted, listening, drops)
+        now = file_variables.as_configured(before)
+        leaves = dropped(now, wanted, listening, drops)
         said = {a for a in listening if said_by((*wanted.drops, *drops), a)}
         listens = {
             instance.ordinal: instance.listens

@@ -55,7 +55,7 @@ class Requests:
         if app.name not in self._apps:
             self._apps[app.name] = app
         self._apps.touch(app.name)
-        app.restarts = 0
+        app.forget_restarts()
         self._admissions.admit(app, operation)
 
     def reload(self, request: Request, connection: ControlConnection) -> None:
@@ -179,7 +179,7 @@ class Requests:
     def reset(self, request: Request) -> None:
         """Count restarts from zero."""
         app = self.app(request.app)
-        app.restarts = 0
+        app.forget_restarts()
         for generation in app.generations:
             for seat in generation.seats:
                 seat.restarts = seat.short_lives = seat.quick_exits = 0

@@ -12,13 +12,14 @@ from gapless.supervisor.control.status import counts_of, given_up, status
 from gapless.supervisor.control.usage import Usage
 from gapless.supervisor.decide import last_words
 from gapless.supervisor.instances.drain_connections import DrainConnections
-from gapless.supervisor.kernel import sock_diag
+from gapless.supervisor.kernel import controllers, sock_diag
 from gapless.supervisor.memory import spec
 from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.memory.model import Phase, Role
 from gapless.supervisor.observe import log_tail
+from gapless.supervisor.observe.app_order import AppOrder
 from gapless.supervisor.observe.evidence import Evidence
 from gapless.supervisor.observe.membership import Membership
 from gapless.supervisor.sockets.listeners import Listeners
@@ -33,6 +34,7 @@ def identity(app: AppRecord) -> dict[str, Any]:
         "namespace": app.spec.namespace,
         "ids": app.ids[: len(current.seats) if current else app.spec.instances],
         "status": status(app),
+        "after": list(app.spec.after),
     }
 
 
@@ -46,9 +48,12 @@ class View:
         evidence: Evidence,
         membership: Membership,
         drain_connections: DrainConnections,
+        *,
+        app_order: AppOrder,
     ) -> None:
         self._home, self._listeners, self._evidence = home, listeners, evidence
         self._drain_connections = drain_connections
+        self._app_order = app_order
         self._usage = Usage(membership)
 
     def entries(self, apps: Apps) -> list[dict[str, Any]]:
@@ -77,7 +82,7 @@ class View:
             if generation.role is Role.YIELDING and generation is not current
             for instance in generation.instances
         ]
-        total = counts_of(app)
+        total, waits_for = counts_of(app), self._app_order.waits_for(app)
         online = current is not None and app.running
         up_since = app.up_since()
         up_s = None if up_since is None else max(0.0, clock.monotonic() - up_since)
@@ -85,19 +90,23 @@ class View:
             **identity(app),
             "reason": app.stop_reason
             or given_up(current)
+            or _waits(waits_for)
+            or _hanging(current)
             or app.warning
             or _log_trouble(app)
             or None,
+            "waits_for": waits_for,
             "log_lines_lost": app.log_lines_lost,
             "log_trouble": app.log_trouble or None,
             "exit_code": app.exit_code,
             "generation": current.number if current else app.last_generation,
             "release": (current.spec if current else app.spec).release or None,
             "instances": {
-                "ready": sum(i.phase is Phase.READY for i in own),
+                "ready": sum(i.phase is Phase.READY and i.has_seat for i in own),
                 "wanted": len(current.seats) if current else app.spec.instances,
             },
             "restarts": app.restarts,
+            "restarts_by": app.restarts_by,
             "since": None if up_s is None else clock.stamp(clock.wall() - up_s),
             "uptime_s": round(up_s, 3) if up_s is not None and online else None,
             "addresses": self._addresses(app),
@@ -163,6 +172,17 @@ class View:
             "spec": codec.encode(app.spec),
             "hint": self._hint(app) or None,
             "takeover_trouble": app.takeover_trouble or None,
+            "limits_trouble": app.limits_trouble or None,
+            "seats": [
+                {
+                    "generation": generation.number,
+                    "ordinal": seat.ordinal,
+                    "restarts": seat.restarts,
+                    "last_exit": seat.exit_reason or None,
+                }
+                for generation in app.generations
+                for seat in generation.seats
+            ],
             "logs": self._logs(app),
             "logs_by_instance": [
                 self._files(app, ordinal) for ordinal in range(app.spec.instances)
@@ -185,6 +205,12 @@ class View:
             "started_at": clock.stamp(clock.wall() - uptime_s),
             "generation": generation.number,
             "pid": instance.pid,
+            "background": instance.background,
+            "alive": {
+                "failures": instance.alive_failures,
+                "answer": instance.alive_answer or None,
+                "replaces": instance.replaces if not instance.has_seat else None,
+            },
             "phase": instance.phase.value,
             "uptime_s": round(uptime_s, 3),
             "connections": connections[0],
@@ -193,6 +219,9 @@ class View:
             "counts": codec.encode(counts) if counts else None,
             "status_text": instance.status_text,
             "restarts": generation.seats[instance.ordinal].restarts,
+            "killed_for_memory": controllers.memory_events(instance.cgroup).killed
+            if instance.cgroup
+            else 0,
         }
 
     def _hint(self, app: AppRecord) -> str:
@@ -244,6 +273,7 @@ class View:
             "release": generation.spec.release or None,
             "directory": generation.spec.directory,
             "failure": generation.failure or None,
+            "order_remarks": list(generation.order_remarks),
             "sockets": [
                 {"address": each.address, "queued": sock_diag.queued(each.sock)}
                 for each in own
@@ -261,6 +291,31 @@ def _found(
 
 def _current(app: AppRecord) -> GenerationRecord | None:
     return app.current() or app.in_role(Role.TRIAL)
+
+
+def _waits(names: list[str]) -> str:
+    return f"waits for {', '.join(names)}" if names else ""
+
+
+def _hanging(generation: GenerationRecord | None) -> str:
+    """Return which instances do not answer, and why; empty if all do."""
+    if generation is None:
+        return ""
+    least = generation.spec.alive.failures
+    own = [i for i in generation.instances if i.has_seat]
+    found = [i for i in own if i.alive_failures >= least]
+    if not found:
+        return ""
+    every = len(found) == len(own) > 1
+    names = ", ".join(str(instance.ordinal) for instance in found)
+    who = f"all {len(own)} instances do" if every else f"instance {names} does"
+    text = f"{who} not answer: {found[0].alive_answer}"
+    tried = generation.seats[found[0].ordinal].short_lives
+    if tried > generation.spec.restart.max:
+        text += f"; gave up: {tried} successors in a row did not answer either"
+    elif tried:
+        text += f"; successors that did not answer either: {tried}"
+    return text
 
 
 def _log_trouble(app: AppRecord) -> str:

@@ -16,6 +16,23 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
+class StartSuccessor:
+    """Start an instance beside the one in its seat, which hangs."""
+
+    generation: int
+    ordinal: int
+    replaces: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """Send an instance that hangs its stop signal; another one has its seat, or will."""
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class MarkReady:
     """Count an instance as ready."""
 
@@ -165,6 +182,8 @@ class CloseGeneration:
 
 Action = (
     Start
+    | StartSuccessor
+    | Replace
     | MarkReady
     | NameWait
     | SendProbe

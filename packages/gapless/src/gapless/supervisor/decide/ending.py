@@ -13,7 +13,7 @@ from gapless.supervisor.decide.actions import (
     StartRelay,
     TakeOver,
 )
-from gapless.supervisor.decide.comparison import before_end
+from gapless.supervisor.decide.files.comparison import before_end
 from gapless.supervisor.memory.model import Generation, Instance, Mode, Takeover
 
 CHECK_S = 0.02

@@ -1,7 +1,8 @@
 """Decide the next actions for one app on one host.
 
 Rule 1: every decision about generations and instances is made in this file and in its
-parts: `readiness`, `restarts`, `ending`, `lead_time` and `recycle`.
+parts: `readiness`, `restarts`, `liveness`, `ending`, `lead_time`, `recycle` and, between
+apps, `order`.
 Rule 2: none of them does anything.  They read two values and return a third.
 
 A handoff is not a mode.  It follows from what each role may do:
@@ -12,7 +13,9 @@ A handoff is not a mode.  It follows from what each role may do:
               any crash, or not ready in time       -> Retire with the reason
     proving   lived `min_healthy_s`                 -> MarkProven: it is serving
               any crash before                      -> Revert: standby serves again
+    any       it is held: `after` (`order`)         -> nothing yet
     serving   an empty seat                         -> Start, after a delay; GiveUp
+              an instance that hangs                -> StartSuccessor, then Replace
     standby   nothing is done to it
     retiring  queue empty, no handshake, idle       -> SendStop, Kill, CloseGeneration
 
@@ -29,7 +32,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from enum import Enum
 
-from gapless.supervisor.decide import comparison
 from gapless.supervisor.decide.actions import (
     STOPPED,
     Action,
@@ -38,6 +40,7 @@ from gapless.supervisor.decide.actions import (
     MarkFinished,
     MarkProven,
     Plan,
+    Replace,
     Retire,
     Revert,
     SendStop,
@@ -45,7 +48,9 @@ from gapless.supervisor.decide.actions import (
     Switch,
 )
 from gapless.supervisor.decide.ending import finish
+from gapless.supervisor.decide.files import comparison
 from gapless.supervisor.decide.lead_time import next_check, refuse_at
+from gapless.supervisor.decide.liveness import replace_hanging
 from gapless.supervisor.decide.readiness import (
     all_ready,
     crash,
@@ -86,7 +91,7 @@ def plan(desired: Desired, observed: Observed) -> Plan:
         # runs is an event, and the plan is made again then.
         if not (
             isinstance(step, float)
-            or (isinstance(step, SendStop | Kill) and step.key in early)
+            or (isinstance(step, SendStop | Kill | Replace) and step.key in early)
             or step in held
         )
     )
@@ -147,17 +152,24 @@ def _steps(desired: Desired, observed: Observed) -> Iterator[Action | float]:
                 )
             case _ if not desired.running:
                 yield Retire(generation.number, STOPPED)
+            case _ if generation.held:
+                pass
             case Role.TRIAL:
                 yield from _try(generation, now, beside=beside)
             case Role.PROVING:
                 yield from _prove(generation, _newest(observed, Role.STANDBY), now)
             case Role.SERVING:
-                yield from _serve(generation, now)
+                steady = all(
+                    g is generation or g.role is Role.RETIRING for g in generations
+                )
+                yield from _serve(generation, now, steady=steady)
             case Role.RECYCLING:
                 yielding = _newest(observed, Role.YIELDING)
                 assert yielding is not None
                 lead = _lead_settings(generation, desired)
                 yield from recycle(generation, yielding, lead, now)
+            case Role.YIELDING if any(g.held for g in generations):
+                yield from _keep_up(generation, now)  # it gives up no seat yet
             case Role.STANDBY | Role.YIELDING:
                 pass
 
@@ -290,7 +302,9 @@ def _prove(
             yield told
 
 
-def _serve(generation: Generation, now: float) -> Iterator[Action | float]:
+def _serve(
+    generation: Generation, now: float, *, steady: bool
+) -> Iterator[Action | float]:
     over = all(s.given_up or is_done(generation, s) for s in generation.seats)
     if over and not generation.instances:
         if any(seat.given_up for seat in generation.seats):
@@ -298,6 +312,12 @@ def _serve(generation: Generation, now: float) -> Iterator[Action | float]:
         else:
             yield MarkFinished(generation.number)
         return
+    yield from _keep_up(generation, now)
+    yield from replace_hanging(generation, now, steady=steady)
+
+
+def _keep_up(generation: Generation, now: float) -> Iterator[Action | float]:
+    """Fill the seats of a generation that serves."""
     for seat in empty_seats(generation):
         yield from refill(generation, seat, now)
     yield from mark_ready(generation, now)

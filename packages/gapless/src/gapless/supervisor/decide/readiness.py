@@ -32,6 +32,7 @@ def mark_ready(generation: Generation, now: float) -> Iterator[Action | float]:
     """Count as ready what is ready, or return when to check again."""
     for instance in generation.instances:
         lives = instance.leader_alive and instance.spawned
+        lives &= instance.detached_at is None
         if instance.phase is not Phase.STARTING or not lives:
             continue
         old_at = instance.started + generation.restart.min_uptime_s
@@ -91,6 +92,11 @@ def why_not_ready(generation: Generation, instance: Instance) -> str:
     if instance.phase is Phase.READY:
         answer = generation.probe_answer or "no answer"
         return f"the probe of {generation.ready.path} did not pass {limit}: {answer}"
+    if instance.detached_at is not None:
+        return (
+            f"{who} ended with code 0 and left processes behind, none of which listens"
+            f" {limit}"
+        )
     match generation.ready.when:
         case When.NOTIFY:
             return f"{who} did not say that it is ready {limit}"

@@ -7,12 +7,13 @@ import signal
 from typing import Any
 
 from gapless.base import clock, events
-from gapless.supervisor.decide.actions import Action, Start
+from gapless.supervisor.decide.actions import Action, Start, StartSuccessor
 from gapless.supervisor.decide.readiness import is_done_well
 from gapless.supervisor.decide.restarts import LONG_LIFE_S
 from gapless.supervisor.instances.drain_connections import DrainConnections
 from gapless.supervisor.instances.notify_sockets import NotifySockets
 from gapless.supervisor.kernel import processes
+from gapless.supervisor.kernel.controllers import MemoryEvents
 from gapless.supervisor.memory import calls
 from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.counts import Counts
@@ -20,6 +21,7 @@ from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.instances import InstanceRecord, SeatRecord
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
 from gapless.supervisor.memory.model import Phase, Role
+from gapless.supervisor.memory.spec import Limits
 from gapless.supervisor.observe.membership import Membership
 
 UNSEEN = "ended unseen"
@@ -65,10 +67,15 @@ class Exits:
         instance.leader_alive = False
         if instance.refusal:
             reason = f"{reason} ({instance.refusal})"
+        reason += memory_end(
+            self._membership.memory_events(instance), code, generation.spec.limits
+        )
         lived_s = at - instance.started
         stopped = instance.stop_sent_at is not None
-        leaves = generation.role is Role.RETIRING or (
-            generation.role is Role.YIELDING and stopped
+        leaves = (
+            generation.role is Role.RETIRING
+            or (generation.role is Role.YIELDING and stopped)
+            or instance.hung  # another one has its seat, or will
         )
         if leaves:
             self._count_cut(app, generation, instance, code, at)
@@ -98,6 +105,7 @@ class Exits:
         """Count a life by its length; the seat is empty, and may be filled again."""
         ready = instance.ready_at is not None
         short = not ready or lived_s < generation.spec.restart.min_uptime_s
+        short |= not instance.has_seat  # a successor that has not proved itself
         seat.short_lives = seat.short_lives + 1 if short else 0
         seat.quick_exits = seat.quick_exits + 1 if lived_s < LONG_LIFE_S else 0
         instance.phase = Phase.DRAINING
@@ -105,7 +113,7 @@ class Exits:
     def start_failed(self, app: AppRecord, action: Action, reason: str) -> None:
         """Note that an action failed; a start that fails is an exit at once."""
         self._log.write("action-failed", action=repr(action), reason=reason)
-        if not isinstance(action, Start):
+        if not isinstance(action, Start | StartSuccessor):
             return
         generation = app.generation(action.generation)
         for instance in list(generation.instances):
@@ -208,6 +216,23 @@ def _ended_in_order(
         return True
     since_stop_s = 0.0 if instance.stop_sent_at is None else at - instance.stop_sent_at
     return -code == signal.Signals[stop_signal] and since_stop_s > AT_ONCE_S
+
+
+def memory_end(found: MemoryEvents, code: int | None, limits: Limits) -> str:
+    """Return what the kernel did to an instance for want of memory, after how it ended.
+
+    A process of it may have been killed long before, and the leader may have ended of it.
+    """
+    if not found.killed:
+        return ""
+    size_mb = (limits.memory_bytes or 0) / (1 << 20)
+    whose = f"its own limit of {size_mb:g} MB (limits.memory_mb)"
+    if not (found.own_limit and limits.memory_bytes):
+        whose = "a limit above it, or of the whole machine, not its own"
+    if code == -signal.SIGKILL:
+        return f" by the kernel, for want of memory: {whose}"
+    killed = "a process" if found.killed == 1 else f"{found.killed} processes"
+    return f", and the kernel had killed {killed} of it for want of memory: {whose}"
 
 
 def end_tree(leader: int, pidfd: int) -> None:

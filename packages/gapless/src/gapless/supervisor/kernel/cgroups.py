@@ -83,6 +83,17 @@ def make(path: str) -> bool:
     return True
 
 
+def enter(path: str, pid: int) -> None:
+    """Move a process into a group.  Raises OSError; one that has ended is none."""
+    descriptor = os.open(f"{path}/cgroup.procs", os.O_WRONLY)
+    try:
+        os.write(descriptor, str(pid).encode())
+    except ProcessLookupError:
+        return
+    finally:
+        os.close(descriptor)
+
+
 def remove(path: str) -> bool:
     """Remove a group and those below it; return whether it is gone.
 

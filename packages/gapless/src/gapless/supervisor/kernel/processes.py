@@ -132,6 +132,30 @@ def socket_inodes(pids: Iterable[int]) -> frozenset[int]:
     return frozenset(inode for pid in pids for _, inode in open_sockets(pid))
 
 
+def listening_inodes() -> frozenset[int]:
+    """Return the inodes of every socket on this host that listens: TCP and Unix-domain."""
+    found = set()
+    for name in ("tcp", "tcp6"):
+        for fields in _rows(name):
+            if fields[3] != b"0A":
+                break  # those that listen come first
+            found.add(int(fields[9]))
+    # __SO_ACCEPTCON of <linux/net.h>
+    found |= {int(f[6]) for f in _rows("unix") if int(f[3], 16) & 0x10000}
+    return frozenset(found)
+
+
+def _rows(name: str) -> Iterator[list[bytes]]:
+    """Yield the rows of a table of sockets without its heading; none if there is none."""
+    try:
+        with open(f"/proc/net/{name}", "rb") as file:
+            next(file, None)
+            for line in file:
+                yield line.split()
+    except OSError:
+        return
+
+
 def holder_of(inode: int) -> tuple[int, str] | None:
     """Return pid and name of a process that holds a socket, if we may see it."""
     for pid, process in snapshot().rows.items():
@@ -147,14 +171,26 @@ def listens_by_epoll(pids: Iterable[int], inode: int) -> bool:
             names = os.listdir(f"/proc/{pid}/fdinfo")
         except OSError:
             continue
-        for name in names:
-            try:
-                with open(f"/proc/{pid}/fdinfo/{name}", "rb") as file:
-                    if any(_watches(line, inode) for line in file):
-                        return True
-            except OSError:
-                continue
+        if any(epoll_watches(pid, name, inode) for name in names):
+            return True
     return False
+
+
+def epoll_watches(pid: int, number: int | str, inode: int) -> bool:
+    """Return whether a descriptor is an epoll set that waits for connections there."""
+    try:
+        with open(f"/proc/{pid}/fdinfo/{number}", "rb") as file:
+            return any(_watches(line, inode) for line in file)
+    except OSError:
+        return False
+
+
+def is_socket(pid: int, number: int, inode: int) -> bool:
+    """Return whether a descriptor of a process is the socket of that inode."""
+    try:
+        return os.readlink(f"/proc/{pid}/fd/{number}") == f"socket:[{inode}]"
+    except OSError:
+        return False
 
 
 def _watches(line: bytes, inode: int) -> bool:

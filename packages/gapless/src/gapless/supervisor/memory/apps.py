@@ -11,7 +11,7 @@ from gapless.base.codec import TRANSIENT, was
 from gapless.base.errors import NotFoundError
 from gapless.supervisor.memory import model, spec
 from gapless.supervisor.memory.generations import GenerationRecord
-from gapless.supervisor.memory.instances import InstanceRecord
+from gapless.supervisor.memory.instances import InstanceRecord, SeatRecord
 from gapless.supervisor.memory.model import Role
 from gapless.supervisor.memory.operations import Operation
 
@@ -30,6 +30,8 @@ class AppRecord:
     """When it was last started or handed off, on the monotonic clock."""
     stop_reason: str = field(default="", metadata=was("stopped_why"))
     restarts: int = 0
+    restarts_by: dict[str, int] = field(default_factory=dict)
+    """How many of them were for which reason: `exit` or `liveness`."""
     ids: list[int] = field(default_factory=list)
     """One for each ordinal, unlike those of all other apps; they stay."""
     finished: bool = False
@@ -38,6 +40,8 @@ class AppRecord:
     """How the last instance ended: its exit code, or minus the signal's number."""
     warning: str = ""
     """What gapless cannot do for it that was asked for."""
+    limits_trouble: str = ""
+    """Which limits of its instances have no effect, and why."""
     takeover_trouble: str = ""
     """Why the connections of a generation could not be taken lately."""
     log_lines_lost: int = field(default=0, metadata=TRANSIENT)
@@ -104,6 +108,16 @@ class AppRecord:
         """Yield the instances of every generation."""
         for generation in self.generations:
             yield from generation.instances
+
+    def count_restart(self, seat: SeatRecord, reason: str) -> None:
+        """Count that the instance of a seat is replaced, and why."""
+        seat.restarts += 1
+        self.restarts += 1
+        self.restarts_by[reason] = self.restarts_by.get(reason, 0) + 1
+
+    def forget_restarts(self) -> None:
+        """Count restarts from zero."""
+        self.restarts, self.restarts_by = 0, {}
 
     def step(self, name: str, detail: str) -> None:
         """Note a step of the operation under way, if there is one."""

@@ -37,6 +37,10 @@ class GenerationRecord:
     """Peers whose handshake was under way when new connections left it."""
     queued: int = 0
     idle_checks: int = field(default=0, metadata=TRANSIENT)
+    file_variables: dict[str, str] | None = field(default=None, metadata=TRANSIENT)
+    """What its environment files held when it began; never written: there are secrets."""
+    declares_trust: bool = False
+    """Its variables, those of its files too, name addresses to trust (`act.trust`)."""
     active_connections: int = field(default=0, metadata=was("lively"))
     relayed: bool = field(default=False, metadata=was("rescued"))
     permit: Permit = Permit.NOT_NEEDED
@@ -67,6 +71,10 @@ class GenerationRecord:
     calls_seen: int = 0
     """Calls to databases that were under way while it finished."""
     calls_cut: int = 0
+    waits_for: set[str] = field(default_factory=set)
+    """The apps that have to be ready before its first instance starts."""
+    order_remarks: list[str] = field(default_factory=list)
+    """Which apps that its app is after had not come up when it started, and why."""
 
     def __post_init__(self) -> None:
         """Use sockets of its own unless told otherwise."""
@@ -76,6 +84,11 @@ class GenerationRecord:
     def half_open(self) -> int:
         """How many handshakes are under way that began before new connections left it."""
         return len(self.handshakes)
+
+    @property
+    def held(self) -> bool:
+        """Whether it waits for other apps before it starts."""
+        return bool(self.waits_for)
 
     @property
     def busy(self) -> int:
@@ -99,6 +112,8 @@ class GenerationRecord:
             seats=tuple(seat.value() for seat in self.seats),
             instances=tuple(instance.value() for instance in self.instances),
             ready=self.spec.ready,
+            alive=self.spec.alive,
+            overlaps=self.spec.overlap is not spec.Overlap.NEVER,
             stop=self.spec.stop,
             restart=self.spec.restart,
             recycle=self.spec.recycle,

@@ -33,6 +33,18 @@ class InstanceRecord:
     pidfd: int = field(default=-1, metadata=TRANSIENT)
     leader_ticks: int = 0
     """When its leader started, since boot: with the pid it names the process for good."""
+    session: int = 0
+    """The session of a leader that another process began; 0: its own."""
+    session_ticks: int = 0
+    """When the process started that began the session; 0 if it was gone."""
+    detached_at: float | None = None
+    """When its leader ended as one that goes into the background; no other is known."""
+    detached_code: int | None = None
+    """The exit code of that leader; None if nobody knows it."""
+    background: bool = False
+    """Whether its leader is a process that the first one left behind."""
+    filter_in_use: bool = field(default=False, metadata=TRANSIENT)
+    """Whether its leader has left processes behind, by the word of the keeper."""
     cgroup: str = ""
     """The directory of its control group; empty without one."""
     pipes: set[int] = field(default_factory=set)
@@ -52,6 +64,16 @@ class InstanceRecord:
     status_text: str = ""
     refusal: str = field(default="", metadata=was("complaint"))
     """Why one of its system calls was refused."""
+    alive_failures: int = 0
+    """How many checks of its liveness have failed in a row."""
+    alive_answer: str = ""
+    """Why the last one failed; empty if it passed."""
+    proved_alive: bool = False
+    """Whether a check has ever passed."""
+    replaces: str = ""
+    """The key of an instance that hangs, in the same seat: it was started for it."""
+    hung: bool = False
+    """Whether it ends because it hangs; another one has its seat."""
     leader_alive: bool = True
     process_count: int = field(default=1, metadata=was("members"))
     connections: int = 0
@@ -71,6 +93,11 @@ class InstanceRecord:
     last_request_at: float = field(default=0.0, metadata=was("arrived_at"))
     calls: tuple[Call, ...] = ()
     """What it has asked of databases, and waits for; the oldest first."""
+
+    @property
+    def has_seat(self) -> bool:
+        """Whether it is the one in its seat: not a successor that has to prove itself."""
+        return not self.hung and (self.proved_alive or not self.replaces)
 
     @property
     def spawned(self) -> bool:

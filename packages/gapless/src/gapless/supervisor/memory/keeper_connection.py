@@ -79,6 +79,10 @@ class KeeperConnection:
         fields = {"name": name, "pid": pid, "descriptor": descriptor}
         self._send({"op": "duplicate", **fields})
 
+    def follow(self, key: str, pid: int, pidfd: int) -> None:
+        """Let a process take the place of a child that went into the background."""
+        self._send({"op": "follow", "key": key, "pid": pid}, (pidfd,))
+
     def answer(self, key: str, call: int, action: str, **fields: Any) -> None:
         """Answer a system call: proceed, done, inject (held) or fail (errno)."""
         message = {"op": "answer", "key": key, "id": call, "action": action}

@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Any, TypeVar
 
 from gapless.supervisor.memory.spec import (
+    Alive,
     Ready,
     Recycle,
     Restart,
@@ -104,6 +105,18 @@ class Instance:
     """When it began to listen on one more address."""
     notified_ready: bool = False
     leader_alive: bool = True
+    alive_failures: int = 0
+    """How many checks of its liveness have failed in a row."""
+    alive_answer: str = ""
+    """Why the last one failed; empty if it passed."""
+    proved_alive: bool = False
+    """Whether a check has ever passed."""
+    replaces: str = ""
+    """The key of an instance that hangs, in the same seat: it was started for it."""
+    hung: bool = False
+    """Whether it ends because it hangs; another one has its seat."""
+    detached_at: float | None = None
+    """When its leader ended as one that goes into the background; no other is known."""
     process_count: int = 1
     """How many of its processes live; counted while it is draining."""
     mode: Mode = Mode.SERVING
@@ -177,6 +190,9 @@ class Generation:
     seats: tuple[Seat, ...]
     instances: tuple[Instance, ...] = ()
     ready: Ready = field(default_factory=Ready)
+    alive: Alive = field(default_factory=Alive)
+    overlaps: bool = True
+    """Whether an instance may start while another one is in its seat."""
     stop: Stop = field(default_factory=Stop)
     restart: Restart = field(default_factory=Restart)
     recycle: Recycle = field(default_factory=Recycle)
@@ -220,6 +236,8 @@ class Generation:
     permit_refusal: str = ""
     """Why the switch was not permitted."""
     files: FilesSeen = field(default_factory=FilesSeen)
+    held: bool = False
+    """It does not start yet: apps come up that its app is after."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

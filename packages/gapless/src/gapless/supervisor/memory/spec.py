@@ -29,6 +29,28 @@ class Ready:
     """What an HTTP probe asks for; 2xx and 3xx pass."""
 
 
+class Asks(Enum):
+    """What a check of liveness asks of an instance."""
+
+    NEVER = "never"  #: there is none
+    LISTENING = "listening"  #: that it accepts a connection
+    HTTP = "http"  #: that it answers a request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alive:
+    """When an instance that serves counts as hanging."""
+
+    when: Asks = Asks.NEVER
+    path: str = "/"
+    """What is asked for by HTTP; 2xx and 3xx pass."""
+    every_s: float = 10.0
+    timeout_s: float = 5.0
+    """How long it may take to accept the connection and to answer."""
+    failures: int = 3
+    """How many checks in a row fail before it counts as hanging."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stop:
     """How an instance is stopped, and how long it may take."""
@@ -128,11 +150,18 @@ class Log:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Resource limits of an instance (setrlimit(2)); None leaves what is."""
+    """Resource limits of an instance; None leaves what is.
+
+    Those of a process (setrlimit(2)), and those of all of it, by its control group.
+    """
 
     open_files: int | None = None
     processes: int | None = None
     core_bytes: int | None = None
+    memory_bytes: int | None = None
+    """Memory of all its processes together: beyond it the kernel kills (memory.max)."""
+    cpu_percent: float | None = None
+    """Processor time of all its processes together; 100 is one processor (cpu.max)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +182,8 @@ class AppSpec:
     """All of it, but for what gapless adds itself."""
     configured: tuple[str, ...] = ()
     """The names of variables that come from the configuration, not from the caller."""
+    environment_files: tuple[str, ...] = ()
+    """Files of variables, relative to `directory`; a `-` in front: it may be missing."""
     namespace: str = "default"
     """A word for several apps."""
     instances: int = 1
@@ -173,6 +204,7 @@ class AppSpec:
     outgoing: tuple[int, ...] = ()
     """Remote ports, of databases: what was asked there has to be answered before a stop."""
     ready: Ready = field(default_factory=Ready)
+    alive: Alive = field(default_factory=Alive)
     stop: Stop = field(default_factory=Stop)
     restart: Restart = field(default_factory=Restart)
     log: Log = field(default_factory=Log)
@@ -187,6 +219,10 @@ class AppSpec:
     takeover: Taking = Taking.AUTO
     user: str = ""
     group: str = ""
+    umask: str = ""
+    """Octal digits, as in umask(1); empty means 022."""
+    after: tuple[str, ...] = ()
+    """Apps that are ready before this one starts, and end after it, if they do so too."""
     config_file: str = ""
     """Where this was read from; empty if it came from the command line."""
     started_in: str = ""

@@ -56,6 +56,7 @@ class AskedApp:
     running: bool
     last_generation: int = 0
     restarts: int = 0
+    restarts_by: dict[str, int] = field(default_factory=dict)
     ids: list[int] = field(default_factory=list)
     finished: bool = False
     last_report: dict[str, Any] | None = None
@@ -70,6 +71,7 @@ class AskedApp:
             running=False,
             last_generation=self.last_generation,
             restarts=self.restarts,
+            restarts_by=dict(self.restarts_by),
             ids=list(self.ids),
             finished=self.finished,
             last_report=self.last_report,
@@ -206,6 +208,7 @@ def _asked(app: AppRecord) -> AskedApp:
         running=app.running,
         last_generation=app.last_generation,
         restarts=app.restarts,
+        restarts_by=dict(app.restarts_by),
         ids=list(app.ids),
         finished=app.finished,
         last_report=app.last_report,

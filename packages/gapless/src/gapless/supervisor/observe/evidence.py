@@ -94,7 +94,11 @@ class Evidence:
                 count = self._membership.count(generation, instance)
                 instance.process_count = count
         leaving = (Role.RETIRING, Role.YIELDING)
-        served = [g for g in finishing if g.role in leaving and g.served]
+        served = [
+            g
+            for g in finishing
+            if (g.role in leaving and g.served) or any(i.hung for i in g.instances)
+        ]
         if served:
             self._check_connections(app, served)
         unserved = [g for g in finishing if g.spec.outgoing and not g.served]
@@ -185,7 +189,8 @@ class Evidence:
                     instance.busy = self._busy(instance, own, patient=patient)
                     self._looks.note_ends(instance, own)
                     _note_calls(generation, instance, asked, inodes)
-                    seen.update(c.remote for c in own)
+                    if generation.role is not Role.SERVING or instance.hung:
+                        seen.update(c.remote for c in own)
                     if instance.counts is not None:
                         active = sum(map(connections.is_active, own))
                         generation.active_connections += active
@@ -277,6 +282,29 @@ class Evidence:
         """
         self._switched.append((app, generation))
         self._looks.forget(generation.instances)  # those from before it came back
+
+    def acceptor(
+        self, app: AppRecord, port: int, client: tuple[str, int]
+    ) -> tuple[bool, str] | None:
+        """Return whether a connection to an app was accepted, and by which instance.
+
+        Its key is empty if no instance holds it; None if that cannot be seen.
+        """
+        found = self._dumps.connections(frozenset((port,)))
+        if found is None:
+            return None
+        host, number = client
+        own = [
+            c
+            for c in found
+            if c.remote[1] == number and c.remote[0].removeprefix("::ffff:") == host
+        ]
+        if not (own and own[0].inode):
+            return False, ""  # it waits; or it was accepted, and is closed by now
+        for instance, inodes in self._membership.sockets(app):
+            if own[0].inode in inodes:
+                return True, instance.key
+        return True, ""
 
     def census(self, app: AppRecord) -> dict[str, tuple[int, int]] | None:
         """Return how many connections, and busy ones, each instance has, by its key."""

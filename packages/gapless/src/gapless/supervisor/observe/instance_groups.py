@@ -10,9 +10,15 @@ import os
 
 from gapless.base import events
 from gapless.supervisor.kernel import cgroups
+from gapless.supervisor.memory.spec import Limits
+from gapless.supervisor.observe import instance_limits
+from gapless.supervisor.observe.instance_limits import InstanceLimits
 
 VARIABLE = "GAPLESS_CGROUPS"
 """`off` in the supervisor's environment: as if no group could be made."""
+
+
+NO_GROUP = "no control group could be made for the instance"
 
 
 def why_unavailable(hierarchy: cgroups.Hierarchy | None) -> str:
@@ -21,7 +27,7 @@ def why_unavailable(hierarchy: cgroups.Hierarchy | None) -> str:
         return f"{VARIABLE} is off"
     if hierarchy is None:
         return "no cgroup v2 hierarchy is mounted"
-    above = hierarchy.directory
+    above = instance_limits.parent_of_groups(hierarchy)
     # What is above both has to be writable, to move a process into a new one.
     for place in (above, f"{above}/cgroup.procs"):
         if not os.access(place, os.W_OK):
@@ -37,6 +43,7 @@ class InstanceGroups:
         self._log = log
         self._directory = ""
         self._hierarchy = cgroups.find()
+        self._limits: InstanceLimits | None = None
         self._left: set[str] = set()
         """Groups whose instance is gone, and that a process still lives in."""
         self.unavailable = self._set_up(home)
@@ -47,7 +54,7 @@ class InstanceGroups:
             return "nothing is started here"
         if (reason := why_unavailable(self._hierarchy)) or self._hierarchy is None:
             return reason
-        above = self._hierarchy.directory
+        above = instance_limits.parent_of_groups(self._hierarchy)
         status = os.stat(home)
         # A home has one name, by whatever path it is reached.
         path = f"{above}/gapless-{status.st_dev:x}-{status.st_ino:x}"
@@ -56,7 +63,34 @@ class InstanceGroups:
         except OSError as error:
             return f"{above}: {(error.strerror or str(error)).lower()}"
         self._directory = path
+        below = instance_limits.is_below(self._hierarchy)
+        self._limits = InstanceLimits(above, path, self._log, below=below)
         return ""
+
+    @property
+    def keeper_pid(self) -> int:
+        """The keeper, which may have to move into another group."""
+        return self._limits.keeper_pid if self._limits else 0
+
+    @keeper_pid.setter
+    def keeper_pid(self, pid: int) -> None:
+        if self._limits is not None:
+            self._limits.keeper_pid = pid
+
+    def limit(self, path: str, limits: Limits) -> str:
+        """Limit the group of an instance; return what of it has no effect, and why."""
+        if self._limits is not None and path:
+            return self._limits.apply(path, limits)
+        keys = instance_limits.asked(limits).values()
+        return instance_limits.sentence(
+            dict.fromkeys(keys, self.unavailable or NO_GROUP)
+        )
+
+    def why_no_limit(self, name: str) -> str:
+        """Return why a controller cannot limit instances; empty if it can."""
+        if self._limits is None:
+            return self.unavailable
+        return self._limits.why_unavailable(name)
 
     def path_of(self, key: str) -> str:
         """Return where the group of an instance is, or would be; "" without groups."""

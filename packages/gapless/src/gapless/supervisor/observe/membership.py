@@ -13,7 +13,7 @@ import signal
 from collections.abc import Iterator
 
 from gapless.base import clock
-from gapless.supervisor.kernel import cgroups, processes
+from gapless.supervisor.kernel import cgroups, controllers, processes
 from gapless.supervisor.kernel.processes import Process, Table
 from gapless.supervisor.memory.apps import AppRecord
 from gapless.supervisor.memory.generations import GenerationRecord
@@ -43,6 +43,9 @@ class Membership:
         leader = processes.read(instance.pid)
         if instance.leader_ticks or leader is None:
             return
+        if instance.background:  # it was followed after the last note of it
+            self.follow(instance, leader)
+            return
         try:
             signal.pidfd_send_signal(instance.pidfd, 0)
         except ProcessLookupError:
@@ -66,6 +69,53 @@ class Membership:
             found = {}
         return {pid: row for pid, row in found.items() if row.state != "Z"}
 
+    def saw(self, instance: InstanceRecord, pid: int) -> None:
+        """Note a process that waits in a system call under the filter of an instance."""
+        found = None if instance.cgroup else processes.read(pid)
+        if found is not None:
+            self._seen.setdefault(instance.key, {})[pid] = found.start_ticks
+
+    def left_behind(
+        self, instance: InstanceRecord, sockets: set[int]
+    ) -> dict[int, Process]:
+        """Return the processes of an instance whose leader has ended, as they are now.
+
+        Without groups, of those that have left all that tells whose they are, the one is
+        its that holds one of the *sockets* of its generation and is nobody's: instances of
+        one generation are alike.
+        """
+        found = self.members(instance, fresh=True)
+        if instance.cgroup or processes.socket_inodes(found) & sockets:
+            return found
+        table = self._all(fresh=False)
+        known = {
+            pid
+            for seen in self._seen.values()
+            for pid, ticks in seen.items()
+            if table.is_it(pid, ticks)
+        }
+        unclaimed = sorted(
+            (table.rows[pid].start_ticks, pid)
+            for pid in self._strays
+            if pid not in known and processes.socket_inodes((pid,)) & sockets
+        )
+        for ticks, pid in unclaimed[:1]:
+            self._seen[instance.key][pid] = ticks
+            found = self.members(instance)
+        return found
+
+    def follow(self, instance: InstanceRecord, leader: Process) -> None:
+        """Let another process be the leader of an instance."""
+        session = leader.session if leader.session != leader.pid else 0
+        first = processes.read(session) if session else None
+        instance.session = session
+        instance.session_ticks = first.start_ticks if first else 0
+        if session == instance.pid:
+            instance.session_ticks = instance.leader_ticks
+        instance.pid, instance.leader_ticks = leader.pid, leader.start_ticks
+        instance.background = True
+        self._leaders[instance.key] = leader.pid
+
     def count(self, generation: GenerationRecord, instance: InstanceRecord) -> int:
         """Return how many processes have to end before an instance has ended."""
         if not (instance.leader_alive or generation.spec.stop.tree):
@@ -80,22 +130,28 @@ class Membership:
         return len(found) or self.signal_process_group(instance, 0)
 
     def signal_process_group(self, instance: InstanceRecord, number: int) -> bool:
-        """Signal what is in the process group that the leader began; return if any was.
+        """Signal what is in the process group of its session; return if any was.
 
         No process of it can slip away by a fork meanwhile.
         """
-        now = processes.read(instance.pid)
-        ticks = instance.leader_ticks
-        if not ticks or (now is not None and now.start_ticks != ticks):
+        group, ticks = _session(instance)
+        now = processes.read(group)
+        if not instance.leader_ticks or (now and now.start_ticks != ticks):
             # The number may be another's, and then no group of ours has it.
             return False
         try:
-            os.killpg(instance.pid, number)
+            os.killpg(group, number)
         except ProcessLookupError:
             return False
         except PermissionError:
             return number == 0
         return True
+
+    def memory_events(self, instance: InstanceRecord) -> controllers.MemoryEvents:
+        """Return what the kernel did to an instance for want of memory."""
+        if not instance.cgroup:
+            return controllers.MemoryEvents()
+        return controllers.memory_events(instance.cgroup)
 
     def belongs(self, instance: InstanceRecord, pid: int) -> bool:
         """Return whether a living process belongs to an instance."""
@@ -137,11 +193,14 @@ class Membership:
         """Return an instance's processes in a table."""
         seen = self._seen.setdefault(instance.key, {})
         leader = instance.pid if instance.leader_alive else 0
-        session = instance.pid
-        now = table.rows.get(instance.pid)
-        if now and instance.leader_ticks and now.start_ticks != instance.leader_ticks:
+        session, ticks = _session(instance)
+        now = table.rows.get(session)
+        if now and instance.leader_ticks and now.start_ticks != ticks:
             # Another process has its number: no session has it now.
-            leader = session = 0
+            session = 0
+        now = table.rows.get(leader)
+        if now and instance.leader_ticks and now.start_ticks != instance.leader_ticks:
+            leader = 0
         starts = {
             leader,
             *(pid for pid, ticks in seen.items() if table.is_it(pid, ticks)),
@@ -150,3 +209,10 @@ class Membership:
         found = table.tree(starts, session=session)
         self._seen[instance.key] = {pid: table.rows[pid].start_ticks for pid in found}
         return {pid: table.rows[pid] for pid in found}
+
+
+def _session(instance: InstanceRecord) -> tuple[int, int]:
+    """Return the session of an instance, and when the process started that began it."""
+    if instance.session:
+        return instance.session, instance.session_ticks
+    return instance.pid, instance.leader_ticks

@@ -12,8 +12,8 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from gapless.supervisor.decide import path_patterns
-from gapless.supervisor.decide.shared_state import HeldFile, Use
+from gapless.supervisor.decide.files import path_patterns
+from gapless.supervisor.decide.files.shared_state import HeldFile, Use
 from gapless.supervisor.kernel.open_files import (
     OpenFile,
     inode_of,

@@ -9,6 +9,7 @@ import os
 import selectors
 import struct
 from collections.abc import Callable
+from typing import Protocol
 
 from gapless.supervisor.renewal.ignored_paths import Ignored
 
@@ -25,8 +26,24 @@ _LIMITS = {
 }
 
 
+class Listener(Protocol):
+    """What a watch tells of what it sees."""
+
+    def begin(self) -> None:
+        """Take in that something happened; what it was follows."""
+
+    def changed(self, path: str) -> None:
+        """Take in that a file or a directory changed, came or went."""
+
+    def made(self, path: str) -> None:
+        """Take in that a file came into being; `changed` follows, mostly later."""
+
+    def watches(self, directory: str) -> None:
+        """Take in that a directory is watched from now on."""
+
+
 class Watch:
-    """Calls back when something below one of *roots* changes.
+    """Tells a listener when something below one of *roots* changes.
 
     A root is a directory, with all that is below it, or a file; one that does not exist is
     waited for.  Symlinks are not followed.  Raises OSError that names the limit that is
@@ -38,10 +55,10 @@ class Watch:
         selector: selectors.BaseSelector,
         roots: tuple[str, ...],
         ignored: Ignored,
-        changed: Callable[[str], None],
+        listener: Listener,
     ) -> None:
         self._selector, self._roots = selector, roots
-        self._ignored, self._changed = ignored, changed
+        self._ignored, self._listener = ignored, listener
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._directories: dict[int, str] = {}
         """By watch: the directory it is on."""
@@ -100,6 +117,7 @@ class Watch:
                 raise _limit(number)
             return False  # it is gone, or not for us
         self._directories[watch] = directory
+        self._listener.watches(directory)
         if len(self._directories) > MOST_DIRECTORIES:
             raise OSError(
                 errno.E2BIG,
@@ -115,6 +133,7 @@ class Watch:
             events = os.read(self._descriptor, _READ_BYTES)
         except BlockingIOError:
             return
+        self._listener.begin()
         offset = 0
         while offset < len(events):
             watch, mask, _, length = _HEAD.unpack_from(events, offset)
@@ -126,7 +145,7 @@ class Watch:
     def _handle(self, watch: int, mask: int, name: str) -> None:
         if mask & _OVERFLOW:
             self._watch_more(self._watch_everything)  # there may be directories untold
-            self._changed(self._roots[0])
+            self._listener.changed(self._roots[0])
             return
         directory = self._directories.get(watch)
         if mask & _IGNORED:
@@ -139,9 +158,11 @@ class Watch:
             return
         if mask & _IS_DIRECTORY and mask & (_CREATE | _MOVED):
             self._watch_more(lambda: self._watch_tree(path))
-        elif mask & _CREATE and not _is_complete(path):
-            return  # its writer will close it
-        self._changed(path)
+        elif mask & _CREATE:
+            self._listener.made(path)
+            if not _is_complete(path):
+                return  # its writer will close it
+        self._listener.changed(path)
 
     def _is_ours(self, path: str) -> bool:
         """Return whether a change there is one below a root, or of a root itself."""

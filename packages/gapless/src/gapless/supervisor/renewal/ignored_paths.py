@@ -6,7 +6,7 @@ import fnmatch
 import re
 from collections.abc import Iterable
 
-from gapless.supervisor.decide.path_patterns import expression
+from gapless.supervisor.decide.files.path_patterns import expression
 
 DEFAULT = (".*", "node_modules")
 

@@ -21,7 +21,7 @@ from gapless.supervisor.renewal import schedule
 from gapless.supervisor.renewal.schedule import Schedule
 
 if TYPE_CHECKING:
-    from gapless.supervisor.renewal.file_watch import Watch
+    from gapless.supervisor.renewal.watched_files import WatchedFiles
 
 MEMORY_CHECK_S = 5.0
 MEMORY_REST_S = 30.0
@@ -35,10 +35,7 @@ LONGEST_SLEEP_S = 60.0
 class _Cause:
     """What is watched of one app."""
 
-    watched: tuple[object, ...] = ()
-    watch: Watch | None = None
-    changed: str = ""
-    changed_at: float = 0.0
+    files: WatchedFiles | None = None
     expression: str = ""
     schedule: Schedule | None = None
     strikes_at: float | None = None
@@ -72,7 +69,6 @@ class Renewals:
             return None
         cause = self._causes.setdefault(app.name, _Cause())
         now = clock.monotonic()
-        self._update_watch(app, cause)
         wakes = [
             self._by_change(app, cause, now),
             self._by_clock(app, cause, now),
@@ -83,8 +79,8 @@ class Renewals:
     def forget(self, name: str) -> None:
         """Watch an app no more."""
         cause = self._causes.pop(name, None)
-        if cause is not None and cause.watch is not None:
-            cause.watch.close()
+        if cause is not None and cause.files is not None:
+            cause.files.close()
 
     def _renew(self, app: AppRecord, why: str) -> bool:
         """Hand an app over; return whether that was admitted."""
@@ -100,57 +96,23 @@ class Renewals:
 
     # --- files --------------------------------------------------------------------
 
-    def _update_watch(self, app: AppRecord, cause: _Cause) -> None:
-        """Watch what the app asks for now."""
-        renew = app.spec.renew
-        wanted: tuple[object, ...] = ()
-        if app.running and renew.watch:
-            wanted = (renew.watch, renew.ignore, app.spec.directory)
-        if wanted == cause.watched:
-            return
-        if cause.watch is not None:
-            cause.watch.close()
-        cause.watched, cause.watch, cause.changed = wanted, None, ""
-        if not wanted:
-            return
-
-        def changed(path: str) -> None:
-            cause.changed, cause.changed_at = path, clock.monotonic()
-            self._apps.touch(app.name)
-
-        # An app that watches nothing must not cost the memory of these modules.
-        from gapless.supervisor.renewal.file_watch import Watch  # noqa: PLC0415 - see above
-        from gapless.supervisor.renewal.ignored_paths import Ignored  # noqa: PLC0415 - see above
-
-        ignored = Ignored(app.spec.directory, renew.ignore, self._own(app))
-        try:
-            cause.watch = Watch(self._selector, renew.watch, ignored, changed)
-        except OSError as error:
-            self._log.write("watch-failed", app=app.name, reason=str(error))
-            app.warning = f"is not watched: {error.strerror or error}"
-        else:
-            app.warning = ""
-
-    def _own(self, app: AppRecord) -> list[str]:
-        """Return how the paths begin that gapless itself writes for an app."""
-        log = app.spec.log
-        files = [log.output, log.error, log.combined, app.spec.pid_file]
-        stems = [path.removesuffix(".log").removesuffix(".pid") for path in files]
-        return [f"{self._home}/", *(stem for stem in stems if stem.startswith("/"))]
-
     def _by_change(self, app: AppRecord, cause: _Cause, now: float) -> float | None:
-        if not cause.changed:
-            return None
-        due = cause.changed_at + app.spec.renew.watch_delay_s
-        if now < due:
-            return due
-        if not _is_idle(app):
-            return None  # the end of what is under way wakes us
-        path, cause.changed = cause.changed, ""
-        if app.running and not self._renew(app, f"{path} changed"):
-            cause.changed, cause.changed_at = path, now + LONGEST_SLEEP_S
-            return cause.changed_at + app.spec.renew.watch_delay_s
-        return None
+        if cause.files is None:
+            if not app.spec.renew.watch:
+                return None
+            # An app that watches nothing must not cost the memory of these modules.
+            from gapless.supervisor.renewal.watched_files import WatchedFiles  # noqa: PLC0415 - see above
+
+            cause.files = WatchedFiles(
+                self._selector,
+                lambda: self._apps.touch(app.name),
+                self._membership,
+                log=self._log,
+                home=self._home,
+            )
+        return cause.files.update(
+            app, now, lambda why: self._renew(app, why), is_idle=_is_idle(app)
+        )
 
     # --- the clock ----------------------------------------------------------------
 

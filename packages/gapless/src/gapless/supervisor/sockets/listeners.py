@@ -146,6 +146,10 @@ class Listeners:
                 return listener
         return None
 
+    def inodes(self, app: str, generation: int) -> set[int]:
+        """Return the inodes of a generation's sockets."""
+        return {inode_of(listener.sock) for listener in self.of(app, generation)}
+
     def find(self, app: str, generation: int, group: str) -> Listener | None:
         """Return a generation's socket in a group."""
         for listener in self.of(app, generation):

@@ -27,12 +27,17 @@ class SystemCalls:
         apps: Apps,
         keeper: KeeperConnection,
         listeners: Listeners,
+        saw: Callable[[InstanceRecord, int], None],
+        *,
         log: events.Log,
         lost_address: LostAddress,
     ) -> None:
-        """*lost_address* is called when new connections leave a generation."""
+        """Tell *saw* which process of an instance waits.
+
+        *lost_address* is called when new connections leave a generation.
+        """
         self._lost_address = lost_address
-        self._apps, self._keeper = apps, keeper
+        self._apps, self._keeper, self._saw = apps, keeper, saw
         self._listeners, self._log = listeners, log
 
     def bind(self, message: wire.Message, descriptors: list[int]) -> None:
@@ -43,6 +48,7 @@ class SystemCalls:
         if found is None:
             return
         app, generation, instance = found
+        self._saw(instance, message.get("pid", 0))
         with socket.socket(fileno=descriptors.pop(0)) as sock:
             try:
                 held = self._listeners.bind(

@@ -33,19 +33,26 @@ def run(args: argparse.Namespace) -> int:
         "release": found["release"],
         "generation": found["generation"],
         "since": found["since"],
-        "restarts": found["restarts"],
+        "restarts": _restarts(found),
         "command": " ".join(wanted["command"]),
         "directory": f"{wanted['declared_directory']} -> {wanted['directory']}",
         "configuration": wanted["config_file"] or "(command line)",
         "addresses": ", ".join(found["addresses"]) or "none",
         "ready when": _ready(wanted["ready"]),
+        "alive while": _alive(wanted, found),
         "stop": _stop(wanted["stop"]),
         "waits for": _outgoing(wanted),
         "shared files": ", ".join(wanted.get("shared_files", ())),
+        "limits": _limits(wanted["limits"], found.get("limits_trouble")),
+        "after": ", ".join(wanted.get("after", [])),
+        "last exits": _last_exits(found.get("seats", [])),
         "takeover": _takeover(wanted, found.get("takeover_trouble")),
         "namespace": wanted["namespace"],
         "renewal": _renewal(wanted["renew"]),
         "variables": ", ".join(wanted["configured"]) or "none configured",
+        "variables of": ", ".join(wanted.get("environment_files", ())),
+        "user": _user(wanted),
+        "umask": wanted.get("umask"),
         "logs": ", ".join(found["logs"]),
         "lines lost": found.get("log_lines_lost") or None,
     }
@@ -55,6 +62,10 @@ def run(args: argparse.Namespace) -> int:
             print(f"  {name:<14} {value}")
     instances.print_tables(found)
     instances.print_under_way(found)
+    instances.print_killed(found)
+    for generation in found["generations"]:
+        for remark in generation.get("order_remarks", ()):
+            print(f"generation {generation['generation']}: {remark}")
     if found["last_report"]:
         print("last operation")
         reports.print_report(found["last_report"])
@@ -65,6 +76,28 @@ def _hint(found: dict[str, Any]) -> str | None:
     """Return what to do about its failure, unless the last report says the same."""
     hint: str | None = found.get("hint")
     return None if hint == (found["last_report"] or {}).get("hint") else hint
+
+
+def _restarts(found: dict[str, Any]) -> str:
+    """Return how many restarts there were, and for which reasons."""
+    reasons = [
+        f"{count} by {why}" for why, count in found.get("restarts_by", {}).items()
+    ]
+    return f"{found['restarts']}" + (f" ({', '.join(reasons)})" if reasons else "")
+
+
+def _alive(wanted: dict[str, Any], found: dict[str, Any]) -> str:
+    """Return when an instance counts as hanging; nothing if it is not asked."""
+    alive = wanted.get("alive")
+    if alive is None or alive["when"] == "never":
+        return ""
+    what = f"GET {alive['path']} passes"
+    if alive["when"] == "listening":
+        what = "a connection is accepted"
+    if not found["addresses"]:
+        return f"{what}: not asked, it listens nowhere"
+    rule = f"{what} within {alive['timeout_s']:g} s, asked every {alive['every_s']:g} s"
+    return f"{rule}; {alive['failures']} failures in a row"
 
 
 def _renewal(renew: dict[str, Any]) -> str:
@@ -78,9 +111,36 @@ def _renewal(renew: dict[str, Any]) -> str:
     return "; ".join(causes)
 
 
+def _user(wanted: dict[str, Any]) -> str:
+    user, group = str(wanted["user"]), wanted["group"]
+    return user + (f", group {group}" if group else "")
+
+
 def _ready(ready: dict[str, Any]) -> str:
     what = f"GET {ready['path']}" if ready["when"] == "http" else ready["when"]
     return f"{what}, within {ready['timeout_s']:g} s"
+
+
+def _limits(limits: dict[str, Any], trouble: str | None) -> str:
+    """Return the limits of an instance: of its processes, and of all of it."""
+    memory, cpu = limits.get("memory_bytes"), limits.get("cpu_percent")
+    found = [f"{output.size(memory)} of memory"] if memory else []
+    found += [f"{cpu:g}% of a processor"] if cpu else []
+    found += [
+        f"{name} {limits[name]}"
+        for name in ("open_files", "processes", "core_bytes")
+        if limits.get(name) is not None
+    ]
+    text = ", ".join(found) and f"{', '.join(found)} for each instance"
+    return f"{text}; {trouble}" if trouble else text
+
+
+def _last_exits(seats: list[dict[str, Any]]) -> str:
+    return "; ".join(
+        f"instance {each['generation']}.{each['ordinal']} {each['last_exit']}"
+        for each in seats
+        if each["last_exit"]
+    )
 
 
 def _outgoing(wanted: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ import argparse
 import os
 
 from gapless.base.errors import DONE
-from gapless.cli import app_requests, arguments, output
+from gapless.cli import app_requests, arguments, limits, output
 from gapless.cli.display import changes
 from gapless.client import Client
 from gapless.config.choice import Choice, inherited
@@ -31,6 +31,7 @@ def run(args: argparse.Namespace) -> int:
     loaded = declaration_file(args.file).load(Choice(environment=inherited(os.environ)))
     app_requests.print_warnings(loaded.warnings)
     client = Client()
+    app_requests.print_warnings(limits.warnings(client, loaded.apps))
     lives = client.is_running()
     rows = client.request("list")["apps"] if lives else []
     listens = {row["name"]: row["addresses"] for row in rows}

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from gapless.base import home
 from gapless.base.errors import DONE, FAILED
-from gapless.cli import arguments, output
+from gapless.cli import arguments, limits, output
+from gapless.client import Client
 from gapless.keeper.seccomp import trial
 from gapless.supervisor.kernel import cgroups, sock_diag
 from gapless.supervisor.observe import instance_groups
@@ -37,6 +38,16 @@ def run(args: argparse.Namespace) -> int:
             "optional": True,
         }
     )
+    unlimited = limits.why_unavailable(Client(starts=False))
+    rows += [
+        {
+            "what": f"limits of instances: {key}",
+            "trouble": unlimited.get(name),
+            "without": WITHOUT_LIMITS,
+            "optional": True,
+        }
+        for name, key in KEYS.items()
+    ]
     if args.json:
         output.print_json(rows)
     else:
@@ -57,6 +68,8 @@ WITHOUT_GROUPS = (
     "Delegate=yes, or root, has groups"
 )
 """The other way works as well, so a machine without groups is not at fault."""
+KEYS = {"memory": "limits.memory_mb", "cpu": "limits.cpu_percent"}
+WITHOUT_LIMITS = "apps that ask for it run without it, and are told so"
 
 
 def _trouble(check: Callable[[], str | None]) -> str | None:

@@ -34,6 +34,10 @@ SuccessExitStatus=10
 KillMode=process
 # Each instance has a control group of its own, so that none of its processes is missed.
 Delegate=yes
+# `limits` of memory and processor time: while they are kept no process may start in the
+# group of the unit.  The next supervisor sets them again.
+Environment=GAPLESS_CGROUPS=limits
+ExecStopPost=-{command} supervise --withdraw-limits
 LimitNOFILE=65536
 
 [Install]

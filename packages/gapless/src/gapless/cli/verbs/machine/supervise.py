@@ -9,18 +9,37 @@ import argparse
 import os
 
 from gapless.base import interpreter
+from gapless.base.errors import DONE, GaplessError
 from gapless.client import Client
+from gapless.supervisor.observe import instance_limits
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add nothing: the supervisor is configured by GAPLESS_HOME."""
-    _ = parser
+    """Add the arguments of `supervise`."""
+    parser.add_argument(
+        "--withdraw-limits",
+        action="store_true",
+        help="start nothing; let systemd start a supervisor again where apps have "
+        "limits, for ExecStopPost",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Replace this process by the supervisor, in an interpreter that imports little."""
-    _ = args
+    if args.withdraw_limits:
+        return _withdraw_limits()
     client = Client()
     client.make_home()
     argv = interpreter.python("gapless.supervisor.run", [client.home.path])
-    os.execv(argv[0], argv)
+    return os.execv(argv[0], argv)
+
+
+def _withdraw_limits() -> int:
+    try:
+        instance_limits.withdraw()
+    except OSError as error:
+        raise GaplessError(
+            f"could not take the controllers back: {error}",
+            hint="the limits of apps are kept, and systemd may not start a supervisor",
+        ) from error
+    return DONE

@@ -1,0 +1,1 @@
+"""Files that two generations may not have both: which they are, and when to look."""

@@ -1,0 +1,83 @@
+"""How instances that hang are replaced.  Pure, a part of `plan`.
+
+Rule 1: one at a time, and none before a successor beside it has passed the check.
+Rule 2: a successor that fails the check is ended, and counts as a short life: `restart.max`
+and its delays say how often it is tried.  So where all instances fail at once for what they
+share, none of them is ended, and successors are tried for the first one only.
+Rule 3: an instance that may not have another beside it (`overlap = false`) is ended first,
+if others answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gapless.supervisor.decide.actions import Action, Kill, Replace, StartSuccessor
+from gapless.supervisor.decide.restarts import restart_delay_s
+from gapless.supervisor.memory.model import Generation, Instance, Phase
+from gapless.supervisor.memory.spec import Asks
+
+
+def replace_hanging(
+    generation: Generation, now: float, *, steady: bool
+) -> Iterator[Action | float]:
+    """Replace an instance that hangs; begin only while no other change is under way."""
+    if generation.alive.when is Asks.NEVER:
+        return
+    if any(instance.hung for instance in generation.instances):
+        return  # one at a time
+    keys = {instance.key for instance in generation.instances}
+    under_way = [i for i in generation.instances if i.replaces in keys]
+    if under_way:
+        for successor in under_way:
+            yield from _judge(generation, successor)
+    elif steady and generation.restart.automatic:
+        yield from _begin(generation, now)
+
+
+def hangs(generation: Generation, instance: Instance) -> bool:
+    """Return whether an instance has failed so many checks that it counts as hanging."""
+    serves = instance.phase is Phase.READY and instance.leader_alive
+    return serves and instance.alive_failures >= generation.alive.failures
+
+
+def why(instance: Instance) -> str:
+    """Return why an instance is replaced."""
+    failed = f"{instance.alive_failures} checks in a row"
+    return f"it does not answer: {instance.alive_answer}, {failed}"
+
+
+def _judge(generation: Generation, successor: Instance) -> Iterator[Action | float]:
+    """End the instance that hangs, or its successor, once it is known which."""
+    if successor.phase is not Phase.READY or not successor.leader_alive:
+        return
+    if successor.proved_alive:
+        found = (i for i in generation.instances if i.key == successor.replaces)
+        yield Replace(successor.replaces, why(next(found)))
+    elif hangs(generation, successor):
+        yield Kill(successor.key, f"as the instance that it replaces, {why(successor)}")
+
+
+def _begin(generation: Generation, now: float) -> Iterator[Action | float]:
+    """Start a successor for the first instance that hangs."""
+    hanging = [i for i in generation.instances if hangs(generation, i)]
+    ready = [i for i in generation.instances if i.phase is Phase.READY]
+    all_hang = len(hanging) == len(ready)
+    for instance in sorted(hanging, key=lambda i: i.ordinal):
+        seat = next(s for s in generation.seats if s.ordinal == instance.ordinal)
+        if not generation.overlaps:
+            if not all_hang:
+                yield Replace(instance.key, why(instance))
+            return
+        if seat.short_lives > generation.restart.max:
+            if all_hang:
+                return
+            continue
+        start_at = now
+        if seat.exited_at is not None and seat.short_lives:
+            start_at = seat.exited_at + restart_delay_s(generation.restart, seat)
+        if now >= start_at:
+            yield StartSuccessor(generation.number, seat.ordinal, instance.key)
+        else:
+            yield start_at
+        return

@@ -1,0 +1,45 @@
+"""What the environment files of a generation held when it began."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gapless.supervisor.memory.generations import GenerationRecord
+from gapless.supervisor.memory.spec import AppSpec
+
+
+def of_generation(generation: GenerationRecord) -> dict[str, str]:
+    """Return the variables of a generation's environment files, read once for all of it.
+
+    A file that is broken meanwhile takes nothing from what serves.  Raises GaplessError.
+    """
+    wanted = generation.spec
+    if not wanted.environment_files:
+        return {}
+    if generation.file_variables is None:
+        # An app without such files must not cost the memory of this module.
+        from gapless.supervisor.observe import environment_files  # noqa: PLC0415 - see above
+
+        generation.file_variables = environment_files.read(
+            wanted.environment_files,
+            wanted.directory,
+            user=wanted.user,
+            group=wanted.group,
+        )
+    return generation.file_variables
+
+
+def as_configured(generation: GenerationRecord) -> AppSpec:
+    """Return the spec of a generation as if what is known of its files stood in it.
+
+    For decisions that look at variables.  It is kept nowhere: there may be secrets in it.
+    """
+    wanted, found = generation.spec, generation.file_variables
+    if not found:
+        return wanted
+    own = {name: wanted.environment[name] for name in wanted.configured}
+    return replace(
+        wanted,
+        environment=wanted.environment | found | own,
+        configured=tuple(sorted({*wanted.configured, *found})),
+    )

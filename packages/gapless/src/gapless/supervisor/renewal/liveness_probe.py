@@ -1,0 +1,107 @@
+"""One connection to the port of an app, to find out whether an instance answers."""
+
+from __future__ import annotations
+
+import errno
+import os
+import selectors
+import socket
+from collections.abc import Callable
+
+_LOCAL = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not bound, looked up
+MOST_BYTES = 4096
+"""An answer whose first line has not ended by then is none."""
+
+
+class LivenessProbe:
+    """Connects at once; asks when it is told to; calls `changed` when something came."""
+
+    def __init__(
+        self,
+        selector: selectors.BaseSelector,
+        listener: socket.socket,
+        began: float,
+        changed: Callable[[], None],
+    ) -> None:
+        """Connect to where *listener* listens.  Raises OSError."""
+        self._selector, self._changed = selector, changed
+        self.began = began
+        self.key = ""
+        """The instance that has accepted it, once that is known."""
+        self.connected = self.accepted = self.asked = False
+        self.outcome: tuple[bool, str] | None = None
+        """Whether the answer was good, and which it was."""
+        self._answer = b""
+        bound, port = listener.getsockname()[:2]
+        self._host, self.port = _LOCAL.get(bound, bound), port
+        self._sock = socket.socket(listener.family, socket.SOCK_STREAM)
+        self._sock.setblocking(False)
+        try:
+            number = self._sock.connect_ex((self._host, port))
+            if number not in (0, errno.EINPROGRESS):
+                raise OSError(number, os.strerror(number))
+            self.client: tuple[str, int] = self._sock.getsockname()[:2]
+            selector.register(self._sock, selectors.EVENT_WRITE, self._go_on)
+        except OSError:
+            self._sock.close()
+            raise
+
+    def ask(self, path: str) -> None:
+        """Send a request; its answer becomes the outcome."""
+        self.asked = True
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        request = (
+            f"GET {path} HTTP/1.1\r\nHost: {host}:{self.port}\r\n"
+            "User-Agent: gapless-probe\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+        )
+        try:
+            self._sock.sendall(request.encode())
+        except OSError as error:
+            self._over(passed=False, answer=_reason(error))
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._sock.fileno() >= 0:
+            if self._sock in self._selector.get_map():
+                self._selector.unregister(self._sock)
+            self._sock.close()
+
+    def _go_on(self) -> None:
+        try:
+            if not self.connected:
+                number = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if number:
+                    raise OSError(number, os.strerror(number))
+                self.connected = True
+                self._selector.modify(self._sock, selectors.EVENT_READ, self._go_on)
+                self._changed()
+            else:
+                self._read()
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._over(passed=False, answer=_reason(error))
+
+    def _read(self) -> None:
+        piece = self._sock.recv(MOST_BYTES)
+        self._answer += piece
+        if piece and b"\r\n" not in self._answer and len(self._answer) < MOST_BYTES:
+            return
+        words = self._answer.split(b"\r\n")[0].split()
+        if len(words) > 1 and words[0].startswith(b"HTTP/") and words[1].isdigit():
+            status = int(words[1])
+            self._over(passed=200 <= status < 400, answer=f"it answered {status}")
+        elif self._answer:
+            self._over(passed=False, answer="its answer is not HTTP")
+        else:
+            self._over(passed=False, answer="it closed the connection unanswered")
+
+    def _over(self, *, passed: bool, answer: str) -> None:
+        self.outcome = passed, answer
+        if self._sock in self._selector.get_map():
+            self._selector.unregister(self._sock)
+        self._changed()
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()

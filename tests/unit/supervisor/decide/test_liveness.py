@@ -1,0 +1,128 @@
+"""How instances that hang are replaced: one at a time, and never before a successor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gapless.supervisor.decide.actions import Kill, Replace, StartSuccessor
+from gapless.supervisor.decide.liveness import replace_hanging
+from gapless.supervisor.memory.model import Generation, Instance, Phase, Role, Seat
+from gapless.supervisor.memory.spec import Alive, Asks, Restart
+
+NOW = 100.0
+ALIVE = Alive(when=Asks.HTTP, path="/health", failures=3)
+WHY = "it does not answer: it answered 503, 3 checks in a row"
+
+
+def instance(ordinal: int, failures: int = 0, **fields: Any) -> Instance:
+    """Return an instance that is ready, and has failed some checks."""
+    named: dict[str, Any] = {"proved_alive": True, "phase": Phase.READY}
+    named["key"] = f"1.{ordinal}"
+    return Instance(
+        ordinal=ordinal,
+        started=1.0,
+        alive_failures=failures,
+        alive_answer="it answered 503" if failures else "",
+        **named | fields,
+    )
+
+
+def successor(ordinal: int, failures: int = 0, **fields: Any) -> Instance:
+    """Return one that was started beside the instance of a seat."""
+    named: dict[str, Any] = {"key": f"1.{ordinal}s", "proved_alive": False}
+    return instance(ordinal, failures, **named | {"replaces": f"1.{ordinal}"} | fields)
+
+
+def decided(*instances: Instance, steady: bool = True, **fields: Any) -> list[Any]:
+    """Return what is decided about instances of one generation."""
+    ordinals = sorted({each.ordinal for each in instances})
+    seats = fields.pop("seats", tuple(Seat(ordinal=each) for each in ordinals))
+    named: dict[str, Any] = {"alive": ALIVE}
+    made = Generation(
+        number=1,
+        role=Role.SERVING,
+        since=1.0,
+        seats=seats,
+        instances=instances,
+        **named | fields,
+    )
+    return list(replace_hanging(made, NOW, steady=steady))
+
+
+def test_nothing_is_asked_of_an_app_without_the_key() -> None:
+    """What was noted before the key was removed has no effect."""
+    assert decided(instance(0, 3), alive=Alive()) == []
+
+
+def test_only_enough_failures_in_a_row_make_it_hang() -> None:
+    """Fewer are a slow moment."""
+    assert decided(instance(0, 2), instance(1)) == []
+    assert decided(instance(0, 3), instance(1)) == [StartSuccessor(1, 0, "1.0")]
+
+
+def test_the_only_instance_gets_a_successor_beside_it() -> None:
+    """It is not ended: it may be all that serves."""
+    assert decided(instance(0, 9)) == [StartSuccessor(1, 0, "1.0")]
+
+
+def test_it_goes_when_its_successor_has_passed_a_check() -> None:
+    """Not before, though the successor is ready."""
+    starting = successor(0, phase=Phase.STARTING)
+    assert decided(instance(0, 3), starting) == []
+    assert decided(instance(0, 3), successor(0)) == []
+    proven = successor(0, proved_alive=True)
+    assert decided(instance(0, 3), proven) == [Replace("1.0", WHY)]
+
+
+def test_it_goes_also_if_it_answers_again_meanwhile() -> None:
+    """One of both has to go."""
+    found = decided(instance(0), successor(0, proved_alive=True))
+    assert [type(each) for each in found] == [Replace]
+
+
+def test_one_after_the_other() -> None:
+    """The next one has its turn when the first is gone."""
+    gone = instance(0, 3, hung=True, phase=Phase.DRAINING)
+    assert decided(instance(0, 3), successor(0), instance(1, 3)) == []
+    assert decided(gone, successor(0, proved_alive=True), instance(1, 3)) == []
+    left = successor(0, proved_alive=True)
+    assert decided(left, instance(1, 3)) == [StartSuccessor(1, 1, "1.1")]
+
+
+def test_a_successor_that_does_not_answer_ends() -> None:
+    """Then it is not the instance: what both share does not work."""
+    (found,) = decided(instance(0, 6), successor(0, 3))
+    assert found == Kill("1.0s", f"as the instance that it replaces, {WHY}")
+
+
+def test_successors_are_tried_after_the_delays_of_restarts_and_not_for_ever() -> None:
+    """The same rules as for crashes; the instance itself is left alone."""
+    restart = Restart(max=2)
+    for lives, expected in ((1, [NOW + 0.1]), (2, [NOW + 0.2]), (3, [])):
+        seat = Seat(ordinal=0, short_lives=lives, exited_at=NOW)
+        assert decided(instance(0, 9), seats=(seat,), restart=restart) == expected
+
+
+def test_where_all_fail_successors_are_tried_for_the_first_only() -> None:
+    """What they share is down: more successors would not answer either."""
+    given_up = Seat(ordinal=0, short_lives=3, exited_at=NOW)
+    seats, restart = (given_up, Seat(ordinal=1)), Restart(max=2)
+    both = (instance(0, 9), instance(1, 9))
+    assert decided(*both, seats=seats, restart=restart) == []
+    three = (*both, instance(2))
+    found = decided(*three, seats=(*seats, Seat(ordinal=2)), restart=restart)
+    assert found == [StartSuccessor(1, 1, "1.1")]
+
+
+def test_where_two_may_not_run_the_last_one_that_answers_is_not_ended() -> None:
+    """One that hangs beside others ends first, and its seat is filled then."""
+    assert decided(instance(0, 3), instance(1), overlaps=False) == [Replace("1.0", WHY)]
+    assert decided(instance(0, 3), instance(1, 3), overlaps=False) == []
+    assert decided(instance(0, 3), overlaps=False) == []
+
+
+def test_nothing_begins_while_a_handoff_is_under_way_or_restarts_are_off() -> None:
+    """A new generation replaces it anyway."""
+    assert decided(instance(0, 3), instance(1), steady=False) == []
+    off = Restart(automatic=False)
+    assert decided(instance(0, 3), instance(1), restart=off) == []
