@@ -278,6 +278,15 @@ def test_ordinary_user_hands_over_a_path(host: Host) -> None:
     assert app.mode() == 0o622
 
 
+def test_probe_asks_the_new_socket(host: Host) -> None:
+    """The path is the old generation's still when the new one is asked."""
+    app = PathApp(host, "node", 'ready = { http = "/health" }', instances=1)
+    app.start()
+    printed = app.release(2)
+    assert "probed" in printed
+    assert app.answer() == "release 2"
+
+
 def test_path_that_the_next_release_leaves(host: Host) -> None:
     """It is missed, unless somebody says that it is meant."""
     app = PathApp(host, "script", "ready = { timeout_s = 3 }", instances=1)

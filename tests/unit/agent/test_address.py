@@ -39,3 +39,9 @@ def test_addresses_are_taken_apart_and_put_together() -> None:
     """The brackets of an IPv6 address belong to the text, not to the host."""
     for address in ("10.0.0.2:80", "[fd00::2]:80", ":80"):
         assert join(*split(address)) == address
+
+
+def test_paths_and_datagrams_are_not_for_balancers() -> None:
+    """A path is reached on its own host only, and they forward TCP."""
+    listening = ["unix:/run/app.sock", "udp:0.0.0.0:8125", "0.0.0.0:3000"]
+    assert HostAddresses(host="10.0.0.2").app_addresses(listening) == ("10.0.0.2:3000",)

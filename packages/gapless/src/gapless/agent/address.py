@@ -36,6 +36,8 @@ class HostAddresses:
             return (self.address,)
         found = []
         for each in listening:
+            if each.startswith(("unix:", "udp:")):
+                continue  # balancers of other hosts reach neither
             host, port = split(each)
             host = self.host if host in _WILDCARDS else host
             if host and not _is_loopback(host):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -65,18 +66,16 @@ class HealthWatch:
             )
         ready = now["spec"]["ready"]
         path = self._path or (str(ready["path"]) if ready["when"] == "http" else "")
-        if not path or not now["addresses"]:
+        asked = [each for each in now["addresses"] if not each.startswith("udp:")]
+        if not path or not asked:
             return ""
-        is_good = self._answers(now["addresses"][0], path)
+        is_good = self._answers(asked[0], path)
         self._bad_answers = 0 if is_good else self._bad_answers + 1
         return f"{path} {self._last_answer}" if self._bad_answers >= BAD_ANSWERS else ""
 
     def _answers(self, address: str, path: str) -> bool:
         """Return whether the app answers a request without an error."""
-        host, _, port = address.rpartition(":")
-        host = host.strip("[]")
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - asks
-        connection = http.client.HTTPConnection(host, int(port), timeout=ANSWER_S)
+        connection = _connection(address)
         try:
             connection.request("GET", path, headers={"Connection": "close"})
             status = connection.getresponse().status
@@ -87,3 +86,27 @@ class HealthWatch:
             connection.close()
         self._last_answer = f"was answered {status}"
         return status < 400
+
+
+class _PathConnection(http.client.HTTPConnection):
+    """A connection to a Unix-domain path."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=ANSWER_S)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect.  Raises OSError."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(ANSWER_S)
+        self.sock.connect(self._path)
+
+
+def _connection(address: str) -> http.client.HTTPConnection:
+    """Return a connection to an address of an app, not opened yet."""
+    if address.startswith("unix:"):
+        return _PathConnection(address.removeprefix("unix:"))
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - asks
+    return http.client.HTTPConnection(host, int(port), timeout=ANSWER_S)
