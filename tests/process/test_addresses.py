@@ -226,3 +226,44 @@ def test_a_program_that_binds_what_listen_names_gets_that_socket(host: Host) -> 
         beside.wait_for_version("2")
         assert under_load.stop().lost == 0
         assert beside.stop().lost == 0
+
+
+CADDYFILE = """
+{{
+  admin 127.0.0.1:{admin}
+  storage file_system {storage}
+}}
+http://127.0.0.1:{port} {{
+  header X-Release "release {release}"
+  respond "release {release}"
+}}
+"""
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("ready", ['"auto"', '"listening"'])
+def test_caddy_loses_nothing(host: Host, tmp_path: Path, ready: str) -> None:
+    """It binds its admin port first, and those of its sites when it has read them."""
+    port, admin, file = free_port(), free_port(), tmp_path / "Caddyfile"
+
+    def write(release: int) -> None:
+        file.write_text(
+            CADDYFILE.format(port=port, admin=admin, storage=tmp_path, release=release)
+        )
+
+    command = json.dumps(["caddy", "run", "--config", str(file)])
+    host.configure(
+        f"[app.caddy]\ncommand = {command}\nready = {ready}\n"
+        f'environment = {{ HOME = "{tmp_path}" }}\nmin_healthy_s = 0.3\n'
+    )
+    write(1)
+    host.ok("start", "gapless.toml")
+    until(lambda: answers(port), "it answers")
+    with run_load(port, engine.NEW, engine.KEEP_ALIVE) as under_load:
+        under_load.wait_for_version("1")
+        for release in (2, 3):
+            write(release)
+            host.ok("reload", "caddy")
+            under_load.wait_for_version(str(release))
+        report = under_load.stop()
+    assert report.lost == 0, str(report)
