@@ -147,7 +147,7 @@ def test_a_start_that_was_refused_unheard_counts_as_failed(host: Host) -> None:
 LISTENERS = "from gapless.supervisor.sockets.listeners import Listeners\n"
 ANSWERS = "trap(lambda m: m['op'] == 'answer' and m['action'] == 'done', late={late})"
 BETWEEN = {
-    "bind and hold": f"{LISTENERS}Listeners._add = lambda *_: die()",
+    "bind and hold": f"{LISTENERS}Listeners.add = lambda *_: die()",
     "hold and answer": ANSWERS.format(late=False),
     "answer and listen": ANSWERS.format(late=True),
     "listen and hold": LISTENERS

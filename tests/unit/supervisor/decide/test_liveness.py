@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gapless.supervisor.decide.actions import Kill, Replace, StartSuccessor
+from gapless.supervisor.decide.actions import Replace, SendStop, StartSuccessor
 from gapless.supervisor.decide.liveness import replace_hanging
 from gapless.supervisor.memory.model import Generation, Instance, Phase, Role, Seat
 from gapless.supervisor.memory.spec import Alive, Asks, Restart
@@ -92,7 +92,7 @@ def test_one_after_the_other() -> None:
 def test_a_successor_that_does_not_answer_ends() -> None:
     """Then it is not the instance: what both share does not work."""
     (found,) = decided(instance(0, 6), successor(0, 3))
-    assert found == Kill("1.0s", f"as the instance that it replaces, {WHY}")
+    assert found == SendStop("1.0s", f"as the instance that it replaces, {WHY}")
 
 
 def test_successors_are_tried_after_the_delays_of_restarts_and_not_for_ever() -> None:

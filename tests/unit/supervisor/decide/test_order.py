@@ -85,3 +85,10 @@ def test_a_generation_comes_up_until_it_is_ready() -> None:
     asked = replace(generation(Role.TRIAL, Phase.READY), permit=Permit.ASKED)
     assert not order.comes_up(asked, 110.0)
     assert not order.comes_up(generation(Role.RETIRING), 110.0)
+
+
+def test_a_long_chain_is_put_in_order_at_once() -> None:
+    """Each of thirty is after all before it."""
+    names = [f"app{number}" for number in range(30)]
+    after = {name: tuple(names[:place]) for place, name in enumerate(names)}
+    assert order.in_order(list(reversed(names)), after) == names

@@ -65,6 +65,27 @@ def test_what_is_no_conflict(what: str) -> None:
     assert conflict([NO_CONFLICT[what]]) == ("", "")
 
 
+APPENDED = replace(
+    STATE, old=replace(OLD, appends=True), new=replace(NEW, appends=True), is_lines=True
+)
+
+
+@pytest.mark.parametrize("name", ["numbers", "audit", "events.csv", "out.data.txt"])
+def test_lines_that_both_append_are_no_conflict(name: str) -> None:
+    """Whatever the file is called, if it is not called data."""
+    file = replace(APPENDED, path=f"/srv/{name}")
+    assert conflict([file]) == ("", "")
+    assert conflict([replace(file, is_lines=False)])[1] == file.path or is_log_name(
+        name
+    )
+
+
+@pytest.mark.parametrize("name", ["appendonly.aof.1.incr.aof", "users.db", "state.bin"])
+def test_data_that_both_append_is_a_conflict(name: str) -> None:
+    """Each has read what was there when it began."""
+    assert conflict([replace(APPENDED, path=f"/srv/{name}")])[1] == f"/srv/{name}"
+
+
 CONFLICTS = {
     "a log that one does not append to": replace(
         STATE, path="/srv/app.log", old=replace(OLD, appends=True)

@@ -233,7 +233,8 @@ class GenerationActions:
     def quiesce(self, app: AppRecord, generation: GenerationRecord) -> None:
         """Let no new connection begin where no other generation takes over."""
         generation.quiesced = True  # tried once: what fails now would fail again
-        for_good = generation.role is Role.RETIRING
+        # What the next one has not is this one's until it ends: it may ask itself there.
+        for_good = generation.role is Role.RETIRING and app.current() is None
         own = generation.sockets_of
         if self._listeners.quiesce(app.name, own, for_good=for_good):
             self._evidence.note_handshakes(app, generation)

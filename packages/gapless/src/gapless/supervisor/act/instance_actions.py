@@ -80,7 +80,9 @@ class InstanceActions:
         generation, instance = _found(app, key)
         if not instance.hung:
             instance.hung = True
-            app.count_restart(generation.seats[instance.ordinal], "liveness")
+            seat = generation.seats[instance.ordinal]
+            seat.short_lives = 0  # a successor has proved itself
+            app.count_restart(seat, "liveness")
         self.send_stop(app, key, reason)
 
     def kill(self, app: AppRecord, key: str, reason: str) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gapless.supervisor.decide.actions import Action, Kill, Replace, StartSuccessor
+from gapless.supervisor.decide.actions import Action, Replace, SendStop, StartSuccessor
 from gapless.supervisor.decide.restarts import restart_delay_s
 from gapless.supervisor.memory.model import Generation, Instance, Phase
 from gapless.supervisor.memory.spec import Asks
@@ -55,7 +55,9 @@ def _judge(generation: Generation, successor: Instance) -> Iterator[Action | flo
         found = (i for i in generation.instances if i.key == successor.replaces)
         yield Replace(successor.replaces, why(next(found)))
     elif hangs(generation, successor):
-        yield Kill(successor.key, f"as the instance that it replaces, {why(successor)}")
+        # It may serve all the same what it is not asked for: it finishes that.
+        reason = f"as the instance that it replaces, {why(successor)}"
+        yield SendStop(successor.key, reason)
 
 
 def _begin(generation: Generation, now: float) -> Iterator[Action | float]:

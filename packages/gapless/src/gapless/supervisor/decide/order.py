@@ -74,6 +74,8 @@ def in_order(names: Collection[str], after: After) -> list[str]:
     found: dict[str, None] = {}
 
     def add(name: str, path: tuple[str, ...]) -> None:
+        if name in found:
+            return
         for each in names:
             if each in after.get(name, ()) and each not in (*path, name):
                 add(each, (*path, name))

@@ -55,7 +55,7 @@ class Background:
                     instance.pidfd = -1
                 instance.detached_at, instance.detached_code = at, code
                 if not instance.listens:  # it counted as ready for its age alone
-                    instance.phase, instance.ready_at = Phase.STARTING, None
+                    instance.phase = Phase.STARTING  # its life counts if none follows
                 return  # the loop looks at this app next
         self._exits.exited(key, reason, at, code)
 
@@ -128,6 +128,8 @@ class Background:
         before = instance.pid
         self._membership.follow(instance, leader)
         instance.pidfd, instance.detached_at = pidfd, None
+        if instance.phase is Phase.STARTING:
+            instance.ready_at = None
         self._keeper.follow(instance.key, leader.pid, pidfd)
         self._log.write(
             "in-background", key=instance.key, pid=leader.pid, before=before

@@ -86,7 +86,10 @@ class Exits:
             seat.exit_reason = f"{why} after {lived_s:.2f} s"
             self._vacate(generation, seat, instance, lived_s)
             seat.exited_at = at
-            seat.exit_code = code if code is not None and code >= 0 else None
+            own = code is not None and code >= 0 and instance.has_seat
+            seat.exit_code = (
+                code if own else None
+            )  # a successor's end is not the seat's
             if app.operation is not None:
                 detail = f"instance {seat.ordinal} {seat.exit_reason}"
                 done = is_done_well(generation.value(), seat.value())

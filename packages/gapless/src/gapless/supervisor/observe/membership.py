@@ -43,13 +43,13 @@ class Membership:
         leader = processes.read(instance.pid)
         if instance.leader_ticks or leader is None:
             return
-        if instance.background:  # it was followed after the last note of it
-            self.follow(instance, leader)
-            return
         try:
             signal.pidfd_send_signal(instance.pidfd, 0)
         except ProcessLookupError:
             return  # its number may be another's by now; its group tells what it left
+        if instance.background:  # it was followed after the last note of it
+            self.follow(instance, leader)
+            return
         instance.leader_ticks = leader.start_ticks
         if not instance.cgroup or leader.state == "Z":
             return

@@ -27,6 +27,7 @@ from gapless.supervisor.memory.apps import AppRecord
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.observe.membership import Membership
 
+_END_BYTES = 4096
 _SQLITE_MAGIC = b"SQLite format 3\0"
 _SQLITE_ENDINGS = ("-wal", "-shm", "-journal")
 
@@ -112,6 +113,7 @@ def _held(
             else None,
             is_regular=is_regular,
             is_empty=status.st_size == 0,
+            is_lines=is_regular and _is_lines(one, status.st_size),
             is_sqlite=_is_sqlite(one),
             is_of_process=_is_of_process(one),
             is_allowed=is_allowed(wanted, one.path),
@@ -172,12 +174,26 @@ def _is_of_process(each: OpenFile) -> bool:
     return str(each.pid) in re.findall(r"\d+", name) or "/hsperfdata_" in directory
 
 
+def _is_lines(each: OpenFile, size: int) -> bool:
+    """Return whether a file ends in lines of text, or is empty."""
+    end = _bytes_at(link_to(each), max(0, size - _END_BYTES), _END_BYTES)
+    if size and not end:
+        return False  # it cannot be read
+    lines = end.partition(b"\n")[2] if size > _END_BYTES else end
+    try:
+        lines.decode()
+    except UnicodeDecodeError:
+        return False
+    whole = not end or end.endswith(b"\n")
+    return whole and b"\0" not in lines and not end.endswith(b"\r\n")
+
+
 def _is_sqlite(each: OpenFile) -> bool:
     """Return whether a file is a database of SQLite, or belongs to one.
 
     By what it begins with, or, of one that is empty or encrypted, by what is beside it.
     """
-    if _first_bytes(link_to(each), len(_SQLITE_MAGIC)) == _SQLITE_MAGIC:
+    if _bytes_at(link_to(each), 0, len(_SQLITE_MAGIC)) == _SQLITE_MAGIC:
         return True
     base = f"/proc/{each.pid}/root{each.path}"
     for ending in _SQLITE_ENDINGS:
@@ -186,20 +202,20 @@ def _is_sqlite(each: OpenFile) -> bool:
             break
     else:
         return os.path.exists(f"{base}-shm")
-    if _first_bytes(base, len(_SQLITE_MAGIC)) == _SQLITE_MAGIC:
+    if _bytes_at(base, 0, len(_SQLITE_MAGIC)) == _SQLITE_MAGIC:
         return True
     return os.path.exists(f"{base}-shm")
 
 
-def _first_bytes(path: str, count: int) -> bytes:
-    """Return how a file begins; nothing if it cannot be read."""
+def _bytes_at(path: str, position: int, count: int) -> bytes:
+    """Return some bytes of a file; nothing if they cannot be read."""
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     try:
         descriptor = os.open(path, flags)
     except OSError:
         return b""
     try:
-        return os.read(descriptor, count)
+        return os.pread(descriptor, count, position)
     except OSError:
         return b""
     finally:

@@ -59,6 +59,14 @@ class LivenessProbe:
         except OSError as error:
             self._over(passed=False, answer=_reason(error))
 
+    def end(self) -> None:
+        """Say that nothing is asked: a socket that waits for a first byte shows it then."""
+        self.asked = True
+        try:
+            self._sock.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            self._over(passed=False, answer=_reason(error))
+
     def close(self) -> None:
         """Close the connection."""
         if self._sock.fileno() >= 0:

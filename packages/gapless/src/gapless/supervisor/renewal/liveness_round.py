@@ -19,6 +19,8 @@ LOOK_S = 0.01
 """How often it is looked who has accepted a connection."""
 DEFERRED_S = 0.2
 """A socket with TCP_DEFER_ACCEPT shows no connection before its first byte."""
+LEAST_LOOKS = 2
+"""One that was looked at less often may have had no chance: it is not judged."""
 AT_ONCE = 3
 """For each instance so many connections are made at once; then one after a pause."""
 PAUSE_S = 0.1
@@ -56,6 +58,8 @@ class LivenessRound:
         """The connection of which it is not known yet who accepts it."""
         self._asked: dict[str, LivenessProbe] = {}
         self._seen_waiting: set[str] = set()
+        self._looks = 0
+        """How often it was looked whether those that are missing wait for events."""
         self._attempts, self._next_at = 0, began
         self._refused = ""
         self._unseen = False
@@ -103,17 +107,22 @@ class LivenessRound:
         """Make the next connection."""
         self._attempts += 1
         self._next_at = now
-        if self._attempts > AT_ONCE * len(self._keys):
+        late = now >= self.began + self._alive.timeout_s / 2
+        if late or self._attempts > AT_ONCE * len(self._keys):
             self._next_at = now + PAUSE_S
-            for key in self._missing():
+            self._looks += 1
+            for key in self._missing() - self._seen_waiting:
                 if self._waits(key) is not False:
                     self._seen_waiting.add(key)
         try:
             self._searching = LivenessProbe(
                 self._selector, self._listener, now, self._changed
             )
-        except OSError as error:
+        except ConnectionRefusedError as error:
             self._refused = (error.strerror or str(error)).lower()
+        except OSError:
+            # No port or descriptor is left here: that says nothing of an instance.
+            self._unseen, self._next_at = True, now + PAUSE_S
 
     def _find_acceptor(self, probe: LivenessProbe, now: float) -> None:
         """Find out who has accepted a connection, and ask that instance."""
@@ -137,9 +146,12 @@ class LivenessRound:
                 probe.close()  # it was asked already, or is none of them
             return
         asks = self._alive.when is Asks.HTTP
-        deferred = asks and probe.connected and now >= probe.began + DEFERRED_S
+        deferred = probe.connected and now >= probe.began + DEFERRED_S
         if deferred and not probe.asked and probe.outcome is None:
-            probe.ask(self._alive.path)
+            if asks:
+                probe.ask(self._alive.path)
+            else:
+                probe.end()
         late = now >= probe.began + self._alive.timeout_s
         if late and not probe.accepted:
             self._refused = f"no connection is accepted within {self._limit()}"
@@ -178,6 +190,8 @@ class LivenessRound:
         for key in missing:
             if self._refused:
                 self.verdicts[key] = False, self._refused
+            elif self._looks < LEAST_LOOKS:
+                continue
             elif not (self._unseen or key in self._seen_waiting):
                 reason = f"it accepts no connection within {self._limit()}"
                 self.verdicts[key] = False, reason

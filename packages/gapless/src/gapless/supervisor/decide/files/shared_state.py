@@ -6,7 +6,7 @@ copy of it may run.
 
 No conflict is:
 
-- a log: a text by its name, to which both only append;
+- a log: a text, by its name or by the lines at its end, to which both only append;
 - a file that the configuration names in `shared_files`, or one of the app's own logs;
 - what two instances of the old generation, or two of its processes, opened each by itself:
   they share it by design, and a third one may as well;
@@ -31,6 +31,11 @@ _LOG_NAME = re.compile(
 )
 _NUMBER_OF_A_DATABASE = re.compile(r"\d{1,7}|\d{9,}")
 """LevelDB's `000003.log` is no text; `20261129.log` is."""
+_DATA_NAME = re.compile(
+    r".*\.(?:aof|rdb|wal|journal|db\d?|dat|data|idx|ldb|sst|bin|store)(?:[.-]\d+)*",
+    re.IGNORECASE,
+)
+"""What a program that reads it again at its start calls its data."""
 _LOCK_NAME = re.compile(r"(?:.*[._-])?(?:lock|lck|mutex|sem)", re.IGNORECASE)
 
 
@@ -61,6 +66,8 @@ class HeldFile:
     new: Use | None = None
     is_regular: bool = True
     is_empty: bool = False
+    is_lines: bool = False
+    """Whether it ends in lines of text; those of a protocol end in CR LF."""
     is_sqlite: bool = False
     is_of_process: bool = False
     """Whether it is named after the process that has it: each has its own."""
@@ -90,7 +97,7 @@ def hint(path: str) -> str:
 def is_state(file: HeldFile) -> bool:
     """Return whether a new generation may not have a file too, as far as the old tells."""
     old = file.old
-    if _is_exempt(file) or (old.appends and is_log_name(file.path)):
+    if _is_exempt(file) or (old.appends and is_log(file)):
         return False
     if file.is_of_process:
         return False
@@ -111,7 +118,7 @@ def _reason(file: HeldFile) -> str:
     old, new = file.old, file.new
     if new is None or _is_exempt(file):
         return ""
-    appended = old.appends and new.appends and is_log_name(file.path)
+    appended = old.appends and new.appends and is_log(file)
     if file.is_regular and appended:
         return ""
     if old.excludes or (old.locks and new.waits):
@@ -126,6 +133,13 @@ def _reason(file: HeldFile) -> str:
         f"generation {old.generation} and generation {new.generation} both have "
         f"{file.path} open for writing"
     )
+
+
+def is_log(file: HeldFile) -> bool:
+    """Return whether a file is a log, or another text that grows by whole lines."""
+    if is_log_name(file.path):
+        return True
+    return file.is_lines and _DATA_NAME.fullmatch(_name(file.path)) is None
 
 
 def is_log_name(path: str) -> bool:
