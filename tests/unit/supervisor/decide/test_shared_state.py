@@ -15,6 +15,8 @@ from gapless.supervisor.decide.files.shared_state import (
     is_lock_name,
     is_log_name,
     is_state,
+    that_lasts,
+    without_waits,
 )
 
 OLD = Use(generation=1, writes=True)
@@ -47,6 +49,11 @@ NO_CONFLICT = {
     "only the new one writes": replace(STATE, old=Use(generation=1)),
     "the new one does not have it": replace(STATE, new=None),
     "a log that both append to": replace(both(appends=True), path="/srv/app.log"),
+    "a log that neither appends to": replace(STATE, path="/srv/a.log", is_text=True),
+    "the session of a user": replace(
+        both(locks=True, excludes=True), path="/tmp/sess_0123456789abcdef0123"
+    ),
+    "an empty pid file": replace(STATE, path="/srv/app.pid", is_empty=True),
     "a database of SQLite": replace(STATE, is_sqlite=True),
     "the configuration allows it": replace(STATE, is_allowed=True),
     "two instances share it already": replace(STATE, old=replace(OLD, by_several=True)),
@@ -87,7 +94,7 @@ def test_data_that_both_append_is_a_conflict(name: str) -> None:
 
 
 CONFLICTS = {
-    "a log that one does not append to": replace(
+    "a log of data that one does not append to": replace(
         STATE, path="/srv/app.log", old=replace(OLD, appends=True)
     ),
     "a lock file with something in it": replace(STATE, path="/srv/app.lock"),
@@ -159,3 +166,20 @@ def test_logs_are_known_by_their_names(name: str, is_log: bool) -> None:
 def test_lock_files_are_known_by_their_names(name: str, is_lock: bool) -> None:
     """Only whole words count."""
     assert is_lock_name(f"/srv/{name}") is is_lock
+
+
+def test_what_the_old_one_holds_now_and_then_is_not_the_programs() -> None:
+    """A request holds it; what counts was held at every look since the trial began."""
+    session = replace(STATE, path="/srv/lock-of-a-request")
+    _, first = that_lasts([STATE, session], None)
+    assert first == {STATE.path, session.path}
+    found, second = that_lasts([STATE], first)
+    assert (found, second) == ([STATE], frozenset({STATE.path}))
+    assert that_lasts([STATE, session], second)[0] == [STATE]
+
+
+def test_a_request_that_waits_for_a_lock_is_no_program_that_does() -> None:
+    """Once it serves, only what is open in both brings the old generation back."""
+    waits = CONFLICTS["a lock that the new one waits for"]
+    assert conflict(without_waits([waits])) == ("", "")
+    assert conflict(without_waits([STATE])) != ("", "")

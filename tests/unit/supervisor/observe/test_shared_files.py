@@ -143,12 +143,14 @@ def test_a_file_for_each_process_is_no_state(tmp_path: Path, start: Start) -> No
 
 
 def test_logs_by_their_flags(tmp_path: Path, start: Start) -> None:
-    """To a log both append."""
+    """A text that is named so is a log, however it was opened; data is not."""
     appends = 'opened("app.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)'
     old, new, other = start(appends), start(appends), start('opened("app.log")')
     held, found = look(tmp_path, [old], [new])
     assert not any(map(shared_state.is_state, held))
     assert found == ("", "")
+    assert look(tmp_path, [old], [other])[1] == ("", "")
+    (tmp_path / "app.log").write_bytes(bytes(4096))  # what is so named is no text
     assert look(tmp_path, [old], [other])[1][1] == str(tmp_path / "app.log")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import selectors
+from dataclasses import replace
 
 from gapless.base import clock
 from gapless.supervisor.act.probe import HttpProbe, host_for
@@ -93,7 +94,13 @@ class GenerationActions:
         self, app: AppRecord, generation: GenerationRecord, *, ready: bool
     ) -> None:
         """Note which file a new generation may not have open beside the others."""
-        held = shared_files.held_files(self._membership, app, generation)
+        began = clock.monotonic()
+        held, lasting = shared_state.that_lasts(
+            shared_files.held_files(self._membership, app, generation),
+            generation.files.lasting,
+        )
+        if generation.role is Role.PROVING:
+            held = shared_state.without_waits(held)
         conflict, path = shared_state.conflict(held)
         retires = generation.role is Role.RETIRING
         if conflict or not retires:
@@ -108,6 +115,8 @@ class GenerationActions:
             cpu_ticks=shared_files.cpu_ticks(self._membership, generation),
             ready=ready,
         )
+        took_s = clock.monotonic() - began
+        generation.files = replace(generation.files, lasting=lasting, took_s=took_s)
         if retires and conflict and conflict not in generation.failure:
             generation.failure = f"{generation.failure}; {conflict}"
 

@@ -211,12 +211,20 @@ TABLE = (
 )
 
 
+_ORDINARY = re.compile(
+    r"\b(?:INFO|DEBUG|TRACE)\b|\"level\":\s*\"(?:info|debug)\"|"
+    r"\b(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) \S+ HTTP/"
+)
+"""A line that tells of no failure: of a log with levels, or of a request."""
+
+
 def hint(lines: Iterable[str], reason: str) -> str:
     """Return what to do about a failure, by the last lines and how the program ended.
 
     Empty if the table knows nothing of it.
     """
-    for line in [reason, *lines][::-1]:
+    telling = [each for each in lines if not _ORDINARY.search(each[:LONGEST_LINE])]
+    for line in [reason, *telling][::-1]:
         if found := _hint_of(line[:LONGEST_LINE]):
             return found
     return ""

@@ -177,6 +177,10 @@ class FilesSeen:
     conflict: str = ""
     """What it shares and may not, as the last look showed."""
     conflict_since: float | None = None
+    lasting: frozenset[str] | None = None
+    """What the others held at every look; None before the first."""
+    took_s: float = 0.0
+    """How long the last look took."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

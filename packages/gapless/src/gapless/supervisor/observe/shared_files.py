@@ -27,7 +27,7 @@ from gapless.supervisor.memory.apps import AppRecord
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.observe.membership import Membership
 
-_END_BYTES = 4096
+_END_BYTES, _NUMBER_BYTES = 4096, 32
 _SQLITE_MAGIC = b"SQLite format 3\0"
 _SQLITE_ENDINGS = ("-wal", "-shm", "-journal")
 
@@ -58,7 +58,7 @@ def held_files(
         uses = _uses(membership, generation)
         for inode, by in uses.by_inode.items():
             if any(each.writes or each.locks for _, each in by):
-                found += _held(generation.number, by, own, inode, new.spec)
+                found += _held(uses, by, own, inode, new.spec)
     return found
 
 
@@ -87,7 +87,7 @@ def _uses(membership: Membership, generation: GenerationRecord) -> _Uses:
 
 
 def _held(
-    generation: int, by: _Holders, new: _Uses, inode: int, wanted: spec.AppSpec
+    before: _Uses, by: _Holders, new: _Uses, inode: int, wanted: spec.AppSpec
 ) -> Iterator[HeldFile]:
     """Yield the files of an inode: those of two disks may have the same number."""
     by_device: dict[int, _Holders] = {}
@@ -107,14 +107,15 @@ def _held(
         locked = any(each.locks for _, each in old)
         yield HeldFile(
             path=one.path,
-            old=_use(generation, old, waits=False),
+            old=_use(before.generation, old, waits=False),
             new=_use(new.generation, same, waits=locked and _waits(new, inode))
             if same
             else None,
             is_regular=is_regular,
-            is_empty=status.st_size == 0,
+            is_empty=is_regular and _has_no_more_than_a_number(one, status.st_size),
+            is_text=is_regular and _is_text(one, status.st_size),
             is_lines=is_regular and _is_lines(one, status.st_size),
-            is_sqlite=_is_sqlite(one),
+            is_sqlite=_is_sqlite(one) or _is_lock_of_readers(one, before),
             is_of_process=_is_of_process(one),
             is_allowed=is_allowed(wanted, one.path),
         )
@@ -172,6 +173,40 @@ def _is_of_process(each: OpenFile) -> bool:
     """
     directory, _, name = each.path.rpartition("/")
     return str(each.pid) in re.findall(r"\d+", name) or "/hsperfdata_" in directory
+
+
+def _has_no_more_than_a_number(each: OpenFile, size: int) -> bool:
+    if not size:
+        return True
+    if size > _NUMBER_BYTES:
+        return False
+    return re.fullmatch(rb"[\d\s]+", _bytes_at(link_to(each), 0, size)) is not None
+
+
+def _is_text(each: OpenFile, size: int) -> bool:
+    """Return whether there is no NUL where a file begins, or none where it ends.
+
+    One that was cut while it is written begins with a hole.
+    """
+    at_end = max(0, size - _END_BYTES)
+    parts = [_bytes_at(link_to(each), at, _END_BYTES) for at in (0, at_end)]
+    return not size or any(part and b"\0" not in part for part in parts)
+
+
+def _is_lock_of_readers(each: OpenFile, before: _Uses) -> bool:
+    """Return whether a file is the lock of an LMDB database that nobody writes."""
+    directory, _, name = each.path.rpartition("/")
+    if name != "lock.mdb" and not name.endswith("-lock"):
+        return False
+    data = "data.mdb" if name == "lock.mdb" else name.removesuffix("-lock")
+    path = f"{directory}/{data}"
+    if not os.path.exists(f"/proc/{each.pid}/root{path}"):
+        return False
+    return not any(
+        other.path == path and other.writes
+        for holders in before.by_inode.values()
+        for _, other in holders
+    )
 
 
 def _is_lines(each: OpenFile, size: int) -> bool:

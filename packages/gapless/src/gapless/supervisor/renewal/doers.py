@@ -25,7 +25,7 @@ _HANDLE_HEAD = struct.Struct(_HANDLE)
 _DIRECTORY_AND_NAME = 2
 _LONGEST_HANDLE = 128
 _AT_CWD = -100
-_READ_BYTES = 64 << 10
+_READ_BYTES, _MOST_READS = 64 << 10, 64
 _DELETED = " (deleted)"
 _OPENED = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 """How the kernel opens each file for us; not waiting, since it may be a named pipe."""
@@ -91,7 +91,9 @@ class Doers:
     def read(self) -> None:
         """Tell what was done since."""
         for descriptor in (self._names, self._writes):
-            while descriptor >= 0:
+            for _ in range(_MOST_READS):  # the next event brings the rest
+                if descriptor < 0:
+                    break
                 try:
                     events = os.read(descriptor, _READ_BYTES)
                 except OSError:
@@ -100,13 +102,19 @@ class Doers:
 
     def _take_in(self, events: bytes) -> None:
         offset = 0
+        failed: OSError | None = None
         while offset < len(events):
             size, *_, opened, pid = _HEAD.unpack_from(events, offset)
-            if opened >= 0:
-                self._take_in_write(opened, pid)
-            else:
-                self._take_in_name(events[offset + _HEAD.size : offset + size], pid)
+            try:
+                if opened >= 0:
+                    self._take_in_write(opened, pid)
+                else:
+                    self._take_in_name(events[offset + _HEAD.size : offset + size], pid)
+            except OSError as error:
+                failed = error  # those behind it have descriptors to close, too
             offset += size
+        if failed is not None:
+            raise failed
 
     def _take_in_write(self, opened: int, pid: int) -> None:
         try:

@@ -22,6 +22,8 @@ Kept = TypeVar("Kept")
 MOST_REMEMBERED = 4096
 LOOK_SHARE = 4
 """After a look at all descriptors, none for so many times as long as it took."""
+FOREIGN_S = 1.0
+"""How long a process that is not the app's is not looked for again."""
 _OF_A_DATABASE = ("-wal", "-shm", "-journal")
 
 
@@ -33,6 +35,8 @@ class OwnWrites:
         self._roots = tuple(os.path.realpath(root) for root in roots)
         self._pids = pids
         self._known_pids: dict[int, None] = {}
+        self._foreign: dict[int, float] = {}
+        """Processes that are not the app's, and until when that is taken for granted."""
         self._held: dict[str, None] = {}
         """Files that were seen open for writing."""
         self._written: dict[FileIdentity, None] = {}
@@ -92,9 +96,18 @@ class OwnWrites:
         self._note(path, _identity(path), is_own=self._is_app(pid))
 
     def _is_app(self, pid: int) -> bool:
-        if pid not in self._known_pids:
-            self.remember(self._pids())
-        return pid in self._known_pids
+        if pid in self._known_pids:
+            return True
+        now = clock.monotonic()
+        if now < self._foreign.get(pid, 0.0):
+            return False  # it writes many files: a checkout, an rsync
+        self.remember(self._pids())
+        if pid in self._known_pids:
+            return True
+        if len(self._foreign) >= MOST_REMEMBERED:
+            self._foreign.clear()
+        self._foreign[pid] = now + FOREIGN_S
+        return False
 
     def _note(self, path: str, identity: FileIdentity | None, *, is_own: bool) -> None:
         if is_own:

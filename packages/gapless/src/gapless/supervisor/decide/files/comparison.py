@@ -28,6 +28,8 @@ FRESH_S = 0.5
 QUIET_PAUSE_S, QUIET_S, MOST_QUIET_S = 0.1, 0.2, 10.0
 """Between two looks at what it computes; how long it computes next to nothing before it
 has started; and how long that is waited for."""
+LOOK_SHARE = 4
+"""A look is followed by a pause of so many times its length: others wait meanwhile."""
 QUIET_TICKS = 1
 """So many hundredths of a second between two looks are next to nothing."""
 
@@ -90,6 +92,7 @@ def _watch(
     seen_at, since = generation.files.seen_at, generation.files.conflict_since
     if since is not None and seen_at is not None and seen_at >= since + persists_s:
         return generation.files.conflict
+    pause_s = max(pause_s, LOOK_SHARE * generation.files.took_s)
     look_at = (generation.since if seen_at is None else seen_at) + pause_s
     return look_at if now < look_at else CompareFiles(generation.number)
 
@@ -99,7 +102,8 @@ def before_switch(
 ) -> CompareFiles | float | str | None:
     """Return None if it may switch; else the look, when it is, or the conflict."""
     files, look = generation.files, CompareFiles(generation.number, ready=True)
-    if files.ready_seen_at is None or now > files.ready_seen_at + FRESH_S:
+    fresh_s = max(FRESH_S, 2 * LOOK_SHARE * files.took_s)
+    if files.ready_seen_at is None or now > files.ready_seen_at + fresh_s:
         return look
     if files.conflict_since is not None:
         if files.ready_seen_at >= files.conflict_since + CONFIRM_S:
@@ -108,7 +112,8 @@ def before_switch(
     elif _has_started(files, now):
         return None
     else:
-        look_at = files.ready_seen_at + QUIET_PAUSE_S
+        pause_s = max(QUIET_PAUSE_S, LOOK_SHARE * files.took_s)
+        look_at = files.ready_seen_at + pause_s
     return look_at if now < look_at else look
 
 

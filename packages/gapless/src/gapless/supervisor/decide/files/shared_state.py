@@ -6,7 +6,8 @@ copy of it may run.
 
 No conflict is:
 
-- a log: a text, by its name or by the lines at its end, to which both only append;
+- a log: a text by its name, or one of lines to which both only append;
+- the session of a user: a request holds it, and no program;
 - a file that the configuration names in `shared_files`, or one of the app's own logs;
 - what two instances of the old generation, or two of its processes, opened each by itself:
   they share it by design, and a third one may as well;
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _LOG_ENDINGS = r"log|out|err|txt|trace|jsonl|ndjson"
 _LOG_NAME = re.compile(
@@ -36,7 +37,9 @@ _DATA_NAME = re.compile(
     re.IGNORECASE,
 )
 """What a program that reads it again at its start calls its data."""
-_LOCK_NAME = re.compile(r"(?:.*[._-])?(?:lock|lck|mutex|sem)", re.IGNORECASE)
+_LOCK_NAME = re.compile(r"(?:.*[._-])?(?:lock|lck|mutex|sem|pid)", re.IGNORECASE)
+_SESSION_NAME = re.compile(r"sess_[A-Za-z0-9,-]{16,256}")
+"""PHP's: the name is a credential, so it is in no message either."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +69,9 @@ class HeldFile:
     new: Use | None = None
     is_regular: bool = True
     is_empty: bool = False
+    """Whether nothing is in it, or the number of a process alone."""
+    is_text: bool = False
+    """Whether nothing is in it, or no NUL at its beginning or its end."""
     is_lines: bool = False
     """Whether it ends in lines of text; those of a protocol end in CR LF."""
     is_sqlite: bool = False
@@ -85,6 +91,32 @@ def conflict(files: Iterable[HeldFile]) -> tuple[str, str]:
     return found[0] if found else ("", "")
 
 
+def that_lasts(
+    files: Iterable[HeldFile], before: frozenset[str] | None
+) -> tuple[list[HeldFile], frozenset[str]]:
+    """Return the files that count, and the paths of what the old one held at every look.
+
+    *before* is what it held at all looks until now.  What it holds for a request only is
+    no state of the program, and a new generation that serves requests holds such, too.
+    """
+    found = list(files)
+    paths = frozenset(each.path for each in found if is_state(each))
+    kept = paths if before is None else before & paths
+    return [each for each in found if each.path in kept], kept
+
+
+def without_waits(files: Iterable[HeldFile]) -> list[HeldFile]:
+    """Return files as if the new generation waited for no lock.
+
+    One that serves requests may wait for that of another request; a program that wants to
+    be the only one was seen to wait before the switch.
+    """
+    return [
+        each if each.new is None else replace(each, new=replace(each.new, waits=False))
+        for each in files
+    ]
+
+
 def hint(path: str) -> str:
     """Return what to write into the configuration for a file with a conflict."""
     return (
@@ -97,7 +129,7 @@ def hint(path: str) -> str:
 def is_state(file: HeldFile) -> bool:
     """Return whether a new generation may not have a file too, as far as the old tells."""
     old = file.old
-    if _is_exempt(file) or (old.appends and is_log(file)):
+    if _is_exempt(file) or _is_log(file, old):
         return False
     if file.is_of_process:
         return False
@@ -105,6 +137,8 @@ def is_state(file: HeldFile) -> bool:
 
 
 def _is_exempt(file: HeldFile) -> bool:
+    if _SESSION_NAME.fullmatch(_name(file.path)):
+        return True
     return file.is_allowed or file.is_sqlite or file.old.by_several
 
 
@@ -118,8 +152,7 @@ def _reason(file: HeldFile) -> str:
     old, new = file.old, file.new
     if new is None or _is_exempt(file):
         return ""
-    appended = old.appends and new.appends and is_log(file)
-    if file.is_regular and appended:
+    if file.is_regular and _is_log(file, old, new):
         return ""
     if old.excludes or (old.locks and new.waits):
         wants = "waits for it" if new.waits else "has that open too"
@@ -135,11 +168,17 @@ def _reason(file: HeldFile) -> str:
     )
 
 
-def is_log(file: HeldFile) -> bool:
-    """Return whether a file is a log, or another text that grows by whole lines."""
+def _is_log(file: HeldFile, *uses: Use) -> bool:
+    """Return whether a file is a log, or another text that grows by whole lines.
+
+    Many programs open their logs without O_APPEND: a few lines of both may be lost, and
+    that is no reason to refuse a release.
+    """
+    appended = all(each.appends for each in uses)
     if is_log_name(file.path):
-        return True
-    return file.is_lines and _DATA_NAME.fullmatch(_name(file.path)) is None
+        return file.is_text or appended
+    is_data = _DATA_NAME.fullmatch(_name(file.path)) is not None
+    return appended and file.is_lines and not is_data
 
 
 def is_log_name(path: str) -> bool:

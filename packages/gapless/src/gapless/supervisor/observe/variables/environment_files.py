@@ -21,7 +21,7 @@ from gapless.keeper import identity
 from gapless.supervisor.observe.variables import variable_lines
 
 MOST_BYTES = 1 << 20
-READ_S = 5.0
+READ_S, REAP_S = 5.0, 0.5
 """How long the reading of one file may take."""
 OPTIONAL = "-"
 _NUMBER = 4
@@ -95,7 +95,7 @@ def _content(path: str, user: str, group: str) -> tuple[int, bytes]:
             answer = _received(read_end)
         finally:
             os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
+            _reap(child)
     finally:
         os.close(read_end)
         if write_end >= 0:
@@ -103,6 +103,22 @@ def _content(path: str, user: str, group: str) -> tuple[int, bytes]:
     if len(answer) < _NUMBER:
         return errno.ETIMEDOUT, b""
     return int.from_bytes(answer[:_NUMBER]), answer[_NUMBER:]
+
+
+_unreaped: set[int] = set()
+"""Children that did not end at once: a file system of the user's own can hold them."""
+
+
+def _reap(child: int) -> None:
+    """Reap a child that was killed, and those before it; wait for a moment at most."""
+    _unreaped.add(child)
+    until = clock.monotonic() + REAP_S
+    while child in _unreaped and clock.monotonic() < until:
+        for each in tuple(_unreaped):
+            if os.waitpid(each, os.WNOHANG)[0]:
+                _unreaped.discard(each)
+        if child in _unreaped:
+            select.select([], [], [], 0.001)
 
 
 def _received(read_end: int) -> bytes:
