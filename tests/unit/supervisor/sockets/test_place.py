@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gapless.keeper.seccomp import paths
 from gapless.supervisor.memory.spec import AppSpec
 from gapless.supervisor.sockets.path_calls import is_for_itself
-from gapless.supervisor.sockets.unix import place
+from gapless.supervisor.sockets.unix import names, place
 from gapless.supervisor.sockets.unix.acting import Identity
 from gapless.supervisor.sockets.unix.path_hints import may_serve_on_path
 
@@ -27,6 +29,13 @@ def sockets() -> Iterator[list[socket.socket]]:
     yield made
     for each in made:
         each.close()
+
+
+@pytest.fixture
+def outside() -> Iterator[Path]:
+    """Return a directory that other users can reach."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as made:
+        yield Path(made)
 
 
 def who_answers(path: Path, sockets: list[socket.socket]) -> int:
@@ -105,17 +114,94 @@ def test_mode_goes_on_only_if_somebody_set_it(
         Identity(uid=ME.uid, gid=ME.gid, groups=ME.groups, umask=0),
         first,
     )
-    place.put(second)
+    place.put(second, [first])
     assert stat.S_IMODE(path.stat().st_mode) == 0o777
     path.chmod(0o640)
     third = place.bind_beside(sockets[2], str(path), 3, ME, second)
-    place.put(third)
+    place.put(third, [first, second])
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
-    place.put(second)
+    place.put(second, [first, third])
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
     path.chmod(0o600)
-    place.put(third)
+    place.put(third, [first, second])
     assert stat.S_IMODE(path.stat().st_mode) == 0o640  # its own, from before
+
+
+def test_mode_of_a_stranger_is_not_taken_over(
+    tmp_path: Path, sockets: list[socket.socket]
+) -> None:
+    """Nor what a mode can have beside permissions; what is no socket stays."""
+    path = tmp_path / "app.sock"
+    first = place.bind_first(sockets[0], str(path), 1, ME)
+    second = place.bind_beside(sockets[1], str(path), 2, ME, first)
+    path.chmod(0o6750)
+    place.put(second, [first])
+    assert stat.S_IMODE(path.stat().st_mode) == 0o750
+    path.unlink()
+    sockets[2].bind(str(path))
+    path.chmod(0o777)
+    place.put(first, [second])
+    assert stat.S_IMODE(path.stat().st_mode) == 0o6750
+    path.unlink()
+    path.write_text("somebody's")
+    with pytest.raises(FileExistsError):
+        place.put(second, [first])
+    assert path.read_text() == "somebody's"
+    assert "app.sock.gapless-2.new" not in os.listdir(tmp_path)
+
+
+def test_symlink_in_the_place_of_a_name_is_not_followed(
+    tmp_path: Path, sockets: list[socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever may write to the directory may put one there after each look."""
+    path, secret = tmp_path / "app.sock", tmp_path / "secret"
+    secret.write_text("")
+    secret.chmod(0o600)
+    first = place.bind_first(sockets[0], str(path), 1, ME)
+    second = place.bind_beside(sockets[1], str(path), 2, ME, first)
+    path.chmod(0o777)
+    look, name = names.look, Path(second.beside)
+
+    def look_and_lose(*what: Any) -> os.stat_result | None:
+        found = look(*what)
+        name.unlink(missing_ok=True)
+        name.symlink_to(secret)
+        return found
+
+    monkeypatch.setattr(names, "look", look_and_lose)
+    with pytest.raises(OSError, match="taken its place"):
+        place.put(second, [first])
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+    assert place.is_at_path(first)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize("mode", [0o755, 0o1777])
+def test_path_that_was_given_to_another_user_moves_on(
+    outside: Path, sockets: list[socket.socket], mode: int
+) -> None:
+    """The program's user may link none of these sockets, or replace them in /tmp."""
+    who = Identity(uid=65534, gid=65534)
+    outside.chmod(mode)
+    if mode == 0o755:
+        os.chown(outside, 65534, 65534)
+    path = outside / "app.sock"
+    first = place.bind_first(sockets[0], str(path), 1, who)
+    second = place.bind_beside(sockets[1], str(path), 2, who, first)
+    assert path.stat().st_uid == 65534
+    os.chown(path, 33, 33)
+    path.chmod(0o660)
+    for new, old in ((second, first), (first, second), (second, first)):
+        place.put(new, [old])
+        assert place.is_at_path(new)
+        found = path.stat()
+        assert (found.st_uid, found.st_gid) == (33, 33)
+        assert stat.S_IMODE(found.st_mode) == 0o660
+    path.unlink()
+    place.put(second, [first])
+    place.remove(first)
+    place.remove(second)
+    assert os.listdir(outside) == []
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,8 @@ class Groups:
         self._attach(listener.group)
         self.note(listener.group)
         if listener.place is not None:
-            place.put(listener.place)  # it has been, unless that fails
+            # It has been, unless that fails.
+            place.put(listener.place, self._places(listener.group))
 
     def hide(self, listener: Listener) -> None:
         """Let no connection begin on a path."""
@@ -182,10 +183,15 @@ class Groups:
         if target in self._listeners and target in order.order:
             if (its_place := self._listeners[target].place) is not None:
                 with contextlib.suppress(OSError):  # its directory is gone, perhaps
-                    place.put(its_place)
+                    place.put(its_place, self._places(group))
                 return
             program = steering.steer_to(order.index(target), probe)
             steering.attach(self._listeners[target].sock, program)
+
+    def _places(self, group: str) -> list[Place]:
+        """Return where the sockets of a path are."""
+        own = (each for each in self._listeners.values() if each.group == group)
+        return [each.place for each in own if each.place is not None]
 
     # --- what outlives the supervisor -------------------------------------------------
 
