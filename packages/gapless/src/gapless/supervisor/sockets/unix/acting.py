@@ -55,7 +55,7 @@ def acting_as(who: Identity) -> Iterator[None]:
 
 
 def _become(call: Callable[[int], int], number: int) -> None:
-    """Set an id of this thread for files, and see that it is set: the call cannot say so."""
+    """Set an id of this thread for files, and see that it is set."""
     call(number)
     if call(-1) & _ID_MASK != number:
         raise PermissionError(

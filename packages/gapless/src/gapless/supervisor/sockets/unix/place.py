@@ -13,17 +13,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 import socket
 import stat
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from gapless.supervisor.sockets.unix import names
+from gapless.supervisor.sockets.unix import binding, names
 from gapless.supervisor.sockets.unix.acting import Identity, acting_as
-
-LONGEST_BYTES = 107
-"""struct sockaddr_un has 108, and a NUL ends the path."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,19 +50,24 @@ class Place:
     changed_ns: int = 0
     """When the mode or the owner of the path had changed last when this one was bound."""
     was_at_path: bool = False
+    moves: bool = False
+    """Whether a program is known to bind this path and to rename it then."""
 
 
 def bind_first(sock: socket.socket, path: str, number: int, who: Identity) -> Place:
     """Bind a path that nobody of the app holds.  Raises OSError."""
+    beside = _name_beside(path, number)
     with acting_as(who):
-        _bind(sock, path)
-        beside = _name_beside(path, number)
+        bound = binding.bound_as(sock, path, beside)
+        if not bound:
+            binding.bind_over_dead(sock, path)
+        found = os.lstat(bound or path)
         try:
-            _remove_leftovers(path)
-            os.link(path, beside, follow_symlinks=False)
+            binding.remove_leftovers(path, kept=names.inode_of(found))
+            binding.link(bound or path, beside if bound != beside else path)
         except OSError:
-            beside = ""
-        return _place(path, beside, path, who, was_at_path=True)
+            beside = beside if bound == beside else ""
+        return _place(path, beside, bound or path, who, was_at_path=bound != beside)
 
 
 def bind_beside(
@@ -74,13 +75,20 @@ def bind_beside(
 ) -> Place:
     """Bind a name beside a path that *holder*, of an earlier generation, has.
 
-    Raises OSError.
+    If the program renames what it binds there, it gets the path itself.  Raises OSError.
     """
     beside = _name_beside(path, number)
     with acting_as(who):
-        _remove_leftover(beside)
-        _bind(sock, beside)
-        place = _place(path, beside, beside, who)
+        bound = binding.bound_as(sock, path, beside)
+        moves = bound == path or binding.moves(path)
+        if not bound:
+            binding.remove_leftover(beside)
+            bound = path if moves else beside
+            binding.bind(sock, bound)
+        if moves:
+            binding.link(path, beside)
+        place = _place(path, beside, bound, who, was_at_path=moves)
+    place.moves = moves
     found = names.look(path)
     if found is not None and holder is not None and is_it(holder, found):
         place.follows = attributes_of(found) == holder.created
@@ -139,6 +147,28 @@ def is_at_path(place: Place) -> bool:
     return found is not None and is_it(place, found)
 
 
+def are_moved(places: Collection[Place]) -> bool:
+    """Return whether a program has renamed one of the sockets of a path.
+
+    It binds another name and renames it over the one that clients know.  Then no socket is
+    where it was bound, and one has a name that gapless has not given it.
+    """
+    return any(each.moves for each in places) or (
+        not any(is_at_path(each) for each in places)
+        and any(has_another_name(each) for each in places)
+    )
+
+
+def has_another_name(place: Place) -> bool:
+    """Return whether a socket has a name beside the path and its own."""
+    found = names.look(place.beside) if place.beside else None
+    if found is None or not is_it(place, found):
+        return False
+    known = (place.path, place.beside, f"{place.beside}.new")
+    there = (names.look(each) for each in known)
+    return found.st_nlink > sum(e is not None and is_it(place, e) for e in there)
+
+
 def is_it(place: Place, found: os.stat_result) -> bool:
     """Return whether a file is this socket."""
     return (found.st_dev, found.st_ino) == (place.device, place.inode)
@@ -166,35 +196,7 @@ def _place(
 
 
 def _name_beside(path: str, number: int) -> str:
-    return f"{path}.gapless-{number}"
-
-
-def _bind(sock: socket.socket, path: str) -> None:
-    if len(os.fsencode(path)) <= LONGEST_BYTES:
-        sock.bind(path)
-        return
-    # Its program was near enough to give a shorter name.
-    directory = os.open(os.path.dirname(path), os.O_PATH | os.O_CLOEXEC)
-    try:
-        sock.bind(f"/proc/self/fd/{directory}/{os.path.basename(path)}")
-    finally:
-        os.close(directory)
-
-
-def _remove_leftovers(path: str) -> None:
-    """Remove the names that are left of generations of which no socket is left."""
-    directory, base = os.path.split(path)
-    ours = re.compile(re.escape(base) + r"\.gapless-\d+(\.new)?")
-    for name in os.listdir(directory):
-        if ours.fullmatch(name):
-            _remove_leftover(os.path.join(directory, name))
-
-
-def _remove_leftover(name: str) -> None:
-    """Remove what an earlier supervisor left under a name that only gapless gives."""
-    found = names.look(name)
-    if found is not None and stat.S_ISSOCK(found.st_mode):
-        os.unlink(name)
+    return f"{path}{binding.OWN}{number}"
 
 
 @contextlib.contextmanager
