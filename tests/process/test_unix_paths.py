@@ -356,6 +356,21 @@ def test_failed_release_leaves_the_path(host: Host) -> None:
     assert app.beside() == ["app.sock", "app.sock.gapless-1"]
 
 
+def test_path_that_the_program_renames(host: Host) -> None:
+    """The switch is the program's own: gapless leaves both names alone."""
+    app = PathApp(host, "script", how="rename", instances=1)
+    app.start()
+    wait.until(app.path.exists, "it is renamed")
+    for number in (2, 3):
+        app.release(number)
+        assert app.answer() == f"release {number}"
+    os.kill(host.supervisor_pid(), signal.SIGKILL)
+    host.ok("list")
+    app.release(4)
+    assert app.answer() == "release 4"
+    assert app.beside() == ["app.sock", "app.sock.new.gapless-4"]
+
+
 def test_abstract_name_is_recycled_with_a_warning(host: Host) -> None:
     """Only one socket can have it; who wants an overlap all the same is refused by name."""
     app = PathApp(host, "script", how="", instances=1)
@@ -411,3 +426,37 @@ def test_app_of_another_user_binds_as_that_user(host: Host) -> None:
     assert done.returncode == 1
     assert "permission denied" in done.stdout
     assert app.answer() == "release 2"
+
+
+def test_path_given_to_another_user_comes_back(host: Host) -> None:
+    """An administrator gives it to the proxy's user, and the next release fails."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    app = PathApp(host, "script", 'user = "nobody"', how="unlink remove", instances=1)
+    for each in (host.directory, app.rooms):
+        each.chmod(0o755)
+    shutil.chown(app.path.parent, "nobody")
+    app.start()
+    os.chown(app.path, 33, 33)
+    app.path.chmod(0o660)
+    app.release(2)
+    assert (app.path.stat().st_uid, app.mode()) == (33, 0o660)
+    app.how = "unlink die"
+    app.declare(3)
+    assert host.gapless("reload", "gapless.toml").returncode == 1
+    assert app.answer() == "release 2"
+    assert app.path.stat().st_uid == 33
+    assert app.beside() == ["app.sock", "app.sock.gapless-2"]
+
+
+def test_path_left_by_a_dead_keeper_is_bound(host: Host) -> None:
+    """The program does not remove what it finds there."""
+    app = PathApp(host, "script", how="", instances=1)
+    app.start()
+    keeper = host.keeper_pid()
+    os.kill(keeper, signal.SIGKILL)
+    wait.until(
+        lambda: app.beside() == ["app.sock", "app.sock.gapless-2"], "it is bound"
+    )
+    wait.until(lambda: host.status("script") == "online", "it is online")
+    assert app.answer() == "release 1"

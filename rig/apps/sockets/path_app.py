@@ -7,6 +7,7 @@ Words of the environment variable HOW:
     chmod=MODE  set the mode of the path once it is bound
     umask=MASK  set the umask before
     relative    bind a relative path, from the directory of the path
+    rename      bind another name, and rename it over the path
     elsewhere   bind another path
     late=S      bind after so long
     die         end right after listen
@@ -26,6 +27,8 @@ if "elsewhere" in how:
 if "relative" in how:
     os.chdir(os.path.dirname(path))
     name = path = os.path.basename(path)
+if "rename" in how:
+    name = f"{path}.new"
 if "umask" in how:
     os.umask(int(how["umask"], 8))
 if "late" in how:
@@ -41,6 +44,8 @@ listener.bind(name)
 if "chmod" in how:
     os.chmod(path, int(how["chmod"], 8))
 listener.listen()
+if "rename" in how:
+    os.rename(name, path)
 if "die" in how:
     time.sleep(0.05)
     sys.exit(3)

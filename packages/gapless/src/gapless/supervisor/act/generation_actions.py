@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import selectors
 from dataclasses import replace
 
@@ -129,9 +128,12 @@ class GenerationActions:
         except OSError as error:
             if before is None:
                 raise
-            with contextlib.suppress(OSError):
+            reason = f"new connections cannot be moved: {error}"
+            try:
                 self._listeners.steer(app.name, before.sockets_of)
-            self.retire(app, generation, f"new connections cannot be moved: {error}")
+            except OSError as second:
+                reason += f"; and not back either: {second}"
+            self.retire(app, generation, reason)
             return
         generation.served = True
         app.serves_since = now
@@ -184,8 +186,10 @@ class GenerationActions:
         if generation.role is Role.RECYCLING:
             self._change_places(app, generation, to, reason)
             return
-        with contextlib.suppress(OSError):  # there is nobody else to go to
+        try:
             self._listeners.steer(app.name, to.sockets_of)
+        except OSError as error:  # there is nobody else to go to
+            reason = f"{reason}; new connections cannot be moved back: {error}"
         to.enter(Role.SERVING, clock.monotonic())
         generation.failure = reason
         generation.handshakes = self._evidence.handshakes(app)

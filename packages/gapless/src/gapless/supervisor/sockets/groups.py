@@ -8,6 +8,7 @@ Rule 2: a socket that leaves may move another one: the group is steered again at
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 from collections.abc import Mapping
@@ -91,8 +92,12 @@ class Groups:
         self.orders: dict[str, steering.Group] = {}
         self.steered: dict[str, str] = {}
         """Which socket of a group takes the new connections; "" for none."""
+        self.hidden: dict[str, str] = {}
+        """From which socket a path was taken that nobody has now."""
         self._restored: dict[str, float] = {}
         """When a path was put back that somebody had removed."""
+        self._moved: set[str] = set()
+        """Paths that a program binds and renames then: gapless leaves them alone."""
 
     def join(self, listener: Listener, backlog: int) -> None:
         """Let a bound socket listen; it takes no connection before `steer`.
@@ -115,23 +120,31 @@ class Groups:
     def steer(self, listener: Listener) -> None:
         """Send every new connection of a group to one of its sockets.  Raises OSError."""
         self.steered[listener.group] = listener.name
+        self.hidden.pop(listener.group, None)
         self._attach(listener.group)
         self.note(listener.group)
         if listener.place is not None:
-            place.put(listener.place)  # it has been, unless that fails
+            self._put(listener.group, listener.place)  # it has been, unless that fails
 
     def hide(self, listener: Listener) -> None:
         """Let no connection begin on a path."""
         assert listener.place is not None
         self.steered[listener.group] = ""
+        self.hidden[listener.group] = listener.name
         self.note(listener.group)
         place.take_away(listener.place)
 
     def restore(self, group: str) -> None:
         """Let a path be there again, if somebody has removed it."""
         there = os.path.lexists(group.removeprefix("unix:"))
-        if not there and self.orders.get(group):
+        if not there and self.orders.get(group) and not self._is_moved(group):
             self._restored[group] = clock.monotonic()
+            self._attach(group)
+
+    def settle(self, leaving: Listener) -> None:
+        """Let a path name the socket that is to have it, before another one goes."""
+        group = leaving.group
+        if group in self.orders and not self.takes_connections(leaving):
             self._attach(group)
 
     def was_removed(self, group: str) -> bool:
@@ -159,6 +172,8 @@ class Groups:
             del self.orders[group]
             del self.steered[group]
             self._restored.pop(group, None)
+            self._moved.discard(group)
+            self.hidden.pop(group, None)
         self.note(group)
 
     # --- probes -----------------------------------------------------------------------
@@ -182,10 +197,31 @@ class Groups:
         if target in self._listeners and target in order.order:
             if (its_place := self._listeners[target].place) is not None:
                 with contextlib.suppress(OSError):  # its directory is gone, perhaps
-                    place.put(its_place)
+                    self._put(group, its_place)
                 return
             program = steering.steer_to(order.index(target), probe)
             steering.attach(self._listeners[target].sock, program)
+
+    def _put(self, group: str, its_place: Place) -> None:
+        """Let a path name a socket, unless its program sees to that.  Raises OSError."""
+        if not self._is_moved(group):
+            place.put(its_place, self._places(group))
+        elif not place.is_at_path(its_place) and not place.has_another_name(its_place):
+            raise OSError(
+                errno.ENOENT,
+                "the program renames its socket, and this one has been replaced",
+                its_place.path,
+            )
+
+    def _is_moved(self, group: str) -> bool:
+        if group not in self._moved and place.are_moved(self._places(group)):
+            self._moved.add(group)
+        return group in self._moved
+
+    def _places(self, group: str) -> list[Place]:
+        """Return where the sockets of a path are."""
+        own = (each for each in self._listeners.values() if each.group == group)
+        return [each.place for each in own if each.place is not None]
 
     # --- what outlives the supervisor -------------------------------------------------
 
@@ -194,7 +230,11 @@ class Groups:
         order = self.orders.get(group)
         value = None
         if order is not None:
-            value = {"order": list(order.order), "steered": self.steered[group]}
+            value = {
+                "order": list(order.order),
+                "steered": self.steered[group],
+                "hidden": self.hidden.get(group, ""),
+            }
         self._keeper.note(f"group/{group}", value)
 
     def adopt(self, notes: Mapping[str, Mapping[str, object]]) -> None:
@@ -214,6 +254,7 @@ class Groups:
                         order = order.left(name)
                 self.orders[listener.group] = order
                 self.steered[listener.group] = str(note.get("steered", listener.name))
+                self.hidden[listener.group] = str(note.get("hidden", ""))
             order = self.orders[listener.group]
             if listener.listening and listener.name not in order.order:
                 self.orders[listener.group] = order.joined(listener.name)

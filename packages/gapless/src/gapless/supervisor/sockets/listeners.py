@@ -292,12 +292,27 @@ class Listeners:
     def reopen(self, app: str, generation: int) -> None:
         """Undo a `quiesce` that was not noted: it will be decided again."""
         for listener in self.of(app, generation):
-            if not listener.shut or listener.leaving:
+            if listener.leaving:
+                continue
+            if listener.place is not None and self._is_hidden(listener):
+                with contextlib.suppress(OSError):  # as when it is adopted
+                    self.groups.steer(listener)
+            if not listener.shut:
                 continue
             if self.groups.takes_connections(listener):
                 self.resume(app, generation)
             else:
                 self.leave(listener)
+
+    def _is_hidden(self, listener: Listener) -> bool:
+        """Return whether a path was taken from a socket, and not for another app."""
+        alone = all(
+            each.app == listener.app
+            for each in self.by_name.values()
+            if each.group == listener.group
+        )
+        away = self.groups.hidden.get(listener.group) == listener.name
+        return listener.listening and away and alone
 
     def resume(self, app: str, generation: int) -> None:
         """Undo `quiesce`: new connections come to the sockets again."""
@@ -312,6 +327,7 @@ class Listeners:
         """Begin to close a socket: the keeper first, the supervisor when it has."""
         listener.leaving = True
         if listener.place is not None:
+            self.groups.settle(listener)
             place.remove(listener.place)  # the keeper may end before it answers
         self._keeper.release(listener.name)
 

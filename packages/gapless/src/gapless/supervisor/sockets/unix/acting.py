@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_ID_MASK = 0xFFFFFFFF
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,12 +43,21 @@ def acting_as(who: Identity) -> Iterator[None]:
         groups = os.getgroups()
         try:
             os.setgroups(who.groups)
-            _libc.setfsgid(who.gid)
-            _libc.setfsuid(who.uid)  # the rights of root over files go with it
+            _become(_libc.setfsgid, who.gid)
+            _become(_libc.setfsuid, who.uid)  # the rights of root over files go with it
             yield
         finally:
-            _libc.setfsuid(os.geteuid())
-            _libc.setfsgid(os.getegid())
+            _become(_libc.setfsuid, os.geteuid())
+            _become(_libc.setfsgid, os.getegid())
             os.setgroups(groups)
     finally:
         os.umask(before)
+
+
+def _become(call: Callable[[int], int], number: int) -> None:
+    """Set an id of this thread for files, and see that it is set."""
+    call(number)
+    if call(-1) & _ID_MASK != number:
+        raise PermissionError(
+            errno.EPERM, f"the kernel does not let files be made with the id {number}"
+        )

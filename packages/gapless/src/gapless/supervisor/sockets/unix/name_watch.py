@@ -1,4 +1,4 @@
-"""Notice that a name of a socket was removed (inotify(7)).
+"""Notice that a name of a socket was removed, or renamed (inotify(7)).
 
 A socket says so itself, wherever its names are: the count of its links changes.  So nobody
 is woken by what else happens in the directory.
@@ -15,7 +15,8 @@ from collections.abc import Callable
 
 from gapless.supervisor.sockets.unix.place import Place
 
-_ATTRIBUTES, _IGNORED = 0x4, 0x8000  # IN_ATTRIB: the link count is one of them
+_ATTRIBUTES, _MOVE_SELF, _IGNORED = 0x4, 0x800, 0x8000
+_WANTED = _ATTRIBUTES | _MOVE_SELF  # the count of links is one of the attributes
 _HEAD = struct.Struct("iIII")
 _READ_BYTES = 16 << 10
 
@@ -39,7 +40,7 @@ class NameWatch:
         if self._descriptor < 0:
             return
         name = os.fsencode(place.beside or place.path)
-        watch = self._libc.inotify_add_watch(self._descriptor, name, _ATTRIBUTES)
+        watch = self._libc.inotify_add_watch(self._descriptor, name, _WANTED)
         if watch >= 0:
             self._paths[watch] = place.path
 

@@ -11,17 +11,15 @@ name the socket that is to have it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-import re
 import socket
 import stat
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
+from gapless.supervisor.sockets.unix import binding, names
 from gapless.supervisor.sockets.unix.acting import Identity, acting_as
-
-LONGEST_BYTES = 107
-"""struct sockaddr_un has 108, and a NUL ends the path."""
-_ACL = "system.posix_acl_access"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,19 +50,24 @@ class Place:
     changed_ns: int = 0
     """When the mode or the owner of the path had changed last when this one was bound."""
     was_at_path: bool = False
+    moves: bool = False
+    """Whether a program is known to bind this path and to rename it then."""
 
 
 def bind_first(sock: socket.socket, path: str, number: int, who: Identity) -> Place:
     """Bind a path that nobody of the app holds.  Raises OSError."""
+    beside = _name_beside(path, number)
     with acting_as(who):
-        _bind(sock, path)
-        beside = _name_beside(path, number)
+        bound = binding.bound_as(sock, path, beside)
+        if not bound:
+            binding.bind_over_dead(sock, path)
+        found = os.lstat(bound or path)
         try:
-            _remove_leftovers(path)
-            os.link(path, beside, follow_symlinks=False)
+            binding.remove_leftovers(path, kept=names.inode_of(found))
+            binding.link(bound or path, beside if bound != beside else path)
         except OSError:
-            beside = ""
-        return _place(path, beside, path, who, was_at_path=True)
+            beside = beside if bound == beside else ""
+        return _place(path, beside, bound or path, who, was_at_path=bound != beside)
 
 
 def bind_beside(
@@ -72,45 +75,56 @@ def bind_beside(
 ) -> Place:
     """Bind a name beside a path that *holder*, of an earlier generation, has.
 
-    Raises OSError.
+    If the program renames what it binds there, it gets the path itself.  Raises OSError.
     """
     beside = _name_beside(path, number)
     with acting_as(who):
-        _remove_leftover(beside)
-        _bind(sock, beside)
-        place = _place(path, beside, beside, who)
-    found = _at(path)
+        bound = binding.bound_as(sock, path, beside)
+        moves = bound == path or binding.moves(path)
+        if not bound:
+            binding.remove_leftover(beside)
+            bound = path if moves else beside
+            binding.bind(sock, bound)
+        if moves:
+            binding.link(path, beside)
+        place = _place(path, beside, bound, who, was_at_path=moves)
+    place.moves = moves
+    found = names.look(path)
     if found is not None and holder is not None and is_it(holder, found):
         place.follows = attributes_of(found) == holder.created
         place.changed_ns = found.st_ctime_ns
     return place
 
 
-def put(place: Place) -> None:
-    """Let a path name this socket, with the mode and the owner of the one before.
+def put(place: Place, others: Collection[Place] = ()) -> None:
+    """Let a path name this socket.
 
-    Raises OSError.
+    It gets the mode and the owner of the one of *others* that the path names.  What is no
+    socket is left where it is.  Raises OSError.
     """
-    found = _at(place.path)
-    if found is not None and is_it(place, found):
-        place.was_at_path = True
-        return
-    kept = _at(place.beside) if place.beside else None
-    if kept is None or not is_it(place, kept):
-        raise OSError(f"{place.path} was removed, and the socket has no other name")
-    with acting_as(place.who):
-        if found is not None and not place.was_at_path:
-            untouched = found.st_ctime_ns == place.changed_ns
-            if not (place.follows and untouched):
-                _copy_attributes(place, found)
-        fresh = f"{place.beside}.new"
-        _remove_leftover(fresh)
-        os.link(place.beside, fresh, follow_symlinks=False)
-        try:
-            os.rename(fresh, place.path)
-        except OSError:
-            os.unlink(fresh)
-            raise
+    base = os.path.basename(place.path)
+    fresh = os.path.basename(f"{place.beside}.new")
+    with names.directory_of(place.path, place.who) as directory:
+        found = names.look(base, directory)
+        if found is not None and is_it(place, found):
+            place.was_at_path = True
+            return
+        if found is not None and not stat.S_ISSOCK(found.st_mode):
+            raise OSError(errno.EEXIST, "something else has its name", place.path)
+        own = found is not None and any(is_it(each, found) for each in others)
+        with _own_name(place, directory) as socket_itself:
+            if found is None:
+                names.link(socket_itself, base, directory)
+            else:
+                if own and not place.was_at_path:
+                    _copy_attributes(place, found, socket_itself, directory)
+                names.unlink(fresh, (place.device, place.inode), directory, place.who)
+                names.link(socket_itself, fresh, directory)
+                try:
+                    names.rename(fresh, base, directory, place.who, own=own)
+                except OSError:
+                    os.unlink(fresh, dir_fd=directory)
+                    raise
     place.was_at_path = True
 
 
@@ -129,8 +143,30 @@ def remove(place: Place) -> None:
 
 def is_at_path(place: Place) -> bool:
     """Return whether the path names this socket now."""
-    found = _at(place.path)
+    found = names.look(place.path)
     return found is not None and is_it(place, found)
+
+
+def are_moved(places: Collection[Place]) -> bool:
+    """Return whether a program has renamed one of the sockets of a path.
+
+    It binds another name and renames it over the one that clients know.  Then no socket is
+    where it was bound, and one has a name that gapless has not given it.
+    """
+    return any(each.moves for each in places) or (
+        not any(is_at_path(each) for each in places)
+        and any(has_another_name(each) for each in places)
+    )
+
+
+def has_another_name(place: Place) -> bool:
+    """Return whether a socket has a name beside the path and its own."""
+    found = names.look(place.beside) if place.beside else None
+    if found is None or not is_it(place, found):
+        return False
+    known = (place.path, place.beside, f"{place.beside}.new")
+    there = (names.look(each) for each in known)
+    return found.st_nlink > sum(e is not None and is_it(place, e) for e in there)
 
 
 def is_it(place: Place, found: os.stat_result) -> bool:
@@ -160,58 +196,38 @@ def _place(
 
 
 def _name_beside(path: str, number: int) -> str:
-    return f"{path}.gapless-{number}"
+    return f"{path}{binding.OWN}{number}"
 
 
-def _at(path: str) -> os.stat_result | None:
-    try:
-        return os.lstat(path)
-    except OSError:
-        return None
+@contextlib.contextmanager
+def _own_name(place: Place, directory: int) -> Iterator[int]:
+    """Open a socket by the name that it keeps.  Raises OSError."""
+    name = os.path.basename(place.beside)
+    if not name or names.look(name, directory) is None:
+        raise OSError(
+            errno.ENOENT, f"{place.path} was removed, and the socket has no other name"
+        )
+    with names.opened(name, (place.device, place.inode), directory) as descriptor:
+        yield descriptor
 
 
-def _bind(sock: socket.socket, path: str) -> None:
-    if len(os.fsencode(path)) <= LONGEST_BYTES:
-        sock.bind(path)
+def _copy_attributes(
+    place: Place, found: os.stat_result, target: int, directory: int
+) -> None:
+    if place.follows and found.st_ctime_ns == place.changed_ns:
         return
-    # Its program was near enough to give a shorter name.
-    directory = os.open(os.path.dirname(path), os.O_PATH | os.O_CLOEXEC)
-    try:
-        sock.bind(f"/proc/self/fd/{directory}/{os.path.basename(path)}")
-    finally:
-        os.close(directory)
+    base = os.path.basename(place.path)
+    owner = (place.created.uid, place.created.gid)
+    with names.opened(base, names.inode_of(found), directory) as source:
+        names.copy_attributes(
+            source, target, chown=(found.st_uid, found.st_gid) != owner
+        )
 
 
-def _remove_leftovers(path: str) -> None:
-    """Remove the names that are left of generations of which no socket is left."""
-    directory, base = os.path.split(path)
-    ours = re.compile(re.escape(base) + r"\.gapless-\d+(\.new)?")
-    for name in os.listdir(directory):
-        if ours.fullmatch(name):
-            _remove_leftover(os.path.join(directory, name))
-
-
-def _remove_leftover(name: str) -> None:
-    """Remove what an earlier supervisor left under a name that only gapless gives."""
-    found = _at(name)
-    if found is not None and stat.S_ISSOCK(found.st_mode):
-        os.unlink(name)
-
-
-def _copy_attributes(place: Place, found: os.stat_result) -> None:
-    wanted = attributes_of(found)
-    if (wanted.uid, wanted.gid) != (place.created.uid, place.created.gid):
-        with contextlib.suppress(PermissionError):  # the program could not have either
-            os.chown(place.beside, wanted.uid, wanted.gid, follow_symlinks=False)
-    os.chmod(place.beside, wanted.mode)
-    with contextlib.suppress(OSError):  # most paths have no list of rights
-        rights = os.getxattr(place.path, _ACL, follow_symlinks=False)
-        os.setxattr(place.beside, _ACL, rights, follow_symlinks=False)
-
-
-def _unlink_own(place: Place, name: str) -> None:
-    found = _at(name)
-    if found is None or not is_it(place, found):
-        return
-    with contextlib.suppress(OSError), acting_as(place.who):
-        os.unlink(name)
+def _unlink_own(place: Place, path: str) -> None:
+    name = os.path.basename(path)
+    with (
+        contextlib.suppress(OSError),
+        names.directory_of(place.path, place.who) as directory,
+    ):
+        names.unlink(name, (place.device, place.inode), directory, place.who)
