@@ -12,9 +12,9 @@ import pytest
 
 from gapless.keeper.seccomp import paths
 from gapless.supervisor.memory.spec import AppSpec
-from gapless.supervisor.sockets.path_calls import is_for_itself
 from gapless.supervisor.sockets.unix import place
 from gapless.supervisor.sockets.unix.acting import Identity
+from gapless.supervisor.sockets.unix.own_paths import is_for_itself
 from gapless.supervisor.sockets.unix.path_hints import may_serve_on_path
 
 ME = Identity(uid=os.geteuid(), gid=os.getegid(), groups=tuple(os.getgroups()))
@@ -130,6 +130,11 @@ def test_mode_goes_on_only_if_somebody_set_it(
         ("/tmp/tmp.Xy34567890/app.sock", False),
         ("/home/a/.gunicorn/gunicorn.ctl", True),
         ("/run/pumactl.sock", True),
+        ("/run/app.control", True),
+        ("/run/app-control.sock", True),
+        ("/run/controller.sock", False),
+        ("/run/access_controls.sock", False),
+        ("/home/a/.gnupg/S.gpg-agent.ssh", True),
     ],
 )
 def test_paths_that_a_process_makes_up_for_itself(path: str, expected: bool) -> None:

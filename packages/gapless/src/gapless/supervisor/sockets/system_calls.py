@@ -86,7 +86,7 @@ class SystemCalls:
         app, generation, instance = found
         number = generation.sockets_of
         if "path" in message:
-            return self.paths.bind(app, number, instance, message, sock)
+            return self.paths.bind(found, message, sock)
         host, port = message["host"], message["port"]
         if message.get("kind") == "udp":
             held = self._datagrams.bind(found, host, port, sock)
