@@ -252,6 +252,7 @@ class ModelSupervisor:
                 membership.saw,
                 log=log,
                 lost_address=lambda *_: None,
+                inodes_of=lambda _: frozenset(),
             ),
             listeners=listeners,
             drain_connections=drains,
@@ -282,7 +283,7 @@ class ModelSupervisor:
         )
         app_order = AppOrder(self.apps, self.host)
         self.new_generations = NewGenerations(
-            self.apps, listeners, self.state, app_order
+            self.apps, listeners, self.state, app_order, lambda _: frozenset()
         )
         admissions = Admissions(self.new_generations, self.host, evidence, listeners)
         acceptors: Any = Nothing(update=lambda *_: False)

@@ -169,3 +169,19 @@ def test_stop_does_not_wait_for_a_client_that_never_stops(host: Host) -> None:
         wait.until(asker.has("release 1"), "an answer")
         host.ok("stop", "udp")
     assert host.status("udp") == "stopped"
+
+
+def test_sessions_of_a_server_have_sockets_of_their_own(host: Host) -> None:
+    """Each is connected to its client, and the server goes on for all others."""
+    app = UdpApp(host)
+    app.environment["SESSIONS"] = "1"
+    app.start()
+    for number in (1, 2):
+        if number > 1:
+            app.release(number)
+        for word in (b"a", b"b", b"c"):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+                sock.settimeout(ANSWER_S * wait.SLOWER)
+                sock.connect(("127.0.0.1", app.port))
+                sock.send(word)
+                assert sock.recv(100) == b"release %d %s" % (number, word)

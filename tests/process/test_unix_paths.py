@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from gapless.base import clock
+from gapless.supervisor.sockets.groups import REMOVED_S
 from rig import wait
 from rig.background import BackgroundProcess
 from rig.hosts.host import APPS, NOBODY, ORDINARY_USER, SERVERS, Host
@@ -338,6 +340,33 @@ def test_path_belongs_to_who_bound_it_last(host: Host) -> None:
     )
     host.ok("start", "b.toml")
     wait.until(lambda: second.answer() == "release other", "the other has the path")
+
+
+def test_paths_that_a_program_needs_for_itself_are_not_missed(host: Host) -> None:
+    """It cleans up a directory that it made, and has closed other paths again."""
+    app = PathApp(host, "script", how="scratch closed=2 unlink remove", instances=1)
+    app.start()
+    assert not [each for each in app.beside() if each.startswith("scratch")]
+    app.how = "scratch unlink remove"
+    app.release(2)
+    assert app.answer() == "release 2"
+    assert app.beside() == ["app.sock", "app.sock.gapless-2"]
+
+
+def test_who_took_a_path_of_another_app_is_released(host: Host) -> None:
+    """The socket of the other is hidden, and is no obstacle."""
+    app = PathApp(host, "script", how="unlink", instances=1, at="here")
+    app.start()
+    text = (host.directory / "gapless.toml").read_text()
+    other = text.replace("[app.script", "[app.other")
+    host.configure(other.replace('"1"', '"other"'), "b.toml")
+    host.ok("start", "b.toml")
+    wait.until(lambda: app.answer() == "release other", "the other has the path")
+    time_over = clock.monotonic() + REMOVED_S
+    wait.until(lambda: clock.monotonic() > time_over, "the path was taken long ago")
+    host.configure(other.replace('"1"', '"next"'), "b.toml")
+    host.ok("reload", "b.toml")
+    assert app.answer() == "release next"
 
 
 def test_failed_release_leaves_the_path(host: Host) -> None:

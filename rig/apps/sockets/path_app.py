@@ -11,6 +11,8 @@ Words of the environment variable HOW:
     elsewhere   bind another path
     late=S      bind after so long
     die         end right after listen
+    scratch     before, use a socket in a directory with a drawn name, and clean up
+    closed=N    before, listen on N paths and close them
 """
 
 import os
@@ -24,6 +26,18 @@ path, release = os.environ["APP_SOCKET"], os.environ.get("RELEASE", "0")
 name = "\0" + path[1:] if path.startswith("@") else path
 if "elsewhere" in how:
     name = path = f"{path}-2"
+if "scratch" in how:
+    made = f"{os.path.dirname(path)}/scratch.Ab{os.urandom(1).hex()}eF"
+    os.mkdir(made)
+    with socket.socket(socket.AF_UNIX) as own:
+        own.bind(f"{made}/socket")
+        own.listen()
+    os.unlink(f"{made}/socket")
+    os.rmdir(made)
+for number in range(int(how.get("closed", "0"))):
+    with socket.socket(socket.AF_UNIX) as own:
+        own.bind(f"{path}-{release}-{'abc'[number]}")
+        own.listen()
 if "relative" in how:
     os.chdir(os.path.dirname(path))
     name = path = os.path.basename(path)

@@ -17,9 +17,9 @@ from gapless.supervisor.memory.keeper_connection import KeeperConnection
 from gapless.supervisor.memory.spec import AppSpec
 from gapless.supervisor.sockets.groups import ByName, Groups, Listener
 from gapless.supervisor.sockets.listeners import Listeners
-from gapless.supervisor.sockets.path_calls import is_for_itself
 from gapless.supervisor.sockets.unix import binding, names, place
 from gapless.supervisor.sockets.unix.acting import Identity
+from gapless.supervisor.sockets.unix.own_paths import is_for_itself
 from gapless.supervisor.sockets.unix.path_hints import may_serve_on_path
 
 ME = Identity(uid=os.geteuid(), gid=os.getegid(), groups=tuple(os.getgroups()))
@@ -341,6 +341,11 @@ def test_path_that_was_given_to_another_user_moves_on(
         ("/tmp/tmp.Xy34567890/app.sock", False),
         ("/home/a/.gunicorn/gunicorn.ctl", True),
         ("/run/pumactl.sock", True),
+        ("/run/app.control", True),
+        ("/run/app-control.sock", True),
+        ("/run/controller.sock", False),
+        ("/run/access_controls.sock", False),
+        ("/home/a/.gnupg/S.gpg-agent.ssh", True),
     ],
 )
 def test_paths_that_a_process_makes_up_for_itself(path: str, expected: bool) -> None:

@@ -139,7 +139,9 @@ class Supervisor:
         )
         # control, renewal
         app_order = AppOrder(apps, host)
-        new_generations = NewGenerations(apps, listeners, state, app_order)
+        new_generations = NewGenerations(
+            apps, listeners, state, app_order, membership.socket_inodes
+        )
         admissions = Admissions(new_generations, host, evidence, listeners)
         requests = Requests(apps, host, admissions, state)
         renewals = Renewals(
@@ -172,6 +174,7 @@ class Supervisor:
                 membership.saw,
                 log=log,
                 lost_address=evidence.note_handshakes,
+                inodes_of=membership.socket_inodes,
             ),
             listeners=listeners,
             drain_connections=drain_connections,

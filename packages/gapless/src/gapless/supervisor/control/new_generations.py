@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Collection
+from collections.abc import Set as AbstractSet
 
 from gapless.base import clock
 from gapless.base.errors import GaplessError
@@ -17,7 +18,9 @@ from gapless.supervisor.memory.operations import Operation
 from gapless.supervisor.memory.state import StateFile
 from gapless.supervisor.observe.app_order import AppOrder
 from gapless.supervisor.observe.variables import file_variables
+from gapless.supervisor.sockets.addresses import inode_of
 from gapless.supervisor.sockets.datagram_calls import MULTICAST
+from gapless.supervisor.sockets.groups import Listener
 from gapless.supervisor.sockets.listeners import Listeners
 
 
@@ -25,8 +28,14 @@ class NewGenerations:
     """Makes the records of new generations."""
 
     def __init__(
-        self, apps: Apps, listeners: Listeners, state: StateFile, app_order: AppOrder
+        self,
+        apps: Apps,
+        listeners: Listeners,
+        state: StateFile,
+        app_order: AppOrder,
+        inodes_of: Callable[[AppRecord], AbstractSet[int]],
     ) -> None:
+        self._inodes_of = inodes_of
         self._apps, self._listeners, self._state = apps, listeners, state
         self._app_order = app_order
 
@@ -116,6 +125,7 @@ class NewGenerations:
         if before is None:
             return seats
         own = self._listeners.of(app.name, before.sockets_of)
+        own = self._still_open(app, own)
         listening = {each.address for each in own if each.listening and not each.shut}
         now = file_variables.as_configured(before)
         leaves = dropped(now, wanted, listening, drops)
@@ -130,6 +140,19 @@ class NewGenerations:
             seat.expected = {_moved(e, before.spec, wanted) for e in own_before}
             seat.listened = bool(listening - said)
         return seats
+
+    def _still_open(self, app: AppRecord, own: list[Listener]) -> list[Listener]:
+        """Return the sockets without those by name that the program has closed.
+
+        Only gapless holds them still, and nobody misses them.
+        """
+        if not any(each.place is not None or each.datagrams for each in own):
+            return own
+        inodes = self._inodes_of(app)
+        by_name = {e.name for e in own if e.place is not None or e.datagrams}
+        closed = {e.name for e in own if inode_of(e.sock) not in inodes} & by_name
+        # Where none can be seen at all, the processes cannot be looked into.
+        return [each for each in own if not inodes or each.name not in closed]
 
 
 def _bound_by(generation: GenerationRecord, wanted: Callable[[str], bool]) -> list[str]:

@@ -169,6 +169,15 @@ class Membership:
             for instance in generation.instances:
                 yield instance, processes.socket_inodes(self.members(instance))
 
+    def socket_inodes(self, app: AppRecord) -> frozenset[int]:
+        """Return the inodes of all sockets that the processes of an app hold now."""
+        return frozenset(
+            inode
+            for generation in app.generations
+            for instance in generation.instances
+            for inode in processes.socket_inodes(self.members(instance, fresh=True))
+        )
+
     def forget(self, instance: InstanceRecord) -> None:
         """Drop what was remembered of an instance that is gone, and its group."""
         self._seen.pop(instance.key, None)

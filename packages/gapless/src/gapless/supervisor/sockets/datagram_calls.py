@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 
-from gapless.supervisor.memory.apps import Found
-from gapless.supervisor.sockets.addresses import RefusedError, shown
+from gapless.supervisor.memory.apps import AppRecord, Found
+from gapless.supervisor.sockets.addresses import RefusedError, inode_of, shown
+from gapless.supervisor.sockets.first_binds import is_early, is_known
+from gapless.supervisor.sockets.groups import Listener
 from gapless.supervisor.sockets.listeners import Listeners
 
 MOST_SOCKETS = 16
@@ -21,8 +25,10 @@ MULTICAST = "multicast:"
 class DatagramCalls:
     """Gives instances their sockets for datagrams."""
 
-    def __init__(self, listeners: Listeners) -> None:
-        self._listeners = listeners
+    def __init__(
+        self, listeners: Listeners, inodes_of: Callable[[AppRecord], AbstractSet[int]]
+    ) -> None:
+        self._listeners, self._inodes_of = listeners, inodes_of
 
     def bind(
         self, found: Found, host: str, port: int, sock: socket.socket
@@ -33,26 +39,74 @@ class DatagramCalls:
         kernel is to bind it.  Raises RefusedError.
         """
         app, generation, instance = found
-        address = shown(host, port, sock)
+        number, address = generation.sockets_of, shown(host, port, sock)
         if ipaddress.ip_address(host.partition("%")[0]).is_multicast:
             instance.bound.add(f"{MULTICAST}{address}")
             return None
-        own = self._listeners.of(app.name, generation.sockets_of)
-        others = [e for e in own if e.datagrams and e.address != address]
-        if len(others) >= MOST_SOCKETS:
+        own = [e for e in self._listeners.of(app.name, number) if e.datagrams]
+        here = [e for e in own if e.address == address and not e.leaving]
+        if address in instance.bound and here:
+            here = self._without_closed(app, here)
+            if here and _is_session(sock):
+                return None
+        if any(_has_peer(each.sock) for each in here):
+            return None  # whoever got it would hear of nobody else
+        if not here and not self._is_served(found, address, len(own)):
             return None
         # Before any of ours is set: who shares an address wants it so.
         shares = _shares(sock)
         try:
-            held = self._listeners.bind(
-                app.name, generation.sockets_of, host, port, sock
-            )
-        except RefusedError:
-            if shares:
-                return None
-            raise
+            held = self._listeners.bind(app.name, number, host, port, sock)
+        except RefusedError as error:
+            if not shares:
+                raise
+            if any(e.address == address for e in self._listeners.of_app(app.name)):
+                instance.refusal = (
+                    error.message
+                )  # it is beside the group, and takes part
+            return None
         instance.bound.add(address)
         return held
+
+    def _is_served(self, found: Found, address: str, count: int) -> bool:
+        """Return whether a port that this generation has not bound is one to hand over."""
+        known = is_known(found, self._listeners, address)
+        return count < MOST_SOCKETS and (known or is_early(found[2]))
+
+    def _without_closed(
+        self, app: AppRecord, listeners: list[Listener]
+    ) -> list[Listener]:
+        """Let those sockets go that no process of an app holds any more.
+
+        For an address that the instance had and binds again: one that waits for the next
+        instance keeps what has come to it.
+        """
+        open_now = self._inodes_of(app)
+        found = []
+        for each in listeners:
+            if inode_of(each.sock) in open_now:
+                found.append(each)
+            else:
+                self._listeners.leave(each)
+        return found
+
+
+def _is_session(sock: socket.socket) -> bool:
+    """Return whether a socket is to be one more of an address, for one peer.
+
+    Servers of DTLS and TURN make one for each client, and connect it.  Those of which each
+    takes a part of the datagrams have SO_REUSEPORT.
+    """
+    again = sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
+    return bool(again) and not sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT)
+
+
+def _has_peer(sock: socket.socket) -> bool:
+    try:
+        sock.getpeername()
+    except OSError:
+        return False
+    return True
 
 
 def _shares(sock: socket.socket) -> bool:

@@ -68,11 +68,13 @@ class Listeners:
         found = self.find(app, generation, group)
         if found is not None:
             return "" if inode_of(found.sock) == inode_of(sock) else found.name
-        name = f"socket/{app}/{generation}/{group}"
+        name = self.new_name(app, generation, group, sock)
         if is_multipath(sock):
             with plain_tcp(sock) as plain:
                 self.bind(app, generation, host, port, plain)
-            return name
+                plain_one = self.by_inode(app, generation, plain)
+            assert plain_one is not None
+            return plain_one.name
         related = [e for e in self.by_name.values() if overlap(e.group, group)]
         if others := {each.app for each in related} - {app}:
             other = ", ".join(sorted(others))
@@ -84,7 +86,7 @@ class Listeners:
             wider = self._wider(app, generation, group)
             if wider is not None:
                 raise narrower(app, address, wider.address)
-            before = [e for e in related if e.generation != generation]
+            before = [e for e in related if e.generation != generation or e.leaving]
             if not before:
                 refuse_stranger(app, host, port, sock)
             elif sock.type == socket.SOCK_STREAM and all(
@@ -148,6 +150,14 @@ class Listeners:
         self._hold(listener)
         self.groups.note(listener.group)
 
+    def new_name(
+        self, app: str, generation: int, group: str, sock: socket.socket
+    ) -> str:
+        """Return how a socket is to be called that a generation has bound."""
+        name = f"socket/{app}/{generation}/{group}"
+        # That of an earlier one, which the keeper may not have released yet.
+        return f"{name} {inode_of(sock)}" if name in self.by_name else name
+
     # --- which there are --------------------------------------------------------------
 
     def by_inode(
@@ -167,7 +177,8 @@ class Listeners:
     def find(self, app: str, generation: int, group: str) -> Listener | None:
         """Return a generation's socket in a group."""
         for listener in self.of(app, generation):
-            if listener.group == group and not listener.shut:
+            there = not listener.shut and not listener.leaving
+            if listener.group == group and there:
                 return listener
         return None
 

@@ -2,32 +2,37 @@
 
 Rule 1: a path that an app serves on is its own until its last socket there is closed: what
 its programs unlink stays, and is removed when gapless closes the socket.
-Rule 2: to an instance that has not bound a path yet, nobody answers there: servers that
-ask before they bind would not start beside another generation.
+Rule 2: to an instance that starts and has not bound a path yet, nobody answers there when
+it asks first: servers that ask before they bind would not start beside another generation.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
-import re
 import socket
+from collections import Counter
 
 from gapless.base import codec, wire
-from gapless.supervisor.memory.apps import AppRecord, Apps
-from gapless.supervisor.memory.instances import InstanceRecord
+from gapless.supervisor.memory.apps import AppRecord, Apps, Found
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
+from gapless.supervisor.memory.model import Phase
 from gapless.supervisor.sockets.addresses import RefusedError, copy_of, inode_of
+from gapless.supervisor.sockets.first_binds import is_early, is_known
 from gapless.supervisor.sockets.groups import Listener
 from gapless.supervisor.sockets.listeners import Listeners
 from gapless.supervisor.sockets.unix import place
 from gapless.supervisor.sockets.unix.acting import Identity, can_act_as
+from gapless.supervisor.sockets.unix.own_paths import (
+    is_for_itself,
+    is_in_drawn_directory,
+)
 
-_MADE_UP = re.compile(r"(tmp|pymp-)[a-z0-9_]{8}")
-"""A directory or a file that Python's tempfile has made up a name for."""
-_CONTROL = re.compile(r"\.ctl$|ctl\.sock$|control")
-_FIRST_PID = 300
-"""In containers pids are small, and small numbers are in many names."""
+MOST_ASKS = 2
+"""So often an instance is told that nobody answers on a path: before it binds it."""
+MOST_PATHS = 16
+"""A program that binds more in one generation makes them up."""
 
 
 class PathCalls:
@@ -37,24 +42,21 @@ class PathCalls:
         self, apps: Apps, keeper: KeeperConnection, listeners: Listeners
     ) -> None:
         self._apps, self._keeper, self._listeners = apps, keeper, listeners
+        self._asks: dict[str, Counter[str]] = {}
+        """How often an instance that starts has asked on a path."""
 
     # --- bind -------------------------------------------------------------------------
 
     def bind(
-        self,
-        app: AppRecord,
-        number: int,
-        instance: InstanceRecord,
-        message: wire.Message,
-        sock: socket.socket,
+        self, found: Found, message: wire.Message, sock: socket.socket
     ) -> str | None:
         """Let an instance have the path, or the abstract name, that it wants to bind.
 
-        *number* is the generation whose sockets it uses.  Returns "" if *sock* is bound
-        now, the name of the socket to inject, or None if the kernel is to bind it.
-        Raises RefusedError.
+        Returns "" if *sock* is bound now, the name of the socket to inject, or None if the
+        kernel is to bind it.  Raises RefusedError.
         """
-        path = str(message["path"])
+        app, generation, instance = found
+        number, path = generation.sockets_of, str(message["path"])
         if path.startswith("@"):
             _refuse_held_name(app.name, path, sock)
             instance.bound.add(f"unix:{path}")  # for the warning of a recycle
@@ -65,31 +67,61 @@ class PathCalls:
         if not can_act_as(who):
             return None
         group = f"unix:{path}"
-        found = self._listeners.find(app.name, number, group)
-        if found is None:
-            self._settle_with_others(app.name, group)
-            found = self._bind_new(app.name, number, path, sock, who)
+        held = self._listeners.find(app.name, number, group)
+        if held is None:
+            if not self._is_served(found, group, path):
+                return None
+            taken = self._take_from_others(app.name, group)
+            try:
+                held = self._bind_new(app.name, number, path, sock, who)
+            except RefusedError:
+                self._give_back(taken)
+                raise
         else:
             self._listeners.groups.restore(group)
         instance.bound.add(group)
         app.serves_on_path = True
-        return "" if inode_of(found.sock) == inode_of(sock) else found.name
+        return "" if inode_of(held.sock) == inode_of(sock) else held.name
 
-    def _settle_with_others(self, app: str, group: str) -> None:
+    def _is_served(self, found: Found, group: str, path: str) -> bool:
+        """Return whether a path that this generation has not bound is one to hand over.
+
+        Those that a program needs for itself come and go while it runs: they would be
+        missed at every reload, and would stay where the program removes them.
+        """
+        app, generation, instance = found
+        if is_known(found, self._listeners, group):
+            return True
+        own = self._listeners.of(app.name, generation.sockets_of)
+        few = sum(each.place is not None for each in own) < MOST_PATHS
+        drawn = is_in_drawn_directory(path, instance.started)
+        return few and not drawn and is_early(instance)
+
+    def _take_from_others(self, app: str, group: str) -> list[Listener]:
         """Let a path go that another app had and this one has removed, or refuse it.
 
         Whoever binds a path last has it, and that was so before gapless put it back.
-        Raises RefusedError.
+        Returns which socket had the connections.  Raises RefusedError.
         """
-        groups = self._listeners.groups
+        groups, taken = self._listeners.groups, []
         for each in self._listeners.by_name.values():
-            if each.group != group or each.app == app:
+            if each.group != group or each.app == app or each.place is None:
                 continue
-            if each.listening and not groups.was_removed(group):
+            takes = each.listening and groups.takes_connections(each)
+            if takes and not groups.was_removed(group):
                 raise RefusedError(
                     errno.EADDRINUSE, f"{app}: {group} belongs to the app {each.app}"
                 )
+            if takes:
+                taken.append(each)
+        for each in taken:
             groups.hide(each)
+        return taken
+
+    def _give_back(self, taken: list[Listener]) -> None:
+        for each in taken:
+            with contextlib.suppress(OSError):  # its directory is gone, perhaps
+                self._listeners.groups.steer(each)
 
     def _bind_new(
         self, app: str, number: int, path: str, sock: socket.socket, who: Identity
@@ -116,7 +148,7 @@ class PathCalls:
                 f"{app}: could not bind {path}: {reason}",
             ) from error
         listener = Listener(
-            name=f"socket/{app}/{number}/{group}",
+            name=self._listeners.new_name(app, number, group, sock),
             app=app,
             generation=number,
             address=group,
@@ -130,16 +162,30 @@ class PathCalls:
     # --- connect and unlink -----------------------------------------------------------
 
     def connect(self, message: wire.Message) -> None:
-        """Refuse a connection by which a program asks whether somebody is there."""
+        """Refuse a connection by which a program asks whether somebody is there.
+
+        It asks before it binds.  One that asks on and never binds, or that is ready, is a
+        client of another instance.
+        """
         key, call, path = message["key"], message["id"], str(message["path"])
         found = self._apps.find(key)
-        if found is not None:
-            app, _, instance = found
-            asks = f"unix:{path}" not in instance.bound
-            if asks and self._names_of(app, path):
-                self._keeper.answer(key, call, "fail", errno=errno.ECONNREFUSED)
-                return
+        if found is not None and self._asks_before_bind(found, path):
+            self._keeper.answer(key, call, "fail", errno=errno.ECONNREFUSED)
+            return
         self._keeper.answer(key, call, "proceed")
+
+    def _asks_before_bind(self, found: Found, path: str) -> bool:
+        app, _, instance = found
+        if instance.phase is not Phase.STARTING or f"unix:{path}" in instance.bound:
+            return False
+        if not self._names_of(app, path):
+            return False
+        if instance.key not in self._asks:
+            live = [key for key in self._asks if self._apps.find(key) is not None]
+            self._asks = {key: self._asks[key] for key in live}
+        asks = self._asks.setdefault(instance.key, Counter())
+        asks[path] += 1
+        return asks[path] <= MOST_ASKS
 
     def unlink(self, message: wire.Message) -> None:
         """Answer an unlink of a path that the app serves on, and leave the path."""
@@ -158,19 +204,6 @@ class PathCalls:
             return False
         own = (each.place for each in self._listeners.of_app(app.name))
         return any(each is not None and place.is_it(each, there) for each in own)
-
-
-def is_for_itself(path: str, pids: set[int]) -> bool:
-    """Return whether a process has made up a path for itself alone.
-
-    It has the number of the process, or a name of Python's tempfile: no other process is
-    to bind it, and no client knows it but by hearsay.  Or it is where this very process is
-    told what to do, as gunicorn.ctl.
-    """
-    numbers = {int(each) for each in re.findall(r"\d{1,9}", path)}
-    made_up = any(_MADE_UP.fullmatch(each) for each in path.split("/"))
-    tells_it = _CONTROL.search(os.path.basename(path)) is not None
-    return bool(numbers & {e for e in pids if e >= _FIRST_PID}) or made_up or tells_it
 
 
 def _is_there(listener: Listener) -> bool:

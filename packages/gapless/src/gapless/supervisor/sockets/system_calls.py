@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 
 from gapless.base import clock, events, wire
 from gapless.supervisor.decide.addresses import covers
@@ -36,16 +37,18 @@ class SystemCalls:
         *,
         log: events.Log,
         lost_address: LostAddress,
+        inodes_of: Callable[[AppRecord], AbstractSet[int]],
     ) -> None:
         """Tell *saw* which process of an instance waits.
 
+        *inodes_of* returns those of all sockets that the processes of an app hold.
         *lost_address* is called when new connections leave a generation.
         """
         self._lost_address = lost_address
         self._apps, self._keeper, self._saw = apps, keeper, saw
         self._listeners, self._log = listeners, log
         self.paths = PathCalls(apps, keeper, listeners)
-        self._datagrams = DatagramCalls(listeners)
+        self._datagrams = DatagramCalls(listeners, inodes_of)
 
     def bind(self, message: wire.Message, descriptors: list[int]) -> None:
         """Let an instance have the address that it wants to bind."""
@@ -83,13 +86,14 @@ class SystemCalls:
         app, generation, instance = found
         number = generation.sockets_of
         if "path" in message:
-            return self.paths.bind(app, number, instance, message, sock)
+            return self.paths.bind(found, message, sock)
         host, port = message["host"], message["port"]
         if message.get("kind") == "udp":
             held = self._datagrams.bind(found, host, port, sock)
             address = shown(host, port, sock)
             for listener in self._listeners.of(app.name, number):
-                if listener.address == address and held is not None:
+                mine = listener.address == address and not listener.leaving
+                if mine and held is not None:
                     self._began(found, listener)
             return held
         held = self._listeners.bind(app.name, number, host, port, sock)
