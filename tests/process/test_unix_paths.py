@@ -482,10 +482,17 @@ def test_path_left_by_a_dead_keeper_is_bound(host: Host) -> None:
     """The program does not remove what it finds there."""
     app = PathApp(host, "script", how="", instances=1)
     app.start()
-    keeper = host.keeper_pid()
-    os.kill(keeper, signal.SIGKILL)
-    wait.until(
-        lambda: app.beside() == ["app.sock", "app.sock.gapless-2"], "it is bound"
-    )
+    pids = [host.keeper_pid(), *host.app("script")["pids"]]
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    wait.until(lambda: not pids_there(pids), "they have ended")
+    host.gapless("start", "gapless.toml")  # starts a supervisor, and that the app
+    names = ["app.sock", "app.sock.gapless-2"]
+    wait.until(lambda: app.beside() == names, "the path is bound")
     wait.until(lambda: host.status("script") == "online", "it is online")
     assert app.answer() == "release 1"
+
+
+def pids_there(pids: list[int]) -> list[int]:
+    """Return which of some processes have not ended."""
+    return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
