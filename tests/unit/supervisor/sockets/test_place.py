@@ -275,6 +275,28 @@ def test_path_that_a_program_renames_is_left_alone(
     assert who_answers(path, sockets) == 2
 
 
+def test_way_back_that_failed_is_tried_again(
+    tmp_path: Path, sockets: list[socket.socket]
+) -> None:
+    """It says so, the path stays, and moves before the failed socket leaves it."""
+    first = place.bind_first(sockets[0], str(tmp_path / "app.sock"), 1, ME)
+    second = place.bind_beside(sockets[1], first.path, 2, ME, first)
+    own = [listener_of(first, sockets[0], 1), listener_of(second, sockets[1], 2)]
+    listeners = ByName()
+    groups = Groups(Keeper(), listeners)
+    for each in own:
+        listeners[each.name] = each
+        groups.join(each, 8)
+    groups.steer(own[1])
+    kept = Path(first.beside).rename(tmp_path / "away")
+    with pytest.raises(OSError, match="no other name"):
+        groups.steer(own[0])
+    assert place.is_at_path(second)
+    kept.rename(first.beside)
+    groups.settle(own[1])
+    assert place.is_at_path(first)
+
+
 def test_path_that_was_hidden_without_a_note_is_there_again(
     tmp_path: Path, sockets: list[socket.socket]
 ) -> None:
