@@ -142,6 +142,16 @@ def test_drawn_names(name: str, expected: bool) -> None:
     assert looks_drawn(name) is expected
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("chrome.TXVYIF", True), ("x-abcdef", True), ("app", False), ("sockets", False)],
+)
+def test_drawn_names_of_private_directories(name: str, expected: bool) -> None:
+    """One in 90 of mkdtemp's names has letters of one case alone."""
+    assert looks_drawn(name, private=True) is expected
+    assert not looks_drawn(name)
+
+
 def test_drawn_directory_counts_if_it_is_new(tmp_path: Path) -> None:
     """One that was there before the program is where its clients look."""
     before = clock.monotonic() - 1

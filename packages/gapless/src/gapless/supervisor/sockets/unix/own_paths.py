@@ -37,11 +37,12 @@ def is_for_itself(path: str, pids: set[int]) -> bool:
     return bool(numbers & {e for e in pids if e >= _FIRST_PID}) or made_up or tells_it
 
 
-def looks_drawn(name: str) -> bool:
+def looks_drawn(name: str, *, private: bool = False) -> bool:
     """Return whether a name seems to end in letters and digits that were drawn for it.
 
-    Six small letters are a word far more often (of mkdtemp's names one in 180 has no
-    others), and a digit at the end of a word is a count.
+    Six letters of one case are a word far more often (of mkdtemp's names one in 90), and a
+    digit at the end of a word is a count.  But what draws a name for a directory lets
+    nobody else in: if it is *private*, a name that ends in six of any kind is enough.
     """
     tail = name[-_DRAWN_LETTERS:]
     if len(tail) < _DRAWN_LETTERS or not (tail.isascii() and tail.isalnum()):
@@ -50,7 +51,7 @@ def looks_drawn(name: str) -> bool:
         return True
     mixed = tail[1:].lower() != tail[1:] and tail.upper() != tail
     apart = name[:-_DRAWN_LETTERS].endswith((".", "-", "_"))
-    return mixed or (apart and any(each.isdigit() for each in tail))
+    return mixed or (apart and (private or any(each.isdigit() for each in tail)))
 
 
 def is_in_drawn_directory(path: str, since: float) -> bool:
@@ -60,10 +61,18 @@ def is_in_drawn_directory(path: str, since: float) -> bool:
     """
     directory = os.path.dirname(path)
     while directory not in ("/", ""):
-        if looks_drawn(os.path.basename(directory)) and _is_younger(directory, since):
+        drawn = looks_drawn(os.path.basename(directory), private=_is_private(directory))
+        if drawn and _is_younger(directory, since):
             return True
         directory = os.path.dirname(directory)
     return False
+
+
+def _is_private(directory: str) -> bool:
+    try:
+        return not os.stat(directory).st_mode & 0o077
+    except OSError:
+        return False
 
 
 def _is_younger(directory: str, since: float) -> bool:
