@@ -59,9 +59,8 @@ class LateHandshake:
                 if found[2] & _RESET:
                     self.outcome = "reset"
                     return
-                if found[3]:
-                    ok = found[3].startswith((b"HTTP/1.1 200", b"HTTP/1.0 200"))
-                    self.outcome = "answered" if ok else found[3].decode()
+                if found[3]:  # of an answer in pieces not all may be seen here
+                    self.outcome = "answered"
                     return
 
     def _receive(self, timeout_s: float) -> tuple[int, int, int, bytes] | None:
