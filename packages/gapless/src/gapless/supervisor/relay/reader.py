@@ -43,9 +43,15 @@ class Reader:
         return sockets.is_blocking(self._sock)
 
     def sleeps(self) -> bool:
-        """Return whether a thread sleeps in recv(2) here, or none ever does."""
+        """Return whether a thread sleeps in recv(2) here, or none ever does.
+
+        One that is stopped there does not: it begins its call anew when it goes on, with
+        the mark of then.
+        """
         if not self.is_blocking():
             return True
+        if self._stops.holds(self.pids()):
+            return False
         return any(holders.sleeps_in_recv(each) for each in self.holders)
 
     # --- marks ------------------------------------------------------------------------

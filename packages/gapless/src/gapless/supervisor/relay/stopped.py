@@ -34,6 +34,10 @@ class Stops:
         """Return how often some processes have been stopped."""
         return sum(self._counts.get(pid, 0) for pid in pids)
 
+    def holds(self, pids: set[int]) -> bool:
+        """Return whether one of some processes is stopped now."""
+        return not pids.isdisjoint(self._held)
+
     def is_active(self) -> bool:
         """Return whether a process is stopped now."""
         return bool(self._held)
