@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gapless.supervisor.decide import order
+from gapless.supervisor.decide import order, readiness
 from gapless.supervisor.memory.model import (
     Generation,
     Instance,
@@ -75,16 +75,16 @@ def test_nothing_waits_for_itself(after: dict[str, list[str]]) -> None:
 def test_a_generation_comes_up_until_it_is_ready() -> None:
     """Also until its time is over, or nothing is to come any more."""
     boot = generation(Role.SERVING)
-    assert order.comes_up(boot, 110.0)
-    assert not order.comes_up(boot, 100.0 + boot.ready.timeout_s)
-    assert not order.comes_up(generation(Role.SERVING, Phase.READY), 110.0)
+    assert readiness.comes_up(boot, 110.0)
+    assert not readiness.comes_up(boot, 100.0 + boot.ready.timeout_s)
+    assert not readiness.comes_up(generation(Role.SERVING, Phase.READY), 110.0)
     gave_up = Seat(ordinal=0, given_up=True)
-    assert not order.comes_up(generation(Role.SERVING, seat=gave_up), 110.0)
-    assert order.comes_up(generation(Role.TRIAL), 999.0)
-    assert order.comes_up(replace(boot, held=True), 999.0)
+    assert not readiness.comes_up(generation(Role.SERVING, seat=gave_up), 110.0)
+    assert readiness.comes_up(generation(Role.TRIAL), 999.0)
+    assert readiness.comes_up(replace(boot, held=True), 999.0)
     asked = replace(generation(Role.TRIAL, Phase.READY), permit=Permit.ASKED)
-    assert not order.comes_up(asked, 110.0)
-    assert not order.comes_up(generation(Role.RETIRING), 110.0)
+    assert not readiness.comes_up(asked, 110.0)
+    assert not readiness.comes_up(generation(Role.RETIRING), 110.0)
 
 
 def test_a_long_chain_is_put_in_order_at_once() -> None:

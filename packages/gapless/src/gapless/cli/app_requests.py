@@ -20,7 +20,7 @@ from gapless.client import Client, in_parts
 from gapless.config.choice import Choice, choice_of, inherited, label_of
 from gapless.config.declarations import DeclarationFile, declaration_file
 from gapless.config.refresh import refreshed, relocated
-from gapless.config.toml.schema import DROPPED
+from gapless.supervisor.decide.addresses import DROPPED
 from gapless.supervisor.memory.spec import AppSpec
 
 _Running = dict[str, AppSpec]

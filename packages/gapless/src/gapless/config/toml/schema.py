@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from gapless.supervisor.decide.addresses import DROPPED
 from gapless.supervisor.memory.spec import Overlap, Taking
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=86_400 * 30)]
@@ -13,7 +14,6 @@ MOST_INSTANCES = 1024
 Count = Annotated[int, msgspec.Meta(ge=1, le=MOST_INSTANCES)]
 Command = str | list[str]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
-DROPPED = r"^((udp:)?([0-9.]+|\[[0-9a-fA-F:.]+\])?:)?\d{1,5}$|^(unix:)?/.+$"
 Dropped = Port | Annotated[str, msgspec.Meta(pattern=DROPPED)]
 """A port, an address or a path that a new generation may leave."""
 UrlPath = Annotated[str, msgspec.Meta(pattern="^/")]

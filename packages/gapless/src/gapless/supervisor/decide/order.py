@@ -10,40 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from gapless.supervisor.decide.readiness import is_done
-from gapless.supervisor.memory.model import Generation, Permit, Phase, Role
-
 After = Mapping[str, Collection[str]]
 """The apps that each app is after, by its name."""
-
-
-def comes_up(generation: Generation, now: float) -> bool:
-    """Return whether a generation starts, and is not ready yet.
-
-    One that was started again after a boot is waited for as long as its configuration
-    gives an instance to be ready.
-    """
-    match generation.role:
-        case _ if generation.held:
-            return True
-        case Role.TRIAL:
-            # Whether it may switch is asked elsewhere, and may take long: it is ready.
-            return generation.permit is not Permit.ASKED
-        case Role.RECYCLING:
-            return True
-        case Role.SERVING if now < waited_for_until(generation):
-            ready = {i.ordinal for i in generation.instances if i.phase is Phase.READY}
-            return not all(
-                seat.ordinal in ready or seat.given_up or is_done(generation, seat)
-                for seat in generation.seats
-            )
-        case _:
-            return False
-
-
-def waited_for_until(generation: Generation) -> float:
-    """Return until when others wait for a generation that serves and is not ready."""
-    return generation.since + generation.ready.timeout_s
 
 
 def to_wait_for(

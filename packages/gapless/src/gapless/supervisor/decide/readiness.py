@@ -18,6 +18,7 @@ from gapless.supervisor.memory.model import (
     Permit,
     Phase,
     Probe,
+    Role,
     Seat,
 )
 from gapless.supervisor.memory.spec import When
@@ -201,6 +202,35 @@ def all_ready(generation: Generation) -> bool:
         seat.ordinal in ready or is_done_well(generation, seat)
         for seat in generation.seats
     )
+
+
+def comes_up(generation: Generation, now: float) -> bool:
+    """Return whether a generation starts, and is not ready yet.
+
+    One that was started again after a boot is waited for as long as its configuration
+    gives an instance to be ready.
+    """
+    match generation.role:
+        case _ if generation.held:
+            return True
+        case Role.TRIAL:
+            # Whether it may switch is asked elsewhere, and may take long: it is ready.
+            return generation.permit is not Permit.ASKED
+        case Role.RECYCLING:
+            return True
+        case Role.SERVING if now < waited_for_until(generation):
+            ready = {i.ordinal for i in generation.instances if i.phase is Phase.READY}
+            return not all(
+                seat.ordinal in ready or seat.given_up or is_done(generation, seat)
+                for seat in generation.seats
+            )
+        case _:
+            return False
+
+
+def waited_for_until(generation: Generation) -> float:
+    """Return until when others wait for a generation that serves and is not ready."""
+    return generation.since + generation.ready.timeout_s
 
 
 def overdue(generation: Generation, now: float) -> str | float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gapless.base import clock
-from gapless.supervisor.decide import order
+from gapless.supervisor.decide import order, readiness
 from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.model import Phase, Role
@@ -128,7 +128,7 @@ def _comes_up(app: AppRecord, now: float) -> bool:
         return True
     ends = app.operation is not None and app.operation.action in ("stop", "delete")
     return not ends and any(
-        order.comes_up(each.value(), now) for each in app.generations
+        readiness.comes_up(each.value(), now) for each in app.generations
     )
 
 
