@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import selectors
-from dataclasses import replace
 
 from gapless.base import clock
 from gapless.supervisor.act.probe import HttpProbe, host_for
@@ -106,16 +105,18 @@ class GenerationActions:
             generation.hint = shared_state.hint(path) if conflict else ""
         else:
             conflict = generation.files.conflict  # it was retired for that
+        cpu_ticks = shared_files.cpu_ticks(self._membership, generation)
+        now = clock.monotonic()
         generation.files = comparison.noted(
             generation.files,
             conflict,
-            clock.monotonic(),
+            now,
             rivals=any(map(shared_state.is_state, held)),
-            cpu_ticks=shared_files.cpu_ticks(self._membership, generation),
+            cpu_ticks=cpu_ticks,
             ready=ready,
+            lasting=lasting,
+            took_s=now - began,
         )
-        took_s = clock.monotonic() - began
-        generation.files = replace(generation.files, lasting=lasting, took_s=took_s)
         if retires and conflict and conflict not in generation.failure:
             generation.failure = f"{generation.failure}; {conflict}"
 

@@ -12,6 +12,7 @@ import selectors
 import socket
 from collections.abc import Callable, Iterable
 
+from gapless.supervisor.decide import http_check
 from gapless.supervisor.decide.addresses import covers
 from gapless.supervisor.sockets.addresses import address_text
 from gapless.supervisor.sockets.groups import Groups, Listener
@@ -63,8 +64,7 @@ class HttpProbe:
         self._path, self._done = path, done
         self._answer = b""
         self._connected = False
-        self._host = host
-        self._port = "" if listener.tcp_port is None else f":{listener.tcp_port}"
+        self._host, self._port = host, listener.tcp_port
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._place = listener.place
         if self._place is not None:
@@ -86,7 +86,7 @@ class HttpProbe:
             self._sock.bind((self._host, 0))
             own_port = self._sock.getsockname()[1]
             self._groups.attach_probe(self._listener, self._host, own_port)
-            number = self._sock.connect_ex((self._host, int(self._port[1:])))
+            number = self._sock.connect_ex((self._host, self._port))
         if number not in (0, errno.EINPROGRESS):
             raise OSError(number, os.strerror(number))
         self._selector.register(self._sock, selectors.EVENT_WRITE, self._go_on)
@@ -108,12 +108,8 @@ class HttpProbe:
             raise OSError(number, os.strerror(number))
         self._connected = True
         self._groups.detach_probe(self._listener)
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        request = (
-            f"GET {self._path} HTTP/1.1\r\nHost: {host}{self._port}\r\n"
-            "User-Agent: gapless-probe\r\nAccept: */*\r\nConnection: close\r\n\r\n"
-        )
-        self._sock.sendall(request.encode())
+        request = http_check.request(self._path, self._host, self._port)
+        self._sock.sendall(request)
         self._selector.modify(self._sock, selectors.EVENT_READ, self._go_on)
 
     def _read(self) -> bool:
@@ -123,12 +119,9 @@ class HttpProbe:
         return not piece or b"\r\n" in self._answer
 
     def _judge(self) -> None:
-        words = self._answer.split(b"\r\n")[0].split()
-        if len(words) > 1 and words[0].startswith(b"HTTP/") and words[1].isdigit():
-            status = int(words[1])
-            self.end(passed=200 <= status < 400, answer=f"it answered {status}")
-        else:
-            self.end(passed=False, answer="it closed the connection without an answer")
+        no_answer = False, "it closed the connection without an answer"
+        passed, answer = http_check.verdict(self._answer) or no_answer
+        self.end(passed=passed, answer=answer)
 
     def end(self, *, passed: bool, answer: str) -> None:
         """Close the connection and report the outcome."""

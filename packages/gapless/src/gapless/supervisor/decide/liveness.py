@@ -66,7 +66,7 @@ def _begin(generation: Generation, now: float) -> Iterator[Action | float]:
     ready = [i for i in generation.instances if i.phase is Phase.READY]
     all_hang = len(hanging) == len(ready)
     for instance in sorted(hanging, key=lambda i: i.ordinal):
-        seat = next(s for s in generation.seats if s.ordinal == instance.ordinal)
+        seat = generation.seat_of(instance)
         if not generation.overlaps:
             if not all_hang:
                 yield Replace(instance.key, why(instance))

@@ -46,16 +46,8 @@ def mark_ready(generation: Generation, now: float) -> Iterator[Action | float]:
 
 def missing(generation: Generation, instance: Instance) -> frozenset[str]:
     """Return the addresses on which an instance is expected to listen, and does not."""
-    expected = generation.required
-    for seat in generation.seats:
-        if seat.ordinal == instance.ordinal:
-            expected |= seat.expected
+    expected = generation.required | generation.seat_of(instance).expected
     return without_like(expected - instance.covers, instance.listens)
-
-
-def _listened(generation: Generation, instance: Instance) -> bool:
-    """Return whether the one before listened anywhere: this one has to, too."""
-    return any(s.listened for s in generation.seats if s.ordinal == instance.ordinal)
 
 
 def _asks_for_all(generation: Generation) -> bool:
@@ -69,17 +61,16 @@ def _asks_for_all(generation: Generation) -> bool:
 
 def _is_ready(generation: Generation, instance: Instance, now: float) -> bool:
     lacks = missing(generation, instance)
+    listened = generation.seat_of(instance).listened  # the one before, anywhere
     if not _asks_for_all(generation):
         # What else it lacks is waited for while it proves itself (`not_yet_served`).
         lacks &= generation.required
     match generation.ready.when:
         case When.NOTIFY:
             return instance.notified_ready
-        case When.LISTENING:
+        case When.LISTENING | When.HTTP:
             return bool(instance.listens) and not lacks
-        case When.HTTP:
-            return bool(instance.listens) and not lacks
-        case When.AUTO if lacks or instance.listens or _listened(generation, instance):
+        case When.AUTO if lacks or instance.listens or listened:
             return bool(instance.listens) and not lacks
         case When.AUTO:
             return now >= instance.started + generation.restart.min_uptime_s

@@ -11,12 +11,17 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from gapless.supervisor.kernel import processes
+
+FileIdentity = tuple[int, int]
+"""Device and inode: a file by another name is the same."""
 MAPPED = -1
 _KCMP = {"x86_64": 312, "aarch64": 272, "riscv64": 272}
 _KCMP_FILE = 0
 _ELSEWHERE = ("/dev/", "/proc/", "/sys/", "/memfd:")
 """Devices, views of the kernel and memory: no file on a disk."""
-_GONE = " (deleted)"
+GONE = " (deleted)"
+"""Behind what the link of a descriptor names, if that was removed."""
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -53,25 +58,48 @@ def open_files(pid: int) -> Iterator[OpenFile]:
     What it can write to in memory counts as open.
     """
     yield from _mapped(pid)
-    try:
-        names = os.listdir(f"/proc/{pid}/fd")
-    except OSError:
-        return
-    for name in names:
+    for name, path in processes.descriptors(pid):
+        if not _is_on_disk(path):
+            continue
         try:
-            path = os.readlink(f"/proc/{pid}/fd/{name}")
-            if not _is_on_disk(path):
-                continue
-            with open(f"/proc/{pid}/fdinfo/{name}", "rb") as file:
-                lines = file.read().splitlines()
-            yield _read(pid, int(name), path, lines)
+            yield _read(pid, int(name), path)
         except (OSError, ValueError):
             continue  # it was closed meanwhile
 
 
+def open_for_writing(
+    pids: Iterable[int], below: tuple[str, ...]
+) -> dict[str, FileIdentity]:
+    """Return the files below some directories that processes have open for writing.
+
+    A path is as the kernel knows it, without symlinks; of a file that was removed it is
+    the one that it had.  What may not be looked at is left out.
+    """
+    inside = tuple(f"{directory.rstrip('/')}/" for directory in below)
+    found: dict[str, FileIdentity] = {}
+    for pid in pids:
+        for name, target in processes.descriptors(pid):
+            if not (target.startswith(inside) or target in below):
+                continue
+            path = target.removesuffix(GONE)
+            if path in found:
+                continue
+            try:
+                if _read(pid, int(name), path).writes:
+                    found[path] = identity(os.stat(f"/proc/{pid}/fd/{name}"))
+            except (OSError, ValueError):
+                continue  # it was closed meanwhile
+    return found
+
+
+def identity(found: os.stat_result) -> FileIdentity:
+    """Return by what a file is known, whatever its name."""
+    return found.st_dev, found.st_ino
+
+
 def _is_on_disk(path: str) -> bool:
     here = path.startswith("/") and not path.startswith(_ELSEWHERE)
-    return here and not path.endswith(_GONE)
+    return here and not path.endswith(GONE)
 
 
 def _mapped(pid: int) -> Iterator[OpenFile]:
@@ -102,10 +130,12 @@ def link_to(each: OpenFile) -> str:
     return f"/proc/{each.pid}/fd/{each.number}"
 
 
-def _read(pid: int, number: int, path: str, lines: Iterable[bytes]) -> OpenFile:
-    """Return an open file from the lines of its fdinfo."""
+def _read(pid: int, number: int, path: str) -> OpenFile:
+    """Return an open file from its fdinfo.  Raises OSError, ValueError."""
     flags, inode = 0, -1
     locks: list[Lock] = []
+    with open(f"/proc/{pid}/fdinfo/{number}", "rb") as file:
+        lines = file.read().splitlines()
     for line in lines:
         key, _, value = line.partition(b":")
         if key == b"flags":

@@ -112,8 +112,11 @@ def pipe_inodes(pid: int) -> set[int]:
     return found
 
 
-def open_sockets(pid: int) -> Iterator[tuple[str, int]]:
-    """Yield the descriptors of a process that are sockets, each with its inode."""
+def descriptors(pid: int) -> Iterator[tuple[str, str]]:
+    """Yield the descriptors of a process, each with what its link names.
+
+    None of a process that is gone, or that may not be looked at.
+    """
     try:
         names = os.listdir(f"/proc/{pid}/fd")
     except OSError:
@@ -122,7 +125,13 @@ def open_sockets(pid: int) -> Iterator[tuple[str, int]]:
         try:
             target = os.readlink(f"/proc/{pid}/fd/{name}")
         except OSError:
-            continue
+            continue  # it was closed meanwhile
+        yield name, target
+
+
+def open_sockets(pid: int) -> Iterator[tuple[str, int]]:
+    """Yield the descriptors of a process that are sockets, each with its inode."""
+    for name, target in descriptors(pid):
         if target.startswith("socket:["):
             yield name, int(target[8:-1])
 

@@ -243,6 +243,10 @@ class Generation:
     """It does not start yet: apps come up that its app is after."""
     files: FilesSeen = field(default_factory=FilesSeen)
 
+    def seat_of(self, instance: Instance) -> Seat:
+        """Return the seat of one of its instances."""
+        return next(s for s in self.seats if s.ordinal == instance.ordinal)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desired:

@@ -28,11 +28,7 @@ def sockets_of(pids: Iterable[int]) -> dict[int, list[Holder]]:
 
 def holds(holder: Holder, inode: int) -> bool:
     """Return whether a process has a socket still, at the same number."""
-    pid, number = holder
-    try:
-        return os.readlink(f"/proc/{pid}/fd/{number}") == f"socket:[{inode}]"
-    except OSError:
-        return False
+    return processes.is_socket(*holder, inode)
 
 
 def sleeps_in_recv(holder: Holder) -> bool:

@@ -78,10 +78,9 @@ class Large:
             return False  # it would read now; the next time it is stopped before
         if not reader.stop():
             return False
-        if sockets.position(self._sock) != seen.position:
+        now = sockets.steady_look(self._sock)
+        if now is None or now.position != seen.position or now.written != seen.written:
             return False  # it was woken before
-        if sockets.look(self._sock).written != seen.written:
-            return False
         if reader.stopped is not None:
             reader.stopped.until = clock.monotonic() + LONGEST_STOP_S
         return True

@@ -76,11 +76,20 @@ def look(sock: socket.socket) -> Look:
 def position(sock: socket.socket) -> int | None:
     """Return how many bytes have been read, by whomever; None if that cannot be seen.
 
-    A look while bytes arrive tells too few.  Raises OSError.
+    Raises OSError.
+    """
+    found = steady_look(sock)
+    return None if found is None else found.position
+
+
+def steady_look(sock: socket.socket) -> Look | None:
+    """Look at a connection while nothing moves; None if that does not come.
+
+    A look while bytes arrive tells of too few.  Raises OSError.
     """
     for _ in range(_MOST_LOOKS):
         if (found := look(sock)).steady:
-            return found.position
+            return found
     return None
 
 

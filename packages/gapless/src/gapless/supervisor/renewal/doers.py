@@ -11,8 +11,8 @@ import os
 import struct
 from typing import Protocol
 
-from gapless.supervisor.kernel import held_files
-from gapless.supervisor.kernel.held_files import FileIdentity
+from gapless.supervisor.kernel import open_files
+from gapless.supervisor.kernel.open_files import FileIdentity
 
 _CLOEXEC, _NONBLOCK, _UNLIMITED_MARKS = 0x1, 0x2, 0x20
 _FLAGS = _CLOEXEC | _NONBLOCK | _UNLIMITED_MARKS
@@ -26,7 +26,6 @@ _DIRECTORY_AND_NAME = 2
 _LONGEST_HANDLE = 128
 _AT_CWD = -100
 _READ_BYTES, _MOST_READS = 64 << 10, 64
-_DELETED = " (deleted)"
 _OPENED = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 """How the kernel opens each file for us; not waiting, since it may be a named pipe."""
 
@@ -118,8 +117,8 @@ class Doers:
 
     def _take_in_write(self, opened: int, pid: int) -> None:
         try:
-            path = os.readlink(f"/proc/self/fd/{opened}").removesuffix(_DELETED)
-            found = held_files.identity(os.fstat(opened))
+            path = os.readlink(f"/proc/self/fd/{opened}").removesuffix(open_files.GONE)
+            found = open_files.identity(os.fstat(opened))
         except OSError:
             return
         finally:

@@ -8,6 +8,8 @@ import selectors
 import socket
 from collections.abc import Callable
 
+from gapless.supervisor.decide import http_check
+
 _LOCAL = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not bound, looked up
 MOST_BYTES = 4096
 """An answer whose first line has not ended by then is none."""
@@ -49,13 +51,8 @@ class LivenessProbe:
     def ask(self, path: str) -> None:
         """Send a request; its answer becomes the outcome."""
         self.asked = True
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        request = (
-            f"GET {path} HTTP/1.1\r\nHost: {host}:{self.port}\r\n"
-            "User-Agent: gapless-probe\r\nAccept: */*\r\nConnection: close\r\n\r\n"
-        )
         try:
-            self._sock.sendall(request.encode())
+            self._sock.sendall(http_check.request(path, self._host, self.port))
         except OSError as error:
             self._over(passed=False, answer=_reason(error))
 
@@ -95,14 +92,11 @@ class LivenessProbe:
         self._answer += piece
         if piece and b"\r\n" not in self._answer and len(self._answer) < MOST_BYTES:
             return
-        words = self._answer.split(b"\r\n")[0].split()
-        if len(words) > 1 and words[0].startswith(b"HTTP/") and words[1].isdigit():
-            status = int(words[1])
-            self._over(passed=200 <= status < 400, answer=f"it answered {status}")
-        elif self._answer:
-            self._over(passed=False, answer="its answer is not HTTP")
-        else:
-            self._over(passed=False, answer="it closed the connection unanswered")
+        not_http = "its answer is not HTTP"
+        none = "it closed the connection unanswered"
+        no_answer = False, not_http if self._answer else none
+        passed, answer = http_check.verdict(self._answer) or no_answer
+        self._over(passed=passed, answer=answer)
 
     def _over(self, *, passed: bool, answer: str) -> None:
         self.outcome = passed, answer

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from gapless.base import clock
-from gapless.supervisor.kernel import held_files
-from gapless.supervisor.kernel.held_files import FileIdentity
+from gapless.supervisor.kernel import open_files
+from gapless.supervisor.kernel.open_files import FileIdentity
 from gapless.supervisor.renewal.doers import Doers
 
 Kept = TypeVar("Kept")
@@ -75,7 +75,7 @@ class OwnWrites:
             return
         pids = list(self._pids())
         self.remember(pids)
-        found = held_files.open_for_writing(pids, self._roots)
+        found = open_files.open_for_writing(pids, self._roots)
         for path, identity in found.items():
             _keep(self._held, path)
             _keep(self._written, identity)
@@ -124,7 +124,7 @@ class OwnWrites:
 def _identity(path: str) -> FileIdentity | None:
     """Return device and inode of a file, None if there is none."""
     try:
-        return held_files.identity(os.lstat(path))
+        return open_files.identity(os.lstat(path))
     except OSError:
         return None
 

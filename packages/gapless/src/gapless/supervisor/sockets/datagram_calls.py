@@ -61,9 +61,8 @@ class DatagramCalls:
             if not shares:
                 raise
             if any(e.address == address for e in self._listeners.of_app(app.name)):
-                instance.refusal = (
-                    error.message
-                )  # it is beside the group, and takes part
+                # It is beside the group, and takes a part of what comes.
+                instance.refusal = error.message
             return None
         instance.bound.add(address)
         return held

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 
 from gapless.base import codec
 from gapless.supervisor.decide.addresses import covers, overlap
@@ -192,11 +192,15 @@ class Listeners:
 
     def _wider(self, app: str, generation: int, group: str) -> Listener | None:
         """Return another generation's socket that takes the connections of a group too."""
+        found = self._successors(app, generation, group)
+        return next((each for each in found if each.group != group), None)
+
+    def _successors(self, app: str, generation: int, group: str) -> Iterator[Listener]:
+        """Yield the sockets of other generations that take the connections of a group."""
         for each in self.of_app(app):
-            other = each.generation != generation and each.group != group
+            other = each.generation != generation
             if other and self._serves(each) and covers(each.group, group):
-                return each
-        return None
+                yield each
 
     def _serves(self, listener: Listener) -> bool:
         takes = self.groups.takes_connections(listener)
@@ -225,12 +229,8 @@ class Listeners:
 
     def has_successor(self, listener: Listener) -> bool:
         """Return whether another generation takes the connections of an address."""
-        return any(
-            each.generation != listener.generation
-            and self._serves(each)
-            and covers(each.group, listener.group)
-            for each in self.of_app(listener.app)
-        )
+        found = self._successors(listener.app, listener.generation, listener.group)
+        return any(True for _ in found)
 
     def steer(self, app: str, generation: int) -> None:
         """Send every new connection to a generation, on each address that it holds.

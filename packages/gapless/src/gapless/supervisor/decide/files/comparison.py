@@ -42,10 +42,13 @@ def noted(
     rivals: bool,
     cpu_ticks: int | None,
     ready: bool,
+    lasting: frozenset[str] = frozenset(),
+    took_s: float = 0.0,
 ) -> FilesSeen:
     """Return what is known after one more look.
 
-    *cpu_ticks* is what its processes have computed so far, or None while one runs.
+    *cpu_ticks* is what its processes have computed so far, or None while one runs;
+    *lasting* is what the others held at every look.
     """
     quiet = (
         cpu_ticks is not None
@@ -59,6 +62,8 @@ def noted(
         cpu_ticks=cpu_ticks or 0,
         quiet_since=(before.quiet_since or before.seen_at) if quiet else None,
         conflict=conflict,
+        lasting=lasting,
+        took_s=took_s,
     )
     if conflict != before.conflict:
         after = replace(after, conflict_since=now if conflict else None)

@@ -171,7 +171,7 @@ def has_another_name(place: Place) -> bool:
 
 def is_it(place: Place, found: os.stat_result) -> bool:
     """Return whether a file is this socket."""
-    return (found.st_dev, found.st_ino) == (place.device, place.inode)
+    return names.inode_of(found) == (place.device, place.inode)
 
 
 def attributes_of(found: os.stat_result) -> Attributes:
