@@ -8,19 +8,8 @@ from pathlib import Path
 
 from rig import wait
 from rig.background import BackgroundProcess
+from rig.programs import nginx
 
-NGINX = """
-daemon off; user root; worker_processes 2; pid {directory}/nginx.pid; error_log stderr;
-events {{ worker_connections 512; }}
-http {{
-  access_log off;
-  client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy;
-  fastcgi_temp_path {directory}/f; uwsgi_temp_path {directory}/u;
-  scgi_temp_path {directory}/s;
-  include {directory}/pool.conf;
-}}
-"""
-"""What nginx needs around what `gapless balancer nginx` writes."""
 DEFAULTS = """
 upstream app {{ {servers} }}
 server {{
@@ -41,7 +30,11 @@ def start_balancer(directory: Path, name: str, configuration: str) -> Iterator[N
     """Run nginx or HAProxy with a configuration until the block ends; do not wait."""
     pool, main = directory / "pool.conf", directory / "nginx.conf"
     pool.write_text(configuration)
-    main.write_text(NGINX.format(directory=directory))
+    include = f"  include {pool};"
+    frame = nginx.configuration(
+        directory, include, main="daemon off; user root;", workers=2
+    )
+    main.write_text(frame)
     argv = {
         "nginx": ["nginx", "-p", str(directory), "-c", str(main), "-e", "stderr"],
         "haproxy": ["haproxy", "-db", "-f", str(pool)],

@@ -14,7 +14,7 @@ from rig import wait
 from rig.hosts.host import APPS, SERVERS, Host
 from rig.load.executions import Differences, differences
 from rig.load.traffic import Traffic
-from rig.programs import compiled
+from rig.programs import compiled, nginx
 
 SOURCES = APPS / "numbered"
 PYTHON = str(SERVERS / "python")
@@ -57,25 +57,16 @@ NGINX_LOCATIONS = {
 """`return` answers before the body of a request was read; a proxy reads it first."""
 PROGRAMS = (*FIXED, *MADE, *NGINX_LOCATIONS)
 NGINX = f"""
-daemon off; user root; worker_processes 1; pid {{directory}}/nginx.pid;
-error_log stderr; events {{{{ worker_connections 512; }}}}
-http {{{{
   log_format number "$arg_id $request_method $length {{release}}";
   map $arg_id $numbered {{{{ "" 0; default 1; }}}}
   map $content_length $length {{{{ "" 0; default $content_length; }}}}
-  access_log off;
   client_max_body_size 16m;
-  client_body_temp_path {{directory}}/body; proxy_temp_path {{directory}}/proxy;
-  fastcgi_temp_path {{directory}}/f; uwsgi_temp_path {{directory}}/u;
-  scgi_temp_path {{directory}}/s;
   server {{{{ listen {INNER}; location / {{{{ {ANSWER} }}}} }}}}
   server {{{{
     listen 127.0.0.1:{{port}};
     access_log {{log}} number if=$numbered;
     location / {{{{ LOCATION }}}}
-  }}}}
-}}}}
-"""
+  }}}}"""
 
 
 def command(program: str, port: int) -> list[str]:
@@ -127,8 +118,7 @@ class Numbered:
 
     def _command(self) -> list[str]:
         if self.program in NGINX_LOCATIONS:
-            own = self.host.directory
-            return ["/usr/sbin/nginx", "-p", str(own), "-c", str(own / "nginx.conf")]
+            return nginx.command(self.host.directory)
         return command(self.program, self.port)
 
     def _declare(self, release: int) -> None:
@@ -144,13 +134,12 @@ class Numbered:
         )
 
     def _write_configuration(self, release: int) -> None:
-        text = NGINX.replace("LOCATION", NGINX_LOCATIONS[self.program]).format(
-            directory=self.host.directory,
-            log=self.log,
-            port=self.port,
-            release=release,
+        own = self.host.directory
+        http = NGINX.replace("LOCATION", NGINX_LOCATIONS[self.program]).format(
+            directory=own, log=self.log, port=self.port, release=release
         )
-        (self.host.directory / "nginx.conf").write_text(text)
+        text = nginx.configuration(own, http, main="daemon off; user root;")
+        (own / "nginx.conf").write_text(text)
 
 
 if __name__ == "__main__":

@@ -38,6 +38,17 @@ def get(path: str) -> bytes:
     return GET.replace(b"/ ", path.encode() + b" ", 1)
 
 
+HIDDEN = get("/hidden").ljust(64, b"x") + b"\r\n\r\n"
+"""A request that the old generation tells of, should it get it."""
+
+
+def hiding(body_bytes: int) -> bytes:
+    """Return a request whose body, of about a length, is all requests."""
+    body = HIDDEN * (body_bytes // len(HIDDEN))
+    length = b"Content-Length: %d\r\n\r\n" % len(body)
+    return b"POST / HTTP/1.1\r\nHost: a.example\r\n" + length + body
+
+
 @dataclass
 class Old:
     """The old generation, and the new one behind the same address."""

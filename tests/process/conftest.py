@@ -11,12 +11,24 @@ import pytest
 from rig.fixtures.declarations import Declarations
 from rig.fleets.fleet import Fleet, MakeFleet
 from rig.hosts.host import Host
+from rig.hosts.keeper_line import KeeperLine
 
 
 @pytest.fixture
 def declared(host: Host) -> Declarations:
     """Return the declarations of the host."""
     return Declarations(host)
+
+
+@pytest.fixture
+def keeper(tmp_path: Path) -> Iterator[KeeperLine]:
+    """Return a keeper and the line to it."""
+    line = KeeperLine(tmp_path / "home")
+    try:
+        yield line
+    finally:
+        line.close()
+    assert line.errors() == ""
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from rig.hosts.usage import is_alive
 from rig.load import engine
 from rig.load.process import run_load
 from rig.matrix import matrix
+from rig.programs import nginx
 
 DAEMON = """
 import http.server, os, sys, time
@@ -157,26 +158,6 @@ def test_a_leader_that_ends_with_an_error_has_crashed(host: Host) -> None:
     assert "exited with code 3" in str(host.app("daemon")["reason"])
 
 
-NGINX = """
-worker_processes 2;
-pid {directory}/nginx.pid;
-error_log stderr;
-events {{ worker_connections 512; }}
-http {{
-  access_log off;
-  client_body_temp_path {directory}/body;
-  proxy_temp_path {directory}/proxy;
-  fastcgi_temp_path {directory}/fastcgi;
-  uwsgi_temp_path {directory}/uwsgi;
-  scgi_temp_path {directory}/scgi;
-  server {{
-    listen 127.0.0.1:{port};
-    location / {{ return 200 "release {release}\\n"; }}
-  }}
-}}
-"""
-
-
 @pytest.mark.usefixtures("membership")
 @pytest.mark.parametrize(
     ("membership", "program"),
@@ -191,13 +172,13 @@ def test_a_handoff_of_a_daemon_loses_nothing(
 ) -> None:
     """Nginx as it is by default, and gunicorn --daemon, with two instances each."""
     port, file = wait.free_port(), tmp_path / "nginx.conf"
-    nginx = ["/usr/sbin/nginx", "-p", str(tmp_path), "-c", str(file)]
     gunicorn = [str(SERVERS / "gunicorn"), "--daemon", "-b", f"127.0.0.1:{port}"]
-    argv = nginx if program == "nginx" else [*gunicorn, "-w", "2", "wsgi_app:app"]
+    argv = [*gunicorn, "-w", "2", "wsgi_app:app"]
+    if program == "nginx":
+        argv = nginx.command(tmp_path)
 
     def write(release: int) -> None:
-        text = NGINX.format(directory=tmp_path, port=port, release=release)
-        file.write_text(text)
+        file.write_text(nginx.answering(tmp_path, port, release, main=""))
         host.declare(
             program, argv, port=port, release=str(release), more="instances = 2"
         )

@@ -18,6 +18,7 @@ from rig.hosts.host import (
 from rig.load import engine
 from rig.load.process import run_load
 from rig.matrix import times
+from rig.programs import nginx
 from rig.wait import free_port
 
 PYTHON = str(SERVERS / "python")
@@ -122,43 +123,20 @@ def test_java_loses_nothing(host: Host, tmp_path: Path, count: int) -> None:
     hand_over(host, "java", ["java", "App"], free_port(), count, directory=tmp_path)
 
 
-NGINX = """
-daemon off;
-worker_processes 2;
-pid {directory}/nginx.pid;
-error_log stderr;
-events {{ worker_connections 512; }}
-http {{
-  access_log off;
-  client_body_temp_path {directory}/body;
-  proxy_temp_path {directory}/proxy;
-  fastcgi_temp_path {directory}/fastcgi;
-  uwsgi_temp_path {directory}/uwsgi;
-  scgi_temp_path {directory}/scgi;
-  server {{
-    listen 127.0.0.1:{port};
-    location / {{ return 200 "release {release}\\n"; }}
-  }}
-}}
-"""
-
-
 @pytest.mark.parametrize("count", times(1, 10))
 def test_nginx_loses_nothing(host: Host, tmp_path: Path, count: int) -> None:
     """A nginx master forks, and reads its port from its own configuration."""
     port = free_port()
     file = tmp_path / "nginx.conf"
-    argv = ["/usr/sbin/nginx", "-p", str(tmp_path), "-c", str(file)]
     upload = engine.Traffic(
         kind="post", method="POST", concurrency=2, body_bytes=20_000
     )
 
     def write(release: int) -> None:
-        text = NGINX.format(directory=tmp_path, port=port, release=release)
-        file.write_text(text)
+        file.write_text(nginx.answering(tmp_path, port, release, main="daemon off;"))
 
     write(1)
-    host.start("nginx", argv, port=port, directory=tmp_path)
+    host.start("nginx", nginx.command(tmp_path), port=port, directory=tmp_path)
     with run_load(port, engine.NEW, upload) as under_load:
         under_load.wait_for_version("1")
         for release in range(2, count + 2):

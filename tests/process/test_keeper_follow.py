@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +27,6 @@ os.close(write_end)
 """
 """Ends with 0 at once, and leaves a process behind."""
 KEY = "app/1/0/1"
-
-
-@pytest.fixture
-def keeper(tmp_path: Path) -> Iterator[KeeperLine]:
-    """Return a keeper and the line to it."""
-    line = KeeperLine(tmp_path / "home")
-    try:
-        yield line
-    finally:
-        line.close()
 
 
 def _left_by_a_child(keeper: KeeperLine, where: Path) -> int:

@@ -20,17 +20,6 @@ OUT_OF_DESCRIPTORS = ("too many open files", "place its descriptors")
 TEN_MB = 10 << 20
 
 
-@pytest.fixture
-def keeper(tmp_path: Path) -> Iterator[KeeperLine]:
-    """Return a keeper and the line to it."""
-    line = KeeperLine(tmp_path / "home")
-    try:
-        yield line
-    finally:
-        line.close()
-    assert line.errors() == ""
-
-
 @pytest.fixture(scope="module")
 def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeeperLine]:
     """Return a keeper that all wrong messages are sent to."""

@@ -20,6 +20,7 @@ from rig.load import engine
 from rig.load.paths import load_on_path
 from rig.load.process import run_load
 from rig.matrix import times
+from rig.programs import nginx
 from rig.wait import free_port
 
 PROGRAM_FILES = (
@@ -151,24 +152,6 @@ def test_handoffs_lose_nothing(host: Host, name: str, count: int) -> None:
     assert app.beside() == []
 
 
-NGINX = """
-daemon off;
-pid {directory}/nginx.pid;
-error_log stderr;
-events {{ worker_connections 512; }}
-http {{
-  access_log off;
-  client_body_temp_path {directory}/body;
-  proxy_temp_path {directory}/proxy;
-  fastcgi_temp_path {directory}/fastcgi;
-  uwsgi_temp_path {directory}/uwsgi;
-  scgi_temp_path {directory}/scgi;
-  server {{
-    listen 127.0.0.1:{port};
-    location / {{ {upstream} }}
-  }}
-}}
-"""
 FPM = """
 [global]
 daemonize = no
@@ -202,11 +185,12 @@ def test_nginx_in_front_gets_every_answer(
     for each in (host.directory, app.rooms, app.path.parent):
         each.chmod(0o755)
     front = tmp_path / "nginx.conf"
-    front.write_text(NGINX.format(directory=tmp_path, port=port, upstream=upstream))
-    nginx = BackgroundProcess(tmp_path / "nginx.log")
+    server = f"  server {{ listen 127.0.0.1:{port}; location / {{ {upstream} }} }}"
+    front.write_text(nginx.configuration(tmp_path, server))
+    balancer = BackgroundProcess(tmp_path / "nginx.log")
     app.start()
     app.path.chmod(0o666)
-    nginx.start(["/usr/sbin/nginx", "-p", str(tmp_path), "-c", str(front)])
+    balancer.start(nginx.command(tmp_path))
     try:
         wait.until(lambda: wait.answers(port), "nginx answers")
         with run_load(port, engine.NEW) as under_load:
@@ -216,7 +200,7 @@ def test_nginx_in_front_gets_every_answer(
                 under_load.wait_for_version(str(number))
             report = under_load.stop()
     finally:
-        nginx.terminate()
+        balancer.terminate()
     assert report.lost == 0, str(report)
 
 

@@ -10,13 +10,10 @@ import pytest
 from gapless.supervisor.kernel import processes
 from gapless.supervisor.relay.mend import mend
 from rig import wait
-from rig.relay.generations import GET, get, old, read_answer, relay_process
+from rig.relay.generations import GET, hiding, old, read_answer, relay_process
 
 SAMPLE = (3, 8, 21, 55)
-HIDDEN = get("/hidden").ljust(64, b"x") + b"\r\n\r\n"
-BODY = HIDDEN * (1_000_000 // len(HIDDEN))
-UPLOAD = b"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: %d\r\n\r\n" % len(BODY)
-REQUESTS = (GET, UPLOAD + BODY)
+REQUESTS = (GET, hiding(1_000_000))
 """What each client sends, without a pause: the body looks like requests."""
 
 

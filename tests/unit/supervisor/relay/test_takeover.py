@@ -21,6 +21,7 @@ from rig.relay.generations import (
     GET,
     exchange,
     get,
+    hiding,
     kill,
     old,
     read_answer,
@@ -115,21 +116,17 @@ def test_a_process_that_reads_late_does_not_lose_a_request() -> None:
                 until_new(client)
 
 
-HIDDEN = get("/hidden").ljust(64, b"x") + b"\r\n\r\n"
-
-
 @pytest.mark.parametrize("kind", ["loop", "threads"])
 def test_what_is_left_of_a_body_reaches_nobody(kind: str) -> None:
     """The new generation answers before it has read a body that looks like requests."""
-    body = HIDDEN * (3_000_000 // len(HIDDEN))
-    head = b"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: %d\r\n\r\n"
+    upload = hiding(3_000_000)
     with old(kind) as it:
         client = it.clients[0]
         with relaying(it) as relay:
             answers = b""
             with contextlib.suppress(ConnectionError):
                 while it.heard == []:
-                    client.sendall(head % len(body) + body)
+                    client.sendall(upload)
                     answers = client.recv(1000)
                     assert answers.endswith((b"old", b"new"))
             assert it.heard, "it was closed before it was taken"
@@ -143,9 +140,8 @@ def test_what_is_left_of_a_body_reaches_nobody(kind: str) -> None:
 @KINDS
 def test_what_is_left_when_a_relay_dies_reaches_nobody(kind: str) -> None:
     """It had read a part of a large body, and its process stands still for it."""
-    body = HIDDEN * (3_000_000 // len(HIDDEN))
-    head = b"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: %d\r\n\r\n"
-    first, rest = head % len(body) + body[:2_000_000], body[2_000_000:]
+    upload = hiding(3_000_000)
+    first, rest = upload[:2_000_000], upload[2_000_000:]
     with old(kind) as it:
         client = it.clients[0]
         it.answers.clear()
