@@ -8,7 +8,9 @@ import os
 from typing import Any
 
 PART = ".part"
-"""How the name of a file ends that is being written: NAME.PID.part."""
+"""How the name of a file ends that is being written: NAME.RANDOM.PID.part."""
+_RANDOM_BYTES = 8
+"""Nobody can put a link at a name that nobody can foretell, and O_EXCL finds it if so."""
 
 
 def write_atomically(
@@ -17,10 +19,12 @@ def write_atomically(
     """Replace *path* by *content*: readers see the old file or the new one.
 
     The file and its directory are synced before this returns (rename(2), fsync(2)), unless
-    it need not outlive a crash of the machine.  Raises OSError; *path* is then what it was.
+    it need not outlive a crash of the machine.  A link at *path* is replaced, never
+    followed.  Raises OSError; *path* is then what it was.
     """
-    temporary = f"{path}.{os.getpid()}{PART}"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    temporary = f"{path}.{os.urandom(_RANDOM_BYTES).hex()}.{os.getpid()}{PART}"
+    how = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(temporary, how, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
