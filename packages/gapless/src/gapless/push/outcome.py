@@ -19,8 +19,12 @@ from typing import Any
 from gapless.rollout import records
 
 KIND = "upload"
-FOLDER = ".outcomes"
-"""The directory of the records, below src/."""
+FOLDER = "outcomes"
+"""The directory of the records, below the base, where no uploader may write."""
+OLD_FOLDER = ".outcomes"
+"""The same of earlier versions, below src/."""
+MOST_BYTES = 256 << 10
+"""No record has more."""
 
 
 class Stage(Enum):

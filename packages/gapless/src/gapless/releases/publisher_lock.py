@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TextIO
 
+from gapless.releases import paths
 from gapless.releases.model import Progress, ReleaseSpec
 from gapless.releases.publisher import lock_holders
 
@@ -31,7 +32,7 @@ def hold(
     Yields the spec with which commands are run.  They inherit the lock: a migration of a
     publisher that was killed ends before the next publisher begins.
     """
-    os.makedirs(spec.work, exist_ok=True)
+    paths.make_own(spec.work)
     os.makedirs(spec.inbox, exist_ok=True)
     with open(f"{spec.work}/{name}", "a+", encoding="utf-8") as file:
         if not _try(file):
@@ -47,6 +48,18 @@ def hold(
         finally:
             # Closing is not enough: a command that still runs has the file open.
             fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def is_busy(spec: ReleaseSpec) -> bool:
+    """Return whether another publisher is at work.
+
+    What a command has left behind, and keeps the lock, is ended.
+    """
+    with open(f"{spec.work}/{PUBLISHING}", "a+", encoding="utf-8") as file:
+        if _try(file):
+            return False
+        lock_holders.end_stragglers(file.name, _written(file))
+    return True
 
 
 def note_command(spec: ReleaseSpec, pid: int | None) -> None:
