@@ -11,6 +11,7 @@ import errno
 import os
 import stat
 
+from gapless.base.outside import files
 from gapless.releases.file_state import FileState, state_of
 from gapless.releases.inbox import checksums, opened
 from gapless.releases.model import ReleaseSpec
@@ -42,12 +43,13 @@ def take_out(spec: ReleaseSpec, name: str, state: FileState, sha256: str) -> Non
         if state_of(name, dir_fd=inbox) == state:
             with contextlib.suppress(FileNotFoundError):
                 os.rename(name, TAKEN + name, src_dir_fd=inbox, dst_dir_fd=work)
-        settle(spec, name, state)
-        if state_of(name, dir_fd=inbox) is None:
-            checksums.remove_own(f"{spec.inbox}/{name}", sha256)
+    settle(spec, name, state, sha256)
+    _remove_checksums(spec, name, sha256)
 
 
-def settle(spec: ReleaseSpec, name: str, state: FileState | None) -> None:
+def settle(
+    spec: ReleaseSpec, name: str, state: FileState | None, sha256: str = ""
+) -> None:
     """Remove what was taken out if it is in that state; else it is a newer upload.
 
     That one goes back, unless there is a still newer one.  Raises OSError.
@@ -58,8 +60,27 @@ def settle(spec: ReleaseSpec, name: str, state: FileState | None) -> None:
             return
         if found != state:
             give_back(spec, TAKEN + name, name)
+        else:  # while it is here, the next publisher knows what is left to remove
+            _remove_checksums(spec, name, sha256 or _sha256(TAKEN + name, work))
         if state_of(TAKEN + name, dir_fd=work) is not None:
             os.unlink(TAKEN + name, dir_fd=work)
+
+
+def _sha256(name: str, work: int) -> str:
+    """Return the SHA-256 of what was taken out; its uploader may write to it still."""
+    descriptor = files.open_regular(name, dir_fd=work)
+    try:
+        return opened.sha256_of(descriptor)
+    except opened.IncompleteError:
+        return ""
+    finally:
+        os.close(descriptor)
+
+
+def _remove_checksums(spec: ReleaseSpec, name: str, sha256: str) -> None:
+    """Remove the checksum files of an upload, unless there is a newer upload."""
+    if not os.path.lexists(f"{spec.inbox}/{name}"):
+        checksums.remove_own(f"{spec.inbox}/{name}", sha256)
 
 
 def give_back(spec: ReleaseSpec, own: str, name: str) -> None:
