@@ -16,6 +16,7 @@ from gapless.base import clock
 from gapless.base.errors import ReleaseError
 from gapless.push import outcome
 from gapless.push.outcome import Stage
+from gapless.releases import publisher_lock
 from gapless.releases.inbox import (
     claims,
     completeness,
@@ -241,6 +242,29 @@ def test_what_only_its_uploader_could_read_is_not_opened_to_all_when_refused(
     with pytest.raises(ReleaseError):
         make(spec, inbox / "shop.tar")
     assert Path(spec.refused, "shop.tar").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user is needed")
+def test_another_user_cannot_hold_the_lock_of_the_publisher(
+    spec: ReleaseSpec, inbox: Path, tmp_path: Path
+) -> None:
+    """flock(2) asks for no right to write, only for a descriptor."""
+    for above in (tmp_path, *tmp_path.parents[:2]):
+        above.chmod(0o755)
+    lock = Path(spec.work, publisher_lock.PUBLISHING)
+    lock.parent.mkdir()
+    lock.touch(0o644)
+    make(spec, tarball(inbox / "shop.tar"))
+    assert lock.stat().st_mode & 0o777 == 0o600
+    done = subprocess.run(
+        ["sh", "-c", 'exec 3< "$1"', "sh", lock],
+        user=UPLOADER,
+        group=UPLOADER,
+        extra_groups=[],
+        capture_output=True,
+        check=False,
+    )
+    assert b"ermission denied" in done.stderr
 
 
 def test_the_right_of_others_to_write_is_taken_from_directories_of_the_publisher(

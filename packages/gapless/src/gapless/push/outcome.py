@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from gapless.base.outside.text import printable
 from gapless.rollout import records
 
 KIND = "upload"
@@ -104,4 +105,4 @@ def summary(outcome: Outcome) -> str:
         else ""
     )
     why = f": {outcome.detail}" if outcome.detail else ""
-    return f"{where}{outcome.stage.value}{hosts}{why}"
+    return printable(f"{where}{outcome.stage.value}{hosts}{why}", kept="\n")

@@ -52,13 +52,18 @@ class OutcomeStore:
         files.remove_parts(self._folder)
         old = old_layout.names(self._inbox, OLD_FOLDER)[:_MOST_OLD]
         with self._lock:
-            try:
-                paths.make_own(self._folder)  # pushers look in src/ if there is none
-            except OSError as error:
-                self._report(f"could not write outcomes in {self._folder}: {error}")
+            self._make_folder()
             for outcome in map(self._read, {*self._names(), *old}):
                 if outcome is not None and outcome.stage not in FINAL:
                     self._unfinished.setdefault(outcome.upload, outcome)
+
+    def _make_folder(self) -> None:
+        """Make the directory, so that pushers do not look for outcomes in src/."""
+        if os.path.isdir(self._inbox):  # else the file system may not be mounted
+            try:
+                paths.make_own(self._folder)
+            except OSError as error:
+                self._report(f"could not write outcomes in {self._folder}: {error}")
 
     def refresh(self, upload: str) -> bool:
         """Read an outcome that another publisher may have ended; return whether it has."""

@@ -62,16 +62,13 @@ def make_release(spec: ReleaseSpec, tarball: str, *, progress: Progress) -> Rele
     no regular file, or too large, stays in the inbox.
     """
     claims.clean_up(spec)
-    try:
-        with claims.open_source(spec, tarball) as source:
-            return _make_release(spec, source, progress)
-    except NotFoundError as error:
-        if error.hint or os.path.lexists(tarball):
-            raise
+    if not os.path.lexists(tarball):
         raise NotFoundError(
             f"{spec.app}: there is no tarball {printable(tarball)}",
             hint=_made_of_one_of_that_name(spec, tarball),
-        ) from None
+        )
+    with claims.open_source(spec, tarball) as source:
+        return _make_release(spec, source, progress)
 
 
 def _make_release(spec: ReleaseSpec, source: Source, progress: Progress) -> Release:
