@@ -360,7 +360,8 @@ def test_no_name_of_an_app_loses_a_refused_upload(
     with pytest.raises(ReleaseError):
         make(spec, path)
     assert Path(spec.refused, path.name).read_bytes() == b"no tarball"
-    for name in (f"claimed-{app}-2.tar", f"{claims.UPLOAD}{app}-3.tar"):
+    (Path(spec.work) / claims.UPLOAD).mkdir()
+    for name in (f"claimed-{app}-2.tar", f"{claims.UPLOAD}/{app}-3.tar"):
         (Path(spec.work) / name).write_bytes(b"of one that died")
     claims.clean_up(spec)
     assert os.listdir(inbox) == [f"{app}-2.tar"]

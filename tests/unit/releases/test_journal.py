@@ -88,7 +88,8 @@ def test_a_note_of_an_earlier_version_is_gone_on_with(tmp_path: Path) -> None:
     spec = spec_in(tmp_path)
     release = made(spec, packed(tmp_path / "src" / "app.tar"))
     journal.drop(spec)
-    (Path(spec.work) / "upload-app.tar").rename(Path(spec.work) / "claimed-app.tar")
+    copy = Path(spec.work, claims.UPLOAD, "app.tar")
+    copy.rename(Path(spec.work, "claimed-app.tar"))
     (Path(spec.work) / "placed-app.tar").write_text(f'"{release.name}"\n')
     assert claims.recover(spec) is True
     found = claims.unfinished_release(spec)

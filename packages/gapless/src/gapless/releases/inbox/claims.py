@@ -1,8 +1,8 @@
 """Copies of tarballs that are being published, and what a publisher that died has left.
 
 An upload stays in the inbox, where its uploader may write to it, until its release has its
-place or it was refused.  What is published is a copy in the work directory, `upload-NAME`,
-or `copy-NAME` of a tarball from elsewhere.  So a publisher that dies loses no upload:
+place or it was refused.  What is published is a copy in the work directory, `upload/NAME`,
+or `copy/NAME` of a tarball from elsewhere.  So a publisher that dies loses no upload:
 nothing is put back, since nothing was taken.  Which release the copy becomes stands in the
 journal, and by the state of the upload there the next publisher knows it from a newer one.
 `finish` removes both.  All functions but `claimed_upload` and `recover` need the
@@ -32,9 +32,11 @@ from gapless.releases.model import Release, ReleaseSpec
 from gapless.releases.publisher import journal
 from gapless.releases.publisher.journal import Change
 
-UPLOAD, COPY, REMOVED = "upload-", "copy-", "removed-"
+UPLOAD, COPY = "upload", "copy"
+"""Directories in the work directory: no name of an upload is taken for another's."""
+REMOVED = "removed-"
 """How names in the work directory begin."""
-OLD_CLAIMED, OLD_PLACED = "claimed-", "placed-"
+OLD_CLAIMED, OLD_COPY, OLD_PLACED = "claimed-", "copy-", "placed-"
 """The same, of earlier versions."""
 _PART = "part-of-a-copy"
 _PERMANENT = (
@@ -65,15 +67,15 @@ class Source:
 
     @property
     def copy(self) -> str:
-        """The name of its copy in the work directory."""
-        return f"{UPLOAD if self.is_upload else COPY}{self.name}"
+        """The path of its copy in the work directory."""
+        return f"{UPLOAD if self.is_upload else COPY}/{self.name}"
 
 
 def claimed_upload(spec: ReleaseSpec) -> str:
     """Return the name of the upload that is being published; empty if none is."""
+    for name in paths.names_in(f"{spec.work}/{UPLOAD}"):
+        return name
     for name in paths.names_in(spec.work):
-        if name.startswith(UPLOAD):
-            return name.removeprefix(UPLOAD)
         old = name.removeprefix(OLD_CLAIMED)
         if old != name and not _is_old_copy(spec, old):
             return old
@@ -91,7 +93,7 @@ def _is_old_copy(spec: ReleaseSpec, name: str) -> bool:
 
     An app may itself be called `copy`: what may be an upload is one.
     """
-    return name.startswith(COPY) and not uploads.owner((spec.app,), name)
+    return name.startswith(OLD_COPY) and not uploads.owner((spec.app,), name)
 
 
 def is_of(spec: ReleaseSpec, change: Change, tarball: str) -> bool:
@@ -162,6 +164,7 @@ def claim(spec: ReleaseSpec, source: Source) -> Copy:
             target.write(piece)
         if source.mode & 0o004:  # who might read it may read it if it is refused
             os.fchmod(target.fileno(), 0o644)
+    paths.make_own(os.path.dirname(path))
     os.rename(part, path)
     return Copy(
         path=path,
@@ -173,7 +176,7 @@ def claim(spec: ReleaseSpec, source: Source) -> Copy:
 
 def drop(spec: ReleaseSpec, source: Source) -> None:
     """Remove the copy of a tarball, which stays where it is."""
-    for name in (_PART, source.copy):
+    for name in (_PART, os.path.dirname(source.copy)):
         paths.remove(f"{spec.work}/{name}")
 
 
@@ -208,10 +211,12 @@ def finish(spec: ReleaseSpec) -> None:
     if change is not None and change.action == journal.PUBLISH:
         _take_out_again(spec, change)
     # The copy goes first: a note without its copy means nothing.
-    for beginning in (UPLOAD, COPY, OLD_CLAIMED, OLD_PLACED):
-        for name in paths.names_in(spec.work):
-            if name.startswith(beginning):
-                os.unlink(f"{spec.work}/{name}")
+    names = sorted(
+        paths.names_in(spec.work), key=lambda name: name.startswith(OLD_PLACED)
+    )
+    for name in names:
+        if name in (UPLOAD, COPY) or name.startswith((OLD_CLAIMED, OLD_PLACED)):
+            paths.remove(f"{spec.work}/{name}")
 
 
 def _take_out_again(spec: ReleaseSpec, change: Change) -> None:
@@ -286,8 +291,10 @@ def recover(spec: ReleaseSpec) -> bool:
 
 
 def _has_remains(spec: ReleaseSpec) -> bool:
-    beginnings = (UPLOAD, COPY, OLD_CLAIMED, taken.TAKEN)
-    return any(name.startswith(beginnings) for name in paths.names_in(spec.work))
+    return any(
+        name in (UPLOAD, COPY) or name.startswith((OLD_CLAIMED, taken.TAKEN))
+        for name in paths.names_in(spec.work)
+    )
 
 
 def clean_up(spec: ReleaseSpec) -> None:

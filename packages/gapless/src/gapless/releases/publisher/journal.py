@@ -48,7 +48,7 @@ class Change:
 
     Earlier versions wrote `copy-` and its name for that, and no `copy`."""
     copy: str = ""
-    """The name of its copy in the work directory."""
+    """The path of its copy in the work directory."""
     source: str = ""
     """The path of the tarball, as an absolute path."""
     source_state: FileState | None = None
