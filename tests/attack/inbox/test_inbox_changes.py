@@ -162,6 +162,12 @@ def test_an_upload_that_came_between_look_and_rename_goes_back(
     tarball(path, "newest")
     claims.clean_up(spec)
     assert b"newest" in path.read_bytes()
+    assert os.listdir(inbox) == ["shop.tar"]
+    Path(spec.work, f"{taken.TAKEN}shop.tar", "deep").mkdir(parents=True)
+    claims.clean_up(spec)  # somebody put a directory there in that very moment
+    assert b"newest" in path.read_bytes()
+    (aside,) = (name for name in os.listdir(inbox) if name != "shop.tar")
+    assert aside.endswith("-no-upload")
 
 
 def test_an_upload_that_cannot_be_taken_out_is_no_release_again_and_again(

@@ -53,7 +53,7 @@ class OutcomeStore:
         old = old_layout.names(self._inbox, OLD_FOLDER)[:_MOST_OLD]
         with self._lock:
             self._make_folder()
-            for outcome in map(self._read, {*self._names(), *old}):
+            for outcome in map(self._read, sorted({*self._names(), *old})):
                 if outcome is not None and outcome.stage not in FINAL:
                     self._unfinished.setdefault(outcome.upload, outcome)
 

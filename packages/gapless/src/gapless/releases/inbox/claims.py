@@ -154,7 +154,15 @@ def claim(spec: ReleaseSpec, source: Source) -> Copy:
 
     Raises OSError, and IncompleteError if it changes meanwhile.
     """
-    expected = checksums.expected(source.path) if source.is_upload else None
+    expected = None
+    if source.is_upload:
+        try:
+            expected = checksums.expected(source.path)
+        except OSError as error:
+            raise opened.IncompleteError(
+                f"{source.name} is not taken: its checksum file cannot be read: "
+                f"{(error.strerror or str(error)).lower()}"
+            ) from error
     part, path = f"{spec.work}/{_PART}", f"{spec.work}/{source.copy}"
     digest = hashlib.sha256()
     how = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -225,6 +233,8 @@ def _take_out_again(spec: ReleaseSpec, change: Change) -> None:
     if not change.copy or not change.upload or change.source_state is None:
         return
     if not os.path.lexists(copy) or not uploads.is_plain(change.upload):
+        return
+    if not taken.is_left(spec, change.upload, change.source_state):
         return
     with contextlib.suppress(OSError):
         taken.take_out(spec, change.upload, change.source_state, sha256_of(copy))

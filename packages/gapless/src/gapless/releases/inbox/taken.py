@@ -62,8 +62,31 @@ def settle(
             give_back(spec, TAKEN + name, name)
         else:  # while it is here, the next publisher knows what is left to remove
             _remove_checksums(spec, name, sha256 or _sha256(TAKEN + name, work))
-        if state_of(TAKEN + name, dir_fd=work) is not None:
-            os.unlink(TAKEN + name, dir_fd=work)
+    _discard(spec, TAKEN + name)
+
+
+def is_left(spec: ReleaseSpec, name: str, state: FileState) -> bool:
+    """Return whether an upload in that state is still to be taken out."""
+    is_there = state_of(f"{spec.inbox}/{name}") == state
+    return is_there or os.path.lexists(f"{spec.work}/{TAKEN}{name}")
+
+
+def _discard(spec: ReleaseSpec, own: str) -> None:
+    """Remove what was taken out, if it is there still.
+
+    A directory that somebody put in its place goes back by another name: it may be deeper
+    than can be removed.
+    """
+    with opened.directory(spec.inbox) as inbox, opened.directory(spec.work) as work:
+        try:
+            mode = os.stat(own, dir_fd=work, follow_symlinks=False).st_mode
+        except FileNotFoundError:
+            return
+        if stat.S_ISDIR(mode):
+            aside = f".{os.urandom(8).hex()}-no-upload"
+            os.rename(own, aside, src_dir_fd=work, dst_dir_fd=inbox)
+        else:
+            os.unlink(own, dir_fd=work)
 
 
 def _sha256(name: str, work: int) -> str:
