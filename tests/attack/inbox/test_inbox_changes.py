@@ -7,7 +7,7 @@ import errno
 import fcntl
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,7 @@ from gapless.releases.publisher import journal
 from rig.fixtures.inbox import MOST_BYTES as MOST
 from rig.fixtures.inbox import Watch, ignore, make, released, tarball, with_checksum
 
-UPLOADER = 65534
-PRIVATE = "the publisher's own words"
+PUBLISHER, UPLOADER = 4711, 65534
 
 
 # --- an uploader who goes on writing ---------------------------------------------------
@@ -168,6 +167,50 @@ def test_an_upload_that_came_between_look_and_rename_goes_back(
     assert b"newest" in path.read_bytes()
     (aside,) = (name for name in os.listdir(inbox) if name != "shop.tar")
     assert aside.endswith("-no-upload")
+
+
+def _as_user(user: int, act: Callable[[], object]) -> str:
+    """Return what an error of *act* says, which runs in a process of a user."""
+    reads, writes = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.setgroups([])
+            os.setresgid(user, user, user)
+            os.setresuid(user, user, user)
+            act()
+        except BaseException as error:  # noqa: BLE001 - it is told to the parent
+            os.write(writes, str(error).encode())
+        finally:
+            os._exit(0)
+    os.close(writes)
+    with open(reads, encoding="utf-8") as told:
+        text = told.read()
+    os.waitpid(pid, 0)
+    return text
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="other users are needed")
+def test_a_publisher_that_is_not_root_takes_what_it_can_take_out(
+    spec: ReleaseSpec, inbox: Path, tmp_path: Path
+) -> None:
+    """In a sticky inbox of another user it cannot: nothing is built for nothing."""
+    for above in tmp_path.parents[:2]:
+        above.chmod(0o755)
+    path = with_checksum(tarball(inbox / "shop.tar", "one"))
+    for name in (path, f"{path}.sha256"):
+        os.chown(name, UPLOADER, UPLOADER)
+    for folder in (tmp_path, Path(spec.dist)):
+        os.chown(folder, PUBLISHER, PUBLISHER)
+    inbox.chmod(0o1777)
+    told = _as_user(PUBLISHER, lambda: make(spec, path))
+    assert "it could not be taken out" in told
+    assert released(spec) == []
+    assert path.exists()
+    os.chown(inbox, PUBLISHER, PUBLISHER)
+    assert _as_user(PUBLISHER, lambda: make(spec, path)) == ""
+    assert released(spec) == ["one"]
+    assert os.listdir(inbox) == []
 
 
 def test_an_upload_that_cannot_be_taken_out_is_no_release_again_and_again(

@@ -19,7 +19,6 @@ from gapless.releases.model import ReleaseSpec
 from rig.fixtures.inbox import Watch
 
 UPLOADER = 65534
-PRIVATE = "the publisher's own words"
 
 
 # --- outcomes and the old layout -------------------------------------------------------
@@ -64,7 +63,7 @@ def test_a_reason_of_the_old_layout_is_read_with_distrust(
     (old / "shop-1.tar").write_bytes(b"")
     (old / "shop-1.tar.reason.txt").write_text("2026-11-01T00:00:00 it was broken\n")
     assert refused.reason_of(spec, "shop-1.tar") == "it was broken"
-    (tmp_path / "private").write_text(f"x {PRIVATE}")
+    (tmp_path / "private").write_text("x private words")
     (old / "shop-2.tar").write_bytes(b"")
     (old / "shop-2.tar.reason.txt").symlink_to(tmp_path / "private")
     assert refused.reason_of(spec, "shop-2.tar") == "it was refused"
