@@ -31,6 +31,8 @@ class Limits:
 
     max_unpacked_bytes: int = 2048 << 20
     max_files: int = 200_000
+    max_upload_bytes: int = 2048 << 20
+    """What the tarball itself may have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +57,13 @@ class ReleaseSpec:
 
     @property
     def inbox(self) -> str:
-        """The directory in which tarballs arrive."""
+        """The directory in which tarballs arrive: others may write it."""
         return f"{self.base}/src"
+
+    @property
+    def refused(self) -> str:
+        """The directory of the refused uploads, which only the publisher writes."""
+        return f"{self.base}/refused/{self.app}"
 
     @property
     def dist(self) -> str:

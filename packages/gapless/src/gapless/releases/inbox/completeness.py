@@ -3,17 +3,18 @@
 "The same size for a second" is not "complete": an upload may pause.  An upload counts as
 complete when it matches its checksum file.  Without a checksum file it must be unchanged
 between two checks, and readable to the end of the archive.
+
+This is a look ahead, at a file that its uploader may still write to.  What counts is the
+copy that a publisher makes of it (`admission`).
 """
 
 from __future__ import annotations
 
-import os
-
 from gapless.base import clock
-from gapless.releases import tarballs
-from gapless.releases.digests import sha256_of
+from gapless.base.errors import NotFoundError, ReleaseError
+from gapless.releases import file_state, tarballs
 from gapless.releases.file_state import FileState, state_of
-from gapless.releases.inbox.uploads import CHECKSUM_ENDINGS
+from gapless.releases.inbox import checksums, opened
 
 STALE_S = 60.0
 
@@ -23,7 +24,7 @@ def states_of(path: str) -> tuple[FileState | None, ...]:
 
     Only a change of them, or a second look that finds none, changes `is_complete`.
     """
-    return tuple(state_of(path + ending) for ending in ("", *CHECKSUM_ENDINGS))
+    return tuple(state_of(path + ending) for ending in ("", *checksums.ENDINGS))
 
 
 def is_stale(path: str) -> bool:
@@ -32,30 +33,40 @@ def is_stale(path: str) -> bool:
     return found is not None and clock.wall() - found.changed_ns / 1e9 > STALE_S
 
 
-def is_complete(path: str, earlier: FileState | None) -> tuple[bool, str]:
+def is_complete(
+    path: str, earlier: FileState | None, most_bytes: int
+) -> tuple[bool, str]:
     """Return whether an upload is complete, and if not, why.
 
-    *earlier* is its state at the check before.
+    *earlier* is its state at the check before.  What can never be an upload is complete:
+    who publishes it says why it is refused.
     """
-    for ending in CHECKSUM_ENDINGS:
-        if os.path.isfile(path + ending):
-            if matches(path, path + ending):
-                return True, ""
-            return False, f"it does not match {os.path.basename(path + ending)} yet"
+    try:
+        with opened.upload(path, most_bytes) as descriptor:
+            why = _missing(path, descriptor, earlier)
+    except ReleaseError:
+        return True, ""
+    except (opened.IncompleteError, NotFoundError) as error:
+        return False, error.message
+    except OSError as error:
+        return False, f"it cannot be read: {error.strerror or error}"
+    return not why, why
+
+
+def _missing(path: str, descriptor: int, earlier: FileState | None) -> str:
+    """Return what an upload lacks; empty if it is complete."""
+    try:
+        found = checksums.expected(path)
+    except OSError as error:
+        return f"its checksum file cannot be read: {error.strerror or error}"
+    if found is not None:
+        is_same = opened.sha256_of(descriptor) == found[1]
+        return "" if is_same else f"it does not match {found[0]} yet"
     now = state_of(path)
     if now is None or now != earlier:
-        return False, "it is changing, or was not seen before"
+        return "it is changing, or was not seen before"
     try:
-        tarballs.read_to_end(path)
+        tarballs.read_to_end(descriptor)
     except tarballs.BROKEN as error:
-        return False, f"it cannot be read to its end: {error}"
-    except OSError as error:
-        return False, f"it cannot be read: {error}"
-    return True, ""
-
-
-def matches(path: str, checksum: str) -> bool:
-    """Return whether a file has the SHA-256 that its checksum file names."""
-    with open(checksum, encoding="ascii", errors="replace") as file:
-        expected = (file.read().split() or [""])[0].lower()
-    return sha256_of(path) == expected
+        return f"it cannot be read to its end: {error}"
+    return "" if file_state.state_of(path) == now else "it is changing"
