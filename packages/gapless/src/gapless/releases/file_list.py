@@ -21,7 +21,7 @@ Earlier versions wrote no mode of a directory."""
 
 def path_of(spec: ReleaseSpec, name: str) -> str:
     """Return the path of the list of a release."""
-    return f"{spec.reports}/{name}/files.json"
+    return f"{spec.reports_of(name)}/files.json"
 
 
 def write(spec: ReleaseSpec, release: Release) -> str:
