@@ -8,9 +8,12 @@ from __future__ import annotations
 import http.client
 import io
 import socket
-from collections.abc import Buffer
+from typing import TYPE_CHECKING
 
 from gapless.base import clock
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 MOST_BYTES = 96 << 20
 """Of one answer: all values below one prefix, in base64."""
@@ -42,7 +45,7 @@ class _Reader(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Buffer) -> int | None:
+    def readinto(self, buffer: WriteableBuffer) -> int | None:
         self._sock.settimeout(self._deadline.left_s)
         return self._raw.readinto(buffer)
 

@@ -60,7 +60,6 @@ class EtcdHeader(Record, frozen=True):
     """The header of every answer of etcd."""
 
     revision: _Decimal
-    cluster_id: _Decimal = ""
 
 
 class EtcdEntry(Record, frozen=True):

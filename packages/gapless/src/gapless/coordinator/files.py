@@ -29,7 +29,7 @@ class Files:
         """Return the names in a directory; EFBIG if there are more than `MOST_NAMES`."""
         with self._opened(directory) as step:
             descriptor = files.open_directory(".", dir_fd=step)
-        found = []
+        found: list[str] = []
         try:
             with os.scandir(descriptor) as entries:
                 for entry in entries:

@@ -127,6 +127,7 @@ class Slots:
         for name, entry in entries.items():
             if self._seen.get(name, (ABSENT, 0.0))[0] != entry.version:
                 self._seen[name] = (entry.version, seen_at)
+        self._seen = {name: self._seen[name] for name in entries}
         return entries
 
     def _may_take(self, name: str, entry: Entry | None, now: float) -> bool:
