@@ -66,43 +66,61 @@ def shared() -> Shared:
     return found
 
 
-@pytest.mark.parametrize(
-    ("field", "wrong"),
-    [
-        *(
-            (field, name)
-            for field in ("release", "previous")
-            for name in (
-                *(EVIL, "..", ".", "/etc", f"../{NEW}", f"{NEW}/../x", f"{NEW}\n"),
-                *(f".{NEW}", "other-20260101000002", "shop-2026010100000٢", "shop-1"),
-                *(f"{NEW}\0", "x" * 5000, 7, None, [NEW], {"a": 1}),
-            )
-        ),
-        *(("number", each) for each in (0, -1, 1.5, True, "7", 2**63, 10**18, None)),
-        *(("attempt", each) for each in (0, -1, True, 2**64, [])),
-        *(("app", each) for each in ("other", "", "../shop", 7)),
-        *(("state", each) for each in ("evil", "", None, 1, ["rolling"])),
-        *(("digest", each) for each in ("z" * 64, "ab", 7, "../x")),
-        *(("reason", each) for each in (7, None, "x" * 100_000, "a\0b", NESTED)),
-        *(("began_at", each) for each in (0, "2026\n", "x" * 99)),
-        *(("by", each) for each in ([], "x" * 1000)),
-        *(("settled", each) for each in (1, "yes", None)),
-        *(("policy", each) for each in (None, [], "x", 1)),
-        *(("policy__slots", each) for each in ("0", "x", "-1", 1, "", "١", "9" * 9)),
-        *(("policy__waves", each) for each in ([1], ["0%"], "10%", ["5%"] * 101)),
-        *(("policy__canary", each) for each in ([1], ["a\nb"], ["../a"], ["a"] * 1001)),
-        *(("policy__freeze", each) for each in (["x"], [7], ["99:99 - 00:00"])),
-        *(
-            (f"policy__{name}", each)
-            for name in ("bake_s", "change_timeout_s", "slot_ttl_s", "gone_s")
-            for each in (-1, 1e30, float("inf"), float("nan"), "1", None, True, 2**70)
-        ),
-        *((f"policy__{name}", 0) for name in ("slot_ttl_s", "gone_s")),
-        *(("policy__max_failures", each) for each in (-1, 2**63, 0.5, "1")),
-        ("weather", NESTED),
-        ("weather", "\ud800"),
-    ],
+def _pairs(wrong: dict[str, tuple[Any, ...]]) -> list[tuple[str, Any]]:
+    """Return each field with each of its wrong values."""
+    return [(field, each) for field, values in wrong.items() for each in values]
+
+
+NO_RELEASES = (
+    *(EVIL, "..", ".", "/etc", f"../{NEW}", f"{NEW}/../x", f"{NEW}\n", f".{NEW}"),
+    *("other-20260101000002", "shop-2026010100000\u0662", "shop-1", f"{NEW}\0"),
+    *("x" * 5000, 7, None, [NEW], {"a": 1}),
 )
+NO_SECONDS = (-1, 1e30, float("inf"), float("nan"), "1", None, True, 2**70)
+WRONG_ROLLOUT = {
+    "release": NO_RELEASES,
+    "previous": NO_RELEASES,
+    "number": (0, -1, 1.5, True, "7", 2**63, 10**18, None),
+    "attempt": (0, -1, True, 2**64, []),
+    "app": ("other", "", "../shop", 7),
+    "state": ("evil", "", None, 1, ["rolling"]),
+    "digest": ("z" * 64, "ab", 7, "../x"),
+    "reason": (7, None, "x" * 100_000, "a\0b", NESTED),
+    "began_at": (0, "2026\n", "x" * 99),
+    "by": ([], "x" * 1000),
+    "settled": (1, "yes", None),
+    "policy": (None, [], "x", 1),
+    "policy__slots": ("0", "x", "-1", 1, "", "\u0661", "9" * 9),
+    "policy__waves": ([1], ["0%"], "10%", ["5%"] * 101),
+    "policy__canary": ([1], ["a\nb"], ["../a"], ["a"] * 1001),
+    "policy__freeze": (["x"], [7], ["99:99 - 00:00"]),
+    "policy__bake_s": NO_SECONDS,
+    "policy__change_timeout_s": NO_SECONDS,
+    "policy__slot_ttl_s": (*NO_SECONDS, 0),
+    "policy__gone_s": (*NO_SECONDS, 0),
+    "policy__max_failures": (-1, 2**63, 0.5, "1"),
+    "weather": (NESTED, "\ud800", {"x" * 50_000: float("nan")}),
+}
+WRONG_REPORT = {
+    "host": ("b", "a\n", "../a", "", 7, None, "x" * 500),
+    "release": (EVIL, "a\nb", 7, None, "x" * 500, "/x"),
+    "turn": (None, 7, [1], [1, 2, 3], ["1", 2], [-1, 1], [2**63, 1], [1.5, 1]),
+    "phase": ("evil", None, 3),
+    "reason": (7, "x" * 100_000, "a\0b"),
+    "beat": ("1", -1, 2**64, 0.5),
+    "at": (7, "\x1b[2J", "x" * 99),
+    "agent": (7, "a b", "x" * 99),
+    "addresses": (
+        *("a:1", ["a"], [7], ["a:1"] * 65, {"a": 1}, ["a:1;}\nx:2"], ["a b:1"]),
+        *([":80"], ["a:0"], ["a:99999"], ["a:\u0661"], ["[x]:1"]),
+    ),
+    "health": ("a:x", "http://a:1", "a:1\r\nX: y", 7, "-a:1"),
+    "drains": (1, "no", None),
+    "recycles": (0, "yes"),
+}
+
+
+@pytest.mark.parametrize(("field", "wrong"), _pairs(WRONG_ROLLOUT))
 def test_a_rollout_that_is_wrong_is_named_once_and_skipped(
     shared: Shared, field: str, wrong: object
 ) -> None:
@@ -121,28 +139,7 @@ def test_a_rollout_that_is_wrong_is_named_once_and_skipped(
     assert begun == shared.store.rollout()[0]
 
 
-@pytest.mark.parametrize(
-    ("field", "wrong"),
-    [
-        *(("host", each) for each in ("b", "a\n", "../a", "", 7, None, "x" * 500)),
-        *(("release", each) for each in (EVIL, "a\nb", 7, None, "x" * 500, "/x")),
-        *(("turn", each) for each in (None, 7, [1], [1, 2, 3], ["1", 2], [-1, 1])),
-        *(("turn", [each, 1]) for each in (2**63, 1.5, True)),
-        *(("phase", each) for each in ("evil", None, 3)),
-        *(("reason", each) for each in (7, "x" * 100_000, "a\0b")),
-        *(("beat", each) for each in ("1", -1, 2**64, 0.5)),
-        *(("at", each) for each in (7, "\x1b[2J", "x" * 99)),
-        *(("agent", each) for each in (7, "a b", "x" * 99)),
-        *(("addresses", each) for each in ("a:1", ["a"], [7], ["a:1"] * 65, {"a": 1})),
-        *(
-            ("addresses", [each])
-            for each in ("a:1;}\nx:2", "a b:1", ":80", "a:0", "a:99999", "a:١", "[x]:1")
-        ),
-        *(("health", each) for each in ("a:x", "http://a:1", "a:1\r\nX: y", 7, "-a:1")),
-        *(("drains", each) for each in (1, "no", None)),
-        *(("recycles", each) for each in (0, "yes")),
-    ],
-)
+@pytest.mark.parametrize(("field", "wrong"), _pairs(WRONG_REPORT))
 def test_a_report_that_is_wrong_is_named_once_and_skipped(
     shared: Shared, field: str, wrong: object
 ) -> None:
@@ -289,14 +286,19 @@ def test_a_wrong_record_of_drains_gives_nobody_the_right(
 def spec(tmp_path: Path) -> ReleaseSpec:
     """Return the releases of an app, with one release and one evil directory."""
     found = ReleaseSpec(app="shop", base=str(tmp_path / "base"))
-    for path in (Path(found.path_of(OLD)), tmp_path / "evil", tmp_path / "base" / "evil"):
+    for path in (
+        Path(found.path_of(OLD)),
+        tmp_path / "evil",
+        tmp_path / "base" / "evil",
+    ):
         path.mkdir(parents=True)
         (path / "RELEASE").write_text("20260101000001\n")
     return found
 
 
 @pytest.mark.parametrize(
-    "name", [EVIL, "../../evil", "../evil", "..", "", "other-20260101000001", f"x/{OLD}"]
+    "name",
+    [EVIL, "../../evil", "../evil", "..", "", "other-20260101000001", f"x/{OLD}"],
 )
 def test_a_name_that_leads_elsewhere_is_no_release(
     spec: ReleaseSpec, name: str

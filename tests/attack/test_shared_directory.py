@@ -114,8 +114,8 @@ def _past_64_bits(at: Path) -> None:
 
 
 def _other_digits(at: Path) -> None:
-    (at / "٣٤").write_text("")
-    (at / "²").write_text("")
+    (at / "\u0663\u0664").write_text("")
+    (at / "\u00b2").write_text("")
 
 
 def _no_utf_8(at: Path) -> None:
@@ -146,7 +146,7 @@ def test_a_foreign_file_is_named_once_and_ignored(
             assert set(host.read_all("rollout")) == {"rollout/shop", "rollout/evil"}
             assert host.read("rollout/evil") == Entry(1, GOOD)
         found = shared.complaints[before:]
-        assert len(found) == len({each for each in found})
+        assert len(found) == len(set(found))
         assert found
         assert all(each.isprintable() for each in found)
     store = FleetStore(shared.coordinator, "shop", now=lambda: 0.0, complain=print)
@@ -235,12 +235,10 @@ def test_a_key_that_may_not_be_read_costs_the_others_nothing(shared: Shared) -> 
 
     host = shared.host(Forbidden(str(shared.root)))
     assert set(host.read_all("rollout")) == {"rollout/shop"}
-    for act in (
-        lambda: host.read("rollout/evil"),
-        lambda: host.write("rollout/evil", b"x", expected=0),
-    ):
-        with pytest.raises(UnavailableError, match="permission denied"):
-            act()
+    with pytest.raises(UnavailableError, match="permission denied"):
+        host.read("rollout/evil")
+    with pytest.raises(UnavailableError, match="permission denied"):
+        host.write("rollout/evil", b"x", expected=0)
 
 
 def test_a_number_that_nothing_can_follow_delays_its_own_key(shared: Shared) -> None:

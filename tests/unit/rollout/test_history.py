@@ -16,7 +16,12 @@ from gapless.rollout.store import FleetStore
 
 
 def _build(number: int, previous: str) -> Rollout:
-    return Rollout(app="app", number=number, release=f"app-{20260101000000 + number}", previous=previous)
+    return Rollout(
+        app="app",
+        number=number,
+        release=f"app-{20260101000000 + number}",
+        previous=previous,
+    )
 
 
 def test_history_tells_how_rollouts_ended() -> None:

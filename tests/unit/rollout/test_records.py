@@ -9,15 +9,16 @@ from gapless.rollout import records
 from gapless.rollout.model import HostReport, Phase, Rollout, State
 from gapless.rollout.policy import Policy
 
+OLD, NEW = "app-20260101000001", "app-20260101000002"
 ROLLOUT = Rollout(
     app="app",
     number=7,
-    release="app-20260101000002",
-    previous="app-20260101000001",
+    release=NEW,
+    previous=OLD,
     state=State.HELD,
     policy=Policy(canary=("a",), waves=("10%",), freeze=("22:00 - 06:00",)),
 )
-REPORT = HostReport(host="a", release="app-20260101000001", turn=(7, 2), phase=Phase.WATCHING)
+REPORT = HostReport(host="a", release=OLD, turn=(7, 2), phase=Phase.WATCHING)
 REACHED = replace(
     REPORT, addresses=("10.0.0.2:3000",), health="10.0.0.2:3001", drains=True
 )

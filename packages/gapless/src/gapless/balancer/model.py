@@ -55,9 +55,11 @@ class Pool:
             found.append(f"name {self.name!r}: letters, digits and . _ - only")
         servers = [each.address for each in self.members]
         answers = [each.health for each in self.members if each.health]
-        for address in (*servers, *answers):
-            if not is_address(address, needs_host=False):
-                found.append(f"{address!r} is no address; write 10.0.0.2:3000")
+        found += [
+            f"{address!r} is no address; write 10.0.0.2:3000"
+            for address in (*servers, *answers)
+            if not is_address(address, needs_host=False)
+        ]
         if not is_address(self.listen, needs_host=False):
             found.append(f"{self.listen!r} is no address; write :80 or 10.0.0.1:80")
         found += [

@@ -17,8 +17,7 @@ def configuration(pool: Pool) -> str:
     pool.checked()
     retry = f"{pool.name}_again".replace(".", "_").replace("-", "_")
     servers = "\n".join(
-        f"    server {each.address} max_fails=0;"
-        + (f"  # {label}" * bool(each.name))
+        f"    server {each.address} max_fails=0;" + (f"  # {label}" * bool(each.name))
         for each, label in zip(pool.members, pool.labels(), strict=True)
     )
     listen = pool.listen.removeprefix(":")

@@ -67,22 +67,24 @@ class _Source:
 def limit(connection: http.client.HTTPConnection, deadline: Deadline) -> None:
     """Let the answer on a connection, its head too, end at a deadline."""
 
-    def response(sock: socket.socket, *args: int, **how: str) -> http.client.HTTPResponse:
+    def response(
+        sock: socket.socket, *args: int, **how: str
+    ) -> http.client.HTTPResponse:
         return http.client.HTTPResponse(_Source(sock, deadline), *args, **how)  # type: ignore[arg-type]  # only makefile is called
 
     connection.response_class = response  # type: ignore[assignment]  # it is only called
 
 
-def body(answer: http.client.HTTPResponse, most_bytes: int = MOST_BYTES) -> bytes:
+def body(answer: http.client.HTTPResponse) -> bytes:
     """Return the body of an answer.
 
-    Raises OSError, and HTTPException if it has more than *most_bytes* or is cut off.
+    Raises OSError, and HTTPException if it has more than `MOST_BYTES` or is cut off.
     """
     found = bytearray()
     while piece := answer.read(_PIECE_BYTES):
         found += piece
-        if len(found) > most_bytes:
-            raise http.client.HTTPException(f"more than {most_bytes >> 20} MiB")
+        if len(found) > MOST_BYTES:
+            raise http.client.HTTPException(f"more than {MOST_BYTES >> 20} MiB")
     if answer.length:
         raise http.client.IncompleteRead(b"", answer.length)
     return bytes(found)

@@ -22,6 +22,9 @@ Kind = TypeVar("Kind")
 MOST_VERSION = 10**15
 """Far beyond any key that is written a thousand times a second, and exact in each JSON."""
 
+_MOST_REASON = 200
+"""Characters: both names and values may be long, and a log has a line for each."""
+
 Holder = Annotated[str, Meta(max_length=256, pattern=r"\A[ -~]*\Z")]
 """Who holds a slot: the name of a host, and its agent."""
 Nonce = Annotated[str, Meta(max_length=64, pattern=r"\A[0-9a-f]*\Z")]
@@ -145,7 +148,10 @@ def plain(content: bytes, most_bytes: int) -> Any:
         found = json.loads(content)
     except (ValueError, RecursionError) as error:
         _raise_no_record(error)
-    codec.check_plain(found, "it")
+    try:
+        codec.check_plain(found, "it")
+    except ValueError as error:
+        raise ValueError(_short(str(error))) from None
     return found
 
 
@@ -171,6 +177,10 @@ def _reason(error: Exception) -> str:
     """Return what msgspec says, the field first."""
     what, at, where = str(error).rpartition(" - at `")
     if not at:
-        return str(error)
+        return _short(str(error))
     field = where.rstrip("`").removeprefix("$").removeprefix(".") or "it"
-    return f"{field}: {what[:1].lower()}{what[1:]}"
+    return _short(f"{field}: {what[:1].lower()}{what[1:]}")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _MOST_REASON else f"{text[: _MOST_REASON - 3]}..."

@@ -120,7 +120,9 @@ class EtcdCoordinator:
             is_write=True,
         )
         if not answer.succeeded:
-            kvs = [each for found in answer.responses for each in found.response_range.kvs]
+            kvs = [
+                each for found in answer.responses for each in found.response_range.kvs
+            ]
             version = int(kvs[0].mod_revision) if kvs else ABSENT
             raise model.conflict(key, expected, version)
         return int(answer.header.revision)

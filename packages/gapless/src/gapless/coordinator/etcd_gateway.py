@@ -5,7 +5,9 @@ need gRPC (docs/decisions/0010).  Source:
 https://etcd.io/docs/v3.4/dev-guide/api_grpc_gateway/.
 
 Answers are read within a time and a size (`bounded_answer`), and have the types of
-`decoding`; a redirection is not followed.  A write whose answer is lost may have been done.  It is reported as such and never sent
+`decoding`; a redirection is not followed.
+
+A write whose answer is lost may have been done.  It is reported as such and never sent
 again; the next read shows what became of it.
 """
 
@@ -148,7 +150,9 @@ class EtcdGateway:
                 f"etcd does not know {self._settings.user}: {_reason(status, answer)}",
                 hint="see user and password_file in [coordinator]",
             )
-        self._token = decoding.decode(EtcdToken, answer, bounded_answer.MOST_BYTES).token
+        self._token = decoding.decode(
+            EtcdToken, answer, bounded_answer.MOST_BYTES
+        ).token
 
     def _post(self, url: str, path: str, message: dict[str, Any]) -> tuple[int, bytes]:
         """Return the HTTP status and the body of the answer."""

@@ -86,7 +86,7 @@ class Files:
 
     @contextmanager
     def _opened(self, directory: str, *, makes: bool = False) -> Iterator[int]:
-        """Yield a descriptor of a directory (O_PATH): ENOTDIR where a link is on the way."""
+        """Yield a descriptor of one (O_PATH); ENOTDIR where a link is on the way."""
         step = os.open(self._root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for name in os.path.relpath(directory, self._root).split("/"):

@@ -211,7 +211,10 @@ class VersionFiles:
         with suppress(OSError):
             newest_at = self._files.modified_at(f"{directory}/{numbers[0]}")
             parts = [name for name in self.names(directory) if name.endswith(_PART)]
-            names = [*parts[:MOST_REMOVED], *map(str, reversed(numbers[KEPT_VERSIONS:]))]
+            names = [
+                *parts[:MOST_REMOVED],
+                *map(str, reversed(numbers[KEPT_VERSIONS:])),
+            ]
             for name in names[: 2 * MOST_REMOVED]:
                 self._remove_old(f"{directory}/{name}", newest_at - KEPT_S)
 

@@ -173,7 +173,9 @@ class FleetStore:
 
     def slot_holders(self, slots: Slots) -> str:
         """Return the hosts that hold slots, for people."""
-        names = {holder.rpartition(" ")[0] or holder for holder in slots.holders().values()}
+        names = {
+            holder.rpartition(" ")[0] or holder for holder in slots.holders().values()
+        }
         return ", ".join(sorted(names))
 
 

@@ -61,7 +61,9 @@ class FollowerThread:
             self.follower.stopping.wait(RETRY_S)
             return 0.0
         except Exception as error:  # noqa: BLE001 - a fault with one app must not end the agent of all
-            what = f"a fault of gapless: {type(error).__name__}: {printable(str(error))}"
+            what = (
+                f"a fault of gapless: {type(error).__name__}: {printable(str(error))}"
+            )
             if what != self._trouble:
                 output.print_line(f"{self._store.app}: {what}; it serves on")
             self._trouble = what
