@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,7 +12,12 @@ from typing import Any
 import pytest
 
 from gapless.agent.turn.release_source import ReleaseSource
-from gapless.base.errors import GaplessError, NotFoundError, UnavailableError
+from gapless.base.errors import (
+    GaplessError,
+    NotFoundError,
+    ReleaseError,
+    UnavailableError,
+)
 from gapless.base.names import ReleaseName, is_host_name
 from gapless.config.toml.fleets import Fleet
 from gapless.coordinator.leases import Slots
@@ -358,3 +364,28 @@ def test_the_type_of_a_release_is_a_check() -> None:
 def test_which_names_hosts_may_have(name: str, *, is_right: bool) -> None:
     """One rule, for the names that users give and for those in records."""
     assert is_host_name(name) is is_right
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        *([], 7, {"../x": {"directory": True}}, {"/x": {"directory": True}}),
+        *(
+            {"a/b": {"link": "x"}},
+            {"a": {"link": "/"}, "a/b": {"sha256": "", "mode": 1}},
+        ),
+        *({"a": {}}, {"a": 7}, {"a": {"sha256": ""}}, {"a": {"link": 7}}, {"": {}}),
+        *({"a": {"directory": True, "mode": 2**40}}, {"a\0": {"link": "x"}}),
+        {"a": {"link": "x", "directory": True}},
+    ],
+)
+def test_a_list_of_files_has_paths_in_the_release_only(
+    spec: ReleaseSpec, entries: object
+) -> None:
+    """The digest by which it is known is that of a record."""
+    folder = Path(spec.reports_of(OLD))
+    folder.mkdir(parents=True)
+    content = json.dumps(entries).encode()
+    (folder / "files.json").write_bytes(content)
+    with pytest.raises(ReleaseError, match="is no list of files"):
+        file_list.read(spec, OLD, hashlib.sha256(content).hexdigest())
