@@ -11,14 +11,17 @@ from typing import Any
 
 import pytest
 
+from gapless.agent.address import HostAddresses
 from gapless.agent.turn.release_source import ReleaseSource
 from gapless.base.errors import (
     GaplessError,
+    MisuseError,
     NotFoundError,
     ReleaseError,
     UnavailableError,
 )
 from gapless.base.names import ReleaseName, is_host_name
+from gapless.cli.fleet import follower_thread
 from gapless.config.toml.fleets import Fleet
 from gapless.coordinator.leases import Slots
 from gapless.coordinator.memory import MemoryCoordinator
@@ -117,7 +120,7 @@ WRONG_REPORT = {
     "at": (7, "\x1b[2J", "x" * 99),
     "agent": (7, "a b", "x" * 99),
     "addresses": (
-        *("a:1", ["a"], [7], ["a:1"] * 65, {"a": 1}, ["a:1;}\nx:2"], ["a b:1"]),
+        *("a:1", ["a"], [7], ["a:1"] * 257, {"a": 1}, ["a:1;}\nx:2"], ["a b:1"]),
         *([":80"], ["a:0"], ["a:99999"], ["a:\u0661"], ["[x]:1"]),
     ),
     "health": ("a:x", "http://a:1", "a:1\r\nX: y", 7, "-a:1"),
@@ -232,6 +235,45 @@ def test_history_is_as_suspicious(shared: Shared) -> None:
         assert found["number"] == 7
         assert found["hosts"]["a"]["release"] == OLD
     assert len(shared.complaints) == len(wrong)
+
+
+def test_a_publisher_writes_nothing_that_every_host_would_ignore(
+    shared: Shared,
+) -> None:
+    """Its configuration may be wrong in a way that no other check knows."""
+    for wrong in (
+        replace(ROLLOUT, policy=Policy(canary=("a/b",))),
+        replace(ROLLOUT, policy=Policy(bake_s=1e12, canary=("a",))),
+        replace(ROLLOUT, release="shop-1"),
+    ):
+        with pytest.raises(MisuseError, match="every host would ignore this rollout"):
+            shared.store.write_rollout(wrong, expected=1)
+    assert shared.store.rollout()[0] == ROLLOUT
+
+
+def test_a_fault_with_one_app_does_not_end_the_agent_of_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever a record did: it is told once, and the next turn tries again."""
+    monkeypatch.setattr(follower_thread, "RETRY_S", 0.0)
+    spec = ReleaseSpec(app="shop", base=str(tmp_path))
+    fleet = Fleet(
+        release=spec, policy=Policy(), file="", directory=str(tmp_path), etcd=None
+    )
+    thread = follower_thread.FollowerThread(fleet, "a", HostAddresses())
+    faults = iter([RecursionError("deep \x1b[2J"), RecursionError("deep \x1b[2J")])
+
+    def step() -> float:
+        for fault in faults:
+            raise fault
+        return 1.0
+
+    monkeypatch.setattr(thread.follower, "step", step)
+    assert [thread._act() for _ in range(3)] == [0.0, 0.0, 1.0]
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 2
+    assert "RecursionError: deep \\x1b[2J; it serves on" in said[0]
+    assert "goes on" in said[1]
 
 
 def test_a_number_that_nothing_can_follow_is_said(shared: Shared) -> None:

@@ -43,7 +43,7 @@ class DirectoryCoordinator:
             try:
                 entry = self.read(key)
             except BrokenKeyError as error:
-                self._files.report(self._directory(key), error.message)
+                self._files.report(self._directory(key), error.reason or error.message)
                 continue
             if entry is None:
                 continue
@@ -122,7 +122,7 @@ class DirectoryCoordinator:
         except BrokenKeyError as error:
             if is_top:
                 raise
-            self._files.report(directory, error.message)
+            self._files.report(directory, error.reason or error.message)
             return []
 
 

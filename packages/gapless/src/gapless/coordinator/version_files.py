@@ -54,6 +54,9 @@ _HIDDEN = "."
 class BrokenKeyError(UnavailableError):
     """One key of the shared directory cannot be used; the others can."""
 
+    reason = ""
+    """Why, without where."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Newest:
@@ -247,7 +250,10 @@ def _number(name: str) -> int | None:
 def _unavailable(path: str, error: OSError) -> UnavailableError:
     reason = (error.strerror or str(error)).lower()
     kind = BrokenKeyError if error.errno in _BROKEN else UnavailableError
-    return kind(
+    found = kind(
         f"the shared directory cannot be used: {path}: {reason}",
         hint="is it mounted, and may this user write there?",
     )
+    if isinstance(found, BrokenKeyError):
+        found.reason = reason
+    return found

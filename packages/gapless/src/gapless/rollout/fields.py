@@ -34,4 +34,5 @@ LeaseSeconds = Annotated[float, Meta(ge=1, le=MOST_SECONDS)]
 """Shorter, and renewals would be all that hosts do."""
 Lines = Annotated[tuple[Line, ...], Meta(max_length=1000)]
 Shares = Annotated[tuple[Share, ...], Meta(max_length=100)]
-Addresses = Annotated[tuple[Line, ...], Meta(max_length=64)]
+MOST_ADDRESSES = 256
+Addresses = Annotated[tuple[Line, ...], Meta(max_length=MOST_ADDRESSES)]

@@ -18,7 +18,7 @@ from gapless.base.names import ReleaseName, is_address, is_host_name
 from gapless.base.outside.text import printable
 from gapless.coordinator import decoding
 from gapless.coordinator.model import LARGEST_VALUE_BYTES
-from gapless.rollout.fields import MOST_TEXT
+from gapless.rollout.fields import MOST_ADDRESSES, MOST_TEXT
 from gapless.rollout.model import (
     DrainingHosts,
     HostReport,
@@ -81,7 +81,8 @@ def decode_rollout(content: bytes, app: str) -> Rollout:
 
 def encode_host(report: HostReport) -> bytes:
     """Return the report of a host as a record."""
-    report = replace(report, reason=_text(report.reason))
+    addresses = report.addresses[:MOST_ADDRESSES]
+    report = replace(report, reason=_text(report.reason), addresses=addresses)
     return encode("host", dataclasses.asdict(report) | {"phase": report.phase.value})
 
 

@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Callable
 from functools import partial
 
-from gapless.base.errors import ConflictError, UnavailableError
+from gapless.base.errors import ConflictError, MisuseError, UnavailableError
 from gapless.coordinator.decoding import MOST_VERSION
 from gapless.coordinator.leases import Clock, Slots
 from gapless.coordinator.model import ABSENT, Coordinator, Entry, versions
@@ -70,10 +70,19 @@ class FleetStore:
         return found, entry.version
 
     def write_rollout(self, rollout: Rollout, *, expected: int) -> None:
-        """Write the record of the rollout.  Raises ConflictError."""
-        self._coordinator.write(
-            f"rollout/{self.app}", records.encode_rollout(rollout), expected=expected
-        )
+        """Write the record of the rollout, if hosts will follow it.
+
+        Raises ConflictError, MisuseError.
+        """
+        content = records.encode_rollout(rollout)
+        try:
+            records.decode_rollout(content, self.app)
+        except ValueError as error:
+            raise MisuseError(
+                f"{self.app}: every host would ignore this rollout: {error}",
+                hint="nothing was rolled out",
+            ) from error
+        self._coordinator.write(f"rollout/{self.app}", content, expected=expected)
 
     def begin(
         self, release: str, build: Callable[[int, str], Rollout], previous: str
