@@ -18,10 +18,12 @@ Entries = dict[str, dict[str, object]]
 
 Earlier versions wrote no mode of a directory."""
 
+MOST_MODE = 0o7777
+
 
 def path_of(spec: ReleaseSpec, name: str) -> str:
     """Return the path of the list of a release."""
-    return f"{spec.reports}/{name}/files.json"
+    return f"{spec.reports_of(name)}/files.json"
 
 
 def write(spec: ReleaseSpec, release: Release) -> str:
@@ -70,8 +72,39 @@ def read(spec: ReleaseSpec, name: str, digest: str) -> Entries:
         ) from error
     if not digest or hashlib.sha256(content).hexdigest() != digest:
         raise ReleaseError(f"{spec.app}: {path} is not what was published")
-    entries: Entries = json.loads(content)
+    try:
+        return _checked(json.loads(content))
+    except (ValueError, RecursionError) as error:
+        # The digest is that of the rollout's record, which others may have written.
+        raise ReleaseError(f"{spec.app}: {path} is no list of files: {error}") from None
+
+
+def _checked(entries: object) -> Entries:
+    """Return a list of files, if no path in it leads out of a release.
+
+    Raises ValueError.
+    """
+    if not isinstance(entries, dict):
+        raise ValueError("it is no object")  # noqa: TRY004 - a file is wrong, no argument
+    for path, entry in entries.items():
+        parts = path.split("/")
+        if not path or "\0" in path or not {"", ".", ".."}.isdisjoint(parts):
+            raise ValueError(f"{ascii(path)[:80]} is no path in a release")
+        if not isinstance(entry, dict) or not _is_entry(entry):
+            raise ValueError(f"{ascii(path)[:80]} is no file, link or directory")
+        above = "/".join(parts[:-1])
+        if above and "directory" not in entries.get(above, {}):
+            raise ValueError(f"{ascii(path)[:80]} is in no directory of the list")
     return entries
+
+
+def _is_entry(entry: dict[str, object]) -> bool:
+    mode = entry.get("mode", 0)
+    has_mode = type(mode) is int and 0 <= mode <= MOST_MODE
+    kinds = [kind for kind in ("directory", "link", "sha256") if kind in entry]
+    texts = all(isinstance(entry.get(kind, ""), str) for kind in ("link", "sha256"))
+    is_whole = "sha256" not in entry or "mode" in entry
+    return has_mode and len(kinds) == 1 and texts and is_whole
 
 
 def _walk(top: str) -> Iterator[tuple[str, os.stat_result]]:

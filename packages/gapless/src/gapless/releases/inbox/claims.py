@@ -332,7 +332,7 @@ def clean_up(spec: ReleaseSpec) -> None:
             current.discard_prepared(spec)
     if change is not None:
         if not current.is_visible(spec, change.release):
-            paths.remove(f"{spec.reports}/{change.release}")
+            paths.remove(spec.reports_of(change.release))
         reports.remove_parts(spec, change.release)
     if journal.read_settled(spec) is None:
         journal.drop(spec)

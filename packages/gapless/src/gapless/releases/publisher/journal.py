@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from gapless.base import clock, codec, files
 from gapless.releases.file_state import FileState
-from gapless.releases.model import ReleaseSpec
+from gapless.releases.model import ReleaseSpec, stamp_of
 
 FILE = "change.json"
 RESERVE = "reserve"
@@ -87,6 +87,8 @@ def _read(spec: ReleaseSpec) -> Change | None:
     try:
         change = codec.decode(Change, files.read_json(path_of(spec)))
     except (ValueError, RecursionError):
+        return None
+    if stamp_of(spec.app, change.release) is None:
         return None
     return change if change.action in (PUBLISH, ROLLBACK) else None
 
