@@ -101,12 +101,13 @@ def open_tarball(
             f"{target} is no tarball by its name",
             hint=f"it ends in one of {', '.join(tarballs.ENDINGS)}",
         )
+    file = open(target, "rb")
     try:
-        tarballs.read_to_end(target)
-    except (OSError, *tarballs.BROKEN) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # the file cannot be read; it may be a good tarball
+        tarballs.read_to_end(file.fileno())
+    except tarballs.BROKEN as error:
+        file.close()
         raise ReleaseError(
             f"{target} cannot be read to its end: {error}", hint="nothing was sent"
         ) from error
-    return Tarball(file=open(target, "rb"), ending=ending, left_out=[])
+    file.seek(0)
+    return Tarball(file=file, ending=ending, left_out=[])

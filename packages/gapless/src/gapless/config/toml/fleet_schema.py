@@ -23,6 +23,10 @@ class Bounds(Table, frozen=True):
 
     max_unpacked_mb: Annotated[int, msgspec.Meta(ge=1)] = 2048
     max_files: Annotated[int, msgspec.Meta(ge=1)] = 200_000
+    max_depth: Annotated[int, msgspec.Meta(ge=1, le=200)] = 100
+    """Who removes a directory holds one descriptor open for each level."""
+    max_memory_mb: Annotated[int, msgspec.Meta(ge=64)] = 512
+    timeout_s: Annotated[float, msgspec.Meta(ge=1, le=86400)] = 600.0
 
 
 class Release(Table, frozen=True):

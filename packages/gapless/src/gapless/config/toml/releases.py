@@ -47,6 +47,9 @@ def build(document: Document, name: str, environment: Mapping[str, str]) -> Rele
         limits=Limits(
             max_unpacked_bytes=table.limits.max_unpacked_mb << 20,
             max_files=table.limits.max_files,
+            max_depth=table.limits.max_depth,
+            max_memory_bytes=table.limits.max_memory_mb << 20,
+            timeout_s=table.limits.timeout_s,
         ),
         environment=dict(environment),
     )
