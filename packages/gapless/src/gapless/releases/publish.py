@@ -83,6 +83,10 @@ def make_release(spec: ReleaseSpec, tarball: str, *, progress: Progress) -> Rele
         claims.refuse(spec, claimed, os.path.basename(tarball), error.message)
         journal.drop(spec)
         raise
+    except Exception:
+        # A fault of gapless.  The upload is where it was: its publisher gives it up.
+        _undo(spec, tree, claimed, tarball)
+        raise
     # From here on nothing is undone: whatever fails, the next publisher goes on.
     files.sync_directory(spec.dist)
     progress("placed", release.path)

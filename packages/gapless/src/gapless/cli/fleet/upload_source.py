@@ -101,13 +101,11 @@ def open_tarball(
             f"{target} is no tarball by its name",
             hint=f"it ends in one of {', '.join(tarballs.ENDINGS)}",
         )
-    file = open(target, "rb")
     try:
-        tarballs.read_to_end(file.fileno())
+        with open(target, "rb") as file:
+            tarballs.read_to_end(file.fileno())
     except tarballs.BROKEN as error:
-        file.close()
         raise ReleaseError(
             f"{target} cannot be read to its end: {error}", hint="nothing was sent"
         ) from error
-    file.seek(0)
-    return Tarball(file=file, ending=ending, left_out=[])
+    return Tarball(file=open(target, "rb"), ending=ending, left_out=[])

@@ -9,6 +9,7 @@ from typing import Any
 from gapless.agent.publisher import FleetPublisher
 from gapless.base import clock
 from gapless.base.errors import DONE, GaplessError, StoppedError, UnavailableError
+from gapless.cli.publisher import faults
 from gapless.cli.publisher.output import WatchOutput
 from gapless.cli.publisher.readiness import UploadReadiness
 from gapless.client import Client
@@ -77,7 +78,12 @@ class UploadPublisher:
                 return
             if self._readiness.is_given_up(tarball):
                 continue
-            complete, why = self._readiness.is_complete(tarball)
+            try:
+                complete, why = self._readiness.is_complete(tarball)
+            except Exception as error:  # noqa: BLE001 - it costs no other upload
+                self._outcome.begin(os.path.basename(tarball))
+                self._fail(tarball, faults.error_of(self._spec.app, error))
+                continue
             if complete:
                 self._publish(tarball)
             elif completeness.is_stale(tarball) and self._printed.get(tarball) != why:
@@ -149,6 +155,9 @@ class UploadPublisher:
                     f"{where} {reason}"
                 ),
             )
+        except Exception as error:  # noqa: BLE001 - it costs no other upload, and no app
+            self._retry_at = clock.monotonic() + faults.PAUSE_S
+            self._fail(tarball, faults.error_of(self._spec.app, error))
         else:
             self._printed.pop(tarball, None)
 

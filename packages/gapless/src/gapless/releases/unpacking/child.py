@@ -95,8 +95,10 @@ def _act(wanted: dict[str, Any], limits: Limits) -> dict[str, object]:
         filling.strip_top(tree, top)
     rules.check_links(tree.links)
     with open(wanted["digests"], "wb", closefd=False) as file:
-        for path, digest in tree.digests.items():
-            file.write(b"%s %s\0" % (digest.encode(), path))
+        file.writelines(
+            b"%s %s\0" % (digest.encode(), path)
+            for path, digest in tree.digests.items()
+        )
     return {
         "files": tree.files,
         "folders": tree.folders - bool(top),

@@ -35,7 +35,10 @@ _MOST_MTIME = 1 << 33
 """The year 2242.  A time beyond it, or before 1970, is not kept."""
 _KINDS = {
     **dict.fromkeys((b"0", b"\0", b"7"), FILE),
-    **{b"5": DIRECTORY, b"2": LINK, b"1": HARD_LINK, b"S": SPARSE},
+    b"5": DIRECTORY,
+    b"2": LINK,
+    b"1": HARD_LINK,
+    b"S": SPARSE,
 }
 _PAX, _GLOBAL_PAX = (b"x", b"X"), b"g"
 _LONG_NAME, _LONG_TARGET = b"L", b"K"
@@ -87,7 +90,9 @@ class Archive:
                 if not self._take_extended(fields, extended):
                     break
             else:
-                raise RefusedError(f"it has more than {_MOST_EXTENDED} headers in a row")
+                raise RefusedError(
+                    f"it has more than {_MOST_EXTENDED} headers in a row"
+                )
             count += 1
             member = _member(fields, extended)
             self._left = member.size

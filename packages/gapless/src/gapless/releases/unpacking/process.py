@@ -73,7 +73,9 @@ def run(source: int, limits: Limits, tree: int | None = None) -> Unpacked:
         os.close(digests)
 
 
-def _said(source: int, limits: Limits, tree: int | None, digests: int) -> dict[str, Any]:
+def _said(
+    source: int, limits: Limits, tree: int | None, digests: int
+) -> dict[str, Any]:
     """Return what a child says when it is done.  Raises what it says otherwise."""
     os.lseek(source, 0, os.SEEK_SET)
     given = [each for each in (source, tree, digests) if each is not None]
@@ -155,7 +157,9 @@ def _end(code: int, limits: Limits) -> str:
     """Return how a child ended that has said nothing, or something else."""
     if code >= 0:
         return f"the process that read it ended with code {code} and did not say why"
-    known = _SIGNALS.get(signal.Signals(-code)) if -code in set(signal.Signals) else None
+    known = (
+        _SIGNALS.get(signal.Signals(-code)) if -code in set(signal.Signals) else None
+    )
     if known is None:
         return f"the process that read it ended by signal {-code}"
     return known.format(seconds=limits.timeout_s)

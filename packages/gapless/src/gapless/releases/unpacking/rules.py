@@ -59,7 +59,10 @@ def _fault_of_path(member: Member, parts: tuple[bytes, ...], limits: Limits) -> 
         return "climbs out with .."
     if b"\0" in name or (not parts and member.kind != members.DIRECTORY) or not name:
         return "has no proper name"
-    if len(name) > _MOST_PATH_BYTES or max(map(len, parts), default=0) > _MOST_NAME_BYTES:
+    if (
+        len(name) > _MOST_PATH_BYTES
+        or max(map(len, parts), default=0) > _MOST_NAME_BYTES
+    ):
         return (
             f"has too long a name: {_MOST_NAME_BYTES} bytes may be between two slashes, "
             f"and {_MOST_PATH_BYTES} in all"
@@ -107,7 +110,9 @@ def _leads_out(path: bytes, links: dict[bytes, bytes]) -> bool:
             continue
         followed += 1
         if followed > _MOST_FOLLOWED:
-            return False  # nobody can follow it; each link of the chain is checked alone
+            return (
+                False  # nobody can follow it; each link of the chain is checked alone
+            )
         if target.startswith(b"/"):
             return True
         at.pop()

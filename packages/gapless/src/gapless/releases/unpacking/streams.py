@@ -37,7 +37,7 @@ class Stream:
     """The bytes of an archive, in order."""
 
     def __init__(self, read: Read) -> None:
-        """Begin to read.  Raises BrokenError, as all of its methods, and what *read* does."""
+        """Begin to read.  All methods raise BrokenError, and what *read* raises."""
         self._pieces = _decompressed(read)
         self._piece, self._at = b"", 0
         self.taken = 0
@@ -90,7 +90,11 @@ def _decompressed(read: Read) -> Iterator[bytes]:
         while waiting.startswith(kind):
             stream = _open(kind)
             while not stream.eof:
-                if stream.needs_input and not waiting and not (waiting := read(_READ_BYTES)):
+                if (
+                    stream.needs_input
+                    and not waiting
+                    and not (waiting := read(_READ_BYTES))
+                ):
                     raise BrokenError("it ends too early")
                 piece = stream.decompress(waiting, _PIECE_BYTES)
                 waiting = b""
