@@ -22,7 +22,7 @@ from typing import Any
 from gapless.releases.model import Limits
 from gapless.releases.unpacking import filling, rules, streams
 from gapless.releases.unpacking.confinement import confine
-from gapless.releases.unpacking.faults import BrokenError, RefusedError
+from gapless.releases.unpacking.faults import BrokenError, RefusedError, shown
 from gapless.releases.unpacking.tree import Tree
 
 _MAGIC_BYTES = 16
@@ -45,6 +45,7 @@ def main(arguments: list[str]) -> None:
     limits = Limits(**wanted["limits"])
     source = wanted["source"]
     importlib.import_module(streams.module_of(os.pread(source, _MAGIC_BYTES, 0)))
+    shown(b"\x1b")  # imports a codec
     try:
         confine(
             parent=wanted["parent"],
@@ -74,7 +75,9 @@ def _answer(wanted: dict[str, Any], limits: Limits) -> dict[str, object]:
         most = limits.max_memory_bytes >> 20
         return {"refused": f"to read it takes more than {most} MB of memory"}
     except OSError as error:
-        name = error.filename if isinstance(error.filename, bytes) else b""
+        name = error.filename or b""
+        if not isinstance(name, bytes):
+            return {"fault": f"{error}"[:_MOST_TEXT]}  # members have names of bytes
         if error.errno in _NOT_OF_THE_TARBALL:
             return {"errno": error.errno, "path": os.fsdecode(name[:_MOST_TEXT])}
         return {"refused": f"it cannot be unpacked here: {error}"[:_MOST_TEXT]}

@@ -198,11 +198,11 @@ def _records(content: bytes) -> dict[bytes, bytes]:
     found, at = {}, 0
     while at < len(content):
         space = content.find(b" ", at, at + _MOST_DIGITS)
-        digits = content[at:space] if space > 0 else b""
-        length = int(digits) if digits.isdigit() else 0
-        record = content[space + 1 : at + length]
-        key, equals, value = record.partition(b"=")
-        if not record.endswith(b"\n") or not equals or at + length > len(content):
+        digits = content[at : max(at, space)]
+        end = at + int(digits) if digits.isdigit() else 0
+        key, equals, value = content[space + 1 : end].partition(b"=")
+        # A record ends behind its own length: so the next one begins behind this one.
+        if not at < space < end <= len(content) or not equals or value[-1:] != b"\n":
             if not content[at:].strip(b"\0"):
                 break  # some programs fill the rest with zeros
             raise BrokenError("an extended header in it is damaged")
@@ -210,7 +210,7 @@ def _records(content: bytes) -> dict[bytes, bytes]:
             found[key] = value[:-1]
         elif key.startswith(b"GNU.sparse."):
             found[b"sparse"] = b""
-        at += length
+        at = end
     return found
 
 

@@ -97,9 +97,11 @@ def _decompressed(read: Read) -> Iterator[bytes]:
                 ):
                     raise BrokenError("it ends too early")
                 piece = stream.decompress(waiting, _PIECE_BYTES)
-                waiting = b""
                 if piece:
                     yield piece
+                elif not waiting and not stream.needs_input and not stream.eof:
+                    raise BrokenError("it cannot be decompressed")
+                waiting = b""
             waiting = stream.unused_data.lstrip(b"\0")
             while len(waiting) < len(kind) and (more := read(_READ_BYTES)):
                 waiting = (waiting + more).lstrip(b"\0")

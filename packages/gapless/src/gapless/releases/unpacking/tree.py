@@ -72,6 +72,9 @@ class Tree:
                 digest.update(piece)
             if mtime is not None:
                 os.utime(descriptor, (mtime, mtime))
+        except OSError as error:
+            error.filename = error.filename or b"/".join(parts)
+            raise
         finally:
             os.close(descriptor)
         self.digests[b"/".join(parts)] = digest.hexdigest()
