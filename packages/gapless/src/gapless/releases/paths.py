@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-import itertools
 import os
-from collections.abc import Iterator
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MOST_LEVELS = 40
@@ -31,48 +29,63 @@ def remove(path: str) -> None:
 def _remove_directory(path: str) -> None:
     top = os.open(path, _OPEN)
     try:
-        _empty(top, top, itertools.count(), 0)
+        _Emptying(top).run()
     finally:
         os.close(top)
     os.rmdir(path)
 
 
-def _empty(directory: int, top: int, numbers: Iterator[int], depth: int) -> None:
-    """Remove what is in a directory; what lies too deep is moved up to *top* first."""
-    is_full = True
-    while is_full:
+class _Emptying:
+    """Removes what is in a directory; what lies too deep is moved up to it first.
+
+    What cannot be removed does not keep the rest.
+    """
+
+    def __init__(self, top: int) -> None:
+        self._top, self._moved = top, 0
+        self._error: OSError | None = None
+
+    def run(self) -> None:
+        """Raise the first OSError when all is done."""
+        before = -1
+        while before != self._moved:
+            before, self._error = self._moved, None
+            self._empty(self._top, 0)
+        if self._error is not None:
+            raise self._error
+
+    def _empty(self, directory: int, depth: int) -> None:
         with os.scandir(directory) as entries:
-            folders: list[str] = []
-            others: list[str] = []
-            for entry in entries:
-                is_folder = entry.is_dir(follow_symlinks=False)
-                (folders if is_folder else others).append(entry.name)
-        for name in others:
-            os.unlink(name, dir_fd=directory)
-        for name in folders:
-            if depth >= _MOST_LEVELS:
-                above = _free_name(top, numbers)
-                os.rename(name, above, src_dir_fd=directory, dst_dir_fd=top)
-                continue
-            below = os.open(name, _OPEN, dir_fd=directory)
+            found = [(e.name, e.is_dir(follow_symlinks=False)) for e in entries]
+        for name, is_folder in found:
             try:
-                _empty(below, top, numbers, depth + 1)
-            finally:
-                os.close(below)
-            os.rmdir(name, dir_fd=directory)
-        # The top has more than it had if something was moved up.
-        is_full = directory == top and bool(folders)
+                if not is_folder:
+                    os.unlink(name, dir_fd=directory)
+                elif depth < _MOST_LEVELS:
+                    self._remove(name, directory, depth)
+                else:
+                    above = self._free_name()
+                    os.rename(name, above, src_dir_fd=directory, dst_dir_fd=self._top)
+            except OSError as error:
+                self._error = self._error or error
 
-
-def _free_name(directory: int, numbers: Iterator[int]) -> str:
-    """Return a name that is free: a rename would replace an empty directory."""
-    for number in numbers:
-        name = f".moved-up-{number}"
+    def _remove(self, name: str, directory: int, depth: int) -> None:
+        below = os.open(name, _OPEN, dir_fd=directory)
         try:
-            os.lstat(name, dir_fd=directory)
-        except FileNotFoundError:
-            return name
-    raise AssertionError("numbers do not end")
+            self._empty(below, depth + 1)
+        finally:
+            os.close(below)
+        os.rmdir(name, dir_fd=directory)
+
+    def _free_name(self) -> str:
+        """Return a name that is free: a rename would replace an empty directory."""
+        while True:
+            self._moved += 1
+            name = f".moved-up-{self._moved}"
+            try:
+                os.lstat(name, dir_fd=self._top)
+            except FileNotFoundError:
+                return name
 
 
 def sync_file_system(path: str) -> None:
