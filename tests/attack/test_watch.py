@@ -120,11 +120,11 @@ def test_a_fault_gives_up_one_upload_until_it_changes(
     """The next one is published in the same check, or the one after a pause."""
     tried: list[str] = []
 
-    def poisoned(tarball: str, *rest: object) -> object:
+    def poisoned(tarball: str, *rest: object, **how: object) -> object:
         if "app-1.tar" in tarball:
             tried.append(tarball)
             raise RecursionError("maximum recursion depth exceeded")
-        return original(tarball, *rest)
+        return original(tarball, *rest, **how)
 
     original: Callable[..., object]
     if where == "completeness":

@@ -144,7 +144,9 @@ def _new_release(spec: ReleaseSpec) -> Release:
 def _make(
     spec: ReleaseSpec, release: Release, claimed: str, tree: str, progress: Progress
 ) -> None:
-    unpacked = unpack.unpack(claimed, tree, spec.limits)
+    upload = os.path.basename(claimed).removeprefix(claims.CLAIMED)
+    upload = upload.removeprefix(claims.COPY)
+    unpacked = unpack.unpack(claimed, tree, spec.limits, name=upload)
     size_mb = unpacked.size_bytes / (1 << 20)
     progress("unpacked", f"{unpacked.files} files, {size_mb:.1f} MB")
     shared.link_shared(spec, tree)
@@ -159,8 +161,7 @@ def _make(
             variables={"GAPLESS_UPLOAD": sha256_of(claimed)},  # the same in every try
         )
         progress("hook", "before_flip")
-    upload = os.path.basename(claimed).removeprefix(claims.CLAIMED)
-    manifest.write(spec, release, unpacked.digests, upload.removeprefix(claims.COPY))
+    manifest.write(spec, release, unpacked.digests, upload)
     _seal(spec, release, tree)
     progress("sealed", release.stamp)
 

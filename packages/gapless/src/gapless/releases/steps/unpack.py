@@ -19,15 +19,16 @@ from gapless.releases.unpacking.process import Unpacked
 _BESIDE = ".unpacking"
 
 
-def unpack(tarball: str, directory: str, limits: Limits) -> Unpacked:
+def unpack(tarball: str, directory: str, limits: Limits, *, name: str = "") -> Unpacked:
     """Unpack *tarball* into the new directory *directory*, its one top folder stripped.
 
+    *name* is that of the upload, if the file has another one by now.
     Raises ReleaseError that names the tarball and the reason, and OSError for what the
     machine could not do, as for a full disk.  *directory* is there only if this returns.
     """
     source = outside.open_regular(tarball)
     try:
-        return _unpack(os.path.basename(tarball), source, directory, limits)
+        return _unpack(name or os.path.basename(tarball), source, directory, limits)
     finally:
         os.close(source)
 

@@ -59,6 +59,8 @@ def _fault_of_path(member: Member, parts: tuple[bytes, ...], limits: Limits) -> 
         return "climbs out with .."
     if b"\0" in name or (not parts and member.kind != members.DIRECTORY) or not name:
         return "has no proper name"
+    if len(parts) > limits.max_depth:
+        return f"is more than {limits.max_depth} folders deep"
     if (
         len(name) > _MOST_PATH_BYTES
         or max(map(len, parts), default=0) > _MOST_NAME_BYTES
@@ -67,8 +69,6 @@ def _fault_of_path(member: Member, parts: tuple[bytes, ...], limits: Limits) -> 
             f"has too long a name: {_MOST_NAME_BYTES} bytes may be between two slashes, "
             f"and {_MOST_PATH_BYTES} in all"
         )
-    if len(parts) > limits.max_depth:
-        return f"is more than {limits.max_depth} folders deep"
     return ""
 
 
