@@ -106,6 +106,7 @@ def test_what_leads_out_of_the_tree_is_refused(
 SIZES = {
     "a name of 256 bytes": long_name(b"a" * 256) + file(b"x"),
     "a path of 3,000 bytes": long_name(b"/".join([b"a" * 200] * 15)) + file(b"x"),
+    "a link to 3,000 bytes": long_name(b"a/" * 1500, b"K") + header(b"x", LINK),
     "twenty-one folders": file(b"a/" * 21 + b"f"),
     "a size of 2^63 in pax": records(size=b"9223372036854775808") + header(b"x"),
     "a size of 2^80 in binary": header(b"x", size=b"\x80" + b"\xff" * 11),

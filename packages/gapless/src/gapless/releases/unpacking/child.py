@@ -80,7 +80,8 @@ def _answer(wanted: dict[str, Any], limits: Limits) -> dict[str, object]:
             return {"fault": f"{error}"[:_MOST_TEXT]}  # members have names of bytes
         if error.errno in _NOT_OF_THE_TARBALL:
             return {"errno": error.errno, "path": os.fsdecode(name[:_MOST_TEXT])}
-        return {"refused": f"it cannot be unpacked here: {error}"[:_MOST_TEXT]}
+        reason = (error.strerror or str(error)).lower()
+        return {"refused": f"its member {shown(name)} cannot be made: {reason}"}
     except Exception as error:  # noqa: BLE001 - the other side says it; nobody reads a trace
         return {"fault": f"{type(error).__name__}: {error}"[:_MOST_TEXT]}
 

@@ -40,6 +40,8 @@ def _fault(member: Member) -> str:
         return ""
     if not member.target or b"\0" in member.target:
         return "is a link to nothing"
+    if len(member.target) > _MOST_PATH_BYTES:
+        return f"is a link to a path of more than {_MOST_PATH_BYTES} bytes"
     target = shown(member.target)
     if member.kind == members.LINK:
         beside = posixpath.join(posixpath.dirname(member.name), member.target)
