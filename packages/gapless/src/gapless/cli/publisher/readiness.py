@@ -5,6 +5,7 @@ from __future__ import annotations
 from gapless.releases import file_state
 from gapless.releases.file_state import FileState
 from gapless.releases.inbox import completeness
+from gapless.releases.model import Limits
 
 _States = tuple[FileState | None, ...]
 
@@ -12,9 +13,9 @@ _States = tuple[FileState | None, ...]
 class UploadReadiness:
     """Remembers the states of uploads from one check of the inbox to the next."""
 
-    def __init__(self, most_bytes: int) -> None:
-        """Prepare; *most_bytes* is what an upload may have."""
-        self._most_bytes = most_bytes
+    def __init__(self, limits: Limits) -> None:
+        """Prepare; *limits* are those of an upload, and of who reads it."""
+        self._limits = limits
         self._states: dict[str, _States] = {}
         self._incomplete: dict[str, tuple[_States, str]] = {}
         """By upload: its states when it was found to be incomplete, and why it was."""
@@ -45,7 +46,7 @@ class UploadReadiness:
         if known is not None and known[0] == now == before:
             return False, known[1]
         complete, why = completeness.is_complete(
-            tarball, before[0] if before else None, self._most_bytes
+            tarball, before[0] if before else None, self._limits
         )
         if complete:
             self._states.pop(tarball)

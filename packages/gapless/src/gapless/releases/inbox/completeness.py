@@ -15,6 +15,7 @@ from gapless.base.errors import NotFoundError, ReleaseError
 from gapless.releases import file_state, tarballs
 from gapless.releases.file_state import FileState, state_of
 from gapless.releases.inbox import checksums, opened
+from gapless.releases.model import Limits
 
 STALE_S = 60.0
 
@@ -34,7 +35,7 @@ def is_stale(path: str) -> bool:
 
 
 def is_complete(
-    path: str, earlier: FileState | None, most_bytes: int
+    path: str, earlier: FileState | None, limits: Limits
 ) -> tuple[bool, str]:
     """Return whether an upload is complete, and if not, why.
 
@@ -42,8 +43,8 @@ def is_complete(
     who publishes it says why it is refused.
     """
     try:
-        with opened.upload(path, most_bytes) as descriptor:
-            why = _missing(path, descriptor, earlier)
+        with opened.upload(path, limits.max_upload_bytes) as descriptor:
+            why = _missing(path, descriptor, earlier, limits)
     except ReleaseError:
         return True, ""
     except (opened.IncompleteError, NotFoundError) as error:
@@ -53,7 +54,9 @@ def is_complete(
     return not why, why
 
 
-def _missing(path: str, descriptor: int, earlier: FileState | None) -> str:
+def _missing(
+    path: str, descriptor: int, earlier: FileState | None, limits: Limits
+) -> str:
     """Return what an upload lacks; empty if it is complete."""
     try:
         found = checksums.expected(path)
@@ -66,7 +69,7 @@ def _missing(path: str, descriptor: int, earlier: FileState | None) -> str:
     if now is None or now != earlier:
         return "it is changing, or was not seen before"
     try:
-        tarballs.read_to_end(descriptor)
+        tarballs.read_to_end(descriptor, limits)
     except tarballs.BROKEN as error:
         return f"it cannot be read to its end: {error}"
     return "" if file_state.state_of(path) == now else "it is changing"
