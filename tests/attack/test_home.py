@@ -116,23 +116,23 @@ def test_the_group_of_one_user_is_that_user(
     assert "may write to it" in reason(home)
 
 
-def test_no_command_of_root_reads_what_another_user_wrote(
-    host: Host, tmp_path: Path
-) -> None:
+def test_no_command_of_root_reads_what_another_user_wrote(host: Host) -> None:
     """Their state would be run with our rights."""
     host.home.mkdir()
     state = host.home / "state.json"
     state.write_text(json.dumps({"version": 1, "apps": "read"}))
     os.chown(state, NOBODY, NOBODY)
     os.chown(host.home, NOBODY, NOBODY)
-    for command in (("list",), ("supervise",), ("doctor",)):
-        done = host.gapless(*command)
+    for command in ("list", "supervise"):
+        done = host.gapless(command)
         assert done.returncode == 1
         said = done.stdout + done.stderr
-        assert f"{host.home} is not used: it belongs to nobody, and you are root" in said
+        assert (
+            f"{host.home} is not used: it belongs to nobody, and you are root" in said
+        )
         assert "Traceback" not in said
+        assert "run the command as nobody" in said
     assert sorted(os.listdir(host.home)) == ["state.json"]
-    assert "as nobody" in host.gapless("list").stderr
 
 
 def test_a_file_of_another_user_in_a_home_of_ours_is_not_read(home: Path) -> None:

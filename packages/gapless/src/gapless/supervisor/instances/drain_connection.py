@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import signal
 import socket
 from collections.abc import Iterator
 from typing import Any
 
-from gapless.base import clock
+from gapless.base import clock, peer
+from gapless.supervisor.kernel import processes
 from gapless.supervisor.memory import counts
 from gapless.supervisor.memory.counts import Counts
 from gapless.supervisor.memory.model import Mode
 
 LONGEST_LINE_BYTES = 1 << 18
 """All names that counts can have, at twelve bytes a character, take half of it."""
-PIECE_BYTES = 65536
+PIECE_BYTES = 16384
+"""What is taken in of one process in a turn of the loop; then others have theirs."""
+LONGEST_HELLO_BYTES = 4096
+"""How long a line may be before it is known whose it is."""
 
 
 class DrainConnection:
     """The connection to one process, and what it has said."""
 
-    def __init__(self, sock: socket.socket, pid: int) -> None:
-        self.sock, self.pid = sock, pid
+    def __init__(self, sock: socket.socket, pid: int, uid: int) -> None:
+        self.sock, self.pid, self.uid = sock, pid, uid
+        self._pidfd = peer.pidfd_of(sock)
+        seen = processes.read(pid)
+        self._ticks = seen.start_ticks if seen else 0
         self.key = ""
         """The instance that it belongs to; empty while that is not proved."""
         self.claimed_key = ""
@@ -37,6 +46,35 @@ class DrainConnection:
         self.counts_all = True
         """Whether all that it owes is in its counts: not of a program that counts HTTP."""
         self._partial = b""
+
+    def is_same_process(self) -> bool:
+        """Return whether its number is still that of the process that connected."""
+        if self._pidfd >= 0:
+            try:
+                signal.pidfd_send_signal(self._pidfd, 0)
+            except ProcessLookupError:
+                return False
+            except PermissionError:
+                return True
+            return True
+        now = processes.read(self.pid)
+        return now is not None and now.start_ticks == self._ticks
+
+    def identified(self, key: str) -> None:
+        """Note to which instance it belongs, from now on."""
+        self.key, self.counts = key, Counts()
+        self.counted_at = clock.monotonic()
+        self._forget_process()
+
+    def close(self) -> None:
+        """Close it."""
+        self.sock.close()
+        self._forget_process()
+
+    def _forget_process(self) -> None:
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+            self._pidfd = -1
 
     def mode_in(self, mode: Mode) -> Mode:
         """Return the mode of this process when its instance is in *mode*.
@@ -74,7 +112,8 @@ class DrainConnection:
         except OSError:
             piece = b""
         *lines, self._partial = (self._partial + piece).split(b"\n")
-        return lines, not piece or len(self._partial) > LONGEST_LINE_BYTES
+        longest = LONGEST_LINE_BYTES if self.key else LONGEST_HELLO_BYTES
+        return lines, not piece or len(self._partial) > longest
 
     def take_counts(self, sent: Counts, mode: str) -> None:
         """Note the counts that the process has sent."""

@@ -9,7 +9,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-LONGEST_LINE_BYTES = 1 << 20
+from gapless.base.outside import text
+
+LONGEST_LINE_BYTES = 64
+"""No line that says something is so long: `"ready"`, as JSON may write it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +22,14 @@ class Notification:
     ready: bool = False
     stopping: bool = False
     status: str = ""
+
+    def then(self, later: Notification) -> Notification:
+        """Return what both say, of which the other came later."""
+        return Notification(
+            ready=self.ready or later.ready,
+            stopping=self.stopping or later.stopping,
+            status=later.status or self.status,
+        )
 
 
 def parse_datagram(datagram: bytes) -> Notification:
@@ -33,7 +44,7 @@ def parse_datagram(datagram: bytes) -> Notification:
             case "STOPPING" if value == "1":
                 stopping = True
             case "STATUS":
-                status = value[:200]
+                status = text.printable(value[:200])
             case _:
                 pass
     return Notification(ready=ready, stopping=stopping, status=status)
@@ -42,17 +53,20 @@ def parse_datagram(datagram: bytes) -> Notification:
 def parse_lines(buffered: bytes) -> tuple[Notification, bytes]:
     """Return what complete lines say, and the incomplete rest.
 
-    A line that is no JSON is ignored; a rest beyond `LONGEST_LINE_BYTES` is dropped.
+    Of a line that is too long to say anything only its end is kept, so that a long one
+    costs what a short one does.
     """
     *lines, rest = buffered.split(b"\n")
     ready = any(_is_ready(line) for line in lines)
-    return Notification(ready=ready), b"" if len(rest) > LONGEST_LINE_BYTES else rest
+    return Notification(ready=ready), rest[-LONGEST_LINE_BYTES:]
 
 
 def _is_ready(line: bytes) -> bool:
+    if len(line) >= LONGEST_LINE_BYTES:
+        return False
     try:
         return bool(json.loads(line) == "ready")
-    except (ValueError, RecursionError):
+    except ValueError:
         return False
 
 
