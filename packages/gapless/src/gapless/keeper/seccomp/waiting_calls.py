@@ -176,6 +176,7 @@ class WaitingCalls:
         if call.address is not None:
             message["host"], message["port"] = call.address.host, call.address.port
             message["kind"] = call.kind.value
+            message["may_bind"] = call.may_bind
         if call.path:
             message["path"] = call.path
         if call.identity is not None:
