@@ -1,4 +1,4 @@
-"""Ports and sockets: the supervisor binds with root's rights, and gives nobody more by it."""
+"""Ports: the supervisor binds with root's rights, and gives nobody more by it."""
 
 from __future__ import annotations
 
