@@ -120,7 +120,9 @@ def test_a_pid_file_empties_no_other_file(
     theirs: Path, private: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is written, and removed, where it is; what else has its name stays."""
-    app = AppRecord(name="app", spec=AppSpec(name="app", command=("true",), directory="/"))
+    app = AppRecord(
+        name="app", spec=AppSpec(name="app", command=("true",), directory="/")
+    )
     link_of_theirs(theirs / "link.pid", private)
     os.link(private, theirs / "hard.pid")
     wanted = {str(theirs / name): 4711 for name in ("link.pid", "hard.pid", "new.pid")}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 import struct
@@ -34,13 +33,18 @@ def pidfd_of(sock: socket.socket) -> int:
     return found
 
 
-def refuse_descriptors(sock: socket.socket) -> None:
-    """Let nobody send descriptors on a socket, nor to what it accepts (Linux 6.16).
+def refuse_descriptors(sock: socket.socket) -> bool:
+    """Let nobody send descriptors to a socket, nor to what it accepts (Linux 6.16).
+
+    Returns whether the kernel can.
 
     To close the last copy of one may take as long as its sender likes (SO_LINGER, FUSE).
     """
-    with contextlib.suppress(OSError):
+    try:
         sock.setsockopt(socket.SOL_SOCKET, _SO_PASSRIGHTS, 0)
+    except OSError:
+        return False
+    return True
 
 
 def sender_of(ancillary: list[tuple[int, int, bytes]]) -> tuple[int, int]:

@@ -14,6 +14,7 @@ import socket
 import stat
 
 PATIENCE_S = 0.01
+PIECE_BYTES = 65536
 MOST_UNREAD = 1024
 """More than the kernel keeps for one socket (net.unix.max_dgram_qlen)."""
 ROOM_BYTES = socket.CMSG_SPACE(12) + socket.CMSG_SPACE(4 * 253)
@@ -38,7 +39,7 @@ def unread(sock: socket.socket) -> list[int]:
     with contextlib.suppress(OSError):
         sock.shutdown(socket.SHUT_RDWR)
         for _ in range(MOST_UNREAD):
-            content, ancillary, _, _ = sock.recvmsg(1, ROOM_BYTES)
+            content, ancillary, _, _ = sock.recvmsg(PIECE_BYTES, ROOM_BYTES)
             if not content and not ancillary:
                 break
             found += descriptors_in(ancillary)

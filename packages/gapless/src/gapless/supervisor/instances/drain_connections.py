@@ -20,7 +20,7 @@ from gapless.base import clock, descriptors, files, peer
 from gapless.base.names import Home
 from gapless.supervisor.instances.drain_connection import (
     DrainConnection,
-    parse_line,
+    read_lines,
     total,
 )
 from gapless.supervisor.memory.counts import Counts
@@ -38,7 +38,7 @@ one user no more than half of them."""
 MOST_OF_AN_INSTANCE = 1024
 MOST_ACCEPTED = 32
 """In one turn of the loop."""
-MOST_LAST_PIECES = 64
+MOST_LAST_PIECES = 32
 """More than the kernel keeps of what a process has sent (net.core.wmem_max)."""
 LONGEST_KEY = 200
 ANSWER_S = 0.05
@@ -167,16 +167,8 @@ class DrainConnections:
             lines, ended = connection.receive()
         except BlockingIOError:
             return False
-        has_counted = is_ready = False
-        for line in lines:
-            counted, ready = self._take(connection, line)
-            has_counted |= counted
-            is_ready |= ready
-        key = connection.key
-        if key and (has_counted or is_ready):
-            # Once, however many lines have come: the sums are of all processes.
-            self._changed(key, self.counts_of(key), is_ready)
-            self._answer_waiting()
+        if lines:
+            self._take(connection, lines)
         if ended:
             self._lose(connection)
         return True
@@ -187,27 +179,24 @@ class DrainConnections:
             if connection not in self._connections or not self._read(connection):
                 return
 
-    def _take(self, connection: DrainConnection, line: bytes) -> tuple[bool, bool]:
-        """Take in one line; return whether it counts, and says that the app is ready.
+    def _take(self, connection: DrainConnection, lines: list[bytes]) -> None:
+        """Take in what has come at once; what is no message is ignored.
 
-        What is no message is ignored, and so is a second hello: whose a process is does
-        not change, and to find out costs more than a line.
+        So is a second hello: whose a process is does not change, and to find out costs
+        more than a line.
         """
-        parsed = parse_line(line)
-        if parsed is None:
-            return False, False
-        message, counts = parsed
-        if "hello" in message:
-            if not connection.claimed_key:
-                claimed = str(message.get("instance", ""))
-                connection.claimed_key = claimed[:LONGEST_KEY]
-                connection.counts_all = message.get("scope") != "http"
-                self._identify(connection)
-            return False, False
-        if counts is not None and connection.key:
-            connection.take_counts(counts, str(message["mode"])[:LONGEST_KEY])
-            return True, False
-        return False, message.get("ready") is True
+        said = read_lines(lines, knows_hello=bool(connection.claimed_key))
+        if said.hello is not None:
+            connection.claimed_key = str(said.hello.get("instance", ""))[:LONGEST_KEY]
+            connection.counts_all = said.hello.get("scope") != "http"
+            self._identify(connection)
+        key = connection.key
+        if not key or not (said.ready or said.counts):
+            return
+        if said.counts is not None:
+            connection.take_counts(said.counts, said.mode)
+        self._changed(key, self.counts_of(key), said.ready)
+        self._answer_waiting()
 
     def identify_all(self) -> None:
         """Check again the processes that came before their instance was known."""

@@ -6,13 +6,15 @@ NODE_CHANNEL_FD: one JSON value per line, as child_process with `serialization: 
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 from gapless.base.outside import text
 
 LONGEST_LINE_BYTES = 64
-"""No line that says something is so long: `"ready"`, as JSON may write it."""
+"""No line that says something is so long; one that is says nothing."""
+_TOO_LONG = b"." * (LONGEST_LINE_BYTES + 1)
+_READY = b'"ready"'
+"""As JSON.stringify writes it; other JSON says nothing to us, and is not parsed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,21 +55,15 @@ def parse_datagram(datagram: bytes) -> Notification:
 def parse_lines(buffered: bytes) -> tuple[Notification, bytes]:
     """Return what complete lines say, and the incomplete rest.
 
-    Of a line that is too long to say anything only its end is kept, so that a long one
-    costs what a short one does.
+    Of a line that is too long to say anything no more is kept than that.
     """
     *lines, rest = buffered.split(b"\n")
-    ready = any(_is_ready(line) for line in lines)
-    return Notification(ready=ready), rest[-LONGEST_LINE_BYTES:]
-
-
-def _is_ready(line: bytes) -> bool:
-    if len(line) >= LONGEST_LINE_BYTES:
-        return False
-    try:
-        return bool(json.loads(line) == "ready")
-    except ValueError:
-        return False
+    ready = any(
+        line.strip() == _READY and len(line) <= LONGEST_LINE_BYTES for line in lines
+    )
+    return Notification(ready=ready), _TOO_LONG if len(
+        rest
+    ) > LONGEST_LINE_BYTES else rest
 
 
 SHUTDOWN = b'"shutdown"\n'

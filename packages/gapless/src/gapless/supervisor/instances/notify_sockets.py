@@ -109,7 +109,7 @@ class NotifySockets:
             self._unwatch(sock)
             if kind == "notify":
                 self._places.remove(sock)
-                disposal.close_all(disposal.unread(sock))
+            disposal.close_all(disposal.unread(sock))
             sock.close()
             self._keeper.release(f"{kind}/{key}")
         self._partial.pop(key, None)
@@ -153,14 +153,18 @@ class NotifySockets:
             self._unwatch(sock)
 
     def _read_lines(self, key: str, sock: socket.socket) -> None:
+        received: list[int] = []
         try:
-            piece = sock.recv(PIECE_BYTES)
+            piece, ancillary, _, _ = sock.recvmsg(PIECE_BYTES, disposal.ROOM_BYTES)
+            received = disposal.descriptors_in(ancillary)
         except BlockingIOError:
             return
         except OSError:
             piece = b""
+        if not disposal.close_all(received):
+            self._unwatch(sock)  # Node sends handles; one that we wait for is the last
         if not piece:
-            self._selector.unregister(sock)
+            self._unwatch(sock)
             sock.close()
             del self._sockets[key]["channel"]
             self._keeper.release(f"channel/{key}")

@@ -24,10 +24,13 @@ from gapless.supervisor.sockets.addresses import (
     shown,
 )
 from gapless.supervisor.sockets.datagram_calls import DatagramCalls
+from gapless.supervisor.sockets.first_binds import is_known
 from gapless.supervisor.sockets.groups import Listener
 from gapless.supervisor.sockets.listeners import Listeners
 from gapless.supervisor.sockets.path_calls import PathCalls
 
+MOST_ADDRESSES = 256
+"""Of a generation; what a program binds beyond is not handed over."""
 LostAddress = Callable[[AppRecord, GenerationRecord], None]
 
 
@@ -106,8 +109,13 @@ class SystemCalls:
                 if mine and held is not None:
                     self._began(found, listener)
             return held
+        own = self._listeners.of(app.name, number)
+        if len(own) >= MOST_ADDRESSES and not is_known(
+            found, self._listeners, shown(host, port, sock)
+        ):
+            return None  # it makes them up: each costs descriptors of us all
         held = self._listeners.bind(app.name, number, host, port, sock)
-        instance.bound.add(address_text(host, port))
+        instance.has_bound(address_text(host, port))
         return held
 
     def listen(self, message: wire.Message, descriptors: list[int]) -> None:
