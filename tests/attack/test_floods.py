@@ -349,8 +349,8 @@ def test_an_instance_has_only_so_many_calls_that_wait(tmp_path: Path) -> None:
         def turn() -> bool:
             nonlocal answered, most
             for _ in range(100):
-                for each, _ in selector.select(0):
-                    each.data()
+                for ready, _ in selector.select(0):
+                    ready.data()
             binds = [each for each in sent if each["event"] == "bind"]
             waiting = len(binds) - answered
             most = max(most, waiting)

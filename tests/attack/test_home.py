@@ -104,7 +104,7 @@ def test_the_group_of_one_user_is_that_user(
     class Entry:
         pw_name = gr_name = "one"
         pw_gid = NOBODY
-        gr_mem = ("one",)
+        gr_mem: tuple[str, ...] = ("one",)
 
     monkeypatch.setattr("pwd.getpwuid", lambda _: Entry)
     monkeypatch.setattr("grp.getgrgid", lambda _: Entry)

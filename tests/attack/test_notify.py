@@ -72,16 +72,14 @@ def root_host() -> Iterator[Host]:
 
 def notify_socket(host: Host, app: str) -> str:
     """Return the NOTIFY_SOCKET of the instance of an app."""
-    pids = until(lambda: host.app(app)["pids"], "its start") if app else []
-    environ = until(
-        lambda: b"NOTIFY_SOCKET=" in (found := _environ(pids[0])) and found, "its exec"
-    )
-    named = dict(e.split("=", 1) for e in environ.decode().split("\0") if "=" in e)
-    return named["NOTIFY_SOCKET"]
+    pids = until(lambda: host.app(app)["pids"], "its start")
+    return until(lambda: _named(pids[0]).get("NOTIFY_SOCKET", ""), "its exec")
 
 
-def _environ(pid: int) -> bytes:
-    return Path(f"/proc/{pid}/environ").read_bytes()
+def _named(pid: int) -> dict[str, str]:
+    """Return the environment of a process; the keeper's until it has become a program."""
+    entries = Path(f"/proc/{pid}/environ").read_text().split("\0")
+    return {name: value for name, _, value in (each.partition("=") for each in entries)}
 
 
 def send(user: int, path: str, message: str, then: str) -> subprocess.Popen[str]:

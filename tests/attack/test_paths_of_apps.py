@@ -47,9 +47,9 @@ def link_of_theirs(path: Path, target: Path | str) -> None:
     os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
 
 
-def log(path: Path, **how: int) -> LogFile:
+def log(path: Path) -> LogFile:
     """Return a log that is rotated when it has four bytes, and keeps two."""
-    return LogFile(str(path), **{"rotate_bytes": 4, "rotate_s": 0, "keep": 2} | how)
+    return LogFile(str(path), rotate_bytes=4, rotate_s=0, keep=2)
 
 
 def write(file: LogFile, lines: bytes = b"line\n") -> bool:
