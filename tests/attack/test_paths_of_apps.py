@@ -13,6 +13,7 @@ from gapless.base import events
 from gapless.base.outside import reached_path
 from gapless.keeper.logs.log_file import LogFile
 from gapless.supervisor.act import pid_files
+from gapless.supervisor.memory import report_files
 from gapless.supervisor.memory.apps import AppRecord
 from gapless.supervisor.memory.spec import AppSpec
 from gapless.supervisor.observe import log_tail
@@ -138,6 +139,24 @@ def test_a_pid_file_empties_no_other_file(
     pid_files.update(app, silent)
     assert sorted(os.listdir(theirs)) == ["hard.pid", "link.pid", "new.pid"]
     private.write_bytes(CONTENT)
+
+
+def test_reports_neither_fill_nor_empty_another_directory(
+    theirs: Path, private: Path, tmp_path: Path
+) -> None:
+    """The oldest are removed: behind a link that would be somebody else's files."""
+    ours = tmp_path / "ours"
+    ours.mkdir()
+    for number in range(report_files.KEPT + 2):
+        (ours / f"{number}.json").write_text("{}")
+    link_of_theirs(theirs / "reports", ours)
+    for directory in (theirs / "reports", theirs / "reports" / "app"):
+        with pytest.raises(PermissionError):
+            report_files.add(str(directory), "new", {"app": "app"})
+    assert len(os.listdir(ours)) == report_files.KEPT + 2
+    report_files.add(str(theirs / "own" / "app"), "new", {"app": "app"})
+    assert os.listdir(theirs / "own" / "app") == ["new.json"]
+    assert private.read_bytes() == CONTENT
 
 
 def test_what_a_user_could_not_read_is_in_no_report(

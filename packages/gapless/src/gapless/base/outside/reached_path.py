@@ -24,14 +24,16 @@ _HOW = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @contextlib.contextmanager
-def parent_of(path: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
+def parent_of(
+    path: str, *, make: bool = False, mode: int = 0o755
+) -> Iterator[tuple[int, str]]:
     """Open the directory that a path leads to; yield it with the last name in it.
 
-    With *make* the directories that are not there are made, as os.makedirs does.  The last
+    With *make* the directories that are not there are made with that mode.  The last
     name is no link then, unless it leads into procfs, as /dev/stdout does.  Raises OSError,
     with EACCES for a link that is not followed.
     """
-    directory, name = _walk(os.path.abspath(path), make=make)
+    directory, name = _walk(os.path.abspath(path), mode if make else None)
     try:
         yield directory, name
     finally:
@@ -79,7 +81,7 @@ def _may_be_another(file: os.stat_result, directory: os.stat_result) -> bool:
     return file.st_uid != directory.st_uid or bool(loose)
 
 
-def _walk(path: str, *, make: bool) -> tuple[int, str]:
+def _walk(path: str, mode: int | None) -> tuple[int, str]:
     """Return the directory of a path, open, and the last name in it."""
     owners: set[int] = set()
     """Those of the links that were followed."""
@@ -99,12 +101,13 @@ def _walk(path: str, *, make: bool) -> tuple[int, str]:
             elif not rest:
                 break
             elif name != ".":
-                directory = _entered(directory, name, make=make)
+                if mode is not None and not is_there(directory, name):
+                    _refuse_strangers(owners, directory, path)
+                    _make(directory, name, mode)
+                directory = _moved(directory, name)
             if not rest:
                 raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-        found = os.fstat(directory)
-        if owners - {found.st_uid}:
-            raise OSError(errno.EACCES, os.strerror(errno.EACCES), path)
+        _refuse_strangers(owners, directory, path)
     except BaseException:
         os.close(directory)
         raise
@@ -128,14 +131,15 @@ def _target(name: str, directory: int, owners: set[int]) -> str | None:
     return os.readlink(name, dir_fd=directory)
 
 
-def _entered(directory: int, name: str, *, make: bool) -> int:
-    if make:
-        with contextlib.suppress(FileExistsError):
-            try:
-                os.stat(name, dir_fd=directory, follow_symlinks=False)
-            except FileNotFoundError:
-                os.mkdir(name, 0o755, dir_fd=directory)
-    return _moved(directory, name)
+def _refuse_strangers(owners: set[int], directory: int, path: str) -> None:
+    """Refuse to write in a directory to which the link of another user has led."""
+    if owners - {os.fstat(directory).st_uid}:
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+
+def _make(directory: int, name: str, mode: int) -> None:
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(name, mode, dir_fd=directory)
 
 
 def _moved(directory: int, name: str) -> int:
