@@ -11,6 +11,7 @@ import pytest
 
 from gapless.base import events
 from gapless.base.outside import reached_path
+from gapless.cli.verbs.inspect import flush
 from gapless.keeper.logs.log_file import LogFile
 from gapless.supervisor.act import pid_files
 from gapless.supervisor.memory import report_files
@@ -157,6 +158,16 @@ def test_reports_neither_fill_nor_empty_another_directory(
     report_files.add(str(theirs / "own" / "app"), "new", {"app": "app"})
     assert os.listdir(theirs / "own" / "app") == ["new.json"]
     assert private.read_bytes() == CONTENT
+
+
+def test_flush_empties_no_other_file(theirs: Path, private: Path) -> None:
+    """The command is root's, and the log may be a link by now."""
+    link_of_theirs(theirs / "app.log", private)
+    with pytest.raises(PermissionError):
+        flush._empty(str(theirs / "app.log"))
+    (theirs / "own.log").write_text("lines\n")
+    flush._empty(str(theirs / "own.log"))
+    assert (theirs / "own.log").read_text() == ""
 
 
 def test_what_a_user_could_not_read_is_in_no_report(

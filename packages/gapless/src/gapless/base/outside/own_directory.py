@@ -95,10 +95,14 @@ def _wrong_with(path: str, found: os.stat_result, *, is_last: bool) -> Fault | N
     if found.st_uid not in (0, us) and not (not is_last and _is_unmapped(found.st_uid)):
         kind = "the link" if stat.S_ISLNK(found.st_mode) else "the directory"
         whose = f"belongs to {_user(found.st_uid)}, and you are {_user(us)}"
-        return Fault(
-            f"{'it' if is_last else f'{kind} {path} on the way to it'} {whose}",
+        remedy = (
             f"run the command as {_user(found.st_uid)}, or set GAPLESS_HOME to a "
-            f"directory of your own; if all in it is yours: chown -hR {us} {path}",
+            "directory of your own"
+        )
+        if not is_last:
+            return Fault(f"{kind} {path} on the way to it {whose}", remedy)
+        return Fault(
+            f"it {whose}", f"{remedy}; if all in it is yours: chown -hR {us} {path}"
         )
     if stat.S_ISLNK(found.st_mode):
         return None
