@@ -72,7 +72,7 @@ def root_host() -> Iterator[Host]:
 
 def notify_socket(host: Host, app: str) -> str:
     """Return the NOTIFY_SOCKET of the instance of an app."""
-    pids = until(lambda: host.app(app).get("pids"), "its start")
+    pids = until(lambda: host.app(app).get("pids", []), "its start")
     return until(lambda: _named(pids[0]).get("NOTIFY_SOCKET", ""), "its exec")
 
 
