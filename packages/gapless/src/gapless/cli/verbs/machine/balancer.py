@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
         app, members = _fleet_members(args)
     health = args.health
     if any(each.health for each in members):
-        from gapless.agent.health_endpoint import path_of  # noqa: PLC0415 - loads sockets
+        from gapless.agent.health.answer import path_of  # noqa: PLC0415 - rare
 
         health = path_of(app)
     pool = Pool(

@@ -125,7 +125,10 @@ def _systemctl(root: str, verb: str, name: str) -> bool:
         return False
     where = [f"--root={root}"] if root else []
     done = subprocess.run(
-        ["systemctl", *where, verb, name], capture_output=True, text=True, check=False
+        ["systemctl", *where, verb, "--", name],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode != 0:
         raise GaplessError(
