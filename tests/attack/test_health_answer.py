@@ -294,7 +294,9 @@ def test_without_a_host_it_listens_on_its_own_address_and_on_loopback() -> None:
         (every,) = sockets.listen("*:0")
         stack.callback(every.close)
         assert every.getsockname()[0] in ("0.0.0.0", "::")
-        with pytest.raises(MisuseError, match=r"cannot answer balancers on 127\.0\.0\.9"):
+        with pytest.raises(
+            MisuseError, match=r"cannot answer balancers on 127\.0\.0\.9"
+        ):
             sockets.listen(f":{made[0].getsockname()[1]}", [own])
 
 

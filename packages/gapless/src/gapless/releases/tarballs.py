@@ -16,8 +16,8 @@ def ending_of(name: str) -> str:
     return next((ending for ending in ENDINGS if name.endswith(ending)), "")
 
 
-def read_to_end(source: str | int) -> None:
-    """Read every member of a tarball, of a path or a descriptor.
+def read_to_end(source: str | int) -> list[str]:
+    """Read every member of a tarball, of a path or a descriptor; return the files' names.
 
     Raises OSError and the errors in `BROKEN`.
     """
@@ -25,5 +25,4 @@ def read_to_end(source: str | int) -> None:
         open(source, "rb", closefd=isinstance(source, str)) as file,
         tarfile.open(fileobj=file, mode="r:*") as archive,
     ):
-        for _ in archive:
-            pass
+        return [member.name for member in archive if member.isfile()]
