@@ -49,10 +49,13 @@ class Fleet:
     """Where balancers reach this host, `host` or `host:port`; empty: the agent finds it."""
 
 
-def load(path: str, environment: Mapping[str, str]) -> dict[str, Fleet]:
+def load(
+    path: str, environment: Mapping[str, str], *, with_secrets: bool = True
+) -> dict[str, Fleet]:
     """Return the fleets of a gapless.toml; none if it has no [rollout.NAME].
 
-    Raises MisuseError that names every mistake, NotFoundError.
+    Without secrets no file of another program is read: the user may not be the one who has
+    the password.  Raises MisuseError that names every mistake, NotFoundError.
     """
     document = read(Path(path))
     declared = document.tables.get("rollout", {})
@@ -63,7 +66,7 @@ def load(path: str, environment: Mapping[str, str]) -> dict[str, Fleet]:
     fleets = {}
     for name in declared:
         try:
-            fleets[name] = _fleet(document, name, releases)
+            fleets[name] = _fleet(document, name, releases, with_secrets=with_secrets)
         except MisuseError as error:
             mistakes.append(error.message)
     if mistakes:
@@ -71,7 +74,13 @@ def load(path: str, environment: Mapping[str, str]) -> dict[str, Fleet]:
     return fleets
 
 
-def _fleet(document: Document, name: str, releases: Mapping[str, ReleaseSpec]) -> Fleet:
+def _fleet(
+    document: Document,
+    name: str,
+    releases: Mapping[str, ReleaseSpec],
+    *,
+    with_secrets: bool,
+) -> Fleet:
     keys = ("rollout", name)
     if name not in releases:
         raise MisuseError(document.message_for(keys, f"there is no [release.{name}]"))
@@ -106,7 +115,7 @@ def _fleet(document: Document, name: str, releases: Mapping[str, ReleaseSpec]) -
         directory=os.path.normpath(os.path.join(folder, coordinator.directory))
         if coordinator.directory
         else f"{releases[name].base}/fleet",
-        etcd=_etcd(document, coordinator),
+        etcd=_etcd(document, coordinator) if with_secrets else None,
         copy=os.path.normpath(os.path.join(folder, copy)) if copy else "",
         declaration=table.declaration,
         profile=table.profile,
