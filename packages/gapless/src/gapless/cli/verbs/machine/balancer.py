@@ -20,6 +20,9 @@ from gapless.cli.fleet import balancer_check
 
 _WRITERS = {"nginx": nginx.configuration, "haproxy": haproxy.configuration}
 
+DATA = True
+"""What it prints is the content of a file, or a value: a pipe gets it unchanged."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `balancer`."""

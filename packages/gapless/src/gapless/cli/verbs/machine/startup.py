@@ -23,6 +23,9 @@ from gapless.config.toml import fleets, tables
 
 KINDS = ("supervise", "agent", "watch")
 
+DATA = True
+"""What it prints is the content of a file, or a value: a pipe gets it unchanged."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `startup`."""
