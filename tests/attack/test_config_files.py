@@ -137,10 +137,12 @@ def refuses(load: Callable[[Path], None], name: str, content: bytes) -> None:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory, name)
         path.write_bytes(content)
+        message = "it was read"
         try:
             load(path)
         except GaplessError as error:
-            assert error.message
+            message = error.message
+        assert message
 
 
 def _toml(value: Any) -> str:

@@ -235,7 +235,7 @@ class HealthEndpoint:
         if host not in self._told and len(self._told) < MOST_REFUSALS_TOLD:
             self._told.add(host)
             self._complain(
-                f"{host} asked for the health answer; health_from has it not"
+                f"{host} asked for the health answer, and is not in health_from"
             )
 
     # --- from other threads -------------------------------------------------------------

@@ -62,15 +62,17 @@ def load(
     if not declared:
         return {}
     releases = tables.load_releases(path, environment)
-    mistakes: list[str] = []
+    mistakes: list[MisuseError] = []
     fleets = {}
     for name in declared:
         try:
             fleets[name] = _fleet(document, name, releases, with_secrets=with_secrets)
         except MisuseError as error:
-            mistakes.append(error.message)
+            mistakes.append(error)
     if mistakes:
-        raise MisuseError("\n".join(mistakes))
+        # What [coordinator] has wrong is wrong for each fleet.
+        messages = dict.fromkeys(error.message for error in mistakes)
+        raise MisuseError("\n".join(messages), hint=mistakes[0].hint)
     return fleets
 
 
