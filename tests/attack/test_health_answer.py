@@ -23,8 +23,8 @@ from gapless.agent.health.endpoint import MOST, HealthEndpoint
 from gapless.base.errors import MisuseError
 from gapless.config.toml import fleets
 
-STRICT_S = 0.9
-"""How long the strict client waits, which is less than HAProxy's default check (2 s)."""
+STRICT_S = 1.9
+"""How long the strict client waits, a moment less than HAProxy by default."""
 ATTACKER = "127.0.0.7"
 
 

@@ -14,7 +14,6 @@ import io
 import os
 import re
 import sys
-import traceback
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, TextIO, cast
@@ -97,4 +96,6 @@ def _print_exception(
     kind: type[BaseException], error: BaseException, at: TracebackType | None
 ) -> None:
     """Print a traceback without the colours that newer versions of Python put in."""
+    import traceback  # noqa: PLC0415 - only for faults of our own
+
     sys.stderr.write("".join(traceback.format_exception(kind, error, at)))
