@@ -25,6 +25,7 @@ from gapless.releases.inbox import (
 from gapless.releases.inbox.opened import IncompleteError
 from gapless.releases.model import ReleaseSpec
 from gapless.releases.publisher import journal
+from rig import reachable
 from rig.fixtures.inbox import (
     LIMITS,
     Watch,
@@ -203,8 +204,7 @@ def test_a_publisher_that_is_not_root_takes_what_it_can_take_out(
     spec: ReleaseSpec, inbox: Path, tmp_path: Path
 ) -> None:
     """In a sticky inbox of another user it cannot: nothing is built for nothing."""
-    for above in tmp_path.parents[:2]:
-        above.chmod(0o755)
+    reachable.for_others(tmp_path)
     path = with_checksum(tarball(inbox / "shop.tar", "one"))
     for name in (path, f"{path}.sha256"):
         os.chown(name, UPLOADER, UPLOADER)

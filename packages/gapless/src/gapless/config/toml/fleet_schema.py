@@ -67,6 +67,8 @@ class Rollout(Table, frozen=True):
     profile: str = ""
     health: Annotated[str, msgspec.Meta(pattern="^(/.*)?$")] = ""
     health_listen: Annotated[str, msgspec.Meta(pattern=r"^(.*:\d{1,5})?$")] = ""
+    health_from: tuple[str, ...] = ()
+    """The networks from which balancers ask, like 10.0.0.0/8; none: everybody may."""
     address: str = ""
 
 
@@ -78,6 +80,8 @@ class Coordinator(Table, frozen=True):
     prefix: str = "gapless"
     user: str = ""
     password_file: str = ""
+    insecure: bool = False
+    """Send the password over http to other hosts, where everybody on the way reads it."""
     ca_file: str = ""
     certificate_file: str = ""
     key_file: str = ""

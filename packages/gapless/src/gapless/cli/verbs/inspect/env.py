@@ -8,6 +8,9 @@ from gapless.base.errors import DONE
 from gapless.cli import arguments, output, selection
 from gapless.client import Client
 
+DATA = True
+"""What it prints is the content of a file, or a value: a pipe gets it unchanged."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `env`."""
