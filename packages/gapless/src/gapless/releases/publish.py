@@ -6,6 +6,7 @@
     share    files and folders that outlive releases are linked in
     build    dependencies are installed
     hook     `before_flip`: migrations
+    take     what a build has made is the publisher's, and nobody else may write it
     seal     RELEASE and the manifest are written, everything is synced
     place    the directory gets its name by one rename
     finish   the claimed upload is removed; the caller does this (`claims.finish`)
@@ -42,7 +43,7 @@ from gapless.releases.model import (
     stamp_of,
 )
 from gapless.releases.publisher import journal
-from gapless.releases.steps import build, hooks, shared, unpack
+from gapless.releases.steps import build, commands, hooks, ownership, shared, unpack
 
 
 def make_release(spec: ReleaseSpec, tarball: str, *, progress: Progress) -> Release:
@@ -51,9 +52,10 @@ def make_release(spec: ReleaseSpec, tarball: str, *, progress: Progress) -> Rele
     The caller holds the publisher's lock, and calls `claims.finish` and `journal.drop`
     later.  *progress* may raise StoppedError before the hook: the upload is then put back.
 
-    Raises NotFoundError, ReleaseError, OSError.  An upload that cannot become a release is
-    moved to `src/refused/` with the reason beside it.
+    Raises MisuseError, NotFoundError, ReleaseError, OSError.  An upload that cannot become
+    a release is moved to `src/refused/` with the reason beside it.
     """
+    commands.user_of(spec)  # raises before anything is touched
     claims.clean_up(spec)  # may put this very tarball back
     if not os.path.isfile(tarball):
         raise NotFoundError(
@@ -144,6 +146,8 @@ def _make(
     size_mb = unpacked.size_bytes / (1 << 20)
     progress("unpacked", f"{unpacked.files} files, {size_mb:.1f} MB")
     shared.link_shared(spec, tree)
+    is_run = bool(build.commands_of(spec, tree) or spec.hooks.before_flip)
+    owner = ownership.give(spec, tree) if is_run else ownership.UNCHANGED
     build.build(spec, release, tree, progress)
     if spec.hooks.before_flip:
         hooks.run(
@@ -155,6 +159,8 @@ def _make(
             variables={"GAPLESS_UPLOAD": sha256_of(claimed)},  # the same in every try
         )
         progress("hook", "before_flip")
+    if is_run:
+        ownership.take_back(spec, tree, owner)
     upload = os.path.basename(claimed).removeprefix(claims.CLAIMED)
     manifest.write(spec, release, unpacked.digests, upload.removeprefix(claims.COPY))
     _seal(spec, release, tree)
