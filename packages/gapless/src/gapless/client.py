@@ -225,7 +225,8 @@ class Client:
         self.make_home()
         read_end, write_end = os.pipe()
         try:
-            with open(self._error_output, "ab") as error_output:
+            opened = files.open_to_append(self._error_output, files.PRIVATE_FILE)
+            with os.fdopen(opened, "ab") as error_output:
                 subprocess.Popen(
                     interpreter.python(
                         "gapless.supervisor.run", [self.home.path, str(write_end)]
@@ -255,8 +256,8 @@ class Client:
     def make_home(self) -> None:
         """Make GAPLESS_HOME, readable by its owner only.  Raises UnavailableError."""
         try:
-            os.makedirs(self.home.path, mode=0o700, exist_ok=True)
-            os.makedirs(self.home.logs, mode=0o700, exist_ok=True)
+            files.make_directories(self.home.path, files.PRIVATE_DIRECTORY)
+            files.make_directories(self.home.logs, files.PRIVATE_DIRECTORY)
         except OSError as error:
             raise UnavailableError(
                 f"could not make GAPLESS_HOME {self.home.path}: {error.strerror}",

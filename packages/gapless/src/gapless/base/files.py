@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import stat
@@ -44,6 +45,22 @@ def write_atomically(
         raise
     if durable:
         sync_directory(os.path.dirname(path) or ".")
+
+
+def write_over(path: str, content: bytes, mode: int) -> None:
+    """Write a file in its place, where a name beside it must not appear for a moment.
+
+    A link or anything else but a regular file is refused.  Raises OSError.
+    """
+    how = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(path, how, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", path)
+        os.ftruncate(descriptor, 0)
+        file.write(content)
+        with contextlib.suppress(PermissionError):  # it belongs to another user
+            os.fchmod(descriptor, mode)
 
 
 def open_to_append(path: str, mode: int) -> int:

@@ -171,6 +171,6 @@ def _seal(spec: ReleaseSpec, release: Release, tree: str) -> None:
     """Write RELEASE and that it is not proven yet, and make the whole tree durable."""
     reports.mark_unproven(spec, release.name)
     # Not opened by its name, but renamed to it: the tarball may have a link called RELEASE.
-    files.write_atomically(f"{tree}/{RELEASE_FILE}", f"{release.stamp}\n".encode())
-    os.chmod(f"{tree}/{RELEASE_FILE}", 0o644)
+    stamp_line = f"{release.stamp}\n".encode()
+    files.write_atomically(f"{tree}/{RELEASE_FILE}", stamp_line, files.SHARED_FILE)
     paths.sync_file_system(spec.dist)

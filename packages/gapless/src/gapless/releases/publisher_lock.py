@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TextIO
 
+from gapless.base import files
 from gapless.releases.model import Progress, ReleaseSpec
 from gapless.releases.publisher import lock_holders
 
@@ -31,15 +32,15 @@ def hold(
     Yields the spec with which commands are run.  They inherit the lock: a migration of a
     publisher that was killed ends before the next publisher begins.
     """
-    os.makedirs(spec.work, exist_ok=True)
-    os.makedirs(spec.inbox, exist_ok=True)
-    with open(f"{spec.work}/{name}", "a+", encoding="utf-8") as file:
+    files.make_directories(spec.work, files.SHARED_DIRECTORY)
+    files.make_directories(spec.inbox, files.SHARED_DIRECTORY)
+    with _opened(spec, name) as file:
         if not _try(file):
             does = "ends a rollout of" if name == SETTLING else "publishes"
             holder = _written(file) or "another publisher"
             progress("waiting", f"{holder} {does} {spec.app}")
             while not _try(file):
-                lock_holders.end_stragglers(file.name, _written(file))
+                lock_holders.end_stragglers(f"{spec.work}/{name}", _written(file))
                 select.select([], [], [], POLL_S)
         _write(file, lock_holders.text())
         try:
@@ -79,5 +80,11 @@ def _write(file: TextIO, text: str) -> None:
 @contextmanager
 def try_hold(spec: ReleaseSpec, name: str = PUBLISHING) -> Iterator[bool]:
     """Hold a lock if it is free; yield whether it was."""
-    with open(f"{spec.work}/{name}", "a+", encoding="utf-8") as file:
+    with _opened(spec, name) as file:
         yield _try(file)
+
+
+def _opened(spec: ReleaseSpec, name: str) -> TextIO:
+    how = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    path = f"{spec.work}/{name}"
+    return os.fdopen(os.open(path, how, files.GROUP_FILE), "a+", encoding="utf-8")

@@ -13,6 +13,7 @@ import os
 import stat
 from collections import Counter
 
+from gapless.base import files
 from gapless.keeper.logs.rendering import Rendering
 
 NOWHERE = ("NULL", "/dev/null")
@@ -223,11 +224,12 @@ class LogFile:
             ):
                 return found
             self.close()
-        os.makedirs(os.path.dirname(self.path) or ".", exist_ok=True)
+        above = os.path.dirname(self.path) or "."
+        files.make_directories(above, files.SHARED_DIRECTORY)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         # A terminal must not become the keeper's own, a FIFO must not block it.
         flags |= os.O_NOCTTY | os.O_NONBLOCK
-        self._descriptor = os.open(self.path, flags, 0o640)
+        self._descriptor = os.open(self.path, flags, files.GROUP_FILE)
         return os.fstat(self._descriptor)
 
     def _rotate(self, found: os.stat_result) -> os.stat_result:

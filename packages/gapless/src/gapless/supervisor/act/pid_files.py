@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 
-from gapless.base import events
+from gapless.base import events, files
 from gapless.supervisor.memory.apps import AppRecord
 from gapless.supervisor.memory.model import Role
 
@@ -28,9 +28,9 @@ def update(app: AppRecord, log: events.Log) -> None:
         if app.pid_files.get(path) == pid:
             continue
         try:
-            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-            with open(path, "w", encoding="utf-8") as file:
-                file.write(str(pid))
+            above = os.path.dirname(path) or "."
+            files.make_directories(above, files.SHARED_DIRECTORY)
+            files.write_over(path, str(pid).encode(), files.SHARED_FILE)
         except OSError as error:
             log.write("write-failed", path=path, reason=str(error))
     app.pid_files = wanted  # tried once: what fails now would fail at every turn

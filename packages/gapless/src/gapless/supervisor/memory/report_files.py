@@ -18,7 +18,7 @@ def add(directory: str, name: str, report: dict[str, Any]) -> None:
     A supervisor that died after this may have noted the operation as under way: the next
     one ends it again, and writes the same report.  Raises OSError.
     """
-    os.makedirs(directory, mode=0o700, exist_ok=True)
+    files.make_directories(directory, files.PRIVATE_DIRECTORY)
     there = set(os.listdir(directory))
     path, number = f"{name}.json", 1
     while path in there and not _is_of(f"{directory}/{path}", report):

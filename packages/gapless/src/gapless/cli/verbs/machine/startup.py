@@ -8,7 +8,7 @@ import pwd
 import shutil
 import subprocess
 
-from gapless.base import home
+from gapless.base import files, home
 from gapless.base.errors import DONE, GaplessError, NotFoundError
 from gapless.cli.command_path import command_path
 
@@ -98,9 +98,8 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.remove:
         return _remove(path, name, args.root)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(unit)
+    files.make_directories(os.path.dirname(path), files.SHARED_DIRECTORY)
+    files.write_atomically(path, unit.encode(), files.SHARED_FILE)
     print(f"wrote {path}")
     if _systemctl(args.root, "enable", name):
         print(f"enabled: the apps of {user.pw_name} are started at boot")
