@@ -14,6 +14,7 @@ import subprocess
 from gapless.base import codec, files
 from gapless.base.errors import MisuseError, NotFoundError, ReleaseError
 from gapless.base.interpreter import python
+from gapless.base.outside import secrets
 from gapless.keeper import identity
 from gapless.releases import publisher_lock
 from gapless.releases.model import ReleaseSpec
@@ -79,7 +80,8 @@ def run(
         if ended.code is None:
             how = f"was ended after {timeout_s:g} s"
         raise ReleaseError(
-            f"{spec.app}: {what} failed: {shown} {how}\n{_tail(log)}",
+            f"{spec.app}: {what} failed: {shown} {how}\n"
+            f"{secrets.in_text(_tail(log), secrets.values_of(own))}",
             hint=f"all of its output is in {log}; a variable that it lacks is to be named "
             "in build_environment",
         )
