@@ -245,7 +245,9 @@ def test_a_build_runs_as_its_user_and_keeps_nothing(base: Path) -> None:
         f"echo 1 > {cache}/cached; ln {cache}/cached hard; ln index.js twice; "
         f"cat {private} > stolen; touch {private} /etc/gapless-attack; true",
         build_user="nobody",
+        build_environment={"HOME": "/named"},
     )
+    assert (release / "home").read_text() == "/named\n"
     assert (release / "id").read_text() == f"{NOBODY}\n"
     assert (release / "rights").read_text() == "NoNewPrivs:\t1\n"
     assert (release / "stolen").read_text() == ""

@@ -15,6 +15,8 @@ class Request:
     """All of it.  It goes through a pipe: arguments can be read by every user (proc(5))."""
     user: str = ""
     """Name or number; empty for the publisher's own."""
+    user_variables: list[str] = field(default_factory=list)
+    """Which of HOME, USER, LOGNAME and SHELL are to be those of *user*."""
     log: int
     """The descriptor of the file that gets the output."""
     timeout_s: float

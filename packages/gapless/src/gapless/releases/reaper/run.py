@@ -16,7 +16,6 @@ import select
 import signal
 
 from gapless.base import clock, codec
-from gapless.base.names import LOGIN_VARIABLES
 from gapless.keeper import process_title
 from gapless.keeper.spawn import SpawnError, spawn
 from gapless.keeper.spawn_request import SpawnRequest
@@ -75,7 +74,7 @@ def _run(request: Request) -> Ended:
                 stdout=output.write_end,
                 stderr=output.write_end,
                 user=request.user,
-                user_variables=LOGIN_VARIABLES if request.user else (),
+                user_variables=tuple(request.user_variables),
                 filtered=False,
                 cgroup=group,
             )

@@ -14,6 +14,7 @@ import subprocess
 from gapless.base import codec, files
 from gapless.base.errors import MisuseError, NotFoundError, ReleaseError
 from gapless.base.interpreter import python
+from gapless.base.names import LOGIN_VARIABLES
 from gapless.base.outside import secrets
 from gapless.keeper import identity
 from gapless.releases import publisher_lock
@@ -60,6 +61,11 @@ def run(
             directory=directory,
             environment=own,
             user=user,
+            user_variables=[
+                name
+                for name in LOGIN_VARIABLES
+                if user and name not in spec.build_environment
+            ],
             log=output.fileno(),
             timeout_s=timeout_s,
             goes_on=goes_on,
@@ -73,7 +79,10 @@ def run(
     if ended.errno:
         raise ReleaseError(
             f"{spec.app}: {what} could not run: {shown}: could not {ended.reason}",
-            hint=f"it runs as {user}, the build_user" if user else "",
+            hint=f"it runs as {user}, the build_user, who must be let into the "
+            "directories of the release and of PATH"
+            if user
+            else "",
         )
     if ended.code or ended.code is None:
         how = f"ended with code {ended.code}"
