@@ -239,7 +239,7 @@ class Client:
         try:
             how = os.O_WRONLY | os.O_CREAT | os.O_APPEND
             opened = files.open_own(self._error_output, how)
-            with open(opened, "ab") as error_output:
+            with os.fdopen(opened, "ab") as error_output:
                 subprocess.Popen(
                     interpreter.python(
                         "gapless.supervisor.run", [self.home.path, str(write_end)]
@@ -284,10 +284,10 @@ class Client:
     def make_home(self) -> None:
         """Make GAPLESS_HOME, readable by its owner only.  Raises UnavailableError."""
         try:
-            os.makedirs(self.home.path, mode=0o700, exist_ok=True)
+            files.make_directories(self.home.path, files.PRIVATE_DIRECTORY)
             own_directory.check(self.home.path)
             own_directory.tighten(self.home.path)
-            os.makedirs(self.home.logs, mode=0o700, exist_ok=True)
+            files.make_directories(self.home.logs, files.PRIVATE_DIRECTORY)
         except OSError as error:
             raise UnavailableError(
                 f"could not make GAPLESS_HOME {self.home.path}: {error.strerror}",

@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from gapless.base import clock, files
+from gapless.base.outside import secrets
 from gapless.base.outside.text import printable
 
 ROTATE_BYTES = 5 << 20
@@ -21,7 +22,7 @@ class Log:
     def write(self, event: str, **fields: Any) -> None:
         """Append one event; a file beyond `ROTATE_BYTES` becomes `PATH.1`."""
         line = {"time": clock.stamp(clock.wall()), "event": event, **fields}
-        encoded = files.as_json(line, default=str)
+        encoded = files.as_json(secrets.shown(line), default=str)
         try:
             self._append(encoded)
         except OSError:

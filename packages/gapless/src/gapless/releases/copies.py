@@ -56,12 +56,12 @@ def _copy(
     if current.is_visible(own, release.name):
         return release
     entries = file_list.read(shared, name, digest)
-    os.makedirs(own.work, exist_ok=True)
+    files.make_directories(own.work, files.SHARED_DIRECTORY)
     for unfinished in os.listdir(own.work):  # of an agent that was killed
         if unfinished.startswith(_COPY):
             shutil.rmtree(f"{own.work}/{unfinished}", ignore_errors=True)
     tree = f"{own.work}/{_COPY}{name}"
-    os.mkdir(tree)
+    os.mkdir(tree, files.SHARED_DIRECTORY)
     source = current.require_visible(shared, name).path
     for relative, entry in entries.items():
         if clock.monotonic() >= until:
@@ -71,8 +71,8 @@ def _copy(
         if "directory" in entry and "mode" in entry:
             # The deepest first, and now: a folder may not be writable for its owner.
             os.chmod(f"{tree}/{relative}", int(str(entry["mode"])))
-    with open(f"{tree}/{RELEASE_FILE}", "w", encoding="ascii") as file:
-        file.write(f"{release.stamp}\n")
+    stamp_line = f"{release.stamp}\n".encode()
+    files.write_over(f"{tree}/{RELEASE_FILE}", stamp_line, files.SHARED_FILE)
     os.rename(tree, release.path)
     files.sync_directory(own.dist)
     return release
@@ -80,12 +80,14 @@ def _copy(
 
 def _copy_entry(source: str, target: str, entry: dict[str, object], name: str) -> None:
     if "directory" in entry:
-        os.mkdir(target)
+        os.mkdir(target, files.SHARED_DIRECTORY)
     elif "link" in entry:
         os.symlink(str(entry["link"]), target)
     else:
         digest = hashlib.sha256()
-        with open(source, "rb") as file, open(target, "xb") as copied:
+        how = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        created = os.open(target, how, files.PRIVATE_FILE)
+        with open(source, "rb") as file, os.fdopen(created, "wb") as copied:
             while piece := file.read(_PIECE_BYTES):
                 digest.update(piece)
                 copied.write(piece)

@@ -39,6 +39,10 @@ class Release(Table, frozen=True):
     """Where `gapless push` uploads to: user@host:/mnt/dfs, or where that is mounted."""
     build: str | list[str | list[str]] | None = None
     build_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 600.0
+    build_user: str = ""
+    build_environment: tuple[str, ...] | dict[str, str | int | bool] = ()
+    """Names of variables that pass, or NAME=value; or a table of values."""
+    build_scripts: bool = True
     shared: tuple[str, ...] = ()
     keep: Annotated[int, msgspec.Meta(ge=1)] = 5
     hooks: Hooks = Hooks()

@@ -14,7 +14,8 @@ import os
 from collections.abc import Callable
 
 from gapless.base import events
-from gapless.supervisor.kernel import cgroups, controllers, processes
+from gapless.base.kernel import cgroups
+from gapless.supervisor.kernel import controllers, processes
 from gapless.supervisor.memory.spec import Limits
 
 LEAF = "gapless-supervisor"

@@ -86,8 +86,8 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.remove:
         return _remove(path, name, args.root)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    files.write_atomically(path, unit.encode(), 0o644)
+    files.make_directories(os.path.dirname(path), files.SHARED_DIRECTORY)
+    files.write_atomically(path, unit.encode(), files.SHARED_FILE)
     print(f"wrote {path}")
     if _systemctl(args.root, "enable", name):
         what = "the apps of" if args.unit == KINDS[0] else f"{args.unit} of"
