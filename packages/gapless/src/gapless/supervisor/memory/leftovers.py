@@ -6,10 +6,10 @@ import os
 import re
 from collections.abc import Iterator
 
+from gapless.base import files
 from gapless.base.names import Home
 
-_HALF_WRITTEN = re.compile(r"(state\.json\.\d+\.part|(supervisor|drain)\.sock\.\d+)")
-_HALF_REPORT = re.compile(r".+\.json\.\d+\.part")
+_HALF_BOUND = re.compile(r"(supervisor|drain)\.sock\.\d+")
 
 
 def remove_leftovers(home: Home) -> None:
@@ -22,15 +22,20 @@ def remove_leftovers(home: Home) -> None:
 
 
 def _leftovers(home: Home) -> Iterator[str]:
-    yield from _matching(home.path, _HALF_WRITTEN)
+    for name in _names(home.path):
+        if _HALF_BOUND.fullmatch(name) or _whole(name) == "state.json":
+            yield f"{home.path}/{name}"
     for app in _names(home.reports):
-        yield from _matching(f"{home.reports}/{app}", _HALF_REPORT)
+        directory = f"{home.reports}/{app}"
+        for name in _names(directory):
+            if _whole(name).endswith(".json"):
+                yield f"{directory}/{name}"
 
 
-def _matching(directory: str, pattern: re.Pattern[str]) -> Iterator[str]:
-    for name in _names(directory):
-        if pattern.fullmatch(name):
-            yield f"{directory}/{name}"
+def _whole(name: str) -> str:
+    """Return which file a half-written one was to become; empty for all others."""
+    part = files.part_of(name)
+    return part[0] if part is not None else ""
 
 
 def _names(directory: str) -> list[str]:
