@@ -231,6 +231,8 @@ class View:
         seats = current.seats if current else []
         short = (seat.exit_reason for seat in seats if seat.short_lives)
         reason = app.stop_reason or next(short, "")
+        if current is not None and current.excludes:
+            return current.hint
         if not reason:
             return ""
         number = current.number if current else app.last_generation
@@ -312,7 +314,9 @@ def _hanging(generation: GenerationRecord | None) -> str:
     who = f"all {len(own)} instances do" if every else f"instance {names} does"
     text = f"{who} not answer: {found[0].alive_answer}"
     tried = generation.seats[found[0].ordinal].short_lives
-    if tried > generation.spec.restart.max:
+    if generation.excludes:
+        text += f"; it has no successor beside it: {generation.excludes}"
+    elif tried > generation.spec.restart.max:
         text += f"; gave up: {tried} successors in a row did not answer either"
     elif tried:
         text += f"; successors that did not answer either: {tried}"
