@@ -47,6 +47,8 @@ class InstanceRecord:
     """Whether its leader has left processes behind, by the word of the keeper."""
     cgroup: str = ""
     """The directory of its control group; empty without one."""
+    limits_trouble: str = ""
+    """Which of its limits have no effect, and why."""
     pipes: set[int] = field(default_factory=set)
     """The inodes of the pipes to its logs."""
     stop_sent_at: float | None = field(default=None, metadata=was("told"))
