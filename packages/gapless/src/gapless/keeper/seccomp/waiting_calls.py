@@ -18,7 +18,7 @@ from gapless.base import clock, codec, descriptors, wire
 from gapless.keeper.seccomp import caller, notifications
 from gapless.keeper.seccomp.notifications import Notification
 
-UNANSWERED_S = {"bind": 10.0, "listen": 10.0, "unlink": 2.0, "connect": 0.0}
+UNANSWERED_S = {"bind": 10.0, "listen": 10.0, "unlink": 5.0, "connect": 0.0}
 """How long each call waits for the next supervisor, by its name.
 
 A path that is removed is away for all clients until that one puts it back, so an unlink
