@@ -114,7 +114,7 @@ def test_where_all_fail_nobody_ends(host: Host) -> None:
     bad = host.directory / "bad"
     bad.touch()
     wait.until(lambda: "gave up" in (host.app("app")["reason"] or ""), "the end", 60)
-    assert _pids(host) == before
+    wait.until(lambda: _pids(host) == before, "the last successor to be gone", 30)
     assert host.app("app")["restarts"] == 0
     bad.unlink()
     wait.until(lambda: host.app("app")["reason"] is None, "them to answer again", 30)
