@@ -113,11 +113,23 @@ def remove_parts(directory: str) -> None:
     """
     with contextlib.suppress(FileNotFoundError):
         for name in os.listdir(directory):
-            pid = name.removesuffix(PART).rpartition(".")[2]
-            is_part = name.endswith(PART) and pid.isdigit()
-            if is_part and not os.path.exists(f"/proc/{pid}"):
+            part = part_of(name)
+            if part is not None and not os.path.exists(f"/proc/{part[1]}"):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(f"{directory}/{name}")
+
+
+def part_of(name: str) -> tuple[str, str] | None:
+    """Return which file a file is a half-written one of, and by which pid; or None.
+
+    Earlier versions had no random part in such names.
+    """
+    rest, _, pid = name.removesuffix(PART).rpartition(".")
+    if not (name.endswith(PART) and rest and pid.isdigit()):
+        return None
+    whole, _, drawn = rest.rpartition(".")
+    is_drawn = len(drawn) == 2 * _RANDOM_BYTES and set(drawn) <= set("0123456789abcdef")
+    return (whole if whole and is_drawn else rest), pid
 
 
 def identity(path: str) -> tuple[int, int]:

@@ -137,7 +137,7 @@ class Launcher:
     ) -> None:
         """Limit the group of an instance; tell once what has no effect."""
         trouble = self._instance_groups.limit(instance.cgroup, wanted.limits)
-        app.limits_trouble = trouble
+        instance.limits_trouble = trouble
         if (
             trouble
             and app.operation is not None
