@@ -31,14 +31,23 @@ def is_served(
     every reload.  *count* is how many of its kind the generation has; *drawn*, whether its
     name was drawn.
     """
-    app, generation, instance = found
+    if address in _before(found, listeners):
+        return True
+    alike = is_known(found, listeners, address)
+    return count < MOST and (alike or (not drawn and is_early(found[2])))
+
+
+def is_known(found: Found, listeners: Listeners, address: str) -> bool:
+    """Return whether an address is, or is like, one that the app had, or is to have."""
+    return shape(address) in {shape(each) for each in _before(found, listeners)}
+
+
+def _before(found: Found, listeners: Listeners) -> set[str]:
+    app, generation, _ = found
     before = {each.address for each in listeners.of_app(app.name)} | generation.required
     for seat in generation.seats:
         before |= seat.expected
-    if address in before:
-        return True
-    alike = shape(address) in {shape(each) for each in before}
-    return count < MOST and (alike or (not drawn and is_early(instance)))
+    return before
 
 
 def is_early(instance: InstanceRecord) -> bool:
