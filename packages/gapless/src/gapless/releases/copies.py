@@ -10,6 +10,7 @@ import shutil
 
 from gapless.base import clock, files
 from gapless.base.errors import GaplessError, ReleaseError, TimedOutError
+from gapless.base.outside import files as outside_files
 from gapless.releases import current, file_list
 from gapless.releases.model import RELEASE_FILE, Release, ReleaseSpec
 
@@ -86,7 +87,8 @@ def _copy_entry(source: str, target: str, entry: dict[str, object], name: str) -
         os.symlink(str(entry["link"]), target)
     else:
         digest = hashlib.sha256()
-        with open(source, "rb") as file, open(target, "xb") as copied:
+        descriptor = outside_files.open_regular(source)
+        with open(descriptor, "rb") as file, open(target, "xb") as copied:
             while piece := file.read(_PIECE_BYTES):
                 digest.update(piece)
                 copied.write(piece)

@@ -2,6 +2,7 @@
 
     intend   the journal names the upload and the release that it becomes
     claim    the upload moves to the work directory (from elsewhere, it is copied)
+    verify   who signed it, if the app has `signers`; nothing has opened it before
     unpack   into the work directory, on the file system of the releases
     share    files and folders that outlive releases are linked in
     build    dependencies are installed
@@ -28,6 +29,7 @@ from gapless.base.errors import (
     NotFoundError,
     ReleaseError,
     StoppedError,
+    UnavailableError,
 )
 from gapless.releases import current, file_state, manifest, paths, reports
 from gapless.releases.digests import sha256_of
@@ -42,6 +44,7 @@ from gapless.releases.model import (
     stamp_of,
 )
 from gapless.releases.publisher import journal
+from gapless.releases.signing import records, requirements, uploads
 from gapless.releases.steps import build, hooks, shared, unpack
 
 
@@ -52,8 +55,10 @@ def make_release(spec: ReleaseSpec, tarball: str, *, progress: Progress) -> Rele
     later.  *progress* may raise StoppedError before the hook: the upload is then put back.
 
     Raises NotFoundError, ReleaseError, OSError.  An upload that cannot become a release is
-    moved to `src/refused/` with the reason beside it.
+    moved to `src/refused/` with the reason beside it.  UnavailableError: nothing can be
+    verified or signed on this machine; the upload is where it was.
     """
+    requirements.check_publisher(spec)
     claims.clean_up(spec)  # may put this very tarball back
     if not os.path.isfile(tarball):
         raise NotFoundError(
@@ -66,9 +71,10 @@ def make_release(spec: ReleaseSpec, tarball: str, *, progress: Progress) -> Rele
     try:
         claims.claim(spec, tarball)
         progress("claimed", os.path.basename(tarball))
+        _verify(spec, release, claimed, tarball, progress)
         _make(spec, release, claimed, tree, progress)
         os.rename(tree, release.path)
-    except StoppedError:
+    except (StoppedError, UnavailableError):
         _undo(spec, tree, claimed, tarball)
         raise
     except OSError as error:
@@ -81,12 +87,32 @@ def make_release(spec: ReleaseSpec, tarball: str, *, progress: Progress) -> Rele
     except GaplessError as error:
         paths.remove(tree)
         claims.refuse(spec, claimed, os.path.basename(tarball), error.message)
+        _remove_signature(claimed, tarball)
         journal.drop(spec)
         raise
     # From here on nothing is undone: whatever fails, the next publisher goes on.
     files.sync_directory(spec.dist)
+    _remove_signature(claimed, tarball)
     progress("placed", release.path)
     return release
+
+
+def _verify(
+    spec: ReleaseSpec, release: Release, claimed: str, tarball: str, progress: Progress
+) -> None:
+    """Check who signed the claimed bytes, if the app has `signers`, and write that down."""
+    if not spec.signers:
+        return
+    name, signature = os.path.basename(tarball), tarball + uploads.ENDING
+    signed = uploads.check(spec, name, sha256_of(claimed), signature)
+    records.write(spec, release.name, signed)
+    progress("signed", f"by {signed.by}")
+
+
+def _remove_signature(claimed: str, tarball: str) -> None:
+    """Remove the signature of an upload that is done with, as its checksum is."""
+    if not claims.is_copy(os.path.basename(claimed).removeprefix(claims.CLAIMED)):
+        paths.remove(tarball + uploads.ENDING)
 
 
 def _intend(spec: ReleaseSpec, release: Release, tarball: str) -> str:

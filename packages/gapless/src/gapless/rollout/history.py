@@ -14,7 +14,7 @@ from gapless.base import clock
 from gapless.base.errors import ConflictError
 from gapless.coordinator.model import ABSENT, Coordinator
 from gapless.rollout import records
-from gapless.rollout.model import HostReport, Rollout
+from gapless.rollout.model import HostReport, Rollout, signed_by
 from gapless.rollout.record_reader import RecordReader
 
 KEPT = 50
@@ -51,6 +51,7 @@ class History:
             "release": rollout.release,
             "previous": rollout.previous,
             "by": rollout.by,
+            "signed_by": signed_by(rollout),
             "began_at": rollout.began_at,
             "ended_at": clock.stamp(clock.wall()),
             "outcome": outcome,

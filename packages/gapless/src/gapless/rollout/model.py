@@ -94,6 +94,10 @@ class Rollout:
     attempt: int = 1
     """Raised by `resume` and by a revert, so that hosts that failed try again."""
     by: str = ""
+    signed_by: str = ""
+    """Who signed the upload, as the publisher has verified; empty: nobody had to."""
+    signature: str = ""
+    """The publisher's, of a statement made of this record; empty: it signs none."""
     began_at: str = ""
     policy: Policy = field(default_factory=Policy)
     settled: bool = False
@@ -142,3 +146,9 @@ class HostReport:
         away = self.phase is Phase.STOPPED or self.drains
         changes = self.recycles and self.phase is Phase.CHANGING
         return bool(self.release) and not away and not changes
+
+
+def signed_by(rollout: Rollout) -> str:
+    """Return who signed a rollout, for people: the record says so, hosts verify it."""
+    names = [rollout.signed_by] if rollout.signed_by else []
+    return " and ".join([*names, "the publisher"] if rollout.signature else names)

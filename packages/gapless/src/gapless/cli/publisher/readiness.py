@@ -12,7 +12,9 @@ _States = tuple[FileState | None, ...]
 class UploadReadiness:
     """Remembers the states of uploads from one check of the inbox to the next."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_signed: bool = False) -> None:
+        """Prepare; uploads that have to be signed are not opened."""
+        self._is_signed = is_signed
         self._states: dict[str, _States] = {}
         self._incomplete: dict[str, tuple[_States, str]] = {}
         """By upload: its states when it was found to be incomplete, and why it was."""
@@ -42,7 +44,9 @@ class UploadReadiness:
         known = self._incomplete.get(tarball)
         if known is not None and known[0] == now == before:
             return False, known[1]
-        complete, why = completeness.is_complete(tarball, before[0] if before else None)
+        complete, why = completeness.is_complete(
+            tarball, before[0] if before else None, is_signed=self._is_signed
+        )
         if complete:
             self._states.pop(tarball)
             self._incomplete.pop(tarball, None)

@@ -33,6 +33,10 @@ class Release(Table, frozen=True):
     """Where `gapless push` uploads to: user@host:/mnt/dfs, or where that is mounted."""
     build: str | list[str | list[str]] | None = None
     build_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 600.0
+    signers: str = ""
+    """A file of allowed signers: an upload is a release only if one of them signed it."""
+    signing_key: str = ""
+    """The key with which the publisher signs what it rolls out."""
     shared: tuple[str, ...] = ()
     keep: Annotated[int, msgspec.Meta(ge=1)] = 5
     hooks: Hooks = Hooks()
@@ -57,6 +61,8 @@ class Rollout(Table, frozen=True):
     gone_s: Seconds = 90.0
     freeze: tuple[str, ...] = ()
     copy: bool | str = False
+    publishers: str = ""
+    """A file of allowed signers: hosts run only what one of them has signed."""
     declaration: str = ""
     profile: str = ""
     health: Annotated[str, msgspec.Meta(pattern="^(/.*)?$")] = ""

@@ -30,6 +30,8 @@ class Fleet:
     etcd: EtcdSettings | None
     copy: str = ""
     """The directory on the host's own disk to copy releases to; empty: no copies."""
+    publishers: str = ""
+    """The file of who may sign what hosts run; empty: hosts verify no signature."""
     declaration: str = ""
     """The file in each release that declares the app; empty: the agent finds it."""
     profile: str = ""
@@ -101,6 +103,9 @@ def _fleet(document: Document, name: str, releases: Mapping[str, ReleaseSpec]) -
         else f"{releases[name].base}/fleet",
         etcd=_etcd(document, coordinator),
         copy=os.path.normpath(os.path.join(folder, copy)) if copy else "",
+        publishers=os.path.normpath(os.path.join(folder, table.publishers))
+        if table.publishers
+        else "",
         declaration=table.declaration,
         profile=table.profile,
         health=table.health,

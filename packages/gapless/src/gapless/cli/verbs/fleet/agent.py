@@ -20,6 +20,7 @@ from gapless.agent.health_endpoint import HealthEndpoint
 from gapless.base import wakeup
 from gapless.base.errors import DONE, FAILED, NotFoundError
 from gapless.cli import arguments, configuration, output
+from gapless.cli.fleet import trust_warnings
 from gapless.cli.fleet.follower_thread import FollowerThread
 from gapless.client import Client
 
@@ -94,6 +95,9 @@ def run(args: argparse.Namespace) -> int:
         for each in sorted({*listens.values()} - {""})
     ]
     output.print_line(f"{host} follows {', '.join(fleets)}")
+    for app, fleet in fleets.items():
+        for warning in trust_warnings.of_host(fleet):
+            output.print_line(f"{app}: {warning}")
     for each in followers:
         each.thread.start()
     while not select.select([numbers], [], [], CHECK_THREADS_S)[0]:
