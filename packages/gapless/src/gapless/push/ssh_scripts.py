@@ -13,9 +13,9 @@ ARRIVED = b"gapless: arrived"
 NO_DIRECTORY, NOT_WHOLE, NOT_WRITTEN = 71, 72, 73
 """Exit codes of `UPLOAD`."""
 
-# Arguments: base directory, name, size in bytes, SHA-256, and the signature, in which each
-# line ends in \\n, or nothing.  However it ends, it removes its temporary file: a connection
-# that breaks is an end of input, and then the size is wrong.
+# Arguments: base directory, name, size in bytes, SHA-256, and the signature or nothing; in
+# that a line ends in a written \n.  However it ends, it removes its temporary file: a
+# connection that breaks is an end of input, and then the size is wrong.
 UPLOAD = (
     "base=$1; src=$1/src; name=$2; size=$3; sum=$4; sig=$5; part=$src/.$name.part; "
     f'test -d "$base" || exit {NO_DIRECTORY}; '

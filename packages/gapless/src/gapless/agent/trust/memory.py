@@ -28,6 +28,8 @@ class Trusted:
     """The highest number of a rollout."""
     release: str = ""
     """The release of that rollout."""
+    previous: str = ""
+    """Of a publisher: the release that hosts were to go back to from it."""
     trees: dict[str, str] = field(default_factory=dict)
     """By release: the digest of its tree; empty: it ran before anything was verified."""
 

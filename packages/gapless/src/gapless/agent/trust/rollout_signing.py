@@ -48,13 +48,20 @@ class RolloutSigning:
                 "those that were signed when it was published",
                 hint="something has written there since; publish it again",
             )
-        # Of the release before only what was signed is signed again.
-        kept = trees.get(rollout.previous, "")
+        # The record of the rollout before, which others may write, names the release to go
+        # back to: only the last two that were signed are signed as that.
+        last = (self._before.release, self._before.previous)
+        kept = trees.get(rollout.previous, "") if rollout.previous in last else ""
         if rollout.previous_digest != kept:
             rollout = replace(rollout, previous_digest=kept)
         signature = rollouts.sign(self._key, statement_of(rollout))
         after = self._before.with_tree(rollout.release, rollout.digest)
         self._memory.save(
-            replace(after, number=rollout.number, release=rollout.release)
+            replace(
+                after,
+                number=rollout.number,
+                release=rollout.release,
+                previous=rollout.previous if kept else "",
+            )
         )
         return replace(rollout, signature=signature)
