@@ -10,6 +10,7 @@ import hashlib
 import io
 import os
 import shutil
+import subprocess
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +28,6 @@ from gapless.releases.publisher import journal
 from gapless.releases.signing import records, ssh_keygen
 from gapless.releases.signing.statements import (
     MOST_NUMBER,
-    UPLOAD_NAMESPACE,
     ReleaseStatement,
     UploadStatement,
     read_upload,
@@ -410,7 +410,13 @@ def test_a_changed_statement_is_another_or_none(
     assert found.text() == changed
 
 
-def test_the_namespaces_are_those_of_the_spec() -> None:
-    """Who signs without gapless needs them."""
-    spec = Path(__file__).parents[2] / "spec" / "uploads.md"
-    assert UPLOAD_NAMESPACE in spec.read_text()
+def test_the_commands_of_the_spec_sign_an_upload(inbox: Inbox, tmp_path: Path) -> None:
+    """Who signs without gapless signs the same text, in the same namespace."""
+    spec = (Path(__file__).parents[2] / "spec" / "uploads.md").read_text()
+    script = spec[spec.index("    printf") : spec.index("It has to be there")]
+    script = script.replace("~/.ssh/id_ed25519", str(inbox.keys.path("alice")))
+    (tmp_path / "shop.tar.gz").write_bytes(tarball())
+    subprocess.run(("sh", "-ec", script), cwd=tmp_path, check=True)
+    inbox.spec = replace(inbox.spec, app="shop")
+    made = inbox.publish(tmp_path / "shop.tar.gz")
+    assert records.signer_of(inbox.spec, made.name) == "alice@example"

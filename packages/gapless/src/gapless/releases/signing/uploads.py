@@ -51,9 +51,10 @@ def check(spec: ReleaseSpec, upload: str, sha256: str, signature_path: str) -> S
         )
         _check_statement(spec.app, statement, sha256, latest_ns)
     except ReleaseError as error:
+        # Who pushes is shown the message alone, so what to do stands in it.
+        hint = f"; {error.hint}" if error.hint else ""
         raise ReleaseError(
-            f"{spec.app}: {upload} was refused before it was opened: {error.message}",
-            hint=error.hint,
+            f"{spec.app}: {upload} was refused before it was opened: {error.message}{hint}"
         ) from None
     return Signed(
         by=signer.name, key=signer.key, sha256=sha256, signed_ns=statement.signed_ns
