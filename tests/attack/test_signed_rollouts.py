@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from gapless.agent.finalizer import Finalizer
 from gapless.agent.publisher import FleetPublisher
 from gapless.agent.trust.memory import HOST, KEPT, Trusted, TrustMemory
 from gapless.agent.turn.release_source import ReleaseSource
@@ -21,7 +22,7 @@ from gapless.base.errors import ReleaseError, UnavailableError
 from gapless.config.toml.fleets import Fleet
 from gapless.coordinator.memory import MemoryCoordinator
 from gapless.releases import file_list
-from gapless.releases.model import Release, ReleaseSpec
+from gapless.releases.model import Hooks, Release, ReleaseSpec
 from gapless.rollout.model import Action, Rollout, State
 from gapless.rollout.policy import Policy
 from gapless.rollout.store import FleetStore
@@ -390,6 +391,34 @@ def test_a_forged_record_does_not_choose_what_is_signed_next(place: Place) -> No
     place.store.write_rollout(forged, expected=version)
     following = place.publish(place.release(4))
     assert "has not run here before" in place.refusal(reverting(following))
+
+
+def test_a_forged_end_turns_no_link_and_runs_no_hook(place: Place) -> None:
+    """A host that boots reads the link; a hook is told a reason of the record."""
+    hook = Hooks(after=("touch", "ran"), failed=("touch", "ran"))
+    place.spec = replace(place.spec, hooks=hook, environment=dict(os.environ))
+    place.fleet = replace(place.fleet, release=place.spec)
+    old = place.publish(place.release(1))
+    place.end(old)
+    signed = place.publish(place.release(2))
+    finalizer = Finalizer(place.fleet, place.store, lambda *_: None)
+    evil = place.release(7)
+    for forged in (
+        replace(old, state=State.DONE, settled=False),
+        replace(signed, release=evil.name, state=State.DONE),
+        replace(signed, number=signed.number + 1, release=evil.name, state=State.DONE),
+        replace(signed, number=signed.number + 1, state=State.REVERTED),
+    ):
+        _, version = place.store.rollout()
+        place.store.write_rollout(forged, expected=version)
+        assert finalizer.finalize() == forged
+        assert not os.path.lexists(place.spec.link)
+        assert not [*Path(place.spec.dist).glob("*/ran")]
+    _, version = place.store.rollout()
+    place.store.write_rollout(replace(signed, state=State.DONE), expected=version)
+    assert finalizer.finalize()
+    assert Path(os.readlink(place.spec.link)).name == signed.release
+    assert [*Path(place.spec.dist).glob("*/ran")]
 
 
 def test_a_new_coordinator_does_not_begin_at_one_again(place: Place) -> None:

@@ -138,8 +138,10 @@ class HostTrust:
     def note(self, rollout: Rollout) -> None:
         """Remember the number of a signed rollout to what runs here already."""
         try:
-            permission = self.permit(rollout)
-            self.remember(rollout, permission, "")
+            known, number = self._load(), self.permit(rollout).number
+            if number > known.number:
+                after = replace(known, number=number, release=rollout.release)
+                self._memory.save(after)
         except (GaplessError, OSError):
             return  # nothing new runs, so nothing has to be trusted
 

@@ -33,6 +33,26 @@ class RolloutSigning:
         """Return whether that tree of a release was signed before."""
         return bool(digest) and self._before.trees.get(release) == digest
 
+    def made(self, rollout: Rollout, publishers: str) -> bool:
+        """Return whether a rollout is the last that was signed here, or elsewhere since.
+
+        Without a key that is not asked.  *publishers* is a file of allowed signers, or
+        empty: then nobody signs elsewhere.
+        """
+        before = self._before
+        if not self._key or (rollout.number, rollout.release) == (
+            before.number,
+            before.release,
+        ):
+            return True
+        if rollout.number <= before.number or not publishers:
+            return False
+        try:
+            rollouts.verify(publishers, statement_of(rollout), rollout.signature)
+        except ReleaseError:
+            return False
+        return True
+
     def signed(self, rollout: Rollout) -> Rollout:
         """Return a rollout with the publisher's signature, if there is a key.
 

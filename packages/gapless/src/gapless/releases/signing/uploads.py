@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import datetime as dt
 import errno
+import os
 
 from gapless.base import clock
 from gapless.base.errors import ReleaseError
 from gapless.base.outside import files
+from gapless.base.outside.text import printable
 from gapless.releases.model import ReleaseSpec
 from gapless.releases.signing import records, ssh_keygen, trusted_files
 from gapless.releases.signing.records import Signed
@@ -54,7 +56,8 @@ def check(spec: ReleaseSpec, upload: str, sha256: str, signature_path: str) -> S
         # Who pushes is shown the message alone, so what to do stands in it.
         hint = f"; {error.hint}" if error.hint else ""
         raise ReleaseError(
-            f"{spec.app}: {upload} was refused before it was opened: {error.message}{hint}"
+            f"{spec.app}: {printable(upload)} was refused before it was opened: "
+            f"{error.message}{hint}"
         ) from None
     return Signed(
         by=signer.name, key=signer.key, sha256=sha256, signed_ns=statement.signed_ns
@@ -70,8 +73,8 @@ def read(signature_path: str) -> tuple[bytes, UploadStatement, bytes]:
         content = files.read(signature_path, MOST_BYTES)
     except FileNotFoundError:
         raise ReleaseError(
-            "it is not signed, and `signers` asks for it: there is no file of its name "
-            f"and {ENDING} beside it",
+            "it is not signed, and `signers` asks for it: there is no "
+            f"{printable(os.path.basename(signature_path))} beside it",
             hint=_SIGN,
         ) from None
     except OSError as error:
