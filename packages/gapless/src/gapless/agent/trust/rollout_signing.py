@@ -36,14 +36,12 @@ class RolloutSigning:
     def made(self, rollout: Rollout, publishers: str) -> bool:
         """Return whether a rollout is the last that was signed here, or elsewhere since.
 
-        Without a key that is not asked.  *publishers* is a file of allowed signers, or
-        empty: then nobody signs elsewhere.
+        Before anything was signed that is not asked.  *publishers* is a file of allowed
+        signers, or empty: then nobody signs elsewhere.
         """
-        before = self._before
-        if not self._key or (rollout.number, rollout.release) == (
-            before.number,
-            before.release,
-        ):
+        before, this = self._before, (rollout.number, rollout.release)
+        signs_now = self._key and before.number
+        if not signs_now or this == (before.number, before.release):
             return True
         if rollout.number <= before.number or not publishers:
             return False

@@ -22,27 +22,25 @@ def of_publisher(spec: ReleaseSpec) -> str:
 def of_host(fleet: Fleet) -> list[str]:
     """Return what a host of a fleet with `publishers` should know."""
     found = []
-    publishers = fleet.publishers
-    if why := requirements.trouble(lambda: requirements.check_host(publishers)):
-        found.append(f"no release can be verified here: {why}")
+    app, publishers = fleet.release.app, fleet.publishers
+    if why := requirements.trouble(lambda: requirements.check_host(app, publishers)):
+        found.append(f"{why} (no release can be verified here)")
     if publishers and not fleet.copy:
         found.append(
-            "publishers without copy = true: the files are verified once, when this host "
-            "changes, and who may write the shared directory can change them afterwards"
+            f"{app}: publishers without copy = true: the files are verified once, when this "
+            "host changes, and who may write the shared directory can change them afterwards"
         )
     return found
 
 
 def of_file(path: str, releases: Mapping[str, ReleaseSpec]) -> tuple[str, ...]:
     """Return the warnings about the apps of a file."""
-    found = [
-        f"{app}: {why}" for app, spec in releases.items() if (why := of_publisher(spec))
-    ]
+    found = [why for spec in releases.values() if (why := of_publisher(spec))]
     if releases:
         from gapless.config.toml import fleets  # noqa: PLC0415 - for few files
 
         for app, fleet in fleets.load(path, inherited(os.environ)).items():
-            found += [f"{app}: {warning}" for warning in of_host(fleet)]
+            found += of_host(fleet)
             if fleet.publishers and not fleet.release.signing_key:
                 found.append(
                     f"{app}: publishers without signing_key: this file's publisher "

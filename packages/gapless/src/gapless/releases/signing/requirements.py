@@ -12,18 +12,25 @@ from gapless.releases.signing import ssh_keygen, trusted_files
 def check_publisher(spec: ReleaseSpec) -> None:
     """Check what a publisher of an app needs.  Raises UnavailableError."""
     if spec.signers:
-        trusted_files.read_signers(spec.signers, "signers")
+        trusted_files.read_signers(spec.signers, f"{spec.app}: signers")
     if spec.signing_key:
-        trusted_files.check_key(spec.signing_key, "signing_key")
+        trusted_files.check_key(spec.signing_key, f"{spec.app}: signing_key")
     if spec.signers or spec.signing_key:
-        ssh_keygen.program()
+        _check_program(spec.app)
 
 
-def check_host(publishers: str) -> None:
+def check_host(app: str, publishers: str) -> None:
     """Check what a host with `publishers` needs.  Raises UnavailableError."""
     if publishers:
-        trusted_files.read_signers(publishers, "publishers")
+        trusted_files.read_signers(publishers, f"{app}: publishers")
+        _check_program(app)
+
+
+def _check_program(app: str) -> None:
+    try:
         ssh_keygen.program()
+    except UnavailableError as error:
+        raise UnavailableError(f"{app}: {error.message}", hint=error.hint) from None
 
 
 def trouble(check: Callable[[], None]) -> str:

@@ -13,7 +13,7 @@ def sign(key: str, statement: ReleaseStatement) -> str:
 
     Raises UnavailableError if the key cannot be used now, ReleaseError.
     """
-    trusted_files.check_key(key, "signing_key")
+    trusted_files.check_key(key, f"{statement.app}: signing_key")
     try:
         text = statement.text()
     except ValueError as error:
@@ -30,7 +30,7 @@ def verify(publishers: str, statement: ReleaseStatement, signature: str) -> Sign
 
     Raises ReleaseError with the reason, and UnavailableError if nothing can be verified.
     """
-    signers = trusted_files.read_signers(publishers, "publishers")
+    signers = trusted_files.read_signers(publishers, f"{statement.app}: publishers")
     what = f"{statement.app}: rollout {statement.number} is not followed"
     if not signature:
         raise ReleaseError(

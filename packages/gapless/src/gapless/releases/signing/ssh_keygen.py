@@ -105,13 +105,16 @@ def _run(
     words: tuple[str, ...], stdin: bytes, timeout_s: float, *, may_ask: bool = False
 ) -> subprocess.CompletedProcess[bytes]:
     """Run ssh-keygen; only *may_ask* gives it a terminal.  Raises UnavailableError."""
+    environment = os.environ | {"LC_ALL": "C"}
+    if not may_ask:
+        environment["SSH_ASKPASS_REQUIRE"] = "never"
     try:
         return subprocess.run(
             [program(), *words],
             input=stdin,
             capture_output=True,
             timeout=timeout_s,
-            env=os.environ | {"LC_ALL": "C"},
+            env=environment,
             start_new_session=not may_ask,
             check=False,
         )

@@ -16,7 +16,7 @@ from gapless.base.errors import ReleaseError
 from gapless.base.outside import files
 from gapless.base.outside.text import printable
 from gapless.releases.model import ReleaseSpec
-from gapless.releases.signing import records, ssh_keygen, trusted_files
+from gapless.releases.signing import records, requirements, ssh_keygen, trusted_files
 from gapless.releases.signing.records import Signed
 from gapless.releases.signing.statements import (
     UPLOAD_NAMESPACE,
@@ -43,8 +43,8 @@ def check(spec: ReleaseSpec, upload: str, sha256: str, signature_path: str) -> S
     *upload* is its name, for messages.  Raises ReleaseError with the reason for which it is
     refused, and UnavailableError if nothing can be verified now, and it has to wait.
     """
-    signers = trusted_files.read_signers(spec.signers, "signers")
-    ssh_keygen.program()
+    requirements.check_publisher(spec)
+    signers = trusted_files.read_signers(spec.signers, f"{spec.app}: signers")
     latest_ns = records.latest_ns(spec)
     try:
         text, statement, signature = read(signature_path)

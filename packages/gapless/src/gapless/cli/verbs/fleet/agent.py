@@ -95,9 +95,9 @@ def run(args: argparse.Namespace) -> int:
         for each in sorted({*listens.values()} - {""})
     ]
     output.print_line(f"{host} follows {', '.join(fleets)}")
-    for app, fleet in fleets.items():
+    for fleet in fleets.values():
         for warning in trust_warnings.of_host(fleet):
-            output.print_line(f"{app}: {warning}")
+            output.print_line(f"warning: {warning}")
     for each in followers:
         each.thread.start()
     while not select.select([numbers], [], [], CHECK_THREADS_S)[0]:

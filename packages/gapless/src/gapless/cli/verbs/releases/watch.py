@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
         output.line(f"watching {inboxes} for {', '.join(specs)}")
     for spec in specs.values():
         if why := trust_warnings.of_publisher(spec):
-            output.trouble(spec.app, f"nothing can be published yet: {why}")
+            output.line(f"warning: {why} (nothing of it can be published until then)")
     watcher.start(once=args.once)
     while watcher.is_running():
         if select.select([signals], [], [], POLL_S)[0]:
