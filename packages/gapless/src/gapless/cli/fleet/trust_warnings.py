@@ -27,8 +27,9 @@ def of_host(fleet: Fleet) -> list[str]:
         found.append(f"{why} (no release can be verified here)")
     if publishers and not fleet.copy:
         found.append(
-            f"{app}: publishers without copy = true: the files are verified once, when this "
-            "host changes, and who may write the shared directory can change them afterwards"
+            f"{app}: publishers without copy = true: the files are verified once, when "
+            "this host changes, and who may write the shared directory can change them "
+            "afterwards"
         )
     return found
 
