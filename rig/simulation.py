@@ -18,7 +18,7 @@ from gapless.rollout.model import HostReport, Phase, Rollout, State
 from gapless.rollout.policy import Policy
 from gapless.rollout.status import status_of
 
-OLD, NEW = "app-1", "app-2"
+OLD, NEW = "app-20260101000001", "app-20260101000002"
 TICK_S = 2.0
 LONGEST_S = 40_000.0
 HOUR_S = 3600.0

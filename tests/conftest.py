@@ -10,6 +10,7 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from rig import wait
 from rig.hosts import commands, processes
@@ -22,6 +23,11 @@ def pytest_configure() -> None:
     """Let SIGINT end what the tests start, also where a shell ignores it (`make &`)."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # The machine is slow, not the code: time decides no test.
+    settings.register_profile(
+        "gapless", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.load_profile("gapless")
 
 
 @pytest.fixture

@@ -81,9 +81,10 @@ class Inbox:
             self.publish(upload)
         assert "unpacked" not in self.steps
         assert not current.releases(self.spec)
-        reason = self.base / "src" / "refused" / f"{upload.name}.reason.txt"
+        reason = self.base / "refused" / APP / f"{upload.name}.reason.txt"
         assert raised.value.message in reason.read_text()
-        assert not Path(f"{upload}.sig").exists()
+        assert not upload.exists()
+        assert not Path(f"{upload}.sig").is_file()
         assert "refused before it was opened" in raised.value.message
         return raised.value.message
 
@@ -322,11 +323,11 @@ def test_nothing_is_opened_to_see_whether_it_is_complete(inbox: Inbox) -> None:
     upload = inbox.put(b"not yet all", inbox.signed(b"not yet all of it"))
     state = file_state.state_of(str(upload))
     path = str(upload)
-    complete, why = completeness.is_complete(path, state, is_signed=True)
-    assert (complete, why) == (False, "it does not match example.tar.sig yet")
+    complete, why = completeness.is_complete(path, state, 1 << 20, is_signed=True)
+    assert (complete, why) == (False, "it does not match its .sig file yet")
     upload.write_bytes(b"not yet all of it")
     state = file_state.state_of(path)
-    assert completeness.is_complete(path, state, is_signed=True) == (True, "")
+    assert completeness.is_complete(path, state, 1 << 20, is_signed=True) == (True, "")
 
 
 # --- the text that is signed --------------------------------------------------------------

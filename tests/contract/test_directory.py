@@ -19,7 +19,8 @@ from gapless.coordinator.version_files import KEPT_S, KEPT_VERSIONS
 class FaultyFiles(Files):
     """Files with the faults of NFS."""
 
-    def __init__(self) -> None:
+    def __init__(self, root: Path) -> None:
+        super().__init__(str(root))
         self.frozen: dict[str, list[str]] | None = None
         """The listings that are returned, as by a cache."""
         self.stale = 0
@@ -47,7 +48,7 @@ class Shared:
     """A directory, two hosts, and their complaints."""
 
     def __init__(self, root: Path) -> None:
-        self.root, self.files = root, FaultyFiles()
+        self.root, self.files = root, FaultyFiles(root)
         self.complaints: list[str] = []
         self.good = DirectoryCoordinator(str(root), self.complaints.append)
         self.faulty = DirectoryCoordinator(

@@ -12,6 +12,7 @@ import pytest
 
 from gapless.base.errors import GaplessError, UnavailableError
 from gapless.coordinator import model
+from gapless.coordinator.decoding import EtcdRange
 from gapless.coordinator.etcd import EtcdCoordinator
 from gapless.coordinator.etcd_settings import EtcdSettings
 from gapless.coordinator.model import ABSENT
@@ -89,7 +90,7 @@ def test_user_and_password(etcd: Etcd) -> None:
         ("auth/user/grant", {"user": "root", "role": "root"}),
         ("auth/enable", {}),
     ):
-        admin._gateway.ask(path, message)
+        admin._gateway.ask(path, message, EtcdRange)
     settings = EtcdSettings(endpoints=(etcd.url,), user="root", password="secret")
     own = EtcdCoordinator(settings)
     entry = own.write("a", b"1", expected=ABSENT)

@@ -92,7 +92,7 @@ def test_a_build_that_fails_reaches_no_host(make: MakeFleet) -> None:
     fleet.start()
     before = fleet.status()["number"]
     fleet.put("2", build="echo there is no compiler; exit 3")
-    refused = fleet.base / "src" / "refused"
+    refused = fleet.base / "refused" / APP
     wait.until(lambda: [*refused.glob("*.reason.txt")], "the upload to be refused")
     assert fleet.status()["number"] == before
     assert set(fleet.runs().values()) == {"1"}

@@ -217,7 +217,7 @@ def test_a_publisher_that_is_killed_after_a_step_loses_no_upload(
     assert begun(fleet) == ["before_flip", "after"]
     assert fleet.status()["number"] == number + 1
     assert set(fleet.runs().values()) == {"2"}
-    outcome = inbox / ".outcomes" / f"{APP}.tar.gz.json"
+    outcome = fleet.base / "outcomes" / f"{APP}.tar.gz.json"
     until(
         lambda: json.loads(outcome.read_text())["value"]["stage"] == "done",
         "the outcome that is told",

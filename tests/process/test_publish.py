@@ -254,7 +254,7 @@ def test_a_tarball_that_would_escape_is_refused_and_moved_aside(
     done = host.gapless("publish", target)
     assert done.returncode == 1, done.stdout
     assert reason in done.stderr
-    refused = host.directory / "dfs" / "src" / "refused"
+    refused = host.directory / "dfs" / "refused" / "example"
     assert (refused / "example.tar.gz").exists()
     assert reason in (refused / "example.tar.gz.reason.txt").read_text()
     assert left_behind(host) == []
@@ -282,7 +282,7 @@ def test_a_tarball_that_is_broken_is_refused(host: Host, what: str) -> None:
     )
     assert expected in done.stderr
     assert left_behind(host) == []
-    assert (host.directory / "dfs" / "src" / "refused" / "example.tar.gz").exists()
+    assert (host.directory / "dfs" / "refused" / "example" / "example.tar.gz").exists()
 
 
 def test_a_disk_that_takes_no_more_leaves_the_tarball_where_it_was(host: Host) -> None:

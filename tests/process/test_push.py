@@ -105,7 +105,7 @@ def test_a_release_that_cannot_be_made_is_told_to_its_pusher(
     assert done.returncode == 1, done.stdout + done.stderr
     assert "refused" in done.stdout
     assert said in done.stdout
-    assert len(list((at.inbox / "refused").glob("example-*.tar.gz"))) == 1
+    assert len(list((at.base / "refused" / "example").glob("example-*.tar.gz"))) == 1
 
 
 def test_a_tarball_that_is_broken_is_not_sent(make: Make) -> None:

@@ -138,7 +138,7 @@ def test_a_coordinator_that_is_away_is_waited_for(make: Make, goes: str) -> None
                 file.write(f"kill -9 {pid}\n")
         at.watch()
         push = begin(at, "example")
-        told = at.inbox / ".outcomes"
+        told = at.base / "outcomes"
         until(
             lambda: "waiting" in "".join(p.read_text() for p in told.glob("*.json")),
             "it",
@@ -166,7 +166,7 @@ def test_what_failed_is_moved_aside_named_and_not_tried_again(make: Make) -> Non
         at.files("example", {"VERSION": version})
         assert at.push("example", "--wait", by="mounted").returncode == 1
     assert (at.base / "built").read_text() == "1\n2\n"
-    reasons = list((at.inbox / "refused").glob("*.reason.txt"))
+    reasons = list((at.base / "refused" / "example").glob("*.reason.txt"))
     assert len(reasons) == 2
     assert at.watch_log().count("the build failed") == 2
 
@@ -206,7 +206,7 @@ def test_an_inbox_that_cannot_be_read_is_named_and_looked_at_again(make: Make) -
 def test_old_accounts_go(make: Make) -> None:
     """The newest two hundred stay."""
     at = make()
-    told = at.inbox / ".outcomes"
+    told = at.base / "outcomes"
     told.mkdir(parents=True)
     for number in range(250):
         (told / f"old-{number}.json").write_text("{}")

@@ -185,7 +185,7 @@ def _is_over(site: Site, plan: Plan) -> bool:
     """Return whether the command had done all: nothing of it is written down any more."""
     work = site.dist / ".gapless-shop"
     tarball = Path(plan.words[-1])
-    is_claimed = any(path.name.startswith("claimed-") for path in work.glob("*"))
+    is_claimed = any(path.name in ("upload", "copy") for path in work.glob("*"))
     if (work / "change.json").exists() or is_claimed:
         return False
     if plan.words == ROLLBACK:

@@ -146,7 +146,7 @@ class Site:
 
     def outcome(self, upload: str) -> str:
         """Return the stage of an upload, as a pusher reads it; empty if there is none."""
-        path = self.inbox / ".outcomes" / f"{upload}.json"
+        path = self.base / "outcomes" / f"{upload}.json"
         if not path.exists():
             return ""
         record: dict[str, Any] = json.loads(path.read_text())
@@ -158,7 +158,7 @@ class Site:
         work = self.dist / ".gapless-shop"
         found = list(self.base.rglob("*.part"))
         found += [path for path in work.iterdir() if path.name not in IN_WORK]
-        found += [path for path in self.inbox.iterdir() if path.name not in _INBOX]
+        found += self.inbox.iterdir()
         for path in self.dist.iterdir():
             if path.name.startswith("shop-"):
                 names = {each.name for each in path.iterdir()}
@@ -170,6 +170,3 @@ class Site:
             made = {path.name for path in self.dist.iterdir()}
             found += [path for path in reports.iterdir() if path.name not in made]
         return sorted(str(path.relative_to(self.base)) for path in found)
-
-
-_INBOX = (".outcomes", "refused")

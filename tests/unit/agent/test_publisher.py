@@ -205,7 +205,7 @@ def test_who_pushed_is_told_of_the_rollout_before_the_upload_is_forgotten(
 
     with pytest.raises(_KilledError):
         place.publisher().publish(str(place.base / "app.tar"), die)
-    assert claims.claimed_upload(place.spec)
+    assert claims.unfinished_release(place.spec)
     assert place.publisher().resume(begun.append) is not None
     assert [each.number for each in begun] == [1, 1]
-    assert claims.claimed_upload(place.spec) == ""
+    assert claims.unfinished_release(place.spec) is None

@@ -10,7 +10,7 @@ from gapless.coordinator.memory import MemoryCoordinator
 from gapless.rollout.model import Phase, Rollout
 from gapless.rollout.store import FleetStore
 
-ROLLOUT = Rollout(app="app", number=1, release="app-2")
+ROLLOUT = Rollout(app="app", number=1, release="app-20260101000002")
 
 
 def _ignore(_: str) -> None:

@@ -88,6 +88,8 @@ def test_a_note_of_an_earlier_version_is_gone_on_with(tmp_path: Path) -> None:
     spec = spec_in(tmp_path)
     release = made(spec, packed(tmp_path / "src" / "app.tar"))
     journal.drop(spec)
+    copy = Path(spec.work, claims.UPLOAD, "app.tar")
+    copy.rename(Path(spec.work, "claimed-app.tar"))
     (Path(spec.work) / "placed-app.tar").write_text(f'"{release.name}"\n')
     assert claims.recover(spec) is True
     found = claims.unfinished_release(spec)
@@ -99,8 +101,11 @@ def test_what_was_claimed_is_found_by_the_same_command(tmp_path: Path) -> None:
     """Its publisher died before it had made a release."""
     spec = spec_in(tmp_path)
     tarball = packed(tmp_path / "src" / "app.tar")
-    with publisher_lock.hold(spec, _ignore) as held:
-        claims.claim(held, tarball)
+    with (
+        publisher_lock.hold(spec, _ignore) as held,
+        claims.open_source(held, tarball) as source,
+    ):
+        claims.claim(held, source)
     release = made(spec, tarball)
     assert [each.name for each in current.releases(spec)] == [release.name]
 

@@ -16,7 +16,12 @@ from gapless.rollout.store import FleetStore
 
 
 def _build(number: int, previous: str) -> Rollout:
-    return Rollout(app="app", number=number, release=f"app-{number}", previous=previous)
+    return Rollout(
+        app="app",
+        number=number,
+        release=f"app-{20260101000000 + number}",
+        previous=previous,
+    )
 
 
 def test_history_tells_how_rollouts_ended() -> None:
@@ -24,11 +29,11 @@ def test_history_tells_how_rollouts_ended() -> None:
     store = FleetStore(MemoryCoordinator(), "app", now=lambda: 0.0, complain=print)
 
     def build(number: int, previous: str) -> Rollout:
-        name = f"app-{number + 1}"
+        name = f"app-{20260101000001 + number}"
         return Rollout(app="app", number=number, release=name, previous=previous)
 
-    for name in ("app-2", "app-3"):
-        store.begin(name, build, "app-1")
+    for name in ("app-20260101000002", "app-20260101000003"):
+        store.begin(name, build, "app-20260101000001")
     store.apply(Action.FINISH, "4 of 4 hosts")
     outcomes = [(each["number"], each["outcome"]) for each in store.history.read()]
     assert outcomes == [(1, "superseded by 2"), (2, "done")]
@@ -39,11 +44,11 @@ def test_history_has_an_end_and_so_many_keys(tmp_path: Path) -> None:
     shared = DirectoryCoordinator(str(tmp_path), pytest.fail)
     store = FleetStore(shared, "app", now=lambda: 0.0, complain=pytest.fail)
     for _ in range(KEPT + 5):
-        store.begin("app-2", _build, "app-1")
+        store.begin("app-20260101000002", _build, "app-20260101000001")
     kept = store.history.read()
     assert [each["number"] for each in kept] == list(range(5, KEPT + 5))
     assert len(os.listdir(tmp_path / "=history" / "=app")) == KEPT
-    late = Rollout(app="app", number=1, release="app-1")
+    late = Rollout(app="app", number=1, release="app-20260101000001")
     store.archive(late, "done")  # by an agent that slept: newer ones have all keys
     assert store.history.read() == kept
 
@@ -52,7 +57,7 @@ def test_an_end_that_was_not_archived_is_archived_by_the_next_rollout() -> None:
     """The agent that wrote the end died before it archived it, or got no answer."""
     coordinator = MemoryCoordinator()
     store = FleetStore(coordinator, "app", now=lambda: 0.0, complain=pytest.fail)
-    store.begin("app-1", _build, "")
+    store.begin("app-20260101000001", _build, "")
     store.apply(Action.FINISH, "2 of 2 hosts")
     done, version = store.rollout()
     assert done is not None
@@ -61,6 +66,6 @@ def test_an_end_that_was_not_archived_is_archived_by_the_next_rollout() -> None:
     kept = coordinator.read(key)
     assert kept is not None
     coordinator.remove(key, expected=kept.version)
-    store.begin("app-2", _build, "")
+    store.begin("app-20260101000002", _build, "")
     outcomes = [(each["number"], each["outcome"]) for each in store.history.read()]
     assert outcomes == [(1, "done")]

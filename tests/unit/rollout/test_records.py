@@ -9,15 +9,16 @@ from gapless.rollout import records
 from gapless.rollout.model import HostReport, Phase, Rollout, State
 from gapless.rollout.policy import Policy
 
+OLD, NEW = "app-20260101000001", "app-20260101000002"
 ROLLOUT = Rollout(
     app="app",
     number=7,
-    release="app-2",
-    previous="app-1",
+    release=NEW,
+    previous=OLD,
     state=State.HELD,
     policy=Policy(canary=("a",), waves=("10%",), freeze=("22:00 - 06:00",)),
 )
-REPORT = HostReport(host="a", release="app-1", turn=(7, 2), phase=Phase.WATCHING)
+REPORT = HostReport(host="a", release=OLD, turn=(7, 2), phase=Phase.WATCHING)
 REACHED = replace(
     REPORT, addresses=("10.0.0.2:3000",), health="10.0.0.2:3001", drains=True
 )
@@ -25,9 +26,9 @@ REACHED = replace(
 
 def test_records_come_back_as_they_were() -> None:
     """A record is decoded to the value that was encoded."""
-    assert records.decode_rollout(records.encode_rollout(ROLLOUT)) == ROLLOUT
+    assert records.decode_rollout(records.encode_rollout(ROLLOUT), "app") == ROLLOUT
     for report in (REPORT, REACHED):
-        assert records.decode_host(records.encode_host(report)) == report
+        assert records.decode_host(records.encode_host(report), "a") == report
 
 
 def test_reports_of_older_and_newer_agents_are_read() -> None:
@@ -35,14 +36,14 @@ def test_reports_of_older_and_newer_agents_are_read() -> None:
     value = records.decode("host", records.encode_host(REPORT))
     for name in ("addresses", "health", "drains", "recycles"):
         del value[name]
-    old = records.decode_host(records.encode("host", value))
+    old = records.decode_host(records.encode("host", value), "a")
     assert old == REPORT
     new = records.encode("host", value | {"weather": "fine"})
-    assert records.decode_host(new) == REPORT
+    assert records.decode_host(new, "a") == REPORT
 
 
 def test_what_a_newer_version_adds_is_left_out() -> None:
     """Fields that are not known here do not make a rollout worthless."""
     value = json.loads(records.encode_rollout(ROLLOUT))["value"]
     newer = value | {"mood": "good", "policy": value["policy"] | {"moon": "full"}}
-    assert records.decode_rollout(records.encode("rollout", newer)) == ROLLOUT
+    assert records.decode_rollout(records.encode("rollout", newer), "app") == ROLLOUT

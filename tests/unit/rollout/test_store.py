@@ -12,8 +12,9 @@ from gapless.rollout import records
 from gapless.rollout.model import Action, HostReport, Phase, Rollout
 from gapless.rollout.store import FleetStore
 
-ROLLOUT = Rollout(app="app", number=7, release="app-2", previous="app-1")
-REPORT = HostReport(host="a", release="app-1", turn=(7, 2), phase=Phase.WATCHING)
+OLD, NEW, NEWER = (f"app-2026010100000{number}" for number in (1, 2, 3))
+ROLLOUT = Rollout(app="app", number=7, release=NEW, previous=OLD)
+REPORT = HostReport(host="a", release=OLD, turn=(7, 2), phase=Phase.WATCHING)
 
 
 def _changed(**changes: object) -> bytes:
@@ -49,10 +50,10 @@ def test_what_cannot_be_trusted_is_reported_and_ignored(
     assert len(complaints) == 1
     assert "rollout/app is ignored" in complaints[0]
     assert reason in complaints[0]
-    store.begin("app-3", lambda n, _: Rollout(app="app", number=n, release="app-3"), "")
+    store.begin(NEWER, lambda n, _: Rollout(app="app", number=n, release=NEWER), "")
     found = store.rollout()[0]
     assert found is not None
-    assert found.release == "app-3"
+    assert found.release == NEWER
 
 
 def test_a_record_in_another_format_is_reported_once() -> None:
@@ -103,9 +104,9 @@ def test_a_verdict_on_an_attempt_that_is_over_changes_nothing() -> None:
     store = FleetStore(MemoryCoordinator(), "app", now=lambda: 0.0, complain=print)
 
     def build(number: int, previous: str) -> Rollout:
-        return Rollout(app="app", number=number, release="app-2", previous=previous)
+        return Rollout(app="app", number=number, release=NEW, previous=previous)
 
-    first = store.begin("app-2", build, "app-1")
+    first = store.begin(NEW, build, OLD)
     assert store.apply(Action.HOLD, "by hand", seen=first) is not None
     assert store.apply(Action.HOLD, "seen late", seen=first) is None
     assert store.apply(Action.RESUME, "") is not None

@@ -20,8 +20,9 @@ def test_refused_uploads_have_an_end(tmp_path: Path) -> None:
         for number in range(refused.KEPT + 3):
             upload = tmp_path / "src" / f"app-{number}.tar"
             upload.write_text("no tarball")
-            claimed = claims.claim(spec, str(upload))
-            claims.refuse(spec, claimed, upload.name, "it is broken")
-    left = {path.name for path in (tmp_path / "src" / "refused").iterdir()}
+            with claims.open_source(spec, str(upload)) as source:
+                copy = claims.claim(spec, source)
+                claims.refuse(spec, source, copy, "it is broken")
+    left = {path.name for path in (tmp_path / "refused" / "app").iterdir()}
     kept = {f"app-{3 + number}.tar" for number in range(refused.KEPT)}
     assert left == kept | {f"{name}.reason.txt" for name in kept}

@@ -30,6 +30,7 @@ def variables(wanted: spec.AppSpec, ordinal: int, **from_files: str) -> dict[str
         generation=1,
         ordinal=ordinal,
         identity=7 + ordinal,
+        home="/home",
     )
 
 

@@ -98,7 +98,10 @@ def generation(table: dict[str, Any]) -> Generation:
         takeover=Takeover(table.pop("takeover", "none")),
         restart=Restart(**restart),
         recycle=Recycle(**table.pop("recycle", {})),
-        ready=Ready(when=When(table.pop("ready", "auto"))),
+        ready=Ready(
+            when=When(table.pop("ready", "auto")),
+            timeout_s=table.pop("ready_timeout_s", Ready().timeout_s),
+        ),
         files=FilesSeen(**table.pop("files", {})),
         **table,
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from gapless.base.errors import MisuseError
+from gapless.base.names import is_address
 from gapless.config.toml.fleets import Fleet
 
 _WILDCARDS = ("0.0.0.0", "::", "*", "")  # noqa: S104 - what others bind is read
@@ -60,6 +61,9 @@ def host_addresses(fleet: Fleet, given: str, health_listen: str) -> HostAddresse
         health_host, health_port = split(health_listen)
         health_host = own if health_host in _WILDCARDS else health_host
         health = join(health_host, health_port) if health_host else ""
+    for each in (given if port else "", health):
+        if each and not is_address(each):
+            raise MisuseError(f"{each!r} is no address; write 10.0.0.2:3000")
     return HostAddresses(host=own, address=given if port else "", health=health)
 
 

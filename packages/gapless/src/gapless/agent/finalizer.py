@@ -15,7 +15,7 @@ from gapless.base import home
 from gapless.base.errors import ConflictError, GaplessError, UnavailableError
 from gapless.config.toml.fleets import Fleet
 from gapless.releases import current, publisher_lock, removal, reports
-from gapless.releases.model import Release, ReleaseSpec
+from gapless.releases.model import Release, ReleaseSpec, stamp_of
 from gapless.releases.steps import hooks
 from gapless.rollout import decide
 from gapless.rollout.model import Rollout, State
@@ -127,4 +127,5 @@ class Finalizer:
         """Return the directories of releases that hosts run, or would go back to."""
         names = {report.release for report in self._store.hosts.all().values()}
         names |= {rollout.release, rollout.previous}
-        return frozenset(f"{self._spec.dist}/{name}" for name in names if name)
+        needed = (each for each in names if stamp_of(self._spec.app, each))
+        return frozenset(map(self._spec.path_of, needed))

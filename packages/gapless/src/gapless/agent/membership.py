@@ -14,11 +14,10 @@ from dataclasses import dataclass
 
 from gapless.base import files
 from gapless.base.errors import MisuseError, UnavailableError
-from gapless.base.names import Home
+from gapless.base.names import Home, is_host_name
 from gapless.config.choice import inherited
 from gapless.config.toml import fleets
 from gapless.config.toml.fleets import Fleet
-from gapless.coordinator.model import check_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +31,12 @@ class Membership:
 def host_name(given: str = "") -> str:
     """Return the name of this host in its fleets.  Raises MisuseError."""
     name = given or os.environ.get("GAPLESS_HOST") or socket.gethostname()
-    try:
-        return check_key(name)
-    except MisuseError:
+    if not is_host_name(name):
         raise MisuseError(
-            f"{name!r} cannot name a host", hint="gapless agent --host NAME"
-        ) from None
+            f"{name!r} cannot name a host: letters, digits and . _ : @ + - in it",
+            hint="gapless agent --host NAME",
+        )
+    return name
 
 
 def remember(home: Home, found: Mapping[str, Fleet], host: str) -> None:

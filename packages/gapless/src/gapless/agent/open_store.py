@@ -14,7 +14,7 @@ from gapless.rollout.store import FleetStore
 def open_coordinator(fleet: Fleet, complain: Complain) -> Coordinator:
     """Return the coordinator of a fleet.  It is not asked yet, and may be away."""
     if fleet.etcd is not None:
-        return EtcdCoordinator(fleet.etcd)
+        return EtcdCoordinator(fleet.etcd, complain)
     return DirectoryCoordinator(fleet.directory, complain)
 
 

@@ -57,7 +57,7 @@ class FleetPublisher:
         self._check_policy()
         with publisher_lock.hold(self._spec, self._progress) as held:
             change, made = journal.read(held), claims.unfinished_release(held)
-            if change and made and claims.is_of(change, tarball):
+            if change and made and claims.is_of(held, change, tarball):
                 return self._begin_claimed(made, on_begun)
             release = publish.make_release(held, tarball, progress=self._progress)
             return self._begin_claimed(release, on_begun)

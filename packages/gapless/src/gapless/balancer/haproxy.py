@@ -7,18 +7,21 @@ http-check disable-on-404, observe).  Each line prevents a failure that was meas
 
 from __future__ import annotations
 
-from gapless.balancer.model import Member, Pool, identifier
+from gapless.balancer.model import Member, Pool
 
 _MARGIN_BYTES = 16 << 10
 """The buffer holds head and body, less what HAProxy reserves (tune.maxrewrite)."""
 
 
 def configuration(pool: Pool) -> str:
-    """Return a whole configuration; `global` may say more in another file."""
+    """Return a whole configuration; `global` may say more in another file.
+
+    Raises MisuseError.
+    """
+    pool.checked()
     servers = "\n".join(
-        f"    server {identifier(each.name) or f's{number}'} {each.address}"
-        + _check(pool, each)
-        for number, each in enumerate(pool.members, start=1)
+        f"    server {label} {each.address}" + _check(pool, each)
+        for each, label in zip(pool.members, pool.labels(), strict=True)
     )
     check = ""
     if pool.health:

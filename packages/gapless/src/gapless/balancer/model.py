@@ -1,12 +1,22 @@
-"""The servers behind a balancer.  Pure."""
+"""The servers behind a balancer.  Pure.
+
+Rule: names and addresses come from the reports of hosts, from users and from files.  A
+writer of a configuration writes only what `checked` has passed, and names of servers as
+`labels` has them, so that nothing is more than one word there.
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
+from gapless.base.errors import MisuseError
+from gapless.base.names import is_address, is_host_name
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_ADDRESS = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)?:(\d{1,5})")
+_PATH = re.compile(r"/[A-Za-z0-9._~:@!*()&+,=%?/-]{0,255}")
+"""RFC 3986, but for what quotes, ends or begins something in a configuration."""
+LARGEST_BODY_BYTES = 1 << 34
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,18 +55,46 @@ class Pool:
             found.append(f"name {self.name!r}: letters, digits and . _ - only")
         servers = [each.address for each in self.members]
         answers = [each.health for each in self.members if each.health]
-        for address in (*servers, *answers, self.listen):
-            matched = _ADDRESS.fullmatch(address)
-            if matched is None or not 0 < int(matched[1]) < 65536:
-                found.append(f"{address!r} is no address; write 10.0.0.2:3000")
-        if any(address.startswith(":") for address in servers):
+        found += [
+            f"{address!r} is no address; write 10.0.0.2:3000"
+            for address in (*servers, *answers)
+            if not is_address(address, needs_host=False)
+        ]
+        if not is_address(self.listen, needs_host=False):
+            found.append(f"{self.listen!r} is no address; write :80 or 10.0.0.1:80")
+        found += [
+            f"{each.name!r} cannot name a host"
+            for each in self.members
+            if each.name and not is_host_name(each.name)
+        ]
+        if any(address.startswith(":") for address in (*servers, *answers)):
             found.append("a server needs a host: write 10.0.0.2:3000")
         if len(set(servers)) != len(servers):
             found.append("a server is named twice")
         if len(servers) < 2:
             found.append("one server cannot hand a request to another: name two")
-        if self.health and re.fullmatch(r"/[!-~]*", self.health) is None:
+        if self.health and _PATH.fullmatch(self.health) is None:
             found.append(f"health {self.health!r}: write a path, like /health")
+        if not 0 <= self.largest_body_bytes <= LARGEST_BODY_BYTES:
+            found.append(f"the largest body: {LARGEST_BODY_BYTES >> 20} MiB at most")
+        return found
+
+    def checked(self) -> Pool:
+        """Return the pool, if nothing is wrong with it.  Raises MisuseError."""
+        if mistakes := self.mistakes():
+            raise MisuseError("\n".join(mistakes))
+        return self
+
+    def labels(self) -> list[str]:
+        """Return a name for each server: one word, and no name twice."""
+        taken: set[str] = set()
+        found = []
+        for number, each in enumerate(self.members, start=1):
+            label = identifier(each.name) or f"s{number}"
+            while label in taken:
+                label += f"_{number}"
+            taken.add(label)
+            found.append(label)
         return found
 
 

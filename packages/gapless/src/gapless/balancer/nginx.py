@@ -10,12 +10,15 @@ from gapless.balancer.model import Pool
 
 
 def configuration(pool: Pool) -> str:
-    """Return an upstream and a server, for the inside of `http { }`."""
+    """Return an upstream and a server, for the inside of `http { }`.
+
+    Raises MisuseError.
+    """
+    pool.checked()
     retry = f"{pool.name}_again".replace(".", "_").replace("-", "_")
     servers = "\n".join(
-        f"    server {each.address} max_fails=0;"
-        + (f"  # {each.name}" * bool(each.name))
-        for each in pool.members
+        f"    server {each.address} max_fails=0;" + (f"  # {label}" * bool(each.name))
+        for each, label in zip(pool.members, pool.labels(), strict=True)
     )
     listen = pool.listen.removeprefix(":")
     return f"""\

@@ -1,11 +1,24 @@
-"""Names: which an app may have, and which the files of gapless have."""
+"""Names: which apps, hosts and releases may have, and which the files of gapless have.
+
+Rule: a name from outside becomes part of a path, of a key or of a line of a configuration
+only if it was checked here.  No name has a slash, a control character or an end of line, is
+hidden or `..`, or is without a bound.
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Self
 
 _APP = re.compile(r"[A-Za-z0-9@_](?:[A-Za-z0-9 ._:@+-]{0,62}[A-Za-z0-9._:@+-])?")
+_HOST = re.compile(r"[A-Za-z0-9@_+](?:[A-Za-z0-9 ._:@+-]{0,126}[A-Za-z0-9._:@+-])?")
+_ADDRESS = re.compile(
+    r"(?P<host>\[[0-9A-Fa-f:.]{2,45}(?:%[A-Za-z0-9._-]{1,16})?\]"
+    r"|[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252}))?:(?P<port>[0-9]{1,5})"
+)
+STAMP_DIGITS = 14
+_RELEASE = re.compile(rf"(?P<app>.{{1,64}})-(?P<stamp>[0-9]{{{STAMP_DIGITS}}})")
 RESERVED = ("all",)
 LOGIN_VARIABLES = ("HOME", "USER", "LOGNAME", "SHELL")
 """What a login sets, and a program of another user would misread."""
@@ -14,6 +27,56 @@ LOGIN_VARIABLES = ("HOME", "USER", "LOGNAME", "SHELL")
 def is_app_name(name: str) -> bool:
     """Return whether an app may have this name: it becomes part of file names."""
     return _APP.fullmatch(name) is not None and name not in RESERVED
+
+
+def is_host_name(name: str) -> bool:
+    """Return whether a host of a fleet may have this name: it becomes part of a key."""
+    return _HOST.fullmatch(name) is not None
+
+
+def is_address(address: str, *, needs_host: bool = True) -> bool:
+    """Return whether a text is `HOST:PORT` or `[HOST]:PORT` and nothing else."""
+    found = _ADDRESS.fullmatch(address)
+    return (
+        found is not None
+        and 0 < int(found["port"]) < 1 << 16
+        and (found["host"] is not None or not needs_host)
+    )
+
+
+class ReleaseName(str):
+    """The name of a release's directory, `APP-YYYYmmddHHMMSS`: there is no other kind.
+
+    Making one checks it, so that what has this type can be joined to a path.  Raises
+    ValueError.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> Self:
+        """Check a text, and return it as a name."""
+        found = _RELEASE.fullmatch(text)
+        if found is None or not is_app_name(found["app"]):
+            raise ValueError(f"{text[:80]!a} is no name of a release")
+        return super().__new__(cls, text)
+
+    @classmethod
+    def of(cls, app: str, text: str) -> Self:
+        """Check that a text names a release of an app.  Raises ValueError."""
+        name = cls(text)
+        if name.app != app:
+            raise ValueError(f"{text!a} is no release of {app}")
+        return name
+
+    @property
+    def app(self) -> str:
+        """The app whose release it is."""
+        return self[: -STAMP_DIGITS - 1]
+
+    @property
+    def stamp(self) -> str:
+        """When it was made, in local time, YYYYmmddHHMMSS."""
+        return self[-STAMP_DIGITS:]
 
 
 @dataclass(frozen=True, slots=True)

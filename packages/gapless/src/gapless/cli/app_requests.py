@@ -58,10 +58,11 @@ def from_apps(
 ) -> list[AppRequest]:
     """Return the requests for apps that are known here.
 
-    A restart keeps their configuration, anything else reads their files again.  Raises
-    GaplessError.
+    A restart keeps their configuration, anything else reads their files again, with the
+    fields of PM2 in `args.changes` set anew.  Raises GaplessError.
     """
     environment = inherited(os.environ) if args.update_env else None
+    changes = getattr(args, "changes", None)
     if args.only:
         raise MisuseError(
             "--only chooses among the apps of a PM2 file; name the apps themselves"
@@ -75,7 +76,9 @@ def from_apps(
     def renewed(running: AppSpec) -> AppSpec:
         if action == "restart":
             return relocated(running, environment=environment)
-        return refreshed(running, environment=environment, profile=args.env)
+        return refreshed(
+            running, environment=environment, profile=args.env, changes=changes
+        )
 
     running = current_specs(client, names)
     return [AppRequest(action=action, spec=renewed(each)) for each in running.values()]

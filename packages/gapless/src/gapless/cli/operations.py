@@ -75,7 +75,8 @@ def end(args: argparse.Namespace, op: str) -> int:
     What others are after ends behind them.
     """
     client = Client()
-    apps = selection.names(client, args.app, ends=True)
+    only = [name for name in getattr(args, "only", "").split(",") if name]
+    apps = selection.names(client, args.app, ends=True, only=only)
     after = order.backwards(apps, selection.after(client))
     return request_all(client, apps, op, as_json=args.json, after=after)
 

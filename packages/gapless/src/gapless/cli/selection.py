@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Collection
 from typing import Any
 
 from gapless.base.errors import MisuseError, NotFoundError
@@ -10,18 +12,28 @@ from gapless.client import Client
 from gapless.config.declarations import declaration_file
 from gapless.config.file_kinds import is_configuration
 
+_MOST_BEFORE_SCRIPT = 8
+"""The script is among the first words: behind its interpreter and that one's options."""
 
-def names(client: Client, wanted: list[str], *, ends: bool = False) -> list[str]:
+
+def names(
+    client: Client,
+    wanted: list[str],
+    *,
+    ends: bool = False,
+    only: Collection[str] = (),
+) -> list[str]:
     """Return the names of the apps that some words mean.
 
     *ends*: the command ends the apps.  Then the id of one instance among several is
-    refused: its app would end as a whole.  Raises NotFoundError, MisuseError.
+    refused: its app would end as a whole.  *only*: of a file, the apps with these labels.
+    Raises NotFoundError, MisuseError.
     """
     rows = client.request("list", only="names")["apps"]
     known = [row["name"] for row in rows]
     found: list[str] = []
     for word in wanted:
-        meant = _meant(word, rows)
+        meant = _meant(word, rows, only) or _of_script(client, word)
         if not meant and word != "all":
             raise NotFoundError(
                 f"there is no app named {word!r}",
@@ -54,10 +66,10 @@ def one_name(client: Client, word: str) -> str:
 
 def names_or_none(client: Client, word: str) -> list[str]:
     """Return the names of the apps that a word means; an empty list if it means none."""
-    return _meant(word, client.request("list", only="names")["apps"])
+    return _meant(word, client.request("list", only="names")["apps"], ())
 
 
-def _meant(word: str, rows: list[dict[str, Any]]) -> list[str]:
+def _meant(word: str, rows: list[dict[str, Any]], only: Collection[str]) -> list[str]:
     names = [row["name"] for row in rows]
     if word == "all":
         return names
@@ -72,9 +84,35 @@ def _meant(word: str, rows: list[dict[str, Any]]) -> list[str]:
             raise MisuseError(f"{word} is no regular expression: {error}") from None
         return [name for name in names if pattern.search(name)]
     if is_configuration(word):
-        labels = declaration_file(word).labels()
+        declared = declaration_file(word).labels()
+        for label in only:
+            if label not in declared:
+                raise NotFoundError(
+                    f"{word} declares no app named {label!r}",
+                    hint=f"it declares: {', '.join(declared)}",
+                )
+        labels = only or declared
         return [row["name"] for row in rows if row["label"] in labels]
     return [row["name"] for row in rows if row["namespace"] == word]
+
+
+def _of_script(client: Client, word: str) -> list[str]:
+    """Return the apps whose program is a script: by its path, or its name alone."""
+    if "." not in os.path.basename(word):
+        return []
+    rows = client.request("list", only="specs")["apps"]
+    return [row["name"] for row in rows if _runs(row.get("spec") or {}, word)]
+
+
+def _runs(spec: dict[str, Any], word: str) -> bool:
+    directory = spec.get("directory", "")
+    is_path = "/" in word
+    wanted = os.path.realpath(word) if is_path else word
+    for argument in spec.get("command", ())[:_MOST_BEFORE_SCRIPT]:
+        path = os.path.realpath(os.path.join(directory, argument))
+        if wanted == (path if is_path else os.path.basename(path)):
+            return True
+    return False
 
 
 def _refuse_one_of_many(word: str, rows: list[dict[str, Any]], name: str) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from gapless.base.errors import HandoffError, MisuseError
-from gapless.config.choice import choice_of, label_of
+from gapless.config.choice import Choice, choice_of, label_of
 from gapless.config.declarations import declaration_file
 from gapless.config.file_kinds import TOML, is_configuration
 from gapless.config.release_name import release_name
+from gapless.config.script import LIKE_PM2, load_script
 from gapless.releases.model import Release, ReleaseSpec
 from gapless.supervisor.memory.spec import AppSpec
 
@@ -23,22 +25,30 @@ def refreshed(
     *,
     environment: Mapping[str, str] | None = None,
     profile: str | None = None,
+    changes: Mapping[str, Any] | None = None,
     inside: LinkedRelease | None = None,
 ) -> AppSpec:
     """Return the configuration of a running app from its file, read now.
 
     The app inherits the environment that it was started with, or *environment*; its
-    profile is the one that it was started with, or *profile*.  With *inside*, paths
-    through the link of a release lead into that release.  Raises GaplessError.
+    profile is the one that it was started with, or *profile*.  *changes* are fields of
+    PM2 that are set anew, and stay so.  With *inside*, paths through the link of a
+    release lead into that release.  Raises GaplessError.
     """
     if profile is not None and not _has_profiles(running.config_file):
         raise MisuseError(
             f"{running.name}: --env chooses within a PM2 file, and it was started from "
             f"{running.config_file or 'the command line'}"
         )
+    if changes:
+        _check_changes(running, changes)
+    choice = choice_of(running)
+    if not running.config_file and changes:
+        return _described_anew(running, choice, changes, environment)
     if not running.config_file:
         return relocated(running, environment=environment, inside=inside)
-    choice = choice_of(running)
+    if changes:
+        choice = replace(choice, overrides={**choice.overrides, **changes})
     if environment is not None:
         choice = replace(choice, environment=environment)
     if profile is not None:
@@ -51,6 +61,44 @@ def refreshed(
             hint=f"`gapless delete {running.name}` ends it",
         )
     return next(iter(declared.load(choice).apps.values()))
+
+
+def _check_changes(running: AppSpec, changes: Mapping[str, Any]) -> None:
+    """Raise MisuseError for what cannot be changed of a running app."""
+    if changes.get("name", running.name) != running.name:
+        raise MisuseError(
+            f"{running.name}: an app that is known keeps its name",
+            hint=f"start it as {changes['name']} too, then `gapless delete "
+            f"{running.name}`",
+        )
+    if running.config_file.endswith(TOML):
+        raise MisuseError(
+            f"{running.name}: its settings stand in {running.config_file}",
+            hint="write them there; `gapless reload` reads the file again",
+        )
+
+
+def _described_anew(
+    running: AppSpec,
+    choice: Choice,
+    changes: Mapping[str, Any],
+    environment: Mapping[str, str] | None,
+) -> AppSpec:
+    """Return the configuration of an app that a command line described, and changes."""
+    described = {**choice.overrides}
+    like_pm2 = bool(described.pop(LIKE_PM2, False))
+    if "script" not in described:
+        raise MisuseError(
+            f"{running.name}: it is not known how it was started",
+            hint=f"`gapless delete {running.name}`, and start it with these options",
+        )
+    loaded = load_script(
+        {"name": running.name, **described, **changes},
+        choice.environment if environment is None else environment,
+        like_pm2=like_pm2,
+        started_in=running.started_in,
+    )
+    return next(iter(loaded.apps.values()))
 
 
 def _has_profiles(file: str) -> bool:

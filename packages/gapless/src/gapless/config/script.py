@@ -23,23 +23,37 @@ _LOG_FIELDS = (
 )
 
 
+LIKE_PM2 = "like_pm2"
+"""The option beside the fields that is kept with them."""
+
+
 def load_script(
-    declared: Mapping[str, Any], environment: Mapping[str, str], *, like_pm2: bool
+    declared: Mapping[str, Any],
+    environment: Mapping[str, str],
+    *,
+    like_pm2: bool,
+    started_in: str = "",
 ) -> Configuration:
     """Return the app that a command line describes, in PM2's fields.
 
-    The defaults are those of a gapless.toml, or with *like_pm2* those of PM2.  Raises
-    MisuseError, NotFoundError.
+    The defaults are those of a gapless.toml, or with *like_pm2* those of PM2.  What is
+    relative is so to *started_in*, or to the working directory.  Raises MisuseError,
+    NotFoundError.
     """
     from gapless.config.pm2 import parse, specs  # noqa: PLC0415 - slow
 
     (declaration,), warnings = parse.declarations(dict(declared), "command line", {})
     context = specs.Context(
-        choice=Choice(environment=environment, started_in=paths.working_directory())
+        choice=Choice(
+            environment=environment,
+            started_in=started_in or paths.working_directory(),
+        )
     )
     built = specs.build(declaration, context)
     if not like_pm2:
         built = _with_toml_defaults(built, declaration.fields)
+    kept = specs.as_json({**declared, LIKE_PM2: like_pm2})
+    built = replace(built, arguments=kept)
     return Configuration(
         path="",
         apps={built.name: built},

@@ -11,10 +11,11 @@ import urllib.parse
 from collections.abc import Callable, Mapping
 
 from gapless.base import clock
+from gapless.base.errors import UnavailableError
 from gapless.coordinator import model
 from gapless.coordinator.files import Files
 from gapless.coordinator.model import ABSENT, Entry
-from gapless.coordinator.version_files import KEY_MARK, VersionFiles
+from gapless.coordinator.version_files import KEY_MARK, BrokenKeyError, VersionFiles
 
 POLL_S = 0.5
 """Writes of other hosts raise no event here, so the directory is read again and again."""
@@ -28,17 +29,29 @@ class DirectoryCoordinator:
     ) -> None:
         """*complain* is called once for each file that cannot be trusted."""
         self._root = os.path.abspath(root)
-        self._files = VersionFiles(files or Files(), complain)
+        self._files = VersionFiles(files or Files(self._root), complain)
 
     def read(self, key: str) -> Entry | None:
         """Return the entry of a key; None if the key does not exist."""
         return self._files.newest(self._directory(model.check_key(key))).entry
 
     def read_all(self, prefix: str) -> dict[str, Entry]:
-        """Return every key below `prefix/`."""
+        """Return every key below `prefix/`; one that is broken is reported and left out."""
         top = self._directory(model.check_key(prefix))
-        found = ((key, self.read(key)) for key in sorted(self._keys(top, prefix)))
-        return {key: entry for key, entry in found if entry is not None}
+        found, size = {}, 0
+        for key in sorted(self._keys(top, prefix)):
+            try:
+                entry = self.read(key)
+            except BrokenKeyError as error:
+                self._files.report(self._directory(key), error.reason or error.message)
+                continue
+            if entry is None:
+                continue
+            size += len(entry.value)
+            if size > model.MOST_BYTES:
+                raise _too_much(prefix, f"{model.MOST_BYTES >> 20} MiB")
+            found[key] = entry
+        return found
 
     def write(self, key: str, value: bytes, *, expected: int) -> Entry:
         """Write if the version is still the expected one.  Raises ConflictError."""
@@ -84,9 +97,37 @@ class DirectoryCoordinator:
 
     def _keys(self, top: str, prefix: str) -> list[str]:
         """Return the keys whose directories are below *top*, with or without a value."""
-        found = []
-        for name in self._files.names(top):
-            if name.startswith(KEY_MARK):
-                key = f"{prefix}/{urllib.parse.unquote(name[len(KEY_MARK) :])}"
-                found += [key, *self._keys(os.path.join(top, name), key)]
+        found: list[str] = []
+        waiting = [(prefix, top)]
+        while waiting:
+            above, directory = waiting.pop()
+            for name in self._names(directory, is_top=directory == top):
+                if not name.startswith(KEY_MARK):
+                    continue
+                key = f"{above}/{urllib.parse.unquote(name[len(KEY_MARK) :])}"
+                below = f"{directory}/{name}"
+                if not model.is_key(key) or self._directory(key) != below:
+                    self._files.report(below, "it is not the directory of a key")
+                    continue
+                found.append(key)
+                waiting.append((key, below))
+                if len(found) > model.MOST_KEYS:
+                    raise _too_much(prefix, f"{model.MOST_KEYS} keys")
         return found
+
+    def _names(self, directory: str, *, is_top: bool) -> list[str]:
+        """Return the names in a directory; none if it is broken and not the top."""
+        try:
+            return self._files.names(directory)
+        except BrokenKeyError as error:
+            if is_top:
+                raise
+            self._files.report(directory, error.reason or error.message)
+            return []
+
+
+def _too_much(prefix: str, most: str) -> UnavailableError:
+    return UnavailableError(
+        f"below {prefix} there is more than {most}",
+        hint="remove what gapless did not write from the coordinator",
+    )

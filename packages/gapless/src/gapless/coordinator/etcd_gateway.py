@@ -4,6 +4,9 @@ The gateway needs nothing but HTTP: etcd's clients for Python are no longer main
 need gRPC (docs/decisions/0010).  Source:
 https://etcd.io/docs/v3.4/dev-guide/api_grpc_gateway/.
 
+Answers are read within a time and a size (`bounded_answer`), and have the types of
+`decoding`; a redirection is not followed.
+
 A write whose answer is lost may have been done.  It is reported as such and never sent
 again; the next read shows what became of it.
 """
@@ -16,16 +19,26 @@ import select
 import ssl
 from collections.abc import Iterator
 from contextlib import closing
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from gapless.base import clock
 from gapless.base.errors import UnavailableError
+from gapless.base.outside.text import printable
+from gapless.coordinator import bounded_answer, decoding
+from gapless.coordinator.bounded_answer import Deadline
+from gapless.coordinator.decoding import EtcdRefusal, EtcdToken, EtcdWatchLine
 from gapless.coordinator.etcd_settings import EtcdSettings
+
+Answer = TypeVar("Answer")
 
 BROKEN_WATCH_PAUSE_S = 2.0
 """How long to wait after a watch broke, before the range is read again."""
+MOST_LINE_BYTES = 8 << 20
+"""Of a watch: an event has a whole value; that there is one is all that counts."""
 _UNAUTHENTICATED = 401
+_MOST_REASON = 300
+"""Characters of what another program says, in a line of ours."""
 
 
 class EtcdGateway:
@@ -43,9 +56,14 @@ class EtcdGateway:
                 self._tls.load_cert_chain(settings.certificate_file, settings.key_file)
 
     def ask(
-        self, path: str, message: dict[str, Any], *, is_write: bool = False
-    ) -> dict[str, Any]:
-        """Return the answer of the first endpoint that gives one.
+        self,
+        path: str,
+        message: dict[str, Any],
+        kind: type[Answer],
+        *,
+        is_write: bool = False,
+    ) -> Answer:
+        """Return the answer, of a class of `decoding`, of the first endpoint that gives it.
 
         Raises UnavailableError.
         """
@@ -53,13 +71,13 @@ class EtcdGateway:
         for index in self._order():
             url = self._settings.endpoints[index]
             try:
-                answer = self._ask_one(url, path, message)
+                answer = self._ask_one(url, path, message, kind)
             except UnavailableError:
                 raise  # it answered, and the others would answer the same
             except ConnectionRefusedError:
                 failures.append(f"{url}: connection refused")
             except (OSError, http.client.HTTPException, ValueError) as error:
-                failures.append(f"{url}: {error or type(error).__name__}")
+                failures.append(f"{url}: {_shown(error)}")
                 if is_write:
                     raise UnavailableError(
                         f"etcd did not answer a write: {failures[-1]}",
@@ -81,17 +99,16 @@ class EtcdGateway:
             connection = self._connect(self._settings.endpoints[self._first])
             with closing(connection):
                 self._send(connection, "watch", {"create_request": watch})
-                sock = connection.sock
-                assert sock is not None
-                sock.settimeout(max(0.1, timeout_s))
+                bounded_answer.limit(connection, Deadline(max(0.1, timeout_s)))
                 answer = connection.getresponse()
-                while line := answer.readline():
-                    result = json.loads(line).get("result", {})
-                    if "events" in result:
+                while line := answer.readline(MOST_LINE_BYTES):
+                    if len(line) == MOST_LINE_BYTES:
                         return False
-                    if result.get("canceled"):
+                    found = decoding.decode(EtcdWatchLine, line, MOST_LINE_BYTES).result
+                    if found.events:
+                        return False
+                    if found.canceled:
                         break
-                    sock.settimeout(max(0.1, deadline - clock.monotonic()))
         except TimeoutError:
             return True
         except (OSError, http.client.HTTPException, ValueError):
@@ -105,7 +122,9 @@ class EtcdGateway:
         count = len(self._settings.endpoints)
         return ((self._first + offset) % count for offset in range(count))
 
-    def _ask_one(self, url: str, path: str, message: dict[str, Any]) -> dict[str, Any]:
+    def _ask_one(
+        self, url: str, path: str, message: dict[str, Any], kind: type[Answer]
+    ) -> Answer:
         if self._settings.user and not self._token:
             self._authenticate(url)
         status, answer = self._post(url, path, message)
@@ -113,13 +132,13 @@ class EtcdGateway:
             self._authenticate(url)  # tokens expire
             status, answer = self._post(url, path, message)
         if status in (400, _UNAUTHENTICATED, 403):
-            reason = answer.get("message") or answer.get("error") or status
             raise UnavailableError(
-                f"etcd refuses: {reason}", hint="may this user read and write there?"
+                f"etcd refuses: {_reason(status, answer)}",
+                hint="may this user read and write there?",
             )
         if status != http.client.OK:
-            raise http.client.HTTPException(f"{status} {answer.get('message', '')}")
-        return answer
+            raise http.client.HTTPException(_reason(status, answer))
+        return decoding.decode(kind, answer, bounded_answer.MOST_BYTES)
 
     def _authenticate(self, url: str) -> None:
         """Get a token for the user of the settings.  Raises UnavailableError."""
@@ -127,23 +146,22 @@ class EtcdGateway:
         self._token = ""
         status, answer = self._post(url, "auth/authenticate", login)
         if status != http.client.OK:
-            reason = answer.get("message") or answer.get("error") or status
             raise UnavailableError(
-                f"etcd does not know {self._settings.user}: {reason}",
+                f"etcd does not know {self._settings.user}: {_reason(status, answer)}",
                 hint="see user and password_file in [coordinator]",
             )
-        self._token = str(answer["token"])
+        self._token = decoding.decode(
+            EtcdToken, answer, bounded_answer.MOST_BYTES
+        ).token
 
-    def _post(
-        self, url: str, path: str, message: dict[str, Any]
-    ) -> tuple[int, dict[str, Any]]:
-        """Return the HTTP status and the JSON object of the answer."""
+    def _post(self, url: str, path: str, message: dict[str, Any]) -> tuple[int, bytes]:
+        """Return the HTTP status and the body of the answer."""
         connection = self._connect(url)
         with closing(connection):
             self._send(connection, path, message)
+            bounded_answer.limit(connection, Deadline(self._settings.timeout_s))
             answer = connection.getresponse()
-            plain = json.loads(answer.read())
-            return answer.status, plain if isinstance(plain, dict) else {}
+            return answer.status, bounded_answer.body(answer)
 
     def _connect(self, url: str) -> http.client.HTTPConnection:
         parts, timeout_s = urlsplit(url), self._settings.timeout_s
@@ -160,3 +178,17 @@ class EtcdGateway:
         if self._token:
             headers["Authorization"] = self._token
         connection.request("POST", f"/v3/{path}", json.dumps(message), headers)
+
+
+def _reason(status: int, answer: bytes) -> str:
+    """Return why etcd, or what answers in its place, refuses."""
+    try:
+        found = decoding.decode(EtcdRefusal, answer, bounded_answer.MOST_BYTES)
+    except ValueError:
+        return f"{status}"
+    said = found.message or found.error
+    return _shown(f"{status} {said}") if said else f"{status}"
+
+
+def _shown(what: object) -> str:
+    return printable(str(what) or type(what).__name__)[:_MOST_REASON]

@@ -19,7 +19,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gapless.base.errors import ConflictError
-from gapless.coordinator.model import ABSENT, Coordinator, Entry
+from gapless.coordinator import decoding
+from gapless.coordinator.decoding import SlotRecord
+from gapless.coordinator.model import (
+    ABSENT,
+    LARGEST_VALUE_BYTES,
+    Coordinator,
+    Entry,
+)
 
 Clock = Callable[[], float]
 _FREE = ""
@@ -91,6 +98,8 @@ class Slots:
         """
         entry = self._coordinator.read(f"{self._prefix}/{lease.slot}")
         is_ours = entry is not None and entry.version == lease.version
+        # The holder as well: a coordinator that was replaced may count the same versions.
+        is_ours = is_ours and _holder(entry) == self._holder
         return is_ours and self._now() < lease.until
 
     def give_back(self, lease: Lease) -> None:
@@ -118,6 +127,7 @@ class Slots:
         for name, entry in entries.items():
             if self._seen.get(name, (ABSENT, 0.0))[0] != entry.version:
                 self._seen[name] = (entry.version, seen_at)
+        self._seen = {name: self._seen[name] for name in entries}
         return entries
 
     def _may_take(self, name: str, entry: Entry | None, now: float) -> bool:
@@ -141,6 +151,6 @@ def _holder(entry: Entry | None) -> str:
     if entry is None:
         return _FREE
     try:
-        return str(json.loads(entry.value)["holder"])
-    except (ValueError, KeyError, TypeError):
+        return decoding.decode(SlotRecord, entry.value, LARGEST_VALUE_BYTES).holder
+    except ValueError:
         return "?"

@@ -20,6 +20,11 @@ from gapless.base.errors import ConflictError, MisuseError
 ABSENT = 0
 """The version of a key that does not exist."""
 LARGEST_VALUE_BYTES = 256 << 10
+LONGEST_KEY = 200
+MOST_KEYS = 20_000
+"""Below one prefix: each is a host, a slot or a rollout."""
+MOST_BYTES = 64 << 20
+"""Of all values below one prefix."""
 _PIECE = r"[A-Za-z0-9@_+-][A-Za-z0-9@_. +:-]*"
 _KEY = re.compile(rf"{_PIECE}(?:/{_PIECE})*")
 
@@ -59,9 +64,14 @@ class Coordinator(Protocol):
         """Close files and connections."""
 
 
+def is_key(key: str) -> bool:
+    """Return whether a text can be a key."""
+    return len(key) <= LONGEST_KEY and _KEY.fullmatch(key) is not None
+
+
 def check_key(key: str) -> str:
     """Return a key, if it is a valid one.  Raises MisuseError."""
-    if _KEY.fullmatch(key) is None or len(key) > 200:
+    if not is_key(key):
         raise MisuseError(
             f"{key!r} cannot be a key",
             hint="names of letters, digits and _ . : @ + -, with / in between",

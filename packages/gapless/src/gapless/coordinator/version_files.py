@@ -21,7 +21,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from gapless.base.errors import UnavailableError
-from gapless.coordinator import model, version_record
+from gapless.base.outside.text import printable
+from gapless.coordinator import version_record
+from gapless.coordinator.decoding import MOST_VERSION
 from gapless.coordinator.files import Files
 from gapless.coordinator.model import ABSENT, Entry
 from gapless.coordinator.version_record import VersionRecord
@@ -32,9 +34,28 @@ KEPT_S = 600.0
 TRIES = 10
 KEY_MARK = "="
 """Begins the name of a key's directory, so that no key looks like a file of ours."""
+MOST_UNTRUSTED = 32
+"""So many of the newest versions are looked at; if none can be trusted, the key cannot."""
+MOST_REMOVED = 200
+"""By one write."""
+MOST_REPORTS = 1000
+"""Whoever may write the directory cannot fill a log with names."""
+_FOREIGN = frozenset(
+    (errno.ELOOP, errno.EINVAL, errno.EISDIR, errno.EFBIG, errno.ENXIO, errno.ENODEV)
+)
+"""Met at what no version file of ours is: a link, a FIFO, a directory, a huge file."""
+_BROKEN = _FOREIGN | {errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}
+"""Met where one key cannot be used, and the others can."""
 _PART = ".part"
 _HIDDEN = "."
 """NFS renames a file that was removed while a host had it open to `.nfs...`."""
+
+
+class BrokenKeyError(UnavailableError):
+    """One key of the shared directory cannot be used; the others can."""
+
+    reason = ""
+    """Why, without where."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +79,10 @@ class VersionFiles:
         """Directories, each with what is wrong there: reported once, not per version."""
 
     def names(self, directory: str) -> list[str]:
-        """Return the names in a directory; none if it does not exist."""
+        """Return the names in a directory; none if it does not exist.
+
+        Raises BrokenKeyError, UnavailableError.
+        """
         for _ in range(TRIES):
             try:
                 return self._files.names(directory)
@@ -76,7 +100,7 @@ class VersionFiles:
             highest = numbers[0] if numbers else ABSENT
             nonce, entry = "", None
             try:
-                for number in numbers:
+                for number in numbers[:MOST_UNTRUSTED]:
                     record = self._load(directory, number)
                     if record is None:
                         continue
@@ -84,10 +108,16 @@ class VersionFiles:
                     if record.value is not None:
                         entry = Entry(number, record.value.encode("latin-1"))
                     break
+                else:
+                    if len(numbers) > MOST_UNTRUSTED:
+                        raise BrokenKeyError(
+                            f"{directory}: none of the newest {MOST_UNTRUSTED} versions "
+                            "can be trusted"
+                        )
             except FileNotFoundError:
                 continue  # another host removed it meanwhile
             return Newest(number=highest, nonce=nonce, entry=entry)
-        raise UnavailableError(f"{directory} changes faster than it can be read")
+        raise BrokenKeyError(f"{directory} changes faster than it can be read")
 
     def add(self, directory: str, newest: Newest, value: str | None) -> int | None:
         """Write the version after *newest*; return its number.
@@ -95,6 +125,11 @@ class VersionFiles:
         None: another writer was first.
         """
         number = newest.number + 1
+        if number > MOST_VERSION:
+            raise BrokenKeyError(
+                f"{directory}/{newest.number}: no version can follow this one",
+                hint="it was not written by gapless: remove that file",
+            )
         nonce = secrets.token_hex(8)
         record = VersionRecord(nonce=nonce, after=newest.nonce, value=value)
         content = version_record.encode(number, record)
@@ -114,25 +149,29 @@ class VersionFiles:
         """Return the version numbers of a key, the highest first."""
         found = []
         for name in self.names(directory):
-            if name.isascii() and name.isdigit() and name[0] != "0":
-                found.append(int(name))
+            number = _number(name)
+            if number is not None:
+                found.append(number)
             elif not name.startswith((KEY_MARK, _HIDDEN)) and not name.endswith(_PART):
-                self._report(f"{directory}/{name}", "it is not a version of ours", name)
+                self.report(f"{directory}/{name}", "it is not a version of ours", name)
         return sorted(found, reverse=True)
 
     def _load(self, directory: str, number: int) -> VersionRecord | None:
         """Return a record; None if it cannot be trusted.  Raises FileNotFoundError."""
         path = f"{directory}/{number}"
         try:
-            content = self._files.read(path, 8 * model.LARGEST_VALUE_BYTES)
+            content = self._files.read(path, version_record.MOST_BYTES)
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ESTALE):
                 raise FileNotFoundError(errno.ENOENT, "it is gone", path) from error
+            if error.errno in _FOREIGN:
+                self.report(path, (error.strerror or str(error)).lower())
+                return None
             raise _unavailable(path, error) from error
         try:
             return version_record.decode(number, content)
         except ValueError as error:
-            self._report(path, str(error))
+            self.report(path, str(error))
             return None
 
     def _link(self, directory: str, number: int, content: bytes, nonce: str) -> bool:
@@ -175,21 +214,46 @@ class VersionFiles:
         with suppress(OSError):
             newest_at = self._files.modified_at(f"{directory}/{numbers[0]}")
             parts = [name for name in self.names(directory) if name.endswith(_PART)]
-            for name in [*map(str, numbers[KEPT_VERSIONS:]), *parts]:
-                path = f"{directory}/{name}"
-                if self._files.modified_at(path) < newest_at - KEPT_S:
-                    self._files.unlink(path)
+            names = [
+                *parts[:MOST_REMOVED],
+                *map(str, reversed(numbers[KEPT_VERSIONS:])),
+            ]
+            for name in names[: 2 * MOST_REMOVED]:
+                self._remove_old(f"{directory}/{name}", newest_at - KEPT_S)
 
-    def _report(self, path: str, why: str, which: str = "") -> None:
+    def _remove_old(self, path: str, before: float) -> None:
+        with suppress(OSError):  # a directory in the place of a file stays
+            if self._files.modified_at(path) < before:
+                self._files.unlink(path)
+
+    def report(self, path: str, why: str, which: str = "") -> None:
+        """Say once what is ignored in a directory, and why."""
         known = os.path.dirname(path), which or why
-        if known not in self._reported:
-            self._reported.add(known)
-            self._complain(f"{path} is ignored: {why}")
+        if known in self._reported or len(self._reported) > MOST_REPORTS:
+            return
+        self._reported.add(known)
+        if len(self._reported) > MOST_REPORTS:
+            self._complain("more files are ignored, and not named any more")
+        else:
+            self._complain(printable(f"{path} is ignored: {why}"))
+
+
+def _number(name: str) -> int | None:
+    """Return the version number that a name is; None if it is none."""
+    is_plain = name.isascii() and name.isdigit() and name[0] != "0"
+    if not is_plain or len(name) > len(str(MOST_VERSION)):
+        return None
+    number = int(name)
+    return number if number <= MOST_VERSION else None
 
 
 def _unavailable(path: str, error: OSError) -> UnavailableError:
     reason = (error.strerror or str(error)).lower()
-    return UnavailableError(
+    kind = BrokenKeyError if error.errno in _BROKEN else UnavailableError
+    found = kind(
         f"the shared directory cannot be used: {path}: {reason}",
         hint="is it mounted, and may this user write there?",
     )
+    if isinstance(found, BrokenKeyError):
+        found.reason = reason
+    return found

@@ -6,7 +6,11 @@ import hashlib
 import json
 from dataclasses import dataclass
 
+from gapless.coordinator import decoding, model
+
 FORMAT = 1
+MOST_BYTES = 8 * model.LARGEST_VALUE_BYTES
+"""Of a file: JSON writes a byte in six characters at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,19 +39,14 @@ def encode(number: int, record: VersionRecord) -> bytes:
 
 def decode(number: int, content: bytes) -> VersionRecord:
     """Return the record of a version file.  Raises ValueError with the reason."""
-    try:
-        plain = json.loads(content)
-        found = plain["format"]
-    except (ValueError, KeyError, TypeError):
-        raise ValueError("it is no record") from None
+    found = decoding.decode(decoding.Format, content, MOST_BYTES).format
     if found != FORMAT:
-        raise ValueError(f"its format is {found!r}, not {FORMAT}")
-    try:
-        checksum, value = plain["sha256"], plain["value"]
-        record = VersionRecord(nonce=plain["nonce"], after=plain["after"], value=value)
-    except KeyError:
-        raise ValueError("it is no record") from None
-    if checksum != _checksum(number, record):
+        raise ValueError(f"its format is {found}, not {FORMAT}")
+    file = decoding.decode(decoding.VersionFile, content, MOST_BYTES)
+    record = VersionRecord(nonce=file.nonce, after=file.after, value=file.value)
+    if file.value is not None and any(character > "\xff" for character in file.value):
+        raise ValueError("value: a character is no byte")
+    if file.sha256 != _checksum(number, record):
         raise ValueError("its checksum is wrong")
     return record
 

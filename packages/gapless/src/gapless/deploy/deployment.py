@@ -74,7 +74,9 @@ class Deployment:
     def publish(self, tarball: str) -> Report:
         """Make a tarball the current release.  Raises GaplessError."""
         with publisher_lock.hold(self._releases, self.step) as self._releases:
-            ended = self._recover(lambda change: claims.is_of(change, tarball))
+            ended = self._recover(
+                lambda change: claims.is_of(self._releases, change, tarball)
+            )
             if ended is not None:
                 return ended
             release = publish.make_release(self._releases, tarball, progress=self.step)
@@ -262,8 +264,8 @@ class Deployment:
         except OSError as error:
             # A full disk does not change whether the release serves.
             result["warning"] = f"could not record the outcome: {error}"
-        if change.upload and not claims.is_copy(change.upload):
-            self._on_end(change.upload, result)
+        if upload := claims.upload_of(self._releases, change):
+            self._on_end(upload, result)
         if is_done and not self._has_flipped:
             result["warning"] = (
                 f"the link {self._releases.link} could not be flipped: the next publish, "

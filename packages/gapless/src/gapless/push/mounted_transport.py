@@ -14,12 +14,13 @@ from collections.abc import Callable, Generator
 
 from gapless.base import files
 from gapless.base.errors import GaplessError, NotFoundError
-from gapless.push.outcome import FOLDER
+from gapless.base.outside import files as outside_files
+from gapless.push.outcome import FOLDER, MOST_BYTES, OLD_FOLDER
 from gapless.push.outcome_follower import IN_INBOX, NOT_IN_INBOX
 from gapless.push.upload import Upload
 from gapless.releases.digests import sha256_of
+from gapless.releases.inbox import checksums
 from gapless.releases.inbox.partial_uploads import LOCKED_PART, remove_abandoned
-from gapless.releases.inbox.uploads import CHECKSUM_ENDINGS
 from gapless.releases.signing.uploads import ENDING
 
 POLL_S = 0.2
@@ -56,7 +57,7 @@ class MountedTransport:
     def _send(self, upload: Upload, on_sent: Callable[[int], None]) -> None:
         final = f"{self._inbox}/{upload.name}"
         part = f"{self._inbox}/.{upload.name}{LOCKED_PART}"
-        checksum, signature = f"{final}{CHECKSUM_ENDINGS[0]}", f"{final}{ENDING}"
+        checksum, signature = f"{final}{checksums.ENDINGS[0]}", f"{final}{ENDING}"
         with open(part, "xb") as target:
             try:
                 with contextlib.suppress(OSError):  # a file system without locks
@@ -85,19 +86,25 @@ class MountedTransport:
         self, name: str, remaining_s: Callable[[], float]
     ) -> Generator[bytes, None, None]:
         """Yield lines about an upload, as `OutcomeFollower.follow` reads them."""
-        path, last = f"{self._inbox}/{FOLDER}/{name}.json", b""
+        last = b""
         while remaining_s() > 0:
-            try:
-                with open(path, "rb") as file:
-                    now = file.read()
-            except FileNotFoundError:
-                now = b""
+            now = self._record(name)
             if now != last:
                 last = now
                 yield now
-            is_there = os.path.exists(f"{self._inbox}/{name}")
+            is_there = os.path.lexists(f"{self._inbox}/{name}")
             yield IN_INBOX if is_there else NOT_IN_INBOX
             select.select([], [], [], POLL_S)
+
+    def _record(self, name: str) -> bytes:
+        """Return the outcome of an upload; nothing if there is none that can be read."""
+        folder = f"{self._base}/{FOLDER}"
+        if not os.path.isdir(folder):  # of an earlier version
+            folder = f"{self._inbox}/{OLD_FOLDER}"
+        try:
+            return outside_files.read(f"{folder}/{name}.json", MOST_BYTES)
+        except OSError:
+            return b""
 
 
 def _verify(path: str, upload: Upload) -> None:

@@ -16,11 +16,16 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from gapless.base.outside.text import printable
 from gapless.rollout import records
 
 KIND = "upload"
-FOLDER = ".outcomes"
-"""The directory of the records, below src/."""
+FOLDER = "outcomes"
+"""The directory of the records, below the base, where no uploader may write."""
+OLD_FOLDER = ".outcomes"
+"""The same of earlier versions, below src/."""
+MOST_BYTES = 256 << 10
+"""No record has more."""
 
 
 class Stage(Enum):
@@ -100,4 +105,4 @@ def summary(outcome: Outcome) -> str:
         else ""
     )
     why = f": {outcome.detail}" if outcome.detail else ""
-    return f"{where}{outcome.stage.value}{hosts}{why}"
+    return printable(f"{where}{outcome.stage.value}{hosts}{why}", kept="\n")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from gapless.base import clock
 from gapless.base.errors import TimedOutError
+from gapless.base.outside.text import printable
 from gapless.push.outcome import WAIT_ENDS_AT, Outcome, decode, summary
 
 WARN_AFTER_S = 8.0
@@ -71,7 +72,8 @@ class OutcomeFollower:
         except ValueError as error:
             if not self._has_ignored:
                 self._has_ignored = True
-                self.print_line(f"a line of the release server is ignored: {error}")
+                why = printable(str(error))
+                self.print_line(f"a line of the release server is ignored: {why}")
             return False
         if found.upload != self.upload:
             return False

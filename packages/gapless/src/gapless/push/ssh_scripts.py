@@ -6,7 +6,7 @@ any login shell passes it on.
 
 from __future__ import annotations
 
-from gapless.push.outcome import FOLDER
+from gapless.push.outcome import FOLDER, OLD_FOLDER
 
 ARRIVED = b"gapless: arrived"
 """The line that `UPLOAD` prints when all is done."""
@@ -16,8 +16,9 @@ NO_DIRECTORY, NOT_WHOLE, NOT_WRITTEN = 71, 72, 73
 # Arguments: base directory, name, size in bytes, SHA-256, and the signature or nothing; in
 # that a line ends in a written \n.  However it ends, it removes its temporary file: a
 # connection that breaks is an end of input, and then the size is wrong.
+# `set -C` makes each file anew: others may write there, and put a link at its name.
 UPLOAD = (
-    "base=$1; src=$1/src; name=$2; size=$3; sum=$4; sig=$5; part=$src/.$name.part; "
+    "set -C; base=$1; src=$1/src; name=$2; size=$3; sum=$4; sig=$5; part=$src/.$name.part; "
     f'test -d "$base" || exit {NO_DIRECTORY}; '
     'end() { code=$?; trap - EXIT; rm -f "$part" "$part.sha256" "$part.sig"; '
     'test -e "$src/$name" || rm -f "$src/$name.sha256" "$src/$name.sig"; exit $code; }; '
@@ -41,12 +42,14 @@ UPLOAD = (
 )
 
 # Arguments: base directory, name, seconds.  Prints each new record, and each second whether
-# the upload is in the inbox.
+# the upload is in the inbox.  Only a publisher of an earlier version writes into src/.
 FOLLOW = (
-    "file=$1/src/.outcomes/$2.json; left=$3; last=; "
+    "left=$3; last=; "
     'while test "$left" -gt 0; do '
+    f"file=$1/{FOLDER}/$2.json; "
+    f'test -d "$1/{FOLDER}" || file=$1/src/{OLD_FOLDER}/$2.json; '
     'if test -f "$file"; then now=$(cat "$file"); '
     'test "$now" = "$last" || { printf "%s\\n" "$now" || exit; last=$now; }; fi; '
     'if test -e "$1/src/$2"; then echo here; else echo gone; fi || exit; '
     "left=$((left - 1)); sleep 1; done"
-).replace(".outcomes", FOLDER)
+)

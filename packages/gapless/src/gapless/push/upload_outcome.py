@@ -36,6 +36,11 @@ class UploadOutcome:
         """Whether no other publisher can have taken the upload."""
         return "claimed" in self._steps
 
+    @property
+    def is_placed(self) -> bool:
+        """Whether the upload has become a release."""
+        return "placed" in self._steps
+
     def step(self, step: str, detail: str) -> None:
         """Write that a step was taken."""
         self._steps.add(step)
@@ -48,7 +53,7 @@ class UploadOutcome:
 
     def fail(self, reason: str) -> None:
         """Write that the upload failed, or was refused if it became no release."""
-        self.write(Stage.FAILED if "placed" in self._steps else Stage.REFUSED, reason)
+        self.write(Stage.FAILED if self.is_placed else Stage.REFUSED, reason)
 
     def rollout_begun(self, rollout: Rollout) -> None:
         """Write that hosts change to the release."""
@@ -98,7 +103,7 @@ class KnownOutcomes:
 
     def end(self, upload: str, report: dict[str, Any]) -> None:
         """Write how the release of an upload ended, if somebody may read that."""
-        outcomes = OutcomeStore(self._spec.inbox, lambda _: None)
+        outcomes = OutcomeStore(self._spec.base, lambda _: None)
         with contextlib.suppress(OSError):
             outcomes.load()
             if any(o.upload == upload for o in outcomes.unfinished(self._spec.app)):
@@ -106,7 +111,7 @@ class KnownOutcomes:
 
     def begun(self, upload: str, rollout: Rollout) -> None:
         """Write that hosts change to the release of an upload, if somebody may read it."""
-        outcomes = OutcomeStore(self._spec.inbox, lambda _: None)
+        outcomes = OutcomeStore(self._spec.base, lambda _: None)
         with contextlib.suppress(OSError):
             outcomes.load()
             if any(o.upload == upload for o in outcomes.unfinished(self._spec.app)):

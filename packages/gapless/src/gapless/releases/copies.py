@@ -53,8 +53,7 @@ def copy(
 def _copy(
     shared: ReleaseSpec, own: ReleaseSpec, name: str, digest: str, until: float
 ) -> Release:
-    stamp = name.removeprefix(f"{own.app}-")
-    release = Release(app=own.app, stamp=stamp, path=own.directory(stamp))
+    release = current.release_of(own, name)
     if current.is_visible(own, release.name):
         return release
     entries = file_list.read(shared, name, digest)
@@ -64,7 +63,7 @@ def _copy(
             shutil.rmtree(f"{own.work}/{unfinished}", ignore_errors=True)
     tree = f"{own.work}/{_COPY}{name}"
     os.mkdir(tree)
-    source = f"{shared.dist}/{name}"
+    source = current.require_visible(shared, name).path
     for relative, entry in entries.items():
         if clock.monotonic() >= until:
             raise TimedOutError(f"{own.app}: {name} was not copied in time")

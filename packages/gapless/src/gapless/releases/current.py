@@ -8,6 +8,7 @@ import time
 
 from gapless.base import clock, files
 from gapless.base.errors import NotFoundError, ReleaseError
+from gapless.base.names import ReleaseName
 from gapless.releases import paths, reports
 from gapless.releases.model import (
     RELEASE_FILE,
@@ -88,20 +89,46 @@ def previous(spec: ReleaseSpec, serving: str = "") -> Release:
 def is_visible(spec: ReleaseSpec, name: str) -> bool:
     """Return whether this host sees a release.
 
-    An NFS client may not see a new directory for a minute.
+    An NFS client may not see a new directory for a minute.  What has not the name of a
+    release, or leads out of the directory of releases, is none.
     """
-    return os.path.isfile(f"{spec.dist}/{name}/{RELEASE_FILE}")
+    try:
+        path = spec.path_of(name)
+    except ValueError:
+        return False
+    return os.path.isfile(f"{path}/{RELEASE_FILE}") and _is_in_dist(spec, path)
+
+
+def _is_in_dist(spec: ReleaseSpec, path: str) -> bool:
+    """Return whether the directory of a release lies below `dist`, also if it is a link."""
+    top = os.path.realpath(spec.dist)
+    return not os.path.islink(path) or os.path.realpath(path).startswith(f"{top}/")
 
 
 def require_visible(spec: ReleaseSpec, name: str) -> Release:
     """Return a release by its name.  Raises NotFoundError if this host sees none."""
+    release = release_of(spec, name)
     if not is_visible(spec, name):
         raise NotFoundError(
             f"{spec.app}: there is no release {name} in {spec.dist}",
             hint="is the shared directory mounted here?",
         )
-    stamp = name.removeprefix(f"{spec.app}-")
-    return Release(app=spec.app, stamp=stamp, path=f"{spec.dist}/{name}")
+    return release
+
+
+def release_of(spec: ReleaseSpec, name: str) -> Release:
+    """Return a release of an app by its name, seen here or not.
+
+    Raises NotFoundError if an app cannot have a release of that name.
+    """
+    try:
+        checked = ReleaseName.of(spec.app, name)
+    except ValueError as error:
+        raise NotFoundError(
+            f"{spec.app}: {error}",
+            hint=f"`gapless releases {spec.app}` lists its releases",
+        ) from None
+    return Release(app=spec.app, stamp=checked.stamp, path=spec.path_of(checked))
 
 
 # --- the flip -------------------------------------------------------------------------

@@ -22,10 +22,12 @@ Earlier versions wrote no mode of a directory."""
 MOST_BYTES = 256 << 20
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
+MOST_MODE = 0o7777
+
 
 def path_of(spec: ReleaseSpec, name: str) -> str:
     """Return the path of the list of a release."""
-    return f"{spec.reports}/{name}/files.json"
+    return f"{spec.reports_of(name)}/files.json"
 
 
 def write(spec: ReleaseSpec, release: Release) -> str:
@@ -76,9 +78,8 @@ def read(spec: ReleaseSpec, name: str, digest: str) -> Entries:
     try:
         return _checked(json.loads(content))
     except (ValueError, RecursionError) as error:
-        raise ReleaseError(
-            f"{spec.app}: {path} is no list of files: {error}"
-        ) from error
+        # The digest is that of the rollout's record, which others may have written.
+        raise ReleaseError(f"{spec.app}: {path} is no list of files: {error}") from None
 
 
 def differences(top: str, entries: Entries, *, allows_more: bool) -> Iterator[str]:
@@ -121,29 +122,27 @@ def _sha256(path: str) -> str:
 
 
 def _checked(entries: object) -> Entries:
-    """Return a list of files whose every path stays inside.  Raises ValueError.
+    """Return a list of files, if no path in it leads out of a release.
 
-    A path lies below folders of the list, and never below a link.
+    Raises ValueError.
     """
     if not isinstance(entries, dict):
-        raise ValueError("it is no object")  # noqa: TRY004 - it is what was read
-    for relative, entry in entries.items():
-        pieces = relative.split("/")
-        if "\0" in relative or {"", ".", ".."} & {*pieces}:
-            raise ValueError(f"{relative!r} is no path inside")
-        above = (
-            entries.get("/".join(pieces[:-1])) if pieces[1:] else {"directory": True}
-        )
-        if not isinstance(above, dict) or "directory" not in above:
-            raise ValueError(f"{relative!r} lies below no folder of it")
+        raise ValueError("it is no object")  # noqa: TRY004 - a file is wrong, no argument
+    for path, entry in entries.items():
+        parts = path.split("/")
+        if not path or "\0" in path or not {"", ".", ".."}.isdisjoint(parts):
+            raise ValueError(f"{ascii(path)[:80]} is no path in a release")
         if not isinstance(entry, dict) or not _is_entry(entry):
-            raise ValueError(f"{relative!r} is described wrongly")
+            raise ValueError(f"{ascii(path)[:80]} is no file, link or directory")
+        above = "/".join(parts[:-1])
+        if above and "directory" not in entries.get(above, {}):
+            raise ValueError(f"{ascii(path)[:80]} is in no directory of the list")
     return entries
 
 
 def _is_entry(entry: dict[str, object]) -> bool:
     mode = entry.get("mode")
-    is_mode = type(mode) is int and 0 <= mode <= 0o7777
+    is_mode = type(mode) is int and 0 <= mode <= MOST_MODE
     match sorted(entry):
         case ["link"]:
             return isinstance(entry["link"], str) and "\0" not in entry["link"]

@@ -15,12 +15,21 @@ class FileState:
     inode: int
 
 
-def state_of(path: str) -> FileState | None:
-    """Return the state of a file now, or None if there is no such file."""
-    try:
-        found = os.stat(path)
-    except FileNotFoundError:
-        return None
+def of(found: os.stat_result) -> FileState:
+    """Return the state of a file that was looked at."""
     return FileState(
         size_bytes=found.st_size, changed_ns=found.st_mtime_ns, inode=found.st_ino
     )
+
+
+def state_of(
+    path: str, *, dir_fd: int | None = None, follows: bool = False
+) -> FileState | None:
+    """Return the state of a file now, or None if there is none that can be looked at.
+
+    That of a link is its own, unless *follows*.
+    """
+    try:
+        return of(os.stat(path, dir_fd=dir_fd, follow_symlinks=follows))
+    except OSError:
+        return None

@@ -14,7 +14,7 @@ def write(
     spec: ReleaseSpec, release: Release, digests: dict[str, str], upload: str
 ) -> None:
     """Write the manifest of a release that was made of *upload*.  Raises OSError."""
-    folder = f"{spec.reports}/{release.name}"
+    folder = spec.reports_of(release.name)
     os.makedirs(folder, exist_ok=True)
     manifest = {"release": release.name, "upload": upload, "sha256": digests}
     files.write_json(f"{folder}/{FILE}", manifest, 0o644)
@@ -23,7 +23,7 @@ def write(
 def upload_of(spec: ReleaseSpec, name: str) -> str:
     """Return the name of the tarball of a release; empty if that is not known."""
     try:
-        manifest = files.read_json(f"{spec.reports}/{name}/{FILE}")
+        manifest = files.read_json(f"{spec.reports_of(name)}/{FILE}")
     except (OSError, ValueError, RecursionError):
         return ""
     upload = manifest.get("upload") if isinstance(manifest, dict) else ""

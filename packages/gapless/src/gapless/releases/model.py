@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-STAMP_DIGITS = 14
+from gapless.base.names import STAMP_DIGITS, ReleaseName
+
 STAMP_FORMAT = "%Y%m%d%H%M%S"
 RELEASE_FILE = "RELEASE"
 """In each release: when it was made, or when it became current."""
@@ -31,6 +32,8 @@ class Limits:
 
     max_unpacked_bytes: int = 2048 << 20
     max_files: int = 200_000
+    max_upload_bytes: int = 2048 << 20
+    """What the tarball itself may have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +62,13 @@ class ReleaseSpec:
 
     @property
     def inbox(self) -> str:
-        """The directory in which tarballs arrive."""
+        """The directory in which tarballs arrive: others may write it."""
         return f"{self.base}/src"
+
+    @property
+    def refused(self) -> str:
+        """The directory of the refused uploads, which only the publisher writes."""
+        return f"{self.base}/refused/{self.app}"
 
     @property
     def dist(self) -> str:
@@ -84,7 +92,19 @@ class ReleaseSpec:
 
     def directory(self, stamp: str) -> str:
         """Return the directory of the release with a timestamp."""
-        return f"{self.dist}/{self.app}-{stamp}"
+        return self.path_of(f"{self.app}-{stamp}")
+
+    def path_of(self, name: str) -> str:
+        """Return the directory of a release.
+
+        Raises ValueError if that is no name of a release of this app: it would lead
+        elsewhere.
+        """
+        return f"{self.dist}/{ReleaseName.of(self.app, name)}"
+
+    def reports_of(self, name: str) -> str:
+        """Return the directory of the reports on a release.  Raises ValueError."""
+        return f"{self.reports}/{ReleaseName.of(self.app, name)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,9 +133,10 @@ class Release:
 
 def stamp_of(app: str, name: str) -> str | None:
     """Return the timestamp in the name of a release's directory, or None."""
-    prefix, stamp = name[: len(app) + 1], name[len(app) + 1 :]
-    is_valid = prefix == f"{app}-" and len(stamp) == STAMP_DIGITS and stamp.isascii()
-    return stamp if is_valid and stamp.isdigit() else None
+    try:
+        return ReleaseName.of(app, name).stamp
+    except ValueError:
+        return None
 
 
 def next_stamp(now: str, taken: tuple[str, ...]) -> str:

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import shutil
+import stat
 
 
 def names_in(directory: str) -> list[str]:
     """Return the names in a directory; none if there is no such directory."""
     return os.listdir(directory) if os.path.isdir(directory) else []
+
+
+def make_own(directory: str) -> None:
+    """Make a directory in which only its owner writes, and all may read.
+
+    If it is there already, the right of others to write is taken away.  Raises OSError.
+    """
+    try:
+        os.makedirs(directory, 0o755)
+    except FileExistsError:
+        mode = stat.S_IMODE(os.stat(directory).st_mode)
+        if mode & (stat.S_IWGRP | stat.S_IWOTH):
+            with contextlib.suppress(PermissionError):  # it is another user's
+                os.chmod(directory, mode & ~(stat.S_IWGRP | stat.S_IWOTH))
 
 
 def remove(path: str) -> None:

@@ -1,7 +1,8 @@
 """Make a tarball a release, in steps that can all be repeated.
 
     intend   the journal names the upload and the release that it becomes
-    claim    the upload moves to the work directory (from elsewhere, it is copied)
+    claim    the tarball is copied to the work directory, and the copy is hashed
+    admit    the copy is what its uploader wanted to upload
     verify   who signed it, if the app has `signers`; nothing has opened it before
     unpack   into the work directory, on the file system of the releases
     share    files and folders that outlive releases are linked in
@@ -9,31 +10,36 @@
     hook     `before_flip`: migrations
     seal     RELEASE and the manifest are written, everything is synced
     place    the directory gets its name by one rename
-    finish   the claimed upload is removed; the caller does this (`claims.finish`)
+    take     the upload leaves the inbox
+    finish   the copy is removed; the caller does this (`claims.finish`)
 
-Until `place` nothing that other programs see has changed.  If the publisher dies before,
-the next one puts the upload back, removes the rest, and begins again.  If it dies after,
-the next one goes on with the release (`claims.unfinished_release`): it is not built twice.
-The flip is not among the steps: the caller flips when the release has proved itself.  Until
-then the release is not good to go back to (`reports.mark_unproven`).
+Until `place` nothing that other programs see has changed, the upload in the inbox included.
+If the publisher dies before, the next one removes the rest, and begins again.  If it dies
+after, the next one goes on with the release (`claims.unfinished_release`): it is not built
+twice.  The flip is not among the steps: the caller flips when the release has proved
+itself.  Until then the release is not good to go back to (`reports.mark_unproven`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 
 from gapless.base import clock, files
 from gapless.base.errors import (
+    ConflictError,
     GaplessError,
     NotFoundError,
     ReleaseError,
     StoppedError,
     UnavailableError,
 )
-from gapless.releases import current, file_state, manifest, paths, reports
-from gapless.releases.digests import sha256_of
-from gapless.releases.inbox import claims
+from gapless.base.outside.text import printable
+from gapless.releases import current, manifest, paths, reports
+from gapless.releases.inbox import admission, claims, opened
+from gapless.releases.inbox.admission import Copy
+from gapless.releases.inbox.claims import Source
 from gapless.releases.model import (
     RELEASE_FILE,
     STAMP_FORMAT,
@@ -52,90 +58,100 @@ def make_release(spec: ReleaseSpec, tarball: str, *, progress: Progress) -> Rele
     """Make a release of *tarball*; it is then in `dist/`, and not current yet.
 
     The caller holds the publisher's lock, and calls `claims.finish` and `journal.drop`
-    later.  *progress* may raise StoppedError before the hook: the upload is then put back.
+    later.  *progress* may raise StoppedError before the hook: nothing is left then.
 
-    Raises NotFoundError, ReleaseError, OSError.  An upload that cannot become a release is
-    moved to `src/refused/` with the reason beside it.  UnavailableError: nothing can be
-    verified or signed on this machine; the upload is where it was.
+    Raises NotFoundError, ReleaseError, OSError, and IncompleteError.  The copy of an upload
+    that cannot become a release stays in `refused/APP/` with the reason beside it; what is
+    no regular file, or too large, stays in the inbox.  UnavailableError: nothing can be
+    verified or signed on this machine now; the upload is where it was.
     """
     requirements.check_publisher(spec)
-    claims.clean_up(spec)  # may put this very tarball back
-    if not os.path.isfile(tarball):
+    claims.clean_up(spec)
+    if not os.path.lexists(tarball):
         raise NotFoundError(
-            f"{spec.app}: there is no tarball {tarball}",
+            f"{spec.app}: there is no tarball {printable(tarball)}",
             hint=_made_of_one_of_that_name(spec, tarball),
         )
+    with claims.open_source(spec, tarball) as source:
+        return _make_release(spec, source, progress)
+
+
+def _make_release(spec: ReleaseSpec, source: Source, progress: Progress) -> Release:
     release = _new_release(spec)
-    claimed = _intend(spec, release, tarball)
-    tree = f"{spec.work}/tree"
+    _intend(spec, release, source)
+    tree, copy = f"{spec.work}/tree", None
     try:
-        claims.claim(spec, tarball)
-        progress("claimed", os.path.basename(tarball))
-        _verify(spec, release, claimed, tarball, progress)
-        _make(spec, release, claimed, tree, progress)
+        copy = claims.claim(spec, source)
+        progress("claimed", copy.name)
+        admission.admit(spec, copy)
+        _verify(spec, release, copy, source, progress)
+        _make(spec, release, copy, tree, progress)
         os.rename(tree, release.path)
-    except (StoppedError, UnavailableError):
-        _undo(spec, tree, claimed, tarball)
+    except (StoppedError, ConflictError, UnavailableError):
+        _undo(spec, tree, source)
         raise
     except OSError as error:
-        _undo(spec, tree, claimed, tarball)
+        _undo(spec, tree, source)
         raise ReleaseError(
-            f"{spec.app}: could not make a release of {os.path.basename(tarball)}: "
+            f"{spec.app}: could not make a release of {printable(source.name)}: "
             f"{(error.strerror or str(error)).lower()}",
             hint="the tarball is where it was; nothing else was left",
         ) from error
     except GaplessError as error:
         paths.remove(tree)
-        claims.refuse(spec, claimed, os.path.basename(tarball), error.message)
-        _remove_signature(claimed, tarball)
+        assert copy is not None
+        claims.refuse(spec, source, copy, error.message)
+        _remove_signature(source)
         journal.drop(spec)
         raise
     # From here on nothing is undone: whatever fails, the next publisher goes on.
     files.sync_directory(spec.dist)
-    _remove_signature(claimed, tarball)
+    claims.take_out(spec, source, copy)
+    _remove_signature(source)
     progress("placed", release.path)
     return release
 
 
 def _verify(
-    spec: ReleaseSpec, release: Release, claimed: str, tarball: str, progress: Progress
+    spec: ReleaseSpec, release: Release, copy: Copy, source: Source, progress: Progress
 ) -> None:
-    """Check who signed the claimed bytes, if the app has `signers`, and write that down."""
+    """Check who signed the copied bytes, if the app has `signers`, and write that down."""
     if not spec.signers:
         return
-    name, signature = os.path.basename(tarball), tarball + uploads.ENDING
-    signed = uploads.check(spec, name, sha256_of(claimed), signature)
+    signature = source.path + uploads.ENDING
+    signed = uploads.check(spec, copy.name, copy.sha256, signature)
     records.write(spec, release.name, signed)
     progress("signed", f"by {signed.by}")
 
 
-def _remove_signature(claimed: str, tarball: str) -> None:
-    """Remove the signature of an upload that is done with, as its checksum is."""
-    if not claims.is_copy(os.path.basename(claimed).removeprefix(claims.CLAIMED)):
-        paths.remove(tarball + uploads.ENDING)
+def _remove_signature(source: Source) -> None:
+    """Remove the signature of an upload that is done with; that of a newer one stays."""
+    folder, name = os.path.split(source.path)
+    if source.is_upload and not os.path.lexists(source.path):
+        with contextlib.suppress(OSError), opened.directory(folder) as held:
+            os.unlink(name + uploads.ENDING, dir_fd=held)
 
 
-def _intend(spec: ReleaseSpec, release: Release, tarball: str) -> str:
-    """Write down which release a tarball becomes; return the path of the claimed one."""
-    upload = claims.name_when_claimed(spec, tarball)
+def _intend(spec: ReleaseSpec, release: Release, source: Source) -> None:
+    """Write down which release a tarball becomes."""
     journal.write(
         spec,
         journal.Change(
             action=journal.PUBLISH,
             release=release.name,
             token=journal.new_token(),
-            upload=upload,
-            source=claims.source_of(tarball),
-            source_state=file_state.state_of(tarball),
+            upload=source.name if source.is_upload else "",
+            copy=source.copy,
+            source=source.path,
+            source_state=source.state,
             began_at=clock.wall(),
         ),
     )
-    return f"{spec.work}/{claims.CLAIMED}{upload}"
 
 
-def _undo(spec: ReleaseSpec, tree: str, claimed: str, tarball: str) -> None:
+def _undo(spec: ReleaseSpec, tree: str, source: Source) -> None:
     paths.remove(tree)
-    claims.put_back(claimed, tarball)
+    claims.drop(spec, source)
     journal.drop(spec)
 
 
@@ -164,9 +180,9 @@ def _new_release(spec: ReleaseSpec) -> Release:
 
 
 def _make(
-    spec: ReleaseSpec, release: Release, claimed: str, tree: str, progress: Progress
+    spec: ReleaseSpec, release: Release, copy: Copy, tree: str, progress: Progress
 ) -> None:
-    unpacked = unpack.unpack(claimed, tree, spec.limits)
+    unpacked = unpack.unpack(copy.path, tree, spec.limits)
     size_mb = unpacked.size_bytes / (1 << 20)
     progress("unpacked", f"{unpacked.files} files, {size_mb:.1f} MB")
     shared.link_shared(spec, tree)
@@ -178,11 +194,10 @@ def _make(
             "before_flip",
             spec.hooks.before_flip,
             directory=tree,
-            variables={"GAPLESS_UPLOAD": sha256_of(claimed)},  # the same in every try
+            variables={"GAPLESS_UPLOAD": copy.sha256},  # the same in every try
         )
         progress("hook", "before_flip")
-    upload = os.path.basename(claimed).removeprefix(claims.CLAIMED)
-    manifest.write(spec, release, unpacked.digests, upload.removeprefix(claims.COPY))
+    manifest.write(spec, release, unpacked.digests, copy.name)
     _seal(spec, release, tree)
     progress("sealed", release.stamp)
 

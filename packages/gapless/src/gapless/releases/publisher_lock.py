@@ -5,6 +5,7 @@ flock(2) also holds between clients of one NFS server since Linux 2.6.12.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import select
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TextIO
 
+from gapless.releases import paths
 from gapless.releases.model import Progress, ReleaseSpec
 from gapless.releases.publisher import lock_holders
 
@@ -31,9 +33,9 @@ def hold(
     Yields the spec with which commands are run.  They inherit the lock: a migration of a
     publisher that was killed ends before the next publisher begins.
     """
-    os.makedirs(spec.work, exist_ok=True)
+    paths.make_own(spec.work)
     os.makedirs(spec.inbox, exist_ok=True)
-    with open(f"{spec.work}/{name}", "a+", encoding="utf-8") as file:
+    with _open(spec, name) as file:
         if not _try(file):
             does = "ends a rollout of" if name == SETTLING else "publishes"
             holder = _written(file) or "another publisher"
@@ -49,11 +51,38 @@ def hold(
             fcntl.flock(file, fcntl.LOCK_UN)
 
 
+def is_busy(spec: ReleaseSpec) -> bool:
+    """Return whether another publisher is at work.
+
+    What a command has left behind, and keeps the lock, is ended.
+    """
+    with _open(spec, PUBLISHING) as file:
+        if _try(file):
+            return False
+        lock_holders.end_stragglers(file.name, _written(file))
+    return True
+
+
 def note_command(spec: ReleaseSpec, pid: int | None) -> None:
     """Write into the lock that is held which command runs; 0: one begins, None: none."""
     for descriptor in spec.inherited_fds:
         os.ftruncate(descriptor, 0)
         os.write(descriptor, lock_holders.text(pid).encode())
+
+
+@contextmanager
+def _open(spec: ReleaseSpec, name: str) -> Iterator[TextIO]:
+    """Open a lock.  Whoever may read it could hold it (flock(2)): others may not."""
+
+    def opener(path: str, flags: int) -> int:
+        return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+    path = f"{spec.work}/{name}"
+    with open(path, "a+", encoding="utf-8", opener=opener) as file:
+        if os.fstat(file.fileno()).st_mode & 0o077:  # of an earlier version
+            with contextlib.suppress(PermissionError):
+                os.fchmod(file.fileno(), 0o600)
+        yield file
 
 
 def _try(file: TextIO) -> bool:
@@ -79,5 +108,5 @@ def _write(file: TextIO, text: str) -> None:
 @contextmanager
 def try_hold(spec: ReleaseSpec, name: str = PUBLISHING) -> Iterator[bool]:
     """Hold a lock if it is free; yield whether it was."""
-    with open(f"{spec.work}/{name}", "a+", encoding="utf-8") as file:
+    with _open(spec, name) as file:
         yield _try(file)

@@ -23,7 +23,7 @@ def write_report(
     The newest report is `HOST.json`.  An earlier one (a rollback returns to a release
     that has one) is kept as `HOST.1.json`, `HOST.2.json`..., oldest first.
     """
-    folder = f"{spec.reports}/{release.name}"
+    folder = spec.reports_of(release.name)
     path = f"{folder}/{host}.json"
     os.makedirs(folder, exist_ok=True)
     number = 1
@@ -39,7 +39,7 @@ def write_report(
 
 def mark_failed(spec: ReleaseSpec, release: Release, reason: str) -> None:
     """Write down that a release failed, and why."""
-    folder = f"{spec.reports}/{release.name}"
+    folder = spec.reports_of(release.name)
     os.makedirs(folder, exist_ok=True)
     files.write_atomically(f"{folder}/{FAILURE_FILE}", reason.encode(), 0o644)
 
@@ -47,7 +47,7 @@ def mark_failed(spec: ReleaseSpec, release: Release, reason: str) -> None:
 def failure_of(spec: ReleaseSpec, name: str) -> str:
     """Return why a release failed; empty if it did not."""
     try:
-        with open(f"{spec.reports}/{name}/{FAILURE_FILE}", encoding="utf-8") as file:
+        with open(f"{spec.reports_of(name)}/{FAILURE_FILE}", encoding="utf-8") as file:
             return file.read().strip() or "it failed"
     except FileNotFoundError:
         return ""
@@ -55,7 +55,7 @@ def failure_of(spec: ReleaseSpec, name: str) -> str:
 
 def mark_unproven(spec: ReleaseSpec, name: str) -> None:
     """Write down that a release has not served yet; before it gets its name."""
-    folder = f"{spec.reports}/{name}"
+    folder = spec.reports_of(name)
     os.makedirs(folder, exist_ok=True)
     files.write_atomically(f"{folder}/{UNPROVEN_FILE}", _UNPROVEN, 0o644)
 
@@ -63,19 +63,19 @@ def mark_unproven(spec: ReleaseSpec, name: str) -> None:
 def mark_proven(spec: ReleaseSpec, name: str) -> None:
     """Write down that a release serves."""
     with contextlib.suppress(FileNotFoundError):  # of an earlier version, or a copy
-        os.unlink(f"{spec.reports}/{name}/{UNPROVEN_FILE}")
+        os.unlink(f"{spec.reports_of(name)}/{UNPROVEN_FILE}")
 
 
 def is_proven(spec: ReleaseSpec, name: str) -> bool:
     """Return whether a release has served, or was made by an earlier version."""
-    return not os.path.exists(f"{spec.reports}/{name}/{UNPROVEN_FILE}")
+    return not os.path.exists(f"{spec.reports_of(name)}/{UNPROVEN_FILE}")
 
 
 def report_of(
     spec: ReleaseSpec, name: str, host: str, token: str
 ) -> dict[str, Any] | None:
     """Return the newest report of a release if it is that of *token*, a reload."""
-    path = f"{spec.reports}/{name}/{host}.json"
+    path = f"{spec.reports_of(name)}/{host}.json"
     try:
         found = files.read_json(path)
     except (ValueError, RecursionError, OSError):
@@ -86,4 +86,4 @@ def report_of(
 
 def remove_parts(spec: ReleaseSpec, name: str) -> None:
     """Remove what a publisher of this host was writing about a release when it died."""
-    files.remove_parts(f"{spec.reports}/{name}")
+    files.remove_parts(spec.reports_of(name))

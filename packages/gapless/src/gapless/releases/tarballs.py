@@ -16,8 +16,14 @@ def ending_of(name: str) -> str:
     return next((ending for ending in ENDINGS if name.endswith(ending)), "")
 
 
-def read_to_end(path: str) -> None:
-    """Read every member of a tarball.  Raises OSError and the errors in `BROKEN`."""
-    with tarfile.open(path, "r:*") as archive:
+def read_to_end(source: str | int) -> None:
+    """Read every member of a tarball, of a path or a descriptor.
+
+    Raises OSError and the errors in `BROKEN`.
+    """
+    with (
+        open(source, "rb", closefd=isinstance(source, str)) as file,
+        tarfile.open(fileobj=file, mode="r:*") as archive,
+    ):
         for _ in archive:
             pass

@@ -74,14 +74,13 @@ class DrainRights:
         if entry is None:
             return {}, ABSENT
         try:
-            hosts = records.decode("drains", entry.value)["hosts"]
-            return {str(k): str(v) for k, v in hosts.items()}, entry.version
-        except (ValueError, KeyError, AttributeError) as error:
+            return records.decode_draining(entry.value), entry.version
+        except ValueError as error:
             raise UnavailableError(
                 f"{self._key} cannot be trusted: {error}",
                 hint="remove the record once no host drains",
             ) from error
 
     def _write(self, hosts: dict[str, str], expected: int) -> None:
-        content = records.encode("drains", {"hosts": hosts})
+        content = records.encode_draining(hosts)
         self._coordinator.write(self._key, content, expected=expected)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
 from gapless.base.errors import ConflictError
 from gapless.coordinator.model import ABSENT, Coordinator
@@ -45,7 +46,7 @@ class HostReports:
         entry = self._coordinator.read(key)
         if entry is None:
             return HostReport(host=host), ABSENT
-        found = self._reader.read(key, entry, records.decode_host)
+        found = self._reader.read(key, entry, _of(host))
         return found or HostReport(host=host), entry.version
 
     def write(self, report: HostReport, version: int) -> int:
@@ -61,7 +62,7 @@ class HostReports:
             except ConflictError:
                 entry = self._coordinator.read(key)
                 version = entry.version if entry else ABSENT
-                found = entry and self._reader.read(key, entry, records.decode_host)
+                found = entry and self._reader.read(key, entry, _of(report.host))
                 if found and found.agent != self._agent_id:
                     break
                 # Otherwise it is our own: the answer to its write was lost.
@@ -85,8 +86,14 @@ class HostReports:
         """Yield each report, and when its version was first seen."""
         found = self._coordinator.read_all(f"hosts/{self._app}")
         self._liveness.note_answer()
+        start = len(f"hosts/{self._app}/")
         for key, entry in found.items():
             seen_at = self._liveness.seen_at(key, entry.version)
-            report = self._reader.read(key, entry, records.decode_host)
-            if report is not None and key.endswith(f"/{report.host}"):
+            report = self._reader.read(key, entry, _of(key[start:]))
+            if report is not None:
                 yield report, seen_at
+
+
+def _of(host: str) -> Callable[[bytes], HostReport]:
+    """Return what decodes the report of a host."""
+    return partial(records.decode_host, host=host)

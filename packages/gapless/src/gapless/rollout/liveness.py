@@ -7,9 +7,12 @@ clock that stands still while the coordinator does not answer.
 from __future__ import annotations
 
 from gapless.coordinator.leases import Clock
+from gapless.coordinator.model import MOST_KEYS
 
 OUTAGE_S = 1.0
 """A longer pause between two answers, beyond the time of a `wait`, is an outage."""
+MOST_SEEN = 2 * MOST_KEYS
+"""Keys that come and go do not fill this process."""
 
 
 class Liveness:
@@ -35,6 +38,8 @@ class Liveness:
         seen = self._seen.get(key)
         if seen is None or seen[0] != version:
             seen = self._seen[key] = (version, self.now())
+            if len(self._seen) > MOST_SEEN:
+                del self._seen[next(iter(self._seen))]
         return seen[1]
 
     def now(self) -> float:

@@ -16,6 +16,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+from gapless.rollout.fields import (
+    Addresses,
+    Count,
+    Digest,
+    Line,
+    Number,
+    Signature,
+    Text,
+    Time,
+    Token,
+)
 from gapless.rollout.policy import Policy
 
 
@@ -79,26 +90,26 @@ AT_WORK = (Phase.FETCHING, Phase.CHANGING, Phase.WATCHING)
 class Rollout:
     """The record that every host of an app follows; a newer one supersedes it."""
 
-    app: str
-    number: int
-    release: str
+    app: Line
+    number: Number
+    release: Line
     """The release to roll out, by the name of its directory."""
-    digest: str = ""
+    digest: Digest = ""
     """SHA-256 of the list of the release's files: a copy is verified with it."""
-    previous: str = ""
+    previous: Line = ""
     """The release that hosts go back to; empty for the first rollout."""
-    previous_digest: str = ""
+    previous_digest: Digest = ""
     """The digest of `previous`: a host that came late has no copy of it."""
     state: State = State.ROLLING
-    reason: str = ""
-    attempt: int = 1
+    reason: Text = ""
+    attempt: Number = 1
     """Raised by `resume` and by a revert, so that hosts that failed try again."""
-    by: str = ""
-    signed_by: str = ""
+    by: Line = ""
+    signed_by: Line = ""
     """Who signed the upload, as the publisher has verified; empty: nobody had to."""
-    signature: str = ""
+    signature: Signature = ""
     """The publisher's, of a statement made of this record; empty: it signs none."""
-    began_at: str = ""
+    began_at: Time = ""
     policy: Policy = field(default_factory=Policy)
     settled: bool = False
     """Its end was finalized: the link was flipped or left, and the hook has run."""
@@ -118,22 +129,22 @@ class Rollout:
 class HostReport:
     """What the agent of a host reports; only that agent writes it."""
 
-    host: str
-    release: str = ""
+    host: Line
+    release: Line = ""
     """The release that serves there; empty if the app does not run."""
-    turn: tuple[int, int] = (0, 0)
+    turn: tuple[Number, Number] = (0, 0)
     """The number of the rollout and of the attempt that `phase` is about."""
     phase: Phase = Phase.IDLE
-    reason: str = ""
-    beat: int = 0
+    reason: Text = ""
+    beat: Number = 0
     """The heartbeat: raised with each write, so that others see the host alive."""
-    at: str = ""
+    at: Time = ""
     """The time of the host, for people; never compared."""
-    agent: str = ""
+    agent: Token = ""
     """The agent that wrote it: two agents must not use the same host name."""
-    addresses: tuple[str, ...] = ()
+    addresses: Addresses = ()
     """`host:port` where balancers reach the app, as they were last known."""
-    health: str = ""
+    health: Line = ""
     """`host:port` of the agent's health endpoint; empty: it has none."""
     drains: bool = False
     """The whole host drains or has drained: it follows rollouts afterwards."""
@@ -146,6 +157,42 @@ class HostReport:
         away = self.phase is Phase.STOPPED or self.drains
         changes = self.recycles and self.phase is Phase.CHANGING
         return bool(self.release) and not away and not changes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastHost:
+    """What a host did in a rollout that has ended."""
+
+    release: Line = ""
+    phase: Line = ""
+    reason: Text = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastRollout:
+    """How a rollout ended."""
+
+    number: Number
+    release: Line
+    previous: Line = ""
+    by: Line = ""
+    signed_by: Line = ""
+    began_at: Time = ""
+    ended_at: Time = "-"
+    outcome: Line
+    reason: Text = ""
+    changed: Count = 0
+    """How many hosts had changed."""
+    hosts: dict[str, PastHost] = field(default_factory=dict)
+    """By name; in a large fleet only those that failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrainingHosts:
+    """The record of the hosts that drain by hand."""
+
+    hosts: dict[str, Time] = field(default_factory=dict)
+    """By name: since when, by the host's own clock."""
 
 
 def signed_by(rollout: Rollout) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_SHARE = re.compile(r"(\d{1,5})(%?)")
+from gapless.rollout.fields import LeaseSeconds, Lines, Number, Seconds, Share, Shares
+
+_SHARE = re.compile(r"([0-9]{1,5})(%?)")
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _WINDOW = re.compile(
-    r"(?:(?P<from>[a-z]{3}) +)?(?P<start>[0-2]\d:[0-5]\d) *- *"
-    r"(?:(?P<to>[a-z]{3}) +)?(?P<end>[0-2]\d:[0-5]\d)"
+    r"(?:(?P<from>[a-z]{3}) +)?(?P<start>[0-2][0-9]:[0-5][0-9]) *- *"
+    r"(?:(?P<to>[a-z]{3}) +)?(?P<end>[0-2][0-9]:[0-5][0-9])"
 )
 _DAY_MINUTES = 24 * 60
 _WEEK_MINUTES = 7 * _DAY_MINUTES
@@ -19,29 +21,29 @@ _WEEK_MINUTES = 7 * _DAY_MINUTES
 class Policy:
     """The policy of the release server; it travels in the record of the rollout."""
 
-    slots: str = "1"
+    slots: Share = "1"
     """How many hosts may change at once: a number, or per cent of the fleet."""
-    canary: tuple[str, ...] = ()
+    canary: Lines = ()
     """Hosts that go first, by name."""
-    bake_s: float = 0.0
+    bake_s: Seconds = 0.0
     """How long canaries are watched before others begin."""
-    waves: tuple[str, ...] = ()
+    waves: Shares = ()
     """How many hosts have changed at the end of each stage; the rest is the last stage."""
-    min_healthy_s: float = 2.0
+    min_healthy_s: Seconds = 2.0
     """How long every other host is watched."""
-    max_failures: int = 0
+    max_failures: Number = 0
     """So many hosts may fail before the rollout is held or reverted."""
     revert: bool = True
-    fetch_timeout_s: float = 300.0
-    change_timeout_s: float = 600.0
-    deadline_s: float = 0.0
+    fetch_timeout_s: Seconds = 300.0
+    change_timeout_s: Seconds = 600.0
+    deadline_s: Seconds = 0.0
     """Of the way to the release; 0: none."""
-    revert_deadline_s: float = 0.0
-    slot_ttl_s: float = 15.0
+    revert_deadline_s: Seconds = 0.0
+    slot_ttl_s: LeaseSeconds = 15.0
     """A host that did not renew its lease for so long has lost its slot."""
-    gone_s: float = 90.0
+    gone_s: LeaseSeconds = 90.0
     """A host without a heartbeat for so long is not waited for."""
-    freeze: tuple[str, ...] = ()
+    freeze: Lines = ()
     """When no host begins: `fri 16:00 - mon 08:00`, or `22:00 - 06:00` of every day."""
 
     def mistakes(self, known: frozenset[str] | None = None) -> list[str]:
@@ -91,6 +93,11 @@ def share(word: str, of: int) -> int:
     """Return a number of hosts, or so many per cent of *of*, at least one."""
     number, percent = word.rstrip("%"), word.endswith("%")
     return max(1, int(number) * of // 100) if percent else int(number)
+
+
+def is_window(text: str) -> bool:
+    """Return whether a text is a window of a freeze."""
+    return _window(text) is not None
 
 
 def frozen_by(windows: tuple[str, ...], weekday: int, minute: int) -> str:

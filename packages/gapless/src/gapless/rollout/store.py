@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from functools import partial
 
-from gapless.base.errors import ConflictError, UnavailableError
+from gapless.base.errors import ConflictError, MisuseError, UnavailableError
+from gapless.coordinator.decoding import MOST_VERSION
 from gapless.coordinator.leases import Clock, Slots
 from gapless.coordinator.model import ABSENT, Coordinator, Entry, versions
 from gapless.rollout import decide, records
@@ -63,14 +65,24 @@ class FleetStore:
         if entry is None:
             return None, ABSENT
         key = f"rollout/{self.app}"
-        found = self._reader.read(key, entry, records.decode_rollout)
+        decode_rollout = partial(records.decode_rollout, app=self.app)
+        found = self._reader.read(key, entry, decode_rollout)
         return found, entry.version
 
     def write_rollout(self, rollout: Rollout, *, expected: int) -> None:
-        """Write the record of the rollout.  Raises ConflictError."""
-        self._coordinator.write(
-            f"rollout/{self.app}", records.encode_rollout(rollout), expected=expected
-        )
+        """Write the record of the rollout, if hosts will follow it.
+
+        Raises ConflictError, MisuseError.
+        """
+        content = records.encode_rollout(rollout)
+        try:
+            records.decode_rollout(content, self.app)
+        except ValueError as error:
+            raise MisuseError(
+                f"{self.app}: every host would ignore this rollout: {error}",
+                hint="nothing was rolled out",
+            ) from error
+        self._coordinator.write(f"rollout/{self.app}", content, expected=expected)
 
     def begin(
         self, release: str, build: Callable[[int, str], Rollout], previous: str
@@ -88,7 +100,14 @@ class FleetStore:
             number, back = decide.successor(before, release, previous)
             archived = [int(each["number"]) for each in self.history.read()]
             highest = max(archived, default=0)
-            rollout = build(max(number, highest + 1), back)
+            number = max(number, highest + 1)
+            if number > MOST_VERSION:
+                raise UnavailableError(
+                    f"{self.app}: no rollout can follow number {number - 1}",
+                    hint=f"it was not written by gapless: remove rollout/{self.app} or "
+                    f"the record in history/{self.app} that has it",
+                )
+            rollout = build(number, back)
             try:
                 self.write_rollout(rollout, expected=version)
             except ConflictError:
@@ -163,7 +182,9 @@ class FleetStore:
 
     def slot_holders(self, slots: Slots) -> str:
         """Return the hosts that hold slots, for people."""
-        names = {holder.partition(" ")[0] for holder in slots.holders().values()}
+        names = {
+            holder.rpartition(" ")[0] or holder for holder in slots.holders().values()
+        }
         return ", ".join(sorted(names))
 
 

@@ -8,6 +8,7 @@ from gapless.agent.address import HostAddresses
 from gapless.agent.follower import Follower
 from gapless.agent.open_store import open_store
 from gapless.base.errors import DONE, FAILED, GaplessError, UnavailableError
+from gapless.base.outside.text import printable
 from gapless.cli import output
 from gapless.cli.display import rollouts
 from gapless.client import Client
@@ -57,6 +58,15 @@ class FollowerThread:
                 serves = "; it serves on" if isinstance(error, UnavailableError) else ""
                 output.print_line(f"{self._store.app}: {error}{serves}")
             self._trouble = str(error)
+            self.follower.stopping.wait(RETRY_S)
+            return 0.0
+        except Exception as error:  # noqa: BLE001 - a fault with one app must not end the agent of all
+            what = (
+                f"a fault of gapless: {type(error).__name__}: {printable(str(error))}"
+            )
+            if what != self._trouble:
+                output.print_line(f"{self._store.app}: {what}; it serves on")
+            self._trouble = what
             self.follower.stopping.wait(RETRY_S)
             return 0.0
         finally:

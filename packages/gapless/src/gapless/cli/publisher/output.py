@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 from gapless.base.errors import GaplessError
+from gapless.base.outside.text import printable
 from gapless.cli import output
 from gapless.cli.display import reports, rollouts, steps
 from gapless.rollout.model import Rollout
@@ -25,7 +26,8 @@ class WatchOutput:
 
     def trouble(self, app: str, text: str) -> None:
         """Print an error that does not end the watch."""
-        self.line(output.paint(f"gapless: {app}: {text}", "red"))
+        shown = printable(text, kept="\n")
+        self.line(output.paint(f"gapless: {app}: {shown}", "red"))
 
     def fleet_step(self, app: str, step: str, detail: str) -> None:
         """Print a step of a publish to a fleet."""
@@ -43,7 +45,8 @@ class WatchOutput:
         if self._as_json:
             self._json({"error": error.describe()})
         else:
-            self.line(output.paint(f"gapless: {error.message}", "red"))
+            shown = printable(error.message, kept="\n")
+            self.line(output.paint(f"gapless: {shown}", "red"))
 
     def report(self, report: dict[str, Any]) -> int:
         """Print the report of a release; return the exit code that it means."""

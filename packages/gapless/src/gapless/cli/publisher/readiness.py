@@ -12,9 +12,12 @@ _States = tuple[FileState | None, ...]
 class UploadReadiness:
     """Remembers the states of uploads from one check of the inbox to the next."""
 
-    def __init__(self, *, is_signed: bool = False) -> None:
-        """Prepare; uploads that have to be signed are not opened."""
-        self._is_signed = is_signed
+    def __init__(self, most_bytes: int, *, is_signed: bool = False) -> None:
+        """Prepare; *most_bytes* is what an upload may have.
+
+        Uploads that have to be signed are not opened.
+        """
+        self._most_bytes, self._is_signed = most_bytes, is_signed
         self._states: dict[str, _States] = {}
         self._incomplete: dict[str, tuple[_States, str]] = {}
         """By upload: its states when it was found to be incomplete, and why it was."""
@@ -45,7 +48,10 @@ class UploadReadiness:
         if known is not None and known[0] == now == before:
             return False, known[1]
         complete, why = completeness.is_complete(
-            tarball, before[0] if before else None, is_signed=self._is_signed
+            tarball,
+            before[0] if before else None,
+            self._most_bytes,
+            is_signed=self._is_signed,
         )
         if complete:
             self._states.pop(tarball)

@@ -9,6 +9,7 @@ from typing import Any
 from gapless.agent.publisher import FleetPublisher
 from gapless.base import clock
 from gapless.base.errors import DONE, GaplessError, StoppedError, UnavailableError
+from gapless.base.outside.text import printable
 from gapless.cli.publisher.output import WatchOutput
 from gapless.cli.publisher.readiness import UploadReadiness
 from gapless.client import Client
@@ -16,6 +17,7 @@ from gapless.deploy.deployment import Deployment
 from gapless.push.outcome import Stage
 from gapless.push.outcome_store import OutcomeStore
 from gapless.push.upload_outcome import UploadOutcome
+from gapless.releases import file_state
 from gapless.releases.inbox import (
     claims,
     completeness,
@@ -23,6 +25,7 @@ from gapless.releases.inbox import (
     refused,
     uploads,
 )
+from gapless.releases.inbox.opened import IncompleteError
 from gapless.releases.model import ReleaseSpec
 from gapless.rollout.model import Rollout
 
@@ -54,7 +57,9 @@ class UploadPublisher:
         self._outcomes, self._output = outcomes, output
         self._publisher = open_publisher(self._fleet_step) if open_publisher else None
         self._is_stopping = is_stopping
-        self._readiness = UploadReadiness(is_signed=bool(spec.signers))
+        self._readiness = UploadReadiness(
+            spec.limits.max_upload_bytes, is_signed=bool(spec.signers)
+        )
         self._outcome = UploadOutcome(spec, outcomes)
         self._printed: dict[str, str] = {}
         """By upload: the trouble that was printed last."""
@@ -72,17 +77,30 @@ class UploadPublisher:
         self._tell_lost()
         if claims.recover(self._spec):
             self._resume()
+        for name in uploads.misnamed(self._spec, self._apps):
+            self._print_once(
+                f"{self._spec.inbox}/{name}",
+                "is not taken: its name is too long, or cannot be shown",
+            )
         for tarball in uploads.of_app(self._spec, self._apps):
             if self._is_stopping() or clock.monotonic() < self._retry_at:
                 return
-            if self._readiness.is_given_up(tarball):
-                continue
-            complete, why = self._readiness.is_complete(tarball)
-            if complete:
-                self._publish(tarball)
-            elif completeness.is_stale(tarball) and self._printed.get(tarball) != why:
-                self._printed[tarball] = why
-                self._output.line(f"{tarball} is not complete: {why}")
+            if not self._readiness.is_given_up(tarball):
+                self._check_upload(tarball)
+
+    def _check_upload(self, tarball: str) -> None:
+        """Publish an upload if it is complete, and nobody else is at work on it."""
+        complete, why = self._readiness.is_complete(tarball)
+        if complete and not claims.is_under_way(self._spec, tarball):
+            self._publish(tarball)
+        elif not complete and completeness.is_stale(tarball):
+            self._print_once(tarball, f"is not complete: {why}")
+
+    def _print_once(self, tarball: str, text: str) -> None:
+        """Print what is the matter with an upload, if that was not printed last."""
+        if self._printed.get(tarball) != text:
+            self._printed[tarball] = text
+            self._output.line(printable(f"{tarball} {text}"))
 
     def _take_over(self) -> None:
         """Read what earlier publishers have left."""
@@ -110,12 +128,7 @@ class UploadPublisher:
     def _is_here(self, upload: str) -> bool:
         """Return whether an upload is in the inbox or claimed, and so has a future."""
         path = f"{self._spec.inbox}/{upload}"
-        # It may be put back in between.
-        return (
-            os.path.exists(path)
-            or claims.claimed_upload(self._spec) == upload
-            or os.path.exists(path)
-        )
+        return os.path.lexists(path) or claims.claimed_upload(self._spec) == upload
 
     # --- publishing -----------------------------------------------------------------------
 
@@ -123,13 +136,17 @@ class UploadPublisher:
         """Finish or undo what another publisher has begun."""
         upload = claims.claimed_upload(self._spec)
         # A tarball from elsewhere has no outcome: nobody has uploaded it.
-        self._outcome.resume("" if claims.is_copy(upload) else upload)
+        self._outcome.resume(upload)
         self._try(f"{self._spec.inbox}/{upload}", self._resume_claimed)
 
     def _publish(self, tarball: str) -> None:
         """Publish an upload."""
+        before = file_state.state_of(tarball)
         self._outcome.begin(os.path.basename(tarball))
         self._try(tarball, lambda: self._publish_upload(tarball))
+        if self._outcome.is_placed and file_state.state_of(tarball) == before:
+            # It could not be taken out: it must not become a release again and again.
+            self._give_up(tarball)
 
     def _try(self, tarball: str, act: Callable[[], object]) -> None:
         """Publish with *act*; print and write what fails."""
@@ -180,23 +197,31 @@ class UploadPublisher:
 
         What becomes of an upload is written by the publisher that has claimed it.
         """
-        is_gone = error.kind == "not_found" and not os.path.exists(tarball)
+        is_gone = error.kind == "not_found" and not os.path.lexists(tarball)
         if is_gone and not self._outcome.is_claimed:
             self._output.line(f"{tarball} was taken by another publisher")
             return
         self.exit_code = max(self.exit_code, error.exit_code)
-        if self._printed.get(tarball) != error.message:
+        is_new = self._printed.get(tarball) != error.message
+        if is_new:
             self._printed[tarball] = error.message
             self._output.error(error)
+        if isinstance(error, IncompleteError):  # the uploads behind it do not wait
+            if is_new:
+                self._outcome.wait(error.message)
+            return
         is_claimed = claims.claimed_upload(self._spec) == self._outcome.upload
-        if error.kind in _RETRIED_ERRORS and (is_claimed or os.path.exists(tarball)):
+        if error.kind in _RETRIED_ERRORS and (is_claimed or os.path.lexists(tarball)):
             self._retry_at = clock.monotonic() + RETRY_S
             self._outcome.wait(error.message)
             return
-        if os.path.exists(tarball):
-            self._readiness.give_up(tarball)
-            self._output.line(f"{tarball} is not tried again until it changes")
+        if os.path.lexists(tarball):
+            self._give_up(tarball)
         self._outcome.fail(error.message)
+
+    def _give_up(self, tarball: str) -> None:
+        self._readiness.give_up(tarball)
+        self._output.line(f"{tarball} is not tried again until it changes")
 
     # --- steps ----------------------------------------------------------------------------
 
@@ -215,6 +240,6 @@ class UploadPublisher:
         self._outcome.step(step, detail)
         if step in _UNDOABLE_STEPS and self._is_stopping():
             raise StoppedError(
-                f"{self._spec.app}: {self._outcome.upload} is in the inbox again: "
+                f"{self._spec.app}: {self._outcome.upload} is still in the inbox: "
                 "the release server was told to end"
             )

@@ -36,12 +36,12 @@ class Watcher:
         self._output, self._stop = output, threading.Event()
         self.has_crashed = self._had_trouble = False
         stores = {
-            spec.inbox: OutcomeStore(spec.inbox, output.line) for spec in specs.values()
+            spec.base: OutcomeStore(spec.base, output.line) for spec in specs.values()
         }
         self._uploads: dict[str, UploadPublisher] = {}
         self._rollouts: dict[str, RolloutOutcomes] = {}
         for name, spec in specs.items():
-            outcomes = stores[spec.inbox]
+            outcomes = stores[spec.base]
             open_publisher = None
             if name in declared:
                 publisher, store = rollout_run.open_fleet(

@@ -23,6 +23,8 @@ class Bounds(Table, frozen=True):
 
     max_unpacked_mb: Annotated[int, msgspec.Meta(ge=1)] = 2048
     max_files: Annotated[int, msgspec.Meta(ge=1)] = 200_000
+    max_upload_mb: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    """What the tarball itself may have; as much as `max_unpacked_mb` if it is not set."""
 
 
 class Release(Table, frozen=True):

@@ -49,6 +49,10 @@ def build(document: Document, name: str, environment: Mapping[str, str]) -> Rele
         limits=Limits(
             max_unpacked_bytes=table.limits.max_unpacked_mb << 20,
             max_files=table.limits.max_files,
+            max_upload_bytes=(
+                table.limits.max_upload_mb or table.limits.max_unpacked_mb
+            )
+            << 20,
         ),
         environment=dict(environment),
     )

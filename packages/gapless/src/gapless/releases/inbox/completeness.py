@@ -4,19 +4,18 @@
 complete when it matches its checksum file.  Without a checksum file it must be unchanged
 between two checks, and readable to the end of the archive.  An app with `signers` opens no
 archive before it knows who signed it: the digest in the signature is the checksum then.
+
+This is a look ahead, at a file that its uploader may still write to.  What counts is the
+copy that a publisher makes of it (`admission`).
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-
 from gapless.base import clock
-from gapless.base.errors import ReleaseError
-from gapless.releases import tarballs
-from gapless.releases.digests import sha256_of
+from gapless.base.errors import NotFoundError, ReleaseError
+from gapless.releases import file_state, tarballs
 from gapless.releases.file_state import FileState, state_of
-from gapless.releases.inbox.uploads import CHECKSUM_ENDINGS
+from gapless.releases.inbox import checksums, opened
 from gapless.releases.signing import uploads
 
 STALE_S = 60.0
@@ -27,16 +26,9 @@ def states_of(path: str) -> tuple[FileState | None, ...]:
 
     Only a change of them, or a second look that finds none, changes `is_complete`.
     """
-    endings = ("", *CHECKSUM_ENDINGS, uploads.ENDING)
-    return tuple(_state_of(path + ending) for ending in endings)
-
-
-def _state_of(path: str) -> FileState | None:
-    """Return the state of a file; None also for a link that leads nowhere."""
-    try:
-        return state_of(path)
-    except OSError:
-        return None
+    return tuple(
+        state_of(path + ending) for ending in ("", *checksums.ENDINGS, uploads.ENDING)
+    )
 
 
 def is_stale(path: str) -> bool:
@@ -46,38 +38,53 @@ def is_stale(path: str) -> bool:
 
 
 def is_complete(
-    path: str, earlier: FileState | None, *, is_signed: bool = False
+    path: str, earlier: FileState | None, most_bytes: int, *, is_signed: bool = False
 ) -> tuple[bool, str]:
     """Return whether an upload is complete, and if not, why.
 
-    *earlier* is its state at the check before.  One that has to be signed is not opened.
+    *earlier* is its state at the check before.  What can never be an upload is complete:
+    who publishes it says why it is refused.  One that has to be signed is not opened.
     """
-    for ending in CHECKSUM_ENDINGS:
-        if os.path.isfile(path + ending):
-            if matches(path, path + ending):
-                return True, ""
-            return False, f"it does not match {os.path.basename(path + ending)} yet"
+    try:
+        with opened.upload(path, most_bytes) as descriptor:
+            why = _missing(path, descriptor, earlier, is_signed=is_signed)
+    except ReleaseError:
+        return True, ""
+    except (opened.IncompleteError, NotFoundError) as error:
+        return False, error.message
+    except OSError as error:
+        return False, f"it cannot be read: {error.strerror or error}"
+    return not why, why
+
+
+def _missing(
+    path: str, descriptor: int, earlier: FileState | None, *, is_signed: bool
+) -> str:
+    """Return what an upload lacks; empty if it is complete."""
+    try:
+        found = checksums.expected(path)
+    except OSError as error:
+        return f"its checksum file cannot be read: {error.strerror or error}"
+    if found is not None:
+        is_same = opened.sha256_of(descriptor) == found[1]
+        return "" if is_same else f"it does not match {found[0]} yet"
     now = state_of(path)
     if now is None or now != earlier:
-        return False, "it is changing, or was not seen before"
+        return "it is changing, or was not seen before"
     if is_signed:
-        with contextlib.suppress(ReleaseError):  # who publishes refuses it
-            _, statement, _ = uploads.read(path + uploads.ENDING)
-            if statement.sha256 != sha256_of(path):
-                name = os.path.basename(path) + uploads.ENDING
-                return False, f"it does not match {name} yet"
-        return True, ""
+        return _missing_by_signature(path, descriptor)
     try:
-        tarballs.read_to_end(path)
+        tarballs.read_to_end(descriptor)
     except tarballs.BROKEN as error:
-        return False, f"it cannot be read to its end: {error}"
-    except OSError as error:
-        return False, f"it cannot be read: {error}"
-    return True, ""
+        return f"it cannot be read to its end: {error}"
+    return "" if file_state.state_of(path) == now else "it is changing"
 
 
-def matches(path: str, checksum: str) -> bool:
-    """Return whether a file has the SHA-256 that its checksum file names."""
-    with open(checksum, encoding="ascii", errors="replace") as file:
-        expected = (file.read().split() or [""])[0].lower()
-    return sha256_of(path) == expected
+def _missing_by_signature(path: str, descriptor: int) -> str:
+    """Return what an upload lacks by its signature, of which nothing is verified here."""
+    try:
+        _, statement, _ = uploads.read(path + uploads.ENDING)
+    except ReleaseError:
+        return ""  # who publishes it says why it is refused
+    is_same = opened.sha256_of(descriptor) == statement.sha256
+    return "" if is_same else f"it does not match its {uploads.ENDING} file yet"

@@ -7,6 +7,8 @@ import fcntl
 import os
 
 from gapless.base import clock
+from gapless.base.outside import files
+from gapless.releases.inbox import opened
 
 PART = ".part"
 """The ending of an upload under way, of `gapless push` over ssh."""
@@ -20,24 +22,30 @@ ABANDONED_S = 86_400.0
 
 def remove_abandoned(inbox: str) -> None:
     """Remove the parts of uploads that were killed, or whose connection broke."""
-    with contextlib.suppress(FileNotFoundError), os.scandir(inbox) as entries:
-        for entry in entries:
-            has_lock = entry.name.endswith(LOCKED_PART)
-            is_part = has_lock or entry.name.endswith(PART)
-            if not entry.name.startswith(".") or not is_part:
-                continue
-            with contextlib.suppress(OSError):  # it is gone, or another user's
-                age_s = clock.wall() - entry.stat(follow_symlinks=False).st_mtime
-                limit_s = LOCKS_WITHIN_S if has_lock else ABANDONED_S
-                if age_s > limit_s and not (has_lock and _is_locked(entry.path)):
-                    os.unlink(entry.path)
+    with contextlib.suppress(FileNotFoundError), opened.directory(inbox) as held:
+        for name in os.listdir(held):
+            if name.startswith(".") and name.endswith((PART, LOCKED_PART)):
+                with contextlib.suppress(OSError):  # it is gone, or another user's
+                    if _is_abandoned(name, held):
+                        os.unlink(name, dir_fd=held)
 
 
-def _is_locked(path: str) -> bool:
+def _is_abandoned(name: str, held: int) -> bool:
+    """Return whether nobody writes a part any more.  Raises OSError."""
+    found = os.stat(name, dir_fd=held, follow_symlinks=False)
+    age_s = clock.wall() - found.st_mtime
+    if not name.endswith(LOCKED_PART):
+        return age_s > ABANDONED_S
+    return age_s > LOCKS_WITHIN_S and not _is_locked(name, held)
+
+
+def _is_locked(name: str, held: int) -> bool:
     """Return whether a process holds a lock on a file; True if that is unknown."""
-    with open(path, "rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return True
+    descriptor = files.open_regular(name, dir_fd=held)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
     return False

@@ -1,45 +1,60 @@
-"""Refused uploads: they stay below src/refused/, each with its reason beside it."""
+"""Refused uploads: they stay in refused/APP/, each with its reason beside it."""
 
 from __future__ import annotations
 
 import os
 
-from gapless.base import clock
+from gapless.base import clock, files
+from gapless.base.outside import files as outside_files
+from gapless.base.outside.text import printable
 from gapless.releases import paths
-from gapless.releases.inbox import uploads
+from gapless.releases.inbox import old_layout, uploads
 from gapless.releases.model import ReleaseSpec
 
 REASON = ".reason.txt"
 KEPT = 20
-"""Of all apps of an inbox.  Without a limit they pile up: each push has its own name."""
+"""Of each app.  Without a limit they pile up: each push has its own name."""
 
 
 def move_to_refused(spec: ReleaseSpec, path: str, name: str, reason: str) -> None:
-    """Move an upload below refused/ by the name *name*, and write the reason.
+    """Move the copy of an upload to refused/APP/ by the name *name*; write the reason.
 
-    Only the newest `KEPT` of all refused uploads stay.
+    Only the newest `KEPT` of them stay.  Raises OSError.
     """
-    refused = f"{spec.inbox}/refused"
-    os.makedirs(refused, exist_ok=True)
+    paths.make_own(os.path.dirname(spec.refused))
+    paths.make_own(spec.refused)
     # The reason first: whoever finds the upload there finds it as well.
-    with open(f"{refused}/{name}{REASON}", "w", encoding="utf-8") as file:
-        file.write(f"{clock.stamp(clock.wall())} {reason}\n")
-    os.replace(path, f"{refused}/{name}")
-    names = [each for each in os.listdir(refused) if not each.endswith(REASON)]
-    names.sort(key=lambda each: uploads.arrived_ns(f"{refused}/{each}"))
+    shown = printable(reason, kept="\n")
+    text = f"{clock.stamp(clock.wall())} {shown}\n"
+    files.write_atomically(f"{spec.refused}/{name}{REASON}", text.encode(), 0o644)
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())  # the upload in the inbox goes next
+    os.replace(path, f"{spec.refused}/{name}")
+    files.sync_directory(spec.refused)
+    names = [each for each in os.listdir(spec.refused) if not each.endswith(REASON)]
+    names.sort(key=lambda each: uploads.arrived_ns(f"{spec.refused}/{each}"))
     for each in names[:-KEPT]:
-        paths.remove(f"{refused}/{each}")
-        paths.remove(f"{refused}/{each}{REASON}")
+        paths.remove(f"{spec.refused}/{each}")
+        paths.remove(f"{spec.refused}/{each}{REASON}")
 
 
 def reason_of(spec: ReleaseSpec, name: str) -> str:
     """Return why an upload was refused; empty if it was not."""
-    at = f"{spec.inbox}/refused/{name}"
-    if not os.path.exists(at):
+    if not uploads.is_plain(name):
         return ""
-    try:
-        with open(at + REASON, encoding="utf-8", errors="replace") as file:
-            _, _, reason = file.read().partition(" ")
-    except FileNotFoundError:
-        reason = ""
-    return reason.strip() or "it was refused"
+    if os.path.lexists(f"{spec.refused}/{name}"):
+        try:
+            path = f"{spec.refused}/{name}{REASON}"
+            return _reason(outside_files.read(path, old_layout.MOST_BYTES))
+        except OSError:
+            return _reason(b"")
+    if name not in old_layout.names(spec.inbox, old_layout.REFUSED):
+        return ""
+    found = old_layout.read(spec.inbox, old_layout.REFUSED, name + REASON)
+    return _reason(found or b"")
+
+
+def _reason(content: bytes) -> str:
+    """Return the reason in a file: it stands after the time."""
+    _, _, reason = content.decode(errors="replace").partition(" ")
+    return printable(reason.strip(), kept="\n") or "it was refused"

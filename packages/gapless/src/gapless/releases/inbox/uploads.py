@@ -8,8 +8,17 @@ from collections.abc import Iterable
 from gapless.releases.model import ReleaseSpec
 from gapless.releases.tarballs import ending_of
 
-CHECKSUM_ENDINGS = (".sha256", ".sha256sum")
-"""A checksum file has the name of its upload and one of these endings."""
+MOST_NAME_BYTES = 200
+"""Names of files that belong to an upload are longer; a file system allows 255."""
+
+
+def is_plain(name: str) -> bool:
+    """Return whether an upload may have this name: people and file names can hold it.
+
+    One with a line break, a control character or bytes that are not UTF-8 is not taken.
+    """
+    is_short = len(os.fsencode(name)) <= MOST_NAME_BYTES
+    return name.isprintable() and is_short and "/" not in name
 
 
 def owner(apps: Iterable[str], name: str) -> str:
@@ -25,17 +34,26 @@ def owner(apps: Iterable[str], name: str) -> str:
 
 def of_app(spec: ReleaseSpec, apps: Iterable[str]) -> list[str]:
     """Return the paths of an app's uploads, oldest first; *apps* share the inbox."""
+    own = [f"{spec.inbox}/{name}" for name in _names(spec, apps) if is_plain(name)]
+    return sorted(own, key=arrived_ns)
+
+
+def misnamed(spec: ReleaseSpec, apps: Iterable[str]) -> list[str]:
+    """Return the names in an app's inbox that would be its uploads, but are not plain."""
+    return [name for name in _names(spec, apps) if not is_plain(name)]
+
+
+def _names(spec: ReleaseSpec, apps: Iterable[str]) -> list[str]:
     try:
         names = os.listdir(spec.inbox)
     except FileNotFoundError:
         return []
-    own = [name for name in sorted(names) if owner(apps, name) == spec.app]
-    return sorted((f"{spec.inbox}/{name}" for name in own), key=arrived_ns)
+    return [name for name in sorted(names) if owner(apps, name) == spec.app]
 
 
 def arrived_ns(path: str) -> int:
     """Return when a file got its name: a rename sets its ctime, mtime may be copied."""
     try:
-        return os.stat(path).st_ctime_ns
-    except FileNotFoundError:
+        return os.lstat(path).st_ctime_ns
+    except OSError:
         return 0

@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from gapless.base import clock, codec, files
 from gapless.releases.file_state import FileState
-from gapless.releases.model import ReleaseSpec
+from gapless.releases.model import ReleaseSpec, stamp_of
 
 FILE = "change.json"
 RESERVE = "reserve"
@@ -44,11 +44,15 @@ class Change:
     token: str
     """By it the supervisor knows the reload that was asked of it."""
     upload: str = ""
-    """The name of the claimed upload, without `claimed-`; empty in a rollback."""
+    """The name of the upload; empty in a rollback, and for a tarball from elsewhere.
+
+    Earlier versions wrote `copy-` and its name for that, and no `copy`."""
+    copy: str = ""
+    """The path of its copy in the work directory."""
     source: str = ""
     """The path of the tarball, as an absolute path."""
     source_state: FileState | None = None
-    """What the tarball was when it was claimed."""
+    """What the tarball was when it was opened to be copied."""
     began_at: float = 0.0
     """Seconds since the epoch, on the clock of the publisher's host."""
     rollout: int = 0
@@ -83,6 +87,8 @@ def _read(spec: ReleaseSpec) -> Change | None:
     try:
         change = codec.decode(Change, files.read_json(path_of(spec)))
     except (ValueError, RecursionError):
+        return None
+    if stamp_of(spec.app, change.release) is None:
         return None
     return change if change.action in (PUBLISH, ROLLBACK) else None
 

@@ -30,7 +30,7 @@ class Signed:
 
 def write(spec: ReleaseSpec, release: str, signed: Signed) -> None:
     """Write who signed the upload of a release.  Raises OSError."""
-    folder = f"{spec.reports}/{release}"
+    folder = spec.reports_of(release)
     os.makedirs(folder, exist_ok=True)
     files.write_json(f"{folder}/{FILE}", codec.encode(signed), 0o640)
 
@@ -38,7 +38,7 @@ def write(spec: ReleaseSpec, release: str, signed: Signed) -> None:
 def of(spec: ReleaseSpec, release: str) -> Signed | None:
     """Return who signed the upload of a release; None if nobody did, or it is not known."""
     try:
-        return _read(f"{spec.reports}/{release}/{FILE}")
+        return _read(f"{spec.reports_of(release)}/{FILE}")
     except (OSError, ValueError):
         return None
 
@@ -59,7 +59,7 @@ def latest_ns(spec: ReleaseSpec) -> int:
         kept = _read(path)
         found = [kept.signed_ns] if kept else []
         for release in current.releases(spec):
-            signed = _read(f"{spec.reports}/{release.name}/{FILE}")
+            signed = _read(f"{spec.reports_of(release.name)}/{FILE}")
             found += [signed.signed_ns] if signed else []
         latest = max(found, default=0)
         if latest > (kept.signed_ns if kept else 0):

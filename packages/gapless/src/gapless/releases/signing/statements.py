@@ -25,7 +25,7 @@ _NOTHING = "-"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
 MOST_NUMBER = (1 << 63) - 1
-MOST_NAME = 256
+MOST_NAME = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

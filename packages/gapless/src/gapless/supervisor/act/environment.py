@@ -31,6 +31,7 @@ def variables(
     generation: int,
     ordinal: int,
     identity: int,
+    home: str,
 ) -> dict[str, str]:
     """Return the environment of an instance, without the sockets of the supervisor."""
     found = configured(wanted, file_variables)
@@ -39,6 +40,10 @@ def variables(
             "name": wanted.name,
             "namespace": wanted.namespace,
             "pm_id": str(identity),
+            "exec_mode": f"{wanted.mode}_mode",
+            "pm_cwd": wanted.declared_directory or wanted.directory,
+            "PWD": wanted.declared_directory or wanted.directory,
+            "PM2_HOME": home,
         }
     if wanted.increment_variable:
         first = found.get(wanted.increment_variable, "0")

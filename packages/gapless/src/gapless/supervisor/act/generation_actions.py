@@ -159,6 +159,8 @@ class GenerationActions:
             app.step("restored", f"generation {generation.number}")
         else:
             app.step("proven", "")
+            roles = {each.role for each in app.generations}
+            app.replaced += bool(roles & {Role.STANDBY, Role.YIELDING})
         for before in list(app.generations):
             if before.role is Role.STANDBY:
                 self.begin_to_finish(app, before)

@@ -79,6 +79,7 @@ class Launcher:
             generation=generation.number,
             ordinal=ordinal,
             identity=app.ids[ordinal],
+            home=self._home.path,
         )
         variables["NOTIFY_SOCKET"] = self._notify_sockets.open_notify(key)
         self._drain_connections.open()

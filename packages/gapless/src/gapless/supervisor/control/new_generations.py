@@ -121,7 +121,13 @@ class NewGenerations:
     ) -> list[SeatRecord]:
         """Return the seats of a generation, and where each is expected to listen."""
         wanted = file_variables.as_configured(generation)
-        seats = [SeatRecord(ordinal) for ordinal in range(wanted.instances)]
+        restarts = (
+            {} if before is None else {s.ordinal: s.restarts for s in before.seats}
+        )
+        seats = [
+            SeatRecord(ordinal, restarts=restarts.get(ordinal, 0))
+            for ordinal in range(wanted.instances)
+        ]
         if before is None:
             return seats
         own = self._listeners.of(app.name, before.sockets_of)

@@ -107,6 +107,7 @@ class View:
             },
             "restarts": app.restarts,
             "restarts_by": app.restarts_by,
+            "replaced": app.replaced,
             "since": None if up_s is None else clock.stamp(clock.wall() - up_s),
             "uptime_s": round(up_s, 3) if up_s is not None and online else None,
             "addresses": self._addresses(app),

@@ -33,12 +33,10 @@ PERMIT_S = 15.0
 def mark_ready(generation: Generation, now: float) -> Iterator[Action | float]:
     """Count as ready what is ready, or return when to check again."""
     for instance in generation.instances:
-        lives = instance.leader_alive and instance.spawned
-        lives &= instance.detached_at is None
-        if instance.phase is not Phase.STARTING or not lives:
+        if not _may_become_ready(instance):
             continue
         old_at = instance.started + generation.restart.min_uptime_s
-        if _is_ready(generation, instance, now):
+        if _has_all(generation, instance, now):
             yield MarkReady(instance.key)
         elif generation.ready.when is When.AUTO and now < old_at:
             yield old_at
@@ -59,7 +57,17 @@ def _asks_for_all(generation: Generation) -> bool:
     return not named and generation.ready.when not in (When.NOTIFY, When.LISTENING)
 
 
-def _is_ready(generation: Generation, instance: Instance, now: float) -> bool:
+def becomes_ready(generation: Generation, instance: Instance, now: float) -> bool:
+    """Return whether an instance that starts is to be marked as ready now."""
+    return _may_become_ready(instance) and _has_all(generation, instance, now)
+
+
+def _may_become_ready(instance: Instance) -> bool:
+    lives = instance.leader_alive and instance.spawned
+    return lives and instance.phase is Phase.STARTING and instance.detached_at is None
+
+
+def _has_all(generation: Generation, instance: Instance, now: float) -> bool:
     lacks = missing(generation, instance)
     listened = generation.seat_of(instance).listened  # the one before, anywhere
     if not _asks_for_all(generation):
@@ -74,6 +82,18 @@ def _is_ready(generation: Generation, instance: Instance, now: float) -> bool:
             return bool(instance.listens) and not lacks
         case When.AUTO:
             return now >= instance.started + generation.restart.min_uptime_s
+
+
+def deadline(generation: Generation, instance: Instance) -> float:
+    """Return until when an instance has time to become ready.
+
+    One that may be ready because it has lived for `min_uptime_s` lives that long, however
+    short the time limit is.
+    """
+    limit_s = generation.ready.timeout_s
+    if generation.ready.when is When.AUTO and not missing(generation, instance):
+        limit_s = max(limit_s, generation.restart.min_uptime_s)
+    return instance.started + limit_s
 
 
 def why_not_ready(generation: Generation, instance: Instance) -> str:
@@ -237,8 +257,12 @@ def overdue(generation: Generation, now: float) -> str | float | None:
     if not starting:
         return None
     first = min(starting, key=lambda i: i.started)
-    deadline = first.started + generation.ready.timeout_s
-    return why_not_ready(generation, first) if now >= deadline else deadline
+    until = deadline(generation, first)
+    if now < until:
+        return until
+    if becomes_ready(generation, first, now):
+        return None
+    return why_not_ready(generation, first)
 
 
 def next_probe(generation: Generation, now: float) -> SendProbe | float | None:

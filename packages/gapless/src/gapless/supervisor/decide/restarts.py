@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from gapless.supervisor.decide.actions import Action, GiveUp, Kill, Start
 from gapless.supervisor.decide.ending import end_instance
-from gapless.supervisor.decide.readiness import why_not_ready
+from gapless.supervisor.decide.readiness import becomes_ready, deadline, why_not_ready
 from gapless.supervisor.memory.model import Generation, Phase, Seat
 from gapless.supervisor.memory.spec import Restart
 
@@ -35,11 +35,11 @@ def end_failed(generation: Generation, now: float) -> Iterator[Action | float]:
     """End instances that are not ready in time, and what a dead leader left behind."""
     for instance in generation.instances:
         if instance.phase is Phase.STARTING and not instance.killed:
-            deadline = instance.started + generation.ready.timeout_s
-            if now >= deadline:
+            until = deadline(generation, instance)
+            if now < until:
+                yield until
+            elif not becomes_ready(generation, instance, now):
                 yield Kill(instance.key, why_not_ready(generation, instance))
-            else:
-                yield deadline
         if instance.phase is Phase.DRAINING:
             yield from end_instance(generation, instance, now, "its leader is gone")
 

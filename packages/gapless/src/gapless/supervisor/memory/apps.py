@@ -32,6 +32,8 @@ class AppRecord:
     restarts: int = 0
     restarts_by: dict[str, int] = field(default_factory=dict)
     """How many of them were for which reason: `exit` or `liveness`."""
+    replaced: int = 0
+    """How many times a new generation took the place of one that served."""
     ids: list[int] = field(default_factory=list)
     """One for each ordinal, unlike those of all other apps; they stay."""
     finished: bool = False
@@ -119,7 +121,7 @@ class AppRecord:
 
     def forget_restarts(self) -> None:
         """Count restarts from zero."""
-        self.restarts, self.restarts_by = 0, {}
+        self.restarts, self.restarts_by, self.replaced = 0, {}, 0
 
     def step(self, name: str, detail: str) -> None:
         """Note a step of the operation under way, if there is one."""

@@ -57,6 +57,7 @@ class AskedApp:
     last_generation: int = 0
     restarts: int = 0
     restarts_by: dict[str, int] = field(default_factory=dict)
+    replaced: int = 0
     ids: list[int] = field(default_factory=list)
     finished: bool = False
     serves_on_path: bool = False
@@ -73,6 +74,7 @@ class AskedApp:
             last_generation=self.last_generation,
             restarts=self.restarts,
             restarts_by=dict(self.restarts_by),
+            replaced=self.replaced,
             ids=list(self.ids),
             finished=self.finished,
             serves_on_path=self.serves_on_path,
@@ -211,6 +213,7 @@ def _asked(app: AppRecord) -> AskedApp:
         last_generation=app.last_generation,
         restarts=app.restarts,
         restarts_by=dict(app.restarts_by),
+        replaced=app.replaced,
         ids=list(app.ids),
         finished=app.finished,
         serves_on_path=app.serves_on_path,

@@ -7,6 +7,7 @@ over to what the file declares now.
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 from typing import Any
 
@@ -17,6 +18,7 @@ from gapless.cli import (
     arguments,
     foreground,
     operations,
+    output,
     selection,
 )
 from gapless.cli.app_requests import AppRequest
@@ -63,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     arguments.add_json(parser)
     app_options.add(parser)
-    parser.set_defaults(arguments=[])
+    parser.set_defaults(arguments=[], again=False)
     parser.usage = "%(prog)s [TARGET] [options] [-- ARG ...]"
 
 
@@ -97,7 +99,7 @@ def _requests(args: argparse.Namespace, client: Client) -> list[AppRequest]:
         return _from_toml(args)
     if is_configuration(args.target):
         return app_requests.from_file(client, args.target, args)
-    return _from_known(args, client) or _from_script(args)
+    return _from_known(args, client) or _from_script(args, client)
 
 
 def _from_toml(args: argparse.Namespace) -> list[AppRequest]:
@@ -126,21 +128,48 @@ def _from_known(args: argparse.Namespace, client: Client) -> list[AppRequest]:
     names = selection.names_or_none(client, args.target)
     if not names:
         return []
-    action = "reload" if args.like_pm2 else "start"
-    found = app_requests.from_apps(client, names, action, args)
+    if args.like_pm2:
+        args.changes = app_options.fields(args)
+        if args.arguments:
+            args.changes["args"] = args.arguments
+        return app_requests.from_apps(client, names, "reload", args)
+    found = app_requests.from_apps(client, names, "start", args)
     count = _count(app_options.fields(args).get("instances"))
     return app_requests.with_instances(found, count)
 
 
-def _from_script(args: argparse.Namespace) -> list[AppRequest]:
+def _from_script(args: argparse.Namespace, client: Client) -> list[AppRequest]:
     declared: dict[str, Any] = {"script": args.target, **app_options.fields(args)}
     if args.arguments:
         declared["args"] = args.arguments
     if args.env:
         raise MisuseError("--env chooses within a PM2 file; a script has no env_NAME")
     loaded = load_script(declared, inherited(os.environ), like_pm2=args.like_pm2)
+    if args.like_pm2 and (taken := _that_run(client)) & {*loaded.apps}:
+        (name,) = loaded.apps
+        if not args.again:
+            raise MisuseError(
+                f"{name}: an app of this name runs already",
+                hint=f"`pm2 restart {name}` hands over to what the script is now; "
+                "--force, or a --name of its own, starts a second one",
+            )
+        declared["name"] = next(
+            other
+            for number in itertools.count(2)
+            if (other := f"{name}-{number}") not in taken
+        )
+        output.print_error(f"names are unique: this one is {declared['name']}")
+        loaded = load_script(declared, inherited(os.environ), like_pm2=True)
     app_requests.print_warnings(loaded.warnings)
     return [app_requests.first_start(each) for each in loaded.apps.values()]
+
+
+def _that_run(client: Client) -> set[str]:
+    """Return the names of the apps that run here."""
+    if not os.path.exists(client.home.state):
+        return set()
+    rows = client.request("list", only="names")["apps"]
+    return {r["name"] for r in rows if r["status"] not in ("stopped", "gave up")}
 
 
 def _count(given: str | None) -> int | None:

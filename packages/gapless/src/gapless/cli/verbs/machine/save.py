@@ -9,7 +9,7 @@ import argparse
 from dataclasses import dataclass
 
 from gapless.base import codec, files
-from gapless.base.errors import DONE, UnavailableError
+from gapless.base.errors import DONE, MisuseError, UnavailableError
 from gapless.cli import arguments, output
 from gapless.client import Client
 from gapless.supervisor.memory.spec import AppSpec
@@ -35,12 +35,18 @@ class Dump:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `save`."""
+    parser.add_argument(
+        "--force", action="store_true", help="save also if there is no app here"
+    )
+    parser.set_defaults(clear=False)
     arguments.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Save the list."""
     client = Client(starts=False)
+    if args.clear:
+        return _write(client, [], args)
     apps = []
     found = client.request("list")
     if found["supervisor"] is None:
@@ -53,6 +59,17 @@ def run(args: argparse.Namespace) -> int:
         running = row["status"] not in ("stopped", "stopping")
         spec = codec.decode(AppSpec, described["spec"])
         apps.append(SavedApp(spec=spec, running=running))
+    if not apps and not args.force:
+        raise MisuseError(
+            f"there is no app here; {client.home.dump} is as it was",
+            hint="`gapless save --force` saves an empty list",
+        )
+    return _write(client, apps, args)
+
+
+def _write(client: Client, apps: list[SavedApp], args: argparse.Namespace) -> int:
+    """Write the list, and say so."""
+    client.make_home()
     # Environments hold secrets: only the owner may read the file (0600).
     dump = Dump(version=VERSION, apps=tuple(apps))
     files.write_json(client.home.dump, codec.encode(dump))

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import pwd
+import shlex
+import shutil
+import uuid
 from datetime import datetime
 from typing import Any
 
+from gapless.base import home
 from gapless.base.errors import DONE
 from gapless.cli import output
 from gapless.client import Client
@@ -62,26 +68,32 @@ def _env(
     instance: dict[str, Any] | None,
 ) -> dict[str, Any]:
     spec = described["spec"]
-    command = spec["command"]
     log = described["logs_by_instance"][ordinal]
     restart = spec["restart"]
     started = instance["started_at"] if instance else described["since"]
+    restarts = instance["restarts"] if instance else described["restarts"]
+    options, script, arguments = _parts(spec)
+    own = {name: spec["environment"].get(name, "") for name in spec["configured"]}
+    variables = _variables(spec, ordinal, identity)
     return {
+        # As in PM2: its variables, and over them what PM2 says of it.
+        **variables,
         "name": described["name"],
         "namespace": spec["namespace"],
         "pm_id": identity,
         "status": _status(described, instance),
-        "restart_time": instance["restarts"] if instance else described["restarts"],
+        "restart_time": restarts + described.get("replaced", 0),
         "unstable_restarts": 0,
         "created_at": _milliseconds(described["since"]),
         "pm_uptime": _milliseconds(started),
         "exec_mode": f"{spec['mode']}_mode",
-        "exec_interpreter": os.path.basename(command[0])
-        if len(command) > 1
-        else "none",
-        "pm_exec_path": _script(spec),
+        "exec_interpreter": _interpreter(spec, script),
+        "pm_exec_path": script,
         "pm_cwd": spec["declared_directory"],
-        "args": command[2:],
+        "node_args": options,
+        "args": arguments,
+        "username": spec["user"] or _username(),
+        "unique_id": _unique_id(described["name"], identity),
         "instances": len(described["ids"]),
         "NODE_APP_INSTANCE": ordinal,
         "instance_var": spec["instance_variable"] or "NODE_APP_INSTANCE",
@@ -91,13 +103,16 @@ def _env(
         "pm_pid_path": log["pid_file"],
         "autorestart": restart["automatic"],
         "autostart": spec["autostart"],
-        "watch": bool(spec["renew"]["watch"]),
+        "watch": bool(spec["renew"]["watch"]) and described["status"] != "stopped",
+        "merge_logs": not spec["log"]["by_instance"],
+        "vizion": True,
+        "pmx": True,
         "treekill": spec["stop"]["tree"],
         "kill_timeout": round(spec["stop"]["kill_timeout_s"] * 1000),
         "wait_ready": spec["ready"]["when"] == "notify",
         "exit_code": described["exit_code"],
         "version": described["release"] or "N/A",
-        "env": {name: spec["environment"].get(name, "") for name in spec["configured"]},
+        "env": {**variables, **own},
     }
 
 
@@ -109,12 +124,47 @@ def _status(described: dict[str, Any], instance: dict[str, Any] | None) -> str:
     return "stopped" if described["status"] == "stopped" else "waiting restart"
 
 
-def _script(spec: dict[str, Any]) -> str:
-    command = spec["command"]
-    words = [word for word in command[1:] if not word.startswith("-")]
-    script = words[0] if words else command[0]
-    path = os.path.join(spec["directory"], script)
-    return path if os.path.exists(path) else str(command[0])
+def _parts(spec: dict[str, Any]) -> tuple[list[str], str, list[str]]:
+    """Return the interpreter's options, the path of the script, and its arguments."""
+    command = [str(word) for word in spec["command"]]
+    options = json.loads(dict(spec.get("arguments", ())).get("node_args", "[]"))
+    declared = len(shlex.split(options) if isinstance(options, str) else options)
+    for at, word in enumerate(command[1:], 1):
+        path = os.path.join(spec["directory"], word)
+        is_script = at > declared if declared else not word.startswith("-")
+        if is_script and os.path.isfile(path):
+            return command[1:at], path, command[at + 1 :]
+    program = os.path.join(spec["directory"], command[0])
+    found = program if os.path.exists(program) else shutil.which(command[0])
+    return [], found or command[0], command[1:]
+
+
+def _interpreter(spec: dict[str, Any], script: str) -> str:
+    program = str(spec["command"][0])
+    is_script = os.path.basename(program) == os.path.basename(script)
+    return "none" if is_script else os.path.basename(program)
+
+
+def _variables(spec: dict[str, Any], ordinal: int, identity: int) -> dict[str, Any]:
+    """Return the variables of an instance, those that are added to them as well."""
+    return {
+        **spec["environment"],
+        "PM2_HOME": home.path(),
+        "NODE_APP_INSTANCE": ordinal,
+        "unique_id": _unique_id(spec["name"], identity),
+    }
+
+
+def _unique_id(name: str, identity: int) -> str:
+    """Return a word of its own for each instance, the same each time."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{home.path()}/{name}/{identity}"))
+
+
+def _username() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
 
 
 def _milliseconds(stamp: str | None) -> int:

@@ -1,0 +1,286 @@
+"""PM2's verbs, each by what gapless has for it.
+
+`VERBS` is the whole list: what is not in it is no verb of PM2.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from gapless.base.errors import DONE, FAILED, GaplessError, MisuseError
+from gapless.cli import output, selection
+from gapless.cli.pm2 import ecosystem, inspected
+from gapless.cli.pm2.words import Words
+from gapless.client import Client
+
+Run = Callable[[Words], int]
+Import = Callable[[str], ModuleType]
+
+
+class _Ours:
+    """What imports a verb of gapless: handed down, since verbs are above this."""
+
+    verb: Import
+
+
+def run(words: Words, import_verb: Import) -> int:
+    """Run a command line of PM2; return the exit code.  Raises GaplessError."""
+    _Ours.verb = staticmethod(import_verb)
+    verb = VERBS.get(words.verb)
+    if verb is None:
+        raise MisuseError(
+            f"pm2 has no verb {words.verb!r}"
+            if words.verb
+            else "pm2: there is no verb",
+            hint="`gapless pm2 --help` lists them; see docs/pm2.md",
+        )
+    return verb(words)
+
+
+def _ours(verb: str, about: list[str], **settings: Any) -> int:
+    """Run a verb of gapless with arguments, and with what its options would set."""
+    module = _Ours.verb(verb)
+    parser = argparse.ArgumentParser(prog=f"pm2 {verb}", allow_abbrev=False)
+    module.add_arguments(parser)
+    args = parser.parse_args(["--", *about] if about else [])
+    for name, value in settings.items():
+        setattr(args, name, value)
+    return int(module.run(args))
+
+
+def _simply(verb: str) -> Run:
+    """Return what runs a verb of gapless about the same words."""
+    return lambda words: _ours(verb, list(words.about))
+
+
+def _chosen(words: Words) -> dict[str, Any]:
+    """Return what chooses among what a file declares, and how it is read."""
+    return {
+        "env": words.given.get("env"),
+        "only": str(words.given.get("only", "")),
+        "update_env": words.has("update_env"),
+    }
+
+
+# --- apps ---------------------------------------------------------------------------------
+
+
+def _start(words: Words) -> int:
+    settings = {
+        **_chosen(words),
+        **words.fields(),
+        "like_pm2": True,
+        "again": words.has("force"),
+        "foreground": words.has("foreground"),
+        "arguments": list(words.rest or ()),
+    }
+    if words.has("port"):
+        settings["port"] = words.given["port"]
+    return _worst([_ours("start", [each], **settings) for each in words.about or [""]])
+
+
+def _reload(words: Words) -> int:
+    fields = words.fields()
+    if words.rest is not None:
+        fields["args"] = list(words.rest)
+    return _ours("reload", _some(words), **_chosen(words), changes=fields)
+
+
+def _end(verb: str) -> Run:
+    return lambda words: _ours(verb, _some(words), only=words.given.get("only", ""))
+
+
+def _some(words: Words) -> list[str]:
+    if not words.about:
+        raise MisuseError(
+            f"pm2 {words.verb} what? name an app, or `all`",
+            hint="`pm2 list` names the apps",
+        )
+    return list(words.about)
+
+
+def _worst(codes: list[int]) -> int:
+    return max(codes)
+
+
+# --- looking ------------------------------------------------------------------------------
+
+
+def _logs(words: Words) -> int:
+    known = ("only_error", "only_output", "highlight", "timestamp")
+    settings = {name: words.given[name] for name in known if name in words.given}
+    if words.has("lines"):
+        lines = str(words.given["lines"])
+        if not lines.isdigit():
+            raise MisuseError(f"pm2 logs --lines {lines}: this is no number of lines")
+        settings["lines"] = int(lines)
+    return _ours(
+        "logs", list(words.about), follow=not words.has("nostream"), **settings
+    )
+
+
+def _ping(words: Words) -> int:
+    _ = words
+    Client().request("ping")
+    print("{ msg: 'pong' }")
+    return DONE
+
+
+def _id(words: Words) -> int:
+    client = Client(starts=False)
+    names = selection.names(client, list(words.about) or ["all"])
+    rows = {
+        row["name"]: row["ids"] for row in client.request("list", only="names")["apps"]
+    }
+    print([identity for name in names for identity in rows[name]])
+    return DONE
+
+
+def _prettylist(words: Words) -> int:
+    _ = words
+    print(inspected.text(_Ours.verb("jlist").items(Client(starts=False))))
+    return DONE
+
+
+def _report(words: Words) -> int:
+    _ = words
+    for verb in ("doctor", "list"):
+        try:
+            _ours(verb, [])
+        except GaplessError as error:
+            print(error.message)
+    return DONE
+
+
+# --- this machine -------------------------------------------------------------------------
+
+
+def _startup(words: Words, *, remove: bool = False) -> int:
+    given = words.given
+    known = {"user": "user", "unit": "unit", "wait_ip": "wait_ip", "home": "user_home"}
+    settings = {to: given[name] for name, to in known.items() if name in given}
+    return _ours("startup", list(words.about), remove=remove, **settings)
+
+
+def _unstartup(words: Words) -> int:
+    return _startup(words, remove=True)
+
+
+def _update(words: Words) -> int:
+    _ = words
+    print("nothing to update: gapless keeps nothing in memory that an update replaces")
+    return DONE
+
+
+def _reload_logs(words: Words) -> int:
+    _ = words
+    print("nothing to do: a log that was moved or removed is opened anew by itself")
+    return DONE
+
+
+def _kill(words: Words) -> int:
+    """End everything and forget it, as PM2 does: `save` first, and `resurrect` has it."""
+    _ = words
+    if Client().request("list", only="names")["apps"]:
+        _ours("delete", ["all"])
+    return _ours("shutdown", [])
+
+
+def _cleardump(words: Words) -> int:
+    _ = words
+    return _ours("save", [], clear=True)
+
+
+# --- what gapless has another word for ----------------------------------------------------
+
+_INSTEAD = {
+    "monit": "`pm2 list`, `pm2 describe APP`, `pm2 logs` show it; there is no screen yet",
+    "deploy": "`gapless push TARBALL|DIRECTORY TARGET` uploads a release, `gapless watch` "
+    "publishes it there, `gapless rollback APP` goes back: docs/push.md",
+    "send": "an app here has no standard input; use a signal (`pm2 sendSignal`), or a port",
+    "inspect": "`pm2 sendSignal SIGUSR1 APP` opens the inspector of Node at 127.0.0.1:9229",
+    "trigger": "actions of @pm2/io are not called; use a signal (`pm2 sendSignal`), "
+    "or a path of the app's own",
+    "set": "modules and their settings are not there; settings of an app stand in its "
+    "file: `env`, then `pm2 reload FILE`",
+    "install": "modules are not there: logs are rotated by gapless itself, metrics and "
+    "alarms come from `gapless list --json`",
+    "pull": "`gapless publish TARBALL` makes a release, `gapless rollback APP` goes back: "
+    "docs/rollout.md",
+    "link": "there is no service that gapless reports to",
+    "profile:cpu": "`node --cpu-prof`, as `node_args`, writes a profile of the app",
+    "install-otel": "`npm install` what the app needs; gapless adds nothing to it",
+    "logrotate": "logs are rotated by gapless itself: 5 files of 10 MiB each",
+    "sysinfos": "`gapless doctor` tells of this machine",
+}
+_LIKE = {
+    "monit": ("imonit", "dashboard", "dash", "monitor", "unmonitor"),
+    "send": ("attach",),
+    "set": ("get", "unset", "conf", "config", "multiset"),
+    "install": (
+        *("uninstall", "module:install", "module:update", "module:uninstall"),
+        *("module:generate", "module:publish", "package", "publish", "autoinstall"),
+    ),
+    "pull": ("forward", "backward"),
+    "link": ("unlink", "plus", "register", "login", "logout", "open", "deepUpdate"),
+    "profile:cpu": ("profile:mem",),
+    "install-otel": ("uninstall-otel",),
+    "sysinfos": ("slist", "create", "examples"),
+}
+
+
+def _instead(text: str) -> Run:
+    def say(words: Words) -> int:
+        output.print_error(f"pm2 {words.verb}: gapless has another way for it")
+        output.print_error(f"hint: {text}")
+        return FAILED
+
+    return say
+
+
+def _all_instead() -> dict[str, Run]:
+    return {
+        verb: _instead(text)
+        for first, text in _INSTEAD.items()
+        for verb in (first, *_LIKE.get(first, ()))
+    }
+
+
+VERBS: dict[str, Run] = {
+    **_all_instead(),
+    **dict.fromkeys(
+        ("start", "startOrRestart", "startOrReload", "startOrGracefulReload"), _start
+    ),
+    **dict.fromkeys(("reload", "restart", "gracefulReload"), _reload),
+    **dict.fromkeys(("delete", "del"), _end("delete")),
+    **dict.fromkeys(("list", "ls", "l", "ps", "status"), _simply("list")),
+    **dict.fromkeys(("describe", "desc", "info", "show"), _simply("describe")),
+    **dict.fromkeys(("update", "updatePM2"), _update),
+    **dict.fromkeys(("ecosystem", "init"), ecosystem.write),
+    "stop": _end("stop"),
+    "scale": _simply("scale"),
+    "reset": _simply("reset"),
+    "env": _simply("env"),
+    "pid": _simply("pid"),
+    "flush": _simply("flush"),
+    "sendSignal": _simply("signal"),
+    "jlist": _simply("jlist"),
+    "prettylist": _prettylist,
+    "id": _id,
+    "ping": _ping,
+    "logs": _logs,
+    "report": _report,
+    "reloadLogs": _reload_logs,
+    **dict.fromkeys(
+        ("save", "dump"), lambda words: _ours("save", [], force=words.has("force"))
+    ),
+    "cleardump": _cleardump,
+    "resurrect": _simply("resurrect"),
+    "startup": _startup,
+    "unstartup": _unstartup,
+    "kill": _kill,
+}
+"""Every verb of PM2."""

@@ -1,0 +1,95 @@
+"""PM2's verbs with their options, as scripts that call `pm2` type them."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rig.hosts.host import Host
+from rig.wait import until
+
+IDLE = "setInterval(() => {}, 1000); console.log(process.argv.slice(2).join())"
+
+
+@pytest.fixture
+def pm2(host: Host) -> Host:
+    """Return a host with two scripts."""
+    for name in ("a.js", "b.js"):
+        (host.directory / name).write_text(IDLE)
+    return host
+
+
+def listed(host: Host) -> dict[str, dict[str, Any]]:
+    """Return `pm2 jlist`, by name; of several instances the last."""
+    rows = json.loads(host.ok("pm2", "jlist"))
+    return {row["name"]: row for row in rows}
+
+
+def test_options_change_what_is_known(pm2: Host) -> None:
+    """By `restart`, `reload` and `start`; what was said before stays."""
+    pm2.ok("pm2", "start", "a.js", "b.js", "--min-uptime", "100", "--", "x")
+    assert listed(pm2)["b"]["pm2_env"]["args"] == ["x"]
+    pm2.ok("pm2", "--parallel=2", "restart", "a.js", "--max-memory-restart", "200M")
+    pm2.ok("pm2", "reload", "a", "-i", "2", "--node-args", "--trace-warnings")
+    pm2.ok("pm2", "start", "a", "--kill-timeout", "900", "--cron-restart", "0 3 * * *")
+    spec = pm2.json("describe", "a")["spec"]
+    assert spec["renew"]["memory_bytes"] == 200 << 20
+    assert spec["renew"]["cron"] == "0 3 * * *"
+    assert spec["stop"]["kill_timeout_s"] == 0.9
+    assert spec["command"][1:] == ["--trace-warnings", "a.js", "x"]
+    row = listed(pm2)["a"]["pm2_env"]
+    assert (row["restart_time"], row["node_args"]) == (3, ["--trace-warnings"])
+    assert row["pm_exec_path"] == str(pm2.directory / "a.js")
+    assert (row["instances"], row["username"]) == (2, "root")
+    assert row["PATH"] == os.environ["PATH"]
+    refused = pm2.gapless("pm2", "restart", "a", "--name", "c")
+    assert (refused.returncode, "keeps its name" in refused.stderr) == (1, True)
+    again = pm2.gapless("pm2", "start", "a.js")
+    assert (again.returncode, "runs already" in again.stderr) == (1, True)
+    pm2.ok("pm2", "start", "-f", "a.js")
+    assert set(listed(pm2)) == {"a", "a-2", "b"}
+    shown = pm2.ok("pm2", "prettylist")
+    assert shown.count("status: 'online'") == 4
+    assert "restart_time: 3," in shown
+
+
+def test_a_home_of_pm2_is_a_place_apart(pm2: Host, tmp_path: Path) -> None:
+    """What is done there touches nothing else; `kill` forgets, and ids begin again."""
+    pm2.ok("pm2", "start", "a.js", "--min-uptime", "100")
+    pm2.environment["PM2_HOME"] = str(tmp_path / "ci")
+    pm2.ok("pm2", "start", "b.js", "--min-uptime", "100")
+    assert set(listed(pm2)) == {"b"}
+    log = tmp_path / "ci/logs/b-out.log"
+    until(log.exists, "the log is where PM2 has it")
+    pm2.ok("pm2", "delete", "all")
+    pm2.ok("pm2", "start", "b.js", "a.js", "--min-uptime", "100")
+    pm2.ok("pm2", "kill")
+    pm2.ok("pm2", "start", "a.js", "--min-uptime", "100")
+    assert [row["pm_id"] for row in listed(pm2).values()] == [0]
+    pm2.ok("pm2", "save")
+    pm2.ok("pm2", "delete", "a.js")
+    empty = pm2.gapless("pm2", "save")
+    assert (empty.returncode, "--force" in empty.stderr) == (1, True)
+    pm2.ok("pm2", "resurrect")
+    assert listed(pm2)["a"]["pm2_env"]["status"] == "online"
+    pm2.ok("pm2", "kill")
+    del pm2.environment["PM2_HOME"]
+    assert listed(pm2)["a"]["pm2_env"]["status"] == "online"
+
+
+def test_every_verb_of_pm2_is_answered(pm2: Host) -> None:
+    """With what it does here, or with what to type in its place."""
+    said = pm2.gapless("pm2", "monit")
+    assert (said.returncode, "pm2 list" in said.stderr) == (1, True)
+    for verb in ("set", "deploy", "trigger", "install", "link", "send", "inspect"):
+        found = pm2.gapless("pm2", verb, "x")
+        assert found.returncode == 1, verb
+        assert "hint: " in found.stderr, verb
+    wrong = pm2.gapless("pm2", "strat", "a.js")
+    assert (wrong.returncode, "no verb 'strat'" in wrong.stderr) == (1, True)
+    pm2.ok("pm2", "init")
+    assert "is there already" in pm2.gapless("pm2", "init").stderr
