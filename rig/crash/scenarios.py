@@ -140,12 +140,12 @@ SCENARIOS = (
     ),
 )
 EFFECTS = {
-    "first-start": 66,
+    "first-start": 78,
     "reload": 60,
     "takeover": 72,
     "failing-reload": 29,
     "dies-proving": 59,
-    "recycle": 103,
+    "recycle": 114,
     "scale-up": 42,
     "scale-down": 67,
     "crash-restart": 23,

@@ -111,7 +111,7 @@ class FakeNotifySockets:
     def __init__(self, keeper: KeeperConnection, keys: set[str]) -> None:
         self._keeper, self._keys = keeper, keys
 
-    def open_notify(self, key: str) -> str:
+    def open_notify(self, key: str, _: int) -> str:
         """Let the keeper hold one."""
         self._keeper.hold(f"notify/{key}", None, 0)
         self._keys.add(key)

@@ -23,7 +23,7 @@ from gapless.base import clock
 from gapless.base.errors import ReleaseError, UnavailableError
 from gapless.releases import current, file_state, publish, publisher_lock
 from gapless.releases.inbox import claims, completeness
-from gapless.releases.model import Release, ReleaseSpec
+from gapless.releases.model import Limits, Release, ReleaseSpec
 from gapless.releases.publisher import journal
 from gapless.releases.signing import records, ssh_keygen
 from gapless.releases.signing.statements import (
@@ -35,6 +35,7 @@ from gapless.releases.signing.statements import (
 from rig.programs.ssh_keys import SshKeys
 
 APP = "example"
+LIMITS = Limits()
 
 
 class Inbox:
@@ -323,11 +324,11 @@ def test_nothing_is_opened_to_see_whether_it_is_complete(inbox: Inbox) -> None:
     upload = inbox.put(b"not yet all", inbox.signed(b"not yet all of it"))
     state = file_state.state_of(str(upload))
     path = str(upload)
-    complete, why = completeness.is_complete(path, state, 1 << 20, is_signed=True)
+    complete, why = completeness.is_complete(path, state, LIMITS, is_signed=True)
     assert (complete, why) == (False, "it does not match its .sig file yet")
     upload.write_bytes(b"not yet all of it")
     state = file_state.state_of(path)
-    assert completeness.is_complete(path, state, 1 << 20, is_signed=True) == (True, "")
+    assert completeness.is_complete(path, state, LIMITS, is_signed=True) == (True, "")
 
 
 # --- the text that is signed --------------------------------------------------------------

@@ -27,8 +27,8 @@ from gapless.releases.inbox import (
 from gapless.releases.inbox.opened import IncompleteError
 from gapless.releases.model import ReleaseSpec
 from gapless.releases.publisher import journal
+from rig.fixtures.inbox import LIMITS, Watch, make, released, tarball, with_checksum
 from rig.fixtures.inbox import MOST_BYTES as MOST
-from rig.fixtures.inbox import Watch, make, released, tarball, with_checksum
 
 UPLOADER = 65534
 PRIVATE = "the publisher's own words"
@@ -148,7 +148,7 @@ def test_a_checksum_file_of_any_kind_stops_nobody(
     for _ in range(3):
         watch.check()
     assert released(watch.spec) == ["two"]
-    why = completeness.is_complete(str(inbox / "shop-1.tar"), None, MOST)[1]
+    why = completeness.is_complete(str(inbox / "shop-1.tar"), None, LIMITS)[1]
     assert "checksum file cannot be read" in why
     assert os.listdir(inbox).count("shop-2.tar.sha256") == 0
 
@@ -195,7 +195,7 @@ def test_an_upload_that_its_owner_holds_a_lease_on_is_not_waited_for(
         assert holder.stdout is not None
         assert holder.stdout.readline()
         began = clock.monotonic()
-        complete, why = completeness.is_complete(str(path), None, MOST)
+        complete, why = completeness.is_complete(str(path), None, LIMITS)
         assert not complete, why
         with pytest.raises(IncompleteError, match="lease"):
             make(spec, path)

@@ -21,6 +21,7 @@ from gapless.base.errors import (
     UnavailableError,
 )
 from gapless.base.names import Home
+from gapless.base.outside import own_directory
 from gapless.exchange import PING_S, Exchange, Silence
 from gapless.keeper import run as keeper_run
 
@@ -65,9 +66,11 @@ class Client:
         """Use *starts* = False for a command that only looks.
 
         It starts nothing where nothing runs, and is answered from the state that is
-        stored: every app is stopped.
+        stored: every app is stopped.  Raises UnavailableError for a home that somebody else
+        may have filled.
         """
         self.home = Home(home or base_home.path())
+        own_directory.check(self.home.path)
         self._starts = starts
 
     # --- requests ---------------------------------------------------------------------
@@ -145,11 +148,8 @@ class Client:
             return self._connect_patiently()
         except (ConnectionRefusedError, FileNotFoundError):
             self.start()
-        except PermissionError:
-            raise UnavailableError(
-                f"may not connect to the supervisor of {self.home.path}",
-                hint="it belongs to another user; set GAPLESS_HOME",
-            ) from None
+        except PermissionError as error:
+            raise self._stranger(error) from None
         try:
             return self._connect_patiently()
         except OSError as error:
@@ -157,6 +157,13 @@ class Client:
                 f"started the supervisor, but could not reach it: {error.strerror}",
                 hint=self._error_output_hint,
             ) from error
+
+    def _stranger(self, error: PermissionError) -> UnavailableError:
+        reason = (error.strerror or str(error)).lower()
+        return UnavailableError(
+            f"may not connect to the supervisor of {self.home.path}: {reason}",
+            hint="it belongs to another user; set GAPLESS_HOME",
+        )
 
     def _connect_patiently(self) -> socket.socket:
         """Connect, also if many commands wait before this one.  Raises OSError."""
@@ -175,9 +182,11 @@ class Client:
     # --- what runs already ------------------------------------------------------------
 
     def is_running(self) -> bool:
-        """Return whether a supervisor answers; starts none."""
+        """Return whether a supervisor answers; starts none.  Raises UnavailableError."""
         try:
             self._connect().close()
+        except PermissionError as error:
+            raise self._stranger(error) from None
         except OSError:
             return False
         return True
@@ -191,7 +200,7 @@ class Client:
         if self.lives():
             return True
         try:
-            state = files.read_json(self.home.state)
+            state = files.read_own_json(self.home.state)
         except (OSError, ValueError):
             return True  # the supervisor names what is wrong with it
         return state is not None and not (
@@ -225,7 +234,9 @@ class Client:
         self.make_home()
         read_end, write_end = os.pipe()
         try:
-            with open(self._error_output, "ab") as error_output:
+            how = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+            opened = files.open_own(self._error_output, how)
+            with open(opened, "ab") as error_output:
                 subprocess.Popen(
                     interpreter.python(
                         "gapless.supervisor.run", [self.home.path, str(write_end)]
@@ -256,6 +267,8 @@ class Client:
         """Make GAPLESS_HOME, readable by its owner only.  Raises UnavailableError."""
         try:
             os.makedirs(self.home.path, mode=0o700, exist_ok=True)
+            own_directory.check(self.home.path)
+            own_directory.tighten(self.home.path)
             os.makedirs(self.home.logs, mode=0o700, exist_ok=True)
         except OSError as error:
             raise UnavailableError(

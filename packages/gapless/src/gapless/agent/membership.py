@@ -76,7 +76,7 @@ def memberships(home: Home) -> list[Membership]:
 
 def _read(home: Home) -> dict[str, dict[str, str]]:
     try:
-        plain = files.read_json(home.fleets) or {}
+        plain = files.read_own_json(home.fleets) or {}
         return {
             str(app): {"file": str(entry["file"]), "host": str(entry["host"])}
             for app, entry in plain.items()

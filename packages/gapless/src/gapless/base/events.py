@@ -31,8 +31,8 @@ class Log:
             os.close(self._descriptor)
             self._descriptor = -1
         if self._descriptor < 0:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-            self._descriptor = os.open(self.path, flags, 0o600)
+            how = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK
+            self._descriptor = files.open_own(self.path, how)
         os.write(self._descriptor, encoded)
         if os.fstat(self._descriptor).st_size > ROTATE_BYTES:
             os.replace(self.path, f"{self.path}.1")

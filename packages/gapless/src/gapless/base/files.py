@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 from typing import Any
+
+from gapless.base.outside import files as outside_files
 
 PART = ".part"
 """How the name of a file ends that is being written: NAME.RANDOM.PID.part."""
@@ -95,6 +98,41 @@ def as_json(value: Any, **how: Any) -> bytes:
         return (json.dumps(value, **how) + "\n").encode()
 
 
+def open_own(path: str, how: int, mode: int = 0o600) -> int:
+    """Open a file of ours in a directory of ours: no link, and of no other user.
+
+    Whoever could write to the directory once may have left something in it.  Raises
+    OSError, with EPERM for a file of somebody else.
+    """
+    descriptor = os.open(path, how | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY, mode)
+    if os.fstat(descriptor).st_uid in (0, os.geteuid()):
+        return descriptor
+    os.close(descriptor)
+    raise PermissionError(errno.EPERM, "it belongs to another user", path)
+
+
+def read_own_json(path: str) -> Any:
+    """Return the JSON in a file of ours, as `open_own`; None if there is no such file.
+
+    Raises ValueError if it is not JSON, OSError.
+    """
+    try:
+        descriptor = outside_files.open_regular(path)
+    except FileNotFoundError:
+        return None
+    with open(descriptor, "rb") as file:
+        if os.fstat(descriptor).st_uid not in (0, os.geteuid()):
+            raise PermissionError(errno.EPERM, "it belongs to another user", path)
+        return _loads(file.read(), path)
+
+
+def _loads(content: bytes, path: str) -> Any:
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise ValueError(f"{path} has too many levels") from None
+
+
 def read_json(path: str) -> Any:
     """Return the JSON in *path*, or None if there is no such file.
 
@@ -102,8 +140,6 @@ def read_json(path: str) -> Any:
     """
     try:
         with open(path, "rb") as file:
-            return json.loads(file.read())
+            return _loads(file.read(), path)
     except FileNotFoundError:
         return None
-    except RecursionError:
-        raise ValueError(f"{path} has too many levels") from None

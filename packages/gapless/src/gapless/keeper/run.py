@@ -12,10 +12,14 @@ while it started one is followed by another, which must not put a second beside 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import socket
 import struct
+
+from gapless.base import files, peer
+from gapless.base.outside import own_directory
 
 _BUSY = b"busy"
 
@@ -33,8 +37,9 @@ def connect_to(
 ) -> socket.socket:
     """Return a connection to the Unix-domain socket *name* in a directory.
 
-    By way of /proc its path has no limit of 107 bytes (unix(7)).  Raises OSError;
-    BlockingIOError if nobody accepts for *timeout_s*, unless that is 0.
+    By way of /proc its path has no limit of 107 bytes (unix(7)).  Who listens there must be
+    our user, or root: nothing is sent to anybody else.  Raises OSError; BlockingIOError if
+    nobody accepts for *timeout_s*, unless that is 0; PermissionError for a stranger.
     """
     sock = socket.socket(socket.AF_UNIX, kind)
     try:
@@ -45,6 +50,10 @@ def connect_to(
             sock.connect(f"/proc/self/fd/{descriptor}/{name}")
         finally:
             os.close(descriptor)
+        _, uid = peer.credentials_of(sock)
+        if uid not in (0, os.geteuid()):
+            reason = f"a process of the user {uid} listens there"
+            raise PermissionError(errno.EPERM, reason, f"{directory}/{name}")
     except BaseException:
         sock.close()
         raise
@@ -79,6 +88,7 @@ def _become_keeper(home: str, write_end: int) -> None:
         os.setsid()
         if os.fork():
             os._exit(0)
+        own_directory.check(home)
         if not _lock(home):
             os.write(write_end, _BUSY)
             os._exit(0)
@@ -103,7 +113,7 @@ def _become_keeper(home: str, write_end: int) -> None:
 
 def _lock(home: str) -> bool:
     """Take the lock for as long as this process lives; return whether it was free."""
-    descriptor = os.open(f"{home}/keeper.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = files.open_own(f"{home}/keeper.lock", os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -28,12 +28,18 @@ class Hooks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a tarball may hold."""
+    """What a tarball may hold, and what its unpacking may take."""
 
     max_unpacked_bytes: int = 2048 << 20
     max_files: int = 200_000
     max_upload_bytes: int = 2048 << 20
     """What the tarball itself may have."""
+    """And folders."""
+    max_depth: int = 100
+    """Of names on the way to a file."""
+    max_memory_bytes: int = 512 << 20
+    timeout_s: float = 600.0
+    """Of the clock, and of the processor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

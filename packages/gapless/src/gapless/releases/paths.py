@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import shutil
 import stat
+
+_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_MOST_LEVELS = 40
+"""So many directories are open at once while one is removed."""
 
 
 def names_in(directory: str) -> list[str]:
@@ -29,11 +32,76 @@ def make_own(directory: str) -> None:
 
 
 def remove(path: str) -> None:
-    """Remove a file, a link or a whole directory, if it exists."""
+    """Remove a file, a link or a whole directory, if it exists.  Raises OSError.
+
+    A directory may be of any depth: a build may make one deeper than Python can recurse.
+    """
     if os.path.isdir(path) and not os.path.islink(path):
-        shutil.rmtree(path)
+        _remove_directory(path)
     elif os.path.lexists(path):
         os.unlink(path)
+
+
+def _remove_directory(path: str) -> None:
+    top = os.open(path, _OPEN)
+    try:
+        _Emptying(top).run()
+    finally:
+        os.close(top)
+    os.rmdir(path)
+
+
+class _Emptying:
+    """Removes what is in a directory; what lies too deep is moved up to it first.
+
+    What cannot be removed does not keep the rest.
+    """
+
+    def __init__(self, top: int) -> None:
+        self._top, self._moved = top, 0
+        self._error: OSError | None = None
+
+    def run(self) -> None:
+        """Raise the first OSError when all is done."""
+        before = -1
+        while before != self._moved:
+            before, self._error = self._moved, None
+            self._empty(self._top, 0)
+        if self._error is not None:
+            raise self._error
+
+    def _empty(self, directory: int, depth: int) -> None:
+        with os.scandir(directory) as entries:
+            found = [(e.name, e.is_dir(follow_symlinks=False)) for e in entries]
+        for name, is_folder in found:
+            try:
+                if not is_folder:
+                    os.unlink(name, dir_fd=directory)
+                elif depth < _MOST_LEVELS:
+                    self._remove(name, directory, depth)
+                else:
+                    above = self._free_name()
+                    os.rename(name, above, src_dir_fd=directory, dst_dir_fd=self._top)
+            except OSError as error:
+                self._error = self._error or error
+
+    def _remove(self, name: str, directory: int, depth: int) -> None:
+        below = os.open(name, _OPEN, dir_fd=directory)
+        try:
+            self._empty(below, depth + 1)
+        finally:
+            os.close(below)
+        os.rmdir(name, dir_fd=directory)
+
+    def _free_name(self) -> str:
+        """Return a name that is free: a rename would replace an empty directory."""
+        while True:
+            self._moved += 1
+            name = f".moved-up-{self._moved}"
+            try:
+                os.lstat(name, dir_fd=self._top)
+            except FileNotFoundError:
+                return name
 
 
 def sync_file_system(path: str) -> None:

@@ -104,6 +104,10 @@ def _make_release(spec: ReleaseSpec, source: Source, progress: Progress) -> Rele
         _remove_signature(source)
         journal.drop(spec)
         raise
+    except Exception:
+        # A fault of gapless.  The upload is where it was: its publisher gives it up.
+        _undo(spec, tree, source)
+        raise
     # From here on nothing is undone: whatever fails, the next publisher goes on.
     files.sync_directory(spec.dist)
     claims.take_out(spec, source, copy)
@@ -182,7 +186,7 @@ def _new_release(spec: ReleaseSpec) -> Release:
 def _make(
     spec: ReleaseSpec, release: Release, copy: Copy, tree: str, progress: Progress
 ) -> None:
-    unpacked = unpack.unpack(copy.path, tree, spec.limits)
+    unpacked = unpack.unpack(copy.path, tree, spec.limits, name=copy.name)
     size_mb = unpacked.size_bytes / (1 << 20)
     progress("unpacked", f"{unpacked.files} files, {size_mb:.1f} MB")
     shared.link_shared(spec, tree)

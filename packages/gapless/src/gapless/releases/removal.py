@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
 
 from gapless.releases import current, file_list, paths, prune
 from gapless.releases.inbox import claims
@@ -26,5 +26,6 @@ def remove_superfluous(
         paths.remove(file_list.path_of(spec, release.name))
     for name in paths.names_in(spec.work):
         if name.startswith(claims.REMOVED):  # of earlier calls as well
-            shutil.rmtree(f"{spec.work}/{name}", ignore_errors=True)
+            with contextlib.suppress(OSError):
+                paths.remove(f"{spec.work}/{name}")
     return found

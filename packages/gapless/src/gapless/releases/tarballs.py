@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import tarfile
-import zlib
-from lzma import LZMAError
+import os
+
+from gapless.base.errors import ReleaseError
+from gapless.base.outside import files as outside
+from gapless.releases.model import Limits
+from gapless.releases.unpacking import process
 
 ENDINGS = (".tar.gz", ".tgz", ".tar", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
-BROKEN = (tarfile.TarError, EOFError, zlib.error, LZMAError, ValueError)
-"""What tarfile raises for a broken archive; an OSError without errno is another."""
+BROKEN = (process.IncompleteError,)
+"""What `read_to_end` raises for an archive of which more may come."""
 
 
 def ending_of(name: str) -> str:
@@ -16,14 +19,19 @@ def ending_of(name: str) -> str:
     return next((ending for ending in ENDINGS if name.endswith(ending)), "")
 
 
-def read_to_end(source: str | int) -> None:
-    """Read every member of a tarball, of a path or a descriptor.
+def read_to_end(source: str | int, limits: Limits | None = None) -> None:
+    """Read every member of a tarball, of a path or a descriptor, in a child of its own.
 
-    Raises OSError and the errors in `BROKEN`.
+    One that no release may come from (a link out, too many files) is whole all the same:
+    who unpacks it says why it is refused.  Raises the errors in `BROKEN`, and OSError.
     """
-    with (
-        open(source, "rb", closefd=isinstance(source, str)) as file,
-        tarfile.open(fileobj=file, mode="r:*") as archive,
-    ):
-        for _ in archive:
-            pass
+    descriptor = outside.open_regular(source) if isinstance(source, str) else source
+    try:
+        process.run(descriptor, limits or Limits())
+    except process.IncompleteError:
+        raise
+    except ReleaseError:
+        return
+    finally:
+        if isinstance(source, str):
+            os.close(descriptor)

@@ -14,7 +14,8 @@ import socket
 import sys
 from typing import Any
 
-from gapless.base import descriptors
+from gapless.base import descriptors, files
+from gapless.base.outside import own_directory
 from gapless.keeper import run as keeper_run
 
 PAUSE_S = 0.01
@@ -32,6 +33,8 @@ def main(arguments: list[str]) -> None:
     ready = int(arguments[1]) if len(arguments) > 1 else -1
     resume_all = ready < 0
     try:
+        own_directory.check(home)
+        own_directory.tighten(home)
         lock = _lock(home)
         while lock < 0:
             # Another one was faster and may not listen yet, or it is about to end.
@@ -91,7 +94,7 @@ def _keeper_has_ended(error: Exception) -> bool:
 
 def _lock(home: str) -> int:
     """Return a descriptor that holds the lock of *home*, or -1 if another has it."""
-    descriptor = os.open(f"{home}/supervisor.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = files.open_own(f"{home}/supervisor.lock", os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

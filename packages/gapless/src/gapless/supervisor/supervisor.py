@@ -89,7 +89,9 @@ class Supervisor:
         self._instance_groups = instance_groups = InstanceGroups(path, log)
         membership = Membership(instance_groups)
         messages = Messages(apps, membership)
-        notify_sockets = NotifySockets(selector, keeper, messages.notified)
+        notify_sockets = NotifySockets(
+            selector, keeper, messages.notified, speaks=messages.speaks, home=home
+        )
         drain_connections = DrainConnections(
             selector,
             keeper,

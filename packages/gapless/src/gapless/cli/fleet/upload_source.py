@@ -102,10 +102,9 @@ def open_tarball(
             hint=f"it ends in one of {', '.join(tarballs.ENDINGS)}",
         )
     try:
-        tarballs.read_to_end(target)
-    except (OSError, *tarballs.BROKEN) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # the file cannot be read; it may be a good tarball
+        with open(target, "rb") as file:
+            tarballs.read_to_end(file.fileno())
+    except tarballs.BROKEN as error:
         raise ReleaseError(
             f"{target} cannot be read to its end: {error}", hint="nothing was sent"
         ) from error

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 from gapless.base.errors import GaplessError
@@ -21,13 +24,16 @@ class WatchOutput:
 
     def line(self, text: str) -> None:
         """Print a line; with --json on standard error: programs read standard output."""
-        with self._lock:
+        with self._lock, _unread():
             print(text, file=sys.stderr if self._as_json else sys.stdout, flush=True)
 
-    def trouble(self, app: str, text: str) -> None:
-        """Print an error that does not end the watch."""
-        shown = printable(text, kept="\n")
-        self.line(output.paint(f"gapless: {app}: {shown}", "red"))
+    def trouble(self, app: str, text: str, details: str = "") -> None:
+        """Print an error that does not end the watch; *details* stand below it."""
+        about = "" if text.startswith(f"{app}: ") else f"{app}: "
+        shown = printable(f"{about}{text}", kept="\n")
+        self.line(output.paint(f"gapless: {shown}", "red"))
+        if details:
+            self.line(printable(details.rstrip(), kept="\n"))
 
     def fleet_step(self, app: str, step: str, detail: str) -> None:
         """Print a step of a publish to a fleet."""
@@ -37,7 +43,7 @@ class WatchOutput:
     def host_step(self, event: dict[str, Any]) -> None:
         """Print a step of a publish on this host."""
         if not self._as_json:
-            with self._lock:
+            with self._lock, _unread():
                 steps.print_step(event)
 
     def error(self, error: GaplessError) -> None:
@@ -53,8 +59,10 @@ class WatchOutput:
         if self._as_json:
             self._json(report)
             return reports.exit_code(report)
-        with self._lock:
-            return reports.print_report(report)
+        code = reports.exit_code(report)
+        with self._lock, _unread():
+            code = reports.print_report(report)
+        return code  # noqa: RET504 - the first one, if nobody reads
 
     def rollout(self, rollout: Rollout) -> None:
         """Print the JSON of a rollout that has begun; its text is a step."""
@@ -63,9 +71,21 @@ class WatchOutput:
 
     def end(self, rollout: Rollout) -> None:
         """Print how a rollout ended."""
-        with self._lock:
+        with self._lock, _unread():
             rollouts.print_end(rollout, as_json=self._as_json)
 
     def _json(self, value: Any) -> None:
-        with self._lock:
+        with self._lock, _unread():
             output.print_json(value)
+
+
+@contextlib.contextmanager
+def _unread() -> Iterator[None]:
+    """Go on when nobody reads, or can read, what is printed: that is no reason to end."""
+    try:
+        yield
+    except BrokenPipeError:
+        # Python's flush at exit would change the exit code.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except (OSError, UnicodeError):
+        return

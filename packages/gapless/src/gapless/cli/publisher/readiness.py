@@ -5,6 +5,7 @@ from __future__ import annotations
 from gapless.releases import file_state
 from gapless.releases.file_state import FileState
 from gapless.releases.inbox import completeness
+from gapless.releases.model import Limits
 
 _States = tuple[FileState | None, ...]
 
@@ -12,12 +13,12 @@ _States = tuple[FileState | None, ...]
 class UploadReadiness:
     """Remembers the states of uploads from one check of the inbox to the next."""
 
-    def __init__(self, most_bytes: int, *, is_signed: bool = False) -> None:
-        """Prepare; *most_bytes* is what an upload may have.
+    def __init__(self, limits: Limits, *, is_signed: bool = False) -> None:
+        """Prepare; *limits* are those of an upload, and of who reads it.
 
         Uploads that have to be signed are not opened.
         """
-        self._most_bytes, self._is_signed = most_bytes, is_signed
+        self._limits, self._is_signed = limits, is_signed
         self._states: dict[str, _States] = {}
         self._incomplete: dict[str, tuple[_States, str]] = {}
         """By upload: its states when it was found to be incomplete, and why it was."""
@@ -50,7 +51,7 @@ class UploadReadiness:
         complete, why = completeness.is_complete(
             tarball,
             before[0] if before else None,
-            self._most_bytes,
+            self._limits,
             is_signed=self._is_signed,
         )
         if complete:

@@ -10,6 +10,7 @@ from gapless.agent.publisher import FleetPublisher
 from gapless.base import clock
 from gapless.base.errors import DONE, GaplessError, StoppedError, UnavailableError
 from gapless.base.outside.text import printable
+from gapless.cli.publisher import faults
 from gapless.cli.publisher.output import WatchOutput
 from gapless.cli.publisher.readiness import UploadReadiness
 from gapless.client import Client
@@ -57,9 +58,7 @@ class UploadPublisher:
         self._outcomes, self._output = outcomes, output
         self._publisher = open_publisher(self._fleet_step) if open_publisher else None
         self._is_stopping = is_stopping
-        self._readiness = UploadReadiness(
-            spec.limits.max_upload_bytes, is_signed=bool(spec.signers)
-        )
+        self._readiness = UploadReadiness(spec.limits, is_signed=bool(spec.signers))
         self._outcome = UploadOutcome(spec, outcomes)
         self._printed: dict[str, str] = {}
         """By upload: the trouble that was printed last."""
@@ -90,7 +89,12 @@ class UploadPublisher:
 
     def _check_upload(self, tarball: str) -> None:
         """Publish an upload if it is complete, and nobody else is at work on it."""
-        complete, why = self._readiness.is_complete(tarball)
+        try:
+            complete, why = self._readiness.is_complete(tarball)
+        except Exception as error:  # noqa: BLE001 - it costs no other upload
+            self._outcome.begin(os.path.basename(tarball))
+            self._fail(tarball, faults.error_of(self._spec.app, error))
+            return
         if complete and not claims.is_under_way(self._spec, tarball):
             self._publish(tarball)
         elif not complete and completeness.is_stale(tarball):
@@ -166,6 +170,9 @@ class UploadPublisher:
                     f"{where} {reason}"
                 ),
             )
+        except Exception as error:  # noqa: BLE001 - it costs no other upload, and no app
+            self._retry_at = clock.monotonic() + faults.PAUSE_S
+            self._fail(tarball, faults.error_of(self._spec.app, error))
         else:
             self._printed.pop(tarball, None)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from gapless.agent.publisher import FleetPublisher
 from gapless.base.errors import DONE, FAILED, GaplessError
 from gapless.cli.fleet import rollout_run
+from gapless.cli.publisher import faults
 from gapless.cli.publisher.output import WatchOutput
 from gapless.cli.publisher.rollout_outcomes import RolloutOutcomes
 from gapless.cli.publisher.uploads import UploadPublisher
@@ -34,7 +35,7 @@ class Watcher:
     ) -> None:
         """Open the fleets in *declared*; an app without a fleet has none there."""
         self._output, self._stop = output, threading.Event()
-        self.has_crashed = self._had_trouble = False
+        self._had_trouble = False
         stores = {
             spec.base: OutcomeStore(spec.base, output.line) for spec in specs.values()
         }
@@ -89,31 +90,33 @@ class Watcher:
         """The exit code of `--once`."""
         codes = [each.exit_code for each in self._uploads.values()]
         codes += [each.exit_code for each in self._rollouts.values()]
-        bad = self.has_crashed or self._had_trouble
-        return max([FAILED if bad else DONE, *codes])
+        return max([FAILED if self._had_trouble else DONE, *codes])
 
     def _repeat(self, name: str, check: Callable[[], None], once: bool) -> None:
-        """Check an app until the watch is to end; print each new trouble once."""
-        checks, trouble = 0, ""
-        try:
-            while not self._stop.is_set():
-                try:
-                    check()
-                    now = ""
-                except (GaplessError, OSError) as error:
-                    now, self._had_trouble = str(error), True
-                if now and now != trouble:
-                    self._output.trouble(name, now)
-                trouble = now
-                checks += 1
-                if once and checks == CHECKS_ONCE:
-                    return
-                self._stop.wait(POLL_S)
-        except BaseException:  # noqa: BLE001 - it is printed, and ends the command
-            # Without this a thread that has died would leave one app unwatched.
-            self._output.line(traceback.format_exc())
-            self.has_crashed = True
-            self._stop.set()
+        """Check an app until the watch is to end; print each new trouble once.
+
+        Nothing ends it but `stop`: a fault of gapless costs this app a while, and others
+        nothing.
+        """
+        checks, trouble, pause_s = 0, "", POLL_S
+        while not self._stop.is_set():
+            now, details = "", ""
+            try:
+                check()
+                pause_s = POLL_S
+            except (GaplessError, OSError) as error:
+                now, pause_s = str(error) or type(error).__name__, POLL_S
+            except Exception as error:  # noqa: BLE001 - it is printed, and tried again
+                now, details = faults.describe(error), traceback.format_exc()
+                pause_s = min(max(2 * pause_s, faults.PAUSE_S), faults.MOST_PAUSE_S)
+            self._had_trouble |= bool(now)
+            if now and now != trouble:
+                self._output.trouble(name, now, details)
+            trouble = now
+            checks += 1
+            if once and checks == CHECKS_ONCE:
+                return
+            self._stop.wait(POLL_S if once else pause_s)
 
 
 def _open_publisher(

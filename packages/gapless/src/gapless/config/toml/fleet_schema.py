@@ -25,6 +25,10 @@ class Bounds(Table, frozen=True):
     max_files: Annotated[int, msgspec.Meta(ge=1)] = 200_000
     max_upload_mb: Annotated[int, msgspec.Meta(ge=1)] | None = None
     """What the tarball itself may have; as much as `max_unpacked_mb` if it is not set."""
+    max_depth: Annotated[int, msgspec.Meta(ge=1, le=200)] = 100
+    """Who removes a directory holds one descriptor open for each level."""
+    max_memory_mb: Annotated[int, msgspec.Meta(ge=64)] = 512
+    timeout_s: Annotated[float, msgspec.Meta(ge=1, le=86400)] = 600.0
 
 
 class Release(Table, frozen=True):

@@ -53,6 +53,9 @@ def build(document: Document, name: str, environment: Mapping[str, str]) -> Rele
                 table.limits.max_upload_mb or table.limits.max_unpacked_mb
             )
             << 20,
+            max_depth=table.limits.max_depth,
+            max_memory_bytes=table.limits.max_memory_mb << 20,
+            timeout_s=table.limits.timeout_s,
         ),
         environment=dict(environment),
     )

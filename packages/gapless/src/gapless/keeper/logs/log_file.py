@@ -13,6 +13,7 @@ import os
 import stat
 from collections import Counter
 
+from gapless.base.outside import reached_path
 from gapless.keeper.logs.rendering import Rendering
 
 NOWHERE = ("NULL", "/dev/null")
@@ -223,11 +224,10 @@ class LogFile:
             ):
                 return found
             self.close()
-        os.makedirs(os.path.dirname(self.path) or ".", exist_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         # A terminal must not become the keeper's own, a FIFO must not block it.
-        flags |= os.O_NOCTTY | os.O_NONBLOCK
-        self._descriptor = os.open(self.path, flags, 0o640)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOCTTY | os.O_NONBLOCK
+        with reached_path.parent_of(self.path, make=True) as (directory, name):
+            self._descriptor = reached_path.open_file(directory, name, flags)
         return os.fstat(self._descriptor)
 
     def _rotate(self, found: os.stat_result) -> os.stat_result:
@@ -240,15 +240,19 @@ class LogFile:
         return self._open()
 
     def _move_aside(self) -> None:
+        with reached_path.parent_of(self.path) as (directory, name):
+            self._move_in(directory, name)
+
+    def _move_in(self, directory: int, name: str) -> None:
         if self.keep < 1:
-            os.unlink(self.path)
+            os.unlink(name, dir_fd=directory)
             return
         free = 1  # a crash between two renames leaves a gap: files beyond it stay
-        while free < self.keep and os.path.lexists(f"{self.path}.{free}"):
+        while free < self.keep and reached_path.is_there(directory, f"{name}.{free}"):
             free += 1
         for number in range(free - 1, 0, -1):
-            os.replace(f"{self.path}.{number}", f"{self.path}.{number + 1}")
-        os.replace(self.path, f"{self.path}.1")
+            reached_path.rename(directory, f"{name}.{number}", f"{name}.{number + 1}")
+        reached_path.rename(directory, name, f"{name}.1")
 
     def close(self) -> None:
         """Close the file; the next write opens it again."""

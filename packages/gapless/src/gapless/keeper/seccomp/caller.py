@@ -105,6 +105,8 @@ class Kind(Enum):
 
 def kind(pid: int, descriptor: int) -> Kind:
     """Return what kind of socket a descriptor of a process is.  Raises OSError."""
+    if not os.readlink(f"/proc/{pid}/fd/{descriptor}").startswith("socket:"):
+        return Kind.OTHER  # the user's own file system may keep us from closing it
     copy = duplicate(pid, descriptor)
     try:
         sock = socket.socket(fileno=copy)
@@ -118,8 +120,22 @@ def kind(pid: int, descriptor: int) -> Kind:
         if sock.family not in (socket.AF_INET, socket.AF_INET6):
             return Kind.OTHER
         if sock.proto in (socket.IPPROTO_TCP, _IPPROTO_MPTCP):
-            return Kind.TCP
+            return Kind.OTHER if _is_connected(sock) else Kind.TCP
         return Kind.UDP if sock.proto == socket.IPPROTO_UDP else Kind.OTHER
+
+
+def _is_connected(sock: socket.socket) -> bool:
+    """Return whether a TCP socket is a connection: the kernel binds none of those.
+
+    One is not waited for when it is closed here: its program may have closed it meanwhile,
+    and have asked to wait until the peer has all (SO_LINGER, socket(7)).
+    """
+    try:
+        sock.getpeername()
+    except OSError:
+        return False
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 0, 0))
+    return True
 
 
 def descriptor_flags(pid: int, descriptor: int) -> int:

@@ -22,7 +22,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from gapless.base import descriptors
-from gapless.keeper.seccomp import caller, paths
+from gapless.keeper.seccomp import caller, paths, privileges
 from gapless.keeper.seccomp.caller import Address, Kind
 from gapless.keeper.seccomp.filter_program import NUMBERS
 from gapless.keeper.seccomp.paths import Identity
@@ -47,6 +47,8 @@ class Notification:
     kind: Kind = Kind.OTHER
     address: Address | None = None
     """What is to be bound, if it is an internet address."""
+    may_bind: bool = True
+    """Whether the kernel would let the caller have the port of the address."""
     path: str = ""
     """The path that the call is about; `@name` is an abstract name."""
     identity: Identity | None = None
@@ -137,6 +139,9 @@ def _observe(
     if address is None and unix is None:
         return found  # another family: programs that look up names bind netlink sockets
     found = replace(found, kind=caller.kind(found.pid, descriptor), address=address)
+    if address is not None:
+        may_bind = privileges.may_bind(thread_id, address.port)
+        found = replace(found, may_bind=may_bind)
     if unix is None or found.kind is not Kind.UNIX:
         return found
     if unix.startswith(b"\0"):

@@ -7,9 +7,11 @@ there were no filter.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import selectors
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -20,6 +22,8 @@ from gapless.keeper.seccomp.notifications import Notification
 
 UNANSWERED_S = 10.0
 _ABOUT_PATHS = ("connect", "unlink")
+MOST_WAITING = 64
+"""Of an instance; its other calls wait in the kernel until one of these is answered."""
 HIGHEST_ERRNO = 4095  # MAX_ERRNO of the kernel
 
 
@@ -76,15 +80,15 @@ class WaitingCalls:
         self._has_supervisor = has_supervisor
         self._notify: dict[str, int] = {}
         self._waiting: dict[tuple[str, int], WaitingCall] = {}
+        self._counts: Counter[str] = Counter()
+        """How many calls of an instance wait."""
 
     # --- instances --------------------------------------------------------------------
 
     def watch(self, key: str, notify: int) -> None:
         """Receive the calls of an instance; *notify* is closed here."""
         self._notify[key] = notify
-        self._selector.register(
-            notify, selectors.EVENT_READ, lambda: self._receive(key, notify)
-        )
+        self._listen(key, notify)
 
     def has_process(self, key: str) -> bool:
         """Return whether a process is under the filter of an instance: it cannot leave it.
@@ -99,10 +103,32 @@ class WaitingCalls:
         notify = self._notify.pop(key, None)
         if notify is None:
             return
-        self._selector.unregister(notify)
+        with contextlib.suppress(KeyError):  # enough of its calls wait
+            self._selector.unregister(notify)
         os.close(notify)
         for place in [place for place in self._waiting if place[0] == key]:
             del self._waiting[place]
+        self._counts.pop(key, None)
+
+    def _listen(self, key: str, notify: int) -> None:
+        self._selector.register(
+            notify, selectors.EVENT_READ, lambda: self._receive(key, notify)
+        )
+
+    def _waits(self, waiting: WaitingCall) -> None:
+        """Note a call that waits; receive no more of an instance that has many."""
+        key = waiting.key
+        self._waiting[key, waiting.notification.id] = waiting
+        self._counts[key] += 1
+        if self._counts[key] >= MOST_WAITING:
+            self._selector.unregister(waiting.notify)
+
+    def _waits_no_more(self, key: str, call: int) -> None:
+        if self._waiting.pop((key, call), None) is None:
+            return
+        self._counts[key] -= 1
+        if self._counts[key] == MOST_WAITING - 1:
+            self._listen(key, self._notify[key])
 
     def _receive(self, key: str, notify: int) -> None:
         try:
@@ -129,7 +155,7 @@ class WaitingCalls:
         waiting = WaitingCall(key, notify, notification)
         if not self._has_supervisor():
             waiting.unanswered_since = clock.monotonic()
-        self._waiting[key, notification.id] = waiting
+        self._waits(waiting)
         self._announce(waiting)
 
     # --- the supervisor ---------------------------------------------------------------
@@ -176,6 +202,7 @@ class WaitingCalls:
         if call.address is not None:
             message["host"], message["port"] = call.address.host, call.address.port
             message["kind"] = call.kind.value
+            message["may_bind"] = call.may_bind
         if call.path:
             message["path"] = call.path
         if call.identity is not None:
@@ -213,7 +240,7 @@ class WaitingCalls:
         except BaseException:
             self._proceed(waiting)
             raise
-        self._waiting.pop((message.key, message.id), None)
+        self._waits_no_more(message.key, message.id)
 
     def _carry_out(self, waiting: WaitingCall, message: Answer) -> None:
         notify, notification_id = waiting.notify, waiting.notification.id
@@ -256,9 +283,9 @@ class WaitingCalls:
         notifications.inject(notify, call.id, sock, call.descriptor, cloexec=cloexec)
 
     def _fail(self, waiting: WaitingCall, number: int) -> None:
-        self._waiting.pop((waiting.key, waiting.notification.id), None)
+        self._waits_no_more(waiting.key, waiting.notification.id)
         notifications.answer(waiting.notify, waiting.notification.id, number)
 
     def _proceed(self, waiting: WaitingCall) -> None:
-        self._waiting.pop((waiting.key, waiting.notification.id), None)
+        self._waits_no_more(waiting.key, waiting.notification.id)
         notifications.proceed(waiting.notify, waiting.notification.id)

@@ -16,6 +16,7 @@ from gapless.base.errors import NotFoundError, ReleaseError
 from gapless.releases import file_state, tarballs
 from gapless.releases.file_state import FileState, state_of
 from gapless.releases.inbox import checksums, opened
+from gapless.releases.model import Limits
 from gapless.releases.signing import uploads
 
 STALE_S = 60.0
@@ -38,7 +39,7 @@ def is_stale(path: str) -> bool:
 
 
 def is_complete(
-    path: str, earlier: FileState | None, most_bytes: int, *, is_signed: bool = False
+    path: str, earlier: FileState | None, limits: Limits, *, is_signed: bool = False
 ) -> tuple[bool, str]:
     """Return whether an upload is complete, and if not, why.
 
@@ -46,8 +47,9 @@ def is_complete(
     who publishes it says why it is refused.  One that has to be signed is not opened.
     """
     try:
-        with opened.upload(path, most_bytes) as descriptor:
-            why = _missing(path, descriptor, earlier, is_signed=is_signed)
+        with opened.upload(path, limits.max_upload_bytes) as descriptor:
+            read_within = None if is_signed else limits
+            why = _missing(path, descriptor, earlier, read_within)
     except ReleaseError:
         return True, ""
     except (opened.IncompleteError, NotFoundError) as error:
@@ -58,9 +60,12 @@ def is_complete(
 
 
 def _missing(
-    path: str, descriptor: int, earlier: FileState | None, *, is_signed: bool
+    path: str, descriptor: int, earlier: FileState | None, limits: Limits | None
 ) -> str:
-    """Return what an upload lacks; empty if it is complete."""
+    """Return what an upload lacks; empty if it is complete.
+
+    Without *limits* it is not opened: it has to be signed.
+    """
     try:
         found = checksums.expected(path)
     except OSError as error:
@@ -71,10 +76,10 @@ def _missing(
     now = state_of(path)
     if now is None or now != earlier:
         return "it is changing, or was not seen before"
-    if is_signed:
+    if limits is None:
         return _missing_by_signature(path, descriptor)
     try:
-        tarballs.read_to_end(descriptor)
+        tarballs.read_to_end(descriptor, limits)
     except tarballs.BROKEN as error:
         return f"it cannot be read to its end: {error}"
     return "" if file_state.state_of(path) == now else "it is changing"

@@ -19,7 +19,7 @@ from gapless.supervisor.memory.apps import AppRecord
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
-from gapless.supervisor.observe import log_tail
+from gapless.supervisor.observe import app_user, log_tail
 from gapless.supervisor.observe.instance_groups import InstanceGroups
 from gapless.supervisor.observe.variables import file_variables
 from gapless.supervisor.sockets.groups import Listener
@@ -81,7 +81,9 @@ class Launcher:
             identity=app.ids[ordinal],
             home=self._home.path,
         )
-        variables["NOTIFY_SOCKET"] = self._notify_sockets.open_notify(key)
+        variables["NOTIFY_SOCKET"] = self._notify_sockets.open_notify(
+            key, _uid_of(wanted.user)
+        )
         self._drain_connections.open()
         variables["GAPLESS_SOCKET"] = self._drain_connections.address
         if self._drain_connections.path and not wanted.user:
@@ -210,6 +212,13 @@ def _add_preload(
             f"keep-alive connections are not closed in good order: "
             f"{wanted.user or 'its user'} may not read {PRELOAD}"
         )
+
+
+def _uid_of(user: str) -> int:
+    try:
+        return app_user.uid_of(user)
+    except LookupError:
+        return os.geteuid()  # the keeper says that there is no such user
 
 
 def _may_read(wanted: spec.AppSpec, path: str) -> bool:

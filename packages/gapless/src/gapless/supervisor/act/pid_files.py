@@ -10,6 +10,7 @@ import os
 import re
 
 from gapless.base import events
+from gapless.base.outside import reached_path
 from gapless.supervisor.memory.apps import AppRecord
 from gapless.supervisor.memory.model import Role
 
@@ -28,9 +29,7 @@ def update(app: AppRecord, log: events.Log) -> None:
         if app.pid_files.get(path) == pid:
             continue
         try:
-            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-            with open(path, "w", encoding="utf-8") as file:
-                file.write(str(pid))
+            _write(path, pid)
         except OSError as error:
             log.write("write-failed", path=path, reason=str(error))
     app.pid_files = wanted  # tried once: what fails now would fail at every turn
@@ -64,8 +63,24 @@ def path_of(path: str, identity: int) -> str:
 def _remove(path: str, pid: int) -> None:
     """Remove a file, if it is still ours."""
     try:
-        with open(path, encoding="utf-8") as file:
-            if file.read(32).strip() == str(pid):
-                os.unlink(path)
-    except (OSError, UnicodeDecodeError):
+        with reached_path.parent_of(path) as (directory, name):
+            descriptor = reached_path.open_file(directory, name, os.O_RDONLY)
+            try:
+                if os.read(descriptor, 32).strip() == str(pid).encode():
+                    os.unlink(name, dir_fd=directory)
+            finally:
+                os.close(descriptor)
+    except OSError:
         return
+
+
+def _write(path: str, pid: int) -> None:
+    """Write a pid; what else has the name is not followed.  Raises OSError."""
+    with reached_path.parent_of(path, make=True) as (directory, name):
+        how = os.O_WRONLY | os.O_CREAT
+        descriptor = reached_path.open_file(directory, name, how, 0o644)
+        try:
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, str(pid).encode())
+        finally:
+            os.close(descriptor)

@@ -3,26 +3,46 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
+import os
+import signal
 import socket
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from gapless.base import clock
+from gapless.base import clock, peer
+from gapless.supervisor.instances.disposal import (
+    ROOM_BYTES,
+    close_all,
+    descriptors_in,
+    unread,
+)
+from gapless.supervisor.kernel import processes
 from gapless.supervisor.memory import counts
 from gapless.supervisor.memory.counts import Counts
 from gapless.supervisor.memory.model import Mode
 
 LONGEST_LINE_BYTES = 1 << 18
 """All names that counts can have, at twelve bytes a character, take half of it."""
-PIECE_BYTES = 65536
+PIECE_BYTES = 16384
+"""What is taken in of one process in a turn of the loop; then others have theirs."""
+MOST_TRIED = 8
+"""So many lines of a kind are parsed of those that come at once."""
+LONGEST_MODE = 200
+LONGEST_HELLO_BYTES = 4096
+"""How long a line may be before it is known whose it is."""
 
 
 class DrainConnection:
     """The connection to one process, and what it has said."""
 
-    def __init__(self, sock: socket.socket, pid: int) -> None:
-        self.sock, self.pid = sock, pid
+    def __init__(self, sock: socket.socket, pid: int, uid: int) -> None:
+        self.sock, self.pid, self.uid = sock, pid, uid
+        self._pidfd = peer.pidfd_of(sock)
+        seen = processes.read(pid)
+        self._ticks = seen.start_ticks if seen else 0
         self.key = ""
         """The instance that it belongs to; empty while that is not proved."""
         self.claimed_key = ""
@@ -37,6 +57,36 @@ class DrainConnection:
         self.counts_all = True
         """Whether all that it owes is in its counts: not of a program that counts HTTP."""
         self._partial = b""
+
+    def is_same_process(self) -> bool:
+        """Return whether its number is still that of the process that connected."""
+        if self._pidfd >= 0:
+            try:
+                signal.pidfd_send_signal(self._pidfd, 0)
+            except ProcessLookupError:
+                return False
+            except PermissionError:
+                return True
+            return True
+        now = processes.read(self.pid)
+        return now is not None and now.start_ticks == self._ticks
+
+    def identified(self, key: str) -> None:
+        """Note to which instance it belongs, from now on."""
+        self.key, self.counts = key, Counts()
+        self.counted_at = clock.monotonic()
+        self._forget_process()
+
+    def close(self) -> None:
+        """Close it."""
+        close_all(unread(self.sock))
+        self.sock.close()
+        self._forget_process()
+
+    def _forget_process(self) -> None:
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+            self._pidfd = -1
 
     def mode_in(self, mode: Mode) -> Mode:
         """Return the mode of this process when its instance is in *mode*.
@@ -67,14 +117,19 @@ class DrainConnection:
 
         Raises BlockingIOError if nothing has come.
         """
+        received: list[int] = []
         try:
-            piece = self.sock.recv(PIECE_BYTES)
+            piece, ancillary, _, _ = self.sock.recvmsg(PIECE_BYTES, ROOM_BYTES)
+            received = descriptors_in(ancillary)
         except BlockingIOError:
             raise
         except OSError:
             piece = b""
+        if not close_all(received):
+            piece = b""  # whoever sends what cannot be closed is not heard any more
         *lines, self._partial = (self._partial + piece).split(b"\n")
-        return lines, not piece or len(self._partial) > LONGEST_LINE_BYTES
+        longest = LONGEST_LINE_BYTES if self.key else LONGEST_HELLO_BYTES
+        return lines, not piece or len(self._partial) > longest
 
     def take_counts(self, sent: Counts, mode: str) -> None:
         """Note the counts that the process has sent."""
@@ -92,6 +147,44 @@ def parse_line(line: bytes) -> tuple[dict[str, Any], Counts | None] | None:
     except (ValueError, RecursionError):
         return None
     return (found, sent) if isinstance(found, dict) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What the lines that have come at once say, however many they are."""
+
+    hello: dict[str, Any] | None = None
+    ready: bool = False
+    counts: Counts | None = None
+    mode: str = ""
+
+
+def read_lines(lines: list[bytes], *, knows_hello: bool) -> Said:
+    """Return what lines say: the first hello, whether it is ready, and the last counts.
+
+    Counts are sums, so those that were sent later are all that is to be known.  A few lines
+    are parsed, however many there are.
+    """
+    hello = None
+    if not knows_hello:
+        hello = next((e for e, _ in _parsed(lines, b'"hello"') if "hello" in e), None)
+    ready = any(e.get("ready") is True for e, _ in _parsed(lines, b'"ready"'))
+    for each, sent in _parsed(lines[::-1], b'"mode"'):
+        if sent is not None:
+            mode = str(each["mode"])[:LONGEST_MODE]
+            return Said(hello=hello, ready=ready, counts=sent, mode=mode)
+    return Said(hello=hello, ready=ready)
+
+
+def _parsed(
+    lines: list[bytes], named: bytes
+) -> Iterator[tuple[dict[str, Any], Counts | None]]:
+    """Yield the messages on the first lines in which something is named."""
+    found = (each for each in lines if named in each)
+    for line in itertools.islice(found, MOST_TRIED):
+        parsed = parse_line(line)
+        if parsed is not None:
+            yield parsed
 
 
 def total(connections: Iterator[DrainConnection], mode: Mode) -> Counts | None:

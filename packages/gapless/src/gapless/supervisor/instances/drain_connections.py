@@ -20,7 +20,7 @@ from gapless.base import clock, descriptors, files, peer
 from gapless.base.names import Home
 from gapless.supervisor.instances.drain_connection import (
     DrainConnection,
-    parse_line,
+    read_lines,
     total,
 )
 from gapless.supervisor.memory.counts import Counts
@@ -32,8 +32,15 @@ HELD_AS = "speakers/listener"
 NAME_BYTES = 107
 """As long as a name can be: padding and length cannot be mistaken (unix(7))."""
 MOST_CONNECTIONS = 4096
-MOST_UNIDENTIFIED = 64
-"""Processes that have connected, and have not said yet to which instance they belong."""
+MOST_UNIDENTIFIED = 256
+"""Processes that have connected, and have not said yet to which instance they belong; of
+one user no more than half of them."""
+MOST_OF_AN_INSTANCE = 1024
+MOST_ACCEPTED = 32
+"""In one turn of the loop."""
+MOST_LAST_PIECES = 32
+"""More than the kernel keeps of what a process has sent (net.core.wmem_max)."""
+LONGEST_KEY = 200
 ANSWER_S = 0.05
 """How long `list` waits for processes that are busy or stopped."""
 
@@ -62,6 +69,8 @@ class DrainConnections:
         self._listeners: list[socket.socket] = []
         self._connections: dict[DrainConnection, None] = {}
         """In the order in which they came."""
+        self._unidentified: dict[DrainConnection, None] = {}
+        """Those of which it is not known yet whose they are."""
         self._lost: dict[str, dict[int, Counts]] = {}
         """The counts of connections that broke, by instance and process."""
         self._modes: dict[str, Mode] = {}
@@ -101,15 +110,21 @@ class DrainConnections:
 
     def _listen(self, listener: socket.socket) -> None:
         listener.setblocking(False)
+        peer.refuse_descriptors(listener)
         self._listeners.append(listener)
         self._selector.register(
-            listener, selectors.EVENT_READ, lambda: self._accept(listener)
+            listener, selectors.EVENT_READ, lambda: self._accept_some(listener)
         )
 
-    def _accept(self, listener: socket.socket) -> None:
-        sock = descriptors.accept(listener)
-        if sock is None:
-            return
+    def _accept_some(self, listener: socket.socket) -> None:
+        for _ in range(MOST_ACCEPTED):
+            sock = descriptors.accept(listener)
+            if sock is None:
+                return
+            self._accept(sock)
+
+    def _accept(self, sock: socket.socket) -> None:
+        peer.refuse_descriptors(sock)
         pid, uid = peer.credentials_of(sock)
         # Only root's supervisor has instances of other users.
         allowed = uid in (0, os.getuid()) or os.getuid() == 0
@@ -118,15 +133,18 @@ class DrainConnections:
             sock.close()
             descriptors.refill()
             return
-        connection = DrainConnection(sock, pid)
+        connection = DrainConnection(sock, pid, uid)
         sock.setblocking(False)
-        self._connections[connection] = None
-        unidentified = [each for each in self._connections if not each.key]
-        if len(unidentified) > MOST_UNIDENTIFIED:
-            self._lose(unidentified[0])
+        self._connections[connection] = self._unidentified[connection] = None
+        own = [each for each in self._unidentified if each.uid == uid]
+        if len(own) > MOST_UNIDENTIFIED // 2:
+            self._lose(own[0])
+        elif len(self._unidentified) > MOST_UNIDENTIFIED:
+            self._lose(next(iter(self._unidentified)))
         self._selector.register(
             sock, selectors.EVENT_READ, lambda: self._read(connection)
         )
+        self._read(connection)  # most have said already whose they are
 
     def close(self) -> None:
         """Stop listening: no process is left that could connect."""
@@ -149,48 +167,60 @@ class DrainConnections:
             lines, ended = connection.receive()
         except BlockingIOError:
             return False
-        for line in lines:
-            self._take(connection, line)
+        if lines:
+            self._take(connection, lines)
         if ended:
             self._lose(connection)
         return True
 
-    def _take(self, connection: DrainConnection, line: bytes) -> None:
-        """Take in one line; what is no message is ignored."""
-        parsed = parse_line(line)
-        if parsed is None:
-            return
-        message, counts = parsed
-        key = connection.key
-        if "hello" in message:
-            connection.claimed_key = str(message.get("instance", ""))
-            connection.counts_all = message.get("scope") != "http"
+    def _read_rest(self, connection: DrainConnection) -> None:
+        """Read what has come; whoever writes on meanwhile does not hold us."""
+        for _ in range(MOST_LAST_PIECES):
+            if connection not in self._connections or not self._read(connection):
+                return
+
+    def _take(self, connection: DrainConnection, lines: list[bytes]) -> None:
+        """Take in what has come at once; what is no message is ignored.
+
+        So is a second hello: whose a process is does not change, and to find out costs
+        more than a line.
+        """
+        said = read_lines(lines, knows_hello=bool(connection.claimed_key))
+        if said.hello is not None:
+            connection.claimed_key = str(said.hello.get("instance", ""))[:LONGEST_KEY]
+            connection.counts_all = said.hello.get("scope") != "http"
             self._identify(connection)
-        elif key and message.get("ready") is True:
-            self._changed(key, self.counts_of(key), True)
-        elif key and counts is not None:
-            connection.take_counts(counts, str(message["mode"]))
-            self._changed(key, self.counts_of(key), False)
-            self._answer_waiting()
+        key = connection.key
+        if not key or not (said.ready or said.counts):
+            return
+        if said.counts is not None:
+            connection.take_counts(said.counts, said.mode)
+        self._changed(key, self.counts_of(key), said.ready)
+        self._answer_waiting()
 
     def identify_all(self) -> None:
         """Check again the processes that came before their instance was known."""
-        for connection in list(self._connections):
-            if connection.claimed_key and not connection.key:
+        for connection in list(self._unidentified):
+            if connection.claimed_key:
                 self._identify(connection)
 
     def _identify(self, connection: DrainConnection) -> None:
         key = connection.claimed_key
         if connection.key or not self._belongs(key, connection.pid):
             return
+        if not connection.is_same_process():
+            return  # it has ended, and a process of the instance has got its number
+        own = list(self._of(key))
+        if len(own) >= MOST_OF_AN_INSTANCE:
+            self._lose(connection)
+            return
         # What finished on a connection that broke is reported again on this one.
-        for other in list(self._of(key)):
-            while other.pid == connection.pid and other in self._connections:
-                if not self._read(other):
-                    break
+        for other in own:
+            if other.pid == connection.pid:
+                self._read_rest(other)
         self._lost.get(key, {}).pop(connection.pid, None)
-        connection.key, connection.counts = key, Counts()
-        connection.counted_at = clock.monotonic()
+        connection.identified(key)
+        self._unidentified.pop(connection, None)
         mode = connection.mode_in(self._modes.get(key, Mode.SERVING))
         connection.send("counts" if mode is Mode.SERVING else f"drain {mode.value}")
         self._changed(key, self.counts_of(key), False)
@@ -199,8 +229,9 @@ class DrainConnections:
         if connection not in self._connections:
             return
         del self._connections[connection]
+        self._unidentified.pop(connection, None)
         self._selector.unregister(connection.sock)
-        connection.sock.close()
+        connection.close()
         key = connection.key
         if key and connection.counts is not None:
             lost = self._lost.setdefault(key, {})
@@ -282,9 +313,8 @@ class DrainConnections:
     def forget(self, key: str) -> Counts | None:
         """Read what an instance that is gone had still sent; return its sums."""
         for connection in list(self._of(key)):
-            while connection in self._connections:
-                if not self._read(connection):
-                    self._lose(connection)  # another process holds its end
+            self._read_rest(connection)
+            self._lose(connection)  # another process may hold its end
         found = self.counts_of(key)
         self._lost.pop(key, None)
         self._modes.pop(key, None)

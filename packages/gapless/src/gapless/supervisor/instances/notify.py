@@ -6,10 +6,15 @@ NODE_CHANNEL_FD: one JSON value per line, as child_process with `serialization: 
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
-LONGEST_LINE_BYTES = 1 << 20
+from gapless.base.outside import text
+
+LONGEST_LINE_BYTES = 64
+"""No line that says something is so long; one that is says nothing."""
+_TOO_LONG = b"." * (LONGEST_LINE_BYTES + 1)
+_READY = b'"ready"'
+"""As JSON.stringify writes it; other JSON says nothing to us, and is not parsed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +24,14 @@ class Notification:
     ready: bool = False
     stopping: bool = False
     status: str = ""
+
+    def then(self, later: Notification) -> Notification:
+        """Return what both say, of which the other came later."""
+        return Notification(
+            ready=self.ready or later.ready,
+            stopping=self.stopping or later.stopping,
+            status=later.status or self.status,
+        )
 
 
 def parse_datagram(datagram: bytes) -> Notification:
@@ -33,7 +46,7 @@ def parse_datagram(datagram: bytes) -> Notification:
             case "STOPPING" if value == "1":
                 stopping = True
             case "STATUS":
-                status = value[:200]
+                status = text.printable(value[:200])
             case _:
                 pass
     return Notification(ready=ready, stopping=stopping, status=status)
@@ -42,18 +55,15 @@ def parse_datagram(datagram: bytes) -> Notification:
 def parse_lines(buffered: bytes) -> tuple[Notification, bytes]:
     """Return what complete lines say, and the incomplete rest.
 
-    A line that is no JSON is ignored; a rest beyond `LONGEST_LINE_BYTES` is dropped.
+    Of a line that is too long to say anything no more is kept than that.
     """
     *lines, rest = buffered.split(b"\n")
-    ready = any(_is_ready(line) for line in lines)
-    return Notification(ready=ready), b"" if len(rest) > LONGEST_LINE_BYTES else rest
-
-
-def _is_ready(line: bytes) -> bool:
-    try:
-        return bool(json.loads(line) == "ready")
-    except (ValueError, RecursionError):
-        return False
+    ready = any(
+        line.strip() == _READY and len(line) <= LONGEST_LINE_BYTES for line in lines
+    )
+    return Notification(ready=ready), _TOO_LONG if len(
+        rest
+    ) > LONGEST_LINE_BYTES else rest
 
 
 SHUTDOWN = b'"shutdown"\n'

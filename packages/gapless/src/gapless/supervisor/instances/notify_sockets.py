@@ -1,23 +1,34 @@
 """The sockets on which instances notify the supervisor: NOTIFY_SOCKET and Node's channel.
 
 The keeper holds a copy of each, so that they outlive a supervisor.
+
+Rule 1: who may reach NOTIFY_SOCKET, and whom the kernel names as the sender, decides whose
+word it is (`notify_places`, `messages`).
+Rule 2: what one instance sends costs the others nothing: some messages in each turn of the
+loop, of a bounded length, and a sender that makes us wait is not read any more.
 """
 
 from __future__ import annotations
 
-import array
-import os
+import contextlib
 import selectors
 import socket
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 
-from gapless.supervisor.instances import notify
+from gapless.base import peer
+from gapless.base.names import Home
+from gapless.supervisor.instances import disposal, notify
+from gapless.supervisor.instances.notify_places import NotifyPlaces
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
 
 DATAGRAM_BYTES, PIECE_BYTES = 4096, 65536
+MESSAGES_PER_TURN = 16
+"""Of one instance; then the others have their turn."""
 Receive = Callable[[str, notify.Notification], None]
 """Is called with the key of an instance and what it notified."""
+Speaks = Callable[[str, int, int], bool]
+"""Returns whether a process, by its pid and uid, speaks for an instance."""
 
 
 class NotifySockets:
@@ -28,27 +39,33 @@ class NotifySockets:
         selector: selectors.BaseSelector,
         keeper: KeeperConnection,
         receive: Receive,
+        *,
+        speaks: Speaks,
+        home: Home,
     ) -> None:
         self._selector, self._keeper, self._receive = selector, keeper, receive
+        self._speaks, self._places = speaks, NotifyPlaces(home)
         self._sockets: dict[str, dict[str, socket.socket]] = {}
         """By the key of the instance: its sockets by kind, notify and channel."""
         self._partial: dict[str, bytes] = {}
         """By the key of the instance: an incomplete line on its channel."""
 
-    def open_notify(self, key: str) -> str:
-        """Open an instance's NOTIFY_SOCKET; return its address, as the variable has it."""
+    def open_notify(self, key: str, uid: int) -> str:
+        """Open the NOTIFY_SOCKET of an instance of that user; return its path.
+
+        Raises OSError.
+        """
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        # Abstract: no file to remove, no limit on the length of GAPLESS_HOME (unix(7)).
-        name = f"gapless/{os.urandom(8).hex()}"
         try:
-            sock.bind(f"\0{name}")
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+            path = self._places.bind(sock, uid)
             self._keeper.hold(f"notify/{key}", None, sock.fileno())
         except BaseException:
+            self._places.remove(sock)
             sock.close()
             raise
         self._watch("notify", key, sock)
-        return f"@{name}"
+        return path
 
     def open_channel(self, key: str) -> socket.socket:
         """Open Node's channel to an instance; return the program's end of it."""
@@ -82,11 +99,17 @@ class NotifySockets:
         """Close the sockets of every instance that is not one of *keys*."""
         for key in self._sockets.keys() - keys:
             self.close(key)
+        found = (each.get("notify") for each in self._sockets.values())
+        names = (each.getsockname() for each in found if each is not None)
+        self._places.remove_unknown({each for each in names if isinstance(each, str)})
 
     def close(self, key: str) -> None:
         """Close the sockets of an instance that is gone."""
         for kind, sock in self._sockets.pop(key, {}).items():
-            self._selector.unregister(sock)
+            self._unwatch(sock)
+            if kind == "notify":
+                self._places.remove(sock)
+            disposal.close_all(disposal.unread(sock))
             sock.close()
             self._keeper.release(f"{kind}/{key}")
         self._partial.pop(key, None)
@@ -99,49 +122,54 @@ class NotifySockets:
         read = self._read_datagram if kind == "notify" else self._read_lines
         self._selector.register(sock, selectors.EVENT_READ, lambda: read(key, sock))
 
+    def _unwatch(self, sock: socket.socket) -> None:
+        with contextlib.suppress(KeyError):  # it is not read any more
+            self._selector.unregister(sock)
+
     def _read_datagram(self, key: str, sock: socket.socket) -> None:
-        room = socket.CMSG_SPACE(12) + 64
-        try:
-            datagram, ancillary, _, _ = sock.recvmsg(DATAGRAM_BYTES, room)
-        except BlockingIOError:
-            return
-        try:
-            if _sender_uid(ancillary) in (0, os.getuid()) or os.getuid() == 0:
-                self._receive(key, notify.parse_datagram(datagram))
-        finally:
-            # Also the answer to BARRIER=1: all before it was taken in (sd_notify(3)).
-            _close_descriptors(ancillary)
+        """Take in some of what an instance has notified, as one notification."""
+        found = notify.Notification()
+        received: list[int] = []
+        senders: dict[tuple[int, int], bool] = {}
+        for _ in range(MESSAGES_PER_TURN):
+            try:
+                datagram, ancillary, _, _ = sock.recvmsg(
+                    DATAGRAM_BYTES, disposal.ROOM_BYTES
+                )
+            except OSError:
+                break  # there is none, or it waits for memory
+            received += disposal.descriptors_in(ancillary)
+            sender = peer.sender_of(ancillary)
+            if sender not in senders:
+                senders[sender] = self._speaks(key, *sender)
+            if senders[sender]:
+                found = found.then(notify.parse_datagram(datagram))
+            if received:
+                break
+        if found != notify.Notification():
+            self._receive(key, found)
+        # Also the answer to BARRIER=1: all before it was taken in (sd_notify(3)).
+        if not disposal.close_all(received):
+            self._unwatch(sock)
 
     def _read_lines(self, key: str, sock: socket.socket) -> None:
+        received: list[int] = []
         try:
-            piece = sock.recv(PIECE_BYTES)
+            piece, ancillary, _, _ = sock.recvmsg(PIECE_BYTES, disposal.ROOM_BYTES)
+            received = disposal.descriptors_in(ancillary)
         except BlockingIOError:
             return
         except OSError:
             piece = b""
+        if not disposal.close_all(received):
+            self._unwatch(sock)  # Node sends handles; one that we wait for is the last
         if not piece:
-            self._selector.unregister(sock)
+            self._unwatch(sock)
             sock.close()
             del self._sockets[key]["channel"]
             self._keeper.release(f"channel/{key}")
             return
         found, rest = notify.parse_lines(self._partial.get(key, b"") + piece)
         self._partial[key] = rest
-        self._receive(key, found)
-
-
-def _close_descriptors(ancillary: list[tuple[int, int, bytes]]) -> None:
-    """Close what came with a datagram: none is wanted."""
-    for level, kind, content in ancillary:
-        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-            numbers = array.array("i")
-            numbers.frombytes(content[: len(content) // 4 * 4])
-            for descriptor in numbers:
-                os.close(descriptor)
-
-
-def _sender_uid(ancillary: list[tuple[int, int, bytes]]) -> int:
-    for level, kind, content in ancillary:
-        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
-            return int.from_bytes(content[4:8], "little")
-    return -1
+        if found.ready:
+            self._receive(key, found)

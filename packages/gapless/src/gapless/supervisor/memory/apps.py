@@ -181,12 +181,16 @@ class Apps(dict[str, AppRecord]):
 
         Who asks by a key has news of that instance.
         """
+        found = self.look(key)
+        if found is not None:
+            self.touch(found[0].name)
+        return found
+
+    def look(self, key: str) -> Found | None:
+        """Return an instance, by its key, with its app and its generation."""
         app = self.get(key.partition("/")[0])
         found = app.instance(key) if app else None
-        if app is None or found is None:
-            return None
-        self.touch(app.name)
-        return (app, *found)
+        return None if app is None or found is None else (app, *found)
 
     def allot_ids(self, app: AppRecord, count: int) -> None:
         """Give an app ids for *count* ordinals, none of them anybody else's."""

@@ -15,6 +15,8 @@ from gapless.supervisor.memory.counts import Counts
 from gapless.supervisor.memory.model import Mode, Phase
 
 MOST_NAMED = 5
+MOST_BOUND = 1024
+"""Addresses are noted, and written, at each change."""
 
 
 @dataclass(slots=True)
@@ -122,6 +124,11 @@ class InstanceRecord:
         """
         counted = self.counts.owed if self.counts and not self.counts.unable else 0
         return counted + sum(call.for_s >= LONG_CALL_S for call in self.calls)
+
+    def has_bound(self, address: str) -> None:
+        """Note an address that it has bound; of one that makes them up not each."""
+        if len(self.bound) < MOST_BOUND:
+            self.bound.add(address)
 
     def take_counts(self, total: Counts | None, now: float) -> None:
         """Note what its processes count; one request more has arrived now.

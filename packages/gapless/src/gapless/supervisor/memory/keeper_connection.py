@@ -17,6 +17,8 @@ from typing import Any
 from gapless.base import descriptors, wire
 from gapless.base.errors import GaplessError
 
+MOST_EVENTS = 250
+"""Are taken in at a time; then the others of the loop have their turn."""
 LACKING = "lacking"
 """The field of an event whose descriptors this process had no room for: why."""
 
@@ -128,7 +130,7 @@ class KeeperConnection:
         The caller closes the descriptors.  What is no message is an event `unreadable`.
         """
         received: list[tuple[wire.Message, list[int]]] = []
-        while True:
+        while len(received) < MOST_EVENTS:
             try:
                 received.append(self.channel.receive())
             except BlockingIOError:
@@ -142,6 +144,7 @@ class KeeperConnection:
             except OSError:  # out of memory: what has come waits
                 descriptors.pause()
                 return received
+        return received
 
 
 def close_all(unwanted: list[int]) -> None:

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 
 from gapless.base.names import Home
 
-_HALF_WRITTEN = re.compile(r"(state\.json\.\d+\.part|(supervisor|drain)\.sock\.\d+)")
-_HALF_REPORT = re.compile(r".+\.json\.\d+\.part")
+_PART = r"\.([0-9a-f]+\.)?\d+\.part"
+"""NAME.RANDOM.PID.part (base.files), of versions before without the random word."""
+_HALF_WRITTEN = re.compile(rf"(state\.json{_PART}|(supervisor|drain)\.sock\.\d+)")
+_HALF_REPORT = re.compile(rf".+\.json{_PART}")
 
 
 def remove_leftovers(home: Home) -> None:

@@ -128,7 +128,7 @@ class Notes:
         """Return what the file of an app says; None without one that can be read."""
         path = self._home.app_note(name)
         try:
-            plain = files.read_json(path)
+            plain = files.read_own_json(path)
             return None if plain is None else read_note(plain["app"])
         except (OSError, ValueError, TypeError, LookupError) as error:
             self._log.write("note-unreadable", path=path, reason=str(error))

@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from gapless.base import files
+from gapless.base.outside import reached_path
 
 KEPT = 100
 _IDENTITY = ("app", "action", "token", "started_at")
@@ -18,7 +19,13 @@ def add(directory: str, name: str, report: dict[str, Any]) -> None:
     A supervisor that died after this may have noted the operation as under way: the next
     one ends it again, and writes the same report.  Raises OSError.
     """
-    os.makedirs(directory, mode=0o700, exist_ok=True)
+    inside = os.path.join(directory, name)
+    with reached_path.parent_of(inside, make=True, mode=0o700) as (opened, _):
+        _add(f"/proc/self/fd/{opened}", name, report)
+
+
+def _add(directory: str, name: str, report: dict[str, Any]) -> None:
+    """Write it in a directory that is open: nobody can put another in its place."""
     there = set(os.listdir(directory))
     path, number = f"{name}.json", 1
     while path in there and not _is_of(f"{directory}/{path}", report):

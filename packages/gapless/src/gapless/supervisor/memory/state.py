@@ -185,7 +185,7 @@ class StateFile:
         could stop apps that serve.
         """
         try:
-            plain = files.read_json(self._path)
+            plain = files.read_own_json(self._path)
             if plain is None:
                 return State(version=VERSION, apps={})
             if isinstance(plain, dict) and plain.get("version", VERSION) != VERSION:

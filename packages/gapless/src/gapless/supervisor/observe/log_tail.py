@@ -6,6 +6,8 @@ import json
 import os
 from typing import Any
 
+from gapless.base.outside import reached_path
+
 READ_BYTES = 64 << 10
 MOST_LINES = 20
 
@@ -36,7 +38,9 @@ def last_lines(marks: dict[str, int], generation: int) -> list[str]:
 
 def _lines(path: str, length: int) -> list[str]:
     try:
-        with open(path, "rb") as file:
+        with reached_path.parent_of(path) as (directory, name):
+            opened = reached_path.open_file(directory, name, os.O_RDONLY)
+        with open(opened, "rb") as file:
             size = file.seek(0, os.SEEK_END)
             begin = length if length <= size else 0  # it was moved aside meanwhile
             file.seek(max(begin, size - READ_BYTES))

@@ -100,6 +100,15 @@ def refusal(
     return RefusedError(number, f"{app}: could not bind {where}: {reason}", hint)
 
 
+def low_port_refusal(app: str, port: int) -> str:
+    """Return why an app does not get a port that its user may not have, and what to do."""
+    return (
+        f"{app}: could not bind port {port}: the app's user may not have ports below "
+        "net.ipv4.ip_unprivileged_port_start; name it in the configuration of the app: "
+        f'listen = ["0.0.0.0:{port}"]'
+    )
+
+
 def _holder(port: int, own: Collection[int]) -> str:
     for stranger in sock_diag.listeners(port):
         if stranger.inode in own:

@@ -41,7 +41,7 @@ class DatagramCalls:
         app, generation, instance = found
         number, address = generation.sockets_of, shown(host, port, sock)
         if ipaddress.ip_address(host.partition("%")[0]).is_multicast:
-            instance.bound.add(f"{MULTICAST}{address}")
+            instance.has_bound(f"{MULTICAST}{address}")
             return None
         own = [e for e in self._listeners.of(app.name, number) if e.datagrams]
         here = [e for e in own if e.address == address and not e.leaving]
@@ -64,7 +64,7 @@ class DatagramCalls:
                 # It is beside the group, and takes a part of what comes.
                 instance.refusal = error.message
             return None
-        instance.bound.add(address)
+        instance.has_bound(address)
         return held
 
     def _is_served(self, found: Found, address: str, count: int) -> bool:

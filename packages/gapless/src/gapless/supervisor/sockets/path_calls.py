@@ -59,7 +59,7 @@ class PathCalls:
         number, path = generation.sockets_of, str(message["path"])
         if path.startswith("@"):
             _refuse_held_name(app.name, path, sock)
-            instance.bound.add(f"unix:{path}")  # for the warning of a recycle
+            instance.has_bound(f"unix:{path}")  # for the warning of a recycle
             return None
         who = codec.decode(Identity, message["identity"], "bind.identity")
         if is_for_itself(path, {int(message["pid"]), instance.pid}):
@@ -79,7 +79,7 @@ class PathCalls:
                 raise
         else:
             self._listeners.groups.restore(group)
-        instance.bound.add(group)
+        instance.has_bound(group)
         app.serves_on_path = True
         return "" if inode_of(held.sock) == inode_of(sock) else held.name
 

@@ -6,22 +6,31 @@ They are notifications of seccomp (seccomp_unotify(2)).
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from collections.abc import Set as AbstractSet
 
 from gapless.base import clock, events, wire
+from gapless.keeper.seccomp import privileges
 from gapless.supervisor.decide.addresses import covers
 from gapless.supervisor.memory.apps import AppRecord, Apps, Found
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
 from gapless.supervisor.memory.model import Role
-from gapless.supervisor.sockets.addresses import RefusedError, address_text, shown
+from gapless.supervisor.sockets.addresses import (
+    RefusedError,
+    address_text,
+    low_port_refusal,
+    shown,
+)
 from gapless.supervisor.sockets.datagram_calls import DatagramCalls
+from gapless.supervisor.sockets.first_binds import is_known
 from gapless.supervisor.sockets.groups import Listener
 from gapless.supervisor.sockets.listeners import Listeners
 from gapless.supervisor.sockets.path_calls import PathCalls
 
+MOST_ADDRESSES = 256
+"""Of a generation; what a program binds beyond is not handed over."""
 LostAddress = Callable[[AppRecord, GenerationRecord], None]
 
 
@@ -88,6 +97,10 @@ class SystemCalls:
         if "path" in message:
             return self.paths.bind(found, message, sock)
         host, port = message["host"], message["port"]
+        if not may_bind(message, generation.spec.listen):
+            # The kernel decides: EACCES, or a network namespace of the program's own.
+            self.refuse(message["key"], low_port_refusal(app.name, port))
+            return None
         if message.get("kind") == "udp":
             held = self._datagrams.bind(found, host, port, sock)
             address = shown(host, port, sock)
@@ -96,8 +109,13 @@ class SystemCalls:
                 if mine and held is not None:
                     self._began(found, listener)
             return held
+        own = self._listeners.of(app.name, number)
+        if len(own) >= MOST_ADDRESSES and not is_known(
+            found, self._listeners, shown(host, port, sock)
+        ):
+            return None  # it makes them up: each costs descriptors of us all
         held = self._listeners.bind(app.name, number, host, port, sock)
-        instance.bound.add(address_text(host, port))
+        instance.has_bound(address_text(host, port))
         return held
 
     def listen(self, message: wire.Message, descriptors: list[int]) -> None:
@@ -158,6 +176,19 @@ class SystemCalls:
         found = self._apps.find(key)
         if found is not None:
             found[2].refusal = reason
+
+
+def may_bind(message: wire.Message, configured: Collection[str]) -> bool:
+    """Return whether a program may have a port: by the kernel, or by its configuration.
+
+    The supervisor binds in its place; its own rights are no reason.
+    """
+    port = int(message["port"])
+    listed = {address.rpartition(":")[2] for address in configured}
+    allowed = message.get("may_bind")
+    if allowed is None:  # a keeper of an older version
+        allowed = privileges.may_bind(int(message.get("pid", 0)), port)
+    return bool(allowed) or str(port) in listed
 
 
 def note_listening(

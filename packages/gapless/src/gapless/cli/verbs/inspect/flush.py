@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import stat
 
 from gapless.base.errors import DONE
+from gapless.base.outside import reached_path
 from gapless.cli import arguments, output, selection
 from gapless.client import Client
 
@@ -23,9 +25,7 @@ def run(args: argparse.Namespace) -> int:
     for app in selection.names(client, args.app or ["all"]):
         for path in client.request("describe", app=app)["logs"]:
             if os.path.isfile(path):
-                os.truncate(
-                    path, 0
-                )  # it is open for appending: the next line is the first
+                _empty(path)
                 emptied.append(path)
     if args.json:
         output.print_json({"emptied": emptied})
@@ -33,3 +33,17 @@ def run(args: argparse.Namespace) -> int:
     for path in emptied:
         print(f"emptied {path}")
     return DONE
+
+
+def _empty(path: str) -> None:
+    """Empty a log, as the keeper writes it: through no link of another user.
+
+    It is open for appending, so the next line is the first.  Raises OSError.
+    """
+    with reached_path.parent_of(path) as (directory, name):
+        descriptor = reached_path.open_file(directory, name, os.O_WRONLY)
+    try:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from gapless.base import home
 from gapless.base.errors import DONE, FAILED
+from gapless.base.outside import own_directory
 from gapless.cli import arguments, limits, output
 from gapless.client import Client
 from gapless.keeper.seccomp import trial
@@ -38,7 +39,8 @@ def run(args: argparse.Namespace) -> int:
             "optional": True,
         }
     )
-    unlimited = limits.why_unavailable(Client(starts=False))
+    trusted = own_directory.fault(home.path()) is None
+    unlimited = limits.why_unavailable(Client(starts=False)) if trusted else {}
     rows += [
         {
             "what": f"limits of instances: {key}",
@@ -94,6 +96,8 @@ def _steering() -> str | None:
 
 def _home() -> str | None:
     path = home.path()
+    if found := own_directory.fault(path):
+        return f"{path} is not used: {found.reason}"
     while not os.path.exists(path):
         path = os.path.dirname(path)
     return None if os.access(path, os.W_OK) else f"{path} cannot be written to"

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
 def _read(path: str) -> tuple[save.SavedApp, ...]:
     """Return what was saved.  Raises GaplessError."""
     try:
-        plain = files.read_json(path)
+        plain = files.read_own_json(path)
         if plain is None:
             raise NotFoundError(f"there is no {path}", hint="`gapless save` writes it")
         codec.check_plain(plain, "dump")

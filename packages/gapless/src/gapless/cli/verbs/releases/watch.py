@@ -48,4 +48,4 @@ def run(args: argparse.Namespace) -> int:
                 return FAILED  # the next publisher takes over what is not finished
             output.line("ending after the current step; a second signal ends at once")
             watcher.stop()
-    return watcher.exit_code if args.once or watcher.has_crashed else DONE
+    return watcher.exit_code if args.once else DONE
