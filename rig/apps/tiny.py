@@ -3,6 +3,9 @@
 PORT and RELEASE are its settings.  DIES says when it ends by itself: `start`, before it
 listens, or `served`, right after its first answer.  A request for /die is its last.  It has
 accepted nothing else when it ends, so its death loses no request.
+
+APP_SOCKET: a Unix-domain path in the place of the port.  BACKGROUND: it goes there once it
+listens.  NOTES: a file in which it notes NAME when it begins and when it is told to end.
 """
 
 from __future__ import annotations
@@ -13,15 +16,36 @@ import os
 import select
 
 release, dies = os.environ["RELEASE"], os.environ.get("DIES", "")
+notes, name = os.environ.get("NOTES"), os.environ.get("NAME")
+
+
+def note(word: str) -> None:
+    """Write a line, if that is wanted."""
+    if notes:
+        with open(notes, "a") as file:
+            file.write(f"{word} {name}\n")
+
+
+note("begins")
 if dies == "start":
     os._exit(3)
 woken, wakes = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 _signal.set_wakeup_fd(wakes)
 _signal.signal(_signal.SIGTERM, lambda *_: None)
-listener = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
-listener.bind(("127.0.0.1", int(os.environ["PORT"])))
+path = os.environ.get("APP_SOCKET")
+listener = _socket.socket(_socket.AF_UNIX if path else _socket.AF_INET)
+if path:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+listener.bind(path or ("127.0.0.1", int(os.environ["PORT"])))
 listener.listen(128)
 listener.setblocking(False)  # another instance may be faster to accept
+if "BACKGROUND" in os.environ:
+    if os.fork():
+        os._exit(0)
+    os.setsid()
 body = f"release {release} pid {os.getpid()}\n".encode()
 answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body)
 poll = select.poll()
@@ -29,6 +53,7 @@ poll.register(listener.fileno(), select.POLLIN)
 poll.register(woken, select.POLLIN)
 while True:
     if any(descriptor == woken for descriptor, _ in poll.poll()):
+        note("ends")
         os._exit(0)
     try:
         descriptor, _ = listener._accept()

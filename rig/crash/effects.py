@@ -35,6 +35,8 @@ _IN_FILES = (
     "symlink",
     "mkdir",
     "rmdir",
+    "chmod",
+    "chown",
     "fsync",
 )
 _ON_SOCKETS = (

@@ -6,8 +6,10 @@ happened without a death (`undisturbed`): it may have no file and no descriptor 
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Callable
 
+from rig.crash.scenarios import BEFORE, NAME
 from rig.crash.seen import Seen
 
 Invariant = Callable[[Seen, Seen | None], str]
@@ -55,10 +57,9 @@ def the_release_answers(seen: Seen, _: Seen | None) -> str:
 def listed_processes_live(seen: Seen, _: Seen | None) -> str:
     """The pids in the list are the keeper's children, one for each ready instance."""
     listed = set(seen.row["pids"]) if seen.row else set()
-    if listed != seen.children:
-        return (
-            f"listed {sorted(listed)}, children of the keeper {sorted(seen.children)}"
-        )
+    children = seen.children - _beside(seen)
+    if listed != children:
+        return f"listed {sorted(listed)}, children of the keeper {sorted(children)}"
     ready = seen.row["instances"]["ready"] if seen.row else 0
     return "" if len(listed) == ready else f"{ready} ready, but pids {sorted(listed)}"
 
@@ -80,6 +81,7 @@ def no_other_process_lives(seen: Seen, _: Seen | None) -> str:
     """There is the supervisor, the keeper and the listed instances, and nothing else."""
     known = set(seen.row["pids"]) if seen.row else set()
     known |= {seen.supervisor.get(name, 0) for name in ("pid", "keeper_pid")}
+    known |= _beside(seen)
     others = {pid: seen.processes[pid] for pid in set(seen.processes) - known}
     return f"other processes: {others}" if others else ""
 
@@ -114,6 +116,30 @@ def nothing_went_wrong_inside(seen: Seen, _: Seen | None) -> str:
     return seen.error_output[-600:]
 
 
+def the_other_app_is_as_it_has_to_be(seen: Seen, _: Seen | None) -> str:
+    """The app that this one is after is what was asked for, too."""
+    wanted, status = seen.outcome.beside, seen.beside["status"] if seen.beside else ""
+    if wanted and status != wanted:
+        return f"status {status!r}, not {wanted!r}"
+    return ""
+
+
+def the_order_is_kept(seen: Seen, _: Seen | None) -> str:
+    """No instance began before one of the app that it is after, or outlived it."""
+    lives: collections.Counter[str] = collections.Counter()
+    for line in seen.notes:
+        word, name = line.split()
+        lives[name] += {"begins": 1, "ends": -1}[word]
+        if lives[NAME] > 0 and lives[BEFORE] < 1:
+            return ", ".join(seen.notes)
+    return ""
+
+
+def _beside(seen: Seen) -> set[int]:
+    """Return the processes of the app that this one is after."""
+    return set(seen.beside["pids"]) if seen.beside else set()
+
+
 INVARIANTS: tuple[Invariant, ...] = (
     the_command_said_the_truth,
     the_status_is_final,
@@ -126,6 +152,8 @@ INVARIANTS: tuple[Invariant, ...] = (
     no_file_is_left,
     no_descriptor_is_left,
     nothing_went_wrong_inside,
+    the_other_app_is_as_it_has_to_be,
+    the_order_is_kept,
 )
 
 

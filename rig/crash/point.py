@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rig import wait
 from rig.crash import invariants, seen
+from rig.crash.address import Address
 from rig.crash.scenarios import NAME, Outcome, Scenario, declare
 from rig.crash.seen import Seen
 from rig.hosts import control, processes
 from rig.hosts.host import Host
-from rig.load.engine import Engine, Report
+from rig.load.engine import Engine
+from rig.load.paths import PathLoad
 from rig.load.traffic import Traffic
 
 COMMAND = Path(__file__).parent / "command.py"
@@ -96,7 +97,10 @@ class _Point:
 
     def __init__(self, host: Host, scenario: Scenario, *, waiting: bool) -> None:
         self.host, self.scenario, self.waiting = host, scenario, waiting
-        self.port = wait.free_port()
+        path = host.directory / "run" / "app.sock" if scenario.on_path else None
+        if path is not None:
+            path.parent.mkdir()
+        self.address = Address(wait.free_port(), wait.free_port(), path)
         self.plan = host.directory / "plan"
         self.plan.mkdir()
         self.before: Seen | None = None
@@ -128,7 +132,7 @@ class _Point:
         if self.scenario.words != ("die",):
             code, output = self.command(*self.scenario.words)
             return (code if self.waiting else None), output
-        _ask_to_die(self.port)
+        _ask_to_die(self.address)
         dead = self.plan / "trace-0"
         with suppress(AssertionError):  # a number beyond the last effect
             wait.until(lambda: "dead" in dead.read_text() or self.restarted(), "", 5)
@@ -161,25 +165,25 @@ def _run(
     for number, last in enumerate(deaths):
         (point.plan / f"death-{number}").write_text(str(last))
     if scenario.starts:
-        declare(host, scenario, point.port, release="1")
+        declare(host, scenario, point.address, release="1")
         started, output = point.command("start", "app.toml")
         assert started == 0, output
         if not point.waiting:
             usual = Outcome(instances=scenario.instances)
-            point.before = seen.look(host, point.port, usual, None)
-    declare(host, scenario, point.port, release=scenario.release, dies=scenario.dies)
+            point.before = seen.look(host, point.address, usual, None)
+    declare(host, scenario, point.address, release=scenario.release, dies=scenario.dies)
     if not point.waiting:
         (point.plan / "alone").touch()
-    with _load(point.port, scenario) as load:
+    with _load(point.address, scenario) as stop:
         (point.plan / "go").touch()
         code, result.output = point.act()
         (point.plan / "alone").unlink(missing_ok=True)
         outcome = _judge(point, code, undisturbed, result)
         if not result.faults:
             _release_again(point, outcome, result)
-        load.stop()
-    if load.lost:
-        result.faults["no_request_is_lost"] = str(load.report)
+        lost = stop()
+    if lost:
+        result.faults["no_request_is_lost"] = lost
 
 
 def _judge(
@@ -200,7 +204,7 @@ def _judge(
             point.ensure_supervisor()  # it may die after the command has ended
         began = time.monotonic()
         for outcome in possible:
-            found = seen.look(point.host, point.port, outcome, code)
+            found = seen.look(point.host, point.address, outcome, code)
             usual = undisturbed if outcome is scenario.outcome else point.before
             faults = invariants.broken(found, usual)
             if outcome is scenario.outcome or not faults:
@@ -216,7 +220,7 @@ def _release_again(point: _Point, before: Outcome, result: Result) -> None:
     """Release once more, as users do: it works as if nothing had happened."""
     scenario = point.scenario
     (point.plan / "go").unlink(missing_ok=True)
-    declare(point.host, scenario, point.port, release="3")
+    declare(point.host, scenario, point.address, release="3")
     runs = before.status == "online"
     code, output = point.command("reload" if runs else "start", "app.toml")
     if code:
@@ -227,14 +231,14 @@ def _release_again(point: _Point, before: Outcome, result: Result) -> None:
         wait.until(
             lambda: (
                 not invariants.broken(
-                    seen.look(point.host, point.port, again, code), None
+                    seen.look(point.host, point.address, again, code), None
                 )
             ),
             "",
             SETTLE_S,
         )
     except AssertionError:
-        found = seen.look(point.host, point.port, again, code)
+        found = seen.look(point.host, point.address, again, code)
         wrong = invariants.broken(found, None)
         result.faults["the_next_release_works"] = str(wrong or "late")
 
@@ -248,7 +252,7 @@ def _shut_down(point: _Point, result: Result) -> None:
         left = point.host.processes()
         result.faults["a_shutdown_leaves_nothing"] = f"{code} {output} {left}"
         return
-    sockets = [path.name for path in point.host.home.rglob("*.sock*")]
+    sockets = [path.name for path in point.host.directory.rglob("*.sock*")]
     if code or sockets:
         result.faults["a_shutdown_leaves_nothing"] = f"{code} {output} {sockets}"
 
@@ -262,40 +266,56 @@ class _Load:
     def __init__(self, port: int, traffics: tuple[Traffic, ...]) -> None:
         self._engine = Engine("127.0.0.1", port, traffics, seconds=120.0)
         self._thread = threading.Thread(target=self._engine.run, daemon=True)
-        self._started = False
-
-    def start(self) -> None:
-        self._started = True
         self._thread.start()
-        wait.until(lambda: len(self._engine.ledger.requests) > 4, "answers", 10)
-
-    def stop(self) -> None:
-        if self._started:
-            self._engine.stopping = True
-            self._thread.join(30)
 
     @property
-    def report(self) -> Report:
-        return self._engine.report()
+    def answered(self) -> int:
+        return len(self._engine.ledger.requests)
+
+    def stop(self) -> str:
+        """Stop; return what was lost."""
+        self._engine.stopping = True
+        self._thread.join(30)
+        report = self._engine.report()
+        return str(report) if report.lost else ""
+
+
+class _PathLoad:
+    """The same on a Unix-domain path."""
+
+    def __init__(self, path: Path) -> None:
+        self._load = PathLoad(str(path), NEW.concurrency)
 
     @property
-    def lost(self) -> int:
-        return self.report.lost if self._started else 0
+    def answered(self) -> int:
+        return self._load.answered
+
+    def stop(self) -> str:
+        """Stop; return what was lost."""
+        lost = self._load.stop()
+        return str(lost) if lost else ""
 
 
 @contextmanager
-def _load(port: int, scenario: Scenario) -> Iterator[_Load]:
-    load = _Load(port, (NEW, KEPT) if scenario.kept else (NEW,))
-    if scenario.loaded:
-        load.start()
+def _load(address: Address, scenario: Scenario) -> Iterator[Callable[[], str]]:
+    """Run a load; yield a function that ends it, and returns what was lost."""
+    if not scenario.loaded:
+        yield lambda: ""
+        return
+    load: _Load | _PathLoad
+    if address.path is not None:
+        load = _PathLoad(address.path)
+    else:
+        load = _Load(address.port, (NEW, KEPT) if scenario.kept else (NEW,))
     try:
-        yield load
+        wait.until(lambda: load.answered > 4, "answers", 10)
+        yield load.stop
     finally:
         load.stop()
 
 
-def _ask_to_die(port: int) -> None:
-    with socket.create_connection(("127.0.0.1", port), 5) as sock:
+def _ask_to_die(address: Address) -> None:
+    with address.connect(5) as sock:
         sock.sendall(b"GET /die HTTP/1.1\r\nHost: app\r\n\r\n")
         while sock.recv(4096):
             pass

@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
+from rig.crash.address import Address
 from rig.hosts.host import APPS, Host
 
 APP, KEPT_APP = APPS / "tiny.py", APPS / "relay" / "tiny_kept.py"
-NAME = "app"
+NAME, BEFORE = "app", "db"
+"""The app, and the one that it is after where a scenario has two."""
+NOTES = "notes"
+"""The file in which both note when they begin and end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +27,8 @@ class Outcome:
     """The status that `list` shows; empty: no app, "gone": no supervisor."""
     release: str = "1"
     instances: int = 1
+    beside: str = ""
+    """The status of the app that this one is after; empty: any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +55,14 @@ class Scenario:
     """Whether new connections come in all the time, of which none may be lost."""
     kept: bool = False
     """Whether clients keep their connections too, so that these are taken over."""
+    on_path: bool = False
+    """Whether it serves on a Unix-domain path."""
+    background: bool = False
+    """Whether it goes into the background."""
+    after: bool = False
+    """Whether there is another app, which it is after."""
+    long: bool = False
+    """Whether only `make soak` runs it."""
 
 
 SCENARIOS = (
@@ -138,6 +153,82 @@ SCENARIOS = (
         release="1",
         loaded=False,
     ),
+    Scenario(
+        name="path-reload",
+        words=("reload", "app.toml"),
+        outcome=Outcome(release="2"),
+        alone=(Outcome(),),
+        on_path=True,
+        long=True,
+    ),
+    Scenario(
+        name="path-dies-proving",
+        words=("reload", "app.toml"),
+        outcome=Outcome(code=1),
+        dies="served",
+        more="min_healthy_s = 2",
+        on_path=True,
+        long=True,
+    ),
+    Scenario(
+        name="path-stop",
+        words=("stop", NAME),
+        outcome=Outcome(status="stopped", instances=0),
+        alone=(Outcome(),),
+        release="1",
+        loaded=False,
+        on_path=True,
+        long=True,
+    ),
+    Scenario(
+        name="background-start",
+        words=("start", "app.toml"),
+        outcome=Outcome(release="2"),
+        alone=(Outcome(status="", instances=0),),
+        starts=False,
+        loaded=False,
+        background=True,
+        long=True,
+    ),
+    Scenario(
+        name="background-reload",
+        words=("reload", "app.toml"),
+        outcome=Outcome(release="2"),
+        alone=(Outcome(),),
+        background=True,
+        long=True,
+    ),
+    Scenario(
+        name="background-dies",
+        words=("die",),
+        outcome=Outcome(),
+        release="1",
+        background=True,
+        long=True,
+    ),
+    Scenario(
+        name="after-start",
+        words=("start", "app.toml"),
+        outcome=Outcome(release="2", beside="online"),
+        alone=(Outcome(status="", instances=0),),
+        starts=False,
+        loaded=False,
+        after=True,
+        long=True,
+    ),
+    Scenario(
+        name="after-stop",
+        words=("stop", "all"),
+        outcome=Outcome(status="stopped", instances=0, beside="stopped"),
+        alone=(
+            Outcome(),
+            Outcome(status="stopped", instances=0),
+        ),
+        release="1",
+        loaded=False,
+        after=True,
+        long=True,
+    ),
 )
 EFFECTS = {
     "first-start": 78,
@@ -152,21 +243,49 @@ EFFECTS = {
     "stop": 44,
     "delete": 46,
     "shutdown": 41,
+    "path-reload": 57,
+    "path-dies-proving": 55,
+    "path-stop": 31,
+    "background-start": 74,
+    "background-reload": 61,
+    "background-dies": 25,
+    "after-start": 128,
+    "after-stop": 90,
 }
 """How many side effects the supervisor has in each of them: docs/crash-points.md."""
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 
 
 def declare(
-    host: Host, scenario: Scenario, port: int, *, release: str, dies: str = ""
+    host: Host, scenario: Scenario, address: Address, *, release: str, dies: str = ""
 ) -> None:
     """Write the configuration of a release of the app."""
     more = [scenario.more, f"instances = {scenario.instances}"]
     if "min_healthy_s" not in scenario.more:
         more.append("min_healthy_s = 0.05")
-    variables = f'PORT = "{port}", RELEASE = "{release}", DIES = "{dies}"'
-    program = KEPT_APP if scenario.kept else APP
-    command = json.dumps([sys.executable, "-I", "-S", str(program)])
-    lines = [f"[app.{NAME}]", f"command = {command}"]
-    lines += [f"environment = {{ {variables} }}", *filter(None, more)]
+    variables = {"PORT": str(address.port), "RELEASE": release, "DIES": dies}
+    if address.path is not None:
+        variables["APP_SOCKET"] = str(address.path)
+    if scenario.background:
+        variables["BACKGROUND"] = "yes"
+    lines = []
+    if scenario.after:
+        variables["NOTES"] = str(host.directory / NOTES)
+        lines = _app(BEFORE, APP, variables | {"PORT": str(address.other)}, more)
+        more.append(f'after = ["{BEFORE}"]')
+    lines += _app(NAME, KEPT_APP if scenario.kept else APP, variables, more)
     host.configure("\n".join(lines) + "\n", f"{NAME}.toml")
+
+
+def _app(
+    name: str, program: Path, variables: dict[str, str], more: list[str]
+) -> list[str]:
+    command = json.dumps([sys.executable, "-I", "-S", str(program)])
+    named = {"NAME": name} | variables
+    environment = ", ".join(f"{key} = {json.dumps(v)}" for key, v in named.items())
+    return [
+        f"[app.{name}]",
+        f"command = {command}",
+        f"environment = {{ {environment} }}",
+        *filter(None, more),
+    ]

@@ -6,16 +6,15 @@ import collections
 import contextlib
 import os
 import re
-import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rig.crash.scenarios import NAME, Outcome
+from rig.crash.address import Address
+from rig.crash.scenarios import NAME, NOTES, Outcome
 from rig.hosts import control
 from rig.hosts.host import Host
 
-_LISTENS = "0A"  # TCP_LISTEN in /proc/net/tcp
 _NOT_OURS = (".log", "trace-#")
 """Descriptors that an app may need or not, or that the harness opened."""
 _ASKED = 4
@@ -32,23 +31,27 @@ class Seen:
     supervisor: dict[str, Any] = field(default_factory=dict)
     row: dict[str, Any] | None = None
     """The row of the app in the list."""
+    beside: dict[str, Any] | None = None
+    """The row of the app that it is after, if there is one."""
+    notes: list[str] = field(default_factory=list)
+    """Which of both began and ended, in that order."""
     described: dict[str, Any] | None = None
     processes: dict[int, str] = field(default_factory=dict)
     """Every process of the host, with its command line."""
     children: set[int] = field(default_factory=set)
     """The children of the keeper, zombies too."""
     listening: dict[str, set[int]] = field(default_factory=dict)
-    """By inode, each listening socket on the app's port, and who holds it."""
+    """By inode, each listening socket on the app's address, and who holds it."""
     releases: list[str] = field(default_factory=list)
     """Which release answered each of a few new connections; or what went wrong."""
     files: set[str] = field(default_factory=set)
-    """The files below GAPLESS_HOME; each number is one `#`."""
+    """The files below GAPLESS_HOME, and beside the path; each number is one `#`."""
     descriptors: dict[str, dict[str, int]] = field(default_factory=dict)
     """Of keeper and supervisor: how many descriptors of each kind."""
     error_output: str = ""
 
 
-def look(host: Host, port: int, outcome: Outcome, code: int | None) -> Seen:
+def look(host: Host, address: Address, outcome: Outcome, code: int | None) -> Seen:
     """Look at a host."""
     seen = Seen(outcome, code)
     listed = control.ask(host.home, "list")
@@ -56,19 +59,22 @@ def look(host: Host, port: int, outcome: Outcome, code: int | None) -> Seen:
         seen.supervisor = listed["supervisor"]
         rows = [row for row in listed["apps"] if row["name"] == NAME]
         seen.row = rows[0] if rows else None
+        seen.beside = next((r for r in listed["apps"] if r["name"] != NAME), None)
         if rows:
             seen.described = control.ask(host.home, "describe", app=NAME)
     seen.processes = host.processes()
     keeper = seen.supervisor.get("keeper_pid", 0)
     seen.children = _children(keeper) if keeper else set()
-    seen.listening = _listening(port, set(seen.processes))
+    seen.listening = _listening(address, set(seen.processes))
     if seen.row and seen.row["instances"]["ready"] == outcome.instances > 0:
-        seen.releases = _answers(port)
+        seen.releases = _answers(address)
     seen.files = {
         _shown(path, host.home)
         for path in host.home.rglob("*")
         if path.parent.name != "logs"  # an app may write or not
-    }
+    } | address.names()
+    notes = host.directory / NOTES
+    seen.notes = notes.read_text().splitlines() if notes.exists() else []
     for name in ("keeper_pid", "pid"):
         if pid := seen.supervisor.get(name, 0):
             seen.descriptors[name] = _descriptors(pid)
@@ -87,12 +93,8 @@ def _children(parent: int) -> set[int]:
     return found
 
 
-def _listening(port: int, pids: set[int]) -> dict[str, set[int]]:
-    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    inodes = {
-        row[9] for row in rows if row[3] == _LISTENS and row[1].endswith(f":{port:04X}")
-    }
-    found: dict[str, set[int]] = {inode: set() for inode in inodes}
+def _listening(address: Address, pids: set[int]) -> dict[str, set[int]]:
+    found: dict[str, set[int]] = {inode: set() for inode in address.listening()}
     for pid in pids:
         for target in _targets(pid):
             inode = target.removeprefix("socket:[").rstrip("]")
@@ -116,17 +118,17 @@ def _descriptors(pid: int) -> dict[str, int]:
     return {kind: n for kind, n in counts.items() if not kind.endswith(_NOT_OURS)}
 
 
-def _answers(port: int) -> list[str]:
+def _answers(address: Address) -> list[str]:
     """Return what answers new connections, up to the first that is not answered."""
     found: list[str] = []
     while len(found) < _ASKED and not (found and "Error" in found[-1]):
-        found.append(_answer_of(port))
+        found.append(_answer_of(address))
     return found
 
 
-def _answer_of(port: int) -> str:
+def _answer_of(address: Address) -> str:
     try:
-        with socket.create_connection(("127.0.0.1", port), _ANSWER_S) as sock:
+        with address.connect(_ANSWER_S) as sock:
             sock.sendall(b"GET / HTTP/1.1\r\nHost: app\r\nConnection: close\r\n\r\n")
             answer = sock.makefile("rb").read().decode()
     except OSError as error:

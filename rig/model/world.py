@@ -175,6 +175,7 @@ def calls(world: World) -> list[dict[str, Any]]:
             "id": 1,
             "host": "127.0.0.1",
             "port": 80,
+            "may_bind": True,
         }
         for key, child in world["children"].items()
         if child["call"] is not None

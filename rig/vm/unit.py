@@ -95,8 +95,8 @@ class UserUnit(Unit):
     def _install(self) -> None:
         path = f"{self.home}/.config/systemd/user"
         self._as_user(
-            f"mkdir -p {path} && {GAPLESS} startup --print | sed -e '/^User=/d' "
-            f"-e s/multi-user.target/default.target/ > {path}/{self.name}"
+            f"mkdir -p {path} && {GAPLESS} startup --print --user-manager "
+            f"> {path}/{self.name}"
         )
         self.systemctl("enable")
 

@@ -33,21 +33,28 @@ KNOWN: dict[tuple[str, str], str] = {}
 """By scenario and effect, what is known to be wrong after it.  It may only shrink."""
 
 
-def _all() -> list[tuple[str, int]]:
-    return [(name, n) for name, count in EFFECTS.items() for n in range(1, count + 1)]
+def _all(*, long: bool = True) -> list[tuple[str, int]]:
+    chosen = [each for each in SCENARIOS if long or not each.long]
+    return [(s.name, n) for s in chosen for n in range(1, EFFECTS[s.name] + 1)]
+
+
+def _scenarios() -> Iterator[Any]:
+    for each in SCENARIOS:
+        marks = pytest.mark.soak if each.long else ()
+        yield pytest.param(each, marks=marks, id=each.name)
 
 
 def _points(sample: int, seed: int) -> Iterator[Any]:
     """Yield every point; all but *sample* of them are for the soak."""
-    short = set(random.Random(seed).sample(_all(), sample))
+    short = set(random.Random(seed).sample(_all(long=False), sample))
     for each in _all():
         marks = () if each in short else pytest.mark.soak
         yield pytest.param(*each, marks=marks, id=f"{each[0]}-{each[1]}")
 
 
-def _twice(count: int, seed: int) -> Iterator[tuple[str, int, int]]:
+def _twice(count: int, seed: int, *, long: bool) -> Iterator[tuple[str, int, int]]:
     draw = random.Random(seed)
-    for name, first in draw.choices(_all(), k=count):
+    for name, first in draw.choices(_all(long=long), k=count):
         yield name, first, draw.randint(1, MOST_AGAIN)
 
 
@@ -73,7 +80,7 @@ def known(scenario: Scenario, result: point.Result) -> str | None:
     return None
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda each: each.name)
+@pytest.mark.parametrize("scenario", list(_scenarios()))
 def test_every_effect_is_counted(scenario: Scenario, undisturbed: Undisturbed) -> None:
     """Without a death all invariants hold; the table has as many points as effects."""
     result = undisturbed(scenario)
@@ -106,7 +113,9 @@ def test_a_death_together_with_the_command(
     judge(scenario, result)
 
 
-@pytest.mark.parametrize(("name", "first", "second"), list(_twice(TWICE, SEED + 2)))
+@pytest.mark.parametrize(
+    ("name", "first", "second"), list(_twice(TWICE, SEED + 2, long=False))
+)
 def test_a_second_death_while_the_first_is_mended(
     name: str, first: int, second: int, undisturbed: Undisturbed
 ) -> None:
@@ -118,7 +127,7 @@ def test_a_second_death_while_the_first_is_mended(
 
 @pytest.mark.soak
 @pytest.mark.parametrize(
-    ("name", "first", "second"), list(_twice(TWICE_IN_SOAK, TODAY))
+    ("name", "first", "second"), list(_twice(TWICE_IN_SOAK, TODAY, long=True))
 )
 def test_a_second_death_of_the_day(
     name: str, first: int, second: int, undisturbed: Undisturbed

@@ -150,6 +150,21 @@ def test_what_listens_nowhere_leads_nothing(host: Host) -> None:
     host.ok("stop", "daemon")
 
 
+def test_what_a_job_leaves_behind_is_named(host: Host) -> None:
+    """The job has ended; a process of it that listens counts as the app, and is told."""
+    port = _declare(host, "fork session listen", "restart = { automatic = false }\n")
+    host.start_file("gapless.toml", "daemon")
+    pid = _leader(port)
+    wait.until(lambda: _leads(host, pid), "the process that listens to lead")
+    found = host.app("daemon")
+    (detail,) = found["instances_detail"]
+    assert found["reason"] == (
+        f"its command has ended with code 0; {detail['leader']} (pid {pid}) was left "
+        f"behind and listens"
+    )
+    assert f"in the background ({detail['leader']})" in host.ok("describe", "daemon")
+
+
 def test_a_leader_that_ends_with_an_error_has_crashed(host: Host) -> None:
     """What it leaves behind ends, though it listens."""
     _declare(host, "listen fail session", "restart = { max = 0 }\n")

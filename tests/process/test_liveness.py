@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from rig import wait
-from rig.hosts.host import Host
+from rig.hosts.host import APPS, Host
 from rig.hosts.usage import is_alive
 from rig.matrix import matrix
 
@@ -114,7 +114,7 @@ def test_where_all_fail_nobody_ends(host: Host) -> None:
     bad = host.directory / "bad"
     bad.touch()
     wait.until(lambda: "gave up" in (host.app("app")["reason"] or ""), "the end", 60)
-    assert _pids(host) == before
+    wait.until(lambda: _pids(host) == before, "the last successor to be gone", 30)
     assert host.app("app")["restarts"] == 0
     bad.unlink()
     wait.until(lambda: host.app("app")["reason"] is None, "them to answer again", 30)
@@ -136,3 +136,26 @@ def test_a_successor_is_known_to_the_next_supervisor(host: Host) -> None:
     assert is_alive(left)
     if left != first:
         assert host.app("app")["restarts_by"] == {"liveness": 1}
+
+
+def test_a_successor_that_would_write_the_same_file_is_killed(host: Host) -> None:
+    """It is looked at as a new generation is; then the one that hangs is left alone."""
+    state = host.directory / "state"
+    app = APPS / "state" / "holds_file.py"
+    variables = f'PORT = "{wait.free_port()}", RELEASE = "1", HOLDS = "write"'
+    host.configure(
+        f"[app.app]\ncommand = {json.dumps([sys.executable, str(app)])}\n{LISTENING}\n"
+        f'environment = {{ {variables}, STATE = "{state}" }}\n'
+    )
+    host.start_file("gapless.toml", "app")
+    (stopped,) = _pids(host)
+    os.kill(stopped, signal.SIGSTOP)
+    named = f"its successor both have {state} open for writing"
+    wait.until(lambda: named in (host.app("app")["reason"] or ""), "the word", 30)
+    wait.until(lambda: len(_shown(host)) == 1, "the successor to be gone", 30)
+    assert "overlap = false" in host.app("app")["hint"]
+    os.kill(stopped, signal.SIGCONT)
+    wait.until(lambda: host.app("app")["reason"] is None, "it to answer", 30)
+    assert _pids(host) == {stopped}
+    assert state.read_text() == ""  # a stop signal would have let the successor write
+    assert host.app("app")["restarts"] == 0

@@ -37,9 +37,8 @@ def systemctl(host: Host) -> Iterator[Systemctl]:
     units, runtime = host.directory / ".config/systemd/user", host.directory / "run"
     units.mkdir(parents=True)
     runtime.mkdir(mode=0o700)
-    printed = host.ok("startup", "--print", "--home", host.home).splitlines()
-    own = [line for line in printed if not line.startswith("User=")]
-    (units / UNIT).write_text("\n".join(own))
+    own = host.ok("startup", "--print", "--user-manager", "--home", host.home)
+    (units / UNIT).write_text(own)
     environment = {
         name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ
     }

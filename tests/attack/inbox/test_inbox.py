@@ -27,6 +27,7 @@ from gapless.releases.inbox import (
 from gapless.releases.inbox.opened import IncompleteError
 from gapless.releases.model import ReleaseSpec
 from gapless.releases.publisher import journal
+from rig import reachable
 from rig.fixtures.inbox import LIMITS, Watch, make, released, tarball, with_checksum
 from rig.fixtures.inbox import MOST_BYTES as MOST
 
@@ -249,8 +250,7 @@ def test_another_user_cannot_hold_the_lock_of_the_publisher(
     spec: ReleaseSpec, inbox: Path, tmp_path: Path
 ) -> None:
     """flock(2) asks for no right to write, only for a descriptor."""
-    for above in (tmp_path, *tmp_path.parents[:2]):
-        above.chmod(0o755)
+    reachable.for_others(tmp_path)
     lock = Path(spec.work, publisher_lock.PUBLISHING)
     lock.parent.mkdir()
     lock.touch(0o644)
@@ -283,8 +283,7 @@ def test_another_user_cannot_write_what_the_publisher_writes(
     watch: Watch, inbox: Path, tmp_path: Path
 ) -> None:
     """Only the inbox; outcomes and reasons can be read."""
-    for above in (tmp_path, *tmp_path.parents[:2]):
-        above.chmod(0o755)
+    reachable.for_others(tmp_path)
     (inbox / "shop-1.tar").write_bytes(b"no tarball")
     with_checksum(inbox / "shop-1.tar")
     watch.check()

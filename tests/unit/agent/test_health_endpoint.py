@@ -13,11 +13,9 @@ from typing import Any
 import pytest
 
 from gapless.agent.app_listing import AppListing, Ask
-from gapless.agent.health_endpoint import (
-    THREADS,
-    HealthEndpoint,
-    health_of,
-)
+from gapless.agent.health import sockets
+from gapless.agent.health.answer import health_of
+from gapless.agent.health.endpoint import HealthEndpoint
 from gapless.base.errors import MisuseError, UnavailableError
 
 
@@ -68,7 +66,8 @@ def test_the_answer_follows_from_the_facts(
 def answering(ask: Ask, *apps: str) -> Iterator[int]:
     """Run a health endpoint on a port of loopback."""
     listing = AppListing(ask)
-    endpoint = HealthEndpoint("127.0.0.1:0", apps or ("app",), listing)
+    listeners = sockets.listen("127.0.0.1:0")
+    endpoint = HealthEndpoint(listeners, apps or ("app",), listing)
     try:
         yield endpoint.port
     finally:
@@ -154,9 +153,9 @@ def test_a_failure_to_ask_keeps_the_last_answer() -> None:
 
 
 def test_who_says_nothing_keeps_nobody_from_the_answer() -> None:
-    """More silent clients than threads do not keep the next one from its answer."""
+    """Silent clients do not keep the next one from its answer."""
     with answering(listed) as port, contextlib.ExitStack() as stack:
-        for _ in range(2 * THREADS):
+        for _ in range(16):
             silent = socket.create_connection(("127.0.0.1", port))
             stack.callback(silent.close)
         assert get(port)[0] == 200
@@ -178,4 +177,4 @@ def test_an_address_that_is_taken_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(MisuseError, match=f"cannot answer balancers on {address}"):
-            HealthEndpoint(address, ("app",), AppListing(listed))
+            sockets.listen(address)

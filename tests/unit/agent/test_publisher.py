@@ -36,7 +36,7 @@ class Place:
             app="app",
             base=str(base),
             hooks=Hooks(after=AFTER),
-            environment={"LOG": str(self.log), "PATH": os.environ["PATH"]},
+            build_environment={"LOG": str(self.log)},
         )
         self.coordinator = MemoryCoordinator()
         self.steps: list[tuple[str, str]] = []

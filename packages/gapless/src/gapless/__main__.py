@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import difflib
 import importlib
-import io
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -15,16 +13,14 @@ import gapless
 from gapless.base import paths
 from gapless.base.errors import DONE, FAILED, MISUSE, GaplessError
 from gapless.cli import output
+from gapless.cli.terminal import outlet
 from gapless.cli.verbs import ALIASES, PACKAGES, TOPICS, module_of
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return its exit code."""
     words = sys.argv[1:] if arguments is None else arguments
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # A variable or file name that is not UTF-8 is printed as it is.
-            stream.reconfigure(errors="surrogateescape")
+    outlet.install(is_data=False)
     if not words or words[0] in ("-h", "--help", "help"):
         print(overview())
         return DONE
@@ -34,11 +30,13 @@ def main(arguments: list[str] | None = None) -> int:
     verb = _verb(words[0])
     paths.reenter()
     module = importlib.import_module(module_of(verb))
+    outlet.install(is_data=hasattr(module, "DATA"))
     if hasattr(module, "RAW"):
         return _run_and_report(verb, lambda: module.run_words(words[1:]), as_json=False)
     parser = argparse.ArgumentParser(
         prog=f"gapless {verb}", description=module.__doc__, allow_abbrev=False
     )
+    vars(parser)["color"] = False  # Python 3.14's control sequences would be escaped
     module.add_arguments(parser)
     own, rest = _split_at_dashes(words[1:])
     args = parser.parse_args(own)
@@ -105,7 +103,7 @@ def _verb(word: str) -> str:
 
 def _print_error(error: GaplessError, *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps({"error": error.describe()}))
+        output.print_json({"error": error.describe()})
         return
     print(f"gapless: {error.message}", file=sys.stderr)
     if error.hint:

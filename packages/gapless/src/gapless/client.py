@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from gapless.base import errors, files, interpreter
+from gapless.base import clock, errors, files, interpreter
 from gapless.base import home as base_home
 from gapless.base.errors import (
     GaplessError,
@@ -231,12 +231,15 @@ class Client:
 
         Raises UnavailableError with its reason, TimedOutError.
         """
+        if os.environ.get("GAPLESS_STARTS") == "no":
+            self._wait_for_another()
+            return
         self.make_home()
         read_end, write_end = os.pipe()
         try:
             how = os.O_WRONLY | os.O_CREAT | os.O_APPEND
             opened = files.open_own(self._error_output, how)
-            with open(opened, "ab") as error_output:
+            with os.fdopen(opened, "ab") as error_output:
                 subprocess.Popen(
                     interpreter.python(
                         "gapless.supervisor.run", [self.home.path, str(write_end)]
@@ -263,13 +266,28 @@ class Client:
                 "the supervisor died while it started", hint=self._error_output_hint
             )
 
+    def _wait_for_another(self) -> None:
+        """Wait for a supervisor that somebody else starts.  Raises UnavailableError.
+
+        One that this process started would be in the sandbox of its unit, and so would be
+        the apps.
+        """
+        until = clock.monotonic() + START_S
+        while not self.is_running():
+            if clock.monotonic() >= until:
+                raise UnavailableError(
+                    "no supervisor runs here, and GAPLESS_STARTS=no forbids to start one",
+                    hint="systemctl start gapless-USER, the unit of `gapless startup`",
+                )
+            select.select([], [], [], PAUSE_S)
+
     def make_home(self) -> None:
         """Make GAPLESS_HOME, readable by its owner only.  Raises UnavailableError."""
         try:
-            os.makedirs(self.home.path, mode=0o700, exist_ok=True)
+            files.make_directories(self.home.path, files.PRIVATE_DIRECTORY)
             own_directory.check(self.home.path)
             own_directory.tighten(self.home.path)
-            os.makedirs(self.home.logs, mode=0o700, exist_ok=True)
+            files.make_directories(self.home.logs, files.PRIVATE_DIRECTORY)
         except OSError as error:
             raise UnavailableError(
                 f"could not make GAPLESS_HOME {self.home.path}: {error.strerror}",

@@ -31,7 +31,9 @@ def test_a_coordinator_that_is_away_for_a_moment_ends_no_command(
 ) -> None:
     """The error is printed once, and the command waits; a pipeline does not fail."""
     coordinator = _Flickering()
-    rollout = Rollout(app="app", number=1, release="app-2", state=State.DONE)
+    rollout = Rollout(
+        app="app", number=1, release="app-20261102030405", state=State.DONE
+    )
     coordinator.write("rollout/app", records.encode_rollout(rollout), expected=0)
     store = FleetStore(coordinator, "app", now=lambda: 0.0, complain=pytest.fail)
     assert rollout_run.follow(store, 1, 60.0, lambda _: None) == rollout

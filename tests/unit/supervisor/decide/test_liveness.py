@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from gapless.supervisor.decide.actions import Replace, SendStop, StartSuccessor
+from gapless.supervisor.decide.actions import (
+    CompareFiles,
+    Kill,
+    Replace,
+    SendStop,
+    StartSuccessor,
+)
+from gapless.supervisor.decide.files.comparison import CONFIRM_S
 from gapless.supervisor.decide.liveness import replace_hanging
-from gapless.supervisor.memory.model import Generation, Instance, Phase, Role, Seat
+from gapless.supervisor.memory.model import (
+    FilesSeen,
+    Generation,
+    Instance,
+    Phase,
+    Role,
+    Seat,
+)
 from gapless.supervisor.memory.spec import Alive, Asks, Restart
 
 NOW = 100.0
 ALIVE = Alive(when=Asks.HTTP, path="/health", failures=3)
+LOOKED = FilesSeen(seen_at=NOW, ready_since=NOW, ready_seen_at=NOW)
 WHY = "it does not answer: it answered 503, 3 checks in a row"
 
 
@@ -30,6 +46,7 @@ def instance(ordinal: int, failures: int = 0, **fields: Any) -> Instance:
 def successor(ordinal: int, failures: int = 0, **fields: Any) -> Instance:
     """Return one that was started beside the instance of a seat."""
     named: dict[str, Any] = {"key": f"1.{ordinal}s", "proved_alive": False}
+    named["files"] = LOOKED
     return instance(ordinal, failures, **named | {"replaces": f"1.{ordinal}"} | fields)
 
 
@@ -68,7 +85,7 @@ def test_the_only_instance_gets_a_successor_beside_it() -> None:
 def test_it_goes_when_its_successor_has_passed_a_check() -> None:
     """Not before, though the successor is ready."""
     starting = successor(0, phase=Phase.STARTING)
-    assert decided(instance(0, 3), starting) == []
+    assert decided(instance(0, 3), starting) == [NOW + CONFIRM_S]
     assert decided(instance(0, 3), successor(0)) == []
     proven = successor(0, proved_alive=True)
     assert decided(instance(0, 3), proven) == [Replace("1.0", WHY)]
@@ -76,8 +93,9 @@ def test_it_goes_when_its_successor_has_passed_a_check() -> None:
 
 def test_it_goes_also_if_it_answers_again_meanwhile() -> None:
     """One of both has to go."""
-    found = decided(instance(0), successor(0, proved_alive=True))
-    assert [type(each) for each in found] == [Replace]
+    (found,) = decided(instance(0), successor(0, proved_alive=True))
+    assert isinstance(found, Replace)
+    assert "when it did again" in found.reason
 
 
 def test_one_after_the_other() -> None:
@@ -93,6 +111,28 @@ def test_a_successor_that_does_not_answer_ends() -> None:
     """Then it is not the instance: what both share does not work."""
     (found,) = decided(instance(0, 6), successor(0, 3))
     assert found == SendStop("1.0s", f"as the instance that it replaces, {WHY}")
+    (found,) = decided(instance(0), successor(0, 3))
+    assert found == SendStop("1.0s", f"unlike the instance that it replaces, {WHY}")
+
+
+def test_a_successor_that_shares_state_is_killed() -> None:
+    """It is looked at while it starts, and before it gets the seat."""
+    fresh = FilesSeen()
+    starting = successor(0, phase=Phase.STARTING, files=fresh)
+    assert decided(instance(0, 3), starting) == [CompareFiles(1, successor="1.0s")]
+    proven = successor(0, proved_alive=True, files=fresh)
+    assert decided(instance(0, 3), proven) == [
+        CompareFiles(1, ready=True, successor="1.0s")
+    ]
+    both = replace(LOOKED, rivals=True, conflict="a file", conflict_since=NOW)
+    found = decided(instance(0, 3), successor(0, proved_alive=True, files=both))
+    assert found == [NOW + CONFIRM_S]
+    lasting = replace(both, conflict_since=NOW - CONFIRM_S)
+    for fields in ({"proved_alive": True}, {"phase": Phase.STARTING}):
+        found = decided(instance(0, 3), successor(0, files=lasting, **fields))
+        assert found == [Kill("1.0s", "a file", excludes=True)]
+    killed = successor(0, files=lasting, killed=True, stop_sent_at=NOW)
+    assert decided(instance(0, 3), killed) == []
 
 
 def test_successors_are_tried_after_the_delays_of_restarts_and_not_for_ever() -> None:

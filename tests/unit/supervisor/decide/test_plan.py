@@ -109,7 +109,10 @@ def generation(table: dict[str, Any]) -> Generation:
 
 def shown(action: actions.Action) -> str:
     """Return an action in the notation of the cases."""
-    fields = [getattr(action, field.name) for field in dataclasses.fields(action)]
+    found = [(getattr(action, f.name), f.default) for f in dataclasses.fields(action)]
+    while found and found[-1][0] == found[-1][1]:
+        found.pop()  # a case names what is not as usual
+    fields = [value for value, _ in found]
     plain = [field.value if isinstance(field, Mode) else field for field in fields]
     return f"{type(action).__name__}({', '.join(map(repr, plain))})"
 

@@ -21,3 +21,19 @@ def test_an_app_that_only_starts_is_as_old_as_its_instances() -> None:
     assert app.up_since() == 7.0
     app.serves_since = 9.0
     assert app.up_since() == 9.0
+
+
+def test_what_is_not_limited_is_told_of_any_instance() -> None:
+    """One whose limits have effect does not hide another; the newest come first."""
+    wanted = AppSpec(name="app", command=("true",), directory="/")
+    app = AppRecord("app", wanted)
+    for number, troubles in ((1, ["old"]), (2, ["", "new", ""])):
+        generation = GenerationRecord(number, wanted, since=1.0)
+        generation.instances += [
+            InstanceRecord(f"{each}", ordinal, 1.0, limits_trouble=each)
+            for ordinal, each in enumerate(troubles)
+        ]
+        app.generations.append(generation)
+    assert app.limits_trouble == "new"
+    app.generations.pop()
+    assert app.limits_trouble == "old"

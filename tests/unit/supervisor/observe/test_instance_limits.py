@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from gapless.base import events
-from gapless.supervisor.kernel import cgroups, controllers
+from gapless.base.kernel import cgroups
+from gapless.supervisor.kernel import controllers
 from gapless.supervisor.memory.spec import Limits
 from gapless.supervisor.observe import instance_limits
 from gapless.supervisor.observe.instance_limits import InstanceLimits

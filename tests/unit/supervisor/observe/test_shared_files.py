@@ -239,9 +239,11 @@ def test_who_computes_has_not_started(tmp_path: Path, start: Start) -> None:
     waits, computes = start(""), start("print(flush=True)\nwhile True: pass")
     _, of_waiting = app_of(tmp_path, [], [waits])
     _, of_computing = app_of(tmp_path, [], [computes])
-    until(lambda: cpu_ticks(membership, of_waiting) is not None, "it waits")
-    assert cpu_ticks(membership, of_waiting) == cpu_ticks(membership, of_waiting)
-    until(lambda: cpu_ticks(membership, of_computing) is None, "it computes")
+    until(lambda: cpu_ticks(membership, of_waiting.instances) is not None, "it waits")
+    assert cpu_ticks(membership, of_waiting.instances) == cpu_ticks(
+        membership, of_waiting.instances
+    )
+    until(lambda: cpu_ticks(membership, of_computing.instances) is None, "it computes")
 
 
 def test_an_own_log_is_allowed(tmp_path: Path) -> None:

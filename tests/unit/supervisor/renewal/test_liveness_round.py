@@ -73,21 +73,31 @@ def made(*order: str, waiting: bool | None = False) -> Iterator[Instances]:
         found.close()
 
 
+def check_of(
+    instances: Instances,
+    selector: selectors.BaseSelector,
+    keys: set[str],
+    alive: Alive = HTTP,
+) -> LivenessRound:
+    """Return a check that begins now."""
+    return LivenessRound(
+        selector,
+        instances.listener,
+        alive,
+        keys,
+        began=0.0,
+        acceptor=instances.acceptor,
+        waits=lambda _: instances.waiting,
+        changed=lambda: None,
+    )
+
+
 def judged(
     instances: Instances, alive: Alive, keys: set[str], **statuses: int
 ) -> dict[str, Verdict]:
     """Return the verdicts of a check; time passes only while nothing happens."""
     with selectors.DefaultSelector() as selector:
-        check = LivenessRound(
-            selector,
-            instances.listener,
-            alive,
-            keys,
-            began=0.0,
-            acceptor=instances.acceptor,
-            waits=lambda _: instances.waiting,
-            changed=lambda: None,
-        )
+        check = check_of(instances, selector, keys, alive)
         now = 0.0
         for _ in range(1000):
             wake_at = check.go_on(now)
@@ -177,3 +187,39 @@ def test_where_the_kernel_does_not_tell_only_a_single_instance_is_judged() -> No
     with made(*["a"] * 100) as instances:
         instances.unseen = True
         assert judged(instances, HTTP, {"a", "b"}, a=200) == {}
+
+
+def test_an_answer_that_nobody_has_read_yet_is_no_failure() -> None:
+    """The supervisor was held up for longer than the limit, and the answer waits."""
+    with made("a") as instances, selectors.DefaultSelector() as selector:
+        check = check_of(instances, selector, {"a"})
+
+        def turn(now: float) -> float | None:
+            """Do what the loop does in a turn: what is due, then what came."""
+            wake_at = check.go_on(now)
+            for ready, _ in selector.select(0.1):
+                ready.data()
+            return wake_at
+
+        turn(0.0)
+        instances.accept()
+        turn(0.01)
+        instances.answer(a=200)
+        assert turn(5.0) is not None
+        assert turn(5.01) is None
+        assert check.verdicts["a"][0]
+
+
+def test_one_that_does_not_answer_fails_whoever_is_held_up() -> None:
+    """A supervisor that is late at every look finds it all the same."""
+    with made("a") as instances, selectors.DefaultSelector() as selector:
+        check, now = check_of(instances, selector, {"a"}), 0.0
+        for _ in range(20):
+            wake_at = check.go_on(now)
+            if wake_at is None:
+                break
+            instances.accept()
+            for ready, _ in selector.select(0.01):
+                ready.data()
+            now = wake_at + 1.0
+        assert not check.verdicts["a"][0]

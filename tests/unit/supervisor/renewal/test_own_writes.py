@@ -160,6 +160,24 @@ def test_without_the_right_to_ask_the_rest_works(
     assert len(own._known_pids) == 2
 
 
+def test_the_number_of_a_process_is_another_one_s_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ended long ago is not the app's any more; what lives is, however old."""
+    lives: list[int] = [10_001]
+    own = OwnWrites([str(tmp_path)], lambda: lives)
+    own.doers.close()
+    monkeypatch.setattr(own_writes, "KNOWN_S", 0.0)
+    own.remember([10_000])
+    monkeypatch.undo()
+    path = str(tmp_path / "a")
+    Path(path).touch()
+    own.named(path, 10_000)
+    assert not own.owns(path)
+    own.named(path, 10_001)
+    assert own.owns(path)
+
+
 def test_reasons(tmp_path: Path) -> None:
     """What came and went is none, nor an empty directory, nor what is own."""
     own = OwnWrites([str(tmp_path)], lambda: [os.getpid()])

@@ -19,10 +19,10 @@ from gapless.supervisor.memory.model import Phase
 from gapless.supervisor.memory.spec import AppSpec
 from gapless.supervisor.sockets.addresses import RefusedError
 from gapless.supervisor.sockets.datagram_calls import DatagramCalls
-from gapless.supervisor.sockets.first_binds import GRACE_S
+from gapless.supervisor.sockets.first_binds import GRACE_S, MOST
 from gapless.supervisor.sockets.groups import Listener
 from gapless.supervisor.sockets.listeners import Listeners
-from gapless.supervisor.sockets.path_calls import MOST_ASKS, MOST_PATHS, PathCalls
+from gapless.supervisor.sockets.path_calls import MOST_ASKS, PathCalls
 from gapless.supervisor.sockets.unix.acting import Identity
 from gapless.supervisor.sockets.unix.own_paths import (
     is_in_drawn_directory,
@@ -190,8 +190,8 @@ def test_paths_of_one_generation_are_not_without_end(
 ) -> None:
     """Who binds more makes them up."""
     found = calls.begin()
-    answers = [calls.path(found, tmp_path / f"p{n}") for n in range(MOST_PATHS + 1)]
-    assert answers == [""] * MOST_PATHS + [None]
+    answers = [calls.path(found, tmp_path / f"p{n}") for n in range(MOST + 1)]
+    assert answers == [""] * MOST + [None]
 
 
 def test_client_of_another_instance_is_not_refused_for_ever(

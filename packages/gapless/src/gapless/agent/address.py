@@ -55,7 +55,7 @@ def host_addresses(fleet: Fleet, given: str, health_listen: str) -> HostAddresse
     host, port = split(given) if _has_port(given) else (given.strip("[]"), "")
     if port and not host:
         raise MisuseError(f"address {given!r}: write HOST, or HOST:PORT")
-    own = host or _own_address(fleet)
+    own = host or own_address(fleet)
     health = ""
     if health_listen:
         health_host, health_port = split(health_listen)
@@ -84,7 +84,7 @@ def _has_port(address: str) -> bool:
     return bool(colon) and port.isdigit() and (":" not in host or host.endswith("]"))
 
 
-def _own_address(fleet: Fleet) -> str:
+def own_address(fleet: Fleet) -> str:
     """Return the address with which this host reaches others; empty: it has none."""
     targets = [urlsplit(each).hostname or "" for each in _endpoints(fleet)]
     for host in (*targets, _FOREIGN_ADDRESS):

@@ -1,7 +1,7 @@
 """The supervisor's list of apps, kept for a moment for many readers.
 
 A supervisor that does not answer shows nothing about an app, which serves on: the last list
-stays valid.
+stays valid.  No reader is made to wait here: it is told when there is a new one.
 """
 
 from __future__ import annotations
@@ -32,20 +32,33 @@ class AppListing:
         self._asked_at = self._answered_at = -1.0
         """When the supervisor was asked, and when that ended; -1: never."""
         self._is_asking = self._is_closed = False
+        self._acts: list[Callable[[], None]] = []
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def listed(self) -> Listed | None:
-        """Return the list, a fresh one if the supervisor answers in time."""
+    @property
+    def last(self) -> Listed | None:
+        """The last list; None before the first."""
+        return self._listed
+
+    def on_answer(self, act: Callable[[], None]) -> None:
+        """Call *act*, in another thread, when the supervisor was asked."""
+        self._acts.append(act)
+
+    def look(self) -> float:
+        """Return until when to wait for a fresh list; it was asked for if need be.
+
+        That is in the past if the last one is fresh, or if the supervisor does not answer.
+        """
         now = clock.monotonic()
         with self._changed:
             is_late = self._is_asking and now >= self._asked_at + ANSWER_S
-            if now >= self._answered_at + FRESH_S and not is_late:
-                if not self._is_asking:
-                    self._is_asking, self._asked_at = True, now
-                    self._changed.notify_all()
-                self._changed.wait_for(lambda: self._answered_at >= now, ANSWER_S)
-            return self._listed
+            if now < self._answered_at + FRESH_S or is_late:
+                return now
+            if not self._is_asking:
+                self._is_asking, self._asked_at = True, now
+                self._changed.notify_all()
+            return now + ANSWER_S
 
     def close(self) -> None:
         """Stop asking."""
@@ -68,4 +81,5 @@ class AppListing:
                     self._listed = listed
                 # After a failure, too, the supervisor is not asked again at once.
                 self._answered_at, self._is_asking = clock.monotonic(), False
-                self._changed.notify_all()
+            for act in self._acts:
+                act()

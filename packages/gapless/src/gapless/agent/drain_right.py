@@ -7,7 +7,7 @@ import select
 from collections.abc import Callable, Collection
 
 from gapless.agent.address import split
-from gapless.agent.health_endpoint import path_of
+from gapless.agent.health.answer import path_of
 from gapless.agent.membership import Membership
 from gapless.agent.open_store import open_store
 from gapless.base import clock

@@ -42,7 +42,7 @@ def host_name(given: str = "") -> str:
 def remember(home: Home, found: Mapping[str, Fleet], host: str) -> None:
     """Write down which fleets are followed from now on.  Raises OSError."""
     own = {app: {"file": fleet.file, "host": host} for app, fleet in found.items()}
-    os.makedirs(home.path, mode=0o700, exist_ok=True)
+    files.make_directories(home.path, files.PRIVATE_DIRECTORY)
     with _locked(home):  # agents of other files start at the same time
         before = _read(home)
         if before != (after := before | own):

@@ -6,6 +6,8 @@ import os
 from typing import Any
 
 from gapless.base import clock, files
+from gapless.base.outside import secrets
+from gapless.base.outside.text import printable
 
 ROTATE_BYTES = 5 << 20
 
@@ -20,7 +22,7 @@ class Log:
     def write(self, event: str, **fields: Any) -> None:
         """Append one event; a file beyond `ROTATE_BYTES` becomes `PATH.1`."""
         line = {"time": clock.stamp(clock.wall()), "event": event, **fields}
-        encoded = files.as_json(line, default=str)
+        encoded = files.as_json(secrets.shown(line), default=str)
         try:
             self._append(encoded)
         except OSError:
@@ -47,10 +49,14 @@ class Log:
 
 
 def traceback_of(error: BaseException) -> str:
-    """Return where an error that nobody foresaw came from, as far as it can be found."""
+    """Return where an error that nobody foresaw came from, as far as it can be found.
+
+    What an error quotes from outside is escaped: it may be printed on a terminal.
+    """
     try:
         import traceback  # noqa: PLC0415 - only for faults of our own
 
-        return "".join(traceback.format_exception(error, limit=-20))[-4000:]
+        found = "".join(traceback.format_exception(error, limit=-20))[-4000:]
+        return printable(found, kept="\n\t")
     except (ImportError, OSError, RecursionError):  # no descriptor or stack is left
         return ascii(error)

@@ -6,30 +6,36 @@ import contextlib
 import errno
 import json
 import os
+import stat
 from typing import Any
 
 from gapless.base.outside import files as outside_files
 
 PART = ".part"
 """How the name of a file ends that is being written: NAME.RANDOM.PID.part."""
+PRIVATE_FILE, GROUP_FILE, SHARED_FILE = 0o600, 0o640, 0o644
+"""Modes: for secrets; for reports and logs; for what programs of other users must read."""
+PRIVATE_DIRECTORY, SHARED_DIRECTORY = 0o700, 0o755
 _RANDOM_BYTES = 8
 """Nobody can put a link at a name that nobody can foretell, and O_EXCL finds it if so."""
 
 
 def write_atomically(
-    path: str, content: bytes, mode: int = 0o600, *, durable: bool = True
+    path: str, content: bytes, mode: int = PRIVATE_FILE, *, durable: bool = True
 ) -> None:
     """Replace *path* by *content*: readers see the old file or the new one.
 
     The file and its directory are synced before this returns (rename(2), fsync(2)), unless
     it need not outlive a crash of the machine.  A link at *path* is replaced, never
-    followed.  Raises OSError; *path* is then what it was.
+    followed.  The mode is *mode*, whatever the umask is.  Raises OSError; *path* is then
+    what it was.
     """
     temporary = f"{path}.{os.urandom(_RANDOM_BYTES).hex()}.{os.getpid()}{PART}"
     how = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(temporary, how, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, mode)
             file.write(content)
             file.flush()
             if durable:
@@ -43,6 +49,63 @@ def write_atomically(
         sync_directory(os.path.dirname(path) or ".")
 
 
+def write_over(path: str, content: bytes, mode: int) -> None:
+    """Write a file in its place, where a name beside it must not appear for a moment.
+
+    A link or anything else but a regular file is refused.  Raises OSError.
+    """
+    how = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(path, how, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", path)
+        os.ftruncate(descriptor, 0)
+        file.write(content)
+        with contextlib.suppress(PermissionError):  # it belongs to another user
+            os.fchmod(descriptor, mode)
+
+
+def open_to_append(path: str, mode: int) -> int:
+    """Return a descriptor that appends to a file, which is made with *mode* if needed.
+
+    A file that is there gets no wider mode than that.  Raises OSError, with ELOOP for a
+    link.
+    """
+    how = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(path, how, mode)
+    found = stat.S_IMODE(os.fstat(descriptor).st_mode)
+    if found & ~mode:
+        with contextlib.suppress(PermissionError):  # it belongs to another user
+            os.fchmod(descriptor, found & mode)
+    return descriptor
+
+
+def make_directories(path: str, mode: int) -> None:
+    """Make a directory, and those above it that are missing, with *mode*.
+
+    One that is there stays as it is.  Raises OSError.
+    """
+    try:
+        os.mkdir(path, mode)
+    except FileNotFoundError:
+        above = os.path.dirname(path.rstrip("/"))
+        if not above:
+            raise
+        make_directories(above, mode)
+        make_directories(path, mode)
+        return
+    except FileExistsError:
+        if not os.path.isdir(path):
+            raise
+        return
+    # The umask takes from the mode that mkdir(2) is given.
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        os.fchmod(descriptor, mode)
+    finally:
+        os.close(descriptor)
+
+
 def remove_parts(directory: str) -> None:
     """Remove the files that processes of this host were writing when they died.
 
@@ -50,11 +113,23 @@ def remove_parts(directory: str) -> None:
     """
     with contextlib.suppress(FileNotFoundError):
         for name in os.listdir(directory):
-            pid = name.removesuffix(PART).rpartition(".")[2]
-            is_part = name.endswith(PART) and pid.isdigit()
-            if is_part and not os.path.exists(f"/proc/{pid}"):
+            part = part_of(name)
+            if part is not None and not os.path.exists(f"/proc/{part[1]}"):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(f"{directory}/{name}")
+
+
+def part_of(name: str) -> tuple[str, str] | None:
+    """Return which file a file is a half-written one of, and by which pid; or None.
+
+    Earlier versions had no random part in such names.
+    """
+    rest, _, pid = name.removesuffix(PART).rpartition(".")
+    if not (name.endswith(PART) and rest and pid.isdigit()):
+        return None
+    whole, _, drawn = rest.rpartition(".")
+    is_drawn = len(drawn) == 2 * _RANDOM_BYTES and set(drawn) <= set("0123456789abcdef")
+    return (whole if whole and is_drawn else rest), pid
 
 
 def identity(path: str) -> tuple[int, int]:
@@ -81,7 +156,7 @@ def sync_directory(path: str) -> None:
         os.close(descriptor)
 
 
-def write_json(path: str, value: Any, mode: int = 0o600) -> None:
+def write_json(path: str, value: Any, mode: int = PRIVATE_FILE) -> None:
     """Replace *path* by *value* as JSON, atomically."""
     write_atomically(path, as_json(value, indent=2, sort_keys=True), mode)
 

@@ -13,6 +13,15 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON for programs")
 
 
+def add_show_secrets(parser: argparse.ArgumentParser) -> None:
+    """Add --show-secrets."""
+    parser.add_argument(
+        "--show-secrets",
+        action="store_true",
+        help="show passwords, tokens and keys; default: *** stands for them",
+    )
+
+
 def add_app(parser: argparse.ArgumentParser) -> None:
     """Add the argument that names one app."""
     parser.add_argument("app", metavar="APP", help=_APP_WORDS)

@@ -6,6 +6,8 @@ import os
 import sys
 from typing import BinaryIO
 
+from gapless.cli.terminal.log_text import LogText
+
 TAIL_BYTES = 1 << 20
 COMPARED_BYTES = 256
 """A file that has not any more what was printed last was emptied, and is written anew."""
@@ -14,8 +16,15 @@ COMPARED_BYTES = 256
 class FollowedLog:
     """One log file, followed by its inode, not by its name."""
 
-    def __init__(self, path: str, out: BinaryIO | None = None) -> None:
+    def __init__(
+        self, path: str, out: BinaryIO | None = None, *, is_raw: bool = False
+    ) -> None:
+        """Print to *out*, which is standard output by default.
+
+        On a terminal what could steer it is escaped, unless *is_raw*.
+        """
         self.path, self._out = path, out or sys.stdout.buffer
+        self._text = LogText() if self._out.isatty() and not is_raw else None
         self._file: BinaryIO | None = None
         self._last = b""
 
@@ -105,7 +114,7 @@ class FollowedLog:
         return self._file is not None
 
     def _write(self, piece: bytes) -> None:
-        self._out.write(piece)
+        self._out.write(piece if self._text is None else self._text.shown(piece))
         self._out.flush()
 
 

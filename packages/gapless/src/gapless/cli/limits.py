@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from gapless.base.kernel import cgroups
 from gapless.client import Client
-from gapless.supervisor.kernel import cgroups, controllers
+from gapless.supervisor.kernel import controllers
 from gapless.supervisor.memory.spec import AppSpec
 from gapless.supervisor.observe import instance_groups, instance_limits
 

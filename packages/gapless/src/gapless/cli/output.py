@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from gapless.base import files
+from gapless.base.outside.text import printable
+from gapless.cli.terminal import outlet
 
-_COLOURS = {"green": "32", "red": "31", "yellow": "33", "dim": "2", "bold": "1"}
+_NOT_SEEN = re.compile(r"[^ -~]+")
 _GREEN_CELLS = ("online",)
 _RED_CELLS = ("gave up",)
 INTERRUPTED = 130
@@ -24,7 +28,9 @@ def is_terminal() -> bool:
 
 def paint(text: str, colour: str) -> str:
     """Return *text* in a colour; unchanged if there is no terminal."""
-    return f"\033[{_COLOURS[colour]}m{text}\033[0m" if is_terminal() else text
+    if not (is_terminal() and outlet.is_installed()):
+        return text
+    return f"{outlet.mark(colour)}{text}{outlet.mark('plain')}"
 
 
 def print_line(text: str) -> None:
@@ -49,8 +55,21 @@ def print_interrupted(state: str) -> int:
 
 
 def print_json(value: Any) -> None:
-    """Print a value as one line of JSON."""
-    print(files.as_json(value).decode(), end="", flush=True)
+    """Print a value as one line of JSON, in which every character can be seen.
+
+    Those that cannot are escaped as JSON has it, so that it is the same value to programs.
+    """
+    text = files.as_json(value).decode().removesuffix("\n")
+    print(_NOT_SEEN.sub(_json_escape, text), flush=True)
+
+
+def _json_escape(found: re.Match[str]) -> str:
+    return "".join(
+        each
+        if each.isprintable()
+        else json.dumps(each)[1:-1].replace("\x7f", "\\u007f")
+        for each in found[0]
+    )
 
 
 @contextmanager
@@ -66,6 +85,8 @@ def unread_is_no_failure() -> Iterator[None]:
 
 def print_table(headings: list[str], rows: list[list[str]]) -> None:
     """Print rows under headings, each column as wide as its widest cell."""
+    # What is escaped is wider.
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [
         max(len(row[column]) for row in [headings, *rows])
         for column in range(len(headings))

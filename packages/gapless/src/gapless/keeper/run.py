@@ -104,9 +104,10 @@ def _become_keeper(home: str, write_end: int) -> None:
     except BaseException as error:  # noqa: BLE001 - reported, then exit
         if not is_ready:
             os.write(write_end, f"{type(error).__name__}: {error}".encode()[:4000])
-        import traceback  # noqa: PLC0415 - only for a keeper that fails
+        from gapless.base import events  # noqa: PLC0415 - only for a keeper that fails
 
-        os.write(2, b"gapless keeper: " + traceback.format_exc().encode())
+        shown = events.traceback_of(error)
+        os.write(2, b"gapless keeper: " + shown.encode(errors="replace"))
     finally:
         os._exit(1)
 

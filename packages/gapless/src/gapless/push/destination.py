@@ -1,4 +1,8 @@
-"""Where an upload goes: a mounted directory, or one on a host that ssh reaches.  Pure."""
+"""Where an upload goes: a mounted directory, or one on a host that ssh reaches.  Pure.
+
+Rule: nothing of a destination is an option of ssh or a word for a shell.  Users and hosts
+are what OpenSSH itself takes (valid_ruser and valid_hostname of its ssh.c).
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,14 @@ from dataclasses import dataclass
 from gapless.base.errors import MisuseError
 
 _URL = re.compile(
-    r"ssh://(?P<host>(?:[^@/]+@)?(?:\[[^\]/]+\]|[^:/\[\]]+))(?::(?P<port>\d+))?"
+    r"ssh://(?P<host>(?:[^@/]+@)?(?:\[[^\]/]+\]|[^:/\[\]]+))(?::(?P<port>[0-9]{1,5}))?"
     r"(?P<path>/.*)"
 )
 _SCP = re.compile(r"(?P<host>(?:[^@/:]+@)?(?:\[[^\]/]+\]|[^:/\[\]]+)):(?P<path>.+)")
+_REFUSED = r"\s'`\"$;&<>|(){},!*?#\[\]"
+_HOST = re.compile(rf"[^-~\\{_REFUSED}][^\\{_REFUSED}]*")
+_USER = re.compile(rf"[^-~{_REFUSED}](?:[^{_REFUSED}]*[^\\{_REFUSED}])?")
+"""A user of a domain has a backslash, which would quote what follows at its end."""
 _FORMS = "write user@host:/mnt/dfs, ssh://user@host:2222/mnt/dfs, or /mnt/dfs"
 
 
@@ -28,9 +36,11 @@ class Destination:
         """Return it as users write it."""
         if not self.host:
             return self.path
+        user, at, name = self.host.rpartition("@")
+        host = f"{user}{at}[{name}]" if ":" in name else self.host
         if self.port:
-            return f"ssh://{self.host}:{self.port}{self.path}"
-        return f"{self.host}:{self.path}"
+            return f"ssh://{host}:{self.port}{self.path}"
+        return f"{host}:{self.path}"
 
 
 def parse(text: str) -> Destination:
@@ -38,6 +48,10 @@ def parse(text: str) -> Destination:
 
     Raises MisuseError.
     """
+    if not text:
+        raise MisuseError("the destination is empty", hint=_FORMS)
+    if not text.isprintable():
+        raise MisuseError(f"{text!r}: it has characters that do not print", hint=_FORMS)
     if text.startswith("ssh://"):
         found = _URL.fullmatch(text)
         if found is None:
@@ -49,14 +63,16 @@ def parse(text: str) -> Destination:
         if found is None:
             raise MisuseError(f"{text!r} is no destination", hint=_FORMS)
         return _remote(text, found["host"], found["path"], None)
-    if not text:
-        raise MisuseError("the destination is empty", hint=_FORMS)
     return Destination(path=text.rstrip("/") or "/")
 
 
 def _remote(text: str, host: str, path: str, port: int | None) -> Destination:
     user, at, name = host.rpartition("@")
-    if host.startswith("-") or name.startswith("-") or not name:
+    if name.startswith("["):
+        name = name[1:-1]
+    if at and not _USER.fullmatch(user):
+        raise MisuseError(f"{text!r}: {user!r} cannot name a user", hint=_FORMS)
+    if not _HOST.fullmatch(name):
         raise MisuseError(f"{text!r} names no host", hint=_FORMS)
     if port is not None and not 0 < port < 65536:
         raise MisuseError(f"{text!r}: there is no port {port}", hint=_FORMS)
@@ -66,8 +82,6 @@ def _remote(text: str, host: str, path: str, port: int | None) -> Destination:
         raise MisuseError(f"{text!r}: write the path without ~", hint=_FORMS)
     if path.startswith("-"):
         path = f"./{path}"
-    if name.startswith("["):
-        name = name.strip("[]")
     return Destination(
         path=path.rstrip("/") or "/", host=f"{user}{at}{name}", port=port
     )

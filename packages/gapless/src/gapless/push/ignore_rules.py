@@ -15,6 +15,7 @@ from collections.abc import Iterable
 DEFAULT = (".git", ".hg", ".svn", "node_modules", ".venv", "__pycache__")
 """What the build on the release server makes, or what no app needs to run."""
 FILE = ".gaplessignore"
+_WILDCARD = re.compile(r"[*?\[]")
 _PIECE = re.compile(r"\*\*/|/\*\*$|\*\*|\*|\?|\[[^\]]+\]|\\.")
 
 
@@ -22,7 +23,13 @@ class IgnoreRules:
     """Decides for each path below a directory whether it is left out."""
 
     def __init__(self, lines: Iterable[str]) -> None:
+        lines = list(lines)
         self._rules = [rule for line in lines if (rule := _rule(line))]
+        self._naming = [
+            rule
+            for line in lines
+            if not _WILDCARD.search(line) and (rule := _rule(line)) and rule[1]
+        ]
 
     def leaves_out(self, path: str, *, is_folder: bool) -> bool:
         """Return whether *path*, relative to the top, is left out by its own name.
@@ -34,6 +41,19 @@ class IgnoreRules:
             if (is_folder or not folders_only) and pattern.fullmatch(path):
                 out = not is_negated
         return out
+
+    def names(self, path: str) -> bool:
+        """Return whether a line `!NAME` takes *path*, or a folder above it, by its name.
+
+        A line with wildcards names nothing.
+        """
+        parts = path.split("/")
+        ways = ["/".join(parts[: count + 1]) for count in range(len(parts))]
+        return any(
+            pattern.fullmatch(way)
+            for pattern, _, folders_only in self._naming
+            for way in (ways[:-1] if folders_only else ways)
+        )
 
 
 def _rule(line: str) -> tuple[re.Pattern[str], bool, bool] | None:

@@ -10,13 +10,17 @@ import gzip
 import os
 import stat
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import IO
 
 from gapless.base.errors import MisuseError
+from gapless.base.outside import files as outside_files
+from gapless.push import secrets
 from gapless.push.ignore_rules import DEFAULT, FILE, IgnoreRules
 
+MOST_SECRETS = 20
+"""Of the files that look like secrets so many are named."""
 _KINDS = {
     stat.S_IFSOCK: "a socket",
     stat.S_IFIFO: "a pipe",
@@ -38,31 +42,45 @@ class Packed:
 def ignore_rules_of(directory: str, *, everything: bool) -> IgnoreRules:
     """Return the rules of a directory: the default ones, and those in its own file.
 
-    With *everything* there are none.
+    With *everything* there are only lines that take something in.
     """
-    if everything:
-        return IgnoreRules(())
     try:
         with open(os.path.join(directory, FILE), encoding="utf-8") as file:
-            return IgnoreRules([*DEFAULT, FILE, *file])
+            lines = [*DEFAULT, FILE, *file]
     except FileNotFoundError:
-        return IgnoreRules(DEFAULT)
+        lines = [*DEFAULT]
+    except UnicodeDecodeError as error:
+        raise MisuseError(f"could not read {FILE}: {error}") from error
+    if everything:
+        lines = [line for line in lines if line.startswith("!")]
+    return IgnoreRules(lines)
 
 
-def pack(directory: str, top: str, target: IO[bytes], rules: IgnoreRules) -> Packed:
+def pack(
+    directory: str,
+    top: str,
+    target: IO[bytes],
+    rules: IgnoreRules,
+    *,
+    with_secrets: bool = False,
+) -> Packed:
     """Write a .tar.gz of *directory* to *target*; *top* is the name of its top folder.
 
-    Raises MisuseError for what no release may hold, OSError for what cannot be read.
+    Raises MisuseError for what no release may hold, and for what looks like a secret, if
+    not *with_secrets*; OSError for what cannot be read.
     """
     packed = Packed()
     root = os.path.realpath(directory)
+    entries = list(_walk(root, "", rules, packed))
+    if not with_secrets:
+        _refuse_secrets(root, entries, rules)
     with (
         gzip.GzipFile("", "wb", 6, target, mtime=0) as compressed,
         tarfile.open(
             fileobj=compressed, mode="w", format=tarfile.PAX_FORMAT
         ) as archive,
     ):
-        for relative, found in _walk(root, "", rules, packed):
+        for relative, found in entries:
             _add(archive, root, top, relative, found)
             packed.files += not stat.S_ISDIR(found.st_mode)
             packed.size_bytes += found.st_size if stat.S_ISREG(found.st_mode) else 0
@@ -93,6 +111,32 @@ def _walk(
                 yield from _walk(root, relative, rules, packed)
 
 
+def _refuse_secrets(
+    root: str, entries: Sequence[tuple[str, os.stat_result]], rules: IgnoreRules
+) -> None:
+    """Refuse what looks like a secret and was not named.  Raises MisuseError."""
+    found = []
+    for relative, state in entries:
+        if stat.S_ISREG(state.st_mode) and not rules.names(relative):
+            reason = secrets.reason_by_name(relative)
+            if not reason:
+                path = os.path.join(root, relative)
+                with open(outside_files.open_regular(path), "rb") as file:
+                    head = file.read(secrets.HEAD_BYTES)
+                reason = secrets.reason_by_content(relative, head)
+            if reason:
+                found.append(f"\n  {relative}: {reason}")
+    if found:
+        more = len(found) - MOST_SECRETS
+        raise MisuseError(
+            "nothing was packed: these files look like secrets:"
+            f"{''.join(found[:MOST_SECRETS])}"
+            + (f"\n  and {more} more" if more > 0 else ""),
+            hint=f"a line NAME in {FILE} leaves a file out, a line !NAME takes it in; "
+            "or --with-secrets for all of them this once",
+        )
+
+
 def _add(
     archive: tarfile.TarFile, root: str, top: str, relative: str, found: os.stat_result
 ) -> None:
@@ -109,7 +153,7 @@ def _add(
         member.type = tarfile.DIRTYPE
         archive.addfile(member)
     else:
-        with open(path, "rb") as file:
+        with open(outside_files.open_regular(path), "rb") as file:
             member.size = os.fstat(file.fileno()).st_size
             archive.addfile(member, file)
 

@@ -109,7 +109,7 @@ class SshTransport:
         if self._to.port:
             options += ["-p", str(self._to.port)]
         command = f"exec sh -c {shlex.join([script, 'gapless', *words])}"
-        argv = [*self._ssh, *options, self._to.host, command]
+        argv = [*self._ssh, *options, "--", self._to.host, command]
         try:
             return subprocess.Popen(argv, stdin=stdin, stdout=stdout, stderr=stderr)
         except OSError as error:

@@ -57,12 +57,12 @@ def _copy(
     if current.is_visible(own, release.name):
         return release
     entries = file_list.read(shared, name, digest)
-    os.makedirs(own.work, exist_ok=True)
+    files.make_directories(own.work, files.SHARED_DIRECTORY)
     for unfinished in os.listdir(own.work):  # of an agent that was killed
         if unfinished.startswith(_COPY):
             shutil.rmtree(f"{own.work}/{unfinished}", ignore_errors=True)
     tree = f"{own.work}/{_COPY}{name}"
-    os.mkdir(tree)
+    os.mkdir(tree, files.SHARED_DIRECTORY)
     source = current.require_visible(shared, name).path
     for relative, entry in entries.items():
         if clock.monotonic() >= until:
@@ -72,8 +72,8 @@ def _copy(
         if "directory" in entry and "mode" in entry:
             # The deepest first, and now: a folder may not be writable for its owner.
             os.chmod(f"{tree}/{relative}", int(str(entry["mode"])))
-    with open(f"{tree}/{RELEASE_FILE}", "w", encoding="ascii") as file:
-        file.write(f"{release.stamp}\n")
+    stamp_line = f"{release.stamp}\n".encode()
+    files.write_over(f"{tree}/{RELEASE_FILE}", stamp_line, files.SHARED_FILE)
     os.rename(tree, release.path)
     files.sync_directory(own.dist)
     return release
@@ -81,17 +81,20 @@ def _copy(
 
 def _copy_entry(source: str, target: str, entry: dict[str, object], name: str) -> None:
     if "directory" in entry:
-        os.mkdir(target)
+        os.mkdir(target, files.SHARED_DIRECTORY)
     elif "link" in entry:
         os.symlink(str(entry["link"]), target)
     else:
         digest = hashlib.sha256()
+        how = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         descriptor = outside_files.open_regular(source)
-        with open(descriptor, "rb") as file, open(target, "xb") as copied:
-            while piece := file.read(_PIECE_BYTES):
-                digest.update(piece)
-                copied.write(piece)
-            os.fchmod(copied.fileno(), int(str(entry["mode"])))
-            os.fsync(copied.fileno())
+        with open(descriptor, "rb") as file:
+            created = os.open(target, how, files.PRIVATE_FILE)
+            with os.fdopen(created, "wb") as copied:
+                while piece := file.read(_PIECE_BYTES):
+                    digest.update(piece)
+                    copied.write(piece)
+                os.fchmod(copied.fileno(), int(str(entry["mode"])))
+                os.fsync(copied.fileno())
         if digest.hexdigest() != entry["sha256"]:
             raise ReleaseError(f"{source} is not what was published as {name}")

@@ -150,7 +150,7 @@ def prepare(spec: ReleaseSpec, release: Release) -> None:
             hint="move it away; if it is a release of old scripts, give it a timestamp",
         )
     discard_prepared(spec)
-    os.makedirs(spec.work, exist_ok=True)
+    files.make_directories(spec.work, files.SHARED_DIRECTORY)
     os.symlink(release.path, f"{spec.work}/{_LINK}")
     if current_path(spec) != release.path:
         _write_stamp(spec, release)
@@ -189,9 +189,9 @@ def _write_stamp(spec: ReleaseSpec, release: Release) -> None:
     now = time.strftime(STAMP_FORMAT, time.localtime(clock.wall()))
     content = f"{max(now, release.stamp)}\n".encode()
     flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW
-    descriptor = os.open(f"{spec.work}/{_STAMP}", flags, 0o644)
+    descriptor = os.open(f"{spec.work}/{_STAMP}", flags, files.SHARED_FILE)
     with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(descriptor, 0o644)
+        os.fchmod(descriptor, files.SHARED_FILE)
         file.write(content)
         file.flush()
         os.fsync(descriptor)

@@ -46,8 +46,9 @@ def write(spec: ReleaseSpec, release: Release) -> str:
             mode = stat.S_IMODE(found.st_mode)
             entries[relative] = {"sha256": sha256_of(path), "mode": mode}
     path = path_of(spec, release.name)
-    os.makedirs(os.path.dirname(path), exist_ok=True)  # a release of old scripts
-    files.write_json(path, entries, 0o644)
+    # It is missing for a release of old scripts.
+    files.make_directories(os.path.dirname(path), files.SHARED_DIRECTORY)
+    files.write_json(path, entries, files.SHARED_FILE)  # all hosts verify copies by it
     return sha256_of(path)
 
 

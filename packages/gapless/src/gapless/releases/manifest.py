@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from gapless.base import files
 from gapless.releases.model import Release, ReleaseSpec
 
@@ -15,9 +13,9 @@ def write(
 ) -> None:
     """Write the manifest of a release that was made of *upload*.  Raises OSError."""
     folder = spec.reports_of(release.name)
-    os.makedirs(folder, exist_ok=True)
+    files.make_directories(folder, files.SHARED_DIRECTORY)
     manifest = {"release": release.name, "upload": upload, "sha256": digests}
-    files.write_json(f"{folder}/{FILE}", manifest, 0o644)
+    files.write_json(f"{folder}/{FILE}", manifest, files.GROUP_FILE)
 
 
 def upload_of(spec: ReleaseSpec, name: str) -> str:

@@ -52,6 +52,12 @@ class ReleaseSpec:
     build: tuple[tuple[str, ...], ...] | None = None
     """Commands, in order; None: the files of the release decide."""
     build_timeout_s: float = 600.0
+    build_user: str = ""
+    """Name or number of the user that builds and hooks run as; empty: the publisher's."""
+    build_environment: dict[str, str | None] = field(default_factory=dict)
+    """What builds and hooks get besides the least; None: what the publisher has."""
+    build_scripts: bool = True
+    """Whether scripts of dependencies run when these are installed."""
     shared: tuple[str, ...] = ()
     keep: int = 5
     hooks: Hooks = field(default_factory=Hooks)

@@ -81,11 +81,13 @@ class _Emptying:
                     self._remove(name, directory, depth)
                 else:
                     above = self._free_name()
+                    _let_in(name, directory)
                     os.rename(name, above, src_dir_fd=directory, dst_dir_fd=self._top)
             except OSError as error:
                 self._error = self._error or error
 
     def _remove(self, name: str, directory: int, depth: int) -> None:
+        _let_in(name, directory)
         below = os.open(name, _OPEN, dir_fd=directory)
         try:
             self._empty(below, depth + 1)
@@ -102,6 +104,15 @@ class _Emptying:
                 os.lstat(name, dir_fd=self._top)
             except FileNotFoundError:
                 return name
+
+
+def _let_in(name: str, directory: int) -> None:
+    """Let ourselves into a directory that may have been made to be unreadable.
+
+    Moving a directory writes its "..", so that its own mode counts then as well.
+    """
+    with contextlib.suppress(PermissionError):  # it is another user's
+        os.chmod(name, 0o700, dir_fd=directory)
 
 
 def sync_file_system(path: str) -> None:

@@ -8,6 +8,7 @@
     share    files and folders that outlive releases are linked in
     build    dependencies are installed
     hook     `before_flip`: migrations
+    take     what a build has made is the publisher's, and nobody else may write it
     seal     RELEASE and the manifest are written, everything is synced
     place    the directory gets its name by one rename
     take     the upload leaves the inbox
@@ -51,7 +52,7 @@ from gapless.releases.model import (
 )
 from gapless.releases.publisher import journal
 from gapless.releases.signing import records, requirements, uploads
-from gapless.releases.steps import build, hooks, shared, unpack
+from gapless.releases.steps import build, commands, hooks, ownership, shared, unpack
 
 
 def make_release(spec: ReleaseSpec, tarball: str, *, progress: Progress) -> Release:
@@ -60,11 +61,12 @@ def make_release(spec: ReleaseSpec, tarball: str, *, progress: Progress) -> Rele
     The caller holds the publisher's lock, and calls `claims.finish` and `journal.drop`
     later.  *progress* may raise StoppedError before the hook: nothing is left then.
 
-    Raises NotFoundError, ReleaseError, OSError, and IncompleteError.  The copy of an upload
-    that cannot become a release stays in `refused/APP/` with the reason beside it; what is
-    no regular file, or too large, stays in the inbox.  UnavailableError: nothing can be
-    verified or signed on this machine now; the upload is where it was.
+    Raises MisuseError, NotFoundError, ReleaseError, OSError, and IncompleteError.  The copy
+    of an upload that cannot become a release stays in `refused/APP/` with the reason beside
+    it; what is no regular file, or too large, stays in the inbox.  UnavailableError:
+    nothing can be verified or signed on this machine now; the upload is where it was.
     """
+    commands.user_of(spec)  # raises before anything is touched
     requirements.check_publisher(spec)
     claims.clean_up(spec)
     if not os.path.lexists(tarball):
@@ -190,6 +192,8 @@ def _make(
     size_mb = unpacked.size_bytes / (1 << 20)
     progress("unpacked", f"{unpacked.files} files, {size_mb:.1f} MB")
     shared.link_shared(spec, tree)
+    is_run = bool(build.commands_of(spec, tree) or spec.hooks.before_flip)
+    owner = ownership.give(spec, tree) if is_run else ownership.UNCHANGED
     build.build(spec, release, tree, progress)
     if spec.hooks.before_flip:
         hooks.run(
@@ -201,6 +205,8 @@ def _make(
             variables={"GAPLESS_UPLOAD": copy.sha256},  # the same in every try
         )
         progress("hook", "before_flip")
+    if is_run:
+        ownership.take_back(spec, tree, owner)
     manifest.write(spec, release, unpacked.digests, copy.name)
     _seal(spec, release, tree)
     progress("sealed", release.stamp)
@@ -210,6 +216,6 @@ def _seal(spec: ReleaseSpec, release: Release, tree: str) -> None:
     """Write RELEASE and that it is not proven yet, and make the whole tree durable."""
     reports.mark_unproven(spec, release.name)
     # Not opened by its name, but renamed to it: the tarball may have a link called RELEASE.
-    files.write_atomically(f"{tree}/{RELEASE_FILE}", f"{release.stamp}\n".encode())
-    os.chmod(f"{tree}/{RELEASE_FILE}", 0o644)
+    stamp_line = f"{release.stamp}\n".encode()
+    files.write_atomically(f"{tree}/{RELEASE_FILE}", stamp_line, files.SHARED_FILE)
     paths.sync_file_system(spec.dist)

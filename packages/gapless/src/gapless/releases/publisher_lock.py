@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TextIO
 
+from gapless.base import files
 from gapless.releases import paths
 from gapless.releases.model import Progress, ReleaseSpec
 from gapless.releases.publisher import lock_holders
@@ -34,14 +35,14 @@ def hold(
     publisher that was killed ends before the next publisher begins.
     """
     paths.make_own(spec.work)
-    os.makedirs(spec.inbox, exist_ok=True)
+    files.make_directories(spec.inbox, files.SHARED_DIRECTORY)
     with _open(spec, name) as file:
         if not _try(file):
             does = "ends a rollout of" if name == SETTLING else "publishes"
             holder = _written(file) or "another publisher"
             progress("waiting", f"{holder} {does} {spec.app}")
             while not _try(file):
-                lock_holders.end_stragglers(file.name, _written(file))
+                lock_holders.end_stragglers(f"{spec.work}/{name}", _written(file))
                 select.select([], [], [], POLL_S)
         _write(file, lock_holders.text())
         try:
@@ -75,7 +76,7 @@ def _open(spec: ReleaseSpec, name: str) -> Iterator[TextIO]:
     """Open a lock.  Whoever may read it could hold it (flock(2)): others may not."""
 
     def opener(path: str, flags: int) -> int:
-        return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, files.PRIVATE_FILE)
 
     path = f"{spec.work}/{name}"
     with open(path, "a+", encoding="utf-8", opener=opener) as file:

@@ -1,4 +1,8 @@
-"""What is written about a release: beside it, since a release itself never changes."""
+"""What is written about a release: beside it, since a release itself never changes.
+
+Reports may be read by their owner and its group: what an app has printed is in them.  That
+a release has failed, or has not served yet, is for the agents of all hosts.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +29,7 @@ def write_report(
     """
     folder = spec.reports_of(release.name)
     path = f"{folder}/{host}.json"
-    os.makedirs(folder, exist_ok=True)
+    files.make_directories(folder, files.SHARED_DIRECTORY)
     number = 1
     while os.path.exists(path):
         try:
@@ -33,15 +37,17 @@ def write_report(
             break
         except FileExistsError:
             number += 1
-    files.write_json(path, report, 0o644)
+    files.write_json(path, report, files.GROUP_FILE)
     return path
 
 
 def mark_failed(spec: ReleaseSpec, release: Release, reason: str) -> None:
     """Write down that a release failed, and why."""
     folder = spec.reports_of(release.name)
-    os.makedirs(folder, exist_ok=True)
-    files.write_atomically(f"{folder}/{FAILURE_FILE}", reason.encode(), 0o644)
+    files.make_directories(folder, files.SHARED_DIRECTORY)
+    files.write_atomically(
+        f"{folder}/{FAILURE_FILE}", reason.encode(), files.SHARED_FILE
+    )
 
 
 def failure_of(spec: ReleaseSpec, name: str) -> str:
@@ -56,8 +62,8 @@ def failure_of(spec: ReleaseSpec, name: str) -> str:
 def mark_unproven(spec: ReleaseSpec, name: str) -> None:
     """Write down that a release has not served yet; before it gets its name."""
     folder = spec.reports_of(name)
-    os.makedirs(folder, exist_ok=True)
-    files.write_atomically(f"{folder}/{UNPROVEN_FILE}", _UNPROVEN, 0o644)
+    files.make_directories(folder, files.SHARED_DIRECTORY)
+    files.write_atomically(f"{folder}/{UNPROVEN_FILE}", _UNPROVEN, files.SHARED_FILE)
 
 
 def mark_proven(spec: ReleaseSpec, name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tarfile
 
 from gapless.base.errors import ReleaseError
 from gapless.base.outside import files as outside
@@ -17,6 +18,18 @@ BROKEN = (process.IncompleteError,)
 def ending_of(name: str) -> str:
     """Return the ending by which a name is that of a tarball; empty if it is not."""
     return next((ending for ending in ENDINGS if name.endswith(ending)), "")
+
+
+def names_of(path: str) -> list[str]:
+    """Return the names of the files in one's own tarball, which can be read to its end.
+
+    Raises ReleaseError, OSError.
+    """
+    try:
+        with tarfile.open(path, "r:*") as archive:
+            return [member.name for member in archive if member.isfile()]
+    except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
+        raise ReleaseError(f"its members cannot be listed: {error}") from error
 
 
 def read_to_end(source: str | int, limits: Limits | None = None) -> None:

@@ -115,9 +115,10 @@ class Adoption:
         for app in self._apps.values():
             for generation in app.generations:
                 for instance in generation.instances:
-                    app.limits_trouble = self._instance_groups.limit(
-                        instance.cgroup, generation.spec.limits
-                    )
+                    if instance.leader_alive:
+                        instance.limits_trouble = self._instance_groups.limit(
+                            instance.cgroup, generation.spec.limits
+                        )
 
     def _end_if_gone(self, instance: InstanceRecord) -> None:
         """Record the end of an instance that this keeper was given, and has not."""

@@ -129,6 +129,7 @@ class Loop:
         for app in settled:
             self._guard(app, self._renew)
             self._guard(app, self._settle)
+        self._resume_missing(settled)
         self._evidence.end_turn()
         names = [app.name for app in settled]
         self._state.look_again(names)  # the end of one that is forgotten writes it all
@@ -205,10 +206,6 @@ class Loop:
         self._app_order.update(app)
         waiting = self._acceptors.update(app, clock.monotonic())
         waiting |= not self._plan_and_perform(app)
-        if app.is_missing() and not self._host.shutting_down:
-            self._new_generations.resume(app)
-            self._new_generations.put_in_order(app)
-            self._apps.touch(app.name)
         if self._app_order.waits_for(app):
             self._timers.set_earlier(app.name, clock.monotonic() + ORDER_CHECK_S)
         if waiting:
@@ -221,6 +218,17 @@ class Loop:
         self._app_order.settled(app)
         if app.running != was_running:
             self._state.save()
+
+    def _resume_missing(self, apps: list[AppRecord]) -> None:
+        """Start what is missing: all of it first, so that each sees what it is after."""
+        if self._host.shutting_down:
+            return
+        missing = [app for app in apps if app.is_missing()]
+        for app in missing:
+            self._guard(app, self._new_generations.resume)
+        for app in missing:
+            self._guard(app, self._new_generations.put_in_order)
+            self._apps.touch(app.name)
 
     def _remember(self, app: AppRecord) -> None:
         """Note an app as it is now; forget one that was deleted, once nothing is left."""

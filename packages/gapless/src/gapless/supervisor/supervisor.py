@@ -10,6 +10,7 @@ import sys
 
 from gapless.base import events, wakeup, wire
 from gapless.base.names import Home
+from gapless.base.outside.text import printable
 from gapless.keeper import process_title
 from gapless.supervisor import succession
 from gapless.supervisor.act.generation_actions import GenerationActions
@@ -289,7 +290,7 @@ class Supervisor:
             f"reaches the supervisor with pid {os.getpid()} any more.  Its apps serve on "
             f"(pids {pids}); SIGTERM ends it, and an app ends by a signal to its pid"
         )
-        sys.stderr.write(f"gapless: {text}\n")
+        sys.stderr.write(f"gapless: {printable(text)}\n")
         sys.stderr.flush()
         self._log.write("home-lost", reason=text)
 

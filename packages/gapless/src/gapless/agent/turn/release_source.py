@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 
 from gapless.agent.trust.host_trust import HostTrust
-from gapless.base import clock
+from gapless.base import clock, files
 from gapless.config.toml.fleets import Fleet
 from gapless.releases import copies, current
 from gapless.releases.model import Release, ReleaseSpec
@@ -80,5 +79,5 @@ class ReleaseSource:
 def _own_releases(fleet: Fleet) -> ReleaseSpec:
     if not fleet.copy:
         return fleet.release
-    os.makedirs(f"{fleet.copy}/dist", exist_ok=True)
+    files.make_directories(f"{fleet.copy}/dist", files.SHARED_DIRECTORY)
     return dataclasses.replace(fleet.release, base=fleet.copy)

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from gapless.base import codec
+from gapless.base.outside import secrets
 from gapless.supervisor.decide.addresses import dropped
 from gapless.supervisor.memory import spec
 
@@ -41,7 +42,11 @@ def between(
         {"key": "addresses", "old": address, "new": None, "reason": reason}
         for address, reason in dropped(running, wanted, listens, drops).items()
     ]
-    return found
+    known = secrets.values_of(running.environment)
+    changes: Changes = secrets.shown(
+        found, known | secrets.values_of(wanted.environment)
+    )
+    return changes
 
 
 def _variables(old: dict[str, str], new: dict[str, str]) -> Changes:

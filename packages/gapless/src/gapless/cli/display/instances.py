@@ -51,6 +51,8 @@ def _status(instance: dict[str, Any]) -> str:
     """Return what an instance says of itself, and what is special about it."""
     # An older supervisor does not tell.
     where = "in the background" if instance.get("background") else ""
+    if where and instance.get("leader"):
+        where += f" ({instance['leader']})"
     alive = instance.get("alive") or {"failures": 0}
     hangs = f"did not answer {alive['failures']} times" if alive["failures"] else ""
     return ", ".join(filter(None, [instance["status_text"], where, hangs]))

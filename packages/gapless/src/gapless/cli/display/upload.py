@@ -10,6 +10,7 @@ from typing import Any
 from gapless.base import clock
 from gapless.cli import output
 from gapless.cli.display import rollouts
+from gapless.cli.terminal import outlet
 from gapless.push.outcome import Outcome, Stage
 from gapless.push.upload import Upload
 
@@ -23,7 +24,7 @@ def progress_line(size_bytes: int, *, quiet: bool) -> Callable[[int], None]:
     Without a terminal it prints nothing either.
     """
     began = shown = clock.monotonic()
-    is_shown = output.is_terminal() and not quiet
+    is_shown = output.is_terminal() and outlet.is_installed() and not quiet
 
     def show(sent_bytes: int) -> None:
         nonlocal shown
@@ -33,8 +34,8 @@ def progress_line(size_bytes: int, *, quiet: bool) -> Callable[[int], None]:
         shown = now
         rate = output.size(sent_bytes / max(now - began, 0.001))
         of = f"{output.size(sent_bytes)} of {output.size(size_bytes)}"
-        end = "\r\033[K" if is_last else ""
-        sys.stdout.write(f"\r\033[K  {of}, {rate}/s{end}")
+        again = outlet.mark("rewrite")
+        sys.stdout.write(f"{again}  {of}, {rate}/s{again * is_last}")
         sys.stdout.flush()
 
     return show

@@ -14,6 +14,7 @@ from gapless.client import Client
 from gapless.deploy.deployment import Deployment
 from gapless.push.upload_outcome import KnownOutcomes
 from gapless.releases.model import ReleaseSpec
+from gapless.releases.steps import commands
 
 if TYPE_CHECKING:
     from gapless.agent.publisher import FleetPublisher
@@ -31,6 +32,7 @@ def run(
 
     Raises GaplessError.
     """
+    commands.user_of(releases)  # raises before anything has begun
     _outlive_terminal()
     declared = configuration.fleets(args.config, releases.app)
     if releases.app in declared:

@@ -12,7 +12,7 @@ from gapless.base.names import is_app_name
 from gapless.cli import configuration, output
 from gapless.config.choice import inherited
 from gapless.config.toml import tables
-from gapless.push import packing
+from gapless.push import packing, secrets
 from gapless.releases import tarballs
 from gapless.releases.model import ReleaseSpec
 
@@ -77,15 +77,16 @@ def open_tarball(
     print_line: Callable[[str], None],
     *,
     everything: bool,
+    with_secrets: bool,
 ) -> Tarball:
     """Open a tarball, or pack a directory into *packed*.
 
-    With *everything* the rules that leave files out are ignored.  Raises MisuseError,
-    ReleaseError, OSError.
+    With *everything* the rules that leave files out are ignored; *with_secrets* packs also
+    what looks like a secret.  Raises MisuseError, ReleaseError, OSError.
     """
     if os.path.isdir(target):
         rules = packing.ignore_rules_of(target, everything=everything)
-        found = packing.pack(target, app, packed, rules)
+        found = packing.pack(target, app, packed, rules, with_secrets=with_secrets)
         size = output.size(found.size_bytes)
         print_line(f"{app}: packed {output.count(found.files, 'file')}, {size}")
         if found.left_out:
@@ -104,8 +105,17 @@ def open_tarball(
     try:
         with open(target, "rb") as file:
             tarballs.read_to_end(file.fileno())
-    except tarballs.BROKEN as error:
+        names = tarballs.names_of(target)
+    except ReleaseError as error:
         raise ReleaseError(
             f"{target} cannot be read to its end: {error}", hint="nothing was sent"
         ) from error
+    suspects = [name for name in names if secrets.reason_by_name(name)]
+    if suspects and not with_secrets:
+        # Whoever made the tarball may have meant it; nothing of it is left out here.
+        more = len(suspects) - MOST_NAMES
+        output.print_error(
+            f"{target} holds what looks like secrets: {', '.join(suspects[:MOST_NAMES])}"
+            + f" and {more} more" * (more > 0)
+        )
     return Tarball(file=open(target, "rb"), ending=ending, left_out=[])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from gapless.base import files
 from gapless.base.errors import GaplessError, NotFoundError
 from gapless.cli.command_path import command_path
 
@@ -37,9 +38,7 @@ def install(directory: str) -> str:
         mark_in_grep=MARK.replace("`", "."),
         command=command_path().replace("'", "'\\''"),
     )
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.chmod(path, 0o755)  # noqa: S103 - every user may run the command
+    files.write_over(path, text.encode(), 0o755)  # every user may run the command
     return f"wrote {path}: `pm2` is gapless where no real PM2 is in PATH"
 
 

@@ -59,6 +59,8 @@ def _loose_json(text: str, display_name: str) -> Any:
         return json.loads(text)
     except ValueError:
         pass
+    except RecursionError as error:
+        raise MisuseError(f"{display_name}: this is not JSON: {error}") from None
     import json5  # noqa: PLC0415 - slow to load, and most files are plain JSON
 
     try:
@@ -78,7 +80,9 @@ def _yaml(text: str, display_name: str) -> Any:
         return main.YAML(typ="safe", pure=True).load(text)
     except error.YAMLError as found:
         reason = " ".join(str(found).split())
-        raise MisuseError(f"{display_name}: this is not YAML: {reason}") from None
+    except Exception as found:  # noqa: BLE001 - what it says of odd keys, dates and depths
+        reason = str(found) or type(found).__name__
+    raise MisuseError(f"{display_name}: this is not YAML: {reason}")
 
 
 def _run_javascript(path: str, display_name: str) -> Any:
@@ -92,8 +96,9 @@ def _run_javascript(path: str, display_name: str) -> Any:
             # Node does not start in a directory that was removed.
             cwd="/" if paths.is_gone() else None,
             stdin=subprocess.DEVNULL,
-            stdout=2,
-            stderr=subprocess.PIPE,
+            # What it prints is escaped before a terminal gets it.
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             pass_fds=(write_end,),
         ) as node:
             os.close(write_end)
@@ -112,7 +117,7 @@ def _run_javascript(path: str, display_name: str) -> Any:
         lines = printed.strip().splitlines()
         reason = "\n".join(lines[:8]) or f"node ended with code {node.returncode}"
         raise MisuseError(f"{display_name}: node could not read it: {reason}")
-    return json.loads(exported)
+    return _loose_json(exported.decode(errors="replace"), display_name)
 
 
 def _collect(node: subprocess.Popen[bytes], read_end: int) -> tuple[bytes, str]:
@@ -128,7 +133,7 @@ def _collect(node: subprocess.Popen[bytes], read_end: int) -> tuple[bytes, str]:
     reader = threading.Thread(target=read_pieces, daemon=True)
     reader.start()
     try:
-        _, printed = node.communicate(timeout=NODE_TIMEOUT_S)
+        printed, _ = node.communicate(timeout=NODE_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         node.kill()
         node.communicate()

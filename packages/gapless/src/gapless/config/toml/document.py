@@ -73,8 +73,8 @@ def read(path: Path) -> Document:
         raise MisuseError(f"could not read {path}: {error}") from error
     try:
         tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise MisuseError(f"{path}: this is not TOML: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise MisuseError(f"{path}: this is not TOML: {error}") from None
     return Document(path=path, tables=tables, lines=_lines(text))
 
 

@@ -39,6 +39,10 @@ class Release(Table, frozen=True):
     """Where `gapless push` uploads to: user@host:/mnt/dfs, or where that is mounted."""
     build: str | list[str | list[str]] | None = None
     build_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 600.0
+    build_user: str = ""
+    build_environment: tuple[str, ...] | dict[str, str | int | bool] = ()
+    """Names of variables that pass, or NAME=value; or a table of values."""
+    build_scripts: bool = True
     signers: str = ""
     """A file of allowed signers: an upload is a release only if one of them signed it."""
     signing_key: str = ""
@@ -73,6 +77,8 @@ class Rollout(Table, frozen=True):
     profile: str = ""
     health: Annotated[str, msgspec.Meta(pattern="^(/.*)?$")] = ""
     health_listen: Annotated[str, msgspec.Meta(pattern=r"^(.*:\d{1,5})?$")] = ""
+    health_from: tuple[str, ...] = ()
+    """The networks from which balancers ask, like 10.0.0.0/8; none: everybody may."""
     address: str = ""
 
 
@@ -84,6 +90,8 @@ class Coordinator(Table, frozen=True):
     prefix: str = "gapless"
     user: str = ""
     password_file: str = ""
+    insecure: bool = False
+    """Send the password over http to other hosts, where everybody on the way reads it."""
     ca_file: str = ""
     certificate_file: str = ""
     key_file: str = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from gapless.base.errors import MisuseError
 from gapless.config.toml.document import Document, decode
 from gapless.config.toml.fleet_schema import Release
 from gapless.releases.model import Hooks, Limits, ReleaseSpec
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def build(document: Document, name: str, environment: Mapping[str, str]) -> ReleaseSpec:
@@ -36,6 +39,9 @@ def build(document: Document, name: str, environment: Mapping[str, str]) -> Rele
         push=_push(document, table.push),
         build=_commands(table.build, functools.partial(words, "build")),
         build_timeout_s=table.build_timeout_s,
+        build_user=table.build_user,
+        build_environment=_variables(document, keys, table.build_environment),
+        build_scripts=table.build_scripts,
         signers=_beside(document, table.signers),
         signing_key=_beside(document, table.signing_key),
         shared=table.shared,
@@ -59,6 +65,33 @@ def build(document: Document, name: str, environment: Mapping[str, str]) -> Rele
         ),
         environment=dict(environment),
     )
+
+
+def _variables(
+    document: Document,
+    keys: tuple[str, ...],
+    wanted: tuple[str, ...] | dict[str, str | int | bool],
+) -> dict[str, str | None]:
+    """Return which variables commands get; None for the value that the publisher has."""
+    found: dict[str, str | None] = {}
+    if isinstance(wanted, dict):
+        found |= {name: _text(value) for name, value in wanted.items()}
+    else:
+        for each in wanted:
+            name, has_value, value = each.partition("=")
+            found[name] = value if has_value else None
+    for name, text in found.items():
+        if not _NAME.fullmatch(name) or "\0" in (text or ""):
+            raise MisuseError(
+                document.message_for(
+                    (*keys, "build_environment"), f"{name!r} is no name of a variable"
+                )
+            )
+    return found
+
+
+def _text(value: str | int) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _push(document: Document, destination: str) -> str:

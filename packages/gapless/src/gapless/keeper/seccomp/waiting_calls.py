@@ -1,8 +1,8 @@
 """System calls of instances that wait for the supervisor's answer.
 
 The keeper carries out each answer: as an ancestor of the instance it has the ptrace rights
-that this needs.  A call that has waited `UNANSWERED_S` without a supervisor proceeds as if
-there were no filter.
+that this needs.  A call that has waited too long without a supervisor (`UNANSWERED_S`)
+proceeds as if there were no filter.
 """
 
 from __future__ import annotations
@@ -20,7 +20,13 @@ from gapless.base import clock, codec, descriptors, wire
 from gapless.keeper.seccomp import caller, notifications
 from gapless.keeper.seccomp.notifications import Notification
 
-UNANSWERED_S = 10.0
+UNANSWERED_S = {"bind": 10.0, "listen": 10.0, "unlink": 5.0, "connect": 0.0}
+"""How long each call waits for the next supervisor, by its name.
+
+A path that is removed is away for all clients until that one puts it back, so an unlink
+waits as long as the next supervisor usually needs; it may also be the end of a program.
+Who connects is a client, most of the time.
+"""
 _ABOUT_PATHS = ("connect", "unlink")
 MOST_WAITING = 64
 """Of an instance; its other calls wait in the kernel until one of these is answered."""
@@ -54,6 +60,10 @@ class WaitingCall:
     notification: Notification
     unanswered_since: float | None = None
     """Since when no supervisor is there to answer it."""
+
+
+def _limit_s(waiting: WaitingCall) -> float:
+    return UNANSWERED_S[waiting.notification.call]
 
 
 class WaitingCalls:
@@ -132,7 +142,7 @@ class WaitingCalls:
 
     def _receive(self, key: str, notify: int) -> None:
         try:
-            known = self._paths() if self._has_supervisor() else ()
+            known = self._paths()
             names = {os.path.basename(path) for path in known}
             notification = notifications.receive(notify, names)
         except OSError as error:
@@ -153,19 +163,24 @@ class WaitingCalls:
             notifications.proceed(notify, notification.id)
             return
         waiting = WaitingCall(key, notify, notification)
-        if not self._has_supervisor():
-            waiting.unanswered_since = clock.monotonic()
         self._waits(waiting)
+        if not self._has_supervisor():
+            self._begin_to_wait(waiting)
+            return
         self._announce(waiting)
 
     # --- the supervisor ---------------------------------------------------------------
 
     def supervisor_lost(self) -> None:
-        """Begin to wait for the next supervisor; what is about a path proceeds."""
+        """Begin to wait for the next supervisor."""
         for waiting in list(self._waiting.values()):
-            waiting.unanswered_since = clock.monotonic()
-            if waiting.notification.call in _ABOUT_PATHS:
-                self._proceed(waiting)
+            self._begin_to_wait(waiting)
+
+    def _begin_to_wait(self, waiting: WaitingCall) -> None:
+        """Wait for the next supervisor, or let a call proceed that does not."""
+        waiting.unanswered_since = clock.monotonic()
+        if not _limit_s(waiting):
+            self._proceed(waiting)
 
     def announce_all(self) -> None:
         """Send a new supervisor every call that waits."""
@@ -175,19 +190,19 @@ class WaitingCalls:
 
     def wait_s(self) -> float | None:
         """Return after how long `expire` has something to do; None for never."""
-        since = [
-            waiting.unanswered_since
+        until = [
+            waiting.unanswered_since + _limit_s(waiting)
             for waiting in self._waiting.values()
             if waiting.unanswered_since is not None
         ]
-        return min(since) + UNANSWERED_S - clock.monotonic() if since else None
+        return min(until) - clock.monotonic() if until else None
 
     def expire(self) -> None:
         """Let calls proceed that have waited too long without a supervisor."""
         now = clock.monotonic()
         for waiting in list(self._waiting.values()):
             since = waiting.unanswered_since
-            if since is not None and now >= since + UNANSWERED_S:
+            if since is not None and now >= since + _limit_s(waiting):
                 self._proceed(waiting)
 
     def _announce(self, waiting: WaitingCall) -> None:

@@ -95,9 +95,10 @@ def _read(spec: ReleaseSpec) -> Change | None:
 
 def write(spec: ReleaseSpec, change: Change) -> None:
     """Write down what a publisher sets out to do.  Raises OSError."""
-    os.makedirs(spec.work, exist_ok=True)
+    files.make_directories(spec.work, files.SHARED_DIRECTORY)
     with_reserve(
-        spec, lambda: files.write_json(path_of(spec), codec.encode(change), 0o644)
+        spec,
+        lambda: files.write_json(path_of(spec), codec.encode(change), files.GROUP_FILE),
     )
 
 
@@ -137,5 +138,4 @@ def keep_reserve(spec: ReleaseSpec) -> None:
     path = f"{spec.work}/{RESERVE}"
     with contextlib.suppress(OSError):
         if not os.path.exists(path) or os.path.getsize(path) < RESERVE_BYTES:
-            with open(path, "wb") as file:
-                file.write(bytes(RESERVE_BYTES))
+            files.write_over(path, bytes(RESERVE_BYTES), files.PRIVATE_FILE)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import replace
-
 from gapless.releases.model import Release, ReleaseSpec
 from gapless.releases.steps import commands
 
@@ -23,16 +20,16 @@ def run(
     *variables* are added to its environment, besides GAPLESS_APP and GAPLESS_RELEASE.
     Raises NotFoundError, ReleaseError.
     """
-    environment = (spec.environment or dict(os.environ)) | {
-        "GAPLESS_APP": spec.app,
-        "GAPLESS_RELEASE": release.name,
-        **variables,
-    }
     commands.run(
-        replace(spec, environment=environment),
+        spec,
         command,
         directory,
         what=f"the hook {name}",
         timeout_s=spec.hooks.timeout_s,
         log=f"{spec.reports}/{release.name}/{name}.log",
+        variables={
+            "GAPLESS_APP": spec.app,
+            "GAPLESS_RELEASE": release.name,
+            **variables,
+        },
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from gapless.base import files
 from gapless.releases import paths
 from gapless.releases.model import ReleaseSpec
 
@@ -17,13 +18,14 @@ def link_shared(spec: ReleaseSpec, tree: str) -> None:
     for relative in spec.shared:
         lasting = f"{spec.base}/shared/{spec.app}/{relative}"
         inside = f"{tree}/{relative}"
-        os.makedirs(os.path.dirname(lasting), exist_ok=True)
-        os.makedirs(os.path.dirname(inside), exist_ok=True)
+        for path in (lasting, inside):
+            files.make_directories(os.path.dirname(path), files.SHARED_DIRECTORY)
         if os.path.lexists(inside):
             if not os.path.lexists(lasting):
                 os.rename(inside, lasting)
             else:
                 paths.remove(inside)
         elif not os.path.lexists(lasting) and "." not in os.path.basename(relative):
-            os.mkdir(lasting)  # a name without a dot is that of a folder
+            # A name without a dot is that of a folder.
+            files.make_directories(lasting, files.SHARED_DIRECTORY)
         os.symlink(lasting, inside)

@@ -98,7 +98,7 @@ def _act(wanted: dict[str, Any], limits: Limits) -> dict[str, object]:
     if top:
         filling.strip_top(tree, top)
     rules.check_links(tree.links)
-    with open(wanted["digests"], "wb", closefd=False) as file:
+    with os.fdopen(wanted["digests"], "wb", closefd=False) as file:
         file.writelines(
             b"%s %s\0" % (digest.encode(), path)
             for path, digest in tree.digests.items()

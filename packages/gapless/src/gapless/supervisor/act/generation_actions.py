@@ -89,34 +89,49 @@ class GenerationActions:
         app.step("permit", "may it still switch?")
 
     def compare_files(
-        self, app: AppRecord, generation: GenerationRecord, *, ready: bool
+        self,
+        app: AppRecord,
+        generation: GenerationRecord,
+        successor: str = "",
+        *,
+        ready: bool,
     ) -> None:
-        """Note which file a new generation may not have open beside the others."""
-        began = clock.monotonic()
-        held, lasting = shared_state.that_lasts(
-            shared_files.held_files(self._membership, app, generation),
-            generation.files.lasting,
-        )
-        if generation.role is Role.PROVING:
+        """Note which file a new generation may not have open beside the others.
+
+        Or a *successor*, beside the instance that hangs.
+        """
+        began, members = clock.monotonic(), self._membership
+        new = next((i for i in generation.instances if i.key == successor), None)
+        before = generation.files if new is None else new.files
+        if new is None:
+            held = shared_files.held_files(members, app, generation)
+        else:
+            held = shared_files.held_beside(members, generation, new)
+        held, lasting = shared_state.that_lasts(held, before.lasting)
+        if generation.role is Role.PROVING or (new is not None and ready):
             held = shared_state.without_waits(held)
         conflict, path = shared_state.conflict(held)
         retires = generation.role is Role.RETIRING
-        if conflict or not retires:
+        if conflict or not (retires or new is not None):
             generation.hint = shared_state.hint(path) if conflict else ""
-        else:
-            conflict = generation.files.conflict  # it was retired for that
-        cpu_ticks = shared_files.cpu_ticks(self._membership, generation)
+        elif retires:
+            conflict = before.conflict  # it was retired for that
+        instances = generation.instances if new is None else [new]
         now = clock.monotonic()
-        generation.files = comparison.noted(
-            generation.files,
+        seen = comparison.noted(
+            before,
             conflict,
             now,
             rivals=any(map(shared_state.is_state, held)),
-            cpu_ticks=cpu_ticks,
+            cpu_ticks=shared_files.cpu_ticks(members, instances),
             ready=ready,
             lasting=lasting,
             took_s=now - began,
         )
+        if new is None:
+            generation.files = seen
+        else:
+            new.files = seen
         if retires and conflict and conflict not in generation.failure:
             generation.failure = f"{generation.failure}; {conflict}"
 

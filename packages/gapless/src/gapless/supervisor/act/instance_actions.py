@@ -85,9 +85,16 @@ class InstanceActions:
             app.count_restart(seat, "liveness")
         self.send_stop(app, key, reason)
 
-    def kill(self, app: AppRecord, key: str, reason: str) -> None:
-        """Kill an instance, with every process of it unless the app says otherwise."""
+    def kill(
+        self, app: AppRecord, key: str, reason: str, *, excludes: bool = False
+    ) -> None:
+        """Kill an instance, with every process of it unless the app says otherwise.
+
+        *excludes*: no other of its generation gets a successor beside it.
+        """
         generation, instance = _found(app, key)
+        if excludes:
+            generation.excludes = reason
         if instance.stop_sent_at is None:
             instance.stop_sent_at, instance.stop_reason = clock.monotonic(), reason
         again = instance.killed

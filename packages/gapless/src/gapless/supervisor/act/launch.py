@@ -8,6 +8,7 @@ import stat
 
 from gapless.base import clock
 from gapless.base.names import Home
+from gapless.base.outside import secrets
 from gapless.supervisor.act import environment, trust
 from gapless.supervisor.act.environment import CHANNEL_DESCRIPTOR
 from gapless.supervisor.act.interception import Interception
@@ -108,6 +109,7 @@ class Launcher:
         )
         if app.operation is not None and app.operation.generation == generation.number:
             log_tail.mark(app.operation.log_marks, log)
+            app.operation.secret_values |= secrets.values_of(variables, from_files)
         message = {
             "key": key,
             "meta": {"replaces": replaces} if replaces else None,
@@ -135,7 +137,7 @@ class Launcher:
     ) -> None:
         """Limit the group of an instance; tell once what has no effect."""
         trouble = self._instance_groups.limit(instance.cgroup, wanted.limits)
-        app.limits_trouble = trouble
+        instance.limits_trouble = trouble
         if (
             trouble
             and app.operation is not None

@@ -45,8 +45,10 @@ class Performer:
                 generations.send_probe(app, app.generation(number))
             case actions.AskPermit(number):
                 generations.ask_permit(app, app.generation(number))
-            case actions.CompareFiles(number, ready):
-                generations.compare_files(app, app.generation(number), ready=ready)
+            case actions.CompareFiles(number, ready, successor):
+                generations.compare_files(
+                    app, app.generation(number), successor, ready=ready
+                )
             case actions.Switch(number):
                 generations.switch(app, app.generation(number))
             case actions.MarkProven(number):
@@ -68,8 +70,8 @@ class Performer:
             case actions.SendStop(key, reason):
                 self._takeovers.ending(app, key)
                 instances.send_stop(app, key, reason)
-            case actions.Kill(key, reason):
-                instances.kill(app, key, reason)
+            case actions.Kill(key, reason, excludes):
+                instances.kill(app, key, reason, excludes=excludes)
             case actions.GiveUp(number, ordinal, reason):
                 generations.give_up(app, app.generation(number), ordinal, reason)
             case actions.MarkFinished(number):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 
-from gapless.supervisor.kernel import cgroups, processes
+from gapless.base.kernel import cgroups
+from gapless.supervisor.kernel import processes
 from gapless.supervisor.memory.apps import AppRecord
 from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.observe.membership import Membership

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from gapless.base.outside import secrets
 from gapless.supervisor.memory.counts import Counts
 from gapless.supervisor.memory.operations import Operation
 
 
 def end(operation: Operation) -> dict[str, Any]:
-    """Send the report of an operation to the clients that wait for it, and return it."""
-    found = report(operation)
+    """Send the report of an operation to the clients that wait for it, and return it.
+
+    Secrets in it are masked: it is kept, and shown to whoever has pushed the release.
+    """
+    known = operation.secret_values | secrets.values_of(operation.spec.environment)
+    found: dict[str, Any] = secrets.shown(report(operation), known)
     for waiter in operation.waiters:
         waiter({"result": found}, True)
     operation.waiters.clear()

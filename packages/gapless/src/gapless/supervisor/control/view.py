@@ -6,13 +6,14 @@ from typing import Any
 
 from gapless.base import clock, codec
 from gapless.base.names import Home
+from gapless.base.outside.text import printable
 from gapless.supervisor.act import pid_files
 from gapless.supervisor.act.log_settings import log_settings
 from gapless.supervisor.control.status import counts_of, given_up, status
 from gapless.supervisor.control.usage import Usage
-from gapless.supervisor.decide import last_words
+from gapless.supervisor.decide import background, last_words
 from gapless.supervisor.instances.drain_connections import DrainConnections
-from gapless.supervisor.kernel import controllers, queues
+from gapless.supervisor.kernel import controllers, processes, queues
 from gapless.supervisor.memory import spec
 from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.generations import GenerationRecord
@@ -93,6 +94,7 @@ class View:
             or _waits(waits_for)
             or _hanging(current)
             or app.warning
+            or _left_by_job(current)
             or _log_trouble(app)
             or None,
             "waits_for": waits_for,
@@ -207,6 +209,7 @@ class View:
             "generation": generation.number,
             "pid": instance.pid,
             "background": instance.background,
+            "leader": _name_of(instance),
             "alive": {
                 "failures": instance.alive_failures,
                 "answer": instance.alive_answer or None,
@@ -231,6 +234,8 @@ class View:
         seats = current.seats if current else []
         short = (seat.exit_reason for seat in seats if seat.short_lives)
         reason = app.stop_reason or next(short, "")
+        if current is not None and current.excludes:
+            return current.hint
         if not reason:
             return ""
         number = current.number if current else app.last_generation
@@ -312,11 +317,30 @@ def _hanging(generation: GenerationRecord | None) -> str:
     who = f"all {len(own)} instances do" if every else f"instance {names} does"
     text = f"{who} not answer: {found[0].alive_answer}"
     tried = generation.seats[found[0].ordinal].short_lives
-    if tried > generation.spec.restart.max:
+    if generation.excludes:
+        text += f"; it has no successor beside it: {generation.excludes}"
+    elif tried > generation.spec.restart.max:
         text += f"; gave up: {tried} successors in a row did not answer either"
     elif tried:
         text += f"; successors that did not answer either: {tried}"
     return text
+
+
+def _left_by_job(generation: GenerationRecord | None) -> str:
+    """Return what is left of a job that has ended with 0, and counts as the app."""
+    if generation is None or not background.is_job(generation.spec.restart):
+        return ""
+    found = [i for i in generation.instances if i.background and i.leader_alive]
+    if not found:
+        return ""
+    names = ", ".join(f"{_name_of(each)} (pid {each.pid})" for each in found)
+    return f"its command has ended with code 0; {names} was left behind and listens"
+
+
+def _name_of(instance: InstanceRecord) -> str | None:
+    """Return the name of a leader that another process left behind."""
+    row = processes.read(instance.pid) if instance.background else None
+    return printable(row.name) if row is not None else None
 
 
 def _log_trouble(app: AppRecord) -> str:

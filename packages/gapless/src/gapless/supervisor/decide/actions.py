@@ -68,6 +68,8 @@ class CompareFiles:
     generation: int
     ready: bool = False
     """Whether nothing else is missing before the switch."""
+    successor: str = ""
+    """The key of an instance that is compared with the one that hangs, in its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,8 @@ class Kill:
 
     key: str
     reason: str
+    excludes: bool = False
+    """It shares state with the one that it was started for: no other is tried so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,10 +63,14 @@ def waits_until(instance: Instance, restart: Restart, at: float) -> float | None
 
     None: until the time for the start is over.
     """
-    ends_well = not restart.automatic or 0 in restart.stop_exit_codes
-    if instance.phase is Phase.READY or ends_well:
+    if instance.phase is Phase.READY or is_job(restart):
         return at + FORK_S
     return None
+
+
+def is_job(restart: Restart) -> bool:
+    """Return whether an end with 0 is the end of an app: nobody starts it again."""
+    return not restart.automatic or 0 in restart.stop_exit_codes
 
 
 def find_leader(processes: Mapping[int, Process], holders: set[int]) -> int | None:

@@ -6,13 +6,22 @@ and its delays say how often it is tried.  So where all instances fail at once f
 share, none of them is ended, and successors are tried for the first one only.
 Rule 3: an instance that may not have another beside it (`overlap = false`) is ended first,
 if others answer.
+Rule 4: so it is from then on where a successor was seen to share state on disk with the
+instance that hangs: it is killed at once, as the new generation of a reload would be.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gapless.supervisor.decide.actions import Action, Replace, SendStop, StartSuccessor
+from gapless.supervisor.decide.actions import (
+    Action,
+    Kill,
+    Replace,
+    SendStop,
+    StartSuccessor,
+)
+from gapless.supervisor.decide.files import comparison
 from gapless.supervisor.decide.restarts import restart_delay_s
 from gapless.supervisor.memory.model import Generation, Instance, Phase
 from gapless.supervisor.memory.spec import Asks
@@ -30,7 +39,7 @@ def replace_hanging(
     under_way = [i for i in generation.instances if i.replaces in keys]
     if under_way:
         for successor in under_way:
-            yield from _judge(generation, successor)
+            yield from _judge(generation, successor, now)
     elif steady and generation.restart.automatic:
         yield from _begin(generation, now)
 
@@ -47,17 +56,34 @@ def why(instance: Instance) -> str:
     return f"it does not answer: {instance.alive_answer}, {failed}"
 
 
-def _judge(generation: Generation, successor: Instance) -> Iterator[Action | float]:
+def _judge(
+    generation: Generation, successor: Instance, now: float
+) -> Iterator[Action | float]:
     """End the instance that hangs, or its successor, once it is known which."""
-    if successor.phase is not Phase.READY or not successor.leader_alive:
+    if not successor.leader_alive or successor.stop_sent_at is not None:
         return
-    if successor.proved_alive:
-        found = (i for i in generation.instances if i.key == successor.replaces)
-        yield Replace(successor.replaces, why(next(found)))
+    files = comparison.beside(generation, successor, now)
+    if isinstance(files, str):
+        yield Kill(successor.key, files, excludes=True)
+        return
+    if files is not None:
+        yield files
+    if successor.phase is not Phase.READY:
+        return
+    before = next(i for i in generation.instances if i.key == successor.replaces)
+    if successor.proved_alive and files is None:
+        yield Replace(before.key, _why_replaced(before))
     elif hangs(generation, successor):
         # It may serve all the same what it is not asked for: it finishes that.
-        reason = f"as the instance that it replaces, {why(successor)}"
+        alike = "as" if before.alive_failures else "unlike"
+        reason = f"{alike} the instance that it replaces, {why(successor)}"
         yield SendStop(successor.key, reason)
+
+
+def _why_replaced(instance: Instance) -> str:
+    if instance.alive_failures:
+        return why(instance)
+    return "it did not answer, and its successor had passed a check when it did again"
 
 
 def _begin(generation: Generation, now: float) -> Iterator[Action | float]:

@@ -12,7 +12,7 @@ import errno
 import os
 from collections.abc import Iterable
 
-from gapless.supervisor.kernel import processes
+from gapless.supervisor.kernel import processes, thread_calls
 
 _EPOLL, _ACCEPT, _ANY = "epoll", "accept", "any"
 _X86 = {232: _EPOLL, 281: _EPOLL, 43: _ACCEPT, 288: _ACCEPT, 7: _ANY, 23: _ANY}
@@ -49,7 +49,7 @@ def wait_for_connections(pids: Iterable[int], inode: int) -> bool | None:
             known = True  # stopped, by SIGSTOP or a debugger
             continue
         try:
-            threads = os.listdir(f"/proc/{pid}/task")
+            threads = thread_calls.threads(pid)
         except OSError:
             continue
         for thread in threads:
@@ -62,15 +62,14 @@ def wait_for_connections(pids: Iterable[int], inode: int) -> bool | None:
 
 def _waits(pid: int, thread: str, inode: int) -> bool | None:
     try:
-        words = _read(pid, thread, "syscall").split()
+        call = thread_calls.call_of(pid, thread)
     except PermissionError:
         return _sleeps(pid, thread)
     except OSError as error:
         return None if error.errno != errno.ENOENT else False
-    if len(words) < 2 or not words[0].isdigit():
-        return False  # it runs, or is stopped
-    kind = _CALLS.get(int(words[0]))
-    number = int(words[1], 16)
+    if call is None:
+        return False
+    kind, number = _CALLS.get(call[0]), call[1]
     if kind == _EPOLL:
         return processes.epoll_watches(pid, number, inode)
     if kind == _ACCEPT:
@@ -81,12 +80,7 @@ def _waits(pid: int, thread: str, inode: int) -> bool | None:
 def _sleeps(pid: int, thread: str) -> bool | None:
     """Return whether a thread sleeps where one waits for events; None if it is not told."""
     try:
-        where = _read(pid, thread, "wchan")
+        where = thread_calls.read(pid, thread, "wchan")
     except OSError:
         return None
     return where.startswith(_FUNCTIONS) if where not in ("", "0") else None
-
-
-def _read(pid: int, thread: str, name: str) -> str:
-    with open(f"/proc/{pid}/task/{thread}/{name}", encoding="ascii") as file:
-        return file.read()

@@ -44,8 +44,6 @@ class AppRecord:
     """Whether it was seen to bind a Unix-domain path."""
     warning: str = ""
     """What gapless cannot do for it that was asked for."""
-    limits_trouble: str = ""
-    """Which limits of its instances have no effect, and why."""
     takeover_trouble: str = ""
     """Why the connections of a generation could not be taken lately."""
     log_lines_lost: int = field(default=0, metadata=TRANSIENT)
@@ -79,6 +77,18 @@ class AppRecord:
         """
         here = self.generations or self.operation or self.stop_reason
         return self.running and not here
+
+    def comes_back(self) -> bool:
+        """Return whether an app that is to run is missing, or will be once it has ended."""
+        leaves = all(each.role is Role.RETIRING for each in self.generations)
+        return self.running and leaves and not (self.operation or self.stop_reason)
+
+    @property
+    def limits_trouble(self) -> str:
+        """Which limits of its instances have no effect, and why; the newest ones first."""
+        newest = (g.instances for g in reversed(self.generations))
+        troubles = (each.limits_trouble for own in newest for each in own)
+        return next(filter(None, troubles), "")
 
     def up_since(self) -> float | None:
         """Return since when it serves, or at least runs, on the monotonic clock."""

@@ -50,6 +50,8 @@ class GenerationRecord:
     """What it shares on disk with those that serve; the next supervisor looks itself."""
     hint: str = ""
     """What to do about its failure."""
+    excludes: str = ""
+    """Why none of its instances may have a successor beside it: what both would have."""
     counts: Counts | None = None
     """What its instances that are gone counted while they drained."""
     unseen: bool = False
@@ -113,7 +115,7 @@ class GenerationRecord:
             instances=tuple(instance.value() for instance in self.instances),
             ready=self.spec.ready,
             alive=self.spec.alive,
-            overlaps=self.spec.overlap is not spec.Overlap.NEVER,
+            overlaps=self.spec.overlap is not spec.Overlap.NEVER and not self.excludes,
             stop=self.spec.stop,
             restart=self.spec.restart,
             recycle=self.spec.recycle,

@@ -12,7 +12,7 @@ from gapless.base.codec import TRANSIENT, was
 from gapless.supervisor.memory import model
 from gapless.supervisor.memory.calls import LONG_CALL_S, Call
 from gapless.supervisor.memory.counts import Counts
-from gapless.supervisor.memory.model import Mode, Phase
+from gapless.supervisor.memory.model import FilesSeen, Mode, Phase
 
 MOST_NAMED = 5
 MOST_BOUND = 1024
@@ -49,6 +49,8 @@ class InstanceRecord:
     """Whether its leader has left processes behind, by the word of the keeper."""
     cgroup: str = ""
     """The directory of its control group; empty without one."""
+    limits_trouble: str = ""
+    """Which of its limits have no effect, and why."""
     pipes: set[int] = field(default_factory=set)
     """The inodes of the pipes to its logs."""
     stop_sent_at: float | None = field(default=None, metadata=was("told"))
@@ -76,6 +78,8 @@ class InstanceRecord:
     """The key of an instance that hangs, in the same seat: it was started for it."""
     hung: bool = False
     """Whether it ends because it hangs; another one has its seat."""
+    files: FilesSeen = field(default_factory=FilesSeen, metadata=TRANSIENT)
+    """What it shares with the instance that it was started for."""
     leader_alive: bool = True
     process_count: int = field(default=1, metadata=was("members"))
     connections: int = 0

@@ -6,12 +6,10 @@ import os
 import re
 from collections.abc import Iterator
 
+from gapless.base import files
 from gapless.base.names import Home
 
-_PART = r"\.([0-9a-f]+\.)?\d+\.part"
-"""NAME.RANDOM.PID.part (base.files), of versions before without the random word."""
-_HALF_WRITTEN = re.compile(rf"(state\.json{_PART}|(supervisor|drain)\.sock\.\d+)")
-_HALF_REPORT = re.compile(rf".+\.json{_PART}")
+_HALF_BOUND = re.compile(r"(supervisor|drain)\.sock\.\d+")
 
 
 def remove_leftovers(home: Home) -> None:
@@ -24,15 +22,20 @@ def remove_leftovers(home: Home) -> None:
 
 
 def _leftovers(home: Home) -> Iterator[str]:
-    yield from _matching(home.path, _HALF_WRITTEN)
+    for name in _names(home.path):
+        if _HALF_BOUND.fullmatch(name) or _whole(name) == "state.json":
+            yield f"{home.path}/{name}"
     for app in _names(home.reports):
-        yield from _matching(f"{home.reports}/{app}", _HALF_REPORT)
+        directory = f"{home.reports}/{app}"
+        for name in _names(directory):
+            if _whole(name).endswith(".json"):
+                yield f"{directory}/{name}"
 
 
-def _matching(directory: str, pattern: re.Pattern[str]) -> Iterator[str]:
-    for name in _names(directory):
-        if pattern.fullmatch(name):
-            yield f"{directory}/{name}"
+def _whole(name: str) -> str:
+    """Return which file a half-written one was to become; empty for all others."""
+    part = files.part_of(name)
+    return part[0] if part is not None else ""
 
 
 def _names(directory: str) -> list[str]:

@@ -81,6 +81,31 @@ class Probe(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FilesSeen:
+    """What was seen of the files of a generation, and of those that serve beside it."""
+
+    seen_at: float | None = None
+    """When they were compared last."""
+    ready_since: float | None = None
+    """When they were first compared with nothing else missing before the switch."""
+    ready_seen_at: float | None = None
+    """When that was done last."""
+    rivals: bool = False
+    """Whether the others hold state, so that it matters which files it opens."""
+    cpu_ticks: int = 0
+    """How much its processes had computed."""
+    quiet_since: float | None = None
+    """Since when they wait, and compute next to nothing; None while they do."""
+    conflict: str = ""
+    """What it shares and may not, as the last look showed."""
+    conflict_since: float | None = None
+    lasting: frozenset[str] | None = None
+    """What the others held at every look; None before the first."""
+    took_s: float = 0.0
+    """How long the last look took."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Instance:
     """One running copy: its leader and every process that came from it."""
 
@@ -115,6 +140,8 @@ class Instance:
     """The key of an instance that hangs, in the same seat: it was started for it."""
     hung: bool = False
     """Whether it ends because it hangs; another one has its seat."""
+    files: FilesSeen = field(default_factory=FilesSeen)
+    """What a successor shares with the instance that hangs."""
     detached_at: float | None = None
     """When its leader ended as one that goes into the background; no other is known."""
     process_count: int = 1
@@ -156,31 +183,6 @@ class Seat:
     """The addresses that its instance has to listen on: those of the generation before."""
     listened: bool = False
     """The generation before listened somewhere, so its instance has to as well."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FilesSeen:
-    """What was seen of the files of a generation, and of those that serve beside it."""
-
-    seen_at: float | None = None
-    """When they were compared last."""
-    ready_since: float | None = None
-    """When they were first compared with nothing else missing before the switch."""
-    ready_seen_at: float | None = None
-    """When that was done last."""
-    rivals: bool = False
-    """Whether the others hold state, so that it matters which files it opens."""
-    cpu_ticks: int = 0
-    """How much its processes had computed."""
-    quiet_since: float | None = None
-    """Since when they wait, and compute next to nothing; None while they do."""
-    conflict: str = ""
-    """What it shares and may not, as the last look showed."""
-    conflict_since: float | None = None
-    lasting: frozenset[str] | None = None
-    """What the others held at every look; None before the first."""
-    took_s: float = 0.0
-    """How long the last look took."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

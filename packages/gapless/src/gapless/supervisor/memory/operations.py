@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gapless.base.codec import TRANSIENT
+from gapless.base.outside import secrets
 from gapless.supervisor.memory import spec
 from gapless.supervisor.memory.counts import Counts
 from gapless.supervisor.memory.generations import GenerationRecord
@@ -57,11 +58,14 @@ class Operation:
     log_tail: list[str] = field(default_factory=list)
     log_marks: dict[str, int] = field(default_factory=dict)
     """The logs of its generation, and how long they were when it began."""
+    secret_values: frozenset[str] = field(default=frozenset(), metadata=TRANSIENT)
+    """Of its variables and environment files: masked in what is told of it."""
     waiters: list[Waiter] = field(default_factory=list, metadata=TRANSIENT)
 
     def step(self, name: str, now: float, detail: str = "") -> None:
         """Note a step, and report it to those who wait."""
         at_s = round(now - self.asked_at, 4)
+        detail = secrets.in_text(detail, self.secret_values)
         self.steps.append({"step": name, "at_s": at_s, "detail": detail})
         for waiter in self.waiters:
             waiter(self._event(self.steps[-1]), False)

@@ -29,7 +29,7 @@ class AppOrder:
             return
         now = clock.monotonic()
         known = [self._apps[n] for n in generation.spec.after if n in self._apps]
-        coming_up = [each.name for each in known if _comes_up(each, now)]
+        coming_up = [each.name for each in known if self._comes_up(each, now)]
         waiting = {
             each.name: other.waits_for
             for each in self._apps.values()
@@ -53,7 +53,7 @@ class AppOrder:
         for generation in found:
             for name in sorted(generation.waits_for):
                 other = self._apps.get(name)
-                if other is not None and _comes_up(other, now):
+                if other is not None and self._comes_up(other, now):
                     continue
                 generation.waits_for.discard(name)
                 if other is not None and generation.role is not Role.RETIRING:
@@ -101,6 +101,16 @@ class AppOrder:
 
     # --- both -------------------------------------------------------------------------
 
+    def _comes_up(self, app: AppRecord, now: float) -> bool:
+        if app.waiting is not None and app.waiting.action not in ("stop", "delete"):
+            return True
+        if app.comes_back() and not self._host.shutting_down:
+            return True  # its end was asked for, and that was taken back
+        ends = app.operation is not None and app.operation.action in ("stop", "delete")
+        return not ends and any(
+            readiness.comes_up(each.value(), now) for each in app.generations
+        )
+
     def waits_for(self, app: AppRecord) -> list[str]:
         """Return the apps that an app waits for now."""
         return sorted(self._waiting.get(app.name, ()))
@@ -121,15 +131,6 @@ class AppOrder:
         for name, others in self._waiting.items():
             if app.name in others:
                 self._apps.touch(name)
-
-
-def _comes_up(app: AppRecord, now: float) -> bool:
-    if app.waiting is not None and app.waiting.action not in ("stop", "delete"):
-        return True
-    ends = app.operation is not None and app.operation.action in ("stop", "delete")
-    return not ends and any(
-        readiness.comes_up(each.value(), now) for each in app.generations
-    )
 
 
 def _failure(app: AppRecord, *, waited: bool) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from gapless.base import events
-from gapless.supervisor.kernel import cgroups
+from gapless.base.kernel import cgroups
 from gapless.supervisor.memory.spec import Limits
 from gapless.supervisor.observe import instance_limits
 from gapless.supervisor.observe.instance_limits import InstanceLimits

@@ -14,13 +14,16 @@ import os
 from collections.abc import Callable
 
 from gapless.base import events
-from gapless.supervisor.kernel import cgroups, controllers, processes
+from gapless.base.kernel import cgroups
+from gapless.supervisor.kernel import controllers, processes
 from gapless.supervisor.memory.spec import Limits
 
 LEAF = "gapless-supervisor"
 """The group of supervisor and keeper, where controllers are distributed."""
 CONTROL = ".control"
 """The group in which systemd runs ExecStop and ExecStopPost of a unit with Delegate=."""
+MOST_MOVES = 3
+"""So often what is ours is moved below, before a group that is busy counts as such."""
 WITHDRAWN_BY_UNIT = "limits"
 """The value of GAPLESS_CGROUPS in a unit that has the ExecStopPost of `startup`."""
 _NO_UNIT = "run gapless as a unit: `gapless startup` writes it"
@@ -160,13 +163,7 @@ class InstanceLimits:
         if reason:
             return reason
         try:
-            try:
-                controllers.distribute(self._above, [name])
-            except OSError as error:
-                if error.errno != errno.EBUSY:
-                    raise
-                self._move_below()
-                controllers.distribute(self._above, [name])
+            self._distribute(name)
             controllers.distribute(self._directory, [name])
         except OSError as error:
             if error.errno == errno.EBUSY:
@@ -174,13 +171,31 @@ class InstanceLimits:
             return f"{self._above}: {(error.strerror or str(error)).lower()}"
         return ""
 
-    def _move_below(self) -> None:
-        """Move supervisor and keeper, and what they run for themselves, into a group."""
+    def _distribute(self, name: str) -> None:
+        """Distribute a controller in the group above.  Raises OSError."""
+        for _ in range(MOST_MOVES):
+            try:
+                controllers.distribute(self._above, [name])
+            except OSError as error:
+                if error.errno != errno.EBUSY or not self._move_below():
+                    raise
+            else:
+                return
+        controllers.distribute(self._above, [name])
+
+    def _move_below(self) -> bool:
+        """Move supervisor and keeper, and what they run for themselves, into a group.
+
+        What one of them forks meanwhile is in the group above, so this may come again.
+        Returns whether there was one.  Raises OSError.
+        """
         leaf = f"{self._above}/{LEAF}"
         cgroups.make(leaf)
-        for pid in filter(self._is_ours, controllers.own_pids(self._above)):
+        own = [pid for pid in controllers.own_pids(self._above) if self._is_ours(pid)]
+        for pid in own:
             cgroups.enter(leaf, pid)
         self._log.write("moved-below", path=leaf)
+        return bool(own)
 
     def _is_ours(self, pid: int) -> bool:
         """Return whether a process is supervisor or keeper, or comes from one of them."""

@@ -13,7 +13,8 @@ import signal
 from collections.abc import Iterator
 
 from gapless.base import clock
-from gapless.supervisor.kernel import cgroups, controllers, processes
+from gapless.base.kernel import cgroups
+from gapless.supervisor.kernel import controllers, processes
 from gapless.supervisor.kernel.processes import Process, Table
 from gapless.supervisor.memory.apps import AppRecord
 from gapless.supervisor.memory.generations import GenerationRecord

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from gapless.supervisor.decide.files import path_patterns
@@ -25,6 +25,7 @@ from gapless.supervisor.kernel.open_files import (
 from gapless.supervisor.memory import spec
 from gapless.supervisor.memory.apps import AppRecord
 from gapless.supervisor.memory.generations import GenerationRecord
+from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.observe.membership import Membership
 
 _END_BYTES, _NUMBER_BYTES = 4096, 32
@@ -38,9 +39,10 @@ _Holders = list[tuple[str, OpenFile]]
 
 @dataclass(slots=True)
 class _Uses:
-    """What the instances of one generation have open, by the inodes."""
+    """What instances of one generation have open, by the inodes."""
 
     generation: int
+    named: str = ""
     by_inode: dict[int, _Holders] = field(default_factory=dict)
     pids: set[int] = field(default_factory=set)
 
@@ -52,23 +54,44 @@ def held_files(
     others = [g for g in app.generations if g is not new and g.served and g.instances]
     if not (others and new.instances):
         return []
-    own = _uses(membership, new)
+    own = _uses(membership, _Uses(new.number), new.instances)
     found: list[HeldFile] = []
     for generation in others:
-        uses = _uses(membership, generation)
+        uses = _uses(membership, _Uses(generation.number), generation.instances)
         for inode, by in uses.by_inode.items():
             if any(each.writes or each.locks for _, each in by):
                 found += _held(uses, by, own, inode, new.spec)
     return found
 
 
-def cpu_ticks(membership: Membership, generation: GenerationRecord) -> int | None:
-    """Return how much the processes of a generation have computed.
+def held_beside(
+    membership: Membership, generation: GenerationRecord, successor: InstanceRecord
+) -> list[HeldFile]:
+    """Return what an instance that hangs writes or locks, and how its successor uses it.
+
+    What others of the generation have open as well they share by design.
+    """
+    before = [each for each in generation.instances if each is not successor]
+    number, hangs, new = generation.number, "the instance that hangs", "its successor"
+    uses = _uses(membership, _Uses(number, hangs), before)
+    own = _uses(membership, _Uses(number, new), [successor])
+    found: list[HeldFile] = []
+    for inode, by in uses.by_inode.items():
+        held = (each for key, each in by if key == successor.replaces)
+        if any(each.writes or each.locks for each in held):
+            found += _held(uses, by, own, inode, generation.spec)
+    return found
+
+
+def cpu_ticks(
+    membership: Membership, instances: Iterable[InstanceRecord]
+) -> int | None:
+    """Return how much the processes of instances have computed.
 
     None while one of them runs or waits for a disk.
     """
     total = 0
-    for instance in generation.instances:
+    for instance in instances:
         for process in membership.members(instance).values():
             if process.state in "RD":
                 return None
@@ -76,9 +99,11 @@ def cpu_ticks(membership: Membership, generation: GenerationRecord) -> int | Non
     return total
 
 
-def _uses(membership: Membership, generation: GenerationRecord) -> _Uses:
-    uses = _Uses(generation.number)
-    for instance in generation.instances:
+def _uses(
+    membership: Membership, uses: _Uses, instances: Iterable[InstanceRecord]
+) -> _Uses:
+    """Take in what instances have open."""
+    for instance in instances:
         for pid in membership.members(instance):
             uses.pids.add(pid)
             for each in open_files(pid):
@@ -107,10 +132,8 @@ def _held(
         locked = any(each.locks for _, each in old)
         yield HeldFile(
             path=one.path,
-            old=_use(before.generation, old, waits=False),
-            new=_use(new.generation, same, waits=locked and _waits(new, inode))
-            if same
-            else None,
+            old=_use(before, old, waits=False),
+            new=_use(new, same, waits=locked and _waits(new, inode)) if same else None,
             is_regular=is_regular,
             is_empty=is_regular and _has_no_more_than_a_number(one, status.st_size),
             is_text=is_regular and _is_text(one, status.st_size),
@@ -132,11 +155,12 @@ def _waits(new: _Uses, inode: int) -> bool:
     )
 
 
-def _use(generation: int, found: _Holders, *, waits: bool) -> Use:
+def _use(whose: _Uses, found: _Holders, *, waits: bool) -> Use:
     writing = [(key, each) for key, each in found if each.writes]
     held = [lock for _, each in found for lock in each.locks]
     return Use(
-        generation=generation,
+        generation=whose.generation,
+        named=whose.named,
         writes=bool(writing),
         appends=all(each.appends for _, each in writing),
         locks=bool(held),

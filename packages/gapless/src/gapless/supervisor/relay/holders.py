@@ -11,7 +11,7 @@ import socket
 import stat
 from collections.abc import Iterable
 
-from gapless.supervisor.kernel import processes
+from gapless.supervisor.kernel import processes, thread_calls
 
 Holder = tuple[int, int]
 """A process, and the number of the descriptor there."""
@@ -32,33 +32,19 @@ def holds(holder: Holder, inode: int) -> bool:
 
 
 def sleeps_in_recv(holder: Holder) -> bool:
-    """Return whether a thread of a process sleeps in a read of a descriptor.
-
-    The kernel shows a system call and its arguments only while its thread sleeps
-    (/proc/PID/task/TID/syscall).
-    """
-    pid, number = holder
-    wanted = f"0x{number:x}"
-    try:
-        threads = os.listdir(f"/proc/{pid}/task")
-    except OSError:
-        return False
-    for thread in threads:
-        try:
-            with open(f"/proc/{pid}/task/{thread}/syscall") as file:
-                words = file.read().split()
-        except OSError:
-            continue
-        if len(words) > 2 and words[0] in _READS and words[1] == wanted:
-            return True
-    return False
+    """Return whether a thread of a process sleeps in a read of a descriptor."""
+    pid, wanted = holder
+    return any(
+        number in _READS and descriptor == wanted
+        for number, descriptor in thread_calls.calls(pid)
+    )
 
 
-def _numbers_of_reads() -> frozenset[str]:
+def _numbers_of_reads() -> frozenset[int]:
     """Return the numbers of read, readv, recvfrom and recvmsg on this machine."""
     if os.uname().machine == "x86_64":
-        return frozenset(("0", "19", "45", "47"))
-    return frozenset(("63", "65", "207", "212"))  # the generic table: arm64, riscv
+        return frozenset((0, 19, 45, 47))
+    return frozenset((63, 65, 207, 212))  # the generic table: arm64, riscv
 
 
 _READS = _numbers_of_reads()

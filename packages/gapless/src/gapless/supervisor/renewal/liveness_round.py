@@ -21,6 +21,10 @@ DEFERRED_S = 0.2
 """A socket with TCP_DEFER_ACCEPT shows no connection before its first byte."""
 LEAST_LOOKS = 2
 """One that was looked at less often may have had no chance: it is not judged."""
+STALL_S = 0.1
+"""A look that comes so much later than it was due finds answers that are unread."""
+MOST_STALLS = 3
+"""So often in one check the time of a stall is no time that an instance took."""
 AT_ONCE = 3
 """For each instance so many connections are made at once; then one after a pause."""
 PAUSE_S = 0.1
@@ -64,9 +68,13 @@ class LivenessRound:
         self._refused = ""
         self._unseen = False
         """Whether the kernel does not tell who accepts."""
+        self._looked_at, self._due, self._stalls = began, began, 0
+        """When the last look was, when the next one is due, and how many were late."""
 
     def go_on(self, now: float) -> float | None:
         """Do what is to do now; return when to look again, None once it is over."""
+        if now > self._due + STALL_S and self._stalls < MOST_STALLS:
+            self._forgive(now - self._looked_at)
         for key, probe in list(self._asked.items()):
             self._take_answer(key, probe, now)
         if self._searching is not None:
@@ -81,7 +89,19 @@ class LivenessRound:
         if not (missing or self._asked):
             self.close()
             return None
-        return self._wake_at(now, until, missing)
+        self._looked_at, self._due = now, self._wake_at(now, until, missing)
+        return self._due
+
+    def _forgive(self, stalled_s: float) -> None:
+        """Move every limit by the time in which nobody here has read an answer.
+
+        The instance may have answered in time: that is read next, by the loop's selector.
+        """
+        self._stalls += 1
+        self.began += stalled_s
+        for probe in (self._searching, *self._asked.values()):
+            if probe is not None:
+                probe.began += stalled_s
 
     def close(self) -> None:
         """Close what is open."""

@@ -18,12 +18,15 @@ from gapless.supervisor.kernel.open_files import FileIdentity
 from gapless.supervisor.renewal.doers import Doers
 
 Kept = TypeVar("Kept")
+Value = TypeVar("Value")
 
 MOST_REMEMBERED = 4096
 LOOK_SHARE = 4
 """After a look at all descriptors, none for so many times as long as it took."""
 FOREIGN_S = 1.0
 """How long a process that is not the app's is not looked for again."""
+KNOWN_S = 60.0
+"""How long one that was the app's counts as such: its number may be another's later."""
 _OF_A_DATABASE = ("-wal", "-shm", "-journal")
 
 
@@ -34,7 +37,8 @@ class OwnWrites:
         """Use *pids* to learn the processes that the app has now."""
         self._roots = tuple(os.path.realpath(root) for root in roots)
         self._pids = pids
-        self._known_pids: dict[int, None] = {}
+        self._known_pids: dict[int, float] = {}
+        """Processes of the app, and until when that is taken for granted."""
         self._foreign: dict[int, float] = {}
         """Processes that are not the app's, and until when that is taken for granted."""
         self._held: dict[str, None] = {}
@@ -77,15 +81,16 @@ class OwnWrites:
         self.remember(pids)
         found = open_files.open_for_writing(pids, self._roots)
         for path, identity in found.items():
-            _keep(self._held, path)
-            _keep(self._written, identity)
+            _keep(self._held, path, None)
+            _keep(self._written, identity, None)
         now = clock.monotonic()
         self._look_after = now + LOOK_SHARE * (now - began)
 
     def remember(self, pids: Iterable[int]) -> None:
         """Remember processes of the app: what one wrote is its own when it has ended."""
+        until = clock.monotonic() + KNOWN_S
         for pid in pids:
-            _keep(self._known_pids, pid)
+            _keep(self._known_pids, pid, until)
 
     def written(self, path: str, identity: FileIdentity, pid: int) -> None:
         """Take in who closed a file that was written."""
@@ -96,13 +101,13 @@ class OwnWrites:
         self._note(path, _identity(path), is_own=self._is_app(pid))
 
     def _is_app(self, pid: int) -> bool:
-        if pid in self._known_pids:
-            return True
         now = clock.monotonic()
+        if now < self._known_pids.get(pid, 0.0):
+            return True
         if now < self._foreign.get(pid, 0.0):
             return False  # it writes many files: a checkout, an rsync
         self.remember(self._pids())
-        if pid in self._known_pids:
+        if now < self._known_pids.get(pid, 0.0):
             return True
         if len(self._foreign) >= MOST_REMEMBERED:
             self._foreign.clear()
@@ -111,13 +116,13 @@ class OwnWrites:
 
     def _note(self, path: str, identity: FileIdentity | None, *, is_own: bool) -> None:
         if is_own:
-            _keep(self._names, path)
+            _keep(self._names, path, None)
         else:
             self._names.pop(path, None)
             self._held.pop(path, None)  # a look finds it again if it still is
         if identity is not None:
             others, own = self._of_others, self._written
-            _keep(own if is_own else others, identity)
+            _keep(own if is_own else others, identity, None)
             (others if is_own else own).pop(identity, None)
 
 
@@ -150,9 +155,9 @@ def _real(path: str) -> str:
     return os.path.join(os.path.realpath(directory), name)
 
 
-def _keep(found: dict[Kept, None], key: Kept) -> None:
+def _keep(found: dict[Kept, Value], key: Kept, value: Value) -> None:
     """Add to what is remembered, and forget the oldest if that is too much."""
     found.pop(key, None)
-    found[key] = None
+    found[key] = value
     if len(found) > MOST_REMEMBERED:
         del found[next(iter(found))]

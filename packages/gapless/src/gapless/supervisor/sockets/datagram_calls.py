@@ -13,12 +13,10 @@ from collections.abc import Set as AbstractSet
 
 from gapless.supervisor.memory.apps import AppRecord, Found
 from gapless.supervisor.sockets.addresses import RefusedError, inode_of, shown
-from gapless.supervisor.sockets.first_binds import is_early, is_known
+from gapless.supervisor.sockets.first_binds import is_served
 from gapless.supervisor.sockets.groups import Listener
 from gapless.supervisor.sockets.listeners import Listeners
 
-MOST_SOCKETS = 16
-"""A program that binds more in one generation asks from ports that it chooses itself."""
 MULTICAST = "multicast:"
 
 
@@ -51,7 +49,7 @@ class DatagramCalls:
                 return None
         if any(_has_peer(each.sock) for each in here):
             return None  # whoever got it would hear of nobody else
-        if not here and not self._is_served(found, address, len(own)):
+        if not here and not is_served(found, self._listeners, address, count=len(own)):
             return None
         # Before any of ours is set: who shares an address wants it so.
         shares = _shares(sock)
@@ -66,11 +64,6 @@ class DatagramCalls:
             return None
         instance.has_bound(address)
         return held
-
-    def _is_served(self, found: Found, address: str, count: int) -> bool:
-        """Return whether a port that this generation has not bound is one to hand over."""
-        known = is_known(found, self._listeners, address)
-        return count < MOST_SOCKETS and (known or is_early(found[2]))
 
     def _without_closed(
         self, app: AppRecord, listeners: list[Listener]

@@ -18,15 +18,36 @@ GRACE_S = 5.0
 """An instance is ready with its first address, and may bind the others a little later."""
 
 
-def is_known(found: Found, listeners: Listeners, address: str) -> bool:
-    """Return whether an address is one that the app had, or is to have."""
-    app, generation, _ = found
-    if any(each.address == address for each in listeners.of_app(app.name)):
+MOST = 16
+"""A program that binds more of a kind in one generation makes them up: media, sessions."""
+
+
+def is_served(
+    found: Found, listeners: Listeners, address: str, *, count: int, drawn: bool = False
+) -> bool:
+    """Return whether an address that a generation has not bound is one to hand over.
+
+    What a program needs for itself comes and goes while it runs: it would be missed at
+    every reload.  *count* is how many of its kind the generation has; *drawn*, whether its
+    name was drawn.
+    """
+    if address in _before(found, listeners):
         return True
-    expected = set(generation.required)
+    alike = is_known(found, listeners, address)
+    return count < MOST and (alike or (not drawn and is_early(found[2])))
+
+
+def is_known(found: Found, listeners: Listeners, address: str) -> bool:
+    """Return whether an address is, or is like, one that the app had, or is to have."""
+    return shape(address) in {shape(each) for each in _before(found, listeners)}
+
+
+def _before(found: Found, listeners: Listeners) -> set[str]:
+    app, generation, _ = found
+    before = {each.address for each in listeners.of_app(app.name)} | generation.required
     for seat in generation.seats:
-        expected |= seat.expected
-    return shape(address) in {shape(each) for each in expected}
+        before |= seat.expected
+    return before
 
 
 def is_early(instance: InstanceRecord) -> bool:

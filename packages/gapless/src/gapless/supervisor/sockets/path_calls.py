@@ -19,7 +19,7 @@ from gapless.supervisor.memory.apps import AppRecord, Apps, Found
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
 from gapless.supervisor.memory.model import Phase
 from gapless.supervisor.sockets.addresses import RefusedError, copy_of, inode_of
-from gapless.supervisor.sockets.first_binds import is_early, is_known
+from gapless.supervisor.sockets.first_binds import is_served
 from gapless.supervisor.sockets.groups import Listener
 from gapless.supervisor.sockets.listeners import Listeners
 from gapless.supervisor.sockets.unix import place
@@ -31,8 +31,6 @@ from gapless.supervisor.sockets.unix.own_paths import (
 
 MOST_ASKS = 2
 """So often an instance is told that nobody answers on a path: before it binds it."""
-MOST_PATHS = 16
-"""A program that binds more in one generation makes them up."""
 
 
 class PathCalls:
@@ -69,7 +67,10 @@ class PathCalls:
         group = f"unix:{path}"
         held = self._listeners.find(app.name, number, group)
         if held is None:
-            if not self._is_served(found, group, path):
+            own = self._listeners.of(app.name, number)
+            count = sum(each.place is not None for each in own)
+            drawn = is_in_drawn_directory(path, instance.started)
+            if not is_served(found, self._listeners, group, count=count, drawn=drawn):
                 return None
             taken = self._take_from_others(app.name, group)
             try:
@@ -82,20 +83,6 @@ class PathCalls:
         instance.has_bound(group)
         app.serves_on_path = True
         return "" if inode_of(held.sock) == inode_of(sock) else held.name
-
-    def _is_served(self, found: Found, group: str, path: str) -> bool:
-        """Return whether a path that this generation has not bound is one to hand over.
-
-        Those that a program needs for itself come and go while it runs: they would be
-        missed at every reload, and would stay where the program removes them.
-        """
-        app, generation, instance = found
-        if is_known(found, self._listeners, group):
-            return True
-        own = self._listeners.of(app.name, generation.sockets_of)
-        few = sum(each.place is not None for each in own) < MOST_PATHS
-        drawn = is_in_drawn_directory(path, instance.started)
-        return few and not drawn and is_early(instance)
 
     def _take_from_others(self, app: str, group: str) -> list[Listener]:
         """Let a path go that another app had and this one has removed, or refuse it.

@@ -5,24 +5,29 @@ has to do now, and ends: for cron.  While the coordinator does not answer nothin
 and every app serves on.
 
 With --health (or `health_listen` in the file) it answers load balancers for each app, on
-/APP: 200 while the app serves, 404 while it leaves, 503 when it does not run.
+/APP: 200 while the app serves, 404 while it leaves, 503 when it does not run.  Without a
+host it listens on this host's own address and on loopback; `*:PORT` is every address.
 """
 
 from __future__ import annotations
 
 import argparse
 import select
+from collections.abc import Mapping
 from signal import SIGINT, SIGTERM
 
 from gapless.agent import address, membership
 from gapless.agent.app_listing import AppListing
-from gapless.agent.health_endpoint import HealthEndpoint
+from gapless.agent.health import sockets
+from gapless.agent.health.askers import AllowedAskers
+from gapless.agent.health.endpoint import HealthEndpoint
 from gapless.base import wakeup
-from gapless.base.errors import DONE, FAILED, NotFoundError
+from gapless.base.errors import DONE, FAILED, MisuseError, NotFoundError
 from gapless.cli import arguments, configuration, output
 from gapless.cli.fleet import trust_warnings
 from gapless.cli.fleet.follower_thread import FollowerThread
 from gapless.client import Client
+from gapless.config.toml.fleets import Fleet
 
 CHECK_THREADS_S = 5.0
 LAST_STEP_S = 60.0
@@ -91,10 +96,17 @@ def run(args: argparse.Namespace) -> int:
     numbers = wakeup.on((SIGTERM, SIGINT))
     listing = AppListing(lambda: client.request("list") if client.has_apps() else None)
     endpoints = [
-        HealthEndpoint(each, [app for app in fleets if listens[app] == each], listing)
-        for each in sorted({*listens.values()} - {""})
+        _endpoint(
+            listen,
+            {app: fleets[app] for app in fleets if listens[app] == listen},
+            args.address,
+            listing,
+        )
+        for listen in sorted({*listens.values()} - {""})
     ]
     output.print_line(f"{host} follows {', '.join(fleets)}")
+    for endpoint in endpoints:
+        output.print_line(f"{host} answers load balancers on {endpoint}")
     for fleet in fleets.values():
         for warning in trust_warnings.of_host(fleet):
             output.print_line(f"warning: {warning}")
@@ -102,7 +114,8 @@ def run(args: argparse.Namespace) -> int:
         each.thread.start()
     while not select.select([numbers], [], [], CHECK_THREADS_S)[0]:
         # A thread that has died would leave one app without its agent.
-        if not all(each.thread.is_alive() for each in followers):
+        threads = all(each.thread.is_alive() for each in followers)
+        if not (threads and all(each.is_running for each in endpoints)):
             return FAILED
     # Load balancers are answered to the end: the last turn may be a recycle.
     for each in followers:
@@ -113,3 +126,27 @@ def run(args: argparse.Namespace) -> int:
     for endpoint in endpoints:
         endpoint.close()
     return DONE
+
+
+def _endpoint(
+    listen: str, fleets: Mapping[str, Fleet], given: str, listing: AppListing
+) -> HealthEndpoint:
+    """Answer for the apps that have one address.  Raises MisuseError."""
+    first, *others = fleets.values()
+    if any(each.health_from != first.health_from for each in others):
+        raise MisuseError(
+            f"{', '.join(fleets)} have one health_listen, {listen}, and not the same "
+            "health_from",
+            hint="write the same health_from for each, or ports of their own",
+        )
+    own = [
+        address.host_addresses(first, given, listen).host,
+        address.own_address(first),
+    ]
+    return HealthEndpoint(
+        sockets.listen(listen, own),
+        tuple(fleets),
+        listing,
+        allowed=AllowedAskers(first.health_from),
+        complain=output.print_line,
+    )

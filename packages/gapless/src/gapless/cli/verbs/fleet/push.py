@@ -67,6 +67,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"{', '.join(ignore_rules.DEFAULT)}, and what {ignore_rules.FILE} lists",
     )
     parser.add_argument(
+        "--with-secrets",
+        action="store_true",
+        help="pack also files that look like secrets: .env, private keys, logins; "
+        "without it they are refused by name",
+    )
+    parser.add_argument(
         "--ssh",
         default=os.environ.get("GAPLESS_SSH") or "ssh",
         metavar="COMMAND",
@@ -93,7 +99,12 @@ def run(args: argparse.Namespace) -> int:
         key = keys.find(args.sign, home, keys.run_quietly)
     with tempfile.TemporaryFile() as packed:
         tarball = upload_source.open_tarball(
-            args.target, app, packed, print_line, everything=args.include_everything
+            args.target,
+            app,
+            packed,
+            print_line,
+            everything=args.include_everything,
+            with_secrets=args.with_secrets,
         )
         with tarball.file as file:
             name = upload_name(app, secrets.token_hex(6), tarball.ending)

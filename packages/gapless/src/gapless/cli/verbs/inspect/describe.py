@@ -8,6 +8,7 @@ from typing import Any
 from gapless.base.errors import DONE
 from gapless.cli import arguments, output, selection
 from gapless.cli.display import instances, reports
+from gapless.cli.display.secrets import shown
 from gapless.client import Client
 
 
@@ -15,13 +16,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `describe`."""
     arguments.add_app(parser)
     arguments.add_json(parser)
+    arguments.add_show_secrets(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Show one app."""
     client = Client(starts=False)
     app = selection.one_name(client, args.app)
-    found = client.request("describe", app=app)
+    found = shown(args, client.request("describe", app=app))
     if args.json:
         output.print_json(found)
         return DONE

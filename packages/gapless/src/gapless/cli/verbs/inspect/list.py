@@ -7,6 +7,7 @@ import argparse
 from gapless.base.errors import DONE
 from gapless.cli import arguments, output
 from gapless.cli.display import under_way
+from gapless.cli.display.secrets import shown
 from gapless.client import Client
 
 HEADINGS = [
@@ -29,12 +30,13 @@ HEADINGS = [
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `list`."""
     arguments.add_json(parser)
+    arguments.add_show_secrets(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """List the apps."""
     client = Client(starts=False)
-    found = client.request("list")
+    found = shown(args, client.request("list"))
     if args.json:
         output.print_json(found)
         return DONE

@@ -1,4 +1,7 @@
-"""Print the log files of apps as they are; `-f` follows them, across rotations too."""
+"""Print the log files of apps as they are; `-f` follows them, across rotations too.
+
+On a terminal control characters are escaped, but for colours; --raw escapes nothing.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"how many of the last lines to print first (default: {LINES})",
     )
+    parser.add_argument(
+        "--raw",
+        action="store_true",
+        help="print every byte as it is, also what steers the terminal",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -37,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     paths = dict.fromkeys(
         path for app in apps for path in client.request("describe", app=app)["logs"]
     )
-    followed = [FollowedLog(path) for path in paths]
+    followed = [FollowedLog(path, is_raw=args.raw) for path in paths]
     for log in followed:
         if len(followed) > 1:
             print(f"==> {log.path} <==", flush=True)

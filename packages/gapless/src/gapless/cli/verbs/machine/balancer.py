@@ -20,6 +20,9 @@ from gapless.cli.fleet import balancer_check
 
 _WRITERS = {"nginx": nginx.configuration, "haproxy": haproxy.configuration}
 
+DATA = True
+"""What it prints is the content of a file, or a value: a pipe gets it unchanged."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `balancer`."""
@@ -95,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
         app, members = _fleet_members(args)
     health = args.health
     if any(each.health for each in members):
-        from gapless.agent.health_endpoint import path_of  # noqa: PLC0415 - loads sockets
+        from gapless.agent.health.answer import path_of  # noqa: PLC0415 - rare
 
         health = path_of(app)
     pool = Pool(

@@ -27,6 +27,9 @@ complete -c gapless -n "not __fish_use_subcommand" -a "all (gapless completion -
 """
 SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
 
+DATA = True
+"""What it prints is the content of a file, or a value: a pipe gets it unchanged."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `completion`."""

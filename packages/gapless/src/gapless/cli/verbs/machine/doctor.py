@@ -10,11 +10,12 @@ from collections.abc import Callable
 
 from gapless.base import home
 from gapless.base.errors import DONE, FAILED
+from gapless.base.kernel import cgroups
 from gapless.base.outside import own_directory
 from gapless.cli import arguments, limits, output
 from gapless.client import Client
 from gapless.keeper.seccomp import trial
-from gapless.supervisor.kernel import cgroups, sock_diag
+from gapless.supervisor.kernel import sock_diag
 from gapless.supervisor.observe import instance_groups
 from gapless.supervisor.sockets import steering
 

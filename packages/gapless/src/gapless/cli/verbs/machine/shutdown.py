@@ -56,7 +56,7 @@ def is_stopped(unit: str, jobs: str) -> bool:
 def _jobs(unit: str) -> str:
     """Return the jobs of a unit; empty, after a complaint, if systemd does not answer."""
     manager = ["--user"] if "MANAGERPID" in os.environ else []  # systemd.exec(5)
-    words = ["systemctl", *manager, "list-jobs", "--no-legend", "--plain", unit]
+    words = ["systemctl", *manager, "list-jobs", "--no-legend", "--plain", "--", unit]
     try:
         done = subprocess.run(
             words, capture_output=True, text=True, timeout=SYSTEMCTL_S, check=False

@@ -1,48 +1,30 @@
-"""Start the apps at boot: install a unit of systemd(1), print it, or remove it."""
+"""Start the apps at boot: install a unit of systemd(1), print it, or remove it.
+
+With --unit agent, or --unit watch, it is that of an agent or a publisher, in systemd's
+sandbox: it may write only where the configuration says.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
 import pwd
+import shlex
 import shutil
 import subprocess
+from collections.abc import Iterator
 
-from gapless.base import home
-from gapless.base.errors import DONE, GaplessError, NotFoundError
+from gapless.base import files, home, paths
+from gapless.base.errors import DONE, GaplessError, MisuseError, NotFoundError
+from gapless.cli import arguments
 from gapless.cli.command_path import command_path
+from gapless.cli.units import escaping, texts
+from gapless.config.toml import fleets, tables
 
-UNIT = """\
-[Unit]
-Description=gapless: the apps of {user}
-After=network.target
+KINDS = ("supervise", "agent", "watch")
 
-[Service]
-User={user}
-Environment=GAPLESS_HOME={home}
-Environment=PATH={path}
-ExecStart={command} supervise
-# `systemctl stop` and the end of the machine end the apps; `systemctl restart` does not:
-# the next supervisor takes over what serves.
-ExecStop={command} shutdown --if-stopped %n
-TimeoutStopSec=120
-Restart=always
-# The exit code after `gapless shutdown`: what was shut down stays so until it is started.
-RestartPreventExitStatus=10
-SuccessExitStatus=10
-# Without it systemd would end the keeper and the apps when the supervisor ends.
-KillMode=process
-# Each instance has a control group of its own, so that none of its processes is missed.
-Delegate=yes
-# `limits` of memory and processor time: while they are kept no process may start in the
-# group of the unit.  The next supervisor sets them again.
-Environment=GAPLESS_CGROUPS=limits
-ExecStopPost=-{command} supervise --withdraw-limits
-LimitNOFILE=65536
-
-[Install]
-WantedBy=multi-user.target
-"""
+DATA = True
+"""What it prints is the content of a file, or a value: a pipe gets it unchanged."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,6 +45,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "default: yours for yourself, else ~/.gapless of that user",
     )
     parser.add_argument(
+        "--unit",
+        choices=KINDS,
+        default=KINDS[0],
+        help="what it runs: the apps (supervise, the default), an agent, a publisher",
+    )
+    parser.add_argument(
+        "--user-manager",
+        action="store_true",
+        help="for `systemctl --user` (with --print): no User=, no rights",
+    )
+    arguments.add_config(parser, otherwise="", table="release")
+    parser.add_argument(
         "--print", action="store_true", help="print the unit, install nothing"
     )
     parser.add_argument(
@@ -79,35 +73,86 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Install, print or remove the unit."""
     user = _user(args.user)
-    unit = UNIT.format(
-        user=user.pw_name,
-        home=_home(args.home, user),
-        path=os.environ.get("PATH", os.defpath),
-        command=command_path(),
-    )
+    unit = _unit(args, user)
     if args.print:
         print(unit, end="")
         return DONE
-    name = f"gapless-{user.pw_name}.service"
+    name = _unit_name(args.unit, user)
     path = f"{args.root}/etc/systemd/system/{name}"
     if os.geteuid() != 0 and not args.root:
         raise GaplessError(
             f"only root may write {path}",
-            hint=f"sudo {command_path()} startup -u {user.pw_name} "
-            f"--home {_home(args.home, user)}",
+            hint=f"sudo {shlex.join(_words(args, user))}",
         )
     if args.remove:
         return _remove(path, name, args.root)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(unit)
+    files.make_directories(os.path.dirname(path), files.SHARED_DIRECTORY)
+    files.write_atomically(path, unit.encode(), files.SHARED_FILE)
     print(f"wrote {path}")
     if _systemctl(args.root, "enable", name):
-        print(f"enabled: the apps of {user.pw_name} are started at boot")
+        what = "the apps of" if args.unit == KINDS[0] else f"{args.unit} of"
+        print(f"enabled: {what} {user.pw_name} are started at boot")
         print(f"hint: the unit begins at the next boot; now: systemctl start {name}")
     else:
         print("there is no systemctl here: enable the unit where there is one")
     return DONE
+
+
+def _unit(args: argparse.Namespace, user: pwd.struct_passwd) -> str:
+    of = texts.UnitOf(
+        user=user.pw_name,
+        home=_home(args.home, user),
+        path=os.environ.get("PATH") or os.defpath,
+        command=command_path(),
+    )
+    if args.user_manager and not (args.print and args.unit == KINDS[0]):
+        raise MisuseError(
+            "--user-manager goes with --print, for the unit of the apps only",
+            hint="gapless startup --print --user-manager > ~/.config/systemd/user/...",
+        )
+    if args.unit == KINDS[0] or args.remove:
+        return texts.supervisor(of, in_user_manager=args.user_manager)
+    config = paths.absolute(args.config or "gapless.toml")
+    write = texts.agent if args.unit == "agent" else texts.watch
+    return write(
+        of,
+        config=config,
+        writes=[of.home, *_written(config, args.unit)],
+        after=_unit_name(KINDS[0], user),
+    )
+
+
+def _written(config: str, kind: str) -> Iterator[str]:
+    """Yield the directories that an agent or a publisher writes.  Raises GaplessError."""
+    declared = fleets.load(config, os.environ, with_secrets=False)
+    if kind == "agent" and not declared:
+        raise NotFoundError(f"{config} has no [rollout.NAME] for an agent to follow")
+    for fleet in declared.values():
+        yield fleet.release.base
+        yield fleet.directory
+        if fleet.copy:
+            yield fleet.copy
+    for release in tables.load_releases(config, os.environ).values():
+        yield release.base
+
+
+def _unit_name(kind: str, user: pwd.struct_passwd) -> str:
+    of = "" if kind == KINDS[0] else f"{kind}-"
+    return f"gapless-{of}{escaping.unit_name(user.pw_name)}.service"
+
+
+def _words(args: argparse.Namespace, user: pwd.struct_passwd) -> list[str]:
+    """Return the words with which root does the same."""
+    words = [command_path(), "startup", "-u", user.pw_name]
+    words += ["--home", _home(args.home, user)]
+    if args.unit != KINDS[0]:
+        words += [
+            "--unit",
+            args.unit,
+            "-c",
+            paths.absolute(args.config or "gapless.toml"),
+        ]
+    return words
 
 
 def _remove(path: str, name: str, root: str) -> int:
@@ -125,7 +170,10 @@ def _systemctl(root: str, verb: str, name: str) -> bool:
         return False
     where = [f"--root={root}"] if root else []
     done = subprocess.run(
-        ["systemctl", *where, verb, name], capture_output=True, text=True, check=False
+        ["systemctl", *where, verb, "--", name],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode != 0:
         raise GaplessError(

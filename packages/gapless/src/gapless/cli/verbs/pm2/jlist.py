@@ -14,21 +14,21 @@ from typing import Any
 
 from gapless.base import home
 from gapless.base.errors import DONE
-from gapless.cli import output
+from gapless.cli import arguments, output
+from gapless.cli.display.secrets import shown
 from gapless.client import Client
 
 _PHASES = {"starting": "launching", "ready": "online", "draining": "stopping"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add nothing."""
-    _ = parser
+    """Add --show-secrets."""
+    arguments.add_show_secrets(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the list."""
-    _ = args
-    output.print_json(items(Client(starts=False)))
+    output.print_json(shown(args, items(Client(starts=False))))
     return DONE
 
 

@@ -16,6 +16,7 @@ from gapless.cli import arguments, configuration
 from gapless.cli.fleet import trust_warnings
 from gapless.cli.publisher.output import WatchOutput
 from gapless.cli.publisher.watcher import POLL_S, Watcher
+from gapless.releases.steps import commands
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Watch the inboxes."""
     specs = configuration.releases(args.config)
+    for spec in specs.values():
+        commands.user_of(spec)  # raises before anything is watched
     declared = configuration.fleets(args.config)
     output = WatchOutput(as_json=args.json)
     watcher = Watcher(specs, declared, output)

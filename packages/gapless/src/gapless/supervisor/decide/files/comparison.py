@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gapless.supervisor.decide.actions import CompareFiles
-from gapless.supervisor.memory.model import FilesSeen, Generation, Role
+from gapless.supervisor.memory.model import FilesSeen, Generation, Instance, Phase, Role
 
 PAUSE_S = 1.0
 """Between two looks while it starts."""
@@ -83,30 +83,61 @@ def others(generation: Generation, generations: tuple[Generation, ...]) -> bool:
 
 def while_starting(generation: Generation, now: float) -> CompareFiles | float | str:
     """Return the next look, or when it is; or the conflict that ends the trial."""
-    return _watch(generation, now, PAUSE_S, PERSISTS_S)
+    look = CompareFiles(generation.number)
+    pauses = PAUSE_S, PERSISTS_S
+    return _watch(generation.files, generation.since, now, look, pauses)
 
 
 def while_proving(generation: Generation, now: float) -> CompareFiles | float | str:
     """Return the next look, or when it is; or the conflict for which it goes back."""
-    return _watch(generation, now, CONFIRM_S, CONFIRM_S)
+    look = CompareFiles(generation.number)
+    return _watch(generation.files, generation.since, now, look)
+
+
+def beside(
+    generation: Generation, successor: Instance, now: float
+) -> CompareFiles | float | str | None:
+    """Return None if a successor may take the seat of the instance that hangs.
+
+    Else the next look, or when it is; or the conflict for which it is ended.  It serves as
+    soon as it listens, so it is watched as one that proves itself.
+    """
+    files, look = (
+        successor.files,
+        CompareFiles(generation.number, successor=successor.key),
+    )
+    if successor.phase is Phase.READY:
+        return _before_switch(files, now, replace(look, ready=True))
+    return _watch(files, successor.started, now, look)
 
 
 def _watch(
-    generation: Generation, now: float, pause_s: float, persists_s: float
+    files: FilesSeen,
+    began: float,
+    now: float,
+    look: CompareFiles,
+    pauses: tuple[float, float] = (CONFIRM_S, CONFIRM_S),
 ) -> CompareFiles | float | str:
-    seen_at, since = generation.files.seen_at, generation.files.conflict_since
+    seen_at, since = files.seen_at, files.conflict_since
+    pause_s, persists_s = pauses
     if since is not None and seen_at is not None and seen_at >= since + persists_s:
-        return generation.files.conflict
-    pause_s = max(pause_s, LOOK_SHARE * generation.files.took_s)
-    look_at = (generation.since if seen_at is None else seen_at) + pause_s
-    return look_at if now < look_at else CompareFiles(generation.number)
+        return files.conflict
+    pause_s = max(pause_s, LOOK_SHARE * files.took_s)
+    look_at = (began if seen_at is None else seen_at) + pause_s
+    return look_at if now < look_at else look
 
 
 def before_switch(
     generation: Generation, now: float
 ) -> CompareFiles | float | str | None:
     """Return None if it may switch; else the look, when it is, or the conflict."""
-    files, look = generation.files, CompareFiles(generation.number, ready=True)
+    look = CompareFiles(generation.number, ready=True)
+    return _before_switch(generation.files, now, look)
+
+
+def _before_switch(
+    files: FilesSeen, now: float, look: CompareFiles
+) -> CompareFiles | float | str | None:
     fresh_s = max(FRESH_S, 2 * LOOK_SHARE * files.took_s)
     if files.ready_seen_at is None or now > files.ready_seen_at + fresh_s:
         return look

@@ -47,6 +47,8 @@ class Use:
     """How the instances of a generation use a file."""
 
     generation: int
+    named: str = ""
+    """How a message names who uses it; empty: as the generation."""
     writes: bool = False
     appends: bool = False
     """Whether all that write it only append."""
@@ -58,6 +60,11 @@ class Use:
     """Whether one waits for a lock on it."""
     by_several: bool = False
     """Whether two instances or processes opened it, each by itself."""
+
+    @property
+    def who(self) -> str:
+        """Who uses it, for messages."""
+        return self.named or f"generation {self.generation}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,16 +163,10 @@ def _reason(file: HeldFile) -> str:
         return ""
     if old.excludes or (old.locks and new.waits):
         wants = "waits for it" if new.waits else "has that open too"
-        return (
-            f"generation {old.generation} holds a lock on {file.path}, "
-            f"and generation {new.generation} {wants}"
-        )
+        return f"{old.who} holds a lock on {file.path}, and {new.who} {wants}"
     if not (_is_written(file) and new.writes):
         return ""
-    return (
-        f"generation {old.generation} and generation {new.generation} both have "
-        f"{file.path} open for writing"
-    )
+    return f"{old.who} and {new.who} both have {file.path} open for writing"
 
 
 def _is_log(file: HeldFile, *uses: Use) -> bool:

@@ -1,4 +1,4 @@
-"""A control group for each instance, where the kernel lets us make one (cgroups(7), v2).
+"""Control groups, where the kernel lets us make one (cgroups(7), v2).
 
 A process cannot leave its group without the rights to another one, and what it starts is
 born into it: so the group says which processes an instance has, whatever became of their

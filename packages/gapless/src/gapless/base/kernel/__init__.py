@@ -1,0 +1,3 @@
+"""What every part may ask of the kernel: control groups."""
+
+from __future__ import annotations

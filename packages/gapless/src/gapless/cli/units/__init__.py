@@ -1,0 +1,3 @@
+"""The units of systemd that `gapless startup` writes."""
+
+from __future__ import annotations
