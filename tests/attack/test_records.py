@@ -357,7 +357,7 @@ def test_a_name_that_leads_elsewhere_is_no_release(
     with pytest.raises(NotFoundError):
         current.require_visible(spec, name)
     with pytest.raises(GaplessError):
-        ReleaseSource(fleet).fetch(replace(ROLLOUT, release=name))
+        ReleaseSource(fleet, "").fetch(replace(ROLLOUT, release=name), "")
     with pytest.raises(NotFoundError):
         copies.copy(spec, spec, name, "0" * 64, 0.0)
     joins: list[Callable[[], object]] = [

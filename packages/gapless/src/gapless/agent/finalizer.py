@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from gapless.agent.trust.rollout_signing import RolloutSigning
+from gapless.base import home
 from gapless.base.errors import ConflictError, GaplessError, UnavailableError
 from gapless.config.toml.fleets import Fleet
 from gapless.releases import current, publisher_lock, removal, reports
@@ -26,7 +28,8 @@ class Finalizer:
     """Finalizes the rollouts of one app, one publisher at a time."""
 
     def __init__(self, fleet: Fleet, store: FleetStore, progress: Progress) -> None:
-        self._spec, self._store, self._progress = fleet.release, store, progress
+        self._fleet, self._spec = fleet, fleet.release
+        self._store, self._progress = store, progress
 
     def finalize(self) -> Rollout | None:
         """Finalize the rollout if it has ended, once; return it if so.
@@ -52,6 +55,13 @@ class Finalizer:
         if found is None:
             return None
         rollout, version = found
+        signing = RolloutSigning(self._spec, home.path())
+        if not signing.made(rollout, self._fleet.publishers):
+            # Who may write the record chooses neither the link nor the reason of a hook.
+            self._progress(
+                "rollout", f"{rollout.number} was not signed: no link, no hook"
+            )
+            return self._settle(rollout, version)
         release = self._release(rollout.release)
         if release is None and not current.releases(self._spec):
             raise UnavailableError(
@@ -72,6 +82,10 @@ class Finalizer:
             if rollout.state is State.DONE:
                 # Before it as well: the next rollout begins when they are gone.
                 removal.remove_superfluous(self._spec, needed)
+        return self._settle(rollout, version)
+
+    def _settle(self, rollout: Rollout, version: int) -> Rollout | None:
+        """Write that a rollout is finalized; None if it went on."""
         try:
             finalized = replace(rollout, settled=True)
             self._store.write_rollout(finalized, expected=version)

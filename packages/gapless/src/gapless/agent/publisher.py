@@ -13,7 +13,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from gapless.agent.finalizer import Finalizer, Progress
-from gapless.base import clock
+from gapless.agent.trust.rollout_signing import RolloutSigning
+from gapless.base import clock, home
 from gapless.base.errors import (
     ConflictError,
     GaplessError,
@@ -28,6 +29,7 @@ from gapless.releases.model import Release
 from gapless.releases.publisher import journal
 from gapless.releases.publisher.journal import Change
 from gapless.releases.publisher.progress import unbroken
+from gapless.releases.signing import records
 from gapless.rollout.model import Rollout
 from gapless.rollout.store import FleetStore
 
@@ -171,22 +173,30 @@ class FleetPublisher:
             )
 
     def _begin(self, release: Release) -> Rollout:
-        digest = file_list.write(self._spec, release) if self._fleet.copy else ""
+        lists_files = bool(self._fleet.copy or self._spec.signing_key)
+        signing = RolloutSigning(self._spec, home.path())
+        digest = file_list.digest_of(self._spec, release.name) if lists_files else ""
+        if lists_files and not signing.knows(release.name, digest):
+            # What was signed before is not listed anew: apps write into their release.
+            digest = file_list.write(self._spec, release)
         began_at = clock.stamp(clock.wall())
 
         def build(number: int, previous: str) -> Rollout:
-            return Rollout(
-                app=self._spec.app,
-                number=number,
-                release=release.name,
-                digest=digest,
-                previous=previous,
-                previous_digest=file_list.digest_of(self._spec, previous)
-                if self._fleet.copy and previous
-                else "",
-                by=f"{_user()}@{socket.gethostname()}",
-                began_at=began_at,
-                policy=self._fleet.policy,
+            return signing.signed(
+                Rollout(
+                    app=self._spec.app,
+                    number=signing.number(number),
+                    release=release.name,
+                    digest=digest,
+                    previous=previous,
+                    previous_digest=file_list.digest_of(self._spec, previous)
+                    if lists_files and previous
+                    else "",
+                    signed_by=records.signer_of(self._spec, release.name),
+                    by=f"{_user()}@{socket.gethostname()}",
+                    began_at=began_at,
+                    policy=self._fleet.policy,
+                )
             )
 
         rollout = None

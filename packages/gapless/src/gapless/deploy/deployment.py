@@ -26,6 +26,7 @@ from gapless.releases.model import Release, ReleaseSpec
 from gapless.releases.publisher import journal
 from gapless.releases.publisher.journal import Change
 from gapless.releases.publisher.progress import unbroken
+from gapless.releases.signing import records
 from gapless.releases.steps import hooks
 
 Report = dict[str, Any]
@@ -203,6 +204,7 @@ class Deployment:
         return result | {
             "action": action,
             "release": {"old": old, "new": release.name},
+            "signed_by": records.signer_of(self._releases, release.name),
         }
 
     def _hand_over(

@@ -21,6 +21,7 @@ from gapless.push.upload import Upload
 from gapless.releases.digests import sha256_of
 from gapless.releases.inbox import checksums
 from gapless.releases.inbox.partial_uploads import LOCKED_PART, remove_abandoned
+from gapless.releases.signing.uploads import ENDING
 
 POLL_S = 0.2
 
@@ -56,7 +57,7 @@ class MountedTransport:
     def _send(self, upload: Upload, on_sent: Callable[[int], None]) -> None:
         final = f"{self._inbox}/{upload.name}"
         part = f"{self._inbox}/.{upload.name}{LOCKED_PART}"
-        checksum = f"{final}{checksums.ENDINGS[0]}"
+        checksum, signature = f"{final}{checksums.ENDINGS[0]}", f"{final}{ENDING}"
         with open(part, "xb") as target:
             try:
                 with contextlib.suppress(OSError):  # a file system without locks
@@ -70,10 +71,12 @@ class MountedTransport:
                     # The check below is to read the disk, not the page cache.
                     os.posix_fadvise(target.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
                 _verify(part, upload)
+                if upload.signature:
+                    files.write_atomically(signature, upload.signature, 0o644)
                 files.write_atomically(checksum, upload.checksum_line(), 0o644)
                 os.rename(part, final)
             except BaseException:
-                for path in (part, checksum):
+                for path in (part, checksum, signature):
                     with contextlib.suppress(OSError):
                         os.unlink(path)
                 raise

@@ -13,14 +13,15 @@ ARRIVED = b"gapless: arrived"
 NO_DIRECTORY, NOT_WHOLE, NOT_WRITTEN = 71, 72, 73
 """Exit codes of `UPLOAD`."""
 
-# Arguments: base directory, name, size in bytes, SHA-256.  However it ends, it removes its
-# temporary file: a connection that breaks is an end of input, and then the size is wrong.
+# Arguments: base directory, name, size in bytes, SHA-256, and the signature or nothing; in
+# that a line ends in a written \n.  However it ends, it removes its temporary file: a
+# connection that breaks is an end of input, and then the size is wrong.
 # `set -C` makes each file anew: others may write there, and put a link at its name.
 UPLOAD = (
-    "set -C; base=$1; src=$1/src; name=$2; size=$3; sum=$4; part=$src/.$name.part; "
+    "set -C; base=$1; src=$1/src; name=$2; size=$3; sum=$4; sig=$5; part=$src/.$name.part; "
     f'test -d "$base" || exit {NO_DIRECTORY}; '
-    'end() { code=$?; trap - EXIT; rm -f "$part" "$part.sha256"; '
-    'test -e "$src/$name" || rm -f "$src/$name.sha256"; exit $code; }; '
+    'end() { code=$?; trap - EXIT; rm -f "$part" "$part.sha256" "$part.sig"; '
+    'test -e "$src/$name" || rm -f "$src/$name.sha256" "$src/$name.sig"; exit $code; }; '
     "trap end EXIT; trap "
     f'"exit {NOT_WHOLE}" HUP INT TERM PIPE; '
     f'mkdir -p "$src" || exit {NOT_WRITTEN}; '
@@ -33,6 +34,8 @@ UPLOAD = (
     'test "${got%% *}" = "$sum" || { echo "its checksum there is ${got%% *}, '
     f'not $sum" >&2; exit {NOT_WHOLE}; }}; '
     'sync "$part" 2>/dev/null || sync; '
+    'if test -n "$sig"; then printf "%b" "$sig" > "$part.sig" && '
+    f'mv -f "$part.sig" "$src/$name.sig" || exit {NOT_WRITTEN}; fi; '
     'echo "$sum  $name" > "$part.sha256" && mv -f "$part.sha256" "$src/$name.sha256" && '
     f'mv -f "$part" "$src/$name" || exit {NOT_WRITTEN}; '
     f'echo "{ARRIVED.decode()}"'

@@ -40,7 +40,9 @@ class SshTransport:
 
         Raises NotFoundError, GaplessError with the error output of ssh.
         """
-        words = (self._to.path, upload.name, str(upload.size_bytes), upload.sha256)
+        signature = upload.signature.decode("ascii").replace("\n", "\\n")
+        size = str(upload.size_bytes)
+        words = (self._to.path, upload.name, size, upload.sha256, signature)
         with (
             tempfile.TemporaryFile() as stderr,
             tempfile.TemporaryFile() as stdout,

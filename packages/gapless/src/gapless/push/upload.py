@@ -20,6 +20,8 @@ class Upload:
     file: IO[bytes]
     size_bytes: int
     sha256: str
+    signature: bytes = b""
+    """What stands in NAME.sig; empty: it is not signed."""
 
     @classmethod
     def of(cls, name: str, file: IO[bytes]) -> Upload:

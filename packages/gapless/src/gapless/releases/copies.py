@@ -10,6 +10,7 @@ import shutil
 
 from gapless.base import clock, files
 from gapless.base.errors import GaplessError, ReleaseError, TimedOutError
+from gapless.base.outside import files as outside_files
 from gapless.releases import current, file_list
 from gapless.releases.model import RELEASE_FILE, Release, ReleaseSpec
 
@@ -86,12 +87,14 @@ def _copy_entry(source: str, target: str, entry: dict[str, object], name: str) -
     else:
         digest = hashlib.sha256()
         how = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        created = os.open(target, how, files.PRIVATE_FILE)
-        with open(source, "rb") as file, os.fdopen(created, "wb") as copied:
-            while piece := file.read(_PIECE_BYTES):
-                digest.update(piece)
-                copied.write(piece)
-            os.fchmod(copied.fileno(), int(str(entry["mode"])))
-            os.fsync(copied.fileno())
+        descriptor = outside_files.open_regular(source)
+        with open(descriptor, "rb") as file:
+            created = os.open(target, how, files.PRIVATE_FILE)
+            with os.fdopen(created, "wb") as copied:
+                while piece := file.read(_PIECE_BYTES):
+                    digest.update(piece)
+                    copied.write(piece)
+                os.fchmod(copied.fileno(), int(str(entry["mode"])))
+                os.fsync(copied.fileno())
         if digest.hexdigest() != entry["sha256"]:
             raise ReleaseError(f"{source} is not what was published as {name}")

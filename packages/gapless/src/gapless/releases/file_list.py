@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import stat
 from collections.abc import Iterator
 
 from gapless.base import files
 from gapless.base.errors import ReleaseError
+from gapless.base.outside import files as outside_files
 from gapless.releases.digests import sha256_of
 from gapless.releases.model import RELEASE_FILE, Release, ReleaseSpec
 
@@ -17,6 +19,8 @@ Entries = dict[str, dict[str, object]]
 """By relative path: `link`, or `directory` and `mode`, or `sha256` and `mode` of a file.
 
 Earlier versions wrote no mode of a directory."""
+MOST_BYTES = 256 << 20
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 MOST_MODE = 0o7777
 
@@ -62,8 +66,7 @@ def read(spec: ReleaseSpec, name: str, digest: str) -> Entries:
     """
     path = path_of(spec, name)
     try:
-        with open(path, "rb") as file:
-            content = file.read()
+        content = outside_files.read(path, MOST_BYTES)
     except FileNotFoundError as error:
         if not os.path.isdir(spec.reports):
             raise  # the shared directory is not mounted now
@@ -78,6 +81,45 @@ def read(spec: ReleaseSpec, name: str, digest: str) -> Entries:
     except (ValueError, RecursionError) as error:
         # The digest is that of the rollout's record, which others may have written.
         raise ReleaseError(f"{spec.app}: {path} is no list of files: {error}") from None
+
+
+def differences(top: str, entries: Entries, *, allows_more: bool) -> Iterator[str]:
+    """Yield what of a release is not as its list has it; every file is read.
+
+    Not only files: links by what they say, folders, modes, and what is not in the list (a
+    program may load a file by its name alone).  *allows_more*: what is in no list is left
+    alone, since the release has run here and its app may write.  Raises OSError.
+    """
+    missing = set(entries)
+    for relative, found in _walk(top):
+        if relative == RELEASE_FILE and _is_plain(found):
+            continue  # it changes when the release becomes current
+        missing.discard(relative)
+        path, entry = f"{top}/{relative}", entries.get(relative)
+        if entry is None:
+            if not allows_more:
+                yield f"{relative} was not published"
+        elif "link" in entry:
+            if not stat.S_ISLNK(found.st_mode) or os.readlink(path) != entry["link"]:
+                yield f"{relative} is not the link that was published"
+        elif "directory" in entry:
+            mode = entry.get("mode", stat.S_IMODE(found.st_mode))
+            if not stat.S_ISDIR(found.st_mode) or stat.S_IMODE(found.st_mode) != mode:
+                yield f"{relative} is not the folder that was published"
+        elif stat.S_IMODE(found.st_mode) != entry["mode"]:
+            yield f"{relative} has another mode than was published"
+        elif not stat.S_ISREG(found.st_mode) or _sha256(path) != entry["sha256"]:
+            yield f"{relative} is not the file that was published"
+    yield from (f"{relative} is missing" for relative in sorted(missing))
+
+
+def _is_plain(found: os.stat_result) -> bool:
+    return stat.S_ISREG(found.st_mode) and not found.st_mode & 0o111
+
+
+def _sha256(path: str) -> str:
+    with open(outside_files.open_regular(path), "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _checked(entries: object) -> Entries:
@@ -100,12 +142,22 @@ def _checked(entries: object) -> Entries:
 
 
 def _is_entry(entry: dict[str, object]) -> bool:
-    mode = entry.get("mode", 0)
-    has_mode = type(mode) is int and 0 <= mode <= MOST_MODE
-    kinds = [kind for kind in ("directory", "link", "sha256") if kind in entry]
-    texts = all(isinstance(entry.get(kind, ""), str) for kind in ("link", "sha256"))
-    is_whole = "sha256" not in entry or "mode" in entry
-    return has_mode and len(kinds) == 1 and texts and is_whole
+    mode = entry.get("mode")
+    is_mode = type(mode) is int and 0 <= mode <= MOST_MODE
+    match sorted(entry):
+        case ["link"]:
+            return isinstance(entry["link"], str) and "\0" not in entry["link"]
+        case ["directory"]:
+            return entry["directory"] is True
+        case ["directory", "mode"]:
+            return entry["directory"] is True and is_mode
+        case ["mode", "sha256"]:
+            digest = entry["sha256"]
+            is_digest = isinstance(digest, str) and _SHA256.fullmatch(digest)
+            # No release has a file that runs as its owner (`unpack`).
+            return is_mode and not int(str(mode)) & 0o6000 and bool(is_digest)
+        case _:
+            return False
 
 
 def _walk(top: str) -> Iterator[tuple[str, os.stat_result]]:

@@ -65,6 +65,10 @@ class ReleaseSpec:
     environment: dict[str, str] = field(default_factory=dict)
     push: str = ""
     """Where `gapless push` uploads to."""
+    signers: str = ""
+    """The file of who may sign uploads; empty: an upload needs no signature."""
+    signing_key: str = ""
+    """The key with which the publisher signs rollouts; empty: it signs none."""
     inherited_fds: tuple[int, ...] = ()
     """Descriptors that commands inherit: the publisher's lock holds until they end."""
 

@@ -3,6 +3,7 @@
     intend   the journal names the upload and the release that it becomes
     claim    the tarball is copied to the work directory, and the copy is hashed
     admit    the copy is what its uploader wanted to upload
+    verify   who signed it, if the app has `signers`; nothing has opened it before
     unpack   into the work directory, on the file system of the releases
     share    files and folders that outlive releases are linked in
     build    dependencies are installed
@@ -22,6 +23,7 @@ itself.  Until then the release is not good to go back to (`reports.mark_unprove
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 
@@ -36,7 +38,7 @@ from gapless.base.errors import (
 )
 from gapless.base.outside.text import printable
 from gapless.releases import current, manifest, paths, reports
-from gapless.releases.inbox import admission, claims
+from gapless.releases.inbox import admission, claims, opened
 from gapless.releases.inbox.admission import Copy
 from gapless.releases.inbox.claims import Source
 from gapless.releases.model import (
@@ -49,6 +51,7 @@ from gapless.releases.model import (
     stamp_of,
 )
 from gapless.releases.publisher import journal
+from gapless.releases.signing import records, requirements, uploads
 from gapless.releases.steps import build, commands, hooks, ownership, shared, unpack
 
 
@@ -60,9 +63,11 @@ def make_release(spec: ReleaseSpec, tarball: str, *, progress: Progress) -> Rele
 
     Raises MisuseError, NotFoundError, ReleaseError, OSError, and IncompleteError.  The copy
     of an upload that cannot become a release stays in `refused/APP/` with the reason beside
-    it; what is no regular file, or too large, stays in the inbox.
+    it; what is no regular file, or too large, stays in the inbox.  UnavailableError:
+    nothing can be verified or signed on this machine now; the upload is where it was.
     """
     commands.user_of(spec)  # raises before anything is touched
+    requirements.check_publisher(spec)
     claims.clean_up(spec)
     if not os.path.lexists(tarball):
         raise NotFoundError(
@@ -81,6 +86,7 @@ def _make_release(spec: ReleaseSpec, source: Source, progress: Progress) -> Rele
         copy = claims.claim(spec, source)
         progress("claimed", copy.name)
         admission.admit(spec, copy)
+        _verify(spec, release, copy, source, progress)
         _make(spec, release, copy, tree, progress)
         os.rename(tree, release.path)
     except (StoppedError, ConflictError, UnavailableError):
@@ -97,6 +103,7 @@ def _make_release(spec: ReleaseSpec, source: Source, progress: Progress) -> Rele
         paths.remove(tree)
         assert copy is not None
         claims.refuse(spec, source, copy, error.message)
+        _remove_signature(source)
         journal.drop(spec)
         raise
     except Exception:
@@ -106,8 +113,29 @@ def _make_release(spec: ReleaseSpec, source: Source, progress: Progress) -> Rele
     # From here on nothing is undone: whatever fails, the next publisher goes on.
     files.sync_directory(spec.dist)
     claims.take_out(spec, source, copy)
+    _remove_signature(source)
     progress("placed", release.path)
     return release
+
+
+def _verify(
+    spec: ReleaseSpec, release: Release, copy: Copy, source: Source, progress: Progress
+) -> None:
+    """Check who signed the copied bytes, if the app has `signers`, and write that down."""
+    if not spec.signers:
+        return
+    signature = source.path + uploads.ENDING
+    signed = uploads.check(spec, copy.name, copy.sha256, signature)
+    records.write(spec, release.name, signed)
+    progress("signed", f"by {signed.by}")
+
+
+def _remove_signature(source: Source) -> None:
+    """Remove the signature of an upload that is done with; that of a newer one stays."""
+    folder, name = os.path.split(source.path)
+    if source.is_upload and not os.path.lexists(source.path):
+        with contextlib.suppress(OSError), opened.directory(folder) as held:
+            os.unlink(name + uploads.ENDING, dir_fd=held)
 
 
 def _intend(spec: ReleaseSpec, release: Release, source: Source) -> None:

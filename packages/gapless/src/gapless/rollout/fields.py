@@ -22,6 +22,8 @@ Count = Annotated[int, Meta(ge=0, le=MOST_HOSTS)]
 Text = Annotated[str, Meta(max_length=MOST_TEXT)]
 """For people; what cannot be printed is escaped when it is read."""
 Line = Annotated[str, Meta(max_length=256)]
+Signature = Annotated[str, Meta(max_length=16_384)]
+"""Of ssh-keygen, which judges it; empty: none."""
 Time = Annotated[str, Meta(max_length=40, pattern=r"\A[0-9A-Za-z:.+ -]*\Z")]
 """ISO 8601, for people; no clock is compared with it."""
 Digest = Annotated[str, Meta(pattern=r"\A(?:[0-9a-f]{64})?\Z")]

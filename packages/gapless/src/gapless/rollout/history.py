@@ -15,7 +15,14 @@ from gapless.base import clock
 from gapless.base.errors import ConflictError
 from gapless.coordinator.model import ABSENT, Coordinator
 from gapless.rollout import records
-from gapless.rollout.model import HostReport, PastHost, PastRollout, Phase, Rollout
+from gapless.rollout.model import (
+    HostReport,
+    PastHost,
+    PastRollout,
+    Phase,
+    Rollout,
+    signed_by,
+)
 from gapless.rollout.record_reader import RecordReader
 
 KEPT = 50
@@ -53,6 +60,7 @@ class History:
             release=rollout.release,
             previous=rollout.previous,
             by=rollout.by,
+            signed_by=signed_by(rollout),
             began_at=rollout.began_at,
             ended_at=clock.stamp(clock.wall()),
             outcome=outcome,

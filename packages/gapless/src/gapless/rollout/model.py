@@ -22,6 +22,7 @@ from gapless.rollout.fields import (
     Digest,
     Line,
     Number,
+    Signature,
     Text,
     Time,
     Token,
@@ -104,6 +105,10 @@ class Rollout:
     attempt: Number = 1
     """Raised by `resume` and by a revert, so that hosts that failed try again."""
     by: Line = ""
+    signed_by: Line = ""
+    """Who signed the upload, as the publisher has verified; empty: nobody had to."""
+    signature: Signature = ""
+    """The publisher's, of a statement made of this record; empty: it signs none."""
     began_at: Time = ""
     policy: Policy = field(default_factory=Policy)
     settled: bool = False
@@ -171,6 +176,7 @@ class PastRollout:
     release: Line
     previous: Line = ""
     by: Line = ""
+    signed_by: Line = ""
     began_at: Time = ""
     ended_at: Time = "-"
     outcome: Line
@@ -187,3 +193,9 @@ class DrainingHosts:
 
     hosts: dict[str, Time] = field(default_factory=dict)
     """By name: since when, by the host's own clock."""
+
+
+def signed_by(rollout: Rollout) -> str:
+    """Return who signed a rollout, for people: the record says so, hosts verify it."""
+    names = [rollout.signed_by] if rollout.signed_by else []
+    return " and ".join([*names, "the publisher"] if rollout.signature else names)

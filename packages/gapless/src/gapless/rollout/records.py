@@ -76,7 +76,12 @@ def decode_rollout(content: bytes, app: str) -> Rollout:
     for text in found.policy.freeze:
         if not is_window(text):
             raise ValueError(f"policy.freeze: {_shown(text)} is no window")
-    return replace(found, reason=_text(found.reason), by=_line(found.by))
+    return replace(
+        found,
+        reason=_text(found.reason),
+        by=_line(found.by),
+        signed_by=_line(found.signed_by),
+    )
 
 
 def encode_host(report: HostReport) -> bytes:
@@ -131,6 +136,7 @@ def decode_past(content: bytes, app: str) -> PastRollout:
         outcome=_line(found.outcome),
         reason=_text(found.reason),
         by=_line(found.by),
+        signed_by=_line(found.signed_by),
     )
 
 

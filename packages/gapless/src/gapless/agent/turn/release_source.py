@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from gapless.agent.trust.host_trust import HostTrust
 from gapless.base import clock, files
 from gapless.config.toml.fleets import Fleet
 from gapless.releases import copies, current
@@ -14,9 +15,14 @@ from gapless.rollout.model import Rollout
 class ReleaseSource:
     """The releases of one fleet; `own` is where this host runs them from."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Fleet, home: str) -> None:
         self._shared, self._is_copied = fleet.release, bool(fleet.copy)
         self.own = _own_releases(fleet)
+        self._trust: HostTrust | None = None
+        if fleet.publishers:
+            self._trust = HostTrust(fleet.publishers, fleet.release, home)
+        self.publisher = ""
+        """Who signed what was fetched last, if this host verifies that."""
         self._missing_since = ("", 0.0)
         """The release that is not seen here, and since when."""
 
@@ -36,18 +42,38 @@ class ReleaseSource:
             return ""
         return f"to see {name} in {self._shared.dist}"
 
-    def fetch(self, rollout: Rollout) -> Release:
+    def fetch(self, rollout: Rollout, running: str) -> Release:
         """Return the target of a rollout, copied if this host has copies.
 
-        Raises GaplessError, OSError.
+        With `publishers` it is verified, and that it is about to run here in the place of
+        *running* is written down.  Raises GaplessError, OSError.
         """
-        name = rollout.target
+        self.publisher = ""
+        if self._trust is None:
+            is_new = rollout.target == rollout.release
+            digest = rollout.digest if is_new else rollout.previous_digest
+            return self._fetch(rollout, digest)
+        permission = self._trust.permit(rollout)
+        is_here = current.is_visible(self.own, rollout.target)
+        release = self._fetch(rollout, permission.digest)
+        # A copy was verified while it was made, and lies on this host's own disk.
+        is_verified = self._is_copied and (not is_here or permission.has_run)
+        if not is_verified:
+            self._trust.check_files(release, permission)
+        self._trust.remember(rollout, permission, running)
+        self.publisher = permission.publisher
+        return release
+
+    def note(self, rollout: Rollout) -> None:
+        """Take in a rollout whose target runs here already."""
+        if self._trust is not None:
+            self._trust.note(rollout)
+
+    def _fetch(self, rollout: Rollout, digest: str) -> Release:
         if not self._is_copied:
-            return current.require_visible(self._shared, name)
-        is_new = name == rollout.release
-        digest = rollout.digest if is_new else rollout.previous_digest
+            return current.require_visible(self._shared, rollout.target)
         until = clock.monotonic() + rollout.policy.fetch_timeout_s
-        return copies.copy(self._shared, self.own, name, digest, until)
+        return copies.copy(self._shared, self.own, rollout.target, digest, until)
 
 
 def _own_releases(fleet: Fleet) -> ReleaseSpec:

@@ -52,7 +52,7 @@ class Turn:
         An agent that *answers_balancers* tells them of a recycle before the app refuses.
         """
         self._lead_s = LEAD_S if answers_balancers else 0.0
-        self._fleet, self._source = fleet, ReleaseSource(fleet)
+        self._fleet, self._source = fleet, ReleaseSource(fleet, client.home.path)
         self._client, self._reporter, self._stopping = client, reporter, stopping
 
     def waits_for(self, rollout: Rollout) -> str:
@@ -74,15 +74,19 @@ class Turn:
         """
         try:
             failure = ""
-            if self._reporter.report.release != rollout.target:
+            running = self._reporter.report.release
+            if running == rollout.target:
+                self._source.note(rollout)
+            else:
                 self._reporter.report_phase(rollout, Phase.FETCHING)
-                release = self._source.fetch(rollout)
+                release = self._source.fetch(rollout, running)
                 self._reporter.report_phase(rollout, Phase.CHANGING)
                 # A host that asks to drain now sees this phase, or we see its right
                 # (drain_rules, rule 2).
                 if why := blocked():
                     raise _CancelledError(why)
-                failure = self._change(release, TurnPermit(store, rollout, slot))
+                permit = TurnPermit(store, rollout, slot)
+                failure = self._change(release, permit, rollout)
             if not failure:
                 # It serves already: a coordinator that is away does not end the watch.
                 self._reporter.try_report_phase(rollout, Phase.WATCHING)
@@ -126,7 +130,7 @@ class Turn:
         watch = HealthWatch(self._client, rollout.app, self._fleet.health)
         return watch.failure(for_s, self._stopping, check_target)
 
-    def _change(self, release: Release, permit: TurnPermit) -> str:
+    def _change(self, release: Release, permit: TurnPermit, rollout: Rollout) -> str:
         """Let the release serve here; return why it does not, or nothing."""
         if refused := permit.refused():
             raise _CancelledError(refused)
@@ -141,6 +145,8 @@ class Turn:
                 flips=bool(self._fleet.copy),
                 lead_s=self._lead_s,
             )
+            report["signed_by"] = rollout.signed_by
+            report["published_by"] = self._source.publisher
             # A full disk does not change what serves.
             with contextlib.suppress(OSError):
                 reports.write_report(

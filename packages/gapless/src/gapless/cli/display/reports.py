@@ -63,6 +63,8 @@ def print_report(report: dict[str, Any]) -> int:
             print(f"  because: {step['detail']}")
     if report.get("warning"):
         print(output.paint(f"  {report['warning']}", "yellow"))
+    if signed_by := report.get("signed_by"):  # an older report has none
+        print(f"  signed by {signed_by}")
     if report.get("report"):
         print(f"  report: {report['report']}")
     return exit_code(report)

@@ -9,7 +9,10 @@ from typing import Any
 
 from gapless.cli import output
 
-_HEADINGS = ["rollout", "release", "outcome", "began", "ended", "by", "hosts", "reason"]
+_HEADINGS = [
+    *("rollout", "release", "outcome", "began", "ended", "by"),
+    *("signed by", "hosts", "reason"),
+]
 
 
 def print_all(history: list[dict[str, Any]]) -> None:
@@ -25,6 +28,7 @@ def _cells(each: dict[str, Any]) -> list[str]:
         str(each["began_at"]),
         str(each.get("ended_at", "-")),
         str(each["by"]),
+        str(each.get("signed_by") or "-"),
         str(each["changed"]),
         str(each["reason"] or "-"),
     ]
@@ -39,6 +43,8 @@ def print_one(app: str, rollout: dict[str, Any], reports: str) -> None:
     if rollout["reason"]:
         print(f"  {rollout['reason']}")
     print(f"  began {rollout['began_at']} by {rollout['by']}")
+    if signed_by := rollout.get("signed_by"):  # an older record has none
+        print(f"  signed by {signed_by}")
     print(f"  ended {rollout.get('ended_at', '-')}")
     rows = [
         [host, each["release"] or "-", each["phase"], each["reason"] or "-"]

@@ -11,7 +11,7 @@ from gapless.base.errors import DONE, FAILED
 from gapless.cli import output
 from gapless.config.toml.fleets import Fleet
 from gapless.releases import current
-from gapless.rollout.model import HostReport, Phase, Rollout, State
+from gapless.rollout.model import HostReport, Phase, Rollout, State, signed_by
 from gapless.rollout.policy import Policy
 from gapless.rollout.status import status_of
 from gapless.rollout.store import FleetStore
@@ -48,6 +48,8 @@ def print_rollout(rollout: Rollout, reports: dict[str, HostReport]) -> None:
         print(f"  {rollout.reason}")
     if rollout.began_at:
         print(f"  began {rollout.began_at} by {rollout.by}")
+    if signers := signed_by(rollout):
+        print(f"  signed by {signers}")
     print_hosts(reports, rollout.policy.gone_s)
 
 

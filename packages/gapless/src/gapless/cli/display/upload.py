@@ -59,6 +59,7 @@ def upload_json(
         "upload": upload.name,
         "size_bytes": upload.size_bytes,
         "sha256": upload.sha256,
+        "signed": bool(upload.signature),
         "left_out": left_out,
         "outcome": None
         if outcome is None

@@ -13,9 +13,12 @@ _States = tuple[FileState | None, ...]
 class UploadReadiness:
     """Remembers the states of uploads from one check of the inbox to the next."""
 
-    def __init__(self, limits: Limits) -> None:
-        """Prepare; *limits* are those of an upload, and of who reads it."""
-        self._limits = limits
+    def __init__(self, limits: Limits, *, is_signed: bool = False) -> None:
+        """Prepare; *limits* are those of an upload, and of who reads it.
+
+        Uploads that have to be signed are not opened.
+        """
+        self._limits, self._is_signed = limits, is_signed
         self._states: dict[str, _States] = {}
         self._incomplete: dict[str, tuple[_States, str]] = {}
         """By upload: its states when it was found to be incomplete, and why it was."""
@@ -46,7 +49,10 @@ class UploadReadiness:
         if known is not None and known[0] == now == before:
             return False, known[1]
         complete, why = completeness.is_complete(
-            tarball, before[0] if before else None, self._limits
+            tarball,
+            before[0] if before else None,
+            self._limits,
+            is_signed=self._is_signed,
         )
         if complete:
             self._states.pop(tarball)

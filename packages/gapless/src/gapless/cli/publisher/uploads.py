@@ -33,7 +33,7 @@ from gapless.rollout.model import Rollout
 RETRY_S = 5.0
 _RETRIED_ERRORS = ("unavailable", "conflict", "misuse")
 """Kinds of errors that may go away: no coordinator, a host that is not there yet."""
-_UNDOABLE_STEPS = ("claimed", "unpacked", "building", "built")
+_UNDOABLE_STEPS = ("claimed", "signed", "unpacked", "building", "built")
 """Steps after which a publish can be undone: no app and no host was changed."""
 
 OpenPublisher = Callable[[Callable[[str, str], None]], FleetPublisher]
@@ -58,7 +58,7 @@ class UploadPublisher:
         self._outcomes, self._output = outcomes, output
         self._publisher = open_publisher(self._fleet_step) if open_publisher else None
         self._is_stopping = is_stopping
-        self._readiness = UploadReadiness(spec.limits)
+        self._readiness = UploadReadiness(spec.limits, is_signed=bool(spec.signers))
         self._outcome = UploadOutcome(spec, outcomes)
         self._printed: dict[str, str] = {}
         """By upload: the trouble that was printed last."""

@@ -43,6 +43,10 @@ class Release(Table, frozen=True):
     build_environment: tuple[str, ...] | dict[str, str | int | bool] = ()
     """Names of variables that pass, or NAME=value; or a table of values."""
     build_scripts: bool = True
+    signers: str = ""
+    """A file of allowed signers: an upload is a release only if one of them signed it."""
+    signing_key: str = ""
+    """The key with which the publisher signs what it rolls out."""
     shared: tuple[str, ...] = ()
     keep: Annotated[int, msgspec.Meta(ge=1)] = 5
     hooks: Hooks = Hooks()
@@ -67,6 +71,8 @@ class Rollout(Table, frozen=True):
     gone_s: Seconds = 90.0
     freeze: tuple[str, ...] = ()
     copy: bool | str = False
+    publishers: str = ""
+    """A file of allowed signers: hosts run only what one of them has signed."""
     declaration: str = ""
     profile: str = ""
     health: Annotated[str, msgspec.Meta(pattern="^(/.*)?$")] = ""

@@ -35,6 +35,8 @@ class Fleet:
     etcd: EtcdSettings | None
     copy: str = ""
     """The directory on the host's own disk to copy releases to; empty: no copies."""
+    publishers: str = ""
+    """The file of who may sign what hosts run; empty: hosts verify no signature."""
     declaration: str = ""
     """The file in each release that declares the app; empty: the agent finds it."""
     profile: str = ""
@@ -119,6 +121,9 @@ def _fleet(
         else f"{releases[name].base}/fleet",
         etcd=_etcd(document, coordinator) if with_secrets else None,
         copy=os.path.normpath(os.path.join(folder, copy)) if copy else "",
+        publishers=os.path.normpath(os.path.join(folder, table.publishers))
+        if table.publishers
+        else "",
         declaration=table.declaration,
         profile=table.profile,
         health=table.health,

@@ -42,6 +42,8 @@ def build(document: Document, name: str, environment: Mapping[str, str]) -> Rele
         build_user=table.build_user,
         build_environment=_variables(document, keys, table.build_environment),
         build_scripts=table.build_scripts,
+        signers=_beside(document, table.signers),
+        signing_key=_beside(document, table.signing_key),
         shared=table.shared,
         keep=table.keep,
         hooks=Hooks(
@@ -96,8 +98,13 @@ def _push(document: Document, destination: str) -> str:
     """Return where uploads go: HOST:PATH for ssh, or a directory beside the file."""
     if not destination or ":" in destination.partition("/")[0]:
         return destination
+    return _beside(document, destination)
+
+
+def _beside(document: Document, path: str) -> str:
+    """Return a path that the file names, absolute; empty if it names none."""
     folder = os.path.dirname(paths.absolute(str(document.path)))
-    return os.path.normpath(os.path.join(folder, destination))
+    return os.path.normpath(os.path.join(folder, path)) if path else ""
 
 
 def _commands(

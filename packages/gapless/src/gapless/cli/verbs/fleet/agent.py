@@ -24,6 +24,7 @@ from gapless.agent.health.endpoint import HealthEndpoint
 from gapless.base import wakeup
 from gapless.base.errors import DONE, FAILED, MisuseError, NotFoundError
 from gapless.cli import arguments, configuration, output
+from gapless.cli.fleet import trust_warnings
 from gapless.cli.fleet.follower_thread import FollowerThread
 from gapless.client import Client
 from gapless.config.toml.fleets import Fleet
@@ -106,6 +107,9 @@ def run(args: argparse.Namespace) -> int:
     output.print_line(f"{host} follows {', '.join(fleets)}")
     for endpoint in endpoints:
         output.print_line(f"{host} answers load balancers on {endpoint}")
+    for fleet in fleets.values():
+        for warning in trust_warnings.of_host(fleet):
+            output.print_line(f"warning: {warning}")
     for each in followers:
         each.thread.start()
     while not select.select([numbers], [], [], CHECK_THREADS_S)[0]:

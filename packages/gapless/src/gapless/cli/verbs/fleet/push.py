@@ -14,6 +14,7 @@ import os
 import secrets
 import tempfile
 from contextlib import closing
+from dataclasses import replace
 
 from gapless.base import clock
 from gapless.base.errors import DONE, FAILED, NotFoundError
@@ -24,6 +25,7 @@ from gapless.push import destination, ignore_rules
 from gapless.push.mounted_transport import MountedTransport
 from gapless.push.outcome import Outcome, Stage, upload_name
 from gapless.push.outcome_follower import OutcomeFollower
+from gapless.push.signing import keys, signatures
 from gapless.push.ssh_transport import SshTransport
 from gapless.push.upload import Upload
 
@@ -49,6 +51,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="with --wait: how long to wait "
         f"(default: {WAIT_TIMEOUT_S:g}); what was begun goes on after that",
+    )
+    parser.add_argument(
+        "--sign",
+        nargs="?",
+        const="",
+        metavar="KEY",
+        help="sign it with an ssh key, after TARGET or as --sign=KEY; default: "
+        "the one with which git signs, ~/.ssh/id_ed25519, or the agent's first",
     )
     parser.add_argument(
         "--include-everything",
@@ -83,6 +93,10 @@ def run(args: argparse.Namespace) -> int:
     transport = (
         SshTransport(to, args.ssh, print_line) if to.host else MountedTransport(to.path)
     )
+    key = None
+    if args.sign is not None:
+        home = os.path.expanduser("~")
+        key = keys.find(args.sign, home, keys.run_quietly)
     with tempfile.TemporaryFile() as packed:
         tarball = upload_source.open_tarball(
             args.target,
@@ -95,6 +109,10 @@ def run(args: argparse.Namespace) -> int:
         with tarball.file as file:
             name = upload_name(app, secrets.token_hex(6), tarball.ending)
             upload = Upload.of(name, file)
+            if key is not None:
+                signed = signatures.of_upload(app, upload.sha256, key)
+                upload = replace(upload, signature=signed)
+                print_line(f"{app}: signed with {key.source}")
             began = clock.monotonic()
             show = upload_display.progress_line(upload.size_bytes, quiet=args.json)
             try:

@@ -8,6 +8,7 @@ import os
 from gapless.base.errors import DONE
 from gapless.cli import app_requests, arguments, limits, output
 from gapless.cli.display import changes
+from gapless.cli.fleet import trust_warnings
 from gapless.client import Client
 from gapless.config.choice import Choice, inherited
 from gapless.config.declarations import declaration_file
@@ -31,6 +32,7 @@ def run(args: argparse.Namespace) -> int:
     loaded = declaration_file(args.file).load(Choice(environment=inherited(os.environ)))
     app_requests.print_warnings(loaded.warnings)
     client = Client()
+    app_requests.print_warnings(trust_warnings.of_file(args.file, loaded.releases))
     app_requests.print_warnings(limits.warnings(client, loaded.apps))
     lives = client.is_running()
     rows = client.request("list")["apps"] if lives else []

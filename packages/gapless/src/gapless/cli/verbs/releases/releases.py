@@ -8,6 +8,7 @@ from gapless.base.errors import DONE
 from gapless.cli import arguments, configuration, output
 from gapless.releases import current
 from gapless.releases.model import Release
+from gapless.releases.signing import records
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """List releases."""
-    found = current.releases(configuration.release(args.config, args.app))
+    spec = configuration.release(args.config, args.app)
+    found = current.releases(spec)
     if args.json:
         output.print_json(
             [
@@ -29,6 +31,7 @@ def run(args: argparse.Namespace) -> int:
                     "current": r.is_current,
                     "failure": r.failure or None,
                     "proven": r.is_proven,
+                    "signed_by": records.signer_of(spec, r.name) or None,
                 }
                 for r in found
             ]
@@ -37,8 +40,13 @@ def run(args: argparse.Namespace) -> int:
     if not found:
         print(f"{args.app} has no release yet; `gapless publish TARBALL` makes one")
         return DONE
+    signers = {r.name: records.signer_of(spec, r.name) for r in found}
+    headings = ["release", "state", "directory"]
     rows = [[r.name, _state(r), r.path] for r in found]
-    output.print_table(["release", "state", "directory"], rows)
+    if any(signers.values()):
+        headings.append("signed by")
+        rows = [[*row, signers[row[0]] or "-"] for row in rows]
+    output.print_table(headings, rows)
     for release in found:
         if release.failure:
             print(f"{release.name} failed: {release.failure.splitlines()[0]}")

@@ -13,6 +13,7 @@ import signal
 from gapless.base import wakeup
 from gapless.base.errors import DONE, FAILED
 from gapless.cli import arguments, configuration
+from gapless.cli.fleet import trust_warnings
 from gapless.cli.publisher.output import WatchOutput
 from gapless.cli.publisher.watcher import POLL_S, Watcher
 from gapless.releases.steps import commands
@@ -39,6 +40,9 @@ def run(args: argparse.Namespace) -> int:
     if not args.json:
         inboxes = ", ".join(sorted({spec.inbox for spec in specs.values()}))
         output.line(f"watching {inboxes} for {', '.join(specs)}")
+    for spec in specs.values():
+        if why := trust_warnings.of_publisher(spec):
+            output.line(f"warning: {why} (nothing of it can be published until then)")
     watcher.start(once=args.once)
     while watcher.is_running():
         if select.select([signals], [], [], POLL_S)[0]:

@@ -1,0 +1,3 @@
+"""Sign an upload with a key that people have."""
+
+from __future__ import annotations
