@@ -105,6 +105,8 @@ STARTS_PROGRAMS = {
     "cli/verbs/machine/shutdown.py": "systemctl, names after --",
     "push/ssh_transport.py": "ssh, the destination after --",
     "releases/unpacking/process.py": "Python itself, with numbers",
+    "push/signing/keys.py": "git and ssh-add with words that are fixed",
+    "releases/signing/ssh_keygen.py": "files as values of options, principals checked",
 }
 """Each module that starts a program, and why no text from outside is an option of it."""
 

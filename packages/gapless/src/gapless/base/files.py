@@ -49,6 +49,13 @@ def write_atomically(
         sync_directory(os.path.dirname(path) or ".")
 
 
+def write_new(path: str, content: bytes, mode: int = PRIVATE_FILE) -> None:
+    """Write a file that is not there yet.  Raises OSError."""
+    how = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(path, how, mode), "wb") as file:
+        file.write(content)
+
+
 def write_over(path: str, content: bytes, mode: int) -> None:
     """Write a file in its place, where a name beside it must not appear for a moment.
 

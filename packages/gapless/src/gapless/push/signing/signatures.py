@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 
-from gapless.base import clock
+from gapless.base import clock, files
 from gapless.push.signing.keys import SigningKey
 from gapless.releases.signing import ssh_keygen
 from gapless.releases.signing.statements import UPLOAD_NAMESPACE, UploadStatement
@@ -26,6 +26,5 @@ def _sign(text: bytes, key: SigningKey) -> bytes:
         return ssh_keygen.sign(text, key.path, UPLOAD_NAMESPACE, may_ask=True)
     with tempfile.TemporaryDirectory(prefix="gapless-") as folder:
         path = os.path.join(folder, "key.pub")
-        with open(path, "x", encoding="utf-8") as file:
-            file.write(f"{key.public}\n")
+        files.write_new(path, f"{key.public}\n".encode())
         return ssh_keygen.sign(text, path, UPLOAD_NAMESPACE, may_ask=True)

@@ -6,7 +6,6 @@ with its reports, so that its upload, put back in the inbox, is taken again.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 from gapless.base import codec, files
@@ -31,8 +30,8 @@ class Signed:
 def write(spec: ReleaseSpec, release: str, signed: Signed) -> None:
     """Write who signed the upload of a release.  Raises OSError."""
     folder = spec.reports_of(release)
-    os.makedirs(folder, exist_ok=True)
-    files.write_json(f"{folder}/{FILE}", codec.encode(signed), 0o640)
+    files.make_directories(folder, files.SHARED_DIRECTORY)
+    files.write_json(f"{folder}/{FILE}", codec.encode(signed), files.GROUP_FILE)
 
 
 def of(spec: ReleaseSpec, release: str) -> Signed | None:
@@ -63,9 +62,9 @@ def latest_ns(spec: ReleaseSpec) -> int:
             found += [signed.signed_ns] if signed else []
         latest = max(found, default=0)
         if latest > (kept.signed_ns if kept else 0):
-            os.makedirs(spec.reports, exist_ok=True)
+            files.make_directories(spec.reports, files.SHARED_DIRECTORY)
             newest = Signed(by="", signed_ns=latest)
-            files.write_json(path, codec.encode(newest), 0o640)
+            files.write_json(path, codec.encode(newest), files.GROUP_FILE)
     except (OSError, ValueError) as error:
         raise UnavailableError(
             f"{spec.app}: when the last upload was signed is not known: {error}",

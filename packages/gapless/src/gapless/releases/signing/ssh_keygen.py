@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 
+from gapless.base import files
 from gapless.base.errors import GaplessError, ReleaseError, UnavailableError
 from gapless.base.outside.text import printable
 from gapless.releases.signing.statements import is_signer_name
@@ -58,8 +59,7 @@ def verify(
     with tempfile.TemporaryDirectory(prefix="gapless-") as folder:
         allowed, signed = f"{folder}/allowed_signers", f"{folder}/signature"
         for path, content in ((allowed, signers), (signed, signature)):
-            with open(path, "xb") as file:
-                file.write(content)
+            files.write_new(path, content)
         which = ("-s", signed, "-f", allowed)
         found = _run(("-Y", "find-principals", *which), b"", _VERIFY_S)
         names = found.stdout.decode(errors="replace").splitlines()
