@@ -45,15 +45,19 @@ def mariadb(directory: Path) -> Iterator[Database]:
     own, log = process.prepare(directory, "mariadb")
     # At its start it removes the temporary tables of all others in the same directory.
     temporary = f"--tmpdir={process.prepare(directory, 'mariadb-tmp')[0]}"
-    process.run(
-        [
-            *("mariadb-install-db", "--no-defaults", f"--datadir={own}"),
-            *user,
-            *("--skip-test-db", "--auth-root-authentication-method=normal"),
-            temporary,
-        ],
-        log,
-    )
+
+    def make(empty: Path) -> None:
+        process.run(
+            [
+                *("mariadb-install-db", "--no-defaults", f"--datadir={empty}"),
+                *user,
+                *("--skip-test-db", "--auth-root-authentication-method=normal"),
+                temporary,
+            ],
+            log,
+        )
+
+    process.install("mariadb", own, make)
     first = directory / "first.sql"
     first.write_text(FIRST_STATEMENTS)
     port = wait.free_port()

@@ -37,17 +37,21 @@ def postgresql(directory: Path) -> Iterator[Database]:
     # PostgreSQL refuses to run as root.
     prefix = ORDINARY_USER if os.geteuid() == 0 else ()
     own, log = process.prepare(directory, "postgresql")
-    if prefix:
-        os.chown(own, NOBODY, NOBODY)
-    process.run(
-        [
-            *prefix,
-            _program("initdb"),
-            *("-D", str(own), "-U", USER, "-A", "trust", "-E", "UTF8"),
-            *("--locale=C", "--no-sync", "--no-instructions"),
-        ],
-        log,
-    )
+
+    def make(empty: Path) -> None:
+        if prefix:
+            os.chown(empty, NOBODY, NOBODY)
+        process.run(
+            [
+                *prefix,
+                _program("initdb"),
+                *("-D", str(empty), "-U", USER, "-A", "trust", "-E", "UTF8"),
+                *("--locale=C", "--no-sync", "--no-instructions"),
+            ],
+            log,
+        )
+
+    process.install("postgresql", own, make)
     port = wait.free_port()
     settings = SETTINGS | {"port": str(port)}
     argv = [*prefix, _program("postgres"), "-D", str(own)]

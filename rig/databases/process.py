@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import signal
 import subprocess
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,6 +35,25 @@ def run(argv: list[str], log: Path) -> None:
             check=False,
         )
     assert done.returncode == 0, f"{argv[0]}: {log.read_text(errors='replace')}"
+
+
+_INSTALLED: dict[str, tuple[tempfile.TemporaryDirectory[str], Path]] = {}
+"""By kind: an installed database that nobody runs.  It goes with this process."""
+
+
+def install(kind: str, own: Path, make: Callable[[Path], None]) -> None:
+    """Fill the directory of a database: the first time by *make*, later by a copy.
+
+    *make* gets an empty directory.  Raises AssertionError with the log.
+    """
+    if kind not in _INSTALLED:
+        kept = tempfile.TemporaryDirectory(prefix="rig-", ignore_cleanup_errors=True)
+        folder = Path(kept.name)
+        folder.chmod(0o755)
+        (folder / kind).mkdir(mode=0o700)
+        make(folder / kind)
+        _INSTALLED[kind] = kept, folder / kind
+    subprocess.run(["cp", "-a", f"{_INSTALLED[kind][1]}/.", own], check=True)
 
 
 @contextmanager
