@@ -238,7 +238,7 @@ EFFECTS = {
     "dies-proving": 59,
     "recycle": 114,
     "scale-up": 42,
-    "scale-down": 67,
+    "scale-down": 82,
     "crash-restart": 23,
     "stop": 44,
     "delete": 46,

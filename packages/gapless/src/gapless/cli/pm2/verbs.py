@@ -124,7 +124,7 @@ def _logs(words: Words) -> int:
 
 def _ping(words: Words) -> int:
     _ = words
-    Client().request("ping")
+    Client(starts=False).request("ping")  # PM2's starts a daemon: here looking does not
     print("{ msg: 'pong' }")
     return DONE
 
