@@ -7,7 +7,7 @@ import selectors
 from gapless.base import clock
 from gapless.supervisor.act.probe import HttpProbe, host_for
 from gapless.supervisor.act.relays import Relays
-from gapless.supervisor.decide.actions import STOPPED
+from gapless.supervisor.decide.actions import STOPPED, TRIED_ON, TRYING
 from gapless.supervisor.decide.addresses import covers
 from gapless.supervisor.decide.ending import HANDSHAKE_S
 from gapless.supervisor.decide.files import comparison, shared_state
@@ -161,6 +161,13 @@ class GenerationActions:
         before.enter(Role.STANDBY, now)
         generation.enter(Role.PROVING, now)
         app.step("switched", f"watched for {generation.spec.min_healthy_s:g} s")
+
+    def try_on(self, app: AppRecord, generation: GenerationRecord, reason: str) -> None:
+        """Let a first start serve that is not ready in time; whoever waits is told."""
+        self.switch(app, generation)
+        if app.operation is not None:
+            app.operation.failure = f"{reason}; {TRIED_ON}"
+        app.step(TRYING, reason)
 
     def mark_proven(self, app: AppRecord, generation: GenerationRecord) -> None:
         """Let a generation serve for good; those before retire, or have given way."""

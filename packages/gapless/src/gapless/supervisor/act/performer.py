@@ -59,6 +59,8 @@ class Performer:
                 )
             case actions.Retire(number, reason):
                 generations.retire(app, app.generation(number), reason)
+            case actions.TryOn(number, reason):
+                generations.try_on(app, app.generation(number), reason)
             case actions.Quiesce(number):
                 generations.quiesce(app, app.generation(number))
             case actions.Resume(number):

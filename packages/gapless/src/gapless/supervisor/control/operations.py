@@ -7,6 +7,7 @@ from gapless.base.names import Home
 from gapless.supervisor.control import reports
 from gapless.supervisor.control.admission import Admissions
 from gapless.supervisor.decide import last_words, plan
+from gapless.supervisor.decide.actions import TRYING
 from gapless.supervisor.decide.readiness import is_done
 from gapless.supervisor.memory import report_files
 from gapless.supervisor.memory.apps import AppRecord
@@ -82,6 +83,8 @@ def _is_over(app: AppRecord, operation: Operation) -> bool:
     generation = found[0]
     if generation.failure:
         operation.failure, operation.hint = generation.failure, generation.hint
+    if operation.took(TRYING):
+        return True
     given_up = [seat for seat in generation.seats if seat.given_up]
     if given_up:
         operation.failure = given_up[0].exit_reason

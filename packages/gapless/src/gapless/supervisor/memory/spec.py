@@ -80,6 +80,8 @@ class Restart:
     """The first of delays that grow by half up to 15 s, until a life of 30 s; 0: none."""
     stop_exit_codes: tuple[int, ...] = ()
     """Exit codes that mean: done, do not start it again."""
+    first: bool = False
+    """Try a first start again as any later one; else its first crash ends it."""
 
 
 class Overlap(Enum):
