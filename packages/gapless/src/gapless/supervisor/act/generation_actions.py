@@ -13,7 +13,7 @@ from gapless.supervisor.decide.ending import HANDSHAKE_S
 from gapless.supervisor.decide.files import comparison, shared_state
 from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.generations import GenerationRecord
-from gapless.supervisor.memory.model import Permit, Probe, Role
+from gapless.supervisor.memory.model import Permit, Phase, Probe, Role
 from gapless.supervisor.observe import shared_files
 from gapless.supervisor.observe.evidence import UNSEEN, Evidence
 from gapless.supervisor.observe.membership import Membership
@@ -178,7 +178,9 @@ class GenerationActions:
         yielding = app.in_role(Role.YIELDING)
         if yielding is not None and yielding.failure:
             # Not "proven": a publisher flips the link on that word.
-            app.step("restored", f"generation {generation.number}")
+            ready = any(i.phase is Phase.READY for i in generation.instances)
+            step = "restored" if ready else TRYING
+            app.step(step, f"generation {generation.number}")
         else:
             app.step("proven", "")
             roles = {each.role for each in app.generations}
