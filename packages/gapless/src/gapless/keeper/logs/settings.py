@@ -19,6 +19,9 @@ class LogSettings:
     """Gets both streams as well; empty for none."""
     format: str = "text"
     date_format: str = ""
+    own: tuple[str, ...] = ()
+    """Of output, error, combined: files of the user's.  They are not moved aside, and
+    their mode is by the umask of the keeper."""
     rotate_bytes: int = 0
     rotate_s: float = 0.0
     keep: int = 5
