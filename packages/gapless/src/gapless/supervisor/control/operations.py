@@ -50,6 +50,7 @@ class Operations:
     def _end(self, app: AppRecord, operation: Operation) -> None:
         app.operation = None
         if operation.failure:
+            app.ids = operation.ids_before or app.ids
             operation.log_tail = log_tail.last_lines(
                 operation.log_marks, operation.generation or 0
             )
