@@ -161,7 +161,12 @@ def _report(words: Words) -> int:
 def _startup(words: Words, *, remove: bool = False) -> int:
     given = words.given
     # PM2's --hp is the home directory of the user, and its unit is a name.
-    known = {"user": "user", "unit": "service", "wait_ip": "wait_ip", "home": "user_home"}
+    known = {
+        "user": "user",
+        "unit": "service",
+        "wait_ip": "wait_ip",
+        "home": "user_home",
+    }
     settings = {to: given[name] for name, to in known.items() if name in given}
     return _ours("startup", list(words.about), remove=remove, **settings)
 
@@ -178,7 +183,9 @@ def _update(words: Words) -> int:
 
 def _reload_logs(words: Words) -> int:
     _ = words
-    print("nothing to do: a log that was moved or removed is opened anew by itself")
+    print(
+        "nothing to do: a log that was moved or removed is opened anew for its next line"
+    )
     return DONE
 
 

@@ -94,7 +94,7 @@ def with_gapless_field(declared: Declaration, built: spec.AppSpec) -> spec.AppSp
     if keys.log is not None:
         log = replace(
             log,
-            own=(),
+            rotate_own=True,
             rotate_bytes=int(keys.log.rotate_mb * (1 << 20)),
             rotate_s=keys.log.rotate_hours * 3600,
             keep=keys.log.keep,

@@ -151,9 +151,7 @@ class LogFile:
         was = self._part[1]
         return os.path.samestat(was, found) and was.st_size == found.st_size
 
-    def _is_full(
-        self, found: os.stat_result, more_bytes: int, now_wall: float
-    ) -> bool:
+    def _is_full(self, found: os.stat_result, more_bytes: int, now_wall: float) -> bool:
         if not (stat.S_ISREG(found.st_mode) and found.st_size):
             return False
         full = 0 < self.rotate_bytes < found.st_size + more_bytes
@@ -305,9 +303,7 @@ class LogFile:
         # A terminal must not become the keeper's own, a FIFO must not block it.
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOCTTY | os.O_NONBLOCK
         with reached_path.parent_of(self.path, make=True) as (directory, name):
-            self._descriptor = reached_path.open_file(
-                directory, name, flags, self.mode
-            )
+            self._descriptor = reached_path.open_file(directory, name, flags, self.mode)
         return os.fstat(self._descriptor)
 
     def _rotate(self, found: os.stat_result) -> os.stat_result:

@@ -20,8 +20,9 @@ class LogSettings:
     format: str = "text"
     date_format: str = ""
     own: tuple[str, ...] = ()
-    """Of output, error, combined: files of the user's.  They are not moved aside, and
-    their mode is by the umask of the keeper."""
+    """Of output, error, combined: files of the user's.  Their mode is by the umask of the
+    keeper, and they are moved aside only with `rotate_own`."""
+    rotate_own: bool = False
     rotate_bytes: int = 0
     rotate_s: float = 0.0
     keep: int = 5

@@ -156,8 +156,9 @@ class Streams:
         file = self._files[path]  # the newest configuration counts
         own = path in {getattr(log, name) for name in log.own}
         file.mode = OWN_MODE if own else DEFAULT_MODE
-        file.rotate_bytes = 0 if own else log.rotate_bytes
-        file.rotate_s = 0.0 if own else log.rotate_s
+        stays = own and not log.rotate_own
+        file.rotate_bytes = 0 if stays else log.rotate_bytes
+        file.rotate_s = 0.0 if stays else log.rotate_s
         file.keep = log.keep
         return file
 

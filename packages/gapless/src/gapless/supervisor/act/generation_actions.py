@@ -256,6 +256,11 @@ class GenerationActions:
         if app.running and app.current() is None and reason != STOPPED:
             app.stop_reason = reason
 
+    def finish(self, app: AppRecord, generation: GenerationRecord) -> None:
+        """Count an app as stopped whose instances have all ended as they were meant to."""
+        app.running, app.finished = False, True
+        self.begin_to_finish(app, generation)
+
     def begin_to_finish(self, app: AppRecord, generation: GenerationRecord) -> None:
         """Let a generation retire."""
         generation.enter(Role.RETIRING, clock.monotonic())

@@ -37,6 +37,7 @@ def log_settings(
         "format": wanted.log.format,
         "date_format": wanted.log.date_format,
         "own": list(wanted.log.own),
+        "rotate_own": wanted.log.rotate_own,
         "rotate_bytes": wanted.log.rotate_bytes,
         "rotate_s": wanted.log.rotate_s,
         "keep": wanted.log.keep,

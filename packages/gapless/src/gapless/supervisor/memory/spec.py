@@ -145,7 +145,9 @@ class Log:
     by_instance: bool = False
     """Each instance has files of its own: its id before `.log`."""
     own: tuple[str, ...] = ()
-    """Of output, error, combined: files of the user's, which are not moved aside."""
+    """Of output, error, combined: files of the user's, whose mode is by his umask."""
+    rotate_own: bool = False
+    """Move those aside as well."""
     rotate_bytes: int = 10 * 1024 * 1024
     rotate_s: float = 0.0
     """Rotate a file that is older than this; 0 means never by age."""

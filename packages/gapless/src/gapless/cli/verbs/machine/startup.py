@@ -207,9 +207,9 @@ def _user(name: str) -> pwd.struct_passwd:
 
 def _home(args: argparse.Namespace, user: pwd.struct_passwd) -> str:
     if args.user_home:
-        return os.path.join(os.path.abspath(args.user_home), ".gapless")
+        return f"{os.path.abspath(args.user_home)}/.gapless"
     if args.home:
-        return os.path.abspath(args.home)
+        return str(os.path.abspath(args.home))
     if user.pw_uid == os.geteuid():
         return home.path()
     return f"{user.pw_dir}/.gapless"
