@@ -48,7 +48,7 @@ def tried_again(generation: GenerationRecord | None) -> str:
     if ready or not ended or any(seat.given_up for seat in generation.seats):
         return ""
     last = max(ended, key=lambda seat: seat.exited_at or 0.0)
-    return f"instance {last.ordinal} {last.exit_reason}; it is tried again"
+    return f"{last.last_end}; it is tried again"
 
 
 def counts_of(app: AppRecord) -> Counts | None:

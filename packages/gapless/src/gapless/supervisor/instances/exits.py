@@ -216,8 +216,7 @@ def _tell(
 ) -> None:
     """Tell those who wait how the instance of a seat ended, and when the next one comes."""
     if app.operation is not None:
-        detail = f"instance {seat.ordinal} {seat.exit_reason}"
-        detail += _next_try(app, generation, seat)
+        detail = seat.last_end + _next_try(app, generation, seat)
         app.operation.step(step, clock.monotonic(), detail)
 
 
