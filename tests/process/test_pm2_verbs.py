@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from rig.hosts.host import Host
-from rig.wait import until
+from rig.wait import free_port, until
 
+NEEDS = "if (!require('fs').existsSync('dep')) throw new Error('no dependency')"
 IDLE = "setInterval(() => {}, 1000); console.log(process.argv.slice(2).join())"
 
 
@@ -93,3 +94,27 @@ def test_every_verb_of_pm2_is_answered(pm2: Host) -> None:
     assert (wrong.returncode, "no verb 'strat'" in wrong.stderr) == (1, True)
     pm2.ok("pm2", "init")
     assert "is there already" in pm2.gapless("pm2", "init").stderr
+
+
+def test_scale_keeps_the_newest_ids(pm2: Host) -> None:
+    """As PM2 does; one that fails changes none, and new instances have new ones."""
+    serve = "require('http').createServer((q, r) => r.end()).listen(process.env.PORT)"
+    (pm2.directory / "a.js").write_text(f"{NEEDS};{serve}")
+    (pm2.directory / "dep").touch()
+    pm2.environment["PORT"] = str(free_port())
+    pm2.ok("pm2", "start", "a.js", "-i", "4")
+
+    def ids() -> list[int]:
+        return [row["pm_id"] for row in json.loads(pm2.ok("pm2", "jlist"))]
+
+    assert ids() == [0, 1, 2, 3]
+    pm2.ok("pm2", "scale", "a", "2")
+    assert ids() == [2, 3]
+    pm2.ok("pm2", "scale", "a", "+1")
+    assert ids() == [2, 3, 4]
+    (pm2.directory / "dep").unlink()
+    assert pm2.gapless("pm2", "scale", "a", "1").returncode == 1
+    assert ids() == [2, 3, 4]
+    (pm2.directory / "dep").touch()
+    pm2.ok("pm2", "scale", "a", "1")
+    assert ids() == [4]

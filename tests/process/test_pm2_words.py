@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
+import io
 import json
 import os
 import signal
 
+from gapless.cli.verbs.machine import startup
 from rig.fixtures.declarations import HTTP, Declarations
+from rig.hosts.host import ORDINARY_USER
 from rig.load import engine
 from rig.load.process import run_load
 from rig.wait import free_port, until
@@ -110,6 +115,32 @@ def test_startup_installs_a_unit(declared: Declarations) -> None:
         assert (wants / unit.name).is_symlink()
     host.ok("startup", "--root", root, "--remove")
     assert not unit.exists()
+
+
+def test_the_line_that_pm2_prints_installs_a_unit(declared: Declarations) -> None:
+    """`--hp` is the home directory, as there; its other options have their meaning."""
+    host = declared.host
+    host.command_prefix = ORDINARY_USER
+    said = host.gapless("pm2", "startup", "systemd", "-u", "root", "--hp", "/srv/h")
+    assert "sudo " in said.stderr
+    assert "pm2 startup systemd -u root --hp /srv/h" in said.stderr
+    args = ["--service-name", "web apps", "--wait-ip", "--hp", "/srv/h"]
+    named = host.gapless("pm2", "startup", "-u", "root", *args)
+    assert "/web\\x20apps.service" in named.stderr
+    assert "--hp /srv/h --service-name 'web apps' --wait-ip" in named.stderr
+
+
+def test_units_of_pm2s_options() -> None:
+    """The unit that is written waits for the network, and names the home in the home."""
+    args = argparse.ArgumentParser()
+    startup.add_arguments(args)
+    given = args.parse_args(["--print", "-u", "root"])
+    given.user_home, given.wait_ip = "/srv/h/", True
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        startup.run(given)
+    unit = printed.getvalue()
+    assert "Environment=GAPLESS_HOME=/srv/h/.gapless\n" in unit
+    assert "After=network-online.target\nWants=network-online.target\n" in unit
 
 
 def test_env_is_applied_by_name_or_refused(declared: Declarations) -> None:

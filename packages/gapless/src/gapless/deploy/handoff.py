@@ -37,10 +37,14 @@ def spec_in(
     """
     running = codec.decode(AppSpec, described["spec"])
     wanted = refreshed(running, inside=(releases, release))
+    # A release is judged once: a host tries no longer what was not published.
+    restart = dataclasses.replace(wanted.restart, first=False)
     recycle = wanted.recycle
     if not recycle.lead_s:
         recycle = dataclasses.replace(recycle, lead_s=lead_s)
-    return dataclasses.replace(wanted, release=release.name, recycle=recycle)
+    return dataclasses.replace(
+        wanted, release=release.name, recycle=recycle, restart=restart
+    )
 
 
 class Handoff:

@@ -26,7 +26,9 @@ def print_report(report: dict[str, Any]) -> int:
         print(output.paint(f"{app}: {report['action']} {outcome}", "red"))
         print(f"  reason: {report['reason']}")
         if report["generation"]["old"] is not None:
-            print(f"  generation {report['generation']['old']} serves as before")
+            tried = any(step["step"] == "trying on" for step in report["steps"])
+            how = "is tried on" if tried else "serves as before"
+            print(f"  generation {report['generation']['old']} {how}")
         if hint := report.get("hint"):  # an older report has none
             print(f"  hint: {hint}")
     if counts is None:

@@ -21,7 +21,7 @@ _TEXTS = {
     "unlimited": "warning",
 }
 """Steps whose word alone does not say what happened; the word is what JSON has."""
-_RED = ("failed", "reverted", "crashed")
+_RED = ("failed", "reverted", "crashed", "trying on")
 
 
 def line(app: str, step: str, detail: str, generation: int | None = None) -> str:

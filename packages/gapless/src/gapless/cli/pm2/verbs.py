@@ -160,7 +160,13 @@ def _report(words: Words) -> int:
 
 def _startup(words: Words, *, remove: bool = False) -> int:
     given = words.given
-    known = {"user": "user", "unit": "unit", "wait_ip": "wait_ip", "home": "user_home"}
+    # PM2's --hp is the home directory of the user, and its unit is a name.
+    known = {
+        "user": "user",
+        "unit": "service",
+        "wait_ip": "wait_ip",
+        "home": "user_home",
+    }
     settings = {to: given[name] for name, to in known.items() if name in given}
     return _ours("startup", list(words.about), remove=remove, **settings)
 
@@ -177,7 +183,9 @@ def _update(words: Words) -> int:
 
 def _reload_logs(words: Words) -> int:
     _ = words
-    print("nothing to do: a log that was moved or removed is opened anew by itself")
+    print(
+        "nothing to do: a log that was moved or removed is opened anew for its next line"
+    )
     return DONE
 
 

@@ -135,12 +135,21 @@ class UnitOf:
     """The path of `gapless`."""
 
 
-def supervisor(of: UnitOf, *, in_user_manager: bool = False) -> str:
+def supervisor(
+    of: UnitOf, *, in_user_manager: bool = False, online: bool = False
+) -> str:
     """Return the unit of the supervisor.  Raises MisuseError.
 
     *in_user_manager*: for `systemctl --user`, which may neither set a user nor rights.
+    *online*: it begins when the network is up (systemd.special(7)).
     """
-    text = _SUPERVISOR.format(**_fields(of))
+    text = _SUPERVISOR
+    if online:
+        text = text.replace(
+            "After=network.target",
+            "After=network-online.target\nWants=network-online.target",
+        )
+    text = text.format(**_fields(of))
     if in_user_manager:
         lines = text.replace("multi-user.target", "default.target").splitlines()
         begin = lines.index("LimitNOFILE=65536") + 1

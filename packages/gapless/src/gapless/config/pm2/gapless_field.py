@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -26,6 +26,14 @@ from gapless.config.toml.schema import (
 from gapless.supervisor.memory import spec
 
 
+class Rotation(Table, frozen=True):
+    """When log files are moved aside; with it those that the declaration names too."""
+
+    rotate_mb: Annotated[float, msgspec.Meta(ge=0)] = 10
+    rotate_hours: Annotated[float, msgspec.Meta(ge=0)] = 0
+    keep: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 5
+
+
 class GaplessField(Table, frozen=True):
     """The keys of the field `gapless`; they mean the same as in an [app.NAME] table."""
 
@@ -43,6 +51,7 @@ class GaplessField(Table, frozen=True):
     preload: bool = True
     interception: bool = True
     limits: app_schema.Limits = app_schema.Limits()
+    log: Rotation | None = None
     after: tuple[str, ...] = ()
 
 
@@ -81,9 +90,19 @@ def with_gapless_field(declared: Declaration, built: spec.AppSpec) -> spec.AppSp
     stop = built.stop
     if keys.drain_timeout_s is not None:
         stop = replace(stop, drain_timeout_s=keys.drain_timeout_s)
+    log = built.log
+    if keys.log is not None:
+        log = replace(
+            log,
+            rotate_own=True,
+            rotate_bytes=int(keys.log.rotate_mb * (1 << 20)),
+            rotate_s=keys.log.rotate_hours * 3600,
+            keep=keys.log.keep,
+        )
     return replace(
         built,
         ready=ready,
+        log=log,
         alive=app_tables.alive(keys.alive),
         stop=stop,
         drops=tuple(str(entry) for entry in keys.drops),

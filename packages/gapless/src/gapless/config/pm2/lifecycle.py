@@ -11,6 +11,8 @@ from gapless.supervisor.memory import spec
 
 LISTEN_TIMEOUT_S, KILL_TIMEOUT_S, MIN_UPTIME_S = 30.0, 1.6, 1.0
 MAX_RESTARTS, UNLIMITED_RESTARTS = 16, 1 << 30
+TRIES_AGAIN = ("restart_delay", "exp_backoff_restart_delay", "max_restarts")
+"""What asks for a first start to be tried again as any later one."""
 
 
 def ready(declared: Declaration, pm2_variables: Mapping[str, str]) -> spec.Ready:
@@ -58,6 +60,7 @@ def restart(declared: Declaration) -> spec.Restart:
         delay_s=declared.get("restart_delay"),
         backoff_s=backoff_s,
         stop_exit_codes=tuple(declared.get("stop_exit_codes", ())),
+        first=any(map(declared.get, TRIES_AGAIN)),
     )
 
 

@@ -13,6 +13,7 @@ from gapless.config.pm2.declaration import Declaration
 from gapless.supervisor.memory import spec
 
 PLAIN_TIME = "YYYY-MM-DDTHH:mm:ss"
+_FIELDS = {"output": "out_file", "error": "error_file", "combined": "log_file"}
 _NO_FILE = ("NULL", "/dev/null")
 
 
@@ -38,6 +39,7 @@ def log(declared: Declaration, name: str, directory: str, mode: str) -> spec.Log
     kind = declared.get("log_type", "")
     if kind not in ("", "json"):
         raise MisuseError(declared.message_for("log_type", f'"{kind}" is not "json"'))
+    own = [name for name, field in _FIELDS.items() if declared.get(field)]
     return spec.Log(
         format="pm2-json" if kind == "json" else "plain",
         date_format=dates.strftime_format(pattern),
@@ -45,6 +47,7 @@ def log(declared: Declaration, name: str, directory: str, mode: str) -> spec.Log
         error=path_of(declared.get("error_file"), f"{logs}/{name}-error.log"),
         combined="" if off or combined in ("", *_NO_FILE) else path_of(combined, ""),
         by_instance=not merged,
+        own=tuple(name for name in own if declared.get(_FIELDS[name]) is not True),
     )
 
 

@@ -58,7 +58,7 @@ class Restart(Table, frozen=True):
     """What happens when an instance ends by itself."""
 
     automatic: bool = True
-    max: Annotated[int, msgspec.Meta(ge=0)] = 16
+    max: Annotated[int, msgspec.Meta(ge=0)] | None = None
     min_uptime_s: Seconds = 1.0
     delay_s: Seconds | None = None
     backoff_s: Seconds = 0.0

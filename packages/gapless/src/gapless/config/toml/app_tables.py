@@ -50,6 +50,18 @@ def alive(table: str | app_schema.Alive) -> spec.Alive:
     )
 
 
+def restart(table: app_schema.Restart) -> spec.Restart:
+    """Return what happens when an instance ends by itself.
+
+    What says how often or how late it is tried again means a first start as well.
+    """
+    keys = same_keys(table)
+    if table.max is None:
+        del keys["max"]
+    first = bool(table.max or table.delay_s or table.backoff_s)
+    return spec.Restart(**keys, first=first)
+
+
 def renew(
     document: Document, keys: Keys, table: app_schema.Renew, directory: str
 ) -> spec.Renew:

@@ -55,7 +55,7 @@ def build(
         ready=app_tables.ready(table.ready),
         alive=app_tables.alive(table.alive),
         stop=app_tables.stop(document, keys, table.stop),
-        restart=spec.Restart(**app_tables.same_keys(table.restart)),
+        restart=app_tables.restart(table.restart),
         renew=app_tables.renew(document, keys, table.renew, watch_base),
         namespace=table.namespace,
         instance_variable=table.instance_variable,

@@ -3,6 +3,7 @@
 Rule 1: a chunk that the disk does not take, or takes in part, stays in memory until it does
 or until `give_up`: no line is written twice, also if another program moves, empties or
 removes the file meanwhile.
+The beginning of a line is no exception: what the file did not take of it is not shown.
 Rule 2: lines that were given up are counted, and the file says how many as soon as it takes
 something again.  Until then no line waits.
 """
@@ -17,6 +18,8 @@ from gapless.base.outside import reached_path
 from gapless.keeper.logs.rendering import Rendering
 
 NOWHERE = ("NULL", "/dev/null")
+DEFAULT_MODE, OWN_MODE = 0o640, 0o666
+"""With the umask: of gapless's own files, and of those that a user names."""
 
 
 class LogFile:
@@ -25,7 +28,8 @@ class LogFile:
     `path` becomes `path.1`, that becomes `path.2`... up to *keep*.  By age: a file
     holds what was written in one period of *rotate_s*, counted from the epoch: a day
     ends at midnight UTC, whenever the keeper was started.  0 means never.  The three
-    settings may be changed at any time.
+    settings and the mode may be changed at any time.  A line whose beginning was shown
+    ends in the same file, whatever its size.
     """
 
     def __init__(
@@ -43,7 +47,12 @@ class LogFile:
         """Why nothing can be written now; empty if it can."""
         self.discards = path in NOWHERE
         self.rotate_bytes, self.rotate_s, self.keep = rotate_bytes, rotate_s, keep
+        self.mode = DEFAULT_MODE
         self._descriptor = -1
+        self._part: tuple[object, os.stat_result] | None = None
+        """Whose line the file ends in without its end, and the file then."""
+        self._continues = False
+        """The chunk begins with the end of that line."""
         self._chunk = b""
         """What waits to be written: whole lines."""
         # Places in the chunk:
@@ -61,9 +70,16 @@ class LogFile:
         """The file that ends in a part of a line that was given up."""
 
     def write(
-        self, lines: bytes, now_wall: float, source: Rendering | None = None
+        self,
+        lines: bytes,
+        now_wall: float,
+        source: Rendering | None = None,
+        *,
+        continues: bool = False,
     ) -> bool:
         """Append whole lines; False if the disk did not take all.
+
+        The first one *continues* the part that *source* has shown, or each is whole.
 
         Then `flush` continues, or `give_up` ends it; nothing else is written before.
         While the file owes a notice of lost lines it never returns False, but gives up.
@@ -73,7 +89,10 @@ class LogFile:
         assert not self._chunk, "one chunk at a time"
         self._source = source or self._source
         notice = self._notice(now_wall)
-        self._chunk, self._notice_end = notice + lines, len(notice)
+        ending = b"" if continues else self._part_end()
+        self._part, self._continues = None, continues
+        self._chunk = ending + notice + lines
+        self._notice_end = len(ending) + len(notice)
         self._written = self._whole = 0
         if self.flush(now_wall):
             return True
@@ -83,8 +102,62 @@ class LogFile:
 
     def write_notice(self, now_wall: float) -> None:
         """Say in the file how many lines were lost, if some were and it takes that."""
-        if not self._chunk:
+        if not self._chunk and self.lost_lines:
             self.write(b"", now_wall)
+
+    # --- the beginning of a line ----------------------------------------------------------
+
+    def write_part(
+        self, prefix: bytes, text: bytes, now_wall: float, source: Rendering
+    ) -> int:
+        """Append a part of a line; return how much of the *text* the file has taken.
+
+        It is the beginning, after *prefix*, unless the file ends in what *source* has
+        shown of it.  Nothing is shown while the disk is in trouble.
+        """
+        if self.discards:
+            return len(text)
+        if self._chunk or self.lost_lines:
+            return 0
+        try:
+            goes_on = self.continues(source)
+            head = b"" if goes_on else self._part_end() + prefix
+            found = self._open()
+            if not goes_on and self._is_full(found, len(head) + len(text), now_wall):
+                found, head = self._rotate(found), prefix
+            written = os.write(self._descriptor, head + text)
+            # Half a prefix is nobody's line: the next one begins after it.
+            writer = source if written >= len(head) else None
+            self._part = writer, os.fstat(self._descriptor)
+        except OSError:
+            return 0
+        return max(0, written - len(head))
+
+    def continues(self, source: Rendering) -> bool:
+        """Return whether the file ends in what *source* has shown of its line."""
+        return self._part is not None and self._part[0] is source and self._is_intact()
+
+    def _part_end(self) -> bytes:
+        """Return what ends the part in which the file ends, if it does."""
+        return b"\n" if self._part is not None and self._is_intact() else b""
+
+    def _is_intact(self) -> bool:
+        """Return whether nobody has moved, emptied or continued the file since."""
+        assert self._part is not None
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            return False
+        was = self._part[1]
+        return os.path.samestat(was, found) and was.st_size == found.st_size
+
+    def _is_full(self, found: os.stat_result, more_bytes: int, now_wall: float) -> bool:
+        if not (stat.S_ISREG(found.st_mode) and found.st_size):
+            return False
+        full = 0 < self.rotate_bytes < found.st_size + more_bytes
+        return full or self._is_old(found, now_wall)
+
+    # --- whole lines ----------------------------------------------------------------------
 
     @property
     def waits(self) -> bool:
@@ -187,7 +260,10 @@ class LogFile:
         whole_chunk = len(self._chunk)
         if not stat.S_ISREG(found.st_mode):
             return whole_chunk
-        if found.st_size and self._is_old(found, now_wall):
+        if self._continues and not self._written and self.rotate_bytes:
+            return self._chunk.index(b"\n") + 1
+        begins = self._written or not self._continues
+        if begins and found.st_size and self._is_old(found, now_wall):
             found = self._rotate(found)
         if not self.rotate_bytes:
             return whole_chunk
@@ -227,7 +303,7 @@ class LogFile:
         # A terminal must not become the keeper's own, a FIFO must not block it.
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOCTTY | os.O_NONBLOCK
         with reached_path.parent_of(self.path, make=True) as (directory, name):
-            self._descriptor = reached_path.open_file(directory, name, flags)
+            self._descriptor = reached_path.open_file(directory, name, flags, self.mode)
         return os.fstat(self._descriptor)
 
     def _rotate(self, found: os.stat_result) -> os.stat_result:

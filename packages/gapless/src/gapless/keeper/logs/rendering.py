@@ -52,6 +52,12 @@ class Rendering:
             case _:
                 return self._prefixed(lines, now_wall)
 
+    def prefix(self, now_wall: float) -> bytes | None:
+        """Return what a line begins with; None if it is written only as a whole."""
+        if self.format in ("json", "pm2-json"):
+            return None
+        return self.render(b"\n", now_wall)[:-1]
+
     def _prefixed(self, lines: bytes, now_wall: float) -> bytes:
         if self.date_format:
             stamp = f"{date(self.date_format, now_wall)}: "

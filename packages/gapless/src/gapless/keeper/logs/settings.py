@@ -19,6 +19,10 @@ class LogSettings:
     """Gets both streams as well; empty for none."""
     format: str = "text"
     date_format: str = ""
+    own: tuple[str, ...] = ()
+    """Of output, error, combined: files of the user's.  Their mode is by the umask of the
+    keeper, and they are moved aside only with `rotate_own`."""
+    rotate_own: bool = False
     rotate_bytes: int = 0
     rotate_s: float = 0.0
     keep: int = 5

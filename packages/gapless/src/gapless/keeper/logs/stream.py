@@ -7,6 +7,9 @@ what is printed meanwhile.  When it fills, lines are given up, so that no progra
 good.
 Rule 3: a file holds whole lines.  A line gets its time when its end arrives.  One beyond
 `LONGEST_LINE_BYTES` is broken there, and the last one needs no end.
+Rule 4: the beginning of a line whose end does not come soon is shown, with the time of
+then; what follows is appended.  Where another line has come between, or the file was moved
+or emptied, the rest is a line of its own: each byte is written once.  JSON stays whole.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ READ_BYTES = 32 << 10
 READS_PER_TRANSFER = PIPE_BYTES // READ_BYTES
 """Then the other streams have their turn."""
 LONGEST_LINE_BYTES = 64 << 10
+LONGEST_PART_BYTES = LONGEST_LINE_BYTES - 4  # it may be broken so far before its limit
 _DEFAULT_PIPE_BYTES = 64 << 10  # pipe(7)
 _F_SETPIPE_SZ, _F_GETPIPE_SZ = 1031, 1032
 
@@ -76,6 +80,8 @@ class Stream:
         self.app = rendering.app
         self._incomplete = b""
         """The line whose end has not arrived."""
+        self._shown: dict[LogFile, int] = {}
+        """How much of it a file has already."""
         self._finishing = False
         self.closed = False
 
@@ -161,10 +167,51 @@ class Stream:
         """Append lines to every file; False if one did not take all."""
         if not lines or all(file.discards for file in self.files):
             return True
-        rendered = self._rendering.render(lines, now_wall)
         source = self._rendering
-        taken = [file.write(rendered, now_wall, source) for file in self.files]
+        shown, self._shown = self._shown, {}
+        if not any(shown.values()):
+            rendered = source.render(lines, now_wall)
+            taken = [file.write(rendered, now_wall, source) for file in self.files]
+            return all(taken)
+        taken = [
+            self._continue(file, lines[shown[file] :], now_wall)
+            if shown.get(file)
+            else file.write(source.render(lines, now_wall), now_wall, source)
+            for file in self.files
+        ]
         return all(taken)
+
+    @property
+    def has_part(self) -> bool:
+        """Whether it has the beginning of a line that a file could show."""
+        known = min((self._shown.get(file, 0) for file in self.files), default=0)
+        return known < min(len(self._incomplete), LONGEST_PART_BYTES)
+
+    def show_part(self, now_wall: float) -> None:
+        """Write the beginning of a line that has no end yet, where it can be."""
+        prefix = self._rendering.prefix(now_wall)
+        if prefix is None:
+            return
+        text = self._incomplete[:LONGEST_PART_BYTES]
+        for file in self.files:
+            shown = self._shown.get(file, 0)
+            if shown < len(text):
+                shown += file.write_part(
+                    prefix, text[shown:], now_wall, self._rendering
+                )
+                self._shown[file] = shown
+
+    def _continue(self, file: LogFile, lines: bytes, now_wall: float) -> bool:
+        """Append to a file that has the beginning of the first line."""
+        source = self._rendering
+        if not file.continues(source):
+            if lines.startswith(b"\n"):  # it was whole but for its end
+                lines = lines[1:]
+            rendered = source.render(lines, now_wall) if lines else b""
+            return not lines or file.write(rendered, now_wall, source)
+        rest, _, others = lines.partition(b"\n")
+        rendered = rest + b"\n" + (source.render(others, now_wall) if others else b"")
+        return file.write(rendered, now_wall, source, continues=True)
 
     def _flush(self, now_wall: float) -> bool:
         """Append what waits to every file; return whether nothing is left."""

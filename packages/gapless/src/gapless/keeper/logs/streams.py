@@ -7,12 +7,14 @@ from collections import Counter
 from collections.abc import Callable
 
 from gapless.base import clock, wire
-from gapless.keeper.logs.log_file import LogFile
+from gapless.keeper.logs.log_file import DEFAULT_MODE, OWN_MODE, LogFile
 from gapless.keeper.logs.rendering import Rendering
 from gapless.keeper.logs.settings import LogSettings
 from gapless.keeper.logs.stream import Status, Stream
 
 RETRY_S = 1.0
+PART_S = 0.2
+"""After so long the beginning of a line is shown, whose end has not arrived."""
 Send = Callable[[wire.Message], None]
 """Sends a message to the supervisor, if there is one."""
 
@@ -34,6 +36,8 @@ class Streams:
         self._told: dict[str, wire.Message] = {}
         """What the supervisor was told last, by app."""
         self._retry_at = 0.0
+        self._parts: dict[Stream, float] = {}
+        """Streams with the beginning of a line, and when it is to be shown."""
 
     def open(self, log: LogSettings, read_ends: list[int]) -> list[Stream]:
         """Begin to read an instance's output and error; return their streams.
@@ -82,8 +86,11 @@ class Streams:
             self._update(stream, Status.ENDED if done else Status.BLOCKED)
 
     def retry(self) -> None:
-        """Try again, once a second, what a disk did not take."""
+        """Try again, once a second, what a disk did not take; show parts of lines."""
         now = clock.monotonic()
+        for stream in [each for each, at in self._parts.items() if at <= now]:
+            del self._parts[stream]
+            stream.show_part(clock.wall())
         if not self._is_troubled() or now < self._retry_at:
             return
         self._retry_at = now + RETRY_S
@@ -100,7 +107,9 @@ class Streams:
 
     def wait_s(self) -> float | None:
         """Return after how long `retry` has something to do; None for never."""
-        return self._retry_at - clock.monotonic() if self._is_troubled() else None
+        at = [*self._parts.values()]
+        at += [self._retry_at] if self._is_troubled() else []
+        return min(at) - clock.monotonic() if at else None
 
     def _is_troubled(self) -> bool:
         return bool(self._blocked or self._owing)
@@ -138,14 +147,18 @@ class Streams:
         if path not in self._files:
             self._files[path] = LogFile(
                 path,
-                rotate_bytes=log.rotate_bytes,
-                rotate_s=log.rotate_s,
+                rotate_bytes=0,
+                rotate_s=0.0,
                 keep=log.keep,
                 lost=self._lost,
             )
         self._users[path] += 1
         file = self._files[path]  # the newest configuration counts
-        file.rotate_bytes, file.rotate_s = log.rotate_bytes, log.rotate_s
+        own = path in {getattr(log, name) for name in log.own}
+        file.mode = OWN_MODE if own else DEFAULT_MODE
+        stays = own and not log.rotate_own
+        file.rotate_bytes = 0 if stays else log.rotate_bytes
+        file.rotate_s = 0.0 if stays else log.rotate_s
         file.keep = log.keep
         return file
 
@@ -171,6 +184,10 @@ class Streams:
             self._blocked.setdefault(stream, clock.monotonic())
         else:
             self._blocked.pop(stream, None)
+        if status is Status.OPEN and stream.has_part:
+            self._parts.setdefault(stream, clock.monotonic() + PART_S)
+        else:
+            self._parts.pop(stream, None)
         self._owing |= {file: None for file in stream.files if file.lost_lines}
         if status is Status.ENDED:
             self._stop(stream)

@@ -7,13 +7,13 @@ import selectors
 from gapless.base import clock
 from gapless.supervisor.act.probe import HttpProbe, host_for
 from gapless.supervisor.act.relays import Relays
-from gapless.supervisor.decide.actions import STOPPED
+from gapless.supervisor.decide.actions import STOPPED, TRIED_ON, TRYING
 from gapless.supervisor.decide.addresses import covers
 from gapless.supervisor.decide.ending import HANDSHAKE_S
 from gapless.supervisor.decide.files import comparison, shared_state
 from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.generations import GenerationRecord
-from gapless.supervisor.memory.model import Permit, Probe, Role
+from gapless.supervisor.memory.model import Permit, Phase, Probe, Role
 from gapless.supervisor.observe import shared_files
 from gapless.supervisor.observe.evidence import UNSEEN, Evidence
 from gapless.supervisor.observe.membership import Membership
@@ -162,6 +162,13 @@ class GenerationActions:
         generation.enter(Role.PROVING, now)
         app.step("switched", f"watched for {generation.spec.min_healthy_s:g} s")
 
+    def try_on(self, app: AppRecord, generation: GenerationRecord, reason: str) -> None:
+        """Let a first start serve that is not ready in time; whoever waits is told."""
+        self.switch(app, generation)
+        if app.operation is not None:
+            app.operation.failure = f"{reason}; {TRIED_ON}"
+        app.step(TRYING, reason)
+
     def mark_proven(self, app: AppRecord, generation: GenerationRecord) -> None:
         """Let a generation serve for good; those before retire, or have given way."""
         if generation.role is Role.RECYCLING:
@@ -171,7 +178,9 @@ class GenerationActions:
         yielding = app.in_role(Role.YIELDING)
         if yielding is not None and yielding.failure:
             # Not "proven": a publisher flips the link on that word.
-            app.step("restored", f"generation {generation.number}")
+            ready = any(i.phase is Phase.READY for i in generation.instances)
+            step = "restored" if ready else TRYING
+            app.step(step, f"generation {generation.number}")
         else:
             app.step("proven", "")
             roles = {each.role for each in app.generations}
@@ -246,6 +255,11 @@ class GenerationActions:
             app.step("failed", reason)
         if app.running and app.current() is None and reason != STOPPED:
             app.stop_reason = reason
+
+    def finish(self, app: AppRecord, generation: GenerationRecord) -> None:
+        """Count an app as stopped whose instances have all ended as they were meant to."""
+        app.running, app.finished = False, True
+        self.begin_to_finish(app, generation)
 
     def begin_to_finish(self, app: AppRecord, generation: GenerationRecord) -> None:
         """Let a generation retire."""

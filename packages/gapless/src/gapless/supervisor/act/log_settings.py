@@ -36,6 +36,8 @@ def log_settings(
         **paths,
         "format": wanted.log.format,
         "date_format": wanted.log.date_format,
+        "own": list(wanted.log.own),
+        "rotate_own": wanted.log.rotate_own,
         "rotate_bytes": wanted.log.rotate_bytes,
         "rotate_s": wanted.log.rotate_s,
         "keep": wanted.log.keep,

@@ -59,6 +59,8 @@ class Performer:
                 )
             case actions.Retire(number, reason):
                 generations.retire(app, app.generation(number), reason)
+            case actions.TryOn(number, reason):
+                generations.try_on(app, app.generation(number), reason)
             case actions.Quiesce(number):
                 generations.quiesce(app, app.generation(number))
             case actions.Resume(number):
@@ -75,10 +77,12 @@ class Performer:
             case actions.GiveUp(number, ordinal, reason):
                 generations.give_up(app, app.generation(number), ordinal, reason)
             case actions.MarkFinished(number):
-                app.running, app.finished = False, True
-                generations.begin_to_finish(app, app.generation(number))
+                generations.finish(app, app.generation(number))
             case actions.StartRelay(number):
                 generations.start_relays(app, app.generation(number))
             case actions.CloseGeneration(number):
-                self._takeovers.forget(app, app.generation(number))
-                generations.close(app, app.generation(number))
+                self._close(app, number)
+
+    def _close(self, app: AppRecord, number: int) -> None:
+        self._takeovers.forget(app, app.generation(number))
+        self._generations.close(app, app.generation(number))

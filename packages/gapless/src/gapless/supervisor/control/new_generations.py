@@ -47,6 +47,9 @@ class NewGenerations:
         self._apps.allot_ids(app, wanted.instances)
         app.last_generation += 1
         before = app.in_role(Role.SERVING)
+        if operation.action == "scale" and before is not None:
+            operation.ids_before = list(app.ids)
+            self._apps.keep_newest_ids(app, len(before.seats), wanted.instances)
         operation.generation = app.last_generation
         if before is not None:
             operation.old_generation = before.number

@@ -7,6 +7,7 @@ from gapless.base.names import Home
 from gapless.supervisor.control import reports
 from gapless.supervisor.control.admission import Admissions
 from gapless.supervisor.decide import last_words, plan
+from gapless.supervisor.decide.actions import TRYING
 from gapless.supervisor.decide.readiness import is_done
 from gapless.supervisor.memory import report_files
 from gapless.supervisor.memory.apps import AppRecord
@@ -49,6 +50,7 @@ class Operations:
     def _end(self, app: AppRecord, operation: Operation) -> None:
         app.operation = None
         if operation.failure:
+            app.ids = operation.ids_before or app.ids
             operation.log_tail = log_tail.last_lines(
                 operation.log_marks, operation.generation or 0
             )
@@ -82,6 +84,8 @@ def _is_over(app: AppRecord, operation: Operation) -> bool:
     generation = found[0]
     if generation.failure:
         operation.failure, operation.hint = generation.failure, generation.hint
+    if operation.took(TRYING):
+        return True
     given_up = [seat for seat in generation.seats if seat.given_up]
     if given_up:
         operation.failure = given_up[0].exit_reason

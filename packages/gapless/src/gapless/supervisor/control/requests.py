@@ -99,6 +99,7 @@ class Requests:
             each.ordinal: each.listens for each in serving.instances if each.listens
         }
         every = {address for each in listens.values() for address in each}
+        del app.ids[len(serving.seats) :]  # those of instances that are gone
         for ordinal in range(len(serving.seats), count):
             where = expected(ordinal, listens, every)
             serving.seats.append(SeatRecord(ordinal, expected=where))

@@ -39,6 +39,18 @@ def given_up(generation: GenerationRecord | None) -> str:
     return f"gave up on instance {names}: {found[0].exit_reason}"
 
 
+def tried_again(generation: GenerationRecord | None) -> str:
+    """Return how the last instance ended, if none is ready and it is tried again."""
+    if generation is None or generation.role not in (Role.SERVING, Role.TRIAL):
+        return ""
+    ready = any(each.phase is Phase.READY for each in generation.instances)
+    ended = [seat for seat in generation.seats if seat.exited_at is not None]
+    if ready or not ended or any(seat.given_up for seat in generation.seats):
+        return ""
+    last = max(ended, key=lambda seat: seat.exited_at or 0.0)
+    return f"{last.last_end}; it is tried again"
+
+
 def counts_of(app: AppRecord) -> Counts | None:
     """Return what all instances of an app count; None if none of them does."""
     total = None

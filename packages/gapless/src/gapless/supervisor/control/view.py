@@ -9,7 +9,7 @@ from gapless.base.names import Home
 from gapless.base.outside.text import printable
 from gapless.supervisor.act import pid_files
 from gapless.supervisor.act.log_settings import log_settings
-from gapless.supervisor.control.status import counts_of, given_up, status
+from gapless.supervisor.control.status import counts_of, given_up, status, tried_again
 from gapless.supervisor.control.usage import Usage
 from gapless.supervisor.decide import background, last_words
 from gapless.supervisor.instances.drain_connections import DrainConnections
@@ -91,6 +91,7 @@ class View:
             **identity(app),
             "reason": app.stop_reason
             or given_up(current)
+            or tried_again(current)
             or _waits(waits_for)
             or _hanging(current)
             or app.warning

@@ -107,6 +107,19 @@ class Retire:
     reason: str = ""
 
 
+TRYING = "trying on"
+"""The step of a `TryOn`: the operation ends, and its generation goes on."""
+TRIED_ON = "it is tried on, as after a boot: `list` shows it, `stop` ends it"
+
+
+@dataclass(frozen=True, slots=True)
+class TryOn:
+    """Let a first start that is not ready in time serve, as after a boot; say why."""
+
+    generation: int
+    reason: str
+
+
 @dataclass(frozen=True, slots=True)
 class Quiesce:
     """Let no new connection begin on sockets that no other generation takes over."""
@@ -197,6 +210,7 @@ Action = (
     | MarkProven
     | Revert
     | Retire
+    | TryOn
     | Quiesce
     | Resume
     | Drain

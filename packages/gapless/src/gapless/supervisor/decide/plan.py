@@ -8,6 +8,7 @@ Rule 2: none of them does anything.  They read two values and return a third.
 A handoff is not a mode.  It follows from what each role may do:
 
     trial     ready in time, every instance         -> Switch: it is proving
+              a first start, if that is asked for   -> Start, after a delay; TryOn
               ready, and a permit is needed         -> AskPermit first
               shares state with what serves         -> Retire with the reason
               any crash, or not ready in time       -> Retire with the reason
@@ -46,6 +47,7 @@ from gapless.supervisor.decide.actions import (
     SendStop,
     Start,
     Switch,
+    TryOn,
 )
 from gapless.supervisor.decide.ending import finish
 from gapless.supervisor.decide.files import comparison
@@ -64,7 +66,13 @@ from gapless.supervisor.decide.readiness import (
     waits,
 )
 from gapless.supervisor.decide.recycle import recycle
-from gapless.supervisor.decide.restarts import end_failed, refill
+from gapless.supervisor.decide.restarts import (
+    end_failed,
+    first_failure,
+    is_tried_again,
+    refill,
+    tried_until,
+)
 from gapless.supervisor.memory.model import (
     Desired,
     Generation,
@@ -155,7 +163,8 @@ def _steps(desired: Desired, observed: Observed) -> Iterator[Action | float]:
             case _ if generation.held:
                 pass
             case Role.TRIAL:
-                yield from _try(generation, now, beside=beside)
+                again = is_tried_again(generation, generations)
+                yield from _try(generation, now, beside=beside, again=again)
             case Role.PROVING:
                 yield from _prove(generation, _newest(observed, Role.STANDBY), now)
             case Role.SERVING:
@@ -239,13 +248,21 @@ def _leave_service(
 
 
 def _try(
-    generation: Generation, now: float, *, beside: bool
+    generation: Generation, now: float, *, beside: bool, again: bool
 ) -> Iterator[Action | float]:
-    """Bring a generation to its switch; *beside* others that serve, if there are any."""
+    """Bring a generation to its switch; *beside* others that serve, if there are any.
+
+    What crashes is tried *again*, or the trial ends.
+    """
     late = overdue(generation, now)
     files = comparison.while_starting(generation, now) if beside else None
+    crashed = crash(generation)
+    if again and not all_ready(generation) and (crashed or isinstance(late, str)):
+        yield from _try_again(generation, now, crashed or str(late))
+        return
+    crashed = "" if again else crashed  # they are back
     failures = [each for each in (late, files) if isinstance(each, str)]
-    if failure := crash(generation) or next(iter(failures), ""):
+    if failure := crashed or next(iter(failures), ""):
         yield Retire(generation.number, failure)
         return
     for step in (late, files, waits(generation, now)):
@@ -266,6 +283,20 @@ def _try(
                 yield Retire(generation.number, refusal)
             case first:
                 yield first
+
+
+def _try_again(
+    generation: Generation, now: float, reason: str
+) -> Iterator[Action | float]:
+    """Fill the seats of a first start that crashed, while its client waits."""
+    until = tried_until(generation)
+    if failure := first_failure(generation):
+        yield Retire(generation.number, failure)
+    elif now >= until:
+        yield TryOn(generation.number, reason)
+    else:
+        yield until
+        yield from _keep_up(generation, now)
 
 
 def _switch(generation: Generation, now: float, *, beside: bool) -> Action | float:

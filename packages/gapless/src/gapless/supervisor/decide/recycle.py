@@ -99,8 +99,14 @@ def _complete(
 ) -> Iterator[Action | float]:
     if going_back:
         ready = {i.ordinal for i in new.instances if i.phase is Phase.READY}
-        if all(seat.given_up or seat.ordinal in ready for seat in new.seats):
+        is_back = all(seat.given_up or seat.ordinal in ready for seat in new.seats)
+        # One that crashes again and again is tried on, and whoever waits is told.
+        crashes = any(seat.exited_at is not None for seat in new.seats)
+        until = new.since + new.ready.timeout_s
+        if is_back or (crashes and now >= until):
             yield MarkProven(new.number)
+        elif now < until:
+            yield until
         return
     if not all_ready(new):
         return

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from gapless.supervisor.decide.actions import Action, GiveUp, Kill, Start
 from gapless.supervisor.decide.ending import end_instance
-from gapless.supervisor.decide.readiness import becomes_ready, deadline, why_not_ready
-from gapless.supervisor.memory.model import Generation, Phase, Seat
+from gapless.supervisor.decide.readiness import (
+    becomes_ready,
+    crash,
+    deadline,
+    is_done,
+    is_done_well,
+    why_not_ready,
+)
+from gapless.supervisor.memory.model import Generation, Phase, Role, Seat
 from gapless.supervisor.memory.spec import Restart
 
 FIRST_DELAY_S, LONGEST_DELAY_S = 0.1, 15.0
@@ -15,11 +22,48 @@ LONG_LIFE_S = 30.0
 """After a life of this length, delays that grow begin anew."""
 
 
+# --- a first start --------------------------------------------------------------------
+
+
+def is_tried_again(generation: Generation, generations: Iterable[Generation]) -> bool:
+    """Return whether a crash of a generation on trial is no end of it.
+
+    It is a first start: nothing serves that could go on, and its configuration asks for it.
+    """
+    first = generation.role is Role.TRIAL and generation.restart.first
+    return first and all(
+        each is generation or each.role is Role.RETIRING for each in generations
+    )
+
+
+def first_failure(generation: Generation) -> str:
+    """Return why a first start is not tried any more; empty if it is."""
+    for seat in generation.seats:
+        if seat.exited_at is None or is_done_well(generation, seat):
+            continue
+        if is_done(generation, seat):
+            return crash(generation)
+        if reason := _too_many(generation, seat):
+            who = f"instance {seat.ordinal} of generation {generation.number}"
+            return f"gave up on {who}: {reason}"
+    return ""
+
+
+def tried_until(generation: Generation) -> float:
+    """Return until when a command waits for a first start that has crashed.
+
+    A growing delay need not end: the generation is tried on, and the command is not held.
+    """
+    limit_s = max(generation.ready.timeout_s, generation.restart.min_uptime_s)
+    return generation.since + limit_s
+
+
+# --- any start ------------------------------------------------------------------------
+
+
 def refill(generation: Generation, seat: Seat, now: float) -> Iterator[Action | float]:
     """Fill an empty seat, after longer and longer delays; give up at last."""
-    if seat.short_lives > generation.restart.max:
-        lives = f"{seat.short_lives} short lives in a row"
-        reason = f"{lives}; the last one {seat.exit_reason}"
+    if reason := _too_many(generation, seat):
         yield GiveUp(generation.number, seat.ordinal, reason)
         return
     start_at = now
@@ -29,6 +73,14 @@ def refill(generation: Generation, seat: Seat, now: float) -> Iterator[Action | 
         yield Start(generation.number, seat.ordinal)
     else:
         yield start_at
+
+
+def _too_many(generation: Generation, seat: Seat) -> str:
+    """Return why a seat is not filled any more; empty if it is."""
+    if seat.short_lives <= generation.restart.max:
+        return ""
+    lives = f"{seat.short_lives} short lives in a row"
+    return f"{lives}; the last one {seat.exit_reason}"
 
 
 def end_failed(generation: Generation, now: float) -> Iterator[Action | float]:

@@ -9,7 +9,12 @@ from typing import Any
 from gapless.base import clock, events
 from gapless.supervisor.decide.actions import Action, Start, StartSuccessor
 from gapless.supervisor.decide.readiness import is_done_well
-from gapless.supervisor.decide.restarts import LONG_LIFE_S
+from gapless.supervisor.decide.restarts import (
+    LONG_LIFE_S,
+    first_failure,
+    is_tried_again,
+    restart_delay_s,
+)
 from gapless.supervisor.instances.drain_connections import DrainConnections
 from gapless.supervisor.instances.notify_sockets import NotifySockets
 from gapless.supervisor.kernel import processes
@@ -91,10 +96,8 @@ class Exits:
                 code if own else None
             )  # a successor's end is not the seat's
             if app.operation is not None:
-                detail = f"instance {seat.ordinal} {seat.exit_reason}"
                 done = is_done_well(generation.value(), seat.value())
-                step = "ended" if done else "crashed"
-                app.operation.step(step, clock.monotonic(), detail)
+                _tell(app, generation, seat, "ended" if done else "crashed")
         self._log.write("exited", key=key, reason=reason, lived_s=lived_s)
         instance.process_count = self._membership.count(generation, instance)
 
@@ -130,6 +133,8 @@ class Exits:
         seat.exit_code = None
         seat.exited_at = clock.monotonic()
         seat.exit_reason = f"could not be started: {reason}"
+        if _next_try(app, generation, seat):
+            _tell(app, generation, seat, "crashed")
 
     # --- what was cut -----------------------------------------------------------------
 
@@ -204,6 +209,25 @@ class Exits:
                 "names": [{**e, "for_s": round(e["for_s"], 3)} for e in last.cut],
             }
             self._report_cut(app, instance, cut)
+
+
+def _tell(
+    app: AppRecord, generation: GenerationRecord, seat: SeatRecord, step: str
+) -> None:
+    """Tell those who wait how the instance of a seat ended, and when the next one comes."""
+    if app.operation is not None:
+        detail = seat.last_end + _next_try(app, generation, seat)
+        app.operation.step(step, clock.monotonic(), detail)
+
+
+def _next_try(app: AppRecord, generation: GenerationRecord, seat: SeatRecord) -> str:
+    """Return when a first start is tried again; empty if it is not."""
+    own = generation.value()
+    others = (each.value() for each in app.generations if each is not generation)
+    if not is_tried_again(own, [own, *others]) or first_failure(own):
+        return ""
+    delay_s = restart_delay_s(own.restart, seat.value())
+    return f"; tried again in {delay_s:.3g} s" if delay_s else "; tried again now"
 
 
 def _ended_in_order(

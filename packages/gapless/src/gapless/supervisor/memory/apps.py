@@ -202,6 +202,15 @@ class Apps(dict[str, AppRecord]):
         found = app.instance(key) if app else None
         return None if app is None or found is None else (app, *found)
 
+    def keep_newest_ids(self, app: AppRecord, before: int, count: int) -> None:
+        """Let *count* of *before* ordinals have the newest ids, as PM2's `scale` does.
+
+        The others stay known, at the end, while what has them finishes.
+        """
+        leave = before - count
+        if 0 < leave < before <= len(app.ids):
+            app.ids = app.ids[leave:before] + app.ids[:leave]
+
     def allot_ids(self, app: AppRecord, count: int) -> None:
         """Give an app ids for *count* ordinals, none of them anybody else's."""
         first = self._last_id + 1

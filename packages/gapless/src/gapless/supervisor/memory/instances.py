@@ -174,6 +174,16 @@ class SeatRecord:
     listened: bool = False
     restarts: int = 0
 
+    @property
+    def last_end(self) -> str:
+        """Who was in it last, and how that ended."""
+        who = f"instance {self.ordinal} "  # a kill's reason names it
+        return (
+            self.exit_reason
+            if self.exit_reason.startswith(who)
+            else who + self.exit_reason
+        )
+
     def value(self) -> model.Seat:
         """Return what the plan may know of it."""
         return model.view(model.Seat, self)

@@ -46,6 +46,8 @@ class Operation:
     calls_cut: int = 0
     counts: Counts | None = None
     """What the old instances counted while they drained; None if they do not count."""
+    ids_before: list[int] = field(default_factory=list)
+    """The ids of the app before it was scaled: it has them again if that fails."""
     recycle: bool = False
     drops: tuple[str, ...] = ()
     """Addresses that this once may be left."""

@@ -80,6 +80,8 @@ class Restart:
     """The first of delays that grow by half up to 15 s, until a life of 30 s; 0: none."""
     stop_exit_codes: tuple[int, ...] = ()
     """Exit codes that mean: done, do not start it again."""
+    first: bool = False
+    """Try a first start again as any later one; else its first crash ends it."""
 
 
 class Overlap(Enum):
@@ -142,6 +144,10 @@ class Log:
     """A path that gets both streams as well; empty means none."""
     by_instance: bool = False
     """Each instance has files of its own: its id before `.log`."""
+    own: tuple[str, ...] = ()
+    """Of output, error, combined: files of the user's, whose mode is by his umask."""
+    rotate_own: bool = False
+    """Move those aside as well."""
     rotate_bytes: int = 10 * 1024 * 1024
     rotate_s: float = 0.0
     """Rotate a file that is older than this; 0 means never by age."""

@@ -68,6 +68,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="the root directory of an image (default: /)",
     )
+    # What `pm2 startup` has besides: the home directory of the user, in which .gapless is,
+    # the name of the unit, and that it waits for the network.
+    parser.set_defaults(user_home="", service="", wait_ip=False)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -77,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     if args.print:
         print(unit, end="")
         return DONE
-    name = _unit_name(args.unit, user)
+    name = _unit_name(args.unit, user, args.service)
     path = f"{args.root}/etc/systemd/system/{name}"
     if os.geteuid() != 0 and not args.root:
         raise GaplessError(
@@ -101,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
 def _unit(args: argparse.Namespace, user: pwd.struct_passwd) -> str:
     of = texts.UnitOf(
         user=user.pw_name,
-        home=_home(args.home, user),
+        home=_home(args, user),
         path=os.environ.get("PATH") or os.defpath,
         command=command_path(),
     )
@@ -111,7 +114,9 @@ def _unit(args: argparse.Namespace, user: pwd.struct_passwd) -> str:
             hint="gapless startup --print --user-manager > ~/.config/systemd/user/...",
         )
     if args.unit == KINDS[0] or args.remove:
-        return texts.supervisor(of, in_user_manager=args.user_manager)
+        return texts.supervisor(
+            of, in_user_manager=args.user_manager, online=args.wait_ip
+        )
     config = paths.absolute(args.config or "gapless.toml")
     write = texts.agent if args.unit == "agent" else texts.watch
     return write(
@@ -136,15 +141,24 @@ def _written(config: str, kind: str) -> Iterator[str]:
         yield release.base
 
 
-def _unit_name(kind: str, user: pwd.struct_passwd) -> str:
+def _unit_name(kind: str, user: pwd.struct_passwd, service: str = "") -> str:
+    if service:
+        name = escaping.checked(service, "--service-name").removesuffix(".service")
+        return f"{escaping.unit_name(name)}.service"
     of = "" if kind == KINDS[0] else f"{kind}-"
     return f"gapless-{of}{escaping.unit_name(user.pw_name)}.service"
 
 
 def _words(args: argparse.Namespace, user: pwd.struct_passwd) -> list[str]:
     """Return the words with which root does the same."""
+    if args.user_home or args.service or args.wait_ip:
+        verb = "unstartup" if args.remove else "startup"
+        words = [command_path(), "pm2", verb, "systemd", "-u", user.pw_name]
+        words += ["--hp", os.path.abspath(args.user_home)] if args.user_home else []
+        words += ["--service-name", args.service] if args.service else []
+        return words + (["--wait-ip"] if args.wait_ip else [])
     words = [command_path(), "startup", "-u", user.pw_name]
-    words += ["--home", _home(args.home, user)]
+    words += ["--home", _home(args, user)]
     if args.unit != KINDS[0]:
         words += [
             "--unit",
@@ -191,9 +205,11 @@ def _user(name: str) -> pwd.struct_passwd:
         raise NotFoundError(f"there is no user {wanted!r}") from None
 
 
-def _home(given: str, user: pwd.struct_passwd) -> str:
-    if given:
-        return os.path.abspath(given)
+def _home(args: argparse.Namespace, user: pwd.struct_passwd) -> str:
+    if args.user_home:
+        return f"{os.path.abspath(args.user_home)}/.gapless"
+    if args.home:
+        return str(os.path.abspath(args.home))
     if user.pw_uid == os.geteuid():
         return home.path()
     return f"{user.pw_dir}/.gapless"
