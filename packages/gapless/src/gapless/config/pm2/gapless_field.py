@@ -42,6 +42,7 @@ class GaplessField(Table, frozen=True):
     takeover: MayTake = "auto"
     preload: bool = True
     interception: bool = True
+    unhandled_rejections: Literal["log", "strict"] = "log"
     limits: app_schema.Limits = app_schema.Limits()
     after: tuple[str, ...] = ()
 
@@ -96,6 +97,8 @@ def with_gapless_field(declared: Declaration, built: spec.AppSpec) -> spec.AppSp
         takeover=TAKEOVER[keys.takeover],
         preload=keys.preload,
         interception=keys.interception,
+        survives_rejections=built.survives_rejections
+        and keys.unhandled_rejections == "log",
         limits=app_tables.limits(keys.limits),
         after=tuple(dict.fromkeys(keys.after)),
     )
