@@ -1,4 +1,4 @@
-"""What runs a script without a known extension: its own first line, or node, as PM2 does."""
+"""What runs a script without a known extension: its own first line, or node."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ RUNNERS = ("npm", "npx", "pnpm", "pnpx", "yarn", "yarnpkg", "corepack")
 def interpreter(path: str) -> tuple[str, ...] | None:
     """Return the program, and its options, that has to run a file.
 
-    None: the file is executed itself, and has to be executable.  A text without `#!` is for
-    node; one whose `#!` (execve(2)) names node is given to it, so that it has Node's channel.
+    None: the file is executed itself, and has to be executable.  A text without `#!` is
+    for node; one whose `#!` (execve(2)) names node is given to it, for Node's channel.
     Raises OSError.
     """
     begin = _beginning(path)
