@@ -115,7 +115,7 @@ class Dispatch:
         """Send a signal or a message to programs, or tell what they have sent."""
         if request.op == "signal":
             app, number = self._requests.signal(request)
-            return {"signalled": signal_leaders(app, number)}
+            return {"signalled": signal_leaders(app, number, request.ids)}
         if request.op == "send":
             return {"sent": self._send(request)}
         heard = self._messages.heard
