@@ -104,7 +104,10 @@ def test_what_is_kept_is_bounded_and_can_be_shown() -> None:
     (content,) = notify.parse_lines(raw)[0].metrics
     odd: metrics.Metrics = {}
     metrics.take_metrics(odd, content)
-    assert {name: each["value"] for name, each in odd.items()} == {"c": "\\ud800", "d": 1}
+    assert {name: each["value"] for name, each in odd.items()} == {
+        "c": "\\ud800",
+        "d": 1,
+    }
     deep = b"[" * 100_000 + b"\n" + b'"ready"\n'
     assert notify.parse_lines(deep)[0].ready
 

@@ -29,8 +29,8 @@ def run(words: Words) -> int:
         rows = client.request("describe", app=app)["instances_detail"]
         if word.isdigit() and word != app:
             rows = [row for row in rows if row["id"] == int(word)]
-        offered |= {name for row in rows for name in row["actions"]}
-        ids = [row["id"] for row in rows if action in row["actions"]]
+        offered |= {name for row in rows for name in row.get("actions", {})}
+        ids = [row["id"] for row in rows if action in row.get("actions", {})]
         if ids:
             sent += client.request("send", app=app, ids=ids, message=message)["sent"]
     if not sent:

@@ -18,7 +18,7 @@ LONGEST_MESSAGE_BYTES = 8192
 """A longer message that is for others is left out."""
 LONGEST_SENT_BYTES = 32_000
 """A line as long is sent whole or not at all: the kernel has it in one piece."""
-MOST_PARSED = MOST_MESSAGES = 32
+MOST_PARSED, MOST_MESSAGES = 128, 32
 """Of what comes at once; metrics are sent again, and of messages the newest stay."""
 _TOO_LONG = b"." * (LONGEST_LINE_BYTES + 1)
 _READY, _LONGEST_READY = b'"ready"', 64
