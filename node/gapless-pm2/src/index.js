@@ -208,13 +208,12 @@ function nameOf(number) {
   return found[0];
 }
 
-/** Start the supervisor if it does not run. */
+/** Tell whether a supervisor runs; the first app starts one, and looking needs none. */
 async function connect() {
   const wasThere = await request('ping').then(
     () => true,
     () => false,
   );
-  if (!wasThere) await gapless(['pm2', 'ping']);
   const home = homeOf();
   const place = path.join(home, 'supervisor.sock');
   return {
@@ -273,7 +272,7 @@ module.exports = {
   dump: call(async () => simply('save', '--force')),
   killDaemon: call(async () => simply('kill')),
   getPID: call(pids),
-  getVersion: call(async () => (await request('ping')).version),
+  getVersion: call(async () => (await gapless(['--version'])).trim().split(' ').pop()),
   sendDataToProcessId: call(sendDataToProcessId),
   sendSignalToProcessId: call(async (signal, id) => signalAll(signal, [await one(id)])),
   sendSignalToProcessName: call(async (signal, name) => signalAll(signal, await some(name))),

@@ -65,6 +65,7 @@ test('tools that were written for PM2 go on', async (context) => {
   await assert.rejects(calls.start(script), { message: 'Script already launched' });
   await assert.rejects(calls.stop('none'), { message: 'process or namespace not found' });
   assert.deepEqual(await calls.describe('none'), []);
+  assert.match(await calls.getVersion(), /^\d+\.\d+/);
   assert.deepEqual(await pm2.getPID('app'), [started.pid], 'a promise, without a callback');
   const online = (each) => each.event === 'online' && each.process.pm_id === 0;
   await until(() => seen('process:event', online), 'online is told');

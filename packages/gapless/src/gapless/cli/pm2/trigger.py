@@ -20,7 +20,7 @@ def run(words: Words) -> int:
     if len(words.about) not in (2, 3):
         raise MisuseError("pm2 trigger APP ACTION [PARAMETER]")
     word, action, *parameter = words.about
-    client = Client()
+    client = Client(starts=False)
     message = json.dumps({"msg": action, "opts": parameter[0]} if parameter else action)
     heard = client.request("messages", number=0)["last"]
     sent: list[int] = []
