@@ -45,8 +45,9 @@ compiled: $(STAMP) $(SERVERS_STAMP) # so that no test waits for a compiler
 collected: $(STAMP) $(SERVERS_STAMP) # so that each worker of pytest finds the tests compiled
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -q --collect-only >/dev/null
 
-node: $(STAMP) $(NODE_STAMP) ## the tests of the Node library
+node: $(STAMP) $(NODE_STAMP) ## the tests of the Node libraries
 	cd $(NODE) && npm run --silent types && npm test --silent
+	cd node/gapless-pm2 && npm run --silent types && npm test --silent
 
 check: lint ## what needs neither root nor other programs, in seconds
 	$(PYTEST) -m "not soak" -k "not sshfs and not etcd" tests \

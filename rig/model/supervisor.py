@@ -318,6 +318,8 @@ class ModelSupervisor:
             state=self.state,
             membership=membership,
             drain_connections=drains,
+            notify_sockets=nothing,
+            messages=nothing,
             mechanisms=dict,
             settle=self.loop.settle,
             started_by="",

@@ -11,6 +11,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -367,3 +368,39 @@ def test_difference_the_manager_dies(peers: tuple[Peer, Peer]) -> None:
 
 def _lives(pid: int) -> bool:
     return os.path.exists(f"/proc/{pid}")
+
+
+REJECTS = "Promise.reject(new Error('x')); setInterval(() => {}, 1000);"
+
+
+def ended(peer: Peer, name: str) -> bool:
+    """Return whether an app does not run, or is not known at all."""
+    own = [each for each in peer.items() if each["name"] == name]
+    return all(each["pm2_env"]["status"] in ("stopped", "errored") for each in own)
+
+
+@pytest.mark.soak
+def test_unhandled_rejections(peers: tuple[Peer, Peer]) -> None:
+    """The same programs outlive them, and the same end: by mode, `pmx` and extension."""
+    found = []
+    for peer in peers:
+        (peer.directory / "app.js").write_text(REJECTS)
+        (peer.directory / "www").write_text(f"#!/usr/bin/env node\n{REJECTS}")
+        once = {"autorestart": False, "min_uptime": 100}
+        peer.start(
+            {"script": "app.js", "name": "fork", **once},
+            {"script": "app.js", "name": "cluster", "instances": 1, **once},
+            {"script": "www", "name": "text", "instances": 2, **once},
+            {"script": "app.js", "name": "many", "instances": 1, "pmx": False, **once},
+        )
+        peer.run("start", "app.js", "--name", "bare", "--no-pmx", "--no-autorestart")
+        wait.until(partial(ended, peer, "bare"), "a fork without pmx ends")
+        found.append(
+            sorted(
+                (each["name"], each["pm2_env"]["status"], each["pm2_env"]["exec_mode"])
+                for each in peer.items()
+                if each["name"] != "bare"
+            )
+        )
+    assert found[0] == found[1]
+    assert {status for _, status, _ in found[1]} == {"online"}

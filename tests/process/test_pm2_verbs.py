@@ -86,7 +86,7 @@ def test_every_verb_of_pm2_is_answered(pm2: Host) -> None:
     """With what it does here, or with what to type in its place."""
     said = pm2.gapless("pm2", "monit")
     assert (said.returncode, "pm2 list" in said.stderr) == (1, True)
-    for verb in ("set", "deploy", "trigger", "install", "link", "send", "inspect"):
+    for verb in ("set", "deploy", "install", "link", "send", "inspect"):
         found = pm2.gapless("pm2", verb, "x")
         assert found.returncode == 1, verb
         assert "hint: " in found.stderr, verb

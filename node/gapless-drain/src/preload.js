@@ -4,7 +4,7 @@
 // answer closes its connection in good order.
 //
 // Rule 1: a program does not notice it: nothing is printed, nothing keeps the process alive,
-// and no error reaches the program.
+// and no error reaches the program. One exception: rejections.js, which is asked for.
 // Rule 2: a program that does not serve HTTP only pays for reading this file.
 // Rule 3: a program that uses the library is left to the library.
 
@@ -133,11 +133,14 @@ function openChannel(fd) {
 
 function main() {
   const { env } = process;
+  const survives = env.GAPLESS_UNHANDLED_REJECTIONS === 'log';
+  delete env.GAPLESS_UNHANDLED_REJECTIONS; // as under PM2: not for what the program starts
   if (!env.GAPLESS_SOCKET || !env.GAPLESS_INSTANCE || globalThis[STATE]) return;
   if (isRunner() || typeof performance === 'undefined') return; // Node before 16
   const channelFd = Number(env.GAPLESS_CHANNEL_FD);
   delete env.GAPLESS_CHANNEL_FD; // the channel is not for the children of the program
   if (channelFd > 2 && process.send === undefined) openChannel(channelFd);
+  if (survives) require('./rejections.js').logRejections(process);
   Object.defineProperty(globalThis, STATE, { value: watchServers() });
 }
 

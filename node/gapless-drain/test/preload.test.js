@@ -268,3 +268,60 @@ test('tsx runs TypeScript, and the app connects', async (context) => {
   await programs.supervisor.until({ mode: 'handoff' });
   assert.equal((await ask(port)).headers.connection, 'close');
 });
+
+// --- rejections -----------------------------------------------------------------------
+
+const REJECTS = `
+  const child = require('node:child_process');
+  Promise.reject(new Error('the first'));
+  setTimeout(() => Promise.reject({ inspect: 1 }), 20);
+  setTimeout(() => Promise.reject(undefined), 40);
+  setTimeout(() => Promise.reject(new Proxy({}, { get() { throw new Error('trap'); } })), 60);
+  setTimeout(() => Promise.reject({ [Symbol.for('nodejs.util.inspect.custom')]() { throw 1; } }), 80);
+  setTimeout(() => {
+    const ended = child.spawnSync(process.execPath, ['-e', 'Promise.reject(1)']).status;
+    console.log('alive', process.env.GAPLESS_UNHANDLED_REJECTIONS, 'child', ended);
+  }, 120);`;
+const SURVIVES = { GAPLESS_UNHANDLED_REJECTIONS: 'log' };
+
+async function ended(program) {
+  await new Promise((resolve) => program.child.once('close', resolve));
+  return program.child.exitCode;
+}
+
+test('an unhandled rejection is logged, and the program goes on as under PM2', async (context) => {
+  const programs = await open(context);
+  const program = programs.run(['node', programs.write('app.js', REJECTS)], SURVIVES);
+  assert.equal(await ended(program), 0);
+  assert.match(program.stdout, /^alive undefined child 1\n$/);
+  assert.match(program.stderr, /^unhandled rejection: Error: the first\n {4}at /);
+  assert.match(program.stderr, /rejection: \{ inspect: 1 \}\n/);
+  assert.match(program.stderr, /rejection: undefined\n/);
+  assert.match(program.stderr, /rejection: a value that cannot be shown\n/);
+  assert.equal(program.stderr.split('This is said once.').length, 2);
+});
+
+test('without a word of the supervisor a rejection ends the program', async (context) => {
+  const programs = await open(context);
+  assert.equal(await ended(programs.run(['node', programs.write('app.js', REJECTS)])), 1);
+});
+
+test('a program that listens for rejections, or is strict, is left alone', async (context) => {
+  const programs = await open(context);
+  const own = `
+    process.ONCE('unhandledRejection', (reason) => console.log('mine', reason));
+    Promise.reject(1);`;
+  for (const word of ['on', 'once', 'prependListener']) {
+    const app = programs.write(`${word}.js`, own.replace('ONCE', word));
+    const program = programs.run(['node', app], SURVIVES);
+    assert.equal(await ended(program), 0);
+    assert.equal(program.stdout, 'mine 1\n');
+    assert.equal(program.stderr, '', word);
+  }
+  const none = `process.removeAllListeners('unhandledRejection'); Promise.reject(1);`;
+  assert.equal(await ended(programs.run(['node', '-e', none], SURVIVES)), 1);
+  const strict = ['node', '--unhandled-rejections=strict', '-e', 'Promise.reject(1)'];
+  assert.equal(await ended(programs.run(strict, SURVIVES)), 1);
+  const thrown = programs.run(['node', '-e', 'setTimeout(() => { throw 1; })'], SURVIVES);
+  assert.equal(await ended(thrown), 1);
+});

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.chdir(directory)
     monkeypatch.setenv("PWD", str(directory))
     monkeypatch.setenv("GAPLESS_HOME", str(home))
-    for name in ("PM2_KILL_TIMEOUT", "PM2_KILL_SIGNAL", "PM2_GRACEFUL_LISTEN_TIMEOUT"):
-        monkeypatch.delenv(name, raising=False)
+    for name in [name for name in os.environ if name.startswith("PM2_")]:
+        monkeypatch.delenv(name)
     return Project(directory, home)

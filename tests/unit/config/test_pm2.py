@@ -135,6 +135,7 @@ DEFAULTS = {
     "log.by_instance": False,
     "announce": True,
     "preload": True,
+    "survives_rejections": True,
 }
 
 
@@ -176,6 +177,7 @@ def test_script_is_a_file_a_program_or_a_line(project: Project) -> None:
     tool.write_text("#!/bin/sh\n")
     tool.chmod(0o755)
     assert project.one("tool").command == ("./tool",)
+    assert project.one("tool", interpreter="none").command == ("./tool",)
     absolute = str(project.directory / "index.js")
     assert project.one(absolute).command == ("node", absolute)
     assert "there is no file" in project.complaint(script="not-there.js")
@@ -342,6 +344,15 @@ def test_pm2s_own_variables_are_read(
     assert (built.stop.kill_timeout_s, built.stop.signal) == (2.5, "SIGTERM")
     assert built.ready.timeout_s == 7.0
     assert project.one(kill_timeout=100).stop.kill_timeout_s == 0.1
+    monkeypatch.setenv("PM2_KILL_USE_MESSAGE", "1")
+    monkeypatch.setenv("PM2_NODE_OPTIONS", "--expose-gc")
+    monkeypatch.setenv("PM2_PROCESS_INSTANCE_VAR", "NUMBER")
+    built = project.one()
+    assert built.stop.message
+    assert built.command == ("node", "--expose-gc", "index.js")
+    assert built.instance_variable == "NUMBER"
+    assert not project.one(shutdown_with_message=False).stop.message
+    assert not project.one("job.py").stop.message, "it cannot hear a message"
 
 
 def test_what_pm2_has_no_field_for(project: Project) -> None:

@@ -134,6 +134,7 @@ _DENIALS = {
     "autorestart": ("--no-autorestart", "do not restart the app when it has ended"),
     "autostart": ("--no-autostart", "add the app to the list, and do not start it"),
     "treekill": ("--no-treekill", "signal only the leader of an instance"),
+    "pmx": ("--no-pmx", "a fork ends by an unhandled rejection, as without PM2"),
 }
 
 

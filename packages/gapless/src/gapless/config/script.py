@@ -74,6 +74,7 @@ def _with_toml_defaults(built: spec.AppSpec, given: Collection[str]) -> spec.App
     return replace(
         built,
         announce=False,
+        survives_rejections=False,
         pid_file=built.pid_file if "pid_file" in given else "",
         log=built.log if any(name in given for name in _LOG_FIELDS) else defaults.log,
         stop=stop,

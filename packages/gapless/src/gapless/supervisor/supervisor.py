@@ -231,6 +231,8 @@ class Supervisor:
             state=state,
             membership=membership,
             drain_connections=drain_connections,
+            notify_sockets=notify_sockets,
+            messages=messages,
             mechanisms=lambda: {
                 "interception": interception.describe(),
                 "evidence": evidence.why_unavailable() or True,

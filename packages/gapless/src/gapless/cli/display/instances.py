@@ -105,3 +105,23 @@ def print_killed(found: dict[str, Any]) -> None:
                 f"instance {number}: the kernel has killed {count} of it for want of "
                 f"memory"
             )
+
+
+def print_metrics(found: dict[str, Any]) -> None:
+    """Print what instances measure of themselves, and which actions they offer."""
+    rows = [
+        [
+            f"{i['generation']}.{i['ordinal']}",
+            name,
+            f"{metric['value']} {metric['unit']}".strip(),
+        ]
+        for i in found["instances_detail"]
+        for name, metric in i.get("metrics", {}).items()
+    ]
+    if rows:
+        print()
+        output.print_table(["instance", "metric", "value"], rows)
+    offered = (i.get("actions", {}) for i in found["instances_detail"])
+    actions = sorted({name for each in offered for name in each})
+    if actions:
+        print(f"actions of the app, for `gapless pm2 trigger`: {', '.join(actions)}")

@@ -93,7 +93,7 @@ _FLAGS = {
     "help": "-h --help",
     "version": "-v -V --version",
     "": "-s --silent -m --mini-list --attach -x --execute-command -w --write"
-    " --no-color --no-prefix --no-pmx --no-vizion --no-automation --trace"
+    " --no-color --no-prefix --no-vizion --no-automation --trace"
     " --disable-trace --v8 --event-loop-inspector --deep-monitoring --container"
     " --source-map-support --disable-source-map-support --web --dist --ignore-shell",
 }
@@ -101,6 +101,7 @@ _DENIALS = {
     "autorestart": "--no-autorestart",
     "autostart": "--no-autostart",
     "treekill": "--no-treekill",
+    "pmx": "--no-pmx",
 }
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from gapless.base.errors import DONE, FAILED, GaplessError, MisuseError
 from gapless.cli import output, selection
-from gapless.cli.pm2 import ecosystem, inspected
+from gapless.cli.pm2 import ecosystem, inspected, trigger
 from gapless.cli.pm2.words import Words
 from gapless.client import Client
 
@@ -210,8 +210,6 @@ _INSTEAD = {
     "publishes it there, `gapless rollback APP` goes back: docs/push.md",
     "send": "an app here has no standard input; use a signal (`pm2 sendSignal`), or a port",
     "inspect": "`pm2 sendSignal SIGUSR1 APP` opens the inspector of Node at 127.0.0.1:9229",
-    "trigger": "actions of @pm2/io are not called; use a signal (`pm2 sendSignal`), "
-    "or a path of the app's own",
     "set": "modules and their settings are not there; settings of an app stand in its "
     "file: `env`, then `pm2 reload FILE`",
     "install": "modules are not there: logs are rotated by gapless itself, metrics and "
@@ -285,6 +283,7 @@ VERBS: dict[str, Run] = {
     **dict.fromkeys(
         ("save", "dump"), lambda words: _ours("save", [], force=words.has("force"))
     ),
+    "trigger": trigger.run,
     "cleardump": _cleardump,
     "resurrect": _simply("resurrect"),
     "startup": _startup,

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Mapping
 
 from gapless.base.errors import MisuseError, NotFoundError
-from gapless.config import programs
+from gapless.config import first_line, programs
 from gapless.config.pm2.declaration import Declaration
 from gapless.config.toml.schema import MOST_INSTANCES
 
@@ -19,6 +19,7 @@ def command(
     directory: str,
     environment: Mapping[str, str],
     redirect: Callable[[str], str],
+    pm2_variables: Mapping[str, str],
 ) -> tuple[list[str], str]:
     """Return the argument vector, and the name of the interpreter or "none".
 
@@ -44,9 +45,13 @@ def command(
                 )
             )
         path = str(shutil.which(script, path=search))
-    interpreter = declared.get("exec_interpreter") or programs.interpreter_of(
-        path, search
-    )
+    is_in_path = not os.path.isfile(os.path.join(directory, script))
+    interpreter = declared.get("exec_interpreter")
+    options: list[str] = []
+    if interpreter is None:
+        interpreter = programs.interpreter_of(path, search)
+        if interpreter == programs.NONE and not is_in_path:
+            interpreter, *options = _by_first_line(declared, path)
     if interpreter == programs.NONE:
         if not os.access(path, os.X_OK):
             raise MisuseError(
@@ -56,7 +61,6 @@ def command(
                     f"chmod +x it, or set `interpreter`",
                 )
             )
-        is_in_path = not os.path.isfile(os.path.join(directory, script))
         as_it_is = "/" in script or is_in_path
         return [script if as_it_is else f"./{script}", *arguments], programs.NONE
     program = programs.find_interpreter(interpreter, directory, search)
@@ -66,8 +70,20 @@ def command(
                 "interpreter", f"there is no {interpreter!r} in the PATH of the app"
             )
         )
-    options = declared.get("node_args", [])
+    options += declared.get("node_args", [])
+    if interpreter in _NODE:
+        options += pm2_variables.get("PM2_NODE_OPTIONS", "").split()
     return [program, *options, script, *arguments], os.path.basename(program)
+
+
+def _by_first_line(declared: Declaration, path: str) -> tuple[str, ...]:
+    """Return what runs a script without a known extension.  Raises MisuseError."""
+    try:
+        return first_line.interpreter(path) or (programs.NONE,)
+    except OSError as error:
+        raise MisuseError(
+            declared.message_for("script", f"{path} cannot be read: {error.strerror}")
+        ) from error
 
 
 def instances(declared: Declaration) -> int:

@@ -18,6 +18,8 @@ class Declaration:
     """By their names in fields.toml, in the units of a spec: seconds, bytes."""
     profiles: dict[str, dict[str, str]] = field(default_factory=dict)
     """The variables of each env_NAME, by NAME."""
+    deployed: dict[str, dict[str, str]] = field(default_factory=dict)
+    """The variables of `deploy.NAME.env` of the file, by NAME."""
     warnings: list[str] = field(default_factory=list)
 
     def get(self, name: str, default: Any = None) -> Any:

@@ -50,6 +50,7 @@ class GaplessField(Table, frozen=True):
     takeover: MayTake = "auto"
     preload: bool = True
     interception: bool = True
+    unhandled_rejections: Literal["log", "strict"] = "log"
     limits: app_schema.Limits = app_schema.Limits()
     log: Rotation | None = None
     after: tuple[str, ...] = ()
@@ -115,6 +116,8 @@ def with_gapless_field(declared: Declaration, built: spec.AppSpec) -> spec.AppSp
         takeover=TAKEOVER[keys.takeover],
         preload=keys.preload,
         interception=keys.interception,
+        survives_rejections=built.survives_rejections
+        and keys.unhandled_rejections == "log",
         limits=app_tables.limits(keys.limits),
         after=tuple(dict.fromkeys(keys.after)),
     )

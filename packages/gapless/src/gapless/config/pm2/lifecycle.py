@@ -29,15 +29,31 @@ def ready(declared: Declaration, pm2_variables: Mapping[str, str]) -> spec.Ready
     return spec.Ready(when=when, timeout_s=timeout_s)
 
 
-def stop(declared: Declaration, pm2_variables: Mapping[str, str]) -> spec.Stop:
-    """Return how an instance is stopped."""
+def stop(
+    declared: Declaration, pm2_variables: Mapping[str, str], interpreter: str
+) -> spec.Stop:
+    """Return how an instance is stopped.
+
+    PM2_KILL_USE_MESSAGE is for programs that can hear a message; others get the signal.
+    """
     default_s = _timeout(pm2_variables, "PM2_KILL_TIMEOUT", KILL_TIMEOUT_S)
+    wants_message = bool(pm2_variables.get("PM2_KILL_USE_MESSAGE"))
+    by_message = wants_message and interpreter in ("node", "nodejs", "bun")
     return spec.Stop(
         signal=pm2_variables.get("PM2_KILL_SIGNAL", "SIGINT"),
-        message=declared.get("shutdown_with_message", False),
+        message=declared.get("shutdown_with_message", by_message),
         kill_timeout_s=declared.get("kill_timeout", default_s),
         tree=declared.get("treekill", True),
     )
+
+
+def survives_rejections(declared: Declaration, interpreter: str, mode: str) -> bool:
+    """Return whether PM2 would let a program outlive an unhandled rejection.
+
+    PM2 listens for them in each cluster process, and in a fork by way of what `pmx` adds.
+    """
+    listens = mode == "cluster" or declared.get("pmx", True) is not False
+    return interpreter in ("node", "nodejs") and listens
 
 
 def _timeout(

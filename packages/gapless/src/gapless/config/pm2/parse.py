@@ -33,6 +33,9 @@ def declarations(
         _declaration(table, number, file, overrides, mistakes)
         for number, table in enumerate(tables)
     ]
+    deployed = _deployed(content, file, mistakes)
+    for each in found:
+        each.deployed = deployed
     labels = [each.label for each in found]
     mistakes += [
         f"{file}: {label}: name: {labels.count(label)} apps have this name; "
@@ -63,7 +66,7 @@ def _tables(content: Any, file: str, warnings: list[str]) -> list[dict[str, Any]
             if key in content:
                 apps = content[key]
         warnings += [
-            f"{file}: {key} has no effect: {why}"
+            f"{file}: {key} has no effect{why}"
             for key, why in fields.TOP_LEVEL.items()
             if key in content and apps is not content
         ]
@@ -78,6 +81,22 @@ def _tables(content: Any, file: str, warnings: list[str]) -> list[dict[str, Any]
         if not isinstance(each, dict):
             raise MisuseError(f"{file}: app {number + 1} is not an object: {each!r}")
     return apps
+
+
+def _deployed(
+    content: Any, file: str, mistakes: list[str]
+) -> dict[str, dict[str, str]]:
+    """Return the variables of each `deploy.NAME.env`; the rest is for PM2's `deploy`."""
+    deploy = content.get("deploy") if isinstance(content, dict) else None
+    found = {}
+    for profile, target in deploy.items() if isinstance(deploy, dict) else ():
+        if not isinstance(target, dict) or target.get("env") is None:
+            continue
+        try:
+            found[profile] = values.read(fields.BY_NAME["env"], target["env"])
+        except values.WrongValueError as error:
+            mistakes.append(f"{file}: deploy.{profile}.env: {error}")
+    return found
 
 
 def _declaration(

@@ -51,7 +51,7 @@ def build(declared: Declaration, context: Context) -> spec.AppSpec:
     own = variables.configured(declared, context.choice.profile)
     environment = variables.inherited(declared, context.choice.environment) | own
     argv, interpreter = commands.command(
-        declared, resolved, environment, context.redirect
+        declared, resolved, environment, context.redirect, context.pm2_variables
     )
     mode = commands.mode(declared, interpreter)
     built = spec.AppSpec(
@@ -64,12 +64,14 @@ def build(declared: Declaration, context: Context) -> spec.AppSpec:
         environment_files=tuple(declared.get("env_file", ())),
         namespace=declared.get("namespace", "default"),
         instances=commands.instances(declared),
-        instance_variable=declared.get("instance_var", ""),
+        instance_variable=context.pm2_variables.get("PM2_PROCESS_INSTANCE_VAR")
+        or declared.get("instance_var", ""),
         increment_variable=declared.get("increment_var", ""),
         announce=True,
+        survives_rejections=lifecycle.survives_rejections(declared, interpreter, mode),
         pid_file=log_files.pid_file(declared, name, directory),
         ready=lifecycle.ready(declared, context.pm2_variables),
-        stop=lifecycle.stop(declared, context.pm2_variables),
+        stop=lifecycle.stop(declared, context.pm2_variables, interpreter),
         restart=lifecycle.restart(declared),
         renew=lifecycle.renew(declared, resolved),
         log=log_files.log(declared, name, directory, mode),

@@ -10,10 +10,13 @@ _KEPT_ALWAYS = ("PATH", "HOME")
 
 
 def configured(declared: Declaration, profile: str) -> dict[str, str]:
-    """Return the variables that the file sets, with the env_NAME of --env laid over env."""
+    """Return the variables that the file sets, with the env_NAME of --env laid over env.
+
+    As in PM2, `deploy.NAME.env` is between them.
+    """
     found = dict(declared.get("env", {}))
     if profile:
-        if profile not in declared.profiles:
+        if profile not in {*declared.profiles, *declared.deployed}:
             known = ", ".join(declared.profiles) or "none"
             declared.warnings.append(
                 declared.message_for(
@@ -21,6 +24,7 @@ def configured(declared: Declaration, profile: str) -> dict[str, str]:
                     f"--env {profile} finds no such field; it has: {known}",
                 )
             )
+        found |= declared.deployed.get(profile, {})
         found |= declared.profiles.get(profile, {})
     if declared.get("port") is not None:
         found["PORT"] = str(declared.get("port"))

@@ -45,6 +45,9 @@ def variables(
             "PWD": wanted.declared_directory or wanted.directory,
             "PM2_HOME": home,
         }
+        if wanted.command[0].rpartition("/")[2].startswith("python"):
+            # What Python prints is seen at once.
+            found.setdefault("PYTHONUNBUFFERED", "1")
     if wanted.increment_variable:
         first = found.get(wanted.increment_variable, "0")
         number = int(first) if re.fullmatch(r"\s*-?\d{1,18}\s*", first) else 0

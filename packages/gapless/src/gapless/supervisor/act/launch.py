@@ -209,6 +209,8 @@ def _add_preload(
     if _may_read(wanted, PRELOAD):
         options = variables.get("NODE_OPTIONS", "")
         variables["NODE_OPTIONS"] = environment.with_preload(options, PRELOAD)
+        if wanted.survives_rejections:
+            variables["GAPLESS_UNHANDLED_REJECTIONS"] = "log"
     elif environment.is_node(wanted):
         app.warning = (
             f"keep-alive connections are not closed in good order: "

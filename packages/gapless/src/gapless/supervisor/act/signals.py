@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Collection
 
 from gapless.base.kernel import cgroups
 from gapless.supervisor.kernel import processes
@@ -22,10 +23,16 @@ def signal_leader(instance: InstanceRecord, number: int) -> bool:
     return True
 
 
-def signal_leaders(app: AppRecord, number: int) -> int:
-    """Send a signal to the leader of every instance of an app; return to how many."""
+def signal_leaders(
+    app: AppRecord, number: int, ids: Collection[int] | None = None
+) -> int:
+    """Send a signal to the leader of every instance of an app; return to how many.
+
+    With *ids* only to instances with these ids.
+    """
     instances = [i for generation in app.generations for i in generation.instances]
-    return sum(signal_leader(instance, number) for instance in instances)
+    meant = [i for i in instances if ids is None or app.ids[i.ordinal] in ids]
+    return sum(signal_leader(instance, number) for instance in meant)
 
 
 def signal_members(

@@ -10,11 +10,13 @@ import gapless
 from gapless.base import codec
 from gapless.base.errors import MisuseError, NotFoundError
 from gapless.supervisor.act.signals import signal_leaders
-from gapless.supervisor.control import view
+from gapless.supervisor.control import fields, view
 from gapless.supervisor.control.control_connection import ControlConnection
 from gapless.supervisor.control.request import Request
 from gapless.supervisor.control.requests import Requests
 from gapless.supervisor.instances.drain_connections import DrainConnections
+from gapless.supervisor.instances.messages import Messages
+from gapless.supervisor.instances.notify_sockets import NotifySockets
 from gapless.supervisor.memory.apps import Apps
 from gapless.supervisor.memory.state import HostRecord, StateFile
 from gapless.supervisor.observe.membership import Membership
@@ -36,6 +38,8 @@ class Dispatch:
         state: StateFile,
         membership: Membership,
         drain_connections: DrainConnections,
+        notify_sockets: NotifySockets,
+        messages: Messages,
         mechanisms: Callable[[], dict[str, Any]],
         settle: Callable[[], None],
         started_by: str,
@@ -44,6 +48,7 @@ class Dispatch:
         self._requests, self._view = requests, shown
         self._home, self._state, self._membership = home, state, membership
         self._drain_connections = drain_connections
+        self._notify_sockets, self._messages = notify_sockets, messages
         self._mechanisms, self._settle = mechanisms, settle
         self._started_by = started_by
         self.shutdown_waiters: list[ControlConnection] = []
@@ -97,15 +102,36 @@ class Dispatch:
                 requests.stop(request, connection)
             case "follow":
                 self._follow(request, connection)
-            case "signal":
-                app, number = requests.signal(request)
-                _answer(connection, {"signalled": signal_leaders(app, number)})
+            case "signal" | "send" | "messages":
+                _answer(connection, self._speak(request))
             case "shutdown":
                 self._host.shutting_down = True
                 self.shutdown_waiters.append(connection)
                 self._state.save()
             case other:
                 raise MisuseError(f"there is no request {other[:40]!a}")
+
+    def _speak(self, request: Request) -> dict[str, Any]:
+        """Send a signal or a message to programs, or tell what they have sent."""
+        if request.op == "signal":
+            app, number = self._requests.signal(request)
+            return {"signalled": signal_leaders(app, number, request.ids)}
+        if request.op == "send":
+            return {"sent": self._send(request)}
+        heard = self._messages.heard
+        return {"last": heard.last, "messages": heard.since(request.number)}
+
+    def _send(self, request: Request) -> list[int]:
+        """Send a message to instances; return the ids of those that took it."""
+        app = self._apps.named(request.app)
+        line = fields.line_of(request.message, app.name)
+        found = []
+        for instance in (i for g in app.generations for i in g.instances):
+            identity = app.ids[instance.ordinal]
+            is_meant = request.ids is None or identity in request.ids
+            if is_meant and self._notify_sockets.send(instance.key, line):
+                found.append(identity)
+        return sorted(set(found))
 
     def _known(self, request: Request) -> list[dict[str, Any]]:
         """Return what is known of apps without a look at their processes."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from gapless.base.errors import MisuseError
 from gapless.base.names import is_app_name
+from gapless.supervisor.instances import notify
 from gapless.supervisor.memory import spec
 from gapless.supervisor.renewal import schedule
 
@@ -147,6 +148,19 @@ def signal_number(word: str, app: str) -> int:
     if name not in signal.Signals.__members__:
         raise MisuseError(f"{app}: there is no signal {name[:40]!a}")
     return signal.Signals[name]
+
+
+def line_of(message: str, app: str) -> bytes:
+    """Return the line that brings a message, which is JSON, to a program of Node."""
+    try:
+        line = json.dumps(json.loads(message)).encode() + b"\n"
+    except (ValueError, RecursionError):
+        raise MisuseError(f"{app}: the message is not JSON") from None
+    if len(line) > notify.LONGEST_SENT_BYTES:
+        raise MisuseError(
+            f"{app}: the message has more than {notify.LONGEST_SENT_BYTES} bytes"
+        )
+    return line
 
 
 def check_lead(lead_s: float | None) -> None:

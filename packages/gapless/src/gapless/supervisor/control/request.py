@@ -33,6 +33,12 @@ class Request:
     signal: str = ""
     lead_s: float | None = None
     refused: str | None = None
+    message: str = ""
+    """JSON for the channel of Node."""
+    ids: list[int] | None = None
+    """Which instances of the app it is for; None: all."""
+    number: int = 0
+    """The last message that the client knows."""
     only: str = ""
     """What alone is to be told: `names` or `specs` of `list`, `spec` of `describe`."""
     apps: list[str] | None = None

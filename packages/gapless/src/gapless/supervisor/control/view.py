@@ -223,6 +223,8 @@ class View:
             "mode": instance.mode.value,
             "counts": codec.encode(counts) if counts else None,
             "status_text": instance.status_text,
+            "metrics": instance.metrics,
+            "actions": instance.actions,
             "restarts": generation.seats[instance.ordinal].restarts,
             "killed_for_memory": controllers.memory_events(instance.cgroup).killed
             if instance.cgroup

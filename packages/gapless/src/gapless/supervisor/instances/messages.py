@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from gapless.base import clock
+from gapless.supervisor.instances import metrics
+from gapless.supervisor.instances.heard import Heard
 from gapless.supervisor.instances.notify import Notification
 from gapless.supervisor.kernel import processes
-from gapless.supervisor.memory.apps import Apps
+from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.counts import Counts
 from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.observe import app_user
@@ -17,6 +19,7 @@ class Messages:
 
     def __init__(self, apps: Apps, membership: Membership) -> None:
         self._apps, self._membership = apps, membership
+        self.heard = Heard()
 
     def speaks(self, key: str, pid: int, uid: int) -> bool:
         """Return whether what a process notified is the word of an instance.
@@ -57,7 +60,10 @@ class Messages:
     def notified(self, key: str, notification: Notification) -> None:
         """Note what an instance notified."""
         known = self._apps.look(key)
-        if known is None or _is_known(known[2], notification):
+        if known is None:
+            return
+        self._hear(known[0], known[2], notification)
+        if _is_known(known[2], notification):
             return
         found = self._apps.find(key)
         assert found is not None
@@ -65,12 +71,28 @@ class Messages:
         instance.notified_ready |= notification.ready
         if notification.status:
             instance.status_text = notification.status
+        for content in notification.actions:
+            metrics.take_action(instance.actions, content)
+
+    def _hear(
+        self, app: AppRecord, instance: InstanceRecord, notification: Notification
+    ) -> None:
+        """Note what no plan depends on: it costs no turn of the app."""
+        for content in notification.metrics:
+            metrics.take_metrics(instance.metrics, content)
+        for line in notification.messages:
+            identity = app.ids[instance.ordinal]
+            self.heard.add(app.name, identity, instance.pid, line)
 
 
 def _is_known(instance: InstanceRecord, notification: Notification) -> bool:
     """Return whether a notification is no news: it is not worth a turn of the app."""
     ready = instance.notified_ready or not notification.ready
-    return ready and notification.status in ("", instance.status_text)
+    offered = dict(instance.actions)
+    for content in notification.actions:
+        metrics.take_action(offered, content)
+    is_known = ready and notification.status in ("", instance.status_text)
+    return is_known and offered == instance.actions
 
 
 def _has_ended(pid: int) -> bool:

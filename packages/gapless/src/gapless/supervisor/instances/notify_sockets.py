@@ -171,5 +171,5 @@ class NotifySockets:
             return
         found, rest = notify.parse_lines(self._partial.get(key, b"") + piece)
         self._partial[key] = rest
-        if found.ready:
+        if found != notify.Notification():
             self._receive(key, found)

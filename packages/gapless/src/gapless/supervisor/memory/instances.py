@@ -7,6 +7,7 @@ A record is written as a note for the keeper and read by the next supervisor (ba
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from gapless.base.codec import TRANSIENT, was
 from gapless.supervisor.memory import model
@@ -66,6 +67,10 @@ class InstanceRecord:
     listened_at: float = 0.0
     notified_ready: bool = field(default=False, metadata=was("said_ready"))
     status_text: str = ""
+    metrics: dict[str, dict[str, Any]] = field(default_factory=dict, metadata=TRANSIENT)
+    """What it measures of itself, by name: it tells the next supervisor by itself."""
+    actions: dict[str, int] = field(default_factory=dict)
+    """What it offers to do: the name, and how many arguments it takes."""
     refusal: str = field(default="", metadata=was("complaint"))
     """Why one of its system calls was refused."""
     alive_failures: int = 0

@@ -201,6 +201,8 @@ class AppSpec:
     """Tell the program its name, namespace and id in variables, as PM2 does."""
     preload: bool = True
     """Let Node programs load what closes keep-alive connections while they drain."""
+    survives_rejections: bool = False
+    """Let a Node program log a promise's unhandled rejection, and go on, as PM2 does."""
     pid_file: str = ""
     """A path; the id of the instance is put before its `.pid`; empty means none."""
     listen: tuple[str, ...] = ()

@@ -65,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
     instances.print_tables(found)
     instances.print_under_way(found)
     instances.print_killed(found)
+    instances.print_metrics(found)
     for generation in found["generations"]:
         for remark in generation.get("order_remarks", ()):
             print(f"generation {generation['generation']}: {remark}")

@@ -110,6 +110,13 @@ def _env(
         "treekill": spec["stop"]["tree"],
         "kill_timeout": round(spec["stop"]["kill_timeout_s"] * 1000),
         "wait_ready": spec["ready"]["when"] == "notify",
+        "axm_monitor": instance.get("metrics", {}) if instance else {},
+        "axm_actions": [
+            {"action_name": name, "arity": arity}
+            for name, arity in (instance.get("actions", {}) if instance else {}).items()
+        ],
+        "axm_options": {},
+        "axm_dynamic": {},
         "exit_code": described["exit_code"],
         "version": described["release"] or "N/A",
         "env": {**variables, **own},
