@@ -19,6 +19,7 @@ from gapless.supervisor.act import instance_actions
 from gapless.supervisor.act.generation_actions import GenerationActions
 from gapless.supervisor.act.launch import Launcher
 from gapless.supervisor.act.performer import Performer
+from gapless.supervisor.act.seat_sockets import SeatSockets
 from gapless.supervisor.control.admission import Admissions
 from gapless.supervisor.control.dispatch import Dispatch
 from gapless.supervisor.control.new_generations import NewGenerations
@@ -280,6 +281,7 @@ class ModelSupervisor:
             ),
             instance_actions.InstanceActions(evidence, membership, notify, drains),
             takeovers,
+            SeatSockets(listeners, relays),
         )
         app_order = AppOrder(self.apps, self.host)
         self.new_generations = NewGenerations(

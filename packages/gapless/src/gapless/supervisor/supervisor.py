@@ -19,6 +19,7 @@ from gapless.supervisor.act.interception import Interception
 from gapless.supervisor.act.launch import Launcher
 from gapless.supervisor.act.performer import Performer
 from gapless.supervisor.act.relays import Relays
+from gapless.supervisor.act.seat_sockets import SeatSockets
 from gapless.supervisor.act.takeovers import Takeovers
 from gapless.supervisor.adoption import Adoption
 from gapless.supervisor.control.admission import Admissions
@@ -139,6 +140,7 @@ class Supervisor:
             ),
             InstanceActions(evidence, membership, notify_sockets, drain_connections),
             takeovers,
+            SeatSockets(listeners, relays),
         )
         # control, renewal
         app_order = AppOrder(apps, host)
