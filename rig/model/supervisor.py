@@ -19,7 +19,6 @@ from gapless.supervisor.act import instance_actions
 from gapless.supervisor.act.generation_actions import GenerationActions
 from gapless.supervisor.act.launch import Launcher
 from gapless.supervisor.act.performer import Performer
-from gapless.supervisor.act.seat_sockets import SeatSockets
 from gapless.supervisor.control.admission import Admissions
 from gapless.supervisor.control.dispatch import Dispatch
 from gapless.supervisor.control.new_generations import NewGenerations
@@ -43,6 +42,7 @@ from gapless.supervisor.memory.state import HostRecord, StateFile
 from gapless.supervisor.observe.app_order import AppOrder
 from gapless.supervisor.resume import resume
 from gapless.supervisor.sockets import system_calls
+from gapless.supervisor.sockets.seats import SeatSockets
 from rig.model import world as worlds
 from rig.model.listeners import FakeListeners
 from rig.model.world import APP, NOW, Effects

@@ -1,18 +1,22 @@
-"""With `affinity = "address"` each request of a session reaches the instance that has it."""
+"""With `affinity = "address"` each request of a session reaches the one that has it."""
 
 from __future__ import annotations
 
 import http.client
 import itertools
+import os
+import signal
 import sys
 import threading
 from dataclasses import dataclass, field
+from typing import Self
 
+from gapless.supervisor.kernel.source_buckets import bucket_of
 from gapless.supervisor.sockets import affinity
 from rig import wait
 from rig.hosts.host import Host
 
-COMMAND = [sys.executable, "sessions.py"]
+COMMAND = [sys.executable, "sockets/sessions.py"]
 AFFINE = 'affinity = "address"\n'
 POLLS = 6
 PAUSE_S = 0.004
@@ -32,6 +36,7 @@ class Client:
     seats: set[tuple[str, str]] = field(default_factory=set)
     """Generations and instances that have answered."""
     finished: int = 0
+    kept: http.client.HTTPConnection | None = None
 
     def run(self, over: threading.Event) -> None:
         """Go on until it is *over*."""
@@ -40,34 +45,32 @@ class Client:
                 self._session(over)
             except (OSError, http.client.HTTPException) as error:
                 self.lost.append(repr(error))
+                self.kept = None
+        if self.kept is not None:
+            self.kept.close()
 
     def _session(self, over: threading.Event) -> None:
-        connection = self._connect()
-        generation, seat, session = self._ask(connection, "/open")
+        generation, seat, session = self._ask("/open")
         for _ in range(POLLS):
             over.wait(PAUSE_S)
-            if not self.keeps_alive:
-                connection.close()
-                connection = self._connect()
-            now, other, answer = self._ask(connection, f"/poll?{session}")
+            now, other, answer = self._ask(f"/poll?{session}")
             if answer != session:
                 if now == generation:
                     self.strayed.append(f"{self.source}: {seat} {other} of {now}")
-                break
-        else:
-            self.finished += 1
-        connection.close()
+                return
+        self.finished += 1
 
-    def _connect(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection(
-            self.target, self.port, timeout=20, source_address=(self.source, 0)
-        )
-
-    def _ask(
-        self, connection: http.client.HTTPConnection, path: str
-    ) -> tuple[str, str, str]:
-        connection.request("GET", path)
-        generation, seat, session = connection.getresponse().read().decode().split()
+    def _ask(self, path: str) -> tuple[str, str, str]:
+        """Ask, on a new connection unless this client keeps its own."""
+        if not self.keeps_alive or self.kept is None:
+            self.kept = http.client.HTTPConnection(
+                self.target, self.port, timeout=20, source_address=(self.source, 0)
+            )
+        self.kept.request("GET", path)
+        answer = self.kept.getresponse()
+        generation, seat, session = answer.read().decode().split()
+        if not self.keeps_alive:
+            self.kept.close()
         self.seats.add((generation, seat))
         return generation, seat, session
 
@@ -85,7 +88,7 @@ class Browsers:
             threading.Thread(target=each.run, args=(self._over,)) for each in self.all
         ]
 
-    def __enter__(self) -> Browsers:
+    def __enter__(self) -> Self:
         """Begin."""
         for thread in self._threads:
             thread.start()
@@ -118,6 +121,11 @@ class Browsers:
         return list(itertools.chain(*(each.strayed for each in self.all)))
 
 
+def seat_of(client: Client) -> str:
+    """Return the instance of three that an address belongs to."""
+    return str(affinity.seat_of(bucket_of(client.source), [True] * 3))
+
+
 def test_sessions_keep_their_instance_and_end_with_their_generation(host: Host) -> None:
     """Under load: none strays in a steady set and in releases; no request is lost."""
     port = wait.free_port()
@@ -137,8 +145,7 @@ def test_sessions_keep_their_instance_and_end_with_their_generation(host: Host) 
         assert not browsers.strayed()
     assert not browsers.lost()
     for client in browsers.all:
-        chosen = affinity.seat_of(affinity.bucket_of(client.source), [True] * 3)
-        assert {seat for _, seat in client.seats} == {str(chosen)}
+        assert {seat for _, seat in client.seats} == {seat_of(client)}
     assert len({seat for each in browsers.all for _, seat in each.seats}) == 3
 
 
@@ -159,3 +166,100 @@ def test_scale_moves_some_sessions_once_and_loses_none(host: Host) -> None:
         assert len(browsers.strayed()) == moved
         assert {seat for each in browsers.all for _, seat in each.seats} == set("0123")
     assert not browsers.lost()
+
+
+def test_when_an_instance_ends_its_addresses_are_served_by_the_others(
+    host: Host,
+) -> None:
+    """And by the next one in its seat, once it listens; the others notice nothing."""
+    port = wait.free_port()
+    host.start("chat", COMMAND, port=port, more=f"{AFFINE}instances = 3")
+    with Browsers(port) as browsers:
+        browsers.go_on(3)
+        victim = browsers.all[0]
+        ((_, seat),) = victim.seats
+        pid = next(
+            each["pid"]
+            for each in host.app("chat")["instances_detail"]
+            if str(each["ordinal"]) == seat
+        )
+        os.kill(pid, signal.SIGKILL)
+        browsers.go_on(4)
+        wait.until(lambda: host.app("chat")["instances"]["ready"] == 3, "3 are ready")
+        browsers.go_on(4)
+        strayed = len(browsers.strayed())
+        browsers.go_on(4)
+        assert len(browsers.strayed()) == strayed
+    for client in browsers.all:
+        if (home := seat_of(client)) != seat:
+            assert {each for _, each in client.seats} == {home}
+            assert not client.lost + client.strayed
+
+
+def test_sessions_outlive_the_supervisor(host: Host) -> None:
+    """The next one knows whose each socket is; the keeper has them meanwhile."""
+    port = wait.free_port()
+    host.start("chat", COMMAND, port=port, more=f"{AFFINE}instances = 3")
+    with Browsers(port) as browsers:
+        browsers.go_on(2)
+        os.kill(host.supervisor_pid(), signal.SIGKILL)
+        browsers.go_on(2)
+        host.start_supervisor()
+        browsers.go_on(2)
+        host.ok("reload", "chat")
+        browsers.go_on(2)
+        assert not browsers.strayed()
+    assert not browsers.lost()
+    assert all({each for _, each in c.seats} == {seat_of(c)} for c in browsers.all)
+
+
+def test_a_recycle_keeps_the_sockets_of_its_seats(host: Host) -> None:
+    """Sessions end with the instance; each address finds the next one in its seat."""
+    port = wait.free_port()
+    more = f"{AFFINE}instances = 3\noverlap = false\nmin_healthy_s = 0.2"
+    host.start("chat", COMMAND, port=port, more=more)
+    with Browsers(port) as browsers:
+        browsers.go_on(2)
+        host.ok("reload", "chat")
+        browsers.go_on(2)
+        strayed = len(browsers.strayed())
+        browsers.go_on(4)
+        assert len(browsers.strayed()) == strayed
+        for client in browsers.all:
+            client.seats.clear()
+        browsers.go_on(2)
+        assert all({each for _, each in c.seats} == {seat_of(c)} for c in browsers.all)
+    assert not browsers.lost()
+
+
+def test_liveness_asks_each_instance_at_its_own_socket(host: Host) -> None:
+    """One that stands still is replaced in its seat, whatever address asks."""
+    port = wait.free_port()
+    more = (
+        f"{AFFINE}instances = 3\n"
+        'alive = { http = "/", every_s = 0.3, failures = 2, timeout_s = 0.5 }'
+    )
+    host.start("chat", COMMAND, port=port, more=more)
+    pids = host.app("chat")["pids"]
+    os.kill(pids[1], signal.SIGSTOP)
+    wait.until(
+        lambda: host.app("chat")["restarts_by"].get("liveness") == 1, "it is replaced"
+    )
+    wait.until(lambda: host.app("chat")["instances"]["ready"] == 3, "3 are ready")
+    assert {pids[0], pids[2]} < set(host.app("chat")["pids"])
+    with Browsers(port) as browsers:
+        browsers.go_on(2)
+    assert not browsers.lost() + browsers.strayed()
+
+
+def test_sockets_that_are_handed_out_are_of_seats_too(host: Host) -> None:
+    """With LISTEN_FDS, where the program makes no call that could be answered."""
+    port = wait.free_port()
+    more = f'{AFFINE}instances = 3\nlisten = ["127.0.0.1:{port}"]'
+    host.start("chat", COMMAND, port=port, more=more)
+    with Browsers(port) as browsers:
+        browsers.go_on(2)
+        host.ok("reload", "chat")
+        browsers.go_on(2)
+    assert not browsers.lost() + browsers.strayed()
+    assert all({each for _, each in c.seats} == {seat_of(c)} for c in browsers.all)

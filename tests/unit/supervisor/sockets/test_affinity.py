@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from gapless.supervisor.kernel.source_buckets import bucket_of
+from gapless.supervisor.relay.sockets import PORTS_BY_SOURCE, connect_as
 from gapless.supervisor.sockets import affinity, steering
 
 SOURCES = [f"127.0.{third}.{last}" for third in (0, 3) for last in range(2, 22)]
@@ -33,18 +35,12 @@ def group(host: str, count: int) -> Iterator[list[socket.socket]]:
         yield found
 
 
-def taker(
-    found: list[socket.socket], source: str, target: str = "127.0.0.1", *, ttl: int = 0
-) -> int:
-    """Return which socket gets a connection from an address, or from a carried one."""
+def taker(found: list[socket.socket], source: str, target: str = "127.0.0.1") -> int:
+    """Return which socket gets a connection from an address."""
     family = socket.AF_INET6 if ":" in target else socket.AF_INET
     with socket.socket(family) as client:
         client.settimeout(5)
-        if ttl:
-            client.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        host, _, port = source.partition(" ")
-        client.bind((host, int(port or 0)))
+        client.bind((source, 0))
         client.connect((target, found[0].getsockname()[1]))
         for place, sock in enumerate(found):
             with contextlib.suppress(BlockingIOError):
@@ -61,11 +57,11 @@ def test_an_address_reaches_the_seat_that_its_bucket_chooses(host: str) -> None:
         for there in ([True] * 3, present, [False] * 3):
             steering.attach(found[0], affinity.choose(indices, there))
             for source in SOURCES:
-                bucket = affinity.bucket_of(source)
+                bucket = bucket_of(source)
                 expected = indices[affinity.seat_of(bucket, there)]
                 assert taker(found, source) == expected
         if host == "::":
-            place = affinity.seat_of(affinity.bucket_of("::1"), present)
+            place = affinity.seat_of(bucket_of("::1"), present)
             steering.attach(found[0], affinity.choose(indices, present))
             assert taker(found, "::1", "::1") == indices[place]
 
@@ -73,7 +69,7 @@ def test_an_address_reaches_the_seat_that_its_bucket_chooses(host: str) -> None:
 def test_only_the_addresses_of_a_vacant_seat_move() -> None:
     """And they are spread over the seats that are left."""
     sources = [f"10.1.{number // 250}.{number % 250}" for number in range(2000)]
-    buckets = [affinity.bucket_of(source) for source in sources]
+    buckets = [bucket_of(source) for source in sources]
     every = [affinity.seat_of(bucket, [True] * 4) for bucket in buckets]
     without = [affinity.seat_of(b, [True, True, False, True]) for b in buckets]
     moved = [after for before, after in zip(every, without, strict=True) if before == 2]
@@ -86,23 +82,31 @@ def test_only_the_addresses_of_a_vacant_seat_move() -> None:
 
 def test_one_address_is_one_bucket_however_it_is_written() -> None:
     """IPv4 in IPv6 is what the packets have; a scope is no part of an address."""
-    assert affinity.bucket_of("::ffff:10.0.0.7") == affinity.bucket_of("10.0.0.7")
-    assert affinity.bucket_of("fe80::1%eth0") == affinity.bucket_of("fe80::1")
-    many = {affinity.bucket_of(f"2001:db8::{number:x}") for number in range(1000)}
+    assert bucket_of("::ffff:10.0.0.7") == bucket_of("10.0.0.7")
+    assert bucket_of("fe80::1%eth0") == bucket_of("fe80::1")
+    many = {bucket_of(f"2001:db8::{number:x}") for number in range(1000)}
     assert len(many) > 850
 
 
-def test_what_is_carried_for_a_client_goes_to_the_client_s_seat() -> None:
-    """The relay says the bucket by its port; a port of somebody else says nothing."""
-    with group("127.0.0.1", 3) as found:
+@pytest.mark.parametrize("host", ["127.0.0.1", "::"])
+def test_what_the_relay_carries_comes_to_the_seat_of_its_client(host: str) -> None:
+    """A few connections of one client too; and no other connection of this host does."""
+    with group(host, 3) as found, contextlib.ExitStack() as stack:
         steering.attach(found[0], affinity.choose([0, 1, 2], [True] * 3))
-        ttl = affinity.CARRIED_TTL
-        for source in SOURCES[:12]:
-            bucket = affinity.bucket_of(source)
-            own = f"127.0.0.1 {10 * affinity.BUCKETS + bucket}"
-            expected = affinity.seat_of(bucket, [True] * 3)
-            assert taker(found, own, ttl=ttl) == expected
-            home = affinity.seat_of(affinity.bucket_of("127.0.0.1"), [True] * 3)
+        port = found[0].getsockname()[1]
+        stack.callback(PORTS_BY_SOURCE.discard, port)
+        PORTS_BY_SOURCE.add(port)
+        for source in SOURCES[:6] * 2:
+            place = affinity.seat_of(bucket_of(source), [True] * 3)
+            client = stack.enter_context(socket.socket())
+            client.bind((source, 0))
+            client.connect(("127.0.0.1", port))
+            taken = stack.enter_context(found[place].accept()[0])
+            with connect_as(taken) as carried:
+                carried.setblocking(True)
+                found[place].accept()[0].close()
+                assert carried.getpeername()[:2] == taken.getsockname()[:2]
+            home = affinity.seat_of(bucket_of("127.0.0.1"), [True] * 3)
             assert taker(found, "127.0.0.1") == home
 
 
@@ -111,7 +115,7 @@ def test_a_probe_goes_before_the_choice() -> None:
     with group("127.0.0.1", 3) as found, socket.socket() as probe:
         probe.bind(("127.0.0.9", 0))
         port = probe.getsockname()[1]
-        home = affinity.seat_of(affinity.bucket_of("127.0.0.9"), [True] * 3)
+        home = affinity.seat_of(bucket_of("127.0.0.9"), [True] * 3)
         other = (home + 1) % 3
         aimed = steering.aimed(steering.Probe("127.0.0.9", port, other))
         program = aimed + affinity.choose([0, 1, 2], [True] * 3)
@@ -128,5 +132,5 @@ def test_as_many_seats_as_an_app_may_have() -> None:
         there = [number % 3 != 0 for number in range(1024)]
         steering.attach(found[0], affinity.choose(many, there))
         for source in SOURCES:
-            place = affinity.seat_of(affinity.bucket_of(source), there)
+            place = affinity.seat_of(bucket_of(source), there)
             assert taker(found, source) == many[place]

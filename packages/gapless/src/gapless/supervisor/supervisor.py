@@ -19,7 +19,6 @@ from gapless.supervisor.act.interception import Interception
 from gapless.supervisor.act.launch import Launcher
 from gapless.supervisor.act.performer import Performer
 from gapless.supervisor.act.relays import Relays
-from gapless.supervisor.act.seat_sockets import SeatSockets
 from gapless.supervisor.act.takeovers import Takeovers
 from gapless.supervisor.adoption import Adoption
 from gapless.supervisor.control.admission import Admissions
@@ -56,6 +55,7 @@ from gapless.supervisor.renewal.renewals import Renewals
 from gapless.supervisor.resume import resume
 from gapless.supervisor.sockets.listeners import Listeners
 from gapless.supervisor.sockets.path_watch import watch_paths
+from gapless.supervisor.sockets.seats import SeatSockets
 from gapless.supervisor.sockets.system_calls import SystemCalls
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from gapless.supervisor.act.generation_actions import GenerationActions
 from gapless.supervisor.act.instance_actions import InstanceActions
 from gapless.supervisor.act.launch import Launcher
-from gapless.supervisor.act.seat_sockets import SeatSockets
 from gapless.supervisor.act.takeovers import Takeovers
 from gapless.supervisor.decide import actions
 from gapless.supervisor.memory.apps import AppRecord
+from gapless.supervisor.sockets.seats import SeatSockets
 
 
 class Performer:

@@ -17,6 +17,7 @@ import socket
 import sys
 
 from gapless.base import clock
+from gapless.supervisor.relay import sockets
 
 BUFFER_BYTES = 64 << 10
 
@@ -117,6 +118,8 @@ class Relay:
     def _join(self, client: socket.socket) -> None:
         onward = socket.socket(client.family, socket.SOCK_STREAM)
         try:
+            if not self._path:
+                sockets.bind_for(onward, client)
             onward.connect(self._path or client.getsockname())
             self._own.add(onward.getsockname()[:2])
         except OSError:
@@ -167,10 +170,16 @@ class Relay:
 
 
 def main(arguments: list[str]) -> None:
-    """Relay; arguments are --fd N, --until-quiet S, --deadline S, --path PATH."""
+    """Relay; arguments are --fd N, --until-quiet S, --deadline S, --path PATH.
+
+    With --by-source 1 each connection comes to the instance that its client has.
+    """
     options = dict(zip(arguments[::2], arguments[1::2], strict=True))
+    listener = socket.socket(fileno=int(options["--fd"]))
+    if "--by-source" in options:
+        sockets.PORTS_BY_SOURCE.add(listener.getsockname()[1])
     relay = Relay(
-        socket.socket(fileno=int(options["--fd"])),
+        listener,
         float(options.get("--until-quiet", "0.2")),
         float(options.get("--deadline", "30")),
         options.get("--path", ""),

@@ -4,16 +4,14 @@ The sockets are those of the seats of one generation.  The program (bpf(4), sock
 a number of 12 bits, a bucket, of the source address, and the bucket chooses the seat: so an
 address keeps its seat while the set of seats is the same.  While a seat is vacant its
 addresses go to the others, and no other address moves.
-
-The mixing is that of MurmurHash3 (fmix32): addresses that follow each other are spread.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gapless.supervisor.kernel.source_buckets import BUCKETS, CARRIED_TTL, FOLD, MIX
 from gapless.supervisor.sockets.steering import (
     JUMP_IF_EQUAL,
     LOAD_BYTE,
@@ -23,24 +21,15 @@ from gapless.supervisor.sockets.steering import (
     RETURN,
     SHIFT_RIGHT,
     Instruction,
-    packed,
 )
 
-BUCKETS = 1 << 12
 MOST_OTHERS = 64
 """So many seats share the addresses of those that are vacant, at most: a program has 4096
 instructions, two for each seat in each table."""
-CARRIED_TTL = 171
-"""The time to live of the packets of a connection that the relay carries for a client: its
-source port says the bucket.  No packet of another host arrives with it: systems begin at
-64, 128 or 255 (RFC 1700), and few routes have 40 hops."""
 _JUMP = 0x05
 _TO_X, _STORE, _RESTORE = 0x07, 0x02, 0x60
 _ADD_X, _XOR_X = 0x0C, 0xAC
 _TIMES, _DIVIDE, _MODULO, _AND = 0x24, 0x34, 0x94, 0x54
-_MASK = 0xFFFFFFFF
-_FOLD = 0x01000193
-_MIX = ((16, 0x85EBCA6B), (13, 0xC2B2AE35), (16, 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +44,6 @@ class _Version:
 
 _V4 = _Version(words=1, address_at=12, ttl_at=8, port_at=20)
 _V6 = _Version(words=4, address_at=8, ttl_at=7, port_at=40)
-
-
-def bucket_of(host: str) -> int:
-    """Return the bucket of a source address, as the program computes it."""
-    address = packed(host.partition("%")[0])
-    mixed = 0
-    for word in struct.unpack(f">{len(address) // 4}I", address):
-        mixed = (mixed * _FOLD + word) & _MASK
-    for shift, factor in _MIX:
-        mixed = (mixed ^ mixed >> shift) * factor & _MASK
-    return mixed % BUCKETS
 
 
 def seat_of(bucket: int, present: Sequence[bool]) -> int:
@@ -113,7 +91,7 @@ def _table(indices: dict[int, int]) -> list[Instruction]:
 def _bucket() -> list[Instruction]:
     """Return what puts the bucket of a packet into the accumulator."""
     mix: list[Instruction] = []
-    for shift, factor in _MIX:
+    for shift, factor in MIX:
         mix += [(_TO_X, 0, 0, 0), (SHIFT_RIGHT, 0, 0, shift), (_XOR_X, 0, 0, 0)]
         mix += [(_TIMES, 0, 0, factor)]
     v6 = _source(_V6, over=0, mix=len(mix))
@@ -136,7 +114,7 @@ def _source(version: _Version, *, over: int, mix: int) -> list[Instruction]:
     """
     words: list[Instruction] = [(LOAD_WORD, 0, 0, NET_OFF + version.address_at)]
     for number in range(1, version.words):
-        words += [(_TIMES, 0, 0, _FOLD), (_TO_X, 0, 0, 0)]
+        words += [(_TIMES, 0, 0, FOLD), (_TO_X, 0, 0, 0)]
         words += [(LOAD_WORD, 0, 0, NET_OFF + version.address_at + 4 * number)]
         words += [(_ADD_X, 0, 0, 0)]
     words += [(_JUMP, 0, 0, over)]

@@ -212,16 +212,20 @@ class Groups:
         takes connections, they would come elsewhere until the group is steered again: to
         another seat, or to a socket that nobody accepts from.
         """
-        order = self.orders.get(listener.group, steering.Group(())).order
-        members = [self._listeners[name] for name in order if name in self._listeners]
+        order = self.orders.get(listener.group, steering.Group(()))
+        found = (self._listeners.get(name) for name in order.order)
+        members = [each for each in found if each is not None]
         if listener not in members or all(each.seat is None for each in members):
             return False
         takers = {e.name for e in self.takers(listener.group) if not e.leaving}
         if not takers:
             return False
-        others = (each for each in members if each is not listener)
-        goes = any(each.leaving and not each.parked for each in others)
-        return goes or (order[-1] != listener.name and order[-1] in takers)
+        others = [each for each in members if each is not listener]
+        for each in (*(e for e in others if e.leaving and not e.parked), listener):
+            if each.name != order.order[-1] and order.order[-1] in takers:
+                return True
+            order = order.left(each.name)
+        return False
 
     def leave(self, listener: Listener) -> None:
         """Forget a socket that was closed, and steer the others again."""

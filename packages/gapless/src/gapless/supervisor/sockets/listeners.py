@@ -272,6 +272,10 @@ class Listeners:
         found = self._successors(listener.app, listener.generation, listener.group)
         return any(True for _ in found)
 
+    def chooses_by_source(self, listener: Listener) -> bool:
+        """Return whether source addresses choose who gets connections of an address now."""
+        return any(e.seat is not None for e in self.groups.takers(listener.group))
+
     def steer(self, app: str, generation: int) -> None:
         """Send every new connection to a generation, on each address that it holds.
 

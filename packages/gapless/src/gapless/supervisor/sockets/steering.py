@@ -13,6 +13,8 @@ import socket
 import struct
 from dataclasses import dataclass
 
+from gapless.supervisor.kernel.source_buckets import packed
+
 _SO_ATTACH_REUSEPORT_CBPF = 51
 _SO_BINDTOIFINDEX, _NO_INTERFACE = 62, 0x7FFFFFFE
 _IP_MINTTL, _IPV6_MINHOPCOUNT = 21, 73
@@ -130,11 +132,3 @@ def is_hidden(sock: socket.socket) -> bool:
     """Return whether new connections pass a listening socket by."""
     found = sock.getsockopt(socket.SOL_SOCKET, _SO_BINDTOIFINDEX)
     return found == _NO_INTERFACE
-
-
-def packed(host: str) -> bytes:
-    """Return an address as packets have it: IPv4 too if it is one in IPv6 (RFC 4291)."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    packed = socket.inet_pton(family, host)
-    mapped = b"\0" * 10 + b"\xff\xff"
-    return packed[12:] if packed.startswith(mapped) else packed

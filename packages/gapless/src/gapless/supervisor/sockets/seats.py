@@ -6,7 +6,8 @@ decided here: which seats have an instance is known, and all else follows.
 
 from __future__ import annotations
 
-from gapless.supervisor.act.relays import Relays
+from typing import Protocol
+
 from gapless.supervisor.kernel import queues
 from gapless.supervisor.memory.apps import AppRecord
 from gapless.supervisor.memory.generations import GenerationRecord
@@ -17,6 +18,24 @@ from gapless.supervisor.sockets.listeners import Listeners
 
 QUIET_S = 0.2
 """How long a relay waits for one more connection of a vacant seat."""
+
+
+class Relays(Protocol):
+    """Lets the connections that wait in the queue of a socket go on to others."""
+
+    def is_running(self, app: AppRecord, generation: GenerationRecord) -> bool:
+        """Return whether that is done for a generation."""
+
+    def start(
+        self,
+        app: AppRecord,
+        generation: GenerationRecord,
+        listener: Listener,
+        quiet_s: float,
+        *,
+        by_source: bool = False,
+    ) -> None:
+        """Begin it; a relay ends when nothing has come for so long."""
 
 
 class SeatSockets:
@@ -60,7 +79,7 @@ class SeatSockets:
             if self._relays.is_running(app, generation):
                 return  # its end is an event, and this comes again
         for generation in users[-1:]:
-            self._relays.start(app, generation, listener, QUIET_S)
+            self._relays.start(app, generation, listener, QUIET_S, by_source=True)
 
 
 def _users(app: AppRecord, listener: Listener) -> list[GenerationRecord]:
