@@ -284,7 +284,11 @@ class View:
             "failure": generation.failure or None,
             "order_remarks": list(generation.order_remarks),
             "sockets": [
-                {"address": each.address, "queued": queues.queued(each.sock)}
+                {
+                    "address": each.address,
+                    "seat": each.seat,
+                    "queued": queues.queued(each.sock),
+                }
                 for each in own
                 if each.listening
             ],
