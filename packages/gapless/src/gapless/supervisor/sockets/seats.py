@@ -16,9 +16,6 @@ from gapless.supervisor.memory.model import Mode, Role
 from gapless.supervisor.sockets.groups import Listener
 from gapless.supervisor.sockets.listeners import Listeners
 
-QUIET_S = 0.2
-"""How long a relay waits for one more connection of a vacant seat."""
-
 
 class Relays(Protocol):
     """Lets the connections that wait in the queue of a socket go on to others."""
@@ -34,8 +31,9 @@ class Relays(Protocol):
         quiet_s: float,
         *,
         by_source: bool = False,
+        most: int = 0,
     ) -> None:
-        """Begin it; a relay ends when nothing has come for so long."""
+        """Begin it with those that wait, so many at *most*."""
 
 
 class SeatSockets:
@@ -62,8 +60,8 @@ class SeatSockets:
             if not vacant[each.name] or not self._others_accept(each):
                 continue
             users = _users(app, each)
-            if queues.queued(each.sock):
-                self._relay(app, users, each)
+            if waiting := queues.queued(each.sock):
+                self._relay(app, users, each, waiting)
             elif users and all((each.seat or 0) >= len(g.seats) for g in users):
                 self._listeners.leave(each)
 
@@ -72,14 +70,20 @@ class SeatSockets:
         return listener in takers and not all(each.vacant for each in takers)
 
     def _relay(
-        self, app: AppRecord, users: list[GenerationRecord], listener: Listener
+        self,
+        app: AppRecord,
+        users: list[GenerationRecord],
+        listener: Listener,
+        waiting: int,
     ) -> None:
         """Let other seats have the connections that wait in a vacant one."""
         for generation in users:
             if self._relays.is_running(app, generation):
                 return  # its end is an event, and this comes again
         for generation in users[-1:]:
-            self._relays.start(app, generation, listener, QUIET_S, by_source=True)
+            self._relays.start(
+                app, generation, listener, 0.0, by_source=True, most=waiting
+            )
 
 
 def _users(app: AppRecord, listener: Listener) -> list[GenerationRecord]:
