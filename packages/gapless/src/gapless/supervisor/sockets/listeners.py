@@ -29,6 +29,7 @@ from gapless.supervisor.sockets.addresses import (
     is_bound_to,
     is_multipath,
     narrower,
+    of_another_app,
     plain_tcp,
     refusal,
     refuse_others,
@@ -89,10 +90,7 @@ class Listeners:
             return plain_one.name
         related = [e for e in self.by_name.values() if overlap(e.group, group)]
         if others := {each.app for each in related} - {app}:
-            other = ", ".join(sorted(others))
-            raise RefusedError(
-                errno.EADDRINUSE, f"{app}: {group} belongs to the app {other}"
-            )
+            raise of_another_app(app, group, ", ".join(sorted(others)))
         if not is_bound_to(sock, host, port):
             # Else a supervisor died after it bound it and before the keeper held it.
             wider = self._wider(app, generation, group)
