@@ -289,7 +289,7 @@ class View:
                     "seat": each.seat,
                     "queued": queues.queued(each.sock),
                 }
-                for each in own
+                for each in sorted(own, key=lambda each: each.seat or 0)
                 if each.listening
             ],
         }
