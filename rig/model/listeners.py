@@ -20,8 +20,14 @@ class FakeListeners:
             takes_connections=self._takes_connections, adopt=lambda _: None
         )
 
-    def bind(self, app: str, generation: int, _: str, __: int, sock: Any) -> str:
+    def seat_for(self, *_: Any) -> None:
+        """Return that all instances of a generation share its socket."""
+
+    def bind(
+        self, app: str, generation: int, _: str, __: int, sock: Any, *, seat: None
+    ) -> str:
         """Bind a program's socket, or name the one to inject."""
+        assert seat is None
         name = f"socket/{app}/{generation}/{GROUP}"
         child = self._world["children"][sock.key]
         if name in self.by_name:
@@ -61,6 +67,10 @@ class FakeListeners:
             for each in self.by_name.values()
             if (each.app, each.generation) == (app, generation)
         ]
+
+    def of_app(self, app: str) -> list[Listener]:
+        """Return the sockets of an app."""
+        return [each for each in self.by_name.values() if each.app == app]
 
     def steer(self, app: str, generation: int) -> None:
         """Send new connections to a generation."""

@@ -42,6 +42,7 @@ from gapless.supervisor.memory.state import HostRecord, StateFile
 from gapless.supervisor.observe.app_order import AppOrder
 from gapless.supervisor.resume import resume
 from gapless.supervisor.sockets import system_calls
+from gapless.supervisor.sockets.seats import SeatSockets
 from rig.model import world as worlds
 from rig.model.listeners import FakeListeners
 from rig.model.world import APP, NOW, Effects
@@ -280,6 +281,7 @@ class ModelSupervisor:
             ),
             instance_actions.InstanceActions(evidence, membership, notify, drains),
             takeovers,
+            SeatSockets(listeners, relays),
         )
         app_order = AppOrder(self.apps, self.host)
         self.new_generations = NewGenerations(

@@ -9,6 +9,7 @@ import pytest
 
 from gapless.base import codec
 from gapless.base.errors import MisuseError, NotFoundError
+from gapless.config import sources
 from gapless.config.choice import inherited
 from gapless.config.toml import tables
 from gapless.supervisor.memory import spec
@@ -27,6 +28,8 @@ WRONG = {
     'command = "true"\nrecycle = { max_unavailable = 0 }': "recycle.max_unavailable",
     'command = "true"\noverlap = "never"': "app.a.overlap",
     'command = "true"\ntakeover = "never"': "app.a.takeover",
+    'command = "true"\naffinity = true': "app.a.affinity",
+    'command = "true"\naffinity = "cookie"': "app.a.affinity",
     'command = "true"\noutgoing = [0]': "app.a.outgoing",
     'command = "true"\nshared_files = [""]': "app.a.shared_files",
     'command = "true"\nshared_files = "data"': "app.a.shared_files",
@@ -179,3 +182,19 @@ def test_a_circle_of_apps_is_refused_by_name(tmp_path: Path) -> None:
         "gapless.toml:6: app.b.after: a circle, in which nothing could start first: "
         "b after c after b"
     )
+
+
+def test_affinity_by_address_says_what_a_balancer_makes_of_it(tmp_path: Path) -> None:
+    """And where it has no effect; one instance needs no remark."""
+    path = tmp_path / "gapless.toml"
+    path.write_text(
+        '[app.a]\ncommand = "true"\naffinity = "address"\ninstances = 2\n'
+        '[app.b]\ncommand = "true"\naffinity = "address"\n'
+        '[app.c]\ncommand = "true"\naffinity = "address"\ninterception = false\n'
+        '[app.d]\ncommand = "true"\naffinity = "none"\ninstances = 2\n'
+    )
+    apps = tables.load(str(path), dict(os.environ)).apps
+    assert apps["a"].affinity is spec.Affinity.ADDRESS
+    first, second = sources.remarks(apps)
+    assert first.startswith('a: affinity = "address": behind a balancer')
+    assert second.startswith('c: affinity = "address" has no effect')

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from gapless.config import shared_ports
 from gapless.config.choice import Choice
 from gapless.config.declarations import declaration_file
 from gapless.config.pm2 import dates, fields
@@ -358,12 +359,14 @@ def test_pm2s_own_variables_are_read(
 def test_what_pm2_has_no_field_for(project: Project) -> None:
     """The field `gapless` holds the settings that PM2 has no field for."""
     extra = {"health": "/health", "drain_timeout_s": 60, "preload": False}
+    extra["affinity"] = "address"
     built = project.one(gapless=extra | {"outgoing": [5432], "shared_files": ["data"]})
     assert built.outgoing == (5432,)
     assert built.shared_files == ("data",)
     assert (built.ready.when, built.ready.path) == (spec.When.HTTP, "/health")
     assert built.stop.drain_timeout_s == 60
     assert not built.preload
+    assert built.affinity is spec.Affinity.ADDRESS
     assert "known keys: health" in project.complaint(gapless={"helth": "/"})
 
 
@@ -442,3 +445,20 @@ def test_reading_configuration_costs_the_supervisor_nothing() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "False"
+
+
+def test_apps_of_cluster_mode_with_one_port_are_told_what_to_write(
+    project: Project,
+) -> None:
+    """PM2 lets them share it; what is forked may have PORT for another reason."""
+
+    def remarks(**more: Any) -> list[str]:
+        common: dict[str, Any] = {"script": "sh", "env": {"PORT": 3000}, **more}
+        names = ("first", "second")
+        return shared_ports.remarks({n: project.one(name=n, **common) for n in names})
+
+    (told,) = remarks(exec_mode="cluster")
+    assert told.startswith("first and second have port 3000: ")
+    assert "as in `instances: 4`" in told
+    assert not remarks(exec_mode="fork")
+    assert not remarks(exec_mode="cluster", env={})

@@ -164,3 +164,11 @@ def test_hostile_lines_take_no_time() -> None:
     """A log may hold anything."""
     lines = ["cannot lock " + "a " * 100_000, "could not find " + "x" * 100_000]
     hint([*lines, "another " * 5000, "lock" * 5000, "'" * 9000] * 4, CRASH)
+
+
+def test_an_address_of_another_app_is_known_for_certain() -> None:
+    """The supervisor refused it; what the program says of it names a stranger."""
+    reason = f"{CRASH} (two: [::]:3000 belongs to the app one)"
+    lines = ["Error: listen EADDRINUSE: address already in use :::3000"]
+    assert "`instances: 4`" in hint(lines, reason)
+    assert "another program" not in hint(lines, reason)

@@ -17,6 +17,7 @@ from gapless.base import codec
 from gapless.base.errors import MisuseError
 from gapless.cli import app_options
 from gapless.client import Client, in_parts
+from gapless.config import shared_ports
 from gapless.config.choice import Choice, choice_of, inherited, label_of
 from gapless.config.declarations import DeclarationFile, declaration_file
 from gapless.config.refresh import refreshed, relocated
@@ -50,6 +51,8 @@ def from_file(client: Client, path: str, args: argparse.Namespace) -> list[AppRe
             print_warnings([each for each in loaded.warnings if each not in warnings])
             warnings += loaded.warnings
             requests += [_request(each, running) for each in loaded.apps.values()]
+    specs = {each.spec.name: each.spec for each in requests}
+    print_warnings(shared_ports.remarks(specs))
     return requests
 
 

@@ -141,6 +141,8 @@ class Adoption:
                     newest = max(app.last_generation, listener.generation)
                     app.last_generation = newest
                 self._listeners.leave(listener)
+            elif listener.leaving:
+                self._listeners.leave(listener)
         for app in self._apps.values():
             for generation in app.generations:
                 using = [

@@ -55,6 +55,7 @@ from gapless.supervisor.renewal.renewals import Renewals
 from gapless.supervisor.resume import resume
 from gapless.supervisor.sockets.listeners import Listeners
 from gapless.supervisor.sockets.path_watch import watch_paths
+from gapless.supervisor.sockets.seats import SeatSockets
 from gapless.supervisor.sockets.system_calls import SystemCalls
 
 
@@ -139,6 +140,7 @@ class Supervisor:
             ),
             InstanceActions(evidence, membership, notify_sockets, drain_connections),
             takeovers,
+            SeatSockets(listeners, relays),
         )
         # control, renewal
         app_order = AppOrder(apps, host)

@@ -17,9 +17,7 @@ def print_tables(found: dict[str, Any]) -> None:
                 str(g["generation"]),
                 g["role"],
                 g["release"] or "-",
-                ", ".join(
-                    f"{s['address']} ({s['queued']} queued)" for s in g["sockets"]
-                ),
+                ", ".join(map(_socket, g["sockets"])),
             ]
             for g in found["generations"]
         ]
@@ -125,3 +123,10 @@ def print_metrics(found: dict[str, Any]) -> None:
     actions = sorted({name for each in offered for name in each})
     if actions:
         print(f"actions of the app, for `gapless pm2 trigger`: {', '.join(actions)}")
+
+
+def _socket(found: dict[str, Any]) -> str:
+    """Return where a generation listens, and for which instance if not for all."""
+    seat = found.get("seat")
+    whose = "" if seat is None else f"instance {seat}, "
+    return f"{found['address']} ({whose}{found['queued']} queued)"

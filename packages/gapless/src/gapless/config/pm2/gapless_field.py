@@ -12,8 +12,10 @@ from gapless.config import surroundings
 from gapless.config.pm2.declaration import Declaration
 from gapless.config.toml import app_schema, app_tables
 from gapless.config.toml.schema import (
+    AFFINITY,
     OVERLAP,
     TAKEOVER,
+    Affine,
     Dropped,
     MayOverlap,
     MayTake,
@@ -48,6 +50,7 @@ class GaplessField(Table, frozen=True):
     overlap: MayOverlap = "auto"
     shared_files: Patterns = ()
     takeover: MayTake = "auto"
+    affinity: Affine = "none"
     preload: bool = True
     interception: bool = True
     unhandled_rejections: Literal["log", "strict"] = "log"
@@ -114,6 +117,7 @@ def with_gapless_field(declared: Declaration, built: spec.AppSpec) -> spec.AppSp
         overlap=OVERLAP[keys.overlap],
         shared_files=keys.shared_files,
         takeover=TAKEOVER[keys.takeover],
+        affinity=AFFINITY[keys.affinity],
         preload=keys.preload,
         interception=keys.interception,
         survives_rejections=built.survives_rejections

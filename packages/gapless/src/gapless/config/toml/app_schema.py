@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from gapless.config.toml.schema import (
+    Affine,
     Command,
     Count,
     Dropped,
@@ -131,6 +132,7 @@ class App(Table, frozen=True):
     overlap: MayOverlap = "auto"
     shared_files: Patterns = ()
     takeover: MayTake = "auto"
+    affinity: Affine = "none"
     recycle: Recycle = Recycle()
     renew: Renew = Renew()
     interception: bool = True

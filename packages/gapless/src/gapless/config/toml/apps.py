@@ -13,7 +13,7 @@ from gapless.config import programs, surroundings
 from gapless.config.release_name import release_name
 from gapless.config.toml import app_schema, app_tables
 from gapless.config.toml.document import Document, Keys, decode
-from gapless.config.toml.schema import OVERLAP, TAKEOVER
+from gapless.config.toml.schema import AFFINITY, OVERLAP, TAKEOVER
 from gapless.supervisor.memory import spec
 from gapless.supervisor.memory.spec import AppSpec
 
@@ -68,6 +68,7 @@ def build(
         overlap=OVERLAP[table.overlap],
         shared_files=table.shared_files,
         takeover=TAKEOVER[table.takeover],
+        affinity=AFFINITY[table.affinity],
         recycle=spec.Recycle(**app_tables.same_keys(table.recycle)),
         interception=table.interception,
         user=table.user,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from gapless.supervisor.decide.addresses import DROPPED
-from gapless.supervisor.memory.spec import Overlap, Taking
+from gapless.supervisor.memory.spec import Affinity, Overlap, Taking
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=86_400 * 30)]
 MOST_INSTANCES = 1024
@@ -32,6 +32,9 @@ TAKEOVER: dict[bool | str, Taking] = {
     False: Taking.NEVER,
 }
 """What each value of the key `takeover` means."""
+Affine = Literal["none", "address"]
+AFFINITY: dict[str, Affinity] = {each.value: each for each in Affinity}
+"""What each value of the key `affinity` means."""
 
 
 class Table(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):

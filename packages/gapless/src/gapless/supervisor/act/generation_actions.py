@@ -298,7 +298,10 @@ class GenerationActions:
             quiet_s = RELAY_QUIET_S  # those that may have been under way are over
         for listener in self._listeners.of(app.name, generation.sockets_of):
             if listener.listening and not (listener.shut or listener.datagrams):
-                self._relays.start(app, generation, listener, quiet_s)
+                by_source = self._listeners.chooses_by_source(listener)
+                self._relays.start(
+                    app, generation, listener, quiet_s, by_source=by_source
+                )
                 generation.relayed = True
         generation.handshakes = set()
 

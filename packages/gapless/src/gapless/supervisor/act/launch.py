@@ -97,7 +97,9 @@ class Launcher:
             variables |= found
         _add_preload(app, wanted, variables)
         for number, address in enumerate(wanted.listen, FIRST_DESCRIPTOR):
-            descriptors[number] = self._handed_socket(app, generation, address).sock
+            descriptors[number] = self._handed_socket(
+                app, generation, address, ordinal
+            ).sock
         if wanted.listen:
             variables["LISTEN_FDS"] = str(len(wanted.listen))
         log = log_settings(
@@ -178,12 +180,15 @@ class Launcher:
         return instance
 
     def _handed_socket(
-        self, app: AppRecord, generation: GenerationRecord, address: str
+        self, app: AppRecord, generation: GenerationRecord, address: str, ordinal: int
     ) -> Listener:
-        for listener in self._listeners.of(app.name, generation.sockets_of):
-            if listener.address == address:
+        seat = self._listeners.seat_for(app.name, generation, ordinal)
+        own = generation.sockets_of
+        for listener in self._listeners.of(app.name, own):
+            # What a generation gave up, and has not closed yet, is not handed out.
+            if (listener.address, listener.seat) == (address, seat):
                 return listener
-        listener = self._listeners.open(app.name, generation.sockets_of, address)
+        listener = self._listeners.open(app.name, own, address, seat=seat)
         generation.sockets.add(listener.name)
         return listener
 

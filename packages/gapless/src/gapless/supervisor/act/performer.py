@@ -12,6 +12,7 @@ from gapless.supervisor.act.launch import Launcher
 from gapless.supervisor.act.takeovers import Takeovers
 from gapless.supervisor.decide import actions
 from gapless.supervisor.memory.apps import AppRecord
+from gapless.supervisor.sockets.seats import SeatSockets
 
 
 class Performer:
@@ -23,9 +24,15 @@ class Performer:
         generations: GenerationActions,
         instances: InstanceActions,
         takeovers: Takeovers,
+        seat_sockets: SeatSockets,
     ) -> None:
         self._launcher, self._takeovers = launcher, takeovers
+        self._seat_sockets = seat_sockets
         self._generations, self._instances = generations, instances
+
+    def keep_up(self, app: AppRecord) -> None:
+        """Do what follows from what was observed, without a decision.  Raises OSError."""
+        self._seat_sockets.update(app)
 
     def perform(self, app: AppRecord, action: actions.Action) -> None:
         """Carry out one action.  Raises GaplessError, OSError."""

@@ -28,14 +28,26 @@ class Relays:
         generation: GenerationRecord,
         listener: Listener,
         quiet_s: float,
+        *,
+        by_source: bool = False,
+        most: int = 0,
     ) -> None:
-        """Start a relay that serves the connections in the queue of *listener*."""
+        """Start a relay that serves the connections in the queue of *listener*.
+
+        If they go on *by_source*, each comes to the seat of its client.  If programs may
+        accept from the socket too, *most* says how many to take; none of those that come
+        later is taken then.
+        """
         app.last_serial += 1
         key = f"relay {listener.name}/{app.last_serial}"
         options = ["--fd", str(DESCRIPTOR), "--until-quiet", f"{quiet_s:g}"]
         options += ["--deadline", f"{generation.spec.stop.drain_timeout_s:g}"]
         if listener.place is not None:
             options += ["--path", listener.place.path]
+        if most:
+            options += ["--most", str(most)]
+        if by_source:
+            options += ["--by-source", "1"]
         message = {
             "key": key,
             "meta": {"relay": [app.name, generation.number]},

@@ -107,6 +107,7 @@ class Takeovers:
             and (generation.declares_trust or declares_trust(generation.spec)),
             starts=generation.relay_starts,
             limit_s=generation.spec.stop.drain_timeout_s,
+            by_source=any(self._listeners.chooses_by_source(each) for each in own),
         )
 
     def ending(self, app: AppRecord, key: str) -> None:

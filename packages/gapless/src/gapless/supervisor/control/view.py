@@ -284,8 +284,12 @@ class View:
             "failure": generation.failure or None,
             "order_remarks": list(generation.order_remarks),
             "sockets": [
-                {"address": each.address, "queued": queues.queued(each.sock)}
-                for each in own
+                {
+                    "address": each.address,
+                    "seat": each.seat,
+                    "queued": queues.queued(each.sock),
+                }
+                for each in sorted(own, key=lambda each: each.seat or 0)
                 if each.listening
             ],
         }

@@ -14,6 +14,8 @@ from gapless.supervisor.memory.spec import AppSpec
 
 _ANY = ("0.0.0.0", "[::]")  # noqa: S104 - compared, not bound
 ONLY_V6, DATAGRAMS = " v6only", "udp:"
+OF_ANOTHER = " belongs to the app "
+"""Stands between an address and the app that has it, where another one is refused."""
 DROPPED = r"^((udp:)?([0-9.]+|\[[0-9a-fA-F:.]+\])?:)?\d{1,5}$|^(unix:)?/.+$"
 """What may stand in `drops`: a port, an address or a path."""
 NODE_INSPECTOR = "9229"

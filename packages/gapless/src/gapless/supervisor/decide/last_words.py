@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from gapless.supervisor.decide.addresses import OF_ANOTHER
+
 LONGEST_LINE = 2000
 """What a program writes in one line beyond that is no message."""
 
@@ -218,11 +220,20 @@ _ORDINARY = re.compile(
 """A line that tells of no failure: of a log with levels, or of a request."""
 
 
+ANOTHER_APP = (
+    "here an address has one app, where PM2's cluster mode lets several share a port: let "
+    "one declaration run all instances of it, as in `instances = 4` (PM2: `instances: 4`), "
+    "or give this app a port of its own"
+)
+
+
 def hint(lines: Iterable[str], reason: str) -> str:
     """Return what to do about a failure, by the last lines and how the program ended.
 
     Empty if the table knows nothing of it.
     """
+    if OF_ANOTHER in reason:
+        return ANOTHER_APP
     telling = [each for each in lines if not _ORDINARY.search(each[:LONGEST_LINE])]
     for line in [reason, *telling][::-1]:
         if found := _hint_of(line[:LONGEST_LINE]):

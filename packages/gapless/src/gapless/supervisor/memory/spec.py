@@ -100,6 +100,13 @@ class Taking(Enum):
     NEVER = "never"
 
 
+class Affinity(Enum):
+    """Which instance gets a new connection."""
+
+    NONE = "none"  #: any
+    ADDRESS = "address"  #: the one that gets all of the same source address
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recycle:
     """How an app is recycled."""
@@ -225,6 +232,7 @@ class AppSpec:
     renew: Renew = field(default_factory=Renew)
     interception: bool = True
     takeover: Taking = Taking.AUTO
+    affinity: Affinity = Affinity.NONE
     user: str = ""
     group: str = ""
     umask: str = ""

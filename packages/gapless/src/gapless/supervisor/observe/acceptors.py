@@ -38,6 +38,8 @@ class Acceptors:
             pids = self._membership.members(instance)
             old = now >= instance.started + generation.spec.restart.min_uptime_s
             for listener in self._listeners.of(app.name, generation.sockets_of):
+                if listener.seat not in (None, instance.ordinal):
+                    continue
                 inode = os.fstat(listener.sock.fileno()).st_ino
                 if old or processes.listens_by_epoll(pids, inode):
                     note_listening(generation, instance, listener)

@@ -26,6 +26,8 @@ class Aim:
     """How many relays have been started for it: those before have died."""
     limit_s: float = 30.0
     """How long a connection without a process may be silent."""
+    by_source: bool = False
+    """Source addresses choose the instance: see `relay.carried`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,14 +11,17 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import selectors
 import signal
 import socket
 import sys
 
 from gapless.base import clock
+from gapless.supervisor.relay import sockets
 
 BUFFER_BYTES = 64 << 10
+ACCEPT_S = 0.1
 
 
 class Half:
@@ -71,8 +74,39 @@ class Relay:
         self._quiet_since = clock.monotonic()
         self.counts = {"accepted": 0, "finished": 0, "failed": 0, "bytes": 0}
         self.accepting = True
-        listener.setblocking(False)
-        self._selector.register(listener, selectors.EVENT_READ)
+
+    def take_new(self) -> None:
+        """Accept until no connection has come for long enough.
+
+        No program accepts from the socket any more: its flags are this process's.
+        """
+        self._listener.setblocking(False)
+        self._selector.register(self._listener, selectors.EVENT_READ)
+
+    def take(self, most: int) -> None:
+        """Accept what waits, so many at most, and nothing that comes later.
+
+        A program may accept from the socket again meanwhile: its flags are left alone,
+        and a connection that it has accepted first is not waited for.  All are accepted
+        before one goes on: those that go on may come to this very socket.
+        """
+        self.accepting = False
+        clients: list[socket.socket] = []
+        while len(clients) < most and select.select([self._listener], (), (), 0)[0]:
+            signal.setitimer(signal.ITIMER_REAL, ACCEPT_S)
+            try:
+                clients.append(self._listener.accept()[0])
+            except OSError:
+                break
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+        self.counts["accepted"] += len(clients)
+        for client in clients:
+            try:
+                self._join(client)
+            except OSError:
+                client.close()
+                self.counts["failed"] += 1
 
     def run(self) -> None:
         """Serve until the queue was quiet for long enough and every connection ended."""
@@ -117,6 +151,8 @@ class Relay:
     def _join(self, client: socket.socket) -> None:
         onward = socket.socket(client.family, socket.SOCK_STREAM)
         try:
+            if not self._path:
+                sockets.bind_for(onward, client)
             onward.connect(self._path or client.getsockname())
             self._own.add(onward.getsockname()[:2])
         except OSError:
@@ -167,10 +203,18 @@ class Relay:
 
 
 def main(arguments: list[str]) -> None:
-    """Relay; arguments are --fd N, --until-quiet S, --deadline S, --path PATH."""
+    """Relay; arguments are --fd N, --until-quiet S, --deadline S, --path PATH.
+
+    With --by-source 1 each connection comes to the instance of its client's address; with
+    --most N those that wait, so many at most, and none that come later.
+    """
     options = dict(zip(arguments[::2], arguments[1::2], strict=True))
+    listener = socket.socket(fileno=int(options["--fd"]))
+    most = int(options.get("--most", "0"))
+    if "--by-source" in options:
+        sockets.PORTS_BY_SOURCE.add(listener.getsockname()[1])
     relay = Relay(
-        socket.socket(fileno=int(options["--fd"])),
+        listener,
         float(options.get("--until-quiet", "0.2")),
         float(options.get("--deadline", "30")),
         options.get("--path", ""),
@@ -179,7 +223,15 @@ def main(arguments: list[str]) -> None:
     def stop(*_: object) -> None:
         relay.accepting = False
 
+    def late(*_: object) -> None:
+        raise TimeoutError
+
     signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGALRM, late)
+    if most:
+        relay.take(most)
+    else:
+        relay.take_new()
     relay.run()
     os.write(1, (json.dumps({"event": "relay", **relay.counts}) + "\n").encode())
 

@@ -16,6 +16,7 @@ import sys
 from gapless.base import clock, codec, descriptors, events, wakeup, wire
 from gapless.keeper import process_title
 from gapless.supervisor.relay.messages import Aim, Drop, Ending, Got, Status
+from gapless.supervisor.relay.sockets import PORTS_BY_SOURCE
 from gapless.supervisor.relay.takeover import Takeover
 
 TICK_S = 0.001
@@ -111,6 +112,8 @@ class Relay:
             case "aim":
                 aim = codec.decode(Aim, message, "aim")
                 place = aim.app, aim.generation
+                PORTS_BY_SOURCE.difference_update(aim.ports)
+                PORTS_BY_SOURCE.update(aim.ports if aim.by_source else ())
                 known = self._takeovers.get(place)
                 if known is None:
                     known = Takeover(self._selector, aim, self._send, self._receive)

@@ -6,14 +6,17 @@ that died is followed by one that finds what it had parked, and what it had begu
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import fcntl
 import os
+import random
 import socket
 import struct
 
 from gapless.supervisor.kernel import connections
+from gapless.supervisor.kernel.source_buckets import BUCKETS, CARRIED_TTL, bucket_of
 from gapless.supervisor.relay.parking import Look
 
 PARKED, TAKEN = (2 << 20) + 0x6A, (2 << 20) + 0x6B
@@ -23,6 +26,9 @@ LARGEST_WHOLE_BYTES = 16 << 10
 
 On loopback one segment has up to 64 KiB, as much as the window of a new connection.
 """
+PORTS_BY_SOURCE: set[int] = set()
+"""The ports of the apps whose instances have their clients by source address."""
+_PORTS_OF_A_BUCKET = range(BUCKETS, 1 << 16, BUCKETS)
 _FIONREAD, _SIOCOUTQ = 0x541B, 0x5411
 _TCP_INFO_BYTES, _RECEIVED_AT = 232, 128
 _LONGEST_AGE_MS = 0xFFFFFFFF
@@ -145,6 +151,29 @@ def may_read(sock: socket.socket) -> bool:
     return state in (connections.ESTABLISHED, connections.CLOSE_WAIT)
 
 
+def bind_for(sock: socket.socket, client: socket.socket) -> None:
+    """Bind a socket to the address that a client has connected to.
+
+    Where source addresses choose the instance, a port of the client's bucket stands for its
+    address: all that the relay carries comes from this host.  The time to live of the
+    packets says so (`source_buckets`).  Where every port of the bucket is in use the
+    instance is the one of this host.  Raises OSError.
+    """
+    local, remote = client.getsockname(), client.getpeername()
+    if local[1] in PORTS_BY_SOURCE:
+        bucket = bucket_of(remote[0])
+        firsts = random.sample(_PORTS_OF_A_BUCKET, len(_PORTS_OF_A_BUCKET))
+        for first in firsts:
+            with contextlib.suppress(OSError):
+                sock.bind((local[0], first + bucket, *local[2:]))
+                sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, CARRIED_TTL)
+                if sock.family == socket.AF_INET6:
+                    hops = socket.IPV6_UNICAST_HOPS
+                    sock.setsockopt(socket.IPPROTO_IPV6, hops, CARRIED_TTL)
+                return
+    sock.bind((local[0], 0, *local[2:]))
+
+
 def connect_as(taken: socket.socket) -> socket.socket:
     """Begin to connect to the local address of a connection, and from there.
 
@@ -155,7 +184,7 @@ def connect_as(taken: socket.socket) -> socket.socket:
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.bind((local[0], 0, *local[2:]))
+        bind_for(sock, taken)
         error = sock.connect_ex(local)
         if error not in (0, errno.EINPROGRESS):
             raise OSError(error, os.strerror(error))

@@ -81,7 +81,10 @@ class Liveness:
         listeners = {each.name: each for each in self._tcp(app, generation)}
         for instance in filter(_serves, generation.instances):
             own = (
-                n for n, each in listeners.items() if each.address in instance.listens
+                name
+                for name, each in listeners.items()
+                if each.address in instance.listens
+                and each.seat in (None, instance.ordinal)
             )
             if (name := next(own, None)) is not None:
                 by_socket.setdefault(name, {})[instance.key] = instance
@@ -111,6 +114,12 @@ class Liveness:
             members = self._membership.members(asked[key])
             return waits.wait_for_connections(members, inode)
 
+        def aim(host: str, port: int) -> None:
+            if port:
+                self._listeners.groups.attach_probe(listener, host, port)
+            elif listener.name in self._listeners.by_name:
+                self._listeners.groups.detach_probe(listener)
+
         return LivenessRound(
             self._selector,
             listener.sock,
@@ -119,6 +128,7 @@ class Liveness:
             began=now,
             acceptor=lambda port, client: self._evidence.acceptor(app, port, client),
             waits=waiting,
+            aim=None if listener.seat is None else aim,
             changed=lambda: self._apps.touch(app.name),
         )
 

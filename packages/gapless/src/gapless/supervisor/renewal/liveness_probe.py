@@ -11,6 +11,8 @@ from collections.abc import Callable
 from gapless.supervisor.decide import http_check
 
 _LOCAL = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not bound, looked up
+Aim = Callable[[str, int], None]
+"""Sends connections from an address and port to the socket that is asked; 0: no more."""
 MOST_BYTES = 4096
 """An answer whose first line has not ended by then is none."""
 
@@ -24,9 +26,11 @@ class LivenessProbe:
         listener: socket.socket,
         began: float,
         changed: Callable[[], None],
+        aim: Aim | None = None,
     ) -> None:
         """Connect to where *listener* listens.  Raises OSError."""
         self._selector, self._changed = selector, changed
+        self._aim = aim
         self.began = began
         self.key = ""
         """The instance that has accepted it, once that is known."""
@@ -39,6 +43,9 @@ class LivenessProbe:
         self._sock = socket.socket(listener.family, socket.SOCK_STREAM)
         self._sock.setblocking(False)
         try:
+            if aim is not None:
+                self._sock.bind((self._host, 0))
+                aim(self._host, self._sock.getsockname()[1])
             number = self._sock.connect_ex((self._host, port))
             if number not in (0, errno.EINPROGRESS):
                 raise OSError(number, os.strerror(number))
@@ -46,6 +53,7 @@ class LivenessProbe:
             selector.register(self._sock, selectors.EVENT_WRITE, self._go_on)
         except OSError:
             self._sock.close()
+            self._aim_no_more()
             raise
 
     def ask(self, path: str) -> None:
@@ -70,6 +78,13 @@ class LivenessProbe:
             if self._sock in self._selector.get_map():
                 self._selector.unregister(self._sock)
             self._sock.close()
+        self._aim_no_more()
+
+    def _aim_no_more(self) -> None:
+        """Let connections of its port go where all of its address go."""
+        if self._aim is not None:
+            self._aim(self._host, 0)
+            self._aim = None
 
     def _go_on(self) -> None:
         try:
@@ -78,6 +93,7 @@ class LivenessProbe:
                 if number:
                     raise OSError(number, os.strerror(number))
                 self.connected = True
+                self._aim_no_more()
                 self._selector.modify(self._sock, selectors.EVENT_READ, self._go_on)
                 self._changed()
             else:

@@ -13,7 +13,7 @@ import socket
 from collections.abc import Callable
 
 from gapless.supervisor.memory.spec import Alive, Asks
-from gapless.supervisor.renewal.liveness_probe import LivenessProbe
+from gapless.supervisor.renewal.liveness_probe import Aim, LivenessProbe
 
 LOOK_S = 0.01
 """How often it is looked who has accepted a connection."""
@@ -48,12 +48,14 @@ class LivenessRound:
         acceptor: Acceptor,
         waits: Waits,
         changed: Callable[[], None],
+        aim: Aim | None = None,
     ) -> None:
         """Ask the instances of *keys* at the address of a listening socket.
 
         *acceptor* says who has accepted a connection, *waits* whether an instance waits
-        for events.
+        for events.  *aim* is for a socket that gets some source addresses only.
         """
+        self._aim = aim
         self._selector, self._listener, self._alive = selector, listener, alive
         self._keys, self.began = keys, began
         self._acceptor, self._waits, self._changed = acceptor, waits, changed
@@ -136,7 +138,7 @@ class LivenessRound:
                     self._seen_waiting.add(key)
         try:
             self._searching = LivenessProbe(
-                self._selector, self._listener, now, self._changed
+                self._selector, self._listener, now, self._changed, self._aim
             )
         except ConnectionRefusedError as error:
             self._refused = (error.strerror or str(error)).lower()

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Collection
 
 from gapless.base.errors import GaplessError
-from gapless.supervisor.decide.addresses import ONLY_V6, overlap
+from gapless.supervisor.decide.addresses import OF_ANOTHER, ONLY_V6, overlap
 from gapless.supervisor.kernel import processes, sock_diag
 
 _IPPROTO_MPTCP = 262
@@ -66,6 +66,16 @@ def refuse_others(app: str, group: str, own: set[int]) -> None:
         if each.inode not in own and overlap(theirs, group):
             error = OSError(errno.EADDRINUSE, "")
             raise refusal(app, group.removesuffix(ONLY_V6), error, own)
+
+
+def of_another_app(app: str, group: str, others: str) -> RefusedError:
+    """Return why an address that another app has cannot be bound.
+
+    Who shares an address takes a part of its connections, and each release would move the
+    other's: so one app has it.  `decide.last_words` says what to write.
+    """
+    where = group.removesuffix(ONLY_V6)
+    return RefusedError(errno.EADDRINUSE, f"{app}: {where}{OF_ANOTHER}{others}")
 
 
 def narrower(app: str, address: str, wider: str) -> RefusedError:

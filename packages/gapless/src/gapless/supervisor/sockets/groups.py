@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from gapless.base import clock
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
-from gapless.supervisor.sockets import steering
+from gapless.supervisor.sockets import affinity, steering
 from gapless.supervisor.sockets.unix import place
 from gapless.supervisor.sockets.unix.place import Place
 
@@ -41,6 +41,12 @@ class Listener:
     """Whether it is there only to let no connection begin: see `Listeners.quiesce`."""
     place: Place | None = None
     """Where it is in the file system, if it is a Unix-domain socket."""
+    seat: int | None = None
+    """The seat whose instances accept from it, if not all of its generation do."""
+    vacant: bool = False
+    """Whether no instance in its seat accepts now."""
+    parked: bool = False
+    """Whether it leaves when that moves no socket that takes connections."""
 
     @property
     def datagrams(self) -> bool:
@@ -91,7 +97,12 @@ class Groups:
         self._keeper, self._listeners = keeper, listeners
         self.orders: dict[str, steering.Group] = {}
         self.steered: dict[str, str] = {}
-        """Which socket of a group takes the new connections; "" for none."""
+        """Which socket of a group takes the new connections; "" for none.
+
+        If it is one of a seat, all of its generation do: see `takers`.
+        """
+        self._probes: dict[str, dict[str, tuple[str, int]]] = {}
+        """By group and socket: the address and port of a probe that goes there."""
         self.hidden: dict[str, str] = {}
         """From which socket a path was taken that nobody has now."""
         self._restored: dict[str, float] = {}
@@ -111,6 +122,8 @@ class Groups:
         listener.listening = True
         self.orders[listener.group] = order.joined(listener.name)
         self.steered.setdefault(listener.group, listener.name)
+        if listener.seat is not None and self.takes_connections(listener):
+            self._attach(listener.group)  # one seat more
 
     def prepare(self, group: str) -> None:
         """Let new connections go where they go when one more socket joins a group."""
@@ -155,7 +168,64 @@ class Groups:
 
     def takes_connections(self, listener: Listener) -> bool:
         """Return whether new connections of an address come to this socket."""
-        return self.steered.get(listener.group) == listener.name
+        steered = self.steered.get(listener.group)
+        if listener.seat is None or not steered:
+            return steered == listener.name
+        return any(each is listener for each in self.takers(listener.group))
+
+    def takers(self, group: str) -> list[Listener]:
+        """Return the sockets that share the new connections of an address, by seat."""
+        lead = self._listeners.get(self.steered.get(group, ""))
+        if lead is None:
+            return []
+        if lead.seat is None:
+            return [lead]
+        every = (self._listeners.get(name) for name in self.orders[group].order)
+        found = [
+            each
+            for each in every
+            if each is not None
+            and each.seat is not None
+            and (each.app, each.generation) == (lead.app, lead.generation)
+            and not (each.leaving or each.shut)
+        ]
+        return sorted(found, key=lambda each: each.seat or 0) or [lead]
+
+    def set_vacant(self, vacant: Mapping[str, bool]) -> None:
+        """Note in which seats nobody accepts: their addresses go to the others meanwhile.
+
+        *vacant* is by the names of sockets.  Raises OSError.
+        """
+        changed = set()
+        for name, empty in vacant.items():
+            listener = self._listeners[name]
+            if listener.vacant != empty:
+                listener.vacant = empty
+                changed.add(listener.group)
+        for group in changed & self.orders.keys():
+            self._attach(group)
+
+    def must_stay(self, listener: Listener) -> bool:
+        """Return whether a socket may not leave its group yet, though nobody needs it.
+
+        The last one of the group takes the place of one that leaves.  Were that one that
+        takes connections, they would come elsewhere until the group is steered again: to
+        another seat, or to a socket that nobody accepts from.
+        """
+        order = self.orders.get(listener.group, steering.Group(()))
+        found = (self._listeners.get(name) for name in order.order)
+        members = [each for each in found if each is not None]
+        if listener not in members or all(each.seat is None for each in members):
+            return False
+        takers = {e.name for e in self.takers(listener.group) if not e.leaving}
+        if not takers:
+            return False
+        others = [each for each in members if each is not listener]
+        for each in (*(e for e in others if e.leaving and not e.parked), listener):
+            if each.name != order.order[-1] and order.order[-1] in takers:
+                return True
+            order = order.left(each.name)
+        return False
 
     def leave(self, listener: Listener) -> None:
         """Forget a socket that was closed, and steer the others again."""
@@ -164,9 +234,10 @@ class Groups:
         if order is None or listener.name not in order.order:
             return
         self.orders[group] = order.left(listener.name)
+        self._probes.get(group, {}).pop(listener.name, None)
         if left := self.orders[group].order:
             if self.steered[group] == listener.name:
-                self.steered[group] = left[-1]
+                self.steered[group] = self._heir(left, listener)
             self._attach(group)
         else:
             del self.orders[group]
@@ -174,7 +245,18 @@ class Groups:
             self._restored.pop(group, None)
             self._moved.discard(group)
             self.hidden.pop(group, None)
+            self._probes.pop(group, None)
         self.note(group)
+
+    def _heir(self, left: tuple[str, ...], gone: Listener | None = None) -> str:
+        """Return which socket takes the connections of one that is gone."""
+        whose = gone and (gone.app, gone.generation)
+        known = [self._listeners[name] for name in left if name in self._listeners]
+        stay = [each for each in known if not (each.leaving or each.shut)]
+        same = [
+            e for e in stay if e.seat is not None and (e.app, e.generation) == whose
+        ]
+        return [*left, *(e.name for e in stay[-1:]), *(e.name for e in same)][-1]
 
     # --- probes -----------------------------------------------------------------------
 
@@ -182,16 +264,16 @@ class Groups:
         """Send connections from one source address and port to one socket."""
         if listener.place is not None:
             return  # it is asked by its own name
-        order = self.orders[listener.group]
-        probe = steering.Probe(host, port, order.index(listener.name))
-        self._attach(listener.group, probe)
+        self._probes.setdefault(listener.group, {})[listener.name] = host, port
+        self._attach(listener.group)
 
     def detach_probe(self, listener: Listener) -> None:
         """Undo `attach_probe`."""
+        self._probes.get(listener.group, {}).pop(listener.name, None)
         if self.orders.get(listener.group):
             self._attach(listener.group)
 
-    def _attach(self, group: str, probe: steering.Probe | None = None) -> None:
+    def _attach(self, group: str) -> None:
         order = self.orders[group]
         target = self.steered[group]
         if target in self._listeners and target in order.order:
@@ -199,8 +281,28 @@ class Groups:
                 with contextlib.suppress(OSError):  # its directory is gone, perhaps
                     self._put(group, its_place)
                 return
-            program = steering.steer_to(order.index(target), probe)
+            program = self._aims(group) + self._choice(group, target)
             steering.attach(self._listeners[target].sock, program)
+
+    def _aims(self, group: str) -> tuple[steering.Instruction, ...]:
+        """Return the part of a group's program that is for its probes."""
+        order, found = self.orders[group], self._probes.get(group, {})
+        probes = [
+            steering.Probe(host, port, order.index(name))
+            for name, (host, port) in found.items()
+            if name in order.order
+        ]
+        return tuple(each for probe in probes for each in steering.aimed(probe))
+
+    def _choice(self, group: str, target: str) -> tuple[steering.Instruction, ...]:
+        """Return the part of a group's program that is for all connections."""
+        order, takers = self.orders[group], self.takers(group)
+        if len(takers) == 1:
+            target = takers[0].name
+        if len(takers) <= 1:
+            return steering.steer_to(order.index(target))
+        indices = [order.index(each.name) for each in takers]
+        return affinity.choose(indices, [not each.vacant for each in takers])
 
     def _put(self, group: str, its_place: Place) -> None:
         """Let a path name a socket, unless its program sees to that.  Raises OSError."""
@@ -262,5 +364,5 @@ class Groups:
             if order.order:
                 hidden = not self.steered[name]  # a path that is to stay away
                 if self.steered[name] not in order.order and not hidden:
-                    self.steered[name] = order.order[-1]
+                    self.steered[name] = self._heir(order.order)
                 self._attach(name)

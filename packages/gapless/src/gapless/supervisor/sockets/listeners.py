@@ -4,6 +4,8 @@ Rule 1: the first instance of a generation that binds an address gives its own s
 supervisor binds it, so every option that the program set is kept.  The other instances of
 the generation get the same socket.  All get a TCP socket in place of a Multipath TCP one.
 Rule 2: a socket is closed by the keeper first, and by the supervisor when that is done.
+Rule 3: with `affinity` the sockets of TCP are of a seat each, and that of a seat lives on
+while its instances change.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ from collections.abc import Callable, Collection, Iterator
 
 from gapless.base import codec
 from gapless.supervisor.decide.addresses import covers, overlap
+from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
+from gapless.supervisor.memory.spec import Affinity
 from gapless.supervisor.sockets import steering
 from gapless.supervisor.sockets.addresses import (
     RefusedError,
@@ -25,6 +29,7 @@ from gapless.supervisor.sockets.addresses import (
     is_bound_to,
     is_multipath,
     narrower,
+    of_another_app,
     plain_tcp,
     refusal,
     refuse_others,
@@ -52,12 +57,19 @@ class Listeners:
     # --- sockets come -----------------------------------------------------------------
 
     def bind(
-        self, app: str, generation: int, host: str, port: int, sock: socket.socket
+        self,
+        app: str,
+        generation: int,
+        host: str,
+        port: int,
+        sock: socket.socket,
+        *,
+        seat: int | None = None,
     ) -> str:
         """Bind an instance's own socket, or find the one to put in its place.
 
-        Returns "" if *sock* is bound now, else the name of the socket to inject.
-        Raises RefusedError.
+        The socket is that of a *seat*, or of all.  Returns "" if *sock* is bound now, else
+        the name of the socket to inject.  Raises RefusedError.
         """
         only = ""
         if sock.family == socket.AF_INET6:
@@ -65,28 +77,30 @@ class Listeners:
             only = " v6only" if option else ""
         address = shown(host, port, sock)
         group = f"{address}{only}"
-        found = self.find(app, generation, group)
+        found = self.find(app, generation, group, seat)
         if found is not None:
             return "" if inode_of(found.sock) == inode_of(sock) else found.name
-        name = self.new_name(app, generation, group, sock)
+        whose = group if seat is None else f"{group} seat {seat}"
+        name = self.new_name(app, generation, whose, sock)
         if is_multipath(sock):
             with plain_tcp(sock) as plain:
-                self.bind(app, generation, host, port, plain)
+                self.bind(app, generation, host, port, plain, seat=seat)
                 plain_one = self.by_inode(app, generation, plain)
             assert plain_one is not None
             return plain_one.name
         related = [e for e in self.by_name.values() if overlap(e.group, group)]
         if others := {each.app for each in related} - {app}:
-            other = ", ".join(sorted(others))
-            raise RefusedError(
-                errno.EADDRINUSE, f"{app}: {group} belongs to the app {other}"
-            )
+            raise of_another_app(app, group, ", ".join(sorted(others)))
         if not is_bound_to(sock, host, port):
             # Else a supervisor died after it bound it and before the keeper held it.
             wider = self._wider(app, generation, group)
             if wider is not None:
                 raise narrower(app, address, wider.address)
-            before = [e for e in related if e.generation != generation or e.leaving]
+            before = [
+                e
+                for e in related
+                if e.generation != generation or e.leaving or e.seat != seat
+            ]
             if not before:
                 refuse_stranger(app, host, port, sock)
             elif sock.type == socket.SOCK_STREAM and all(
@@ -108,6 +122,7 @@ class Listeners:
             address=address,
             group=group,
             sock=copy_of(sock),
+            seat=seat,
         )
         self.add(listener)
         if listener.datagrams:
@@ -121,7 +136,9 @@ class Listeners:
         if listener.place is not None:
             self.placed(listener.place)
 
-    def open(self, app: str, generation: int, address: str) -> Listener:
+    def open(
+        self, app: str, generation: int, address: str, *, seat: int | None = None
+    ) -> Listener:
         """Make a socket that listens, for a program that is handed descriptors.
 
         Raises RefusedError.
@@ -132,7 +149,7 @@ class Listeners:
         with socket.socket(family, socket.SOCK_STREAM) as sock:
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            self.bind(app, generation, host, int(port), sock)
+            self.bind(app, generation, host, int(port), sock, seat=seat)
             found = self.by_inode(app, generation, sock)
         if found is None:
             raise RefusedError(errno.EADDRINUSE, f"{app}: {address} is bound twice")
@@ -149,6 +166,7 @@ class Listeners:
         self.groups.join(listener, BACKLOG)
         self._hold(listener)
         self.groups.note(listener.group)
+        self._release_parked(listener.group)
 
     def new_name(
         self, app: str, generation: int, group: str, sock: socket.socket
@@ -174,13 +192,32 @@ class Listeners:
         """Return the inodes of a generation's sockets."""
         return {inode_of(listener.sock) for listener in self.of(app, generation)}
 
-    def find(self, app: str, generation: int, group: str) -> Listener | None:
-        """Return a generation's socket in a group."""
+    def find(
+        self, app: str, generation: int, group: str, seat: int | None = None
+    ) -> Listener | None:
+        """Return a generation's socket in a group: that of a *seat*, or of all."""
         for listener in self.of(app, generation):
             there = not listener.shut and not listener.leaving
-            if listener.group == group and there:
+            if listener.group == group and there and listener.seat == seat:
                 return listener
         return None
+
+    def seat_for(
+        self, app: str, generation: GenerationRecord, ordinal: int
+    ) -> int | None:
+        """Return whose sockets of TCP an instance is given: of its seat, or None for all.
+
+        A recycle goes on with the sockets that there are.
+        """
+        wanted = generation.spec.affinity is Affinity.ADDRESS
+        if generation.sockets_of != generation.number:
+            own = [
+                each.seat is not None
+                for each in self.of(app, generation.sockets_of)
+                if each.tcp_port is not None and not (each.shut or each.leaving)
+            ]
+            wanted = any(own) if own else wanted
+        return ordinal if wanted else None
 
     def of(self, app: str, generation: int) -> list[Listener]:
         """Return the sockets of a generation."""
@@ -216,6 +253,7 @@ class Listeners:
         """
         before = self.by_name.get(self.groups.steered.get(listener.group, ""))
         self.groups.steer(listener)
+        self._release_parked(listener.group)
         for each in self.of_app(listener.app):
             if each.shut and each.group == listener.group and not each.leaving:
                 self.leave(each)
@@ -232,18 +270,28 @@ class Listeners:
         found = self._successors(listener.app, listener.generation, listener.group)
         return any(True for _ in found)
 
+    def chooses_by_source(self, listener: Listener) -> bool:
+        """Return whether source addresses choose who gets connections of an address now."""
+        return any(e.seat is not None for e in self.groups.takers(listener.group))
+
     def steer(self, app: str, generation: int) -> None:
         """Send every new connection to a generation, on each address that it holds.
 
         Raises OSError, once all was tried.
         """
         failed: OSError | None = None
+        moved = set()
         for listener in self.of(app, generation):
-            if listener.listening and not listener.shut:
-                try:
-                    self.groups.steer(listener)
-                except OSError as error:
-                    failed = failed or error
+            waits = not listener.listening or listener.shut or listener.leaving
+            if waits or (listener.seat is not None and listener.group in moved):
+                continue  # the first of a group moves those of all seats
+            try:
+                self.groups.steer(listener)
+            except OSError as error:
+                failed = failed or error
+            moved.add(listener.group)
+        for group in moved:
+            self._release_parked(group)
         if failed is not None:
             raise failed
 
@@ -340,7 +388,20 @@ class Listeners:
         if listener.place is not None:
             self.groups.settle(listener)
             place.remove(listener.place)  # the keeper may end before it answers
-        self._keeper.release(listener.name)
+        listener.parked = self.groups.must_stay(listener)
+        if listener.parked:
+            self._hold(listener)  # whoever follows lets it go
+        else:
+            self._keeper.release(listener.name)
+        self._release_parked(listener.group)
+
+    def _release_parked(self, group: str) -> None:
+        """Close the sockets of a group that were to leave, if they may now."""
+        parked = [e for e in self.by_name.values() if e.parked and e.group == group]
+        for listener in parked:
+            if not self.groups.must_stay(listener):
+                listener.parked = False
+                self._keeper.release(listener.name)
 
     def left(self, name: str) -> None:
         """Close a socket that the keeper has closed, and take it out of its group.
@@ -349,13 +410,19 @@ class Listeners:
         left its instance.  So the socket is not only closed: `shutdown` ends its listening
         whoever holds it (tcp_disconnect in the kernel).
         """
-        listener = self.by_name.take(name)
+        listener = self.by_name.get(name)
         if listener is None:
             return
+        if self.groups.must_stay(listener):  # another one joined meanwhile
+            listener.parked = True
+            self._hold(listener)
+            return
+        self.by_name.take(name)
         with contextlib.suppress(OSError):  # it was bound and never listened
             listener.sock.shutdown(socket.SHUT_RD)
         listener.sock.close()
         self.groups.leave(listener)
+        self._release_parked(listener.group)
 
     # --- what outlives the supervisor -------------------------------------------------
 
@@ -366,6 +433,8 @@ class Listeners:
             "address": listener.address,
             "group": listener.group,
             "shut": listener.shut,
+            "seat": listener.seat,
+            "leaving": listener.leaving,
         }
         if listener.place is not None:
             meta["path"], meta["beside"] = listener.place.path, listener.place.beside
@@ -386,6 +455,8 @@ class Listeners:
             sock=sock,
             listening=bool(listening) or str(meta["address"]).startswith("udp:"),
             shut=bool(meta["shut"]),
+            seat=seat if isinstance(seat := meta.get("seat"), int) else None,
+            leaving=bool(meta.get("leaving")),
             place=None if found is None else codec.decode(Place, found, "place"),
         )
 

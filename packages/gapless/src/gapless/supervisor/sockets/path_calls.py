@@ -18,7 +18,12 @@ from gapless.base import codec, wire
 from gapless.supervisor.memory.apps import AppRecord, Apps, Found
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
 from gapless.supervisor.memory.model import Phase
-from gapless.supervisor.sockets.addresses import RefusedError, copy_of, inode_of
+from gapless.supervisor.sockets.addresses import (
+    RefusedError,
+    copy_of,
+    inode_of,
+    of_another_app,
+)
 from gapless.supervisor.sockets.first_binds import is_served
 from gapless.supervisor.sockets.groups import Listener
 from gapless.supervisor.sockets.listeners import Listeners
@@ -96,9 +101,7 @@ class PathCalls:
                 continue
             takes = each.listening and groups.takes_connections(each)
             if takes and not groups.was_removed(group):
-                raise RefusedError(
-                    errno.EADDRINUSE, f"{app}: {group} belongs to the app {each.app}"
-                )
+                raise of_another_app(app, group, each.app)
             if takes:
                 taken.append(each)
         for each in taken:

@@ -13,13 +13,15 @@ import socket
 import struct
 from dataclasses import dataclass
 
+from gapless.supervisor.kernel.source_buckets import packed
+
 _SO_ATTACH_REUSEPORT_CBPF = 51
 _SO_BINDTOIFINDEX, _NO_INTERFACE = 62, 0x7FFFFFFE
 _IP_MINTTL, _IPV6_MINHOPCOUNT = 21, 73
-_NET_OFF = 0xFFF00000  # SKF_NET_OFF, <linux/filter.h>
-_LOAD_WORD, _LOAD_HALF, _LOAD_BYTE = 0x20, 0x28, 0x30
-_JUMP_IF_EQUAL = 0x15
-_SHIFT_RIGHT, _RETURN = 0x74, 0x06
+NET_OFF = 0xFFF00000  # SKF_NET_OFF, <linux/filter.h>
+LOAD_WORD, LOAD_HALF, LOAD_BYTE = 0x20, 0x28, 0x30
+JUMP_IF_EQUAL = 0x15
+SHIFT_RIGHT, RETURN = 0x74, 0x06
 
 Instruction = tuple[int, int, int, int]
 """Code, jump if true, jump if false, constant (struct sock_filter)."""
@@ -60,32 +62,36 @@ class Group:
 def steer_to(index: int, probe: Probe | None = None) -> tuple[Instruction, ...]:
     """Return the program that sends new connections to *index*.
 
-    Connections from exactly the address and port of *probe* go to its own index.  IPv4
-    on a dual-stack IPv6 socket arrives with an IPv4 header: the version decides.
+    Connections from exactly the address and port of *probe* go to its own index.
     """
-    if probe is None:
-        return ((_RETURN, 0, 0, index),)
-    packed = _packed(probe.host)
-    version, address_at, port_at = (4, 12, 20) if len(packed) == 4 else (6, 8, 40)
-    words = struct.unpack(f">{len(packed) // 4}I", packed)
+    first = () if probe is None else aimed(probe)
+    return (*first, (RETURN, 0, 0, index))
+
+
+def aimed(probe: Probe) -> tuple[Instruction, ...]:
+    """Return the first part of a program: what it does with a probe; others go on.
+
+    IPv4 on a dual-stack IPv6 socket arrives with an IPv4 header: the version decides.
+    """
+    address = packed(probe.host)
+    version, address_at, port_at = (4, 12, 20) if len(address) == 4 else (6, 8, 40)
+    words = struct.unpack(f">{len(address) // 4}I", address)
     tests = [
-        (_LOAD_BYTE, _NET_OFF),
-        (_SHIFT_RIGHT, 4),
-        (_JUMP_IF_EQUAL, version),
-        (_LOAD_HALF, _NET_OFF + port_at),
-        (_JUMP_IF_EQUAL, probe.port),
+        (LOAD_BYTE, NET_OFF),
+        (SHIFT_RIGHT, 4),
+        (JUMP_IF_EQUAL, version),
+        (LOAD_HALF, NET_OFF + port_at),
+        (JUMP_IF_EQUAL, probe.port),
     ]
     for number, word in enumerate(words):
-        tests.append((_LOAD_WORD, _NET_OFF + address_at + 4 * number))
-        tests.append((_JUMP_IF_EQUAL, word))
+        tests.append((LOAD_WORD, NET_OFF + address_at + 4 * number))
+        tests.append((JUMP_IF_EQUAL, word))
     program: list[Instruction] = []
     for place, (code, constant) in enumerate(tests):
         # A test that fails jumps over all the rest and over the probe's own return.
-        otherwise = len(tests) - place if code == _JUMP_IF_EQUAL else 0
+        otherwise = len(tests) - place if code == JUMP_IF_EQUAL else 0
         program.append((code, 0, otherwise, constant))
-    program.append((_RETURN, 0, 0, probe.index))
-    program.append((_RETURN, 0, 0, index))
-    return tuple(program)
+    return (*program, (RETURN, 0, 0, probe.index))
 
 
 def attach(sock: socket.socket, program: tuple[Instruction, ...]) -> None:
@@ -126,10 +132,3 @@ def is_hidden(sock: socket.socket) -> bool:
     """Return whether new connections pass a listening socket by."""
     found = sock.getsockopt(socket.SOL_SOCKET, _SO_BINDTOIFINDEX)
     return found == _NO_INTERFACE
-
-
-def _packed(host: str) -> bytes:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    packed = socket.inet_pton(family, host)
-    mapped = b"\0" * 10 + b"\xff\xff"
-    return packed[12:] if packed.startswith(mapped) else packed

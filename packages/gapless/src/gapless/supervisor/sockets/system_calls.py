@@ -109,12 +109,13 @@ class SystemCalls:
                 if mine and held is not None:
                     self._began(found, listener)
             return held
-        own = self._listeners.of(app.name, number)
+        own = {each.group for each in self._listeners.of(app.name, number)}
         if len(own) >= MOST_ADDRESSES and not is_known(
             found, self._listeners, shown(host, port, sock)
         ):
             return None  # it makes them up: each costs descriptors of us all
-        held = self._listeners.bind(app.name, number, host, port, sock)
+        seat = self._listeners.seat_for(app.name, generation, instance.ordinal)
+        held = self._listeners.bind(app.name, number, host, port, sock, seat=seat)
         instance.has_bound(address_text(host, port))
         return held
 
@@ -154,7 +155,10 @@ class SystemCalls:
         generation.sockets.add(listener.name)
         for each in generation.instances:
             # A program that checks SO_ACCEPTCONN calls listen only if no other has.
-            if each is instance or listener.address in each.bound:
+            its = (
+                listener.seat in (None, each.ordinal) and listener.address in each.bound
+            )
+            if each is instance or its:
                 note_listening(generation, each, listener)
 
     def _note_handshakes(self, app: AppRecord, number: int) -> None:

@@ -49,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
         "last exits": _last_exits(found.get("seats", [])),
         "shared files": ", ".join(wanted.get("shared_files", ())),
         "takeover": _takeover(wanted, found.get("takeover_trouble")),
+        "affinity": _affinity(wanted),
         "namespace": wanted["namespace"],
         "renewal": _renewal(wanted["renew"]),
         "variables": ", ".join(wanted["configured"]) or "none configured",
@@ -158,6 +159,13 @@ def _takeover(wanted: dict[str, Any], trouble: str | None) -> str:
     if trouble:
         return f"off: {trouble}"
     return "open connections are taken over, each when it is idle"
+
+
+def _affinity(wanted: dict[str, Any]) -> str:
+    """Return how clients come to instances; nothing if any gets any."""
+    if wanted.get("affinity", "none") == "none":
+        return ""
+    return "each source address has its instance"
 
 
 def _stop(stop: dict[str, Any]) -> str:

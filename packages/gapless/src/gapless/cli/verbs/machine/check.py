@@ -10,6 +10,7 @@ from gapless.cli import app_requests, arguments, limits, output
 from gapless.cli.display import changes
 from gapless.cli.fleet import trust_warnings
 from gapless.client import Client
+from gapless.config import shared_ports, sources
 from gapless.config.choice import Choice, inherited
 from gapless.config.declarations import declaration_file
 from gapless.config.refresh import refreshed
@@ -34,6 +35,8 @@ def run(args: argparse.Namespace) -> int:
     client = Client()
     app_requests.print_warnings(trust_warnings.of_file(args.file, loaded.releases))
     app_requests.print_warnings(limits.warnings(client, loaded.apps))
+    app_requests.print_warnings(sources.remarks(loaded.apps))
+    app_requests.print_warnings(shared_ports.remarks(loaded.apps))
     lives = client.is_running()
     rows = client.request("list")["apps"] if lives else []
     listens = {row["name"]: row["addresses"] for row in rows}

@@ -1,0 +1,112 @@
+"""Keep up the sockets of seats: those where nobody accepts get no new connections.
+
+Sources of new connections go back to a seat when its next instance listens.  Nothing is
+decided here: which seats have an instance is known, and all else follows.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from gapless.supervisor.kernel import queues
+from gapless.supervisor.memory.apps import AppRecord
+from gapless.supervisor.memory.generations import GenerationRecord
+from gapless.supervisor.memory.instances import InstanceRecord
+from gapless.supervisor.memory.model import Mode, Role
+from gapless.supervisor.sockets.groups import Listener
+from gapless.supervisor.sockets.listeners import Listeners
+
+
+class Relays(Protocol):
+    """Lets the connections that wait in the queue of a socket go on to others."""
+
+    def is_running(self, app: AppRecord, generation: GenerationRecord) -> bool:
+        """Return whether that is done for a generation."""
+
+    def start(
+        self,
+        app: AppRecord,
+        generation: GenerationRecord,
+        listener: Listener,
+        quiet_s: float,
+        *,
+        by_source: bool = False,
+        most: int = 0,
+    ) -> None:
+        """Begin it with those that wait, so many at *most*."""
+
+
+class SeatSockets:
+    """Looks after the sockets of all apps whose seats have their own."""
+
+    def __init__(self, listeners: Listeners, relays: Relays) -> None:
+        self._listeners, self._relays = listeners, relays
+
+    def update(self, app: AppRecord) -> None:
+        """Note which seats are vacant, and close the sockets of those that are no more.
+
+        Raises OSError.
+        """
+        own = [
+            each
+            for each in self._listeners.of_app(app.name)
+            if each.seat is not None and not each.leaving and each.listening
+        ]
+        if not own:
+            return
+        vacant = {each.name: not _is_served(app, each) for each in own}
+        self._listeners.groups.set_vacant(vacant)
+        for each in own:
+            if not vacant[each.name] or not self._others_accept(each):
+                continue
+            users = _users(app, each)
+            if waiting := queues.queued(each.sock):
+                self._relay(app, users, each, waiting)
+            elif users and all((each.seat or 0) >= len(g.seats) for g in users):
+                self._listeners.leave(each)
+
+    def _others_accept(self, listener: Listener) -> bool:
+        takers = self._listeners.groups.takers(listener.group)
+        return listener in takers and not all(each.vacant for each in takers)
+
+    def _relay(
+        self,
+        app: AppRecord,
+        users: list[GenerationRecord],
+        listener: Listener,
+        waiting: int,
+    ) -> None:
+        """Let other seats have the connections that wait in a vacant one."""
+        for generation in users:
+            if self._relays.is_running(app, generation):
+                return  # its end is an event, and this comes again
+        for generation in users[-1:]:
+            self._relays.start(
+                app, generation, listener, 0.0, by_source=True, most=waiting
+            )
+
+
+def _users(app: AppRecord, listener: Listener) -> list[GenerationRecord]:
+    """Return the generations that use a socket: two while one recycles the other."""
+    return [each for each in app.generations if each.sockets_of == listener.generation]
+
+
+def _is_served(app: AppRecord, listener: Listener) -> bool:
+    return any(
+        _accepts(generation, instance, listener)
+        for generation in _users(app, listener)
+        for instance in generation.instances
+    )
+
+
+def _accepts(
+    generation: GenerationRecord, instance: InstanceRecord, listener: Listener
+) -> bool:
+    yields = generation.role is Role.YIELDING and instance.mode is Mode.RECYCLE
+    return (
+        instance.ordinal == listener.seat
+        and listener.address in instance.listens
+        and instance.leader_alive
+        and instance.stop_sent_at is None
+        and not yields
+    )
