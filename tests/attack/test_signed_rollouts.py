@@ -362,6 +362,9 @@ LISTS: list[object] = [
     {"a": []},
     {"": {"directory": True}},
     {"a\0": {"directory": True}},
+    {"a\ud800": {"directory": True}},
+    {"a": {"link": "\ud800"}},
+    {"RELEASE": {"link": "/etc/passwd"}},
     ["a"],
     7,
 ]

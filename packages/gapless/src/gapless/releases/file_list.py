@@ -131,8 +131,11 @@ def _checked(entries: object) -> Entries:
         raise ValueError("it is no object")  # noqa: TRY004 - a file is wrong, no argument
     for path, entry in entries.items():
         parts = path.split("/")
+        os.fsencode(path)  # JSON can hold text that no name can be: ValueError
         if not path or "\0" in path or not {"", ".", ".."}.isdisjoint(parts):
             raise ValueError(f"{ascii(path)[:80]} is no path in a release")
+        if path == RELEASE_FILE:
+            raise ValueError(f"{RELEASE_FILE} is in no list: each host writes its own")
         if not isinstance(entry, dict) or not _is_entry(entry):
             raise ValueError(f"{ascii(path)[:80]} is no file, link or directory")
         above = "/".join(parts[:-1])
@@ -146,7 +149,8 @@ def _is_entry(entry: dict[str, object]) -> bool:
     is_mode = type(mode) is int and 0 <= mode <= MOST_MODE
     match sorted(entry):
         case ["link"]:
-            return isinstance(entry["link"], str) and "\0" not in entry["link"]
+            target = entry["link"]
+            return isinstance(target, str) and b"\0" not in os.fsencode(target)
         case ["directory"]:
             return entry["directory"] is True
         case ["directory", "mode"]:
