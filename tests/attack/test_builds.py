@@ -374,3 +374,10 @@ def test_the_user_of_the_publisher_is_no_other_user(base: Path) -> None:
     """It may be named without being root."""
     spec = ReleaseSpec(app="app", base=str(base), build_user=str(os.geteuid()))
     assert commands.user_of(spec) == ""
+
+
+def test_a_file_that_would_be_hashed_for_ever_is_refused(base: Path) -> None:
+    """A file of holes takes no place, and its publisher and all hosts read every byte."""
+    with pytest.raises(ReleaseError, match="16 times limits.*the last is lib/holes"):
+        published(base, "mkdir lib; truncate -s 64G lib/holes")
+    assert list((base / "dist").glob("app-*")) == []
