@@ -382,6 +382,19 @@ def test_a_hostile_list_of_files_is_refused(tmp_path: Path, content: str) -> Non
         file_list.read(spec, "example-20261125000001", digest)
 
 
+def test_folders_of_any_depth_stop_no_host(place: Place) -> None:
+    """A list may ask for them: a copy that failed, or an agent that died, leaves them."""
+    rollout = place.publish(place.release(1))
+    left = Path(place.host().own.work, f"copy-{rollout.release}")
+    left.mkdir(parents=True)
+    for count in range(1, 1500):
+        (left / "/".join("d" * count)).mkdir()
+    found = [*file_list.differences(str(left), {}, allows_more=False)]
+    assert len(found) == 1499
+    assert place.take(rollout).name == rollout.release
+    assert not left.exists()
+
+
 def test_a_forged_record_does_not_choose_what_is_signed_next(place: Place) -> None:
     """It says where hosts go back to: no old release is signed for that."""
     old = place.publish(place.release(1))

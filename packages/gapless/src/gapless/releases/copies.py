@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
 import select
-import shutil
 
 from gapless.base import clock, files
 from gapless.base.errors import GaplessError, ReleaseError, TimedOutError
 from gapless.base.outside import files as outside_files
-from gapless.releases import current, file_list
+from gapless.releases import current, file_list, paths
 from gapless.releases.model import RELEASE_FILE, Release, ReleaseSpec
 
 RETRY_S = 0.5
@@ -60,7 +60,8 @@ def _copy(
     files.make_directories(own.work, files.SHARED_DIRECTORY)
     for unfinished in os.listdir(own.work):  # of an agent that was killed
         if unfinished.startswith(_COPY):
-            shutil.rmtree(f"{own.work}/{unfinished}", ignore_errors=True)
+            with contextlib.suppress(OSError):
+                paths.remove(f"{own.work}/{unfinished}")
     tree = f"{own.work}/{_COPY}{name}"
     os.mkdir(tree, files.SHARED_DIRECTORY)
     source = current.require_visible(shared, name).path

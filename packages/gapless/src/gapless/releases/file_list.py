@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -165,8 +166,21 @@ def _is_entry(entry: dict[str, object]) -> bool:
 
 
 def _walk(top: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield every path below a directory, a directory before the paths in it."""
-    for folder, directories, names in os.walk(top):
-        for name in sorted([*directories, *names]):
-            path = os.path.join(folder, name)
-            yield os.path.relpath(path, top), os.lstat(path)
+    """Yield every path below a directory, a directory before the paths in it.
+
+    What goes meanwhile is left out.  Raises OSError for a folder that cannot be read, or
+    lies too deep (PATH_MAX): there would be more than is yielded.
+    """
+    waiting = [""]
+    while waiting:
+        below = waiting.pop()
+        folders = []
+        with contextlib.suppress(FileNotFoundError):
+            for name in sorted(os.listdir(os.path.join(top, below))):
+                relative = os.path.join(below, name)
+                with contextlib.suppress(FileNotFoundError):
+                    found = os.lstat(os.path.join(top, relative))
+                    yield relative, found
+                    if stat.S_ISDIR(found.st_mode):
+                        folders.append(relative)
+        waiting += reversed(folders)
