@@ -396,3 +396,17 @@ def test_names_that_do_not_fit_are_refused_and_not_tried_for_ever(
     assert watch.outcome("shop.tar").stage is Stage.REFUSED
     assert not [*inbox.iterdir()]
     assert "RELEASE: " in refused.reason_of(spec, "shop.tar")
+
+
+def test_an_upload_of_the_publisher_is_taken_when_others_may_read_it(
+    watch: Watch, inbox: Path
+) -> None:
+    """A change of its mode alone is a change."""
+    path = tarball(inbox / "shop.tar", "mine")
+    path.chmod(0o600)
+    watch.check()
+    assert released(watch.spec) == []
+    watch.check()
+    path.chmod(0o644)
+    watch.check()
+    assert released(watch.spec) == ["mine"]
