@@ -18,7 +18,7 @@ from gapless.agent.finalizer import Finalizer
 from gapless.agent.publisher import FleetPublisher
 from gapless.agent.trust.memory import HOST, KEPT, Trusted, TrustMemory
 from gapless.agent.turn.release_source import ReleaseSource
-from gapless.base.errors import ReleaseError, UnavailableError
+from gapless.base.errors import ReleaseError, TimedOutError, UnavailableError
 from gapless.config.toml.fleets import Fleet
 from gapless.coordinator.memory import MemoryCoordinator
 from gapless.releases import file_list
@@ -393,6 +393,16 @@ def test_folders_of_any_depth_stop_no_host(place: Place) -> None:
     assert len(found) == 1499
     assert place.take(rollout).name == rollout.release
     assert not left.exists()
+
+
+def test_a_file_without_end_is_not_copied_for_ever(place: Place) -> None:
+    """Who may write the shared directory lets it grow; nothing of it stays on this disk."""
+    rollout = place.publish(place.release(1))
+    os.truncate(Path(place.spec.path_of(rollout.release), "index.js"), 1 << 40)
+    soon = Policy(fetch_timeout_s=0.1)
+    with pytest.raises(TimedOutError, match="was not copied in time"):
+        place.host().fetch(replace(rollout, policy=soon), "")
+    assert not [*Path(place.host().own.work).glob("copy-*")]
 
 
 def test_a_forged_record_does_not_choose_what_is_signed_next(place: Place) -> None:
