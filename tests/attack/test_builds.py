@@ -378,6 +378,6 @@ def test_the_user_of_the_publisher_is_no_other_user(base: Path) -> None:
 
 def test_a_file_that_would_be_hashed_for_ever_is_refused(base: Path) -> None:
     """A file of holes takes no place, and its publisher and all hosts read every byte."""
-    with pytest.raises(ReleaseError, match="16 times limits.*the last is lib/holes"):
+    with pytest.raises(ReleaseError, match=r"16 times limits.*the last is lib/holes"):
         published(base, "mkdir lib; truncate -s 64G lib/holes")
     assert list((base / "dist").glob("app-*")) == []

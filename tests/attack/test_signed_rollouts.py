@@ -5,7 +5,6 @@ The publisher is the real one, with a key; the host is what a turn asks for its 
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from gapless.agent.finalizer import Finalizer
 from gapless.agent.publisher import FleetPublisher
 from gapless.agent.trust.memory import HOST, KEPT, Trusted, TrustMemory
 from gapless.agent.turn.release_source import ReleaseSource
-from gapless.base.errors import ReleaseError, TimedOutError, UnavailableError
+from gapless.base.errors import ReleaseError, UnavailableError
 from gapless.config.toml.fleets import Fleet
 from gapless.coordinator.memory import MemoryCoordinator
 from gapless.releases import file_list
@@ -345,64 +344,6 @@ def test_what_ran_here_may_have_written_files(either: Place) -> None:
     if not either.fleet.copy:
         (own / "index.js").write_text("evil")
         assert "is not what was signed" in either.refusal(reverting(second))
-
-
-LISTS: list[object] = [
-    {"../x": {"link": "y"}},
-    {"/x": {"link": "y"}},
-    {"a": {"link": "/etc"}, "a/b": {"sha256": "0" * 64, "mode": 420}},
-    {"a/b": {"sha256": "0" * 64, "mode": 420}},
-    {"a": {"sha256": "0" * 64, "mode": 0o4755}},
-    {"a": {"sha256": "0" * 64, "mode": "420"}},
-    {"a": {"sha256": 7, "mode": 420}},
-    {"a": {"link": 7}},
-    {"a": {"directory": 1}},
-    {"a": {"directory": True, "link": "x"}},
-    {"a": {}},
-    {"a": []},
-    {"": {"directory": True}},
-    {"a\0": {"directory": True}},
-    {"a\ud800": {"directory": True}},
-    {"a": {"link": "\ud800"}},
-    {"RELEASE": {"link": "/etc/passwd"}},
-    ["a"],
-    7,
-]
-
-
-@pytest.mark.parametrize("content", [*map(json.dumps, LISTS), "[" * 100_000, "{", ""])
-def test_a_hostile_list_of_files_is_refused(tmp_path: Path, content: str) -> None:
-    """Without signatures its digest is the choice of who writes the record, too."""
-    spec = ReleaseSpec(app=APP, base=str(tmp_path))
-    path = Path(file_list.path_of(spec, "example-20261125000001"))
-    path.parent.mkdir(parents=True)
-    path.write_text(content)
-    digest = file_list.digest_of(spec, "example-20261125000001")
-    with pytest.raises(ReleaseError, match="is no list of files"):
-        file_list.read(spec, "example-20261125000001", digest)
-
-
-def test_folders_of_any_depth_stop_no_host(place: Place) -> None:
-    """A list may ask for them: a copy that failed, or an agent that died, leaves them."""
-    rollout = place.publish(place.release(1))
-    left = Path(place.host().own.work, f"copy-{rollout.release}")
-    left.mkdir(parents=True)
-    for count in range(1, 1500):
-        (left / "/".join("d" * count)).mkdir()
-    found = [*file_list.differences(str(left), {}, allows_more=False)]
-    assert len(found) == 1499
-    assert place.take(rollout).name == rollout.release
-    assert not left.exists()
-
-
-def test_a_file_without_end_is_not_copied_for_ever(place: Place) -> None:
-    """Who may write the shared directory lets it grow; nothing of it stays on this disk."""
-    rollout = place.publish(place.release(1))
-    os.truncate(Path(place.spec.path_of(rollout.release), "index.js"), 1 << 40)
-    soon = Policy(fetch_timeout_s=0.1)
-    with pytest.raises(TimedOutError, match="was not copied in time"):
-        place.host().fetch(replace(rollout, policy=soon), "")
-    assert not [*Path(place.host().own.work).glob("copy-*")]
 
 
 def test_a_forged_record_does_not_choose_what_is_signed_next(place: Place) -> None:

@@ -56,10 +56,12 @@ from gapless.releases.signing import records, requirements, uploads
 from gapless.releases.steps import build, commands, hooks, ownership, shared, unpack
 
 _OF_ITS_NAMES = frozenset(
-    (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY)
-    + (errno.ELOOP, errno.ENAMETOOLONG)
+    (
+        *(errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY),
+        *(errno.ELOOP, errno.ENAMETOOLONG),
+    )
 )
-"""Errors that what an upload holds has caused: they come again, however often it is tried."""
+"""Errors that the names in an upload have caused: they come again, whenever it is tried."""
 
 
 def make_release(spec: ReleaseSpec, tarball: str, *, progress: Progress) -> Release:
