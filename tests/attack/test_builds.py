@@ -19,9 +19,10 @@ from typing import Any
 import pytest
 
 from gapless.base.errors import MisuseError, ReleaseError
+from gapless.config import refresh
 from gapless.keeper import process_title
 from gapless.releases import publish, publisher_lock
-from gapless.releases.model import Hooks, ReleaseSpec
+from gapless.releases.model import Hooks, Release, ReleaseSpec
 from gapless.releases.reaper import descendants
 from gapless.releases.reaper import output as reaper_output
 from gapless.releases.steps import build, commands, ownership
@@ -374,3 +375,32 @@ def test_the_user_of_the_publisher_is_no_other_user(base: Path) -> None:
     """It may be named without being root."""
     spec = ReleaseSpec(app="app", base=str(base), build_user=str(os.geteuid()))
     assert commands.user_of(spec) == ""
+
+
+def test_a_file_that_would_be_hashed_for_ever_is_refused(base: Path) -> None:
+    """A file of holes takes no place, and its publisher and all hosts read every byte."""
+    with pytest.raises(ReleaseError, match=r"16 times limits.*the last is lib/holes"):
+        published(base, "mkdir lib; truncate -s 64G lib/holes")
+    assert list((base / "dist").glob("app-*")) == []
+
+
+@pytest.mark.parametrize("name", ["ecosystem.config.js", "app.json", "gapless.toml"])
+def test_with_a_build_user_no_release_says_as_which_user_its_app_runs(
+    base: Path, name: str
+) -> None:
+    """Such a file may ask for root, and one of JavaScript is run to be read."""
+    release = Release(app="app", stamp="20261129000000", path=f"{base}/dist/app-1")
+    Path(release.path).mkdir()
+    ran = base / "ran"
+    Path(release.path, name).write_text(f"require('fs').writeFileSync('{ran}', '')")
+    (base / "dist/app").symlink_to("app-1")
+    (base / "current").symlink_to("dist/app")
+    spec = ReleaseSpec(app="app", base=str(base), build_user="nobody")
+    for path in (base / "dist/app" / name, base / "current" / name):
+        with pytest.raises(MisuseError, match="as which user the app runs"):
+            refresh.declared_in(str(path), (spec, release))
+    assert not ran.exists()
+    (base / name).write_text("")
+    outside = str(base / name)
+    if name.endswith(".toml"):
+        assert refresh.declared_in(outside, (spec, release)).file == outside

@@ -21,7 +21,14 @@ from hypothesis import strategies as st
 
 from gapless.base import clock
 from gapless.base.errors import ReleaseError, UnavailableError
-from gapless.releases import current, file_state, publish, publisher_lock
+from gapless.releases import (
+    current,
+    file_state,
+    publish,
+    publisher_lock,
+    removal,
+    reports,
+)
 from gapless.releases.inbox import claims, completeness
 from gapless.releases.model import Limits, Release, ReleaseSpec
 from gapless.releases.publisher import journal
@@ -422,3 +429,17 @@ def test_the_commands_of_the_spec_sign_an_upload(inbox: Inbox, tmp_path: Path) -
     inbox.spec = replace(inbox.spec, app="shop")
     made = inbox.publish(tmp_path / "shop.tar.gz")
     assert records.signer_of(inbox.spec, made.name) == "alice@example"
+
+
+def test_an_upload_whose_release_failed_and_was_removed_is_not_taken_again(
+    inbox: Inbox,
+) -> None:
+    """Its release is gone after a rollback; that it was signed is remembered."""
+    first, second = tarball("1"), tarball("2")
+    current.flip(inbox.spec, inbox.publish(inbox.put(first, inbox.signed(first))))
+    signature = inbox.signed(second)
+    failed = inbox.publish(inbox.put(second, signature))
+    reports.mark_failed(inbox.spec, failed, "it was never ready")
+    assert removal.remove_superfluous(inbox.spec, frozenset())
+    with pytest.raises(ReleaseError, match="an older one is not taken again"):
+        inbox.publish(inbox.put(second, signature))

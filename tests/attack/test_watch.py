@@ -183,6 +183,26 @@ def test_a_directory_of_any_depth_can_be_removed(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["beside"]
 
 
+def test_a_link_put_in_the_place_of_a_directory_is_not_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tree of a build that was refused belongs to its user while it is removed."""
+    victim, tree = tmp_path / "victim", tmp_path / "tree"
+    victim.mkdir(mode=0o755)
+    (tree / "below").mkdir(parents=True)
+    let_in = paths._let_in
+
+    def swap_first(name: str, directory: int) -> None:
+        (tree / "below").rename(tree / "away")
+        (tree / "below").symlink_to(victim)
+        let_in(name, directory)
+
+    monkeypatch.setattr(paths, "_let_in", swap_first)
+    with pytest.raises(OSError, match="Not a directory"):
+        paths.remove(str(tree))
+    assert victim.stat().st_mode & 0o777 == 0o755
+
+
 # --- the command ----------------------------------------------------------------------
 
 

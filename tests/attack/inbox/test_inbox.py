@@ -378,3 +378,35 @@ def test_no_name_of_an_app_loses_a_refused_upload(
     assert change is not None
     assert claims.upload_of(spec, change) == ""
     assert elsewhere.name != good.name
+
+
+@pytest.mark.parametrize("shared", ["", "RELEASE/uploads"])
+def test_names_that_do_not_fit_are_refused_and_not_tried_for_ever(
+    spec: ReleaseSpec, inbox: Path, shared: str
+) -> None:
+    """A folder where gapless writes a file, a file where it makes a folder."""
+    inside = tarfile.TarInfo("RELEASE" if shared else "RELEASE/below")
+    with tarfile.open(inbox / "shop.tar", "w") as archive:
+        archive.addfile(tarfile.TarInfo("index.js"))
+        archive.addfile(inside)
+    watch = Watch(replace(spec, shared=(shared,) if shared else ()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gapless.deploy.running_app.describe", lambda *_: None)
+        watch.check()
+    assert watch.outcome("shop.tar").stage is Stage.REFUSED
+    assert not [*inbox.iterdir()]
+    assert "RELEASE: " in refused.reason_of(spec, "shop.tar")
+
+
+def test_an_upload_of_the_publisher_is_taken_when_others_may_read_it(
+    watch: Watch, inbox: Path
+) -> None:
+    """A change of its mode alone is a change."""
+    path = tarball(inbox / "shop.tar", "mine")
+    path.chmod(0o600)
+    watch.check()
+    assert released(watch.spec) == []
+    watch.check()
+    path.chmod(0o644)
+    watch.check()
+    assert released(watch.spec) == ["mine"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from gapless.base.errors import HandoffError, MisuseError
 from gapless.config.choice import Choice, choice_of, label_of
-from gapless.config.declarations import declaration_file
+from gapless.config.declarations import DeclarationFile, declaration_file
 from gapless.config.file_kinds import TOML, is_configuration
 from gapless.config.release_name import release_name
 from gapless.config.script import LIKE_PM2, load_script
@@ -54,7 +54,7 @@ def refreshed(
     if profile is not None:
         choice = replace(choice, profile=profile)
     path = running.config_file
-    declared = declaration_file(path, lambda at: path_in_release(at, inside))
+    declared = declared_in(path, inside)
     if label_of(running) not in declared.labels():
         raise HandoffError(
             f"{running.name}: {path} no longer declares it",
@@ -137,6 +137,25 @@ def relocated(
         renew=replace(running.renew, watch=watch),
         release=release_name(resolved),
     )
+
+
+def declared_in(path: str, inside: LinkedRelease | None) -> DeclarationFile:
+    """Return the file that declares an app; through a release's link that of the release.
+
+    With `build_user` who uploads is not trusted with the rights of who runs gapless, and
+    such a file says as which user an app runs, or is a program.  Raises MisuseError then.
+    """
+    if inside is not None and path_in_release(path, inside) != path:
+        release_spec, release = inside
+        if release_spec.build_user:
+            raise MisuseError(
+                f"{release_spec.app}: {path} is not read, since it is a part of "
+                f"{release.name}: who uploads would say as which user the app runs, and "
+                "build_user is set",
+                hint="declare the app in a file outside of releases and start it from "
+                "there, or remove build_user",
+            )
+    return declaration_file(path, lambda at: path_in_release(at, inside))
 
 
 def path_in_release(path: str, inside: LinkedRelease | None) -> str:

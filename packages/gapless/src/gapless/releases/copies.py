@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
 import select
-import shutil
 
 from gapless.base import clock, files
 from gapless.base.errors import GaplessError, ReleaseError, TimedOutError
 from gapless.base.outside import files as outside_files
-from gapless.releases import current, file_list
+from gapless.releases import current, file_list, paths
 from gapless.releases.model import RELEASE_FILE, Release, ReleaseSpec
 
 RETRY_S = 0.5
@@ -60,41 +60,61 @@ def _copy(
     files.make_directories(own.work, files.SHARED_DIRECTORY)
     for unfinished in os.listdir(own.work):  # of an agent that was killed
         if unfinished.startswith(_COPY):
-            shutil.rmtree(f"{own.work}/{unfinished}", ignore_errors=True)
+            with contextlib.suppress(OSError):
+                paths.remove(f"{own.work}/{unfinished}")
     tree = f"{own.work}/{_COPY}{name}"
     os.mkdir(tree, files.SHARED_DIRECTORY)
-    source = current.require_visible(shared, name).path
-    for relative, entry in entries.items():
-        if clock.monotonic() >= until:
-            raise TimedOutError(f"{own.app}: {name} was not copied in time")
-        _copy_entry(f"{source}/{relative}", f"{tree}/{relative}", entry, name)
-    for relative, entry in reversed(entries.items()):
-        if "directory" in entry and "mode" in entry:
-            # The deepest first, and now: a folder may not be writable for its owner.
-            os.chmod(f"{tree}/{relative}", int(str(entry["mode"])))
-    stamp_line = f"{release.stamp}\n".encode()
-    files.write_over(f"{tree}/{RELEASE_FILE}", stamp_line, files.SHARED_FILE)
+    try:
+        _fill(tree, current.require_visible(shared, name), entries, until)
+    except (GaplessError, OSError):
+        # It may have as much as this disk could take.
+        with contextlib.suppress(OSError):
+            paths.remove(tree)
+        raise
     os.rename(tree, release.path)
     files.sync_directory(own.dist)
     return release
 
 
-def _copy_entry(source: str, target: str, entry: dict[str, object], name: str) -> None:
-    if "directory" in entry:
-        os.mkdir(target, files.SHARED_DIRECTORY)
-    elif "link" in entry:
-        os.symlink(str(entry["link"]), target)
-    else:
-        digest = hashlib.sha256()
-        how = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        descriptor = outside_files.open_regular(source)
-        with open(descriptor, "rb") as file:
-            created = os.open(target, how, files.PRIVATE_FILE)
-            with os.fdopen(created, "wb") as copied:
-                while piece := file.read(_PIECE_BYTES):
-                    digest.update(piece)
-                    copied.write(piece)
-                os.fchmod(copied.fileno(), int(str(entry["mode"])))
-                os.fsync(copied.fileno())
-        if digest.hexdigest() != entry["sha256"]:
-            raise ReleaseError(f"{source} is not what was published as {name}")
+def _fill(tree: str, source: Release, entries: file_list.Entries, until: float) -> None:
+    """Copy what a list names to a new directory, and write RELEASE.
+
+    Raises TimedOutError, ReleaseError, OSError.
+    """
+    for relative, entry in entries.items():
+        _check_time(source, until)
+        if "sha256" in entry:
+            _copy_file(source, relative, tree, entry, until)
+        elif "link" in entry:
+            os.symlink(str(entry["link"]), f"{tree}/{relative}")
+        else:
+            os.mkdir(f"{tree}/{relative}", files.SHARED_DIRECTORY)
+    for relative, entry in reversed(entries.items()):
+        if "directory" in entry and "mode" in entry:
+            # The deepest first, and now: a folder may not be writable for its owner.
+            os.chmod(f"{tree}/{relative}", int(str(entry["mode"])))
+    stamp_line = f"{source.stamp}\n".encode()
+    files.write_over(f"{tree}/{RELEASE_FILE}", stamp_line, files.SHARED_FILE)
+
+
+def _copy_file(
+    release: Release, relative: str, tree: str, entry: dict[str, object], until: float
+) -> None:
+    source, digest = f"{release.path}/{relative}", hashlib.sha256()
+    how = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    with open(outside_files.open_regular(source), "rb") as file:
+        created = os.open(f"{tree}/{relative}", how, files.PRIVATE_FILE)
+        with os.fdopen(created, "wb") as copied:
+            while piece := file.read(_PIECE_BYTES):
+                _check_time(release, until)  # it may grow for ever, or be all holes
+                digest.update(piece)
+                copied.write(piece)
+            os.fchmod(copied.fileno(), int(str(entry["mode"])))
+            os.fsync(copied.fileno())
+    if digest.hexdigest() != entry["sha256"]:
+        raise ReleaseError(f"{source} is not what was published as {release.name}")
+
+
+def _check_time(release: Release, until: float) -> None:
+    if clock.monotonic() >= until:
+        raise TimedOutError(f"{release.app}: {release.name} was not copied in time")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -131,8 +132,11 @@ def _checked(entries: object) -> Entries:
         raise ValueError("it is no object")  # noqa: TRY004 - a file is wrong, no argument
     for path, entry in entries.items():
         parts = path.split("/")
+        os.fsencode(path)  # JSON can hold text that no name can be: ValueError
         if not path or "\0" in path or not {"", ".", ".."}.isdisjoint(parts):
             raise ValueError(f"{ascii(path)[:80]} is no path in a release")
+        if path == RELEASE_FILE:
+            raise ValueError(f"{RELEASE_FILE} is in no list: each host writes its own")
         if not isinstance(entry, dict) or not _is_entry(entry):
             raise ValueError(f"{ascii(path)[:80]} is no file, link or directory")
         above = "/".join(parts[:-1])
@@ -146,7 +150,8 @@ def _is_entry(entry: dict[str, object]) -> bool:
     is_mode = type(mode) is int and 0 <= mode <= MOST_MODE
     match sorted(entry):
         case ["link"]:
-            return isinstance(entry["link"], str) and "\0" not in entry["link"]
+            target = entry["link"]
+            return isinstance(target, str) and b"\0" not in os.fsencode(target)
         case ["directory"]:
             return entry["directory"] is True
         case ["directory", "mode"]:
@@ -161,8 +166,21 @@ def _is_entry(entry: dict[str, object]) -> bool:
 
 
 def _walk(top: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield every path below a directory, a directory before the paths in it."""
-    for folder, directories, names in os.walk(top):
-        for name in sorted([*directories, *names]):
-            path = os.path.join(folder, name)
-            yield os.path.relpath(path, top), os.lstat(path)
+    """Yield every path below a directory, a directory before the paths in it.
+
+    What goes meanwhile is left out.  Raises OSError for a folder that cannot be read, or
+    lies too deep (PATH_MAX): there would be more than is yielded.
+    """
+    waiting = [""]
+    while waiting:
+        below = waiting.pop()
+        folders = []
+        with contextlib.suppress(FileNotFoundError):
+            for name in sorted(os.listdir(os.path.join(top, below))):
+                relative = os.path.join(below, name)
+                with contextlib.suppress(FileNotFoundError):
+                    found = os.lstat(os.path.join(top, relative))
+                    yield relative, found
+                    if stat.S_ISDIR(found.st_mode):
+                        folders.append(relative)
+        waiting += reversed(folders)

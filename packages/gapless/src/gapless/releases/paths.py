@@ -8,6 +8,7 @@ import os
 import stat
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_HOLD = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MOST_LEVELS = 40
 """So many directories are open at once while one is removed."""
 
@@ -109,10 +110,16 @@ class _Emptying:
 def _let_in(name: str, directory: int) -> None:
     """Let ourselves into a directory that may have been made to be unreadable.
 
-    Moving a directory writes its "..", so that its own mode counts then as well.
+    Moving a directory writes its "..", so that its own mode counts then as well.  Whoever
+    made it may put a link at its name meanwhile, which chmod(2) would follow: the directory
+    is held by a descriptor that needs no right to read it (open(2), O_PATH).
     """
-    with contextlib.suppress(PermissionError):  # it is another user's
-        os.chmod(name, 0o700, dir_fd=directory)
+    held = os.open(name, _HOLD, dir_fd=directory)
+    try:
+        with contextlib.suppress(PermissionError):  # it is another user's
+            os.chmod(f"/proc/self/fd/{held}", 0o700)
+    finally:
+        os.close(held)
 
 
 def sync_file_system(path: str) -> None:

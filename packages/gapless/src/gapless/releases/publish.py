@@ -24,6 +24,7 @@ itself.  Until then the release is not good to go back to (`reports.mark_unprove
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 
@@ -53,6 +54,14 @@ from gapless.releases.model import (
 from gapless.releases.publisher import journal
 from gapless.releases.signing import records, requirements, uploads
 from gapless.releases.steps import build, commands, hooks, ownership, shared, unpack
+
+_OF_ITS_NAMES = frozenset(
+    (
+        *(errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY),
+        *(errno.ELOOP, errno.ENAMETOOLONG),
+    )
+)
+"""Errors that the names in an upload have caused: they come again, whenever it is tried."""
 
 
 def make_release(spec: ReleaseSpec, tarball: str, *, progress: Progress) -> Release:
@@ -93,18 +102,20 @@ def _make_release(spec: ReleaseSpec, source: Source, progress: Progress) -> Rele
         _undo(spec, tree, source)
         raise
     except OSError as error:
-        _undo(spec, tree, source)
-        raise ReleaseError(
+        failed = ReleaseError(
             f"{spec.app}: could not make a release of {printable(source.name)}: "
-            f"{(error.strerror or str(error)).lower()}",
+            f"{_place(error, tree)}{(error.strerror or str(error)).lower()}",
             hint="the tarball is where it was; nothing else was left",
-        ) from error
+        )
+        if copy is None or error.errno not in _OF_ITS_NAMES:
+            _undo(spec, tree, source)
+            raise failed from error
+        failed.hint = "its names do not fit what gapless makes beside them"
+        _refuse(spec, tree, source, copy, failed)
+        raise failed from error
     except GaplessError as error:
-        paths.remove(tree)
         assert copy is not None
-        claims.refuse(spec, source, copy, error.message)
-        _remove_signature(source)
-        journal.drop(spec)
+        _refuse(spec, tree, source, copy, error)
         raise
     except Exception:
         # A fault of gapless.  The upload is where it was: its publisher gives it up.
@@ -153,6 +164,21 @@ def _intend(spec: ReleaseSpec, release: Release, source: Source) -> None:
             began_at=clock.wall(),
         ),
     )
+
+
+def _refuse(
+    spec: ReleaseSpec, tree: str, source: Source, copy: Copy, error: GaplessError
+) -> None:
+    paths.remove(tree)
+    claims.refuse(spec, source, copy, error.message)
+    _remove_signature(source)
+    journal.drop(spec)
+
+
+def _place(error: OSError, tree: str) -> str:
+    """Return where in a tree an error was, for people, or nothing."""
+    path = str(error.filename2 or error.filename or "")
+    return f"{printable(path[len(tree) + 1 :])}: " * path.startswith(f"{tree}/")
 
 
 def _undo(spec: ReleaseSpec, tree: str, source: Source) -> None:

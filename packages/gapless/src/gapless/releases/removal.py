@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 
+from gapless.base.errors import UnavailableError
 from gapless.releases import current, file_list, paths, prune
 from gapless.releases.inbox import claims
 from gapless.releases.model import Release, ReleaseSpec
+from gapless.releases.signing import records
 
 
 def remove_superfluous(
@@ -19,6 +21,12 @@ def remove_superfluous(
     with the next call.
     """
     found = prune.superfluous(current.releases(spec), keep=spec.keep, in_use=in_use)
+    if found and spec.signers:
+        try:
+            # A release that failed is removed as well: its upload stays an older one.
+            records.latest_ns(spec)
+        except UnavailableError:
+            return ()
     for release in found:
         # Renamed first: half a release never has the name of a release.
         os.rename(release.path, f"{spec.work}/{claims.REMOVED}{release.name}")

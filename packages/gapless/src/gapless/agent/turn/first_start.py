@@ -12,7 +12,7 @@ from gapless.base.errors import NotFoundError
 from gapless.client import Client
 from gapless.config.choice import Choice, inherited
 from gapless.config.declarations import declaration_file
-from gapless.config.refresh import path_in_release
+from gapless.config.refresh import declared_in
 from gapless.config.toml.fleets import Fleet
 from gapless.releases import current
 from gapless.releases.model import Release, ReleaseSpec
@@ -40,7 +40,7 @@ def start(
         started_in=os.path.dirname(path),
         only=(release.app,),
     )
-    declared = declaration_file(path, lambda at: path_in_release(at, inside))
+    declared = declared_in(path, inside)
     found = declared.load(choice).apps
     # In a declaration the app may have another name than in the fleet.
     wanted = dataclasses.replace(next(iter(found.values())), release=release.name)

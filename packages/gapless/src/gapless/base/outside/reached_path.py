@@ -138,8 +138,17 @@ def _refuse_strangers(owners: set[int], directory: int, path: str) -> None:
 
 
 def _make(directory: int, name: str, mode: int) -> None:
-    with contextlib.suppress(FileExistsError):
+    try:
         os.mkdir(name, mode, dir_fd=directory)
+    except FileExistsError:
+        return
+    # The umask takes from the mode that mkdir(2) is given.
+    made = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
+    try:
+        if os.fstat(made).st_uid == os.geteuid():  # nobody has put another there
+            os.fchmod(made, mode)
+    finally:
+        os.close(made)
 
 
 def _moved(directory: int, name: str) -> int:

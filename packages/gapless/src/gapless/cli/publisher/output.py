@@ -52,7 +52,8 @@ class WatchOutput:
             self._json({"error": error.describe()})
         else:
             shown = printable(error.message, kept="\n")
-            self.line(output.paint(f"gapless: {shown}", "red"))
+            hint = f"\nhint: {printable(error.hint)}" if error.hint else ""
+            self.line(output.paint(f"gapless: {shown}", "red") + hint)
 
     def report(self, report: dict[str, Any]) -> int:
         """Print the report of a release; return the exit code that it means."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gapless.releases import file_state
 from gapless.releases.file_state import FileState
-from gapless.releases.inbox import completeness
+from gapless.releases.inbox import completeness, uploads
 from gapless.releases.model import Limits
 
 _States = tuple[FileState | None, ...]
@@ -22,21 +22,21 @@ class UploadReadiness:
         self._states: dict[str, _States] = {}
         self._incomplete: dict[str, tuple[_States, str]] = {}
         """By upload: its states when it was found to be incomplete, and why it was."""
-        self._given_up: dict[str, FileState | None] = {}
+        self._given_up: dict[str, tuple[FileState | None, int]] = {}
         """By upload: its state when it failed; it is tried again when that changes."""
 
     def is_given_up(self, tarball: str) -> bool:
         """Return whether an upload has failed, and has not changed since."""
         if tarball not in self._given_up:
             return False
-        if self._given_up[tarball] == file_state.state_of(tarball):
+        if self._given_up[tarball] == _state(tarball):
             return True
         del self._given_up[tarball]
         return False
 
     def give_up(self, tarball: str) -> None:
         """Do not try an upload again until it changes."""
-        self._given_up[tarball] = file_state.state_of(tarball)
+        self._given_up[tarball] = _state(tarball)
 
     def is_complete(self, tarball: str) -> tuple[bool, str]:
         """Return whether an upload is complete, and if not, why.
@@ -60,3 +60,8 @@ class UploadReadiness:
         elif before == now:
             self._incomplete[tarball] = (now, why)
         return complete, why
+
+
+def _state(tarball: str) -> tuple[FileState | None, int]:
+    """Return the state of an upload, its owner and mode among it: they set its ctime."""
+    return file_state.state_of(tarball), uploads.arrived_ns(tarball)

@@ -28,6 +28,7 @@ from gapless.releases import file_state
 _PIECE_BYTES = 1 << 20
 _OF_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 _NOT_REGULAR = (errno.ELOOP, errno.EINVAL, errno.ENXIO, errno.ENODEV)
+_PRIVATE = "is the publisher's own, and those who may write the inbox may not read it"
 
 
 class IncompleteError(ConflictError):
@@ -97,11 +98,13 @@ def _open(path: str, name: str, folder: int) -> int:
 
 def refusal(path: str, fault: str) -> ReleaseError:
     """Return the error for an upload that is not taken."""
+    hint = "an upload is a regular file of who uploads it, with a plain name"
+    if "more than" in fault:
+        hint = "limits.max_upload_mb of [release.NAME] is the limit"
+    elif fault == _PRIVATE:
+        hint = "if you have put it there: move it out, and `gapless publish` it by its path"
     return ReleaseError(
-        f"{printable(os.path.basename(path))} is not taken: it {fault}",
-        hint="limits.max_upload_mb of [release.NAME] is the limit"
-        if "more than" in fault
-        else "an upload is a regular file of who uploads it, with a plain name",
+        f"{printable(os.path.basename(path))} is not taken: it {fault}", hint=hint
     )
 
 
@@ -137,9 +140,7 @@ def why_not(
     is_shared = folder.st_uid != publisher or folder.st_mode & _OF_OTHERS
     is_own = found.st_uid in (publisher, 0)
     if is_shared and is_own and not _may_read(found, folder):
-        return (
-            "is the publisher's own, and those who may write the inbox may not read it"
-        )
+        return _PRIVATE
     return ""
 
 

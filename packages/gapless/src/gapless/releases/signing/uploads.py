@@ -104,7 +104,8 @@ def _check_statement(
         raise ReleaseError(
             f"it was signed at {_time(statement.signed_ns)}, not after the upload that "
             f"was published last ({_time(latest_ns)}): an older one is not taken again",
-            hint="push it again, which signs it anew",
+            hint="push it again, which signs it anew; if it is refused again, set the "
+            "clocks of those who sign",
         )
     if statement.signed_ns > (clock.wall() + CLOCK_AHEAD_S) * 1e9:
         raise ReleaseError(

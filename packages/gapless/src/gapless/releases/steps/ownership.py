@@ -34,6 +34,8 @@ _PASSABLE = 0o711
 _REFUSED_BITS = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX | stat.S_IWGRP | stat.S_IWOTH
 _ACCESS_LISTS = ("system.posix_acl_access", "system.posix_acl_default")
 _PIECE_BYTES = 1 << 20
+_MOST_TIMES = 16
+"""A built tree may have so many times what a tarball may unpack to."""
 _Inode = tuple[int, int]
 
 
@@ -111,16 +113,28 @@ class _Taking:
     """How many names in the tree a file with several names has."""
     _taken: set[_Inode] = field(default_factory=set)
     _copied_bytes: int = 0
+    _size_bytes: int = 0
+    """Holes count: a file of 2^63 bytes takes no place, and for ever to be hashed."""
     _copies: dict[_Inode, str] = field(default_factory=dict)
     """By what a copy replaces: its path."""
 
     def count(
         self, name: str, directory: int, found: os.stat_result, path: str
     ) -> None:
-        """Check the owner of a file, and count the names of one that has several."""
+        """Check the owner and size of a file, and count the names of one with several."""
         _ = name, directory
         self._check(found, path)
-        if stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
+        if not stat.S_ISREG(found.st_mode):
+            return
+        self._size_bytes += found.st_size
+        most_bytes = _MOST_TIMES * self.spec.limits.max_unpacked_bytes
+        if self._size_bytes > most_bytes:
+            raise ReleaseError(
+                f"{self.spec.app}: the build left files of more than {most_bytes >> 20} "
+                f"MB ({_MOST_TIMES} times limits.max_unpacked_mb): the last is "
+                f"{printable(path)}"
+            )
+        if found.st_nlink > 1:
             self._names[found.st_dev, found.st_ino] += 1
 
     def take(self, name: str, directory: int, found: os.stat_result, path: str) -> None:
