@@ -65,7 +65,8 @@ _VALUES = {
     "lines": "--lines",
     "username": "--basic-auth-username",
     "password": "--basic-auth-password",
-    "": "--parallel --sort --ext --format --machine-name",
+    "sort": "--sort",
+    "": "--parallel --ext --machine-name",
 }
 _LISTS = {"ignore_watch": "--ignore-watch", "filter_env": "--filter-env"}
 _MAYBE = {
@@ -73,6 +74,7 @@ _MAYBE = {
     "log_file": "-l --log",
     "timestamp": "--timestamp",
     "highlight": "--highlight",
+    "": "--monitor",
 }
 _FLAGS = {
     "time": "--time",
@@ -89,6 +91,8 @@ _FLAGS = {
     "only_output": "--out",
     "raw": "--raw",
     "json": "--json",
+    "as_pairs": "--format",
+    "listing": "--ftp",
     "spa": "--spa",
     "help": "-h --help",
     "version": "-v -V --version",
@@ -138,5 +142,8 @@ FIELDS = frozenset(
         *("watch", "log_file", "stop_exit_codes", *_DENIALS),
         *("time", "merge_logs", "disable_logs", "wait_ready", "shutdown_with_message"),
     }
-) - {*("env", "only", "port", "user", "home", "unit", "lines", "username", "password")}
+) - {
+    *("env", "only", "port", "user", "home", "unit", "lines", "username", "password"),
+    "sort",
+}
 """What describes an app."""

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Mapping
 
 from gapless.base.errors import MisuseError, NotFoundError
-from gapless.config import first_line, programs
+from gapless.config import first_line, programs, site
 from gapless.config.pm2.declaration import Declaration
 from gapless.config.toml.schema import MOST_INSTANCES
 
@@ -21,7 +21,7 @@ def command(
     redirect: Callable[[str], str],
     pm2_variables: Mapping[str, str],
 ) -> tuple[list[str], str]:
-    """Return the argument vector, and the name of the interpreter or "none".
+    """Return the argument vector, and the name of the interpreter, "none", or "serve".
 
     *environment* is that of the app; its PATH is searched.  Raises MisuseError,
     NotFoundError.
@@ -36,6 +36,8 @@ def command(
         script = path = os.path.join(os.path.realpath(parent), file)
     search = environment.get("PATH", os.defpath)
     if not os.path.isfile(path):
+        if site.is_meant(script, arguments, search):
+            return site.command(directory, environment, redirect), site.SCRIPT
         if " " in script.strip():
             return ["bash", "-c", " ".join([script, *arguments])], programs.NONE
         if "/" in script or shutil.which(script, path=search) is None:
