@@ -15,8 +15,6 @@ _TEXTS = {
     "monitor": "there is no service that gapless reports to; `gapless list --json` has "
     "the numbers",
     "send": "an app here has no standard input; use a signal (`pm2 sendSignal`), or a port",
-    "trigger": "actions of @pm2/io are not called; use a signal (`pm2 sendSignal`), "
-    "or a path of the app's own",
     "install": "modules are not there: metrics and alarms come from `gapless list --json`",
     "pull": "`gapless publish TARBALL` makes a release, `gapless rollback APP` goes back: "
     "docs/rollout.md",

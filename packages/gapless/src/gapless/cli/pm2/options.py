@@ -66,7 +66,7 @@ _VALUES = {
     "username": "--basic-auth-username",
     "password": "--basic-auth-password",
     "sort": "--sort",
-    "": "--parallel --ext --machine-name",
+    "": "--parallel --ext --machine-name --secret --public --delay",
 }
 _LISTS = {"ignore_watch": "--ignore-watch", "filter_env": "--filter-env"}
 _MAYBE = {
@@ -78,6 +78,8 @@ _MAYBE = {
 }
 _FLAGS = {
     "time": "--time",
+    "source_map_support": "--source-map-support",
+    "disable_source_map_support": "--disable-source-map-support",
     "merge_logs": "--merge-logs",
     "disable_logs": "--disable-logs",
     "wait_ready": "--wait-ready",
@@ -99,7 +101,7 @@ _FLAGS = {
     "": "-s --silent -m --mini-list --attach -x --execute-command -w --write"
     " --no-color --no-prefix --no-vizion --no-automation --trace"
     " --disable-trace --v8 --event-loop-inspector --deep-monitoring --container"
-    " --source-map-support --disable-source-map-support --web --dist --ignore-shell",
+    " --web --dist --ignore-shell --auto-exit --no-auto-exit",
 }
 _DENIALS = {
     "autorestart": "--no-autorestart",
@@ -140,6 +142,7 @@ FIELDS = frozenset(
         *(name for name in _VALUES if name),
         *_LISTS,
         *("watch", "log_file", "stop_exit_codes", *_DENIALS),
+        *("source_map_support", "disable_source_map_support"),
         *("time", "merge_logs", "disable_logs", "wait_ready", "shutdown_with_message"),
     }
 ) - {

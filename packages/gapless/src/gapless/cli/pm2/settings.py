@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import Any
 
 from gapless.base import files, home
@@ -19,6 +20,7 @@ FILE = "module_conf.json"
 """In the home, as in PM2's."""
 ROTATES = "pm2-logrotate"
 _ALL = "all"
+_SEPARATOR = re.compile(r"[:.]")
 
 
 def write(words: Words) -> int:
@@ -32,7 +34,7 @@ def write(words: Words) -> int:
         raise MisuseError(f"pm2 {words.verb}: a KEY and a VALUE are needed")
     kept = _kept()
     for key, value in zip(about[::2], about[1::2], strict=True):
-        module, _, name = key.partition(":")
+        module, name = _parts(key)
         if name:
             inside = kept.get(module)
             kept[module] = {**(inside if isinstance(inside, dict) else {}), name: value}
@@ -41,6 +43,10 @@ def write(words: Words) -> int:
         output.print_error(f"{key} is kept for `pm2 get`; nothing else reads it")
         if module == ROTATES:
             output.print_error("hint: logs are rotated by gapless itself: docs/pm2.md")
+        else:
+            output.print_error(
+                "hint: settings of an app stand in its file: `env`, then `pm2 reload FILE`"
+            )
     _keep(kept)
     return DONE
 
@@ -54,7 +60,7 @@ def read(words: Words) -> int:
         return DONE
     if len(words.about) == 2:  # pm2 conf KEY VALUE
         return write(words)
-    wanted = words.about[0]
+    wanted = ":".join(each for each in _parts(words.about[0]) if each)
     found = {
         key: value
         for key, value in _pairs(kept)
@@ -71,7 +77,7 @@ def remove(words: Words) -> int:
         raise MisuseError("pm2 unset what? a KEY, or all")
     kept = _kept()
     for key in words.about:
-        module, _, name = key.partition(":")
+        module, name = _parts(key)
         inside = kept.get(module)
         if key == _ALL:
             kept = {}
@@ -83,6 +89,12 @@ def remove(words: Words) -> int:
             kept.pop(key, None)
     _keep(kept)
     return DONE
+
+
+def _parts(key: str) -> tuple[str, str]:
+    """Return the module and the name in a key: MODULE:NAME, MODULE.NAME, or one word."""
+    found = _SEPARATOR.split(key, maxsplit=1)
+    return (found[0], found[1]) if len(found) > 1 else (key, "")
 
 
 def _pairs(kept: dict[str, Any]) -> list[tuple[str, str]]:

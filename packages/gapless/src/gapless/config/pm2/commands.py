@@ -75,6 +75,7 @@ def command(
     options += declared.get("node_args", [])
     if interpreter in _NODE:
         options += pm2_variables.get("PM2_NODE_OPTIONS", "").split()
+    options += _source_maps(declared, program, path)
     return [program, *options, script, *arguments], os.path.basename(program)
 
 
@@ -86,6 +87,15 @@ def _by_first_line(declared: Declaration, path: str) -> tuple[str, ...]:
         raise MisuseError(
             declared.message_for("script", f"{path} cannot be read: {error.strerror}")
         ) from error
+
+
+def _source_maps(declared: Declaration, program: str, path: str) -> list[str]:
+    """Return the option of Node by which stack traces name the source of a script."""
+    if os.path.basename(program) not in _NODE[:2]:
+        return []
+    wanted = declared.get("source_map_support", os.path.isfile(f"{path}.map"))
+    off = declared.get("disable_source_map_support", False)
+    return ["--enable-source-maps"] if wanted and not off else []
 
 
 def instances(declared: Declaration) -> int:
