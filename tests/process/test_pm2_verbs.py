@@ -115,7 +115,7 @@ def test_logs_lists_and_the_debugger(pm2: Host) -> None:
     while not (line := following.stdout.readline()).endswith("tick\n"):
         pass
     following.kill()
-    following.wait()
+    following.communicate()
     assert line[:4].isdigit()
     order = [
         line.split()[1]
@@ -126,7 +126,7 @@ def test_logs_lists_and_the_debugger(pm2: Host) -> None:
     opened = pm2.ok("pm2", "inspect", "b")
     assert "127.0.0.1:9229" in opened
     until(lambda: "127.0.0.1:9229" in pm2.app("b")["addresses"], "the debugger is seen")
-    pm2.ok("pm2", "reload", "b", timeout_s=25)
+    pm2.ok("pm2", "reload", "b")
     pm2.ok("start", "sleep", "--name", "sleeper", "--", "1000")
     refused = pm2.gapless("pm2", "inspect", "sleeper")
     assert (refused.returncode, "is not Node" in refused.stderr) == (1, True)

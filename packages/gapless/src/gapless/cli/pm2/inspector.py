@@ -61,7 +61,6 @@ def open_in(words: Words) -> int:
     print(f"{app}: process {pid} waits for a debugger at 127.0.0.1:{PORT}")
     print(targets[0].get("devtoolsFrontendUrl") or targets[0].get("id", ""))
     print(f"from another machine: ssh -L {PORT}:127.0.0.1:{PORT} {os.uname().nodename}")
-    print(f"the next handoff: gapless reload {app} --drop {PORT}")
     return DONE
 
 

@@ -21,6 +21,8 @@ DROPPED = r"^((udp:)?([0-9.]+|\[[0-9a-fA-F:.]+\])?:)?\d{1,5}$|^(unix:)?/.+$"
 NODE_INSPECTOR = "9229"
 _OPENED_LATER = f"127.0.0.1:{NODE_INSPECTOR}"
 """Where SIGUSR1 opens it in a process that runs: https://nodejs.org/api/debugger.html"""
+BY_SIGNAL = "the inspector of Node, which a signal opened"
+"""Why it is left.  It is no address of the app, which may have none."""
 _INSPECTORS = ("--inspect", "--inspect-brk")
 
 
@@ -108,7 +110,7 @@ def _taken_out(running: AppSpec, wanted: AppSpec, address: str) -> str:
     if any(_mentions(value, port) for _, value in _settings(wanted)):
         return ""
     if address == _OPENED_LATER and not _names(running, port):
-        return "the inspector of Node, which a signal opened"
+        return BY_SIGNAL
     after = set(_settings(wanted)) | set(wanted.environment.items())
     inherited = tuple((k, v) for k, v in running.environment.items() if v == port)
     for name, value in (*_settings(running), *inherited):
