@@ -123,5 +123,5 @@ def _kept() -> dict[str, Any]:
 
 
 def _keep(kept: dict[str, Any]) -> None:
-    os.makedirs(home.path(), mode=0o700, exist_ok=True)
+    files.make_directories(home.path(), files.PRIVATE_DIRECTORY)
     files.write_atomically(_path(), json.dumps(kept, indent=4).encode())
