@@ -144,10 +144,11 @@ def _list(words: Words) -> int:
 
 
 def _logs(words: Words) -> int:
+    # Not --raw: PM2 means without names, which is so here; terminals stay protected.
     known = {"json": "as_objects"} | {
         name: name
         for name in (
-            *("only_error", "only_output", "highlight", "timestamp", "raw"),
+            *("only_error", "only_output", "highlight", "timestamp"),
             "as_pairs",
         )
     }
