@@ -116,16 +116,11 @@ def _env(
             {"action_name": name, "arity": arity}
             for name, arity in (instance.get("actions", {}) if instance else {}).items()
         ],
-        "axm_options": {},
+        "axm_options": {"module_name": described["name"]},
         "axm_dynamic": {},
         "exit_code": described["exit_code"],
         "version": described["release"] or "N/A",
         "env": variables,
-        # What a program says of itself by @pm2/io, or nothing.
-        "axm_actions": [],
-        "axm_monitor": {},
-        "axm_options": {"module_name": described["name"]},
-        "axm_dynamic": {},
     }
 
 
