@@ -82,16 +82,68 @@ def test_a_home_of_pm2_is_a_place_apart(pm2: Host, tmp_path: Path) -> None:
     assert listed(pm2)["a"]["pm2_env"]["status"] == "online"
 
 
+def test_settings_are_kept(pm2: Host) -> None:
+    """For scripts that read them again; each time it is said that nothing else does."""
+    done = pm2.gapless("pm2", "set", "pm2-logrotate:max_size", "10M")
+    assert (done.returncode, "rotated by gapless itself" in done.stderr) == (0, True)
+    pm2.ok("pm2", "multiset", "key 1 web.port 2")
+    assert pm2.ok("pm2", "get", "pm2-logrotate:max_size") == "10M\n"
+    assert pm2.ok("pm2", "conf", "web") == "web:port 2\n"
+    assert len(pm2.ok("pm2", "get").splitlines()) == 3
+    pm2.ok("pm2", "unset", "web:port")
+    assert pm2.gapless("pm2", "get", "web").returncode == 1
+    pm2.ok("pm2", "unset", "all")
+    assert json.loads((pm2.home / "module_conf.json").read_text()) == {}
+    assert pm2.gapless("pm2", "set").returncode == 1
+
+
+def test_logs_lists_and_the_debugger(pm2: Host) -> None:
+    """Options of `logs` and `list`; the debugger is opened, and left at a reload."""
+    text = "setInterval(() => console.log('tick'), 50); console.error('bad');"
+    (pm2.directory / "a.js").write_text(text)
+    pm2.ok("pm2", "start", "a.js", "b.js", "--min-uptime", "100")
+    errors = pm2.ok("pm2", "logs", "a", "--nostream", "--err", "--lines", "5")
+    assert errors == "bad\n"
+    shown = pm2.ok("pm2", "logs", "a", "--nostream", "--json", "--lines", "2")
+    rows = [json.loads(line) for line in shown.splitlines()]
+    assert {(r["type"], r["message"]) for r in rows} == {
+        ("out", "tick"),
+        ("err", "bad"),
+    }
+    following = pm2.begin("pm2", "logs", "a", "--timestamp", "YYYY", "--lines", "0")
+    assert following.stdout is not None
+    while not (line := following.stdout.readline()).endswith("tick\n"):
+        pass
+    following.kill()
+    following.communicate()
+    assert line[:4].isdigit()
+    order = [
+        line.split()[1]
+        for line in pm2.ok("pm2", "ls", "--sort=name:desc").split("\n")[1:3]
+    ]
+    assert order == ["b", "a"]
+    assert "no order" in pm2.gapless("pm2", "ls", "--sort=nonsense").stderr
+    opened = pm2.ok("pm2", "inspect", "b")
+    assert "127.0.0.1:9229" in opened
+    until(lambda: "127.0.0.1:9229" in pm2.app("b")["addresses"], "the debugger is seen")
+    pm2.ok("pm2", "reload", "b")
+    pm2.ok("start", "sleep", "--name", "sleeper", "--", "1000")
+    refused = pm2.gapless("pm2", "inspect", "sleeper")
+    assert (refused.returncode, "is not Node" in refused.stderr) == (1, True)
+    assert pm2.status("sleeper") == "online"
+
+
 def test_every_verb_of_pm2_is_answered(pm2: Host) -> None:
     """With what it does here, or with what to type in its place."""
     said = pm2.gapless("pm2", "monit")
     assert (said.returncode, "pm2 list" in said.stderr) == (1, True)
-    for verb in ("set", "deploy", "install", "link", "send", "inspect"):
+    for verb in ("install", "link", "send", "monitor", "attach"):
         found = pm2.gapless("pm2", verb, "x")
         assert found.returncode == 1, verb
         assert "hint: " in found.stderr, verb
     wrong = pm2.gapless("pm2", "strat", "a.js")
     assert (wrong.returncode, "no verb 'strat'" in wrong.stderr) == (1, True)
+    assert "nothing to do" in pm2.ok("pm2", "install", "pm2-logrotate")
     pm2.ok("pm2", "init")
     assert "is there already" in pm2.gapless("pm2", "init").stderr
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gapless.base.errors import MisuseError
 from gapless.cli import app_options
-from gapless.cli.pm2 import inspected, options, words
+from gapless.cli.pm2 import inspected, instead, options, verbs, words
 from gapless.config.pm2 import fields
 
+PAGE = Path(__file__).parents[3] / "docs" / "pm2.md"
 CASES: list[tuple[str, str, tuple[str, ...], dict[str, Any]]] = [
     # command line, verb, what it is about, what options set
-    ("list --sort=name", "list", (), {}),
+    ("list --sort=name", "list", (), {"sort": "name"}),
+    ("logs --format web", "logs", ("web",), {"as_pairs": True}),
+    ("serve . 80 --spa --name x", "serve", (".", "80"), {"spa": True, "name": "x"}),
     ("--parallel=2 reload all", "reload", ("all",), {}),
     ("-s start a.js", "start", ("a.js",), {}),
     ("start a.js b.js", "start", ("a.js", "b.js"), {}),
@@ -94,6 +99,45 @@ def test_an_option_that_pm2_has_not_is_refused(line: str) -> None:
     """It is named; nothing is guessed."""
     with pytest.raises(MisuseError):
         words.parse(line.split())
+
+
+@pytest.mark.parametrize(
+    ("line", "about"),
+    [
+        ("app.json --env production", ("app.json",)),
+        ("start app.json -i max", ("app.json",)),
+        ("--json app.js --auto-exit", ("app.js",)),
+        ("", ()),
+    ],
+)
+def test_pm2_runtime_starts_in_the_foreground(
+    line: str, about: tuple[str, ...]
+) -> None:
+    """Its verb may be missing; other verbs are as they are."""
+    found = words.in_foreground(words.parse(line.split()), {"list", "start"})
+    assert (found.verb, found.about) == ("start", about)
+    assert found.given["foreground"] is True
+    listed = words.parse(["list"])
+    assert words.in_foreground(listed, {"list", "start"}) == listed
+
+
+def test_every_verb_of_the_page_is_answered() -> None:
+    """docs/pm2.md names no verb that `pm2` does not know, and all that do their work."""
+    table = PAGE.read_text().partition("## Commands")[2].partition("\n\nAPP is")[0]
+    named = {
+        word
+        for row in table.splitlines()
+        if row.startswith("| `")
+        for text in re.findall(r"`([^`]+)`", row.split("|")[1])
+        for word in text.split()[:1]
+        if not word.startswith("-")
+    }
+    assert named - {"pm2-runtime"} <= verbs.VERBS.keys()
+    doing = {verb for verb in verbs.VERBS if verb not in instead.verbs()}
+    aliases = {"ls", "l", "ps", "status", "desc", "info", "show", "del", "config"}
+    aliases |= {"ecosystem", "dump", "expose", "update", "updatePM2"}
+    aliases |= {"startOrRestart", "startOrGracefulReload", "reloadLogs"}
+    assert doing - aliases <= named
 
 
 def test_every_option_of_an_app_is_a_field() -> None:

@@ -264,6 +264,39 @@ def test_a_script_beside_its_file_is_found(
     assert built.directory == str(project.directory)
 
 
+def test_node_maps_stack_traces_where_there_is_a_map(project: Project) -> None:
+    """Unless it is turned off; what is not Node knows no such option."""
+    option = "--enable-source-maps"
+    assert option not in project.one().command
+    assert option in project.one(source_map_support=True).command
+    (project.directory / "index.js.map").write_text("{}")
+    assert option in project.one().command
+    assert option not in project.one(disable_source_map_support=True).command
+    assert option not in project.one(source_map_support=False).command
+
+
+def test_static_files_are_an_app(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The script `serve`, but for a file of that name; a missing package is named."""
+    (project.directory / "public").mkdir()
+    env = {"PM2_SERVE_PATH": "public"}
+    built = project.one(script="serve", env=env)
+    assert built.command[1:] == ("-P", "-m", "gapless.static_site")
+    assert built.ready.when.value == "listening"
+    path = {"PM2_SERVE_PATH": str(project.directory / "public")}
+    assert project.one(script="serve", env=path).command[-1] == path["PM2_SERVE_PATH"]
+    assert "no directory" in project.complaint(
+        script="serve", env={"PM2_SERVE_PATH": "nothing"}
+    )
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    assert "not installed: starlette" in project.complaint(script="serve", env=env)
+    own = project.directory / "serve"
+    own.write_text("#!/bin/sh\n")
+    own.chmod(0o755)
+    assert project.one(script="serve").command == ("./serve",)
+
+
 def test_env_becomes_text(project: Project) -> None:
     """Values are written as in JavaScript; a variable that is null is not set."""
     env = {"A": 1, "B": True, "C": {"x": [1, "y"]}, "D": "d", "E": None, "F": 1.5}

@@ -103,6 +103,26 @@ def test_what_was_taken_out_of_the_configuration_is_dropped(
     assert dropped(RUNNING, wanted, (A, "127.0.0.1:9229")) == found
 
 
+@pytest.mark.parametrize(
+    ("changes", "is_dropped"),
+    [
+        ({}, True),
+        ({"command": ("node", "--inspect", "app.js")}, False),
+        ({"command": ("node", "--inspect-brk=127.0.0.1:9229", "app.js")}, False),
+        ({"environment": {"NODE_OPTIONS": "--inspect"}}, False),
+        ({"environment": {"PORT": "9229"}}, False),
+        ({"listen": ("127.0.0.1:9229",)}, False),
+    ],
+)
+def test_a_debugger_that_a_signal_opened_is_left(
+    changes: dict[str, Any], *, is_dropped: bool
+) -> None:
+    """No configuration names it, so that no new generation would open it again."""
+    running = replace(RUNNING, **{"command": ("node", "app.js"), **changes})
+    found = dropped(running, running, (A, "127.0.0.1:9229", "0.0.0.0:9229"))
+    assert set(found) == ({"127.0.0.1:9229"} if is_dropped else set())
+
+
 def test_an_inherited_variable_that_is_the_port_counts() -> None:
     """As with `PORT=8001 gapless reload web --update-env`."""
     running = replace(RUNNING, configured=())

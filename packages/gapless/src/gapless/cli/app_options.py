@@ -119,6 +119,14 @@ _LISTS: dict[str, tuple[tuple[str, ...], str, str]] = {
 }
 _FLAGS = {
     "time": ("--time", "the time before every line of the logs"),
+    "source_map_support": (
+        "--source-map-support",
+        "let Node name the sources in stack traces",
+    ),
+    "disable_source_map_support": (
+        "--disable-source-map-support",
+        "leave stack traces as they are, also where there is a map",
+    ),
     "merge_logs": ("--merge-logs", "one log for all instances"),
     "disable_logs": ("--disable-logs", "keep no logs"),
     "wait_ready": (

@@ -166,6 +166,15 @@ def print_warnings(warnings: Collection[str]) -> None:
         print(f"warning: {warning}", file=sys.stderr)
 
 
+def check_new(client: Client, names: Collection[str]) -> None:
+    """Raise MisuseError if an app runs by one of the names."""
+    for name in sorted(that_run(client) & {*names}):
+        raise MisuseError(
+            f"{name}: an app of this name runs already",
+            hint=f"`gapless reload {name}` hands it over; --name starts a second one",
+        )
+
+
 # --- from the supervisor ----------------------------------------------------------------
 
 
@@ -187,6 +196,14 @@ def current_specs(client: Client, names: Collection[str]) -> _Running:
                 codec.decode(AppSpec, spec) if spec else current_spec(client, name)
             )
     return found
+
+
+def that_run(client: Client) -> set[str]:
+    """Return the names of the apps that run here."""
+    if not client.has_apps():
+        return set()
+    rows = client.request("list", only="names")["apps"]
+    return {r["name"] for r in rows if r["status"] not in ("stopped", "gave up")}
 
 
 def _running(client: Client) -> _Running:

@@ -6,6 +6,7 @@ import os
 import sys
 from typing import BinaryIO
 
+from gapless.cli.terminal.log_lines import LogLines
 from gapless.cli.terminal.log_text import LogText
 
 TAIL_BYTES = 1 << 20
@@ -17,12 +18,18 @@ class FollowedLog:
     """One log file, followed by its inode, not by its name."""
 
     def __init__(
-        self, path: str, out: BinaryIO | None = None, *, is_raw: bool = False
+        self,
+        path: str,
+        out: BinaryIO | None = None,
+        *,
+        is_raw: bool = False,
+        lines: LogLines | None = None,
     ) -> None:
-        """Print to *out*, which is standard output by default.
+        """Print to *out*, which is standard output by default, in the form of *lines*.
 
         On a terminal what could steer it is escaped, unless *is_raw*.
         """
+        self._lines = lines
         self.path, self._out = path, out or sys.stdout.buffer
         self._text = LogText() if self._out.isatty() and not is_raw else None
         self._file: BinaryIO | None = None
@@ -38,6 +45,16 @@ class FollowedLog:
         lines = self._file.read().splitlines(keepends=True)
         self._write(b"".join(lines[-count:] if count > 0 else []))
         self._remember()
+
+    def begin_live(self) -> None:
+        """Let what comes now have a time."""
+        if self._lines is not None:
+            self._lines.is_live = True
+
+    def print_rest(self) -> None:
+        """Print the last line also where it is not complete: nothing more is read."""
+        if self._lines is not None:
+            self._print(self._lines.rest())
 
     def skip(self) -> None:
         """Begin at the end of the file."""
@@ -114,6 +131,11 @@ class FollowedLog:
         return self._file is not None
 
     def _write(self, piece: bytes) -> None:
+        if self._lines is not None:
+            piece = self._lines.shown(piece)
+        self._print(piece)
+
+    def _print(self, piece: bytes) -> None:
         self._out.write(piece if self._text is None else self._text.shown(piece))
         self._out.flush()
 

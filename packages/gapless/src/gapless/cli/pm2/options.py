@@ -65,7 +65,8 @@ _VALUES = {
     "lines": "--lines",
     "username": "--basic-auth-username",
     "password": "--basic-auth-password",
-    "": "--parallel --sort --ext --format --machine-name",
+    "sort": "--sort",
+    "": "--parallel --ext --machine-name --secret --public --delay",
 }
 _LISTS = {"ignore_watch": "--ignore-watch", "filter_env": "--filter-env"}
 _MAYBE = {
@@ -73,9 +74,12 @@ _MAYBE = {
     "log_file": "-l --log",
     "timestamp": "--timestamp",
     "highlight": "--highlight",
+    "": "--monitor",
 }
 _FLAGS = {
     "time": "--time",
+    "source_map_support": "--source-map-support",
+    "disable_source_map_support": "--disable-source-map-support",
     "merge_logs": "--merge-logs",
     "disable_logs": "--disable-logs",
     "wait_ready": "--wait-ready",
@@ -89,13 +93,15 @@ _FLAGS = {
     "only_output": "--out",
     "raw": "--raw",
     "json": "--json",
+    "as_pairs": "--format",
+    "listing": "--ftp",
     "spa": "--spa",
     "help": "-h --help",
     "version": "-v -V --version",
     "": "-s --silent -m --mini-list --attach -x --execute-command -w --write"
     " --no-color --no-prefix --no-vizion --no-automation --trace"
     " --disable-trace --v8 --event-loop-inspector --deep-monitoring --container"
-    " --source-map-support --disable-source-map-support --web --dist --ignore-shell",
+    " --web --dist --ignore-shell --auto-exit --no-auto-exit",
 }
 _DENIALS = {
     "autorestart": "--no-autorestart",
@@ -136,7 +142,11 @@ FIELDS = frozenset(
         *(name for name in _VALUES if name),
         *_LISTS,
         *("watch", "log_file", "stop_exit_codes", *_DENIALS),
+        *("source_map_support", "disable_source_map_support"),
         *("time", "merge_logs", "disable_logs", "wait_ready", "shutdown_with_message"),
     }
-) - {*("env", "only", "port", "user", "home", "unit", "lines", "username", "password")}
+) - {
+    *("env", "only", "port", "user", "home", "unit", "lines", "username", "password"),
+    "sort",
+}
 """What describes an app."""

@@ -1,4 +1,4 @@
-"""The command `pm2` that runs gapless: written by `gapless pm2 --install`."""
+"""The commands `pm2` and `pm2-runtime` that run gapless: `gapless pm2 --install`."""
 
 from __future__ import annotations
 
@@ -9,48 +9,66 @@ from gapless.base.errors import GaplessError, NotFoundError
 from gapless.cli.command_path import command_path
 
 MARK = "Written by `gapless pm2 --install`"
+RUNTIME = "--runtime"
+"""Begins a command line of pm2-runtime."""
+_FIRST = {"pm2": "", "pm2-runtime": f"{RUNTIME} "}
+"""The commands, and the words that each puts before its own."""
 _SHIM = """\
 #!/bin/sh
 # {mark}; `gapless pm2 --remove` removes it.
 # Where a real PM2 is in PATH, that one runs.
 IFS=:
 for directory in $PATH; do
-  candidate="${{directory:-.}}/pm2"
+  candidate="${{directory:-.}}/{name}"
   if [ -f "$candidate" ] && [ -x "$candidate" ] && ! grep -q '{mark_in_grep}' "$candidate"
   then
     exec "$candidate" "$@"
   fi
 done
-exec '{command}' pm2 "$@"
+exec '{command}' pm2 {first}"$@"
 """
 
 
 def install(directory: str) -> str:
-    """Write the command; return what was done.  Raises GaplessError."""
-    path = os.path.join(os.path.abspath(directory), "pm2")
-    if os.path.lexists(path) and not _is_ours(path):
-        raise GaplessError(
-            f"{path} exists, and gapless did not write it",
-            hint="name another directory",
+    """Write the commands; return what was done.  Raises GaplessError."""
+    paths = _paths(directory)
+    for path in paths:
+        if os.path.lexists(path) and not _is_ours(path):
+            raise GaplessError(
+                f"{path} exists, and gapless did not write it",
+                hint="name another directory",
+            )
+    for path in paths:
+        name = os.path.basename(path)
+        text = _SHIM.format(
+            mark=MARK,
+            mark_in_grep=MARK.replace("`", "."),
+            name=name,
+            first=_FIRST[name],
+            command=command_path().replace("'", "'\\''"),
         )
-    text = _SHIM.format(
-        mark=MARK,
-        mark_in_grep=MARK.replace("`", "."),
-        command=command_path().replace("'", "'\\''"),
+        files.write_over(path, text.encode(), 0o755)  # every user may run the command
+    return (
+        f"wrote {' and '.join(paths)}: they are gapless where no real PM2 is in PATH\n"
+        "logs are in ~/.gapless/logs, not in ~/.pm2/logs, unless PM2_HOME names a home"
     )
-    files.write_over(path, text.encode(), 0o755)  # every user may run the command
-    return f"wrote {path}: `pm2` is gapless where no real PM2 is in PATH"
 
 
 def remove(directory: str) -> str:
-    """Remove the command; return what was done.  Raises GaplessError."""
-    path = os.path.join(os.path.abspath(directory), "pm2")
-    if not os.path.lexists(path):
-        raise NotFoundError(f"there is no {path}")
-    if not _is_ours(path):
-        raise GaplessError(f"{path} is not removed: gapless did not write it")
-    os.unlink(path)
-    return f"removed {path}"
+    """Remove the commands; return what was done.  Raises GaplessError."""
+    found = [path for path in _paths(directory) if os.path.lexists(path)]
+    if not found:
+        raise NotFoundError(f"there is no {_paths(directory)[0]}")
+    for path in found:
+        if not _is_ours(path):
+            raise GaplessError(f"{path} is not removed: gapless did not write it")
+    for path in found:
+        os.unlink(path)
+    return f"removed {' and '.join(found)}"
+
+
+def _paths(directory: str) -> list[str]:
+    return [os.path.join(os.path.abspath(directory), name) for name in _FIRST]
 
 
 def _is_ours(path: str) -> bool:

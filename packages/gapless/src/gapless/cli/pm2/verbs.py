@@ -10,9 +10,17 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from gapless.base.errors import DONE, FAILED, GaplessError, MisuseError
-from gapless.cli import output, selection
-from gapless.cli.pm2 import ecosystem, inspected, trigger
+from gapless.base.errors import DONE, GaplessError, MisuseError
+from gapless.cli import selection
+from gapless.cli.pm2 import (
+    deploy,
+    ecosystem,
+    inspected,
+    inspector,
+    instead,
+    settings,
+    trigger,
+)
 from gapless.cli.pm2.words import Words
 from gapless.client import Client
 
@@ -69,7 +77,7 @@ def _chosen(words: Words) -> dict[str, Any]:
 
 
 def _start(words: Words) -> int:
-    settings = {
+    asked = {
         **_chosen(words),
         **words.fields(),
         "like_pm2": True,
@@ -78,8 +86,8 @@ def _start(words: Words) -> int:
         "arguments": list(words.rest or ()),
     }
     if words.has("port"):
-        settings["port"] = words.given["port"]
-    return _worst([_ours("start", [each], **settings) for each in words.about or [""]])
+        asked["port"] = words.given["port"]
+    return _worst([_ours("start", [each], **asked) for each in words.about or [""]])
 
 
 def _reload(words: Words) -> int:
@@ -102,6 +110,28 @@ def _some(words: Words) -> list[str]:
     return list(words.about)
 
 
+def _serve(words: Words) -> int:
+    given = words.given
+    if given.get("listing"):
+        raise MisuseError(
+            "pm2 serve --ftp: directories are not listed",
+            hint="pm2 start 'python3 -m http.server 8080' --name files",
+        )
+    directory, port = (*words.about, "", "")[:2]
+    return _ours(
+        "serve",
+        [],
+        directory=directory,
+        port=port or str(given.get("port", "")),
+        like_pm2=True,
+        **{
+            name: given[name]
+            for name in ("name", "spa", "username", "password")
+            if name in given
+        },
+    )
+
+
 def _worst(codes: list[int]) -> int:
     return max(codes)
 
@@ -109,17 +139,28 @@ def _worst(codes: list[int]) -> int:
 # --- looking ------------------------------------------------------------------------------
 
 
+def _list(words: Words) -> int:
+    return _ours("list", [], sort=str(words.given.get("sort", "")))
+
+
 def _logs(words: Words) -> int:
-    known = ("only_error", "only_output", "highlight", "timestamp")
-    settings = {name: words.given[name] for name in known if name in words.given}
+    # Not --raw: PM2 means without names, which is so here; terminals stay protected.
+    known = {"json": "as_objects"} | {
+        name: name
+        for name in (
+            *("only_error", "only_output", "highlight", "timestamp"),
+            "as_pairs",
+        )
+    }
+    chosen = {
+        to: words.given[name] for name, to in known.items() if name in words.given
+    }
     if words.has("lines"):
         lines = str(words.given["lines"])
         if not lines.isdigit():
             raise MisuseError(f"pm2 logs --lines {lines}: this is no number of lines")
-        settings["lines"] = int(lines)
-    return _ours(
-        "logs", list(words.about), follow=not words.has("nostream"), **settings
-    )
+        chosen["lines"] = int(lines)
+    return _ours("logs", list(words.about), follow=not words.has("nostream"), **chosen)
 
 
 def _ping(words: Words) -> int:
@@ -167,8 +208,8 @@ def _startup(words: Words, *, remove: bool = False) -> int:
         "wait_ip": "wait_ip",
         "home": "user_home",
     }
-    settings = {to: given[name] for name, to in known.items() if name in given}
-    return _ours("startup", list(words.about), remove=remove, **settings)
+    asked = {to: given[name] for name, to in known.items() if name in given}
+    return _ours("startup", list(words.about), remove=remove, **asked)
 
 
 def _unstartup(words: Words) -> int:
@@ -202,67 +243,20 @@ def _cleardump(words: Words) -> int:
     return _ours("save", [], clear=True)
 
 
-# --- what gapless has another word for ----------------------------------------------------
-
-_INSTEAD = {
-    "monit": "`pm2 list`, `pm2 describe APP`, `pm2 logs` show it; there is no screen yet",
-    "deploy": "`gapless push TARBALL|DIRECTORY TARGET` uploads a release, `gapless watch` "
-    "publishes it there, `gapless rollback APP` goes back: docs/push.md",
-    "send": "an app here has no standard input; use a signal (`pm2 sendSignal`), or a port",
-    "inspect": "`pm2 sendSignal SIGUSR1 APP` opens the inspector of Node at 127.0.0.1:9229",
-    "set": "modules and their settings are not there; settings of an app stand in its "
-    "file: `env`, then `pm2 reload FILE`",
-    "install": "modules are not there: logs are rotated by gapless itself, metrics and "
-    "alarms come from `gapless list --json`",
-    "pull": "`gapless publish TARBALL` makes a release, `gapless rollback APP` goes back: "
-    "docs/rollout.md",
-    "link": "there is no service that gapless reports to",
-    "profile:cpu": "`node --cpu-prof`, as `node_args`, writes a profile of the app",
-    "install-otel": "`npm install` what the app needs; gapless adds nothing to it",
-    "logrotate": "logs are rotated by gapless itself: 5 files of 10 MiB each",
-    "sysinfos": "`gapless doctor` tells of this machine",
-}
-_LIKE = {
-    "monit": ("imonit", "dashboard", "dash", "monitor", "unmonitor"),
-    "send": ("attach",),
-    "set": ("get", "unset", "conf", "config", "multiset"),
-    "install": (
-        *("uninstall", "module:install", "module:update", "module:uninstall"),
-        *("module:generate", "module:publish", "package", "publish", "autoinstall"),
-    ),
-    "pull": ("forward", "backward"),
-    "link": ("unlink", "plus", "register", "login", "logout", "open", "deepUpdate"),
-    "profile:cpu": ("profile:mem",),
-    "install-otel": ("uninstall-otel",),
-    "sysinfos": ("slist", "create", "examples"),
-}
-
-
-def _instead(text: str) -> Run:
-    def say(words: Words) -> int:
-        output.print_error(f"pm2 {words.verb}: gapless has another way for it")
-        output.print_error(f"hint: {text}")
-        return FAILED
-
-    return say
-
-
-def _all_instead() -> dict[str, Run]:
-    return {
-        verb: _instead(text)
-        for first, text in _INSTEAD.items()
-        for verb in (first, *_LIKE.get(first, ()))
-    }
-
-
 VERBS: dict[str, Run] = {
-    **_all_instead(),
+    **instead.verbs(),
     **dict.fromkeys(
         ("start", "startOrRestart", "startOrReload", "startOrGracefulReload"), _start
     ),
     **dict.fromkeys(("reload", "restart", "gracefulReload"), _reload),
     **dict.fromkeys(("delete", "del"), _end("delete")),
-    **dict.fromkeys(("list", "ls", "l", "ps", "status"), _simply("list")),
+    **dict.fromkeys(("list", "ls", "l", "ps", "status"), _list),
+    **dict.fromkeys(("serve", "expose"), _serve),
+    **dict.fromkeys(("set", "multiset"), settings.write),
+    **dict.fromkeys(("get", "conf", "config"), settings.read),
+    "unset": settings.remove,
+    "deploy": deploy.say,
+    "inspect": inspector.open_in,
     **dict.fromkeys(("describe", "desc", "info", "show"), _simply("describe")),
     **dict.fromkeys(("update", "updatePM2"), _update),
     **dict.fromkeys(("ecosystem", "init"), ecosystem.write),

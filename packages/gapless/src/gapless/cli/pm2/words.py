@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gapless.base.errors import MisuseError
@@ -62,6 +62,24 @@ def parse(words: list[str]) -> Words:
             given[option.sets] = _read(option, value, given)
     return Words(
         verb=plain[0] if plain else "", about=tuple(plain[1:]), rest=rest, given=given
+    )
+
+
+def in_foreground(words: Words, verbs: Collection[str]) -> Words:
+    """Return what a command line of pm2-runtime means: `start`, to stay in front.
+
+    It may name a file at once; other verbs are as they are.
+    """
+    if words.verb in verbs and not words.verb.startswith("start"):
+        return words
+    about = (
+        words.about if words.verb.startswith("start") else (words.verb, *words.about)
+    )
+    return replace(
+        words,
+        verb="start",
+        about=tuple(each for each in about if each),
+        given={**words.given, "foreground": True},
     )
 
 

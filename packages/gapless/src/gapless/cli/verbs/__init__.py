@@ -27,6 +27,7 @@ TOPICS = (
             "scale": "change the number of instances",
             "stop": "let an app finish what it began, and end it",
             "delete": "stop an app, and remove it from the list",
+            "serve": "start an app that serves the static files of a directory",
         },
     ),
     Topic(

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Mapping
 
 from gapless.base.errors import MisuseError, NotFoundError
-from gapless.config import first_line, programs
+from gapless.config import first_line, programs, site
 from gapless.config.pm2.declaration import Declaration
 from gapless.config.toml.schema import MOST_INSTANCES
 
@@ -21,7 +21,7 @@ def command(
     redirect: Callable[[str], str],
     pm2_variables: Mapping[str, str],
 ) -> tuple[list[str], str]:
-    """Return the argument vector, and the name of the interpreter or "none".
+    """Return the argument vector, and the name of the interpreter, "none", or "serve".
 
     *environment* is that of the app; its PATH is searched.  Raises MisuseError,
     NotFoundError.
@@ -36,6 +36,8 @@ def command(
         script = path = os.path.join(os.path.realpath(parent), file)
     search = environment.get("PATH", os.defpath)
     if not os.path.isfile(path):
+        if site.is_meant(script, arguments, search):
+            return site.command(directory, environment, redirect), site.SCRIPT
         if " " in script.strip():
             return ["bash", "-c", " ".join([script, *arguments])], programs.NONE
         if "/" in script or shutil.which(script, path=search) is None:
@@ -73,6 +75,7 @@ def command(
     options += declared.get("node_args", [])
     if interpreter in _NODE:
         options += pm2_variables.get("PM2_NODE_OPTIONS", "").split()
+    options += _source_maps(declared, program, path)
     return [program, *options, script, *arguments], os.path.basename(program)
 
 
@@ -84,6 +87,15 @@ def _by_first_line(declared: Declaration, path: str) -> tuple[str, ...]:
         raise MisuseError(
             declared.message_for("script", f"{path} cannot be read: {error.strerror}")
         ) from error
+
+
+def _source_maps(declared: Declaration, program: str, path: str) -> list[str]:
+    """Return the option of Node by which stack traces name the source of a script."""
+    if os.path.basename(program) not in _NODE[:2]:
+        return []
+    wanted = declared.get("source_map_support", os.path.isfile(f"{path}.map"))
+    off = declared.get("disable_source_map_support", False)
+    return ["--enable-source-maps"] if wanted and not off else []
 
 
 def instances(declared: Declaration) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gapless.base.errors import MisuseError
+from gapless.config import site
 from gapless.config.pm2 import fields, values
 from gapless.config.pm2.declaration import Declaration
 from gapless.config.pm2.fields import Effect
@@ -60,7 +61,8 @@ def _label(table: dict[str, Any], number: int) -> str:
 
 def _tables(content: Any, file: str, warnings: list[str]) -> list[dict[str, Any]]:
     """Return the objects that declare apps, in any of the shapes that PM2 accepts."""
-    apps = content
+    statics = list(site.declarations(content, file, warnings))
+    apps = [] if statics else content
     if isinstance(content, dict):
         for key in APP_LISTS:
             if key in content:
@@ -72,6 +74,8 @@ def _tables(content: Any, file: str, warnings: list[str]) -> list[dict[str, Any]
         ]
     if isinstance(apps, dict):
         apps = [apps]
+    if statics and isinstance(apps, list):
+        apps = [*apps, *statics]
     if not isinstance(apps, list) or not apps:
         raise MisuseError(
             f"{file}: it declares no app",

@@ -6,12 +6,13 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gapless.base import paths
 from gapless.base.errors import MisuseError, NotFoundError
 from gapless.base.names import is_app_name
+from gapless.config import site
 from gapless.config.choice import Choice
 from gapless.config.pm2 import commands, lifecycle, log_files, variables
 from gapless.config.pm2.declaration import Declaration
@@ -54,6 +55,9 @@ def build(declared: Declaration, context: Context) -> spec.AppSpec:
         declared, resolved, environment, context.redirect, context.pm2_variables
     )
     mode = commands.mode(declared, interpreter)
+    ready = lifecycle.ready(declared, context.pm2_variables)
+    if interpreter == site.SCRIPT:
+        ready = replace(ready, when=spec.When.LISTENING)
     built = spec.AppSpec(
         name=name,
         command=tuple(argv),
@@ -70,7 +74,7 @@ def build(declared: Declaration, context: Context) -> spec.AppSpec:
         announce=True,
         survives_rejections=lifecycle.survives_rejections(declared, interpreter, mode),
         pid_file=log_files.pid_file(declared, name, directory),
-        ready=lifecycle.ready(declared, context.pm2_variables),
+        ready=ready,
         stop=lifecycle.stop(declared, context.pm2_variables, interpreter),
         restart=lifecycle.restart(declared),
         renew=lifecycle.renew(declared, resolved),

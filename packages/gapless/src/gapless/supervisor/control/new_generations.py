@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 
 from gapless.base import clock
 from gapless.base.errors import GaplessError
-from gapless.supervisor.decide.addresses import dropped, expected, said_by
+from gapless.supervisor.decide.addresses import BY_SIGNAL, dropped, expected, said_by
 from gapless.supervisor.memory import spec
 from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.generations import GenerationRecord
@@ -138,7 +138,11 @@ class NewGenerations:
         listening = {each.address for each in own if each.listening and not each.shut}
         now = file_variables.as_configured(before)
         leaves = dropped(now, wanted, listening, drops)
-        said = {a for a in listening if said_by((*wanted.drops, *drops), a)}
+        said = {
+            a
+            for a in listening
+            if said_by((*wanted.drops, *drops), a) or leaves.get(a) == BY_SIGNAL
+        }
         listens = {
             instance.ordinal: instance.listens
             for instance in before.instances

@@ -19,6 +19,10 @@ OF_ANOTHER = " belongs to the app "
 DROPPED = r"^((udp:)?([0-9.]+|\[[0-9a-fA-F:.]+\])?:)?\d{1,5}$|^(unix:)?/.+$"
 """What may stand in `drops`: a port, an address or a path."""
 NODE_INSPECTOR = "9229"
+_OPENED_LATER = f"127.0.0.1:{NODE_INSPECTOR}"
+"""Where SIGUSR1 opens it in a process that runs: https://nodejs.org/api/debugger.html"""
+BY_SIGNAL = "the inspector of Node, which a signal opened"
+"""Why it is left.  It is no address of the app, which may have none."""
 _INSPECTORS = ("--inspect", "--inspect-brk")
 
 
@@ -105,6 +109,8 @@ def _taken_out(running: AppSpec, wanted: AppSpec, address: str) -> str:
         return "listen changed"
     if any(_mentions(value, port) for _, value in _settings(wanted)):
         return ""
+    if address == _OPENED_LATER and not _names(running, port):
+        return BY_SIGNAL
     after = set(_settings(wanted)) | set(wanted.environment.items())
     inherited = tuple((k, v) for k, v in running.environment.items() if v == port)
     for name, value in (*_settings(running), *inherited):
@@ -112,6 +118,15 @@ def _taken_out(running: AppSpec, wanted: AppSpec, address: str) -> str:
             is_word = not name or name.startswith("-")
             return "command changed" if is_word else f"environment.{name} changed"
     return ""
+
+
+def _names(spec: AppSpec, port: str) -> bool:
+    """Return whether a configuration names a port, in any word or variable of it."""
+    settings = (*_settings(spec), *spec.environment.items())
+    return any(
+        _mentions(value, port) or any(each in value for each in _INSPECTORS)
+        for _, value in settings
+    ) or port in str(spec.listen)
 
 
 _SAYS_PORT = re.compile(r"port|addr|listen|bind|inspect|host|^-p$", re.IGNORECASE)

@@ -145,7 +145,7 @@ def _from_script(args: argparse.Namespace, client: Client) -> list[AppRequest]:
     if args.env:
         raise MisuseError("--env chooses within a PM2 file; a script has no env_NAME")
     loaded = load_script(declared, inherited(os.environ), like_pm2=args.like_pm2)
-    if args.like_pm2 and (taken := _that_run(client)) & {*loaded.apps}:
+    if args.like_pm2 and (taken := app_requests.that_run(client)) & {*loaded.apps}:
         (name,) = loaded.apps
         if not args.again:
             raise MisuseError(
@@ -162,14 +162,6 @@ def _from_script(args: argparse.Namespace, client: Client) -> list[AppRequest]:
         loaded = load_script(declared, inherited(os.environ), like_pm2=True)
     app_requests.print_warnings(loaded.warnings)
     return [app_requests.first_start(each) for each in loaded.apps.values()]
-
-
-def _that_run(client: Client) -> set[str]:
-    """Return the names of the apps that run here."""
-    if not os.path.exists(client.home.state):
-        return set()
-    rows = client.request("list", only="names")["apps"]
-    return {r["name"] for r in rows if r["status"] not in ("stopped", "gave up")}
 
 
 def _count(given: str | None) -> int | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
-from gapless.base.errors import DONE
+from gapless.base.errors import DONE, MisuseError
 from gapless.cli import arguments, output
 from gapless.cli.display import under_way
 from gapless.cli.display.secrets import shown
@@ -26,17 +27,39 @@ HEADINGS = [
     "addresses",
 ]
 
+_KEYS = {
+    "name": "name",
+    "id": "ids",
+    "namespace": "namespace",
+    "status": "status",
+    "pid": "pids",
+    "restarts": "restarts",
+    "uptime": "uptime_s",
+    "cpu": "cpu_percent",
+    "memory": "memory_bytes",
+    "release": "release",
+}
+"""What apps may be sorted by, and where it stands in a row."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `list`."""
     arguments.add_json(parser)
     arguments.add_show_secrets(parser)
+    parser.add_argument(
+        "--sort",
+        default="",
+        metavar="KEY[:desc]",
+        help=f"{', '.join(_KEYS)}; default: as they were started",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """List the apps."""
     client = Client(starts=False)
     found = shown(args, client.request("list"))
+    if args.sort:
+        found["apps"] = _sorted(found["apps"], args.sort)
     if args.json:
         output.print_json(found)
         return DONE
@@ -58,6 +81,24 @@ def run(args: argparse.Namespace) -> int:
         if row["reason"]:
             print(f"{row['name']}: {row['reason']}")
     return DONE
+
+
+def _sorted(rows: list[dict[str, Any]], wanted: str) -> list[dict[str, Any]]:
+    """Return rows in the order of KEY, KEY:asc or KEY:desc.  Raises MisuseError."""
+    key, _, direction = wanted.partition(":")
+    if key not in _KEYS or direction not in ("", "asc", "desc"):
+        raise MisuseError(
+            f"--sort {wanted}: this is no order",
+            hint=f"KEY or KEY:desc, and KEY is one of: {', '.join(_KEYS)}",
+        )
+
+    def rank(row: dict[str, Any]) -> tuple[bool, Any]:
+        value = row.get(_KEYS[key])
+        first = value[0] if isinstance(value, list) and value else value
+        is_missing = first is None or first == []
+        return is_missing, 0 if is_missing else first
+
+    return sorted(rows, key=rank, reverse=direction == "desc")
 
 
 def _span(ids: list[int]) -> str:

@@ -73,7 +73,7 @@ def _env(
     started = instance["started_at"] if instance else described["since"]
     restarts = instance["restarts"] if instance else described["restarts"]
     options, script, arguments = _parts(spec)
-    own = {name: spec["environment"].get(name, "") for name in spec["configured"]}
+    number = spec["instance_variable"] or "NODE_APP_INSTANCE"
     variables = _variables(spec, ordinal, identity)
     return {
         # As in PM2: its variables, and over them what PM2 says of it.
@@ -95,8 +95,9 @@ def _env(
         "username": spec["user"] or _username(),
         "unique_id": _unique_id(described["name"], identity),
         "instances": len(described["ids"]),
-        "NODE_APP_INSTANCE": ordinal,
-        "instance_var": spec["instance_variable"] or "NODE_APP_INSTANCE",
+        # As in PM2 beside the variables, not among them.
+        number: ordinal,
+        "instance_var": number,
         "pm_out_log_path": log["output"],
         "pm_err_log_path": log["error"],
         **({"pm_log_path": log["combined"]} if log["combined"] else {}),
@@ -115,11 +116,11 @@ def _env(
             {"action_name": name, "arity": arity}
             for name, arity in (instance.get("actions", {}) if instance else {}).items()
         ],
-        "axm_options": {},
+        "axm_options": {"module_name": described["name"]},
         "axm_dynamic": {},
         "exit_code": described["exit_code"],
         "version": described["release"] or "N/A",
-        "env": {**variables, **own},
+        "env": variables,
     }
 
 
@@ -154,10 +155,14 @@ def _interpreter(spec: dict[str, Any], script: str) -> str:
 
 def _variables(spec: dict[str, Any], ordinal: int, identity: int) -> dict[str, Any]:
     """Return the variables of an instance, those that are added to them as well."""
+    found = dict(spec["environment"])
+    if counted := spec["increment_variable"]:
+        first = str(found.get(counted, "0"))
+        if first.lstrip("-").isdigit():
+            found[counted] = int(first) + ordinal
     return {
-        **spec["environment"],
+        **found,
         "PM2_HOME": home.path(),
-        "NODE_APP_INSTANCE": ordinal,
         "unique_id": _unique_id(spec["name"], identity),
     }
 

@@ -1,7 +1,7 @@
 """Accept PM2's own verbs and options, for scripts that call `pm2`.
 
-`gapless pm2 --install` writes a command `pm2` beside `gapless`; where a real PM2 is in PATH
-the command runs that one.  `--remove` removes it.
+`gapless pm2 --install` writes the commands `pm2` and `pm2-runtime` beside `gapless`; where
+the real ones are in PATH they run those.  `--remove` removes them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gapless.base.errors import (
 )
 from gapless.cli.command_path import command_path
 from gapless.cli.pm2 import home, shim
-from gapless.cli.pm2.words import parse
+from gapless.cli.pm2.words import in_foreground, parse
 from gapless.cli.verbs import module_of
 
 _FAILURES = (FAILED, MISUSE, NOT_FOUND, TIMED_OUT)
@@ -35,7 +35,8 @@ def run_words(words: list[str]) -> int:
         act = shim.install if words[0] == "--install" else shim.remove
         print(act(directory))
         return DONE
-    parsed = parse(words)
+    is_runtime = words[:1] == [shim.RUNTIME]
+    parsed = parse(words[1:] if is_runtime else words)
     if parsed.has("version") or parsed.verb == "version":
         print(f"gapless {gapless.__version__}, in place of pm2")
         return DONE
@@ -46,6 +47,8 @@ def run_words(words: list[str]) -> int:
         print(__doc__.strip())
         print(f"\nverbs: {' '.join(sorted(verbs.VERBS))}")
         return DONE if words else MISUSE
+    if is_runtime:
+        parsed = in_foreground(parsed, verbs.VERBS)
     try:
         code = verbs.run(parsed, lambda verb: importlib.import_module(module_of(verb)))
     except GaplessError as error:

@@ -1,0 +1,98 @@
+"""The lines of a log as `logs` was asked to show them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gapless.cli.followed_log import FollowedLog
+from gapless.cli.terminal.log_lines import Form, LogLines, Source
+from gapless.cli.verbs.inspect import logs
+
+SOURCE = Source(app="web", stream="err", identity=3)
+
+
+def lines(**form: object) -> LogLines:
+    """Return the lines of an app in a form, at noon."""
+    noon = {"now": lambda: "2026-01-01T12:00:00Z"}
+    return LogLines(SOURCE, Form(**{**noon, **form}))  # type: ignore[arg-type]  # a test
+
+
+def test_lines_are_objects_however_they_are_cut() -> None:
+    """Lines of the file have no time, new ones have that of now."""
+    shown = lines(is_json=True)
+    found = shown.shown(b"a \xff\nb")
+    shown.is_live = True
+    found += shown.shown(b"c\nwith\x1b[2J\n") + shown.shown(b"rest") + shown.rest()
+    rows = [json.loads(line) for line in found.splitlines()]
+    assert [row["message"] for row in rows] == ["a �", "bc", "with\x1b[2J", "rest"]
+    assert [bool(row["timestamp"]) for row in rows] == [False, True, True, True]
+    assert rows[0]["type"] == "err"
+    assert (rows[0]["process_id"], rows[0]["app_name"]) == (3, "web")
+    assert shown.rest() == b""
+
+
+def test_a_line_that_is_an_object_stays_one() -> None:
+    """An app with log_type json has times of its own; what only looks so has not."""
+    own = b'{"message":"x","timestamp":"then"}'
+    shown = lines(is_json=True)
+    assert shown.shown(own + b"\n") == own + b"\n"
+    assert json.loads(shown.shown(b'{"message":\n'))["message"] == '{"message":'
+
+
+def test_pairs_times_and_words() -> None:
+    """As PM2 calls them."""
+    shown = lines(is_pairs=True)
+    shown.is_live = True
+    assert shown.shown(b"x y\n") == (
+        b"timestamp=2026-01-01T12:00:00Z app=web id=3 type=error message=x y\n"
+    )
+    shown = lines(stamp=lambda: "12:00", highlight="y")
+    assert shown.shown(b"old\n") == b"old\n"
+    shown.is_live = True
+    assert shown.shown(b"x y\n") == b"12:00 x \x1b[7my\x1b[27m\n"
+    assert not Form().changes()
+
+
+def test_a_followed_log_shows_its_last_line_at_the_end(tmp_path: Path) -> None:
+    """Also where no newline is behind it."""
+    path = tmp_path / "log"
+    path.write_bytes(b"one\ntwo")
+    out = tmp_path / "out"
+    with out.open("wb") as file:
+        followed = FollowedLog(str(path), file, lines=lines(is_pairs=True))
+        followed.print_last(5)
+        followed.begin_live()
+        followed.print_rest()
+        followed.close()
+    assert out.read_text().count("message=") == 2
+
+
+@pytest.mark.parametrize(
+    ("each", "streams"),
+    [
+        ([("o", "e", "")], {"o": "out", "e": "err"}),
+        ([("o", "e", "c")], {"o": "out", "e": "err", "c": "copy"}),
+        ([("", "", "c")], {"c": "both"}),
+        ([("x", "x", "")], {"x": "both"}),
+        ([("o0", "e", ""), ("o1", "e", "")], {"o0": "out", "o1": "out", "e": "err"}),
+    ],
+)
+def test_whose_lines_stand_in_a_log(
+    each: list[tuple[str, str, str]], streams: dict[str, str]
+) -> None:
+    """A log of both is never left out, but beside one of each."""
+    described = {
+        "name": "web",
+        "ids": [4, 5][: len(each)],
+        "logs": list(streams),
+        "logs_by_instance": [
+            {"output": o, "error": e, "combined": c, "pid_file": "p"}
+            for o, e, c in each
+        ],
+    }
+    found = dict(logs._sources(described))
+    assert {path: source.stream for path, source in found.items()} == streams
+    assert found[next(iter(streams))].identity == 4
