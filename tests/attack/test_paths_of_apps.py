@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,7 @@ from gapless.supervisor.memory import report_files
 from gapless.supervisor.memory.apps import AppRecord
 from gapless.supervisor.memory.spec import AppSpec
 from gapless.supervisor.observe import log_tail
-from rig.hosts.host import NOBODY
+from rig.hosts.host import NOBODY, ORDINARY_USER
 
 NOW = 0.0
 CONTENT = b"kept\n"
@@ -80,6 +82,47 @@ def test_a_log_goes_through_no_link_of_another_user(
     assert write(again)
     link_of_theirs(theirs / "loop", "loop")
     assert not write(log(theirs / "loop"))
+
+
+@pytest.fixture
+def held(private: Path) -> Iterator[str]:
+    """Return a path of procfs by which a process of the other user holds a file of ours.
+
+    That needs no right to read it (open(2), O_PATH).
+    """
+    for each in private.parents[:2]:
+        each.chmod(0o711)
+    script = f"import os; print(os.open({str(private)!r}, os.O_PATH), flush=True); input()"
+    with subprocess.Popen(
+        [*ORDINARY_USER, sys.executable, "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        yield f"/proc/{process.pid}/fd/{process.stdout.readline().strip()}"
+        process.communicate("\n")
+
+
+def test_no_link_of_another_user_leads_through_procfs(
+    theirs: Path, held: str, tmp_path: Path
+) -> None:
+    """The directory of descriptors is that user's, and what they name is not."""
+    link_of_theirs(theirs / "app.log", held)
+    link_of_theirs(theirs / "way", os.path.dirname(held))
+    link_of_theirs(theirs / "root", os.path.dirname(os.path.dirname(held)))
+    for name in (
+        "app.log",
+        f"way/{os.path.basename(held)}",
+        f"root/fd/{os.path.basename(held)}",
+        f"root/root{theirs}/new",
+        f"root/cwd{theirs}/new",
+    ):
+        assert not write(log(theirs / name)), name
+        assert log_tail.last_lines({str(theirs / name): 0}, 1) == []
+        with pytest.raises(PermissionError):
+            flush._empty(str(theirs / name))
+    assert not (theirs / "new").exists()
 
 
 def test_a_log_is_not_another_file_by_a_hard_link(theirs: Path, private: Path) -> None:
@@ -157,6 +200,22 @@ def test_reports_neither_fill_nor_empty_another_directory(
     assert len(os.listdir(ours)) == report_files.KEPT + 2
     report_files.add(str(theirs / "own" / "app"), "new", {"app": "app"})
     assert os.listdir(theirs / "own" / "app") == ["new.json"]
+    assert private.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda p: os.symlink("none", p)])
+def test_what_is_no_report_keeps_nobody_waiting(
+    theirs: Path, private: Path, make: Callable[[Path], None]
+) -> None:
+    """The supervisor would wait for ever at a FIFO, and all apps with it."""
+    directory = theirs / "reports"
+    report = {"app": "app", "started_at": "now"}
+    for number in range(report_files.KEPT):
+        report_files.add(str(directory), f"old-{number}", report)
+    make(directory / "new.json")
+    os.utime(directory / "new.json", (0, 0), follow_symlinks=False)
+    report_files.add(str(directory), "new", report)
+    assert (directory / "new.2.json").is_file()
     assert private.read_bytes() == CONTENT
 
 
