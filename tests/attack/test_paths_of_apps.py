@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,10 +22,20 @@ from gapless.supervisor.memory import report_files
 from gapless.supervisor.memory.apps import AppRecord
 from gapless.supervisor.memory.spec import AppSpec
 from gapless.supervisor.observe import log_tail
+from gapless.supervisor.sockets.unix import place
+from gapless.supervisor.sockets.unix.acting import Identity
 from rig.hosts.host import NOBODY, ORDINARY_USER
 
 NOW = 0.0
 CONTENT = b"kept\n"
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """Return a directory that other users may enter, unlike those of pytest."""
+    with tempfile.TemporaryDirectory(prefix="gapless-") as found:
+        os.chmod(found, 0o711)
+        yield Path(found)
 
 
 @pytest.fixture
@@ -90,9 +102,9 @@ def held(private: Path) -> Iterator[str]:
 
     That needs no right to read it (open(2), O_PATH).
     """
-    for each in private.parents[:2]:
-        each.chmod(0o711)
-    script = f"import os; print(os.open({str(private)!r}, os.O_PATH), flush=True); input()"
+    script = (
+        f"import os; print(os.open({str(private)!r}, os.O_PATH), flush=True); input()"
+    )
     with subprocess.Popen(
         [*ORDINARY_USER, sys.executable, "-c", script],
         stdin=subprocess.PIPE,
@@ -100,7 +112,8 @@ def held(private: Path) -> Iterator[str]:
         text=True,
     ) as process:
         assert process.stdout is not None
-        yield f"/proc/{process.pid}/fd/{process.stdout.readline().strip()}"
+        number = int(process.stdout.readline())
+        yield f"/proc/{process.pid}/fd/{number}"
         process.communicate("\n")
 
 
@@ -235,3 +248,24 @@ def test_what_a_user_could_not_read_is_in_no_report(
     """The last words of a program are those in its own log."""
     link_of_theirs(theirs / "app.log", private)
     assert log_tail.last_lines({str(theirs / "app.log"): 0}, 1) == []
+
+
+def test_no_file_of_another_user_gets_the_mode_of_a_socket(
+    theirs: Path, private: Path
+) -> None:
+    """A program put it where its socket was, before it asked for the path.
+
+    The kernel may be told to allow such names (fs.protected_hardlinks).
+    """
+    who = Identity(uid=NOBODY, gid=NOBODY)
+    path, beside = str(theirs / "app.sock"), str(theirs / "app.sock.gapless-2")
+    with socket.socket(socket.AF_UNIX) as one, socket.socket(socket.AF_UNIX) as two:
+        first = place.bind_first(one, path, 1, who)
+        os.chmod(path, 0o777)
+        two.bind(beside)
+        os.unlink(beside)
+        os.link(private, beside)
+        with pytest.raises(OSError, match="another file"):
+            place.put(place.bind_beside(two, path, 2, who, first), [first])
+    assert stat.S_IMODE(private.stat().st_mode) == 0o600
+    assert private.stat().st_uid == 0
