@@ -117,9 +117,7 @@ def held(private: Path) -> Iterator[str]:
         process.communicate("\n")
 
 
-def test_no_link_of_another_user_leads_through_procfs(
-    theirs: Path, held: str, tmp_path: Path
-) -> None:
+def test_no_link_of_another_user_leads_through_procfs(theirs: Path, held: str) -> None:
     """The directory of descriptors is that user's, and what they name is not."""
     link_of_theirs(theirs / "app.log", held)
     link_of_theirs(theirs / "way", os.path.dirname(held))
