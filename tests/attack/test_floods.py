@@ -183,6 +183,36 @@ def test_an_instance_has_only_so_many_connections(
         assert lines[3].recv(1) == b""
 
 
+def test_a_user_who_takes_all_connections_makes_room_for_others(
+    supervised: Supervised, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many instances of one user have as many together as there may be."""
+    monkeypatch.setattr(drain_connections, "MOST_CONNECTIONS", 4)
+    uids = iter([1, 1, 1, 1, 1, 2, 2, 2])
+    monkeypatch.setattr(peer, "credentials_of", lambda _: (os.getpid(), next(uids)))
+    lines = []
+    for _ in range(8):
+        lines.append(supervised.connect())
+        with contextlib.suppress(BrokenPipeError):  # it was refused at once
+            lines[-1].sendall(hello())
+        supervised.turns()
+    open_now = [each for each in lines if not _has_ended(each)]
+    assert open_now == [*lines[:2], *lines[5:7]]
+
+
+def _has_ended(line: socket.socket) -> bool:
+    """Return whether the supervisor has closed a connection, whatever it sent before."""
+    line.setblocking(False)
+    try:
+        while line.recv(4096):
+            pass
+    except BlockingIOError:
+        return False
+    except ConnectionResetError:
+        return True
+    return True
+
+
 def test_who_writes_on_for_ever_does_not_keep_an_end_waiting(
     supervised: Supervised,
 ) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
 import stat
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -73,6 +75,34 @@ def test_a_directory_that_others_may_write_to_is_refused(home: Path, mode: int) 
     os.chown(home, 0, NOBODY)
     home.chmod(mode)
     assert "may write to it" in reason(home)
+
+
+@pytest.mark.parametrize(
+    ("user", "rights", "is_refused"),
+    [(NOBODY, 7, True), (NOBODY, 5, False), (0, 7, False)],
+)
+def test_an_access_control_list_counts_as_well(
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    user: int,
+    rights: int,
+    *,
+    is_refused: bool,
+) -> None:
+    """The mode shows what it gives as the group's rights, and the group may be root's."""
+    rows = [(0x01, 7, -1), (0x02, rights, user), (0x04, 0, -1), (0x10, 7, -1)]
+    packed = b"".join(struct.pack("<HHi", *row) for row in (*rows, (0x20, 0, -1)))
+
+    def list_of(path: str, name: str, *, follow_symlinks: bool) -> bytes:
+        assert (name, follow_symlinks) == ("system.posix_acl_access", False)
+        if path != str(home):
+            raise OSError(errno.ENODATA, os.strerror(errno.ENODATA), path)
+        return struct.pack("<I", 2) + packed
+
+    home.chmod(0o770)
+    # Not every file system that tests run on has such lists.
+    monkeypatch.setattr(os, "getxattr", list_of)
+    assert ("access control list" in reason(home)) is is_refused
 
 
 def test_a_directory_above_may_be_written_to_only_if_it_is_sticky(home: Path) -> None:

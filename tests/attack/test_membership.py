@@ -5,19 +5,26 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from gapless.base import clock, events
 from gapless.supervisor.instances import messages
 from gapless.supervisor.instances.drain_connection import DrainConnection
 from gapless.supervisor.instances.messages import Messages
 from gapless.supervisor.kernel import processes
+from gapless.supervisor.kernel.processes import Table
 from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.memory.spec import AppSpec
+from gapless.supervisor.observe import membership
+from gapless.supervisor.observe.instance_groups import InstanceGroups
+from gapless.supervisor.observe.membership import Membership
 from rig.hosts.host import NOBODY
+from rig.wait import until
 
 KEY = "app/1/0/1"
 
@@ -99,6 +106,38 @@ def test_a_number_that_another_process_has_now_proves_nothing(
         monkeypatch.setattr(processes, "read", lambda _: mine)  # it has the number now
         assert not connection.is_same_process()
         connection.close()
+
+
+def test_strangers_who_ask_at_once_cost_one_reading_of_all_processes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where there are no groups; a member that began just now is found all the same."""
+    monkeypatch.setattr(membership, "FRESH_S", 1000.0)
+    read: list[Table] = []
+
+    def snapshot() -> Table:
+        read.append(Table(processes.read_all([leader, *strangers])))
+        return read[-1]
+
+    monkeypatch.setattr(processes, "snapshot", snapshot)
+    sleeping = [
+        subprocess.Popen(["sleep", "1000"], start_new_session=True) for _ in range(9)
+    ]
+    try:
+        leader, *strangers = [each.pid for each in sleeping]
+        now = [processes.read(each) for each in strangers]
+        began = max(each.start_ticks for each in now if each) / membership._TICKS_PER_S
+        until(lambda: clock.boottime() > began + 0.05, "a later moment")
+        found = Membership(InstanceGroups(None, events.Log("/dev/null")))
+        instance = InstanceRecord(key=KEY, ordinal=0, started=0.0, pid=strangers.pop())
+        assert not any(found.belongs(instance, each) for each in strangers)
+        assert len(read) == 1
+        strangers.append(instance.pid)
+        assert found.belongs(instance, instance.pid)
+    finally:
+        for each in sleeping:
+            each.kill()
+            each.wait()
 
 
 def test_no_part_of_the_supervisor_reads_what_processes_write_of_themselves() -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -14,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from gapless.supervisor.instances import disposal
+from gapless.base.names import Home
+from gapless.supervisor.instances import disposal, notify_places
+from gapless.supervisor.instances.notify_places import NotifyPlaces
 from rig.hosts.host import NOBODY, Host, temporary_host
 from rig.wait import until
 
@@ -167,3 +170,44 @@ def test_a_barrier_is_passed_at_once(tmp_path: Path) -> None:
         assert set(sys.modules) == before
     assert os.read(read_end, 1) == b""
     os.close(read_end)
+
+
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NotifyPlaces:
+    """Return places below a directory that is not there yet."""
+    tmp_path.chmod(0o755)
+    found = NotifyPlaces(Home(str(tmp_path)))
+    monkeypatch.setattr(found, "_bases", lambda: [str(tmp_path / "run" / "home")])
+    return found
+
+
+def test_the_umask_of_root_keeps_no_app_from_its_socket(places: NotifyPlaces) -> None:
+    """With 077, as hardened machines have it, nobody else could enter /run/gapless."""
+    before = os.umask(0o077)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+            path = places.bind(receiver, NOBODY)
+            above = Path(path).parents[2]
+            above.parent.chmod(0o755)
+            modes = [
+                stat.S_IMODE(each.stat().st_mode) for each in Path(path).parents[:3]
+            ]
+            places.remove(receiver)
+    finally:
+        os.umask(before)
+    assert modes == [0o700, 0o711, 0o711]
+
+
+def test_names_without_end_beside_the_socket_are_not_all_listed(
+    places: NotifyPlaces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The directory is its user's, who may fill it while the supervisor waits."""
+    monkeypatch.setattr(notify_places, "_MOST_LEFT", 3)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        directory = Path(places.bind(receiver, NOBODY)).parent
+        for number in range(9):
+            (directory / str(number)).touch()
+        monkeypatch.setattr(os, "listdir", lambda _: pytest.fail("all are listed"))
+        places.remove(receiver)
+        with os.scandir(directory) as left:
+            assert len([*left]) == 7

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
-from collections.abc import Iterator
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,10 +22,20 @@ from gapless.supervisor.memory import report_files
 from gapless.supervisor.memory.apps import AppRecord
 from gapless.supervisor.memory.spec import AppSpec
 from gapless.supervisor.observe import log_tail
-from rig.hosts.host import NOBODY
+from gapless.supervisor.sockets.unix import place
+from gapless.supervisor.sockets.unix.acting import Identity
+from rig.hosts.host import NOBODY, ORDINARY_USER
 
 NOW = 0.0
 CONTENT = b"kept\n"
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """Return a directory that other users may enter, unlike those of pytest."""
+    with tempfile.TemporaryDirectory(prefix="gapless-") as found:
+        os.chmod(found, 0o711)
+        yield Path(found)
 
 
 @pytest.fixture
@@ -80,6 +94,46 @@ def test_a_log_goes_through_no_link_of_another_user(
     assert write(again)
     link_of_theirs(theirs / "loop", "loop")
     assert not write(log(theirs / "loop"))
+
+
+@pytest.fixture
+def held(private: Path) -> Iterator[str]:
+    """Return a path of procfs by which a process of the other user holds a file of ours.
+
+    That needs no right to read it (open(2), O_PATH).
+    """
+    script = (
+        f"import os; print(os.open({str(private)!r}, os.O_PATH), flush=True); input()"
+    )
+    with subprocess.Popen(
+        [*ORDINARY_USER, sys.executable, "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        number = int(process.stdout.readline())
+        yield f"/proc/{process.pid}/fd/{number}"
+        process.communicate("\n")
+
+
+def test_no_link_of_another_user_leads_through_procfs(theirs: Path, held: str) -> None:
+    """The directory of descriptors is that user's, and what they name is not."""
+    link_of_theirs(theirs / "app.log", held)
+    link_of_theirs(theirs / "way", os.path.dirname(held))
+    link_of_theirs(theirs / "root", os.path.dirname(os.path.dirname(held)))
+    for name in (
+        "app.log",
+        f"way/{os.path.basename(held)}",
+        f"root/fd/{os.path.basename(held)}",
+        f"root/root{theirs}/new",
+        f"root/cwd{theirs}/new",
+    ):
+        assert not write(log(theirs / name)), name
+        assert log_tail.last_lines({str(theirs / name): 0}, 1) == []
+        with pytest.raises(PermissionError):
+            flush._empty(str(theirs / name))
+    assert not (theirs / "new").exists()
 
 
 def test_a_log_is_not_another_file_by_a_hard_link(theirs: Path, private: Path) -> None:
@@ -160,6 +214,22 @@ def test_reports_neither_fill_nor_empty_another_directory(
     assert private.read_bytes() == CONTENT
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda p: os.symlink("none", p)])
+def test_what_is_no_report_keeps_nobody_waiting(
+    theirs: Path, private: Path, make: Callable[[Path], None]
+) -> None:
+    """The supervisor would wait for ever at a FIFO, and all apps with it."""
+    directory = theirs / "reports"
+    report = {"app": "app", "started_at": "now"}
+    for number in range(report_files.KEPT):
+        report_files.add(str(directory), f"old-{number}", report)
+    make(directory / "new.json")
+    os.utime(directory / "new.json", (0, 0), follow_symlinks=False)
+    report_files.add(str(directory), "new", report)
+    assert (directory / "new.2.json").is_file()
+    assert private.read_bytes() == CONTENT
+
+
 def test_flush_empties_no_other_file(theirs: Path, private: Path) -> None:
     """The command is root's, and the log may be a link by now."""
     link_of_theirs(theirs / "app.log", private)
@@ -176,3 +246,24 @@ def test_what_a_user_could_not_read_is_in_no_report(
     """The last words of a program are those in its own log."""
     link_of_theirs(theirs / "app.log", private)
     assert log_tail.last_lines({str(theirs / "app.log"): 0}, 1) == []
+
+
+def test_no_file_of_another_user_gets_the_mode_of_a_socket(
+    theirs: Path, private: Path
+) -> None:
+    """A program put it where its socket was, before it asked for the path.
+
+    The kernel may be told to allow such names (fs.protected_hardlinks).
+    """
+    who = Identity(uid=NOBODY, gid=NOBODY)
+    path, beside = str(theirs / "app.sock"), str(theirs / "app.sock.gapless-2")
+    with socket.socket(socket.AF_UNIX) as one, socket.socket(socket.AF_UNIX) as two:
+        first = place.bind_first(one, path, 1, who)
+        os.chmod(path, 0o777)
+        two.bind(beside)
+        os.unlink(beside)
+        os.link(private, beside)
+        with pytest.raises(OSError, match="another file"):
+            place.put(place.bind_beside(two, path, 2, who, first), [first])
+    assert stat.S_IMODE(private.stat().st_mode) == 0o600
+    assert private.stat().st_uid == 0

@@ -303,3 +303,17 @@ def test_a_pipe_gets_the_bytes_of_a_log(tmp_path: Path) -> None:
     log.print_last(10)
     log.close()
     assert out.getvalue() == b"\x1b[2J\xff\n"
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_an_app_put_in_the_place_of_its_log_keeps_no_command_waiting(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    """A FIFO that nobody writes to is opened when somebody does: never, perhaps."""
+    make(tmp_path / "log")
+    out = io.BytesIO()
+    log = FollowedLog(str(tmp_path / "log"), out)
+    log.print_last(10)
+    assert not log.print_new()
+    log.close()
+    assert out.getvalue() == b""

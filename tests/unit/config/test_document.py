@@ -17,7 +17,8 @@ from gapless.supervisor.memory import spec
 WRONG = {
     "command = 3": "gapless.toml:2: app.a.command: expected str | array, got int; found 3",
     'command = "true"\ninstances = 0': "gapless.toml:3: app.a.instances",
-    'command = "true"\nready = "soon"': "gapless.toml:3: app.a.ready",
+    'command = "true"\nready = "soon"': 'app.a.ready: write "auto" or "listening" or',
+    'command = "true"\nready = { when = "soon" }': 'app.a.ready.when: write "auto" or',
     'command = "true"\nready = { http = "health" }': "gapless.toml:3: app.a.ready",
     'command = "true"\nalive = "auto"': "app.a.alive",
     'command = "true"\nalive = { failures = 0 }': "app.a.alive",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from typing import BinaryIO
 
@@ -141,7 +142,16 @@ class FollowedLog:
 
 
 def _opened(path: str) -> BinaryIO | None:
+    """Open a log; None if there is none, or something that has no lines to look back at.
+
+    An app may have put a FIFO there, at which we would wait for ever.
+    """
     try:
-        return open(path, "rb")
+        how = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+        descriptor = os.open(path, how)
     except FileNotFoundError:
         return None
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return open(descriptor, "rb")
+    os.close(descriptor)
+    return None

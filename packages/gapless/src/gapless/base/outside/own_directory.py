@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -25,6 +26,10 @@ _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _WHOLE_MAP = ["0", "0", "4294967295"]
 """/proc/self/uid_map where every user of the machine has a number."""
 _OVERFLOW_UID = 65534
+_ACL, _ACL_HEAD_BYTES = "system.posix_acl_access", 4
+_ACL_ENTRY = struct.Struct("<HHI")
+"""A tag, rights and the number of a user or group (linux/posix_acl_xattr.h)."""
+_ACL_USER, _ACL_GROUP, _ACL_WRITE = 0x02, 0x08, 0x02
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +113,7 @@ def _wrong_with(path: str, found: os.stat_result, *, is_last: bool) -> Fault | N
         return None
     if not stat.S_ISDIR(found.st_mode):
         return Fault(f"{path} is no directory", "set GAPLESS_HOME to a directory")
-    written_by = _who_else_writes(found)
+    written_by = _who_else_writes(path, found)
     if not written_by or (not is_last and found.st_mode & stat.S_ISVTX):
         return None
     return Fault(
@@ -117,11 +122,15 @@ def _wrong_with(path: str, found: os.stat_result, *, is_last: bool) -> Fault | N
     )
 
 
-def _who_else_writes(found: os.stat_result) -> str:
+def _who_else_writes(path: str, found: os.stat_result) -> str:
     """Return which others than its owner may write to a directory; empty for nobody."""
     if found.st_mode & stat.S_IWOTH:
         return "every user"
-    if not found.st_mode & stat.S_IWGRP or found.st_gid == 0:
+    if not found.st_mode & stat.S_IWGRP:
+        return ""
+    if _is_written_by_list(path, found):
+        return "who is in its access control list (getfacl)"
+    if found.st_gid == 0:
         return ""  # who is in the group of root is root's choice
     return "" if _is_private_group(found) else f"the group {_group(found.st_gid)}"
 
@@ -134,6 +143,25 @@ def tighten(path: str) -> None:
             os.chmod(path, stat.S_IMODE(found.st_mode) & ~_OTHERS_WRITE)
     except OSError:
         return  # a file system that is read-only
+
+
+def _is_written_by_list(path: str, found: os.stat_result) -> bool:
+    """Return whether a list of rights lets others write (acl(5)).
+
+    The mode then shows the most that the list gives, in the place of the group's rights.
+    """
+    try:
+        entries = os.getxattr(path, _ACL, follow_symlinks=False)[_ACL_HEAD_BYTES:]
+    except OSError:
+        return False  # most have none, and some file systems cannot have one
+    return any(
+        rights & _ACL_WRITE
+        and (
+            (tag == _ACL_USER and number not in (0, found.st_uid))
+            or (tag == _ACL_GROUP and number not in (0, found.st_gid))
+        )
+        for tag, rights, number in _ACL_ENTRY.iter_unpack(entries)
+    )
 
 
 def _is_private_group(found: os.stat_result) -> bool:

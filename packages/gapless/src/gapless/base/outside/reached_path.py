@@ -7,6 +7,9 @@ Rule 1: a link that is not root's or our own may lead only to where its owner co
 anyway: into a directory of the same owner.
 Rule 2: of what is in a directory, the last name is never followed, and a file that has
 another name elsewhere is left alone where that could be somebody else's doing.
+Rule 3: no link of another user leads through procfs.  What /proc/PID/fd and /proc/PID/root
+name belongs to that user's process, but leads to files that it may not write (it can hold
+any of them with O_PATH), and into its own mounts.
 What is above holds for every link on the way (path_resolution(7)); it is what systemd calls
 an unsafe transition (tmpfiles.d(5)).
 """
@@ -90,6 +93,8 @@ def _walk(path: str, mode: int | None) -> tuple[int, str]:
     try:
         while True:
             name = rest.pop()
+            if owners and _is_procfs(os.fstat(directory)):
+                raise OSError(errno.EACCES, os.strerror(errno.EACCES), path)
             target = _target(name, directory, owners)
             if target is not None:
                 links += 1

@@ -23,10 +23,13 @@ _SECRET_WORDS = frozenset(
 _SECRET_ENDINGS = (
     *("PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "TOKEN", "CREDENTIAL", "PWD"),
     *("APIKEY", "ACCESSKEY", "SECRETKEY", "PRIVATEKEY", "SIGNINGKEY", "MASTERKEY"),
+    *("DBPASS", "SMTPPASS", "PGPASS", "MAILPASS", "USERPASS", "ADMINPASS", "ROOTPASS"),
     *("AUTHKEY", "ENCRYPTIONKEY", "ACCOUNTKEY", "LICENSEKEY", "SHAREDKEY", "DEPLOYKEY"),
 )
 """Or a word that ends with one of these: PGPASSWORD.  MONKEY ends with none."""
-_SECRET_LAST = frozenset(("AUTH", "CONNECTIONSTRING"))
+_SECRET_LAST = frozenset(("AUTH", "BASICAUTH", "AUTHORIZATION", "CONNECTIONSTRING"))
+_SECRET_PAIRS = (["CONNECTION", "STRING"], ["SECRET", "ID"])
+"""Vault's VAULT_SECRET_ID is the password of its role."""
 _NOT_SECRET = frozenset(("PWD", "OLDPWD", "SSH_AUTH_SOCK"))
 _ABOUT = frozenset(
     """
@@ -42,8 +45,10 @@ _OF_TABLES = frozenset(("key", "keys"))
 """In a text these are far more often of a table than of a lock."""
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 # Each begins where a word does: a search at every letter of a long word takes its square.
+# A password with /, ? or # in it makes no URL (RFC 3986), and is written so all the same.
 _URL_PASSWORD = re.compile(
-    r"(?i)(?<![\w+.-])([a-z][a-z0-9+.-]*://[^\s/?#:@]*):[^\s/?#]+@"
+    r"(?i)(?<![\w+.-])([a-z][a-z0-9+.-]*://[^\s/?#:@]*):"
+    r"(?:[^\s/?#]+|(?!\d{1,5}[/?#])[^\s\"'<>@]{1,200})@"
 )
 _URL_TOKEN = re.compile(r"(?i)(?<![\w+.-])([a-z][a-z0-9+.-]*://)[\w.-]{20,}@")
 _PAIR = re.compile(
@@ -68,9 +73,11 @@ def is_secret_name(name: str) -> bool:
     if name.upper() in _NOT_SECRET:
         return False
     words = [each.upper() for each in _WORD.findall(name) if not each.isdigit()]
+    if words[-2:] in _SECRET_PAIRS:
+        return True
     if not words or words[-1] in _ABOUT or _PUBLIC & set(words):
         return False
-    if words[-1] in _SECRET_LAST or words[-2:] == ["CONNECTION", "STRING"]:
+    if words[-1] in _SECRET_LAST:
         return True
     singular = [each.removesuffix("S") if each != "PASS" else each for each in words]
     return any(
@@ -133,7 +140,11 @@ def in_text(text: str, values: Collection[str] = ()) -> str:
 
 
 def _masked_pair(found: re.Match[str]) -> str:
-    if not is_secret_name(found["name"]) or found["name"] in _OF_TABLES:
+    # Pwd=... of a database is none of the working directories that are called so.
+    is_place = found["value"].lstrip("'\"").startswith(("/", "~", "$"))
+    is_password = found["name"].upper() == "PWD" and not is_place
+    is_secret = is_secret_name(found["name"]) or is_password
+    if not is_secret or found["name"] in _OF_TABLES:
         return found[0]
     before = found[0][: found.start("value") - found.start()]
     return f"{before}{MASK}"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import shlex
 import tomllib
+import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -113,21 +115,42 @@ def _explain(
     for key in inner:
         value = value.get(key) if isinstance(value, dict) else value
     shown = text[0].lower() + text[1:].replace("`", "")
+    if text.startswith("Invalid enum value") and (words := _words(schema, inner)):
+        shown = f"write {' or '.join(json.dumps(each) for each in words)}"
     return document.message_for((*keys, *inner), f"{shown}; found {value!r}")
 
 
 def _known_keys(schema: Any, inner: Keys) -> list[str]:
     """Return the keys that the table at *inner* may have."""
+    table = _table_at(schema, inner)
+    return [f.name for f in msgspec.structs.fields(table)] if table else []
+
+
+def _words(schema: Any, inner: Keys) -> list[str]:
+    """Return the words of which the key at *inner* may have one."""
+    table = _table_at(schema, inner[:-1])
+    found: list[str] = []
+    for kind in _kinds(table, inner[-1]) if table and inner else ():
+        words = (kind,) if isinstance(kind, str) else typing.get_args(kind)
+        found += [each for each in words if isinstance(each, str)]
+    return found
+
+
+def _table_at(schema: Any, inner: Keys) -> Any:
+    """Return the class of the table at *inner*; None if there is none."""
     for key in inner:
-        fields = {f.name: f.type for f in msgspec.structs.fields(schema)}
-        kinds = getattr(fields.get(key), "__args__", (fields.get(key),))
-        structs = [
-            k for k in kinds if isinstance(k, type) and issubclass(k, msgspec.Struct)
-        ]
+        kinds = [k for k in _kinds(schema, key) if isinstance(k, type)]
+        structs = [k for k in kinds if issubclass(k, msgspec.Struct)]
         if not structs:
-            return []
+            return None
         schema = structs[0]
-    return [f.name for f in msgspec.structs.fields(schema)]
+    return schema
+
+
+def _kinds(schema: Any, key: str) -> tuple[Any, ...]:
+    """Return the types that a key of a table may have."""
+    fields = {f.name: f.type for f in msgspec.structs.fields(schema)}
+    return tuple(getattr(fields.get(key), "__args__", (fields.get(key),)))
 
 
 def _lines(text: str) -> dict[Keys, int]:

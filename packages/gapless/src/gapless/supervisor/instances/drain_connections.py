@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import selectors
 import socket
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import reduce
 from typing import Any
@@ -129,7 +130,7 @@ class DrainConnections:
         # Only root's supervisor has instances of other users.
         allowed = uid in (0, os.getuid()) or os.getuid() == 0
         full = len(self._connections) >= MOST_CONNECTIONS or not descriptors.refill()
-        if not allowed or full:
+        if not allowed or (full and not self._make_room(uid)):
             sock.close()
             descriptors.refill()
             return
@@ -145,6 +146,18 @@ class DrainConnections:
             sock, selectors.EVENT_READ, lambda: self._read(connection)
         )
         self._read(connection)  # most have said already whose they are
+
+    def _make_room(self, uid: int) -> bool:
+        """Close the newest connection of the user who has most; return whether it helps.
+
+        So whoever has filled the room does not keep others out of it.
+        """
+        counts = Counter(each.uid for each in self._connections)
+        most = max(counts, key=counts.__getitem__, default=uid)
+        if counts[most] <= counts[uid] + 1:
+            return False
+        self._lose(next(e for e in reversed(self._connections) if e.uid == most))
+        return descriptors.refill()
 
     def close(self) -> None:
         """Stop listening: no process is left that could connect."""

@@ -9,9 +9,11 @@ Rule 2: what is above the directory is ours, so nobody can put another in its pl
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import socket
 
+from gapless.base import files
 from gapless.base.names import Home
 from gapless.base.outside import own_directory
 
@@ -79,7 +81,8 @@ class NotifyPlaces:
         failed = OSError("no directory can be made for the sockets of instances")
         for base in self._bases():
             try:
-                os.makedirs(os.path.dirname(base), mode=0o711, exist_ok=True)
+                # With modes of their own: the umask may be 077, and others are to enter.
+                files.make_directories(os.path.dirname(base), 0o711)
                 _make(base, 0o711)
             except FileExistsError:
                 pass
@@ -126,7 +129,9 @@ def _remove(directory: str) -> None:
     """
     with contextlib.suppress(OSError):
         os.chown(directory, os.geteuid(), -1, follow_symlinks=False)
-        for name in os.listdir(directory)[:_MOST_LEFT]:
+        with os.scandir(directory) as found:  # a list of all may be without end
+            left = [each.path for each in itertools.islice(found, _MOST_LEFT)]
+        for path in left:
             with contextlib.suppress(OSError):
-                os.unlink(f"{directory}/{name}")
+                os.unlink(path)
         os.rmdir(directory)

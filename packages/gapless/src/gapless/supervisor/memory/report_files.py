@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 from typing import Any
 
 from gapless.base import files
+from gapless.base.outside import files as outside_files
 from gapless.base.outside import reached_path
 
 KEPT = 100
+MOST_BYTES = 4 << 20
+"""No report of ours has so many."""
 _IDENTITY = ("app", "action", "token", "started_at")
 """Two reports with the same values of these are of the same operation."""
 
@@ -40,8 +45,9 @@ def _add(directory: str, name: str, report: dict[str, Any]) -> None:
 def _is_of(path: str, report: dict[str, Any]) -> bool:
     """Return whether a file has a report of the same operation."""
     try:
-        earlier = files.read_json(path)
-    except (OSError, ValueError):
+        # It may be a FIFO or a link by now: the directory may be another user's.
+        earlier = json.loads(outside_files.read(path, MOST_BYTES))
+    except (OSError, ValueError, RecursionError):
         return False
     if not isinstance(earlier, dict) or not report.get("started_at"):
         return False
@@ -54,8 +60,9 @@ def _prune(directory: str, earlier: set[str]) -> None:
     if surplus > 0:
         by_age = sorted(earlier, key=lambda name: _written_at(f"{directory}/{name}"))
         for name in by_age[:surplus]:
-            os.unlink(f"{directory}/{name}")
+            with contextlib.suppress(OSError):  # a directory, which is none of ours
+                os.unlink(f"{directory}/{name}")
 
 
 def _written_at(path: str) -> int:
-    return os.stat(path).st_mtime_ns
+    return os.lstat(path).st_mtime_ns

@@ -21,6 +21,7 @@ from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.observe.instance_groups import InstanceGroups
 
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 FRESH_S = 0.005
 """For so long a table of all processes is used again, or for twice its own time."""
 
@@ -32,6 +33,8 @@ class Membership:
         self.keeper_pid = 0
         self.groups = groups
         self._table, self._table_until = Table({}), 0.0
+        self._table_ticks = 0
+        """When the table was begun, as processes count the time of their start."""
         self._seen: dict[str, dict[int, int]] = {}
         """The processes that an instance had when it was looked at, and their starts."""
         self._leaders: dict[str, int] = {}
@@ -158,9 +161,11 @@ class Membership:
         """Return whether a living process belongs to an instance."""
         if instance.cgroup:
             return self.groups.has(instance.cgroup, pid)
-        return pid in self.members(instance) or pid in self.members(
-            instance, fresh=True
-        )
+        if pid in self.members(instance):
+            return True
+        if self._is_known(pid):
+            return False  # any process may ask; a fresh table costs a reading of all
+        return pid in self.members(instance, fresh=True)
 
     def sockets(
         self, app: AppRecord
@@ -191,6 +196,7 @@ class Membership:
     def _all(self, *, fresh: bool) -> Table:
         began = clock.monotonic()
         if fresh or began >= self._table_until:
+            self._table_ticks = int(clock.boottime() * _TICKS_PER_S)
             self._table = processes.snapshot()
             strays = set(self._table.children(self.keeper_pid))
             strays -= set(self._leaders.values())
@@ -198,6 +204,18 @@ class Membership:
             took_s = clock.monotonic() - began
             self._table_until = began + max(FRESH_S, 3 * took_s)
         return self._table
+
+    def _is_known(self, pid: int) -> bool:
+        """Return whether the table has a process, and so all from which it came.
+
+        Those are older, and whatever was there before the table was begun is in it.
+        """
+        found = processes.read(pid)
+        return (
+            found is not None
+            and found.start_ticks < self._table_ticks
+            and self._table.is_it(pid, found.start_ticks)
+        )
 
     def _find(self, instance: InstanceRecord, table: Table) -> dict[int, Process]:
         """Return an instance's processes in a table."""

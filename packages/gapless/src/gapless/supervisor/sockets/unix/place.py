@@ -184,6 +184,10 @@ def _place(
     path: str, beside: str, bound: str, who: Identity, *, was_at_path: bool = False
 ) -> Place:
     found = os.lstat(bound)
+    # Who may write to the directory may have put another file there meanwhile, by a hard
+    # link (fs.protected_hardlinks may be off): it would get a socket's mode and owner.
+    if not stat.S_ISSOCK(found.st_mode) or who.uid not in (0, found.st_uid):
+        raise OSError(errno.ESTALE, "another file has taken its place", bound)
     return Place(
         path=path,
         beside=beside,
