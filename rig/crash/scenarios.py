@@ -239,7 +239,7 @@ EFFECTS = {
     "recycle": 114,
     "scale-up": 42,
     "scale-down": 82,
-    "crash-restart": 23,
+    "crash-restart": 33,
     "stop": 44,
     "delete": 46,
     "shutdown": 41,

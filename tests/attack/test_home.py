@@ -28,8 +28,9 @@ listener = socket.socket(socket.AF_UNIX, int(sys.argv[2]))
 listener.bind(sys.argv[1])
 listener.listen()
 print("listens", flush=True)
-heard, _ = listener.accept()
-print(heard.recv(65536), flush=True)
+while True:
+    heard, _ = listener.accept()
+    print(heard.recv(65536), flush=True)
 """
 
 
@@ -223,3 +224,5 @@ def test_nothing_is_sent_to_a_socket_at_which_another_user_listens(
     for process in listening.values():
         assert process.stdout is not None
         assert process.stdout.readline() == "b''\n"
+        process.kill()
+        assert set(process.stdout) <= {"b''\n"}
