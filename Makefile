@@ -11,9 +11,9 @@ DRAIN := $(shell find packages/gapless-drain -name '*.py' -o -name pyproject.tom
 SERVERS_STAMP := $(SERVERS)/$(call stamp,requirements/servers.lock $(DRAIN))
 NODE := node/gapless-drain
 NODE_STAMP := $(NODE)/node_modules/$(call stamp,$(NODE)/package-lock.json)
-# Ten of them for two cores: what tests do most is wait (700 s of processor time in all).  So that load does not take all
+# Eight of them for two cores: what tests do most is wait.  So that load does not take all
 # that the rest needs, its clients rest a little in `make test`; in `make soak` they do not.
-PYTEST := $(BIN)/pytest -q -n 10 --dist worksteal
+PYTEST := $(BIN)/pytest -q -n 8 --dist worksteal
 # What build/servers is compiled with, and what else the tests start.
 COMPILED_WITH := gcc pkg-config python3-dev libmariadb-dev
 PACKAGES := nginx-light haproxy etcd-server default-jdk-headless perl nodejs npm curl iproute2 \

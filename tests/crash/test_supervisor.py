@@ -19,7 +19,7 @@ from rig.crash import point
 from rig.crash.scenarios import BY_NAME, EFFECTS, SCENARIOS, Scenario
 
 Undisturbed = Callable[[Scenario], point.Result]
-SAMPLE, ALONE, TWICE = 8, 3, 3
+SAMPLE, ALONE, TWICE = 6, 2, 2
 """How many points `make test` runs: a waiting command, none, a second death."""
 TWICE_IN_SOAK = 150
 SEED = 15

@@ -163,6 +163,7 @@ def test_twenty_releases_lose_nothing(article: Article) -> None:
         assert under_load.stop().lost == 0
 
 
+@pytest.mark.soak
 def test_npm_run_works_through_the_command_pm2(article: Article) -> None:
     """The scripts of package.json work; a real PM2 in node_modules takes precedence."""
     host = article.host
@@ -232,6 +233,7 @@ def test_a_broken_upload_takes_nothing_away(article: Article) -> None:
     assert os.path.realpath(article.www / "example") == first
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("watched", matrix([True, False], False))
 def test_the_articles_scripts_may_stay(article: Article, *, watched: bool) -> None:
     """With and without `gapless watch` the newest release runs, and no request is lost."""

@@ -63,6 +63,7 @@ def test_hosts_run_copies_that_are_verified(make: MakeFleet) -> None:
     assert sorted(fleet.runs().values()) == ["2", "2", "3"]
 
 
+@pytest.mark.soak
 def test_a_full_disk_holds_a_rollout_until_there_is_room(make: MakeFleet) -> None:
     """The reason names the full disk; the host serves on, and catches up afterwards."""
     fleet = make(copies=True, policy="slots = 1\nrevert = false")

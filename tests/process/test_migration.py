@@ -34,6 +34,7 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
         found.close()
 
 
+@pytest.mark.soak
 def test_old_and_new_hosts_follow_one_upload_and_no_broken_one(fleet: Fleet) -> None:
     """The link moves for PM2 hosts when gapless hosts are proven; these lose no request.
 

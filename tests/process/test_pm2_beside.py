@@ -234,7 +234,7 @@ def test_how_a_program_is_told_to_end(
     [
         ({"max_restarts": 3, "min_uptime": 4000}, "errored", 1 + 3),
         ({"stop_exit_codes": [9]}, "stopped", 2),
-        ({"autorestart": False}, "stopped", 1),
+        pytest.param({"autorestart": False}, "stopped", 1, marks=pytest.mark.soak),
     ],
 )
 def test_what_becomes_of_who_ends(

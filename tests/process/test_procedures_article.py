@@ -46,6 +46,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tree / EXAMPLE
 
 
+@pytest.mark.soak
 def test_three_releases_close_each_month_whole(
     host: Host, database: Database, installed: Path
 ) -> None:

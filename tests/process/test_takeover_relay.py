@@ -18,7 +18,7 @@ from rig.hosts.host import Host
 from rig.load.fates import ANSWERED
 from rig.load.process import run_load
 from rig.load.unresting import GET, POST, SLOW_BODY
-from rig.matrix import times
+from rig.matrix import matrix, times
 from rig.programs.numbered import Numbered
 from rig.wait import until
 
@@ -61,7 +61,12 @@ def killed_again_and_again(host: Host, every_s: float) -> Iterator[list[int]]:
 
 @pytest.mark.parametrize("count", times(1, 10))
 @pytest.mark.parametrize(
-    ("program", "every_s"), [("threads", 0.05), ("uvicorn", 0.15), ("threads", 0.4)]
+    ("program", "every_s"),
+    matrix(
+        [("threads", 0.05), ("uvicorn", 0.15), ("threads", 0.4)],
+        ("threads", 0.05),
+        ("uvicorn", 0.15),
+    ),
 )
 def test_a_relay_that_dies_hangs_nobody(
     host: Host, program: str, every_s: float, count: int

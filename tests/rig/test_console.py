@@ -87,6 +87,7 @@ def test_releases_faults_and_counts_by_hand() -> None:
         assert not directory.exists()
 
 
+@pytest.mark.soak
 def test_a_script_is_typed_too_and_a_loss_is_its_exit_code() -> None:
     """`wait` waits for the end of the rollout, also of refused and broken uploads."""
     script = (

@@ -61,6 +61,7 @@ def test_a_clock_is_off_and_the_fleet_works(fleet: Fleet) -> None:
     assert not [n for n in set(os.listdir("/dev/shm")) - before if "faketime" in n]
 
 
+@pytest.mark.soak
 def test_power_cuts_and_pauses(fleet: Fleet) -> None:
     """A host without power has no process; a paused one has, but does not answer."""
     fleet.start()
@@ -78,6 +79,7 @@ def test_power_cuts_and_pauses(fleet: Fleet) -> None:
     assert fleet.runs() == {"s0": "1", "s1": "1"}
 
 
+@pytest.mark.soak
 def test_an_old_view_is_one_hosts_own(fleet: Fleet) -> None:
     """It does not see a release until its view is renewed; the other host does."""
     fleet.start()
