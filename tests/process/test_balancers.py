@@ -273,6 +273,7 @@ def serving_pair(
         yield hosts
 
 
+@pytest.mark.soak
 def test_check_finds_that_too_few_are_tried(host: Host, tmp_path: Path) -> None:
     """With its default number of tries HAProxy may meet only the three that drain."""
     ports = [free_port() for _ in range(4)]

@@ -104,6 +104,7 @@ def test_a_publisher_that_is_killed_and_two_at_once(make: MakeFleet) -> None:
     assert outcomes[first] == f"superseded by {second}"
 
 
+@pytest.mark.soak
 def test_hold_resume_and_abort(make: MakeFleet) -> None:
     """After `hold` no further host switches; `resume` goes on, and `abort` goes back."""
     fleet = make()

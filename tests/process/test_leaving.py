@@ -147,6 +147,7 @@ def test_two_hosts_cannot_both_be_the_last(make: MakeFleet) -> None:
     assert modes(gone) == modes(left) == ["recycle"]
 
 
+@pytest.mark.soak
 def test_one_that_died_is_nobody_who_would_serve(make: MakeFleet) -> None:
     """Its last report says that it serves, but it has no heartbeat."""
     fleet = make(2)
@@ -198,6 +199,7 @@ def test_a_recycle_waits_while_all_the_others_drain(make: MakeFleet) -> None:
     until(lambda: set(fleet.runs().values()) == {"2"}, "both to follow", 30)
 
 
+@pytest.mark.soak
 def test_an_agent_that_is_restarted_takes_no_host_out(make: MakeFleet) -> None:
     """HAProxy tolerates a health endpoint that is away for a moment."""
     fleet = make(2, health_endpoints=True)

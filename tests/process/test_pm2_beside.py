@@ -168,6 +168,7 @@ def test_what_a_program_is_given(peers: tuple[Peer, Peer]) -> None:
     assert said[1] == said[0]
 
 
+@pytest.mark.soak
 def test_files_ids_and_what_jlist_says(peers: tuple[Peer, Peer]) -> None:
     """Log and pid paths for each way to declare them."""
     for peer in peers:
@@ -188,6 +189,7 @@ def test_files_ids_and_what_jlist_says(peers: tuple[Peer, Peer]) -> None:
             assert peer.read(item["pm2_env"]["pm_pid_path"]) == str(item["pid"])
 
 
+@pytest.mark.soak
 def test_lines_of_logs(peers: tuple[Peer, Peer]) -> None:
     """With a date, as JSON, both streams in one file."""
     said = []
@@ -296,6 +298,7 @@ def test_difference_a_bad_release(peers: tuple[Peer, Peer], broken: str) -> None
     assert answers == [False, True]
 
 
+@pytest.mark.soak
 def test_difference_zero_is_zero(peers: tuple[Peer, Peer]) -> None:
     """kill_timeout 0: PM2 waits its default of 1.6 s, gapless kills at once."""
     codes = []
@@ -337,6 +340,7 @@ def test_difference_a_removed_variable_and_a_changed_number(
     assert found == [(1, True), (2, False)]
 
 
+@pytest.mark.soak
 def test_difference_the_manager_dies(peers: tuple[Peer, Peer]) -> None:
     """SIGKILL to the daemon ends PM2's cluster; under gapless the app serves on."""
     alive = []

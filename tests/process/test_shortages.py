@@ -17,6 +17,7 @@ from rig.hosts import control, limits
 from rig.hosts.host import GAPLESS, Host
 from rig.load import engine
 from rig.load.process import run_load
+from rig.matrix import matrix
 from rig.wait import SLOWER, free_port, until
 
 GOOD = ["node", "app.js"]
@@ -51,7 +52,7 @@ def test_a_keeper_without_descriptors_forgets_no_address(host: Host) -> None:
     assert report.lost == 0, str(report)
 
 
-@pytest.mark.parametrize("free", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize("free", matrix([1, 2, 3, 5, 8], 2, 8))
 def test_a_keeper_that_runs_out_in_a_reload_cuts_nothing(host: Host, free: int) -> None:
     """The trial fails wherever the keeper runs out; the app serves, then reloads."""
     port = free_port()

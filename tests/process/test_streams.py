@@ -14,6 +14,7 @@ import pytest
 
 from rig.hosts.host import SERVERS, Host
 from rig.load.download import Download, slow_upload
+from rig.matrix import matrix
 from rig.wait import free_port, until
 
 PYTHON = str(SERVERS / "python")
@@ -147,7 +148,7 @@ def started(host: Host) -> Iterator[Callable[..., App]]:
         each.close()
 
 
-@pytest.mark.parametrize("name", HTTP1)
+@pytest.mark.parametrize("name", matrix(HTTP1, "uvicorn", "threads"))
 def test_what_is_written_piece_by_piece_is_whole(
     started: Callable[..., App], name: str
 ) -> None:
@@ -159,7 +160,7 @@ def test_what_is_written_piece_by_piece_is_whole(
     assert (found["seen"], found["cut"]) == (3, 0), found
 
 
-@pytest.mark.parametrize("name", HTTP1)
+@pytest.mark.parametrize("name", matrix(HTTP1, "gunicorn-gthread"))
 def test_a_download_beside_an_upload_is_whole(
     started: Callable[..., App], name: str
 ) -> None:

@@ -111,6 +111,7 @@ def test_a_script_is_typed_too_and_a_loss_is_its_exit_code() -> None:
     assert not done.stderr
 
 
+@pytest.mark.soak
 def test_a_closed_terminal_leaves_nothing() -> None:
     """The rig ends and cleans up, since no input can come any more."""
     with terminal() as typed:
