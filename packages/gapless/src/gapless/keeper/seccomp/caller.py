@@ -47,14 +47,6 @@ class Address:
     port: int
 
 
-def read_address(thread_id: int, pointer: int, length: int) -> Address | None:
-    """Return the address that a thread passed to bind(2), None if it is another kind.
-
-    Raises OSError.
-    """
-    return parse_address(read_raw_address(thread_id, pointer, length))
-
-
 def read_raw_address(thread_id: int, pointer: int, length: int) -> bytes:
     """Return the struct sockaddr of a thread.  Raises OSError."""
     return paths.read_bytes(thread_id, pointer, min(length, _LONGEST_ADDRESS_BYTES))
