@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from gapless.base import files as disk
 from gapless.base.outside import files
 
 MOST_NAMES = 50_000
@@ -47,19 +48,21 @@ class Files:
             return files.read(name, most_bytes, dir_fd=step)
 
     def create(self, path: str, content: bytes) -> None:
-        """Write a new file, and sync it to disk."""
+        """Write a new file durably; its name is, once it has another by `link`."""
         how = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with self._at(path) as (step, name):
             descriptor = os.open(name, how, 0o644, dir_fd=step)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            disk.sync(file.fileno())
 
     def link(self, source: str, target: str) -> None:
-        """Give a file a second name, which must not exist yet (link(2))."""
+        """Give a file a second name, durably, which must not exist yet (link(2))."""
         with self._at(source) as (step, name), self._at(target) as (to, new):
             os.link(name, new, src_dir_fd=step, dst_dir_fd=to, follow_symlinks=False)
+            # Else a version could go, and its number be used again.
+            _sync(to)
 
     def unlink(self, path: str) -> None:
         """Remove a name."""
@@ -72,8 +75,10 @@ class Files:
             return os.stat(name, dir_fd=step, follow_symlinks=False).st_mtime
 
     def make_directory(self, directory: str) -> None:
-        """Make a directory, and the directories above it."""
-        os.makedirs(self._root, exist_ok=True)
+        """Make a directory, and the directories above it, durably."""
+        if not os.path.isdir(self._root):
+            os.makedirs(self._root, exist_ok=True)
+            disk.sync_directory(os.path.dirname(self._root))
         with self._opened(directory, makes=True):
             return
 
@@ -93,8 +98,18 @@ class Files:
                 if makes:
                     with suppress(FileExistsError):
                         os.mkdir(name, dir_fd=step)
+                        _sync(step)
                 before, step = step, os.open(name, _STEP, dir_fd=step)
                 os.close(before)
             yield step
         finally:
             os.close(step)
+
+
+def _sync(step: int) -> None:
+    """Make the names in a directory durable: one opened by O_PATH cannot be synced."""
+    descriptor = files.open_directory(".", dir_fd=step)
+    try:
+        disk.sync(descriptor)
+    finally:
+        os.close(descriptor)

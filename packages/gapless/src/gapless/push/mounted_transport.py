@@ -43,7 +43,9 @@ class MountedTransport:
                 hint="is the file system of the release server mounted here?",
             )
         try:
-            os.makedirs(self._inbox, exist_ok=True)
+            if not os.path.isdir(self._inbox):
+                os.makedirs(self._inbox, exist_ok=True)
+                files.sync_directory(self._base)
             remove_abandoned(self._inbox)
             self._send(upload, on_sent)
         except OSError as error:
@@ -66,7 +68,7 @@ class MountedTransport:
                     target.write(piece)
                     on_sent(sent_bytes)
                 target.flush()
-                os.fsync(target.fileno())
+                files.sync(target.fileno())
                 if hasattr(os, "posix_fadvise"):  # macOS has none
                     # The check below is to read the disk, not the page cache.
                     os.posix_fadvise(target.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

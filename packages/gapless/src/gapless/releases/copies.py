@@ -71,8 +71,9 @@ def _copy(
         with contextlib.suppress(OSError):
             paths.remove(tree)
         raise
-    os.rename(tree, release.path)
-    files.sync_directory(own.dist)
+    # Its folders and links too: what has the name of a release is taken for whole.
+    files.sync_file_system(own.dist)
+    files.rename(tree, release.path)
     return release
 
 
@@ -110,7 +111,6 @@ def _copy_file(
                 digest.update(piece)
                 copied.write(piece)
             os.fchmod(copied.fileno(), int(str(entry["mode"])))
-            os.fsync(copied.fileno())
     if digest.hexdigest() != entry["sha256"]:
         raise ReleaseError(f"{source} is not what was published as {release.name}")
 

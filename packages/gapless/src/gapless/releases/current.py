@@ -178,8 +178,7 @@ def flip(spec: ReleaseSpec, release: Release) -> None:
         with contextlib.suppress(OSError):  # the time of `prepare` is there at least
             _write_stamp(spec, release)
         os.replace(stamp, f"{release.path}/{RELEASE_FILE}")
-    os.replace(link, spec.link)
-    files.sync_directory(spec.dist)
+    files.rename(link, spec.link)
     reports.mark_proven(spec, release.name)
     discard_prepared(spec)
 
@@ -194,4 +193,4 @@ def _write_stamp(spec: ReleaseSpec, release: Release) -> None:
         os.fchmod(descriptor, files.SHARED_FILE)
         file.write(content)
         file.flush()
-        os.fsync(descriptor)
+        files.sync(descriptor)

@@ -1,11 +1,12 @@
-"""Directories: list one, remove one, make a file system durable."""
+"""Directories: list one, make one, remove one."""
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import stat
+
+from gapless.base import files
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _HOLD = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -23,9 +24,9 @@ def make_own(directory: str) -> None:
 
     If it is there already, the right of others to write is taken away.  Raises OSError.
     """
-    try:
-        os.makedirs(directory, 0o755)
-    except FileExistsError:
+    if not os.path.isdir(directory):
+        files.make_directories(directory, files.SHARED_DIRECTORY)
+    else:
         mode = stat.S_IMODE(os.stat(directory).st_mode)
         if mode & (stat.S_IWGRP | stat.S_IWOTH):
             with contextlib.suppress(PermissionError):  # it is another user's
@@ -120,17 +121,3 @@ def _let_in(name: str, directory: int) -> None:
             os.chmod(f"/proc/self/fd/{held}", 0o700)
     finally:
         os.close(held)
-
-
-def sync_file_system(path: str) -> None:
-    """Make everything on the file system of *path* durable at once (syncfs(2)).
-
-    One call for ten thousand files takes less time than ten thousand calls.
-    Raises OSError.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor):
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    finally:
-        os.close(descriptor)

@@ -244,4 +244,4 @@ def _seal(spec: ReleaseSpec, release: Release, tree: str) -> None:
     # Not opened by its name, but renamed to it: the tarball may have a link called RELEASE.
     stamp_line = f"{release.stamp}\n".encode()
     files.write_atomically(f"{tree}/{RELEASE_FILE}", stamp_line, files.SHARED_FILE)
-    paths.sync_file_system(spec.dist)
+    files.sync_file_system(spec.dist)

@@ -21,6 +21,7 @@ from gapless.releases.publisher import lock_holders
 
 PUBLISHING = "lock"
 POLL_S = 0.1
+_MOST_LETTERS = 1000
 SETTLING = "settling"
 """Held by the publisher that ends a rollout: a long build does not delay it."""
 
@@ -79,7 +80,7 @@ def _open(spec: ReleaseSpec, name: str) -> Iterator[TextIO]:
         return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, files.PRIVATE_FILE)
 
     path = f"{spec.work}/{name}"
-    with open(path, "a+", encoding="utf-8", opener=opener) as file:
+    with open(path, "a+", encoding="utf-8", errors="replace", opener=opener) as file:
         if os.fstat(file.fileno()).st_mode & 0o077:  # of an earlier version
             with contextlib.suppress(PermissionError):
                 os.fchmod(file.fileno(), 0o600)
@@ -97,7 +98,7 @@ def _try(file: TextIO) -> bool:
 def _written(file: TextIO) -> str:
     """Return what the holder has written."""
     file.seek(0)
-    return file.read().strip()
+    return file.read(_MOST_LETTERS).strip()
 
 
 def _write(file: TextIO, text: str) -> None:

@@ -6,16 +6,17 @@ a release has failed, or has not served yet, is for the agents of all hosts.
 
 from __future__ import annotations
 
-import contextlib
 import os
 from typing import Any
 
 from gapless.base import files
+from gapless.base.outside import files as outside_files
 from gapless.releases.model import Release, ReleaseSpec
 
 FAILURE_FILE = "failed.txt"
 UNPROVEN_FILE = "unproven.txt"
 """Exists from the placing of a release until it has proved itself."""
+_MOST_REASON_BYTES = 1 << 20
 _UNPROVEN = b"it is placed, and has not served yet\n"
 
 
@@ -51,12 +52,20 @@ def mark_failed(spec: ReleaseSpec, release: Release, reason: str) -> None:
 
 
 def failure_of(spec: ReleaseSpec, name: str) -> str:
-    """Return why a release failed; empty if it did not."""
+    """Return why a release failed; empty if it did not.
+
+    That there is such a file says that it did, whatever is in it.
+    """
+    path = f"{spec.reports_of(name)}/{FAILURE_FILE}"
     try:
-        with open(f"{spec.reports_of(name)}/{FAILURE_FILE}", encoding="utf-8") as file:
-            return file.read().strip() or "it failed"
+        content = outside_files.read(path, _MOST_REASON_BYTES)
     except FileNotFoundError:
         return ""
+    except OSError as error:
+        return (
+            f"it failed; why cannot be read: {(error.strerror or str(error)).lower()}"
+        )
+    return content.decode(errors="replace").strip() or "it failed"
 
 
 def mark_unproven(spec: ReleaseSpec, name: str) -> None:
@@ -68,8 +77,7 @@ def mark_unproven(spec: ReleaseSpec, name: str) -> None:
 
 def mark_proven(spec: ReleaseSpec, name: str) -> None:
     """Write down that a release serves."""
-    with contextlib.suppress(FileNotFoundError):  # of an earlier version, or a copy
-        os.unlink(f"{spec.reports_of(name)}/{UNPROVEN_FILE}")
+    files.remove(f"{spec.reports_of(name)}/{UNPROVEN_FILE}")
 
 
 def is_proven(spec: ReleaseSpec, name: str) -> bool:

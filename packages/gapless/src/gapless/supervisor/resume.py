@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+
 from gapless.base import clock
+from gapless.base.outside.text import printable
 from gapless.supervisor.control.new_generations import NewGenerations
 from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.notes import Notes
@@ -27,9 +30,12 @@ def resume(
     """Take what was asked for from the disk, and start what is to run.
 
     After `gapless shutdown` nothing runs, and one that was interrupted goes on; with
-    *resume_all* it is taken back.  Raises UnavailableError.
+    *resume_all* it is taken back.  What cannot be read of the state is set aside.  Raises
+    OSError.
     """
-    asked = state.load()
+    asked, trouble = state.load_or_set_aside()
+    if trouble:
+        sys.stderr.write(f"gapless: {printable(trouble)}\n")
     host.draining, host.lead_s = asked.draining, asked.lead_s
     host.outcomes = list(asked.outcomes)
     shut_down = asked.shut_down and not resume_all
@@ -50,7 +56,8 @@ def resume(
             app.operation = _operation(app, wanted.operation)
     for app in resumed:
         new_generations.put_in_order(app)
-    notes.remove_unknown(set(apps))
+    if not trouble:  # what is not known of them now may be all that is left of some
+        notes.remove_unknown(set(apps))
     state.save()
 
 

@@ -7,7 +7,6 @@ signed long ago, for a new one.  A file that is broken is an error, and not a ne
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field, replace
 
 from gapless.base import codec, files
@@ -66,6 +65,6 @@ class TrustMemory:
 
     def save(self, trusted: Trusted) -> None:
         """Write what is remembered.  Raises OSError."""
-        os.makedirs(self._folder, mode=0o700, exist_ok=True)
+        files.make_directories(self._folder, files.PRIVATE_DIRECTORY)
         plain = codec.encode(trusted) | {"trees": [*trusted.trees.items()]}
         files.write_json(self.path, plain, 0o600)

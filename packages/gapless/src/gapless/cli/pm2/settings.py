@@ -13,6 +13,7 @@ from typing import Any
 
 from gapless.base import files, home
 from gapless.base.errors import DONE, FAILED, GaplessError, MisuseError
+from gapless.base.outside import set_aside
 from gapless.cli import output
 from gapless.cli.pm2.words import Words
 
@@ -113,13 +114,21 @@ def _path() -> str:
 
 def _kept() -> dict[str, Any]:
     try:
-        with open(_path(), encoding="utf-8") as file:
-            found = json.load(file)
-    except FileNotFoundError:
-        return {}
+        found = files.read_own_json(_path())
+        if isinstance(found, dict | None):
+            return found or {}
+        reason = "it is no object"
     except ValueError as error:
-        raise GaplessError(f"{_path()} is no JSON: {error}") from None
-    return found if isinstance(found, dict) else {}
+        reason = str(error)
+    except OSError as error:
+        if not set_aside.is_foreign(error):
+            raise
+        reason = (error.strerror or str(error)).lower()
+    aside = set_aside.set_aside(_path())
+    if not aside:
+        raise GaplessError(f"could not read {_path()}, or set it aside: {reason}")
+    output.print_error(f"{_path()} could not be read: {reason}; it is {aside} now")
+    return {}
 
 
 def _keep(kept: dict[str, Any]) -> None:

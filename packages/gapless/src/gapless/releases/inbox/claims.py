@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from gapless.base import files
+from gapless.base.outside import set_aside
 from gapless.base.outside.text import printable
 from gapless.releases import current, file_state, paths, publisher_lock, reports
 from gapless.releases.digests import sha256_of
@@ -265,7 +266,8 @@ def _placed(spec: ReleaseSpec) -> list[tuple[str, str]]:
         found.append((copy, change.release))
     for name in paths.names_in(spec.work):
         if name.startswith(OLD_PLACED) and not name.endswith(files.PART):
-            with contextlib.suppress(ValueError):  # its publisher was killed meanwhile
+            # Its publisher was killed meanwhile, or it is something else.
+            with contextlib.suppress(ValueError, OSError):
                 placed = files.read_json(f"{spec.work}/{name}")
                 copy = f"{OLD_CLAIMED}{name.removeprefix(OLD_PLACED)}"
                 found.append((copy, str(placed)))
@@ -318,7 +320,8 @@ def clean_up(spec: ReleaseSpec) -> None:
         finish(spec)
     for name in os.listdir(spec.work):
         path = f"{spec.work}/{name}"
-        if name in _PERMANENT or name.startswith(REMOVED):
+        is_kept = name in _PERMANENT or set_aside.is_set_aside(name)
+        if is_kept or name.startswith(REMOVED):
             continue
         if name.startswith(taken.TAKEN):
             state = change.source_state if change else None

@@ -28,9 +28,8 @@ def move_to_refused(spec: ReleaseSpec, path: str, name: str, reason: str) -> Non
     text = f"{clock.stamp(clock.wall())} {shown}\n"
     files.write_atomically(f"{spec.refused}/{name}{REASON}", text.encode(), 0o644)
     with open(path, "rb") as file:
-        os.fsync(file.fileno())  # the upload in the inbox goes next
-    os.replace(path, f"{spec.refused}/{name}")
-    files.sync_directory(spec.refused)
+        files.sync(file.fileno())  # the upload in the inbox goes next
+    files.rename(path, f"{spec.refused}/{name}")
     names = [each for each in os.listdir(spec.refused) if not each.endswith(REASON)]
     names.sort(key=lambda each: uploads.arrived_ns(f"{spec.refused}/{each}"))
     for each in names[:-KEPT]:

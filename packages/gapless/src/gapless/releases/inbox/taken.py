@@ -11,6 +11,7 @@ import errno
 import os
 import stat
 
+from gapless.base import files as disk
 from gapless.base.outside import files
 from gapless.releases.file_state import FileState, state_of
 from gapless.releases.inbox import checksums, opened
@@ -43,8 +44,11 @@ def take_out(spec: ReleaseSpec, name: str, state: FileState, sha256: str) -> Non
         if state_of(name, dir_fd=inbox) == state:
             with contextlib.suppress(FileNotFoundError):
                 os.rename(name, TAKEN + name, src_dir_fd=inbox, dst_dir_fd=work)
-    settle(spec, name, state, sha256)
-    _remove_checksums(spec, name, sha256)
+        settle(spec, name, state, sha256)
+        _remove_checksums(spec, name, sha256)
+        # Else it would come back when power is lost, and be published once more: perhaps
+        # after a rollback.
+        disk.sync(inbox)
 
 
 def settle(

@@ -3,7 +3,8 @@
 Rule 1: it is written before the first act, and removed after the last one.
 Rule 2: it holds an intent and no facts.  How far its publisher came is seen in `dist/`, by
 the supervisor and by the link; what serves decides.
-Rule 3: a record that is empty, cut off or of another kind is as if it were not there.
+Rule 3: a record that is empty, cut off or of another kind is as if it were not there; the
+next publisher gives it another name (`base/outside/set_aside.py`).
 
 Who holds the publisher's lock next finishes what is written there, or undoes it.
 """
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from gapless.base import clock, codec, files
+from gapless.base.outside import set_aside
 from gapless.releases.file_state import FileState
 from gapless.releases.model import ReleaseSpec, stamp_of
 
@@ -88,6 +90,10 @@ def _read(spec: ReleaseSpec) -> Change | None:
         change = codec.decode(Change, files.read_json(path_of(spec)))
     except (ValueError, RecursionError):
         return None
+    except OSError as error:
+        if not set_aside.is_foreign(error):
+            raise  # it may be there, and cannot be read now
+        return None
     if stamp_of(spec.app, change.release) is None:
         return None
     return change if change.action in (PUBLISH, ROLLBACK) else None
@@ -96,6 +102,8 @@ def _read(spec: ReleaseSpec) -> Change | None:
 def write(spec: ReleaseSpec, change: Change) -> None:
     """Write down what a publisher sets out to do.  Raises OSError."""
     files.make_directories(spec.work, files.SHARED_DIRECTORY)
+    if _read(spec) is None:
+        set_aside.set_aside(path_of(spec))
     with_reserve(
         spec,
         lambda: files.write_json(path_of(spec), codec.encode(change), files.GROUP_FILE),
@@ -103,9 +111,11 @@ def write(spec: ReleaseSpec, change: Change) -> None:
 
 
 def drop(spec: ReleaseSpec) -> None:
-    """Write down that all is done."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path_of(spec))
+    """Write down that all is done; what is no journal is set aside.  Raises OSError."""
+    if _read(spec) is None:
+        set_aside.set_aside(path_of(spec))
+    else:
+        files.remove(path_of(spec))
 
 
 def is_rollback(change: Change, wanted: str) -> bool:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from gapless.base import clock, codec, events, files
 from gapless.base.names import Home
+from gapless.base.outside import set_aside
 from gapless.supervisor.memory.apps import AppRecord, read_note
 from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
@@ -129,16 +130,27 @@ class Notes:
         path = self._home.app_note(name)
         try:
             plain = files.read_own_json(path)
-            return None if plain is None else read_note(plain["app"])
+            if plain is None:
+                return None
+            if plain["version"] != VERSION:
+                raise ValueError(f"version {plain['version']} is not {VERSION}")
+            app = read_note(plain["app"])
+            if app.name != name:
+                raise ValueError(f"it is of another app: {app.name!a}")
         except (OSError, ValueError, TypeError, LookupError) as error:
-            self._log.write("note-unreadable", path=path, reason=str(error))
+            aside = set_aside.set_aside(path)
+            self._log.write(
+                "note-unreadable", path=path, reason=str(error), set_aside=aside
+            )
             return None
+        return app
 
     def remove_unknown(self, names: set[str]) -> None:
         """Remove the files of apps that are not among *names*: they were deleted."""
         with contextlib.suppress(OSError):
             for file in os.listdir(self._home.notes):
-                if file.removesuffix(".json") not in names:
+                is_known = file.removesuffix(".json") in names
+                if not is_known and not set_aside.is_set_aside(file):
                     os.unlink(f"{self._home.notes}/{file}")
 
 

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from gapless.base import clock, codec, events, files
+from gapless.base import clock, codec, events, files, names
 from gapless.base.errors import UnavailableError
+from gapless.base.outside import set_aside
 from gapless.supervisor.memory import spec
 from gapless.supervisor.memory.apps import AppRecord, Apps
 
@@ -181,22 +182,69 @@ class StateFile:
     def load(self) -> State:
         """Return what was asked for; nothing without a file.
 
-        Raises UnavailableError if it cannot be understood: a state that is guessed at
-        could stop apps that serve.
+        Raises UnavailableError if it cannot be understood, OSError.
         """
+        state, faults = self._read()
+        if faults:
+            raise UnavailableError(
+                f"could not read the state in {self._path}: {faults[0]}",
+                hint="the next supervisor sets it aside, and begins without the apps "
+                "that it does not understand",
+            )
+        return state
+
+    def load_or_set_aside(self) -> tuple[State, str]:
+        """Return what can be understood of it, and what became of the rest, or nothing.
+
+        What is not understood is not guessed at: that could stop apps that serve.  The
+        file then has another name, for people.  Raises OSError if it cannot be read now.
+        """
+        state, faults = self._read()
+        if not faults:
+            return state, ""
+        aside = set_aside.set_aside(self._path)
+        what = f"set aside as {aside}" if aside else f"left as {self._path}"
+        reason = f"{self._path} was {what}: {'; '.join(faults)}"
+        self._log.write("state-unreadable", path=self._path, reason=reason)
+        return state, reason
+
+    def _read(self) -> tuple[State, list[str]]:
+        """Return the state, and what is wrong with the file.  Raises OSError.
+
+        One app that cannot be understood does not cost the others theirs.
+        """
+        nothing = State(version=VERSION, apps={})
         try:
             plain = files.read_own_json(self._path)
             if plain is None:
-                return State(version=VERSION, apps={})
+                return nothing, []
             if isinstance(plain, dict) and plain.get("version", VERSION) != VERSION:
                 raise ValueError(f"version {plain['version']} is not {VERSION}")
-            state = codec.decode(State, plain, "state")
+            # Whether there is a field `apps` at all is checked with the rest.
+            apps = plain.get("apps") if isinstance(plain, dict) else None
+            own = {**plain, "apps": {}} if isinstance(apps, dict) else plain
+            state = codec.decode(State, own, "state")
         except ValueError as error:
-            raise UnavailableError(
-                f"could not read the state in {self._path}: {error}",
-                hint="move the file away to begin with no apps; those that run serve on",
-            ) from error
-        return state
+            return nothing, [str(error)]
+        except OSError as error:
+            if not set_aside.is_foreign(error):
+                raise
+            return nothing, [(error.strerror or str(error)).lower()]
+        faults = []
+        for name, each in (apps or {}).items():
+            try:
+                state.apps[name] = _asked_of(name, each)
+            except ValueError as error:
+                faults.append(str(error))
+        return state, faults
+
+
+def _asked_of(name: str, plain: Any) -> AskedApp:
+    """Return what was asked for one app.  Raises ValueError."""
+    asked = codec.decode(AskedApp, plain, f"state.apps.{name}")
+    if not names.is_app_name(name) or asked.spec.name != name:
+        raise ValueError(f"state.apps: {name!a} is not the name of this app")
+    return asked
 
 
 def _asked(app: AppRecord) -> AskedApp:

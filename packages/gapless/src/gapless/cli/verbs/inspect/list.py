@@ -6,6 +6,8 @@ import argparse
 from typing import Any
 
 from gapless.base.errors import DONE, MisuseError
+from gapless.base.outside import set_aside
+from gapless.base.outside.text import printable
 from gapless.cli import arguments, output
 from gapless.cli.display import under_way
 from gapless.cli.display.secrets import shown
@@ -67,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
     assert isinstance(rows, list)
     if not rows:
         print("no apps here; `gapless start TARGET` starts one")
+        _tell_set_aside(client)
         return DONE
     output.print_table(HEADINGS, [_cells(row) for row in rows])
     supervisor = found["supervisor"]
@@ -80,7 +83,17 @@ def run(args: argparse.Namespace) -> int:
     for row in rows:
         if row["reason"]:
             print(f"{row['name']}: {row['reason']}")
+    _tell_set_aside(client)
     return DONE
+
+
+def _tell_set_aside(client: Client) -> None:
+    """Name the states that could not be read; they are told of until they are removed."""
+    for path in set_aside.found_in(client.home.path):
+        print(
+            f"{printable(path)} could not be read, so nothing in it counts; what is "
+            "missing is started from its file, then remove this one"
+        )
 
 
 def _sorted(rows: list[dict[str, Any]], wanted: str) -> list[dict[str, Any]]:

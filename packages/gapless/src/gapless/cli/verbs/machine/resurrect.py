@@ -6,6 +6,7 @@ import argparse
 
 from gapless.base import codec, files
 from gapless.base.errors import DONE, GaplessError, NotFoundError
+from gapless.base.outside import set_aside
 from gapless.cli import arguments, operations, output
 from gapless.cli.app_requests import AppRequest
 from gapless.cli.verbs.machine import save
@@ -52,6 +53,13 @@ def _read(path: str) -> tuple[save.SavedApp, ...]:
         dump = codec.decode(save.Dump, plain, "dump")
         if dump.version != save.VERSION:
             raise ValueError(f"version {dump.version} is not {save.VERSION}")
-    except ValueError as error:
-        raise GaplessError(f"could not read {path}: {error}") from error
+    except (ValueError, OSError) as error:
+        is_bad = isinstance(error, ValueError) or set_aside.is_foreign(error)
+        aside = set_aside.set_aside(path) if is_bad else ""
+        raise GaplessError(
+            f"could not read {path}: {error}",
+            hint=f"it is {aside} now; start the apps from their files, and `gapless save`"
+            if aside
+            else "",
+        ) from error
     return dump.apps
