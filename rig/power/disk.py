@@ -10,6 +10,7 @@ order, and some sync names with files.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import shutil
@@ -37,16 +38,16 @@ class Loss(Enum):
 
 
 @dataclass(slots=True, eq=False)
-class Node:
+class Inode:
     """A file, a directory or a link."""
 
     mode: int = 0o644
     content: bytes = b""
     synced: bytes = b""
     target: str | None = None
-    names: dict[str, Node] | None = None
+    names: dict[str, Inode] | None = None
     """Of a directory."""
-    durable: dict[str, Node] = field(default_factory=dict)
+    durable: dict[str, Inode] = field(default_factory=dict)
     """Of a directory: the names that would outlive a loss of power."""
 
 
@@ -54,7 +55,7 @@ class Node:
 class _Change:
     """One change of names that is not durable yet; None: the name was removed."""
 
-    names: tuple[tuple[Node, str, Node | None], ...]
+    names: tuple[tuple[Inode, str, Inode | None], ...]
 
 
 class Disk:
@@ -94,7 +95,7 @@ class Disk:
         assert above.names is not None
         found, changed = above.names.get(name), False
         if found is None:
-            found, changed = Node(mode=call.number), True
+            found, changed = Inode(mode=call.number), True
             self._name((above, name, found))
         if "O_TRUNC" in flags and found.content:
             found.content, changed = b"", True
@@ -115,13 +116,13 @@ class Disk:
         return False
 
     def _write(self, call: Call) -> bool:
-        node = self._find(call.paths[0])
-        if node is None or node.names is not None or not call.content:
+        inode = self._find(call.paths[0])
+        if inode is None or inode.names is not None or not call.content:
             return False  # it has no name any more
         key = call.pid, call.descriptor
-        at = self._positions.get(key, len(node.content))
-        before = node.content[:at].ljust(at, b"\0")
-        node.content = before + call.content + node.content[at + len(call.content) :]
+        at = self._positions.get(key, len(inode.content))
+        before = inode.content[:at].ljust(at, b"\0")
+        inode.content = before + call.content + inode.content[at + len(call.content) :]
         if key in self._positions:
             self._positions[key] = at + len(call.content)
         return True
@@ -129,40 +130,40 @@ class Disk:
     _writev = _write
 
     def _ftruncate(self, call: Call) -> bool:
-        node = self._find(call.paths[0])
-        if node is None:
+        inode = self._find(call.paths[0])
+        if inode is None:
             return False
-        node.content = node.content[: call.number].ljust(call.number, b"\0")
+        inode.content = inode.content[: call.number].ljust(call.number, b"\0")
         return True
 
     _truncate = _ftruncate
 
     def _mkdir(self, call: Call) -> None:
         above, name = self._parent(call.paths[0])
-        self._name((above, name, Node(mode=call.number, names={})))
+        self._name((above, name, Inode(mode=call.number, names={})))
 
     def _symlink(self, call: Call) -> None:
         above, name = self._parent(call.paths[0])
-        self._name((above, name, Node(target=os.fsdecode(call.content))))
+        self._name((above, name, Inode(target=os.fsdecode(call.content))))
 
     def _link(self, call: Call) -> bool:
         above, name = self._parent(call.paths[1])
-        node = self._find(call.paths[0])
-        if node is None:
+        inode = self._find(call.paths[0])
+        if inode is None:
             return False  # the second name of a socket
-        self._name((above, name, node))
+        self._name((above, name, inode))
         return True
 
     def _rename(self, call: Call) -> bool:
         source, target = call.paths
         above, name = self._parent(source) if self._is_below(source) else (None, "")
-        node = above.names.get(name) if above and above.names is not None else None
-        if node is None:
+        inode = above.names.get(name) if above and above.names is not None else None
+        if inode is None:
             return False  # a socket, which was bound
         assert above is not None
-        changes: list[tuple[Node, str, Node | None]] = [(above, name, None)]
+        changes: list[tuple[Inode, str, Inode | None]] = [(above, name, None)]
         if self._is_below(target):
-            changes.append((*self._parent(target), node))
+            changes.append((*self._parent(target), inode))
         self._name(*changes)
         return True
 
@@ -178,22 +179,22 @@ class Disk:
 
     def _chmod(self, call: Call) -> bool:
         """Take a mode as durable: it is not what is lost here."""
-        node = self._find(call.paths[0])
-        if node is not None:
-            node.mode = call.number
+        inode = self._find(call.paths[0])
+        if inode is not None:
+            inode.mode = call.number
         return False
 
     _fchmod = _chmod
 
     def _fsync(self, call: Call) -> None:
-        node = self._find(call.paths[0])
-        if node is None:
+        inode = self._find(call.paths[0])
+        if inode is None:
             return
-        node.synced = node.content
-        if node.names is None:
+        inode.synced = inode.content
+        if inode.names is None:
             return
         for change in [*self._waiting]:
-            if any(directory is node for directory, _, _ in change.names):
+            if any(directory is inode for directory, _, _ in change.names):
                 self._make_durable(change)
 
     _fdatasync = _fsync
@@ -204,52 +205,52 @@ class Disk:
     def _sync_all(self) -> None:
         for change in [*self._waiting]:
             self._make_durable(change)
-        for node in _nodes(self.top):
-            node.synced = node.content
+        for inode in _nodes(self.top):
+            inode.synced = inode.content
 
     # --- names ------------------------------------------------------------------------
 
-    def _name(self, *changes: tuple[Node, str, Node | None]) -> None:
-        for directory, name, node in changes:
+    def _name(self, *changes: tuple[Inode, str, Inode | None]) -> None:
+        for directory, name, inode in changes:
             assert directory.names is not None
-            _put(directory.names, name, node)
+            _put(directory.names, name, inode)
         self._waiting.append(_Change(changes))
 
     def _make_durable(self, change: _Change) -> None:
         self._waiting.remove(change)
-        for directory, name, node in change.names:
-            _put(directory.durable, name, node)
+        for directory, name, inode in change.names:
+            _put(directory.durable, name, inode)
 
-    def _find(self, path: str) -> Node | None:
+    def _find(self, path: str) -> Inode | None:
         """Return what has a name; links on the way are followed, the last one is not."""
         if path == self._root:
             return self.top
         above, name = self._parent(path)
         return above.names.get(name) if above.names is not None else None
 
-    def _parent(self, path: str, followed: int = 0) -> tuple[Node, str]:
+    def _parent(self, path: str, followed: int = 0) -> tuple[Inode, str]:
         """Return the directory of a path, and the last name in it."""
         assert followed < 20, f"too many links: {path}"
         assert self._is_below(path), f"a link leads out of {self._root}: {path}"
         *above, last = os.path.relpath(path, self._root).split("/")
-        node, at = self.top, self._root
+        inode, at = self.top, self._root
         for index, name in enumerate(above):
-            found = (node.names or {}).get(name)
+            found = (inode.names or {}).get(name)
             assert found is not None, f"there is no {at}/{name}"
             if found.target is not None:
                 rest = "/".join([*above[index + 1 :], last])
                 led_to = os.path.normpath(os.path.join(at, found.target, rest))
                 return self._parent(led_to, followed + 1)
-            node, at = found, f"{at}/{name}"
-        return node, last
+            inode, at = found, f"{at}/{name}"
+        return inode, last
 
     # --- what is left -----------------------------------------------------------------
 
     def after(self, loss: Loss, seed: object = 0) -> Self:
         """Return the disk as it may be after a loss of power; this one stays as it is."""
         draw = random.Random(repr(seed))
-        names: dict[Node, dict[str, Node]] = {
-            node: dict(node.durable) for node in _nodes(self.top)
+        names: dict[Inode, dict[str, Inode]] = {
+            inode: dict(inode.durable) for inode in _nodes(self.top)
         }
         for change in self._waiting:
             is_kept = {
@@ -258,19 +259,28 @@ class Disk:
                 Loss.SOME: draw.random() < 0.5,
             }
             if is_kept.get(loss, True):
-                for directory, name, node in change.names:
+                for directory, name, inode in change.names:
                     _put(
-                        names.setdefault(directory, dict(directory.durable)), name, node
+                        names.setdefault(directory, dict(directory.durable)),
+                        name,
+                        inode,
                     )
         left = object.__new__(type(self))
         left._root, left._waiting, left._positions = self._root, [], {}
         left.top = _copied(self.top, names, loss, draw, {})
         return left
 
+    def fingerprint(self) -> bytes:
+        """Return what is the same for disks that hold the same, apart from logs."""
+        flat = [
+            each for each in _flat(self.top) if not each[0].endswith((".log", ".err"))
+        ]
+        return hashlib.sha256(repr(sorted(flat)).encode()).digest()
+
     def write(self) -> None:
         """Put it in the place of what lies at its root now."""
         shutil.rmtree(self._root, ignore_errors=True)
-        _write_node(self.top, self._root, {})
+        _write_inode(self.top, self._root, {})
 
     def differences(self) -> list[str]:
         """Return the paths at which programs see something else than lies there now."""
@@ -280,46 +290,46 @@ class Disk:
         )
 
 
-def _put(names: dict[str, Node], name: str, node: Node | None) -> None:
-    if node is None:
+def _put(names: dict[str, Inode], name: str, inode: Inode | None) -> None:
+    if inode is None:
         names.pop(name, None)
     else:
-        names[name] = node
+        names[name] = inode
 
 
-def _nodes(top: Node) -> list[Node]:
+def _nodes(top: Inode) -> list[Inode]:
     """Return what has a name now, or has one that is durable."""
-    found: dict[Node, None] = {}
+    found: dict[Inode, None] = {}
     waiting = [top]
     while waiting:
-        node = waiting.pop()
-        if node not in found:
-            found[node] = None
-            waiting += [*(node.names or {}).values(), *node.durable.values()]
+        inode = waiting.pop()
+        if inode not in found:
+            found[inode] = None
+            waiting += [*(inode.names or {}).values(), *inode.durable.values()]
     return list(found)
 
 
 def _copied(
-    node: Node,
-    names: dict[Node, dict[str, Node]],
+    inode: Inode,
+    names: dict[Inode, dict[str, Inode]],
     loss: Loss,
     draw: random.Random,
-    known: dict[Node, Node],
-) -> Node:
-    """Return what is left of a node, as one that is durable."""
-    if node in known:
-        return known[node]
-    content = node.content
+    known: dict[Inode, Inode],
+) -> Inode:
+    """Return what is left of a inode, as one that is durable."""
+    if inode in known:
+        return known[inode]
+    content = inode.content
     if loss in (Loss.ALL, Loss.CONTENT):
-        content = node.synced
-    elif loss is Loss.SOME and node.content != node.synced:
-        cut = draw.randrange(len(node.content) + 1)
-        content = draw.choice([node.synced, node.content, node.content[:cut], b""])
-    left = known[node] = Node(
-        mode=node.mode, content=content, synced=content, target=node.target
+        content = inode.synced
+    elif loss is Loss.SOME and inode.content != inode.synced:
+        cut = draw.randrange(len(inode.content) + 1)
+        content = draw.choice([inode.synced, inode.content, inode.content[:cut], b""])
+    left = known[inode] = Inode(
+        mode=inode.mode, content=content, synced=content, target=inode.target
     )
-    if node.names is not None:
-        kept = names.get(node, node.durable)
+    if inode.names is not None:
+        kept = names.get(inode, inode.durable)
         left.durable = {
             name: _copied(each, names, loss, draw, known)
             for name, each in sorted(kept.items())
@@ -328,43 +338,43 @@ def _copied(
     return left
 
 
-def _read(path: Path) -> Node:
+def _read(path: Path) -> Inode:
     """Return what lies at a path as durable; sockets and the like are left out."""
     mode = path.lstat().st_mode & 0o7777
     if path.is_symlink():
-        return Node(target=os.readlink(path))
+        return Inode(target=os.readlink(path))
     if path.is_file():
         content = path.read_bytes()
-        return Node(mode=mode, content=content, synced=content)
+        return Inode(mode=mode, content=content, synced=content)
     names = {
         each.name: _read(each)
         for each in sorted(path.iterdir())
         if each.is_symlink() or each.is_file() or each.is_dir()
     }
-    return Node(mode=mode, names=names, durable=dict(names))
+    return Inode(mode=mode, names=names, durable=dict(names))
 
 
-def _write_node(node: Node, path: str, known: dict[Node, str]) -> None:
-    if node in known:
-        os.link(known[node], path, follow_symlinks=False)
-    elif node.target is not None:
-        os.symlink(node.target, path)
-    elif node.names is None:
-        known[node] = path
-        Path(path).write_bytes(node.content)
-        os.chmod(path, node.mode)
+def _write_inode(inode: Inode, path: str, known: dict[Inode, str]) -> None:
+    if inode in known:
+        os.link(known[inode], path, follow_symlinks=False)
+    elif inode.target is not None:
+        os.symlink(inode.target, path)
+    elif inode.names is None:
+        known[inode] = path
+        Path(path).write_bytes(inode.content)
+        os.chmod(path, inode.mode)
     else:
         os.mkdir(path, 0o700)
-        for name, each in node.names.items():
-            _write_node(each, f"{path}/{name}", known)
-        os.chmod(path, node.mode)
+        for name, each in inode.names.items():
+            _write_inode(each, f"{path}/{name}", known)
+        os.chmod(path, inode.mode)
 
 
-def _flat(node: Node, path: str = "") -> list[tuple[str, object]]:
+def _flat(inode: Inode, path: str = "") -> list[tuple[str, object]]:
     """Return each path with what is there."""
-    if node.names is None:
-        return [(path, node.content if node.target is None else node.target)]
+    if inode.names is None:
+        return [(path, inode.content if inode.target is None else inode.target)]
     found: list[tuple[str, object]] = [(path, "directory")]
-    for name, each in node.names.items():
+    for name, each in inode.names.items():
         found += _flat(each, f"{path}/{name}")
     return found

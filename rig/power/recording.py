@@ -50,20 +50,25 @@ class Recording:
             text=True,
         )
 
-    def run(self, argv: Sequence[str], *, directory: Path) -> tuple[int, str]:
-        """Run a command to its end; return its exit code and what it printed."""
+    def run(
+        self, argv: Sequence[str], *, directory: Path, is_marked: bool = True
+    ) -> tuple[int, str]:
+        """Run a command to its end; return its exit code and what it printed.
+
+        Unless *is_marked*, it makes the marks of its steps itself.
+        """
         self._count += 1
-        begun, done = (
-            self._marks / f"{word}-{self._count}" for word in ("begun", "done")
-        )
+        begun, done = f"begun-{self._count}", f"done-{self._count}"
+        marks = self._marks if is_marked else self._beside
         output, code = self._beside / "output", self._beside / "code"
         assert self._shell.stdin is not None
         self._shell.stdin.write(
-            f"mkdir {begun}; (cd {shlex.quote(str(directory))} && {shlex.join(argv)}) "
-            f">{output} 2>&1 </dev/null; echo $? >{code}; mkdir {done}\n"
+            f"mkdir {marks / begun}; (cd {shlex.quote(str(directory))} && "
+            f"{shlex.join(argv)}) >{output} 2>&1 </dev/null; echo $? >{code}; "
+            f"mkdir {marks / done}\n"
         )
         self._shell.stdin.flush()
-        wait.until(done.exists, f"{argv} to end", 60)
+        wait.until((marks / done).exists, f"{argv} to end", 60)
         return int(code.read_text()), output.read_text()
 
     def end(self) -> None:

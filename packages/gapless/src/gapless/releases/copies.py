@@ -95,7 +95,7 @@ def _fill(tree: str, source: Release, entries: file_list.Entries, until: float) 
             # The deepest first, and now: a folder may not be writable for its owner.
             os.chmod(f"{tree}/{relative}", int(str(entry["mode"])))
     stamp_line = f"{source.stamp}\n".encode()
-    files.write_over(f"{tree}/{RELEASE_FILE}", stamp_line, files.SHARED_FILE)
+    files.write_atomically(f"{tree}/{RELEASE_FILE}", stamp_line, files.SHARED_FILE)
 
 
 def _copy_file(
