@@ -2,8 +2,8 @@
 
 Rule 1: the content of a file is durable as it was when the file was synced last.
 Rule 2: a name that was made, changed or removed is durable once its directory was synced; a
-rename between two directories, once one of them was.  That a file was synced says nothing
-of its name.
+rename between two directories, once the one that it leads to was.  That a file was synced
+says nothing of its name.
 Rule 3: of everything else any part may be there.  Real file systems keep more: they have an
 order, and some sync names with files.
 """
@@ -194,7 +194,7 @@ class Disk:
         if inode.names is None:
             return
         for change in [*self._waiting]:
-            if any(directory is inode for directory, _, _ in change.names):
+            if change.names[-1][0] is inode:
                 self._make_durable(change)
 
     _fdatasync = _fsync

@@ -15,8 +15,8 @@ from rig.power.recording import Moment, Recording
 class FleetRecords:
     """The records of a fleet, written by one process under a recorder."""
 
-    def __init__(self, directory: Path) -> None:
-        """Let it write them."""
+    def __init__(self, directory: Path, *, syncs: bool = True) -> None:
+        """Let it write them; unless it *syncs*, nothing of that is durable."""
         self._root, self._facts = directory / "disk", directory / "facts"
         beside = directory / "beside"
         for each in (self._root, self._facts, beside):
@@ -28,8 +28,9 @@ class FleetRecords:
         self.recording = Recording(self._root, beside, Host(directory).environment)
         try:
             argv = [sys.executable, fleet_steps.__file__, str(self._root)]
+            argv += [str(beside / "marks"), str(self._facts)]
             code, output = self.recording.run(
-                [*argv, str(beside / "marks"), str(self._facts)],
+                argv if syncs else [*argv, fleet_steps.FORGETS],
                 directory=directory,
                 is_marked=False,
             )

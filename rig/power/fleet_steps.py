@@ -1,7 +1,8 @@
 """What a publisher and an agent write for a fleet, in one process.
 
-Run by its path: `python fleet_steps.py BASE MARKS FACTS`.  After each step the facts of it
-are a file in FACTS; a directory in MARKS says that a step has begun or is done.
+Run by its path: `python fleet_steps.py BASE MARKS FACTS [without-sync]`.  After each step
+the facts of it are a file in FACTS; a directory in MARKS says that a step has begun or is
+done.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from gapless.agent.trust.memory import HOST, TrustMemory
+from gapless.base import files
 from gapless.coordinator.directory import DirectoryCoordinator
 from gapless.push.outcome import Outcome, Stage
 from gapless.push.outcome_store import OutcomeStore
@@ -24,6 +26,7 @@ from gapless.rollout.model import HostReport, Phase, Rollout, State
 from gapless.rollout.policy import Policy
 from gapless.rollout.store import FleetStore
 
+FORGETS = "without-sync"
 NEW, OLD = "shop-20260101000002", "shop-20260101000001"
 _ROLLOUT = Rollout(app="shop", number=1, release=NEW, previous=OLD, policy=Policy())
 _REPORT = HostReport(host="a", release=OLD, turn=(1, 1), phase=Phase.WATCHING)
@@ -119,8 +122,10 @@ def _read(path: str) -> str:
         return file.read()
 
 
-def main(base: str, marks: str, facts: str) -> None:
+def main(base: str, marks: str, facts: str, how: str = "") -> None:
     """Take the steps."""
+    if how == FORGETS:
+        vars(files)["sync"] = vars(files)["sync_file_system"] = lambda _: None
     site = Site(base)
     for number, step in enumerate(site.steps(), 1):
         os.mkdir(f"{marks}/begun-{number}")

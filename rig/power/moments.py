@@ -15,20 +15,22 @@ Check = Callable[[Moment], list[str]]
 def faults(
     recording: Recording,
     check: Check,
-    go_on: Check,
+    go_on: Check = lambda _: [],
     *,
     most: int | None,
     seeds: int = 1,
 ) -> list[str]:
     """Return what is wrong after a loss of power at each moment of a recording.
 
-    Each disk that may be left is looked at by *check*; with *most* of them, drawn by lot
-    but always the same, *go_on* is tried as well.  *seeds*: how often what is lost by lot
-    is drawn for each moment.
+    Each disk that may be left is looked at by *check*, and on each of them *go_on* is
+    tried.  With *most* it is the short form: *go_on* is tried on so many, drawn by lot but
+    always the same, and all that was not synced is lost, or a part of it by lot.  *seeds*:
+    how often that lot is drawn for each moment.
     """
+    losses = tuple(Loss) if most is None else (Loss.ALL, Loss.SOME)
     disks: dict[object, tuple[Moment, str, Disk]] = {}
     for moment in recording.moments():
-        for loss in Loss:
+        for loss in losses:
             for seed in range(seeds if loss is Loss.SOME else 1):
                 left = moment.disk.after(loss, (moment.number, seed))
                 key = left.fingerprint(), moment.begun, moment.done

@@ -128,6 +128,13 @@ class Publisher:
                 wrong.append("what was done is still in the journal")
             if now is not None and linked != FIRST and not self._is_reported(now.name):
                 wrong.append(f"the report of {now.name} is gone")
+        for step in self.steps[moment.done : moment.begun]:
+            wrong += [
+                f"{release.name} is reported, and the link names {linked}"
+                for release in releases
+                if Path(release.path, "VERSION").read_text() == step.links != linked
+                if step.words[0] == "publish" and self._is_reported(release.name)
+            ]
         wrong += self._wrong_uploads()
         return wrong
 

@@ -6,18 +6,30 @@ from pathlib import Path
 
 import pytest
 
-from rig.matrix import times
 from rig.power import moments
 from rig.power.fleet import FleetRecords
 
 
-@pytest.mark.parametrize("seeds", times(1, 50))
+@pytest.mark.parametrize(
+    ("seeds", "most"),
+    [
+        pytest.param(1, 0, id="short"),
+        pytest.param(50, None, id="long", marks=pytest.mark.soak),
+    ],
+)
 def test_what_a_fleet_was_told_outlives_a_loss_of_power(
-    tmp_path: Path, seeds: int
+    tmp_path: Path, seeds: int, most: int | None
 ) -> None:
     """A copy is whole or not there, versions are not used again, numbers only rise."""
     fleet = FleetRecords(tmp_path)
-    faults = moments.faults(
-        fleet.recording, fleet.faults, lambda _: [], most=0, seeds=seeds
-    )
+    faults = moments.faults(fleet.recording, fleet.faults, most=most, seeds=seeds)
     assert not faults, "\n".join(faults)
+
+
+@pytest.mark.soak
+def test_without_any_sync_all_of_it_can_be_lost(tmp_path: Path) -> None:
+    """So the tests of this folder do find what is not synced."""
+    fleet = FleetRecords(tmp_path, syncs=False)
+    faults = "\n".join(moments.faults(fleet.recording, fleet.faults, most=None))
+    for fact in ("rollout", "report", "trusted", "copy", "outcome"):
+        assert f": {fact}: " in faults
