@@ -17,17 +17,17 @@ def faults(
     check: Check,
     go_on: Check = lambda _: [],
     *,
-    most: int | None,
+    most: int,
+    is_short: bool,
     seeds: int = 1,
 ) -> list[str]:
     """Return what is wrong after a loss of power at each moment of a recording.
 
-    Each disk that may be left is looked at by *check*, and on each of them *go_on* is
-    tried.  With *most* it is the short form: *go_on* is tried on so many, drawn by lot but
-    always the same, and all that was not synced is lost, or a part of it by lot.  *seeds*:
-    how often that lot is drawn for each moment.
+    Each disk that may be left is looked at by *check*; on *most* of them, drawn by lot but
+    always the same, *go_on* is tried.  In the short form all that was not synced is lost,
+    or a part of it by lot.  *seeds*: how often that lot is drawn for each moment.
     """
-    losses = tuple(Loss) if most is None else (Loss.ALL, Loss.SOME)
+    losses = (Loss.ALL, Loss.SOME) if is_short else tuple(Loss)
     disks: dict[object, tuple[Moment, str, Disk]] = {}
     for moment in recording.moments():
         for loss in losses:
@@ -36,7 +36,7 @@ def faults(
                 key = left.fingerprint(), moment.begun, moment.done
                 disks.setdefault(key, (moment, loss.value, left))
     places = range(len(disks))
-    chosen = set(places if most is None else random.Random(7).sample(places, most))
+    chosen = random.Random(7).sample(places, min(most, len(places)))
     found = []
     for place, (moment, lost, left) in enumerate(disks.values()):
         left.write()

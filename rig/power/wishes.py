@@ -16,7 +16,7 @@ from gapless.supervisor.memory.apps import Apps
 from gapless.supervisor.memory.state import HostRecord, StateFile
 from rig import wait
 from rig.hosts import control, processes
-from rig.hosts.host import APPS, GAPLESS, Host
+from rig.hosts.host import APPS, COMMAND_S, GAPLESS, Host
 from rig.power.recording import Moment, Recording
 
 START = "from gapless.client import Client; Client().start()"
@@ -55,16 +55,16 @@ LONG = (
     Step(words=("start", NAME), after=_runs("2")),
     Step(words=("scale", NAME, "2"), after=_runs("2", 2)),
     Step(words=("save",), after=_runs("2", 2)),
+    Step(words=("scale", NAME, "1"), after=_runs("2")),
     Step(
-        words=("reload", "app.toml", "--instances", "2"),
-        after=_runs("2", 2),
-        between=(_runs("3", 2),),
+        words=("reload", "app.toml"),
+        after=_runs("2"),
+        between=(_runs("3"),),
         release="3",
         dies="start",
         code=1,
     ),
-    Step(words=("restart", NAME), after=_runs("2", 2)),
-    Step(words=("scale", NAME, "1"), after=_runs("2")),
+    Step(words=("restart", NAME), after=_runs("2")),
     Step(words=("delete", NAME), after=NONE),
     Step(words=("start", "app.toml"), after=_runs("4"), release="4"),
     Step(words=("shutdown",), after={NAME: (False, "4", 1)}, between=(_runs("4"),)),
@@ -154,6 +154,7 @@ class User:
             env=self.host.environment,
             capture_output=True,
             text=True,
+            timeout=COMMAND_S,
             check=False,
         )
         try:

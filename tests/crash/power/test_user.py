@@ -15,13 +15,19 @@ from rig.power.wishes import LONG, SHORT, Step, User
     ("steps", "restarts"),
     [
         pytest.param(SHORT, 1, id="short"),
-        pytest.param(LONG, None, id="long", marks=pytest.mark.soak),
+        pytest.param(LONG, 150, id="long", marks=pytest.mark.soak),
     ],
 )
 def test_what_was_asked_for_outlives_a_loss_of_power(
-    tmp_path: Path, steps: tuple[Step, ...], restarts: int | None
+    tmp_path: Path, steps: tuple[Step, ...], restarts: int
 ) -> None:
     """The state is the one before or after, and a supervisor starts with it."""
     user = User(tmp_path, steps)
-    faults = moments.faults(user.recording, user.faults, user.restart, most=restarts)
+    faults = moments.faults(
+        user.recording,
+        user.faults,
+        user.restart,
+        most=restarts,
+        is_short=steps is SHORT,
+    )
     assert not faults, "\n".join(faults)
