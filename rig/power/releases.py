@@ -8,11 +8,12 @@ import json
 import socket
 import tarfile
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gapless.releases import current
-from gapless.releases.inbox import checksums
+from gapless.base import codec, files
+from gapless.releases import current, file_state
+from gapless.releases.inbox import checksums, taken
 from gapless.releases.model import RELEASE_FILE, ReleaseSpec
 from gapless.releases.publisher import journal
 from rig.hosts.host import GAPLESS, Host
@@ -46,8 +47,8 @@ LONG = (
     Step(words=("rollback", "shop"), links="1"),
     Step(words=("push", "--to", "disk/dfs", "pushed/shop.tar.gz"), links="1"),
     Step(words=("watch", "--once"), links=PUSHED),
-    Step(words=("rollback", "shop"), links="1"),
-    Step(words=("publish", "disk/dfs/src/shop-bad.tar.gz"), links="1"),
+    Step(words=("rollback", "shop"), links="2"),  # the newest before that one
+    Step(words=("publish", "disk/dfs/src/shop-bad.tar.gz"), links="2"),
 )
 
 
@@ -152,6 +153,7 @@ class Publisher:
 
     def go_on(self, moment: Moment) -> list[str]:
         """Let the next publisher come; return what is wrong then."""
+        self._keep_identities()
         done = self.host.gapless("watch", "--once")
         wrong = []
         if done.returncode not in (0, 1) or "Traceback" in done.stdout + done.stderr:
@@ -159,11 +161,19 @@ class Publisher:
         versions = self._versions()
         more = [f"{v} became {n} releases" for v, n in versions.items() if n != 1]
         more += [f"{v} became no release" for v in self.uploads if not versions[v]]
-        left = [*self.base.rglob("*.part"), *self.base.rglob(journal.FILE)]
-        left += [
-            each for each in (self.base / "src").iterdir() if "bad" not in each.name
+        # What a push has left goes with the next push, and so it is with a publish that
+        # had written nothing else.
+        left = [
+            path
+            for folder in ("reports", "outcomes")
+            for path in (self.base / folder).rglob("*.part")
         ]
-        wrong += more + [f"left: {path}" for path in left]
+        left += (self.base / "src").glob("shop-*.tar.gz")
+        if journal.read(self.spec) is not None:
+            left.append(Path(journal.path_of(self.spec)))
+        wrong += more + [
+            f"left: {path}" for path in left if path.name != "shop-bad.tar.gz"
+        ]
         if self._linked() == "":
             wrong.append("there is no link")
         if moment.begun == moment.done == len(self.steps):
@@ -173,6 +183,22 @@ class Publisher:
     def _is_reported(self, release: str) -> bool:
         path = Path(self.spec.reports_of(release), f"{socket.gethostname()}.json")
         return path.exists() and json.loads(path.read_text())["outcome"] == "done"
+
+    def _keep_identities(self) -> None:
+        """Let the journal name the upload that lies there.
+
+        It names it by its inode and its time, which a real disk keeps, and this rig not.
+        """
+        change = journal.read(self.spec)
+        if change is None or change.source_state is None:
+            return
+        for path in (
+            Path(change.source),
+            Path(self.spec.work, f"{taken.TAKEN}{change.upload}"),
+        ):
+            if found := file_state.state_of(str(path)):
+                kept = replace(change, source_state=found)
+                files.write_json(journal.path_of(self.spec), codec.encode(kept))
 
     def _linked(self) -> str:
         path = Path(self.spec.link, "VERSION")

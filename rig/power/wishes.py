@@ -174,6 +174,11 @@ class User:
         found: Wishes = {}
         for row in (control.ask(self.host.home, "list") or {"apps": []})["apps"]:
             described = control.ask(self.host.home, "describe", app=row["name"])
+            release = described and described["spec"]["environment"]["RELEASE"]
+            if release in [step.release for step in self.steps if step.dies]:
+                # It was tried when the power was lost: it is tried on, and named.
+                found[row["name"]] = (True, release, 1)
+                continue
             if described is None or row["status"] not in ("online", "stopped"):
                 return {"": (False, "nothing is known", 0)}
             spec = described["spec"]

@@ -15,7 +15,7 @@ from rig.power.releases import LONG, SHORT, Publisher, Step
     ("steps", "publishers"),
     [
         pytest.param(SHORT, 0, id="short"),
-        pytest.param(LONG, 150, id="long", marks=pytest.mark.soak),
+        pytest.param(LONG, 60, id="long", marks=pytest.mark.soak),
     ],
 )
 def test_no_release_is_half_and_none_comes_back(

@@ -15,7 +15,7 @@ from rig.power.wishes import LONG, SHORT, Step, User
     ("steps", "restarts"),
     [
         pytest.param(SHORT, 1, id="short"),
-        pytest.param(LONG, 150, id="long", marks=pytest.mark.soak),
+        pytest.param(LONG, 60, id="long", marks=pytest.mark.soak),
     ],
 )
 def test_what_was_asked_for_outlives_a_loss_of_power(

@@ -48,6 +48,7 @@ def take_out(spec: ReleaseSpec, name: str, state: FileState, sha256: str) -> Non
         _remove_checksums(spec, name, sha256)
         # Else it would come back when power is lost, and be published once more: perhaps
         # after a rollback.
+        disk.sync(work)
         disk.sync(inbox)
 
 
