@@ -6,6 +6,7 @@ this file imports the rest of the supervisor late.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -100,6 +101,9 @@ def _lock(home: str) -> int:
     except BlockingIOError:
         os.close(descriptor)
         return -1
+    with contextlib.suppress(OSError):  # a full disk: nothing here needs to read it
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
     return descriptor
 
 
