@@ -219,6 +219,8 @@ def test_update_lets_a_new_supervisor_follow(pm2: Host) -> None:
     after = pm2.json("list")["supervisor"]["pid"]
     assert (after != before, pm2.app("a")["pids"]) == (True, pids)
     assert int((pm2.home / "pm2.pid").read_text()) == after
+    pm2.ok("pm2", "kill")
+    until(lambda: (pm2.home / "pm2.pid").read_text() == "", "no pid is left")
 
 
 def test_scale_keeps_the_newest_ids(pm2: Host) -> None:

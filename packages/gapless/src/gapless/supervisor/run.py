@@ -65,6 +65,8 @@ def main(arguments: list[str]) -> None:
     _report(ready, b"ok\n")
     descriptors.settle()  # no lower one is left that a start had, so the limit is sharp
     was_shut_down = supervisor.serve()
+    with contextlib.suppress(OSError):
+        os.ftruncate(lock, 0)  # the pid may be another's soon
     if was_shut_down and ready < 0 and "INVOCATION_ID" in os.environ:
         sys.exit(SHUT_DOWN)
 

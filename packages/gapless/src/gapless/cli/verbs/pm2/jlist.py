@@ -84,7 +84,9 @@ def _env(
         "namespace": spec["namespace"],
         "pm_id": identity,
         "status": _status(described, instance),
-        "restart_time": restarts + described.get("replaced", 0) + _is_proving(described),
+        "restart_time": restarts
+        + described.get("replaced", 0)
+        + _is_proving(described),
         "unstable_restarts": 0,
         "created_at": _milliseconds(described["since"]),
         "pm_uptime": _milliseconds(started),
