@@ -120,6 +120,11 @@ def test_a_home_of_pm2_is_a_place_apart(pm2: Host, tmp_path: Path) -> None:
     assert (empty.returncode, "--force" in empty.stderr) == (1, True)
     pm2.ok("pm2", "resurrect")
     assert listed(pm2)["a"]["pm2_env"]["status"] == "online"
+    pm2.ok("pm2", "save")
+    pm2.ok("pm2", "kill")
+    (tmp_path / "ci/dump.pm2").write_text("[{")
+    assert "the list before" in pm2.gapless("pm2", "resurrect").stderr
+    assert listed(pm2)["a"]["pm2_env"]["status"] == "online"
     pm2.ok("pm2", "kill")
     del pm2.environment["PM2_HOME"]
     assert listed(pm2)["a"]["pm2_env"]["status"] == "online"

@@ -32,6 +32,9 @@ def test_what_looks_below_pm2s_home_finds_gaplesss(
     assert (user / ".pm2" / "dump.pm2").read_text() == "{}"
     assert (user / ".pm2" / "logs").is_dir()
     assert not os.path.lexists(user / ".gapless" / "pm2.pid")
+    (user / ".gapless" / "dump.json").unlink()
+    home.name_as_pm2()
+    assert not os.path.lexists(user / ".pm2" / "dump.pm2")
 
 
 def test_what_is_there_stays(user: Path) -> None:

@@ -34,7 +34,7 @@ def choose() -> None:
 
 
 def name_as_pm2() -> None:
-    """Let PM2's names lead to what is here; whatever has such a name stays."""
+    """Let PM2's names lead to what is here; what is not ours of such a name stays."""
     own = home.path()
     with contextlib.suppress(
         OSError
@@ -42,9 +42,12 @@ def name_as_pm2() -> None:
         if os.stat(own).st_uid != os.geteuid():
             return
         for name, here in _NAMES.items():
-            found = os.path.exists(f"{own}/{here}")
-            if found and not os.path.lexists(f"{own}/{name}"):
-                os.symlink(here, f"{own}/{name}")
+            is_there = os.path.lexists(f"{own}/{name}")
+            if os.path.exists(f"{own}/{here}"):
+                if not is_there:
+                    os.symlink(here, f"{own}/{name}")
+            elif is_there and _leads_to(f"{own}/{name}", here):
+                os.unlink(f"{own}/{name}")
         place = os.path.expanduser(_PM2S)
         is_default = own == os.path.expanduser(_OWN)
         if is_default and not os.path.lexists(place):
@@ -52,3 +55,7 @@ def name_as_pm2() -> None:
             output.print_error(
                 f"hint: {_PM2S} is a link to {_OWN} now, for what looks there"
             )
+
+
+def _leads_to(path: str, target: str) -> bool:
+    return os.path.islink(path) and os.readlink(path) == target

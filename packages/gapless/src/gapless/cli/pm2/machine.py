@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -9,6 +10,7 @@ import time
 import gapless
 from gapless.base import clock, files
 from gapless.base.errors import DONE, GaplessError, MisuseError
+from gapless.cli import output
 from gapless.cli.pm2 import ours
 from gapless.cli.pm2.words import Words
 from gapless.client import Client
@@ -104,6 +106,23 @@ def save(words: Words) -> int:
     if before is not None:
         files.write_json(f"{path}.bak", before)
     return code
+
+
+def resurrect(words: Words) -> int:
+    """Start what the list has; as in PM2, the one before where it cannot be read."""
+    _ = words
+    path = Client(starts=False).home.dump
+    before = f"{path}.bak"
+    try:
+        ours.Verbs.module("resurrect").read(path)
+    except GaplessError as error:
+        if not os.path.exists(before):
+            raise
+        output.print_error(f"{error.message}; {before} is taken, the list before")
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(path, f"{path}.broken")
+        return ours.run("resurrect", [], path=before)
+    return ours.run("resurrect", [])
 
 
 def cleardump(words: Words) -> int:

@@ -229,7 +229,7 @@ VERBS: dict[str, ours.Run] = {
     **dict.fromkeys(("save", "dump"), machine.save),
     "trigger": trigger.run,
     "cleardump": machine.cleardump,
-    "resurrect": ours.simply("resurrect"),
+    "resurrect": machine.resurrect,
     "startup": machine.startup,
     "unstartup": machine.unstartup,
     "kill": machine.kill,
