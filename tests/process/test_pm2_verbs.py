@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -47,15 +49,56 @@ def test_options_change_what_is_known(pm2: Host) -> None:
     assert row["pm_exec_path"] == str(pm2.directory / "a.js")
     assert (row["instances"], row["username"]) == (2, "root")
     assert row["PATH"] == os.environ["PATH"]
-    refused = pm2.gapless("pm2", "restart", "a", "--name", "c")
-    assert (refused.returncode, "keeps its name" in refused.stderr) == (1, True)
     again = pm2.gapless("pm2", "start", "a.js")
     assert (again.returncode, "runs already" in again.stderr) == (1, True)
-    pm2.ok("pm2", "start", "-f", "a.js")
-    assert set(listed(pm2)) == {"a", "a-2", "b"}
     shown = pm2.ok("pm2", "prettylist")
-    assert shown.count("status: 'online'") == 4
+    assert shown.count("status: 'online'") == 3
     assert "restart_time: 3," in shown
+    pm2.ok("pm2", "reload", "a", "--node-args=null", "--min-uptime", "100")
+    assert "node_args" not in listed(pm2)["a"]["pm2_env"]
+
+
+def test_several_apps_have_one_name_and_an_app_another(pm2: Host) -> None:
+    """By -f, by a file and by --name: PM2's words are about all, gapless's about one."""
+    quick = ("--min-uptime", "100")
+    declared = [{"name": "c", "script": "b.js", "min_uptime": 100}] * 2
+    (pm2.directory / "two.json").write_text(json.dumps(declared))
+    assert "so it is c-2" in pm2.gapless("pm2", "start", "two.json").stderr
+    pm2.ok("pm2", "start", "a.js", *quick)
+    pm2.ok("pm2", "start", "a.js", "-f", *quick)
+
+    def rows() -> list[tuple[str, str, str]]:
+        found = json.loads(pm2.ok("pm2", "jlist"))
+        return [
+            (r["pm2_env"]["gapless_app"], r["name"], r["pm2_env"]["status"])
+            for r in found
+        ]
+
+    assert [(app, name) for app, name, _ in rows()] == [
+        ("c", "c"),
+        ("c-2", "c"),
+        ("a", "a"),
+        ("a-2", "a"),
+    ]
+    pm2.ok("pm2", "stop", "a")
+    assert [status for *_, status in rows()] == ["online"] * 2 + ["stopped"] * 2
+    pm2.ok("start", "a")
+    assert rows()[2:] == [("a", "a", "online"), ("a-2", "a", "stopped")]
+    refused = pm2.gapless("pm2", "scale", "c", "2")
+    assert (refused.returncode, "c, c-2" in refused.stderr) == (1, True)
+    pm2.ok("pm2", "restart", "a-2", "--name", "new")
+    pm2.ok("pm2", "restart", "new")
+    assert rows()[3] == ("a-2", "new", "online")
+    assert "a-2 (new)" in pm2.ok("list")
+    (pid,) = pm2.app("a-2")["pids"]
+    environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    assert {b"name=new", b"GAPLESS_APP=a-2"} <= set(environment)
+    pm2.ok("pm2", "start", "two.json")
+    assert [name for _, name, _ in rows()] == ["c", "c", "a", "new"]
+    wrong = pm2.gapless("pm2", "restart", "new", "--name", "x/y")
+    assert (wrong.returncode, "cannot name" in wrong.stderr) == (1, True)
+    wrong = pm2.gapless("pm2", "restart", "two.json", "--name", "x")
+    assert "names its apps itself" in wrong.stderr
 
 
 def test_a_home_of_pm2_is_a_place_apart(pm2: Host, tmp_path: Path) -> None:
@@ -76,6 +119,11 @@ def test_a_home_of_pm2_is_a_place_apart(pm2: Host, tmp_path: Path) -> None:
     empty = pm2.gapless("pm2", "save")
     assert (empty.returncode, "--force" in empty.stderr) == (1, True)
     pm2.ok("pm2", "resurrect")
+    assert listed(pm2)["a"]["pm2_env"]["status"] == "online"
+    pm2.ok("pm2", "save")
+    pm2.ok("pm2", "kill")
+    (tmp_path / "ci/dump.pm2").write_text("[{")
+    assert "the list before" in pm2.gapless("pm2", "resurrect").stderr
     assert listed(pm2)["a"]["pm2_env"]["status"] == "online"
     pm2.ok("pm2", "kill")
     del pm2.environment["PM2_HOME"]
@@ -145,7 +193,39 @@ def test_every_verb_of_pm2_is_answered(pm2: Host) -> None:
     assert (wrong.returncode, "no verb 'strat'" in wrong.stderr) == (1, True)
     assert "nothing to do" in pm2.ok("pm2", "install", "pm2-logrotate")
     pm2.ok("pm2", "init")
+    text = (pm2.directory / "ecosystem.config.js").read_text()
     assert "is there already" in pm2.gapless("pm2", "init").stderr
+    assert (pm2.directory / "ecosystem.config.js").read_text() == text
+    for verb in ("startup", "unstartup"):
+        found = pm2.gapless("pm2", verb, "upstart", "-u", "web")
+        assert found.returncode == 1
+        assert "su - web -c 'gapless supervise'" in found.stderr
+
+
+def test_update_lets_a_new_supervisor_follow(pm2: Host) -> None:
+    """The apps serve on; where the versions are the same only the counts begin anew."""
+    pm2.ok("pm2", "start", "a.js", "--min-uptime", "100")
+    pm2.ok("pm2", "restart", "a")
+    assert "nothing to update" in pm2.ok("pm2", "updatePM2")
+    assert listed(pm2)["a"]["pm2_env"]["restart_time"] == 0
+    before, pids = pm2.json("list")["supervisor"]["pid"], pm2.app("a")["pids"]
+    assert int((pm2.home / "pm2.pid").read_text()) == before
+    newer = (
+        "import gapless.__main__ as m; gapless = m.gapless; gapless.__version__ = '9'; "
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", f"{newer} m.main()", "pm2", "update"],
+        env=pm2.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "-> 9; the apps serve on" in done.stdout
+    after = pm2.json("list")["supervisor"]["pid"]
+    assert (after != before, pm2.app("a")["pids"]) == (True, pids)
+    assert int((pm2.home / "pm2.pid").read_text()) == after
+    pm2.ok("pm2", "kill")
+    until(lambda: (pm2.home / "pm2.pid").read_text() == "", "no pid is left")
 
 
 def test_scale_keeps_the_newest_ids(pm2: Host) -> None:

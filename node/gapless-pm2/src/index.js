@@ -125,7 +125,7 @@ async function refuseSecond(script, name) {
 /** @param {any} reports */
 async function ofReports(reports) {
   const names = [reports].flat().map((report) => report.app);
-  return (await list()).filter((item) => names.includes(item.name));
+  return (await list()).filter((item) => names.includes(item.pm2_env.gapless_app));
 }
 
 /**
@@ -182,7 +182,7 @@ async function sendDataToProcessId(id, packet) {
     throw new Error('ID, DATA or TOPIC field is missing');
   }
   const item = await one(whole.id);
-  const fields = { app: item.name, ids: [item.pm_id], message: JSON.stringify(whole) };
+  const fields = { app: item.pm2_env.gapless_app, ids: [item.pm_id], message: JSON.stringify(whole) };
   const { sent } = await request('send', fields);
   if (sent.length === 0) throw new Error(`Process with ID <${whole.id}> offline.`);
   return { success: true, data: whole };
@@ -195,7 +195,7 @@ async function sendDataToProcessId(id, packet) {
 async function signalAll(signal, items) {
   for (const item of items) {
     const word = typeof signal === 'number' ? nameOf(signal) : signal;
-    await request('signal', { app: item.name, ids: [item.pm_id], signal: word });
+    await request('signal', { app: item.pm2_env.gapless_app, ids: [item.pm_id], signal: word });
   }
   return items;
 }
@@ -246,7 +246,20 @@ const simply = async (...words) => {
 /** @param {string | number} [word] */
 const pids = async (word = 'all') => meantBy(await list(), word).map((item) => item.pid);
 
+/** The same calls as an object of its own, as tools make one; the home is that of all. */
+class Custom {
+  /** @param {{ pm2_home?: string }} [options] */
+  constructor(options = {}) {
+    const home = options.pm2_home;
+    if (home && homeOf({ ...process.env, PM2_HOME: home }) !== homeOf()) {
+      throw new Error(`pm2_home: ${home} is not the home of this process; set PM2_HOME to it`);
+    }
+    Object.assign(this, module.exports);
+  }
+}
+
 module.exports = {
+  custom: Custom,
   connect: call(connect),
   disconnect: call(disconnect),
   launchBus: call(launchBus),

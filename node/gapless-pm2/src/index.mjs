@@ -4,6 +4,7 @@ export default pm2;
 const {
   delete: remove,
   connect,
+  custom,
   describe,
   disconnect,
   dump,
@@ -28,6 +29,7 @@ const {
 } = pm2;
 export {
   connect,
+  custom,
   describe,
   disconnect,
   dump,

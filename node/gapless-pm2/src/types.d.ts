@@ -32,6 +32,8 @@ export interface Metric {
 
 export interface Pm2Env {
   name: string;
+  /** By what gapless knows the app: several may have one name of PM2's. */
+  gapless_app: string;
   namespace: string;
   pm_id: number;
   status: 'online' | 'stopping' | 'stopped' | 'launching' | 'errored' | 'waiting restart';
@@ -106,6 +108,8 @@ type WithTwo<First, Second, Result> = {
   (first: First, second: Second, done: Callback<Result>): void;
 };
 
+/** The same calls as an object of its own; `pm2_home` has to be that of this process. */
+export const custom: new (options?: { pm2_home?: string }) => typeof import('./types.js');
 export const connect: Simple<Connected> & ((noDaemon: boolean, done: Callback<Connected>) => void);
 export const disconnect: Simple<Success>;
 export const launchBus: Simple<Bus>;

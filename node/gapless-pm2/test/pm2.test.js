@@ -98,8 +98,11 @@ test('tools that were written for PM2 go on', async (context) => {
   await assert.rejects(calls.start({ script: 'not-there.js' }), /not-there\.js/);
   const crashes = path.join(directory, 'crashes.js');
   fs.writeFileSync(crashes, "throw new Error('a fault')");
-  const once = { script: crashes, autorestart: false };
+  // Long enough for a busy machine: a crash after that time is none of a start.
+  const once = { script: crashes, autorestart: false, min_uptime: 60000 };
   await assert.rejects(calls.start(once), /exited with code 1/);
+  assert.equal(new pm2.custom().list, pm2.list);
+  assert.throws(() => new pm2.custom({ pm2_home: '/elsewhere' }), /set PM2_HOME/);
   assert.deepEqual(await calls.killDaemon(), { success: true });
   assert.equal((await import('../src/index.mjs')).delete, pm2.delete);
 });

@@ -56,6 +56,7 @@ CASES: list[tuple[str, str, tuple[str, ...], dict[str, Any]]] = [
     ("start --watch a.js", "start", ("a.js",), {"watch": True}),
     ("start a.js --watch src", "start", ("a.js",), {"watch": ["src"]}),
     ("start a.js --watch --time", "start", ("a.js",), {"watch": True, "time": True}),
+    ("restart a --node-args=null", "restart", ("a",), {"node_args": None}),
     ("restart a --watch false", "restart", ("a",), {"watch": False}),
     ("start a.js -x -w --ext js --v8", "start", ("a.js",), {}),
     ("start a.js --trace --deep-monitoring", "start", ("a.js",), {}),

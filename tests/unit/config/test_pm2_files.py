@@ -56,6 +56,29 @@ def test_several_apps_and_some_of_them(project: Project) -> None:
         project.load(apps, only=("c",))
 
 
+def test_apps_of_one_name_get_numbers(project: Project) -> None:
+    """Names are unique here; PM2's own is kept beside, and it is said."""
+    second = {"script": "index.js", "name": "a-2"}
+    found = project.load([APP, APP, second, {"script": "job.py"}, {"script": "job.py"}])
+    assert {name: each.alias for name, each in found.items()} == {
+        "a": "",
+        "a-3": "a",
+        "a-2": "",
+        "job": "",
+        "job-2": "job",
+    }
+    assert [each.label for each in found.values()][1::3] == ["a-3", "job.py-2"]
+    assert [w.rpartition(" ")[2] for w in project.warnings] == ["a-3", "job.py-2"]
+    assert list(project.load([APP, APP], only=("a-2",))) == ["a-2"]
+
+
+def test_an_option_that_is_null_takes_the_fields_value_away(project: Project) -> None:
+    """As PM2's `--node-args=null`."""
+    declared = APP | {"node_args": "--expose-gc"}
+    found = project.load(declared, overrides={"node_args": None})["a"]
+    assert found.command == ("node", "index.js")
+
+
 def test_options_take_precedence_over_the_file(project: Project) -> None:
     """Options of the command are also kept for the next reload."""
     found = project.load(APP, overrides={"instances": "2", "kill_timeout": "100"})
@@ -115,7 +138,6 @@ def test_all_mistakes_are_reported_at_once(project: Project) -> None:
     ("declared", "said"),
     [
         ([{"name": "a"}], "a: script: it is missing"),
-        ([APP, APP], "2 apps have this name"),
         ([], "it declares no app"),
         (["x"], "app 1 is not an object"),
         ("{", "neither JSON nor JSON with comments"),

@@ -50,7 +50,11 @@ def from_file(client: Client, path: str, args: argparse.Namespace) -> list[AppRe
             loaded = declared.load(_choice(declared, label, app, args))
             print_warnings([each for each in loaded.warnings if each not in warnings])
             warnings += loaded.warnings
-            requests += [_request(each, running) for each in loaded.apps.values()]
+            alias = app.alias if app is not None else ""
+            requests += [
+                _request(replace(each, alias=each.alias or alias), running)
+                for each in loaded.apps.values()
+            ]
     specs = {each.spec.name: each.spec for each in requests}
     print_warnings(shared_ports.remarks(specs))
     return requests
@@ -204,6 +208,14 @@ def that_run(client: Client) -> set[str]:
         return set()
     rows = client.request("list", only="names")["apps"]
     return {r["name"] for r in rows if r["status"] not in ("stopped", "gave up")}
+
+
+def aliases(client: Client) -> dict[str, str]:
+    """Return what PM2 would call each app that is known here, by its name."""
+    if not client.has_apps():
+        return {}
+    rows = client.request("list", only="names")["apps"]
+    return {row["name"]: row.get("alias") or row["name"] for row in rows}
 
 
 def _running(client: Client) -> _Running:

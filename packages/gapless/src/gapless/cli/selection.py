@@ -64,6 +64,15 @@ def one_name(client: Client, word: str) -> str:
     return found[0]
 
 
+def of_alias(client: Client, words: Collection[str]) -> list[str]:
+    """Return words, the apps of an alias in its place: as PM2, where names are shared."""
+    rows = client.request("list", only="names")["apps"]
+    by_alias: dict[str, list[str]] = {}
+    for row in rows:
+        by_alias.setdefault(row.get("alias") or row["name"], []).append(row["name"])
+    return [name for word in words for name in by_alias.get(word, [word])]
+
+
 def names_or_none(client: Client, word: str) -> list[str]:
     """Return the names of the apps that a word means; an empty list if it means none."""
     return _meant(word, client.request("list", only="names")["apps"], ())

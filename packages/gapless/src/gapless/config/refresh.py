@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from gapless.base.errors import HandoffError, MisuseError
+from gapless.base.names import is_app_name
 from gapless.config.choice import Choice, choice_of, label_of
 from gapless.config.declarations import DeclarationFile, declaration_file
 from gapless.config.file_kinds import TOML, is_configuration
@@ -32,23 +33,27 @@ def refreshed(
 
     The app inherits the environment that it was started with, or *environment*; its
     profile is the one that it was started with, or *profile*.  *changes* are fields of
-    PM2 that are set anew, and stay so.  With *inside*, paths through the link of a
-    release lead into that release.  Raises GaplessError.
+    PM2 that are set anew, and stay so; a name becomes its alias.  With *inside*, paths
+    through the link of a release lead into that release.  Raises GaplessError.
     """
     if profile is not None and not _has_profiles(running.config_file):
         raise MisuseError(
             f"{running.name}: --env chooses within a PM2 file, and it was started from "
             f"{running.config_file or 'the command line'}"
         )
-    if changes:
-        _check_changes(running, changes)
+    fields = dict(changes or {})
+    if fields:
+        _check_changes(running)
+    alias = _alias(running, str(fields.pop("name", "")))
     choice = choice_of(running)
-    if not running.config_file and changes:
-        return _described_anew(running, choice, changes, environment)
+    if not running.config_file and fields:
+        renewed = _described_anew(running, choice, fields, environment)
+        return replace(renewed, alias=alias)
     if not running.config_file:
-        return relocated(running, environment=environment, inside=inside)
-    if changes:
-        choice = replace(choice, overrides={**choice.overrides, **changes})
+        renewed = relocated(running, environment=environment, inside=inside)
+        return replace(renewed, alias=alias)
+    if fields:
+        choice = replace(choice, overrides={**choice.overrides, **fields})
     if environment is not None:
         choice = replace(choice, environment=environment)
     if profile is not None:
@@ -60,17 +65,21 @@ def refreshed(
             f"{running.name}: {path} no longer declares it",
             hint=f"`gapless delete {running.name}` ends it",
         )
-    return next(iter(declared.load(choice).apps.values()))
+    return replace(next(iter(declared.load(choice).apps.values())), alias=alias)
 
 
-def _check_changes(running: AppSpec, changes: Mapping[str, Any]) -> None:
-    """Raise MisuseError for what cannot be changed of a running app."""
-    if changes.get("name", running.name) != running.name:
-        raise MisuseError(
-            f"{running.name}: an app that is known keeps its name",
-            hint=f"start it as {changes['name']} too, then `gapless delete "
-            f"{running.name}`",
-        )
+def _alias(running: AppSpec, wanted: str) -> str:
+    """Return what PM2 calls an app from now on, if that is not its name here.
+
+    Its name stays: its sockets, logs and notes have it.  Raises MisuseError.
+    """
+    if wanted and not is_app_name(wanted):
+        raise MisuseError(f"{running.name}: {wanted!r} cannot name an app")
+    return running.alias if not wanted else "" if wanted == running.name else wanted
+
+
+def _check_changes(running: AppSpec) -> None:
+    """Raise MisuseError if the settings of a running app are not for a command line."""
     if running.config_file.endswith(TOML):
         raise MisuseError(
             f"{running.name}: its settings stand in {running.config_file}",

@@ -6,6 +6,7 @@ this file imports the rest of the supervisor late.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -64,6 +65,8 @@ def main(arguments: list[str]) -> None:
     _report(ready, b"ok\n")
     descriptors.settle()  # no lower one is left that a start had, so the limit is sharp
     was_shut_down = supervisor.serve()
+    with contextlib.suppress(OSError):
+        os.ftruncate(lock, 0)  # the pid may be another's soon
     if was_shut_down and ready < 0 and "INVOCATION_ID" in os.environ:
         sys.exit(SHUT_DOWN)
 
@@ -100,6 +103,9 @@ def _lock(home: str) -> int:
     except BlockingIOError:
         os.close(descriptor)
         return -1
+    with contextlib.suppress(OSError):  # a full disk: nothing here needs to read it
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
     return descriptor
 
 

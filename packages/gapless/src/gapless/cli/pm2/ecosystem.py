@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from gapless.base.errors import DONE, GaplessError
+from gapless.base.errors import DONE
+from gapless.cli import output
 from gapless.cli.pm2.words import Words
 
 FILE = "ecosystem.config.js"
@@ -30,9 +31,10 @@ def write(words: Words) -> int:
         with open(FILE, "x", encoding="utf-8") as file:
             file.write(_TEXT)
     except FileExistsError:
-        raise GaplessError(
-            f"{os.path.abspath(FILE)} is there already, and is left as it is",
-            hint=f"`pm2 start {FILE}` starts what it declares",
-        ) from None
+        output.print_error(
+            f"{os.path.abspath(FILE)} is there already, and is left as it is; "
+            f"`pm2 start {FILE}` starts what it declares"
+        )
+        return DONE
     print(f"wrote {os.path.abspath(FILE)}; then: pm2 start {FILE} --env production")
     return DONE

@@ -32,7 +32,7 @@ def open_in(words: Words) -> int:
             "pm2 inspect what? name one app", hint="`pm2 list` names them"
         )
     client = Client(starts=False)
-    app = selection.one_name(client, words.about[0])
+    app = selection.one_name(client, selection.of_alias(client, words.about)[0])
     described = client.request("describe", app=app)
     serving = [i for i in described["instances_detail"] if i["phase"] == "ready"]
     if not serving:

@@ -25,7 +25,7 @@ def run(words: Words) -> int:
     heard = client.request("messages", number=0)["last"]
     sent: list[int] = []
     offered: set[str] = set()
-    for app in selection.names(client, [word]):
+    for app in selection.names(client, selection.of_alias(client, [word])):
         rows = client.request("describe", app=app)["instances_detail"]
         if word.isdigit() and word != app:
             rows = [row for row in rows if row["id"] == int(word)]

@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable
-from types import ModuleType
+from dataclasses import replace
 from typing import Any
 
 from gapless.base.errors import DONE, GaplessError, MisuseError
@@ -18,25 +16,19 @@ from gapless.cli.pm2 import (
     inspected,
     inspector,
     instead,
+    machine,
+    ours,
     settings,
     trigger,
 )
 from gapless.cli.pm2.words import Words
 from gapless.client import Client
-
-Run = Callable[[Words], int]
-Import = Callable[[str], ModuleType]
+from gapless.config.file_kinds import is_configuration
 
 
-class _Ours:
-    """What imports a verb of gapless: handed down, since verbs are above this."""
-
-    verb: Import
-
-
-def run(words: Words, import_verb: Import) -> int:
+def run(words: Words, import_verb: ours.Import) -> int:
     """Run a command line of PM2; return the exit code.  Raises GaplessError."""
-    _Ours.verb = staticmethod(import_verb)
+    ours.Verbs.module = staticmethod(import_verb)
     verb = VERBS.get(words.verb)
     if verb is None:
         raise MisuseError(
@@ -46,22 +38,6 @@ def run(words: Words, import_verb: Import) -> int:
             hint="`gapless pm2 --help` lists them; see docs/pm2.md",
         )
     return verb(words)
-
-
-def _ours(verb: str, about: list[str], **settings: Any) -> int:
-    """Run a verb of gapless with arguments, and with what its options would set."""
-    module = _Ours.verb(verb)
-    parser = argparse.ArgumentParser(prog=f"pm2 {verb}", allow_abbrev=False)
-    module.add_arguments(parser)
-    args = parser.parse_args(["--", *about] if about else [])
-    for name, value in settings.items():
-        setattr(args, name, value)
-    return int(module.run(args))
-
-
-def _simply(verb: str) -> Run:
-    """Return what runs a verb of gapless about the same words."""
-    return lambda words: _ours(verb, list(words.about))
 
 
 def _chosen(words: Words) -> dict[str, Any]:
@@ -87,27 +63,40 @@ def _start(words: Words) -> int:
     }
     if words.has("port"):
         asked["port"] = words.given["port"]
-    return _worst([_ours("start", [each], **asked) for each in words.about or [""]])
+    about = ours.aliased(words) or [""]
+    return _worst([ours.run("start", [each], **asked) for each in about])
 
 
 def _reload(words: Words) -> int:
     fields = words.fields()
     if words.rest is not None:
         fields["args"] = list(words.rest)
-    return _ours("reload", _some(words), **_chosen(words), changes=fields)
-
-
-def _end(verb: str) -> Run:
-    return lambda words: _ours(verb, _some(words), only=words.given.get("only", ""))
-
-
-def _some(words: Words) -> list[str]:
-    if not words.about:
+    files = [each for each in words.about if is_configuration(each)]
+    if files and "name" in fields:
         raise MisuseError(
-            f"pm2 {words.verb} what? name an app, or `all`",
-            hint="`pm2 list` names the apps",
+            f"pm2 {words.verb} {files[0]} --name: a file names its apps itself",
+            hint=f"pm2 {words.verb} APP --name {fields['name']}",
         )
-    return list(words.about)
+    # Of a file: for all that it declares.
+    return ours.run(
+        "reload", ours.some(words), **fields, **_chosen(words), changes=fields
+    )
+
+
+def _end(verb: str) -> ours.Run:
+    return lambda words: ours.run(
+        verb, ours.some(words), only=words.given.get("only", "")
+    )
+
+
+def _scale(words: Words) -> int:
+    *apps, count = words.about or ("",)
+    if len(own := ours.aliased(replace(words, about=tuple(apps)))) > 1:
+        raise MisuseError(
+            f"pm2 scale {apps[0]}: {len(own)} apps have this name: {', '.join(own)}",
+            hint=f"name one: pm2 scale {own[0]} {count}",
+        )
+    return ours.run("scale", [*own, count] if words.about else [])
 
 
 def _serve(words: Words) -> int:
@@ -118,7 +107,7 @@ def _serve(words: Words) -> int:
             hint="pm2 start 'python3 -m http.server 8080' --name files",
         )
     directory, port = (*words.about, "", "")[:2]
-    return _ours(
+    return ours.run(
         "serve",
         [],
         directory=directory,
@@ -140,7 +129,7 @@ def _worst(codes: list[int]) -> int:
 
 
 def _list(words: Words) -> int:
-    return _ours("list", [], sort=str(words.given.get("sort", "")))
+    return ours.run("list", [], sort=str(words.given.get("sort", "")))
 
 
 def _logs(words: Words) -> int:
@@ -160,7 +149,9 @@ def _logs(words: Words) -> int:
         if not lines.isdigit():
             raise MisuseError(f"pm2 logs --lines {lines}: this is no number of lines")
         chosen["lines"] = int(lines)
-    return _ours("logs", list(words.about), follow=not words.has("nostream"), **chosen)
+    return ours.run(
+        "logs", ours.aliased(words), follow=not words.has("nostream"), **chosen
+    )
 
 
 def _ping(words: Words) -> int:
@@ -172,7 +163,7 @@ def _ping(words: Words) -> int:
 
 def _id(words: Words) -> int:
     client = Client(starts=False)
-    names = selection.names(client, list(words.about) or ["all"])
+    names = selection.names(client, ours.aliased(words) or ["all"])
     rows = {
         row["name"]: row["ids"] for row in client.request("list", only="names")["apps"]
     }
@@ -182,7 +173,7 @@ def _id(words: Words) -> int:
 
 def _prettylist(words: Words) -> int:
     _ = words
-    print(inspected.text(_Ours.verb("jlist").items(Client(starts=False))))
+    print(inspected.text(ours.Verbs.module("jlist").items(Client(starts=False))))
     return DONE
 
 
@@ -190,35 +181,9 @@ def _report(words: Words) -> int:
     _ = words
     for verb in ("doctor", "list"):
         try:
-            _ours(verb, [])
+            ours.run(verb, [])
         except GaplessError as error:
             print(error.message)
-    return DONE
-
-
-# --- this machine -------------------------------------------------------------------------
-
-
-def _startup(words: Words, *, remove: bool = False) -> int:
-    given = words.given
-    # PM2's --hp is the home directory of the user, and its unit is a name.
-    known = {
-        "user": "user",
-        "unit": "service",
-        "wait_ip": "wait_ip",
-        "home": "user_home",
-    }
-    asked = {to: given[name] for name, to in known.items() if name in given}
-    return _ours("startup", list(words.about), remove=remove, **asked)
-
-
-def _unstartup(words: Words) -> int:
-    return _startup(words, remove=True)
-
-
-def _update(words: Words) -> int:
-    _ = words
-    print("nothing to update: gapless keeps nothing in memory that an update replaces")
     return DONE
 
 
@@ -230,20 +195,7 @@ def _reload_logs(words: Words) -> int:
     return DONE
 
 
-def _kill(words: Words) -> int:
-    """End everything and forget it, as PM2 does: `save` first, and `resurrect` has it."""
-    _ = words
-    if Client().request("list", only="names")["apps"]:
-        _ours("delete", ["all"])
-    return _ours("shutdown", [])
-
-
-def _cleardump(words: Words) -> int:
-    _ = words
-    return _ours("save", [], clear=True)
-
-
-VERBS: dict[str, Run] = {
+VERBS: dict[str, ours.Run] = {
     **instead.verbs(),
     **dict.fromkeys(
         ("start", "startOrRestart", "startOrReload", "startOrGracefulReload"), _start
@@ -257,31 +209,29 @@ VERBS: dict[str, Run] = {
     "unset": settings.remove,
     "deploy": deploy.say,
     "inspect": inspector.open_in,
-    **dict.fromkeys(("describe", "desc", "info", "show"), _simply("describe")),
-    **dict.fromkeys(("update", "updatePM2"), _update),
+    **dict.fromkeys(("describe", "desc", "info", "show"), ours.of_each("describe")),
+    **dict.fromkeys(("update", "updatePM2"), machine.update),
     **dict.fromkeys(("ecosystem", "init"), ecosystem.write),
     "stop": _end("stop"),
-    "scale": _simply("scale"),
-    "reset": _simply("reset"),
-    "env": _simply("env"),
-    "pid": _simply("pid"),
-    "flush": _simply("flush"),
-    "sendSignal": _simply("signal"),
-    "jlist": _simply("jlist"),
+    "scale": _scale,
+    "reset": ours.of_apps("reset"),
+    "env": ours.of_each("env"),
+    "pid": ours.of_apps("pid"),
+    "flush": ours.of_apps("flush"),
+    "sendSignal": ours.of_apps("signal"),
+    "jlist": ours.simply("jlist"),
     "prettylist": _prettylist,
     "id": _id,
     "ping": _ping,
     "logs": _logs,
     "report": _report,
     "reloadLogs": _reload_logs,
-    **dict.fromkeys(
-        ("save", "dump"), lambda words: _ours("save", [], force=words.has("force"))
-    ),
+    **dict.fromkeys(("save", "dump"), machine.save),
     "trigger": trigger.run,
-    "cleardump": _cleardump,
-    "resurrect": _simply("resurrect"),
-    "startup": _startup,
-    "unstartup": _unstartup,
-    "kill": _kill,
+    "cleardump": machine.cleardump,
+    "resurrect": machine.resurrect,
+    "startup": machine.startup,
+    "unstartup": machine.unstartup,
+    "kill": machine.kill,
 }
 """Every verb of PM2."""

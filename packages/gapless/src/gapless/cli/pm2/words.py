@@ -15,6 +15,8 @@ from typing import Any
 from gapless.base.errors import MisuseError
 from gapless.cli.pm2.options import BY_SPELLING, FIELDS, LISTS, Option, Takes
 
+_UNSET = "null"
+"""The value that takes an option back, as in PM2."""
 _PLACE = "watch"
 """The one field that a value and its absence both set."""
 
@@ -144,6 +146,8 @@ def _read(option: Option, value: Any, given: dict[str, Any]) -> Any:
         return option.to
     if value is None:
         return True
+    if value == _UNSET and option.sets in FIELDS:
+        return None
     if option.sets == _PLACE:
         if value in ("true", "false"):
             return value == "true"

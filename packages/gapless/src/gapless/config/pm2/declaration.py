@@ -14,6 +14,8 @@ class Declaration:
     """The name of the file in messages."""
     label: str
     """The label of the app in the file."""
+    copy: int = 0
+    """Its number, if another app before it in the file has the same name."""
     fields: dict[str, Any] = field(default_factory=dict)
     """By their names in fields.toml, in the units of a spec: seconds, bytes."""
     profiles: dict[str, dict[str, str]] = field(default_factory=dict)

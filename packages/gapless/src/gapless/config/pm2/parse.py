@@ -7,6 +7,7 @@ has no effect gives a warning with the reason.
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -31,17 +32,16 @@ def declarations(
     tables = _tables(content, file, warnings)
     mistakes: list[str] = []
     found = [
-        _declaration(table, number, file, overrides, mistakes)
-        for number, table in enumerate(tables)
+        _declaration(table, labelled, file, overrides, mistakes)
+        for table, labelled in zip(tables, _numbered(tables), strict=True)
     ]
     deployed = _deployed(content, file, mistakes)
     for each in found:
         each.deployed = deployed
-    labels = [each.label for each in found]
-    mistakes += [
-        f"{file}: {label}: name: {labels.count(label)} apps have this name; "
-        f"give each its own, or run one with `instances`"
-        for label in dict.fromkeys(name for name in labels if labels.count(name) > 1)
+    warnings += [
+        f"{file}: names are unique: an app before has this one, so it is {each.label}"
+        for each in found
+        if each.copy
     ]
     if mistakes:
         raise MisuseError("\n".join(mistakes))
@@ -50,9 +50,23 @@ def declarations(
 
 def labels(content: Any, file: str) -> list[str]:
     """Return the labels of the apps in a file.  Raises MisuseError."""
-    return [
-        _label(table, number) for number, table in enumerate(_tables(content, file, []))
-    ]
+    return [label for label, _ in _numbered(_tables(content, file, []))]
+
+
+def _numbered(tables: list[dict[str, Any]]) -> list[tuple[str, int]]:
+    """Return the label of each app, and its number if one before it has that name."""
+    taken = {_label(table, number) for number, table in enumerate(tables)}
+    found: list[tuple[str, int]] = []
+    seen: set[str] = set()
+    for number, table in enumerate(tables):
+        label, copy = _label(table, number), 0
+        if label in seen:
+            copy = next(n for n in itertools.count(2) if f"{label}-{n}" not in taken)
+            label = f"{label}-{copy}"
+            taken.add(label)
+        seen.add(label)
+        found.append((label, copy))
+    return found
 
 
 def _label(table: dict[str, Any], number: int) -> str:
@@ -105,18 +119,21 @@ def _deployed(
 
 def _declaration(
     table: dict[str, Any],
-    number: int,
+    labelled: tuple[str, int],
     file: str,
     overrides: Mapping[str, Any],
     mistakes: list[str],
 ) -> Declaration:
-    declared = Declaration(file, _label(table, number))
+    declared = Declaration(file, *labelled)
     for name, value, canonical in _entries(table):
         try:
             _add(declared, name, value, canonical)
         except values.WrongValueError as error:
             mistakes.append(declared.message_for(name, str(error)))
     for name, value in overrides.items():
+        if value is None:  # as if it had never been said, in the file either
+            declared.fields.pop(name, None)
+            continue
         try:
             declared.fields[name] = values.read(fields.BY_NAME[name], value)
         except values.WrongValueError as error:

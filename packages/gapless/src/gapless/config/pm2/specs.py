@@ -39,7 +39,7 @@ class Context:
 
 def build(declared: Declaration, context: Context) -> spec.AppSpec:
     """Return the spec that a declaration describes.  Raises MisuseError, NotFoundError."""
-    name = app_name(declared, context)
+    name, alias = app_name(declared, context), _name_in_file(declared, context)
     directory = _directory(declared, context)
     resolved = os.path.realpath(context.redirect(directory))
     if not os.path.isdir(resolved):
@@ -84,6 +84,7 @@ def build(declared: Declaration, context: Context) -> spec.AppSpec:
         release=release_name(resolved),
         profile=context.choice.profile,
         label=declared.label,
+        alias=alias if alias != name else "",
         mode=mode,
         autostart=declared.get("autostart", True),
         started_in=context.choice.started_in,
@@ -93,6 +94,22 @@ def build(declared: Declaration, context: Context) -> spec.AppSpec:
 
 def app_name(declared: Declaration, context: Context) -> str:
     """Return the name that an app has here.  Raises MisuseError."""
+    name = _name_in_file(declared, context)
+    if declared.copy:
+        name = f"{name}-{declared.copy}"
+    if not is_app_name(name):
+        raise MisuseError(
+            declared.message_for(
+                "name",
+                f"{name!r} cannot name an app; use letters, digits, . _ - : @ + and "
+                "spaces between them, 64 characters at most",
+            )
+        )
+    return name
+
+
+def _name_in_file(declared: Declaration, context: Context) -> str:
+    """Return the name that PM2 would give to an app; others may have it as well."""
     script = declared.get("script")
     name = declared.get("name")
     if name is None:
@@ -102,14 +119,6 @@ def app_name(declared: Declaration, context: Context) -> str:
     name = declared.get("name_prefix", "") + name
     if declared.get("append_env_to_name") and context.choice.profile:
         name = f"{name}-{context.choice.profile}"
-    if not is_app_name(name):
-        raise MisuseError(
-            declared.message_for(
-                "name",
-                f"{name!r} cannot name an app; use letters, digits, . _ - : @ + and "
-                "spaces between them, 64 characters at most",
-            )
-        )
     return str(name)
 
 

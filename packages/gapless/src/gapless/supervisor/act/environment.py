@@ -37,7 +37,7 @@ def variables(
     found = configured(wanted, file_variables)
     if wanted.announce:
         found |= {
-            "name": wanted.name,
+            "name": wanted.alias or wanted.name,
             "namespace": wanted.namespace,
             "pm_id": str(identity),
             "exec_mode": f"{wanted.mode}_mode",

@@ -86,6 +86,8 @@ def _numbers(wanted: spec.AppSpec, path: str) -> tuple[float, ...]:
 
 def _fault(wanted: spec.AppSpec) -> str:
     """Return what is wrong with the texts of a spec; empty if nothing is."""
+    if wanted.alias and not is_app_name(wanted.alias):
+        return f"{wanted.alias!a} cannot be the alias of an app"
     if not wanted.command or not wanted.command[0]:
         return "the spec has no command"
     if not wanted.directory.startswith("/"):

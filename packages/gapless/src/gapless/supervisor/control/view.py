@@ -32,6 +32,7 @@ def identity(app: AppRecord) -> dict[str, Any]:
     return {
         "name": app.name,
         "label": app.spec.label or app.name,
+        "alias": app.spec.alias or app.name,
         "namespace": app.spec.namespace,
         "ids": app.ids[: len(current.seats) if current else app.spec.instances],
         "status": status(app),

@@ -251,6 +251,8 @@ class AppSpec:
     """The environment of the file that was chosen with --env."""
     label: str = ""
     """How the file calls it, if that is not its name here."""
+    alias: str = ""
+    """What PM2 would call it, if that is not its name: several apps may have one."""
     arguments: tuple[tuple[str, str], ...] = ()
     """Options of the command line that stand above the file: key and JSON."""
     release: str = ""

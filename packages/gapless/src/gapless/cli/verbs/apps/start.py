@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
+from dataclasses import replace
 from typing import Any
 
 from gapless.base.errors import MisuseError
@@ -24,6 +25,7 @@ from gapless.cli import (
 from gapless.cli.app_requests import AppRequest
 from gapless.client import Client
 from gapless.config.choice import Choice, inherited
+from gapless.config.configuration import Configuration
 from gapless.config.declarations import declaration_file
 from gapless.config.file_kinds import is_configuration
 from gapless.config.script import load_script
@@ -145,9 +147,24 @@ def _from_script(args: argparse.Namespace, client: Client) -> list[AppRequest]:
     if args.env:
         raise MisuseError("--env chooses within a PM2 file; a script has no env_NAME")
     loaded = load_script(declared, inherited(os.environ), like_pm2=args.like_pm2)
-    if args.like_pm2 and (taken := app_requests.that_run(client)) & {*loaded.apps}:
-        (name,) = loaded.apps
-        if not args.again:
+    app_requests.print_warnings(loaded.warnings)
+    if args.like_pm2:
+        return [_beside(client, declared, loaded, again=args.again)]
+    return [app_requests.first_start(each) for each in loaded.apps.values()]
+
+
+def _beside(
+    client: Client, declared: dict[str, Any], loaded: Configuration, *, again: bool
+) -> AppRequest:
+    """Return the request for a script of PM2, beside one that has its name.
+
+    *again*: a second one is meant.  Raises MisuseError.
+    """
+    (name,) = loaded.apps
+    known = app_requests.aliases(client)
+    is_free = known.get(name, name) != name  # who had that name was renamed
+    if is_free or name in app_requests.that_run(client):
+        if not (again or is_free):
             raise MisuseError(
                 f"{name}: an app of this name runs already",
                 hint=f"`pm2 restart {name}` hands over to what the script is now; "
@@ -156,12 +173,13 @@ def _from_script(args: argparse.Namespace, client: Client) -> list[AppRequest]:
         declared["name"] = next(
             other
             for number in itertools.count(2)
-            if (other := f"{name}-{number}") not in taken
+            if (other := f"{name}-{number}") not in known
         )
         output.print_error(f"names are unique: this one is {declared['name']}")
-        loaded = load_script(declared, inherited(os.environ), like_pm2=True)
-    app_requests.print_warnings(loaded.warnings)
-    return [app_requests.first_start(each) for each in loaded.apps.values()]
+        second = load_script(declared, inherited(os.environ), like_pm2=True)
+        (built,) = second.apps.values()
+        return app_requests.first_start(replace(built, alias=name))
+    return app_requests.first_start(loaded.apps[name])
 
 
 def _count(given: str | None) -> int | None:

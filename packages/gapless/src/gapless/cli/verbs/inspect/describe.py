@@ -29,6 +29,7 @@ def run(args: argparse.Namespace) -> int:
         return DONE
     wanted = found["spec"]
     rows = {
+        "PM2's name": wanted.get("alias"),
         "status": found["status"],
         "reason": found["reason"],
         "hint": _hint(found),

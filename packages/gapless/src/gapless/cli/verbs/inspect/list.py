@@ -124,6 +124,12 @@ def _span(ids: list[int]) -> str:
     return f"{ids[0]}-{last}" if ids[-1] == last else ",".join(map(str, ids))
 
 
+def _name(row: dict[str, object]) -> str:
+    """Return the name of an app, and what PM2 would call it if that is another."""
+    alias = row.get("alias", row["name"])
+    return f"{row['name']}" if alias == row["name"] else f"{row['name']} ({alias})"
+
+
 def _count(number: object) -> str:
     """Return a number; - for an app that does not count."""
     return "-" if number is None else str(number)
@@ -138,7 +144,7 @@ def _cells(row: dict[str, object]) -> list[str]:
     assert isinstance(ids, list)
     return [
         _span(ids),
-        str(row["name"]),
+        _name(row),
         str(row["status"]),
         f"{instances['ready']}/{instances['wanted']}",
         str(row["release"] or "-"),

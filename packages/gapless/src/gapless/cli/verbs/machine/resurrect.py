@@ -16,12 +16,14 @@ from gapless.client import Client
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `resurrect`."""
     arguments.add_json(parser)
+    parser.set_defaults(path="")
 
 
 def run(args: argparse.Namespace) -> int:
     """Start what the list has and does not run."""
     client = Client()
-    saved = _read(client.home.dump)
+    path = args.path or client.home.dump
+    saved = read(path)
     rows = {
         row["name"]: row["status"]
         for row in client.request("list", only="names")["apps"]
@@ -39,11 +41,11 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         output.print_json([])
     else:
-        print(f"nothing to do: all {len(saved)} apps of {client.home.dump} are here")
+        print(f"nothing to do: all {len(saved)} apps of {path} are here")
     return DONE
 
 
-def _read(path: str) -> tuple[save.SavedApp, ...]:
+def read(path: str) -> tuple[save.SavedApp, ...]:
     """Return what was saved.  Raises GaplessError."""
     try:
         plain = files.read_own_json(path)

@@ -54,7 +54,7 @@ def _item(described: dict[str, Any], ordinal: int, identity: int) -> dict[str, A
         usage = {"memory": instance["memory_bytes"], "cpu": instance["cpu_percent"]}
     return {
         "pid": instance["pid"] if instance else 0,
-        "name": described["name"],
+        "name": _alias(described),
         "pm2_env": _env(described, ordinal, identity, instance),
         "pm_id": identity,
         "monit": usage,
@@ -78,11 +78,15 @@ def _env(
     return {
         # As in PM2: its variables, and over them what PM2 says of it.
         **variables,
-        "name": described["name"],
+        "name": _alias(described),
+        # By what its reports and logs name it: several may have one name of PM2's.
+        "gapless_app": described["name"],
         "namespace": spec["namespace"],
         "pm_id": identity,
         "status": _status(described, instance),
-        "restart_time": restarts + described.get("replaced", 0),
+        "restart_time": restarts
+        + described.get("replaced", 0)
+        + _is_proving(described),
         "unstable_restarts": 0,
         "created_at": _milliseconds(described["since"]),
         "pm_uptime": _milliseconds(started),
@@ -90,7 +94,7 @@ def _env(
         "exec_interpreter": _interpreter(spec, script),
         "pm_exec_path": script,
         "pm_cwd": spec["declared_directory"],
-        "node_args": options,
+        **({} if _is_unset(spec, "node_args") else {"node_args": options}),
         "args": arguments,
         "username": spec["user"] or _username(),
         "unique_id": _unique_id(described["name"], identity),
@@ -116,12 +120,22 @@ def _env(
             {"action_name": name, "arity": arity}
             for name, arity in (instance.get("actions", {}) if instance else {}).items()
         ],
-        "axm_options": {"module_name": described["name"]},
+        "axm_options": {"module_name": _alias(described)},
         "axm_dynamic": {},
         "exit_code": described["exit_code"],
         "version": described["release"] or "N/A",
         "env": variables,
     }
+
+
+def _alias(described: dict[str, Any]) -> str:
+    """Return the name that PM2 would have; a supervisor of before has no other."""
+    return str(described.get("alias") or described["name"])
+
+
+def _is_proving(described: dict[str, Any]) -> bool:
+    """Return whether processes serve that are counted when they have proven themselves."""
+    return any(each["role"] == "proving" for each in described["generations"])
 
 
 def _status(described: dict[str, Any], instance: dict[str, Any] | None) -> str:
@@ -135,7 +149,7 @@ def _status(described: dict[str, Any], instance: dict[str, Any] | None) -> str:
 def _parts(spec: dict[str, Any]) -> tuple[list[str], str, list[str]]:
     """Return the interpreter's options, the path of the script, and its arguments."""
     command = [str(word) for word in spec["command"]]
-    options = json.loads(dict(spec.get("arguments", ())).get("node_args", "[]"))
+    options = json.loads(dict(spec.get("arguments", ())).get("node_args", "[]")) or []
     declared = len(shlex.split(options) if isinstance(options, str) else options)
     for at, word in enumerate(command[1:], 1):
         path = os.path.join(spec["directory"], word)
@@ -145,6 +159,11 @@ def _parts(spec: dict[str, Any]) -> tuple[list[str], str, list[str]]:
     program = os.path.join(spec["directory"], command[0])
     found = program if os.path.exists(program) else shutil.which(command[0])
     return [], found or command[0], command[1:]
+
+
+def _is_unset(spec: dict[str, Any], option: str) -> bool:
+    """Return whether an option was taken back: PM2 has no such key then."""
+    return dict(spec.get("arguments", ())).get(option) == "null"
 
 
 def _interpreter(spec: dict[str, Any], script: str) -> str:

@@ -54,4 +54,6 @@ def run_words(words: list[str]) -> int:
     except GaplessError as error:
         # PM2 knows one exit code for everything that failed.
         raise GaplessError(error.message, hint=error.hint) from error
+    finally:
+        home.name_as_pm2()
     return min(code, FAILED) if code in _FAILURES else code
