@@ -81,6 +81,12 @@ def _is_to_be_taken_over(generation: Generation) -> bool:
     return bool(wanted and generation.connections and not (begun or ending))
 
 
+def takes_from(generation: Generation, instance: Instance) -> bool:
+    """Return whether connections of one instance are to be taken, and are not yet."""
+    wanted = generation.takes_over and not generation.unseen and instance.connections
+    return bool(wanted and instance.takeover is Takeover.NONE)
+
+
 def _stop_reason(generation: Generation, now: float, *, successor: bool) -> str:
     """Return why the instances may get the stop signal now; empty if they may not."""
     if not (generation.served or _runs_procedures(generation, now)):

@@ -27,6 +27,7 @@ from gapless.supervisor.relay.http.peek import peek
 from gapless.supervisor.relay.large import RECENT_S, Large
 from gapless.supervisor.relay.parking import (
     QUIET_S,
+    SHORT_QUIET_S,
     Course,
     Look,
     Parking,
@@ -59,9 +60,14 @@ class State(Enum):
 
 @dataclass(slots=True)
 class Pace:
-    """What one round may still cost."""
+    """What holds for all connections of a takeover."""
 
     spin_s: float = 0.0
+    """What one round may still cost."""
+    at_once: bool = False
+    """Their processes end as soon as all of them are parked."""
+    holds: bool = False
+    """Nobody would accept a request: it waits where it is parked."""
 
 
 class Connection:
@@ -97,6 +103,12 @@ class Connection:
         self._position = -1
         """Up to where its process had read when nothing was owed, while it is free."""
         self.silent_s = 0.0
+        self.waits = False
+        """Its next request has come, and waits for somebody who accepts."""
+        self._settled_at = -1
+        """How much its process had written when it was settled at once."""
+        self._read: tuple[Head, bytes] | None = None
+        """A request that was read, and waits here: its process would read it at its end."""
 
     def mend(self) -> None:
         """Undo what a relay before this one has left."""
@@ -115,7 +127,9 @@ class Connection:
     def is_due(self, now: float, patience_s: float) -> bool:
         """Return whether a look may show anything new."""
         if self.state is State.PARKED:
-            return now >= self._check_at or sockets.unread(self.sock) > 0
+            if now >= self._check_at:
+                return True
+            return not self.waits and sockets.unread(self.sock) > 0
         if self.state is State.FREE and patience_s:
             return now >= self._check_at
         return True
@@ -140,7 +154,8 @@ class Connection:
         self._position = look.position if look.idle and look.steady else -1
         answered = self._course.look(look)
         waits = answered and look.unread and not look.unsent
-        if waits and not patience_s and self._take_waiting(look):
+        takes = not (patience_s or self._pace.holds)
+        if waits and takes and self._take_waiting(look):
             return
         if self.reader.may_have_mark:
             self.reader.free(look)
@@ -186,12 +201,21 @@ class Connection:
 
     def _look_at_parked(self, now: float) -> None:
         assert self._parking is not None
+        if self._read is not None:
+            self._look_at_read()
+            return
         look = sockets.look(self.sock)
-        self.settled = self._parking.is_settled(look)
+        self.waits = False
+        quiet_s = SHORT_QUIET_S if self._pace.at_once else QUIET_S
+        self.settled = self._parking.is_settled(look, quiet_s)
+        if self.settled:
+            self._settled_at = look.written
         self._course.look(look)
         match self._parking.look(look):
             case Step.GIVE_BACK:
                 self._give_back(now, look)
+            case Step.JUDGE if self._pace.holds:
+                self._hold(now, look)
             case Step.JUDGE:
                 verdict, head = peek(self.sock)
                 if head is not None and fits(head):
@@ -208,6 +232,47 @@ class Connection:
             case Step.WAIT:
                 if self._large.seen:
                     self._wait_for_large(look, now)
+
+    def _hold(self, now: float, look: Look) -> None:
+        """Leave a request where it is, if it wakes no process however long it waits."""
+        verdict, head = peek(self.sock)
+        if head is not None and fits(head) and not head.expects:
+            length = len(head.raw) + (head.body_bytes or 0)
+            if not self.reader.is_blocking():
+                self.settled, self._settled_at = True, look.written
+                self.waits = True
+            elif length <= look.unread:
+                self._read_now(head, look, length)
+            elif look.silent_s > WHOLE_S:
+                self._give_back(now, look)
+            else:
+                self._check_at = now
+        elif verdict is Verdict.FOREIGN and self._is_at(look.position):
+            self.reader.wake()
+            self.leave()
+        else:
+            self._give_back(now, look)
+
+    def _read_now(self, head: Head, look: Look, length: int) -> None:
+        """Read a whole request: a thread that sleeps in recv(2) does at a signal."""
+        self.settled = self._is_at(look.position) and sockets.set_mark(
+            self.sock, sockets.TAKEN
+        )
+        if not self.settled:
+            return
+        self.waits = True
+        found = self.sock.recv(length, socket.MSG_DONTWAIT)
+        self._read = head, found
+        if not (found.startswith(head.raw) and self._is_at(look.position + length)):
+            self.end(cut=True)  # its process has read as well: neither has the whole
+
+    def _look_at_read(self) -> None:
+        """Carry what was read as soon as somebody accepts it.  Raises OSError."""
+        assert self._read is not None
+        if not self._pace.holds:
+            head, found = self._read
+            position = sockets.position(self.sock) or 0
+            self._take(head, position, found=found)
 
     def _expect_its_end(self, head: Head, look: Look) -> None:
         """Note where a request ends that goes to its process."""
@@ -248,6 +313,7 @@ class Connection:
         )
         small = sockets.unread(self.sock) <= sockets.LARGEST_WHOLE_BYTES
         self.reader.wake(slept=slept)
+        self.waits = False
         self._counts.given_back += 1
         self.state, self._parking, self.settled = State.FREE, None, False
         if small:  # it may be all that was missing: be there before the answer is
@@ -280,9 +346,20 @@ class Connection:
         """
         return sockets.position(self.sock) == position
 
-    def _take(self, head: Head, position: int, stopped: Stopped | None = None) -> None:
+    def _take(
+        self,
+        head: Head,
+        position: int,
+        stopped: Stopped | None = None,
+        found: bytes = b"",
+    ) -> None:
         self.exchange = Exchange(
-            self._selector, self.sock, head, position=position, stopped=stopped
+            self._selector,
+            self.sock,
+            head,
+            position=position,
+            stopped=stopped,
+            found=found,
         )
         self.state, self.settled = State.TAKEN, False
         self.exchange.advance()  # on this host it is connected by now
@@ -337,16 +414,24 @@ class Connection:
                 Alone(self._selector, self.sock, self._counts, self.exchange)
             )
             return
+        if self._read is not None:
+            read = self._read
+            self._be_alone(Alone(self._selector, self.sock, self._counts, read=read))
+            return
         look, position = sockets.look(self.sock), sockets.position(self.sock)
-        answered = position == self._position
+        untouched = position == 0 and not look.written
+        answered = untouched or position == self._position
         if self._parking is not None:
             at_head = position == self._parking.position
             answered = at_head and self._parking.answered(look)
         _, head = peek(self.sock) if look.unread and answered else (None, None)
-        if head is not None:
+        rests = look.silent_s >= QUIET_S or (
+            self._pace.at_once and look.written == self._settled_at
+        )
+        if head is not None and not self._pace.holds:
             alone = Alone.asked(self._selector, self.sock, self._counts, head)
             self._be_alone(alone)
-        elif ending and answered and look.is_open and look.silent_s >= QUIET_S:
+        elif head is not None or (ending and answered and look.is_open and rests):
             self._be_alone(Alone(self._selector, self.sock, self._counts))
         else:
             self.end()
@@ -358,12 +443,12 @@ class Connection:
 
     def fail(self) -> None:
         """Let go of it after an error: its process goes on, unless it was taken."""
-        if self.state in (State.FREE, State.PARKED):
+        if self.state in (State.FREE, State.PARKED) and self._read is None:
             with contextlib.suppress(OSError):
                 self.reader.wake()
             self._drop()
         elif self.state is not State.OVER:
-            self.end(cut=self.state is State.TAKEN)
+            self.end(cut=self.state is State.TAKEN or self._read is not None)
 
     def leave(self) -> None:
         """Leave it to its process for good."""

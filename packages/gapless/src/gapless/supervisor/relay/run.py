@@ -7,6 +7,7 @@ supervisor's to say; a supervisor that dies is followed by one that says it agai
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import selectors
 import signal
@@ -29,6 +30,10 @@ IDLE_S = 2.0
 """How long it waits for more when nothing is left to do."""
 
 
+Place = tuple[str, int, str]
+"""The app, the generation, and the instance if it is one alone."""
+
+
 class Relay:
     """All takeovers of one supervisor."""
 
@@ -36,8 +41,8 @@ class Relay:
         self._selector = selectors.DefaultSelector()
         self._channel = wire.Channel(line)
         self._selector.register(line, selectors.EVENT_READ, self._receive)
-        self._takeovers: dict[tuple[str, int], Takeover] = {}
-        self._sent: dict[tuple[str, int], Status] = {}
+        self._takeovers: dict[Place, Takeover] = {}
+        self._sent: dict[Place, Status] = {}
         self._status_at = 0.0
         self._orphaned = False
         """Nobody holds the other end any more."""
@@ -111,34 +116,50 @@ class Relay:
         match message.get("op"):
             case "aim":
                 aim = codec.decode(Aim, message, "aim")
-                place = aim.app, aim.generation
+                place = aim.app, aim.generation, aim.instance
                 PORTS_BY_SOURCE.difference_update(aim.ports)
                 PORTS_BY_SOURCE.update(aim.ports if aim.by_source else ())
                 known = self._takeovers.get(place)
                 if known is None:
-                    known = Takeover(self._selector, aim, self._send, self._receive)
-                    self._takeovers[place] = known
+                    known = self._takeovers[place] = Takeover(
+                        self._selector,
+                        aim,
+                        self._send,
+                        self._receive,
+                        functools.partial(self._is_held, place),
+                    )
                 known.renew(aim)
                 self._sent.pop(place, None)
             case "ending":
                 ending = codec.decode(Ending, message, "ending")
-                known = self._takeovers.get((ending.app, ending.generation))
+                place = ending.app, ending.generation, ending.instance
+                known = self._takeovers.get(place)
                 if known is not None:
                     known.ending = True
                     if ending.ended:
                         known.forget()
             case "drop":
                 drop = codec.decode(Drop, message, "drop")
-                for (app, _), takeover in self._takeovers.items():
-                    if app == drop.app:
+                for (app, _, instance), takeover in self._takeovers.items():
+                    if app == drop.app and drop.instance in ("", instance):
                         takeover.drop()
+                        if drop.instance:
+                            takeover.forget()
             case "got":
                 got = codec.decode(Got, message, "got")
-                known = self._takeovers.get((got.app, got.generation))
-                if known is not None:
-                    known.got(got, received)
+                for each in self._takeovers.values():
+                    if each.waits_for(got):
+                        each.got(got, received)
             case other:
                 raise ValueError(f"there is no op {str(other)[:80]}")
+
+    def _is_held(self, place: Place, inode: int) -> bool:
+        """Return whether another takeover than that of a place has a connection."""
+        return any(
+            inode in each.connections
+            for other, each in self._takeovers.items()
+            if other != place
+        )
 
     def _send(self, kind: str, value: object) -> None:
         if self._orphaned:

@@ -38,14 +38,15 @@ class Takeover:
         aim: Aim,
         send: Callable[[str, object], None],
         hear: Callable[[], object] = lambda: None,
+        elsewhere: Callable[[int], bool] = lambda _: False,
     ) -> None:
         """Use *send* to ask the keeper for what this process has no right to.
 
         *hear* takes in what the supervisor has said: before its processes are told to end
-        it says so.
+        it says so.  *elsewhere* tells whether another takeover has a connection.
         """
         self._selector, self.aim, self._send = selector, aim, send
-        self._hear = hear
+        self._hear, self._elsewhere = hear, elsewhere
         self._asked: dict[int, float] = {}
         """Duplicates that the keeper was asked for, and when."""
         self._waits: dict[int, float] = {}
@@ -54,7 +55,8 @@ class Takeover:
         self.connections: dict[int, Connection] = {}
         """By the inode of the socket."""
         self.counts = Counts()
-        self._stops, self._pace = Stops(), Pace()
+        self._stops = Stops()
+        self._pace = Pace(at_once=aim.at_once, holds=aim.holds)
         self._found: dict[int, list[Holder]] = {}
         self._found_at = 0.0
         """Who held which socket when that was looked up last."""
@@ -68,14 +70,16 @@ class Takeover:
 
     def renew(self, aim: Aim) -> None:
         """Aim anew, also at another generation of the same number."""
-        if not set(aim.pids) & set(self.aim.pids):
+        if self._dropped or not set(aim.pids) & set(self.aim.pids):
             self.ending = self.forgotten = self._dropped = False
         self.aim = aim
+        self._pace.at_once, self._pace.holds = aim.at_once, aim.holds
 
     def status(self) -> Status:
         """Return what is left to do, and what was done."""
-        free = unsettled = parked = 0
+        free = unsettled = parked = waiting = 0
         for each in self.connections.values():
+            waiting += each.waits
             if each.state is State.FREE:
                 free += not each.settled
             else:
@@ -85,6 +89,7 @@ class Takeover:
         return Status(
             app=self.aim.app,
             generation=self.aim.generation,
+            instance=self.aim.instance,
             looked=self._scanned,
             free=(0 if self.aim.patience_s else free) + len(self._waits),
             unsettled=unsettled,
@@ -93,6 +98,7 @@ class Takeover:
             given_back=self.counts.given_back,
             cut=self.counts.cut,
             trouble=self.trouble,
+            waiting=waiting,
         )
 
     def is_quiet(self) -> bool:
@@ -137,7 +143,7 @@ class Takeover:
         self._dropped = True
         for each in self.connections.values():
             if each.state is not State.TAKEN:
-                each.fail()
+                each.fail()  # what was read is closed: nobody can be given it
         for alone in self.alone:
             if alone.exchange is None:
                 alone.end()
@@ -163,7 +169,7 @@ class Takeover:
                     self.alone.append(each.alone)
         for alone in self.alone:
             try:
-                alone.round(now, self.aim.limit_s)
+                alone.round(now, self.aim.limit_s, holds=self.aim.holds)
             except Exception as error:  # noqa: BLE001 - as above
                 _tell(error)
                 alone.fail()
@@ -208,7 +214,9 @@ class Takeover:
             known = self.connections.get(inode)
             if known is not None:
                 known.reader.holders = held_by
-            elif inode not in self._unwanted and not (self.ending or self._dropped):
+            elif inode in self._unwanted or self._elsewhere(inode):
+                continue
+            elif not (self.ending or self._dropped):
                 with contextlib.suppress(OSError):
                     self._find(inode, held_by)
         if after_another:
@@ -250,6 +258,11 @@ class Takeover:
             descriptor=holder[1],
         )
         self._send("need", need)
+
+    def waits_for(self, got: Got) -> bool:
+        """Return whether a duplicate was asked for here."""
+        own = self.aim.app, self.aim.generation
+        return own == (got.app, got.generation) and got.inode in self._waits
 
     def got(self, got: Got, received: list[int]) -> None:
         """Take in a duplicate that was asked for; what is used of *received* leaves it."""
