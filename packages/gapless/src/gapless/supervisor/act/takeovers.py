@@ -24,7 +24,15 @@ from gapless.supervisor.memory.keeper_connection import KeeperConnection
 from gapless.supervisor.memory.model import Mode, Role, Takeover
 from gapless.supervisor.observe.membership import Membership
 from gapless.supervisor.relay.mend import mend
-from gapless.supervisor.relay.messages import Aim, Drop, Ending, Got, Need, Status
+from gapless.supervisor.relay.messages import (
+    Aim,
+    Drop,
+    Ending,
+    GoOn,
+    Got,
+    Need,
+    Status,
+)
 from gapless.supervisor.sockets.listeners import Listeners
 
 HELD_AS = "relay/line"
@@ -221,6 +229,7 @@ class Takeovers:
         """Hear the relay on a line."""
         self._channel = wire.Channel(line)
         self._selector.register(line, selectors.EVENT_READ, self._receive)
+        self._send("go-on", GoOn())
 
     def flush(self) -> None:
         """Send what has waited for room."""

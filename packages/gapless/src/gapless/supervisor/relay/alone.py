@@ -13,8 +13,6 @@ from gapless.supervisor.relay.http.exchange import Exchange, Outcome
 from gapless.supervisor.relay.http.heads import Head, Verdict
 from gapless.supervisor.relay.http.peek import peek
 
-HOLD_S = 5.0
-"""How long a request waits for somebody to accept it, if nobody says that one does."""
 HEAD_S = 10.0
 """How long the head of a request may take to come whole, once no process waits for it."""
 
@@ -73,7 +71,7 @@ class Alone:
     def round(self, now: float, limit_s: float, *, holds: bool = False) -> None:
         """Take one step; it may be silent for *limit_s*.  Raises OSError.
 
-        While the relay *holds*, what comes waits.
+        While the relay *holds*, what comes waits, for as long.
         """
         if self.exchange is not None:
             self.exchange.tick(now)
@@ -82,7 +80,7 @@ class Alone:
         elif self._asked_since is None:
             if now >= self._since + limit_s:
                 self.end()
-        elif not holds or now >= self._asked_since + HOLD_S:
+        elif not holds or now >= self._asked_since + limit_s:
             if self._read is not None:
                 read, found = self._read
                 self.exchange = Exchange(self._selector, self.sock, read, found=found)

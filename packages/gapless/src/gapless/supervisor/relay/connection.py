@@ -192,7 +192,7 @@ class Connection:
         after = sockets.look(self.sock)
         if slipped_in(look, after) or not self.reader.sleeps():
             self.reader.wake()
-            self._rest.begin(now)
+            self._rest.begin(now, longest=not self._pace.at_once)
             return
         self._parking = Parking.begin(after, answered=answered)
         self.state = State.PARKED

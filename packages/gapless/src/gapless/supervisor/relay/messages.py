@@ -48,6 +48,11 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GoOn:
+    """There is another supervisor: it says anew what is to wait."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Drop:
     """An app was stopped: nothing more is carried to its port, which may be another's.
 

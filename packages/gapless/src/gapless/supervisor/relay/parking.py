@@ -165,7 +165,9 @@ class Rest:
     until: float = 0.0
     _next_s: float = SHORTEST_REST_S
 
-    def begin(self, now: float) -> None:
-        """Leave it alone, for twice as long as the last time."""
+    def begin(self, now: float, *, longest: bool = True) -> None:
+        """Leave it alone, for twice as long as the last time; or as short as it may be."""
+        if not longest:
+            self._next_s = SHORTEST_REST_S
         self.until = now + self._next_s
         self._next_s = min(2 * self._next_s, LONGEST_REST_S)

@@ -13,6 +13,7 @@ import selectors
 import signal
 import socket
 import sys
+from dataclasses import replace
 
 from gapless.base import clock, codec, descriptors, events, wakeup, wire
 from gapless.keeper import process_title
@@ -138,6 +139,9 @@ class Relay:
                     known.ending = True
                     if ending.ended:
                         known.forget()
+            case "go-on":
+                for each in self._takeovers.values():
+                    each.renew(replace(each.aim, holds=False))
             case "drop":
                 drop = codec.decode(Drop, message, "drop")
                 for (app, _, instance), takeover in self._takeovers.items():
