@@ -14,18 +14,18 @@ from __future__ import annotations
 import contextlib
 import selectors
 import socket
-from dataclasses import dataclass
 from enum import Enum
 
 from gapless.base import clock
 from gapless.supervisor.relay import sockets
 from gapless.supervisor.relay.alone import Alone
-from gapless.supervisor.relay.counts import Counts
+from gapless.supervisor.relay.counts import Counts, Pace
 from gapless.supervisor.relay.http.exchange import Exchange, Outcome
 from gapless.supervisor.relay.http.heads import Head, Verdict
-from gapless.supervisor.relay.http.peek import peek
+from gapless.supervisor.relay.http.peek import fits, peek
 from gapless.supervisor.relay.large import RECENT_S, Large
 from gapless.supervisor.relay.parking import (
+    IDLE_S,
     QUIET_S,
     SHORT_QUIET_S,
     Course,
@@ -45,6 +45,11 @@ MOST_AT_ONCE_BYTES = 1024
 """No program has a smaller buffer for what it reads at once (nginx: 1 KiB)."""
 HURRY_S, SPIN_S = 0.003, 0.0025
 """For so long it is looked at more often, and without pause, when it was given back."""
+FOCUS_S = 0.1
+"""For so long one that is busy has the relay's attention before others get it too."""
+PATIENT_TIMES = 3
+"""How often one is given back before it is looked at without pause: who rests between
+two requests is caught without."""
 WHOLE_S = 1.0
 """A request that is not whole is waited for as long as its pieces come so fast."""
 
@@ -56,18 +61,6 @@ class State(Enum):
     PARKED = "parked"
     TAKEN = "taken"
     OVER = "over"
-
-
-@dataclass(slots=True)
-class Pace:
-    """What holds for all connections of a takeover."""
-
-    spin_s: float = 0.0
-    """What one round may still cost."""
-    at_once: bool = False
-    """Their processes end as soon as all of them are parked."""
-    holds: bool = False
-    """Nobody would accept a request: it waits where it is parked."""
 
 
 class Connection:
@@ -103,6 +96,9 @@ class Connection:
         self._position = -1
         """Up to where its process had read when nothing was owed, while it is free."""
         self.silent_s = 0.0
+        self.focus_since: float | None = None
+        """When it was first tried to park it, while it was busy."""
+        self._times_back = 0
         self.waits = False
         """Its next request has come, and waits for somebody who accepts."""
         self._settled_at = -1
@@ -130,7 +126,7 @@ class Connection:
             if now >= self._check_at:
                 return True
             return not self.waits and sockets.unread(self.sock) > 0
-        if self.state is State.FREE and patience_s:
+        if self.state is State.FREE and (patience_s or not self._may_focus()):
             return now >= self._check_at
         return True
 
@@ -154,6 +150,11 @@ class Connection:
         self._position = look.position if look.idle and look.steady else -1
         answered = self._course.look(look)
         waits = answered and look.unread and not look.unsent
+        if look.silent_s < IDLE_S and not self._may_focus():
+            return  # a few at a time: each waits for the others' exchanges
+        if self.focus_since is None and look.silent_s < IDLE_S:
+            self.focus_since = now
+            self._pace.room -= 1
         takes = not (patience_s or self._pace.holds)
         if waits and takes and self._take_waiting(look):
             return
@@ -161,6 +162,16 @@ class Connection:
             self.reader.free(look)
         elif now >= self._rest.until and look.silent_s >= patience_s:
             self._park(look, now, answered=answered)
+
+    def _may_focus(self) -> bool:
+        """Return whether it may be parked though it is busy."""
+        free = self.focus_since is not None or self._pace.at_once
+        return free or self._pace.room > 0
+
+    def is_in_focus(self, now: float) -> bool:
+        """Return whether the relay's attention is with it, and not long enough yet."""
+        since = self.focus_since
+        return since is not None and now < since + FOCUS_S
 
     def _take_waiting(self, look: Look) -> bool:
         """Take a request that waits for a busy process; return whether that was possible.
@@ -316,6 +327,9 @@ class Connection:
         self.waits = False
         self._counts.given_back += 1
         self.state, self._parking, self.settled = State.FREE, None, False
+        self._times_back += 1
+        if small and self._times_back <= PATIENT_TIMES and not self._pace.at_once:
+            return
         if small:  # it may be all that was missing: be there before the answer is
             self.hurries_until = now + HURRY_S
             self._hurry()
@@ -479,10 +493,3 @@ class Connection:
             self._selector.unregister(self.sock)
         self.sock.close()
         self.state = State.OVER
-
-
-def fits(head: Head) -> bool:
-    """Return whether a request wakes no process, however late the relay reads it."""
-    if head.body_bytes is None or head.upgrades:
-        return False
-    return len(head.raw) + head.body_bytes <= sockets.LARGEST_WHOLE_BYTES

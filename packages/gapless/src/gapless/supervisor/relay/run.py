@@ -26,7 +26,7 @@ TICK_S = 0.001
 BUSY_SHARE = 1.0
 """A round is followed by a pause of at least this part of its own time."""
 QUIET_TICK_S = 0.05
-STATUS_S = 0.01
+STATUS_S = 0.02
 IDLE_S = 2.0
 """How long it waits for more when nothing is left to do."""
 

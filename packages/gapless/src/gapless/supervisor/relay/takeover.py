@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import ipaddress
 import os
 import selectors
@@ -14,8 +15,8 @@ from gapless.base import clock, events
 from gapless.keeper.duplicate import duplicate
 from gapless.supervisor.relay import holders
 from gapless.supervisor.relay.alone import Alone
-from gapless.supervisor.relay.connection import Connection, Pace, State
-from gapless.supervisor.relay.counts import Counts
+from gapless.supervisor.relay.connection import Connection, State
+from gapless.supervisor.relay.counts import Counts, Pace
 from gapless.supervisor.relay.holders import Holder
 from gapless.supervisor.relay.http.exchange import SOURCES
 from gapless.supervisor.relay.large import RECENT_S
@@ -25,6 +26,9 @@ from gapless.supervisor.relay.stopped import Stops
 ASK_AGAIN_S = 1.0
 ANSWER_S = 3.0
 FEW, SPELL_S, MOST_SPIN_S = 3, 0.04, 0.005
+FOCUS, FOCUS_SHARE = 8, 16
+"""So many busy connections are parked at a time, or such a part of all: when all ask at
+once, each of their exchanges would wait for those of the others."""
 SCAN_S = 0.01
 """How often the descriptors of the processes are listed; more seldom if that is slow."""
 
@@ -155,6 +159,9 @@ class Takeover:
         if now >= self._scan_at:
             self._scan()
         self._pace.spin_s = MOST_SPIN_S
+        held = self.connections.values()
+        most = max(FOCUS, len(held) // FOCUS_SHARE)
+        self._pace.room = most - sum(each.is_in_focus(now) for each in held)
         for inode, each in list(self.connections.items()):
             try:
                 self._step(each, now)
@@ -311,6 +318,7 @@ def _tell(error: Exception) -> None:
         os.write(2, b"gapless relay: " + events.traceback_of(error).encode())
 
 
+@functools.lru_cache(maxsize=256)
 def kind_of(host: str) -> str:
     """Return the class of an address: a relayed request must not gain trust by it."""
     address = ipaddress.ip_address(host.partition("%")[0])
