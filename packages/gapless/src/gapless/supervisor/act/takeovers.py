@@ -101,6 +101,7 @@ class Takeovers:
             self._carried.discard(app.name)
             self._send("drop", Drop(app=app.name))
         for generation in app.generations:
+            self._prepare(generation)
             if _is_under_way(generation) and not _is_ending(generation):
                 own = [i for i in generation.instances if i.takeover is Takeover.NONE]
                 self._tell(self._aim(app, generation, own))
@@ -114,6 +115,17 @@ class Takeovers:
                     self._sent.pop((app.name, generation.number, instance.key), None)
                     self._send("drop", Drop(app=app.name, instance=instance.key))
         self._let_go_on(app)
+
+    def _prepare(self, generation: GenerationRecord) -> None:
+        """Start the relay while a generation with connections still stands by.
+
+        Its start takes a core for a moment, and is over when the drain begins.
+        """
+        wanted = generation.spec.takeover is not spec.Taking.NEVER
+        standing_by = generation.role is Role.STANDBY and generation.connections
+        if wanted and standing_by and not generation.relay_prepared:
+            generation.relay_prepared = True
+            self._start()
 
     def _tell(self, aim: Aim) -> None:
         """Tell the relay whose connections to take, unless it knows."""

@@ -138,6 +138,7 @@ class Evidence:
             members = self._membership.members(instance)
             inodes = processes.socket_inodes(members)
             own = [c for c in incoming[0] if c.inode in inodes]
+            instance.connections = len(own)
             self._looks.take(instance, own)
 
     # --- what is owed -----------------------------------------------------------------

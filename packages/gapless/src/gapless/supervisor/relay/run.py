@@ -27,8 +27,8 @@ BUSY_SHARE = 1.0
 """A round is followed by a pause of at least this part of its own time."""
 QUIET_TICK_S = 0.05
 STATUS_S = 0.02
-IDLE_S = 2.0
-"""How long it waits for more when nothing is left to do."""
+FIRST_S, IDLE_S = 15.0, 2.0
+"""How long it waits for its first task, and for more when nothing is left to do."""
 
 
 Place = tuple[str, int, str]
@@ -48,6 +48,7 @@ class Relay:
         self._orphaned = False
         """Nobody holds the other end any more."""
         self._idle_since: float | None = None
+        self._idle_s = FIRST_S
 
     def run(self) -> None:
         """Run until nothing is left to do."""
@@ -69,11 +70,11 @@ class Relay:
 
     def _is_over(self, now: float) -> bool:
         if self._takeovers:
-            self._idle_since = None
+            self._idle_since, self._idle_s = None, IDLE_S
             return False
         if self._idle_since is None:
             self._idle_since = now
-        return self._orphaned or now >= self._idle_since + IDLE_S
+        return self._orphaned or now >= self._idle_since + self._idle_s
 
     def _pause_s(self, took_s: float) -> float:
         if not self._takeovers:
