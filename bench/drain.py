@@ -4,8 +4,8 @@
 
 Bare and counted calls take turns in one process, without a server: its own cost would hide
 the difference.  Each is the least of its rounds: what else the machine does adds to some.
-An empty loop beside it tells how fast the machine is just now.  The goal is 2 microseconds a
-request or less.
+An empty call beside it tells how fast the machine is just now.  The goal is 2 microseconds
+a request or less.
 """
 
 from __future__ import annotations
