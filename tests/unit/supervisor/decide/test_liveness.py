@@ -14,7 +14,7 @@ from gapless.supervisor.decide.actions import (
     TakeOver,
 )
 from gapless.supervisor.decide.files.comparison import CONFIRM_S
-from gapless.supervisor.decide.liveness import LONGEST_TAKEOVER_S, replace_hanging
+from gapless.supervisor.decide.liveness import replace_hanging
 from gapless.supervisor.memory.model import (
     FilesSeen,
     Generation,
@@ -102,10 +102,9 @@ def test_its_connections_are_taken_before_it_goes() -> None:
     proven = successor(0, proved_alive=True)
     found = decided(instance(0, 3, takeover=Takeover.NONE), proven)
     assert found == [TakeOver(1, "1.0")]
-    began = {"takeover": Takeover.UNDER_WAY, "takeover_since": NOW - 0.4}
-    until = NOW - 0.4 + LONGEST_TAKEOVER_S
-    assert decided(instance(0, 3, **began), proven) == [until]
-    began["takeover_since"] = NOW - LONGEST_TAKEOVER_S
+    began = {"takeover": Takeover.UNDER_WAY, "takeover_until": NOW + 0.4}
+    assert decided(instance(0, 3, **began), proven) == [NOW + 0.4]
+    began["takeover_until"] = NOW
     assert decided(instance(0, 3, **began), proven) == [Replace("1.0", WHY)]
     off = instance(0, 3, takeover=Takeover.NONE)
     assert decided(off, proven, takes_over=False) == [Replace("1.0", WHY)]

@@ -39,6 +39,9 @@ HELD_AS = "relay/line"
 DESCRIPTOR = 3
 PATIENCE_S = 5.0
 """Programs that close connections by their answers are left those that are in use."""
+LONGEST_START_S, LONGEST_TAKEOVER_S = 10.0, 1.0
+"""How long an instance that hangs is left alive until the relay has seen its connections,
+and then."""
 MOST_STARTS = 3
 """A generation whose relay died so often goes on without."""
 _KEY = "takeover relay"
@@ -90,8 +93,8 @@ class Takeovers:
             self._note_trouble(app, generation, "the relay ended again and again")
             return
         ends.takeover, app.takeover_trouble = Takeover.UNDER_WAY, ""
-        if isinstance(ends, InstanceRecord) and not ends.takeover_since:
-            ends.takeover_since = clock.monotonic()
+        if isinstance(ends, InstanceRecord) and not ends.takeover_until:
+            ends.takeover_until = clock.monotonic() + LONGEST_START_S
         self._start()
         self.update(app)
 
@@ -111,7 +114,7 @@ class Takeovers:
                 if _ends_alone(generation, instance):
                     self._tell(self._aim(app, generation, [instance], instance.key))
                 else:
-                    instance.takeover, instance.takeover_since = Takeover.NONE, 0.0
+                    instance.takeover, instance.takeover_until = Takeover.NONE, 0.0
                     self._sent.pop((app.name, generation.number, instance.key), None)
                     self._send("drop", Drop(app=app.name, instance=instance.key))
         self._let_go_on(app)
@@ -333,6 +336,9 @@ class Takeovers:
         generation.connections_given_back += more[1]
         generation.takeover_cut += more[2]
         instance.taken = now
+        if status.looked:  # from now on it hangs for nothing
+            until = clock.monotonic() + LONGEST_TAKEOVER_S
+            instance.takeover_until = min(instance.takeover_until, until)
         instance.held = status.waiting, max(0, status.parked - status.waiting)
         self._note_progress(app, generation, instance, status)
 

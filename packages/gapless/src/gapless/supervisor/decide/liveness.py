@@ -28,9 +28,6 @@ from gapless.supervisor.decide.restarts import restart_delay_s
 from gapless.supervisor.memory.model import Generation, Instance, Phase, Takeover
 from gapless.supervisor.memory.spec import Asks
 
-LONGEST_TAKEOVER_S = 1.0
-"""How long an instance that hangs is left alive for its connections."""
-
 
 def replace_hanging(
     generation: Generation, now: float, *, steady: bool
@@ -93,9 +90,8 @@ def _replace(
         return Replace(instance.key, reason)
     if instance.takeover is Takeover.NONE:
         return TakeOver(generation.number, instance.key)
-    until = instance.takeover_since + LONGEST_TAKEOVER_S
-    if instance.takeover is Takeover.UNDER_WAY and now < until:
-        return until
+    if instance.takeover is Takeover.UNDER_WAY and now < instance.takeover_until:
+        return instance.takeover_until
     return Replace(instance.key, reason)
 
 

@@ -96,7 +96,8 @@ class InstanceRecord:
     moved_at: float = field(default=0.0, metadata=TRANSIENT)
     takeover: Takeover = field(default=Takeover.NONE, metadata=TRANSIENT)
     """How far the relay is with its connections, where it ends and others do not."""
-    takeover_since: float = field(default=0.0, metadata=TRANSIENT)
+    takeover_until: float = field(default=0.0, metadata=TRANSIENT)
+    """Until when it is left alive for that, if it hangs."""
     relay_starts: int = field(default=0, metadata=TRANSIENT)
     taken: tuple[int, int, int] = field(default=(0, 0, 0), metadata=TRANSIENT)
     """What its relay has counted: taken, given back, cut."""

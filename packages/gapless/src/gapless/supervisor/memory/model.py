@@ -165,7 +165,8 @@ class Instance:
     """Open connections, counted while it finishes."""
     takeover: Takeover = Takeover.NONE
     """How far the relay is with its connections, where it ends and others do not."""
-    takeover_since: float = 0.0
+    takeover_until: float = 0.0
+    """Until when it is left alive for that, if it hangs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
