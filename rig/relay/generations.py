@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gapless.base import clock, codec, wakeup, wire
@@ -152,12 +152,12 @@ def old(kind: str, count: int = 1, receive_buffer: int = 0) -> Iterator[Old]:
 class Relaying:
     """A takeover that runs in a thread."""
 
-    def __init__(self, it: Old) -> None:
+    def __init__(self, aim: Aim) -> None:
         self._selector = selectors.DefaultSelector()
         self._failures: list[Exception] = []
         self.takeover = Takeover(
             self._selector,
-            it.aim(),
+            aim,
             lambda *_: None,
         )
         self._stop = threading.Event()
@@ -188,9 +188,11 @@ class Relaying:
 
 
 @contextlib.contextmanager
-def relaying(it: Old) -> Iterator[Relaying]:
+def relaying(
+    it: Old, *, at_once: bool = False, holds: bool = False
+) -> Iterator[Relaying]:
     """Take the connections of a generation."""
-    found = Relaying(it)
+    found = Relaying(replace(it.aim(), at_once=at_once, holds=holds))
     try:
         yield found
     finally:

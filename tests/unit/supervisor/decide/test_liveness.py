@@ -11,6 +11,7 @@ from gapless.supervisor.decide.actions import (
     Replace,
     SendStop,
     StartSuccessor,
+    TakeOver,
 )
 from gapless.supervisor.decide.files.comparison import CONFIRM_S
 from gapless.supervisor.decide.liveness import replace_hanging
@@ -21,6 +22,7 @@ from gapless.supervisor.memory.model import (
     Phase,
     Role,
     Seat,
+    Takeover,
 )
 from gapless.supervisor.memory.spec import Alive, Asks, Restart
 
@@ -31,8 +33,12 @@ WHY = "it does not answer: it answered 503, 3 checks in a row"
 
 
 def instance(ordinal: int, failures: int = 0, **fields: Any) -> Instance:
-    """Return an instance that is ready, and has failed some checks."""
+    """Return an instance that is ready, and has failed some checks.
+
+    Its connections were taken.
+    """
     named: dict[str, Any] = {"proved_alive": True, "phase": Phase.READY}
+    named["takeover"] = Takeover.SETTLED
     named["key"] = f"1.{ordinal}"
     return Instance(
         ordinal=ordinal,
@@ -89,6 +95,19 @@ def test_it_goes_when_its_successor_has_passed_a_check() -> None:
     assert decided(instance(0, 3), successor(0)) == []
     proven = successor(0, proved_alive=True)
     assert decided(instance(0, 3), proven) == [Replace("1.0", WHY)]
+
+
+def test_its_connections_are_taken_before_it_goes() -> None:
+    """That does not last long: it hangs, so it may never come to rest."""
+    proven = successor(0, proved_alive=True)
+    found = decided(instance(0, 3, takeover=Takeover.NONE), proven)
+    assert found == [TakeOver(1, "1.0")]
+    began = {"takeover": Takeover.UNDER_WAY, "takeover_until": NOW + 0.4}
+    assert decided(instance(0, 3, **began), proven) == [NOW + 0.4]
+    began["takeover_until"] = NOW
+    assert decided(instance(0, 3, **began), proven) == [Replace("1.0", WHY)]
+    off = instance(0, 3, takeover=Takeover.NONE)
+    assert decided(off, proven, takes_over=False) == [Replace("1.0", WHY)]
 
 
 def test_it_goes_also_if_it_answers_again_meanwhile() -> None:

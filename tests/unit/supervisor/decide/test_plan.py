@@ -63,6 +63,8 @@ def generation(table: dict[str, Any]) -> Generation:
             silent=plain.get("silent", 0),
             idle_checks=plain.get("idle_checks", 0),
             moved_at=plain.get("moved_at", 0.0),
+            connections=plain.get("connections", 0),
+            takeover=Takeover(plain.get("takeover", "none")),
             detached_at=plain.get("detached_at"),
         )
         for plain in table.pop("instances", ())

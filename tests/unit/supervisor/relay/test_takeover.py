@@ -7,7 +7,9 @@ the test itself, which listens at the same address.
 from __future__ import annotations
 
 import contextlib
+import signal
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -16,6 +18,7 @@ from gapless.supervisor.kernel import processes
 from gapless.supervisor.relay import sockets
 from gapless.supervisor.relay.connection import State
 from gapless.supervisor.relay.mend import mend
+from gapless.supervisor.relay.stopped import states_of_threads
 from rig import wait
 from rig.relay.generations import (
     GET,
@@ -67,6 +70,48 @@ def test_clients_that_never_pause_are_taken(kind: str) -> None:
         assert len(found) == 4
         assert len(it.heard) == 4
         assert it.process.wait(10) == 0
+
+
+@KINDS
+@pytest.mark.parametrize("asks", [True, False])
+def test_a_request_waits_for_who_follows_its_process(kind: str, asks: bool) -> None:
+    """It is settled at once; it is answered when somebody accepts, and not before."""
+    with old(kind) as it:
+        client = it.clients[0]
+        assert exchange(client) == b"old"
+        with relaying(it, at_once=True, holds=True) as relay:
+            wait.until(lambda: relay.states() == [State.PARKED], "it is parked")
+            (parked,) = relay.takeover.connections.values()
+            wait.until(lambda: parked.settled, "it rests")
+            if asks:
+                client.sendall(GET)
+                wait.until(lambda: parked.waits, "its request waits")
+            assert relay.takeover.status().is_settled
+            relay.takeover.ending = True
+            it.process.kill()
+            wait.until(lambda: relay.states() == [], "its process gone")
+            if not asks:
+                client.sendall(GET)
+            assert it.heard == []
+            relay.takeover.renew(replace(relay.takeover.aim, holds=False))
+            assert read_answer(client) == b"new"
+            assert client.recv(100) == b""  # it said that it is the last one
+            wait.until(lambda: not relay.takeover.alone, "nothing is held")
+        assert len(it.heard) == 1
+
+
+@KINDS
+def test_a_connection_that_its_process_never_read_outlives_it(kind: str) -> None:
+    """A process that hangs has accepted it, and no more."""
+    with old(kind) as it:
+        client = it.clients[0]
+        it.process.send_signal(signal.SIGSTOP)
+        wait.until(lambda: set(states_of_threads(it.process.pid)) == {"T"}, "it stops")
+        client.sendall(GET)
+        with relaying(it, at_once=True) as relay:
+            wait.until(lambda: relay.states() == [State.FREE], "it is seen")
+            it.process.kill()
+            assert read_answer(client) == b"new"
 
 
 @KINDS

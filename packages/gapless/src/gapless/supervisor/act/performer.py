@@ -43,7 +43,7 @@ class Performer:
             case actions.StartSuccessor(number, ordinal, replaces):
                 self._launcher.start(app, app.generation(number), ordinal, replaces)
             case actions.Replace(key, reason):
-                instances.replace(app, key, reason)
+                self._replace(app, key, reason)
             case actions.MarkReady(key):
                 instances.mark_ready(app, key)
             case actions.NameWait(number, what):
@@ -71,11 +71,11 @@ class Performer:
             case actions.Quiesce(number):
                 generations.quiesce(app, app.generation(number))
             case actions.Resume(number):
-                generations.resume(app, app.generation(number))
+                self._resume(app, number)
             case actions.Drain(key, mode):
                 instances.drain(app, key, mode)
-            case actions.TakeOver(number):
-                self._takeovers.begin(app, app.generation(number))
+            case actions.TakeOver(number, key):
+                self._takeovers.begin(app, app.generation(number), key)
             case actions.SendStop(key, reason):
                 self._takeovers.ending(app, key)
                 instances.send_stop(app, key, reason)
@@ -89,6 +89,14 @@ class Performer:
                 generations.start_relays(app, app.generation(number))
             case actions.CloseGeneration(number):
                 self._close(app, number)
+
+    def _replace(self, app: AppRecord, key: str, reason: str) -> None:
+        self._takeovers.ending(app, key)
+        self._instances.replace(app, key, reason)
+
+    def _resume(self, app: AppRecord, number: int) -> None:
+        self._generations.resume(app, app.generation(number))
+        self._takeovers.update(app)  # what waits for that goes on
 
     def _close(self, app: AppRecord, number: int) -> None:
         self._takeovers.forget(app, app.generation(number))

@@ -10,28 +10,46 @@ from __future__ import annotations
 import os
 import selectors
 import socket
+from dataclasses import replace
 
-from gapless.base import codec, events, interpreter, wire
+from gapless.base import clock, codec, events, interpreter, wire
 from gapless.base.names import Home
 from gapless.supervisor.act.log_settings import log_settings
 from gapless.supervisor.act.trust import declares_trust
 from gapless.supervisor.memory import spec
 from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.generations import GenerationRecord
+from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
-from gapless.supervisor.memory.model import Role, Takeover
+from gapless.supervisor.memory.model import Mode, Role, Takeover
 from gapless.supervisor.observe.membership import Membership
 from gapless.supervisor.relay.mend import mend
-from gapless.supervisor.relay.messages import Aim, Drop, Ending, Got, Need, Status
+from gapless.supervisor.relay.messages import (
+    Aim,
+    Drop,
+    Ending,
+    GoOn,
+    Got,
+    Need,
+    Status,
+)
 from gapless.supervisor.sockets.listeners import Listeners
 
 HELD_AS = "relay/line"
 DESCRIPTOR = 3
 PATIENCE_S = 5.0
 """Programs that close connections by their answers are left those that are in use."""
+LONGEST_START_S, LONGEST_TAKEOVER_S = 10.0, 1.0
+"""How long an instance that hangs is left alive until the relay has seen its connections,
+and then."""
 MOST_STARTS = 3
 """A generation whose relay died so often goes on without."""
 _KEY = "takeover relay"
+
+Ends = GenerationRecord | InstanceRecord
+"""What ends, and has its connections taken."""
+Place = tuple[str, int, str]
+"""The app, the generation, and the key of the instance if it ends alone."""
 
 
 class Takeovers:
@@ -52,21 +70,31 @@ class Takeovers:
         self._keeper, self._membership = keeper, membership
         self._listeners, self._log = listeners, log
         self._channel: wire.Channel | None = None
-        self._sent: dict[tuple[str, int], Aim] = {}
+        self._sent: dict[Place, Aim] = {}
         self._carried: set[str] = set()
         """The apps of which the relay may hold connections without a process."""
         self._serial = 0
 
     # --- what is asked of it ----------------------------------------------------------
 
-    def begin(self, app: AppRecord, generation: GenerationRecord) -> None:
-        """Begin to take the connections of a generation; its plan goes on with that."""
-        generation.relay_starts += 1
-        if generation.relay_starts > MOST_STARTS:
-            generation.takeover = Takeover.OFF
+    def begin(
+        self, app: AppRecord, generation: GenerationRecord, key: str = ""
+    ) -> None:
+        """Begin to take the connections of a generation, or of one instance of it.
+
+        Its plan goes on with that.
+        """
+        ends = generation if not key else _instance(generation, key)
+        if ends is None:
+            return
+        ends.relay_starts += 1
+        if ends.relay_starts > MOST_STARTS:
+            ends.takeover = Takeover.OFF
             self._note_trouble(app, generation, "the relay ended again and again")
             return
-        generation.takeover, app.takeover_trouble = Takeover.UNDER_WAY, ""
+        ends.takeover, app.takeover_trouble = Takeover.UNDER_WAY, ""
+        if isinstance(ends, InstanceRecord) and not ends.takeover_until:
+            ends.takeover_until = clock.monotonic() + LONGEST_START_S
         self._start()
         self.update(app)
 
@@ -76,30 +104,76 @@ class Takeovers:
             self._carried.discard(app.name)
             self._send("drop", Drop(app=app.name))
         for generation in app.generations:
+            self._prepare(generation)
             if _is_under_way(generation) and not _is_ending(generation):
-                place = app.name, generation.number
-                aim = self._aim(app, generation)
-                known = self._sent.get(place) == aim
-                if aim.pids and not known and self._send("aim", aim):
-                    self._sent[place] = aim
-                    self._carried.add(app.name)
+                own = [i for i in generation.instances if i.takeover is Takeover.NONE]
+                self._tell(self._aim(app, generation, own))
+            for instance in generation.instances:
+                if not _is_under_way(instance) or instance.stop_sent_at is not None:
+                    continue
+                if _ends_alone(generation, instance):
+                    self._tell(self._aim(app, generation, [instance], instance.key))
+                else:
+                    instance.takeover, instance.takeover_until = Takeover.NONE, 0.0
+                    self._sent.pop((app.name, generation.number, instance.key), None)
+                    self._send("drop", Drop(app=app.name, instance=instance.key))
+        self._let_go_on(app)
 
-    def _aim(self, app: AppRecord, generation: GenerationRecord) -> Aim:
+    def _prepare(self, generation: GenerationRecord) -> None:
+        """Start the relay while a generation with connections still stands by.
+
+        Its start takes a core for a moment, and is over when the drain begins.
+        """
+        wanted = generation.spec.takeover is not spec.Taking.NEVER
+        standing_by = generation.role is Role.STANDBY and generation.connections
+        if wanted and standing_by and not generation.relay_prepared:
+            generation.relay_prepared = True
+            self._start()
+
+    def _tell(self, aim: Aim) -> None:
+        """Tell the relay whose connections to take, unless it knows."""
+        place = aim.app, aim.generation, aim.instance
+        known = self._sent.get(place) == aim
+        if aim.pids and not known and self._send("aim", aim):
+            self._sent[place] = aim
+            self._carried.add(aim.app)
+
+    def _let_go_on(self, app: AppRecord) -> None:
+        """Let the relay carry what it holds for instances that have ended."""
+        quiesced = {each.number for each in app.generations if each.quiesced}
+        for place, aim in list(self._sent.items()):
+            if aim.app != app.name or not aim.instance:
+                continue
+            if aim.holds and aim.generation not in quiesced:
+                self._tell(replace(aim, holds=False))
+            if app.instance(aim.instance) is None and not self._sent[place].holds:
+                del self._sent[place]  # it is over when the relay has no more of it
+
+    def _aim(
+        self,
+        app: AppRecord,
+        generation: GenerationRecord,
+        ends: list[InstanceRecord],
+        key: str = "",
+    ) -> Aim:
+        """Return what the relay is told: *key* names the instance that ends alone."""
         pids: set[int] = set()
-        for instance in generation.instances:
+        for instance in ends:
             pids.update(self._membership.members(instance))
         wanted = generation.spec.takeover
-        counted = any(each.counts is not None for each in generation.instances)
+        counted = not key and any(each.counts is not None for each in ends)
         own = self._listeners.of(app.name, generation.sockets_of)
         return Aim(
             app=app.name,
             generation=generation.number,
+            instance=key,
             pids=tuple(sorted(pids)),
             ports=tuple(
                 sorted(
                     each.tcp_port
                     for each in own
-                    if each.tcp_port is not None and self._listeners.has_successor(each)
+                    if each.tcp_port is not None
+                    and (key or self._listeners.has_successor(each))
                 )
             ),
             patience_s=PATIENCE_S if counted else 0.0,
@@ -108,6 +182,8 @@ class Takeovers:
             starts=generation.relay_starts,
             limit_s=generation.spec.stop.drain_timeout_s,
             by_source=any(self._listeners.chooses_by_source(each) for each in own),
+            at_once=bool(key),
+            holds=bool(key) and generation.quiesced,
         )
 
     def ending(self, app: AppRecord, key: str) -> None:
@@ -115,13 +191,17 @@ class Takeovers:
         found = app.instance(key)
         if found is None:
             return
-        generation, _ = found
-        if (app.name, generation.number) in self._sent:
-            self._send("ending", Ending(app=app.name, generation=generation.number))
+        generation, instance = found
+        alone = _is_under_way(instance)
+        ending = Ending(
+            app=app.name, generation=generation.number, instance=key if alone else ""
+        )
+        if (ending.app, ending.generation, ending.instance) in self._sent:
+            self._send("ending", ending)
 
     def forget(self, app: AppRecord, generation: GenerationRecord) -> None:
         """Drop what is known of a generation that has ended."""
-        self._sent.pop((app.name, generation.number), None)
+        self._sent.pop((app.name, generation.number, ""), None)
         ended = Ending(app=app.name, generation=generation.number, ended=True)
         self._send("ending", ended)
 
@@ -164,6 +244,7 @@ class Takeovers:
         """Hear the relay on a line."""
         self._channel = wire.Channel(line)
         self._selector.register(line, selectors.EVENT_READ, self._receive)
+        self._send("go-on", GoOn())
 
     def flush(self) -> None:
         """Send what has waited for room."""
@@ -234,18 +315,49 @@ class Takeovers:
         for generation in app.generations:
             if generation.number != status.generation:
                 continue
+            if status.instance:
+                self._note_of_instance(app, generation, status)
+                continue
             generation.connections_taken = status.taken + status.parked
             generation.connections_given_back = status.given_back
             generation.takeover_cut = status.cut
-            if _is_under_way(generation):
-                settled = status.is_settled
-                after = Takeover.SETTLED if settled else Takeover.UNDER_WAY
-                if status.trouble:
-                    self._note_trouble(app, generation, status.trouble)
-                    after = Takeover.OFF
-                if generation.takeover is not after:
-                    generation.takeover = after
-                    self._apps.touch(status.app)
+            self._note_progress(app, generation, generation, status)
+
+    def _note_of_instance(
+        self, app: AppRecord, generation: GenerationRecord, status: Status
+    ) -> None:
+        """Note how far the relay is with one instance; others of it may have ended."""
+        instance = _instance(generation, status.instance)
+        if instance is None:
+            return
+        now = status.taken + status.parked, status.given_back, status.cut
+        more = [max(0, a - b) for a, b in zip(now, instance.taken, strict=True)]
+        generation.connections_taken += more[0]
+        generation.connections_given_back += more[1]
+        generation.takeover_cut += more[2]
+        instance.taken = now
+        if status.looked:  # from now on it hangs for nothing
+            until = clock.monotonic() + LONGEST_TAKEOVER_S
+            instance.takeover_until = min(instance.takeover_until, until)
+        instance.held = status.waiting, max(0, status.parked - status.waiting)
+        self._note_progress(app, generation, instance, status)
+
+    def _note_progress(
+        self,
+        app: AppRecord,
+        generation: GenerationRecord,
+        ends: Ends,
+        status: Status,
+    ) -> None:
+        if not _is_under_way(ends):
+            return
+        after = Takeover.SETTLED if status.is_settled else Takeover.UNDER_WAY
+        if status.trouble:
+            self._note_trouble(app, generation, status.trouble)
+            after = Takeover.OFF
+        if ends.takeover is not after:
+            ends.takeover = after
+            self._apps.touch(status.app)
 
     def _note_trouble(
         self, app: AppRecord, generation: GenerationRecord, trouble: str
@@ -268,9 +380,11 @@ class Takeovers:
         self._undo()
         for app in self._apps.values():
             for generation in app.generations:
-                if _is_under_way(generation):
-                    generation.takeover = Takeover.NONE
-                    self._apps.touch(app.name)
+                every: list[Ends] = [generation, *generation.instances]
+                for ends in every:
+                    if _is_under_way(ends):
+                        ends.takeover = Takeover.NONE
+                        self._apps.touch(app.name)
 
     def complete(self) -> None:
         """Undo what a relay left that died together with its supervisor."""
@@ -281,19 +395,31 @@ class Takeovers:
         """Undo what a relay that died has left with processes: stops and marks."""
         for app in self._apps.values():
             for generation in app.generations:
-                if generation.role is Role.RETIRING:
-                    self._undo_in(generation)
-
-    def _undo_in(self, generation: GenerationRecord) -> None:
-        mend(
-            process
-            for instance in generation.instances
-            for process in self._membership.members(instance).values()
-        )
+                mend(
+                    process
+                    for instance in generation.instances
+                    if generation.role is Role.RETIRING
+                    or _ends_alone(generation, instance)
+                    for process in self._membership.members(instance).values()
+                )
 
 
-def _is_under_way(generation: GenerationRecord) -> bool:
-    return generation.takeover in (Takeover.UNDER_WAY, Takeover.SETTLED)
+def _instance(generation: GenerationRecord, key: str) -> InstanceRecord | None:
+    found = (each for each in generation.instances if each.key == key)
+    return next(found, None)
+
+
+def _is_under_way(ends: Ends) -> bool:
+    return ends.takeover in (Takeover.UNDER_WAY, Takeover.SETTLED)
+
+
+def _ends_alone(generation: GenerationRecord, instance: InstanceRecord) -> bool:
+    """Return whether an instance ends, or may, while others of its generation stay."""
+    if generation.role is Role.YIELDING:
+        return instance.mode is Mode.RECYCLE
+    others = generation.instances
+    hangs = instance.hung or instance.alive_failures > 0
+    return hangs or any(each.replaces == instance.key for each in others)
 
 
 def _is_ending(generation: GenerationRecord) -> bool:

@@ -144,9 +144,13 @@ class Drain:
 
 @dataclass(frozen=True, slots=True)
 class TakeOver:
-    """Let the relay take the connections of a generation, each when it is idle."""
+    """Let the relay take the connections of a generation, each when it is idle.
+
+    Or those of one instance alone, by its key.
+    """
 
     generation: int
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

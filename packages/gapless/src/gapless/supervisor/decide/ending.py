@@ -18,6 +18,8 @@ from gapless.supervisor.memory.model import Generation, Instance, Mode, Takeover
 
 CHECK_S = 0.02
 """How often the kernel's evidence about a finishing generation is read."""
+TAKING_S = 0.1
+"""The same while the relay takes its connections, and says by itself how far it is."""
 IDLE_CHECKS = 3
 """A generation counts as idle after so many checks in a row found nothing under way."""
 KILL_AGAIN_S = 0.5
@@ -55,7 +57,7 @@ def finish(
         yield Quiesce(generation.number)
     left_behind = generation.queued or (generation.half_open and generation.served)
     if generation.instances:
-        yield now + CHECK_S
+        yield now + (TAKING_S if _is_being_taken(generation) else CHECK_S)
         if successor and _is_to_be_taken_over(generation):
             yield TakeOver(generation.number)
         reason = ""
@@ -79,6 +81,18 @@ def _is_to_be_taken_over(generation: Generation) -> bool:
     wanted = generation.takes_over and generation.served and not generation.unseen
     begun = generation.takeover is not Takeover.NONE
     return bool(wanted and generation.connections and not (begun or ending))
+
+
+def _is_being_taken(generation: Generation) -> bool:
+    """Return whether nothing is decided before the relay has its connections."""
+    serving = all(i.stop_sent_at is None for i in generation.instances)
+    return serving and generation.takeover is Takeover.UNDER_WAY
+
+
+def takes_from(generation: Generation, instance: Instance) -> bool:
+    """Return whether connections of one instance are to be taken, and are not yet."""
+    wanted = generation.takes_over and not generation.unseen and instance.connections
+    return bool(wanted and instance.takeover is Takeover.NONE)
 
 
 def _stop_reason(generation: Generation, now: float, *, successor: bool) -> str:

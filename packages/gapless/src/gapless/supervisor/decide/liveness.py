@@ -8,6 +8,7 @@ Rule 3: an instance that may not have another beside it (`overlap = false`) is e
 if others answer.
 Rule 4: so it is from then on where a successor was seen to share state on disk with the
 instance that hangs: it is killed at once, as the new generation of a reload would be.
+Rule 5: the idle connections of one that hangs outlive it.  What it has read is its own.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from gapless.supervisor.decide.actions import (
     Replace,
     SendStop,
     StartSuccessor,
+    TakeOver,
 )
 from gapless.supervisor.decide.files import comparison
 from gapless.supervisor.decide.restarts import restart_delay_s
-from gapless.supervisor.memory.model import Generation, Instance, Phase
+from gapless.supervisor.memory.model import Generation, Instance, Phase, Takeover
 from gapless.supervisor.memory.spec import Asks
 
 
@@ -72,12 +74,25 @@ def _judge(
         return
     before = next(i for i in generation.instances if i.key == successor.replaces)
     if successor.proved_alive and files is None:
-        yield Replace(before.key, _why_replaced(before))
+        yield _replace(generation, before, _why_replaced(before), now)
     elif hangs(generation, successor):
         # It may serve all the same what it is not asked for: it finishes that.
         alike = "as" if before.alive_failures else "unlike"
         reason = f"{alike} the instance that it replaces, {why(successor)}"
         yield SendStop(successor.key, reason)
+
+
+def _replace(
+    generation: Generation, instance: Instance, reason: str, now: float
+) -> Action | float:
+    """Return what ends an instance that hangs: its idle connections are taken before."""
+    if not generation.takes_over:
+        return Replace(instance.key, reason)
+    if instance.takeover is Takeover.NONE:
+        return TakeOver(generation.number, instance.key)
+    if instance.takeover is Takeover.UNDER_WAY and now < instance.takeover_until:
+        return instance.takeover_until
+    return Replace(instance.key, reason)
 
 
 def _why_replaced(instance: Instance) -> str:
@@ -95,7 +110,7 @@ def _begin(generation: Generation, now: float) -> Iterator[Action | float]:
         seat = generation.seat_of(instance)
         if not generation.overlaps:
             if not all_hang:
-                yield Replace(instance.key, why(instance))
+                yield _replace(generation, instance, why(instance), now)
             return
         if seat.short_lives > generation.restart.max:
             if all_hang:

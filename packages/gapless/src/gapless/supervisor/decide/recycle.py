@@ -6,6 +6,7 @@ Both share the listening sockets.  In each seat one instance ends before the nex
     lead      its health path says no, until no request comes any more (`lead_time`)
     drain     it refuses new requests, and finishes what it began
     quiesce   no new connection begins for a moment, so that none meets its end
+    park      its connections outlive it: who asks there waits for the one that follows
     stop      nothing is owed any more: the stop signal
     start     the new instance takes the seat, and the connections in the queue
 
@@ -26,11 +27,13 @@ from gapless.supervisor.decide.actions import (
     Revert,
     SendStop,
     Start,
+    TakeOver,
 )
 from gapless.supervisor.decide.ending import (
     CHECK_S,
     IDLE_CHECKS,
     end_instance,
+    takes_from,
     time_is_over,
 )
 from gapless.supervisor.decide.lead_time import next_check, refuse_at
@@ -44,7 +47,7 @@ from gapless.supervisor.decide.readiness import (
     permission,
 )
 from gapless.supervisor.decide.restarts import end_failed, refill
-from gapless.supervisor.memory.model import Generation, Instance, Mode, Phase
+from gapless.supervisor.memory.model import Generation, Instance, Mode, Phase, Takeover
 from gapless.supervisor.memory.spec import Recycle
 
 
@@ -129,11 +132,13 @@ def _leave(
         yield Drain(instance.key, Mode.RECYCLE) if now >= at else next_check(now, at)
     elif now >= _deadline(old, instance):
         yield SendStop(instance.key, time_is_over(old))
-    elif (
-        old.quiesced
-        and not (instance.owed or old.queued)
-        and instance.idle_checks >= IDLE_CHECKS
-    ):
+    elif not old.quiesced or instance.owed or old.queued:
+        yield now + CHECK_S
+    elif takes_from(old, instance):
+        yield TakeOver(old.number, instance.key)
+    elif instance.takeover is Takeover.UNDER_WAY:
+        yield now + CHECK_S  # a connection of it is not between two requests
+    elif instance.idle_checks >= IDLE_CHECKS:
         yield SendStop(instance.key, "idle")
     else:
         yield now + CHECK_S

@@ -60,6 +60,8 @@ class GenerationRecord:
     takeover_trouble: str = ""
     """Why its connections could not be taken."""
     relay_starts: int = field(default=0, metadata=TRANSIENT)
+    relay_prepared: bool = field(default=False, metadata=TRANSIENT)
+    """The relay was started before its connections were to be taken."""
     connections_taken: int = 0
     """Connections that outlived their process, or carried a request to the next one."""
     connections_given_back: int = 0

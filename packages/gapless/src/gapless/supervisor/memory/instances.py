@@ -13,7 +13,7 @@ from gapless.base.codec import TRANSIENT, was
 from gapless.supervisor.memory import model
 from gapless.supervisor.memory.calls import LONG_CALL_S, Call
 from gapless.supervisor.memory.counts import Counts
-from gapless.supervisor.memory.model import FilesSeen, Mode, Phase
+from gapless.supervisor.memory.model import FilesSeen, Mode, Phase, Takeover
 
 MOST_NAMED = 5
 MOST_BOUND = 1024
@@ -94,6 +94,15 @@ class InstanceRecord:
     unknown: int = 0
     """Connections whose answer may be over, or not."""
     moved_at: float = field(default=0.0, metadata=TRANSIENT)
+    takeover: Takeover = field(default=Takeover.NONE, metadata=TRANSIENT)
+    """How far the relay is with its connections, where it ends and others do not."""
+    takeover_until: float = field(default=0.0, metadata=TRANSIENT)
+    """Until when it is left alive for that, if it hangs."""
+    relay_starts: int = field(default=0, metadata=TRANSIENT)
+    taken: tuple[int, int, int] = field(default=(0, 0, 0), metadata=TRANSIENT)
+    """What its relay has counted: taken, given back, cut."""
+    held: tuple[int, int] = field(default=(0, 0), metadata=TRANSIENT)
+    """On how many of its connections a request waits with the relay, and none does."""
     idle_checks: int = field(default=0, metadata=TRANSIENT)
     mode: Mode = Mode.SERVING
     mode_since: float = 0.0

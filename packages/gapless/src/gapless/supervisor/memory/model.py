@@ -161,6 +161,12 @@ class Instance:
     """Checks in a row at which it owed nothing."""
     moved_at: float = 0.0
     """When bytes were last seen to go one way or the other, while it finishes."""
+    connections: int = 0
+    """Open connections, counted while it finishes."""
+    takeover: Takeover = Takeover.NONE
+    """How far the relay is with its connections, where it ends and others do not."""
+    takeover_until: float = 0.0
+    """Until when it is left alive for that, if it hangs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -138,6 +138,7 @@ class Evidence:
             members = self._membership.members(instance)
             inodes = processes.socket_inodes(members)
             own = [c for c in incoming[0] if c.inode in inodes]
+            instance.connections = len(own)
             self._looks.take(instance, own)
 
     # --- what is owed -----------------------------------------------------------------
@@ -194,8 +195,13 @@ class Evidence:
                     instance.connections = len(own)
                     # New connections wait until one that recycles has ended.
                     patient = generation.role is not Role.YIELDING
-                    instance.busy = self._busy(instance, own, patient=patient)
+                    # What waits with the relay is for who follows it.
+                    waiting, resting = instance.held
+                    busy = self._busy(instance, own, patient=patient)
+                    instance.busy = max(0, busy - waiting)
                     self._looks.note_ends(instance, own)
+                    instance.moving = max(0, instance.moving - waiting)
+                    instance.unknown = max(0, instance.unknown - resting)
                     held = [each for each in on_paths if each.inode in inodes]
                     path_connections.note(instance, held)
                     _note_calls(generation, instance, asked, inodes)

@@ -26,8 +26,14 @@ class Alone:
         sock: socket.socket,
         counts: Counts,
         exchange: Exchange | None = None,
+        *,
+        read: tuple[Head, bytes] | None = None,
     ) -> None:
-        """Hold a connection, and go on with what is carried on it."""
+        """Hold a connection, and go on with what is carried on it.
+
+        Of its next request something was *read*, and is to be carried.
+        """
+        self._read = read
         self._selector, self.sock, self._counts = selector, sock, counts
         self.exchange = exchange
         self.is_over = False
@@ -35,7 +41,9 @@ class Alone:
         self._asked_since: float | None = None
         """When the first byte of its next request came."""
         counts.taken += 1
-        if exchange is None:
+        if read is not None:
+            self._asked_since = self._since
+        elif exchange is None:
             sockets.clear_mark(sock)
             selector.register(sock, selectors.EVENT_READ, self._woken)
 
@@ -60,8 +68,11 @@ class Alone:
         self._selector.unregister(self.sock)
         self._asked_since = clock.monotonic()
 
-    def round(self, now: float, limit_s: float) -> None:
-        """Take one step; it may be silent for *limit_s*.  Raises OSError."""
+    def round(self, now: float, limit_s: float, *, holds: bool = False) -> None:
+        """Take one step; it may be silent for *limit_s*.  Raises OSError.
+
+        While the relay *holds*, what comes waits, for as long.
+        """
         if self.exchange is not None:
             self.exchange.tick(now)
             if (outcome := self.exchange.outcome) is not None:
@@ -69,7 +80,11 @@ class Alone:
         elif self._asked_since is None:
             if now >= self._since + limit_s:
                 self.end()
-        else:
+        elif not holds or now >= self._asked_since + limit_s:
+            if self._read is not None:
+                read, found = self._read
+                self.exchange = Exchange(self._selector, self.sock, read, found=found)
+                return
             verdict, head = peek(self.sock)
             if head is not None:
                 self.exchange = Exchange(self._selector, self.sock, head)
@@ -78,7 +93,7 @@ class Alone:
 
     def fail(self) -> None:
         """End it after an error."""
-        self.end(cut=self.exchange is not None)
+        self.end(cut=self.exchange is not None or self._read is not None)
 
     def end(self, *, cut: bool = False) -> None:
         """Close it."""

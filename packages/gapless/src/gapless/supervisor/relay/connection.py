@@ -14,19 +14,20 @@ from __future__ import annotations
 import contextlib
 import selectors
 import socket
-from dataclasses import dataclass
 from enum import Enum
 
 from gapless.base import clock
 from gapless.supervisor.relay import sockets
 from gapless.supervisor.relay.alone import Alone
-from gapless.supervisor.relay.counts import Counts
+from gapless.supervisor.relay.counts import Counts, Pace
 from gapless.supervisor.relay.http.exchange import Exchange, Outcome
 from gapless.supervisor.relay.http.heads import Head, Verdict
-from gapless.supervisor.relay.http.peek import peek
+from gapless.supervisor.relay.http.peek import fits, peek
 from gapless.supervisor.relay.large import RECENT_S, Large
 from gapless.supervisor.relay.parking import (
+    IDLE_S,
     QUIET_S,
+    SHORT_QUIET_S,
     Course,
     Look,
     Parking,
@@ -44,6 +45,11 @@ MOST_AT_ONCE_BYTES = 1024
 """No program has a smaller buffer for what it reads at once (nginx: 1 KiB)."""
 HURRY_S, SPIN_S = 0.003, 0.0025
 """For so long it is looked at more often, and without pause, when it was given back."""
+FOCUS_S = 0.1
+"""For so long one that is busy has the relay's attention before others get it too."""
+PATIENT_TIMES = 3
+"""How often one is given back before it is looked at without pause: who rests between
+two requests is caught without."""
 WHOLE_S = 1.0
 """A request that is not whole is waited for as long as its pieces come so fast."""
 
@@ -55,13 +61,6 @@ class State(Enum):
     PARKED = "parked"
     TAKEN = "taken"
     OVER = "over"
-
-
-@dataclass(slots=True)
-class Pace:
-    """What one round may still cost."""
-
-    spin_s: float = 0.0
 
 
 class Connection:
@@ -97,6 +96,15 @@ class Connection:
         self._position = -1
         """Up to where its process had read when nothing was owed, while it is free."""
         self.silent_s = 0.0
+        self.focus_since: float | None = None
+        """When it was first tried to park it, while it was busy."""
+        self._times_back = 0
+        self.waits = False
+        """Its next request has come, and waits for somebody who accepts."""
+        self._settled_at = -1
+        """How much its process had written when it was settled at once."""
+        self._read: tuple[Head, bytes] | None = None
+        """A request that was read, and waits here: its process would read it at its end."""
 
     def mend(self) -> None:
         """Undo what a relay before this one has left."""
@@ -115,8 +123,10 @@ class Connection:
     def is_due(self, now: float, patience_s: float) -> bool:
         """Return whether a look may show anything new."""
         if self.state is State.PARKED:
-            return now >= self._check_at or sockets.unread(self.sock) > 0
-        if self.state is State.FREE and patience_s:
+            if now >= self._check_at:
+                return True
+            return not self.waits and sockets.unread(self.sock) > 0
+        if self.state is State.FREE and (patience_s or not self._may_focus()):
             return now >= self._check_at
         return True
 
@@ -140,12 +150,28 @@ class Connection:
         self._position = look.position if look.idle and look.steady else -1
         answered = self._course.look(look)
         waits = answered and look.unread and not look.unsent
-        if waits and not patience_s and self._take_waiting(look):
+        if look.silent_s < IDLE_S and not self._may_focus():
+            return  # a few at a time: each waits for the others' exchanges
+        if self.focus_since is None and look.silent_s < IDLE_S:
+            self.focus_since = now
+            self._pace.room -= 1
+        takes = not (patience_s or self._pace.holds)
+        if waits and takes and self._take_waiting(look):
             return
         if self.reader.may_have_mark:
             self.reader.free(look)
         elif now >= self._rest.until and look.silent_s >= patience_s:
             self._park(look, now, answered=answered)
+
+    def _may_focus(self) -> bool:
+        """Return whether it may be parked though it is busy."""
+        free = self.focus_since is not None or self._pace.at_once
+        return free or self._pace.room > 0
+
+    def is_in_focus(self, now: float) -> bool:
+        """Return whether the relay's attention is with it, and not long enough yet."""
+        since = self.focus_since
+        return since is not None and now < since + FOCUS_S
 
     def _take_waiting(self, look: Look) -> bool:
         """Take a request that waits for a busy process; return whether that was possible.
@@ -177,7 +203,7 @@ class Connection:
         after = sockets.look(self.sock)
         if slipped_in(look, after) or not self.reader.sleeps():
             self.reader.wake()
-            self._rest.begin(now)
+            self._rest.begin(now, longest=not self._pace.at_once)
             return
         self._parking = Parking.begin(after, answered=answered)
         self.state = State.PARKED
@@ -186,12 +212,21 @@ class Connection:
 
     def _look_at_parked(self, now: float) -> None:
         assert self._parking is not None
+        if self._read is not None:
+            self._look_at_read()
+            return
         look = sockets.look(self.sock)
-        self.settled = self._parking.is_settled(look)
+        self.waits = False
+        quiet_s = SHORT_QUIET_S if self._pace.at_once else QUIET_S
+        self.settled = self._parking.is_settled(look, quiet_s)
+        if self.settled:
+            self._settled_at = look.written
         self._course.look(look)
         match self._parking.look(look):
             case Step.GIVE_BACK:
                 self._give_back(now, look)
+            case Step.JUDGE if self._pace.holds:
+                self._hold(now, look)
             case Step.JUDGE:
                 verdict, head = peek(self.sock)
                 if head is not None and fits(head):
@@ -208,6 +243,47 @@ class Connection:
             case Step.WAIT:
                 if self._large.seen:
                     self._wait_for_large(look, now)
+
+    def _hold(self, now: float, look: Look) -> None:
+        """Leave a request where it is, if it wakes no process however long it waits."""
+        verdict, head = peek(self.sock)
+        if head is not None and fits(head) and not head.expects:
+            length = len(head.raw) + (head.body_bytes or 0)
+            if not self.reader.is_blocking():
+                self.settled, self._settled_at = True, look.written
+                self.waits = True
+            elif length <= look.unread:
+                self._read_now(head, look, length)
+            elif look.silent_s > WHOLE_S:
+                self._give_back(now, look)
+            else:
+                self._check_at = now
+        elif verdict is Verdict.FOREIGN and self._is_at(look.position):
+            self.reader.wake()
+            self.leave()
+        else:
+            self._give_back(now, look)
+
+    def _read_now(self, head: Head, look: Look, length: int) -> None:
+        """Read a whole request: a thread that sleeps in recv(2) does at a signal."""
+        self.settled = self._is_at(look.position) and sockets.set_mark(
+            self.sock, sockets.TAKEN
+        )
+        if not self.settled:
+            return
+        self.waits = True
+        found = self.sock.recv(length, socket.MSG_DONTWAIT)
+        self._read = head, found
+        if not (found.startswith(head.raw) and self._is_at(look.position + length)):
+            self.end(cut=True)  # its process has read as well: neither has the whole
+
+    def _look_at_read(self) -> None:
+        """Carry what was read as soon as somebody accepts it.  Raises OSError."""
+        assert self._read is not None
+        if not self._pace.holds:
+            head, found = self._read
+            position = sockets.position(self.sock) or 0
+            self._take(head, position, found=found)
 
     def _expect_its_end(self, head: Head, look: Look) -> None:
         """Note where a request ends that goes to its process."""
@@ -248,8 +324,12 @@ class Connection:
         )
         small = sockets.unread(self.sock) <= sockets.LARGEST_WHOLE_BYTES
         self.reader.wake(slept=slept)
+        self.waits = False
         self._counts.given_back += 1
         self.state, self._parking, self.settled = State.FREE, None, False
+        self._times_back += 1
+        if small and self._times_back <= PATIENT_TIMES and not self._pace.at_once:
+            return
         if small:  # it may be all that was missing: be there before the answer is
             self.hurries_until = now + HURRY_S
             self._hurry()
@@ -280,9 +360,20 @@ class Connection:
         """
         return sockets.position(self.sock) == position
 
-    def _take(self, head: Head, position: int, stopped: Stopped | None = None) -> None:
+    def _take(
+        self,
+        head: Head,
+        position: int,
+        stopped: Stopped | None = None,
+        found: bytes = b"",
+    ) -> None:
         self.exchange = Exchange(
-            self._selector, self.sock, head, position=position, stopped=stopped
+            self._selector,
+            self.sock,
+            head,
+            position=position,
+            stopped=stopped,
+            found=found,
         )
         self.state, self.settled = State.TAKEN, False
         self.exchange.advance()  # on this host it is connected by now
@@ -337,16 +428,24 @@ class Connection:
                 Alone(self._selector, self.sock, self._counts, self.exchange)
             )
             return
+        if self._read is not None:
+            read = self._read
+            self._be_alone(Alone(self._selector, self.sock, self._counts, read=read))
+            return
         look, position = sockets.look(self.sock), sockets.position(self.sock)
-        answered = position == self._position
+        untouched = position == 0 and not look.written
+        answered = untouched or position == self._position
         if self._parking is not None:
             at_head = position == self._parking.position
             answered = at_head and self._parking.answered(look)
         _, head = peek(self.sock) if look.unread and answered else (None, None)
-        if head is not None:
+        rests = look.silent_s >= QUIET_S or (
+            self._pace.at_once and look.written == self._settled_at
+        )
+        if head is not None and not self._pace.holds:
             alone = Alone.asked(self._selector, self.sock, self._counts, head)
             self._be_alone(alone)
-        elif ending and answered and look.is_open and look.silent_s >= QUIET_S:
+        elif head is not None or (ending and answered and look.is_open and rests):
             self._be_alone(Alone(self._selector, self.sock, self._counts))
         else:
             self.end()
@@ -358,12 +457,12 @@ class Connection:
 
     def fail(self) -> None:
         """Let go of it after an error: its process goes on, unless it was taken."""
-        if self.state in (State.FREE, State.PARKED):
+        if self.state in (State.FREE, State.PARKED) and self._read is None:
             with contextlib.suppress(OSError):
                 self.reader.wake()
             self._drop()
         elif self.state is not State.OVER:
-            self.end(cut=self.state is State.TAKEN)
+            self.end(cut=self.state is State.TAKEN or self._read is not None)
 
     def leave(self) -> None:
         """Leave it to its process for good."""
@@ -394,10 +493,3 @@ class Connection:
             self._selector.unregister(self.sock)
         self.sock.close()
         self.state = State.OVER
-
-
-def fits(head: Head) -> bool:
-    """Return whether a request wakes no process, however late the relay reads it."""
-    if head.body_bytes is None or head.upgrades:
-        return False
-    return len(head.raw) + head.body_bytes <= sockets.LARGEST_WHOLE_BYTES

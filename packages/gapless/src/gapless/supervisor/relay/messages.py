@@ -12,10 +12,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aim:
-    """The generation whose connections are to be taken."""
+    """The generation whose connections are to be taken, or one instance of it."""
 
     app: str
     generation: int
+    instance: str = ""
+    """Its key, if the others of the generation stay; empty: all of them end."""
     pids: tuple[int, ...]
     ports: tuple[int, ...]
     patience_s: float = 0.0
@@ -28,6 +30,11 @@ class Aim:
     """How long a connection without a process may be silent."""
     by_source: bool = False
     """Source addresses choose the instance: see `relay.carried`."""
+    at_once: bool = False
+    """New connections wait, or nobody answers: what is parked is settled, and not only
+    when it was silent for long."""
+    holds: bool = False
+    """Nobody accepts a connection now: the next request waits on what is parked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,14 +43,24 @@ class Ending:
 
     app: str
     generation: int
+    instance: str = ""
     ended: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GoOn:
+    """There is another supervisor: it says anew what is to wait."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Drop:
-    """An app was stopped: nothing more is carried to its port, which may be another's."""
+    """An app was stopped: nothing more is carried to its port, which may be another's.
+
+    Or an instance of it stays after all: what is parked is given back.
+    """
 
     app: str
+    instance: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,10 +86,11 @@ class Got:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """How far it has come with a generation."""
+    """How far it has come with a generation, or an instance of one."""
 
     app: str
     generation: int
+    instance: str = ""
     looked: bool
     """It has seen every connection at least once."""
     free: int
@@ -86,6 +104,8 @@ class Status:
     cut: int
     trouble: str
     """Why it cannot take connections; empty if it can."""
+    waiting: int = 0
+    """Connections on which a request waits for somebody who accepts."""
 
     @property
     def is_settled(self) -> bool:

@@ -16,6 +16,8 @@ from enum import Enum
 
 QUIET_S = 5.0
 """A parked connection that was silent for so long is settled: nobody waits on it."""
+SHORT_QUIET_S = 0.02
+"""The same where its process is to end at once: streams are known by earlier looks."""
 IDLE_S = 1.0
 """By the ages of its bytes alone, half a request, or one that waits for its body behind
 `100 Continue`, may look answered: no client rests for so long there."""
@@ -151,9 +153,9 @@ class Parking:
             return Step.WAIT  # the process may be about to read, or still writes
         return Step.JUDGE
 
-    def is_settled(self, look: Look) -> bool:
+    def is_settled(self, look: Look, quiet_s: float = QUIET_S) -> bool:
         """Return whether nothing is under way, so that its process may end."""
-        return not look.unread and self.answered(look) and look.silent_s >= QUIET_S
+        return not look.unread and self.answered(look) and look.silent_s >= quiet_s
 
 
 @dataclass(slots=True)
@@ -163,7 +165,9 @@ class Rest:
     until: float = 0.0
     _next_s: float = SHORTEST_REST_S
 
-    def begin(self, now: float) -> None:
-        """Leave it alone, for twice as long as the last time."""
+    def begin(self, now: float, *, longest: bool = True) -> None:
+        """Leave it alone, for twice as long as the last time; or as short as it may be."""
+        if not longest:
+            self._next_s = SHORTEST_REST_S
         self.until = now + self._next_s
         self._next_s = min(2 * self._next_s, LONGEST_REST_S)

@@ -7,11 +7,13 @@ supervisor's to say; a supervisor that dies is followed by one that says it agai
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import selectors
 import signal
 import socket
 import sys
+from dataclasses import replace
 
 from gapless.base import clock, codec, descriptors, events, wakeup, wire
 from gapless.keeper import process_title
@@ -24,9 +26,13 @@ TICK_S = 0.001
 BUSY_SHARE = 1.0
 """A round is followed by a pause of at least this part of its own time."""
 QUIET_TICK_S = 0.05
-STATUS_S = 0.01
-IDLE_S = 2.0
-"""How long it waits for more when nothing is left to do."""
+STATUS_S = 0.02
+FIRST_S, IDLE_S = 15.0, 2.0
+"""How long it waits for its first task, and for more when nothing is left to do."""
+
+
+Place = tuple[str, int, str]
+"""The app, the generation, and the instance if it is one alone."""
 
 
 class Relay:
@@ -36,12 +42,13 @@ class Relay:
         self._selector = selectors.DefaultSelector()
         self._channel = wire.Channel(line)
         self._selector.register(line, selectors.EVENT_READ, self._receive)
-        self._takeovers: dict[tuple[str, int], Takeover] = {}
-        self._sent: dict[tuple[str, int], Status] = {}
+        self._takeovers: dict[Place, Takeover] = {}
+        self._sent: dict[Place, Status] = {}
         self._status_at = 0.0
         self._orphaned = False
         """Nobody holds the other end any more."""
         self._idle_since: float | None = None
+        self._idle_s = FIRST_S
 
     def run(self) -> None:
         """Run until nothing is left to do."""
@@ -63,11 +70,11 @@ class Relay:
 
     def _is_over(self, now: float) -> bool:
         if self._takeovers:
-            self._idle_since = None
+            self._idle_since, self._idle_s = None, IDLE_S
             return False
         if self._idle_since is None:
             self._idle_since = now
-        return self._orphaned or now >= self._idle_since + IDLE_S
+        return self._orphaned or now >= self._idle_since + self._idle_s
 
     def _pause_s(self, took_s: float) -> float:
         if not self._takeovers:
@@ -111,34 +118,53 @@ class Relay:
         match message.get("op"):
             case "aim":
                 aim = codec.decode(Aim, message, "aim")
-                place = aim.app, aim.generation
+                place = aim.app, aim.generation, aim.instance
                 PORTS_BY_SOURCE.difference_update(aim.ports)
                 PORTS_BY_SOURCE.update(aim.ports if aim.by_source else ())
                 known = self._takeovers.get(place)
                 if known is None:
-                    known = Takeover(self._selector, aim, self._send, self._receive)
-                    self._takeovers[place] = known
+                    known = self._takeovers[place] = Takeover(
+                        self._selector,
+                        aim,
+                        self._send,
+                        self._receive,
+                        functools.partial(self._is_held, place),
+                    )
                 known.renew(aim)
                 self._sent.pop(place, None)
             case "ending":
                 ending = codec.decode(Ending, message, "ending")
-                known = self._takeovers.get((ending.app, ending.generation))
+                place = ending.app, ending.generation, ending.instance
+                known = self._takeovers.get(place)
                 if known is not None:
                     known.ending = True
                     if ending.ended:
                         known.forget()
+            case "go-on":
+                for each in self._takeovers.values():
+                    each.renew(replace(each.aim, holds=False))
             case "drop":
                 drop = codec.decode(Drop, message, "drop")
-                for (app, _), takeover in self._takeovers.items():
-                    if app == drop.app:
+                for (app, _, instance), takeover in self._takeovers.items():
+                    if app == drop.app and drop.instance in ("", instance):
                         takeover.drop()
+                        if drop.instance:
+                            takeover.forget()
             case "got":
                 got = codec.decode(Got, message, "got")
-                known = self._takeovers.get((got.app, got.generation))
-                if known is not None:
-                    known.got(got, received)
+                for each in self._takeovers.values():
+                    if each.waits_for(got):
+                        each.got(got, received)
             case other:
                 raise ValueError(f"there is no op {str(other)[:80]}")
+
+    def _is_held(self, place: Place, inode: int) -> bool:
+        """Return whether another takeover than that of a place has a connection."""
+        return any(
+            inode in each.connections
+            for other, each in self._takeovers.items()
+            if other != place
+        )
 
     def _send(self, kind: str, value: object) -> None:
         if self._orphaned:

@@ -123,13 +123,13 @@ def _wait_until_stopped(pid: int) -> bool:
     SIGCONT takes back one that has not come.
     """
     for _ in range(_MOST_PAUSES):
-        if all(state in "TtZX" for state in _states_of_threads(pid)):
+        if all(state in "TtZX" for state in states_of_threads(pid)):
             return True
         select.select([], [], [], _PAUSE_S)
     return False
 
 
-def _states_of_threads(pid: int) -> list[str]:
+def states_of_threads(pid: int) -> list[str]:
     """Return the state of each thread (proc(5)): a stop reaches one after the other."""
     found = []
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import ipaddress
 import os
 import selectors
@@ -14,8 +15,8 @@ from gapless.base import clock, events
 from gapless.keeper.duplicate import duplicate
 from gapless.supervisor.relay import holders
 from gapless.supervisor.relay.alone import Alone
-from gapless.supervisor.relay.connection import Connection, Pace, State
-from gapless.supervisor.relay.counts import Counts
+from gapless.supervisor.relay.connection import Connection, State
+from gapless.supervisor.relay.counts import Counts, Pace
 from gapless.supervisor.relay.holders import Holder
 from gapless.supervisor.relay.http.exchange import SOURCES
 from gapless.supervisor.relay.large import RECENT_S
@@ -25,6 +26,9 @@ from gapless.supervisor.relay.stopped import Stops
 ASK_AGAIN_S = 1.0
 ANSWER_S = 3.0
 FEW, SPELL_S, MOST_SPIN_S = 3, 0.04, 0.005
+FOCUS, FOCUS_SHARE = 8, 16
+"""So many busy connections are parked at a time, or such a part of all: when all ask at
+once, each of their exchanges would wait for those of the others."""
 SCAN_S = 0.01
 """How often the descriptors of the processes are listed; more seldom if that is slow."""
 
@@ -38,14 +42,15 @@ class Takeover:
         aim: Aim,
         send: Callable[[str, object], None],
         hear: Callable[[], object] = lambda: None,
+        elsewhere: Callable[[int], bool] = lambda _: False,
     ) -> None:
         """Use *send* to ask the keeper for what this process has no right to.
 
         *hear* takes in what the supervisor has said: before its processes are told to end
-        it says so.
+        it says so.  *elsewhere* tells whether another takeover has a connection.
         """
         self._selector, self.aim, self._send = selector, aim, send
-        self._hear = hear
+        self._hear, self._elsewhere = hear, elsewhere
         self._asked: dict[int, float] = {}
         """Duplicates that the keeper was asked for, and when."""
         self._waits: dict[int, float] = {}
@@ -54,7 +59,8 @@ class Takeover:
         self.connections: dict[int, Connection] = {}
         """By the inode of the socket."""
         self.counts = Counts()
-        self._stops, self._pace = Stops(), Pace()
+        self._stops = Stops()
+        self._pace = Pace(at_once=aim.at_once, holds=aim.holds)
         self._found: dict[int, list[Holder]] = {}
         self._found_at = 0.0
         """Who held which socket when that was looked up last."""
@@ -68,14 +74,16 @@ class Takeover:
 
     def renew(self, aim: Aim) -> None:
         """Aim anew, also at another generation of the same number."""
-        if not set(aim.pids) & set(self.aim.pids):
+        if self._dropped or not set(aim.pids) & set(self.aim.pids):
             self.ending = self.forgotten = self._dropped = False
         self.aim = aim
+        self._pace.at_once, self._pace.holds = aim.at_once, aim.holds
 
     def status(self) -> Status:
         """Return what is left to do, and what was done."""
-        free = unsettled = parked = 0
+        free = unsettled = parked = waiting = 0
         for each in self.connections.values():
+            waiting += each.waits
             if each.state is State.FREE:
                 free += not each.settled
             else:
@@ -85,6 +93,7 @@ class Takeover:
         return Status(
             app=self.aim.app,
             generation=self.aim.generation,
+            instance=self.aim.instance,
             looked=self._scanned,
             free=(0 if self.aim.patience_s else free) + len(self._waits),
             unsettled=unsettled,
@@ -93,6 +102,7 @@ class Takeover:
             given_back=self.counts.given_back,
             cut=self.counts.cut,
             trouble=self.trouble,
+            waiting=waiting,
         )
 
     def is_quiet(self) -> bool:
@@ -137,7 +147,7 @@ class Takeover:
         self._dropped = True
         for each in self.connections.values():
             if each.state is not State.TAKEN:
-                each.fail()
+                each.fail()  # what was read is closed: nobody can be given it
         for alone in self.alone:
             if alone.exchange is None:
                 alone.end()
@@ -149,6 +159,9 @@ class Takeover:
         if now >= self._scan_at:
             self._scan()
         self._pace.spin_s = MOST_SPIN_S
+        held = self.connections.values()
+        most = max(FOCUS, len(held) // FOCUS_SHARE)
+        self._pace.room = most - sum(each.is_in_focus(now) for each in held)
         for inode, each in list(self.connections.items()):
             try:
                 self._step(each, now)
@@ -163,7 +176,7 @@ class Takeover:
                     self.alone.append(each.alone)
         for alone in self.alone:
             try:
-                alone.round(now, self.aim.limit_s)
+                alone.round(now, self.aim.limit_s, holds=self.aim.holds)
             except Exception as error:  # noqa: BLE001 - as above
                 _tell(error)
                 alone.fail()
@@ -208,7 +221,9 @@ class Takeover:
             known = self.connections.get(inode)
             if known is not None:
                 known.reader.holders = held_by
-            elif inode not in self._unwanted and not (self.ending or self._dropped):
+            elif inode in self._unwanted or self._elsewhere(inode):
+                continue
+            elif not (self.ending or self._dropped):
                 with contextlib.suppress(OSError):
                     self._find(inode, held_by)
         if after_another:
@@ -250,6 +265,11 @@ class Takeover:
             descriptor=holder[1],
         )
         self._send("need", need)
+
+    def waits_for(self, got: Got) -> bool:
+        """Return whether a duplicate was asked for here."""
+        own = self.aim.app, self.aim.generation
+        return own == (got.app, got.generation) and got.inode in self._waits
 
     def got(self, got: Got, received: list[int]) -> None:
         """Take in a duplicate that was asked for; what is used of *received* leaves it."""
@@ -298,6 +318,7 @@ def _tell(error: Exception) -> None:
         os.write(2, b"gapless relay: " + events.traceback_of(error).encode())
 
 
+@functools.lru_cache(maxsize=256)
 def kind_of(host: str) -> str:
     """Return the class of an address: a relayed request must not gain trust by it."""
     address = ipaddress.ip_address(host.partition("%")[0])

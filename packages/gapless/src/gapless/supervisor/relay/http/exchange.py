@@ -61,12 +61,14 @@ class Exchange:
         *,
         position: int | None = None,
         stopped: Stopped | None = None,
+        found: bytes = b"",
     ) -> None:
         """Begin to connect.  Raises OSError.
 
         *position* is where the head begins, if somebody else holds the connection;
-        *stopped* is its process, if that stands still.
+        *stopped* is its process, if that stands still.  *found* was read of it before.
         """
+        self._found = found
         self.stopped = stopped
         self._selector, self._client = selector, client
         self.outcome: Outcome | None = None
@@ -161,6 +163,9 @@ class Exchange:
         What has come of its body is read by the same call: a process that was woken
         before has all of it, or nothing.
         """
+        if self._found:
+            self._begin_with(self._found)
+            return None
         if self._is_shared and sockets.position(self._client) != self._read:
             return Outcome.REFUSED  # its process was faster
         raw, at_once = self._request.head.raw, socket.MSG_DONTWAIT
@@ -178,10 +183,15 @@ class Exchange:
             return Outcome.CUT  # its process has read as well: neither has the whole
         if self._is_shared and sockets.position(self._client) not in (None, self._read):
             return Outcome.CUT  # the same
-        self._to_program.add(self._request.first())
-        if len(found) > len(raw):
-            self._take_in(found[len(raw) :])
+        self._begin_with(found)
         return None
+
+    def _begin_with(self, found: bytes) -> None:
+        """Pass on what was read of the request."""
+        length = len(self._request.head.raw)
+        self._to_program.add(self._request.first())
+        if len(found) > length:
+            self._take_in(found[length:])
 
     def _pass_on(self) -> None:
         until = clock.monotonic() + LONGEST_TURN_S
@@ -326,6 +336,8 @@ class Exchange:
     def _end(self, outcome: Outcome) -> None:
         if outcome is Outcome.ANSWERED and not self._answer.whole:
             outcome = Outcome.CUT
+        if outcome is Outcome.REFUSED and self._found:
+            outcome = Outcome.CUT  # nobody can be given it
         self.outcome = outcome
         self._close_program()
         self._watch(self._client, 0)

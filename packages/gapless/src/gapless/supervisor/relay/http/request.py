@@ -20,6 +20,9 @@ class Request:
         self.broken = False
         """Its end cannot be found: the program gets what came, and judges it."""
         self._body_left = head.body_bytes
+        if head.body_bytes is not None:
+            self.whole = not head.body_bytes
+            return
         self._parser = h11.Connection(
             h11.SERVER,
             # A chunk's size with its extensions, and trailers, are no longer than heads.
@@ -38,9 +41,12 @@ class Request:
 
     def feed(self, piece: bytes) -> bytes:
         """Take in a piece of its body; return it without what is behind its end."""
-        if self._body_left is not None:
-            self._body_left -= len(piece)
-        behind = self._follow(piece)
+        if self._body_left is None:
+            behind = self._follow(piece)
+        else:
+            behind = max(0, len(piece) - self._body_left)
+            self._body_left = max(0, self._body_left - len(piece))
+            self.whole = not self._body_left
         return piece[: len(piece) - behind] if behind else piece
 
     def _follow(self, piece: bytes) -> int:
