@@ -67,12 +67,13 @@ class WaitingCall:
     """Since when it waits for the supervisor, or for the next one."""
     announced: bool = False
     """Whether the supervisor that is there has been told of it."""
+    limit_s: float = 0.0
+    """How long it waits at most."""
 
     @property
     def due_at(self) -> float:
         """When it proceeds."""
-        limit_s = UNANSWERED_S[self.notification.call]
-        return self.since + (max(limit_s, AT_LEAST_S) if self.announced else limit_s)
+        return self.since + self.limit_s
 
 
 class WaitingCalls:
@@ -196,9 +197,29 @@ class WaitingCalls:
 
     def _begin_to_wait(self, waiting: WaitingCall) -> None:
         """Wait for the next supervisor, or let a call proceed that does not."""
+        call = waiting.notification
         waiting.since, waiting.announced = clock.monotonic(), False
-        if waiting.due_at <= waiting.since:
+        waiting.limit_s = UNANSWERED_S[call.call]
+        if self._silent:  # it has been waited for already
+            waiting.limit_s = min(waiting.limit_s, AT_LEAST_S)
+        if not waiting.limit_s or (call.call == "listen" and not self._is_held(call)):
             self._proceed(waiting)
+
+    def _is_held(self, call: Notification) -> bool:
+        """Return whether a call is about a socket that the keeper holds.
+
+        One that a program has bound by itself joins no group when it listens.
+        """
+        try:
+            sock = caller.duplicate(call.pid, call.descriptor)
+        except OSError:
+            return True  # nothing is known
+        try:
+            own = os.fstat(sock)
+            held = self._held.values()
+            return any(os.path.samestat(own, os.fstat(each)) for each in held)
+        finally:
+            os.close(sock)
 
     def announce_all(self) -> None:
         """Send a supervisor every call that waits, and that it was not told of."""
@@ -234,8 +255,9 @@ class WaitingCalls:
         self._send({**event, "call": call.call})
 
     def _announce(self, waiting: WaitingCall) -> None:
-        waiting.announced = True
         call = waiting.notification
+        waiting.announced = True
+        waiting.limit_s = max(UNANSWERED_S[call.call], AT_LEAST_S)
         message: wire.Message = {
             "event": call.call,
             "key": waiting.key,
