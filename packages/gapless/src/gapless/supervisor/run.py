@@ -6,21 +6,19 @@ this file imports the rest of the supervisor late.
 
 from __future__ import annotations
 
-import dataclasses
 import fcntl
 import json
 import os
 import select
 import socket
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from gapless.base import clock, descriptors, files
+from gapless.base import clock, descriptors, files, interpreter
 from gapless.base.names import Home
 from gapless.base.outside import own_directory
 from gapless.keeper import run as keeper_run
-from gapless.supervisor import unit
-from gapless.supervisor.memory import lives
+from gapless.supervisor import lives, unit
 
 if TYPE_CHECKING:
     from gapless.base.errors import GaplessError
@@ -61,7 +59,9 @@ def main(arguments: list[str]) -> None:
         if _keeper_has_ended(error):
             # It was just about to; the next supervisor starts another.
             lives.end(lock)
-            sys.exit(f"gapless: {error}" if ready < 0 else 1)
+            if ready >= 0:
+                sys.exit(1)
+            _begin_anew(home, own_unit)
         described = _describe(error)
         if ready < 0:
             _note_end(lock, str(described["message"]))
@@ -136,11 +136,16 @@ def _crashes(last: lives.Life, wait_s: float) -> GaplessError:
     )
 
 
+def _begin_anew(home: str, own_unit: unit.Unit) -> NoReturn:
+    """Be the next supervisor, in this process: systemd waits for it to be ready."""
+    select.select([], [], [], PAUSE_S)
+    argv = interpreter.python("gapless.supervisor.run", [home])
+    os.execve(argv[0], argv, {**os.environ, **own_unit.variables})
+
+
 def _note_end(lock: int, reason: str) -> None:
     """Write down why this supervisor ends, for the next."""
-    last = lives.read(lock) if lock >= 0 else None
-    if last is not None and last.pid == os.getpid():
-        lives.write(lock, dataclasses.replace(last, reason=reason))
+    lives.fail(lock, reason, pid=os.getpid(), now=clock.boottime())
 
 
 def _keeper_of(home: str) -> socket.socket:

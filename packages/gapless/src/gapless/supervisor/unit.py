@@ -11,6 +11,7 @@ Rule 2: nothing waits for systemd: what it does not take is sent in a later turn
 
 from __future__ import annotations
 
+import re
 import socket
 from collections import Counter
 from collections.abc import MutableMapping
@@ -26,7 +27,8 @@ class Unit:
 
     def __init__(self, address: str, watchdog_s: float) -> None:
         """Use "" for no address, and 0 for no watchdog."""
-        self._sock: socket.socket | None = None
+        self.variables: dict[str, str] = {}
+        """What its environment had: for the program that takes the place of this one."""
         self._address = "\0" + address[1:] if address.startswith("@") else address
         self._every_s = watchdog_s / 2 if address else 0.0
         self._alive_at: float | None = None
@@ -106,10 +108,9 @@ class Unit:
     def _send(self, text: str) -> bool:
         """Send a datagram; return whether it was taken."""
         try:
-            if self._sock is None:
-                self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-                self._sock.setblocking(False)
-            self._sock.sendto(text.encode(), self._address)
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+                sock.setblocking(False)
+                sock.sendto(text.encode(), self._address)
         except OSError:
             return False
         return True
@@ -117,8 +118,14 @@ class Unit:
 
 def of_environment(environment: MutableMapping[str, str], pid: int) -> Unit:
     """Return the unit that the variables name, and take them out of the environment."""
-    address, interval, main = (environment.pop(each, "") for each in _VARIABLES)
+    variables = {
+        name: environment.pop(name) for name in _VARIABLES if name in environment
+    }
+    address, interval, main = (variables.get(each, "") for each in _VARIABLES)
     if not address.startswith(("/", "@")):
         address = ""
-    is_ours = interval.isdecimal() and main in ("", str(pid))
-    return Unit(address, int(interval) / 1e6 if is_ours else 0.0)
+    is_number = bool(re.fullmatch("[0-9]{1,15}", interval))
+    is_ours = is_number and main in ("", str(pid))
+    found = Unit(address, int(interval) / 1e6 if is_ours else 0.0)
+    found.variables = variables
+    return found

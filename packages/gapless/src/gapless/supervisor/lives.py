@@ -13,8 +13,10 @@ from dataclasses import dataclass, replace
 
 from gapless.base import codec
 
-SHORT_S = 2.0
-"""A life that ended sooner counts: longer ones cost little, however many there are."""
+SHORT_S = 10.0
+"""A life that ended sooner by a fault of its own counts: longer ones cost little."""
+KILLED_S = 2.0
+"""The same of one that was killed, as far as can be known."""
 AT_ONCE = 5
 """So many are tried at once: as many as one command tries."""
 LONGEST_PAUSE_S = 60.0
@@ -31,25 +33,35 @@ class Life:
     """On the clock that goes on while the machine sleeps, and begins with each boot."""
     short_before: int = 0
     """How many short lives went before it, in a row."""
+    ended: float | None = None
+    """When it ended by a fault of its own; None if it was killed, or lives."""
     reason: str = ""
-    """Why it ended, if it could tell."""
+    """The fault."""
 
     @property
     def pause_s(self) -> float:
-        """How long after this life began the next one may begin, if this was short."""
+        """How long after this life the next one may begin, if this was short."""
         more = self.short_before + 1 - AT_ONCE
         return min(2.0 ** min(more, 10), LONGEST_PAUSE_S) if more >= 0 else 0.0
 
     def is_short(self, now: float) -> bool:
-        """Return whether it ended soon, if it has ended by now; unknown ends count."""
-        return self.began <= now < self.began + self.pause_s + SHORT_S
+        """Return whether it ended soon, and the next one comes soon; it has ended."""
+        if self.ended is None:
+            return self.began <= now < self.began + self.pause_s + KILLED_S
+        is_soon = self.began <= self.ended < self.began + SHORT_S
+        return is_soon and self.ended <= now < self.ended + self.pause_s + SHORT_S
+
+    @property
+    def over_at(self) -> float:
+        """When it was over, as far as can be known."""
+        return self.began if self.ended is None else self.ended
 
 
 def wait_s(last: Life | None, now: float) -> float:
     """Return how long the next supervisor waits; 0 if it may begin.  Pure."""
     if last is None or not last.is_short(now):
         return 0.0
-    return max(0.0, last.began + last.pause_s - now)
+    return max(0.0, last.over_at + last.pause_s - now)
 
 
 def following(last: Life | None, *, pid: int, now: float) -> Life:
@@ -76,6 +88,13 @@ def write(lock: int, life: Life) -> None:
         os.pwrite(lock, json.dumps(codec.encode(short)).encode(), 0)
     except OSError:
         return
+
+
+def fail(lock: int, reason: str, *, pid: int, now: float) -> None:
+    """Write down that the process of that pid ends by a fault, if it has begun."""
+    last = read(lock) if lock >= 0 else None
+    if last is not None and last.pid == pid:
+        write(lock, replace(last, ended=now, reason=reason))
 
 
 def end(lock: int) -> None:
