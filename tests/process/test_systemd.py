@@ -111,6 +111,27 @@ def test_the_unit_restarts_without_an_outage_and_stops_the_apps(
     until(lambda: host.status("app") == "online", "the app, started again")
 
 
+def test_a_user_installs_the_unit_of_the_users_own_systemd(
+    host: Host, systemctl: Systemctl
+) -> None:
+    """It is enabled, and taken away again; no root is needed."""
+    environment = {
+        "HOME": str(host.directory),
+        "XDG_RUNTIME_DIR": str(host.directory / "run"),
+    }
+    words = ("startup", "--user-manager", "--home", host.home)
+    said = host.ok(*words, environment=environment)
+    assert "systemctl --user start gapless.service" in said
+    assert systemctl("is-enabled", "gapless.service") == "enabled"
+    systemctl("start", "gapless.service")
+    assert control.ask(host.home, "ping"), "started is: it answers"
+    systemctl("stop", "gapless.service")
+    host.ok(*words, "--remove", environment=environment)
+    assert not (host.directory / ".config/systemd/user/gapless.service").exists()
+    for wrong in (("--unit", "watch"), ("--low-ports",), ("--root", "/tmp")):
+        assert host.gapless(*words, *wrong, environment=environment).returncode == 2
+
+
 NOTIFIES = """
 import http.server, os, socket
 PORT, RELEASE = int(os.environ["PORT"]), os.environ["RELEASE"].encode()

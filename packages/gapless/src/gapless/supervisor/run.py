@@ -61,7 +61,7 @@ def main(arguments: list[str]) -> None:
             lives.end(lock)
             if ready >= 0:
                 sys.exit(1)
-            _begin_anew(home, own_unit)
+            _begin_anew(home)
         described = _describe(error)
         if ready < 0:
             _note_end(lock, str(described["message"]))
@@ -136,11 +136,11 @@ def _crashes(last: lives.Life, wait_s: float) -> GaplessError:
     )
 
 
-def _begin_anew(home: str, own_unit: unit.Unit) -> NoReturn:
+def _begin_anew(home: str) -> NoReturn:
     """Be the next supervisor, in this process: systemd waits for it to be ready."""
     select.select([], [], [], PAUSE_S)
     argv = interpreter.python("gapless.supervisor.run", [home])
-    os.execve(argv[0], argv, {**os.environ, **own_unit.variables})
+    os.execv(argv[0], argv)
 
 
 def _note_end(lock: int, reason: str) -> None:

@@ -4,8 +4,8 @@ sd_notify(3): READY=1 once everything was taken over, a line about the apps when
 changes, STOPPING=1 at the end, and WATCHDOG=1 while systemd asks for it.  Each turn of the
 loop may send it: a supervisor that hangs sends none, and is ended and started anew.
 
-Rule 1: the variables are taken out of the environment before anything is started: apps have
-a socket of their own.
+Rule 1: the variables stay in the environment of this process, for a program that takes its
+place (execve(2)).  Apps are given an environment of their own, and a socket of their own.
 Rule 2: nothing waits for systemd: what it does not take is sent in a later turn.
 """
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import socket
 from collections import Counter
-from collections.abc import MutableMapping
+from collections.abc import Mapping
 
 _VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 AGAIN_S = 1.0
@@ -27,8 +27,6 @@ class Unit:
 
     def __init__(self, address: str, watchdog_s: float) -> None:
         """Use "" for no address, and 0 for no watchdog."""
-        self.variables: dict[str, str] = {}
-        """What its environment had: for the program that takes the place of this one."""
         self._address = "\0" + address[1:] if address.startswith("@") else address
         self._every_s = watchdog_s / 2 if address else 0.0
         self._alive_at: float | None = None
@@ -116,16 +114,11 @@ class Unit:
         return True
 
 
-def of_environment(environment: MutableMapping[str, str], pid: int) -> Unit:
-    """Return the unit that the variables name, and take them out of the environment."""
-    variables = {
-        name: environment.pop(name) for name in _VARIABLES if name in environment
-    }
-    address, interval, main = (variables.get(each, "") for each in _VARIABLES)
+def of_environment(environment: Mapping[str, str], pid: int) -> Unit:
+    """Return the unit that the variables name."""
+    address, interval, main = (environment.get(each, "") for each in _VARIABLES)
     if not address.startswith(("/", "@")):
         address = ""
     is_number = bool(re.fullmatch("[0-9]{1,15}", interval))
     is_ours = is_number and main in ("", str(pid))
-    found = Unit(address, int(interval) / 1e6 if is_ours else 0.0)
-    found.variables = variables
-    return found
+    return Unit(address, int(interval) / 1e6 if is_ours else 0.0)

@@ -190,7 +190,7 @@ def _of_user_manager(
             hint=f"as {user.pw_name}: gapless startup --user-manager",
         )
     name, own = "gapless.service", ("--user",)
-    base = os.environ.get("XDG_CONFIG_HOME") or f"{user.pw_dir}/.config"
+    base = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
     path = f"{base}/systemd/user/{name}"
     if args.remove:
         return _remove(path, name, *own)
