@@ -163,6 +163,7 @@ def test_no_program_waits_for_a_supervisor_that_hangs(host: Host) -> None:
     assert report.lost == 0, str(report)
 
 
+@pytest.mark.soak
 def test_a_program_is_ready_that_said_so_to_nobody(host: Host) -> None:
     """It notifies while the supervisor hangs, and while there is none."""
     gate = 'ready = { when = "notify", timeout_s = 90 }\n'
@@ -216,6 +217,7 @@ def test_commands_say_that_the_keeper_is_stopped(host: Host) -> None:
     assert reload.returncode == 0, rest
 
 
+@pytest.mark.soak
 def test_commands_say_that_a_debugger_holds_the_supervisor(host: Host) -> None:
     """They name the process that traces it."""
     host.start_supervisor()
@@ -247,6 +249,7 @@ def test_commands_say_that_a_debugger_holds_the_supervisor(host: Host) -> None:
     assert command.returncode == 0, rest
 
 
+@pytest.mark.soak
 def test_a_supervisor_is_not_started_where_the_keeper_hangs(host: Host) -> None:
     """The command says so; the app serves, and the next one takes over when it can."""
     port = free_port()
