@@ -47,6 +47,8 @@ LATER_S = 0.02
 """After which time the supervisor writes what need not be on disk at once."""
 _ANSWERS = tuple(f'{{"result": {{"{field}"' for field in ("apps", "name", "pid"))
 """Of clients who ask how things are, a test first of all: they tell what was there."""
+_ASKS_WHETHER_IT_LIVES = '{"op":"ping"}'
+"""Of the keeper, which does nothing: with each of those answers."""
 
 
 class Effects:
@@ -158,7 +160,8 @@ def _socket_effect(name: str) -> Callable[..., str | None]:
         if name == "setsockopt":
             return f"setsockopt {family} {arguments[0]},{arguments[1]}"
         if name == "sendmsg" and sock.type == socket.SOCK_SEQPACKET:
-            return f"keeper: {_head(b''.join(arguments[0]))}"
+            head = _head(b"".join(arguments[0]))
+            return None if head == _ASKS_WHETHER_IT_LIVES else f"keeper: {head}"
         if name.startswith("send"):
             head = _head(bytes(arguments[0]))
             return None if head.startswith(_ANSWERS) else f"{name} {family} {head}"

@@ -43,6 +43,7 @@ from gapless.supervisor.observe.app_order import AppOrder
 from gapless.supervisor.resume import resume
 from gapless.supervisor.sockets import system_calls
 from gapless.supervisor.sockets.seats import SeatSockets
+from gapless.supervisor.unit import Unit
 from rig.model import world as worlds
 from rig.model.listeners import FakeListeners
 from rig.model.world import APP, NOW, Effects
@@ -257,6 +258,7 @@ class ModelSupervisor:
             ),
             listeners=listeners,
             drain_connections=drains,
+            notify_sockets=notify,
             apps=self.apps,
             log=log,
         )
@@ -309,6 +311,7 @@ class ModelSupervisor:
             renewals=nothing,
             liveness=nothing,
             drain_connections=drains,
+            unit=Unit("", 0),
             log=log,
         )
         self.dispatch = Dispatch(
@@ -322,6 +325,7 @@ class ModelSupervisor:
             drain_connections=drains,
             notify_sockets=nothing,
             messages=nothing,
+            keeper_silent_s=float,
             mechanisms=dict,
             settle=self.loop.settle,
             started_by="",

@@ -50,6 +50,14 @@ class Unit:
         """Run systemctl as who may."""
         return self.machine.ok("systemctl", *words, self.name)
 
+    def shown(self, name: str) -> str:
+        """Return a property of the unit."""
+        return self.systemctl("show", f"--property={name}", "--value").strip()
+
+    def wait_for_other_than(self, pid: str) -> None:
+        """Wait until the main process is another one."""
+        wait.until(lambda: self.shown("MainPID") not in ("0", pid), "the next", BOOT_S)
+
     # --- gapless ------------------------------------------------------------------------
 
     def gapless(self, *words: str) -> str:
@@ -93,18 +101,14 @@ class UserUnit(Unit):
     """A unit of the user's own systemd, as docs/systemd.md tells to make it."""
 
     def _install(self) -> None:
-        path = f"{self.home}/.config/systemd/user"
-        self._as_user(
-            f"mkdir -p {path} && {GAPLESS} startup --print --user-manager "
-            f"> {path}/{self.name}"
-        )
-        self.systemctl("enable")
+        self.name = "gapless.service"
+        self._as_user(f"{GAPLESS} startup --user-manager")
 
     def remove(self) -> None:
         """Stop it, and take it away."""
         self.systemctl("stop")
-        self.systemctl("disable")
-        self._as_user(f"rm -rf .config/systemd/user/{self.name} {self.home}/.gapless")
+        self._as_user(f"{GAPLESS} startup --user-manager --remove")
+        self._as_user(f"rm -rf {self.home}/.gapless")
 
     def systemctl(self, *words: str) -> str:
         """Run systemctl as the user."""

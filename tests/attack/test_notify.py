@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from gapless.base.names import Home
-from gapless.supervisor.instances import disposal, notify_places
+from gapless.base.outside import disposal
+from gapless.supervisor.instances import notify_places
 from gapless.supervisor.instances.notify_places import NotifyPlaces
 from rig.hosts.host import NOBODY, Host, temporary_host
 from rig.wait import until

@@ -114,7 +114,7 @@ def test_systemd_itself_takes_the_units(
     of = unit_of(home=ODD, path=f"/usr/bin:{ODD}")
     after = "gapless-root.service"
     units = {
-        after: texts.supervisor(of),
+        after: texts.supervisor(of, low_ports=True),
         "gapless-agent-root.service": texts.agent(
             of, config=f"{ODD}/g.toml", writes=[ODD, "/srv/x"], after=after
         ),

@@ -73,6 +73,7 @@ def test_the_app_serves_while_no_supervisor_lives(host: Host) -> None:
     assert report.lost == 0, str(report)
 
 
+@pytest.mark.soak
 def test_a_supervisor_that_is_stopped_blocks_no_program(host: Host) -> None:
     """While the supervisor has SIGSTOP the app serves and logs; a reload works later."""
     port = free_port()

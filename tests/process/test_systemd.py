@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -107,6 +109,83 @@ def test_the_unit_restarts_without_an_outage_and_stops_the_apps(
     assert not host.processes()
     systemctl("start", UNIT)
     until(lambda: host.status("app") == "online", "the app, started again")
+
+
+def test_a_user_installs_the_unit_of_the_users_own_systemd(
+    host: Host, systemctl: Systemctl
+) -> None:
+    """It is enabled, and taken away again; no root is needed."""
+    environment = {
+        "HOME": str(host.directory),
+        "XDG_RUNTIME_DIR": str(host.directory / "run"),
+    }
+    words = ("startup", "--user-manager", "--home", host.home)
+    said = host.ok(*words, environment=environment)
+    assert "systemctl --user start gapless.service" in said
+    assert systemctl("is-enabled", "gapless.service") == "enabled"
+    systemctl("start", "gapless.service")
+    assert control.ask(host.home, "ping"), "started is: it answers"
+    systemctl("stop", "gapless.service")
+    host.ok(*words, "--remove", environment=environment)
+    assert not (host.directory / ".config/systemd/user/gapless.service").exists()
+    for wrong in (("--unit", "watch"), ("--low-ports",), ("--root", "/tmp")):
+        assert host.gapless(*words, *wrong, environment=environment).returncode == 2
+
+
+NOTIFIES = """
+import http.server, os, socket
+PORT, RELEASE = int(os.environ["PORT"]), os.environ["RELEASE"].encode()
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"release %s " % RELEASE)
+    def log_message(self, *_):
+        pass
+served = http.server.ThreadingHTTPServer(("127.0.0.1", PORT), Answer)
+with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+    sock.sendto(b"READY=1\\nSTATUS=serves", os.environ["NOTIFY_SOCKET"])
+served.serve_forever()
+"""
+
+
+def test_a_unit_that_hangs_is_started_anew_and_a_reload_is_one_of_the_apps(
+    host: Host, systemctl: Systemctl
+) -> None:
+    """It is started when it answers, tells of its apps, and is ended if it hangs."""
+    port, own = free_port(), host.directory / "systemd.log"
+    (host.directory / f".config/systemd/user/{UNIT}.d").mkdir()
+    (host.directory / f".config/systemd/user/{UNIT}.d/soon.conf").write_text(
+        "[Service]\nWatchdogSec=2\n"
+    )
+    systemctl("daemon-reload")
+    systemctl("start", UNIT)
+    assert control.ask(host.home, "ping"), "started is: it answers"
+    command = [sys.executable, "-c", NOTIFIES]
+    host.start("app", command, port=port, more='ready = { when = "notify" }')
+
+    def shown(name: str) -> str:
+        return systemctl("show", "-p", name, "--value", UNIT)
+
+    until(lambda: shown("StatusText") == "1 app: 1 online", "the line about the apps")
+    (pid,) = host.app("app")["pids"]
+    environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    sockets = [each for each in environment if each.startswith(b"NOTIFY_SOCKET=")]
+    assert len(sockets) == 1
+    assert str(host.home).encode() in sockets[0] or b"gapless" in sockets[0]
+    assert not [each for each in environment if each.startswith(b"WATCHDOG_")]
+    with run_load(port, engine.Traffic(kind="new", pause_s=0.01)) as under_load:
+        under_load.wait_for(20)
+        before = shown("MainPID")
+        os.kill(int(before), signal.SIGSTOP)
+        until(lambda: shown("MainPID") not in ("0", before), "the next one", 30)
+        until(lambda: _state(systemctl) == "active", "that it is started")
+        assert host.app("app")["pids"] == [pid]
+        host.declare("app", command, port=port, release="2")
+        systemctl("reload", UNIT)
+        assert host.app("app")["generation"] == 2
+        under_load.wait_for(20)
+        assert under_load.stop().lost == 0, own.read_text()
 
 
 def _state(systemctl: Systemctl) -> str:

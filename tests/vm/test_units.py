@@ -73,6 +73,28 @@ def test_it_is_restarted_stopped_and_rebooted(any_unit: Unit) -> None:
     assert "gapless keeper" not in machine.ok("ps", "ax")
 
 
+def test_one_that_hangs_is_started_anew(any_unit: Unit) -> None:
+    """Systemd ends a supervisor that says nothing; a reload of the unit is a release."""
+    unit, machine = any_unit, any_unit.machine
+    unit.start()
+    pids, before = unit.listed()["pids"], unit.shown("MainPID")
+    assert unit.shown("StatusText") == "1 app: 1 online"
+    load = MachineLoad(machine, unit.user)
+    load.wait_for_answers(60)
+    machine.ok("kill", "-STOP", before)
+    unit.wait_for_other_than(before)
+    wait.until(lambda: unit.shown("ActiveState") == "active", "its start", BOOT_S)
+    assert unit.listed()["pids"] == pids
+    unit.systemctl("reload")
+    assert unit.listed()["generation"] == 2
+    for _ in range(7):  # more often than systemd's own limit of starts
+        before = unit.shown("MainPID")
+        unit.systemctl("kill", "--kill-who=main", "--signal=KILL")
+        unit.wait_for_other_than(before)
+    wait.until(lambda: unit.shown("ActiveState") == "active", "the last", BOOT_S)
+    assert load.stop()["lost"] == 0
+
+
 def test_what_was_released_is_there_after_a_loss_of_power(unit: Unit) -> None:
     """The power goes right after the command has returned."""
     unit.start()

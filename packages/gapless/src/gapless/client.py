@@ -9,6 +9,7 @@ import os
 import select
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -26,6 +27,8 @@ from gapless.exchange import PING_S, Exchange, Silence
 from gapless.keeper import run as keeper_run
 
 START_S = 20.0
+SLOW_START_S = 5.0
+"""Then the user is told what a supervisor that starts waits for."""
 MOST_SUPERVISORS = 5
 PAUSE_S = 0.2
 """Between two attempts, if the same supervisor has closed the connection."""
@@ -120,7 +123,7 @@ class Client:
 
     def _exchange(self, message: dict[str, Any], told: _Told, pids: list[int]) -> Any:
         with self._connect_or_start() as sock:
-            exchange = Exchange(sock, lambda: self._connect(PING_S))
+            exchange = Exchange(sock, self.home, lambda: self._connect(PING_S))
             pids.append(exchange.pid)
             for received in exchange.answers(message):
                 if "result" in received:
@@ -167,7 +170,7 @@ class Client:
 
     def _connect_patiently(self) -> socket.socket:
         """Connect, also if many commands wait before this one.  Raises OSError."""
-        silence = Silence(0, lambda: self._connect(PING_S))
+        silence = Silence(self.home, lambda: self._connect(PING_S))
         while True:
             try:
                 return self._connect(PING_S)
@@ -254,8 +257,7 @@ class Client:
         finally:
             os.close(write_end)
         try:
-            if not select.select([read_end], [], [], START_S)[0]:
-                raise TimedOutError(f"the supervisor did not start in {START_S:g} s")
+            self._wait_for_start(read_end)
             answer = os.read(read_end, 65536).decode()
         finally:
             os.close(read_end)
@@ -264,6 +266,21 @@ class Client:
         if not answer.startswith("ok"):
             raise _StartDiedError(
                 "the supervisor died while it started", hint=self._error_output_hint
+            )
+
+    def _wait_for_start(self, read_end: int) -> None:
+        """Wait for the word of a supervisor that starts.  Raises TimedOutError."""
+        if select.select([read_end], [], [], SLOW_START_S)[0]:
+            return
+        from gapless.base.kernel import hung  # noqa: PLC0415 - for one that is silent
+
+        message, hint = hung.of_start(self.home)
+        sys.stderr.write(f"gapless: {message}; waiting\nhint: {hint}\n")
+        sys.stderr.flush()
+        if not select.select([read_end], [], [], START_S - SLOW_START_S)[0]:
+            message, hint = hung.of_start(self.home)
+            raise TimedOutError(
+                f"the supervisor did not start in {START_S:g} s: {message}", hint=hint
             )
 
     def _wait_for_another(self) -> None:

@@ -106,6 +106,11 @@ class Home:
         return f"{self.path}/supervisor.lock"
 
     @property
+    def keeper_lock(self) -> str:
+        """The file that a living keeper holds a lock on."""
+        return f"{self.path}/keeper.lock"
+
+    @property
     def state(self) -> str:
         """What users asked for: the apps, and whether each runs."""
         return f"{self.path}/state.json"

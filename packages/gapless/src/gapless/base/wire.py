@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import collections
 import errno
+import fcntl
 import json
 import os
 import socket
 import stat
+import termios
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -127,6 +129,11 @@ class Channel:
                 _write_all(waiting.memory, encoded)
             encoded, descriptors = b"{}", [waiting.memory, *descriptors]
         socket.send_fds(self.sock, [encoded], descriptors)
+
+    def is_unread(self) -> bool:
+        """Return whether the peer has not read all that was sent: it may hang."""
+        sent = fcntl.ioctl(self.sock, termios.TIOCOUTQ, bytes(4))  # SIOCOUTQ, unix(7)
+        return bool(self.outgoing) or any(sent)
 
     def close_descriptor(self, descriptor: int) -> None:
         """Close a descriptor that was lent, or let a message that waits close it."""

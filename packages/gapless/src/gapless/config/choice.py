@@ -29,6 +29,8 @@ _VARIABLES_OF_CALLER = (
     "WATCHDOG_USEC",
     "INVOCATION_ID",
     "JOURNAL_STREAM",
+    "MAINPID",
+    "SYSTEMD_EXEC_PID",
     "OLDPWD",
     "PWD",
     "SHLVL",

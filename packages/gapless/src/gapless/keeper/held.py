@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 from gapless.keeper.supervisor_connection import SupervisorConnection
@@ -11,8 +12,16 @@ from gapless.keeper.supervisor_connection import SupervisorConnection
 class Held:
     """Descriptors and notes that outlive a supervisor; the keeper does not read them."""
 
-    def __init__(self, connection: SupervisorConnection) -> None:
+    def __init__(
+        self,
+        connection: SupervisorConnection,
+        *,
+        on_hold: Callable[[str, int], None],
+        on_release: Callable[[str], None],
+    ) -> None:
+        """Call *on_hold* after a descriptor is held, *on_release* before it is closed."""
         self._connection = connection
+        self._on_hold, self._on_release = on_hold, on_release
         self.descriptors: dict[str, int] = {}
         self._metas: dict[str, Any] = {}
         """What the supervisor sent with each descriptor."""
@@ -28,12 +37,14 @@ class Held:
         copy = os.dup(descriptor)
         self.release(name)
         self.descriptors[name], self._metas[name] = copy, meta
+        self._on_hold(name, copy)
         if _paths_of(meta):
             self._collect_paths()
 
     def release(self, name: str) -> None:
         """Close a descriptor that is held, if it is."""
         if name in self.descriptors:
+            self._on_release(name)
             if _paths_of(self._metas.pop(name)):
                 self._collect_paths()
             self._connection.close_descriptor(self.descriptors.pop(name))

@@ -5,7 +5,8 @@ happened.
 Rule 2: it outlives every supervisor.  A new supervisor gets all that the keeper has:
 children and how they ended, descriptors by name, notes, and the system calls that wait.
 Rule 3: no instance waits for a supervisor for good.  Log pipes are always emptied
-(`logs.streams`), and a system call without an answer proceeds (`seccomp.waiting_calls`).
+(`logs.streams`), a system call without an answer proceeds (`seccomp.waiting_calls`), and
+notifications that no supervisor reads are read here (`unheard`).
 
 The messages are in spec/keeper.md.
 """
@@ -24,6 +25,7 @@ from gapless.keeper.held import Held
 from gapless.keeper.logs.streams import Streams
 from gapless.keeper.seccomp.waiting_calls import Answer, WaitingCalls
 from gapless.keeper.supervisor_connection import SupervisorConnection
+from gapless.keeper.unheard import Unheard
 
 PROTOCOL = 1
 """The version of the messages in spec/keeper.md; it grows when one changes its meaning."""
@@ -43,7 +45,14 @@ class Keeper:
             on_message=self._perform,
             on_loss=self._supervisor_lost,
         )
-        self._held = Held(self._connection)
+        self._unheard = Unheard(
+            self._selector, self._connection.send, self._connection.unread
+        )
+        self._held = Held(
+            self._connection,
+            on_hold=self._unheard.held,
+            on_release=self._unheard.released,
+        )
         self._streams = Streams(self._selector, self._connection.send)
         self._calls = WaitingCalls(
             self._selector,
@@ -66,6 +75,7 @@ class Keeper:
             wakeup.call_ready(self._selector, self._timeout_s(), self._failed)
             wakeup.guard(self._calls.expire, self._failed)
             wakeup.guard(self._streams.retry, self._failed)
+            wakeup.guard(self._unheard.look, self._failed)
             descriptors.refill()
 
     def _is_over(self) -> bool:
@@ -85,7 +95,7 @@ class Keeper:
         return self._connection.closed_since + IDLE_S - clock.monotonic()
 
     def _timeout_s(self) -> float | None:
-        waits = [self._calls.wait_s(), self._streams.wait_s()]
+        waits = [self._calls.wait_s(), self._streams.wait_s(), self._unheard.wait_s()]
         if self._is_idle():
             waits.append(self._idle_left_s())
         known = [wait_s for wait_s in waits if wait_s is not None]
@@ -104,12 +114,15 @@ class Keeper:
         }
         self._connection.send(welcome)
         self._calls.announce_all()
+        self._unheard.pass_on()
 
     def _supervisor_lost(self) -> None:
         self._calls.supervisor_lost()
+        self._unheard.supervisor_lost()
 
     def _perform(self, message: wire.Message, received: list[int]) -> None:
         """Do what a message asks for.  Raises ValueError, OSError."""
+        self._calls.supervisor_spoke()
         match message.get("op"):
             case "hold":
                 hold = codec.decode(messages.Hold, message, "hold")
@@ -141,6 +154,8 @@ class Keeper:
                 self._children.follow(follow, received[0])
             case "duplicate":
                 self._duplicate(codec.decode(messages.Duplicate, message, "duplicate"))
+            case "ping":
+                pass  # that it was read is the answer
             case "end":
                 self._ending = True
             case other:

@@ -24,10 +24,13 @@ from gapless.base.outside import own_directory
 _BUSY = b"busy"
 
 
-def connect(home: str) -> socket.socket | None:
-    """Return a connection to the keeper of *home*, or None if none is alive."""
+def connect(home: str, timeout_s: int = 0) -> socket.socket | None:
+    """Return a connection to the keeper of *home*, or None if none is alive.
+
+    Raises BlockingIOError if one takes no connection for *timeout_s*, unless that is 0.
+    """
     try:
-        return connect_to(home, "keeper.sock", socket.SOCK_SEQPACKET)
+        return connect_to(home, "keeper.sock", socket.SOCK_SEQPACKET, timeout_s)
     except (ConnectionRefusedError, FileNotFoundError):
         return None
 

@@ -48,6 +48,10 @@ class SupervisorConnection:
         """Whether a supervisor is connected."""
         return self._channel is not None
 
+    def unread(self) -> bool | None:
+        """Return whether something that was sent is not read; None without a supervisor."""
+        return None if self._channel is None else self._channel.is_unread()
+
     def send(self, message: wire.Message, *lent: int) -> None:
         """Send a message; does nothing while there is no supervisor.
 

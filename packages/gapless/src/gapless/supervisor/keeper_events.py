@@ -8,15 +8,17 @@ from __future__ import annotations
 import errno
 import os
 
-from gapless.base import clock, events, wire
+from gapless.base import clock, events, peer, wire
 from gapless.base import descriptors as own
 from gapless.base.errors import UnavailableError
+from gapless.base.kernel import conditions
 from gapless.supervisor.act.relays import Relays
 from gapless.supervisor.act.takeovers import Takeovers
 from gapless.supervisor.adoption import Adoption
 from gapless.supervisor.instances.background import Background
 from gapless.supervisor.instances.drain_connections import DrainConnections
 from gapless.supervisor.instances.exits import describe_status
+from gapless.supervisor.instances.notify_sockets import NotifySockets
 from gapless.supervisor.memory.apps import Apps
 from gapless.supervisor.memory.keeper_connection import (
     LACKING,
@@ -29,6 +31,8 @@ from gapless.supervisor.sockets.listeners import Listeners
 from gapless.supervisor.sockets.system_calls import SystemCalls
 
 WELCOME_S = 10.0
+WITHDRAWN = "withdrawn"
+_CALLS = ("bind", "listen", "unlink", "connect")
 
 
 class KeeperEvents:
@@ -46,6 +50,7 @@ class KeeperEvents:
         system_calls: SystemCalls,
         listeners: Listeners,
         drain_connections: DrainConnections,
+        notify_sockets: NotifySockets,
         apps: Apps,
         log: events.Log,
     ) -> None:
@@ -54,6 +59,7 @@ class KeeperEvents:
         self._takeovers = takeovers
         self._system_calls, self._listeners = system_calls, listeners
         self._drain_connections, self._log = drain_connections, log
+        self._notify_sockets = notify_sockets
 
     def adopt_all(self) -> None:
         """Take over all that the keeper holds.
@@ -75,8 +81,12 @@ class KeeperEvents:
         except (EOFError, ConnectionError) as error:
             raise KeeperLostError("the keeper has just ended") from error
         except TimeoutError as error:
+            pid, _ = peer.credentials_of(channel.sock)
+            found = conditions.of(pid)
+            reason = "" if found is None else f": {found.reason}"
             raise UnavailableError(
-                "the keeper does not answer", hint="is it stopped (SIGSTOP)?"
+                f"the keeper (pid {pid}) has not answered for {WELCOME_S:.0f} s{reason}",
+                hint=f"{found.hint}; the apps serve on" if found else "",
             ) from error
         finally:
             channel.sock.setblocking(False)
@@ -85,9 +95,14 @@ class KeeperEvents:
     def receive(self) -> None:
         """Take in what the keeper has sent."""
         self._keeper.flush()
-        for message, descriptors in self._keeper.events():
+        came = self._keeper.events()
+        withdrawn = {_call(each) for each, _ in came if each.get("event") == WITHDRAWN}
+        for message, descriptors in came:
             try:
-                self._handle(message, descriptors)
+                if message.get("event") in _CALLS and _call(message) in withdrawn:
+                    close_all(descriptors)  # this process was stopped for long
+                else:
+                    self._handle(message, descriptors)
             except KeeperLostError:
                 raise
             except Exception as error:  # noqa: BLE001 - one fault hurts one app
@@ -150,6 +165,14 @@ class KeeperEvents:
                 self._system_calls.paths.unlink(message)
             case "deaf":
                 self._system_calls.refuse(message["key"], message["reason"])
+            case "withdrawn":
+                self._system_calls.withdrawn(message)
+            case "notified":
+                said = [
+                    (pid, uid, content.encode(errors="surrogateescape"))
+                    for pid, uid, content in message["said"]
+                ]
+                self._notify_sockets.heard(message["key"], said)
             case "log_trouble":
                 self._note_log_trouble(message)
             case "duplicate":
@@ -194,3 +217,8 @@ class KeeperEvents:
     ) -> None:
         if not (self._relays.ended(key) or self._takeovers.ended(key)):
             self._background.exited(key, reason, at, code, left=left)
+
+
+def _call(message: wire.Message) -> tuple[object, object]:
+    """Return which system call an event is about."""
+    return message.get("key"), message.get("id")

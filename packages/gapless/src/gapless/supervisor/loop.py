@@ -20,6 +20,7 @@ from gapless.supervisor.control import reports
 from gapless.supervisor.control.control_socket import ControlSocket
 from gapless.supervisor.control.new_generations import NewGenerations
 from gapless.supervisor.control.operations import Operations
+from gapless.supervisor.control.status import status
 from gapless.supervisor.decide import plan
 from gapless.supervisor.decide.actions import Kill, Replace, SendStop
 from gapless.supervisor.decide.ending import CHECK_S
@@ -40,6 +41,7 @@ from gapless.supervisor.observe.app_order import AppOrder
 from gapless.supervisor.observe.evidence import WATCH_S, Evidence
 from gapless.supervisor.renewal.liveness import Liveness
 from gapless.supervisor.renewal.renewals import Renewals
+from gapless.supervisor.unit import Unit
 
 FAULT_PAUSE_S = 1.0
 """After how long an app is looked at again whose turn raised."""
@@ -74,6 +76,7 @@ class Loop:
         renewals: Renewals,
         liveness: Liveness,
         drain_connections: DrainConnections,
+        unit: Unit,
         log: events.Log,
     ) -> None:
         """Use *receive* to take in what the keeper has sent."""
@@ -87,7 +90,7 @@ class Loop:
         self._new_generations, self._app_order = new_generations, app_order
         self._liveness = liveness
         self._renewals, self._drain_connections = renewals, drain_connections
-        self._log = log
+        self._unit, self._log = unit, log
         self._timers = Timers()
         """When to look at an app again, by its name, and for a renewal."""
         self._starts = StartLimit()
@@ -99,8 +102,11 @@ class Loop:
         while not self.over:
             self.settle()
             control.flush()  # clients learn only what a next supervisor would know
-            control.expire(clock.monotonic())
+            now = clock.monotonic()
+            control.expire(now)
             self._timers.set("/control", control.wait_until())
+            self._unit.keep_up(now)
+            self._timers.set("/unit", self._unit.wait_until())
             wakeup.call_ready(self._selector, self._timeout_s(), self._failed)
             descriptors.refill()
 
@@ -233,7 +239,10 @@ class Loop:
 
     def _remember(self, app: AppRecord) -> None:
         """Note an app as it is now; forget one that was deleted, once nothing is left."""
-        if app.deleted and not app.generations and app.operation is None:
+        is_gone = app.deleted and not app.generations and app.operation is None
+        if self._unit.listens:
+            self._unit.app_is(app.name, None if is_gone else status(app))
+        if is_gone:
             self._forget(app)
         else:
             self._notes.write(app)

@@ -13,13 +13,21 @@ import os
 import select
 import socket
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from gapless.base import descriptors, files
+from gapless.base import clock, descriptors, files, interpreter
+from gapless.base.names import Home
 from gapless.base.outside import own_directory
 from gapless.keeper import run as keeper_run
+from gapless.supervisor import lives, unit
 
-PAUSE_S = 0.01
+if TYPE_CHECKING:
+    from gapless.base.errors import GaplessError
+
+PAUSE_S, LONGEST_PAUSE_S = 0.01, 0.25
+LOCK_S = 30.0
+"""How long to wait for one that has the lock, and does not answer."""
+CONNECT_S = 5
 SHUT_DOWN = 10
 """The exit code under systemd after `gapless shutdown`: the unit stays down."""
 MOST_ATTEMPTS = 1000
@@ -33,30 +41,33 @@ def main(arguments: list[str]) -> None:
     home = os.path.abspath(arguments[0])
     ready = int(arguments[1]) if len(arguments) > 1 else -1
     resume_all = ready < 0
+    own_unit = unit.of_environment(os.environ, os.getpid())
+    lock = -1
     try:
         own_directory.check(home)
         own_directory.tighten(home)
-        lock = _lock(home)
-        while lock < 0:
-            # Another one was faster and may not listen yet, or it is about to end.
-            if _answers(home):
-                if ready >= 0:
-                    _report(ready, b"ok\n")
-                    return
-                _take_over(home)
-            select.select([], [], [], PAUSE_S)
-            lock = _lock(home)
+        lock = _begin(home, own_unit, is_asked=ready >= 0)
+        if lock < 0:
+            _report(ready, b"ok\n")
+            return
         line = _keeper_of(home)
 
         descriptors.prepare()  # after the fork: the keeper does the same for itself
         from gapless.supervisor.supervisor import Supervisor  # noqa: PLC0415 - after fork
 
-        supervisor = Supervisor(home, line, lock, resume_all=resume_all)
+        supervisor = Supervisor(home, line, lock, own_unit, resume_all=resume_all)
     except Exception as error:
         if _keeper_has_ended(error):
             # It was just about to; the next supervisor starts another.
-            sys.exit(f"gapless: {error}" if ready < 0 else 1)
+            lives.end(lock)
+            if ready >= 0:
+                sys.exit(1)
+            _begin_anew(home)
         described = _describe(error)
+        if ready < 0:
+            _note_end(lock, str(described["message"]))
+        elif _is_foreseen(error):
+            lives.end(lock)  # who asked is told, and asks again or not
         _report(ready, b"error " + json.dumps(described).encode() + b"\n")
         if not _is_foreseen(error):
             raise
@@ -64,11 +75,81 @@ def main(arguments: list[str]) -> None:
         sys.exit(f"gapless: {described['message']}{hint}" if ready < 0 else 1)
     _report(ready, b"ok\n")
     descriptors.settle()  # no lower one is left that a start had, so the limit is sharp
-    was_shut_down = supervisor.serve()
-    with contextlib.suppress(OSError):
-        os.ftruncate(lock, 0)  # the pid may be another's soon
+    _write_pid(home, b"%d\n" % os.getpid())
+    try:
+        was_shut_down = supervisor.serve()
+    except Exception as error:
+        _note_end(lock, f"{type(error).__name__}: {error}")
+        raise
+    finally:
+        _write_pid(home, b"")
+    lives.end(lock)
     if was_shut_down and ready < 0 and "INVOCATION_ID" in os.environ:
         sys.exit(SHUT_DOWN)
+
+
+def _begin(home: str, own_unit: unit.Unit, *, is_asked: bool) -> int:
+    """Return the lock, -1 if another supervisor answers and *is_asked*: a command waits.
+
+    Raises UnavailableError if the last ones have crashed at once and a command waits, or
+    if another one holds the lock for long and does not answer.
+    """
+    until, pause_s = clock.monotonic() + LOCK_S, PAUSE_S
+    while clock.monotonic() < until:
+        lock = _lock(home)
+        if lock >= 0:
+            last, now = lives.read(lock), clock.boottime()
+            wait_s = lives.wait_s(last, now)
+            if last is None or not wait_s:
+                life = lives.following(last, pid=os.getpid(), now=now)
+                lives.write(lock, life)
+                return lock
+            os.close(lock)
+            if is_asked:
+                raise _crashes(last, wait_s)
+            why = _crashes(last, wait_s).message
+            sys.stderr.write(f"gapless: {why}\n")
+            own_unit.waits(why)
+            select.select([], [], [], wait_s)
+            until = clock.monotonic() + LOCK_S
+            continue
+        # Another one was faster and may not listen yet, or it is about to end.
+        if _answers(home):
+            if is_asked:
+                return -1
+            _take_over(home)
+        select.select([], [], [], pause_s)
+        pause_s = min(1.2 * pause_s, LONGEST_PAUSE_S)
+    from gapless.base.errors import UnavailableError  # noqa: PLC0415 - late
+    from gapless.base.kernel import hung  # noqa: PLC0415 - rare
+
+    message, hint = hung.of_both(Home(home), LOCK_S)
+    raise UnavailableError(message, hint=hint)
+
+
+def _crashes(last: lives.Life, wait_s: float) -> GaplessError:
+    """Return what a command is told that would start one more."""
+    from gapless.base.errors import UnavailableError  # noqa: PLC0415 - late
+
+    reason = f" ({last.reason})" if last.reason else ""
+    return UnavailableError(
+        f"the supervisor has ended {last.short_before + 1} times in a row right after its "
+        f"start{reason}: the next attempt is in {wait_s:.0f} s",
+        hint="the apps serve on; why is in logs/supervisor.err of GAPLESS_HOME, or in the "
+        "journal of its unit",
+    )
+
+
+def _begin_anew(home: str) -> NoReturn:
+    """Be the next supervisor, in this process: systemd waits for it to be ready."""
+    select.select([], [], [], PAUSE_S)
+    argv = interpreter.python("gapless.supervisor.run", [home])
+    os.execv(argv[0], argv)
+
+
+def _note_end(lock: int, reason: str) -> None:
+    """Write down why this supervisor ends, for the next."""
+    lives.fail(lock, reason, pid=os.getpid(), now=clock.boottime())
 
 
 def _keeper_of(home: str) -> socket.socket:
@@ -77,16 +158,26 @@ def _keeper_of(home: str) -> socket.socket:
     Raises OSError.
     """
     for _ in range(MOST_ATTEMPTS):
-        line = keeper_run.connect(home)
-        if line is not None:
-            return line
-        keeper_run.start(home)
-        line = keeper_run.connect(home)
+        try:
+            line = keeper_run.connect(home, CONNECT_S)
+            if line is None:
+                keeper_run.start(home)
+                line = keeper_run.connect(home, CONNECT_S)
+        except BlockingIOError:
+            raise _keeper_hangs(home) from None
         if line is not None:
             return line
         # An earlier supervisor has started one that does not listen yet, or one ends.
         select.select([], [], [], PAUSE_S)
     raise OSError("a keeper lives, and does not listen")
+
+
+def _keeper_hangs(home: str) -> GaplessError:
+    from gapless.base.errors import UnavailableError  # noqa: PLC0415 - late
+    from gapless.base.kernel import hung  # noqa: PLC0415 - rare
+
+    message, hint = hung.of_keeper_at_start(Home(home))
+    return UnavailableError(message, hint=hint)
 
 
 def _keeper_has_ended(error: Exception) -> bool:
@@ -103,16 +194,28 @@ def _lock(home: str) -> int:
     except BlockingIOError:
         os.close(descriptor)
         return -1
-    with contextlib.suppress(OSError):  # a full disk: nothing here needs to read it
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
     return descriptor
+
+
+def _write_pid(home: str, pid: bytes) -> None:
+    """Write the pid for scripts, or nothing: it may be another process's soon."""
+    with contextlib.suppress(OSError):  # a full disk: nothing here needs to read it
+        descriptor = files.open_own(
+            f"{home}/supervisor.pid", os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        )
+        try:
+            os.write(descriptor, pid)
+        finally:
+            os.close(descriptor)
 
 
 def _answers(home: str) -> bool:
     """Return whether a supervisor listens on the control socket."""
     try:
-        keeper_run.connect_to(home, "supervisor.sock", socket.SOCK_STREAM).close()
+        kind = socket.SOCK_STREAM
+        keeper_run.connect_to(home, "supervisor.sock", kind, CONNECT_S).close()
+    except BlockingIOError:
+        return True  # it is there, and so many wait for it that it takes no more
     except OSError:
         return False
     return True

@@ -13,6 +13,7 @@ import socket
 from typing import Any
 
 from gapless.base import peer
+from gapless.base.names import Home
 from gapless.keeper import run as keeper_run
 
 ANSWER_S = 10.0
@@ -23,12 +24,14 @@ COMMAND, SUPERVISE = "command", "supervise"
 def ask_to_leave(home: str) -> str:
     """Let the supervisor of *home* leave; return why it may not, empty if it leaves."""
     try:
-        with keeper_run.connect_to(home, "supervisor.sock", socket.SOCK_STREAM) as sock:
+        kind, limit_s = socket.SOCK_STREAM, int(ANSWER_S)
+        with keeper_run.connect_to(home, "supervisor.sock", kind, limit_s) as sock:
             (pid, _), found = peer.credentials_of(sock), _ping(sock)
-    except TimeoutError:
-        return (
-            "a supervisor runs already, and does not answer: is it stopped (SIGSTOP)?"
-        )
+    except (TimeoutError, BlockingIOError):
+        from gapless.base.kernel import hung  # noqa: PLC0415 - rare
+
+        message, hint = hung.of_both(Home(home), ANSWER_S)
+        return f"a supervisor runs already: {message}\nhint: {hint}"
     except OSError:
         return ""  # it is gone, or about to go
     if found.get("pid") != pid:

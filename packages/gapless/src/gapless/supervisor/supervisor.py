@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 
-from gapless.base import events, wakeup, wire
+from gapless.base import clock, events, wakeup, wire
 from gapless.base.names import Home
 from gapless.base.outside.text import printable
 from gapless.keeper import process_title
@@ -57,13 +57,20 @@ from gapless.supervisor.sockets.listeners import Listeners
 from gapless.supervisor.sockets.path_watch import watch_paths
 from gapless.supervisor.sockets.seats import SeatSockets
 from gapless.supervisor.sockets.system_calls import SystemCalls
+from gapless.supervisor.unit import Unit
 
 
 class Supervisor:
     """All apps of one user on one host."""
 
     def __init__(
-        self, path: str, line: socket.socket, lock: int, *, resume_all: bool
+        self,
+        path: str,
+        line: socket.socket,
+        lock: int,
+        unit: Unit,
+        *,
+        resume_all: bool,
     ) -> None:
         """Take over what the keeper at the end of *line* holds, and resume the apps.
 
@@ -183,6 +190,7 @@ class Supervisor:
             ),
             listeners=listeners,
             drain_connections=drain_connections,
+            notify_sockets=notify_sockets,
             apps=apps,
             log=log,
         )
@@ -210,8 +218,10 @@ class Supervisor:
             renewals=renewals,
             liveness=liveness,
             drain_connections=drain_connections,
+            unit=unit,
             log=log,
         )
+        self._unit = unit
         for number in (signal.SIGHUP, signal.SIGPIPE):
             signal.signal(number, signal.SIG_IGN)
         self._wakeup = wakeup.on((signal.SIGTERM, signal.SIGINT))
@@ -235,6 +245,7 @@ class Supervisor:
             drain_connections=drain_connections,
             notify_sockets=notify_sockets,
             messages=messages,
+            keeper_silent_s=keeper.silent_s,
             mechanisms=lambda: {
                 "interception": interception.describe(),
                 "evidence": evidence.why_unavailable() or True,
@@ -260,6 +271,8 @@ class Supervisor:
         Returns whether that is so.
         """
         try:
+            self._loop.settle()
+            self._unit.ready(clock.monotonic())
             self._loop.run(self._control)
         except KeeperLostError as error:
             if self._keeper.ending:
@@ -267,6 +280,7 @@ class Supervisor:
                 self._report_shutdown()
             else:
                 self._log.write("keeper-lost", reason=error.message)
+        self._unit.stopping()
         self._state.flush(all_of_it=True)
         self._notes.write_files()
         self._control.close()

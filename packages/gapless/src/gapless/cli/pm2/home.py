@@ -16,7 +16,7 @@ _OWN, _PM2S = "~/.gapless", "~/.pm2"
 _NAMES = {
     "dump.pm2": "dump.json",
     "dump.pm2.bak": "dump.json.bak",
-    "pm2.pid": "supervisor.lock",
+    "pm2.pid": "supervisor.pid",
     "pm2.log": "logs/gapless.log",
 }
 """PM2's names of files in its home, and what each leads to here."""

@@ -23,17 +23,28 @@ _SUPERVISOR = """\
 [Unit]
 Description=gapless: the apps of {user}
 After=network.target
+# It is started again however often it ends; one that ends at once begins later and later.
+StartLimitIntervalSec=0
 
 [Service]
+# It is started when it has taken over what runs, and answers.
+Type=notify
+# One that hangs is ended, and the next takes over.  Nothing but SIGKILL ends a process that
+# is stopped or traced.
+WatchdogSec=30
+WatchdogSignal=SIGKILL
 User={user}
 Environment={home}
 Environment={path}
 ExecStart={command} supervise
+# `systemctl reload` gives every app a new generation; no request is lost.
+ExecReload={command} reload all
 # `systemctl stop` and the end of the machine end the apps; `systemctl restart` does not:
 # the next supervisor takes over what serves.
 ExecStop={command} shutdown --if-stopped %n
 TimeoutStopSec=120
 Restart=always
+RestartSec=1
 # The exit code after `gapless shutdown`: what was shut down stays so until it is started.
 RestartPreventExitStatus=10
 SuccessExitStatus=10
@@ -49,9 +60,14 @@ LimitNOFILE=65536
 # Apps inherit this, also what they start by sudo: nothing of it may load a module, set the
 # clock or reach the hardware.  More would take from apps what some of them need.
 CapabilityBoundingSet=~{kernel}
-
+{ambient}
 [Install]
 WantedBy=multi-user.target
+"""
+
+_LOW_PORTS = """\
+# Apps may have ports below 1024.
+AmbientCapabilities=CAP_NET_BIND_SERVICE
 """
 
 _SANDBOX = """\
@@ -136,12 +152,17 @@ class UnitOf:
 
 
 def supervisor(
-    of: UnitOf, *, in_user_manager: bool = False, online: bool = False
+    of: UnitOf,
+    *,
+    in_user_manager: bool = False,
+    online: bool = False,
+    low_ports: bool = False,
 ) -> str:
     """Return the unit of the supervisor.  Raises MisuseError.
 
     *in_user_manager*: for `systemctl --user`, which may neither set a user nor rights.
     *online*: it begins when the network is up (systemd.special(7)).
+    *low_ports*: its apps may have ports below 1024.
     """
     text = _SUPERVISOR
     if online:
@@ -149,7 +170,7 @@ def supervisor(
             "After=network.target",
             "After=network-online.target\nWants=network-online.target",
         )
-    text = text.format(**_fields(of))
+    text = text.format(**_fields(of), ambient=_LOW_PORTS if low_ports else "")
     if in_user_manager:
         lines = text.replace("multi-user.target", "default.target").splitlines()
         begin = lines.index("LimitNOFILE=65536") + 1

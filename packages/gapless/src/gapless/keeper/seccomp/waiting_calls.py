@@ -2,7 +2,8 @@
 
 The keeper carries out each answer: as an ancestor of the instance it has the ptrace rights
 that this needs.  A call that has waited too long without a supervisor (`UNANSWERED_S`)
-proceeds as if there were no filter.
+proceeds as if there were no filter.  A supervisor that is there and does not answer for as
+long is silent: from then on it counts as one that is not there, until it says something.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ A path that is removed is away for all clients until that one puts it back, so a
 waits as long as the next supervisor usually needs; it may also be the end of a program.
 Who connects is a client, most of the time.
 """
+AT_LEAST_S = 3.0
+"""How long a supervisor that is there may take for each answer: it may be busy."""
+LATE_S = 1.0
+"""A keeper that looks so late was stopped itself: the supervisor has its time again."""
 _ABOUT_PATHS = ("connect", "unlink")
 MOST_WAITING = 64
 """Of an instance; its other calls wait in the kernel until one of these is answered."""
@@ -58,12 +63,17 @@ class WaitingCall:
     key: str
     notify: int
     notification: Notification
-    unanswered_since: float | None = None
-    """Since when no supervisor is there to answer it."""
+    since: float
+    """Since when it waits for the supervisor, or for the next one."""
+    announced: bool = False
+    """Whether the supervisor that is there has been told of it."""
+    limit_s: float = 0.0
+    """How long it waits at most."""
 
-
-def _limit_s(waiting: WaitingCall) -> float:
-    return UNANSWERED_S[waiting.notification.call]
+    @property
+    def due_at(self) -> float:
+        """When it proceeds."""
+        return self.since + self.limit_s
 
 
 class WaitingCalls:
@@ -92,6 +102,8 @@ class WaitingCalls:
         self._waiting: dict[tuple[str, int], WaitingCall] = {}
         self._counts: Counter[str] = Counter()
         """How many calls of an instance wait."""
+        self._silent = False
+        """Whether the supervisor that is there has let a call wait too long."""
 
     # --- instances --------------------------------------------------------------------
 
@@ -162,9 +174,9 @@ class WaitingCalls:
         ):
             notifications.proceed(notify, notification.id)
             return
-        waiting = WaitingCall(key, notify, notification)
+        waiting = WaitingCall(key, notify, notification, clock.monotonic())
         self._waits(waiting)
-        if not self._has_supervisor():
+        if self._silent or not self._has_supervisor():
             self._begin_to_wait(waiting)
             return
         self._announce(waiting)
@@ -173,40 +185,79 @@ class WaitingCalls:
 
     def supervisor_lost(self) -> None:
         """Begin to wait for the next supervisor."""
+        self._silent = False
         for waiting in list(self._waiting.values()):
             self._begin_to_wait(waiting)
 
+    def supervisor_spoke(self) -> None:
+        """Note that the supervisor does something: it is told of what it was not."""
+        if self._silent:
+            self._silent = False
+            self.announce_all()
+
     def _begin_to_wait(self, waiting: WaitingCall) -> None:
         """Wait for the next supervisor, or let a call proceed that does not."""
-        waiting.unanswered_since = clock.monotonic()
-        if not _limit_s(waiting):
+        call = waiting.notification
+        waiting.since, waiting.announced = clock.monotonic(), False
+        waiting.limit_s = UNANSWERED_S[call.call]
+        if self._silent:  # it has been waited for already
+            waiting.limit_s = min(waiting.limit_s, AT_LEAST_S)
+        if not waiting.limit_s or (call.call == "listen" and not self._is_held(call)):
             self._proceed(waiting)
 
+    def _is_held(self, call: Notification) -> bool:
+        """Return whether a call is about a socket that the keeper holds.
+
+        One that a program has bound by itself joins no group when it listens.
+        """
+        try:
+            sock = caller.duplicate(call.pid, call.descriptor)
+        except OSError:
+            return True  # nothing is known
+        try:
+            own = os.fstat(sock)
+            held = self._held.values()
+            return any(os.path.samestat(own, os.fstat(each)) for each in held)
+        finally:
+            os.close(sock)
+
     def announce_all(self) -> None:
-        """Send a new supervisor every call that waits."""
+        """Send a supervisor every call that waits, and that it was not told of."""
         for waiting in list(self._waiting.values()):
-            waiting.unanswered_since = None
-            self._announce(waiting)
+            if not waiting.announced:
+                waiting.since = clock.monotonic()
+                self._announce(waiting)
 
     def wait_s(self) -> float | None:
         """Return after how long `expire` has something to do; None for never."""
-        until = [
-            waiting.unanswered_since + _limit_s(waiting)
-            for waiting in self._waiting.values()
-            if waiting.unanswered_since is not None
-        ]
+        until = [waiting.due_at for waiting in self._waiting.values()]
         return min(until) - clock.monotonic() if until else None
 
     def expire(self) -> None:
-        """Let calls proceed that have waited too long without a supervisor."""
+        """Let calls proceed that have waited too long for a supervisor."""
         now = clock.monotonic()
         for waiting in list(self._waiting.values()):
-            since = waiting.unanswered_since
-            if since is not None and now >= since + _limit_s(waiting):
-                self._proceed(waiting)
+            late_s = now - waiting.due_at
+            if late_s < 0:
+                continue
+            if waiting.announced and late_s > LATE_S:
+                waiting.since = now
+                continue
+            if waiting.announced:
+                self._withdraw(waiting)
+            self._proceed(waiting)
+
+    def _withdraw(self, waiting: WaitingCall) -> None:
+        """Tell a supervisor that is silent, for later, what does not wait any more."""
+        self._silent = True
+        call = waiting.notification
+        event = {"event": "withdrawn", "key": waiting.key, "id": call.id}
+        self._send({**event, "call": call.call})
 
     def _announce(self, waiting: WaitingCall) -> None:
         call = waiting.notification
+        waiting.announced = True
+        waiting.limit_s = max(UNANSWERED_S[call.call], AT_LEAST_S)
         message: wire.Message = {
             "event": call.call,
             "key": waiting.key,

@@ -40,6 +40,7 @@ class Dispatch:
         drain_connections: DrainConnections,
         notify_sockets: NotifySockets,
         messages: Messages,
+        keeper_silent_s: Callable[[], float],
         mechanisms: Callable[[], dict[str, Any]],
         settle: Callable[[], None],
         started_by: str,
@@ -49,6 +50,7 @@ class Dispatch:
         self._home, self._state, self._membership = home, state, membership
         self._drain_connections = drain_connections
         self._notify_sockets, self._messages = notify_sockets, messages
+        self._keeper_silent_s = keeper_silent_s
         self._mechanisms, self._settle = mechanisms, settle
         self._started_by = started_by
         self.shutdown_waiters: list[ControlConnection] = []
@@ -169,6 +171,7 @@ class Dispatch:
         return {
             "pid": os.getpid(),
             "keeper_pid": self._membership.keeper_pid,
+            "keeper_silent_s": round(self._keeper_silent_s(), 3),
             "version": gapless.__version__,
             "home": self._home,
             "started_by": self._started_by,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gapless.base import clock, peer
-from gapless.supervisor.instances.disposal import (
+from gapless.base.outside.disposal import (
     ROOM_BYTES,
     close_all,
     descriptors_in,

@@ -18,7 +18,8 @@ from collections.abc import Set as AbstractSet
 
 from gapless.base import peer
 from gapless.base.names import Home
-from gapless.supervisor.instances import disposal, notify
+from gapless.base.outside import disposal
+from gapless.supervisor.instances import notify
 from gapless.supervisor.instances.notify_places import NotifyPlaces
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
 
@@ -113,6 +114,18 @@ class NotifySockets:
             sock.close()
             self._keeper.release(f"{kind}/{key}")
         self._partial.pop(key, None)
+
+    def heard(self, key: str, said: list[tuple[int, int, bytes]]) -> None:
+        """Take in what the keeper has read in our place: pid, uid and content of each.
+
+        Whose word it is counts as it does here.
+        """
+        found = notify.Notification()
+        for pid, uid, datagram in said:
+            if self._speaks(key, pid, uid):
+                found = found.then(notify.parse_datagram(datagram))
+        if found != notify.Notification():
+            self._receive(key, found)
 
     # --- reading ----------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from gapless.base import descriptors, wire
+from gapless.base import clock, descriptors, wire
 from gapless.base.errors import GaplessError
 
 MOST_EVENTS = 250
@@ -45,8 +45,22 @@ class KeeperConnection:
         self._noted: dict[str, Any] = {}
         self.ending = False
         """It has been asked to end: then its end is no loss."""
+        self._unread_since = 0.0
+        """Since when it has something to read, if it has."""
+
+    def silent_s(self) -> float:
+        """Return for how long the keeper has not read what was sent.
+
+        One that has read all is sent something: the next who asks knows more.
+        """
+        if self.channel.is_unread():
+            return clock.monotonic() - self._unread_since
+        self._send({"op": "ping"})
+        return 0.0
 
     def _send(self, message: wire.Message, copied: tuple[int, ...] = ()) -> None:
+        if not self.channel.is_unread():
+            self._unread_since = clock.monotonic()
         try:
             self.channel.send(message, copied)
         except ConnectionError as error:

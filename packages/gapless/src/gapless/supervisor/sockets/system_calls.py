@@ -167,6 +167,17 @@ class SystemCalls:
             if generation.sockets_of == number:
                 self._lost_address(app, generation)
 
+    def withdrawn(self, message: wire.Message) -> None:
+        """Keep that a call went on without an answer, while this process was stopped."""
+        key, call = message["key"], message["id"]
+        self._keeper.answer(key, call, "proceed")  # from now on calls are sent again
+        if message.get("call") in ("bind", "listen"):
+            self.refuse(
+                key,
+                f"the supervisor was stopped or busy, and did not answer its "
+                f"{message['call']}: what it listens on since is its own",
+            )
+
     def _find(self, key: str, call: int) -> Found | None:
         """Return which instance made a call; one of an unknown instance proceeds."""
         found = self._apps.find(key)

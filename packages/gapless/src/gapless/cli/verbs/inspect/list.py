@@ -8,6 +8,7 @@ from typing import Any
 from gapless.base.errors import DONE, MisuseError
 from gapless.base.outside import set_aside
 from gapless.base.outside.text import printable
+from gapless.base.kernel import hung
 from gapless.cli import arguments, output
 from gapless.cli.display import under_way
 from gapless.cli.display.secrets import shown
@@ -80,6 +81,8 @@ def run(args: argparse.Namespace) -> int:
         )
     elif supervisor["draining"]:
         print("this host drains: new requests are refused; `gapless undrain` ends it")
+    for line in hung.of_keeper(supervisor or {}) or ():
+        print(line)
     for row in rows:
         if row["reason"]:
             print(f"{row['name']}: {row['reason']}")

@@ -53,7 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--user-manager",
         action="store_true",
-        help="for `systemctl --user` (with --print): no User=, no rights",
+        help="a unit of your own systemd (systemctl --user), which needs no root",
+    )
+    parser.add_argument(
+        "--low-ports",
+        action="store_true",
+        help="let the apps have ports below 1024 (CAP_NET_BIND_SERVICE)",
     )
     arguments.add_config(parser, otherwise="", table="release")
     parser.add_argument(
@@ -80,6 +85,8 @@ def run(args: argparse.Namespace) -> int:
     if args.print:
         print(unit, end="")
         return DONE
+    if args.user_manager:
+        return _of_user_manager(args, user, unit)
     name = _unit_name(args.unit, user, args.service)
     path = f"{args.root}/etc/systemd/system/{name}"
     if os.geteuid() != 0 and not args.root:
@@ -88,11 +95,11 @@ def run(args: argparse.Namespace) -> int:
             hint=f"sudo {shlex.join(_words(args, user))}",
         )
     if args.remove:
-        return _remove(path, name, args.root)
+        return _remove(path, name, *_of_root(args.root))
     files.make_directories(os.path.dirname(path), files.SHARED_DIRECTORY)
     files.write_atomically(path, unit.encode(), files.SHARED_FILE)
     print(f"wrote {path}")
-    if _systemctl(args.root, "enable", name):
+    if _systemctl("enable", name, *_of_root(args.root)):
         what = "the apps of" if args.unit == KINDS[0] else f"{args.unit} of"
         print(f"enabled: {what} {user.pw_name} are started at boot")
         print(f"hint: the unit begins at the next boot; now: systemctl start {name}")
@@ -108,14 +115,17 @@ def _unit(args: argparse.Namespace, user: pwd.struct_passwd) -> str:
         path=os.environ.get("PATH") or os.defpath,
         command=command_path(),
     )
-    if args.user_manager and not (args.print and args.unit == KINDS[0]):
+    if args.user_manager and (args.unit != KINDS[0] or args.low_ports or args.root):
         raise MisuseError(
-            "--user-manager goes with --print, for the unit of the apps only",
-            hint="gapless startup --print --user-manager > ~/.config/systemd/user/...",
+            "--user-manager is for the unit of the apps, and gives no rights",
+            hint="without it the unit is one of the machine, which root installs",
         )
     if args.unit == KINDS[0] or args.remove:
         return texts.supervisor(
-            of, in_user_manager=args.user_manager, online=args.wait_ip
+            of,
+            in_user_manager=args.user_manager,
+            online=args.wait_ip,
+            low_ports=args.low_ports,
         )
     config = paths.absolute(args.config or "gapless.toml")
     write = texts.agent if args.unit == "agent" else texts.watch
@@ -158,6 +168,7 @@ def _words(args: argparse.Namespace, user: pwd.struct_passwd) -> list[str]:
         words += ["--service-name", args.service] if args.service else []
         return words + (["--wait-ip"] if args.wait_ip else [])
     words = [command_path(), "startup", "-u", user.pw_name]
+    words += ["--low-ports"] if args.low_ports else []
     words += ["--home", _home(args, user)]
     if args.unit != KINDS[0]:
         words += [
@@ -169,20 +180,47 @@ def _words(args: argparse.Namespace, user: pwd.struct_passwd) -> list[str]:
     return words
 
 
-def _remove(path: str, name: str, root: str) -> int:
+def _of_user_manager(
+    args: argparse.Namespace, user: pwd.struct_passwd, unit: str
+) -> int:
+    """Install or remove a unit of the user's own systemd."""
+    if user.pw_uid != os.geteuid():
+        raise MisuseError(
+            f"the units of {user.pw_name}'s own systemd are installed by {user.pw_name}",
+            hint=f"as {user.pw_name}: gapless startup --user-manager",
+        )
+    name, own = "gapless.service", ("--user",)
+    base = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    path = f"{base}/systemd/user/{name}"
+    if args.remove:
+        return _remove(path, name, *own)
+    files.make_directories(os.path.dirname(path), files.SHARED_DIRECTORY)
+    files.write_atomically(path, unit.encode(), files.SHARED_FILE)
+    print(f"wrote {path}")
+    if _systemctl("enable", name, *own):
+        print("enabled: your apps are started when your systemd is")
+        print(f"hint: now: systemctl --user start {name}")
+        print(
+            f"hint: at boot, without a login: sudo loginctl enable-linger {user.pw_name}"
+        )
+    else:
+        print("there is no systemctl here: enable the unit where there is one")
+    return DONE
+
+
+def _remove(path: str, name: str, *where: str) -> int:
     if not os.path.exists(path):
         raise NotFoundError(f"there is no {path}")
-    _systemctl(root, "disable", name)
+    _systemctl("disable", name, *where)
     os.unlink(path)
     print(f"removed {path}; what runs serves on")
     return DONE
 
 
-def _systemctl(root: str, verb: str, name: str) -> bool:
+def _systemctl(verb: str, name: str, *where: str) -> bool:
     """Enable or disable a unit; return False without systemctl.  Raises GaplessError."""
     if shutil.which("systemctl") is None:
         return False
-    where = [f"--root={root}"] if root else []
     done = subprocess.run(
         ["systemctl", *where, verb, "--", name],
         capture_output=True,
@@ -195,6 +233,10 @@ def _systemctl(root: str, verb: str, name: str) -> bool:
             hint="the unit file is there; is systemd the init of this machine?",
         )
     return True
+
+
+def _of_root(root: str) -> tuple[str, ...]:
+    return (f"--root={root}",) if root else ()
 
 
 def _user(name: str) -> pwd.struct_passwd:
