@@ -99,6 +99,8 @@ def test_the_host_comes_after_two_dashes(tmp_path: Path) -> None:
 
 STARTS_PROGRAMS = {
     "client.py": "Python itself, with the supervisor's module",
+    "cli/upgrade/earlier.py": "Python itself, with the supervisor's module",
+    "supervisor/upgrade/replacement.py": "the command of a client of the same user",
     "config/pm2/files.py": "node -e with an absolute path after the program text",
     "releases/steps/commands.py": "the words of the configuration, as they are",
     "cli/verbs/machine/startup.py": "systemctl, names after --",

@@ -80,6 +80,29 @@ def settle() -> None:
     refill()
 
 
+def hand_on(kept: set[int]) -> None:
+    """Let a program that takes the place of this process have these, and no others.
+
+    Those that came from another process (SCM_RIGHTS) would be inherited by themselves.
+    """
+    for descriptor in _open_ones():
+        with contextlib.suppress(OSError):  # the descriptor of the listing itself
+            os.set_inheritable(descriptor, descriptor in kept)
+
+
+def close_all_but(kept: set[int]) -> None:
+    """Close what this process has open, but for these: nothing may use it any more."""
+    for descriptor in _open_ones() - kept:
+        with contextlib.suppress(OSError):  # the descriptor of the listing itself
+            os.close(descriptor)
+    _Own.spare = -1
+
+
+def _open_ones() -> set[int]:
+    """Return the descriptors of this process beyond standard input and output."""
+    return {int(name) for name in os.listdir("/proc/self/fd") if int(name) > 2}
+
+
 def with_spare(make: Callable[[], Made]) -> Made:
     """Return what *make* opens, in the place of the spare descriptor if need be.
 

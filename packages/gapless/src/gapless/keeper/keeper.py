@@ -16,6 +16,7 @@ import os
 import selectors
 import signal
 
+import gapless
 from gapless.base import clock, codec, descriptors, events, files, wakeup, wire
 from gapless.keeper import messages, process_title
 from gapless.keeper.children import Children
@@ -100,6 +101,7 @@ class Keeper:
             "event": "welcome",
             "pid": os.getpid(),
             "protocol": PROTOCOL,
+            "version": gapless.__version__,
             "incarnation": self._incarnation,
         }
         self._connection.send(welcome)

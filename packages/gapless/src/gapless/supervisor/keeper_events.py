@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 
 from gapless.base import clock, events, wire
 from gapless.base import descriptors as own
@@ -54,6 +55,8 @@ class KeeperEvents:
         self._takeovers = takeovers
         self._system_calls, self._listeners = system_calls, listeners
         self._drain_connections, self._log = drain_connections, log
+        self.answered: Callable[[wire.Message], bool] = lambda _: False
+        """Takes in the answer to an upgrade, and returns whether it was that."""
 
     def adopt_all(self) -> None:
         """Take over all that the keeper holds.
@@ -117,6 +120,7 @@ class KeeperEvents:
             case "welcome":
                 self._membership.keeper_pid = message["pid"]
                 self._membership.groups.keeper_pid = message["pid"]
+                self._membership.keeper_version = str(message.get("version", ""))[:80]
                 self._keeper.incarnation = message.get("incarnation", "")
             case "held":
                 self._adoption.held(message, descriptors.pop(0))
@@ -156,6 +160,8 @@ class KeeperEvents:
                 self._takeovers.duplicated(message, descriptors)
             case "released":
                 self._listeners.left(message["name"])
+            case _ if self.answered(message):
+                pass
             case other:  # `misunderstood`, or from a keeper of another version
                 self._log.write("keeper-event", kind=other, message=message)
 

@@ -218,8 +218,7 @@ def _unstartup(words: Words) -> int:
 
 def _update(words: Words) -> int:
     _ = words
-    print("nothing to update: gapless keeps nothing in memory that an update replaces")
-    return DONE
+    return _ours("upgrade", [])
 
 
 def _reload_logs(words: Words) -> int:

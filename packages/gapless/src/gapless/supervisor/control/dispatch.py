@@ -43,14 +43,18 @@ class Dispatch:
         mechanisms: Callable[[], dict[str, Any]],
         settle: Callable[[], None],
         started_by: str,
+        upgrade: Callable[[Request, ControlConnection], None],
+        about: Callable[[], dict[str, Any]],
     ) -> None:
+        """Use *upgrade* for a request of that; *about* tells more of this process."""
         self._apps, self._host = apps, host
         self._requests, self._view = requests, shown
         self._home, self._state, self._membership = home, state, membership
         self._drain_connections = drain_connections
         self._notify_sockets, self._messages = notify_sockets, messages
         self._mechanisms, self._settle = mechanisms, settle
-        self._started_by = started_by
+        self.started_by = started_by
+        self._upgrade, self._about = upgrade, about
         self.shutdown_waiters: list[ControlConnection] = []
         """The clients that wait for the end of everything."""
 
@@ -100,8 +104,8 @@ class Dispatch:
                 requests.scale(request, connection)
             case "stop" | "delete":
                 requests.stop(request, connection)
-            case "follow":
-                self._follow(request, connection)
+            case "follow" | "upgrade":
+                (self._follow if op == "follow" else self._upgrade)(request, connection)
             case "signal" | "send" | "messages":
                 _answer(connection, self._speak(request))
             case "shutdown":
@@ -171,7 +175,9 @@ class Dispatch:
             "keeper_pid": self._membership.keeper_pid,
             "version": gapless.__version__,
             "home": self._home,
-            "started_by": self._started_by,
+            "started_by": self.started_by,
+            "keeper_version": self._membership.keeper_version or None,
+            **self._about(),
             "draining": self._host.draining,
             "mechanisms": self._mechanisms(),
         }

@@ -9,6 +9,7 @@ from gapless.base.errors import DONE, MisuseError
 from gapless.cli import arguments, output
 from gapless.cli.display import under_way
 from gapless.cli.display.secrets import shown
+from gapless.cli.upgrade import running
 from gapless.client import Client
 
 HEADINGS = [
@@ -77,6 +78,8 @@ def run(args: argparse.Namespace) -> int:
         )
     elif supervisor["draining"]:
         print("this host drains: new requests are refused; `gapless undrain` ends it")
+    if supervisor is not None and (trouble := running.trouble(supervisor)):
+        print(f"{trouble}; `gapless upgrade` replaces what runs")
     for row in rows:
         if row["reason"]:
             print(f"{row['name']}: {row['reason']}")
