@@ -88,7 +88,14 @@ def _serve(home: str, lock: int, supervisor: Supervisor, *, is_unit: bool) -> No
         line = _keeper_of(home)
         descriptors.prepare()
         by = succession.COMMAND
-        supervisor = parts.Supervisor(home, line, lock, resume_all=False, started_by=by)
+        supervisor = parts.Supervisor(
+            home,
+            line,
+            lock,
+            resume_all=False,
+            started_by=by,
+            given=supervisor.taken_back,
+        )
     code = 0
     if end is parts.End.SHUT_DOWN and is_unit and "INVOCATION_ID" in os.environ:
         code = SHUT_DOWN

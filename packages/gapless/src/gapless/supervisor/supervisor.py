@@ -300,7 +300,8 @@ class Supervisor:
             while not self._leaves:
                 self._loop.over = False
                 self._loop.run(self._control, self._upgrades)
-                if self._upgrades.go_on() and self._hand_over():
+                if self._upgrades.go_on():
+                    self._hand_over()
                     return End.TAKEN_BACK
         except KeeperLostError as error:
             if self._keeper.ending:
@@ -335,21 +336,22 @@ class Supervisor:
         self._dispatch.started_by = succession.COMMAND
         self._control.listen_again()
 
-    def _hand_over(self) -> str:
-        """Let the successor take over, and end; else return why it could not."""
+    def _hand_over(self) -> None:
+        """Let the successor take over, and end; go on if it could not."""
         self._keeper.flush_within(FLUSH_S)
         self._write_down()
         self._upgrades.announce()
         self._control.flush()
-        reason = self._upgrades.hand_over()
-        self._log.write("upgrade-failed", reason=reason)
-        return reason
+        self.taken_back = self._upgrades.hand_over()
+        self._log.write("upgrade-failed", reason=self.taken_back.failure)
 
     def _watch_signals(self) -> None:
         for number in (signal.SIGHUP, signal.SIGPIPE):
             signal.signal(number, signal.SIG_IGN)
         self._leaves = False
         """It was told to leave."""
+        self.taken_back = NOTHING
+        """With what this process begins anew, if its successor could not take over."""
         self._wakeup = wakeup.on((signal.SIGTERM, signal.SIGINT))
         self._selector.register(self._wakeup, selectors.EVENT_READ, self._signalled)
 

@@ -25,7 +25,7 @@ def until(
         found = client.ping(ANSWER_S)
         if found is not None and is_next(found):
             return round((clock.monotonic() - began) * 1000, 1)
-        if found is not None and took_s > 1:
-            return None  # the one before answers: it has taken everything back
+        if (found is not None and took_s > 1) or not client.is_running():
+            return None  # the one before has taken everything back, or nobody is there
         select.select([], [], [], PAUSE_S)
     return None

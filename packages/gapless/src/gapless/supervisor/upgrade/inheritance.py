@@ -51,6 +51,8 @@ class Inheritance:
     files: str = ""
     """The fingerprint of the installed files that the trial has tried."""
     started_by: str = ""
+    failure: str = ""
+    """Why the upgrade with that token failed: this process takes back what it had."""
 
     def kept(self) -> set[int]:
         """Return the descriptors that are handed on."""

@@ -27,22 +27,15 @@ class KeeperRenewal:
     def __init__(
         self, keeper: KeeperConnection, membership: Membership, given: Inheritance
     ) -> None:
-        """Use what was *given* to this supervisor; without a token nothing is renewed."""
+        """Use what was *given* to this supervisor."""
         self._keeper, self._membership, self._before = keeper, membership, given.before
-        self.token = given.token
-        """Of the upgrade that this supervisor has come from; empty: it was none."""
         self._waiters: list[ControlConnection] = []
         self._report: dict[str, Any] | None = None
         self._keeper_before = Running()
         self._began_at: float | None = None
 
     def begin(self, pid: int) -> None:
-        """Ask the keeper to become this version, if this is an upgrade.
-
-        *pid* is that of this supervisor.
-        """
-        if not self.token:
-            return
+        """Ask the keeper to become this version; *pid* is that of this supervisor."""
         self._after = Running(
             version=gapless.__version__, pid=pid, package=installed.package_directory()
         )

@@ -80,7 +80,8 @@ class Replacement:
         self._stays = stays
         self.stage = Stage.NONE
         self._argv: list[str] = []
-        self._token = ""
+        self.token = ""
+        """Of the request under way."""
         self._waiters: list[ControlConnection] = []
         self._deadline: float | None = None
         self._pid, self._output, self._received = 0, -1, b""
@@ -99,11 +100,11 @@ class Replacement:
         Raises GaplessError.
         """
         if self.stage is not Stage.NONE:
-            if not request.token or request.token != self._token:
+            if not request.token or request.token != self.token:
                 raise ConflictError("another upgrade is under way")
             self._waiters.append(connection)
             return
-        self._argv, self._token = check_command(request.argv), request.token
+        self._argv, self.token = check_command(request.argv), request.token
         try:
             self._start_trial()
         except OSError as error:
@@ -142,7 +143,7 @@ class Replacement:
         self._log.write("upgrade-failed", reason=error.message)
         for waiter in self._waiters:
             waiter.fail(error)
-        self._waiters, self._token, self._deadline = [], "", None
+        self._waiters, self.token, self._deadline = [], "", None
         self.stage = Stage.NONE
 
     # --- the trial ------------------------------------------------------------------------
@@ -257,7 +258,7 @@ class Replacement:
             listener_at=given.listener_at,
             started_by=given.started_by,
             serving=child,
-            token=self._token,
+            token=self.token,
             before=before,
             files=self._files,
         )

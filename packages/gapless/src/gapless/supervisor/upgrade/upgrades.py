@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gapless.base import events
+from gapless.base.errors import UnavailableError
 from gapless.supervisor.control.control_connection import ControlConnection
 from gapless.supervisor.control.request import Request
 from gapless.supervisor.keeper_events import KeeperEvents
@@ -38,6 +39,7 @@ class Upgrades:
         log: events.Log,
     ) -> None:
         """Begin the renewal of the keeper, if this supervisor comes from an upgrade."""
+        self._given = given
         self._renewal = KeeperRenewal(keeper, membership, given)
         self._replacement = Replacement(
             selector,
@@ -49,17 +51,15 @@ class Upgrades:
             log=log,
         )
         keeper_events.answered = self._renewal.heard
-        self.announce, self.hand_over = (
-            self._replacement.announce,
-            self._replacement.hand_over,
-        )
-        self._renewal.begin(os.getpid())
+        self.announce = self._replacement.announce
+        if given.token and not given.failure:
+            self._renewal.begin(os.getpid())
 
     def about(self) -> dict[str, Any]:
         """Return what a client is told of this process."""
         return {
             "package": installed.package_directory(),
-            "upgraded": self._renewal.token or None,
+            "upgraded": None if self._given.failure else self._given.token or None,
         }
 
     def request(self, request: Request, connection: ControlConnection) -> None:
@@ -67,7 +67,12 @@ class Upgrades:
 
         Raises GaplessError.
         """
-        if request.token and request.token == self._renewal.token:
+        if request.token and request.token == self._given.token:
+            if self._given.failure:
+                raise UnavailableError(
+                    f"the installed version did not take over: {self._given.failure}",
+                    hint=f"the supervisor goes on as it was, with pid {os.getpid()}",
+                )
             self._renewal.wait(connection)
         else:
             self._replacement.begin(request, connection)
@@ -77,6 +82,14 @@ class Upgrades:
         if self._replacement.stage is Stage.FORKS:
             self._replacement.fork()
         return self._replacement.stage is Stage.HANDS_OVER
+
+    def hand_over(self) -> Inheritance:
+        """Let the successor take over, and end this process.
+
+        If it could not, returns what this process begins with when it takes all back.
+        """
+        reason = self._replacement.hand_over()
+        return Inheritance(token=self._replacement.token, failure=reason)
 
     def expire(self, now: float) -> None:
         """End what takes too long."""
