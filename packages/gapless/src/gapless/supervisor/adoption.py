@@ -17,7 +17,6 @@ import socket
 from typing import Any
 
 from gapless.base import clock, events, wire
-from gapless.base.errors import UnavailableError
 from gapless.supervisor.act import takeovers as act_takeovers
 from gapless.supervisor.act.relays import Relays
 from gapless.supervisor.act.takeovers import Takeovers
@@ -75,17 +74,15 @@ class Adoption:
     def noted(self, name: str, value: Any) -> None:
         """Take over a note that the keeper remembers.
 
-        Raises UnavailableError: without its note an app that serves would be ended.
+        Without its note an app that serves would be ended: it is left alone.
         """
         kind, _, rest = name.partition("/")
         if kind == "app":
             try:
                 self._apps[rest] = memory_apps.read_note(value)
             except ValueError as error:
-                raise UnavailableError(
-                    f"{rest}: could not read what the last supervisor noted: {error}",
-                    hint="was it a newer version?  The apps serve on; start that version",
-                ) from error
+                self._apps.unread[rest] = str(error)
+                self._log.write("note-unreadable", app=rest, reason=str(error))
         elif kind == "group":
             self._group_notes[rest] = value
 
@@ -134,6 +131,8 @@ class Adoption:
 
     def _leave_unknown_sockets(self) -> None:
         for listener in list(self._listeners.by_name.values()):
+            if listener.app in self._apps.unread:
+                continue
             app = self._apps.get(listener.app)
             numbers = [g.sockets_of for g in app.generations] if app else []
             if listener.generation not in numbers:
@@ -153,7 +152,9 @@ class Adoption:
                 if not any(each.quiesced for each in using):
                     self._listeners.reopen(app.name, generation.sockets_of)
         instances = (i for a in self._apps.values() for i in a.instances())
-        self._notify_sockets.close_unknown({instance.key for instance in instances})
+        left_alone = {key for key in self._reported if self._apps.is_unread(key)}
+        known = {instance.key for instance in instances}
+        self._notify_sockets.close_unknown(known | left_alone)
 
     def instance(self, key: str, message: wire.Message, pidfd: int) -> Found | None:
         """Return the record of an instance that was started.
@@ -161,6 +162,8 @@ class Adoption:
         One without a record gets it, or is ended: see the rule of this file.
         """
         self._reported.add(key)
+        if self._apps.is_unread(key):
+            return None
         found = self._apps.find(key) or self._new_record(key, message)
         if found is None:
             self._log.write("unknown-instance", key=key, pid=message["pid"])

@@ -38,7 +38,7 @@ def resume(
     host.shutting_down = shut_down and same and bool(apps)
     resumed = []
     for name, wanted in asked.apps.items():
-        if name in apps:
+        if name in apps or name in apps.unread:
             continue  # the keeper's note is newer
         app = apps[name] = _app(name, wanted, notes)
         app.running = wanted.running and (host.shutting_down or not shut_down)
@@ -50,7 +50,7 @@ def resume(
             app.operation = _operation(app, wanted.operation)
     for app in resumed:
         new_generations.put_in_order(app)
-    notes.remove_unknown(set(apps))
+    notes.remove_unknown({*apps, *apps.unread})
     state.save()
 
 

@@ -109,6 +109,8 @@ class Dispatch:
             case "signal" | "send" | "messages":
                 _answer(connection, self._speak(request))
             case "shutdown":
+                for name in self._apps.unread:
+                    self._apps.check_read(name)  # nothing would end it
                 self._host.shutting_down = True
                 self.shutdown_waiters.append(connection)
                 self._state.save()
@@ -179,6 +181,7 @@ class Dispatch:
             "keeper_version": self._membership.keeper_version or None,
             **self._about(),
             "draining": self._host.draining,
+            "unread": self._apps.unread,
             "mechanisms": self._mechanisms(),
         }
 

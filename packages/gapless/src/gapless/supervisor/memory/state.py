@@ -119,6 +119,8 @@ class StateFile:
         self._written: dict[str, bytes] = {}
         """Each app as it was encoded last."""
         self._write_at: float | None = None
+        self._loaded: dict[str, Any] = {}
+        """The apps as the file had them: of those that are left alone this stays."""
 
     def save(self, *, within_s: float = 0.0) -> None:
         """Let a `flush` write down what was asked for; by then others may have more."""
@@ -158,6 +160,11 @@ class StateFile:
         if not self._is_ours():
             return  # the home was removed: what is there now is another supervisor's
         apps = [self._encoded(app) for app in self._apps.values() if not app.deleted]
+        apps += [
+            f"{json.dumps(name)}: {json.dumps(self._loaded[name])}".encode()
+            for name in self._apps.unread
+            if name in self._loaded
+        ]
         host = json.dumps({**codec.encode(state), "apps": None}).encode()
         before, _, after = host.partition(b'"apps": null')
         body = b",\n".join(apps)
@@ -191,6 +198,7 @@ class StateFile:
             if isinstance(plain, dict) and plain.get("version", VERSION) != VERSION:
                 raise ValueError(f"version {plain['version']} is not {VERSION}")
             state = codec.decode(State, plain, "state")
+            self._loaded = plain["apps"]
         except ValueError as error:
             raise UnavailableError(
                 f"could not read the state in {self._path}: {error}",

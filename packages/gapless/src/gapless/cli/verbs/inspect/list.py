@@ -66,6 +66,8 @@ def run(args: argparse.Namespace) -> int:
         return DONE
     rows = found["apps"]
     assert isinstance(rows, list)
+    for name, reason in ((found["supervisor"] or {}).get("unread") or {}).items():
+        print(f"{name}: left alone, it serves on: another version noted it: {reason}")
     if not rows:
         print("no apps here; `gapless start TARGET` starts one")
         return DONE
