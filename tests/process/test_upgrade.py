@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rig.hosts import control, versions
+from rig.hosts import control
 from rig.hosts.host import SERVERS, Host
-from rig.hosts.versions import Version
 from rig.load.engine import Traffic
 from rig.load.process import Load, run_load
+from rig.programs import versions
+from rig.programs.versions import Version
 from rig.wait import free_port, until
 
 PACED = Traffic(kind="new", concurrency=1, pause_s=0.02)

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 import gapless
-from rig.hosts import control, versions
+from rig.hosts import control
 from rig.hosts.host import Host
 from rig.load.engine import Traffic
 from rig.load.process import run_load
+from rig.programs import versions
 from rig.wait import free_port
 
 PACED = Traffic(kind="new", concurrency=1, pause_s=0.02)

@@ -13,12 +13,13 @@ import pytest
 
 import gapless
 from rig.background import BackgroundProcess
-from rig.hosts import control, versions
+from rig.hosts import control
 from rig.hosts.host import Host
-from rig.hosts.versions import Change
 from rig.load.engine import Traffic
 from rig.load.process import run_load
 from rig.matrix import matrix
+from rig.programs import versions
+from rig.programs.versions import Change
 from rig.wait import free_port, until
 
 PACED = Traffic(kind="new", concurrency=1, pause_s=0.02)
