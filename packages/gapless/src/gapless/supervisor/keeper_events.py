@@ -120,7 +120,7 @@ class KeeperEvents:
             case "welcome":
                 self._membership.keeper_pid = message["pid"]
                 self._membership.groups.keeper_pid = message["pid"]
-                self._membership.keeper_version = str(message.get("version", ""))[:80]
+                self._keeper.version = message.get("version", "")
                 self._keeper.incarnation = message.get("incarnation", "")
             case "held":
                 self._adoption.held(message, descriptors.pop(0))

@@ -178,7 +178,6 @@ class Dispatch:
             "version": gapless.__version__,
             "home": self._home,
             "started_by": self.started_by,
-            "keeper_version": self._membership.keeper_version or None,
             **self._about(),
             "draining": self._host.draining,
             "unread": self._apps.unread,

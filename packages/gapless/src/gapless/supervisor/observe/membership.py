@@ -31,8 +31,6 @@ class Membership:
 
     def __init__(self, groups: InstanceGroups) -> None:
         self.keeper_pid = 0
-        self.keeper_version = ""
-        """Empty: it is of a version that does not tell."""
         self.groups = groups
         self._table, self._table_until = Table({}), 0.0
         self._table_ticks = 0

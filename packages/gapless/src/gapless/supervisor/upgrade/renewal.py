@@ -44,9 +44,7 @@ class KeeperRenewal:
         self._keeper.renew()
 
     def _keeper_now(self) -> Running:
-        return Running(
-            version=self._membership.keeper_version, pid=self._membership.keeper_pid
-        )
+        return Running(version=self._keeper.version, pid=self._membership.keeper_pid)
 
     def wait(self, connection: ControlConnection) -> None:
         """Answer a client when the upgrade is over, or at once if it is."""
@@ -70,7 +68,10 @@ class KeeperRenewal:
         if self._began_at is None:
             return False
         if message.get("event") == "renewed":
-            self._end(str(message.get("reason") or ""))
+            self._end("")
+            return True
+        if message.get("event") == "not_renewed":
+            self._end(str(message.get("reason") or "it does not say why"))
             return True
         if message.get("event") == "misunderstood" and message.get("op") == "renew":
             self._end(TOO_OLD)

@@ -39,7 +39,7 @@ class Upgrades:
         log: events.Log,
     ) -> None:
         """Begin the renewal of the keeper, if this supervisor comes from an upgrade."""
-        self._given = given
+        self._given, self._keeper = given, keeper
         self._renewal = KeeperRenewal(keeper, membership, given)
         self._replacement = Replacement(
             selector,
@@ -58,6 +58,7 @@ class Upgrades:
     def about(self) -> dict[str, Any]:
         """Return what a client is told of this process."""
         return {
+            "keeper_version": self._keeper.version or None,
             "package": installed.package_directory(),
             "upgraded": None if self._given.failure else self._given.token or None,
         }
