@@ -17,7 +17,6 @@ from rig.hosts import control
 from rig.hosts.host import Host
 from rig.load.engine import Traffic
 from rig.load.process import run_load
-from rig.matrix import matrix
 from rig.programs import versions
 from rig.programs.versions import Change
 from rig.wait import free_port, until
@@ -80,7 +79,8 @@ def tiny(host: Host) -> int:
     return port
 
 
-@pytest.mark.parametrize("name", matrix(BROKEN, "an import of another version"))
+@pytest.mark.soak
+@pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_install_changes_nothing(
     host: Host, tmp_path: Path, name: str
 ) -> None:
@@ -97,7 +97,8 @@ def test_a_broken_install_changes_nothing(
     host.ok("reload", "app")
 
 
-@pytest.mark.parametrize("name", matrix(FAILS_LATE, "takes over"))
+@pytest.mark.soak
+@pytest.mark.parametrize("name", FAILS_LATE)
 def test_a_version_that_fails_after_its_trial_is_taken_back(
     host: Host, tmp_path: Path, name: str
 ) -> None:
