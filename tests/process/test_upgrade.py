@@ -136,8 +136,8 @@ def test_four_apps_are_served_while_what_runs_is_replaced(
     assert host.supervisor_pid() == supervisor
     after = pids_of(host)
     assert {**after, "node": []} == {**before, "node": []}
-    count = lines_of(host, "counting")
-    assert count == list(range(1, len(count) + 1))
+    numbers = lines_of(host, "counting")
+    assert numbers == list(range(1, len(numbers) + 1))
     until(lambda: _ours(host) == ours, "no process of the upgrade")
 
 
