@@ -40,6 +40,8 @@ class KeeperConnection:
         self.channel = channel
         self.incarnation = ""
         """The keeper's; empty if it is of a version that has none."""
+        self.version = ""
+        """The version that runs; empty if it is one that does not say."""
         self._letting_go: list[wire.Message] = []
         """What is sent after the next notes, in this order."""
         self._noted: dict[str, Any] = {}
