@@ -26,6 +26,7 @@ WITHOUT_UPGRADE: tuple[Change, ...] = (
     ),
     ("keeper/keeper.py", '            "version": gapless.__version__,\n', ""),
     ("supervisor/control/dispatch.py", "            **self._about(),\n", ""),
+    ("keeper/keeper.py", 'case "renew":', 'case "renew-later":'),
 )
 """The versions before `gapless upgrade`: neither process can replace itself."""
 WRITES_MORE: tuple[Change, ...] = (

@@ -108,6 +108,8 @@ STARTS_PROGRAMS = {
     "push/ssh_transport.py": "ssh, the destination after --",
     "releases/unpacking/process.py": "Python itself, with numbers",
     "push/signing/keys.py": "git and ssh-add with words that are fixed",
+    "keeper/guardian/program.py": "Python itself, with words of ours; a renewal's command"
+    " is the supervisor's",
     "releases/signing/ssh_keygen.py": "files as values of options, principals checked",
 }
 """Each module that starts a program, and why no text from outside is an option of it."""

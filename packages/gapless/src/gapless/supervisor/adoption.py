@@ -13,6 +13,7 @@ Rule: facts come from the keeper, notes are hints.
 
 from __future__ import annotations
 
+import os
 import socket
 from typing import Any
 
@@ -58,10 +59,16 @@ class Adoption:
         self._group_notes: dict[str, Any] = {}
         self._reported: set[str] = set()
         """The keys of the children that the keeper has."""
+        self._held: set[str] = set()
+        self._is_complete = False
 
     def held(self, message: wire.Message, descriptor: int) -> None:
         """Take over a descriptor that the keeper holds."""
         name = message["name"]
+        if name in self._held or self._is_complete:
+            os.close(descriptor)  # the keeper died, and the next one sends all again
+            return
+        self._held.add(name)
         if name.startswith("socket/"):
             self._listeners.adopt(name, message["meta"], descriptor)
         elif name == drain_connections.HELD_AS:
@@ -74,9 +81,12 @@ class Adoption:
     def noted(self, name: str, value: Any) -> None:
         """Take over a note that the keeper remembers.
 
-        Without its note an app that serves would be ended: it is left alone.
+        Without its note an app that serves would be ended: it is left alone.  One that
+        comes later is older than what is known here.
         """
         kind, _, rest = name.partition("/")
+        if self._is_complete:
+            return
         if kind == "app":
             try:
                 self._apps[rest] = memory_apps.read_note(value)
@@ -88,6 +98,7 @@ class Adoption:
 
     def complete(self) -> None:
         """Mend the records, once the keeper has sent everything."""
+        self._is_complete = True
         self._listeners.groups.adopt(self._group_notes)
         for app in self._apps.values():
             for generation in app.generations:

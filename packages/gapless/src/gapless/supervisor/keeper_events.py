@@ -118,10 +118,7 @@ class KeeperEvents:
     def _pass_on(self, message: wire.Message, descriptors: list[int]) -> None:
         match message.get("event"):
             case "welcome":
-                self._membership.keeper_pid = message["pid"]
-                self._membership.groups.keeper_pid = message["pid"]
-                self._keeper.version = message.get("version", "")
-                self._keeper.incarnation = message.get("incarnation", "")
+                self._welcome(message)
             case "held":
                 self._adoption.held(message, descriptors.pop(0))
             case "note":
@@ -164,6 +161,19 @@ class KeeperEvents:
                 pass
             case other:  # `misunderstood`, or from a keeper of another version
                 self._log.write("keeper-event", kind=other, message=message)
+
+    def _welcome(self, message: wire.Message) -> None:
+        """Note which processes the keeper and its guardian are now.
+
+        It comes again when a keeper has died: the next one goes on with the connection.
+        """
+        before, pid = self._membership.keeper_pid, message["pid"]
+        guardian = message.get("guardian", 0)
+        if before:
+            self._log.write("keeper-goes-on", pid=pid, before=before, guardian=guardian)
+        self._membership.meet(pid, guardian)
+        self._keeper.incarnation = message.get("incarnation", "")
+        self._keeper.version = message.get("version", "")
 
     def _note_log_trouble(self, message: wire.Message) -> None:
         """Note that the log of an app takes nothing, and what that has cost."""

@@ -175,6 +175,7 @@ class Dispatch:
         return {
             "pid": os.getpid(),
             "keeper_pid": self._membership.keeper_pid,
+            "guardian_pid": self._membership.guardian_pid,
             "version": gapless.__version__,
             "home": self._home,
             "started_by": self.started_by,
