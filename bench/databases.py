@@ -28,11 +28,11 @@ from gapless_drain import Drain
 from gapless_drain.databases.sql.procedures import ProcedureFinder
 from gapless_drain.databases.statement_counter import StatementCounter
 
-from bench._turns import Turn, take_turns
 from rig.databases.database import Database
 from rig.databases.mariadb import mariadb
 from rig.databases.postgresql import postgresql
 from rig.drivers import by_name, frameworks
+from rig.turns import Turn, take_turns
 
 by_name.add_to_path()
 CALLS, ROUNDS = 200, 41

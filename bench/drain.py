@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from gapless_drain import Drain
 
-from bench._turns import take_turns
+from rig.turns import take_turns
 
 CALLS, ROUNDS = 20_000, 15
 HTTP = {

@@ -29,7 +29,12 @@ def main(plan: str, words: list[str]) -> int:
         package = os.path.dirname(os.path.dirname(gapless.__file__))
         return [sys.executable, "-I", "-S", EFFECTS, package, plan, *arguments]
 
-    interpreter.python = python
+    def successor(module: str) -> list[str]:
+        _ = module
+        package = os.path.dirname(os.path.dirname(gapless.__file__))
+        return [sys.executable, "-I", "-S", EFFECTS, package, plan]
+
+    interpreter.python, interpreter.successor = python, successor
     with open(f"{plan}/command.pid", "w", encoding="ascii") as file:
         file.write(str(os.getpid()))
     if words == ["supervisor"]:

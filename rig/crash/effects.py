@@ -10,7 +10,8 @@ itself is no effect: nothing is read from it.
 
 The plan is a directory.  `death-0` holds the number of the effect after which the first
 supervisor dies, `death-1` that of the next one...; a supervisor for which none is left
-lives.  Effects count while there is a file `go`.  `trace-0`, `trace-1`... get a line for
+lives.  One that becomes another version (`gapless upgrade`) goes on with the count of the
+first.  Effects count while there is a file `go`.  `trace-0`, `trace-1`... get a line for
 each effect.  Where the file `alone` is, the waiting command (`command.pid`) dies as well.
 """
 
@@ -19,6 +20,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import itertools
+import json
 import os
 import signal
 import socket
@@ -56,12 +58,30 @@ class Effects:
 
     def __init__(self, plan: str, number: int, last: int | None) -> None:
         self._plan, self._last = plan, last
-        self._pid = os.getpid()
-        self._count = 0
+        self.goes_on()
         self._depth = 0
         self._write, self._open, self._kill = os.write, os.open, os.kill
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        self._trace = os.open(f"{plan}/trace-{number}", flags, 0o600)
+        self._trace = f"{plan}/trace-{number}"
+        self._note("")
+
+    def goes_on(self) -> None:
+        """Count what this process does: a child may be the supervisor, its parent not."""
+        self._pid = os.getpid()
+
+    def _note(self, line: str) -> int:
+        """Append a line; return how many there are.
+
+        The file is opened each time: what takes the place of this process closes all.
+        """
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        descriptor = self._open(self._trace, flags, 0o600)
+        try:
+            count = os.pread(descriptor, 1 << 20, 0).count(b"\n")
+            if line:
+                self._write(descriptor, f"{count + 1} {line}\n".encode())
+        finally:
+            os.close(descriptor)
+        return count + 1
 
     def wrap(self, owner: Any, name: str, named: Callable[..., str | None]) -> None:
         """Count the calls of *owner*.*name* that *named* gives a name."""
@@ -83,16 +103,15 @@ class Effects:
     def _happened(self, label: str) -> None:
         if os.getpid() != self._pid or not self._is_counting():
             return  # a child: the keeper, or the trial of interception
-        self._count += 1
-        self._write(self._trace, f"{self._count} {label}\n".encode())
-        if self._count == self._last:
+        if self._note(label) == self._last:
             self._die()
 
     def _is_counting(self) -> bool:
         return os.path.exists(f"{self._plan}/go")
 
     def _die(self) -> None:
-        self._write(self._trace, b"dead\n")
+        descriptor = self._open(self._trace, os.O_WRONLY | os.O_APPEND)
+        self._write(descriptor, b"dead\n")
         if os.path.exists(f"{self._plan}/alone"):
             with open(f"{self._plan}/command.pid", encoding="ascii") as file:
                 pid = int(file.read())
@@ -102,27 +121,48 @@ class Effects:
         signal.pause()
 
 
-def arm(plan: str) -> None:
+def arm(plan: str) -> Effects | None:
     """Take the next death of the plan; without one, nothing is counted."""
+    given = json.loads(sys.argv[-1]) if sys.argv[-1].startswith("{") else {}
+    if given.get("trial"):
+        return None
+    if given:
+        return _count_all(Effects(plan, *_last_taken(plan)))
     for number in itertools.count():
         try:
             os.rename(f"{plan}/death-{number}", f"{plan}/taken-{number}")
         except FileNotFoundError:
             if os.path.exists(f"{plan}/taken-{number}"):
                 continue
-            return
+            return None
         with open(f"{plan}/taken-{number}", encoding="ascii") as file:
             last = int(file.read())
-        _count_all(Effects(plan, number, last or None))
-        return
+        return _count_all(Effects(plan, number, last or None))
+    return None
 
 
-def _count_all(effects: Effects) -> None:
+def _last_taken(plan: str) -> tuple[int, int | None]:
+    """Return which supervisor was the last to begin, and after which effect it dies."""
+    taken = [name for name in os.listdir(plan) if name.startswith("taken-")]
+    number = max((int(name.removeprefix("taken-")) for name in taken), default=0)
+    if not taken or _is_dead(plan, number):
+        return number + 1000, None
+    with open(f"{plan}/taken-{number}", encoding="ascii") as file:
+        return number, int(file.read()) or None
+
+
+def _is_dead(plan: str, number: int) -> bool:
+    with open(f"{plan}/trace-{number}", encoding="utf-8") as file:
+        return "\ndead\n" in file.read()
+
+
+def _count_all(effects: Effects) -> Effects:
     for name in _IN_FILES:
         effects.wrap(os, name, _file_effect(name))
     effects.wrap(os, "open", _opened)
     effects.wrap(os, "write", _written)
     effects.wrap(os, "fork", lambda: "fork")
+    effects.wrap(os, "posix_spawn", lambda *_, **__: "posix_spawn")
     effects.wrap(os, "kill", lambda _, number: f"kill {number}")
     effects.wrap(
         signal,
@@ -131,6 +171,7 @@ def _count_all(effects: Effects) -> None:
     )
     for name in _ON_SOCKETS:
         effects.wrap(socket.socket, name, _socket_effect(name))
+    return effects
 
 
 def _file_effect(name: str) -> Callable[..., str | None]:
@@ -184,12 +225,28 @@ def boot() -> None:
     """Be a supervisor with effects that count; arguments as in `rig.crash.command`."""
     package, plan = sys.argv[1:3]
     sys.path.append(package)
-    arm(plan)
+    effects = arm(plan)
+    if effects is not None:
+        _follow_forks(effects)
     # What is written with others a while later is written before the scenario is over.
     notes = importlib.import_module("gapless.supervisor.memory.notes")
     operations = importlib.import_module("gapless.supervisor.control.operations")
     vars(notes)["DISK_PAUSE_S"] = vars(operations)["OUTCOME_S"] = LATER_S
     importlib.import_module("gapless.supervisor.run").main(sys.argv[3:])
+
+
+def _follow_forks(effects: Effects) -> None:
+    """Count on in the child that goes on as the supervisor while its parent is replaced."""
+    replacement = importlib.import_module("gapless.supervisor.upgrade.replacement")
+    original = replacement.fork_supervisor
+
+    def fork_supervisor() -> int:
+        child: int = original()
+        if child == 0:
+            effects.goes_on()
+        return child
+
+    vars(replacement)["fork_supervisor"] = fork_supervisor
 
 
 if __name__ == "__main__":

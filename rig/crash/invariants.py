@@ -17,7 +17,7 @@ Invariant = Callable[[Seen, Seen | None], str]
 
 def the_command_said_the_truth(seen: Seen, _: Seen | None) -> str:
     """A command that was waiting ended with the exit code of what is true now."""
-    if seen.code in (None, seen.outcome.code):
+    if seen.code in (None, seen.outcome.code, seen.outcome.or_code):
         return ""
     return f"exit code {seen.code}, not {seen.outcome.code}"
 

@@ -23,6 +23,8 @@ class Outcome:
 
     code: int = 0
     """The exit code of the command."""
+    or_code: int = 0
+    """Another one that is true as well: what was asked for failed, and changed nothing."""
     status: str = "online"
     """The status that `list` shows; empty: no app, "gone": no supervisor."""
     release: str = "1"
@@ -154,6 +156,13 @@ SCENARIOS = (
         loaded=False,
     ),
     Scenario(
+        name="upgrade",
+        words=("upgrade",),
+        outcome=Outcome(or_code=1),
+        release="1",
+        long=True,
+    ),
+    Scenario(
         name="path-reload",
         words=("reload", "app.toml"),
         outcome=Outcome(release="2"),
@@ -243,6 +252,7 @@ EFFECTS = {
     "stop": 44,
     "delete": 46,
     "shutdown": 41,
+    "upgrade": 32,
     "path-reload": 57,
     "path-dies-proving": 55,
     "path-stop": 31,

@@ -42,6 +42,8 @@ class Host:
         self.directory = directory
         self.command_prefix: tuple[str, ...] = ()
         """What every command begins with: `ORDINARY_USER`, or a network namespace."""
+        self.program = GAPLESS
+        """The command; another one for another version of it."""
         self.home = directory / "home"
         self.environment = {
             name: value
@@ -64,7 +66,7 @@ class Host:
         """
         directory = cwd or self.directory
         environment = self.environment | {"PWD": str(directory)} | (environment or {})
-        if not self.command_prefix:
+        if not self.command_prefix and self.program == GAPLESS:
             return commands.started().run(
                 self._argv(*arguments),
                 cwd=directory,
@@ -108,7 +110,7 @@ class Host:
         )
 
     def _argv(self, *arguments: object) -> list[str]:
-        return [*self.command_prefix, str(GAPLESS), *map(str, arguments)]
+        return [*self.command_prefix, str(self.program), *map(str, arguments)]
 
     def ok(self, *arguments: object, **options: Any) -> str:
         """Run a command that has to succeed; return what it printed."""

@@ -329,6 +329,8 @@ class ModelSupervisor:
             mechanisms=dict,
             settle=self.loop.settle,
             started_by="",
+            upgrade=nothing,
+            about=dict,
         )
 
     def _continue(self, living: dict[str, Any]) -> None:

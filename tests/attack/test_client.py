@@ -99,6 +99,8 @@ def test_the_host_comes_after_two_dashes(tmp_path: Path) -> None:
 
 STARTS_PROGRAMS = {
     "client.py": "Python itself, with the supervisor's module",
+    "cli/upgrade/earlier.py": "Python itself, with the supervisor's module",
+    "supervisor/upgrade/replacement.py": "the command of a client of the same user",
     "config/pm2/files.py": "node -e with an absolute path after the program text",
     "releases/steps/commands.py": "the words of the configuration, as they are",
     "cli/verbs/machine/startup.py": "systemctl, names after --",
@@ -106,6 +108,8 @@ STARTS_PROGRAMS = {
     "push/ssh_transport.py": "ssh, the destination after --",
     "releases/unpacking/process.py": "Python itself, with numbers",
     "push/signing/keys.py": "git and ssh-add with words that are fixed",
+    "keeper/guardian/program.py": "Python itself, with words of ours; a renewal's command"
+    " is the supervisor's",
     "releases/signing/ssh_keygen.py": "files as values of options, principals checked",
 }
 """Each module that starts a program, and why no text from outside is an option of it."""

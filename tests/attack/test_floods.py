@@ -18,6 +18,8 @@ import pytest
 
 from gapless.base import peer, wire
 from gapless.base.names import Home
+from gapless.keeper.guardian.reserve import Reserve
+from gapless.keeper.guardian.scratch import Scratch
 from gapless.keeper.seccomp import waiting_calls
 from gapless.keeper.seccomp.waiting_calls import Answer, WaitingCalls
 from gapless.supervisor.instances import drain_connections, notify
@@ -369,7 +371,14 @@ def test_an_instance_has_only_so_many_calls_that_wait(tmp_path: Path) -> None:
         sent.append(message)
 
     selector = selectors.DefaultSelector()
-    calls = WaitingCalls(selector, {}, send, lambda: True)
+    calls = WaitingCalls(
+        selector,
+        {},
+        send,
+        lambda: True,
+        reserve=Reserve(),
+        scratch=Scratch.make(),
+    )
     interceptor = Interceptor(str(tmp_path))
     try:
         spawned = interceptor.python(BINDS)

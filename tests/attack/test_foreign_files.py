@@ -159,7 +159,7 @@ def test_what_commands_read_is_named_and_set_aside(
     dump = tmp_path / "dump.json"
     _put(kind, dump, b'{"version": 1, "apps": []}')
     with pytest.raises(GaplessError, match=r"could not read .*dump\.json") as caught:
-        resurrect._read(str(dump))
+        resurrect.read(str(dump))
     assert f"{dump}{set_aside.ENDING}" in caught.value.hint
     if kind not in ("of a later version", "another program's JSON"):
         _put(kind, tmp_path / settings.FILE, b'{"a": {"b": "c"}}')

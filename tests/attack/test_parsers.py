@@ -71,7 +71,7 @@ def control_request(content: bytes) -> None:
 def keeper_line(content: bytes) -> None:
     """Read a message of the keeper or for it."""
     try:
-        message = wire._decode(content, [], 0)
+        message, _ = wire._decode(content, [], 0)
         keeper_messages.read_spawn(message, [], 0.0)
     except ValueError as error:
         json.dumps(str(error))

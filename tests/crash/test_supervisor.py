@@ -24,6 +24,8 @@ SAMPLE, ALONE, TWICE = 6, 2, 2
 TWICE_IN_SOAK = 150
 SEED = 15
 MOST_AGAIN = 40
+IN_ADOPTION = 13
+"""An effect of an upgrade at which the new version has a part of what the old one had."""
 """The last effect of a recovery after which it is interrupted."""
 SLACK = 10
 """By how many effects two runs of a scenario may differ: notes, checks, connections."""
@@ -123,6 +125,15 @@ def test_a_second_death_while_the_first_is_mended(
     scenario = BY_NAME[name]
     usual = undisturbed(scenario).seen
     judge(scenario, point.run(scenario, (first, second), undisturbed=usual))
+
+
+def test_a_death_of_the_version_that_takes_over() -> None:
+    """The version before takes all of it back, and the command tells the truth.
+
+    All points of an upgrade are in the soak.
+    """
+    scenario = BY_NAME["upgrade"]
+    judge(scenario, point.run(scenario, (IN_ADOPTION,)))
 
 
 @pytest.mark.soak

@@ -12,7 +12,7 @@ from typing import Any
 from gapless.base import wire
 from gapless.keeper import run as keeper_run
 from rig.hosts.host import Host
-from rig.wait import until
+from rig.wait import answers, free_port, until
 
 
 def _with_more(plain: Any) -> Any:
@@ -71,18 +71,34 @@ def _change_notes(host: Host, change: Callable[[Any], Any]) -> None:
 
 
 def test_a_note_that_cannot_be_read_ends_no_app(host: Host) -> None:
-    """The command names the app and what is wrong with its note; the app serves on."""
-    host.configure('[app.app]\ncommand = ["sleep", "1000"]\nmin_healthy_s = 0.1\n')
+    """That app is left alone and named, and its instance, wishes and sockets stay."""
+    port = free_port()
+    host.start("app", ["python3", "tiny.py"], port=port)
+    host.configure('[app.other]\ncommand = ["sleep", "1000"]\nmin_healthy_s = 0.1\n')
     host.ok("start", "gapless.toml")
     (pid,) = host.app("app")["pids"]
     supervisor = host.supervisor_pid()
     os.kill(supervisor, signal.SIGKILL)
     until(lambda: supervisor not in host.processes(), "its end")
-    _change_notes(host, lambda note: note | {"last_serial": "many"})
-    done = host.gapless("list")
-    assert done.returncode == 1
-    assert "app: could not read what the last supervisor noted" in done.stderr
-    assert "last_serial is 'many'" in done.stderr
+    _change_notes(host, lambda note: note | _of_app(note, last_serial="many"))
+    listed = host.ok("list")
+    assert "app: left alone, it serves on: another version noted it" in listed
+    assert "last_serial is 'many'" in listed
+    host.ok("reload", "other")
+    for words in (("reload", "app"), ("start", "app.toml"), ("shutdown",)):
+        done = host.gapless(*words)
+        assert done.returncode == 1
+        assert "app: could not read what the last supervisor noted" in done.stderr
     assert pid in host.processes()
-    _change_notes(host, lambda note: note | {"last_serial": 1})
+    assert answers(port)
+    supervisor = host.supervisor_pid()
+    os.kill(supervisor, signal.SIGTERM)
+    until(lambda: supervisor not in host.processes(), "its end")
+    _change_notes(host, lambda note: note | _of_app(note, last_serial=1))
     assert host.app("app")["pids"] == [pid]
+    host.ok("reload", "app")
+    assert answers(port)
+
+
+def _of_app(note: Any, **changed: Any) -> dict[str, Any]:
+    return changed if note["name"] == "app" else {}

@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(overview())
         return DONE
     if words[0] in ("-V", "--version", "version"):
-        print(f"gapless {gapless.__version__}")
+        _print_versions()
         return DONE
     verb = _verb(words[0])
     paths.reenter()
@@ -46,6 +46,20 @@ def main(arguments: list[str] | None = None) -> int:
         setattr(args, module.REST, rest)
     as_json = getattr(args, "json", False)
     return _run_and_report(verb, lambda: module.run(args), as_json=as_json)
+
+
+def _print_versions() -> None:
+    """Print what is installed, and what runs, if it answers."""
+    print(f"gapless {gapless.__version__}", flush=True)
+    from gapless.cli.upgrade import running  # noqa: PLC0415 - rare
+    from gapless.client import Client  # noqa: PLC0415 - rare
+
+    try:
+        found = running.ask(Client(starts=False))
+    except GaplessError:
+        return  # the home is not ours: whatever runs there is not asked
+    if found is not None:
+        print("\n".join(running.lines(found)))
 
 
 def _run_and_report(verb: str, run: Callable[[], int], *, as_json: bool) -> int:

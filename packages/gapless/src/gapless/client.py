@@ -30,6 +30,7 @@ START_S = 20.0
 SLOW_START_S = 5.0
 """Then the user is told what a supervisor that starts waits for."""
 MOST_SUPERVISORS = 5
+LONGEST_PING_BYTES = 1 << 20
 PAUSE_S = 0.2
 """Between two attempts, if the same supervisor has closed the connection."""
 APPS_IN_A_REQUEST = 50
@@ -193,6 +194,19 @@ class Client:
         except OSError:
             return False
         return True
+
+    def ping(self, timeout_s: int = PING_S) -> dict[str, Any] | None:
+        """Return what the supervisor says of itself; None if none answers in time."""
+        try:
+            with self._connect(timeout_s) as sock:
+                sock.settimeout(timeout_s)
+                sock.sendall(b'{"op": "ping"}\n')
+                with sock.makefile("rb") as lines:
+                    found = json.loads(lines.readline(LONGEST_PING_BYTES) or b"{}")
+        except (OSError, ValueError):
+            return None
+        result = found.get("result") if isinstance(found, dict) else None
+        return result if isinstance(result, dict) else None
 
     def has_apps(self) -> bool:
         """Return whether apps run here, or are to run; starts nothing.

@@ -6,6 +6,7 @@ for whoever asked, or is tried again; no connection is taken for lost because of
 
 from __future__ import annotations
 
+import array
 import contextlib
 import errno
 import os
@@ -19,6 +20,7 @@ from gapless.base import files
 
 Made = TypeVar("Made")
 
+_CLOSE_ON_EXEC = 0x40000000  # MSG_CMSG_CLOEXEC
 PAUSE_S = 0.01
 """A loop that can do nothing about a shortage waits so long, and does not spin."""
 _SHORTAGES = (
@@ -38,17 +40,23 @@ class _Own:
     spare: int = -1
 
 
-def prepare() -> None:
+def prepare(started_with: tuple[int, int] | None = None) -> None:
     """Raise our soft limit to the hard one, and keep a spare descriptor.
 
-    A limit that cannot be raised stays.
+    A limit that cannot be raised stays.  *started_with*: the limits of a process whose
+    place this one takes.
     """
     found = resource.getrlimit(resource.RLIMIT_NOFILE)
-    _Own.limits = _Own.limits or found
+    _Own.limits = started_with or _Own.limits or found
     # The kernel's own limit may be lower (fs.nr_open).
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (found[1], found[1]))
     refill()
+
+
+def started_with() -> tuple[int, int]:
+    """Return the limits that this process was started with."""
+    return _Own.limits or resource.getrlimit(resource.RLIMIT_NOFILE)
 
 
 def restore_limits() -> None:
@@ -78,6 +86,29 @@ def settle() -> None:
         os.close(_Own.spare)
         _Own.spare = -1
     refill()
+
+
+def hand_on(kept: set[int]) -> None:
+    """Let a program that takes the place of this process have these, and no others.
+
+    Those that came from another process (SCM_RIGHTS) would be inherited by themselves.
+    """
+    for descriptor in _open_ones():
+        with contextlib.suppress(OSError):  # the descriptor of the listing itself
+            os.set_inheritable(descriptor, descriptor in kept)
+
+
+def close_all_but(kept: set[int]) -> None:
+    """Close what this process has open, but for these: nothing may use it any more."""
+    for descriptor in _open_ones() - kept:
+        with contextlib.suppress(OSError):  # the descriptor of the listing itself
+            os.close(descriptor)
+    _Own.spare = -1
+
+
+def _open_ones() -> set[int]:
+    """Return the descriptors of this process beyond standard input and output."""
+    return {int(name) for name in os.listdir("/proc/self/fd") if int(name) > 2}
 
 
 def with_spare(make: Callable[[], Made]) -> Made:
@@ -113,6 +144,22 @@ def accept(listener: socket.socket) -> socket.socket | None:
         if is_shortage(error):
             pause()  # the listening socket stays ready: do not spin
         return None
+
+
+def receive(
+    sock: socket.socket, size_bytes: int, most: int, how: int = 0
+) -> tuple[bytes, list[int], int]:
+    """Return a message, its descriptors, which no program inherits, and its flags.
+
+    `socket.recv_fds` takes no notice of *how*.  Raises OSError.
+    """
+    ints = array.array("i")
+    room = socket.CMSG_LEN(most * ints.itemsize)
+    message, ancillary, flags, _ = sock.recvmsg(size_bytes, room, how | _CLOSE_ON_EXEC)
+    for level, kind, content in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            ints.frombytes(content[: len(content) - len(content) % ints.itemsize])
+    return message, list(ints), flags
 
 
 def pause() -> None:

@@ -19,6 +19,37 @@ _BOOT = (
 )
 """At its end a process does not take its modules apart: that is work for nothing."""
 
+_BOOT_SUCCESSOR = """
+import sys
+sys.path.append(sys.argv[1])
+try:
+    import importlib
+    importlib.import_module(sys.argv[2]).main(sys.argv[3:])
+except Exception as error:
+    import json, os, signal
+    given = json.loads(sys.argv[-1])
+    if given.get("trial"):
+        raise
+    pid, reason = given["serving"], {"message": f"{type(error).__name__}: {error}"}
+    os.write(given["line"], json.dumps(reason).encode()[:32000])
+    os.closerange(3, max(map(int, os.listdir("/proc/self/fd"))) + 1)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda each, _: os.kill(pid, each))
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    os._exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) & 255)
+"""
+"""Where not even the module can be imported: what `upgrade.successor` does then."""
+
+
+def successor(module: str) -> list[str]:
+    """Return the command of a version that is to take the place of the one that runs.
+
+    Its last argument is what it is handed (`upgrade.inheritance`).
+    """
+    boot = python(module, [])
+    boot[boot.index(_BOOT)] = _BOOT_SUCCESSOR
+    return boot
+
 
 def python(module: str, arguments: list[str], *, libraries: bool = False) -> list[str]:
     """Return the command that runs `main` of a gapless module.

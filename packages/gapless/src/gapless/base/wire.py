@@ -10,6 +10,7 @@ A message beyond the socket's buffer travels in a memfd (memfd_create(2)).
 from __future__ import annotations
 
 import collections
+import contextlib
 import errno
 import fcntl
 import json
@@ -150,27 +151,40 @@ class Channel:
         peer is gone, ValueError if it is not a message, LackingError if its descriptors
         did not come with it.
         """
+        message, descriptors, _ = self._next(0)
+        return message, descriptors
+
+    def peek(self) -> tuple[Message, list[int], bytes]:
+        """Return the same, and how the message came; `discard` removes it.
+
+        Raises what `receive` raises.
+        """
+        return self._next(socket.MSG_PEEK)
+
+    def discard(self) -> None:
+        """Remove the message that `peek` returned, or about which it raised ValueError."""
+        with contextlib.suppress(OSError):
+            self.sock.recv(1)
+
+    def _next(self, how: int) -> tuple[Message, list[int], bytes]:
         try:
-            encoded, descriptors, flags = self._receive()
+            encoded, descriptors, flags = self._receive(how)
         except ConnectionResetError:
             # The peer closed with something unread.  The kernel reports that once, before
             # the messages that the peer had sent: they are still to be read.
-            encoded, descriptors, flags = self._receive()
+            encoded, descriptors, flags = self._receive(how)
         try:
-            for descriptor in descriptors:
-                os.set_inheritable(descriptor, False)
             if not encoded:
                 raise EOFError("the peer closed its end")
-            return _decode(encoded, descriptors, flags), descriptors
+            message, encoded = _decode(encoded, descriptors, flags)
         except (ValueError, EOFError):
             for descriptor in descriptors:
                 os.close(descriptor)
             raise
+        return message, descriptors, encoded
 
-    def _receive(self) -> tuple[bytes, list[int], int]:
-        return socket.recv_fds(self.sock, LARGEST_MESSAGE_BYTES + 1, MOST_DESCRIPTORS)[
-            :3
-        ]
+    def _receive(self, how: int) -> tuple[bytes, list[int], int]:
+        return own.receive(self.sock, LARGEST_MESSAGE_BYTES + 1, MOST_DESCRIPTORS, how)
 
     def drop_outgoing(self) -> None:
         """Discard what waits to be sent: the peer is gone."""
@@ -183,8 +197,13 @@ class Channel:
         self.sock.close()
 
 
-def _decode(encoded: bytes, descriptors: list[int], flags: int) -> Message:
-    """Return a message; the memfd that it is in is taken from *descriptors* and closed."""
+def _decode(
+    encoded: bytes, descriptors: list[int], flags: int
+) -> tuple[Message, bytes]:
+    """Return a message, and its text.
+
+    The memfd that it is in is taken from *descriptors* and closed.
+    """
     if flags & socket.MSG_TRUNC:
         raise ValueError("message cut short")
     if encoded == b"{}" and descriptors:
@@ -201,7 +220,7 @@ def _decode(encoded: bytes, descriptors: list[int], flags: int) -> Message:
         raise ValueError("not an object")  # noqa: TRY004 - callers expect one kind
     if flags & socket.MSG_CTRUNC:
         raise LackingError(message)
-    return message
+    return message, encoded
 
 
 def _make_memory() -> int:

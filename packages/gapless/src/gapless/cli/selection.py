@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Collection
@@ -35,6 +36,8 @@ def names(
     for word in wanted:
         meant = _meant(word, rows, only) or _of_script(client, word)
         if not meant and word != "all":
+            with contextlib.suppress(NotFoundError):  # it says more of one left alone
+                client.request("describe", app=word, only="spec")
             raise NotFoundError(
                 f"there is no app named {word!r}",
                 hint=f"apps here: {', '.join(known) or 'none'}",

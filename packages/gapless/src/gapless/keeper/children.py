@@ -1,8 +1,15 @@
-"""The children of the keeper: started, reaped, and forgotten when that is asked for."""
+"""The children of the keeper: started, reaped, and forgotten when that is asked for.
+
+Rule: a child is kept (`guardian.reserve`) before it becomes its program, and how it ended
+before it is reaped.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import select
 import selectors
 import signal
 from dataclasses import dataclass
@@ -10,12 +17,21 @@ from typing import Any
 
 from gapless.base import clock, wakeup, wire
 from gapless.keeper import messages
+from gapless.keeper.guardian import exit_status
+from gapless.keeper.guardian.reserve import Kept, Reserve
 from gapless.keeper.logs.stream import Stream, make_pipe
 from gapless.keeper.logs.streams import Streams
 from gapless.keeper.seccomp.waiting_calls import WaitingCalls
-from gapless.keeper.spawn import spawn
+from gapless.keeper.spawn import Spawned, spawn
 from gapless.keeper.spawn_request import SpawnRequest
 from gapless.keeper.supervisor_connection import LONGEST_REASON, SupervisorConnection
+
+CHILD, ENDED, REFUSED = "child/", "ended/", "refused/"
+"""How the names begin by which children, their ends, and failed starts are kept."""
+BEGINS_S = 0.5
+"""A process that is not its program yet ends that soon after the keeper that made it."""
+MOST_ASKED, ASK_AGAIN_S = 5, 0.01
+"""How often init is given time to wait for a process that has ended."""
 
 
 @dataclass(slots=True)
@@ -48,7 +64,9 @@ class Children:
         connection: SupervisorConnection,
         streams: Streams,
         calls: WaitingCalls,
+        reserve: Reserve,
     ) -> None:
+        self._reserve = reserve
         self._connection, self._streams, self._calls = connection, streams, calls
         self._by_key: dict[str, Child] = {}
         self._refused: dict[str, str] = {}
@@ -77,6 +95,7 @@ class Children:
             except (OSError, ValueError, RecursionError) as error:
                 reason = getattr(error, "strerror", None) or str(error)
                 self._refused[key] = reason[:LONGEST_REASON]
+                self._reserve.put(f"{REFUSED}{key}", self._refused[key].encode())
         self._announce(key)
 
     def _start(self, wanted: messages.Spawn, received: list[int]) -> None:
@@ -86,11 +105,22 @@ class Children:
         try:
             pipes += [make_pipe()]
             pipes += [make_pipe()]
-            streams = self._streams.open(
-                wanted.log, [read_end for read_end, _ in pipes]
+            read_ends = [read_end for read_end, _ in pipes]
+            streams = self._streams.open(wanted.key, wanted.log, read_ends)
+            child = Child(
+                key=wanted.key,
+                meta=wanted.meta,
+                pid=0,
+                pidfd=-1,
+                started_at=clock.monotonic(),
+                pipes=[os.fstat(read_end).st_ino for read_end in read_ends],
+                streams=streams,
             )
-            spawned = spawn(_request(wanted, received, *(end for _, end in pipes)))
+            request = _request(wanted, received, *(end for _, end in pipes))
+            spawned = spawn(request, lambda spawned: self._begins(child, spawned))
         except BaseException:
+            self._reserve.drop(f"{CHILD}{wanted.key}")
+            self._calls.drop(wanted.key)
             self._streams.drop(streams)
             for read_end, _ in () if streams else pipes:
                 os.close(read_end)
@@ -98,29 +128,90 @@ class Children:
         finally:
             for _, write_end in pipes:
                 os.close(write_end)
-        child = Child(
-            key=wanted.key,
-            meta=wanted.meta,
-            pid=spawned.pid,
-            pidfd=spawned.pidfd,
-            started_at=clock.monotonic(),
-            pipes=[os.fstat(read_end).st_ino for read_end, _ in pipes],
-            streams=streams,
-        )
+        child.started_at = clock.monotonic()
         self._by_key[wanted.key] = child
+        self._keep(child, runs=True)
         if spawned.notify >= 0:
             self._calls.watch(wanted.key, spawned.notify)
+
+    def _begins(self, child: Child, spawned: Spawned) -> None:
+        """Keep a child that is about to become its program."""
+        child.pid, child.pidfd = spawned.pid, spawned.pidfd
+        if spawned.notify >= 0:
+            self._calls.keep(child.key, spawned.notify)
+        self._keep(child, runs=False)
+
+    def _keep(self, child: Child, *, runs: bool) -> None:
+        value = {
+            "meta": child.meta,
+            "started": child.started_at,
+            "pipes": child.pipes,
+            "runs": runs,
+        }
+        encoded = json.dumps(value).encode()
+        self._reserve.put(f"{CHILD}{child.key}", encoded, child.pidfd, pid=child.pid)
+
+    # --- what a keeper before this one has left ---------------------------------------
+
+    def recover(self, streams: dict[str, list[Stream]]) -> None:
+        """Go on with the children of a keeper before this one, and their *streams*."""
+        for key, kept in self._reserve.named(REFUSED).items():
+            self._refused[key] = kept.value.decode(errors="replace")
+        for key, kept in self._reserve.named(CHILD).items():
+            with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+                self._recover(key, kept, streams.get(key, []))
+        for key in self._reserve.named(CHILD).keys() - self._by_key.keys():
+            self._reserve.drop(f"{CHILD}{key}")
+            self._reserve.drop(f"{ENDED}{key}")
+        for key in streams.keys() - self._by_key.keys():
+            self._streams.drop(streams[key])
+        for key in self._calls.keys() - self._by_key.keys():
+            self._calls.unwatch(key)
+        self._reap()
+
+    def _recover(self, key: str, kept: Kept, streams: list[Stream]) -> None:
+        value = json.loads(kept.value)
+        pidfd = kept.descriptors[0] if kept.descriptors else os.pidfd_open(kept.pid)
+        if not value["runs"] and _has_ended(pidfd, BEGINS_S):
+            os.close(pidfd)
+            return  # it is asked for again: that message was not carried out
+        child = Child(
+            key=key,
+            meta=value["meta"],
+            pid=kept.pid,
+            pidfd=pidfd,
+            started_at=value["started"],
+            pipes=value["pipes"],
+            streams=streams,
+        )
+        ended = self._reserve.value(f"{ENDED}{key}")
+        if ended is not None:
+            child.status, child.ended_at = json.loads(ended)
+        self._by_key[key] = child
+        if child.ended_at is None and exit_status.parent_of(child.pid) != os.getpid():
+            self._watch_end(child)
+
+    def _watch_end(self, child: Child) -> None:
+        """Hear of the end of a process that SIGCHLD does not tell of."""
+        self._selector.register(
+            child.pidfd, selectors.EVENT_READ, lambda: self._follower_ended(child)
+        )
+
+    # --- how they end -----------------------------------------------------------------
 
     def forget(self, key: str) -> None:
         """Forget a child that has ended, and move the rest of its output to its logs.
 
         One that could not be started is forgotten as well.
         """
-        self._refused.pop(key, None)
+        if self._refused.pop(key, None) is not None:
+            self._reserve.drop(f"{REFUSED}{key}")
         child = self._by_key.get(key)
         if child is None or child.ended_at is None:
             return
         del self._by_key[key]
+        self._reserve.drop(f"{CHILD}{key}")
+        self._reserve.drop(f"{ENDED}{key}")
         self._connection.close_descriptor(child.pidfd)
         self._calls.unwatch(key)
         self._streams.finish(child.streams)
@@ -130,23 +221,37 @@ class Children:
         for key in (*self._by_key, *self._refused):
             self._announce(key)
 
+    def announce_emptied(self) -> None:
+        """Send again of which ended children no process is left under their filter."""
+        for child in self._by_key.values():
+            if child.ended_at is not None and not self._calls.has_process(child.key):
+                self._connection.send({"event": "emptied", "key": child.key})
+
     def _reap(self) -> None:
-        self._wakeup.recv(4096)
+        with contextlib.suppress(BlockingIOError):
+            self._wakeup.recv(4096)
         by_pid = {c.pid: c for c in self._by_key.values() if c.ended_at is None}
+        how = os.WEXITED | os.WNOHANG
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                found = os.waitid(os.P_ALL, 0, how | os.WNOWAIT)
             except ChildProcessError:
                 return
-            if pid == 0:
+            if found is None:
                 return
-            child = by_pid.get(pid)  # others are descendants whose parent has ended
-            if child is not None:
-                self._ended(child, status)
+            # Others are descendants whose parent has ended.
+            child = by_pid.pop(found.si_pid, None)
+            try:
+                if child is not None:
+                    self._ended(child, exit_status.wait_status(found))
+            finally:
+                os.waitid(os.P_PID, found.si_pid, how)
 
     def _ended(self, child: Child, status: int | None) -> None:
         """Note how a child ended, and announce it; None if nobody knows."""
         child.status, child.ended_at = status, clock.monotonic()
+        value = json.dumps([status, child.ended_at]).encode()
+        self._reserve.put(f"{ENDED}{child.key}", value)
         if child.pidfd in self._selector.get_map():
             self._selector.unregister(child.pidfd)
         try:
@@ -171,20 +276,35 @@ class Children:
             self._connection.close_descriptor(child.pidfd)
             child.pid, child.pidfd = wanted.pid, copy
             child.status = child.ended_at = None
-            # It may be nobody's child but of the instance's; SIGCHLD tells only of ours.
-            self._selector.register(
-                copy, selectors.EVENT_READ, lambda: self._follower_ended(child)
-            )
+            self._reserve.drop(f"{ENDED}{child.key}")
+            self._keep(child, runs=True)
+            # It may be nobody's child but of the instance's.
+            self._watch_end(child)
         self._announce(wanted.key)
 
     def _follower_ended(self, child: Child) -> None:
         if child.ended_at is not None:
             return  # it was ours, and was reaped
+        how = os.WEXITED | os.WNOHANG
         try:
-            found = os.waitid(os.P_PIDFD, child.pidfd, os.WEXITED | os.WNOHANG)
+            found = os.waitid(os.P_PIDFD, child.pidfd, how | os.WNOWAIT)
         except ChildProcessError:
-            found = None  # another process has its status, or had
-        self._ended(child, None if found is None else _wait_status(found))
+            self._ended(child, self._status_elsewhere(child))
+            return
+        self._ended(child, None if found is None else exit_status.wait_status(found))
+        with contextlib.suppress(ChildProcessError):
+            os.waitid(os.P_PIDFD, child.pidfd, how)
+
+    def _status_elsewhere(self, child: Child) -> int | None:
+        """Return how a process ended that is another's child; None if nobody knows."""
+        for _ in range(MOST_ASKED):
+            status = self._reserve.status(f"{CHILD}{child.key}")
+            if status is None:
+                status = exit_status.of(child.pidfd)
+            if status is not None:
+                return status
+            select.select([], [], [], ASK_AGAIN_S)
+        return None
 
     def _announce(self, key: str) -> None:
         """Send what is known of a child that was asked for."""
@@ -219,11 +339,10 @@ class Children:
         self._connection.send(message)
 
 
-def _wait_status(found: os.waitid_result) -> int:
-    """Return what waitid(2) found as waitpid(2) does."""
-    if found.si_code == os.CLD_EXITED:
-        return found.si_status << 8
-    return found.si_status | (0x80 if found.si_code == os.CLD_DUMPED else 0)
+def _has_ended(pidfd: int, within_s: float) -> bool:
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(within_s * 1000))
 
 
 def _request(

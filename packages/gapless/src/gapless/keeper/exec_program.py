@@ -31,7 +31,8 @@ _libc = ctypes.CDLL(None)
 def exec_program(request: SpawnRequest, child_end: socket.socket) -> NoReturn:
     """Become the program, in the child of a fork.
 
-    Sends the parent the notification descriptor, and what failed if something did.
+    Sends the parent the notification descriptor, and what failed if something did.  The
+    program begins when the parent says so: what it has of it outlives it by then.
     """
     step = "prepare"
     report = child_end.fileno()
@@ -61,6 +62,8 @@ def exec_program(request: SpawnRequest, child_end: socket.socket) -> NoReturn:
         if request.set_listen_pid:
             environment = environment | {"LISTEN_PID": str(os.getpid())}
         step = f"run {request.argv[0]}"
+        if not os.read(report, 1):
+            os._exit(127)  # the parent has died: the next one begins anew
         os.execvpe(request.argv[0], request.argv, environment)
     except BaseException as error:  # noqa: BLE001 - reported to the parent, then exit
         os.write(report, _failure(error, step, request))

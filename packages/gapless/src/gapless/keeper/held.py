@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from typing import Any
 
+from gapless.keeper.guardian.reserve import Reserve
 from gapless.keeper.supervisor_connection import SupervisorConnection
+
+HELD, NOTE = "held/", "note/"
+"""How the names begin by which both are kept: the value is the message that came."""
 
 
 class Held:
@@ -15,57 +20,73 @@ class Held:
     def __init__(
         self,
         connection: SupervisorConnection,
+        reserve: Reserve,
         *,
         on_hold: Callable[[str, int], None],
         on_release: Callable[[str], None],
     ) -> None:
         """Call *on_hold* after a descriptor is held, *on_release* before it is closed."""
-        self._connection = connection
+        self._connection, self._reserve = connection, reserve
         self._on_hold, self._on_release = on_hold, on_release
         self.descriptors: dict[str, int] = {}
         self._metas: dict[str, Any] = {}
         """What the supervisor sent with each descriptor."""
         self.paths: frozenset[str] = frozenset()
         """The Unix-domain paths of the sockets that are held."""
-        self._notes: dict[str, Any] = {}
 
-    def hold(self, name: str, meta: Any, descriptor: int) -> None:
+    def recover(self) -> None:
+        """Hold what a keeper before this one held."""
+        for name, kept in self._reserve.named(HELD).items():
+            if kept.descriptors:
+                self.descriptors[name] = kept.descriptors[0]
+                self._metas[name] = json.loads(kept.value).get("meta")
+                self._on_hold(name, kept.descriptors[0])
+        self._collect_paths()
+
+    def hold(self, name: str, meta: Any, descriptor: int, encoded: bytes) -> None:
         """Hold a copy of a descriptor, in the place of an earlier one of that name.
 
         Raises OSError; the earlier one is held then.
         """
         copy = os.dup(descriptor)
-        self.release(name)
+        before = self.descriptors.get(name)
+        had_paths = _paths_of(self._metas.get(name))
         self.descriptors[name], self._metas[name] = copy, meta
+        self._reserve.put(f"{HELD}{name}", encoded, copy)
+        if before is not None:
+            self._on_release(name)
+            self._connection.close_descriptor(before)
         self._on_hold(name, copy)
-        if _paths_of(meta):
+        if had_paths or _paths_of(meta):
             self._collect_paths()
 
     def release(self, name: str) -> None:
-        """Close a descriptor that is held, if it is."""
+        """Close a descriptor that is held, if it is, also where a copy is kept."""
         if name in self.descriptors:
             self._on_release(name)
             if _paths_of(self._metas.pop(name)):
                 self._collect_paths()
             self._connection.close_descriptor(self.descriptors.pop(name))
+            self._reserve.drop_now(f"{HELD}{name}")
 
     def _collect_paths(self) -> None:
         found = (path for meta in self._metas.values() for path in _paths_of(meta))
         self.paths = frozenset(found)
 
-    def note(self, name: str, value: Any) -> None:
+    def note(self, name: str, value: Any, encoded: bytes) -> None:
         """Remember a value; None forgets it."""
         if value is None:
-            self._notes.pop(name, None)
+            self._reserve.drop(f"{NOTE}{name}")
         else:
-            self._notes[name] = value
+            self._reserve.put(f"{NOTE}{name}", encoded)
 
     def announce_all(self) -> None:
         """Send a new supervisor every descriptor and every note."""
         for name, descriptor in self.descriptors.items():
             message = {"event": "held", "name": name, "meta": self._metas[name]}
             self._connection.send(message, descriptor)
-        for name, value in self._notes.items():
+        for name, kept in self._reserve.named(NOTE).items():
+            value = json.loads(kept.value).get("value")
             self._connection.send({"event": "note", "name": name, "value": value})
 
 

@@ -7,26 +7,38 @@ children and how they ended, descriptors by name, notes, and the system calls th
 Rule 3: no instance waits for a supervisor for good.  Log pipes are always emptied
 (`logs.streams`), a system call without an answer proceeds (`seccomp.waiting_calls`), and
 notifications that no supervisor reads are read here (`unheard`).
+Rule 4: it may die itself.  All that it has is kept by its guardian (`guardian.reserve`)
+before anything else is done with it, and the next keeper goes on with that.
 
 The messages are in spec/keeper.md.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import selectors
 import signal
+import socket
 
+import gapless
 from gapless.base import clock, codec, descriptors, events, files, wakeup, wire
 from gapless.keeper import messages, process_title
 from gapless.keeper.children import Children
 from gapless.keeper.duplicate import duplicate
+from gapless.keeper.guardian import program
+from gapless.keeper.guardian.guardian import BEGUN
+from gapless.keeper.guardian.renewal import Renewal
+from gapless.keeper.guardian.reserve import Reserve
+from gapless.keeper.guardian.scratch import LAYOUT, Scratch
 from gapless.keeper.held import Held
-from gapless.keeper.logs.streams import Streams
+from gapless.keeper.logs.streams import FILE, STREAM, Streams
 from gapless.keeper.seccomp.waiting_calls import Answer, WaitingCalls
 from gapless.keeper.supervisor_connection import SupervisorConnection
 from gapless.keeper.unheard import Unheard
 
+SCRATCH = "scratch"
+"""The name by which the memory is kept that outlives the keeper."""
 PROTOCOL = 1
 """The version of the messages in spec/keeper.md; it grows when one changes its meaning."""
 IDLE_S = 10.0
@@ -36,11 +48,16 @@ IDLE_S = 10.0
 class Keeper:
     """The loop, and what each message of the supervisor asks for."""
 
-    def __init__(self, home: str) -> None:
+    def __init__(self, home: str, reserve: Reserve) -> None:
+        """Begin, or go on with what *reserve* has of a keeper before.  Raises OSError."""
+        self._reserve = reserve
         self._selector = selectors.DefaultSelector()
+        before = json.loads(reserve.value(BEGUN) or b"{}")
+        self._scratch = _scratch(reserve)
         self._connection = SupervisorConnection(
             self._selector,
             home,
+            reserve=reserve,
             on_open=self._announce_all,
             on_message=self._perform,
             on_loss=self._supervisor_lost,
@@ -50,24 +67,70 @@ class Keeper:
         )
         self._held = Held(
             self._connection,
+            reserve,
             on_hold=self._unheard.held,
             on_release=self._unheard.released,
         )
-        self._streams = Streams(self._selector, self._connection.send)
+        self._streams = Streams(
+            self._selector, self._connection.send, reserve, self._scratch
+        )
         self._calls = WaitingCalls(
             self._selector,
             self._held.descriptors,
             self._connection.send,
             lambda: self._connection.is_open,
+            reserve=reserve,
+            scratch=self._scratch,
             paths=lambda: self._held.paths,
             close_descriptor=self._connection.close_descriptor,
         )
         self._children = Children(
-            self._selector, self._connection, self._streams, self._calls
+            self._selector, self._connection, self._streams, self._calls, reserve
         )
-        self._incarnation = os.urandom(8).hex()
-        """Tells this keeper from those before: they were given other children."""
-        self._ending = False
+        self._renewal = Renewal(self._selector, home, reserve, self._renewal_failed)
+        self._incarnation = before.get("incarnation") or os.urandom(8).hex()
+        """Tells what this keeper was given from what those of before were.
+
+        A keeper that follows another one was given the same.
+        """
+        self._ending = bool(before.get("ending"))
+        reserve.watch(self._line_opened, self._line_closes)
+        if before:
+            self._recover()
+        self._note_begun()
+
+    def _note_begun(self) -> None:
+        """Keep what the next keeper has to know of this one."""
+        value = {
+            "incarnation": self._incarnation,
+            "ending": self._ending,
+            "limits": descriptors.started_with(),
+            "layout": LAYOUT,
+        }
+        self._reserve.put(BEGUN, json.dumps(value).encode())
+
+    def _recover(self) -> None:
+        """Go on with what a keeper before this one had."""
+        self._held.recover()
+        streams = self._streams.recover()
+        self._calls.recover()
+        self._children.recover(streams)
+        if not self._connection.recover():
+            self._calls.supervisor_lost()
+            return
+        if self._connection.greeted:
+            self._announce_running()
+        else:
+            self._announce_all()
+        self._connection.announced()
+
+    def _line_opened(self, line: socket.socket) -> None:
+        """Hear of the end of a guardian, and note which one it is."""
+        self._scratch.guardian_pid = self._reserve.guardian_pid
+        self._selector.register(line, selectors.EVENT_READ, self._reserve.lost)
+
+    def _line_closes(self, line: socket.socket) -> None:
+        self._selector.unregister(line)
 
     def serve(self) -> None:
         """Run until asked to end, or until there is no supervisor and nothing to keep."""
@@ -76,6 +139,8 @@ class Keeper:
             wakeup.guard(self._calls.expire, self._failed)
             wakeup.guard(self._streams.retry, self._failed)
             wakeup.guard(self._unheard.look, self._failed)
+            wakeup.guard(self._reserve.retry, self._failed)
+            wakeup.guard(self._renewal.expire, self._failed)
             descriptors.refill()
 
     def _is_over(self) -> bool:
@@ -95,7 +160,13 @@ class Keeper:
         return self._connection.closed_since + IDLE_S - clock.monotonic()
 
     def _timeout_s(self) -> float | None:
-        waits = [self._calls.wait_s(), self._streams.wait_s(), self._unheard.wait_s()]
+        waits = [
+            self._calls.wait_s(),
+            self._streams.wait_s(),
+            self._unheard.wait_s(),
+            self._reserve.wait_s(),
+            self._renewal.wait_s(),
+        ]
         if self._is_idle():
             waits.append(self._idle_left_s())
         known = [wait_s for wait_s in waits if wait_s is not None]
@@ -104,15 +175,22 @@ class Keeper:
     def _announce_all(self) -> None:
         """Send a new supervisor all that the keeper has."""
         self._held.announce_all()
+        self._announce_running()
+
+    def _announce_running(self) -> None:
+        """Send what may have changed without the supervisor, or on its way to it."""
         self._children.announce_all()
         self._streams.announce_all()
         welcome = {
             "event": "welcome",
             "pid": os.getpid(),
+            "guardian": self._reserve.guardian_pid,
             "protocol": PROTOCOL,
+            "version": gapless.__version__,
             "incarnation": self._incarnation,
         }
         self._connection.send(welcome)
+        self._children.announce_emptied()
         self._calls.announce_all()
         self._unheard.pass_on()
 
@@ -120,7 +198,9 @@ class Keeper:
         self._calls.supervisor_lost()
         self._unheard.supervisor_lost()
 
-    def _perform(self, message: wire.Message, received: list[int]) -> None:
+    def _perform(
+        self, message: wire.Message, received: list[int], encoded: bytes
+    ) -> None:
         """Do what a message asks for.  Raises ValueError, OSError."""
         self._calls.supervisor_spoke()
         match message.get("op"):
@@ -130,14 +210,14 @@ class Keeper:
                     raise ValueError(
                         f"{hold.name} came with {len(received)} descriptors"
                     )
-                self._held.hold(hold.name, hold.meta, received[0])
+                self._held.hold(hold.name, hold.meta, received[0], encoded)
             case "release":
                 release = codec.decode(messages.Release, message, "release")
                 self._held.release(release.name)
                 self._connection.send({"event": "released", "name": release.name})
             case "note":
                 note = codec.decode(messages.Note, message, "note")
-                self._held.note(note.name, note.value)
+                self._held.note(note.name, note.value, encoded)
             case "spawn":
                 self._children.spawn(message, received)
             case "answer":
@@ -156,8 +236,12 @@ class Keeper:
                 self._duplicate(codec.decode(messages.Duplicate, message, "duplicate"))
             case "ping":
                 pass  # that it was read is the answer
+            case "renew":
+                renew = codec.decode(messages.Renew, message, "renew")
+                self._renewal.begin([*(renew.argv or program.installed())])
             case "end":
                 self._ending = True
+                self._note_begun()
             case other:
                 raise ValueError(f"there is no op {str(other)[:80]}")
 
@@ -172,6 +256,14 @@ class Keeper:
         self._connection.send(event, copy)
         self._connection.close_descriptor(copy)
 
+    def renewed(self) -> None:
+        """Tell that this process is another version now."""
+        event = {"event": "renewed", "pid": os.getpid(), "version": gapless.__version__}
+        self._connection.send(event)
+
+    def _renewal_failed(self, reason: str) -> None:
+        self._connection.send({"event": "not_renewed", "reason": reason})
+
     def _failed(self, error: Exception) -> None:
         """Report what a callback raised; the keeper goes on."""
         shown = events.traceback_of(error)
@@ -180,21 +272,47 @@ class Keeper:
             os.write(2, b"gapless keeper: " + shown.encode(errors="replace"))
 
 
-def prepare(home: str) -> Keeper:
+def _scratch(reserve: Reserve) -> Scratch:
+    """Return the memory that is kept, or a new one.  Raises OSError."""
+    kept = reserve.named(SCRATCH).get("")
+    if kept is not None and kept.descriptors:
+        names = (*reserve.named(STREAM).values(), *reserve.named(FILE).values())
+        return Scratch(
+            kept.descriptors[0], {int(json.loads(e.value)["place"]) for e in names}
+        )
+    scratch = Scratch.make()
+    reserve.put(SCRATCH, b"", scratch.descriptor)
+    return scratch
+
+
+def guardian_of(reserve: Reserve) -> int:
+    """Return the guardian that the last keeper had; 0 if none is known."""
+    kept = reserve.named(SCRATCH).get("")
+    if kept is None or not kept.descriptors:
+        return 0
+    return Scratch(kept.descriptors[0]).guardian_pid
+
+
+def prepare(home: str, reserve: Reserve) -> Keeper:
     """Return the keeper of *home*, listening.  Raises OSError."""
-    descriptors.prepare()
-    keeper = Keeper(home)
-    os.chdir("/")
-    process_title.become_subreaper()
-    process_title.set_title("gapless keeper")
+    limits = json.loads(reserve.value(BEGUN) or b"{}").get("limits")
+    descriptors.prepare(None if limits is None else tuple(limits))
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
+    process_title.become_subreaper()
+    keeper = Keeper(home, reserve)
+    os.chdir("/")
+    process_title.set_title("gapless keeper")
     return keeper
 
 
-def run(keeper: Keeper, home: str) -> None:
-    """Run the keeper to its end, and remove its socket, if it is still its own."""
+def run(keeper: Keeper, home: str, reserve: Reserve) -> None:
+    """Run the keeper to its end, and remove its socket, if it is still its own.
+
+    The guardian ends first: what a supervisor sees is the end of both.
+    """
     path = f"{home}/keeper.sock"
     own = files.identity(path)
     keeper.serve()
     files.unlink_own(path, own)
+    reserve.end()

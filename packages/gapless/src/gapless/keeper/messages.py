@@ -91,6 +91,14 @@ class Duplicate:
     """Its number there."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renew:
+    """Become the installed version."""
+
+    argv: tuple[str, ...] = ()
+    """The command that runs it, without the words of `guardian.program`; empty: our own."""
+
+
 HIGHEST_TARGET = 1 << 16
 
 

@@ -1,12 +1,13 @@
-"""Start the keeper, and connect to it.
+"""Start the keeper and its guardian, and connect to the keeper.
 
-The keeper is the fork of a process that has imported almost nothing: what is imported here
-stays in its memory for good.  It is forked twice, so that it is a child of init (or of a
-subreaper), not of the supervisor.  It becomes a subreaper itself (prctl(2)): processes that
-an instance leaves behind become its children, and it reaps them.
+Both are forks of a process that has imported almost nothing: what is imported here stays in
+their memory for good.  The guardian is forked twice, so that it is a child of init (or of a
+subreaper), not of the supervisor; the keeper is its child.  Each is a subreaper (prctl(2)):
+processes that an instance leaves behind become children of the keeper, which reaps them.
+Those that come later are programs of their own (`guardian.program`).
 
-A keeper holds a lock from before it listens until its last moment: a supervisor that died
-while it started one is followed by another, which must not put a second beside it.
+Both hold a lock from before the keeper listens until its last moment: a supervisor that
+died while it started one is followed by another, which must not put a second beside it.
 """
 
 from __future__ import annotations
@@ -15,11 +16,17 @@ import contextlib
 import errno
 import fcntl
 import os
+import signal
 import socket
 import struct
 
-from gapless.base import files, peer
+from gapless.base import descriptors, files, peer
 from gapless.base.outside import own_directory
+from gapless.keeper import process_title
+from gapless.keeper.guardian import frames, program
+from gapless.keeper.guardian.frames import Frame
+from gapless.keeper.guardian.guardian import Guardian
+from gapless.keeper.guardian.reserve import Reserve
 
 _BUSY = b"busy"
 
@@ -72,7 +79,7 @@ def start(home: str) -> None:
     read_end, write_end = os.pipe()
     child = os.fork()
     if child == 0:
-        _become_keeper(home, write_end)
+        _become_guardian(home, write_end)
     os.close(write_end)
     try:
         os.waitpid(child, 0)
@@ -83,46 +90,164 @@ def start(home: str) -> None:
         raise OSError(f"the keeper did not start: {answer.decode() or 'it died'}")
 
 
-def _become_keeper(home: str, write_end: int) -> None:
-    """Run as the keeper; never returns."""
-    is_ready = False
+def _become_guardian(home: str, write_end: int) -> None:
+    """Run as the guardian of a new keeper; never returns."""
     try:
         _close_all_but(write_end)
         os.setsid()
         if os.fork():
             os._exit(0)
         own_directory.check(home)
-        if not _lock(home):
+        lock = _lock(home)
+        if lock < 0:
             os.write(write_end, _BUSY)
             os._exit(0)
-        from gapless.keeper.keeper import prepare, run  # noqa: PLC0415 - fork first
-
-        keeper = prepare(home)
-        with contextlib.suppress(BrokenPipeError):  # the next supervisor will find it
-            os.write(write_end, b"ok")
+        near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        process_title.become_subreaper()
+        keeper = os.fork()
+        if keeper == 0:
+            near.close()
+            _become_keeper(home, write_end, far, lock)
+        far.close()
         os.close(write_end)
-        is_ready = True
-        run(keeper, home)
+        _guard(home, near, keeper)
         os._exit(0)
     except BaseException as error:  # noqa: BLE001 - reported, then exit
-        if not is_ready:
+        with contextlib.suppress(OSError):
             os.write(write_end, f"{type(error).__name__}: {error}".encode()[:4000])
-        from gapless.base import events  # noqa: PLC0415 - only for a keeper that fails
-
-        shown = events.traceback_of(error)
-        os.write(2, b"gapless keeper: " + shown.encode(errors="replace"))
+        _write_traceback("guardian", error)
     finally:
         os._exit(1)
 
 
-def _lock(home: str) -> bool:
-    """Take the lock for as long as this process lives; return whether it was free."""
+def _guard(home: str, line: socket.socket, keeper: int) -> None:
+    """Be the guardian of a keeper, until the last one has ended."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
+    os.chdir("/")
+    process_title.become_subreaper()
+    process_title.set_title("gapless guardian")
+    descriptors.prepare()
+
+    def start_next(far: socket.socket) -> int:
+        return program.start([*program.installed(), program.NEXT, home, "{line}"], far)
+
+    Guardian(line, keeper, start_next).serve()
+
+
+def _become_keeper(home: str, write_end: int, line: socket.socket, lock: int) -> None:
+    """Run as the first keeper; never returns."""
+    is_ready = False
+    try:
+        os.setsid()
+        reserve = _reserve(home, line, os.getppid())
+        reserve.put("lock", b"", lock)
+        from gapless.keeper.keeper import prepare, run  # noqa: PLC0415 - fork first
+
+        keeper = prepare(home, reserve)
+        with contextlib.suppress(BrokenPipeError):  # the next supervisor will find it
+            os.write(write_end, b"ok")
+        os.close(write_end)
+        is_ready = True
+        run(keeper, home, reserve)
+        os._exit(0)
+    except BaseException as error:  # noqa: BLE001 - reported, then exit
+        if not is_ready:
+            os.write(write_end, f"{type(error).__name__}: {error}".encode()[:4000])
+        _write_traceback("keeper", error)
+    finally:
+        os._exit(1)
+
+
+def _write_traceback(who: str, error: BaseException) -> None:
+    from gapless.base import events  # noqa: PLC0415 - only for one that fails
+
+    shown = events.traceback_of(error)
+    os.write(2, f"gapless {who}: {shown}".encode(errors="replace"))
+
+
+# --- those that come later ----------------------------------------------------------------
+
+
+def main(arguments: list[str]) -> None:
+    """Be what the first word says (`guardian.program`)."""
+    word, *rest = arguments
+    if word == program.TRIAL:
+        _try(socket.socket(fileno=int(rest[0])))
+        return
+    home, number, *more = rest
+    line = socket.socket(fileno=int(number))
+    line.set_inheritable(False)
+    if word == program.GUARDIAN:
+        if more[1:]:  # it is another version now, and has everything to be given
+            frames.send(line, Frame(kind="answer"))
+        _guard(home, line, int(more[0]))
+    else:
+        _go_on(home, line, renewed=word == program.RENEWED)
+    os._exit(0)
+
+
+def _go_on(home: str, line: socket.socket, *, renewed: bool) -> None:
+    """Be a keeper that goes on with what one before had."""
+    from gapless.keeper.keeper import (  # noqa: PLC0415 - the guardian has no need of it
+        guardian_of,
+        prepare,
+        run,
+    )
+
+    reserve = _reserve(home, line, os.getppid())
+    reserve.receive_all()
+    guardian = guardian_of(reserve)
+    if renewed:
+        reserve.guardian_pid = guardian
+    elif guardian != os.getppid():
+        reserve.end()  # it was stopped, and another one has its place
+        return
+    keeper = prepare(home, reserve)
+    if renewed:
+        keeper.renewed()
+    run(keeper, home, reserve)
+
+
+def _try(line: socket.socket) -> None:
+    """Say whether this version can go on with what there is."""
+    from gapless.keeper.trial import why_not  # noqa: PLC0415 - only for a trial
+
+    reason = why_not(frames.receive(line).value)
+    answer = Frame(kind="answer", number=bool(reason), value=reason.encode()[:4000])
+    frames.send(line, answer)
+
+
+def _reserve(home: str, line: socket.socket, guardian: int) -> Reserve:
+    """Return the keeper's end of a line, by which it finds another guardian if need be."""
+
+    def start_guardian() -> tuple[socket.socket, int]:
+        near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        words = [*program.installed(), program.GUARDIAN, home, "{line}"]
+        with far:
+            try:
+                return near, program.start([*words, str(os.getpid())], far)
+            except OSError:
+                near.close()
+                raise
+
+    reserve = Reserve(line, start_guardian)
+    reserve.guardian_pid = guardian
+    return reserve
+
+
+# --- the lock -----------------------------------------------------------------------------
+
+
+def _lock(home: str) -> int:
+    """Take the lock for as long as this process lives; return -1 if it was not free."""
     descriptor = files.open_own(f"{home}/keeper.lock", os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return False
-    return True
+        os.close(descriptor)
+        return -1
+    return descriptor
 
 
 def _close_all_but(kept: int) -> None:

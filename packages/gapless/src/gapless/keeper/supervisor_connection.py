@@ -1,4 +1,9 @@
-"""The keeper's end of the connection to the supervisor (spec/keeper.md)."""
+"""The keeper's end of the connection to the supervisor (spec/keeper.md).
+
+Rule: a message stays in the socket until it was carried out, and what is sent because of it
+was sent.  A keeper that dies is followed by one that goes on with the same connection, and
+carries out the one message again: each may come twice.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +13,7 @@ import socket
 from collections.abc import Callable
 
 from gapless.base import clock, descriptors, peer, wire
+from gapless.keeper.guardian.reserve import Reserve
 
 LISTEN_BACKLOG = 16
 MESSAGES_PER_TURN = 100
@@ -15,6 +21,9 @@ MESSAGES_PER_TURN = 100
 MOST_UNREAD = 100_000
 """No buffer of a socket holds so many messages."""
 LONGEST_REASON = 500
+LISTENER, CONNECTION = "listener", "connection"
+"""By these names the sockets are kept."""
+_GREETED, _NEW = b"greeted", b"new"
 
 
 class SupervisorConnection:
@@ -25,23 +34,49 @@ class SupervisorConnection:
         selector: selectors.BaseSelector,
         home: str,
         *,
+        reserve: Reserve,
         on_open: Callable[[], None],
-        on_message: Callable[[wire.Message, list[int]], None],
+        on_message: Callable[[wire.Message, list[int], bytes], None],
         on_loss: Callable[[], None],
     ) -> None:
         """Listen.  Raises OSError.
 
-        *on_message* gets a message and its descriptors, which are closed afterwards.  What
-        it raises is the answer to that message, and nothing else: the supervisor is gone
-        when its end of the connection is closed.
+        *on_message* gets a message, its descriptors, which are closed afterwards, and its
+        text.  What it raises is the answer to that message, and nothing else: the
+        supervisor is gone when its end of the connection is closed.
         """
-        self._selector = selector
+        self._selector, self._reserve = selector, reserve
         self._on_open, self._on_message, self._on_loss = on_open, on_message, on_loss
         self._channel: wire.Channel | None = None
+        self._is_announced = False
         self.closed_since = clock.monotonic()
         """Since when there is no supervisor, while there is none."""
-        self._listener = _listen(home)
+        self._listener = self._kept(LISTENER) or _listen(home)
+        self._listener.setblocking(False)
+        reserve.put(LISTENER, b"", self._listener.fileno())
         selector.register(self._listener, selectors.EVENT_READ, self._accept)
+
+    def _kept(self, name: str) -> socket.socket | None:
+        kept = self._reserve.named(name).get("")
+        if kept is None or not kept.descriptors:
+            return None
+        return socket.socket(fileno=kept.descriptors[0])
+
+    def recover(self) -> bool:
+        """Go on with the connection of a keeper before this one; return if it had one.
+
+        Whether that supervisor was `greeted`, its answer may be on its way or not.
+        """
+        sock = self._kept(CONNECTION)
+        if sock is None:
+            return False
+        self._open(sock)
+        return True
+
+    @property
+    def greeted(self) -> bool:
+        """Whether the supervisor was sent all that the keeper has."""
+        return self._reserve.value(CONNECTION) == _GREETED
 
     @property
     def is_open(self) -> bool:
@@ -84,24 +119,38 @@ class SupervisorConnection:
         if uid not in (0, os.getuid()):
             sock.close()
             return
+        if self._channel is not None:  # what it had sent is not lost with it
+            self._read(MOST_UNREAD, heeded=False)
+        self._reserve.put(CONNECTION, _NEW, sock.fileno())
         if self._channel is not None:
-            self._read(MOST_UNREAD)  # what the one before had sent is not lost with it
-            self._lose()
-        self._channel = wire.Channel(sock)
-        self._selector.register(sock, selectors.EVENT_READ, self._receive)
+            self._close()
+        self._open(sock)
         self._on_open()
+        self.announced()
+
+    def announced(self) -> None:
+        """Note that the supervisor was sent all that it has to be sent at first."""
+        self._is_announced = True
+        self._watch()
+
+    def _open(self, sock: socket.socket) -> None:
+        self._channel, self._is_announced = wire.Channel(sock), False
+        self._selector.register(sock, selectors.EVENT_READ, self._receive)
 
     def _receive(self) -> None:
         self._read(MESSAGES_PER_TURN)
 
-    def _read(self, most: int) -> None:
+    def _read(self, most: int, *, heeded: bool = True) -> None:
+        """Carry out messages; unless *heeded*, what is sent because of them may be lost."""
         channel = self._channel
         for _ in range(most):
             if channel is None or channel is not self._channel:
                 return
             _flush(channel)
+            if channel.outgoing and heeded:
+                break  # they would be carried out, and the answers be lost with us
             try:
-                self._take(*channel.receive())
+                self._take(*channel.peek())
             except BlockingIOError:
                 break
             except wire.LackingError as error:
@@ -114,13 +163,15 @@ class SupervisorConnection:
             except OSError:  # out of memory: what has come waits
                 descriptors.pause()
                 break
+            if channel is self._channel:
+                channel.discard()
         self._watch()
 
-    def _take(self, message: wire.Message, received: list[int]) -> None:
+    def _take(self, message: wire.Message, received: list[int], encoded: bytes) -> None:
         """Let a message be carried out; one that cannot be is answered."""
         try:
             try:
-                self._on_message(message, received)
+                self._on_message(message, received, encoded)
             finally:
                 for descriptor in received:
                     os.close(descriptor)
@@ -142,15 +193,22 @@ class SupervisorConnection:
 
     def _watch(self) -> None:
         """Wait for messages; while something waits to be sent, also for room."""
-        if self._channel is not None:
-            events = selectors.EVENT_READ
-            if self._channel.outgoing:
-                events |= selectors.EVENT_WRITE
-            self._selector.modify(self._channel.sock, events, self._receive)
-
-    def _lose(self) -> None:
         if self._channel is None:
             return
+        events = selectors.EVENT_READ
+        if self._channel.outgoing:
+            events = selectors.EVENT_WRITE
+        elif self._is_announced and not self.greeted:
+            self._reserve.put(CONNECTION, _GREETED)
+        self._selector.modify(self._channel.sock, events, self._receive)
+
+    def _lose(self) -> None:
+        if self._channel is not None:
+            self._reserve.drop(CONNECTION)
+            self._close()
+
+    def _close(self) -> None:
+        assert self._channel is not None
         self._selector.unregister(self._channel.sock)
         self._channel.close()
         self._channel = None

@@ -13,11 +13,11 @@ Rule: facts come from the keeper, notes are hints.
 
 from __future__ import annotations
 
+import os
 import socket
 from typing import Any
 
 from gapless.base import clock, events, wire
-from gapless.base.errors import UnavailableError
 from gapless.supervisor.act import takeovers as act_takeovers
 from gapless.supervisor.act.relays import Relays
 from gapless.supervisor.act.takeovers import Takeovers
@@ -59,10 +59,16 @@ class Adoption:
         self._group_notes: dict[str, Any] = {}
         self._reported: set[str] = set()
         """The keys of the children that the keeper has."""
+        self._held: set[str] = set()
+        self._is_complete = False
 
     def held(self, message: wire.Message, descriptor: int) -> None:
         """Take over a descriptor that the keeper holds."""
         name = message["name"]
+        if name in self._held or self._is_complete:
+            os.close(descriptor)  # the keeper died, and the next one sends all again
+            return
+        self._held.add(name)
         if name.startswith("socket/"):
             self._listeners.adopt(name, message["meta"], descriptor)
         elif name == drain_connections.HELD_AS:
@@ -75,22 +81,24 @@ class Adoption:
     def noted(self, name: str, value: Any) -> None:
         """Take over a note that the keeper remembers.
 
-        Raises UnavailableError: without its note an app that serves would be ended.
+        Without its note an app that serves would be ended: it is left alone.  One that
+        comes later is older than what is known here.
         """
         kind, _, rest = name.partition("/")
+        if self._is_complete:
+            return
         if kind == "app":
             try:
                 self._apps[rest] = memory_apps.read_note(value)
             except ValueError as error:
-                raise UnavailableError(
-                    f"{rest}: could not read what the last supervisor noted: {error}",
-                    hint="was it a newer version?  The apps serve on; start that version",
-                ) from error
+                self._apps.unread[rest] = str(error)
+                self._log.write("note-unreadable", app=rest, reason=str(error))
         elif kind == "group":
             self._group_notes[rest] = value
 
     def complete(self) -> None:
         """Mend the records, once the keeper has sent everything."""
+        self._is_complete = True
         self._listeners.groups.adopt(self._group_notes)
         for app in self._apps.values():
             for generation in app.generations:
@@ -134,6 +142,8 @@ class Adoption:
 
     def _leave_unknown_sockets(self) -> None:
         for listener in list(self._listeners.by_name.values()):
+            if listener.app in self._apps.unread:
+                continue
             app = self._apps.get(listener.app)
             numbers = [g.sockets_of for g in app.generations] if app else []
             if listener.generation not in numbers:
@@ -153,7 +163,9 @@ class Adoption:
                 if not any(each.quiesced for each in using):
                     self._listeners.reopen(app.name, generation.sockets_of)
         instances = (i for a in self._apps.values() for i in a.instances())
-        self._notify_sockets.close_unknown({instance.key for instance in instances})
+        left_alone = {key for key in self._reported if self._apps.is_unread(key)}
+        known = {instance.key for instance in instances}
+        self._notify_sockets.close_unknown(known | left_alone)
 
     def instance(self, key: str, message: wire.Message, pidfd: int) -> Found | None:
         """Return the record of an instance that was started.
@@ -161,6 +173,8 @@ class Adoption:
         One without a record gets it, or is ended: see the rule of this file.
         """
         self._reported.add(key)
+        if self._apps.is_unread(key):
+            return None
         found = self._apps.find(key) or self._new_record(key, message)
         if found is None:
             self._log.write("unknown-instance", key=key, pid=message["pid"])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 
 from gapless.base import clock, events, peer, wire
 from gapless.base import descriptors as own
@@ -60,6 +61,8 @@ class KeeperEvents:
         self._system_calls, self._listeners = system_calls, listeners
         self._drain_connections, self._log = drain_connections, log
         self._notify_sockets = notify_sockets
+        self.answered: Callable[[wire.Message], bool] = lambda _: False
+        """Takes in the answer to an upgrade, and returns whether it was that."""
 
     def adopt_all(self) -> None:
         """Take over all that the keeper holds.
@@ -130,9 +133,7 @@ class KeeperEvents:
     def _pass_on(self, message: wire.Message, descriptors: list[int]) -> None:
         match message.get("event"):
             case "welcome":
-                self._membership.keeper_pid = message["pid"]
-                self._membership.groups.keeper_pid = message["pid"]
-                self._keeper.incarnation = message.get("incarnation", "")
+                self._welcome(message)
             case "held":
                 self._adoption.held(message, descriptors.pop(0))
             case "note":
@@ -179,8 +180,23 @@ class KeeperEvents:
                 self._takeovers.duplicated(message, descriptors)
             case "released":
                 self._listeners.left(message["name"])
+            case _ if self.answered(message):
+                pass
             case other:  # `misunderstood`, or from a keeper of another version
                 self._log.write("keeper-event", kind=other, message=message)
+
+    def _welcome(self, message: wire.Message) -> None:
+        """Note which processes the keeper and its guardian are now.
+
+        It comes again when a keeper has died: the next one goes on with the connection.
+        """
+        before, pid = self._membership.keeper_pid, message["pid"]
+        guardian = message.get("guardian", 0)
+        if before:
+            self._log.write("keeper-goes-on", pid=pid, before=before, guardian=guardian)
+        self._membership.meet(pid, guardian)
+        self._keeper.incarnation = message.get("incarnation", "")
+        self._keeper.version = message.get("version", "")
 
     def _note_log_trouble(self, message: wire.Message) -> None:
         """Note that the log of an app takes nothing, and what that has cost."""

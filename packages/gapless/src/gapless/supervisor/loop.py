@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import selectors
 from collections.abc import Callable
+from typing import Protocol
 
 from gapless.base import clock, descriptors, events, wakeup
 from gapless.base.errors import GaplessError
@@ -49,6 +50,16 @@ BACKGROUND_S = 0.1
 """How often it is looked whether a process listens that a leader has left behind."""
 MOST_ROUNDS = 50
 """A plan that asks for more rounds in one turn of the loop would never come to rest."""
+
+
+class Timed(Protocol):
+    """What ends something of its own when its time has come."""
+
+    def expire(self, now: float) -> None:
+        """End what has lasted too long."""
+
+    def wait_until(self) -> float | None:
+        """Return when `expire` has something to do; None if nothing waits."""
 
 
 class Loop:
@@ -97,7 +108,7 @@ class Loop:
         self._host_was = self._wishes()
         self.over = False
 
-    def run(self, control: ControlSocket) -> None:
+    def run(self, control: ControlSocket, upgrades: Timed) -> None:
         """Run until `over` is set.  Raises KeeperLostError."""
         while not self.over:
             self.settle()
@@ -107,6 +118,8 @@ class Loop:
             self._timers.set("/control", control.wait_until())
             self._unit.keep_up(now)
             self._timers.set("/unit", self._unit.wait_until())
+            upgrades.expire(now)
+            self._timers.set("/upgrade", upgrades.wait_until())
             wakeup.call_ready(self._selector, self._timeout_s(), self._failed)
             descriptors.refill()
 

@@ -44,7 +44,7 @@ def resume(
     host.shutting_down = shut_down and same and bool(apps)
     resumed = []
     for name, wanted in asked.apps.items():
-        if name in apps:
+        if name in apps or name in apps.unread:
             continue  # the keeper's note is newer
         app = apps[name] = _app(name, wanted, notes)
         app.running = wanted.running and (host.shutting_down or not shut_down)
@@ -57,7 +57,7 @@ def resume(
     for app in resumed:
         new_generations.put_in_order(app)
     if not trouble:  # what is not known of them now may be all that is left of some
-        notes.remove_unknown(set(apps))
+        notes.remove_unknown({*apps, *apps.unread})
     state.save()
 
 

@@ -23,6 +23,7 @@ from gapless.supervisor import lives, unit
 
 if TYPE_CHECKING:
     from gapless.base.errors import GaplessError
+    from gapless.supervisor.supervisor import Supervisor
 
 PAUSE_S, LONGEST_PAUSE_S = 0.01, 0.25
 LOCK_S = 30.0
@@ -36,9 +37,13 @@ MOST_ATTEMPTS = 1000
 def main(arguments: list[str]) -> None:
     """Supervise; arguments are HOME and, if given, a descriptor to report on.
 
-    Writes `ok` there when it is ready, or `error` and the error as JSON.
+    Writes `ok` there when it is ready, or `error` and the error as JSON.  In the place of
+    the descriptor it may be what a supervisor hands to its successor.
     """
     home = os.path.abspath(arguments[0])
+    if len(arguments) > 1 and arguments[1].startswith("{"):
+        _succeed(home, arguments[1])
+        return
     ready = int(arguments[1]) if len(arguments) > 1 else -1
     resume_all = ready < 0
     own_unit = unit.of_environment(os.environ, os.getpid())
@@ -53,9 +58,13 @@ def main(arguments: list[str]) -> None:
         line = _keeper_of(home)
 
         descriptors.prepare()  # after the fork: the keeper does the same for itself
+        from gapless.supervisor import succession  # noqa: PLC0415 - after fork
         from gapless.supervisor.supervisor import Supervisor  # noqa: PLC0415 - after fork
 
-        supervisor = Supervisor(home, line, lock, own_unit, resume_all=resume_all)
+        by = succession.SUPERVISE if resume_all else succession.COMMAND
+        supervisor = Supervisor(
+            home, line, lock, own_unit, resume_all=resume_all, started_by=by
+        )
     except Exception as error:
         if _keeper_has_ended(error):
             # It was just about to; the next supervisor starts another.
@@ -74,18 +83,84 @@ def main(arguments: list[str]) -> None:
         hint = f"\nhint: {described['hint']}" if described.get("hint") else ""
         sys.exit(f"gapless: {described['message']}{hint}" if ready < 0 else 1)
     _report(ready, b"ok\n")
+    _serve(home, lock, supervisor, is_unit=ready < 0)
+
+
+def _serve(home: str, lock: int, supervisor: Supervisor, *, is_unit: bool) -> None:
+    """Serve to the end; take back what a successor could not take over."""
+    from gapless.supervisor import succession  # noqa: PLC0415 - after fork
+    from gapless.supervisor import supervisor as parts  # noqa: PLC0415 - after fork
+
     descriptors.settle()  # no lower one is left that a start had, so the limit is sharp
+    abandoned = []
     _write_pid(home, b"%d\n" % os.getpid())
     try:
-        was_shut_down = supervisor.serve()
+        while (end := supervisor.serve()) is parts.End.TAKEN_BACK:
+            # Its objects stay: the numbers of what they had open will be those of others.
+            abandoned.append(supervisor)
+            descriptors.close_all_but({lock})
+            line = _keeper_of(home)
+            descriptors.prepare()
+            supervisor = parts.Supervisor(
+                home,
+                line,
+                lock,
+                unit.of_environment(os.environ, os.getpid()),
+                resume_all=False,
+                started_by=succession.COMMAND,
+                given=supervisor.taken_back,
+            )
+            life = lives.following(None, pid=os.getpid(), now=clock.boottime())
+            lives.write(lock, life)
+            _write_pid(home, b"%d\n" % os.getpid())
     except Exception as error:
         _note_end(lock, f"{type(error).__name__}: {error}")
         raise
     finally:
         _write_pid(home, b"")
     lives.end(lock)
-    if was_shut_down and ready < 0 and "INVOCATION_ID" in os.environ:
-        sys.exit(SHUT_DOWN)
+    code = 0
+    if end is parts.End.SHUT_DOWN and is_unit and "INVOCATION_ID" in os.environ:
+        code = SHUT_DOWN
+    if abandoned:
+        os._exit(code)
+    if code:
+        sys.exit(code)
+
+
+def _succeed(home: str, argument: str) -> None:
+    """Take the place of a supervisor of any version, or try whether that works."""
+    from gapless.supervisor import succession  # noqa: PLC0415 - only then
+    from gapless.supervisor.upgrade import inheritance  # noqa: PLC0415 - only then
+
+    given = inheritance.read(argument)
+    if given.trial:
+        from gapless.supervisor.upgrade import trial  # noqa: PLC0415 - only then
+
+        descriptors.close_all_but(given.kept())
+        sys.exit(trial.run(home, given))
+    from gapless.supervisor.upgrade.successor import Successor  # noqa: PLC0415 - only then
+
+    successor = Successor(given)
+    try:
+        from gapless.supervisor.supervisor import Supervisor  # noqa: PLC0415 - only then
+
+        descriptors.prepare()
+        successor.prepare()
+        supervisor = Supervisor(
+            home,
+            _keeper_of(home),
+            given.lock,
+            unit.of_environment(os.environ, os.getpid()),
+            resume_all=False,
+            started_by=given.started_by or succession.COMMAND,
+            given=given,
+        )
+    except Exception as error:  # noqa: BLE001 - told, and another one supervises
+        successor.stand_in(_describe(error))
+    successor.has_taken_over()
+    is_unit = given.started_by == succession.SUPERVISE
+    _serve(home, given.lock, supervisor, is_unit=is_unit)
 
 
 def _begin(home: str, own_unit: unit.Unit, *, is_asked: bool) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import os
 import selectors
 import signal
@@ -58,6 +59,20 @@ from gapless.supervisor.sockets.path_watch import watch_paths
 from gapless.supervisor.sockets.seats import SeatSockets
 from gapless.supervisor.sockets.system_calls import SystemCalls
 from gapless.supervisor.unit import Unit
+from gapless.supervisor.upgrade.inheritance import NOTHING, Inheritance
+from gapless.supervisor.upgrade.upgrades import Upgrades
+
+FLUSH_S = 5.0
+"""How long the keeper may take to take in what a supervisor that hands over has sent."""
+
+
+class End(enum.Enum):
+    """Why a supervisor has stopped to serve."""
+
+    LEFT = "left"
+    SHUT_DOWN = "shut down"
+    TAKEN_BACK = "taken back"
+    """Its successor could not take over: this process begins anew."""
 
 
 class Supervisor:
@@ -71,11 +86,13 @@ class Supervisor:
         unit: Unit,
         *,
         resume_all: bool,
+        started_by: str,
+        given: Inheritance = NOTHING,
     ) -> None:
         """Take over what the keeper at the end of *line* holds, and resume the apps.
 
-        *lock* is the descriptor that holds the lock of the home.
-        Raises GaplessError, OSError.
+        *lock* is the descriptor that holds the lock of the home; *given* is what the
+        version before hands over.  Raises GaplessError, OSError.
         """
         process_title.set_title("gapless supervise")
         home = Home(path)
@@ -222,11 +239,21 @@ class Supervisor:
             log=log,
         )
         self._unit = unit
-        for number in (signal.SIGHUP, signal.SIGPIPE):
-            signal.signal(number, signal.SIG_IGN)
-        self._wakeup = wakeup.on((signal.SIGTERM, signal.SIGINT))
-        selector.register(self._wakeup, selectors.EVENT_READ, self._signalled)
+        self._watch_signals()
         resume(apps, host, state, notes, new_generations, resume_all=resume_all)
+        self._upgrades = Upgrades(
+            selector,
+            path,
+            given,
+            keeper=keeper,
+            membership=membership,
+            notes=lambda: notes.all_of(apps),
+            wake=self._end_turn,
+            inherits=lambda: self._inheritance(lock),
+            stays=self._stay,
+            keeper_events=keeper_events,
+            log=log,
+        )
         self._dispatch = Dispatch(
             apps,
             host,
@@ -256,24 +283,34 @@ class Supervisor:
                 },
             },
             settle=self._loop.settle,
-            started_by=succession.SUPERVISE if resume_all else succession.COMMAND,
+            started_by=started_by,
+            upgrade=self._upgrades.request,
+            about=self._upgrades.about,
         )
         self._home_watch = self._lock.watch()
         if self._home_watch >= 0:
             selector.register(
                 self._home_watch, selectors.EVENT_READ, self._home_has_changed
             )
-        self._control = ControlSocket(selector, path, self._dispatch.serve, log)
+        self._control = ControlSocket(
+            selector,
+            path,
+            self._dispatch.serve,
+            log,
+            inherited=(given.listener, given.listener_at),
+        )
 
-    def serve(self) -> bool:
-        """Run until told to leave, or until everything has ended after a shutdown.
-
-        Returns whether that is so.
-        """
+    def serve(self) -> End:
+        """Run until told to leave, or until everything has ended after a shutdown."""
         try:
             self._loop.settle()
             self._unit.ready(clock.monotonic())
-            self._loop.run(self._control)
+            while not self._leaves:
+                self._loop.over = False
+                self._loop.run(self._control, self._upgrades)
+                if self._upgrades.go_on():
+                    self._hand_over()
+                    return End.TAKEN_BACK
         except KeeperLostError as error:
             if self._keeper.ending:
                 self._instance_groups.close()
@@ -281,16 +318,57 @@ class Supervisor:
             else:
                 self._log.write("keeper-lost", reason=error.message)
         self._unit.stopping()
+        self._write_down()
+        self._control.close()
+        return End.SHUT_DOWN if self._keeper.ending else End.LEFT
+
+    def _write_down(self) -> None:
         self._state.flush(all_of_it=True)
         self._notes.write_files()
-        self._control.close()
-        return self._keeper.ending
+
+    # --- an upgrade -----------------------------------------------------------------------
+
+    def _end_turn(self) -> None:
+        self._loop.over = True
+
+    def _inheritance(self, lock: int) -> Inheritance:
+        listener, listener_at = self._control.listener()
+        return Inheritance(
+            lock=lock,
+            listener=listener,
+            listener_at=listener_at,
+            started_by=self._dispatch.started_by,
+        )
+
+    def _stay(self) -> None:
+        """Be the supervisor, with another pid than the one that was to be replaced."""
+        self._dispatch.started_by = succession.COMMAND
+        self._control.listen_again()
+
+    def _hand_over(self) -> None:
+        """Let the successor take over, and end; go on if it could not."""
+        self._keeper.flush_within(FLUSH_S)
+        self._write_down()
+        self._upgrades.announce()
+        self._control.flush()
+        self.taken_back = self._upgrades.hand_over()
+        self._log.write("upgrade-failed", reason=self.taken_back.failure)
+
+    def _watch_signals(self) -> None:
+        for number in (signal.SIGHUP, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_IGN)
+        self._leaves = False
+        """It was told to leave."""
+        self.taken_back = NOTHING
+        """With what this process begins anew, if its successor could not take over."""
+        self._wakeup = wakeup.on((signal.SIGTERM, signal.SIGINT))
+        self._selector.register(self._wakeup, selectors.EVENT_READ, self._signalled)
 
     def _signalled(self) -> None:
         """Leave on SIGTERM and SIGINT; the apps serve on, and the keeper holds them."""
         numbers = self._wakeup.recv(64)
         if signal.SIGTERM in numbers or signal.SIGINT in numbers:
-            self._loop.over = True
+            self._leaves = self._loop.over = True
 
     def _home_has_changed(self) -> None:
         """Tell, once, that the home was removed: no command reaches this process."""

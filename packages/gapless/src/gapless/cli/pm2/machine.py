@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
-import time
 
-import gapless
-from gapless.base import clock, files
-from gapless.base.errors import DONE, GaplessError, MisuseError
+from gapless.base import files
+from gapless.base.errors import GaplessError, MisuseError
 from gapless.cli import output
 from gapless.cli.pm2 import ours
 from gapless.cli.pm2.words import Words
@@ -30,7 +27,6 @@ _INIT_SYSTEMS = (
     *("freebsd", "openbsd", "macos", "darwin", "gentoo", "systemd"),
 )
 """What PM2 knows by name; some are distributions that have systemd now."""
-_UPDATE_S, _POLL_S = 30.0, 0.1
 
 
 def startup(words: Words) -> int:
@@ -66,36 +62,16 @@ def _unit(words: Words, *, remove: bool) -> int:
 
 
 def update(words: Words) -> int:
-    """Let a supervisor of this version follow one of another; the apps serve on.
+    """Let the installed version take the place of what runs; the apps serve on.
 
     Restarts are counted anew, as in PM2, whose apps begin anew.  Raises GaplessError.
     """
     _ = words
+    code = ours.run("upgrade", [])
     client = Client(starts=False)
-    if not client.is_running():
-        print("nothing to update: no supervisor runs here")
-        return DONE
-    found = client.request("ping")
-    if found["version"] == gapless.__version__:
-        print(f"nothing to update: the supervisor is of version {gapless.__version__}")
-    else:
-        follow(int(found["pid"]))
-        print(f"version {found['version']} -> {gapless.__version__}; the apps serve on")
-    if client.request("list", only="names")["apps"]:
+    if client.is_running() and client.request("list", only="names")["apps"]:
         ours.run("reset", ["all"])
-    return DONE
-
-
-def follow(pid: int) -> None:
-    """Let the supervisor leave, and the next one begin.  Raises GaplessError."""
-    client, end = Client(), clock.monotonic() + _UPDATE_S
-    os.kill(pid, signal.SIGTERM)
-    while client.request("ping")["pid"] == pid:
-        if clock.monotonic() > end:
-            raise GaplessError(
-                f"the supervisor (pid {pid}) has not left within {_UPDATE_S:g} s"
-            )
-        time.sleep(_POLL_S)
+    return code
 
 
 def save(words: Words) -> int:

@@ -74,6 +74,7 @@ TOPICS = (
             "balancer": "write a load balancer's configuration, or check one",
             "check": "validate a configuration, and show what would change",
             "doctor": "check what this machine supports",
+            "upgrade": "replace what runs by the version that is installed",
             "supervise": "run the supervisor in the foreground",
             "shutdown": "stop every app, then the supervisor",
             "save": "save the list of apps for `resurrect`",

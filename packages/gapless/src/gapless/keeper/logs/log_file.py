@@ -13,8 +13,10 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
+from collections.abc import Callable
 
 from gapless.base.outside import reached_path
+from gapless.keeper.guardian.scratch import Reading, Writing
 from gapless.keeper.logs.rendering import Rendering
 
 NOWHERE = ("NULL", "/dev/null")
@@ -40,8 +42,12 @@ class LogFile:
         rotate_s: float,
         keep: int,
         lost: Counter[str] | None = None,
+        writing: Writing | None = None,
     ) -> None:
-        """Count the lines that are lost of each app in *lost*, too."""
+        """Count the lines that are lost of each app in *lost*, too.
+
+        What waits, and how much of it is in the file, is in *writing* at each moment.
+        """
         self.path = path
         self.error = ""
         """Why nothing can be written now; empty if it can."""
@@ -60,6 +66,8 @@ class LogFile:
         self._whole = 0  # what is before is in a file as whole lines
         self._end = 0  # what is before fits into the file that is open
         self._notice_end = 0  # what is before tells of lines that were lost
+        self._has_notice = False
+        self.writing = writing
         self.lost_lines = 0
         """How many lines were given up, and the file does not say so yet."""
         self._lost_reason = ""
@@ -70,35 +78,74 @@ class LogFile:
         """The file that ends in a part of a line that was given up."""
 
     def write(
+        self, lines: bytes, now_wall: float, source: Rendering | None = None
+    ) -> bool:
+        """Append whole lines; False if the disk did not take all.
+
+        Then `flush` continues, or `give_up` ends it; nothing else is written before.
+        """
+        self.take(lines, now_wall, source)
+        return self.settle(now_wall)
+
+    def take(
         self,
         lines: bytes,
         now_wall: float,
         source: Rendering | None = None,
         *,
         continues: bool = False,
-    ) -> bool:
-        """Append whole lines; False if the disk did not take all.
+        reading: Reading | None = None,
+    ) -> None:
+        """Have whole lines to append: `settle` does it.
 
         The first one *continues* the part that *source* has shown, or each is whole.
-
-        Then `flush` continues, or `give_up` ends it; nothing else is written before.
-        While the file owes a notice of lost lines it never returns False, but gives up.
+        They are those of a *reading* until that says that they are taken.
         """
         if self.discards:
-            return True
+            return
         assert not self._chunk, "one chunk at a time"
         self._source = source or self._source
         notice = self._notice(now_wall)
         ending = b"" if continues else self._part_end()
         self._part, self._continues = None, continues
         self._chunk = ending + notice + lines
-        self._notice_end = len(ending) + len(notice)
+        self._notice_end, self._has_notice = len(ending) + len(notice), bool(notice)
         self._written = self._whole = 0
+        if self.writing is not None:
+            self.writing.prepare(self._chunk, reading)
+
+    def settle(self, now_wall: float) -> bool:
+        """Append what was taken; False if the disk did not take all.
+
+        While the file owes a notice of lost lines it never returns False, but gives up.
+        """
+        if self.writing is not None:
+            self.writing.take()
         if self.flush(now_wall):
             return True
-        if notice:
+        if self._has_notice:
             self.give_up()
-        return bool(notice)
+        return self._has_notice
+
+    def resume(self, chunk: bytes, written: int) -> None:
+        """Have what a keeper before this one had to append, and has in part."""
+        self._chunk, self._written = chunk, written
+        self._whole = chunk.rfind(b"\n", 0, written) + 1
+
+    def resume_part(self, source: Rendering) -> None:
+        """Note that the file ends in the beginning of a line, which *source* has shown."""
+        try:
+            self._part = source, os.stat(self.path)
+        except OSError:
+            self._part = None
+
+    def size(self) -> tuple[int, int]:
+        """Return inode and size of the file as it is now; zeros without one."""
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            return 0, 0
+        return (found.st_ino, found.st_size) if stat.S_ISREG(found.st_mode) else (0, 0)
 
     def write_notice(self, now_wall: float) -> None:
         """Say in the file how many lines were lost, if some were and it takes that."""
@@ -108,12 +155,18 @@ class LogFile:
     # --- the beginning of a line ----------------------------------------------------------
 
     def write_part(
-        self, prefix: bytes, text: bytes, now_wall: float, source: Rendering
+        self,
+        prefix: bytes,
+        text: bytes,
+        now_wall: float,
+        source: Rendering,
+        begins: Callable[[int, int], None] = lambda *_: None,
     ) -> int:
         """Append a part of a line; return how much of the *text* the file has taken.
 
-        It is the beginning, after *prefix*, unless the file ends in what *source* has
-        shown of it.  Nothing is shown while the disk is in trouble.
+        *begins* is called before, with the size of what comes before the text, and of the
+        file.  The text is the beginning, after *prefix*, unless the file ends in what
+        *source* has shown of it.  Nothing is shown while the disk is in trouble.
         """
         if self.discards:
             return len(text)
@@ -125,6 +178,7 @@ class LogFile:
             found = self._open()
             if not goes_on and self._is_full(found, len(head) + len(text), now_wall):
                 found, head = self._rotate(found), prefix
+            begins(len(head), os.fstat(self._descriptor).st_size)
             written = os.write(self._descriptor, head + text)
             # Half a prefix is nobody's line: the next one begins after it.
             writer = source if written >= len(head) else None
@@ -182,6 +236,7 @@ class LogFile:
         elif self._written:
             self._half_line = None
         self._chunk, self._written, self._whole, self._notice_end = b"", 0, 0, 0
+        self._note_settled()
         self.close()
 
     def _notice(self, now_wall: float) -> bytes:
@@ -231,7 +286,13 @@ class LogFile:
         self._chunk, self.error = b"", ""
         if self._notice_end:
             self.lost_lines, self._notice_end, self._half_line = 0, 0, None
+        self._note_settled()
         return True
+
+    def _note_settled(self) -> None:
+        if self.writing is not None:
+            self.writing.lost_lines = self.lost_lines
+            self.writing.clear()
 
     def _write_some(self, view: memoryview, now_wall: float) -> None:
         if self._written != self._whole and self._is_removed():
@@ -239,6 +300,10 @@ class LogFile:
             self._written = self._whole  # half a line is lost with it: write it again
         if self._written == self._whole:
             self._end = self._prepare(now_wall)
+        if self.writing is not None:
+            found = os.fstat(self._descriptor)
+            size = found.st_size if stat.S_ISREG(found.st_mode) else 0
+            self.writing.goes_on(self._written, found.st_ino, size)
         self._written += os.write(self._descriptor, view[self._written : self._end])
         if self._written == self._end:
             self._whole = self._written

@@ -10,6 +10,8 @@ Rule 3: a file holds whole lines.  A line gets its time when its end arrives.  O
 Rule 4: the beginning of a line whose end does not come soon is shown, with the time of
 then; what follows is appended.  Where another line has come between, or the file was moved
 or emptied, the rest is a line of its own: each byte is written once.  JSON stays whole.
+Rule 5: what was read, and is not in the files, is in memory that outlives the keeper
+(`keeper.scratch`): each byte is written once, whenever the keeper is killed.
 """
 
 from __future__ import annotations
@@ -18,8 +20,10 @@ import array
 import fcntl
 import os
 import termios
+from collections.abc import Callable
 from enum import Enum
 
+from gapless.keeper.guardian.scratch import Reading
 from gapless.keeper.logs.log_file import LogFile
 from gapless.keeper.logs.rendering import Rendering
 
@@ -74,24 +78,32 @@ class Stream:
     """One output of one instance, and the files that its lines go to."""
 
     def __init__(
-        self, read_fd: int, files: tuple[LogFile, ...], rendering: Rendering
+        self,
+        read_fd: int,
+        files: tuple[LogFile, ...],
+        rendering: Rendering,
+        reading: Reading | None = None,
     ) -> None:
         self.read_fd, self.files, self._rendering = read_fd, files, rendering
-        self.app = rendering.app
+        self.app, self.reading = rendering.app, reading
         self._incomplete = b""
         """The line whose end has not arrived."""
         self._shown: dict[LogFile, int] = {}
         """How much of it a file has already."""
-        self._finishing = False
+        self._finishing = self._resumes = False
         self.closed = False
 
     def transfer(self, now_wall: float) -> Status:
         """Move what is in the pipe to the files, a megabyte at most."""
         if not self._flush(now_wall):
             return Status.BLOCKED
+        if self._resumes:
+            self._resumes = False
+            if not self._write(self._complete(b"", ended=False), now_wall):
+                return Status.BLOCKED
         for _ in range(READS_PER_TRANSFER):
             try:
-                chunk = os.read(self.read_fd, READ_BYTES)
+                chunk = self._read()
             except BlockingIOError:
                 break
             if not self._write(self._complete(chunk, ended=not chunk), now_wall):
@@ -99,6 +111,22 @@ class Stream:
             if not chunk:
                 return Status.ENDED
         return Status.OPEN
+
+    def _read(self) -> bytes:
+        if self.reading is None:
+            return os.read(self.read_fd, READ_BYTES)
+        return self.reading.read(self.read_fd, self._incomplete, READ_BYTES)
+
+    def resume(self, now_wall: float) -> Status:
+        """Go on with what a keeper before this one has read, and no file has taken."""
+        if self.reading is not None:
+            for number, file in enumerate(self.files):
+                shown, at_end = self.reading.part(number, file.size()[1])
+                self._shown[file] = min(shown, len(self.reading.left))
+                if at_end:
+                    file.resume_part(self._rendering)
+            self._incomplete, self._resumes = self.reading.left, True
+        return self.transfer(now_wall)
 
     def retry(self, now_wall: float) -> Status:
         """Continue after BLOCKED."""
@@ -143,6 +171,8 @@ class Stream:
         """Close the read end; nothing more is moved."""
         os.close(self.read_fd)
         self.closed = True
+        if self.reading is not None:
+            self.reading.close()
 
     def _complete(self, chunk: bytes, *, ended: bool) -> bytes:
         """Return the lines that are complete now, and keep the rest."""
@@ -165,21 +195,24 @@ class Stream:
 
     def _write(self, lines: bytes, now_wall: float) -> bool:
         """Append lines to every file; False if one did not take all."""
-        if not lines or all(file.discards for file in self.files):
-            return True
+        if lines and not all(file.discards for file in self.files):
+            self._give_to_files(lines, now_wall)
+        if self.reading is not None:
+            self.reading.take(len(self._incomplete))
+        taken = [file.settle(now_wall) for file in self.files]
+        return all(taken)
+
+    def _give_to_files(self, lines: bytes, now_wall: float) -> None:
+        """Let every file have lines to append."""
         source = self._rendering
         shown, self._shown = self._shown, {}
-        if not any(shown.values()):
-            rendered = source.render(lines, now_wall)
-            taken = [file.write(rendered, now_wall, source) for file in self.files]
-            return all(taken)
-        taken = [
-            self._continue(file, lines[shown[file] :], now_wall)
-            if shown.get(file)
-            else file.write(source.render(lines, now_wall), now_wall, source)
-            for file in self.files
-        ]
-        return all(taken)
+        rendered = b""
+        for file in self.files:
+            if shown.get(file):
+                self._continue(file, lines[shown[file] :], now_wall)
+            else:
+                rendered = rendered or source.render(lines, now_wall)
+                file.take(rendered, now_wall, source, reading=self.reading)
 
     @property
     def has_part(self) -> bool:
@@ -193,25 +226,40 @@ class Stream:
         if prefix is None:
             return
         text = self._incomplete[:LONGEST_PART_BYTES]
-        for file in self.files:
+        for number, file in enumerate(self.files):
             shown = self._shown.get(file, 0)
             if shown < len(text):
+                begins = self._part_begins(number, shown)
                 shown += file.write_part(
-                    prefix, text[shown:], now_wall, self._rendering
+                    prefix, text[shown:], now_wall, self._rendering, begins
                 )
                 self._shown[file] = shown
+                if self.reading is not None:
+                    self.reading.end_part(number, shown, file.size()[1])
 
-    def _continue(self, file: LogFile, lines: bytes, now_wall: float) -> bool:
-        """Append to a file that has the beginning of the first line."""
-        source = self._rendering
-        if not file.continues(source):
+    def _part_begins(self, number: int, shown: int) -> Callable[[int, int], None]:
+        reading = self.reading
+        if reading is None:
+            return lambda *_: None
+        return lambda head_bytes, size: reading.begin_part(
+            number, shown, head_bytes, size
+        )
+
+    def _continue(self, file: LogFile, lines: bytes, now_wall: float) -> None:
+        """Let a file that has the beginning of the first line have the rest."""
+        source, continues = self._rendering, file.continues(self._rendering)
+        if not continues:
             if lines.startswith(b"\n"):  # it was whole but for its end
                 lines = lines[1:]
             rendered = source.render(lines, now_wall) if lines else b""
-            return not lines or file.write(rendered, now_wall, source)
-        rest, _, others = lines.partition(b"\n")
-        rendered = rest + b"\n" + (source.render(others, now_wall) if others else b"")
-        return file.write(rendered, now_wall, source, continues=True)
+        else:
+            rest, _, others = lines.partition(b"\n")
+            rendered = rest + b"\n"
+            rendered += source.render(others, now_wall) if others else b""
+        if rendered:
+            file.take(
+                rendered, now_wall, source, continues=continues, reading=self.reading
+            )
 
     def _flush(self, now_wall: float) -> bool:
         """Append what waits to every file; return whether nothing is left."""

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import os
 import selectors
 from collections import Counter
 from collections.abc import Callable
 
-from gapless.base import clock, wire
-from gapless.keeper.logs.log_file import DEFAULT_MODE, OWN_MODE, LogFile
+from gapless.base import clock, codec, wire
+from gapless.keeper.guardian.reserve import Kept, Reserve
+from gapless.keeper.guardian.scratch import Scratch, Writing
+from gapless.keeper.logs.log_file import DEFAULT_MODE, NOWHERE, OWN_MODE, LogFile
 from gapless.keeper.logs.rendering import Rendering
 from gapless.keeper.logs.settings import LogSettings
 from gapless.keeper.logs.stream import Status, Stream
 
+STREAM, FILE, TROUBLE = "stream/", "file/", "trouble/"
+"""How the names begin by which streams, places of files, and lost lines are kept."""
 RETRY_S = 1.0
 PART_S = 0.2
 """After so long the beginning of a line is shown, whose end has not arrived."""
@@ -22,8 +28,18 @@ Send = Callable[[wire.Message], None]
 class Streams:
     """Moves what instances print from their pipes to log files."""
 
-    def __init__(self, selector: selectors.BaseSelector, send: Send) -> None:
+    def __init__(
+        self,
+        selector: selectors.BaseSelector,
+        send: Send,
+        reserve: Reserve,
+        scratch: Scratch,
+    ) -> None:
+        """Have what is under way in *scratch*, and what there is in *reserve*."""
         self._selector, self._send = selector, send
+        self._reserve, self._scratch = reserve, scratch
+        self._names: dict[Stream, str] = {}
+        """By which name each stream is kept."""
         self._files: dict[str, LogFile] = {}
         self._users: Counter[str] = Counter()
         """How many streams use the file of a path."""
@@ -39,32 +55,89 @@ class Streams:
         self._parts: dict[Stream, float] = {}
         """Streams with the beginning of a line, and when it is to be shown."""
 
-    def open(self, log: LogSettings, read_ends: list[int]) -> list[Stream]:
+    def open(self, key: str, log: LogSettings, read_ends: list[int]) -> list[Stream]:
         """Begin to read an instance's output and error; return their streams.
 
         Raises OSError; the caller closes the read ends then.
         """
-        opened = []
-        for name, read_end in zip(("output", "error"), read_ends, strict=True):
-            rendering = Rendering(
-                app=log.app,
-                generation=log.generation,
-                ordinal=log.ordinal,
-                id=log.id,
-                stream="out" if name == "output" else "err",
-                format=log.format,
-                date_format=log.date_format,
-            )
-            path = log.output if name == "output" else log.error
-            opened.append(Stream(read_end, self._files_of(path, log), rendering))
+        opened: list[Stream] = []
         try:
+            for name, read_end in zip(("output", "error"), read_ends, strict=True):
+                stream = self._make(log, name, read_end, None)
+                opened.append(stream)
+                assert stream.reading is not None
+                value = {
+                    "stream": name,
+                    "place": stream.reading.number,
+                    "log": codec.encode(log),
+                }
+                self._names[stream] = f"{STREAM}{key}/{name}"
+                encoded = json.dumps(value).encode()
+                self._reserve.put(self._names[stream], encoded, read_end)
             for stream in opened:
                 self._update(stream, Status.OPEN)
         except OSError:
             for stream in opened:
                 self._stop(stream)
+                if stream.reading is not None:
+                    stream.reading.close()
             raise
         return opened
+
+    def _make(
+        self, log: LogSettings, name: str, read_end: int, place: int | None
+    ) -> Stream:
+        rendering = Rendering(
+            app=log.app,
+            generation=log.generation,
+            ordinal=log.ordinal,
+            id=log.id,
+            stream="out" if name == "output" else "err",
+            format=log.format,
+            date_format=log.date_format,
+        )
+        path = log.output if name == "output" else log.error
+        reading = self._scratch.reading(place)
+        return Stream(read_end, self._files_of(path, log), rendering, reading)
+
+    # --- what a keeper before this one has left ---------------------------------------
+
+    def recover(self) -> dict[str, list[Stream]]:
+        """Go on with the streams of a keeper before this one; return them by their key.
+
+        One that cannot be read is left: its pipe is closed, and its program goes on.
+        """
+        by_key: dict[str, list[Stream]] = {}
+        for name, kept in self._reserve.named(STREAM).items():
+            try:
+                stream = self._recover(kept)
+            except (LookupError, ValueError, OSError, TypeError):
+                self._reserve.drop(f"{STREAM}{name}")
+                for each in kept.descriptors:
+                    os.close(each)
+                continue
+            self._names[stream] = f"{STREAM}{name}"
+            by_key.setdefault(name.rpartition("/")[0], []).append(stream)
+        for message in self._reserve.named(TROUBLE).values():
+            told = json.loads(message.value)
+            self._told[told["app"]] = told
+            self._lost[told["app"]] = told["lines_lost"]
+        streams = [each for found in by_key.values() for each in found]
+        serials = {s.reading.number: s.reading.serial for s in streams if s.reading}
+        for path in self._reserve.named(FILE):
+            if path in self._files:
+                _resume(self._files[path], serials)
+            else:
+                self._reserve.drop(f"{FILE}{path}")
+        for stream in streams:
+            self._update(stream, stream.resume(clock.wall()))
+        return by_key
+
+    def _recover(self, kept: Kept) -> Stream:
+        value = json.loads(kept.value)
+        log = codec.decode(LogSettings, value["log"], "log")
+        (read_end,) = kept.descriptors
+        return self._make(log, value["stream"], read_end, value["place"])
 
     def drop(self, streams: list[Stream]) -> None:
         """Close streams whose program could not be started."""
@@ -134,6 +207,7 @@ class Streams:
             }
             if message != self._told.get(app):
                 self._told[app] = message
+                self._reserve.put(f"{TROUBLE}{app}", json.dumps(message).encode())
                 self._send(message)
 
     # --- files ------------------------------------------------------------------------
@@ -151,6 +225,7 @@ class Streams:
                 rotate_s=0.0,
                 keep=log.keep,
                 lost=self._lost,
+                writing=self._place_of(path),
             )
         self._users[path] += 1
         file = self._files[path]  # the newest configuration counts
@@ -162,12 +237,28 @@ class Streams:
         file.keep = log.keep
         return file
 
+    def _place_of(self, path: str) -> Writing | None:
+        """Return where it is noted what a file has to take."""
+        if path in NOWHERE:
+            return None
+        kept = self._reserve.value(f"{FILE}{path}")
+        place = None if kept is None else int(json.loads(kept)["place"])
+        writing = self._scratch.writing(place)
+        if kept is None:
+            value = json.dumps({"place": writing.number}).encode()
+            self._reserve.put(f"{FILE}{path}", value)
+        return writing
+
     def _close_unused(self, file: LogFile) -> None:
         """Close a file that no stream uses, once it says what it lost."""
         if not self._users[file.path] and file not in self._owing:
             del self._users[file.path]
             if self._files.pop(file.path, None):
                 file.close()
+                self._reserve.drop(f"{FILE}{file.path}")
+                if file.writing is not None:
+                    file.writing.close()
+                    file.writing = None
 
     # --- which pipes are read ---------------------------------------------------------
 
@@ -195,6 +286,7 @@ class Streams:
 
     def _stop(self, stream: Stream) -> None:
         """Let go of a stream; its read end stays open."""
+        self._reserve.drop(self._names.pop(stream, ""))
         if stream.read_fd in self._selector.get_map():
             self._selector.unregister(stream.read_fd)
         for file in stream.files:
@@ -207,3 +299,18 @@ class Streams:
 
 def _error_of(stream: Stream) -> str:
     return next((file.error for file in stream.files if file.error), "")
+
+
+def _resume(file: LogFile, serials: dict[int, int]) -> None:
+    """Let a file have what it had to take, by the serial of each stream's place."""
+    writing = file.writing
+    if writing is None:
+        return
+    owner = writing.owner()
+    chunk, written = writing.left(*file.size())
+    file.lost_lines = writing.lost_lines
+    if chunk and (owner is None or serials.get(owner[0]) == owner[1]):
+        writing.take()
+        file.resume(chunk, written)
+    else:
+        writing.clear()

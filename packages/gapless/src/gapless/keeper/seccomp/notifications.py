@@ -22,6 +22,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from gapless.base import descriptors
+from gapless.keeper.guardian.scratch import NOTIFICATION_BYTES
 from gapless.keeper.seccomp import caller, paths, privileges
 from gapless.keeper.seccomp.caller import Address, Kind
 from gapless.keeper.seccomp.filter_program import NUMBERS
@@ -30,7 +31,7 @@ from gapless.keeper.seccomp.paths import Identity
 _NOTIF_RECV, _NOTIF_SEND = 0xC0502100, 0xC0182101
 _NOTIF_ID_VALID, _NOTIF_ADDFD = 0x40082102, 0x40182103
 _ADDFD_FLAG_SETFD, _NOTIF_FLAG_CONTINUE = 1, 1
-_NOTIF_BYTES, _ARGUMENTS_AT = 80, 32  # struct seccomp_notif
+_ARGUMENTS_AT = 32  # struct seccomp_notif
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,24 +79,34 @@ class Notification:
 # --- receive --------------------------------------------------------------------------
 
 
-def receive(notify: int, names: Collection[str] = ()) -> Notification | None:
+def receive(
+    notify: int, names: Collection[str] = (), buffer: memoryview | None = None
+) -> Notification | None:
     """Return the next call that waits; None if there is none, or if it needs no answer.
 
     Never blocks.  A call proceeds if its caller may not be observed.  *names* are the last
-    names of the paths of which it matters that they are removed, or connected to.
+    names of the paths of which it matters that they are removed, or connected to.  The
+    kernel writes the call into *buffer*, which is zero.
     """
     # The ioctl alone would sleep if the caller died after the last poll.
     if not poll(notify, select.POLLIN) & select.POLLIN:
         return None
-    buffer = bytearray(_NOTIF_BYTES)
+    raw = bytearray(NOTIFICATION_BYTES) if buffer is None else buffer
     try:
-        fcntl.ioctl(notify, _NOTIF_RECV, buffer, True)
+        fcntl.ioctl(notify, _NOTIF_RECV, raw, True)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.EINTR):
             return None
         raise
-    notification_id, thread_id, _, number = struct.unpack_from("=QIIi", buffer)
-    arguments = struct.unpack_from("=3Q", buffer, _ARGUMENTS_AT)
+    return observe(notify, raw, names)
+
+
+def observe(
+    notify: int, raw: bytes | bytearray | memoryview, names: Collection[str]
+) -> Notification | None:
+    """Return a call that was received; None if it was answered, or needs no answer."""
+    notification_id, thread_id, _, number = struct.unpack_from("=QIIi", raw)
+    arguments = struct.unpack_from("=3Q", raw, _ARGUMENTS_AT)
     try:
         found = _observe(notification_id, thread_id, number, arguments, names)
     except OSError as error:

@@ -10,14 +10,18 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import selectors
+import struct
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from gapless.base import clock, codec, descriptors, wire
+from gapless.keeper.guardian.reserve import Reserve
+from gapless.keeper.guardian.scratch import Scratch
 from gapless.keeper.seccomp import caller, notifications
 from gapless.keeper.seccomp.notifications import Notification
 
@@ -33,6 +37,8 @@ AT_LEAST_S = 3.0
 LATE_S = 1.0
 """A keeper that looks so late was stopped itself: the supervisor has its time again."""
 _ABOUT_PATHS = ("connect", "unlink")
+NOTIFY, CALL = "notify/", "call/"
+"""How the names begin by which notification descriptors, and calls that wait, are kept."""
 MOST_WAITING = 64
 """Of an instance; its other calls wait in the kernel until one of these is answered."""
 HIGHEST_ERRNO = 4095  # MAX_ERRNO of the kernel
@@ -86,6 +92,8 @@ class WaitingCalls:
         send: Send,
         has_supervisor: Callable[[], bool],
         *,
+        reserve: Reserve,
+        scratch: Scratch,
         paths: Callable[[], Collection[str]] = tuple,
         close_descriptor: Callable[[int], None] = os.close,
     ) -> None:
@@ -95,6 +103,7 @@ class WaitingCalls:
         *close_descriptor* closes what was sent, once it is on its way.
         """
         self._close = close_descriptor
+        self._reserve, self._scratch = reserve, scratch
         self._selector, self._held, self._send = selector, held, send
         self._paths = paths
         self._has_supervisor = has_supervisor
@@ -107,10 +116,61 @@ class WaitingCalls:
 
     # --- instances --------------------------------------------------------------------
 
+    def keep(self, key: str, notify: int) -> None:
+        """Keep the descriptor of an instance that begins."""
+        self._reserve.put(f"{NOTIFY}{key}", b"", notify)
+
+    def drop(self, key: str) -> None:
+        """Undo `keep`: the instance did not begin."""
+        self._reserve.drop(f"{NOTIFY}{key}")
+
     def watch(self, key: str, notify: int) -> None:
         """Receive the calls of an instance; *notify* is closed here."""
         self._notify[key] = notify
         self._listen(key, notify)
+
+    def keys(self) -> set[str]:
+        """Return the instances whose calls are received."""
+        return set(self._notify)
+
+    def recover(self) -> None:
+        """Go on with the instances, and the calls, of a keeper before this one."""
+        for key, kept in self._reserve.named(NOTIFY).items():
+            if kept.descriptors:
+                self._notify[key] = kept.descriptors[0]
+                self._listen(key, kept.descriptors[0])
+        for name, kept in self._reserve.named(CALL).items():
+            waiting = self._read(name.rpartition("/")[0], kept.value)
+            if waiting is not None:
+                self._waits(waiting)
+            else:
+                self._reserve.drop(f"{CALL}{name}")
+        received = self._scratch.received()
+        if received is not None:
+            self._recover(*received)
+        self._scratch.end_receiving()
+
+    def _read(self, key: str, value: bytes) -> WaitingCall | None:
+        """Return a call that still waits; None for one that does not."""
+        try:
+            call = codec.decode(Notification, json.loads(value), "call")
+            notify = self._notify[key]
+        except (LookupError, ValueError):
+            return None
+        valid = notifications.is_valid(notify, call.id)
+        return WaitingCall(key, notify, call, clock.monotonic()) if valid else None
+
+    def _recover(self, key: str, raw: bytes) -> None:
+        """Take a call that was being received, unless it was answered or noted since."""
+        notify = self._notify.get(key)
+        (number,) = struct.unpack_from("=Q", raw)
+        noted = (key, number) in self._waiting
+        if notify is None or noted or not notifications.is_valid(notify, number):
+            return
+        names = {os.path.basename(path) for path in self._paths()}
+        found = notifications.observe(notify, raw, names)
+        if found is not None:
+            self._take(key, notify, found)
 
     def has_process(self, key: str) -> bool:
         """Return whether a process is under the filter of an instance: it cannot leave it.
@@ -125,11 +185,13 @@ class WaitingCalls:
         notify = self._notify.pop(key, None)
         if notify is None:
             return
+        self._reserve.drop(f"{NOTIFY}{key}")
         with contextlib.suppress(KeyError):  # enough of its calls wait
             self._selector.unregister(notify)
         os.close(notify)
         for place in [place for place in self._waiting if place[0] == key]:
             del self._waiting[place]
+            self._reserve.drop(f"{CALL}{key}/{place[1]}")
         self._counts.pop(key, None)
 
     def _listen(self, key: str, notify: int) -> None:
@@ -139,8 +201,10 @@ class WaitingCalls:
 
     def _waits(self, waiting: WaitingCall) -> None:
         """Note a call that waits; receive no more of an instance that has many."""
-        key = waiting.key
-        self._waiting[key, waiting.notification.id] = waiting
+        key, call = waiting.key, waiting.notification
+        self._waiting[key, call.id] = waiting
+        encoded = json.dumps(codec.encode(call)).encode()
+        self._reserve.put(f"{CALL}{key}/{call.id}", encoded)
         self._counts[key] += 1
         if self._counts[key] >= MOST_WAITING:
             self._selector.unregister(waiting.notify)
@@ -148,29 +212,34 @@ class WaitingCalls:
     def _waits_no_more(self, key: str, call: int) -> None:
         if self._waiting.pop((key, call), None) is None:
             return
+        self._reserve.drop(f"{CALL}{key}/{call}")
         self._counts[key] -= 1
         if self._counts[key] == MOST_WAITING - 1:
             self._listen(key, self._notify[key])
 
     def _receive(self, key: str, notify: int) -> None:
         try:
-            known = self._paths()
-            names = {os.path.basename(path) for path in known}
-            notification = notifications.receive(notify, names)
+            names = {os.path.basename(path) for path in self._paths()}
+            buffer = self._scratch.begin_to_receive(key)
+            notification = notifications.receive(notify, names, buffer)
         except OSError as error:
             if descriptors.is_shortage(error):
                 descriptors.pause()  # it is received at the next try
             else:
                 self.unwatch(key)
             return
-        if notification is None:
-            if notifications.has_no_process(notify):
-                self.unwatch(key)
-                self._send({"event": "emptied", "key": key})
-            return
+        if notification is not None:
+            self._take(key, notify, notification)
+        elif notifications.has_no_process(notify):
+            self.unwatch(key)
+            self._send({"event": "emptied", "key": key})
+        self._scratch.end_receiving()
+
+    def _take(self, key: str, notify: int, notification: Notification) -> None:
+        """Let a call wait that is the supervisor's to answer; others proceed."""
         about_path = notification.call in _ABOUT_PATHS
         if not notification.is_for_supervisor or (
-            about_path and notification.path not in known
+            about_path and notification.path not in self._paths()
         ):
             notifications.proceed(notify, notification.id)
             return
@@ -349,9 +418,13 @@ class WaitingCalls:
         notifications.inject(notify, call.id, sock, call.descriptor, cloexec=cloexec)
 
     def _fail(self, waiting: WaitingCall, number: int) -> None:
-        self._waits_no_more(waiting.key, waiting.notification.id)
-        notifications.answer(waiting.notify, waiting.notification.id, number)
+        try:
+            notifications.answer(waiting.notify, waiting.notification.id, number)
+        finally:
+            self._waits_no_more(waiting.key, waiting.notification.id)
 
     def _proceed(self, waiting: WaitingCall) -> None:
-        self._waits_no_more(waiting.key, waiting.notification.id)
-        notifications.proceed(waiting.notify, waiting.notification.id)
+        try:
+            notifications.proceed(waiting.notify, waiting.notification.id)
+        finally:
+            self._waits_no_more(waiting.key, waiting.notification.id)

@@ -34,7 +34,13 @@ class ControlSocket:
         home: str,
         serve: Callable[[Request, ControlConnection], None],
         log: events.Log,
+        *,
+        inherited: tuple[int, tuple[int, int]],
     ) -> None:
+        """Listen on the socket that is *inherited*, and the identity of its name.
+
+        If it is -1 the socket is made.
+        """
         self._selector, self._serve, self._log = selector, serve, log
         self._connections: dict[ControlConnection, None] = {}
         """The oldest first."""
@@ -44,11 +50,29 @@ class ControlSocket:
         """Those that have a deadline."""
         self._idle: dict[ControlConnection, None] = {}
         """Those that were idle when they changed last, and may be still."""
-        self._path = f"{home}/supervisor.sock"
-        self._listener, self._identity = descriptors.listen_at(
-            home, "supervisor.sock", BACKLOG
-        )
-        selector.register(self._listener, selectors.EVENT_READ, self._accept)
+        self._home, self._path = home, f"{home}/supervisor.sock"
+        self._listen(*inherited)
+
+    def _listen(self, descriptor: int, identity: tuple[int, int]) -> None:
+        if descriptor < 0:
+            self._listener, self._identity = descriptors.listen_at(
+                self._home, "supervisor.sock", BACKLOG
+            )
+        else:
+            self._identity = identity
+            self._listener = socket.socket(fileno=descriptor)
+            self._listener.setblocking(False)
+        self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
+
+    def listener(self) -> tuple[int, tuple[int, int]]:
+        """Return the descriptor that listens, and the identity of its name."""
+        return self._listener.fileno(), self._identity
+
+    def listen_again(self) -> None:
+        """Listen on a socket of this process: the kernel names it to clients as theirs."""
+        self._selector.unregister(self._listener)
+        self._listener.close()
+        self._listen(-1, (0, 0))
 
     def _accept(self) -> None:
         for _ in range(MOST_ACCEPTED):

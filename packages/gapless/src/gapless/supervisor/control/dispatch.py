@@ -44,7 +44,10 @@ class Dispatch:
         mechanisms: Callable[[], dict[str, Any]],
         settle: Callable[[], None],
         started_by: str,
+        upgrade: Callable[[Request, ControlConnection], None],
+        about: Callable[[], dict[str, Any]],
     ) -> None:
+        """Use *upgrade* for a request of that; *about* tells more of this process."""
         self._apps, self._host = apps, host
         self._requests, self._view = requests, shown
         self._home, self._state, self._membership = home, state, membership
@@ -52,7 +55,8 @@ class Dispatch:
         self._notify_sockets, self._messages = notify_sockets, messages
         self._keeper_silent_s = keeper_silent_s
         self._mechanisms, self._settle = mechanisms, settle
-        self._started_by = started_by
+        self.started_by = started_by
+        self._upgrade, self._about = upgrade, about
         self.shutdown_waiters: list[ControlConnection] = []
         """The clients that wait for the end of everything."""
 
@@ -102,11 +106,13 @@ class Dispatch:
                 requests.scale(request, connection)
             case "stop" | "delete":
                 requests.stop(request, connection)
-            case "follow":
-                self._follow(request, connection)
+            case "follow" | "upgrade":
+                (self._follow if op == "follow" else self._upgrade)(request, connection)
             case "signal" | "send" | "messages":
                 _answer(connection, self._speak(request))
             case "shutdown":
+                for name in self._apps.unread:
+                    self._apps.check_read(name)  # nothing would end it
                 self._host.shutting_down = True
                 self.shutdown_waiters.append(connection)
                 self._state.save()
@@ -172,10 +178,13 @@ class Dispatch:
             "pid": os.getpid(),
             "keeper_pid": self._membership.keeper_pid,
             "keeper_silent_s": round(self._keeper_silent_s(), 3),
+            "guardian_pid": self._membership.guardian_pid,
             "version": gapless.__version__,
             "home": self._home,
-            "started_by": self._started_by,
+            "started_by": self.started_by,
+            **self._about(),
             "draining": self._host.draining,
+            "unread": self._apps.unread,
             "mechanisms": self._mechanisms(),
         }
 

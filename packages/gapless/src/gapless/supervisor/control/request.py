@@ -41,6 +41,8 @@ class Request:
     """The last message that the client knows."""
     only: str = ""
     """What alone is to be told: `names` or `specs` of `list`, `spec` of `describe`."""
+    argv: list[str] = field(default_factory=list)
+    """The command of the version that is to take the place of this one."""
     apps: list[str] | None = None
     """Which apps to list; None: all."""
     until: float | None = None

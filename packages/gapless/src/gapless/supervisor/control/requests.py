@@ -43,6 +43,7 @@ class Requests:
     def start(self, request: Request, connection: ControlConnection) -> None:
         """Start an app for the first time, or one that is stopped or gave up."""
         wanted = _spec(request)
+        self._apps.check_read(wanted.name)
         app = self._apps.get(wanted.name)
         if app is not None and app.running and _lives(app):
             raise MisuseError(
@@ -164,6 +165,7 @@ class Requests:
         return [each.name for each in request.specs if self._register(each)]
 
     def _register(self, wanted: spec.AppSpec) -> bool:
+        self._apps.check_read(wanted.name)
         app = self._apps.get(wanted.name)
         if app is not None and app.generations:
             return False

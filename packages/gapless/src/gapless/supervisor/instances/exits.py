@@ -60,7 +60,8 @@ class Exits:
         """
         found = self._apps.find(key)
         if found is None:
-            self._keeper.forget(key)
+            if not self._apps.is_unread(key):
+                self._keeper.forget(key)
             return
         app, generation, instance = found
         if instance.pidfd >= 0:

@@ -8,7 +8,7 @@ from typing import Any
 
 from gapless.base import clock, codec
 from gapless.base.codec import TRANSIENT, was
-from gapless.base.errors import NotFoundError
+from gapless.base.errors import NotFoundError, UnavailableError
 from gapless.supervisor.memory import model, spec
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.instances import InstanceRecord, SeatRecord
@@ -159,6 +159,28 @@ class Apps(dict[str, AppRecord]):
         self.touched: dict[str, None] = {}
         """The names of apps that changed, or may have, in the order in which they did."""
         self._last_id = -1
+        self.unread: dict[str, str] = {}
+        """By name: why the note of an app could not be read.
+
+        It is of another version.  Such an app serves on, and nothing of it is changed.
+        """
+
+    def is_unread(self, key: str) -> bool:
+        """Return whether an instance is of an app whose note could not be read."""
+        return key.partition("/")[0] in self.unread
+
+    def check_read(self, name: str) -> None:
+        """Refuse what was asked about an app that is left alone.
+
+        Raises UnavailableError.
+        """
+        if name in self.unread:
+            raise UnavailableError(
+                f"{name}: could not read what the last supervisor noted: "
+                f"{self.unread[name]}",
+                hint="it serves on, and is left alone; `gapless upgrade` of the version "
+                "that wrote it, which is another one, has it back",
+            )
 
     def __setitem__(self, name: str, app: AppRecord) -> None:
         """Add an app, or put it in the place of another."""
@@ -177,7 +199,8 @@ class Apps(dict[str, AppRecord]):
         self.touched.update(dict.fromkeys(name for name in names if name in self))
 
     def named(self, name: str | None) -> AppRecord:
-        """Return an app by name.  Raises NotFoundError."""
+        """Return an app by name.  Raises NotFoundError, UnavailableError."""
+        self.check_read(name or "")
         app = self.get(name or "")
         if app is None:
             known = ", ".join(sorted(self)) or "none"

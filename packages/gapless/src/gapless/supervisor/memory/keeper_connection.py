@@ -9,12 +9,13 @@ it again.
 from __future__ import annotations
 
 import os
+import select
 import selectors
 import socket
 from collections.abc import Callable
 from typing import Any
 
-from gapless.base import clock, descriptors, wire
+from gapless.base import clock, descriptors, interpreter, wire
 from gapless.base.errors import GaplessError
 
 MOST_EVENTS = 250
@@ -40,6 +41,8 @@ class KeeperConnection:
         self.channel = channel
         self.incarnation = ""
         """The keeper's; empty if it is of a version that has none."""
+        self.version = ""
+        """The version that runs; empty if it is one that does not say."""
         self._letting_go: list[wire.Message] = []
         """What is sent after the next notes, in this order."""
         self._noted: dict[str, Any] = {}
@@ -108,6 +111,12 @@ class KeeperConnection:
         """Drop what the keeper remembers of a process that has ended."""
         self._letting_go.append({"op": "forget", "key": key})
 
+    def renew(self) -> None:
+        """Let the keeper become the version that is installed where this one is."""
+        self._send(
+            {"op": "renew", "argv": interpreter.python("gapless.keeper.run", [])}
+        )
+
     def end(self) -> None:
         """Let the keeper end with its last child; sends nothing twice."""
         if not self.ending:
@@ -126,6 +135,12 @@ class KeeperConnection:
             return self.channel.flush()
         except ConnectionError as error:
             raise KeeperLostError from error
+
+    def flush_within(self, limit_s: float) -> None:
+        """Send all that waits; what is left after *limit_s* is lost with this process."""
+        until = clock.monotonic() + limit_s
+        while not self.flush() and (left_s := until - clock.monotonic()) > 0:
+            select.select([], [self.channel.sock], [], left_s)
 
     def flush_in(
         self, selector: selectors.BaseSelector, receive: Callable[[], None]

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from gapless.base import clock, codec, events, files
 from gapless.base.names import Home
 from gapless.base.outside import set_aside
-from gapless.supervisor.memory.apps import AppRecord, read_note
+from gapless.supervisor.memory.apps import AppRecord, Apps, read_note
 from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
 from gapless.supervisor.memory.model import Role
@@ -74,6 +74,12 @@ class Notes:
         else:
             at = clock.monotonic() + DISK_PAUSE_S
         self._changed[app.name] = _Changed(at, essence, note)
+
+    def all_of(self, apps: Apps) -> dict[str, Any]:
+        """Return the note of each app, as it is now."""
+        return {
+            app.name: {"version": VERSION, **codec.encode(app)} for app in apps.values()
+        }
 
     def write_roles(self, app: AppRecord) -> None:
         """Remember an app if a generation has come, gone or changed its role since.

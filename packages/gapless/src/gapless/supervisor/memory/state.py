@@ -120,6 +120,8 @@ class StateFile:
         self._written: dict[str, bytes] = {}
         """Each app as it was encoded last."""
         self._write_at: float | None = None
+        self._loaded: dict[str, Any] = {}
+        """The apps as the file had them: of those that are left alone this stays."""
 
     def save(self, *, within_s: float = 0.0) -> None:
         """Let a `flush` write down what was asked for; by then others may have more."""
@@ -159,6 +161,11 @@ class StateFile:
         if not self._is_ours():
             return  # the home was removed: what is there now is another supervisor's
         apps = [self._encoded(app) for app in self._apps.values() if not app.deleted]
+        apps += [
+            f"{json.dumps(name)}: {json.dumps(self._loaded[name])}".encode()
+            for name in self._apps.unread
+            if name in self._loaded
+        ]
         host = json.dumps({**codec.encode(state), "apps": None}).encode()
         before, _, after = host.partition(b'"apps": null')
         body = b",\n".join(apps)
@@ -224,6 +231,7 @@ class StateFile:
             apps = plain.get("apps") if isinstance(plain, dict) else None
             own = {**plain, "apps": {}} if isinstance(apps, dict) else plain
             state = codec.decode(State, own, "state")
+            self._loaded = apps or {}
         except ValueError as error:
             return nothing, [str(error)]
         except OSError as error:

@@ -67,15 +67,10 @@ class InstanceGroups:
         self._limits = InstanceLimits(above, path, self._log, below=below)
         return ""
 
-    @property
-    def keeper_pid(self) -> int:
-        """The keeper, which may have to move into another group."""
-        return self._limits.keeper_pid if self._limits else 0
-
-    @keeper_pid.setter
-    def keeper_pid(self, pid: int) -> None:
+    def note_ours(self, *pids: int) -> None:
+        """Note which processes of ours may have to move into another group."""
         if self._limits is not None:
-            self._limits.keeper_pid = pid
+            self._limits.ours = tuple(pid for pid in pids if pid)
 
     def limit(self, path: str, limits: Limits) -> str:
         """Limit the group of an instance; return what of it has no effect, and why."""

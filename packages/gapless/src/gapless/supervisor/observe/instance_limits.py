@@ -129,7 +129,8 @@ class InstanceLimits:
         """
         self._above, self._directory, self._log = above, directory, log
         self._below = below
-        self.keeper_pid = 0
+        self.ours: tuple[int, ...] = ()
+        """Keeper and guardian."""
 
     def why_unavailable(self, name: str) -> str:
         """Return why a controller cannot limit instances; empty if it can."""
@@ -184,7 +185,7 @@ class InstanceLimits:
         controllers.distribute(self._above, [name])
 
     def _move_below(self) -> bool:
-        """Move supervisor and keeper, and what they run for themselves, into a group.
+        """Move supervisor, keeper and guardian, and what they run, into a group.
 
         What one of them forks meanwhile is in the group above, so this may come again.
         Returns whether there was one.  Raises OSError.
@@ -198,9 +199,9 @@ class InstanceLimits:
         return bool(own)
 
     def _is_ours(self, pid: int) -> bool:
-        """Return whether a process is supervisor or keeper, or comes from one of them."""
+        """Return whether a process is one of ours, or comes from one of them."""
         row: processes.Process | None = None
-        while pid not in (os.getpid(), self.keeper_pid):
+        while pid not in (os.getpid(), *self.ours):
             row = processes.read(pid) if pid > 1 else None
             if row is None:
                 return False

@@ -30,7 +30,7 @@ class Membership:
     """Knows the keeper, to which processes come that lose their parent."""
 
     def __init__(self, groups: InstanceGroups) -> None:
-        self.keeper_pid = 0
+        self.keeper_pid = self.guardian_pid = 0
         self.groups = groups
         self._table, self._table_until = Table({}), 0.0
         self._table_ticks = 0
@@ -40,6 +40,11 @@ class Membership:
         self._leaders: dict[str, int] = {}
         self._strays: dict[int, set[int]] = {}
         """Processes of the table that lost their parents, and the pipes they write to."""
+
+    def meet(self, keeper: int, guardian: int) -> None:
+        """Note which processes the keeper and its guardian are; 0 for none."""
+        self.keeper_pid, self.guardian_pid = keeper, guardian
+        self.groups.note_ours(keeper, guardian)
 
     def started(self, instance: InstanceRecord) -> None:
         """Note what tells the leader of an instance from every other process."""
@@ -199,7 +204,9 @@ class Membership:
             self._table_ticks = int(clock.boottime() * _TICKS_PER_S)
             self._table = processes.snapshot()
             strays = set(self._table.children(self.keeper_pid))
-            strays -= set(self._leaders.values())
+            if self.guardian_pid:  # of which a keeper before was the parent
+                strays.update(self._table.children(self.guardian_pid))
+            strays -= {*self._leaders.values(), self.keeper_pid, self.guardian_pid}
             self._strays = {pid: processes.pipe_inodes(pid) for pid in strays}
             took_s = clock.monotonic() - began
             self._table_until = began + max(FRESH_S, 3 * took_s)

@@ -6,12 +6,13 @@ import argparse
 from typing import Any
 
 from gapless.base.errors import DONE, MisuseError
+from gapless.base.kernel import hung
 from gapless.base.outside import set_aside
 from gapless.base.outside.text import printable
-from gapless.base.kernel import hung
 from gapless.cli import arguments, output
 from gapless.cli.display import under_way
 from gapless.cli.display.secrets import shown
+from gapless.cli.upgrade import running
 from gapless.client import Client
 
 HEADINGS = [
@@ -68,6 +69,8 @@ def run(args: argparse.Namespace) -> int:
         return DONE
     rows = found["apps"]
     assert isinstance(rows, list)
+    for name, reason in ((found["supervisor"] or {}).get("unread") or {}).items():
+        print(f"{name}: left alone, it serves on: another version noted it: {reason}")
     if not rows:
         print("no apps here; `gapless start TARGET` starts one")
         _tell_set_aside(client)
@@ -83,6 +86,8 @@ def run(args: argparse.Namespace) -> int:
         print("this host drains: new requests are refused; `gapless undrain` ends it")
     for line in hung.of_keeper(supervisor or {}) or ():
         print(line)
+    if supervisor is not None and (trouble := running.trouble(supervisor)):
+        print(f"{trouble}; `gapless upgrade` replaces what runs")
     for row in rows:
         if row["reason"]:
             print(f"{row['name']}: {row['reason']}")

@@ -13,6 +13,7 @@ from gapless.base.errors import DONE, FAILED
 from gapless.base.kernel import cgroups
 from gapless.base.outside import own_directory
 from gapless.cli import arguments, limits, output
+from gapless.cli.upgrade import running
 from gapless.client import Client
 from gapless.keeper.seccomp import trial
 from gapless.supervisor.kernel import sock_diag
@@ -51,6 +52,14 @@ def run(args: argparse.Namespace) -> int:
         }
         for name, key in KEYS.items()
     ]
+    rows.append(
+        {
+            "what": "what runs is of the version that is installed",
+            "trouble": _other_version() if trusted else None,
+            "without": "run `gapless upgrade`: it loses nothing",
+            "optional": True,
+        }
+    )
     if args.json:
         output.print_json(rows)
     else:
@@ -73,6 +82,11 @@ WITHOUT_GROUPS = (
 """The other way works as well, so a machine without groups is not at fault."""
 KEYS = {"memory": "limits.memory_mb", "cpu": "limits.cpu_percent"}
 WITHOUT_LIMITS = "apps that ask for it run without it, and are told so"
+
+
+def _other_version() -> str | None:
+    found = running.ask(Client(starts=False))
+    return (running.trouble(found) or None) if found else None
 
 
 def _trouble(check: Callable[[], str | None]) -> str | None:

@@ -1,0 +1,305 @@
+"""The guardian: it holds what the keeper has, and starts the next keeper.
+
+Rule 1: it decides nothing, and reads no value of what it holds: a name, bytes, descriptors.
+Rule 2: it is the parent of the keeper, and a subreaper: it becomes the parent of the
+instances when the keeper dies, and knows how they end.
+Rule 3: it ends with the last keeper that wants to end, and with one that has taken another
+guardian.
+
+A keeper that dies is followed by a new one, which is given everything.  A guardian that
+dies is followed by one that the keeper starts, and gives everything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import select
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gapless.base import clock, descriptors
+from gapless.keeper.guardian import frames
+from gapless.keeper.guardian.frames import Frame
+
+BEGUN = "keeper"
+"""The name by which a keeper says that it has begun; before that, none follows it."""
+LONG_LIFE_S = 5.0
+"""A keeper that lived less is followed after a pause, which grows."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0
+UNKNOWN = -1
+"""The status of a process of which the guardian does not know how it ended."""
+_PIDFD_GETFD = 438  # Linux 5.6; one number for all architectures
+_libc = ctypes.CDLL(None, use_errno=True)
+
+StartKeeper = Callable[[socket.socket], int]
+"""Starts a keeper at the other end of a line, and returns its pid."""
+
+
+@dataclass(slots=True)
+class _Entry:
+    """What the keeper put here by one name."""
+
+    value: bytes
+    descriptors: list[int]
+    pid: int
+    """The process that it tells of; 0 for none."""
+    status: int = UNKNOWN
+    """How that process ended (wait(2)), if it became a child of the guardian."""
+
+    def close(self) -> None:
+        while self.descriptors:
+            os.close(self.descriptors.pop())
+
+
+class Guardian:
+    """The table, and the keeper that it is the table of."""
+
+    def __init__(
+        self, line: socket.socket, keeper: int, start_keeper: StartKeeper
+    ) -> None:
+        """Serve the keeper with that pid, at the other end of *line*."""
+        self._line, self._start_keeper = line, start_keeper
+        self._entries: dict[str, _Entry] = {}
+        self._by_pid: dict[int, _Entry] = {}
+        self._pause_s = FIRST_PAUSE_S
+        self._ending = False
+        self._wakeup, self._wakeup_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(self._wakeup_write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._follow(keeper)
+
+    def _follow(self, keeper: int) -> None:
+        self._keeper, self._began_at = keeper, clock.monotonic()
+        self._keeper_pidfd = os.pidfd_open(keeper)
+        self._line.setblocking(True)
+
+    def serve(self) -> None:
+        """Run until the last keeper has ended, or has another guardian."""
+        poll = select.poll()
+        while not self._ending:
+            for each in (self._line.fileno(), self._keeper_pidfd, self._wakeup):
+                poll.register(each, select.POLLIN)
+            ready = {descriptor for descriptor, _ in poll.poll()}
+            for each in (self._line.fileno(), self._keeper_pidfd, self._wakeup):
+                poll.unregister(each)
+            if self._line.fileno() in ready and not self._read():
+                self._line_closed()
+            if self._wakeup in ready:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(self._wakeup, 4096)
+            self._reap()
+            if not self._ending and self._has_ended():
+                self._begin_next()
+
+    # --- what the keeper sends --------------------------------------------------------
+
+    def _read(self) -> bool:
+        """Take in one frame; return whether the line is open."""
+        try:
+            frame = frames.receive(self._line)
+        except EOFError:
+            return False
+        except ValueError:
+            return True
+        except OSError as error:
+            if descriptors.is_shortage(error):
+                descriptors.pause()
+                return True
+            return False
+        self._take(frame)
+        return True
+
+    def _take(self, frame: Frame) -> None:
+        match frame.kind:
+            case "put":
+                self._put(frame)
+                return
+            case "drop":
+                self._drop(frame.name)
+                if frame.number:  # it waits until nothing is open here
+                    self._answer(0)
+            case "status":
+                self._reap()
+                found = self._entries.get(frame.name)
+                self._answer(UNKNOWN if found is None else found.status)
+            case "getfd":
+                self._answer_descriptor(lambda: _duplicate(*_pair(frame)))
+            case "memory":
+                path = f"/proc/{frame.number}/mem"
+                self._answer_descriptor(
+                    lambda: os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                )
+            case "give":
+                self._give_all()
+            case "renew":
+                self._renew(frame)
+            case "end":
+                self._ending = True
+            case _:
+                pass  # a keeper of a later version knows more
+        for each in frame.descriptors:
+            os.close(each)
+
+    def _put(self, frame: Frame) -> None:
+        """Hold what came, in the place of what had its name.
+
+        Without descriptors it changes the value alone.
+        """
+        entry = _Entry(frame.value, frame.descriptors, frame.number)
+        before = self._entries.get(frame.name)
+        if before is not None:
+            if not entry.descriptors:
+                entry.descriptors, before.descriptors = before.descriptors, []
+            if before.pid == entry.pid:
+                entry.status = before.status
+            self._let_go(before)
+        self._entries[frame.name] = entry
+        if entry.pid:
+            self._by_pid[entry.pid] = entry
+
+    def _drop(self, name: str) -> None:
+        entry = self._entries.pop(name, None)
+        if entry is not None:
+            self._let_go(entry)
+
+    def _let_go(self, entry: _Entry) -> None:
+        entry.close()
+        if self._by_pid.get(entry.pid) is entry:
+            del self._by_pid[entry.pid]
+
+    def _answer(self, number: int, *lent: int) -> None:
+        with contextlib.suppress(OSError):  # it has died
+            frames.send(
+                self._line,
+                Frame(kind="answer", number=number, descriptors=list(lent)),
+            )
+
+    def _answer_descriptor(self, make: Callable[[], int]) -> None:
+        """Send what *make* opens: number is 0, or the errno."""
+        try:
+            made = make()
+        except OSError as error:
+            self._answer(error.errno or errno.EIO)
+            return
+        try:
+            self._answer(0, made)
+        finally:
+            os.close(made)
+
+    def _renew(self, frame: Frame) -> None:
+        """Become another program, of the same pid: the keeper then puts all here anew.
+
+        The arguments are separated by NUL; the last but one is the number of the line.
+        """
+        argv = frame.value.decode(errors="surrogateescape").split("\0")
+        argv = [each.replace("{line}", str(self._line.fileno())) for each in argv]
+        signal.set_wakeup_fd(-1)
+        try:
+            self._line.set_inheritable(True)
+            os.execv(argv[0], argv)
+        except (OSError, ValueError) as error:
+            signal.set_wakeup_fd(self._wakeup_write, warn_on_full_buffer=False)
+            self._line.set_inheritable(False)
+            self._answer(getattr(error, "errno", None) or errno.EINVAL)
+
+    # --- the keeper -------------------------------------------------------------------
+
+    def _reap(self) -> None:
+        """Note how children have ended that the table tells of; reap all others."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            entry = self._by_pid.pop(pid, None)
+            if entry is not None:
+                entry.status = status
+
+    def _has_ended(self) -> bool:
+        poll = select.poll()
+        poll.register(self._keeper_pidfd, select.POLLIN)
+        return bool(poll.poll(0))
+
+    def _line_closed(self) -> None:
+        """End if the keeper lives: it has another guardian; else it is found dead soon."""
+        poll = select.poll()
+        poll.register(self._keeper_pidfd, select.POLLIN)
+        self._ending = not poll.poll(1000)
+
+    def _begin_next(self) -> None:
+        """Start the next keeper; it asks for everything."""
+        self._line.setblocking(False)
+        while True:  # what the dead one has sent
+            try:
+                frame = frames.receive(self._line)
+            except (EOFError, OSError):
+                break
+            except ValueError:
+                continue
+            self._take_of_the_dead(frame)
+        os.close(self._keeper_pidfd)
+        self._line.close()
+        if self._ending or BEGUN not in self._entries:
+            self._ending = True
+            return
+        if clock.monotonic() - self._began_at < LONG_LIFE_S:
+            select.select([], [], [], self._pause_s)
+            self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
+        else:
+            self._pause_s = FIRST_PAUSE_S
+        self._line, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with far:
+            self._follow(self._start_for_certain(far))
+
+    def _start_for_certain(self, far: socket.socket) -> int:
+        while True:
+            try:
+                return self._start_keeper(far)
+            except OSError:  # out of memory or processes, or an install that is changed
+                select.select([], [], [], LONGEST_PAUSE_S)
+
+    def _take_of_the_dead(self, frame: Frame) -> None:
+        if frame.kind in ("put", "drop", "end"):
+            self._take(frame)
+            return
+        for each in frame.descriptors:
+            os.close(each)
+
+    def _give_all(self) -> None:
+        try:
+            for name, entry in self._entries.items():
+                given = Frame(
+                    kind="have",
+                    name=name,
+                    number=entry.pid,
+                    value=entry.value,
+                    descriptors=entry.descriptors,
+                )
+                frames.send(self._line, given)
+            frames.send(self._line, Frame(kind="all"))
+        except OSError:
+            return  # it died: the loop finds that
+
+
+def _pair(frame: Frame) -> tuple[int, int]:
+    return frame.number, int(frame.value)
+
+
+def _duplicate(pid: int, number: int) -> int:
+    """Return a duplicate of another process's descriptor (pidfd_getfd(2))."""
+    pidfd = os.pidfd_open(pid)
+    try:
+        copy = int(_libc.syscall(_PIDFD_GETFD, pidfd, number, 0))
+        if copy < 0:
+            found = ctypes.get_errno()
+            raise OSError(found, os.strerror(found))
+    finally:
+        os.close(pidfd)
+    return copy

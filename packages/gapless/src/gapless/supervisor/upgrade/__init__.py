@@ -1,0 +1,3 @@
+"""The running supervisor is replaced by the version that is installed."""
+
+from __future__ import annotations
