@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from gapless.base import clock
-from gapless.keeper import unheard
-from gapless.keeper.unheard import Unheard
+from gapless.keeper.holding import unheard
+from gapless.keeper.holding.unheard import Unheard
 
 
 class Keeper:

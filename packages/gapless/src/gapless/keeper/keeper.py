@@ -25,17 +25,17 @@ import gapless
 from gapless.base import clock, codec, descriptors, events, files, wakeup, wire
 from gapless.keeper import messages, process_title
 from gapless.keeper.children import Children
-from gapless.keeper.duplicate import duplicate
 from gapless.keeper.guardian import program
 from gapless.keeper.guardian.guardian import BEGUN
 from gapless.keeper.guardian.renewal import Renewal
 from gapless.keeper.guardian.reserve import Reserve
 from gapless.keeper.guardian.scratch import LAYOUT, Scratch
-from gapless.keeper.held import Held
+from gapless.keeper.holding.duplicate import duplicate
+from gapless.keeper.holding.held import Held
+from gapless.keeper.holding.unheard import Unheard
 from gapless.keeper.logs.streams import FILE, STREAM, Streams
 from gapless.keeper.seccomp.waiting_calls import Answer, WaitingCalls
 from gapless.keeper.supervisor_connection import SupervisorConnection
-from gapless.keeper.unheard import Unheard
 
 SCRATCH = "scratch"
 """The name by which the memory is kept that outlives the keeper."""

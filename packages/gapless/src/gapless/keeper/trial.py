@@ -12,7 +12,7 @@ from gapless.base import codec
 from gapless.keeper.children import CHILD, ENDED
 from gapless.keeper.guardian.guardian import BEGUN
 from gapless.keeper.guardian.scratch import LAYOUT
-from gapless.keeper.held import HELD, NOTE
+from gapless.keeper.holding.held import HELD, NOTE
 from gapless.keeper.logs.settings import LogSettings
 from gapless.keeper.logs.streams import FILE, STREAM, TROUBLE
 from gapless.keeper.seccomp.notifications import Notification

@@ -12,7 +12,6 @@ from typing import Protocol
 
 from gapless.base import clock, descriptors, events, wakeup
 from gapless.base.errors import GaplessError
-from gapless.base.timers import Timers
 from gapless.supervisor.act import pid_files
 from gapless.supervisor.act.performer import Performer
 from gapless.supervisor.act.start_limit import StartLimit
@@ -42,6 +41,7 @@ from gapless.supervisor.observe.app_order import AppOrder
 from gapless.supervisor.observe.evidence import WATCH_S, Evidence
 from gapless.supervisor.renewal.liveness import Liveness
 from gapless.supervisor.renewal.renewals import Renewals
+from gapless.supervisor.timers import Timers
 from gapless.supervisor.unit import Unit
 
 FAULT_PAUSE_S = 1.0

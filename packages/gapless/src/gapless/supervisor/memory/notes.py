@@ -16,9 +16,8 @@ import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from gapless.base import clock, codec, events, files
+from gapless.base import clock, codec, events, files, set_aside
 from gapless.base.names import Home
-from gapless.base.outside import set_aside
 from gapless.supervisor.memory.apps import AppRecord, Apps, read_note
 from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.memory.keeper_connection import KeeperConnection

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gapless.base.timers import Timers
+from gapless.supervisor.timers import Timers
 
 NAMES = st.sampled_from("abcdef")
 TIMES = st.one_of(st.none(), st.floats(0, 100))

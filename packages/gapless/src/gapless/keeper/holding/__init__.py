@@ -1,0 +1,3 @@
+"""What the keeper holds for others: descriptors, and what is said on them meanwhile."""
+
+from __future__ import annotations
