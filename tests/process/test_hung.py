@@ -17,11 +17,12 @@ from contextlib import contextmanager
 
 import pytest
 
+from gapless.base.kernel import conditions
 from rig.hosts import control
 from rig.hosts.host import Host
 from rig.load import engine
 from rig.load.process import run_load
-from rig.wait import free_port, until
+from rig.wait import answers, free_port, until
 
 APP = """
 import http.server, os, socket, sys
@@ -176,25 +177,13 @@ def test_a_program_is_ready_that_said_so_to_nobody(host: Host) -> None:
         start = host.begin("start", "gapless.toml")
         until(lambda: control.ask(host.home, "list")["apps"], "the request")
         os.kill(host.supervisor_pid(), signal.SIGSTOP)
-        supervisor = _pid_of(host)
+        supervisor = conditions.holder_of_lock(str(host.home / "supervisor.lock"))
     try:
-        until(lambda: _listens(port), "the app, which has notified 82 times", 60)
+        until(lambda: answers(port), "the app, which has notified 82 times", 60)
     finally:
         os.kill(supervisor, signal.SIGCONT)
     output = start.communicate(timeout=60)[0]
     assert start.returncode == 0, output
-
-
-def _listens(port: int) -> bool:
-    from rig import wait
-
-    return wait.answers(port, 1.0)
-
-
-def _pid_of(host: Host) -> int:
-    from gapless.base.kernel import conditions
-
-    return conditions.holder_of_lock(str(host.home / "supervisor.lock"))
 
 
 def test_commands_say_that_the_keeper_is_stopped(host: Host) -> None:
