@@ -24,7 +24,7 @@ from rig.load.paths import PathLoad
 from rig.load.traffic import Traffic
 
 COMMAND = Path(__file__).parent / "command.py"
-COMMAND_S = 20.0 * wait.SLOWER
+COMMAND_S = 40.0 * wait.SLOWER
 """A command that does not end in this time hangs."""
 SETTLE_S = 20.0
 """How long everything may take to come to rest.  An idle machine needs a second or two."""

@@ -125,7 +125,8 @@ def test_four_apps_are_served_while_what_runs_is_replaced(
         assert report["supervisor"]["new"]["version"] == "9.0.0"
         assert report["supervisor"]["new"]["pid"] == supervisor
         assert isinstance(report["without_control_ms"], float)
-        assert runs(host)[0] == "9.0.0"
+        assert report["keeper"]["new"]["pid"] == report["keeper"]["old"]["pid"]
+        assert runs(host) == ("9.0.0", "9.0.0")
         assert reload.poll() is None
         all_answer(found)
         slow.sendall(b"whole")

@@ -43,6 +43,10 @@ class Request:
     """What alone is to be told: `names` or `specs` of `list`, `spec` of `describe`."""
     argv: list[str] = field(default_factory=list)
     """The command of the version that is to take the place of this one."""
+    package: str = ""
+    """The directory of that version."""
+    asked_at: float | None = None
+    """When the client asked first, on CLOCK_BOOTTIME."""
     apps: list[str] | None = None
     """Which apps to list; None: all."""
     until: float | None = None

@@ -7,7 +7,7 @@ import selectors
 from collections.abc import Callable
 from typing import Any
 
-from gapless.base import events
+from gapless.base import clock, events
 from gapless.base.errors import UnavailableError
 from gapless.supervisor.control.control_connection import ControlConnection
 from gapless.supervisor.control.request import Request
@@ -40,6 +40,7 @@ class Upgrades:
     ) -> None:
         """Begin the renewal of the keeper, if this supervisor comes from an upgrade."""
         self._given, self._keeper = given, keeper
+        self._began_at = clock.boottime()
         self._renewal = KeeperRenewal(keeper, membership, given)
         self._replacement = Replacement(
             selector,
@@ -75,8 +76,22 @@ class Upgrades:
                     hint=f"the supervisor goes on as it was, with pid {os.getpid()}",
                 )
             self._renewal.wait(connection)
+        elif self._is_what_was_asked_for(request):
+            self._given = Inheritance(token=request.token)
+            self._renewal.begin(os.getpid())
+            self._renewal.wait(connection)
         else:
             self._replacement.begin(request, connection)
+
+    def _is_what_was_asked_for(self, request: Request) -> bool:
+        """Return whether this supervisor came after one that died in that upgrade."""
+        asked_at = request.asked_at
+        return (
+            not self._given.token
+            and asked_at is not None
+            and self._began_at > asked_at
+            and request.package == installed.package_directory()
+        )
 
     def go_on(self) -> bool:
         """Do what has to be done between two turns; return whether it hands over now."""

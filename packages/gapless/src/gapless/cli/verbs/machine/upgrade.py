@@ -10,11 +10,12 @@ import argparse
 import os
 from typing import Any
 
-from gapless.base import interpreter
+from gapless.base import clock, interpreter
 from gapless.base.errors import DONE, FAILED, MisuseError
 from gapless.cli import arguments, output
 from gapless.cli.upgrade import earlier, silence
 from gapless.client import Client
+from gapless.supervisor.upgrade import installed
 from gapless.supervisor.upgrade.renewal import TOO_OLD
 
 _UNKNOWN = "there is no request"
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _upgrade(client: Client, say: Any) -> dict[str, Any]:
     argv = interpreter.successor("gapless.supervisor.run")
-    token = os.urandom(8).hex()
+    token, before = os.urandom(8).hex(), client.ping()
     silent: list[float | None] = []
 
     def told(event: dict[str, Any]) -> None:
@@ -64,13 +65,22 @@ def _upgrade(client: Client, say: Any) -> dict[str, Any]:
 
     try:
         report: dict[str, Any] = client.request(
-            "upgrade", token=token, argv=argv, on_event=told_and_measured
+            "upgrade",
+            token=token,
+            argv=argv,
+            package=installed.package_directory(),
+            asked_at=clock.boottime(),
+            on_event=told_and_measured,
         )
     except MisuseError as error:
         found = client.ping()
         if _UNKNOWN not in error.message or found is None:
             raise
         return earlier.replace(client, found, argv, told)
+    if not report["supervisor"]["old"]["pid"] and before is not None:
+        # The new one died meanwhile, and the next knows nothing of the one before.
+        old = {name: before.get(name) for name in ("version", "pid", "package")}
+        report["supervisor"]["old"] = old
     return report | {"without_control_ms": silent[-1] if silent else None}
 
 
