@@ -14,9 +14,9 @@ import pytest
 from gapless.agent import membership
 from gapless.agent.trust.memory import HOST, Trusted, TrustMemory
 from gapless.base import codec, events, files
+from gapless.base.disk import set_aside
 from gapless.base.errors import GaplessError
 from gapless.base.names import Home
-from gapless.base.outside import set_aside
 from gapless.cli.pm2 import settings
 from gapless.cli.verbs.machine import resurrect
 from gapless.releases import current, manifest, publisher_lock, reports

@@ -14,7 +14,7 @@ THE_ONE = "base/files.py"
 NO_FILES = {
     "__main__.py": "/dev/null",
     "base/kernel/cgroups.py": "control groups",
-    "base/outside/set_aside.py": "by `files.rename`; the page says of which",
+    "base/disk/set_aside.py": "by `files.rename`; the page says of which",
     "cli/output.py": "/dev/null",
     "cli/publisher/output.py": "/dev/null",
     "keeper/exec_program.py": "control groups",

@@ -12,8 +12,8 @@ import re
 from typing import Any
 
 from gapless.base import files, home
+from gapless.base.disk import set_aside
 from gapless.base.errors import DONE, FAILED, GaplessError, MisuseError
-from gapless.base.outside import set_aside
 from gapless.cli import output
 from gapless.cli.pm2.words import Words
 

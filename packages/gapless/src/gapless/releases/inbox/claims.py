@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from gapless.base import files
-from gapless.base.outside import set_aside
+from gapless.base.disk import set_aside
 from gapless.base.outside.text import printable
 from gapless.releases import current, file_state, paths, publisher_lock, reports
 from gapless.releases.digests import sha256_of

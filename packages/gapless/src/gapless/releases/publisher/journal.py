@@ -4,7 +4,7 @@ Rule 1: it is written before the first act, and removed after the last one.
 Rule 2: it holds an intent and no facts.  How far its publisher came is seen in `dist/`, by
 the supervisor and by the link; what serves decides.
 Rule 3: a record that is empty, cut off or of another kind is as if it were not there; the
-next publisher gives it another name (`base/outside/set_aside.py`).
+next publisher gives it another name (`base/disk/set_aside.py`).
 
 Who holds the publisher's lock next finishes what is written there, or undoes it.
 """
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from gapless.base import clock, codec, files
-from gapless.base.outside import set_aside
+from gapless.base.disk import set_aside
 from gapless.releases.file_state import FileState
 from gapless.releases.model import ReleaseSpec, stamp_of
 

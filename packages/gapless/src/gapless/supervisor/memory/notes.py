@@ -17,8 +17,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from gapless.base import clock, codec, events, files
+from gapless.base.disk import set_aside
 from gapless.base.names import Home
-from gapless.base.outside import set_aside
 from gapless.supervisor.memory.apps import AppRecord, read_note
 from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.memory.keeper_connection import KeeperConnection

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gapless.base import clock, codec, events, files, names
+from gapless.base.disk import set_aside
 from gapless.base.errors import UnavailableError
-from gapless.base.outside import set_aside
 from gapless.supervisor.memory import spec
 from gapless.supervisor.memory.apps import AppRecord, Apps
 

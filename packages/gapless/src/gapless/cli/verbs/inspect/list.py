@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from gapless.base.disk import set_aside
 from gapless.base.errors import DONE, MisuseError
-from gapless.base.outside import set_aside
 from gapless.base.outside.text import printable
 from gapless.cli import arguments, output
 from gapless.cli.display import under_way

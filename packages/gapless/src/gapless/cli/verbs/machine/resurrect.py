@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 from gapless.base import codec, files
+from gapless.base.disk import set_aside
 from gapless.base.errors import DONE, GaplessError, NotFoundError
-from gapless.base.outside import set_aside
 from gapless.cli import arguments, operations, output
 from gapless.cli.app_requests import AppRequest
 from gapless.cli.verbs.machine import save
