@@ -10,7 +10,7 @@ import collections
 from collections.abc import Callable
 
 from rig.crash.scenarios import BEFORE, NAME
-from rig.crash.seen import Seen
+from rig.crash.seen import OURS, Seen
 
 Invariant = Callable[[Seen, Seen | None], str]
 
@@ -65,22 +65,21 @@ def listed_processes_live(seen: Seen, _: Seen | None) -> str:
 
 
 def listed_processes_listen(seen: Seen, _: Seen | None) -> str:
-    """Each listed process holds the one socket that listens, and keeper holds it too."""
+    """Each listed process holds the one socket that listens, and so do ours."""
     listed = set(seen.row["pids"]) if seen.row else set()
     if not listed:
         return f"{seen.listening} still listens" if seen.listening else ""
     if len(seen.listening) != 1:
         return f"{len(seen.listening)} sockets listen: {seen.listening}"
     (holders,) = seen.listening.values()
-    ours = {seen.supervisor["pid"], seen.supervisor["keeper_pid"]}
-    wanted = listed | ours
+    wanted = listed | {seen.supervisor[name] for name in OURS}
     return "" if holders == wanted else f"held by {holders}, not by {wanted}"
 
 
 def no_other_process_lives(seen: Seen, _: Seen | None) -> str:
-    """There is the supervisor, the keeper and the listed instances, and nothing else."""
+    """There are the processes of gapless, the listed instances, and nothing else."""
     known = set(seen.row["pids"]) if seen.row else set()
-    known |= {seen.supervisor.get(name, 0) for name in ("pid", "keeper_pid")}
+    known |= {seen.supervisor.get(name, 0) for name in OURS}
     known |= _beside(seen)
     others = {pid: seen.processes[pid] for pid in set(seen.processes) - known}
     return f"other processes: {others}" if others else ""
@@ -98,7 +97,7 @@ def no_file_is_left(seen: Seen, undisturbed: Seen | None) -> str:
 
 
 def no_descriptor_is_left(seen: Seen, undisturbed: Seen | None) -> str:
-    """Keeper and supervisor hold no descriptor that undisturbed ones do not hold."""
+    """None of ours holds a descriptor that an undisturbed one does not hold."""
     if undisturbed is None:
         return ""
     wrong = []

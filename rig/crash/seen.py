@@ -17,6 +17,8 @@ from rig.hosts.host import Host
 
 _NOT_OURS = (".log", "trace-#")
 """Descriptors that an app may need or not, or that the harness opened."""
+OURS = ("pid", "keeper_pid", "guardian_pid")
+"""What `list` calls the processes of gapless itself."""
 _ASKED = 4
 _ANSWER_S = 3.0
 
@@ -39,7 +41,7 @@ class Seen:
     processes: dict[int, str] = field(default_factory=dict)
     """Every process of the host, with its command line."""
     children: set[int] = field(default_factory=set)
-    """The children of the keeper, zombies too."""
+    """The children of the keeper, and what a keeper left to its guardian; zombies too."""
     listening: dict[str, set[int]] = field(default_factory=dict)
     """By inode, each listening socket on the app's address, and who holds it."""
     releases: list[str] = field(default_factory=list)
@@ -47,7 +49,7 @@ class Seen:
     files: set[str] = field(default_factory=set)
     """The files below GAPLESS_HOME, and beside the path; each number is one `#`."""
     descriptors: dict[str, dict[str, int]] = field(default_factory=dict)
-    """Of keeper and supervisor: how many descriptors of each kind."""
+    """Of each of ours: how many descriptors of each kind."""
     error_output: str = ""
 
 
@@ -63,8 +65,9 @@ def look(host: Host, address: Address, outcome: Outcome, code: int | None) -> Se
         if rows:
             seen.described = control.ask(host.home, "describe", app=NAME)
     seen.processes = host.processes()
-    keeper = seen.supervisor.get("keeper_pid", 0)
-    seen.children = _children(keeper) if keeper else set()
+    parents = {seen.supervisor.get(name, 0) for name in ("keeper_pid", "guardian_pid")}
+    found = (_children(parent) for parent in parents if parent)
+    seen.children = set().union(*found) - parents
     seen.listening = _listening(address, set(seen.processes))
     if seen.row and seen.row["instances"]["ready"] == outcome.instances > 0:
         seen.releases = _answers(address)
@@ -75,7 +78,7 @@ def look(host: Host, address: Address, outcome: Outcome, code: int | None) -> Se
     } | address.names()
     notes = host.directory / NOTES
     seen.notes = notes.read_text().splitlines() if notes.exists() else []
-    for name in ("keeper_pid", "pid"):
+    for name in OURS:
         if pid := seen.supervisor.get(name, 0):
             seen.descriptors[name] = _descriptors(pid)
     stderr = host.home / "logs" / "supervisor.err"

@@ -12,9 +12,9 @@ import os
 import select
 import socket
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
-from gapless.base import descriptors, files
+from gapless.base import descriptors, files, interpreter
 from gapless.base.outside import own_directory
 from gapless.keeper import run as keeper_run
 
@@ -48,7 +48,10 @@ def main(arguments: list[str]) -> None:
         line = _keeper_of(home)
 
         descriptors.prepare()  # after the fork: the keeper does the same for itself
-        from gapless.supervisor.supervisor import Supervisor  # noqa: PLC0415 - after fork
+        from gapless.supervisor.supervisor import (  # noqa: PLC0415 - after fork
+            End,
+            Supervisor,
+        )
 
         supervisor = Supervisor(home, line, lock, resume_all=resume_all)
     except Exception as error:
@@ -63,9 +66,22 @@ def main(arguments: list[str]) -> None:
         sys.exit(f"gapless: {described['message']}{hint}" if ready < 0 else 1)
     _report(ready, b"ok\n")
     descriptors.settle()  # no lower one is left that a start had, so the limit is sharp
-    was_shut_down = supervisor.serve()
-    if was_shut_down and ready < 0 and "INVOCATION_ID" in os.environ:
+    end = supervisor.serve()
+    if end is End.KEEPER_LOST:
+        _begin_again(home, resume_all=resume_all and not supervisor.shuts_down)
+    if end is End.SHUT_DOWN and resume_all and "INVOCATION_ID" in os.environ:
         sys.exit(SHUT_DOWN)
+
+
+def _begin_again(home: str, *, resume_all: bool) -> NoReturn:
+    """Be a new supervisor, which starts a keeper and finds what is left."""
+    arguments = [home]
+    if not resume_all:
+        nobody = os.open("/dev/null", os.O_WRONLY)
+        os.set_inheritable(nobody, True)
+        arguments.append(str(nobody))
+    argv = interpreter.python("gapless.supervisor.run", arguments)
+    os.execv(argv[0], argv)
 
 
 def _keeper_of(home: str) -> socket.socket:

@@ -7,6 +7,8 @@ import selectors
 import signal
 import socket
 import sys
+from enum import Enum
+from typing import Any
 
 from gapless.base import events, wakeup, wire
 from gapless.base.names import Home
@@ -57,6 +59,15 @@ from gapless.supervisor.sockets.listeners import Listeners
 from gapless.supervisor.sockets.path_watch import watch_paths
 from gapless.supervisor.sockets.seats import SeatSockets
 from gapless.supervisor.sockets.system_calls import SystemCalls
+from gapless.supervisor.survivors import Survivors
+
+
+class End(Enum):
+    """Why a supervisor ends."""
+
+    LEFT = "left"  #: it was told to; the apps serve on
+    SHUT_DOWN = "shut down"  #: everything has ended
+    KEEPER_LOST = "keeper lost"  #: another one has to find what is left
 
 
 class Supervisor:
@@ -154,6 +165,7 @@ class Supervisor:
         )
         liveness = Liveness(selector, apps, listeners, evidence, membership, log=log)
         # the keeper
+        notes.sockets_of = lambda name: _sockets_of(name, listeners)
         keeper_events = KeeperEvents(
             keeper,
             membership,
@@ -167,6 +179,9 @@ class Supervisor:
                 relays=relays,
                 takeovers=takeovers,
                 instance_groups=instance_groups,
+                survivors=Survivors(
+                    home, apps, keeper, listeners, notes=notes, log=log
+                ),
                 log=log,
             ),
             background=background,
@@ -254,23 +269,32 @@ class Supervisor:
             )
         self._control = ControlSocket(selector, path, self._dispatch.serve, log)
 
-    def serve(self) -> bool:
+    def serve(self) -> End:
         """Run until told to leave, or until everything has ended after a shutdown.
 
-        Returns whether that is so.
+        Or until keeper and guardian are gone: what they had is on disk then.
         """
+        end = End.LEFT
         try:
             self._loop.run(self._control)
         except KeeperLostError as error:
             if self._keeper.ending:
                 self._instance_groups.close()
                 self._report_shutdown()
+                end = End.SHUT_DOWN
             else:
                 self._log.write("keeper-lost", reason=error.message)
+                self._notes.write_all(self._apps.values())
+                end = End.KEEPER_LOST if self._lock.is_ours() else End.LEFT
         self._state.flush(all_of_it=True)
         self._notes.write_files()
         self._control.close()
-        return self._keeper.ending
+        return End.SHUT_DOWN if self._keeper.ending else end
+
+    @property
+    def shuts_down(self) -> bool:
+        """Whether everything is to end."""
+        return self._host.shutting_down
 
     def _signalled(self) -> None:
         """Leave on SIGTERM and SIGINT; the apps serve on, and the keeper holds them."""
@@ -304,3 +328,10 @@ class Supervisor:
         for waiter in self._dispatch.shutdown_waiters:
             waiter.send({"result": {"shut_down": True}}, last=True)
         self._control.flush()
+
+
+def _sockets_of(name: str, listeners: Listeners) -> dict[str, Any]:
+    """Return what is written to disk of the sockets of an app (`memory.notes`)."""
+    groups = sorted({each.group for each in listeners.of_app(name)})
+    values = {group: listeners.groups.value(group) for group in groups}
+    return {"sockets": listeners.metas(name), "groups": values}
