@@ -6,25 +6,36 @@ python -m rig.crash reload 17 30    and the next one after its 30th
 python -m rig.crash reload all      every one of them, and what was wrong
 python -m rig.crash reload all alone   the same, the command dies as well
 python -m rig.crash all             count all
+VICTIM=keeper python -m rig.crash reload all    the keeper dies after effects of its own
+VICTIM=both python -m rig.crash reload all      both die after one of the supervisor
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
 from rig.crash import point
 from rig.crash.scenarios import BY_NAME, Scenario
 
+VICTIM = os.environ.get("VICTIM", "supervisor")
+
 
 def _all(scenario: Scenario, alone: bool) -> None:
-    quiet = point.run(scenario, (0,))
+    quiet = point.run(scenario, (0,), victim=VICTIM)
     if quiet.faults:
         print(f"{scenario.name}, undisturbed: {quiet}")
 
     def one(number: int) -> point.Result:
-        return point.run(scenario, (number,), undisturbed=quiet.seen, waiting=not alone)
+        return point.run(
+            scenario,
+            (number,),
+            undisturbed=quiet.seen,
+            waiting=not alone,
+            victim=VICTIM,
+        )
 
     numbers = range(1, len(quiet.effects) + 1)
     wrong = 0
@@ -47,7 +58,7 @@ def main() -> None:
         return
     deaths = tuple(map(int, numbers)) or (0,)
     for scenario in chosen:
-        result = point.run(scenario, deaths)
+        result = point.run(scenario, deaths, victim=VICTIM)
         if len(chosen) == 1:
             print("\n".join(result.effects))
             print(json.dumps(result.seen and result.seen.descriptors))

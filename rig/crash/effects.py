@@ -1,4 +1,4 @@
-"""Count the side effects of a supervisor, and kill it right after a chosen one.
+"""Count the side effects of a supervisor or a keeper, and kill it right after a chosen one.
 
 This file runs in the supervisor in the place of its start (`boot`), by its path: it imports
 what the supervisor imports anyway.  Nothing in the product knows of it.
@@ -13,11 +13,15 @@ supervisor dies, `death-1` that of the next one...; a supervisor for which none 
 lives.  One that becomes another version (`gapless upgrade`) goes on with the count of the
 first.  Effects count while there is a file `go`.  `trace-0`, `trace-1`... get a line for
 each effect.  Where the file `alone` is, the waiting command (`command.pid`) dies as well.
+
+The file `victim` says who dies: `supervisor`; `keeper`, after its own effects; or `both`,
+after those of the supervisor.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import importlib
 import itertools
 import json
@@ -45,6 +49,7 @@ _ON_SOCKETS = (
     *("bind", "listen", "connect", "setsockopt", "shutdown", "close"),
     *("send", "sendall", "sendto", "sendmsg"),
 )
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 LATER_S = 0.02
 """After which time the supervisor writes what need not be on disk at once."""
 _ANSWERS = tuple(f'{{"result": {{"{field}"' for field in ("apps", "name", "pid"))
@@ -58,6 +63,8 @@ class Effects:
 
     def __init__(self, plan: str, number: int, last: int | None) -> None:
         self._plan, self._last = plan, last
+        self.victim = _victim(plan)
+        self._keeper = 0
         self.goes_on()
         self._depth = 0
         self._write, self._open, self._kill = os.write, os.open, os.kill
@@ -101,10 +108,23 @@ class Effects:
         setattr(owner, name, counted)
 
     def _happened(self, label: str) -> None:
-        if os.getpid() != self._pid or not self._is_counting():
-            return  # a child: the keeper, or the trial of interception
+        if not self._is_ours() or not self._is_counting():
+            return  # another child: a guardian, a program, the trial of interception
         if self._note(label) == self._last:
             self._die()
+
+    def _is_ours(self) -> bool:
+        """Return whether this process is the one whose effects count.
+
+        Both are forks of one, and so are guardian, programs that begin, and trials.
+        """
+        if self.victim == "keeper" and os.getpid() != self._pid:
+            if "gapless.keeper.keeper" not in sys.modules:
+                return False
+            if not self._keeper:
+                self._keeper = os.getpid()
+            return os.getpid() == self._keeper
+        return self.victim != "keeper" and os.getpid() == self._pid
 
     def _is_counting(self) -> bool:
         return os.path.exists(f"{self._plan}/go")
@@ -117,8 +137,33 @@ class Effects:
                 pid = int(file.read())
             with contextlib.suppress(ProcessLookupError):  # its work was done
                 self._kill(pid, signal.SIGKILL)
-        self._kill(self._pid, signal.SIGKILL)
+        if self.victim == "both":
+            for pid in _keepers():
+                self._kill(pid, signal.SIGKILL)
+        self._kill(os.getpid(), signal.SIGKILL)
         signal.pause()
+
+
+def _keepers() -> list[int]:
+    """Return the keeper of this GAPLESS_HOME."""
+    marker = f"GAPLESS_HOME={os.environ['GAPLESS_HOME']}".encode()
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            with open(f"/proc/{name}/cmdline", "rb") as file:
+                is_keeper = file.read().startswith(b"gapless keeper")
+            with open(f"/proc/{name}/environ", "rb") as file:
+                if is_keeper and marker in file.read().split(b"\0"):
+                    found.append(int(name))
+    return found
+
+
+def _victim(plan: str) -> str:
+    try:
+        with open(f"{plan}/victim", encoding="ascii") as file:
+            return file.read()
+    except FileNotFoundError:
+        return "supervisor"
 
 
 def arm(plan: str) -> Effects | None:
@@ -171,7 +216,20 @@ def _count_all(effects: Effects) -> Effects:
     )
     for name in _ON_SOCKETS:
         effects.wrap(socket.socket, name, _socket_effect(name))
+    if effects.victim == "keeper":
+        effects.wrap(fcntl, "ioctl", _asked_of_filter)
+        effects.wrap(os, "readv", lambda *_: "readv")
+        effects.wrap(socket.socket, "recv", _discarded)
+        effects.wrap(os, "waitid", lambda *_: "waitid")
     return effects
+
+
+def _discarded(sock: socket.socket, _: int) -> str | None:
+    return "discard" if sock.type == socket.SOCK_SEQPACKET else None
+
+
+def _asked_of_filter(_: Any, request: int, *__: Any) -> str | None:
+    return f"ioctl {request:x}" if request >> 8 & 0xFF == ord("!") else None
 
 
 def _file_effect(name: str) -> Callable[..., str | None]:

@@ -67,8 +67,11 @@ def run(
     *,
     undisturbed: Seen | None = None,
     waiting: bool = True,
+    victim: str = "supervisor",
 ) -> Result:
     """Let a scenario happen; successive supervisors die after the effects *deaths*.
+
+    Or the keeper after so many of its own, or both: the *victim*.
 
     A number beyond the last effect kills nothing, and 0 counts only.  Unless *waiting*,
     the command dies with the first supervisor, and somebody else starts the next one.
@@ -76,6 +79,7 @@ def run(
     began, result = time.monotonic(), Result()
     with tempfile.TemporaryDirectory(prefix="gapless-") as directory:
         point = _Point(Host(Path(directory)), scenario, waiting=waiting)
+        (point.plan / "victim").write_text(victim)
         try:
             _run(point, deaths, undisturbed, result)
             if not result.faults:

@@ -223,6 +223,7 @@ class ModelSupervisor:
             make=lambda _: "", adopt=lambda _: "", limit=lambda *_: ""
         )
         nothing: Any = Nothing()
+        survivors: Any = Nothing(find=dict, taken=set())
         exits = Exits(self.apps, keeper, membership, notify, drains, log=log)
         background = Background(
             self.apps, keeper, membership, listeners, exits, log=log
@@ -238,6 +239,7 @@ class ModelSupervisor:
             relays=relays,
             takeovers=takeovers,
             instance_groups=groups,
+            survivors=survivors,
             log=log,
         )
         self._events = KeeperEvents(

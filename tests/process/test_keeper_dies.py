@@ -12,6 +12,7 @@ import random
 import re
 import signal
 import sys
+import urllib.request
 from collections.abc import Iterator
 
 import pytest
@@ -24,7 +25,7 @@ from rig.wait import free_port, until
 
 GOOD = ["node", "app.js"]
 CHATTY = [sys.executable, "-I", "-S", "printing/chatty.py"]
-LINES = 400_000
+LINES = 100_000
 STEPS = ["starting", "ready", "switched", "proven", "draining", "stopping"]
 
 
@@ -115,7 +116,7 @@ def test_a_keeper_that_dies_is_followed_by_another(host: Host) -> None:
 def test_no_line_is_lost_or_doubled(host: Host, others: tuple[str, ...]) -> None:
     """A program prints all the time, in pieces, while keeper after keeper is killed."""
     more = 'log = { format = "plain" }'
-    host.start("app", [*CHATTY, str(LINES)], port=free_port(), more=more)
+    host.start("app", [*CHATTY, str(LINES), "0.002"], port=free_port(), more=more)
     draw, kills = random.Random(7), 0
     while (last := last_line(host)) < LINES - 1:
         goal = min(LINES - 1, last + draw.randrange(LINES // 10))  # at any moment
@@ -152,3 +153,177 @@ def test_a_keeper_that_dies_in_a_handoff_loses_nothing(
     described = host.app("app")
     assert (described["generation"], described["instances"]["ready"]) == (2, 2)
     assert [g["role"] for g in described["generations"]] == ["serving"]
+
+
+def test_nothing_of_gapless_survives(host: Host) -> None:
+    """Supervisor, keeper and guardian at once: the next start finds what serves.
+
+    What it could not have again is named.
+    """
+    port = free_port()
+    more = 'instances = 2\nlog = { format = "plain" }'
+    host.start("app", GOOD, port=port, more=more)
+    pids, generation = host.app("app")["pids"], host.app("app")["generation"]
+    until(lambda: noted(host, pids), "its note on disk")
+    with run_load(port, engine.NEW, engine.POST) as under_load:
+        under_load.wait_for(50)
+        for pid in pids_of(host).values():
+            os.kill(pid, signal.SIGKILL)
+        host.start_supervisor()
+        until(lambda: host.app("app")["pids"] == pids, "the same instances")
+        found = host.app("app")
+        assert found["generation"] == generation
+        assert "ENOSYS" in found["reason"]
+        under_load.wait_for(50)
+        host.declare("app", GOOD, port=port, release="2", more=more)
+        host.ok("reload", "app.toml")
+        under_load.wait_for_version("2")
+        report = under_load.stop()
+    assert report.lost == 0, str(report)
+    assert host.app("app")["reason"] is None
+    host.ok("shutdown")
+    until(lambda: not host.processes(), "nothing left")
+
+
+def test_a_supervisor_that_lost_keeper_and_guardian_begins_again(host: Host) -> None:
+    """Its pid stays, and no command is needed."""
+    port = free_port()
+    host.start("app", GOOD, port=port)
+    (pid,) = host.app("app")["pids"]
+    with run_load(port, engine.NEW) as under_load:
+        under_load.wait_for(20)
+        before = pids_of(host)
+        with stopped(before["guardian_pid"]):  # else it may start a keeper in between
+            os.kill(before["keeper_pid"], signal.SIGKILL)
+            os.kill(before["guardian_pid"], signal.SIGKILL)
+        until(
+            lambda: pids_of(host).get("keeper_pid") not in (None, before["keeper_pid"]),
+            "another keeper",
+        )
+        assert pids_of(host)["pid"] == before["pid"]
+        until(lambda: host.app("app")["pids"] == [pid], "the same instance")
+        under_load.wait_for(20)
+        report = under_load.stop()
+    assert report.lost == 0, str(report)
+
+
+def noted(host: Host, pids: list[int]) -> bool:
+    """Return whether the note on disk has these instances, ready."""
+    path = host.home / "notes" / "app.json"
+    text = path.read_text() if path.exists() else ""
+    serving = '"role": "serving"' in text
+    return serving and all(f'"pid": {pid}' in text for pid in pids)
+
+
+def test_a_guardian_that_dies_is_followed_and_so_is_a_keeper_then(host: Host) -> None:
+    """The keeper starts another guardian and gives it everything."""
+    port = free_port()
+    host.start("app", GOOD, port=port)
+    (pid,) = host.app("app")["pids"]
+    with run_load(port, engine.NEW) as under_load:
+        under_load.wait_for(20)
+        for _ in range(2):
+            guardian = pids_of(host)["guardian_pid"]
+            os.kill(guardian, signal.SIGKILL)
+            until(functools.partial(has_another, host, guardian), "another guardian")
+            kill_keeper(host)
+        assert host.app("app")["pids"] == [pid]
+        report = under_load.stop()
+    assert report.lost == 0, str(report)
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: host.app("app")["pids"] not in ([], [pid]), "its restart")
+    host.ok("shutdown")
+    until(lambda: not host.processes(), "nothing left")
+
+
+def has_another(host: Host, guardian: int) -> bool:
+    """Return whether the keeper has given everything to another guardian."""
+    return pids_of(host)["guardian_pid"] not in (0, guardian)
+
+
+def guardians(host: Host) -> set[int]:
+    """Return the pids of the guardians that live."""
+    found = host.processes().items()
+    return {pid for pid, command in found if command.startswith("gapless guardian")}
+
+
+def test_a_guardian_that_is_stopped_blocks_nothing(host: Host) -> None:
+    """Another one takes its place; when it goes on, it ends and starts no keeper."""
+    port = free_port()
+    host.start("app", GOOD, port=port)
+    before = pids_of(host)
+    with run_load(port, engine.NEW) as under_load:
+        with stopped(before["guardian_pid"]):
+            host.declare("app", GOOD, port=port, release="2")
+            host.ok("reload", "app.toml")
+            under_load.wait_for_version("2")
+            until(
+                functools.partial(has_another, host, before["guardian_pid"]),
+                "another guardian",
+            )
+            os.kill(before["keeper_pid"], signal.SIGKILL)
+            until(
+                lambda: pids_of(host).get("keeper_pid") not in (None, *before.values()),
+                "another keeper",
+            )
+        until(lambda: before["guardian_pid"] not in guardians(host), "its end")
+        keeper = pids_of(host)["keeper_pid"]
+        host.ok("restart", "app")
+        report = under_load.stop()
+    assert report.lost == 0, str(report)
+    assert pids_of(host)["keeper_pid"] == keeper
+
+
+def test_an_instance_that_ends_while_no_keeper_lives_is_known_to_have(
+    host: Host,
+) -> None:
+    """Its exit code is in the log, and it is started again."""
+    script = "trap 'exit 7' USR1; while :; do sleep 0.01; done"
+    host.configure(f'[app.app]\ncommand = ["sh", "-c", "{script}"]\n')
+    host.ok("start", "gapless.toml")
+    (pid,) = host.app("app")["pids"]
+    before = pids_of(host)
+    with stopped(before["guardian_pid"]):
+        os.kill(before["keeper_pid"], signal.SIGKILL)
+        os.kill(pid, signal.SIGUSR1)
+        until(lambda: pid not in host.processes(), "its end")
+    until(lambda: host.app("app")["pids"] not in ([], [pid]), "its restart")
+    log = (host.home / "logs" / "gapless.log").read_text()
+    assert "exited with code 7" in log
+
+
+SENDS = """
+const http = require('http');
+http.createServer((request, response) => {
+  if (!process.send) return response.end('no channel');
+  process.send({ type: 'process:msg', data: 1 }, (error) => {
+    response.end(error ? `failed ${error.code}` : 'sent');
+  });
+}).listen(Number(process.env.PORT), '127.0.0.1');
+process.on('disconnect', () => { console.log('disconnected'); });
+"""
+
+
+@pytest.mark.parametrize("others", [(), ("pid",)], ids=["keeper", "both"])
+def test_process_send_does_not_fail(host: Host, others: tuple[str, ...]) -> None:
+    """While no keeper, and no supervisor, lives, nor after."""
+    port = free_port()
+    (host.directory / "sends.js").write_text(SENDS)
+    host.start("app", ["node", "sends.js"], port=port, directory=host.directory)
+    before = pids_of(host)
+
+    def answer() -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as found:
+            return str(found.read().decode())
+
+    assert answer() == "sent"
+    with stopped(before["guardian_pid"]):
+        for name in ("keeper_pid", *others):
+            os.kill(before[name], signal.SIGKILL)
+        for _ in range(20):
+            assert answer() == "sent"
+    if others:
+        host.start_supervisor()
+    until(lambda: pids_of(host).get("keeper_pid", 0) not in before.values(), "a keeper")
+    assert answer() == "sent"
+    assert "disconnected" not in log_of(host, "app")

@@ -1,4 +1,4 @@
-"""Prints numbered lines as fast as it can, in pieces of any size, until the
+"""Prints numbered lines, in pieces of any size, until the
 count in its first argument.
 
 It serves on PORT as well, one short answer a connection.
@@ -11,6 +11,10 @@ import random
 import socket
 import sys
 import threading
+import time
+
+PAUSE_S = float(sys.argv[2]) if len(sys.argv) > 2 else 0.0
+"""After each piece that it prints."""
 
 
 def serve() -> None:
@@ -32,6 +36,7 @@ def write_all(text: bytes) -> None:
         written = 0
         while written < len(view):
             written += os.write(1, view[written:])
+    time.sleep(PAUSE_S)
 
 
 threading.Thread(target=serve, daemon=True).start()

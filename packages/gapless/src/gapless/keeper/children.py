@@ -28,6 +28,7 @@ from gapless.keeper.supervisor_connection import LONGEST_REASON, SupervisorConne
 
 CHILD, ENDED, REFUSED = "child/", "ended/", "refused/"
 """How the names begin by which children, their ends, and failed starts are kept."""
+OUTPUTS = ("output", "error")
 BEGINS_S = 0.5
 """A process that is not its program yet ends that soon after the keeper that made it."""
 MOST_ASKED, ASK_AGAIN_S = 5, 0.01
@@ -106,7 +107,9 @@ class Children:
             pipes += [make_pipe()]
             pipes += [make_pipe()]
             read_ends = [read_end for read_end, _ in pipes]
-            streams = self._streams.open(wanted.key, wanted.log, read_ends)
+            streams = self._streams.open(
+                wanted.key, wanted.log, dict(zip(OUTPUTS, read_ends, strict=True))
+            )
             child = Child(
                 key=wanted.key,
                 meta=wanted.meta,
@@ -150,6 +153,33 @@ class Children:
         }
         encoded = json.dumps(value).encode()
         self._reserve.put(f"{CHILD}{child.key}", encoded, child.pidfd, pid=child.pid)
+
+    def take(self, wanted: messages.Take, received: list[int]) -> None:
+        """Be the keeper of a process that lives.  Raises ValueError, OSError."""
+        if wanted.key not in self._by_key:
+            if len(received) != 1 + len(wanted.streams) or (
+                set(wanted.streams) - set(OUTPUTS)
+            ):
+                raise ValueError(
+                    f"take.streams are {wanted.streams}, and {len(received)} came"
+                )
+            pidfd, *pipes = (os.dup(each) for each in received)
+            for each in pipes:
+                os.set_blocking(each, False)
+            ends = dict(zip(wanted.streams, pipes, strict=True))
+            child = Child(
+                key=wanted.key,
+                meta=wanted.meta,
+                pid=wanted.pid,
+                pidfd=pidfd,
+                started_at=wanted.started,
+                pipes=list(wanted.pipes),
+                streams=self._streams.open(wanted.key, wanted.log, ends),
+            )
+            self._by_key[wanted.key] = child
+            self._keep(child, runs=True)
+            self._watch_end(child)
+        self._announce(wanted.key)
 
     # --- what a keeper before this one has left ---------------------------------------
 

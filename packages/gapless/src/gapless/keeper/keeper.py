@@ -128,9 +128,12 @@ class Keeper:
         """Hear of the end of a guardian, and note which one it is."""
         self._scratch.guardian_pid = self._reserve.guardian_pid
         self._selector.register(line, selectors.EVENT_READ, self._reserve.lost)
+        event = {"event": "guardian", "pid": self._reserve.guardian_pid}
+        self._connection.send(event)
 
     def _line_closes(self, line: socket.socket) -> None:
-        self._selector.unregister(line)
+        if line.fileno() in self._selector.get_map():
+            self._selector.unregister(line)
 
     def serve(self) -> None:
         """Run until asked to end, or until there is no supervisor and nothing to keep."""
@@ -236,6 +239,10 @@ class Keeper:
                 self._duplicate(codec.decode(messages.Duplicate, message, "duplicate"))
             case "ping":
                 pass  # that it was read is the answer
+            case "take":
+                self._children.take(
+                    codec.decode(messages.Take, message, "take"), received
+                )
             case "renew":
                 renew = codec.decode(messages.Renew, message, "renew")
                 self._renewal.begin([*(renew.argv or program.installed())])

@@ -92,6 +92,24 @@ class Duplicate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Take:
+    """Be the keeper of a process that lives, whose keeper and guardian are gone.
+
+    With the message come its pidfd, and the read ends of its pipes.
+    """
+
+    key: str
+    meta: Any = None
+    pid: int
+    started: float
+    pipes: tuple[int, ...] = ()
+    """The inodes of its output."""
+    streams: tuple[str, ...] = ()
+    """`output`, `error`: of which the pipes came."""
+    log: LogSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Renew:
     """Become the installed version."""
 

@@ -31,6 +31,7 @@ from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
 from gapless.supervisor.observe.instance_groups import InstanceGroups
 from gapless.supervisor.sockets.listeners import Listeners
+from gapless.supervisor.survivors import Survivors
 
 
 class Adoption:
@@ -48,8 +49,10 @@ class Adoption:
         relays: Relays,
         takeovers: Takeovers,
         instance_groups: InstanceGroups,
+        survivors: Survivors,
         log: events.Log,
     ) -> None:
+        self._survivors = survivors
         self._apps, self._keeper, self._listeners = apps, keeper, listeners
         self._exits, self._notify_sockets = exits, notify_sockets
         self._drain_connections = drain_connections
@@ -99,6 +102,8 @@ class Adoption:
     def complete(self) -> None:
         """Mend the records, once the keeper has sent everything."""
         self._is_complete = True
+        self._group_notes = {**self._survivors.find(), **self._group_notes}
+        self._reported |= self._survivors.taken
         self._listeners.groups.adopt(self._group_notes)
         for app in self._apps.values():
             for generation in app.generations:

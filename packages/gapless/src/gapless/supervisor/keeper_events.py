@@ -134,6 +134,8 @@ class KeeperEvents:
         match message.get("event"):
             case "welcome":
                 self._welcome(message)
+            case "guardian":
+                self._membership.meet(self._membership.keeper_pid, message["pid"])
             case "held":
                 self._adoption.held(message, descriptors.pop(0))
             case "note":

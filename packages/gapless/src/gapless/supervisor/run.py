@@ -119,6 +119,8 @@ def _serve(home: str, lock: int, supervisor: Supervisor, *, is_unit: bool) -> No
     finally:
         _write_pid(home, b"")
     lives.end(lock)
+    if end is parts.End.KEEPER_LOST:
+        _begin_again(home, resume_all=is_unit and not supervisor.shuts_down)
     code = 0
     if end is parts.End.SHUT_DOWN and is_unit and "INVOCATION_ID" in os.environ:
         code = SHUT_DOWN
@@ -225,6 +227,17 @@ def _begin_anew(home: str) -> NoReturn:
 def _note_end(lock: int, reason: str) -> None:
     """Write down why this supervisor ends, for the next."""
     lives.fail(lock, reason, pid=os.getpid(), now=clock.boottime())
+
+
+def _begin_again(home: str, *, resume_all: bool) -> NoReturn:
+    """Be a new supervisor, which starts a keeper and finds what is left."""
+    arguments = [home]
+    if not resume_all:
+        nobody = os.open("/dev/null", os.O_WRONLY)
+        os.set_inheritable(nobody, True)
+        arguments.append(str(nobody))
+    argv = interpreter.python("gapless.supervisor.run", arguments)
+    os.execv(argv[0], argv)
 
 
 def _keeper_of(home: str) -> socket.socket:

@@ -8,6 +8,7 @@ import selectors
 import signal
 import socket
 import sys
+from typing import Any
 
 from gapless.base import clock, events, wakeup, wire
 from gapless.base.names import Home
@@ -58,6 +59,7 @@ from gapless.supervisor.sockets.listeners import Listeners
 from gapless.supervisor.sockets.path_watch import watch_paths
 from gapless.supervisor.sockets.seats import SeatSockets
 from gapless.supervisor.sockets.system_calls import SystemCalls
+from gapless.supervisor.survivors import Survivors
 from gapless.supervisor.unit import Unit
 from gapless.supervisor.upgrade.inheritance import NOTHING, Inheritance
 from gapless.supervisor.upgrade.upgrades import Upgrades
@@ -73,6 +75,8 @@ class End(enum.Enum):
     SHUT_DOWN = "shut down"
     TAKEN_BACK = "taken back"
     """Its successor could not take over: this process begins anew."""
+    KEEPER_LOST = "keeper lost"
+    """Keeper and guardian are gone: another supervisor has to find what is left."""
 
 
 class Supervisor:
@@ -178,6 +182,7 @@ class Supervisor:
         )
         liveness = Liveness(selector, apps, listeners, evidence, membership, log=log)
         # the keeper
+        notes.sockets_of = lambda name: _sockets_of(name, listeners)
         keeper_events = KeeperEvents(
             keeper,
             membership,
@@ -191,6 +196,9 @@ class Supervisor:
                 relays=relays,
                 takeovers=takeovers,
                 instance_groups=instance_groups,
+                survivors=Survivors(
+                    home, apps, keeper, listeners, notes=notes, log=log
+                ),
                 log=log,
             ),
             background=background,
@@ -301,7 +309,11 @@ class Supervisor:
         )
 
     def serve(self) -> End:
-        """Run until told to leave, or until everything has ended after a shutdown."""
+        """Run until told to leave, or until everything has ended after a shutdown.
+
+        Or until keeper and guardian are gone: what they had is on disk then.
+        """
+        end = End.LEFT
         try:
             self._loop.settle()
             self._unit.ready(clock.monotonic())
@@ -315,12 +327,21 @@ class Supervisor:
             if self._keeper.ending:
                 self._instance_groups.close()
                 self._report_shutdown()
+                end = End.SHUT_DOWN
             else:
                 self._log.write("keeper-lost", reason=error.message)
-        self._unit.stopping()
+                self._notes.write_all(self._apps.values())
+                end = End.KEEPER_LOST if self._lock.is_ours() else End.LEFT
+        if end is not End.KEEPER_LOST:
+            self._unit.stopping()
         self._write_down()
         self._control.close()
-        return End.SHUT_DOWN if self._keeper.ending else End.LEFT
+        return End.SHUT_DOWN if self._keeper.ending else end
+
+    @property
+    def shuts_down(self) -> bool:
+        """Whether everything is to end."""
+        return self._host.shutting_down
 
     def _write_down(self) -> None:
         self._state.flush(all_of_it=True)
@@ -396,3 +417,10 @@ class Supervisor:
         for waiter in self._dispatch.shutdown_waiters:
             waiter.send({"result": {"shut_down": True}}, last=True)
         self._control.flush()
+
+
+def _sockets_of(name: str, listeners: Listeners) -> dict[str, Any]:
+    """Return what is written to disk of the sockets of an app (`memory.notes`)."""
+    groups = sorted({each.group for each in listeners.of_app(name)})
+    values = {group: listeners.groups.value(group) for group in groups}
+    return {"sockets": listeners.metas(name), "groups": values}

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from gapless.base import clock
 from gapless.keeper.guardian import frames
 from gapless.keeper.guardian.frames import Frame
+from gapless.keeper.guardian.guardian import BEGUN
 
 PATIENCE_S = 1
 """A guardian that takes nothing for so long is stopped or hangs: another one is started."""
@@ -224,11 +225,18 @@ class Reserve:
             self._line, self.guardian_pid = self._start()
         except OSError:
             return
-        _be_patient(self._line, PATIENCE_S)
-        self._opened(self._line)
+        _be_patient(self._line, RENEWAL_S)
         self._put_all()
+        # It counts when it has everything: a stopped one before it may go on till then.
+        if self._ask(Frame(kind="status")) is not None and self._line is not None:
+            _be_patient(self._line, PATIENCE_S)
+            self._opened(self._line)
 
     def _put_all(self) -> None:
+        """Put everything anew; last what lets a keeper follow this one."""
+        begun = self._kept.pop(BEGUN, None)
+        if begun is not None:
+            self._kept[BEGUN] = begun
         for name, kept in list(self._kept.items()):
             frame = Frame(
                 kind="put",

@@ -215,9 +215,11 @@ class Reading(_Place):
         if (word & ~_BEGUN) >> 32 != self.serial:
             return 0, False
         shown = word & 0xFFFFFFFF
-        if word & _BEGUN:
-            return shown + max(0, size - before - head_bytes), size > before
-        return shown, bool(shown) and size == before
+        at_end = bool(shown) and size == before
+        if word & _BEGUN and size > before:
+            shown += max(0, size - before - head_bytes)
+            at_end = True
+        return shown, at_end
 
 
 # --- what is written to a file ------------------------------------------------------------
@@ -260,6 +262,10 @@ class Writing(_Place):
         self._words[4] = inode
         self._words[3] = _BEGUN | (written & 0xFFFFFF) << 39 | size & 0x7FFFFFFFFF
 
+    def has_gone_on(self, written: int) -> None:
+        """Note that so much of the chunk is in a file, whatever becomes of that."""
+        self._words[3] = (written & 0xFFFFFF) << 39
+
     def clear(self) -> None:
         """Note that nothing has to be written."""
         length, self._words[0] = self._words[2], 0
@@ -282,9 +288,7 @@ class Writing(_Place):
             return b"", 0
         chunk = bytes(self._view[_HEAD_BYTES : _HEAD_BYTES + self._words[2]])
         word = self._words[3]
-        if not word & _BEGUN:
-            return chunk, 0
         written, before = word >> 39 & 0xFFFFFF, word & 0x7FFFFFFFFF
-        if inode == self._words[4]:
+        if word & _BEGUN and inode == self._words[4]:
             written += max(0, size - before)
         return chunk, min(written, len(chunk))

@@ -305,6 +305,8 @@ class LogFile:
             size = found.st_size if stat.S_ISREG(found.st_mode) else 0
             self.writing.goes_on(self._written, found.st_ino, size)
         self._written += os.write(self._descriptor, view[self._written : self._end])
+        if self.writing is not None:
+            self.writing.has_gone_on(self._written)
         if self._written == self._end:
             self._whole = self._written
         else:

@@ -6,7 +6,7 @@ import json
 import os
 import selectors
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from gapless.base import clock, codec, wire
 from gapless.keeper.guardian.reserve import Kept, Reserve
@@ -55,14 +55,16 @@ class Streams:
         self._parts: dict[Stream, float] = {}
         """Streams with the beginning of a line, and when it is to be shown."""
 
-    def open(self, key: str, log: LogSettings, read_ends: list[int]) -> list[Stream]:
-        """Begin to read an instance's output and error; return their streams.
+    def open(
+        self, key: str, log: LogSettings, read_ends: Mapping[str, int]
+    ) -> list[Stream]:
+        """Begin to read an instance's `output` and `error`; return their streams.
 
         Raises OSError; the caller closes the read ends then.
         """
         opened: list[Stream] = []
         try:
-            for name, read_end in zip(("output", "error"), read_ends, strict=True):
+            for name, read_end in read_ends.items():
                 stream = self._make(log, name, read_end, None)
                 opened.append(stream)
                 assert stream.reading is not None
@@ -142,7 +144,8 @@ class Streams:
     def drop(self, streams: list[Stream]) -> None:
         """Close streams whose program could not be started."""
         for stream in streams:
-            self._update(stream, Status.ENDED)
+            if not stream.closed:
+                self._update(stream, Status.ENDED)
 
     def transfer(self, streams: list[Stream]) -> None:
         """Move what is in the pipes now: it is logged before an exit is reported."""

@@ -95,6 +95,7 @@ class View:
             or tried_again(current)
             or _waits(waits_for)
             or _hanging(current)
+            or _missing(current)
             or app.warning
             or _left_by_job(current)
             or _log_trouble(app)
@@ -305,6 +306,18 @@ def _found(
 
 def _current(app: AppRecord) -> GenerationRecord | None:
     return app.current() or app.in_role(Role.TRIAL)
+
+
+def _missing(current: GenerationRecord | None) -> str:
+    """Return what could not be had again of instances that outlived gapless itself."""
+    found = (i for i in (current.instances if current else ()) if i.missing)
+    first = next(found, None)
+    if first is None:
+        return ""
+    return (
+        f"found again after keeper and guardian had died; until the next release "
+        f"{first.missing}"
+    )
 
 
 def _waits(names: list[str]) -> str:

@@ -83,6 +83,8 @@ class InstanceRecord:
     """The key of an instance that hangs, in the same seat: it was started for it."""
     hung: bool = False
     """Whether it ends because it hangs; another one has its seat."""
+    missing: str = ""
+    """What could not be had again of it after the keeper and its guardian had died."""
     files: FilesSeen = field(default_factory=FilesSeen, metadata=TRANSIENT)
     """What it shares with the instance that it was started for."""
     leader_alive: bool = True

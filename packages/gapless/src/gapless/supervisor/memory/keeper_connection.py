@@ -88,10 +88,18 @@ class KeeperConnection:
             self._send({"op": "note", "name": name, "value": value})
             self._noted[name] = value
 
+    def noted(self, name: str) -> Any:
+        """Return what the keeper was given to remember by a name; None for nothing."""
+        return self._noted.get(name)
+
     def spawn(self, message: dict[str, Any], placed: dict[int, socket.socket]) -> None:
         """Start a process; what is *placed* gets the given numbers in it."""
         fields = {"op": "spawn", "targets": list(placed), **message}
         self._send(fields, tuple(s.fileno() for s in placed.values()))
+
+    def take(self, message: dict[str, Any], *descriptors: int) -> None:
+        """Let the keeper have a process that lives: its pidfd, and its pipes."""
+        self._send({"op": "take", **message}, descriptors)
 
     def duplicate(self, name: str, pid: int, descriptor: int) -> None:
         """Ask for a duplicate of a descriptor of a process; it comes by that name."""

@@ -13,7 +13,7 @@ import contextlib
 import json
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from gapless.base import clock, codec, events, files, set_aside
@@ -27,6 +27,20 @@ DISK_PAUSE_S = 1.0
 """How long a change waits for more before it is written to disk."""
 VERSION = 1
 """Grows when a field changes its meaning; new fields do not need it (base.codec)."""
+
+
+class NoteFile(NamedTuple):
+    """What the file of an app says."""
+
+    app: AppRecord
+    incarnation: str
+    """That of the keeper that had its instances."""
+    boot: str
+    """The boot of the machine in which it was written; empty from older versions."""
+    sockets: dict[str, dict[str, Any]]
+    """By name, what is known of its listening sockets, and the inode of each."""
+    groups: dict[str, Any]
+    """The notes of the groups in which they are."""
 
 
 class _Changed(NamedTuple):
@@ -52,6 +66,10 @@ class Notes:
         """Write files only while *is_ours* says that the home is this supervisor's."""
         self._home, self._keeper, self._log = home, keeper, log
         self._is_ours = is_ours
+        self.boot = _boot_id()
+        """Which boot of the machine this is."""
+        self.sockets_of: Callable[[str], dict[str, Any]] = lambda _: {}
+        """Returns what a file says of the sockets of an app."""
         self._on_disk: dict[str, Any] = {}
         """By app: what its file says, as far as it decides when to write it anew."""
         self._changed: dict[str, _Changed] = {}
@@ -102,11 +120,20 @@ class Notes:
                 self._on_disk[name] = changed.essence
                 self._write_file(name, changed.note)
 
+    def write_all(self, apps: Iterable[AppRecord]) -> None:
+        """Write every app to disk as it is now: the keeper is gone."""
+        for app in apps if self._is_ours() else ():
+            self._changed.pop(app.name, None)
+            note = {"version": VERSION, **codec.encode(app)}
+            self._write_file(app.name, note)
+
     def _write_file(self, name: str, note: dict[str, Any]) -> None:
         path = self._home.app_note(name)
         content = {
             "version": VERSION,
             "incarnation": self._keeper.incarnation,
+            "boot": self.boot,
+            **self.sockets_of(name),
             "app": note,
         }
         encoded = json.dumps(content).encode()
@@ -150,6 +177,34 @@ class Notes:
             return None
         return app
 
+    def read_files(self) -> Iterator[NoteFile]:
+        """Yield what the files of all apps say; none of one that cannot be read."""
+        try:
+            names = sorted(os.listdir(self._home.notes))
+        except OSError:
+            return
+        for name in names:
+            path = f"{self._home.notes}/{name}"
+            if not name.endswith(".json"):
+                continue
+            try:
+                plain = files.read_own_json(path)
+                codec.check_plain(plain, name)
+                if plain["app"]["name"] != name.removesuffix(".json"):
+                    raise ValueError(f"it is of {plain['app']['name']}")
+                sockets = dict(plain.get("sockets", {}))
+                for meta in sockets.values():
+                    int(meta["inode"])
+                yield NoteFile(
+                    app=read_note(plain["app"]),
+                    incarnation=str(plain.get("incarnation", "")),
+                    boot=str(plain.get("boot", "")),
+                    sockets=sockets,
+                    groups=dict(plain.get("groups", {})),
+                )
+            except (OSError, ValueError, TypeError, LookupError) as error:
+                self._log.write("note-unreadable", path=path, reason=str(error))
+
     def remove_unknown(self, names: set[str]) -> None:
         """Remove the files of apps that are not among *names*: they were deleted."""
         with contextlib.suppress(OSError):
@@ -157,6 +212,13 @@ class Notes:
                 is_known = file.removesuffix(".json") in names
                 if not is_known and not set_aside.is_set_aside(file):
                     os.unlink(f"{self._home.notes}/{file}")
+
+
+def _boot_id() -> str:
+    """Return what tells this boot of the machine from every other; empty if unknown."""
+    with contextlib.suppress(OSError), open("/proc/sys/kernel/random/boot_id") as file:
+        return file.read().strip()
+    return ""
 
 
 def _roles(app: AppRecord) -> list[tuple[int, Role]]:

@@ -329,15 +329,18 @@ class Groups:
 
     def note(self, group: str) -> None:
         """Let the keeper remember the order of a group."""
+        self._keeper.note(f"group/{group}", self.value(group))
+
+    def value(self, group: str) -> dict[str, object] | None:
+        """Return what is remembered of a group; None if there is none."""
         order = self.orders.get(group)
-        value = None
-        if order is not None:
-            value = {
-                "order": list(order.order),
-                "steered": self.steered[group],
-                "hidden": self.hidden.get(group, ""),
-            }
-        self._keeper.note(f"group/{group}", value)
+        if order is None:
+            return None
+        return {
+            "order": list(order.order),
+            "steered": self.steered[group],
+            "hidden": self.hidden.get(group, ""),
+        }
 
     def adopt(self, notes: Mapping[str, Mapping[str, object]]) -> None:
         """Restore the order of the groups, and steer them again.

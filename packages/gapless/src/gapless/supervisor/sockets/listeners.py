@@ -426,20 +426,18 @@ class Listeners:
 
     # --- what outlives the supervisor -------------------------------------------------
 
-    def _hold(self, listener: Listener) -> None:
-        meta: dict[str, object] = {
-            "app": listener.app,
-            "generation": listener.generation,
-            "address": listener.address,
-            "group": listener.group,
-            "shut": listener.shut,
-            "seat": listener.seat,
-            "leaving": listener.leaving,
+    def metas(self, app: str) -> dict[str, dict[str, object]]:
+        """Return by its name what has to be known of each socket of an app.
+
+        That is what the keeper is told, and the inode.
+        """
+        return {
+            each.name: _meta(each) | {"inode": inode_of(each.sock)}
+            for each in self.of_app(app)
         }
-        if listener.place is not None:
-            meta["path"], meta["beside"] = listener.place.path, listener.place.beside
-            meta["place"] = codec.encode(listener.place)
-        self._keeper.hold(listener.name, meta, listener.sock.fileno())
+
+    def _hold(self, listener: Listener) -> None:
+        self._keeper.hold(listener.name, _meta(listener), listener.sock.fileno())
 
     def adopt(self, name: str, meta: dict[str, object], descriptor: int) -> None:
         """Take over a socket that the keeper held while there was no supervisor."""
@@ -459,6 +457,23 @@ class Listeners:
             leaving=bool(meta.get("leaving")),
             place=None if found is None else codec.decode(Place, found, "place"),
         )
+
+
+def _meta(listener: Listener) -> dict[str, object]:
+    """Return what the keeper is told of a socket, for the next supervisor."""
+    meta: dict[str, object] = {
+        "app": listener.app,
+        "generation": listener.generation,
+        "address": listener.address,
+        "group": listener.group,
+        "shut": listener.shut,
+        "seat": listener.seat,
+        "leaving": listener.leaving,
+    }
+    if listener.place is not None:
+        meta["path"], meta["beside"] = listener.place.path, listener.place.beside
+        meta["place"] = codec.encode(listener.place)
+    return meta
 
 
 def _share_address(sock: socket.socket) -> None:
