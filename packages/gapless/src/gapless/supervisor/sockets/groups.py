@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from gapless.base import clock
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
 from gapless.supervisor.sockets import affinity, steering
+from gapless.supervisor.sockets.addresses import has_peer
 from gapless.supervisor.sockets.unix import place
 from gapless.supervisor.sockets.unix.place import Place
 
@@ -45,6 +46,10 @@ class Listener:
     """The seat whose instances accept from it, if not all of its generation do."""
     vacant: bool = False
     """Whether no instance in its seat accepts now."""
+    made_by: str = ""
+    """The key of the instance that bound it first; "" if another supervisor made it."""
+    part_of: str = ""
+    """The wider address that serves; it is hidden, and may be a question (ibid.)."""
     parked: bool = False
     """Whether it leaves when that moves no socket that takes connections."""
 
@@ -281,6 +286,10 @@ class Groups:
                 with contextlib.suppress(OSError):  # its directory is gone, perhaps
                     self._put(group, its_place)
                 return
+            if self._listeners[target].datagrams and has_peer(
+                self._listeners[target].sock
+            ):
+                return  # connect(2) took it out of its group: it hears of one peer alone
             program = self._aims(group) + self._choice(group, target)
             steering.attach(self._listeners[target].sock, program)
 
