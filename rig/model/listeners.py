@@ -24,10 +24,10 @@ class FakeListeners:
         """Return that all instances of a generation share its socket."""
 
     def bind(
-        self, app: str, generation: int, _: str, __: int, sock: Any, *, seat: None
+        self, app: str, generation: int, _: str, __: int, sock: Any, **more: Any
     ) -> str:
         """Bind a program's socket, or name the one to inject."""
-        assert seat is None
+        assert more["seat"] is None
         name = f"socket/{app}/{generation}/{GROUP}"
         child = self._world["children"][sock.key]
         if name in self.by_name:

@@ -222,6 +222,7 @@ class ModelSupervisor:
         groups: Any = Nothing(
             make=lambda _: "", adopt=lambda _: "", limit=lambda *_: ""
         )
+        closed: Any = Nothing(beside=lambda *_: [])
         nothing: Any = Nothing()
         survivors: Any = Nothing(find=dict, taken=set())
         exits = Exits(self.apps, keeper, membership, notify, drains, log=log)
@@ -257,6 +258,7 @@ class ModelSupervisor:
                 log=log,
                 lost_address=lambda *_: None,
                 inodes_of=lambda _: frozenset(),
+                closed=closed,
             ),
             listeners=listeners,
             drain_connections=drains,
@@ -283,7 +285,9 @@ class ModelSupervisor:
                 relays=relays,
                 membership=membership,
             ),
-            instance_actions.InstanceActions(evidence, membership, notify, drains),
+            instance_actions.InstanceActions(
+                evidence, membership, notify, drains, closed
+            ),
             takeovers,
             SeatSockets(listeners, relays),
         )

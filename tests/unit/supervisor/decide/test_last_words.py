@@ -54,6 +54,8 @@ WORDS = {
         "Sorry, the cluster configuration file nodes.conf is already used by a different "
         "Redis Cluster node.",
         'another etcd process is using "/data/member/snap/db" and holds the file lock',
+        "Error: Found another Vite dev process for this project at http://x/ (PID 16441).",
+        "Another next dev server is already running and holds a lock on .next",
         'Database may be already in use: "Locked by another process"',
     ],
     "pid file": [
@@ -65,6 +67,13 @@ WORDS = {
         "ERROR: Pidfile (celerybeat.pid) already exists.",
         "httpd (pid 123) already running",
         "Another twistd server is running, PID 123",
+        "Pid_file already exists for running process (27116)... aborting",
+        "remove_stale_pid_file': /srv/t.pid already exists, seems like it's already "
+        "running (process ID: 8158). (Thin::PidFileExist)",
+        "rsyslogd: pidfile '/srv/r.pid' and pid 17155 already exist.",
+        "FATAL: Squid is already running: Found fresh instance PID file (/srv/squid.pid) "
+        "with PID 21660",
+        "Starting hot deployment for Hypnotoad server 1798.",
         "This application is already running (Or delete /srv/RUNNING_PID file).",
     ],
     "missing module": [
@@ -116,6 +125,10 @@ WORDS = {
         "instance 0 of generation 2 exited with code 0 after 0.10 s",
         "Daemonizing...",
     ],
+    "port asked for": [
+        "Something is already running on port 12592",
+        "instance 0 of generation 2 did not listen on [::]:29936 within 30 s",
+    ],
     "killed": ["instance 0 of generation 2 was killed by SIGKILL after 3.10 s"],
 }
 NAMED = {"missing module": "express", "permission": "/srv/private"}
@@ -138,7 +151,7 @@ def test_the_row_of_a_line(kind: str, line: str) -> None:
     assert NAMED.get(kind, "") in found
     assert "{" not in found.replace("{fd}", "").replace("{ open_files", "").replace(
         "{ automatic", ""
-    )
+    ).replace("{GAPLESS_GENERATION}", "")
 
 
 def test_the_last_line_that_a_row_fits_decides() -> None:

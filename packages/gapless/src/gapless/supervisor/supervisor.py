@@ -55,6 +55,7 @@ from gapless.supervisor.observe.membership import Membership
 from gapless.supervisor.renewal.liveness import Liveness
 from gapless.supervisor.renewal.renewals import Renewals
 from gapless.supervisor.resume import resume
+from gapless.supervisor.sockets.closed_sockets import ClosedSockets
 from gapless.supervisor.sockets.listeners import Listeners
 from gapless.supervisor.sockets.path_watch import watch_paths
 from gapless.supervisor.sockets.seats import SeatSockets
@@ -136,6 +137,9 @@ class Supervisor:
             apps, keeper, membership, notify_sockets, drain_connections, log=log
         )
         background = Background(apps, keeper, membership, listeners, exits, log=log)
+        closed = ClosedSockets(
+            listeners, membership.socket_inodes, membership.sockets_held
+        )
         # act
         relays = Relays(home, apps, keeper)
         takeovers = Takeovers(
@@ -166,7 +170,9 @@ class Supervisor:
                 relays=relays,
                 membership=membership,
             ),
-            InstanceActions(evidence, membership, notify_sockets, drain_connections),
+            InstanceActions(
+                evidence, membership, notify_sockets, drain_connections, closed
+            ),
             takeovers,
             SeatSockets(listeners, relays),
         )
@@ -212,6 +218,7 @@ class Supervisor:
                 log=log,
                 lost_address=evidence.note_handshakes,
                 inodes_of=membership.socket_inodes,
+                closed=closed,
             ),
             listeners=listeners,
             drain_connections=drain_connections,

@@ -19,6 +19,7 @@ from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.memory.model import Mode, Phase, Role
 from gapless.supervisor.observe.evidence import Evidence
 from gapless.supervisor.observe.membership import Membership
+from gapless.supervisor.sockets.closed_sockets import ClosedSockets
 
 
 class InstanceActions:
@@ -30,10 +31,20 @@ class InstanceActions:
         membership: Membership,
         notify_sockets: NotifySockets,
         drain_connections: DrainConnections,
+        closed_sockets: ClosedSockets,
     ) -> None:
         self._evidence, self._membership = evidence, membership
         self._notify_sockets = notify_sockets
         self._drain_connections = drain_connections
+        self._closed_sockets = closed_sockets
+
+    def look_at_sockets(self, app: AppRecord) -> None:
+        """See who still has what it has bound, where that may have been a question."""
+        now = clock.monotonic()
+        for generation in app.generations:
+            for instance in generation.instances:
+                if instance.look_at is not None and now >= instance.look_at:
+                    self._closed_sockets.look(app, generation, instance)
 
     def mark_ready(self, app: AppRecord, key: str) -> None:
         """Count an instance as ready."""

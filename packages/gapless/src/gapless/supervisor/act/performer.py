@@ -33,6 +33,7 @@ class Performer:
     def keep_up(self, app: AppRecord) -> None:
         """Do what follows from what was observed, without a decision.  Raises OSError."""
         self._seat_sockets.update(app)
+        self._instances.look_at_sockets(app)
 
     def perform(self, app: AppRecord, action: actions.Action) -> None:
         """Carry out one action.  Raises GaplessError, OSError."""

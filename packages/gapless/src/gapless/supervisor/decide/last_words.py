@@ -32,7 +32,7 @@ class Row(NamedTuple):
 
 _WHAT = r"""['"`]?(?P<what>[^\s'"`,;]{1,200})"""
 _CANNOT = r"(?:can ?not|can't|could not|couldn't|unable to|failed to|fail to)"
-_ANOTHER = r"another (?:\w+ )?(?:instance|process|program|copy|server|node)\b"
+_ANOTHER = r"another (?:\w+ ){0,2}(?:instance|process|program|copy|server|node)\b"
 
 TABLE = (
     Row(
@@ -94,6 +94,7 @@ TABLE = (
             r"\b(?:lock|lck)\b.*(?:resource temporarily unavailable|already held)",
             r"resource temporarily unavailable.*\block",
             r"BlockingIOError: \[Errno 11\]",
+            r"found another \w+ (?:\w+ )?process",
             rf"{_ANOTHER}.{{0,80}}(?:using|is running in|holds|holding|already booted)",
             r"being used by another process|already used by a different redis",
             r"varnishd is already running",
@@ -104,13 +105,15 @@ TABLE = (
         "pid file",
         "the program keeps a pid file of its own, and does not start while the process in "
         "it lives, as that of the old generation does. Leave out the option for it "
-        "(gunicorn --pid, `pid` of unicorn, `pidfile` of puma and celery; in place of "
-        "rails server: sh -c 'exec bin/rails server --pid tmp/pids/$$.pid'); where "
+        "(gunicorn --pid, `pid` of unicorn, `pidfile` of puma and celery), or let it "
+        "have another name in each generation (sh -c 'exec bin/rails server --pid "
+        "tmp/pids/$$.pid', PidFile run/${{GAPLESS_GENERATION}}.pid of Apache); where "
         "something reads one, set gapless's own key pid_file. Or set overlap = false",
         (
             r"already running on PID",
             r"a server is already running",
-            r"pid ?file.*\bexists",
+            r"pid[ _]?file.*\bexists?\b|\.pid already exists",
+            r"hot deployment for hypnotoad",
             r"already running\b.*\bpid\b|\bpid\b.*\balready running",
             r"another \w+ (?:server )?is running, pid",
             r"process already running|RUNNING_PID",
@@ -200,8 +203,21 @@ TABLE = (
         "gunicorn without --daemon, unicorn and puma without -D, redis-server --daemonize "
         "no); of a job that is to end: restart = {{ automatic = false }}",
         (
-            r"daemoni[sz](?:ed|ing)|running in (?:the )?background|forked into background",
+            r"daemoni[sz](?:ed|ing)\b(?!\.\w)",
+            r"running in (?:the )?background|forked into background",
             r"exited with code 0\b",
+        ),
+    ),
+    Row(
+        "port asked for",
+        "a program that asks by a connection whether its port is free is answered by the "
+        "old generation, and gives up or takes another port: let it not ask (serve "
+        "--no-port-switching, robyn's app.start(_check_port=False)), or set "
+        "overlap = false",
+        (
+            r"already running on port \d+",
+            r"port \d+ is in use",
+            r"did not listen on \S*:\d+ within",
         ),
     ),
     Row(

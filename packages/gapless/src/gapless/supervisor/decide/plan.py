@@ -59,6 +59,7 @@ from gapless.supervisor.decide.readiness import (
     empty_seats,
     is_done,
     mark_ready,
+    narrow,
     next_probe,
     not_yet_served,
     overdue,
@@ -255,17 +256,18 @@ def _try(
     What crashes is tried *again*, or the trial ends.
     """
     late = overdue(generation, now)
+    inside = narrow(generation, now)
     files = comparison.while_starting(generation, now) if beside else None
     crashed = crash(generation)
     if again and not all_ready(generation) and (crashed or isinstance(late, str)):
         yield from _try_again(generation, now, crashed or str(late))
         return
     crashed = "" if again else crashed  # they are back
-    failures = [each for each in (late, files) if isinstance(each, str)]
+    failures = [each for each in (inside, late, files) if isinstance(each, str)]
     if failure := crashed or next(iter(failures), ""):
         yield Retire(generation.number, failure)
         return
-    for step in (late, files, waits(generation, now)):
+    for step in (inside, late, files, waits(generation, now)):
         if step is not None and not isinstance(step, str):
             yield step
     for seat in empty_seats(generation):
@@ -322,6 +324,11 @@ def _prove(
         if not isinstance(files, str):
             yield files
         failure = failure or (files if isinstance(files, str) else "")
+    inside = narrow(generation, now)
+    if isinstance(inside, str):
+        failure = failure or inside
+    elif inside is not None:
+        yield inside
     if failure and standby is not None:
         yield Revert(generation.number, standby.number, failure)
     elif failure or now >= proven_at:
@@ -344,6 +351,9 @@ def _serve(
             yield MarkFinished(generation.number)
         return
     yield from _keep_up(generation, now)
+    inside = narrow(generation, now)
+    if inside is not None and not isinstance(inside, str):
+        yield inside
     yield from replace_hanging(generation, now, steady=steady)
 
 

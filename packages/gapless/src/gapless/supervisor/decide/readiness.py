@@ -24,6 +24,8 @@ from gapless.supervisor.memory.model import (
 from gapless.supervisor.memory.spec import When
 
 PROBE_PAUSE_S = 0.1
+ASKED_S = 1.0
+"""After so long a program that bound a socket to ask whether it may has closed it."""
 TELL_S = 1.0
 """After so long it is told what an instance lacks that listens on other addresses."""
 PERMIT_S = 15.0
@@ -73,6 +75,9 @@ def _has_all(generation: Generation, instance: Instance, now: float) -> bool:
     if not _asks_for_all(generation):
         # What else it lacks is waited for while it proves itself (`not_yet_served`).
         lacks &= generation.required
+    elif instance.look_at is not None:
+        # A wider address may be a question, and is closed again.
+        lacks |= without_like(generation.seat_of(instance).expected, instance.listens)
     match generation.ready.when:
         case When.NOTIFY:
             return instance.notified_ready
@@ -154,6 +159,19 @@ def waits(generation: Generation, now: float) -> NameWait | float | None:
                 return tell_at
             what = _elsewhere(generation, instance, lacks)
             return NameWait(generation.number, f"{what} yet{_hint(generation, lacks)}")
+    return None
+
+
+def narrow(generation: Generation, now: float) -> str | float | None:
+    """Return why a generation may not have an address inside the one that serves.
+
+    Or when it is looked what it still has; None if that is known.
+    """
+    for instance in generation.instances:
+        if instance.narrow_kept:
+            return instance.narrow
+        if instance.look_at is not None and now < instance.look_at:
+            return instance.look_at
     return None
 
 

@@ -73,6 +73,12 @@ class InstanceRecord:
     """What it offers to do: the name, and how many arguments it takes."""
     refusal: str = field(default="", metadata=was("complaint"))
     """Why one of its system calls was refused."""
+    narrow: str = field(default="", metadata=TRANSIENT)
+    """Why it may not have an address that it has bound: one inside the one that serves."""
+    look_at: float | None = field(default=None, metadata=TRANSIENT)
+    """When to see whether it still has what it has bound; None if that is known."""
+    narrow_kept: bool = field(default=False, metadata=TRANSIENT)
+    """Whether it still had that address then."""
     alive_failures: int = 0
     """How many checks of its liveness have failed in a row."""
     alive_answer: str = ""

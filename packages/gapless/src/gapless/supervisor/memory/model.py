@@ -129,6 +129,12 @@ class Instance:
     listened_at: float = 0.0
     """When it began to listen on one more address."""
     notified_ready: bool = False
+    narrow: str = ""
+    """Why it may not have an address that it has bound: one inside the one that serves."""
+    look_at: float | None = None
+    """When it is seen whether it still has what it has bound; None if that is known."""
+    narrow_kept: bool = False
+    """Whether it still had that address then."""
     leader_alive: bool = True
     alive_failures: int = 0
     """How many checks of its liveness have failed in a row."""

@@ -186,8 +186,13 @@ class Membership:
             inode
             for generation in app.generations
             for instance in generation.instances
-            for inode in processes.socket_inodes(self.members(instance, fresh=True))
+            for inode in self.sockets_held(instance)
         )
+
+    def sockets_held(self, instance: InstanceRecord) -> frozenset[int]:
+        """Return the inodes of all sockets that the processes of an instance hold now."""
+        members = self.members(instance, fresh=True)
+        return frozenset(processes.socket_inodes(members))
 
     def forget(self, instance: InstanceRecord) -> None:
         """Drop what was remembered of an instance that is gone, and its group."""

@@ -33,6 +33,20 @@ def shown(host: str, port: int, sock: socket.socket) -> str:
     return f"{before}{address_text(host, port)}"
 
 
+def group_of(host: str, port: int, sock: socket.socket) -> str:
+    """Return the name of the group that a socket is to be in.
+
+    Sockets of several devices may have one address (SO_BINDTODEVICE, socket(7)).
+    """
+    only = ""
+    if device := device_of(sock):
+        host = f"{host}%{device}"
+    if sock.family == socket.AF_INET6:
+        option = sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+        only = ONLY_V6 if option else ""
+    return f"{shown(host, port, sock)}{only}"
+
+
 def refuse_stranger(app: str, host: str, port: int, sock: socket.socket) -> None:
     """Refuse an address that another program holds.  Raises RefusedError.
 
@@ -44,6 +58,7 @@ def refuse_stranger(app: str, host: str, port: int, sock: socket.socket) -> None
         if sock.type == socket.SOCK_STREAM:
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         copy_v6only(sock, trial)
+        copy_reach(sock, trial)
         try:
             trial.bind((host, port))
         except OSError as error:
@@ -170,14 +185,39 @@ def plain_tcp(sock: socket.socket) -> socket.socket:
     """
     found = socket.socket(sock.family, socket.SOCK_STREAM)
     copy_v6only(sock, found)
-    device = sock.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16)
-    if device.strip(b"\0"):
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device)
-    for level, option in _OF_REACH:
-        if value := sock.getsockopt(level, option):
-            found.setsockopt(level, option, value)
+    copy_reach(sock, found)
     os.set_blocking(found.fileno(), os.get_blocking(sock.fileno()))
     return found
+
+
+def device_of(sock: socket.socket) -> str:
+    """Return the device that a socket is bound to; empty if it is to none, or hidden."""
+    try:
+        found = sock.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16)
+    except OSError:
+        return ""  # there is none of its number
+    return found.rstrip(b"\0").decode(errors="replace")
+
+
+def has_peer(sock: socket.socket) -> bool:
+    """Return whether a socket is connected."""
+    try:
+        sock.getpeername()
+    except OSError:
+        return False
+    return True
+
+
+def copy_reach(one: socket.socket, other: socket.socket) -> None:
+    """Let one socket be reached as the other is, and be bound where that may be.
+
+    Raises OSError.
+    """
+    if device := device_of(one):
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
+    for level, option in _OF_REACH:
+        if value := one.getsockopt(level, option):
+            other.setsockopt(level, option, value)
 
 
 def copy_of(sock: socket.socket) -> socket.socket:
@@ -187,3 +227,9 @@ def copy_of(sock: socket.socket) -> socket.socket:
     of two programs that wake for one connection the second would hang in accept.
     """
     return socket.socket(fileno=os.dup(sock.fileno()))
+
+
+def share_address(sock: socket.socket) -> None:
+    """Let a socket be bound beside others of its group."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

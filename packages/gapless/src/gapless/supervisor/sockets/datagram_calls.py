@@ -12,7 +12,7 @@ from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 
 from gapless.supervisor.memory.apps import AppRecord, Found
-from gapless.supervisor.sockets.addresses import RefusedError, inode_of, shown
+from gapless.supervisor.sockets.addresses import RefusedError, has_peer, inode_of, shown
 from gapless.supervisor.sockets.first_binds import is_served
 from gapless.supervisor.sockets.groups import Listener
 from gapless.supervisor.sockets.listeners import Listeners
@@ -47,7 +47,7 @@ class DatagramCalls:
             here = self._without_closed(app, here)
             if here and _is_session(sock):
                 return None
-        if any(_has_peer(each.sock) for each in here):
+        if any(has_peer(each.sock) for each in here):
             return None  # whoever got it would hear of nobody else
         if not here and not is_served(found, self._listeners, address, count=len(own)):
             return None
@@ -91,14 +91,6 @@ def _is_session(sock: socket.socket) -> bool:
     """
     again = sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
     return bool(again) and not sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT)
-
-
-def _has_peer(sock: socket.socket) -> bool:
-    try:
-        sock.getpeername()
-    except OSError:
-        return False
-    return True
 
 
 def _shares(sock: socket.socket) -> bool:

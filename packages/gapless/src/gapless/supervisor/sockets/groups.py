@@ -14,9 +14,10 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gapless.base import clock
+from gapless.base import clock, codec
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
 from gapless.supervisor.sockets import affinity, steering
+from gapless.supervisor.sockets.addresses import has_peer
 from gapless.supervisor.sockets.unix import place
 from gapless.supervisor.sockets.unix.place import Place
 
@@ -45,6 +46,10 @@ class Listener:
     """The seat whose instances accept from it, if not all of its generation do."""
     vacant: bool = False
     """Whether no instance in its seat accepts now."""
+    made_by: str = ""
+    """The key of the instance that bound it first; "" if another supervisor made it."""
+    part_of: str = ""
+    """The wider address that serves; it is hidden, and may be a question (ibid.)."""
     parked: bool = False
     """Whether it leaves when that moves no socket that takes connections."""
 
@@ -281,6 +286,10 @@ class Groups:
                 with contextlib.suppress(OSError):  # its directory is gone, perhaps
                     self._put(group, its_place)
                 return
+            if self._listeners[target].datagrams and has_peer(
+                self._listeners[target].sock
+            ):
+                return  # connect(2) took it out of its group: it hears of one peer alone
             program = self._aims(group) + self._choice(group, target)
             steering.attach(self._listeners[target].sock, program)
 
@@ -369,3 +378,20 @@ class Groups:
                 if self.steered[name] not in order.order and not hidden:
                     self.steered[name] = self._heir(order.order)
                 self._attach(name)
+
+
+def meta_of(listener: Listener) -> dict[str, object]:
+    """Return what the keeper is told of a socket, for the next supervisor."""
+    meta: dict[str, object] = {
+        "app": listener.app,
+        "generation": listener.generation,
+        "address": listener.address,
+        "group": listener.group,
+        "shut": listener.shut,
+        "seat": listener.seat,
+        "leaving": listener.leaving,
+    }
+    if listener.place is not None:
+        meta["path"], meta["beside"] = listener.place.path, listener.place.beside
+        meta["place"] = codec.encode(listener.place)
+    return meta

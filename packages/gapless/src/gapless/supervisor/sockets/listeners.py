@@ -24,7 +24,9 @@ from gapless.supervisor.sockets import steering
 from gapless.supervisor.sockets.addresses import (
     RefusedError,
     copy_of,
+    copy_reach,
     copy_v6only,
+    group_of,
     inode_of,
     is_bound_to,
     is_multipath,
@@ -34,9 +36,10 @@ from gapless.supervisor.sockets.addresses import (
     refusal,
     refuse_others,
     refuse_stranger,
+    share_address,
     shown,
 )
-from gapless.supervisor.sockets.groups import ByName, Groups, Listener
+from gapless.supervisor.sockets.groups import ByName, Groups, Listener, meta_of
 from gapless.supervisor.sockets.unix import place
 from gapless.supervisor.sockets.unix.place import Place
 
@@ -65,18 +68,16 @@ class Listeners:
         sock: socket.socket,
         *,
         seat: int | None = None,
+        by: str = "",
+        closed: Collection[str] = (),
     ) -> str:
         """Bind an instance's own socket, or find the one to put in its place.
 
-        The socket is that of a *seat*, or of all.  Returns "" if *sock* is bound now, else
-        the name of the socket to inject.  Raises RefusedError.
+        The socket is that of a *seat*, or of all.  The instance *by* has *closed* those of
+        its generation, or never had them: see `ClosedSockets`.  Returns "" if *sock* is
+        bound now, else the name of the socket to inject.  Raises RefusedError.
         """
-        only = ""
-        if sock.family == socket.AF_INET6:
-            option = sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
-            only = " v6only" if option else ""
-        address = shown(host, port, sock)
-        group = f"{address}{only}"
+        address, group = shown(host, port, sock), group_of(host, port, sock)
         found = self.find(app, generation, group, seat)
         if found is not None:
             return "" if inode_of(found.sock) == inode_of(sock) else found.name
@@ -84,22 +85,27 @@ class Listeners:
         name = self.new_name(app, generation, whose, sock)
         if is_multipath(sock):
             with plain_tcp(sock) as plain:
-                self.bind(app, generation, host, port, plain, seat=seat)
+                self.bind(
+                    app, generation, host, port, plain, seat=seat, by=by, closed=closed
+                )
                 plain_one = self.by_inode(app, generation, plain)
             assert plain_one is not None
             return plain_one.name
         related = [e for e in self.by_name.values() if overlap(e.group, group)]
         if others := {each.app for each in related} - {app}:
             raise of_another_app(app, group, ", ".join(sorted(others)))
+        wider = self._in_the_way(app, generation, group, closed)
+        if wider is not None and not by:
+            raise narrower(app, address, wider.address)
         if not is_bound_to(sock, host, port):
             # Else a supervisor died after it bound it and before the keeper held it.
-            wider = self._wider(app, generation, group)
-            if wider is not None:
-                raise narrower(app, address, wider.address)
             before = [
                 e
                 for e in related
-                if e.generation != generation or e.leaving or e.seat != seat
+                if e.generation != generation
+                or e.leaving
+                or e.seat != seat
+                or e.name in closed
             ]
             if not before:
                 refuse_stranger(app, host, port, sock)
@@ -109,12 +115,14 @@ class Listeners:
                 own = {inode_of(each.sock) for each in self.by_name.values()}
                 refuse_others(app, group, own)
             try:
-                _share_address(sock)
+                share_address(sock)
                 if sock.type == socket.SOCK_DGRAM:
                     self.groups.prepare(group)  # it joins now
                 sock.bind((host, port))
             except OSError as error:
                 raise refusal(app, address, error) from error
+        if wider is not None:
+            steering.hide(sock)  # before it listens
         listener = Listener(
             name=name,
             app=app,
@@ -123,6 +131,8 @@ class Listeners:
             group=group,
             sock=copy_of(sock),
             seat=seat,
+            made_by=by,
+            part_of="" if wider is None else wider.address,
         )
         self.add(listener)
         if listener.datagrams:
@@ -162,6 +172,9 @@ class Listeners:
         Raises OSError.
         """
         if listener.listening:
+            return
+        if listener.part_of:
+            listener.sock.listen(BACKLOG)  # it is in no group, and gets nothing
             return
         self.groups.join(listener, BACKLOG)
         self._hold(listener)
@@ -232,6 +245,24 @@ class Listeners:
         found = self._successors(app, generation, group)
         return next((each for each in found if each.group != group), None)
 
+    def _in_the_way(
+        self, app: str, generation: int, group: str, closed: Collection[str]
+    ) -> Listener | None:
+        """Return the socket from which one in a group would take connections.
+
+        None if another one is in that group: it takes them already.
+        """
+        found = [
+            each
+            for each in self.of_app(app)
+            if (each.generation != generation or each.name in closed)
+            and self._serves(each)
+            and covers(each.group, group)
+        ]
+        if any(each.group == group for each in found):
+            return None
+        return next(iter(found), None)
+
     def _successors(self, app: str, generation: int, group: str) -> Iterator[Listener]:
         """Yield the sockets of other generations that take the connections of a group."""
         for each in self.of_app(app):
@@ -241,8 +272,8 @@ class Listeners:
 
     def _serves(self, listener: Listener) -> bool:
         takes = self.groups.takes_connections(listener)
-        serves = listener.listening and not listener.shut and takes
-        return serves and not steering.is_hidden(listener.sock)
+        there = listener.listening and not (listener.shut or listener.leaving)
+        return there and takes and not steering.is_hidden(listener.sock)
 
     # --- new connections move ---------------------------------------------------------
 
@@ -328,7 +359,8 @@ class Listeners:
         host, _, port = listener.address.removeprefix("udp:").rpartition(":")
         with socket.socket(listener.sock.family, listener.sock.type) as sock:
             copy_v6only(listener.sock, sock)
-            _share_address(sock)
+            copy_reach(listener.sock, sock)
+            share_address(sock)
             if listener.datagrams:
                 self.groups.prepare(listener.group)
             else:
@@ -432,12 +464,12 @@ class Listeners:
         That is what the keeper is told, and the inode.
         """
         return {
-            each.name: _meta(each) | {"inode": inode_of(each.sock)}
+            each.name: meta_of(each) | {"inode": inode_of(each.sock)}
             for each in self.of_app(app)
         }
 
     def _hold(self, listener: Listener) -> None:
-        self._keeper.hold(listener.name, _meta(listener), listener.sock.fileno())
+        self._keeper.hold(listener.name, meta_of(listener), listener.sock.fileno())
 
     def adopt(self, name: str, meta: dict[str, object], descriptor: int) -> None:
         """Take over a socket that the keeper held while there was no supervisor."""
@@ -457,26 +489,3 @@ class Listeners:
             leaving=bool(meta.get("leaving")),
             place=None if found is None else codec.decode(Place, found, "place"),
         )
-
-
-def _meta(listener: Listener) -> dict[str, object]:
-    """Return what the keeper is told of a socket, for the next supervisor."""
-    meta: dict[str, object] = {
-        "app": listener.app,
-        "generation": listener.generation,
-        "address": listener.address,
-        "group": listener.group,
-        "shut": listener.shut,
-        "seat": listener.seat,
-        "leaving": listener.leaving,
-    }
-    if listener.place is not None:
-        meta["path"], meta["beside"] = listener.place.path, listener.place.beside
-        meta["place"] = codec.encode(listener.place)
-    return meta
-
-
-def _share_address(sock: socket.socket) -> None:
-    """Let a socket be bound beside others of its group."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

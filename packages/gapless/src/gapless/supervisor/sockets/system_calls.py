@@ -23,6 +23,7 @@ from gapless.supervisor.sockets.addresses import (
     low_port_refusal,
     shown,
 )
+from gapless.supervisor.sockets.closed_sockets import ClosedSockets
 from gapless.supervisor.sockets.datagram_calls import DatagramCalls
 from gapless.supervisor.sockets.first_binds import is_known
 from gapless.supervisor.sockets.groups import Listener
@@ -47,6 +48,7 @@ class SystemCalls:
         log: events.Log,
         lost_address: LostAddress,
         inodes_of: Callable[[AppRecord], AbstractSet[int]],
+        closed: ClosedSockets,
     ) -> None:
         """Tell *saw* which process of an instance waits.
 
@@ -57,6 +59,7 @@ class SystemCalls:
         self._apps, self._keeper, self._saw = apps, keeper, saw
         self._listeners, self._log = listeners, log
         self.paths = PathCalls(apps, keeper, listeners)
+        self._closed = closed
         self._datagrams = DatagramCalls(listeners, inodes_of)
 
     def bind(self, message: wire.Message, descriptors: list[int]) -> None:
@@ -115,8 +118,17 @@ class SystemCalls:
         ):
             return None  # it makes them up: each costs descriptors of us all
         seat = self._listeners.seat_for(app.name, generation, instance.ordinal)
-        held = self._listeners.bind(app.name, number, host, port, sock, seat=seat)
+        held = self._listeners.bind(
+            *(app.name, number, host, port, sock),
+            seat=seat,
+            by=instance.key,
+            closed=self._closed.beside(found, host, port, sock),
+        )
         instance.has_bound(address_text(host, port))
+        bound = self._listeners.by_name.get(held)
+        bound = bound or self._listeners.by_inode(app.name, number, sock)
+        if bound is not None and bound.part_of:
+            self._closed.note_narrow(app, instance, bound)
         return held
 
     def listen(self, message: wire.Message, descriptors: list[int]) -> None:
@@ -138,7 +150,8 @@ class SystemCalls:
             self.refuse(key, f"could not listen on {listener.address}: {error}")
             self._keeper.answer(key, call, "fail", errno=error.errno)
             return
-        self._began(found, listener)
+        if not listener.part_of:
+            self._began(found, listener)
         # The kernel keeps, for those who connect to a path, who has called listen there.
         by_kernel = listener.place is not None
         self._keeper.answer(key, call, "proceed" if by_kernel else "done")
@@ -153,6 +166,9 @@ class SystemCalls:
             self._note_handshakes(app, before)
         generation.served |= self._listeners.groups.takes_connections(listener)
         generation.sockets.add(listener.name)
+        expected = generation.seats[instance.ordinal].expected
+        if any(covers(listener.group, e) for e in expected - {listener.address}):
+            self._closed.look_later(instance)  # it may ask, and close it again
         for each in generation.instances:
             # A program that checks SO_ACCEPTCONN calls listen only if no other has.
             its = (
