@@ -302,11 +302,7 @@ class Supervisor:
             upgrade=self._upgrades.request,
             about=self._upgrades.about,
         )
-        self._home_watch = self._lock.watch()
-        if self._home_watch >= 0:
-            selector.register(
-                self._home_watch, selectors.EVENT_READ, self._home_has_changed
-            )
+        self._watch_home()
         self._control = ControlSocket(
             selector,
             path,
@@ -397,6 +393,13 @@ class Supervisor:
         numbers = self._wakeup.recv(64)
         if signal.SIGTERM in numbers or signal.SIGINT in numbers:
             self._leaves = self._loop.over = True
+
+    def _watch_home(self) -> None:
+        self._home_watch = self._lock.watch()
+        if self._home_watch >= 0:
+            self._selector.register(
+                self._home_watch, selectors.EVENT_READ, self._home_has_changed
+            )
 
     def _home_has_changed(self) -> None:
         """Tell, once, that the home was removed: no command reaches this process."""
