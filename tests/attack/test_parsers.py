@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import socket
-import time
 from collections.abc import Callable
 
 import pytest
@@ -16,8 +15,8 @@ from gapless.keeper import messages as keeper_messages
 from gapless.supervisor.control import request
 from gapless.supervisor.instances import notify
 from gapless.supervisor.instances.drain_connection import read_lines
+from rig import fuzz
 
-MANY = 10_000
 PIECES = (
     b"READY=1",
     b"STATUS=",
@@ -89,47 +88,20 @@ PARSERS: tuple[Callable[[bytes], None], ...] = (
 
 def made_up(draw: random.Random) -> bytes:
     """Return pieces of messages, put together and damaged."""
-    content = bytearray(b"".join(draw.choices(PIECES, k=draw.randrange(1, 5))))
-    for _ in range(draw.randrange(4)):
-        at = draw.randrange(len(content))
-        match draw.randrange(4):
-            case 0:
-                content[at] = draw.randrange(256)
-            case 1:
-                del content[at : at + draw.randrange(1, 9)]
-            case 2:
-                content[at:at] = draw.choice(PIECES)[:40]
-            case _:
-                content[at:at] = b"\n"
-        if not content:
-            return b""
-    return bytes(content)
-
-
-def try_all(parse: Callable[[bytes], None], count: int, seed: int) -> None:
-    """Parse so many messages; the slowest takes no second."""
-    draw = random.Random(seed)
-    for number in range(count):
-        content = made_up(draw)
-        began = time.monotonic()
-        try:
-            parse(content)
-        except Exception as error:
-            raise AssertionError(f"{number} of {seed}: {content[:200]!r}") from error
-        assert time.monotonic() - began < 1
+    return fuzz.made_up(draw, PIECES)
 
 
 @pytest.mark.parametrize("parse", PARSERS)
 def test_whatever_comes_is_read_or_refused(parse: Callable[[bytes], None]) -> None:
     """There is no other exception, and no hang."""
-    try_all(parse, MANY, 19)
+    fuzz.try_all(parse, made_up, fuzz.SHORT, 19)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("parse", PARSERS)
 def test_a_million_are_read_or_refused(parse: Callable[[bytes], None]) -> None:
     """The seed is of this run; a failure names it."""
-    try_all(parse, 100 * MANY, random.randrange(1 << 32))
+    fuzz.try_all(parse, made_up, fuzz.LONG, random.randrange(1 << 32))
 
 
 def test_a_message_cut_short_is_none() -> None:

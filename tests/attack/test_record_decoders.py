@@ -131,7 +131,7 @@ def test_records_with_odd_fields() -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(14_400)
 def test_a_million_records_with_odd_fields() -> None:
     """As above."""
     _records(LONG)
@@ -163,7 +163,7 @@ def test_answers_of_etcd_with_odd_fields_and_bytes() -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(14_400)
 def test_a_million_answers_of_etcd() -> None:
     """As above."""
     _answers(LONG)
@@ -185,7 +185,7 @@ def test_version_files_with_odd_fields_and_bytes() -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(14_400)
 def test_a_million_version_files() -> None:
     """As above."""
     _version_files(LONG)

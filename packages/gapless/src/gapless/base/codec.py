@@ -125,7 +125,9 @@ def check_plain(plain: Any, at: str) -> None:
                 waiting.append((each, f"{name}.{key}", level + 1))
 
 
-def _check_text(text: str, at: str) -> None:
+def _check_text(text: Any, at: str) -> None:
+    if not isinstance(text, str):  # a key of YAML may be anything
+        raise _wrong(at, text, "a text")
     if "\0" in text:
         raise _wrong(at, text, "a text without NUL")
     if not text.isascii():

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from typing import Any
 
-from gapless.base import paths
+from gapless.base import codec, paths
 from gapless.base.errors import MisuseError, NotFoundError
 from gapless.config.file_kinds import JAVASCRIPT, STDIN, YAML
 
@@ -37,6 +37,15 @@ def read(path: str, *, display_name: str = "") -> Any:
     *display_name* is its name in messages.  Raises NotFoundError, MisuseError.
     """
     display_name = display_name or path
+    content = _read(path, display_name)
+    try:
+        codec.check_plain(content, display_name)
+    except codec.WrongTypeError as error:
+        raise MisuseError(str(error)) from None
+    return content
+
+
+def _read(path: str, display_name: str) -> Any:
     if path == STDIN:
         return _loose_json(sys.stdin.read(), "standard input")
     if any(ending in os.path.basename(path) for ending in JAVASCRIPT):

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from gapless.base import codec
 from gapless.base.errors import MisuseError, NotFoundError
 
 _HEADER = re.compile(r"^\s*\[+\s*(?P<path>[^\]]+?)\s*\]+\s*(?:#.*)?$")
@@ -77,6 +78,10 @@ def read(path: Path) -> Document:
         tables = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise MisuseError(f"{path}: this is not TOML: {error}") from None
+    try:
+        codec.check_plain(tables, str(path))
+    except codec.WrongTypeError as error:
+        raise MisuseError(str(error)) from None
     return Document(path=path, tables=tables, lines=_lines(text))
 
 
