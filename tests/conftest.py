@@ -6,7 +6,7 @@ import os
 import signal
 import uuid
 from collections.abc import Iterator
-from multiprocessing import resource_tracker
+from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 from rig import wait
 from rig.hosts import commands, processes
 from rig.hosts.host import Host, temporary_host
+from rig.programs import python
 
 MARK = "RIG_SESSION"  # in the environment of every process that a session starts
 
@@ -48,8 +49,10 @@ def nothing_outlives_the_session(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(*mark.split("=", 1))
         patch.setenv("GAPLESS_HOME", str(base / "home"))
+        patch.setenv("PATH", python.search_path(os.environ["PATH"]))
         yield
         commands.end()
+        forkserver._forkserver._stop()  # type: ignore[attr-defined]  # it has no public name, and starts the loads
     try:
         wait.until(lambda: not _left(marks), "every process of the tests ended", 5)
     except AssertionError:

@@ -1,4 +1,7 @@
-"""A load in a process of its own: it shares no interpreter with the test."""
+"""A load in a process of its own: it shares no interpreter with the test.
+
+It is the fork of a process that has imported the client, since a test run starts hundreds.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +77,8 @@ def run_load(
 
     It sends nothing more after *seconds*; *ledger* is a file with a line for each request.
     """
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
     ours, theirs = context.Pipe()
     process = context.Process(
         target=_serve,
