@@ -47,6 +47,7 @@ def postgresql(directory: Path) -> Iterator[Database]:
                 _program("initdb"),
                 *("-D", str(empty), "-U", USER, "-A", "trust", "-E", "UTF8"),
                 *("--locale=C", "--no-sync", "--no-instructions"),
+                "--wal-segsize=1",  # of 1 MB, not 16: each test copies one
             ],
             log,
         )

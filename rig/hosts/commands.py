@@ -32,6 +32,8 @@ _VERBS = (
     "releases.publish releases.rollback"
 )
 """What nearly all commands of the tests are; others are imported when they run."""
+_LATE = "config.pm2.files config.pm2.pm2_file config.toml.toml_file supervisor.stored"
+"""What commands import when they need it: files, and apps without a supervisor."""
 _MOST_BYTES = 200_000
 
 
@@ -182,6 +184,8 @@ def main() -> None:
 
     for verb in _VERBS.split():
         importlib.import_module(f"gapless.cli.verbs.{verb}")
+    for part in _LATE.split():
+        importlib.import_module(f"gapless.{part}")
     gc.collect()
     gc.freeze()
     listener, lives = (int(number) for number in sys.argv[1:])

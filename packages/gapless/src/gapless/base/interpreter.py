@@ -14,8 +14,10 @@ from typing import Any
 
 _BOOT = (
     "import sys; sys.path.append(sys.argv[1]); "
-    "import importlib; importlib.import_module(sys.argv[2]).main(sys.argv[3:])"
+    "import importlib, os; importlib.import_module(sys.argv[2]).main(sys.argv[3:]); "
+    "sys.stdout and sys.stdout.flush(); os._exit(0)"
 )
+"""At its end a process does not take its modules apart: that is work for nothing."""
 
 
 def python(module: str, arguments: list[str], *, libraries: bool = False) -> list[str]:

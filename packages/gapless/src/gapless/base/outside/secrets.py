@@ -8,6 +8,7 @@ known to be secret.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -65,11 +66,17 @@ _PRIVATE_KEY = re.compile(
 _LEAST = 6
 """Shorter values are not looked for in texts: they stand in too many words."""
 _LEAST_OF_FILES = 8
+_MOST_REMEMBERED = 80
+"""Longer names come from texts of apps: what they say takes no memory for good."""
 _VARIABLES = ("environment", "env")
 
 
 def is_secret_name(name: str) -> bool:
     """Return whether a variable, an option or a key of that name has a secret."""
+    return _remembered(name) if len(name) <= _MOST_REMEMBERED else _is_secret(name)
+
+
+def _is_secret(name: str) -> bool:
     if name.upper() in _NOT_SECRET:
         return False
     words = [each.upper() for each in _WORD.findall(name) if not each.isdigit()]
@@ -84,6 +91,10 @@ def is_secret_name(name: str) -> bool:
         word in _SECRET_WORDS or word.endswith(_SECRET_ENDINGS)
         for word in (*words, *singular)
     )
+
+
+_remembered = functools.lru_cache(512)(_is_secret)
+"""The supervisor asks again for the same few names with each event that it logs."""
 
 
 def masked_variable(name: str, value: str) -> str:
