@@ -50,7 +50,7 @@ def test_who_is_never_ready_takes_nothing_away(declared: Declarations) -> None:
 
 def test_a_version_that_throws_takes_nothing_away(declared: Declarations) -> None:
     """Exit code 1, and the last lines of its log."""
-    declared.start(declared.http(instances=2))
+    declared.start_listening(declared.http(instances=2))
     declared.write("http.js", "throw new Error('broken on purpose')")
     with run_load(declared.port, engine.NEW, engine.KEEP_ALIVE) as under_load:
         under_load.wait_for(50)
@@ -209,7 +209,7 @@ def test_renewals_are_handoffs(
     act: Callable[[Declarations], object],
 ) -> None:
     """Renewals by memory, by the clock and by a changed file lose nothing under load."""
-    declared.start(declared.http(instances=2, **field))
+    declared.start_listening(declared.http(instances=2, **field))
     with run_load(declared.port, engine.NEW, engine.KEEP_ALIVE) as under_load:
         under_load.wait_for(50)
         act(declared)

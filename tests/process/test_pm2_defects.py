@@ -74,7 +74,7 @@ def test_reload_and_restart(declared: Declarations, case: str) -> None:
     """Cases A, B, H and L: PM2 resets and refuses connections, and cuts requests."""
     program, fields, traffic = CASES[case]
     declared.write("http.js", program)
-    declared.start(declared.http(**fields))
+    declared.start_listening(declared.http(**fields))
     with run_load(declared.port, *traffic) as under_load:
         for verb in ("reload", "restart"):
             under_load.wait_for(60)
@@ -88,7 +88,7 @@ def test_reload_and_restart(declared: Declarations, case: str) -> None:
 def test_fewer_instances(declared: Declarations) -> None:
     """Case G: from four instances to one."""
     declared.write("http.js", PLAIN)
-    declared.start(declared.http(instances=4))
+    declared.start_listening(declared.http(instances=4))
     with run_load(declared.port, engine.NEW, engine.KEEP_ALIVE, PAUSED) as under_load:
         under_load.wait_for(60)
         declared.host.ok("scale", "web", 1)
@@ -101,7 +101,7 @@ def test_python(declared: Declarations) -> None:
     """Case K: PM2 restarts what is not Node; here it is a handoff like any other."""
     declared.write("web.py", PYTHON)
     app = declared.http(env={"RELEASE": "1"}) | {"script": "web.py"}
-    declared.start(app)
+    declared.start_listening(app)
     with run_load(declared.port, engine.NEW) as under_load:
         under_load.wait_for_version("1")
         app["env"]["RELEASE"] = "2"

@@ -62,7 +62,7 @@ def test_a_file_starts_what_is_not_there_and_hands_over_what_is(
 ) -> None:
     """Instances, script and directory change with the file."""
     host = declared.host
-    declared.start(declared.http())
+    declared.start_listening(declared.http())
     below = host.directory / "below"
     below.mkdir()
     (below / "http.js").write_text(HTTP.replace("release ", "release below-"))
