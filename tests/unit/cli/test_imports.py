@@ -14,8 +14,19 @@ HEAVY = {"msgspec", "json5", "ruamel.yaml", "gapless.supervisor.memory.model"}
 @pytest.mark.parametrize("verb", ["reload", "restart", "scale", "start", "stop"])
 def test_a_command_about_apps_begins_light(verb: str) -> None:
     """A file is parsed when one is read."""
-    code = f"import sys, gapless.cli.verbs.apps.{verb}; print(*sys.modules)"
+    assert HEAVY.isdisjoint(modules_after(f"import gapless.cli.verbs.apps.{verb}"))
+
+
+def test_words_of_pm2_need_no_http() -> None:
+    """Only a debugger is asked over HTTP; TLS alone takes longer than the list."""
+    code = "from gapless.__main__ import main; main(['pm2', 'list'])"
+    assert {"http.client", "ssl"}.isdisjoint(modules_after(code))
+
+
+def modules_after(code: str) -> list[str]:
+    """Return the names of all modules that are there after *code*."""
+    code = f"import sys; {code}; print(); print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
-    assert HEAVY.isdisjoint(done.stdout.split())
+    return done.stdout.splitlines()[-1].split()

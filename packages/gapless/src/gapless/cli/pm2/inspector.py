@@ -7,7 +7,6 @@ program that is not Node: so it is sent to Node alone, and the debugger is asked
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import os
 import signal
@@ -72,6 +71,8 @@ def _program(pid: int) -> str:
 
 
 def _targets() -> list[dict[str, Any]]:
+    import http.client  # noqa: PLC0415 - all words of PM2 would wait for it, and for TLS
+
     connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=2)
     with contextlib.closing(connection):
         try:
