@@ -137,9 +137,20 @@ class Host:
         described: dict[str, Any] = found or self.json("describe", name)
         return described
 
+    def row(self, name: str) -> dict[str, Any]:
+        """Return what `gapless list --json` prints of an app.
+
+        Who waits asks for this: `app` also lets the supervisor look at connections, for
+        which the kernel walks through those of the whole machine.
+        """
+        listed = control.ask(self.home, "list") or {"apps": []}
+        rows = {row["name"]: row for row in listed["apps"]}
+        found: dict[str, Any] = rows.get(name) or self.app(name)
+        return found
+
     def status(self, name: str) -> str:
         """Return the status of an app."""
-        return str(self.app(name)["status"])
+        return str(self.row(name)["status"])
 
     def configure(self, text: str, name: str = "gapless.toml") -> Path:
         """Write a configuration file; return its path."""
@@ -169,7 +180,7 @@ class Host:
         A slow first start counts as an app without a port after min_uptime_s (LIMITS).
         """
         self.ok("start", file)
-        wait.until(lambda: self.app(name)["addresses"], f"{name} to listen", 30)
+        wait.until(lambda: self.row(name)["addresses"], f"{name} to listen", 30)
 
     def declare(
         self,

@@ -182,7 +182,7 @@ def test_when_an_instance_ends_its_addresses_are_served_by_the_others(
         )
         os.kill(pid, signal.SIGKILL)
         browsers.go_on(4)
-        wait.until(lambda: host.app("chat")["instances"]["ready"] == 3, "3 are ready")
+        wait.until(lambda: host.row("chat")["instances"]["ready"] == 3, "3 are ready")
         browsers.go_on(4)
         strayed = len(browsers.strayed())
         browsers.go_on(4)
@@ -244,7 +244,7 @@ def test_liveness_asks_each_instance_at_its_own_socket(host: Host) -> None:
     wait.until(
         lambda: host.app("chat")["restarts_by"].get("liveness") == 1, "it is replaced"
     )
-    wait.until(lambda: host.app("chat")["instances"]["ready"] == 3, "3 are ready")
+    wait.until(lambda: host.row("chat")["instances"]["ready"] == 3, "3 are ready")
     assert {pids[0], pids[2]} < set(host.app("chat")["pids"])
     with Browsers(port) as browsers:
         browsers.go_on(2)

@@ -129,8 +129,8 @@ def test_it_lives_as_every_other_program_does(host: Host, way: str) -> None:
     wait.until(lambda: _leads(host, second), "the new generation's daemon to lead")
 
     os.kill(second, signal.SIGKILL)
-    wait.until(lambda: host.app("daemon")["restarts"] == 1, "its end to be seen")
-    wait.until(lambda: host.app("daemon")["instances"]["ready"] == 1, "another one")
+    wait.until(lambda: host.row("daemon")["restarts"] == 1, "its end to be seen")
+    wait.until(lambda: host.row("daemon")["instances"]["ready"] == 1, "another one")
     third = _leader(port)
     wait.until(lambda: _leads(host, third), "the third daemon to lead")
 

@@ -109,7 +109,7 @@ def test_an_instance_that_crashed_is_started_again(host: Host, trap: str) -> Non
     (pid,) = host.app("app")["pids"]
     with trapped(host, trap):
         os.kill(pid, signal.SIGKILL)
-    until(lambda: host.app("app")["pids"] not in ([], [pid]), "a new instance")
+    until(lambda: host.row("app")["pids"] not in ([], [pid]), "a new instance")
     until(lambda: host.status("app") == "online", "online")
     (pid,) = host.app("app")["pids"]
     assert os.path.exists(f"/proc/{pid}")

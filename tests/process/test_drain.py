@@ -309,7 +309,7 @@ def test_a_host_drains_and_serves_again(host: Host) -> None:
         ["curl", "-s", f"http://127.0.0.1:{port}/slow?s={1.5 * SLOWER}"],
         stdout=subprocess.PIPE,
     )
-    until(lambda: host.app("app")["requests"], "the slow request")
+    until(lambda: host.row("app")["requests"], "the slow request")
     output = host.ok("drain")
     assert "app: drained" in output
     assert slow.wait(10 * SLOWER) == 0

@@ -236,7 +236,7 @@ def test_ipv4_and_ipv6_stand_side_by_side(host: Host) -> None:
         ".listen({port: Number(process.env.PORT), host: h, ipv6Only: true})"
     )
     host.start("app", ["node", "-e", script], port=port)
-    until(lambda: len(host.app("app")["addresses"]) == 2, "both addresses")
+    until(lambda: len(host.row("app")["addresses"]) == 2, "both addresses")
     with (
         run_load(port, engine.NEW) as four,
         run_load(port, engine.NEW, host="::1") as six,

@@ -124,7 +124,7 @@ def test_a_release_that_listens_on_one_of_two_ports_is_refused(host: Host) -> No
 
     declare("1", 2)
     host.ok("start", "gapless.toml")
-    until(lambda: len(host.app("app")["addresses"]) == 2, "two addresses")
+    until(lambda: len(host.row("app")["addresses"]) == 2, "two addresses")
     with run_load(ports[1], engine.NEW) as under_load:
         under_load.wait_for_version("1")
         declare("2", 1)

@@ -100,7 +100,7 @@ def test_everything_comes_back_after_a_boot(
     until(lambda: _pids(declared) and first not in _pids(declared), "its successor")
     processes.kill_all(set(host.processes()))
     host.start_supervisor()
-    until(lambda: host.app("web")["instances"]["ready"] == 2, "the app")
+    until(lambda: host.row("web")["instances"]["ready"] == 2, "the app")
     assert ask(declared.port, "/")
 
     # A boot that finds the seats empty: what they need is not there yet.
@@ -113,7 +113,7 @@ def test_everything_comes_back_after_a_boot(
     processes.kill_all(set(host.processes()))
     host.start_supervisor()
     declared.write("dep", "")
-    until(lambda: host.app("web")["instances"]["ready"] == 2, "the app")
+    until(lambda: host.row("web")["instances"]["ready"] == 2, "the app")
 
 
 def _pids(declared: Declarations) -> list[int]:

@@ -47,7 +47,7 @@ def test_a_full_log_disk_stops_no_app(host: Host, disk: SmallDisk, form: str) ->
     assert host.app("app")["log_lines_lost"] == 0
     disk.fill()
     with run_load(port, engine.NEW) as under_load:
-        until(lambda: host.app("app")["log_lines_lost"], "lines to be lost", 60)
+        until(lambda: host.row("app")["log_lines_lost"], "lines to be lost", 60)
         under_load.wait_for(300)
         found = host.app("app")
         assert found["log_trouble"] == "no space left on device"

@@ -86,7 +86,7 @@ def test_an_instance_that_hangs_is_replaced(host: Host, count: int) -> None:
     port = _start(host, HTTP, f"instances = {count}")
     before = _pids(host)
     with _hanging(port):
-        wait.until(lambda: host.app("app")["reason"], "it to be told", 30)
+        wait.until(lambda: host.row("app")["reason"], "it to be told", 30)
         assert len(_replaced(host, before)) == 1
     found = host.app("app")
     assert (found["restarts"], found["reason"]) == (1, None)
@@ -113,11 +113,11 @@ def test_where_all_fail_nobody_ends(host: Host) -> None:
     before = _pids(host)
     bad = host.directory / "bad"
     bad.touch()
-    wait.until(lambda: "gave up" in (host.app("app")["reason"] or ""), "the end", 60)
+    wait.until(lambda: "gave up" in (host.row("app")["reason"] or ""), "the end", 60)
     wait.until(lambda: _pids(host) == before, "the last successor to be gone", 30)
     assert host.app("app")["restarts"] == 0
     bad.unlink()
-    wait.until(lambda: host.app("app")["reason"] is None, "them to answer again", 30)
+    wait.until(lambda: host.row("app")["reason"] is None, "them to answer again", 30)
     assert _pids(host) == before
 
 
@@ -151,11 +151,11 @@ def test_a_successor_that_would_write_the_same_file_is_killed(host: Host) -> Non
     (stopped,) = _pids(host)
     os.kill(stopped, signal.SIGSTOP)
     named = f"its successor both have {state} open for writing"
-    wait.until(lambda: named in (host.app("app")["reason"] or ""), "the word", 30)
+    wait.until(lambda: named in (host.row("app")["reason"] or ""), "the word", 30)
     wait.until(lambda: len(_shown(host)) == 1, "the successor to be gone", 30)
     assert "overlap = false" in host.app("app")["hint"]
     os.kill(stopped, signal.SIGCONT)
-    wait.until(lambda: host.app("app")["reason"] is None, "it to answer", 30)
+    wait.until(lambda: host.row("app")["reason"] is None, "it to answer", 30)
     assert _pids(host) == {stopped}
     assert state.read_text() == ""  # a stop signal would have let the successor write
     assert host.app("app")["restarts"] == 0

@@ -226,7 +226,7 @@ def test_what_gapless_writes_is_no_reason_for_a_renewal(declared: Declarations) 
     for generation in (2, 3):
         declared.write("http.js", HTTP)
         until(
-            lambda generation=generation: host.app("web")["generation"] >= generation,  # type: ignore[misc]  # a lambda in a loop
+            lambda generation=generation: host.row("web")["generation"] >= generation,  # type: ignore[misc]  # a lambda in a loop
             "the renewal",
         )
         until(lambda: host.status("web") == "online", "its end")

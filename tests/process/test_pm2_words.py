@@ -171,7 +171,7 @@ def test_reset_counts_from_zero(declared: Declarations) -> None:
     host = declared.host
     pid = host.app("web")["pids"][0]
     os.kill(pid, signal.SIGKILL)
-    until(lambda: host.app("web")["restarts"] == 1, "the restart")
+    until(lambda: host.row("web")["restarts"] == 1, "the restart")
     host.ok("reset", "web")
     assert host.app("web")["restarts"] == 0
     assert host.ok("pid", "web").split() == [str(p) for p in host.app("web")["pids"]]

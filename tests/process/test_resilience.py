@@ -106,7 +106,7 @@ def test_an_instance_that_ended_while_no_supervisor_lived_is_started_again(
     (pid,) = host.app("app")["pids"]
     os.kill(host.supervisor_pid(), signal.SIGKILL)
     os.kill(pid, signal.SIGKILL)
-    until(lambda: host.app("app")["pids"] not in ([], [pid]), "a new instance")
+    until(lambda: host.row("app")["pids"] not in ([], [pid]), "a new instance")
     until(lambda: host.status("app") == "online", "online again")
 
 
@@ -151,7 +151,7 @@ def test_half_a_request_and_a_vanished_client_harm_nobody(host: Host) -> None:
     with socket.socket(socket.AF_UNIX) as sock:
         sock.connect(str(host.home / "supervisor.sock"))
         sock.sendall(b'{"op": "restart", "app": "app"}\n')
-    until(lambda: host.app("app")["generation"] == 2, "the restart")
+    until(lambda: host.row("app")["generation"] == 2, "the restart")
     until(lambda: host.status("app") == "online", "online")
 
 

@@ -185,11 +185,11 @@ def test_what_an_app_writes_is_no_reason_for_a_renewal(host: Host) -> None:
         ask(port)
     text = program.read_text()
     program.write_text(f"{text}# changed\n")
-    until(lambda: host.app("web")["generation"] == 2, "the renewal")
+    until(lambda: host.row("web")["generation"] == 2, "the renewal")
     until(lambda: host.status("web") == "online", "its end")
     ask(port)
     program.write_text(f"{text}# again\n")
-    until(lambda: host.app("web")["generation"] == 3, "the second renewal")
+    until(lambda: host.row("web")["generation"] == 3, "the second renewal")
     until(lambda: host.status("web") == "online", "its end")
     reasons = [
         json.loads(line)["reason"]

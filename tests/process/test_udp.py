@@ -45,7 +45,7 @@ class UdpApp:
         """Start the first release, and wait until it is bound."""
         self.declare(1)
         self.host.ok("start", "gapless.toml")
-        wait.until(lambda: self.host.app("udp")["addresses"], "it is bound")
+        wait.until(lambda: self.host.row("udp")["addresses"], "it is bound")
 
     def release(self, number: int) -> str:
         """Hand over to the next release; return what the command printed."""

@@ -101,7 +101,7 @@ class PathApp:
         """Start the first release."""
         self.declare(1)
         self.host.ok("start", "gapless.toml")
-        wait.until(lambda: self.host.app(self.name)["addresses"], "it listens")
+        wait.until(lambda: self.host.row(self.name)["addresses"], "it listens")
 
     def start_anyhow(self) -> None:
         """Start the first release, and wait until it is online."""

@@ -76,7 +76,7 @@ class Site:
             '[release.shop]\nbase = "dfs"\nbuild = []\nkeep = 9999\n'
         )
         host.ok("start", "gapless.toml")
-        wait.until(lambda: self.host.app("shop")["addresses"], "shop to listen", 60)
+        wait.until(lambda: self.host.row("shop")["addresses"], "shop to listen", 60)
 
     # --- releases and uploads ---------------------------------------------------------
 
