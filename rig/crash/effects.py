@@ -103,6 +103,8 @@ class Effects:
             if "gapless.keeper.keeper" not in sys.modules:
                 return False
             if not self._keeper:
+                if os.path.exists(f"{self._plan}/keeper-died"):
+                    return False  # the one after it lives
                 self._keeper = os.getpid()
                 self._trace = self._open(self._path, _APPEND, 0o600)  # it was closed
             return os.getpid() == self._keeper
@@ -113,6 +115,8 @@ class Effects:
 
     def _die(self) -> None:
         self._write(self._trace, b"dead\n")
+        if self.victim == "keeper":
+            os.close(self._open(f"{self._plan}/keeper-died", os.O_CREAT, 0o600))
         if os.path.exists(f"{self._plan}/alone"):
             with open(f"{self._plan}/command.pid", encoding="ascii") as file:
                 pid = int(file.read())

@@ -22,6 +22,8 @@ PAUSE_S = 0.01
 SHUT_DOWN = 10
 """The exit code under systemd after `gapless shutdown`: the unit stays down."""
 MOST_ATTEMPTS = 1000
+MOST_DEATHS = 5
+"""Of keepers that are killed while they start."""
 
 
 def main(arguments: list[str]) -> None:
@@ -89,11 +91,17 @@ def _keeper_of(home: str) -> socket.socket:
 
     Raises OSError.
     """
+    deaths = 0
     for _ in range(MOST_ATTEMPTS):
         line = keeper_run.connect(home)
         if line is not None:
             return line
-        keeper_run.start(home)
+        try:
+            keeper_run.start(home)
+        except keeper_run.KeeperDiedError:
+            deaths += 1
+            if deaths == MOST_DEATHS:
+                raise
         line = keeper_run.connect(home)
         if line is not None:
             return line
