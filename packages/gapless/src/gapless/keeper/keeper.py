@@ -24,7 +24,6 @@ import gapless
 from gapless.base import clock, codec, descriptors, events, files, wakeup, wire
 from gapless.keeper import messages, process_title
 from gapless.keeper.children import Children
-from gapless.keeper.duplicate import duplicate
 from gapless.keeper.guardian import program
 from gapless.keeper.guardian.guardian import BEGUN
 from gapless.keeper.guardian.renewal import Renewal
@@ -32,6 +31,7 @@ from gapless.keeper.guardian.reserve import Reserve
 from gapless.keeper.guardian.scratch import LAYOUT, Scratch
 from gapless.keeper.held import Held
 from gapless.keeper.logs.streams import FILE, STREAM, Streams
+from gapless.keeper.seccomp import ancestor
 from gapless.keeper.seccomp.waiting_calls import Answer, WaitingCalls
 from gapless.keeper.supervisor_connection import SupervisorConnection
 
@@ -84,6 +84,7 @@ class Keeper:
         A keeper that follows another one was given the same.
         """
         self._ending = bool(before.get("ending"))
+        ancestor.ask(reserve)
         reserve.watch(self._line_opened, self._line_closes)
         if before:
             self._recover()
@@ -239,7 +240,7 @@ class Keeper:
         """Send a duplicate, or why there is none."""
         event = {"event": "duplicate", "name": wanted.name, "reason": ""}
         try:
-            copy = duplicate(wanted.pid, wanted.descriptor)
+            copy = ancestor.duplicate(wanted.pid, wanted.descriptor)
         except OSError as error:
             self._connection.send({**event, "reason": error.strerror or str(error)})
             return
