@@ -22,7 +22,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from gapless.keeper.holding.duplicate import duplicate
+from gapless.keeper.duplicate import duplicate
 from gapless.supervisor.relay import holders, sockets
 from rig.hosts.host import temporary_host
 from rig.hosts.usage import resident_mb

@@ -122,6 +122,8 @@ class Effects:
             if "gapless.keeper.keeper" not in sys.modules:
                 return False
             if not self._keeper:
+                if os.path.exists(f"{self._plan}/keeper-died"):
+                    return False  # the one after it lives
                 self._keeper = os.getpid()
             return os.getpid() == self._keeper
         return self.victim != "keeper" and os.getpid() == self._pid
@@ -132,6 +134,8 @@ class Effects:
     def _die(self) -> None:
         descriptor = self._open(self._trace, os.O_WRONLY | os.O_APPEND)
         self._write(descriptor, b"dead\n")
+        if self.victim == "keeper":
+            os.close(self._open(f"{self._plan}/keeper-died", os.O_CREAT, 0o600))
         if os.path.exists(f"{self._plan}/alone"):
             with open(f"{self._plan}/command.pid", encoding="ascii") as file:
                 pid = int(file.read())

@@ -219,6 +219,15 @@ class Host:
         """Return the pid of the keeper."""
         return int(self._supervisor()["keeper_pid"])
 
+    def guardian_pid(self) -> int:
+        """Return the pid of the guardian, the process above the keeper."""
+        return int(self._supervisor()["guardian_pid"])
+
+    def own_pids(self) -> tuple[int, int, int]:
+        """Return the pids of supervisor, keeper and guardian."""
+        found = self._supervisor()
+        return found["pid"], found["keeper_pid"], found["guardian_pid"]
+
     def _supervisor(self) -> dict[str, Any]:
         found = control.ask(self.home, "list") or self.json("list")
         supervisor: dict[str, Any] = found["supervisor"]

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gapless.base import clock, codec, wakeup, wire
-from gapless.keeper.holding.duplicate import duplicate
+from gapless.keeper.duplicate import duplicate
 from gapless.supervisor.relay import holders, sockets
 from gapless.supervisor.relay.connection import State
 from gapless.supervisor.relay.messages import Aim

@@ -206,7 +206,7 @@ def test_a_program_that_starts_too_late_is_ended(host: Host) -> None:
     (pid,) = host.app("app")["pids"]
     log = (host.home / "logs" / "gapless.log").read_text()
     assert "send_stop" in log.lower() or "SendStop" in log
-    until(lambda: len(host.processes()) == 3, "supervisor, keeper and one instance")
+    until(lambda: len(host.processes()) == 4, "those of gapless and one instance")
     assert pid in host.processes()
 
 
@@ -283,7 +283,7 @@ def test_a_supervisor_that_dies_with_a_keeper_on_its_way_leaves_no_second_one(
     assert done.returncode == -signal.SIGKILL
     host.ok("start", "app.toml")
     assert host.status("app") == "online"
-    until(lambda: len(host.processes()) == 3, "supervisor, keeper and one instance")
+    until(lambda: len(host.processes()) == 4, "those of gapless and one instance")
 
 
 def test_a_delete_whose_supervisor_dies_is_done(host: Host) -> None:
@@ -411,7 +411,7 @@ def test_notes_are_on_disk_too(host: Host) -> None:
     assert (note["version"], instance["pid"]) == (1, pid)
     assert instance["incarnation"] == note["incarnation"]
     last = note["app"]["last_serial"]
-    for number in (host.keeper_pid(), host.supervisor_pid(), pid):
+    for number in (*reversed(host.own_pids()), pid):
         os.kill(number, signal.SIGKILL)
     state = json.loads((host.home / "state.json").read_text())
     state["apps"]["app"]["last_generation"] = 0

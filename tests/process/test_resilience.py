@@ -344,7 +344,7 @@ def test_nothing_is_leaked_by_handoffs(host: Host, count: int) -> None:
     port = free_port()
     host.start("app", GOOD, port=port, more="min_healthy_s = 0.02")
     host.ok("restart", "app")
-    pids = (host.supervisor_pid(), host.keeper_pid())
+    pids = host.own_pids()
     before = [len(os.listdir(f"/proc/{pid}/fd")) for pid in pids]
     with run_load(port, engine.Traffic(kind="new", pause_s=0.01)) as under_load:
         for _ in range(count):
@@ -357,8 +357,8 @@ def test_nothing_is_leaked_by_handoffs(host: Host, count: int) -> None:
         ),
         f"no more descriptors than before: {before}",
     )
-    assert len(host.processes()) == 3
-    assert (host.supervisor_pid(), host.keeper_pid()) == pids
+    assert len(host.processes()) == 4
+    assert host.own_pids() == pids
 
 
 LATE = """

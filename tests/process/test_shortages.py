@@ -143,7 +143,7 @@ def test_apps_get_the_limit_that_gapless_was_started_with(host: Host) -> None:
     host.command_prefix = ("prlimit", f"--nofile={wanted}:{hard}")
     start_sleep(host, "app")
     (pid,) = host.app("app")["pids"]
-    for own in (host.supervisor_pid(), host.keeper_pid()):
+    for own in host.own_pids():
         assert resource.prlimit(own, resource.RLIMIT_NOFILE) == (hard, hard)
     assert resource.prlimit(pid, resource.RLIMIT_NOFILE) == (wanted, hard)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gapless.keeper.holding.duplicate import duplicate
+from gapless.keeper.duplicate import duplicate
 from gapless.supervisor.relay import holders
 from gapless.supervisor.relay.reader import Reader
 from gapless.supervisor.relay.stopped import Stops

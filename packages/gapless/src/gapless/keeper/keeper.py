@@ -30,10 +30,10 @@ from gapless.keeper.guardian.guardian import BEGUN
 from gapless.keeper.guardian.renewal import Renewal
 from gapless.keeper.guardian.reserve import Reserve
 from gapless.keeper.guardian.scratch import LAYOUT, Scratch
-from gapless.keeper.holding.duplicate import duplicate
 from gapless.keeper.holding.held import Held
 from gapless.keeper.holding.unheard import Unheard
 from gapless.keeper.logs.streams import FILE, STREAM, Streams
+from gapless.keeper.seccomp import ancestor
 from gapless.keeper.seccomp.waiting_calls import Answer, WaitingCalls
 from gapless.keeper.supervisor_connection import SupervisorConnection
 
@@ -94,6 +94,7 @@ class Keeper:
         A keeper that follows another one was given the same.
         """
         self._ending = bool(before.get("ending"))
+        ancestor.ask(reserve)
         reserve.watch(self._line_opened, self._line_closes)
         if before:
             self._recover()
@@ -256,7 +257,7 @@ class Keeper:
         """Send a duplicate, or why there is none."""
         event = {"event": "duplicate", "name": wanted.name, "reason": ""}
         try:
-            copy = duplicate(wanted.pid, wanted.descriptor)
+            copy = ancestor.duplicate(wanted.pid, wanted.descriptor)
         except OSError as error:
             self._connection.send({**event, "reason": error.strerror or str(error)})
             return

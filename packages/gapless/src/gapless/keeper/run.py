@@ -31,6 +31,10 @@ from gapless.keeper.guardian.reserve import Reserve
 _BUSY = b"busy"
 
 
+class KeeperDiedError(OSError):
+    """A keeper was killed before it could say that it listens; the next one may live."""
+
+
 def connect(home: str, timeout_s: int = 0) -> socket.socket | None:
     """Return a connection to the keeper of *home*, or None if none is alive.
 
@@ -74,7 +78,7 @@ def start(home: str) -> None:
     """Fork a keeper for *home* and return when it listens.
 
     Does nothing if there is one, which may not listen yet or be about to end.
-    Raises OSError if it could not start.
+    Raises OSError if it could not start, KeeperDiedError if it was killed meanwhile.
     """
     read_end, write_end = os.pipe()
     child = os.fork()
@@ -86,8 +90,10 @@ def start(home: str) -> None:
         answer = os.read(read_end, 4096)
     finally:
         os.close(read_end)
+    if not answer:
+        raise KeeperDiedError("the keeper did not start: it died")
     if answer not in (b"ok", _BUSY):
-        raise OSError(f"the keeper did not start: {answer.decode() or 'it died'}")
+        raise OSError(f"the keeper did not start: {answer.decode()}")
 
 
 def _become_guardian(home: str, write_end: int) -> None:

@@ -32,6 +32,8 @@ CONNECT_S = 5
 SHUT_DOWN = 10
 """The exit code under systemd after `gapless shutdown`: the unit stays down."""
 MOST_ATTEMPTS = 1000
+MOST_DEATHS = 5
+"""Of keepers that are killed while they start."""
 
 
 def main(arguments: list[str]) -> None:
@@ -245,6 +247,7 @@ def _keeper_of(home: str) -> socket.socket:
 
     Raises OSError.
     """
+    deaths = 0
     for _ in range(MOST_ATTEMPTS):
         try:
             line = keeper_run.connect(home, CONNECT_S)
@@ -253,6 +256,11 @@ def _keeper_of(home: str) -> socket.socket:
                 line = keeper_run.connect(home, CONNECT_S)
         except BlockingIOError:
             raise _keeper_hangs(home) from None
+        except keeper_run.KeeperDiedError:
+            deaths += 1
+            if deaths == MOST_DEATHS:
+                raise
+            continue
         if line is not None:
             return line
         # An earlier supervisor has started one that does not listen yet, or one ends.

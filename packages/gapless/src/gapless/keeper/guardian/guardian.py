@@ -13,7 +13,6 @@ dies is followed by one that the keeper starts, and gives everything.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import os
 import select
@@ -23,6 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gapless.base import clock, descriptors
+from gapless.keeper.duplicate import duplicate
 from gapless.keeper.guardian import frames
 from gapless.keeper.guardian.frames import Frame
 
@@ -33,8 +33,6 @@ LONG_LIFE_S = 5.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0
 UNKNOWN = -1
 """The status of a process of which the guardian does not know how it ended."""
-_PIDFD_GETFD = 438  # Linux 5.6; one number for all architectures
-_libc = ctypes.CDLL(None, use_errno=True)
 
 StartKeeper = Callable[[socket.socket], int]
 """Starts a keeper at the other end of a line, and returns its pid."""
@@ -128,7 +126,7 @@ class Guardian:
                 found = self._entries.get(frame.name)
                 self._answer(UNKNOWN if found is None else found.status)
             case "getfd":
-                self._answer_descriptor(lambda: _duplicate(*_pair(frame)))
+                self._answer_descriptor(lambda: duplicate(*_pair(frame)))
             case "memory":
                 path = f"/proc/{frame.number}/mem"
                 self._answer_descriptor(
@@ -290,16 +288,3 @@ class Guardian:
 
 def _pair(frame: Frame) -> tuple[int, int]:
     return frame.number, int(frame.value)
-
-
-def _duplicate(pid: int, number: int) -> int:
-    """Return a duplicate of another process's descriptor (pidfd_getfd(2))."""
-    pidfd = os.pidfd_open(pid)
-    try:
-        copy = int(_libc.syscall(_PIDFD_GETFD, pidfd, number, 0))
-        if copy < 0:
-            found = ctypes.get_errno()
-            raise OSError(found, os.strerror(found))
-    finally:
-        os.close(pidfd)
-    return copy

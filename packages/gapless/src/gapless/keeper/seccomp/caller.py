@@ -3,12 +3,11 @@
 Rule: a fact counts only if the caller still waits after it was read
 (`notifications.is_valid`): the caller may have died, and its number may belong to another
 thread now.
-All of it needs ptrace rights over the process (ptrace(2)): an ancestor has them.
+All of it needs ptrace rights over the process (ptrace(2)): `ancestor` has them.
 """
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import socket
@@ -16,10 +15,8 @@ import struct
 from dataclasses import dataclass
 from enum import Enum
 
-from gapless.keeper.seccomp import paths
+from gapless.keeper.seccomp import ancestor, paths
 
-_libc = ctypes.CDLL(None, use_errno=True)
-_SYS_PIDFD_GETFD = 438  # Linux 5.6; one number for all architectures
 _IPPROTO_MPTCP = 262  # Go listens with it where the kernel has it, Linux 5.6
 _IPV4_BYTES, _IPV6_BYTES, _IPV6_BYTES_RFC2133 = 16, 28, 24
 _LONGEST_ADDRESS_BYTES = 128  # struct sockaddr_storage
@@ -75,15 +72,7 @@ def duplicate(pid: int, descriptor: int) -> int:
 
     Raises OSError: EPERM without ptrace rights, EBADF, ESRCH.
     """
-    pidfd = os.pidfd_open(pid)
-    try:
-        copy = _libc.syscall(_SYS_PIDFD_GETFD, pidfd, descriptor, 0)
-        if copy < 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
-        return int(copy)
-    finally:
-        os.close(pidfd)
+    return ancestor.duplicate(pid, descriptor)
 
 
 class Kind(Enum):

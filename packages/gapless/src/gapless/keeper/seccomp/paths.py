@@ -13,6 +13,8 @@ import struct
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from gapless.keeper.seccomp import ancestor
+
 _AT_FDCWD = -100
 _PATH_AT = 2  # struct sockaddr_un
 _LONGEST_ADDRESS_BYTES, _LONGEST_PATH_BYTES = 110, 4096
@@ -44,7 +46,7 @@ def read_bytes(thread_id: int, pointer: int, length: int) -> bytes:
 
     Raises OSError.
     """
-    memory = os.open(f"/proc/{thread_id}/mem", os.O_RDONLY | os.O_CLOEXEC)
+    memory = ancestor.open_memory(thread_id)
     try:
         return os.pread(memory, length, pointer)
     except OverflowError:  # no address of a process is beyond 2^63

@@ -11,7 +11,7 @@ import signal
 import socket
 from collections.abc import Iterable
 
-from gapless.keeper.holding.duplicate import duplicate
+from gapless.keeper.duplicate import duplicate
 from gapless.supervisor.kernel import processes
 from gapless.supervisor.kernel.processes import Process
 from gapless.supervisor.relay import holders, sockets

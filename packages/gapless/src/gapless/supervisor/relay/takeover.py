@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable
 
 from gapless.base import clock, events
-from gapless.keeper.holding.duplicate import duplicate
+from gapless.keeper.duplicate import duplicate
 from gapless.supervisor.relay import holders
 from gapless.supervisor.relay.alone import Alone
 from gapless.supervisor.relay.connection import Connection, State
