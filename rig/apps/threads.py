@@ -52,8 +52,20 @@ def bind(place):
     return kind((host.strip("[]"), int(port)), Handler)
 
 
+def ask(place):
+    """Bind `HOST:PORT` to see whether it is free, and close it again."""
+    host, _, port = place.rpartition(":")
+    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+    with socket.socket(family) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host.strip("[]"), int(port)))
+        sock.listen()
+
+
 if __name__ == "__main__":
     port = os.environ.get("PORT", sys.argv[-1])
+    for place in os.environ.get("ASKS", "").split():
+        ask(place.replace("PORT", port))
     for place in os.environ.get("PLACES", f"127.0.0.1:{port}").split():
         server = bind(place.replace("PORT", port))
         threading.Thread(target=server.serve_forever).start()

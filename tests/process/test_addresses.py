@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from rig.hosts.host import APPS, Host
+from rig.hosts.host import APPS, ROOT, Host
 from rig.load import engine
 from rig.load.late_handshake import LateHandshake
 from rig.load.process import run_load
+from rig.programs import npm
 from rig.wait import SLOWER, answers, free_port, until
 
 TRAFFIC = (engine.NEW, engine.POST)
@@ -101,7 +102,7 @@ def test_a_handshake_that_began_at_the_narrow_address_is_served(host: Host) -> N
 def test_a_wider_address_is_probed_itself(host: Host) -> None:
     """And not the narrower one beside it, of the generation before."""
     port = free_port()
-    more = 'ready = { http = "/release", timeout_s = 3 }'
+    more = 'ready = { http = "/release", timeout_s = 5 }'
     start(host, port, more, PLACES=f"127.0.0.1:{port}")
     declare(host, 2, more, PLACES=f"0.0.0.0:{port}", BROKEN=1)
     done = host.gapless("reload", "app.toml")
@@ -124,6 +125,73 @@ def test_a_narrower_address_is_refused_and_steals_nothing(host: Host) -> None:
     assert f"is a part of 0.0.0.0:{port}" in done.stdout + done.stderr
     assert report.lost == 0, str(report)
     assert not report.versions.get("2")
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "127.0.0.1",
+        pytest.param("0.0.0.0", marks=pytest.mark.soak),
+        pytest.param("[::]", marks=pytest.mark.soak),
+    ],
+)
+def test_a_program_may_ask_where_its_port_is_free(host: Host, place: str) -> None:
+    """It binds the port everywhere and closes it, before it binds what it serves on."""
+    port = free_port()
+    variables = {
+        "ASKS": f"[::]:{port} 0.0.0.0:{port} 127.0.0.1:{port} [::1]:{port}",
+        "PLACES": f"{place}:{port}",
+    }
+    start(host, port, **variables)
+    with run_load(port, *TRAFFIC) as under_load:
+        under_load.wait_for_version("1")
+        declare(host, 2, **variables)
+        host.ok("reload", "app.toml")
+        under_load.wait_for_version("2")
+        report = under_load.stop()
+    assert report.lost == 0, str(report)
+    assert host.app("app")["addresses"] == [f"{place}:{port}"]
+
+
+ASKING = """
+import http from 'node:http'
+const port = Number(process.env.PORT)
+const ask = {
+  'detect-port': async m => (await m.detect(port)),
+  'get-port': async m => (await m.default({ port })),
+  'portfinder': async m => (await m.default.getPortPromise({ port, stopPort: port + 9 })),
+}[process.argv[2]]
+const found = await ask(await import(process.argv[2]))
+const release = process.env.RELEASE
+http.createServer((_, answer) => answer.end(`release ${release}\n`)).listen(found)
+"""
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("package", ["detect-port", "get-port", "portfinder"])
+def test_packages_that_look_for_a_free_port_find_their_own(
+    host: Host, package: str
+) -> None:
+    """They bind and close it on each address of the host, and so does each release."""
+    modules = npm.node_modules(ROOT / "rig" / "programs" / "free_ports")
+    (host.directory / "node_modules").symlink_to(modules)
+    (host.directory / "app.mjs").write_text(ASKING)
+    port, argv = free_port(), ["node", "app.mjs", package]
+    how = 'ready = "listening"\n'
+    where = host.directory
+    host.start("app", argv, port=port, directory=where, more=how)
+    until(lambda: answers(port), "it answers")
+    with run_load(port, engine.NEW, engine.KEEP_ALIVE) as under_load:
+        under_load.wait_for_version("1")
+        for release in ("2", "3"):
+            host.declare(
+                "app", argv, port=port, release=release, directory=where, more=how
+            )
+            host.ok("reload", "app.toml")
+            under_load.wait_for_version(release)
+        report = under_load.stop()
+    assert report.lost == 0, str(report)
+    assert host.app("app")["addresses"] == [f"[::]:{port}"]
 
 
 def test_an_address_of_another_app_is_refused_by_its_name(host: Host) -> None:
