@@ -148,6 +148,8 @@ def test_logs_lists_and_the_debugger(pm2: Host) -> None:
     text = "setInterval(() => console.log('tick'), 50); console.error('bad');"
     (pm2.directory / "a.js").write_text(text)
     pm2.ok("pm2", "start", "a.js", "b.js", "--min-uptime", "100")
+    logs = [pm2.home / "logs" / f"a-{stream}.log" for stream in ("out", "error")]
+    until(lambda: all(each.exists() and each.read_text() for each in logs), "its words")
     errors = pm2.ok("pm2", "logs", "a", "--nostream", "--err", "--lines", "5")
     assert errors == "bad\n"
     shown = pm2.ok("pm2", "logs", "a", "--nostream", "--json", "--lines", "2")
