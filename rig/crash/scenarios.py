@@ -263,6 +263,17 @@ EFFECTS = {
     "after-stop": 90,
 }
 """How many side effects the supervisor has in each of them: docs/crash-points.md."""
+KEEPER_EFFECTS = {
+    "first-start": 57,
+    "reload": 74,
+    "takeover": 190,
+    "recycle": 148,
+    "crash-restart": 57,
+    "shutdown": 49,
+    "path-reload": 84,
+    "background-reload": 88,
+}
+"""How many side effects the keeper has in some of them: messages, calls, forks, ends."""
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 
 

@@ -111,9 +111,10 @@ def test_a_state_with_what_was_under_way(tmp_path: Path) -> None:
 def test_a_welcome_of_an_older_keeper_has_no_incarnation() -> None:
     """What each version of the keeper says: the first had only its pid."""
     lines = (SAMPLES / "keeper-welcome.jsonl").read_text().splitlines()
-    first, second = (json.loads(line) for line in lines)
+    first, second, third = (json.loads(line) for line in lines)
     assert set(first) == {"event", "pid"}
     assert set(second) == {"event", "pid", "protocol", "incarnation"}
+    assert set(third) - set(second) == {"version", "guardian"}
 
 
 def _fields(plain: object) -> object:

@@ -26,7 +26,8 @@ from gapless.base import clock, codec, descriptors, events, files, wakeup, wire
 from gapless.keeper import messages, process_title
 from gapless.keeper.children import Children
 from gapless.keeper.guardian import program
-from gapless.keeper.guardian.guardian import BEGUN
+from gapless.keeper.guardian.guardian import BEGUN, SCRATCH
+from gapless.keeper.guardian.place import guardian_in
 from gapless.keeper.guardian.renewal import Renewal
 from gapless.keeper.guardian.reserve import Reserve
 from gapless.keeper.guardian.scratch import LAYOUT, Scratch
@@ -37,8 +38,6 @@ from gapless.keeper.seccomp import ancestor
 from gapless.keeper.seccomp.waiting_calls import Answer, WaitingCalls
 from gapless.keeper.supervisor_connection import SupervisorConnection
 
-SCRATCH = "scratch"
-"""The name by which the memory is kept that outlives the keeper."""
 PROTOCOL = 1
 """The version of the messages in spec/keeper.md; it grows when one changes its meaning."""
 IDLE_S = 10.0
@@ -298,7 +297,7 @@ def guardian_of(reserve: Reserve) -> int:
     kept = reserve.named(SCRATCH).get("")
     if kept is None or not kept.descriptors:
         return 0
-    return Scratch(kept.descriptors[0]).guardian_pid
+    return guardian_in(kept.descriptors[0])
 
 
 def prepare(home: str, reserve: Reserve) -> Keeper:

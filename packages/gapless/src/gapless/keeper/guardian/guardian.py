@@ -25,11 +25,16 @@ from gapless.base import clock, descriptors
 from gapless.keeper.duplicate import duplicate
 from gapless.keeper.guardian import frames
 from gapless.keeper.guardian.frames import Frame
+from gapless.keeper.guardian.place import guardian_in
 
 BEGUN = "keeper"
 """The name by which a keeper says that it has begun; before that, none follows it."""
+SCRATCH = "scratch"
+"""The name by which the memory is kept that outlives the keeper (`guardian.scratch`)."""
 LONG_LIFE_S = 5.0
 """A keeper that lived less is followed after a pause, which grows."""
+LOOK_AGAIN_S = 1.0
+"""How often a guardian whose line is closed looks whether it has a successor."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0
 UNKNOWN = -1
 """The status of a process of which the guardian does not know how it ended."""
@@ -75,18 +80,22 @@ class Guardian:
         self._keeper, self._began_at = keeper, clock.monotonic()
         self._keeper_pidfd = os.pidfd_open(keeper)
         self._line.setblocking(True)
+        self._is_open = True
 
     def serve(self) -> None:
         """Run until the last keeper has ended, or has another guardian."""
-        poll = select.poll()
         while not self._ending:
-            for each in (self._line.fileno(), self._keeper_pidfd, self._wakeup):
+            poll = select.poll()
+            for each in (self._keeper_pidfd, self._wakeup):
                 poll.register(each, select.POLLIN)
-            ready = {descriptor for descriptor, _ in poll.poll()}
-            for each in (self._line.fileno(), self._keeper_pidfd, self._wakeup):
-                poll.unregister(each)
+            if self._is_open:
+                poll.register(self._line, select.POLLIN)
+            found = poll.poll(None if self._is_open else LOOK_AGAIN_S * 1000)
+            ready = {descriptor for descriptor, _ in found}
             if self._line.fileno() in ready and not self._read():
-                self._line_closed()
+                self._is_open = False  # the keeper has died, or has another guardian
+            if not self._is_open and self._has_successor():
+                return
             if self._wakeup in ready:
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._wakeup, 4096)
@@ -225,11 +234,13 @@ class Guardian:
         poll.register(self._keeper_pidfd, select.POLLIN)
         return bool(poll.poll(0))
 
-    def _line_closed(self) -> None:
-        """End if the keeper lives: it has another guardian; else it is found dead soon."""
-        poll = select.poll()
-        poll.register(self._keeper_pidfd, select.POLLIN)
-        self._ending = not poll.poll(1000)
+    def _has_successor(self) -> bool:
+        """Return whether the keeper has another guardian, which has everything."""
+        scratch = self._entries.get(SCRATCH)
+        if scratch is None or not scratch.descriptors:
+            return False
+        now = guardian_in(scratch.descriptors[0])
+        return now not in (0, os.getpid())
 
     def _begin_next(self) -> None:
         """Start the next keeper; it asks for everything."""

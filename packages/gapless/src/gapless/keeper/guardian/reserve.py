@@ -20,7 +20,7 @@ from gapless.keeper.guardian import frames
 from gapless.keeper.guardian.frames import Frame
 from gapless.keeper.guardian.guardian import BEGUN
 
-PATIENCE_S = 1
+PATIENCE_S = 3
 """A guardian that takes nothing for so long is stopped or hangs: another one is started."""
 RENEWAL_S = 10
 AGAIN_S = 1.0
