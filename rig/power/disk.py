@@ -129,6 +129,16 @@ class Disk:
 
     _writev = _write
 
+    def _pwrite64(self, call: Call) -> bool:
+        """Write at the offset, and leave the position of the descriptor."""
+        inode = self._find(call.paths[0])
+        if inode is None or inode.names is not None or not call.content:
+            return False  # it has no name any more
+        at = call.number
+        before = inode.content[:at].ljust(at, b"\0")
+        inode.content = before + call.content + inode.content[at + len(call.content) :]
+        return True
+
     def _ftruncate(self, call: Call) -> bool:
         inode = self._find(call.paths[0])
         if inode is None:

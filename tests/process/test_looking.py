@@ -213,7 +213,7 @@ def test_a_home_that_was_removed_belongs_to_who_comes_next(
     host.ok("list")
     host.start_in_background(supervise, "supervise")
     until(lambda: _supervisor(host) == supervise.pid, "the supervisor")
-    app, keeper = start(host), host.keeper_pid()
+    app, (_, keeper, guardian) = start(host), host.own_pids()
     note = host.home / "notes" / "app.json"
     until(
         lambda: note.exists() and '"ready"' in note.read_text(),
@@ -233,7 +233,8 @@ def test_a_home_that_was_removed_belongs_to_who_comes_next(
         state = json.loads((host.home / "state.json").read_text())
         assert list(state["apps"]) == ["next"]
     finally:
-        os.kill(keeper, signal.SIGKILL)
+        for pid in (guardian, keeper):
+            os.kill(pid, signal.SIGKILL)
         left = {p: c for p, c in host.processes().items() if "sleep" in c}
         mine = set(host.app("next")["pids"])
         processes.kill_all(set(left) - mine)

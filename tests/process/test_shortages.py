@@ -215,13 +215,13 @@ def _open_files(pid: int) -> list[str]:
 
 
 NO_TEXTS: list[tuple[str, object, str]] = [
-    ("env", {"A": "x\0y"}, "env: "),
-    ("env", {"A": "\ud800"}, "spec.environment.A"),
-    ("env", {"A\0": "y"}, "env: "),
-    ("args", ["a\0b"], "spec.command"),
-    ("log_date_format", "YYYY\0", "spec.log.date_format"),
-    ("out_file", "/x/\0.log", "spec.log.output"),
-    ("namespace", "\udc00", "spec.namespace"),
+    ("env", {"A": "x\0y"}, "app.json.env.A is "),
+    ("env", {"A": "\ud800"}, "app.json.env.A is "),
+    ("env", {"A\0": "y"}, "a key of app.json.env is "),
+    ("args", ["a\0b"], "app.json.args[] is "),
+    ("log_date_format", "YYYY\0", "app.json.log_date_format is "),
+    ("out_file", "/x/\0.log", "app.json.out_file is "),
+    ("namespace", "\udc00", "app.json.namespace is "),
 ]
 
 

@@ -466,7 +466,9 @@ def test_path_left_by_a_dead_keeper_is_bound(host: Host) -> None:
     """The program does not remove what it finds there."""
     app = PathApp(host, "script", how="", instances=1)
     app.start()
-    pids = [host.keeper_pid(), *host.app("script")["pids"]]
+    supervisor, keeper, guardian = host.own_pids()
+    # Each before the one that it would start again.
+    pids = [supervisor, guardian, keeper, *host.app("script")["pids"]]
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     wait.until(lambda: not pids_there(pids), "they have ended")
