@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from gapless.keeper.seccomp.caller import duplicate
 from gapless.supervisor.kernel import processes
 from rig.hosts.keeper_line import KeeperLine, spawn
@@ -68,6 +70,7 @@ def test_a_keeper_renews_itself(keeper: KeeperLine, tmp_path: Path) -> None:
     keeper.send({"op": "forget", "key": KEY})
 
 
+@pytest.mark.soak
 def test_a_version_that_does_not_start_changes_nothing(keeper: KeeperLine) -> None:
     """The keeper says why, and goes on as it is."""
     before = keeper.descriptors()
