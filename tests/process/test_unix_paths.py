@@ -389,6 +389,8 @@ def test_abstract_name_is_recycled_with_a_warning(host: Host) -> None:
     app = PathApp(host, "script", how="", instances=1)
     app.address = f"@gapless-test-{os.getpid()}"
     app.start_anyhow()
+    table = Path("/proc/net/unix")
+    wait.until(lambda: app.address in table.read_text(), "the name is bound")
     printed = app.release(2)
     assert f"recycling: {app.address}: abstract names" in printed
     app.more = ("overlap = true",)
@@ -464,7 +466,7 @@ def test_path_given_to_another_user_comes_back(host: Host) -> None:
 
 def test_path_left_by_a_dead_keeper_is_bound(host: Host) -> None:
     """The program does not remove what it finds there."""
-    app = PathApp(host, "script", how="", instances=1)
+    app = PathApp(host, "script", 'ready = "listening"', how="", instances=1)
     app.start()
     supervisor, keeper, guardian = host.own_pids()
     # Each before the one that it would start again.

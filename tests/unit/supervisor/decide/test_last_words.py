@@ -54,6 +54,8 @@ WORDS = {
         "Sorry, the cluster configuration file nodes.conf is already used by a different "
         "Redis Cluster node.",
         'another etcd process is using "/data/member/snap/db" and holds the file lock',
+        "whoosh.index.LockError",
+        "LOCK exists: another copy runs",
         "Error: Found another Vite dev process for this project at http://x/ (PID 16441).",
         "Another next dev server is already running and holds a lock on .next",
         'Database may be already in use: "Locked by another process"',

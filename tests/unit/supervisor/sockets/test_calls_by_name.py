@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -185,6 +186,22 @@ def test_path_that_comes_late_is_the_programs_own(calls: Calls, tmp_path: Path) 
     assert calls.path(ready, tmp_path / "b") == ""
 
 
+@pytest.mark.parametrize("place", ["command", "file"])
+def test_path_that_the_configuration_names_may_come_late(
+    calls: Calls, tmp_path: Path, place: str
+) -> None:
+    """A program may need a minute before it binds what it serves on."""
+    slow = calls.begin(age=60, ready=True)
+    bind = f"unix://{tmp_path}/puma.sock"
+    command = ("puma", "-b", bind) if place == "command" else ("puma",)
+    slow[1].spec = replace(SPEC, command=command, directory=str(tmp_path))
+    (tmp_path / "config").mkdir()
+    if place == "file":
+        (tmp_path / "config" / "puma.rb").write_text(f'bind "{bind}"\n')
+    assert calls.path(slow, tmp_path / "other.sock") is None
+    assert calls.path(slow, tmp_path / "puma.sock") == ""
+
+
 def test_paths_of_one_generation_are_not_without_end(
     calls: Calls, tmp_path: Path
 ) -> None:
@@ -284,6 +301,9 @@ def test_socket_that_the_program_closed_is_not_given_back(calls: Calls) -> None:
 def test_port_that_comes_late_is_the_programs_own(calls: Calls) -> None:
     """A range for media, or a question to a time server."""
     old, port = calls.begin(age=GRACE_S + 1, ready=True), free_udp()
+    named = calls.begin("slow", age=GRACE_S + 1, ready=True)
+    named[1].spec = replace(SPEC, command=("app", f"--port={port + 1}"))
+    assert calls.udp(named, port + 1) == ""
     assert calls.udp(old, port) is None
     assert calls.udp(calls.begin(), port) == ""
     assert calls.udp(old, port) == ""  # known by now

@@ -1,18 +1,23 @@
 """Whether the first bind of an address in a generation is one of a server.
 
-Servers bind where clients look for them: where they did before, or when they start.  What
-a program binds for itself it binds when it needs it: a debugger, a browser that it starts,
-ports for media.  Those are left to the kernel, as if there were no gapless.
+Servers bind where clients look for them: where they did before, where their
+configuration says, or when they start, which may take long.  What a program binds for
+itself it binds when it needs it: a debugger, a browser that it starts, ports for media.
+Those are left to the kernel, as if there were no gapless.
 """
 
 from __future__ import annotations
+
+import re
 
 from gapless.base import clock
 from gapless.supervisor.decide.lookalikes import shape
 from gapless.supervisor.memory.apps import Found
 from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.memory.model import Phase
+from gapless.supervisor.memory.spec import AppSpec
 from gapless.supervisor.sockets.listeners import Listeners
+from gapless.supervisor.sockets.unix import path_hints
 
 GRACE_S = 5.0
 """An instance is ready with its first address, and may bind the others a little later."""
@@ -34,7 +39,9 @@ def is_served(
     if address in _before(found, listeners):
         return True
     alike = is_known(found, listeners, address)
-    return count < MOST and (alike or (not drawn and is_early(found[2])))
+    if count >= MOST or drawn:
+        return alike and count < MOST
+    return alike or is_early(found[2]) or _is_named(found[1].spec, address)
 
 
 def is_known(found: Found, listeners: Listeners, address: str) -> bool:
@@ -48,6 +55,16 @@ def _before(found: Found, listeners: Listeners) -> set[str]:
     for seat in generation.seats:
         before |= seat.expected
     return before
+
+
+def _is_named(wanted: AppSpec, address: str) -> bool:
+    """Return whether the configuration of an app names a path, or a port of UDP."""
+    path = address.removeprefix("unix:")
+    if path != address:
+        return path_hints.names(wanted, path)
+    port = re.compile(rf"(?<![\d.]){address.rpartition(':')[2]}(?![\d.])")
+    values = (wanted.environment.get(name, "") for name in wanted.configured)
+    return any(port.search(word) for word in (*wanted.command, *values))
 
 
 def is_early(instance: InstanceRecord) -> bool:

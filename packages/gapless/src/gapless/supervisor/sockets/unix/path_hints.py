@@ -1,4 +1,4 @@
-"""Whether an app may serve on a Unix-domain path, before it has bound one.
+"""Whether an app may serve on a Unix-domain path, and whether on this one.
 
 Programs remove their path when they end.  So that the first generation of an app does not
 remove it from under the second, its `unlink` has to wait for an answer (`seccomp`); of an
@@ -40,10 +40,20 @@ _ROOMS = ("", "config", "conf", "etc", "src", "lib", "app", "bin", "server")
 
 def may_serve_on_path(wanted: spec.AppSpec) -> bool:
     """Return whether something of an app names a Unix-domain socket."""
+    return _says(wanted, _NAMED)
+
+
+def names(wanted: spec.AppSpec, path: str) -> bool:
+    """Return whether something of an app has the last name of a path in it."""
+    name = os.fsencode(os.path.basename(path))
+    return _says(wanted, re.compile(rb"(?<![\w.-])" + re.escape(name) + rb"(?![\w-])"))
+
+
+def _says(wanted: spec.AppSpec, pattern: re.Pattern[bytes]) -> bool:
     words = [*wanted.command, *wanted.environment.values()]
-    if any(_NAMED.search(os.fsencode(word)) for word in words):
+    if any(pattern.search(os.fsencode(word)) for word in words):
         return True
-    return any(_names_socket(file) for file in _files(wanted))
+    return any(_file_says(file, pattern) for file in _files(wanted))
 
 
 def _files(wanted: spec.AppSpec) -> Iterator[str]:
@@ -54,10 +64,10 @@ def _files(wanted: spec.AppSpec) -> Iterator[str]:
     found = 0
     for room in _ROOMS:
         try:
-            names = sorted(os.listdir(os.path.join(wanted.directory, room)))
+            files = sorted(os.listdir(os.path.join(wanted.directory, room)))
         except OSError:
             continue
-        for name in names:
+        for name in files:
             if os.path.splitext(name)[1].lower() in _SUFFIXES:
                 found += 1
                 if found > MOST_FILES:
@@ -65,7 +75,7 @@ def _files(wanted: spec.AppSpec) -> Iterator[str]:
                 yield os.path.join(wanted.directory, room, name)
 
 
-def _names_socket(path: str) -> bool:
+def _file_says(path: str, pattern: re.Pattern[bytes]) -> bool:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -73,7 +83,7 @@ def _names_socket(path: str) -> bool:
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return False
-        return bool(_NAMED.search(os.read(descriptor, MOST_BYTES)))
+        return bool(pattern.search(os.read(descriptor, MOST_BYTES)))
     except OSError:
         return False
     finally:
