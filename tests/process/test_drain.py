@@ -357,6 +357,7 @@ def test_the_example_starts_as_its_page_says(host: Host, tmp_path: Path) -> None
     host.environment["PATH"] = f"{PYTHON.rpartition('/')[0]}:{host.environment['PATH']}"
     host.ok("start", path)
     until(lambda: host.json("list")["apps"][0]["requests"] is not None, "its counts")
+    until(lambda: host.json("list")["apps"][0]["addresses"], "it to listen")
     assert "200" in curl(port).splitlines()[0]
 
 

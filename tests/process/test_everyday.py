@@ -311,10 +311,12 @@ def test_a_master_and_its_children_end_whole(host: Host) -> None:
 def test_signals_reach_the_leader_and_logs_show_what_it_said(host: Host) -> None:
     """`signal` reaches the leader, and `logs` prints what it wrote."""
     script = (
-        "process.on('SIGHUP', () => console.log('hung up')); setInterval(() => 0, 1000)"
+        "process.on('SIGHUP', () => console.log('hung up')); setInterval(() => 0, 1000);"
+        "console.log('begun')"
     )
     host.declare("app", ["node", "-e", script], port=1, release="1")
     host.ok("start", "app.toml")
+    until(lambda: "begun" in host.ok("logs", "app"), "it to listen to signals")
     host.ok("signal", "HUP", "app")
     until(lambda: "hung up" in host.ok("logs", "app"), "the line in the log")
 

@@ -108,6 +108,8 @@ def test_an_example_runs_alone_then_starts_and_reloads_with_its_own_file(
     if name in HTTP_EXAMPLES:
         runs_without_gapless(name, directory, port)
     host.ok("start", directory / "gapless.toml")
+    # A slow first start counts as an app without a port after min_uptime_s (LIMITS).
+    wait.until(lambda: host.row(name)["addresses"], f"{name} to listen", 30)
     assert ask(port, "GET", "/")
     (directory / "VERSION").write_text("2\n")
     host.ok("reload", name)
