@@ -285,7 +285,7 @@ module.exports = {
   dump: call(async () => simply('save', '--force')),
   killDaemon: call(async () => simply('kill')),
   getPID: call(pids),
-  getVersion: call(async () => (await gapless(['--version'])).trim().split(' ').pop()),
+  getVersion: call(async () => (await gapless(['--version'])).split('\n')[0].trim().split(' ').pop()),
   sendDataToProcessId: call(sendDataToProcessId),
   sendSignalToProcessId: call(async (signal, id) => signalAll(signal, [await one(id)])),
   sendSignalToProcessName: call(async (signal, name) => signalAll(signal, await some(name))),
