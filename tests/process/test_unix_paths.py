@@ -243,7 +243,7 @@ def test_path_that_nobody_could_foresee_is_put_back(host: Host) -> None:
 @pytest.mark.parametrize("how", ["", "ask unlink", "relative unlink remove"])
 def test_ways_to_take_a_path(host: Host, how: str) -> None:
     """Not to look, to ask first, and to name it from its own directory."""
-    app = PathApp(host, "script", how=how)
+    app = PathApp(host, "script", 'ready = "listening"', how=how)
     app.start()
     app.release(2)
     assert app.answer() == "release 2"

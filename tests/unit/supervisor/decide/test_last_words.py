@@ -153,7 +153,7 @@ def test_the_row_of_a_line(kind: str, line: str) -> None:
     assert NAMED.get(kind, "") in found
     assert "{" not in found.replace("{fd}", "").replace("{ open_files", "").replace(
         "{ automatic", ""
-    ).replace("{GAPLESS_GENERATION}", "")
+    ).replace("{ timeout_s", "").replace("{GAPLESS_GENERATION}", "")
 
 
 def test_the_last_line_that_a_row_fits_decides() -> None:

@@ -211,10 +211,10 @@ TABLE = (
     ),
     Row(
         "port asked for",
-        "a program that asks by a connection whether its port is free is answered by the "
-        "old generation, and gives up or takes another port: let it not ask (serve "
-        "--no-port-switching, robyn's app.start(_check_port=False)), or set "
-        "overlap = false",
+        "if the program asks by a connection whether its port is free, the old generation "
+        "answers, and it gives up or takes another port, also with overlap = false: let it "
+        "not ask (robyn: app.start(_check_port=False)), or listen on a path (serve -l "
+        "unix:/srv/app.sock); else it needs more time: ready = {{ timeout_s = 120 }}",
         (
             r"already running on port \d+",
             r"port \d+ is in use",
