@@ -12,6 +12,7 @@ import io
 import json
 import random
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -75,8 +76,8 @@ def pm2(draw: random.Random) -> bytes:
 
 
 def _damaged(draw: random.Random, content: bytes) -> bytes:
-    """Damage every second one: the others show what a field alone can do."""
-    return fuzz.damaged(draw, content, DAMAGE) if draw.randrange(2) else content
+    """Damage some: the others show what a field alone can do, and are read faster."""
+    return content if draw.randrange(6) else fuzz.damaged(draw, content, DAMAGE)
 
 
 def _of(*pieces: bytes) -> Callable[[random.Random], bytes]:
@@ -92,15 +93,17 @@ def directory() -> Iterator[Path]:
 
 
 def read_toml(content: bytes, directory: Path) -> None:
-    """Read all that a gapless.toml can declare."""
+    """Read one of the three things that a gapless.toml can declare."""
     path = directory / "gapless.toml"
     path.write_bytes(content)
     with _refused():
-        TomlFile(str(path), lambda name: name).load(Choice(environment={}))
-    with _refused():
-        tables.load_releases(str(path), {})
-    with _refused():
-        fleets.load(str(path), {})
+        match zlib.crc32(content) % 3:
+            case 0:
+                TomlFile(str(path), lambda name: name).load(Choice(environment={}))
+            case 1:
+                tables.load_releases(str(path), {})
+            case _:
+                fleets.load(str(path), {})
 
 
 def read_pm2(content: bytes, directory: Path, name: str = "app.json") -> None:
@@ -249,7 +252,9 @@ def test_every_word_is_read_or_refused(kind: str) -> None:
 def test_every_file_is_read_or_refused(kind: str, directory: Path) -> None:
     """The same, for what is read from a disk."""
     parse, make = FILES[kind]
-    fuzz.try_all(lambda content: parse(content, directory), make, fuzz.SHORT, 19)
+    # YAML is slow to parse, and read by the same code from there on.
+    count = fuzz.SHORT // 10 if kind == "pm2-yaml" else fuzz.SHORT
+    fuzz.try_all(lambda content: parse(content, directory), make, count, 19)
 
 
 @pytest.mark.soak
