@@ -49,7 +49,6 @@ _ON_SOCKETS = (
     *("bind", "listen", "connect", "setsockopt", "shutdown", "close"),
     *("send", "sendall", "sendto", "sendmsg"),
 )
-_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 LATER_S = 0.02
 """After which time the supervisor writes what need not be on disk at once."""
 _ANSWERS = tuple(f'{{"result": {{"{field}"' for field in ("apps", "name", "pid"))

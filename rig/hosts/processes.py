@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 
@@ -58,3 +60,14 @@ def signal_all(pids: set[int], number: int) -> None:
 def kill_all(pids: set[int]) -> None:
     """Send SIGKILL to every process of *pids* that still exists."""
     signal_all(pids, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """Stop a process, and let it go on."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)

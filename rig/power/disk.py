@@ -50,6 +50,11 @@ class Inode:
     durable: dict[str, Inode] = field(default_factory=dict)
     """Of a directory: the names that would outlive a loss of power."""
 
+    def put(self, at: int, content: bytes) -> None:
+        """Write into a file; what was never written before *at* is zeros."""
+        before = self.content[:at].ljust(at, b"\0")
+        self.content = before + content + self.content[at + len(content) :]
+
 
 @dataclass(frozen=True, slots=True)
 class _Change:
@@ -121,8 +126,7 @@ class Disk:
             return False  # it has no name any more
         key = call.pid, call.descriptor
         at = self._positions.get(key, len(inode.content))
-        before = inode.content[:at].ljust(at, b"\0")
-        inode.content = before + call.content + inode.content[at + len(call.content) :]
+        inode.put(at, call.content)
         if key in self._positions:
             self._positions[key] = at + len(call.content)
         return True
@@ -134,9 +138,7 @@ class Disk:
         inode = self._find(call.paths[0])
         if inode is None or inode.names is not None or not call.content:
             return False  # it has no name any more
-        at = call.number
-        before = inode.content[:at].ljust(at, b"\0")
-        inode.content = before + call.content + inode.content[at + len(call.content) :]
+        inode.put(call.number, call.content)
         return True
 
     def _ftruncate(self, call: Call) -> bool:

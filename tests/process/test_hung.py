@@ -12,14 +12,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
 from gapless.base.kernel import conditions
 from rig.hosts import control
 from rig.hosts.host import Host
+from rig.hosts.processes import stopped
 from rig.load import engine
 from rig.load.process import run_load
 from rig.wait import answers, free_port, until
@@ -101,17 +100,6 @@ port = int(os.environ["PORT"])
 http.server.ThreadingHTTPServer(("127.0.0.1", port), Answer).serve_forever()
 """
 CALM = engine.Traffic(kind="new", pause_s=0.02)
-
-
-@contextmanager
-def stopped(pid: int) -> Iterator[None]:
-    """Stop a process, and let it go on."""
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
 
 
 def declare(host: Host, port: int, release: str = "1", **variables: str) -> None:
@@ -284,8 +272,12 @@ def test_a_supervisor_that_crashes_at_once_takes_nothing_with_it(host: Host) -> 
     declare(host, port)
     host.start_file("gapless.toml", "app")
     pids, keeper = host.app("app")["pids"], host.keeper_pid()
+    supervisor = host.supervisor_pid()
     with run_load(port, CALM) as under_load:
-        os.kill(host.supervisor_pid(), signal.SIGKILL)
+        os.kill(
+            supervisor, signal.SIGTERM
+        )  # an orderly end: a short life is none of these
+        until(lambda: not os.path.exists(f"/proc/{supervisor}"), "its end")
         assert "times and closed the connection" in _list_with_crashes(host)
         said = _list_with_crashes(host)
         assert "times in a row right after its start (RuntimeError: a fault" in said

@@ -5,7 +5,6 @@ docs/faults.md says what users see; docs/decisions/0022 why it is so.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
 import os
@@ -14,12 +13,12 @@ import re
 import signal
 import sys
 import urllib.request
-from collections.abc import Iterator
 
 import pytest
 
 from rig.hosts import control
 from rig.hosts.host import Host
+from rig.hosts.processes import stopped
 from rig.load import engine
 from rig.load.process import run_load
 from rig.matrix import times
@@ -81,17 +80,6 @@ def faults(log: str) -> list[str]:
             wrong.append(f"not {number}: {lines[max(0, at - 1) : at + 2]}")
         number = int(found[1]) + 1 if found else number
     return wrong
-
-
-@contextlib.contextmanager
-def stopped(pid: int) -> Iterator[None]:
-    """Let a process stand still."""
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
 
 
 def test_a_keeper_that_dies_is_followed_by_another(host: Host) -> None:

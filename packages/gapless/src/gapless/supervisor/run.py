@@ -73,7 +73,8 @@ def main(arguments: list[str]) -> None:
             lives.end(lock)
             if ready >= 0:
                 sys.exit(1)
-            _begin_anew(home)
+            select.select([], [], [], PAUSE_S)
+            _begin_again(home, resume_all=True)  # systemd waits for it to be ready
         described = _describe(error)
         if ready < 0:
             _note_end(lock, str(described["message"]))
@@ -217,13 +218,6 @@ def _crashes(last: lives.Life, wait_s: float) -> GaplessError:
         hint="the apps serve on; why is in logs/supervisor.err of GAPLESS_HOME, or in the "
         "journal of its unit",
     )
-
-
-def _begin_anew(home: str) -> NoReturn:
-    """Be the next supervisor, in this process: systemd waits for it to be ready."""
-    select.select([], [], [], PAUSE_S)
-    argv = interpreter.python("gapless.supervisor.run", [home])
-    os.execv(argv[0], argv)
 
 
 def _note_end(lock: int, reason: str) -> None:
