@@ -95,6 +95,21 @@ def test_looking_after_a_shutdown_starts_nothing(
     until(lambda: host.status("app") == "online", "the app")
 
 
+def test_a_shutdown_that_comes_too_late_changes_nothing(
+    host: Host, supervise: BackgroundProcess
+) -> None:
+    """It saw a supervisor that has ended since: what ran comes back at the next boot."""
+    start(host)
+    host.ok("shutdown")
+    until(lambda: not runs(host), "the end of the supervisor")
+    before = (host.home / "state.json").read_bytes()
+    assert Client(str(host.home)).request("shutdown") == {"shut_down": True}
+    assert not runs(host)
+    assert (host.home / "state.json").read_bytes() == before
+    host.start_in_background(supervise, "supervise")
+    until(lambda: host.status("app") == "online", "the app")
+
+
 def test_looking_where_nothing_ever_ran(host: Host) -> None:
     """There is not even a home."""
     assert host.json("list") == {"apps": [], "supervisor": None}

@@ -49,6 +49,10 @@ class _StartDiedError(UnavailableError):
     """A supervisor died while it started; the next one may live."""
 
 
+class _NothingRunsError(Exception):
+    """What was to be shut down has ended by itself meanwhile."""
+
+
 class _Told:
     """Passes events on, each one once: whoever asks again is told the steps again."""
 
@@ -84,8 +88,9 @@ class Client:
     ) -> Any:
         """Send a request and return its result; *on_event* gets each event before.
 
-        A supervisor that does not run is started.  One that dies meanwhile is started
-        too, and is asked how the operation under way has ended.  Raises GaplessError.
+        A supervisor that does not run is started, but none only to shut down: it would
+        forget what the one before has ended.  One that dies meanwhile is started too, and
+        is asked how the operation under way has ended.  Raises GaplessError.
         """
         if not self._starts and not self.lives():
             return self._stored(op, fields)
@@ -98,6 +103,8 @@ class Client:
         while True:
             try:
                 return self._exchange(message, told, pids)
+            except _NothingRunsError:
+                return {"shut_down": True}
             except (ConnectionError, _StartDiedError) as error:
                 deaths += 1
                 if deaths == MOST_SUPERVISORS:
@@ -123,7 +130,7 @@ class Client:
         )
 
     def _exchange(self, message: dict[str, Any], told: _Told, pids: list[int]) -> Any:
-        with self._connect_or_start() as sock:
+        with self._connect_or_start(message["op"]) as sock:
             exchange = Exchange(sock, self.home, lambda: self._connect(PING_S))
             pids.append(exchange.pid)
             for received in exchange.answers(message):
@@ -147,10 +154,12 @@ class Client:
             hint="the unit of systemd, or any command that changes an app, starts it",
         )
 
-    def _connect_or_start(self) -> socket.socket:
+    def _connect_or_start(self, op: str) -> socket.socket:
         try:
             return self._connect_patiently()
         except (ConnectionRefusedError, FileNotFoundError):
+            if op == "shutdown" and not self.has_keeper():
+                raise _NothingRunsError from None
             self.start()
         except PermissionError as error:
             raise self._stranger(error) from None
