@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import multiprocessing
 import multiprocessing.connection
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from rig import wait
+from rig.load.client import PACE_S
 from rig.load.engine import Engine, Report, Traffic
+
+MEEK = 10
+"""The nice(2) value of clients that never pause, where load is not to take all there is."""
 
 
 class Load:
@@ -107,6 +112,8 @@ def _serve(
     ledger: Path | None,
 ) -> None:
     """Run the load, and answer the test, in the other process."""
+    if PACE_S and any(traffic.unresting for traffic in traffics):
+        os.nice(MEEK)
     engine = Engine(*address, traffics, seconds=seconds, ledger=ledger)
 
     def between() -> None:
