@@ -161,6 +161,7 @@ class Relaying:
             lambda *_: None,
         )
         self._stop = threading.Event()
+        self._rounds = 0
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
@@ -168,6 +169,12 @@ class Relaying:
         while not self._stop.is_set():
             wakeup.call_ready(self._selector, 0.001, self._failures.append)
             self.takeover.round(clock.monotonic())
+            self._rounds += 1
+
+    def wait_for_rounds(self, more: int) -> None:
+        """Wait until it has looked at everything *more* times."""
+        goal = self._rounds + more
+        wait.until(lambda: self._rounds >= goal, f"{more} more rounds")
 
     def states(self) -> list[State]:
         """Return what is done with each connection that a process holds too."""

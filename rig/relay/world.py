@@ -11,7 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from gapless.supervisor.kernel import connections
-from gapless.supervisor.relay.connection import MOST_AT_ONCE_BYTES
+from gapless.supervisor.relay.connection import (
+    LATE_S,
+    MOST_AT_ONCE_BYTES,
+    WHOLE_S,
+)
 from gapless.supervisor.relay.parking import (
     IDLE_S,
     INTERIM_BYTES,
@@ -343,8 +347,14 @@ class World:
             if head:
                 end, expects = self.end_of_request(), self.expects()
             large = self.blocks and end - self.position > LARGE_BYTES
+            whole = self.unread >= end - self.position
+            lasts_s = LATE_S if expects else WHOLE_S
             yield
-            if head and not large:
+            if head and not large and not whole and not (self.blocks and expects):
+                if look.silent_s <= lasts_s:
+                    return  # its pieces come still
+                whole = not self.blocks
+            if head and not large and whole:
                 yield from self.take(look)
                 return
             if head and self.position == look.position and not expects:
@@ -400,6 +410,8 @@ class World:
         number = self.starts.index(at)
         assert self.answers_in(self.written) >= number, "an answer is owed"
         assert self.seen == at, "a part of it is with the process"
+        is_whole = self.unread >= self.end_of_request() - at
+        assert is_whole or not self.awake or look.silent_s > LATE_S, "it may be torn"
         self.taken = at
         self.mark = MARK
         self.asleep_when_taken = not self.awake

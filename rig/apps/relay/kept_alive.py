@@ -33,7 +33,7 @@ def answer(sock, head):
     elif path == b"/own-mark":
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 7)
         say(sock, b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nold")
-    elif path == b"/late":
+    elif path in (b"/late", b"/often"):
         say(sock, b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nold")
         told.readline()
     else:
@@ -74,6 +74,10 @@ def take_in(sock, waiting):
             return None
         if head.startswith(b"GET /late "):  # as who reads until nothing is there
             return take_in(sock, waiting)
+        if head.startswith(b"GET /often "):  # as who reads just when something comes
+            before = waiting
+            while waiting is before:
+                waiting = take_in(sock, waiting)
     return waiting
 
 

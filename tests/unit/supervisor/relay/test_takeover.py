@@ -163,6 +163,31 @@ def test_a_process_that_reads_late_does_not_lose_a_request() -> None:
                 until_new(client)
 
 
+def test_a_process_that_reads_late_does_not_get_a_part_of_a_request() -> None:
+    """Half of a request has come when it begins to read, and the rest comes then."""
+    body = b"1" * 1000
+    request = (
+        b"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 1000\r\n\r\n" + body
+    )
+    with old("loop") as it:
+        client = it.clients[0]
+        assert exchange(client) == b"old"
+        with relaying(it) as relay:
+            assert exchange(client, get("/often")) == b"old"
+            wait.until(lambda: relay.states() == [State.PARKED], "it is parked")
+            client.sendall(request[:-500])
+            (held,) = relay.takeover.connections.values()
+            wait.until(
+                lambda: sockets.unread(held.sock) or it.asked.is_set(), "it came"
+            )
+            relay.wait_for_rounds(20)
+            assert State.TAKEN not in relay.states()
+            it.tell(b"go")
+            client.sendall(request[-500:])
+            if read_answer(client) == b"old":
+                until_new(client)
+
+
 @pytest.mark.parametrize("kind", ["loop", "threads"])
 def test_what_is_left_of_a_body_reaches_nobody(kind: str) -> None:
     """The new generation answers before it has read a body that looks like requests."""

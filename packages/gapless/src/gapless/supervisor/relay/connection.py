@@ -50,8 +50,9 @@ FOCUS_S = 0.1
 PATIENT_TIMES = 3
 """How often one is given back before it is looked at without pause: who rests between
 two requests is caught without."""
-WHOLE_S = 1.0
-"""A request that is not whole is waited for as long as its pieces come so fast."""
+WHOLE_S, LATE_S = 1.0, 0.1
+"""A request that is not whole is waited for as long as its pieces come so fast; one whose
+client waits for `100 Continue`, for as long as an event loop may be late."""
 
 
 class State(Enum):
@@ -294,18 +295,22 @@ class Connection:
             self._course.expect(end, look.written)
 
     def _take_whole(self, head: Head, look: Look, now: float) -> None:
-        """Take a small request, from a thread that blocks only when it is whole.
+        """Take a small request when it is whole: in one call, so nobody gets a part.
 
         A thread in recv(2) reads what has come whenever its process is stopped, as is
-        done for other connections of it.
+        done for other connections of it.  An event loop may be late: it has answered, and
+        reads once more before it sleeps.
         """
         length = len(head.raw) + (head.body_bytes or 0)
-        if length <= look.unread or not self.reader.is_blocking():
+        blocks, lasts_s = self.reader.is_blocking(), LATE_S if head.expects else WHOLE_S
+        if length <= look.unread:
             self._take(head, look.position)
-        elif head.expects or look.silent_s > WHOLE_S:
+        elif look.silent_s <= lasts_s and not (blocks and head.expects):
+            self._check_at = now
+        elif blocks:
             self._give_back(now, look)
         else:
-            self._check_at = now
+            self._take(head, look.position)
 
     def _wait_for_large(self, look: Look, now: float) -> None:
         """Stop the process of a client that sends large bodies, right after an answer."""
