@@ -24,6 +24,7 @@ from rig.hosts.host import Host
 from rig.hosts.replaced import replaced_supervisor
 from rig.load import engine
 from rig.load.process import run_load
+from rig.matrix import matrix
 from rig.wait import answers, free_port, until
 
 pytestmark = pytest.mark.filterwarnings(
@@ -162,7 +163,7 @@ Listeners._hold = hold
 
 
 @pytest.mark.parametrize("trap", BETWEEN.values(), ids=BETWEEN)
-@pytest.mark.parametrize("instances", [1, 2])
+@pytest.mark.parametrize("instances", matrix([1, 2], 2))
 def test_a_socket_that_is_bound_or_listens_already_is_taken_as_it_is(
     host: Host, trap: str, instances: int
 ) -> None:

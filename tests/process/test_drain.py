@@ -118,7 +118,7 @@ def hand_over(host: Host, argv: list[str], count: int) -> None:
 @pytest.mark.parametrize("count", times(1, 10))
 @pytest.mark.parametrize(
     "name",
-    matrix(HANDOFFS, "uvicorn", "gunicorn-gthread", "granian", "express", "old-node"),
+    matrix(HANDOFFS, "uvicorn", "gunicorn-gthread", "express"),
 )
 def test_handoffs_lose_nothing_on_keep_alive_connections(
     host: Host, name: str, count: int
@@ -127,7 +127,7 @@ def test_handoffs_lose_nothing_on_keep_alive_connections(
     hand_over(host, HANDOFFS[name], count)
 
 
-@pytest.mark.parametrize("name", matrix(FRAMEWORKS, "plain-wsgi", "fastapi", "node"))
+@pytest.mark.parametrize("name", matrix(FRAMEWORKS, "plain-wsgi", "node"))
 def test_a_procedure_that_spans_a_release_ends_whole(host: Host, name: str) -> None:
     """A draining process finishes its procedure and begins none outside a request."""
     port = free_port()

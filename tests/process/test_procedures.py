@@ -136,7 +136,7 @@ def release_often(app: App, count: int, *, recycled: bool = False) -> None:
 
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("count", times(1, 100))
-@pytest.mark.parametrize("driver", matrix(DRIVERS, "psycopg", "pymysql"))
+@pytest.mark.parametrize("driver", matrix(DRIVERS, "psycopg"))
 def test_releases_cut_no_procedure(
     host: Host, database: Database, driver: str, count: int
 ) -> None:

@@ -10,14 +10,14 @@ from rig.fixtures import takeover
 from rig.hosts.host import Host
 from rig.load.process import run_load
 from rig.load.unresting import UNRESTING
-from rig.matrix import times
+from rig.matrix import matrix, times
 from rig.programs.numbered import PROGRAMS, Numbered
 
 EARLY = "nginx-early"
 """It answers before it has read the body: what comes then is no request (LIMITS)."""
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("program", matrix(PROGRAMS, "threads", EARLY))
 def test_without_a_release_each_request_runs_once(host: Host, program: str) -> None:
     """The load, the program and its log are right, so what the next test finds is too."""
     app = Numbered(host, program, takeover.CONFIGURATION)
