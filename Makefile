@@ -9,6 +9,8 @@ stamp = .installed-$(shell cat $(1) | sha256sum | cut -c1-12)
 STAMP := $(VENV)/$(call stamp,requirements/dev.lock $(wildcard packages/*/pyproject.toml))
 DRAIN := $(shell find packages/gapless-drain -name '*.py' -o -name pyproject.toml | sort)
 SERVERS_STAMP := $(SERVERS)/$(call stamp,requirements/servers.lock $(DRAIN))
+DOCS := build/docs
+DOCS_STAMP := $(DOCS)/$(call stamp,requirements/docs.lock)
 NODE := node/gapless-drain
 NODE_STAMP := $(NODE)/node_modules/$(call stamp,$(NODE)/package-lock.json)
 # Eight of them for two cores: what tests do most is wait.  So that load does not take all
@@ -35,7 +37,7 @@ rig: $(STAMP) $(SERVERS_STAMP) ## a fleet to try things on by hand; RIG="--help"
 test: $(STAMP) ## everything: checks, then all tests
 	rig/packages $(COMPILED_WITH) $(PACKAGES)
 	@$(MAKE) --no-print-directory --jobs 3 --output-sync=target \
-	  lint node collected compiled $(SERVERS_STAMP)
+	  lint docs node collected compiled $(SERVERS_STAMP)
 	@$(BIN)/python -m compileall -q packages rig  # each test starts many interpreters
 	RIG_PACE_S=0.02 $(PYTEST) -m "not soak" --durations=8
 
@@ -74,11 +76,13 @@ bench: $(STAMP) $(SERVERS_STAMP) $(NODE_STAMP) ## print the tables of bench/
 	node $(NODE)/bench/overhead.js
 	node $(NODE)/bench/databases.js
 
-docs: $(STAMP) ## check the pages: links, commands, words
-	$(BIN)/pytest -q tests/test_repo.py
+docs: $(DOCS_STAMP) ## build the pages into build/site; warnings are errors
+	@rm -rf build/site
+	$(DOCS)/bin/sphinx-build -q -W --keep-going -b html -c docs . build/site
+	@$(BIN)/python -m rig.site build/site
 
 lock: $(STAMP) ## write the lock files anew
-	for each in dev servers; do $(BIN)/uv pip compile --quiet --generate-hashes \
+	for each in dev servers docs; do $(BIN)/uv pip compile --quiet --generate-hashes \
 	  --no-emit-index-url --no-header --no-annotate --python-version 3.11 --upgrade \
 	  requirements/$$each.in -o requirements/$$each.lock; done
 	$(BIN)/uv pip compile --quiet --generate-hashes \
@@ -110,6 +114,13 @@ $(SERVERS_STAMP): $(STAMP)
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(SERVERS)/bin/python \
 	  --no-deps --no-index --reinstall build/wheels/*.whl
 	@rm -f $(SERVERS)/.installed*
+	@touch $@
+
+$(DOCS_STAMP): $(STAMP)
+	[ -x $(DOCS)/bin/python ] || $(BIN)/python -m venv --without-pip $(DOCS)
+	$(BIN)/uv pip install --quiet --python $(DOCS)/bin/python \
+	  --require-hashes -r requirements/docs.lock
+	@rm -f $(DOCS)/.installed*
 	@touch $@
 
 $(NODE_STAMP):
