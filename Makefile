@@ -22,7 +22,7 @@ PACKAGES := nginx-light haproxy etcd-server default-jdk-headless perl nodejs npm
 # What only `make soak` starts.
 MORE_PACKAGES := caddy prometheus unicorn php8.2-fpm php8.2-cli apache2-bin lighttpd
 
-.PHONY: demo rig test collected compiled node check lint soak vm bench docs lock clean
+.PHONY: demo rig test collected compiled node check lint soak vm bench docs lock dist clean
 
 demo: $(STAMP) ## install, then show the main job under load
 	@rig/packages nginx-light iproute2 || echo "without them: no balancer, all on loopback"
@@ -85,8 +85,11 @@ lock: $(STAMP) ## write the lock files anew
 	  --no-emit-index-url --no-header --no-annotate --python-version 3.11 --upgrade \
 	  examples/asgi/requirements.in -o examples/asgi/requirements.lock
 
+dist: $(STAMP) ## what is installed elsewhere, with checksums, into dist/: the same bytes each time
+	$(BIN)/python -m distribution
+
 clean: ## remove what was installed
-	rm -rf $(VENV) build $(NODE)/node_modules
+	rm -rf $(VENV) build dist $(NODE)/node_modules
 
 # An interrupted install leaves no stamp, and every step may be repeated.
 $(STAMP):
