@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import gapless
+from distribution import libraries
 from rig.hosts import processes
 from rig.hosts.host import ROOT
 from rig.installs import built, debian_tree
@@ -74,15 +75,14 @@ def _write_example(tree: Tree, port: int) -> None:
     tree.ok("chown", "-R", f"{USER}:", HOME)
 
 
-def _gapless(tree: Tree, *words: str) -> str:
-    command = ("env", "-C", f"{HOME}/example", "gapless", *words)
+def _gapless(tree: Tree, *words: str, program: str = "gapless") -> str:
+    command = ("env", "-C", f"{HOME}/example", program, *words)
     return tree.ok(*command, user=USER_ID, HOME=HOME)
 
 
-def _pids(tree: Tree) -> list[int]:
-    found: list[int] = json.loads(_gapless(tree, "describe", "example", "--json"))[
-        "pids"
-    ]
+def _pids(tree: Tree, program: str = "gapless") -> list[int]:
+    described = _gapless(tree, "describe", "example", "--json", program=program)
+    found: list[int] = json.loads(described)["pids"]
     return found
 
 
@@ -123,6 +123,71 @@ def test_apps_serve_through_an_upgrade_and_it_is_removed_without_a_trace(
     tree.ok("dpkg", "--purge", "gapless")
     assert tree.files() - before == set()
     assert before - tree.files() == set()
+
+
+class OneFile:
+    """`gapless.pyz` in the user's own directory, under the command's name."""
+
+    program = f"{HOME}/bin/gapless"
+
+    def install(self, tree: Tree, version: str) -> None:
+        """Put the file in its place, by a rename as one replaces what runs."""
+        shutil.copy(built.one_file_of(version), tree.root / "tmp" / "gapless.pyz")
+        tree.ok("install", "-D", "/tmp/gapless.pyz", f"{self.program}.new")
+        tree.ok("mv", f"{self.program}.new", self.program)
+
+    def uninstall(self, tree: Tree) -> None:
+        """Remove the file and what it has unpacked."""
+        tree.ok("rm", "-r", f"{HOME}/bin", f"{HOME}/.local/share/gapless")
+
+
+class Wheel:
+    """The wheel in a virtual environment of root's, installed by pip."""
+
+    program = "/opt/gapless/bin/gapless"
+
+    def install(self, tree: Tree, version: str) -> None:
+        """Install the wheel and its libraries, without a network."""
+        python, machine = "3.11", libraries.this_machine()[1]
+        for path in (built.wheel_of(version), *libraries.wheels([python], [machine])):
+            shutil.copy(path, tree.root / "tmp")
+        tree.ok("python3", "-m", "venv", "/opt/gapless")
+        pip = ("/opt/gapless/bin/pip", "install", "--no-index", "--find-links=/tmp")
+        tree.ok(*pip, f"gapless=={version or gapless.__version__}")
+
+    def uninstall(self, tree: Tree) -> None:
+        """Remove the virtual environment."""
+        tree.ok("rm", "-r", "/opt/gapless")
+
+
+@pytest.mark.parametrize("kind", [OneFile(), Wheel()], ids=["pyz", "wheel"])
+def test_apps_serve_through_the_upgrade_of_other_kinds(
+    tree: Tree, kind: OneFile | Wheel
+) -> None:
+    """They are removed without a trace, too."""
+    before, port = tree.files(), free_port()
+    _write_example(tree, port)
+    at_home = set(os.listdir(tree.root / HOME[1:]))
+    kind.install(tree, "")
+    _gapless(tree, "start", "app.json", program=kind.program)
+    pids = _pids(tree, kind.program)
+    with run_load(port, PACED) as load:
+        load.wait_for(20)
+        kind.install(tree, built.LATER)
+        said = _gapless(tree, "upgrade", program=kind.program)
+        assert f"-> {built.LATER}" in said
+        assert _pids(tree, kind.program) == pids
+        load.wait_for(20)
+        _gapless(tree, "reload", "example", program=kind.program)
+        load.wait_for(20)
+        report = load.stop()
+    assert report.lost == 0, str(report)
+    _gapless(tree, "shutdown", program=kind.program)
+    until(lambda: not _running(tree), "the end of all")
+    kind.uninstall(tree)
+    tree.ok("rm", "-r", GAPLESS_HOME)
+    assert tree.files() == before
+    assert set(os.listdir(tree.root / HOME[1:])) <= at_home | {".local"}
 
 
 def test_a_supervisor_that_hangs_keeps_no_upgrade_of_the_system_waiting(
