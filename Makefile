@@ -20,7 +20,7 @@ PACKAGES := nginx-light haproxy etcd-server default-jdk-headless perl nodejs npm
   openssh-server openssh-client postgresql-15 mariadb-server-core mariadb-client-core \
   redis-server faketime openssh-sftp-server sshfs systemd puma strace
 # What only `make soak` starts.
-MORE_PACKAGES := caddy prometheus unicorn php8.2-fpm php8.2-cli apache2-bin lighttpd
+MORE_PACKAGES := caddy prometheus unicorn php8.2-fpm php8.2-cli apache2-bin lighttpd debootstrap
 
 .PHONY: demo rig test collected compiled node check lint soak vm bench docs lock dist clean
 
@@ -51,7 +51,7 @@ node: $(STAMP) $(NODE_STAMP) ## the tests of the Node libraries
 
 check: lint ## what needs neither root nor other programs, in seconds
 	$(PYTEST) -m "not soak" -k "not sshfs and not etcd" tests \
-	  --ignore tests/process --ignore tests/databases --ignore tests/rig --ignore tests/crash
+	  --ignore tests/process --ignore tests/installs --ignore tests/databases --ignore tests/rig --ignore tests/crash
 
 lint: $(STAMP) ## style, types, imports
 	$(BIN)/ruff check .

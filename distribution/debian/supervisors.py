@@ -1,8 +1,11 @@
 """What the scripts of the package do about supervisors that run from /usr/lib/gapless.
 
 `upgrade` replaces each by the version that is installed; `refuse` ends with 1 if there is
-one.  Supervisors of other installs are left alone.  What a process of a user says of itself
-is not trusted: all that is done for it is done as that user.
+one, or one that does not say where it runs from.  Supervisors of other installs are left
+alone.  A keeper whose supervisor has died counts as one that does not say it.
+
+What a process of a user says of itself is not trusted: all that is done for it is done as
+that user, and a user of whom one did not answer, or failed, is waited for no more.
 """
 
 from __future__ import annotations
@@ -16,14 +19,15 @@ from dataclasses import dataclass
 
 PLACE = "/usr/lib/gapless"
 COMMAND = "/usr/bin/gapless"
-TITLE = b"gapless supervise"
+TITLES = (b"gapless supervise", b"gapless keeper")
+_LONGEST_TITLE_BYTES, _MOST_LINES = 32, 20
 ASK_S, UPGRADE_S = 20, 180
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _ASK = f"""\
 import sys
 sys.path.insert(0, {PLACE!r})
 from gapless.client import Client
-print((Client(starts=False).ping(10) or {{}}).get("package"))
+print((Client(starts=False).ping(10) or {{}}).get("package", ""))
 """
 
 
@@ -64,18 +68,18 @@ class Supervisor:
             check=False,
         )
 
-    def is_ours(self) -> bool:
-        """Return whether it answers, and runs from this package."""
+    def place(self) -> str:
+        """Return the directory that it runs from; empty if it does not say it."""
         try:
             done = self.run([sys.executable, "-I", "-c", _ASK], ASK_S)
         except (OSError, subprocess.SubprocessError):
-            return False
-        return done.stdout.strip() == PLACE
+            return ""
+        return done.stdout.strip()
 
 
-def found() -> Iterator[Supervisor]:
-    """Yield the supervisors of this system that run from this package."""
-    seen = set()
+def found() -> Iterator[tuple[Supervisor, bool]]:
+    """Yield the supervisors that run from this package, or may; whether they said it."""
+    seen, silent = set(), set()
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
             each = _look(f"/proc/{name}")
@@ -83,13 +87,16 @@ def found() -> Iterator[Supervisor]:
             continue  # it has ended
         if each and each not in seen:
             seen.add(each)
-            if each.is_ours():
-                yield each
+            place = "" if each.uid in silent else each.place()
+            if not place:
+                silent.add(each.uid)
+            if place in ("", PLACE):
+                yield each, bool(place)
 
 
 def _look(process: str) -> Supervisor | None:
     with open(f"{process}/cmdline", "rb") as file:
-        if not file.read(len(TITLE) + 1).startswith(TITLE):
+        if not file.read(_LONGEST_TITLE_BYTES).startswith(TITLES):
             return None
     own, its = os.stat("/"), os.stat(f"{process}/root")
     if (own.st_dev, own.st_ino) != (its.st_dev, its.st_ino):
@@ -98,22 +105,41 @@ def _look(process: str) -> Supervisor | None:
         pairs = [line.partition(b"=") for line in file.read().split(b"\0")]
     variables = {os.fsdecode(key): os.fsdecode(value) for key, _, value in pairs}
     home = variables.get("GAPLESS_HOME") or f"{variables.get('HOME', '')}/.gapless"
-    uid = os.stat(process).st_uid
-    return Supervisor(uid, home) if home.startswith("/") else None
+    uid = _uid(process)
+    return Supervisor(uid, home) if uid is not None and home.startswith("/") else None
+
+
+def _uid(process: str) -> int | None:
+    """Return the user of a process; None for a program that is set-id."""
+    with open(f"{process}/status", encoding="utf-8", errors="replace") as file:
+        (line,) = (each for each in file if each.startswith("Uid:"))
+    uids = set(line.split()[1:])
+    return int(uids.pop()) if len(uids) == 1 else None
+
+
+def _plain(text: str) -> str:
+    """Return a text without what a terminal would act on."""
+    return "".join(each for each in text if each == "\n" or each.isprintable())
 
 
 def upgrade() -> int:
     """Replace each; one that cannot be replaced goes on as it was."""
-    for each in found():
-        whose = f"gapless of {each.user} ({each.home})"
+    failing: set[int] = set()
+    for each, answers in found():
+        whose = _plain(f"gapless of {each.user} ({each.home})")
+        if not answers or each.uid in failing:
+            print(f"{whose}: it did not answer or another failed: it goes on as it is")
+            print("hint: if it is this package's: gapless upgrade, as that user")
+            continue
         try:
             done = each.run([COMMAND, "upgrade"], UPGRADE_S)
             said, failed = done.stdout + done.stderr, done.returncode
         except (OSError, subprocess.SubprocessError) as error:
             said, failed = f"{error}\n", 1
-        lines = "".join(c for c in said if c == "\n" or c.isprintable()).splitlines()
-        print("\n".join(f"{whose}: {line}" for line in lines[:20]))
+        lines = _plain(said).splitlines()[:_MOST_LINES]
+        print("\n".join(f"{whose}: {line}" for line in lines))
         if failed:
+            failing.add(each.uid)
             print(f"{whose}: it was not upgraded, and goes on as it was")
             print("hint: gapless upgrade, as that user")
     return 0
@@ -122,10 +148,11 @@ def upgrade() -> int:
 def refuse() -> int:
     """Say who uses the package; return 1 if somebody does."""
     users = list(found())
-    for each in users:
+    for each, answers in users:
+        whose = _plain(f"{each.user} (GAPLESS_HOME={each.home})")
+        how = "" if answers else ", and does not answer"
         print(
-            f"gapless runs the apps of {each.user} (GAPLESS_HOME={each.home}): "
-            "it is not removed",
+            f"gapless runs the apps of {whose}{how}: it is not removed",
             file=sys.stderr,
         )
     if users:

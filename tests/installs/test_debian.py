@@ -22,7 +22,10 @@ from rig.load.process import run_load
 from rig.programs import npm
 from rig.wait import free_port, until
 
-pytestmark = pytest.mark.soak
+pytestmark = [
+    pytest.mark.soak,
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a Debian"),
+]
 EXAMPLE = ROOT / "examples" / "article"
 HOME = f"/home/{USER}"
 GAPLESS_HOME = f"{HOME}/.gapless"
@@ -202,9 +205,13 @@ def test_a_supervisor_that_hangs_keeps_no_upgrade_of_the_system_waiting(
     supervisor = json.loads(_gapless(tree, "list", "--json"))["supervisor"]["pid"]
     os.kill(supervisor, signal.SIGSTOP)
     try:
-        tree.ok("dpkg", "-i", later)
+        said = tree.ok("dpkg", "-i", later)
+        assert f"gapless of {USER} ({GAPLESS_HOME}): it did not answer" in said
+        refused = tree.run("dpkg", "--remove", "gapless")
+        assert "and does not answer: it is not removed" in refused.stderr
     finally:
         os.kill(supervisor, signal.SIGCONT)
+    tree.ok("dpkg", "--configure", "--pending")
     assert f"gapless {built.LATER}" in _gapless(tree, "--version")
     assert "upgrade" in _gapless(tree, "doctor")
     _gapless(tree, "upgrade")
