@@ -7,12 +7,15 @@ another number, so that a test can go from one to the other.
 from __future__ import annotations
 
 import base64
-import fcntl
+import functools
 import hashlib
 import os
 import shutil
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
+import gapless
 from distribution import archives, libraries, one_file, program, python_packages
 from distribution.archives import File
 from distribution.debian import package
@@ -22,6 +25,8 @@ BUILD = ROOT / "build" / "installs"
 _SOURCES = ("packages", "node/gapless-drain/src", "distribution", "requirements")
 AT = 1_700_000_000
 """The time of all files, in seconds."""
+LATER = "9.0.0"
+"""A version that tests upgrade to."""
 KEPT = 8
 """So many states of the sources stay built: several checkouts may share the directory."""
 
@@ -34,14 +39,13 @@ def wheels() -> list[Path]:
 
 def one_file_of(version: str = "") -> Path:
     """Return `gapless.pyz` of a version; of this one, if it is empty."""
-    directory = _directory()
-    return directory / (version or "own") / "gapless.pyz"
+    return _built("gapless.pyz", version, _build_one_file)
 
 
 def wheel_of(version: str = "") -> Path:
     """Return the wheel of a version; of this one, if it is empty."""
-    (found,) = (_directory() / (version or "own")).glob("*.whl")
-    return found
+    name = f"gapless-{version or gapless.__version__}-py3-none-any.whl"
+    return _built(name, version, _build_wheel)
 
 
 def debian_package(version: str, to: Path) -> Path:
@@ -51,11 +55,27 @@ def debian_package(version: str, to: Path) -> Path:
     return package.build(numbered(own, version), machine, to, AT)
 
 
-LATER = "9.0.0"
-"""A version that tests upgrade to."""
+def _built(name: str, version: str, build: Callable[[Path, str], None]) -> Path:
+    """Return a file of the state that the sources are in; build it, if it is not there."""
+    path = BUILD / _digest_of_sources() / (version or "own") / name
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=BUILD) as made:
+            build(Path(made) / name, version)
+            (Path(made) / name).rename(path)
+        _remove_old()
+    return path
 
 
-def _directory() -> Path:
+def _remove_old() -> None:
+    """Remove what was built from earlier sources, and no test uses any more."""
+    states = sorted(BUILD.glob("*/own"), key=lambda each: each.stat().st_mtime)
+    for each in states[:-KEPT]:
+        shutil.rmtree(each.parent, ignore_errors=True)
+
+
+@functools.cache
+def _digest_of_sources() -> str:
     digest = hashlib.sha256()
     for source in _SOURCES:
         # What is below the link in the package stands in the list itself.
@@ -65,38 +85,22 @@ def _directory() -> Path:
                 path = Path(directory, name)
                 digest.update(f"{path.relative_to(ROOT)}\0".encode())
                 digest.update(path.read_bytes())
-    made = BUILD / digest.hexdigest()[:12]
-    BUILD.mkdir(parents=True, exist_ok=True)
-    with (BUILD / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (made / "complete").exists():
-            shutil.rmtree(made, ignore_errors=True)
-            _build(made)
-            (made / "complete").touch()
-            _remove_old()
-    return made
+    return digest.hexdigest()[:12]
 
 
-def _remove_old() -> None:
-    """Remove what was built from earlier sources, and no test uses any more."""
-    newest = sorted(BUILD.glob("*/complete"), key=lambda each: each.stat().st_mtime)
-    for each in newest[:-KEPT]:
-        shutil.rmtree(each.parent, ignore_errors=True)
+def _build_wheel(path: Path, version: str) -> None:
+    if version:
+        path.write_bytes(
+            archives.zipped(numbered(archives.unzipped(wheel_of()), version), AT)
+        )
+    else:
+        package_of = ROOT / "packages" / "gapless"
+        python_packages.build(package_of, path.parent, AT, ["wheel"])
 
 
-def _build(made: Path) -> None:
-    (made / "own").mkdir(parents=True)
-    (made / LATER).mkdir()
-    (wheel,) = python_packages.build(
-        ROOT / "packages" / "gapless", made / "own", AT, ["wheel"]
-    )
-    later = numbered(archives.unzipped(wheel), LATER)
-    later_wheel = made / LATER / f"gapless-{LATER}-py3-none-any.whl"
-    later_wheel.write_bytes(archives.zipped(later, AT))
-    for each in (wheel, later_wheel):
-        path = each.parent / "gapless.pyz"
-        path.write_bytes(one_file.make(program.tree(each, wheels()), AT))
-        path.chmod(0o755)
+def _build_one_file(path: Path, version: str) -> None:
+    path.write_bytes(one_file.make(program.tree(wheel_of(version), wheels()), AT))
+    path.chmod(0o755)
 
 
 def numbered(files: dict[str, File], version: str) -> dict[str, File]:
