@@ -22,9 +22,9 @@ PACKAGES := nginx-light haproxy etcd-server default-jdk-headless perl nodejs npm
   openssh-server openssh-client postgresql-15 mariadb-server-core mariadb-client-core \
   redis-server faketime openssh-sftp-server sshfs systemd puma strace
 # What only `make soak` starts.
-MORE_PACKAGES := caddy prometheus unicorn php8.2-fpm php8.2-cli apache2-bin lighttpd
+MORE_PACKAGES := caddy prometheus unicorn php8.2-fpm php8.2-cli apache2-bin lighttpd debootstrap
 
-.PHONY: demo rig test collected compiled node check lint soak vm bench docs lock clean
+.PHONY: demo rig test collected compiled node check lint soak vm bench docs lock dist clean
 
 demo: $(STAMP) ## install, then show the main job under load
 	@rig/packages nginx-light iproute2 || echo "without them: no balancer, all on loopback"
@@ -53,7 +53,7 @@ node: $(STAMP) $(NODE_STAMP) ## the tests of the Node libraries
 
 check: lint ## what needs neither root nor other programs, in seconds
 	$(PYTEST) -m "not soak" -k "not sshfs and not etcd" tests \
-	  --ignore tests/process --ignore tests/databases --ignore tests/rig --ignore tests/crash
+	  --ignore tests/process --ignore tests/installs --ignore tests/databases --ignore tests/rig --ignore tests/crash
 
 lint: $(STAMP) ## style, types, imports
 	$(BIN)/ruff check .
@@ -89,8 +89,11 @@ lock: $(STAMP) ## write the lock files anew
 	  --no-emit-index-url --no-header --no-annotate --python-version 3.11 --upgrade \
 	  examples/asgi/requirements.in -o examples/asgi/requirements.lock
 
+dist: $(STAMP) ## what is installed elsewhere, with checksums, into dist/: the same bytes each time
+	$(BIN)/python -m distribution
+
 clean: ## remove what was installed
-	rm -rf $(VENV) build $(NODE)/node_modules
+	rm -rf $(VENV) build dist $(NODE)/node_modules
 
 # An interrupted install leaves no stamp, and every step may be repeated.
 $(STAMP):

@@ -23,7 +23,12 @@ LONGEST_LINES = 500
 MOST_FILES = 14
 """More files side by side are a heap, in which nobody finds the place for a change."""
 FIRST_SCREEN_LINES = 40
-NOT_OURS = {"build", "node_modules", "__pycache__"}  # and what begins with a dot
+NOT_OURS = {
+    "build",
+    "dist",
+    "node_modules",
+    "__pycache__",
+}  # and what begins with a dot
 REFUSED_WORDS = {
     word + ending
     for word in (

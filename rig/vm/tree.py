@@ -14,6 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from rig import debian
 from rig.hosts.host import ROOT
 from rig.vm.kernels import KERNELS, Kernel
 
@@ -75,7 +76,7 @@ def _hash() -> str:
 
 
 def _make(tree: Path) -> None:
-    site, codename = _archive()
+    site, codename = debian.archive()
     _say(f"Debian {codename}")
     subprocess.run(
         [
@@ -96,26 +97,6 @@ def _cache() -> Path:
     cache = BUILD / "packages"
     cache.mkdir(parents=True, exist_ok=True)
     return cache
-
-
-def _archive() -> tuple[str, str]:
-    """Return the site and the codename of the archive that apt uses here."""
-    lines = subprocess.run(
-        [
-            *("apt-get", "indextargets", "--format", "$(SITE) $(CODENAME)"),
-            *("Identifier: Packages", "Component: main"),
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.splitlines()
-    release = Path("/etc/os-release").read_text()
-    codename = re.findall(r"^VERSION_CODENAME=(\w+)$", release, re.MULTILINE)[0]
-    for line in lines:
-        site, name = line.split()
-        if name == codename:
-            return site, codename
-    raise RuntimeError(f"apt has no archive of {codename}")
 
 
 def _add_kernel(tree: Path, kernel: Kernel, site: str, suite: str) -> None:

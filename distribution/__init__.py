@@ -1,0 +1,3 @@
+"""What `make dist` makes: something to install, the same bytes each time."""
+
+from __future__ import annotations

@@ -1,0 +1,60 @@
+"""Whom the Debian package asks, and what a user can make it do."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from distribution.debian import supervisors
+from rig.wait import until
+
+
+@pytest.fixture
+def impostor(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program that calls itself a supervisor."""
+    home = f"{tmp_path}/home\x1b[31m"
+    process = subprocess.Popen(
+        ["gapless supervise", "-c", "input()"],
+        executable=sys.executable,
+        stdin=subprocess.PIPE,
+        env=os.environ | {"GAPLESS_HOME": home},
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_who_does_not_answer_keeps_the_package_from_being_removed(
+    impostor: subprocess.Popen[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It is named without what a terminal would act on, and nothing is done to it."""
+    monkeypatch.setattr(os, "listdir", lambda _: [str(impostor.pid), "self"])
+    monkeypatch.setattr(supervisors, "PLACE", str(Path(__file__).parent))
+    until(lambda: list(supervisors.found()), "the impostor")
+    assert supervisors.refuse() == 1
+    assert supervisors.upgrade() == 0
+    printed = capsys.readouterr()
+    assert "and does not answer: it is not removed" in printed.err
+    assert "it did not answer or another failed" in printed.out
+    assert "\x1b" not in printed.out + printed.err
+    assert impostor.poll() is None
+
+
+def test_a_program_that_is_set_id_is_nobody(
+    impostor: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    """Its variables are those of who called it, and not of whom it runs as."""
+    uids = ((b"1000\t0\t0\t0", None), (b"0\t0\t0\t0", 0), (b"7\t7\t7\t7", 7))
+    for line, expected in uids:
+        (tmp_path / "status").write_bytes(b"Name:\tx\nUid:\t" + line + b"\nGid:\t0\n")
+        assert supervisors._uid(str(tmp_path)) == expected
+    assert supervisors._uid(f"/proc/{impostor.pid}") == os.getuid()
