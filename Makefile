@@ -22,7 +22,7 @@ PACKAGES := nginx-light haproxy etcd-server default-jdk-headless perl nodejs npm
 # What only `make soak` starts.
 MORE_PACKAGES := caddy prometheus unicorn php8.2-fpm php8.2-cli apache2-bin lighttpd
 
-.PHONY: demo rig test collected compiled node check lint soak vm bench docs lock clean
+.PHONY: demo rig test collected compiled node check lint soak vm bench reference docs lock clean
 
 demo: $(STAMP) ## install, then show the main job under load
 	@rig/packages nginx-light iproute2 || echo "without them: no balancer, all on loopback"
@@ -73,6 +73,10 @@ bench: $(STAMP) $(SERVERS_STAMP) $(NODE_STAMP) ## print the tables of bench/
 	for each in bench/[a-z]*.py; do $(BIN)/python $$each || exit 1; done
 	node $(NODE)/bench/overhead.js
 	node $(NODE)/bench/databases.js
+
+reference: $(STAMP) ## write docs/configuration.md anew, from the types of the keys
+	$(BIN)/python -m gapless.config.reference.page > docs/configuration.md.new
+	mv docs/configuration.md.new docs/configuration.md
 
 docs: $(STAMP) ## check the pages: links, commands, words
 	$(BIN)/pytest -q tests/test_repo.py
