@@ -21,6 +21,7 @@ TOPICS = (
         title="Apps",
         package="apps",
         verbs={
+            "init": "write a gapless.toml for what is in a directory",
             "start": "start an app: a gapless.toml, a script, or any program",
             "reload": "hand over to a new generation, with its configuration read again",
             "restart": "hand over to a new generation with the same configuration",
