@@ -20,7 +20,8 @@ PACKAGES := nginx-light haproxy etcd-server default-jdk-headless perl nodejs npm
   openssh-server openssh-client postgresql-15 mariadb-server-core mariadb-client-core \
   redis-server faketime openssh-sftp-server sshfs systemd puma strace
 # What only `make soak` starts.
-MORE_PACKAGES := caddy prometheus unicorn php8.2-fpm php8.2-cli apache2-bin lighttpd
+MORE_PACKAGES := caddy prometheus unicorn php8.2-fpm php8.2-cli apache2-bin lighttpd \
+  zsh fish man-db groff
 
 .PHONY: demo rig test collected compiled node check lint soak vm bench reference docs lock clean
 

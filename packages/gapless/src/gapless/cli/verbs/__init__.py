@@ -81,7 +81,14 @@ TOPICS = (
             "save": "save the list of apps for `resurrect`",
             "resurrect": "start the apps that `save` listed",
             "startup": "start the apps at boot: a unit of systemd",
+        },
+    ),
+    Topic(
+        title="For editors and shells",
+        package="reference",
+        verbs={
             "completion": "print a shell's completion script",
+            "man": "print a page for man(1)",
         },
     ),
     Topic(
