@@ -25,9 +25,10 @@ _RULES = {
 class Schema:
     """A schema whose references are all inside it."""
 
-    def __init__(self, schema: dict[str, Any]) -> None:
-        """Take a schema as it is printed."""
+    def __init__(self, schema: dict[str, Any], *, is_closed: bool = False) -> None:
+        """Take a schema as it is printed; a closed one allows no key that it has not."""
         self._schema = schema
+        self._others = not is_closed
 
     def mistakes(self, value: Any) -> list[str]:
         """Return where a value is not as the schema says.
@@ -73,7 +74,8 @@ class Schema:
         ]
         known = schema.get("properties", {})
         for key, each in value.items():
-            inner = known.get(key, schema.get("additionalProperties", True))
+            others = self._others or "properties" not in schema
+            inner = known.get(key, schema.get("additionalProperties", others))
             found += self._mistakes(inner, each, f"{at}.{key}")
         return found
 

@@ -87,6 +87,7 @@ TOPICS = (
         title="For editors and shells",
         package="reference",
         verbs={
+            "schema": "print a JSON Schema: of gapless.toml, or of what --json prints",
             "completion": "print a shell's completion script",
             "man": "print a page for man(1)",
         },
