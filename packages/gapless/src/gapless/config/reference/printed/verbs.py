@@ -50,7 +50,10 @@ PRINTED: dict[str, tuple[Any, ...]] = {
     "save": (machine.Saved,),
     "jlist": (list[apps.Pm2Item],),
 }
-"""What each verb may print; `logs`, `watch` and `rollout --watch` print one value a line."""
+"""What each verb may print.
+
+`logs`, `watch` and `rollout --watch` print one value a line.
+"""
 
 
 def of_verb(verb: str) -> dict[str, Any]:
