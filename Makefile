@@ -22,9 +22,10 @@ PACKAGES := nginx-light haproxy etcd-server default-jdk-headless perl nodejs npm
   openssh-server openssh-client postgresql-15 mariadb-server-core mariadb-client-core \
   redis-server faketime openssh-sftp-server sshfs systemd puma strace
 # What only `make soak` starts.
-MORE_PACKAGES := caddy prometheus unicorn php8.2-fpm php8.2-cli apache2-bin lighttpd debootstrap
+MORE_PACKAGES := caddy prometheus unicorn php8.2-fpm php8.2-cli apache2-bin lighttpd \
+  debootstrap zsh fish man-db groff
 
-.PHONY: demo rig test collected compiled node check lint soak vm bench docs lock dist clean
+.PHONY: demo rig test collected compiled node check lint soak vm bench reference docs lock dist clean
 
 demo: $(STAMP) ## install, then show the main job under load
 	@rig/packages nginx-light iproute2 || echo "without them: no balancer, all on loopback"
@@ -75,6 +76,10 @@ bench: $(STAMP) $(SERVERS_STAMP) $(NODE_STAMP) ## print the tables of bench/
 	for each in bench/[a-z]*.py; do $(BIN)/python $$each || exit 1; done
 	node $(NODE)/bench/overhead.js
 	node $(NODE)/bench/databases.js
+
+reference: $(STAMP) ## write docs/configuration.md anew, from the types of the keys
+	$(BIN)/python -m gapless.config.reference.page > docs/configuration.md.new
+	mv docs/configuration.md.new docs/configuration.md
 
 docs: $(DOCS_STAMP) ## build the pages into build/site; warnings are errors
 	@rm -rf build/site

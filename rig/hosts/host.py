@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rig import wait
+from rig import printed, wait
 from rig.background import BackgroundProcess
 from rig.hosts import commands, control, processes
 
@@ -125,7 +125,10 @@ class Host:
         """
         done = self.gapless(*arguments, "--json")
         assert done.stdout, f"{arguments}: {done.stderr}"
-        return json.loads(done.stdout)
+        found = json.loads(done.stdout)
+        if self.program == GAPLESS:  # else it is another version
+            assert printed.mistakes(str(arguments[0]), found) == []
+        return found
 
     # --- apps ---------------------------------------------------------------------------
 

@@ -429,28 +429,3 @@ def test_doctor_tells_what_works_here(host: Host) -> None:
     )
     assert limited.returncode == 1
     assert "the limit is 64" in limited.stdout
-
-
-def test_the_shell_completes_verbs_and_apps(host: Host) -> None:
-    """The completion is called as bash calls it."""
-    host.start("shop", GOOD, port=free_port())
-    script = (
-        "PATH=$1:$PATH; source <(gapless completion bash); "
-        'COMP_WORDS=(gapless rel); COMP_CWORD=1; _gapless; echo "${COMPREPLY[@]}"; '
-        'COMP_WORDS=(gapless reload sh); COMP_CWORD=2; _gapless; echo "${COMPREPLY[@]}"'
-    )
-    done = subprocess.run(
-        ["bash", "-c", script, "bash", str(GAPLESS.parent)],
-        env=host.environment,
-        cwd=host.directory,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    verbs, apps = done.stdout.splitlines()
-    assert set(verbs.split()) == {
-        "reload",
-        "releases",
-    }
-    assert "shop" in apps.split()

@@ -15,10 +15,17 @@ from gapless.config.toml import tables
 from gapless.supervisor.memory import spec
 
 WRONG = {
-    "command = 3": "gapless.toml:2: app.a.command: expected str | array, got int; found 3",
+    "command = 3": "gapless.toml:2: app.a.command: write a text or a list of "
+    'texts, for example command = ["node", "index.js"]; found 3',
     'command = "true"\ninstances = 0': "gapless.toml:3: app.a.instances",
-    'command = "true"\nready = "soon"': 'app.a.ready: write "auto" or "listening" or',
-    'command = "true"\nready = { when = "soon" }': 'app.a.ready.when: write "auto" or',
+    'command = "true"\ninstances = "max"': "write a whole number from 1 to 1024 or",
+    'command = "true"\nlog = "a.log"': "write a table, for example log = { rotate_mb",
+    'command = "true"\nready = { http = "h" }': "write a path that begins with /",
+    'command = "true"\nenv = { A = 1 }': "app.a.env: unknown key. did you mean environment",
+    'command = "true"\nenvironment = { A = [1] }': "true and false, for example "
+    'environment = { PORT = 3000, NODE_ENV = "production" }; found a table',
+    'command = "true"\nready = "soon"': 'app.a.ready: write "auto", "listening", "notify"',
+    'command = "true"\nready = { when = "soon" }': 'app.a.ready.when: write "auto",',
     'command = "true"\nready = { http = "health" }': "gapless.toml:3: app.a.ready",
     'command = "true"\nalive = "auto"': "app.a.alive",
     'command = "true"\nalive = { failures = 0 }': "app.a.alive",

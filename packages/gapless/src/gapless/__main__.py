@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 import difflib
-import importlib
 import os
 import sys
 from collections.abc import Callable
@@ -14,7 +12,7 @@ from gapless.base import paths
 from gapless.base.errors import DONE, FAILED, MISUSE, GaplessError
 from gapless.cli import output
 from gapless.cli.terminal import outlet
-from gapless.cli.verbs import ALIASES, PACKAGES, TOPICS, module_of
+from gapless.cli.verbs import ALIASES, PACKAGES, TOPICS, parsers
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,15 +27,11 @@ def main(arguments: list[str] | None = None) -> int:
         return DONE
     verb = _verb(words[0])
     paths.reenter()
-    module = importlib.import_module(module_of(verb))
+    module = parsers.module(verb)
     outlet.install(is_data=hasattr(module, "DATA"))
-    if hasattr(module, "RAW"):
+    parser = parsers.parser(verb, module)
+    if parser is None:
         return _run_and_report(verb, lambda: module.run_words(words[1:]), as_json=False)
-    parser = argparse.ArgumentParser(
-        prog=f"gapless {verb}", description=module.__doc__, allow_abbrev=False
-    )
-    vars(parser)["color"] = False  # Python 3.14's control sequences would be escaped
-    module.add_arguments(parser)
     own, rest = _split_at_dashes(words[1:])
     args = parser.parse_args(own)
     if rest and not hasattr(module, "REST"):

@@ -12,6 +12,17 @@ from gapless.supervisor.decide.addresses import dropped
 from gapless.supervisor.memory import spec
 
 Changes = list[dict[str, Any]]
+_MIB, _HOUR_S = 1 << 20, 3600
+_NAMES = {
+    "log.rotate_bytes": ("log.rotate_mb", _MIB),
+    "log.rotate_s": ("log.rotate_hours", _HOUR_S),
+    "renew.memory_bytes": ("renew.memory_mb", _MIB),
+    "limits.memory_bytes": ("limits.memory_mb", _MIB),
+    "limits.core_bytes": ("limits.core_mb", _MIB),
+    "environment_files": ("environment_file", 0),
+    "declared_directory": ("directory", 0),
+}
+"""Settings that a file calls otherwise, and how many of the unit here are one of that."""
 
 
 def between(
@@ -26,18 +37,21 @@ def between(
     """
     before, after = codec.encode(running), codec.encode(wanted)
     found: Changes = []
+    has_moved = before["declared_directory"] != after["declared_directory"]
     for field in dataclasses.fields(spec.AppSpec):
         old, new = before[field.name], after[field.name]
+        if field.name == "directory" and has_moved:
+            continue  # the directory that is written down says it
         if field.name == "environment":
             found += _variables(old, new)
         elif isinstance(old, dict):
             found += [
-                {"key": f"{field.name}.{key}", "old": old[key], "new": new[key]}
+                _change(f"{field.name}.{key}", old[key], new[key])
                 for key in old
                 if old[key] != new[key]
             ]
         elif old != new and field.name != "configured":
-            found.append({"key": field.name, "old": old, "new": new})
+            found.append(_change(field.name, old, new))
     found += [
         {"key": "addresses", "old": address, "new": None, "reason": reason}
         for address, reason in dropped(running, wanted, listens, drops).items()
@@ -47,6 +61,14 @@ def between(
         found, known | secrets.values_of(wanted.environment)
     )
     return changes
+
+
+def _change(key: str, old: Any, new: Any) -> dict[str, Any]:
+    """Return a setting that differs, as a file calls it."""
+    name, unit = _NAMES.get(key, (key, 0))
+    if unit:
+        old, new = (None if each is None else each / unit for each in (old, new))
+    return {"key": name, "old": old, "new": new}
 
 
 def _variables(old: dict[str, str], new: dict[str, str]) -> Changes:

@@ -21,6 +21,7 @@ TOPICS = (
         title="Apps",
         package="apps",
         verbs={
+            "init": "write a gapless.toml for what is in a directory",
             "start": "start an app: a gapless.toml, a script, or any program",
             "reload": "hand over to a new generation, with its configuration read again",
             "restart": "hand over to a new generation with the same configuration",
@@ -80,7 +81,15 @@ TOPICS = (
             "save": "save the list of apps for `resurrect`",
             "resurrect": "start the apps that `save` listed",
             "startup": "start the apps at boot: a unit of systemd",
+        },
+    ),
+    Topic(
+        title="For editors and shells",
+        package="reference",
+        verbs={
+            "schema": "print a JSON Schema: of gapless.toml, or of what --json prints",
             "completion": "print a shell's completion script",
+            "man": "print a page for man(1)",
         },
     ),
     Topic(

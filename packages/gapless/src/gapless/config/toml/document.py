@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import difflib
-import json
 import re
 import shlex
 import tomllib
-import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import msgspec
 
 from gapless.base import codec
 from gapless.base.errors import MisuseError, NotFoundError
+from gapless.config.toml import key_words
 
 _HEADER = re.compile(r"^\s*\[+\s*(?P<path>[^\]]+?)\s*\]+\s*(?:#.*)?$")
 _KEY = re.compile(
@@ -103,42 +102,47 @@ def _explain(
     matched = _MSGSPEC_ERROR.match(error)
     assert matched is not None
     text, place = matched["text"], matched["at"] or "$"
-    inner = tuple(_PIECE.findall(place.lstrip("$")))
-    unknown = re.search(r"unknown field `([^`]*)`", text)
-    if unknown:
-        full = (*keys, *inner, unknown[1])
-        known = _known_keys(schema, inner)
-        close = difflib.get_close_matches(unknown[1], known, 1)
-        guess = f"did you mean {close[0]}? " if close else ""
-        return document.message_for(
-            full, f"unknown key. {guess}known here: {', '.join(sorted(known))}"
-        )
-    missing = re.search(r"missing required field `([^`]*)`", text)
-    if missing:
-        return document.message_for((*keys, *inner), f"{missing[1]} is missing")
+    # What is inside a list has no line of its own.
+    inner = tuple(_PIECE.findall(place.lstrip("$").partition("[")[0]))
+    if unknown := re.search(r"unknown field `([^`]*)`", text):
+        problem = _unknown(unknown[1], _known_keys(schema, inner))
+        return document.message_for((*keys, *inner, unknown[1]), problem)
+    if missing := re.search(r"missing required field `([^`]*)`", text):
+        problem = f"{missing[1]} is missing{_example(schema, (*inner, missing[1]))}"
+        return document.message_for((*keys, *inner), problem)
     value = found
     for key in inner:
         value = value.get(key) if isinstance(value, dict) else value
     shown = text[0].lower() + text[1:].replace("`", "")
-    if text.startswith("Invalid enum value") and (words := _words(schema, inner)):
-        shown = f"write {' or '.join(json.dumps(each) for each in words)}"
-    return document.message_for((*keys, *inner), f"{shown}; found {value!r}")
+    if kinds := _kinds(_table_at(schema, inner[:-1]), inner[-1]) if inner else ():
+        shown = f"write {key_words.allowed_of(kinds)}{_example(schema, inner)}"
+    elif not inner and not isinstance(found, dict):
+        shown = f"write it as [{'.'.join(keys)}]"
+    # What a table holds may be secret.
+    seen = "a table" if isinstance(value, dict) else repr(value)
+    return document.message_for((*keys, *inner), f"{shown}; found {seen}")
+
+
+def _unknown(key: str, known: list[str]) -> str:
+    """Return what is wrong with a key that is not known, and which one may be meant."""
+    close = difflib.get_close_matches(key, known, 1)
+    meant = key_words.synonym(key, known) or "".join(close)
+    guess = f"did you mean {meant}? " if meant else ""
+    return f"unknown key. {guess}known here: {', '.join(sorted(known))}"
+
+
+def _example(schema: Any, inner: Keys) -> str:
+    """Return how the key at *inner* may be written, to be put after a message."""
+    table = _table_at(schema, inner[:-1])
+    said = key_words.descriptions(table) if table else {}
+    example = said.get(inner[-1], ("", ""))[1]
+    return f", for example {inner[-1]} = {example}" if example else ""
 
 
 def _known_keys(schema: Any, inner: Keys) -> list[str]:
     """Return the keys that the table at *inner* may have."""
     table = _table_at(schema, inner)
     return [f.name for f in msgspec.structs.fields(table)] if table else []
-
-
-def _words(schema: Any, inner: Keys) -> list[str]:
-    """Return the words of which the key at *inner* may have one."""
-    table = _table_at(schema, inner[:-1])
-    found: list[str] = []
-    for kind in _kinds(table, inner[-1]) if table and inner else ():
-        words = (kind,) if isinstance(kind, str) else typing.get_args(kind)
-        found += [each for each in words if isinstance(each, str)]
-    return found
 
 
 def _table_at(schema: Any, inner: Keys) -> Any:
@@ -153,9 +157,11 @@ def _table_at(schema: Any, inner: Keys) -> Any:
 
 
 def _kinds(schema: Any, key: str) -> tuple[Any, ...]:
-    """Return the types that a key of a table may have."""
-    fields = {f.name: f.type for f in msgspec.structs.fields(schema)}
-    return tuple(getattr(fields.get(key), "__args__", (fields.get(key),)))
+    """Return the types that a key of a table may have; none if there is no such key."""
+    for each in msgspec.structs.fields(schema) if schema else ():
+        if each.name == key:
+            return key_words.kinds(each.type)
+    return ()
 
 
 def _lines(text: str) -> dict[Keys, int]:

@@ -14,10 +14,14 @@ MOST_INSTANCES = 1024
 Count = Annotated[int, msgspec.Meta(ge=1, le=MOST_INSTANCES)]
 Command = str | list[str]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
-Dropped = Port | Annotated[str, msgspec.Meta(pattern=DROPPED)]
+Dropped = (
+    Port | Annotated[str, msgspec.Meta(pattern=DROPPED, title="a HOST:PORT or a path")]
+)
 """A port, an address or a path that a new generation may leave."""
-UrlPath = Annotated[str, msgspec.Meta(pattern="^/")]
-Patterns = tuple[Annotated[str, msgspec.Meta(min_length=1)], ...]
+UrlPath = Annotated[str, msgspec.Meta(pattern="^/", title="a path that begins with /")]
+Patterns = tuple[
+    Annotated[str, msgspec.Meta(min_length=1, title="patterns of paths")], ...
+]
 MayOverlap = bool | Literal["auto"]
 OVERLAP: dict[bool | str, Overlap] = {
     "auto": Overlap.AUTO,

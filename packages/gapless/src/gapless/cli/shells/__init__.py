@@ -1,0 +1,1 @@
+"""What verbs and their arguments are to a shell, and to a reader of man pages."""

@@ -1,0 +1,1 @@
+"""Verbs that print what editors, shells and man(1) read."""

@@ -1,0 +1,1 @@
+"""What app a directory holds, seen by names and beginnings of files: `gapless init`."""

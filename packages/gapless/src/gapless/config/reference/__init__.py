@@ -1,0 +1,1 @@
+"""What a gapless.toml may say: one source for the page, the JSON Schema and messages."""

@@ -1,0 +1,60 @@
+"""`gapless init` writes nothing over what somebody wrote."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from gapless.base.errors import MisuseError, NotFoundError
+from gapless.cli.verbs.apps import init
+
+
+def run(directory: Path, *flags: str) -> int:
+    """Run the verb as the command line does."""
+    parser = argparse.ArgumentParser()
+    init.add_arguments(parser)
+    return init.run(parser.parse_args([*flags, str(directory)]))
+
+
+def test_a_file_that_is_there_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without --force; a link is replaced by it, and not followed."""
+    file = tmp_path / "gapless.toml"
+    (tmp_path / "index.html").write_text("found")
+    run(tmp_path, "--print")
+    printed = capsys.readouterr().out
+    assert not file.exists()
+    file.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(MisuseError, match="is left as it is"):
+        run(tmp_path)
+    assert run(tmp_path, "--force") == 0
+    assert file.read_text() == printed
+    assert not (tmp_path / "elsewhere").exists()
+    told = capsys.readouterr().out.splitlines()
+    assert told == [
+        f"wrote {file}: static files, since index.html is there; it listens on "
+        "127.0.0.1:8080",
+        f"next: cd {tmp_path} && gapless start",
+    ]
+
+
+def test_what_is_not_known_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And a file for PM2 needs no other."""
+    with pytest.raises(NotFoundError, match="nothing here tells how it is started"):
+        run(tmp_path)
+    (tmp_path / "ecosystem.config.js").write_text("module.exports = {apps: []}")
+    assert run(tmp_path) == 0
+    assert "gapless reads it as it is" in capsys.readouterr().out
+    assert list(tmp_path.glob("*.toml")) == []
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "x", "1e3", "-1", "9" * 30])
+def test_a_port_is_checked(tmp_path: Path, port: str) -> None:
+    """It reaches the command of the app."""
+    with pytest.raises(SystemExit):
+        run(tmp_path, f"--port={port}")
