@@ -1,0 +1,90 @@
+"""Where an app of a rehearsal listens, and the ports that are free for it."""
+
+from __future__ import annotations
+
+import select
+import socket
+from collections.abc import Iterable, Mapping
+
+from gapless.base import clock
+from gapless.base.errors import GaplessError
+from gapless.rehearsal.load.client import Place
+from gapless.rehearsal.model import Settings
+from gapless.rehearsal.places import port_of
+from gapless.rehearsal.stage import Stage
+from gapless.supervisor.memory.spec import AppSpec
+
+LISTENS_S = 20.0
+_PAUSE_S = 0.05
+_PATH = "unix:"
+_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - read, not bound
+
+
+def free_ports(told: Iterable[int]) -> dict[int, int]:
+    """Return a free port of this machine for each of the ports that an app is told."""
+    held: list[socket.socket] = []
+    found = {}
+    try:
+        for port in told:
+            sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            held.append(sock)
+            sock.bind(("127.0.0.1", 0))
+            found[port] = int(sock.getsockname()[1])
+    finally:
+        for sock in held:
+            sock.close()
+    return found
+
+
+def addresses(stage: Stage, app: str) -> list[str]:
+    """Return where an app listens now."""
+    rows = stage.request("list")["apps"]
+    return [a for row in rows if row["name"] == app for a in row["addresses"]]
+
+
+def paths_of(stage: Stage, known: Iterable[str]) -> dict[str, str]:
+    """Return other paths for the Unix-domain sockets of an app that runs here."""
+    paths = [a.removeprefix(_PATH) for a in known if a.startswith(_PATH)]
+    return {path: stage.place("tmp", f"{at}.sock") for at, path in enumerate(paths)}
+
+
+def place(
+    stage: Stage, spec: AppSpec, settings: Settings, ports: Mapping[int, int]
+) -> Place:
+    """Return where the app is asked; wait until it listens.  Raises GaplessError.
+
+    *ports* are those that it has in the place of others.
+    """
+    until = clock.monotonic() + LISTENS_S
+    while not (found := _served(addresses(stage, spec.name))):
+        if clock.monotonic() > until:
+            raise GaplessError(
+                f"{spec.name} listens on no TCP port and no path: there is nothing to ask",
+                hint="a rehearsal is for apps that answer HTTP",
+            )
+        select.select([], [], [], _PAUSE_S)
+    wanted = ports.get(settings.port, settings.port)
+    chosen = [each for each in found if not wanted or port_of(each) == wanted]
+    if not chosen:
+        raise GaplessError(
+            f"{spec.name} does not listen on port {settings.port}: it listens on "
+            f"{', '.join(found)}"
+        )
+    told = list(ports.values())  # the most likely first
+    chosen.sort(key=lambda a: told.index(port_of(a)) if port_of(a) in told else 99)
+    return _place(chosen[0])
+
+
+def _served(found: Iterable[str]) -> list[str]:
+    return [each for each in found if not each.startswith("udp:")]
+
+
+def _place(address: str) -> Place:
+    if address.startswith(_PATH):
+        path = address.removeprefix(_PATH)
+        return Place(family=socket.AF_UNIX, address=path)
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]").partition("%")[0]
+    host = _ANY.get(host, host)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return Place(family=family, address=(host, int(port)))
