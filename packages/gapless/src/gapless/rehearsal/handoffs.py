@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from gapless.rehearsal.model import HandoffResult, Memory
@@ -60,11 +60,11 @@ def memory_of(described: Mapping[str, Any], new: int) -> Memory:
 
 
 def port_trouble(
-    report: Mapping[str, Any], addresses: Iterable[str], ports: Mapping[int, int]
+    report: Mapping[str, Any], row: Mapping[str, Any], ports: Mapping[int, int]
 ) -> str:
     """Return that an app does not listen where it was told to; empty if it does."""
     own = set(ports.values())
-    others = [a for a in addresses if port_of(a) and port_of(a) not in own]
+    others = [a for a in row["addresses"] if port_of(a) and port_of(a) not in own]
     if others:
         return (
             f"it listens on {', '.join(others)}, which its configuration does not say"

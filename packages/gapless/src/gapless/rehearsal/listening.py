@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import socket
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from gapless.base import clock
 from gapless.base.errors import GaplessError
@@ -13,9 +14,11 @@ from gapless.rehearsal.model import Settings
 from gapless.rehearsal.places import port_of
 from gapless.rehearsal.stage import Stage
 from gapless.supervisor.memory.spec import AppSpec
+from gapless.supervisor.observe import log_tail
 
 LISTENS_S = 20.0
 _PAUSE_S = 0.05
+LIVES = ("online", "starting", "reloading")
 _PATH = "unix:"
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - read, not bound
 
@@ -36,10 +39,22 @@ def free_ports(told: Iterable[int]) -> dict[int, int]:
     return found
 
 
-def addresses(stage: Stage, app: str) -> list[str]:
-    """Return where an app listens now."""
-    rows = stage.request("list")["apps"]
-    return [a for row in rows if row["name"] == app for a in row["addresses"]]
+def settled(stage: Stage, app: str) -> dict[str, Any]:
+    """Return the row of an app when it listens, or has crashed, or does not for long."""
+    until = clock.monotonic() + LISTENS_S
+    while True:
+        (row,) = stage.request("list")["apps"]
+        found: dict[str, Any] = row
+        has_failed = row["restarts"] or row["status"] not in LIVES
+        if _served(row["addresses"]) or has_failed or clock.monotonic() > until:
+            return found
+        select.select([], [], [], _PAUSE_S)
+
+
+def log_lines(stage: Stage, app: str) -> list[str]:
+    """Return the last lines that the first generation of an app has printed."""
+    assert stage.client is not None
+    return log_tail.last_lines({stage.client.home.app_log(app): 0}, 1)
 
 
 def paths_of(stage: Stage, known: Iterable[str]) -> dict[str, str]:
@@ -48,21 +63,19 @@ def paths_of(stage: Stage, known: Iterable[str]) -> dict[str, str]:
     return {path: stage.place("tmp", f"{at}.sock") for at, path in enumerate(paths)}
 
 
-def place(
+def place_of(
     stage: Stage, spec: AppSpec, settings: Settings, ports: Mapping[int, int]
 ) -> Place:
     """Return where the app is asked; wait until it listens.  Raises GaplessError.
 
     *ports* are those that it has in the place of others.
     """
-    until = clock.monotonic() + LISTENS_S
-    while not (found := _served(addresses(stage, spec.name))):
-        if clock.monotonic() > until:
-            raise GaplessError(
-                f"{spec.name} listens on no TCP port and no path: there is nothing to ask",
-                hint="a rehearsal is for apps that answer HTTP",
-            )
-        select.select([], [], [], _PAUSE_S)
+    found = _served(settled(stage, spec.name)["addresses"])
+    if not found:
+        raise GaplessError(
+            f"{spec.name} listens on no TCP port and no path: there is nothing to ask",
+            hint="a rehearsal is for apps that answer HTTP",
+        )
     wanted = ports.get(settings.port, settings.port)
     chosen = [each for each in found if not wanted or port_of(each) == wanted]
     if not chosen:

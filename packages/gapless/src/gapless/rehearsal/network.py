@@ -54,9 +54,8 @@ def _loopback_up() -> None:
 
 
 def _write(path: str, text: str) -> None:
-    with open(path, "w", encoding="ascii", opener=_opener) as file:
-        file.write(text)
-
-
-def _opener(path: str, _: int) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, text.encode())
+    finally:
+        os.close(descriptor)

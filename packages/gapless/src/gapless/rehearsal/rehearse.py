@@ -69,7 +69,7 @@ class Rehearsal:
         settings, subject = self._settings, self._subject
         trees = self._copies()
         used, first, (current, candidate) = self._start(trees)
-        place = listening.place(
+        place = listening.place_of(
             self._stage, current, settings, self._ports if used == ON_HOST else {}
         )
         self._progress(f"{subject.app}: the current release serves at {place.host}")
@@ -157,9 +157,8 @@ class Rehearsal:
             ):
                 specs = self._specs(trees, self._ports)
                 report = self._first_start(specs[0])
-                reason = handoffs.port_trouble(
-                    report, listening.addresses(self._stage, specs[0].name), self._ports
-                )
+                row = self._settle(report)
+                reason = handoffs.port_trouble(report, row, self._ports)
                 if not reason:
                     self._check_start(report)
                     return ON_HOST, report, specs
@@ -180,11 +179,19 @@ class Rehearsal:
         self._begin(None)
         specs = self._specs(trees, {})
         report = self._first_start(specs[0])
+        self._settle(report)
         self._check_start(report)
         return PRIVATE, report, specs
 
     def _begin(self, ports: set[int] | None) -> str:
-        missing = self._stage.begin(writable=self._settings.writable, ports=ports)
+        missing = self._stage.begin(
+            writable=self._settings.writable,
+            ports=ports,
+            has_limits=any(
+                each.spec.limits.memory_bytes or each.spec.limits.cpu_percent
+                for each in (self._subject.current, self._subject.candidate)
+            ),
+        )
         if missing:
             self._notes.append(missing)
         return missing
@@ -220,6 +227,23 @@ class Rehearsal:
     def _first_start(self, spec: AppSpec) -> dict[str, Any]:
         self._progress(f"starting the current release of {spec.name}")
         return self._stage.change("start", spec)
+
+    def _settle(self, report: dict[str, Any]) -> dict[str, Any]:
+        """Return the app's row when it listens; if it crashed, the report says so.
+
+        One that takes long to start counts as started before it listens.
+        """
+        name = report["app"]
+        row = listening.settled(self._stage, name)
+        if report["outcome"] == "done" and (
+            row["restarts"] or row["status"] not in listening.LIVES
+        ):
+            report |= {
+                "outcome": "failed",
+                "reason": row["reason"] or f"it has crashed {row['restarts']} times",
+                "log_tail": listening.log_lines(self._stage, name),
+            }
+        return row
 
     def _check_start(self, report: dict[str, Any]) -> None:
         """Raise HandoffError if the current release did not start."""

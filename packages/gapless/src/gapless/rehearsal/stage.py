@@ -24,6 +24,7 @@ from gapless.releases import paths
 from gapless.releases.reaper import descendants
 from gapless.supervisor.instances.notify_places import NotifyPlaces
 from gapless.supervisor.memory.spec import AppSpec
+from gapless.supervisor.observe import instance_groups
 
 SHUTDOWN_S = 8.0
 """Then what is left is killed."""
@@ -41,17 +42,29 @@ class Stage:
         self.client: Client | None = None
         """The supervisor that runs now."""
         self._homes = 0
+        self._has_groups = False
         self._elsewhere: list[str] = []
 
     def place(self, *names: str) -> str:
         """Return a path below the directory."""
         return os.path.join(self.directory, *names)
 
-    def begin(self, *, writable: Collection[str], ports: Collection[int] | None) -> str:
+    def begin(
+        self,
+        *,
+        writable: Collection[str],
+        ports: Collection[int] | None,
+        has_limits: bool,
+    ) -> str:
         """Start a supervisor, which may write and bind what is named.
 
-        Returns what the kernel could not take from it.  Raises GaplessError.
+        *has_limits*: the app has limits that need control groups; else none are made, and
+        so none are left.  Returns what the kernel could not take from it.  Raises
+        GaplessError.
         """
+        self._has_groups = has_limits
+        if not has_limits:
+            os.environ[instance_groups.VARIABLE] = "off"
         self._homes += 1
         temporary = self.place("tmp")
         if self._homes == 1:
@@ -101,9 +114,12 @@ class Stage:
     # --- the end ----------------------------------------------------------------------
 
     def end_supervisor(self) -> None:
-        """Shut the supervisor down, and kill what of it is left after `SHUTDOWN_S`."""
+        """Kill the supervisor and all that it has started: nobody uses it any more.
+
+        One that has made control groups removes them first.
+        """
         client, self.client = self.client, None
-        if client is not None:
+        if client is not None and self._has_groups:
 
             def shut_down() -> None:
                 with contextlib.suppress(GaplessError, OSError):

@@ -74,8 +74,7 @@ def _print_handoff(handoff: HandoffResult) -> None:
         else "connections are not known"
     )
     print(
-        f"  {handoff.direction}: started in {starts}, old one drained in {ends}; "
-        f"{seen}"
+        f"  {handoff.direction}: started in {starts}, old one drained in {ends}; {seen}"
     )
 
 
