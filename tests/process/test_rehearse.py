@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from rig.hosts import processes
-from rig.hosts.host import APPS, ROOT, Host
+from rig.hosts.host import ROOT, Host
 from rig.load import engine
 from rig.load.process import run_load
 from rig.programs import npm
@@ -26,7 +26,7 @@ QUICK = ("--duration", "0.5", "--rate", "40")
 BROKEN = "import os, sys\nos.write(2, b'no such table: users\\n')\nsys.exit(3)\n"
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def stage(host: Host, tmp_path: Path) -> Iterator[Path]:
     """Return where rehearsals of the host take place; nothing is left there."""
     directory = tmp_path / "stage"
@@ -130,7 +130,7 @@ def changed(*, lose: str = "pass", start: str = "", port: str = "") -> str:
     return code.replace('os.environ["PORT"]', port) if port else code
 
 
-def test_the_articles_example_is_rehearsed(host: Host, stage: Path) -> None:
+def test_the_articles_example_is_rehearsed(host: Host) -> None:
     """A tarball, as it is uploaded: handed over to and back, and nothing was published."""
     port = free_port()
     source = host.directory / "upload"
@@ -171,9 +171,7 @@ def test_the_articles_example_is_rehearsed(host: Host, stage: Path) -> None:
     ]
 
 
-def test_a_candidate_that_loses_requests_or_does_not_start(
-    host: Host, stage: Path
-) -> None:
+def test_a_candidate_that_loses_requests_or_does_not_start(host: Host) -> None:
     """The report says which, and that no handoff can help; the app serves as before."""
     site = Site(host)
     before = site.state()
@@ -192,9 +190,7 @@ def test_a_candidate_that_loses_requests_or_does_not_start(
 
 
 @pytest.mark.soak
-def test_a_fixed_port_is_rehearsed_in_a_private_network(
-    host: Host, stage: Path
-) -> None:
+def test_a_fixed_port_is_rehearsed_in_a_private_network(host: Host) -> None:
     """The app that really has the port answers all requests meanwhile."""
     port = free_port()
     folder = host.directory / "fixed"
@@ -209,7 +205,9 @@ def test_a_fixed_port_is_rehearsed_in_a_private_network(
     with run_load(port, engine.NEW, seconds=60) as load:
         found = rehearse(host, "fixed")
         refused = host.gapless("rehearse", "fixed", *QUICK, "--network", "host")
-    assert load.report().lost == 0
+        report = load.stop()
+    assert report.lost == 0, report
+    assert report.requests > 0
     assert (found["outcome"], found["network"]) == ("passed", "private")
     assert refused.returncode == 2
     assert "--network private" in refused.stderr
@@ -223,14 +221,14 @@ def test_a_signal_leaves_nothing(host: Host, stage: Path, number: int) -> None:
     site = Site(host)
     before = site.state()
     for moment in ("starting the current", "at rest", "switched", "handing over back"):
-        process = host.begin("rehearse", "example", *QUICK)
-        assert process.stdout is not None
-        for line in process.stdout:
-            if moment in line:
-                process.send_signal(number)
-                break
-        rest = process.stdout.read()
-        assert process.wait(60) == 130, rest
+        with host.begin("rehearse", "example", *QUICK) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if moment in line:
+                    process.send_signal(number)
+                    break
+            rest = process.stdout.read()
+            assert process.wait(60) == 130, rest
         assert "interrupted; what the rehearsal had started has ended" in rest
         assert list(stage.iterdir()) == []
         assert left(stage) == []
@@ -238,7 +236,7 @@ def test_a_signal_leaves_nothing(host: Host, stage: Path, number: int) -> None:
 
 
 @pytest.mark.soak
-def test_state_on_disk_asks_for_a_recycle(host: Host, stage: Path) -> None:
+def test_state_on_disk_asks_for_a_recycle(host: Host) -> None:
     """What both generations would write is named, and what to write into the file."""
     folder = host.directory / "state"
     folder.mkdir()
@@ -258,7 +256,7 @@ def test_state_on_disk_asks_for_a_recycle(host: Host, stage: Path) -> None:
 
 
 @pytest.mark.soak
-def test_what_is_shared_is_a_copy(host: Host, stage: Path) -> None:
+def test_what_is_shared_is_a_copy(host: Host) -> None:
     """The candidate reads what is there, and what it writes there is gone afterwards."""
     site = Site(host, release='shared = ["uploads"]')
     real = host.directory / "dfs/shared/example/uploads"
@@ -277,7 +275,22 @@ def test_what_is_shared_is_a_copy(host: Host, stage: Path) -> None:
 
 
 @pytest.mark.soak
-def test_a_program_writes_below_its_own_directory_only(host: Host, stage: Path) -> None:
+def test_a_published_tarball_keeps_its_rehearsal(host: Host) -> None:
+    """It is with the reports of the release; another tarball has none."""
+    site = Site(host)
+    tarball = site.tarball(SERVES + "# rehearsed")
+    found = rehearse(host, tarball)
+    host.ok("publish", tarball)
+    release = os.readlink(host.directory / "dfs/dist/example")
+    kept = host.directory / "dfs/reports/example" / release / "rehearsal.json"
+    assert kept.read_text() == Path(found["report"]).read_text()
+    host.ok("publish", site.tarball(SERVES + "# not rehearsed"))
+    release = os.readlink(host.directory / "dfs/dist/example")
+    assert not (kept.parent.parent / release / "rehearsal.json").exists()
+
+
+@pytest.mark.soak
+def test_a_program_writes_below_its_own_directory_only(host: Host) -> None:
     """What it wanted to write elsewhere is named, with the option that lets it."""
     site = Site(host)
     with tempfile.TemporaryDirectory(prefix="gapless-outside-") as outside:
@@ -290,7 +303,7 @@ def test_a_program_writes_below_its_own_directory_only(host: Host, stage: Path) 
 
 
 @pytest.mark.soak
-def test_stop_and_start_loses_what_a_handoff_does_not(host: Host, stage: Path) -> None:
+def test_stop_and_start_loses_what_a_handoff_does_not(host: Host) -> None:
     """--compare counts it on the same app, under the same load."""
     site = Site(host)
     found = rehearse(host, site.tarball(SERVES), "--compare")
@@ -300,7 +313,7 @@ def test_stop_and_start_loses_what_a_handoff_does_not(host: Host, stage: Path) -
 
 
 @pytest.mark.soak
-def test_an_app_is_rehearsed_before_its_reload(host: Host, stage: Path) -> None:
+def test_an_app_is_rehearsed_before_its_reload(host: Host) -> None:
     """What its file says now; the paths that are asked, and the report beside it."""
     site = Site(host)
     config = host.directory / "gapless.toml"

@@ -76,8 +76,8 @@ def _of_end(spec: AppSpec, handoff: HandoffResult) -> list[Advice]:
             found.append(
                 Advice(
                     need="the drain library",
-                    why="the app does not say what it is doing, so that its end depends on "
-                    "what the kernel shows",
+                    why="the app does not say what it is doing, so that its end depends "
+                    "on what the kernel shows",
                     write="docs/drain.md",
                 )
             )
@@ -86,8 +86,8 @@ def _of_end(spec: AppSpec, handoff: HandoffResult) -> list[Advice]:
         return [
             Advice(
                 need="a longer time-out",
-                why=f"the old generation drained for {handoff.drained_s:.1f} s, and would be "
-                f"cut after {limit_s:g} s: busier clients take longer",
+                why=f"the old generation drained for {handoff.drained_s:.1f} s, and would "
+                f"be cut after {limit_s:g} s: busier clients take longer",
                 write=f"stop = {{ drain_timeout_s = {2 * limit_s:g} }}",
             )
         ]

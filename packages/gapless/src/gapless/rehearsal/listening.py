@@ -12,7 +12,7 @@ from gapless.base.errors import GaplessError
 from gapless.rehearsal.load.client import Place
 from gapless.rehearsal.model import Settings
 from gapless.rehearsal.places import port_of
-from gapless.rehearsal.stage import Stage
+from gapless.rehearsal.stage.stage import Stage
 from gapless.supervisor.memory.spec import AppSpec
 from gapless.supervisor.observe import log_tail
 
@@ -39,8 +39,8 @@ def free_ports(told: Iterable[int]) -> dict[int, int]:
     return found
 
 
-def settled(stage: Stage, app: str) -> dict[str, Any]:
-    """Return the row of an app when it listens, or has crashed, or does not for long."""
+def settled(stage: Stage) -> dict[str, Any]:
+    """Return the row of the app when it listens, or has crashed, or does not for long."""
     until = clock.monotonic() + LISTENS_S
     while True:
         (row,) = stage.request("list")["apps"]
@@ -70,7 +70,7 @@ def place_of(
 
     *ports* are those that it has in the place of others.
     """
-    found = _served(settled(stage, spec.name)["addresses"])
+    found = _served(settled(stage)["addresses"])
     if not found:
         raise GaplessError(
             f"{spec.name} listens on no TCP port and no path: there is nothing to ask",

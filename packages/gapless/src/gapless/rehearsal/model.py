@@ -36,7 +36,6 @@ class Settings:
     duration_s: float = 3.0
     """How long each state at rest is measured."""
     network: str = AUTO
-    shared: str = COPY
     writable: tuple[str, ...] = ()
     variables: dict[str, str] = field(default_factory=dict)
     """Variables of the environment that are set anew, for the rehearsal only."""

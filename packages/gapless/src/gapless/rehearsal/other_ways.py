@@ -8,17 +8,18 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from gapless.base import clock, files
 from gapless.base.errors import GaplessError, TimedOutError
-from gapless.rehearsal import confinement
 from gapless.rehearsal.load.client import Place
 from gapless.rehearsal.load.load import Load
 from gapless.rehearsal.load.model import Traffic
 from gapless.rehearsal.model import OtherWay
 from gapless.rehearsal.places import path_moved
 from gapless.rehearsal.results import Window, results
-from gapless.rehearsal.stage import Stage
+from gapless.rehearsal.stage import confinement
+from gapless.rehearsal.stage.stage import Stage
 from gapless.supervisor.memory.spec import AppSpec
 
 STOP_AND_START, PM2 = "stop and start", "pm2 reload"
@@ -41,6 +42,11 @@ def compare(
         stage.request("stop", app=current.name)
         stage.change("start", candidate)
 
+    # Its end is that of most scripts: the stop signal, and no wait for connections.
+    at_once = replace(current, stop=replace(current.stop, drain_timeout_s=0.0))
+    stage.request("stop", app=current.name)
+    stage.change("start", at_once)
+    _wait_for(place)
     found = [_under_load(STOP_AND_START, place, traffics, stop_and_start)]
     program = shutil.which("pm2")
     if program is None:

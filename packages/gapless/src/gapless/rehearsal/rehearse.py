@@ -8,17 +8,16 @@ Rule 2: the load never pauses between the first window and the last.
 from __future__ import annotations
 
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from gapless.base import clock
 from gapless.base.errors import GaplessError, HandoffError, MisuseError
-from gapless.rehearsal import advice, handoffs, listening, network, other_ways, results
-from gapless.rehearsal.copying import Copying
+from gapless.rehearsal import advice, handoffs, listening, other_ways, results
 from gapless.rehearsal.load.client import Place
 from gapless.rehearsal.load.load import Load
-from gapless.rehearsal.load.model import ANSWERED, Request, mixed
+from gapless.rehearsal.load.model import Traffic, mixed
 from gapless.rehearsal.model import (
     AFTER,
     AT_REST,
@@ -43,11 +42,16 @@ from gapless.rehearsal.model import (
 )
 from gapless.rehearsal.places import moved, port_of, ports_of
 from gapless.rehearsal.results import Window
-from gapless.rehearsal.stage import Stage
+from gapless.rehearsal.stage import network
+from gapless.rehearsal.stage.copying import Copying
+from gapless.rehearsal.stage.stage import Stage
 from gapless.supervisor.memory.spec import AppSpec, When
 
 Progress = Callable[[str], None]
 LONGEST_HEALTHY_S = 3.0
+FIRST_ANSWER_S = 5.0
+"""So long a request may take that is sent for the first time."""
+_PAUSE_S = 0.05
 
 
 class Rehearsal:
@@ -61,7 +65,6 @@ class Rehearsal:
         self._notes = list(subject.notes)
         self._windows: list[Window] = []
         self._memory: Memory | None = None
-        self._requests: list[Request] = []
 
     def run(self) -> Report:
         """Rehearse, and return what was found.  Raises GaplessError."""
@@ -75,17 +78,18 @@ class Rehearsal:
         self._progress(f"{subject.app}: the current release serves at {place.host}")
         paths = settings.paths or (_ready_path(current),)
         post = paths[0] if settings.post is None else settings.post
-        timeout_s = 15.0
-        load = Load(place, mixed(paths, post, settings.rate, timeout_s=timeout_s))
+        traffics = mixed(paths, post, settings.rate)
+        load = Load(place, traffics)
         load.start()
         try:
-            done = self._hand_over_and_back(current, candidate, load, place.host)
+            self._measure_first(load, asked=results.asked(traffics), host=place.host)
+            done = self._hand_over_and_back(current, candidate)
         finally:
             load.stop()
         if load.trouble is not None:
             raise load.trouble
         found = results.results(load.requests, self._windows)
-        others = self._compare(current, candidate, place, paths, post)
+        others = self._compare(current, candidate, place, traffics)
         cut = sum(each.cut_count for each in done)
         outcome = LOST if found.lost or cut else PASSED
         if not done[0].is_done or not done[-1].is_done:
@@ -234,7 +238,7 @@ class Rehearsal:
         One that takes long to start counts as started before it listens.
         """
         name = report["app"]
-        row = listening.settled(self._stage, name)
+        row = listening.settled(self._stage)
         if report["outcome"] == "done" and (
             row["restarts"] or row["status"] not in listening.LIVES
         ):
@@ -256,12 +260,22 @@ class Rehearsal:
 
     # --- under load -------------------------------------------------------------------
 
-    def _hand_over_and_back(
-        self, current: AppSpec, candidate: AppSpec, load: Load, host: str
-    ) -> list[HandoffResult]:
-        rest_s = self._settings.duration_s
-        self._rest(AT_REST, rest_s)
-        if not any(each.fate == ANSWERED for each in load.requests):
+    def _measure_first(
+        self, load: Load, *, asked: set[tuple[str, str]], host: str
+    ) -> None:
+        """Measure the current release until each request was answered once.
+
+        Raises GaplessError if none was.
+        """
+        began = clock.monotonic()
+        self._wait(AT_REST, self._settings.duration_s)
+        until = clock.monotonic() + FIRST_ANSWER_S
+        while (
+            not asked <= results.answered(load.requests) and clock.monotonic() < until
+        ):
+            select.select([], [], [], _PAUSE_S)
+        self._window(AT_REST, began)
+        if not results.answered(load.requests):
             fates = sorted({f"{each.fate} {each.detail}" for each in load.requests})
             raise GaplessError(
                 f"{self._subject.app}: no request was answered at {host}: "
@@ -269,6 +283,11 @@ class Rehearsal:
                 hint="it must speak HTTP/1.1 there; --path names what to ask for, --port "
                 "another of its ports",
             )
+
+    def _hand_over_and_back(
+        self, current: AppSpec, candidate: AppSpec
+    ) -> list[HandoffResult]:
+        rest_s = self._settings.duration_s
         done = [self._hand_over(TO_CANDIDATE, OVER, candidate)]
         if done[0].is_done:
             self._rest(CANDIDATE, rest_s)
@@ -278,11 +297,15 @@ class Rehearsal:
 
     def _rest(self, name: str, seconds: float) -> None:
         """Let the load go on, and change nothing."""
-        self._progress(f"{name}: {seconds:g} s of load")
         began = clock.monotonic()
-        while (now := clock.monotonic()) < began + seconds:
-            select.select([], [], [], began + seconds - now)
+        self._wait(name, seconds)
         self._window(name, began)
+
+    def _wait(self, name: str, seconds: float) -> None:
+        self._progress(f"{name}: {seconds:g} s of load")
+        until = clock.monotonic() + seconds
+        while (left := until - clock.monotonic()) > 0:
+            select.select([], [], [], left)
 
     def _window(self, name: str, began: float) -> None:
         self._windows.append(Window(name=name, began=began, ended=clock.monotonic()))
@@ -313,13 +336,11 @@ class Rehearsal:
         current: AppSpec,
         candidate: AppSpec,
         place: Place,
-        paths: tuple[str, ...],
-        post: str,
+        traffics: Sequence[Traffic],
     ) -> tuple[OtherWay, ...]:
         if not self._settings.compares:
             return ()
         self._progress("comparing: stop and start, then pm2 reload")
-        traffics = mixed(paths, post, self._settings.rate, timeout_s=15.0)
         return other_ways.compare(self._stage, current, candidate, place, traffics)
 
 

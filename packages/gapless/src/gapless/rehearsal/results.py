@@ -1,8 +1,9 @@
 """What became of the requests of a rehearsal, in each of its windows.  Pure.
 
 A loss counts in the window in which it happened, any other request in that in which it
-was due.  A status of 500 to 599 is a loss unless the app gave it for the same request before
-anything was changed; one of 400 to 499 that it did not give then is told as *different*.
+was due.  A status of 500 to 599 is a loss unless the app gave it for the same request
+before anything was changed; one of 400 to 499 that it did not give then is told as
+*different*.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import collections
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from gapless.rehearsal.load.model import ANSWERED, STATUS, Request
+from gapless.rehearsal.load.model import ANSWERED, SLOW, STATUS, Request, Traffic
 
 MOST_NAMED = 10
 """Losses that are named one by one."""
@@ -107,7 +108,7 @@ def results(requests: Iterable[Request], windows: Sequence[Window]) -> Results:
                     is_reused=request.is_reused,
                 )
             )
-        elif request.status >= 400 and request.status not in usual[_key(request)]:
+        elif _is_other(request.status, usual[_key(request)]):
             asked = f"{request.status} for {request.path} ({request.kind})"
             different[window.name][asked] += 1
     return Results(
@@ -150,6 +151,21 @@ def _judged(
     return request.fate, request.detail
 
 
+def _is_other(status: int, usual: set[int]) -> bool:
+    """Return whether a status is an error that was not given before, as far as is known."""
+    return status >= 400 and bool(usual) and status not in usual
+
+
+def asked(traffics: Iterable[Traffic]) -> set[_Key]:
+    """Return each request that a load sends again and again."""
+    return {(each.kind, path) for each in traffics for path in each.paths}
+
+
+def answered(requests: Iterable[Request]) -> set[_Key]:
+    """Return which of them were answered once at least."""
+    return {_key(each) for each in requests if each.fate == ANSWERED}
+
+
 def _key(request: Request) -> _Key:
     return request.kind, request.path
 
@@ -166,6 +182,6 @@ def _percentile_ms(requests: Iterable[Request], part: float) -> float | None:
     took = sorted(
         each.took_s * 1e3
         for each in requests
-        if each.fate == ANSWERED and each.kind != "slow POST"
+        if each.fate == ANSWERED and each.kind != SLOW
     )
     return round(took[min(len(took) - 1, int(len(took) * part))], 2) if took else None

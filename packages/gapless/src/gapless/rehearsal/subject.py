@@ -13,16 +13,17 @@ from typing import Any
 
 from gapless.base import codec, files, paths
 from gapless.base.errors import GaplessError, MisuseError, NotFoundError
+from gapless.base.names import STAMP_DIGITS
 from gapless.client import Client
 from gapless.config import refresh
 from gapless.config.choice import Choice, choice_of, inherited
 from gapless.config.declarations import declaration_file
 from gapless.config.file_kinds import is_configuration
 from gapless.deploy import running_app
-from gapless.rehearsal import shared_directories
-from gapless.rehearsal.model import Settings, Side, Subject
-from gapless.rehearsal.stage import Stage
-from gapless.releases import current, publish, publisher_lock
+from gapless.rehearsal.model import COPY, Side, Subject
+from gapless.rehearsal.stage import shared_directories
+from gapless.rehearsal.stage.stage import Stage
+from gapless.releases import current, publish, publisher_lock, reports
 from gapless.releases.digests import sha256_of
 from gapless.releases.model import Hooks, Progress, Release, ReleaseSpec
 from gapless.supervisor.memory.spec import AppSpec
@@ -33,7 +34,6 @@ FILES = (
     *("ecosystem.json", "app.json"),
 )
 """What may declare the apps of a directory, the first that is there."""
-REPORT = "rehearsal.json"
 _FAILED_HERE = ("stopped", "stopping", "gave up")
 
 
@@ -45,6 +45,9 @@ class Words:
     app: str = ""
     profile: str | None = None
     """--env, of a PM2 file."""
+    config: str = "gapless.toml"
+    """Where releases are declared."""
+    shared: str = COPY
 
 
 def running(client: Client, app: str) -> dict[str, Any] | None:
@@ -159,9 +162,7 @@ def of_tarball(
     client: Client,
     words: Words,
     releases: ReleaseSpec,
-    config: str,
     stage: Stage,
-    settings: Settings,
     progress: Progress,
 ) -> Subject:
     """Unpack and build a tarball on the stage, and return the subject.
@@ -170,11 +171,11 @@ def of_tarball(
     """
     own = replace(releases, base=stage.place("base"), hooks=Hooks())
     files.make_directories(own.dist, files.SHARED_DIRECTORY)
-    moved = shared_directories.prepare(releases, own, settings.shared)
+    moved = shared_directories.prepare(releases, own, words.shared)
     with publisher_lock.hold(own, progress) as held:
         made = publish.make_release(held, words.target, progress=progress)
     described = running_app.describe(client, releases)
-    candidate = _in_release(client, releases, made, config, words, described)
+    candidate = _in_release(releases, made, words, described)
     notes = [
         f"the hook {name} did not run"
         for name, hook in (
@@ -184,14 +185,14 @@ def of_tarball(
         if hook
     ]
     if releases.shared:
-        what = "copies of" if settings.shared == "copy" else "empty directories for"
+        what = "copies of" if words.shared == COPY else "empty directories for"
         notes.append(f"both had {what} what is shared: {', '.join(releases.shared)}")
     now = current.current(releases)
     if described is not None:
         before = _spec_of(described)
         side = _side(before)
     elif now is not None:
-        before = _in_release(client, releases, now, config, words, None)
+        before = _in_release(releases, now, words, None)
         side = Side(spec=before, tree=now.path, release=now.name)
     else:
         side = Side(spec=candidate, tree=made.path, release=made.name)
@@ -205,16 +206,14 @@ def of_tarball(
         paths=moved,
         addresses=tuple(described["addresses"]) if described else (),
         releases=releases,
-        keeps_at=f"{releases.reports}/rehearsals/{digest}.json",
+        keeps_at=reports.rehearsal_of_tarball(releases, digest),
         notes=tuple(notes),
     )
 
 
 def _in_release(
-    client: Client,
     releases: ReleaseSpec,
     release: Release,
-    config: str,
     words: Words,
     described: dict[str, Any] | None,
 ) -> AppSpec:
@@ -227,7 +226,7 @@ def _in_release(
         return refresh.path_in_release(path, inside)
 
     choice = Choice(environment=inherited(os.environ), profile=words.profile or "")
-    for file in (config, *(f"{release.path}/{name}" for name in FILES)):
+    for file in (words.config, *(f"{release.path}/{name}" for name in FILES)):
         if not os.path.isfile(file):
             continue
         declared = declaration_file(file, redirect)
@@ -235,8 +234,8 @@ def _in_release(
             chosen = replace(choice, only=(releases.app,))
             return next(iter(declared.load(chosen).apps.values()))
     raise NotFoundError(
-        f"{releases.app}: neither {config} nor a file in the release declares it",
-        hint=f"[app.{releases.app}] in {config}",
+        f"{releases.app}: neither {words.config} nor a file in the release declares it",
+        hint=f"[app.{releases.app}] in {words.config}",
     )
 
 
@@ -280,12 +279,13 @@ def _beside(directory: str) -> str:
     """Return the file of a report beside a directory; of a release: with its reports."""
     name = os.path.basename(directory)
     base = os.path.dirname(os.path.dirname(directory))
-    app = name[:-15] if len(name) > 15 else ""
+    app = name[: -STAMP_DIGITS - 1]
+    beside = f"{directory}.{reports.REHEARSAL_FILE}"
     try:
-        reports = ReleaseSpec(app=app, base=base).reports_of(name)
+        folder = ReleaseSpec(app=app, base=base).reports_of(name)
     except ValueError:
-        return f"{directory}.{REPORT}"
-    return f"{reports}/{REPORT}" if os.path.isdir(reports) else f"{directory}.{REPORT}"
+        return beside
+    return f"{folder}/{reports.REHEARSAL_FILE}" if os.path.isdir(folder) else beside
 
 
 def find(

@@ -43,8 +43,8 @@ def print_report(report: Report, kept: str) -> None:
     for loss in report.losses:
         where = "an open connection" if loss.is_reused else "a new connection"
         print(
-            f"lost at {loss.at_s:.2f} s, {loss.window}: {loss.kind} {loss.path} on {where}: "
-            f"{loss.fate} {loss.detail}".rstrip()
+            f"lost at {loss.at_s:.2f} s, {loss.window}: {loss.kind} {loss.path} on "
+            f"{where}: {loss.fate} {loss.detail}".rstrip()
         )
     if report.others:
         _print_others(report)

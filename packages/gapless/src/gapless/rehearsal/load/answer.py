@@ -63,7 +63,10 @@ class Answer:
         version, _, rest = first.partition(" ")
         status = rest[:3]
         if version not in ("HTTP/1.0", "HTTP/1.1") or not (
-            len(status) == 3 and status.isascii() and status.isdigit()
+            len(status) == 3
+            and status.isascii()
+            and status.isdigit()
+            and rest[3:4] in ("", " ")
         ):
             raise NoHttpError(f"no status line: {first[:40]!r}")
         self.status = int(status)

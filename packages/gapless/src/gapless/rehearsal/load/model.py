@@ -63,9 +63,7 @@ class Request:
         return self.ended - self.due
 
 
-def mixed(
-    paths: tuple[str, ...], post: str, rate: float, *, timeout_s: float
-) -> tuple[Traffic, ...]:
+def mixed(paths: tuple[str, ...], post: str, rate: float) -> tuple[Traffic, ...]:
     """Return kept connections, new ones, and slow POSTs to *post* if that is not empty.
 
     *rate* is how many GETs a second all of their clients send together.
@@ -73,12 +71,8 @@ def mixed(
     kept, new = 4, 3
     every_s = (kept + new) / rate
     found = (
-        Traffic(
-            kind=KEPT, clients=kept, paths=paths, every_s=every_s, timeout_s=timeout_s
-        ),
-        Traffic(
-            kind=NEW, clients=new, paths=paths, every_s=every_s, timeout_s=timeout_s
-        ),
+        Traffic(kind=KEPT, clients=kept, paths=paths, every_s=every_s),
+        Traffic(kind=NEW, clients=new, paths=paths, every_s=every_s),
     )
     if not post:
         return found
@@ -87,7 +81,6 @@ def mixed(
         clients=2,
         paths=(post,),
         every_s=1.0,
-        timeout_s=timeout_s,
         body=b"0123456789abcde\n" * 256,
         body_s=0.5,
     )

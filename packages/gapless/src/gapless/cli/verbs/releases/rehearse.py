@@ -1,4 +1,4 @@
-"""Rehearse a release: hand over to it and back, under load, where nothing that runs is touched.
+"""Rehearse a release: hand over to it and back under load; what runs is not touched.
 
 TARGET is a tarball, a directory, a configuration file, or an app that runs here: then what
 a reload of it would start is rehearsed.  Exit code 1 if a request was lost.
@@ -14,9 +14,10 @@ from gapless.base.errors import DONE, FAILED, MisuseError
 from gapless.cli import arguments, configuration, output
 from gapless.cli.display import rehearsals
 from gapless.client import Client
-from gapless.rehearsal import model, record, stage, subject
+from gapless.rehearsal import model, record, subject
 from gapless.rehearsal.model import Report, Settings, Subject
 from gapless.rehearsal.rehearse import Rehearsal
+from gapless.rehearsal.stage import stage
 from gapless.releases.tarballs import ending_of
 
 _PATH = re.compile(r"/[!-~]{0,2000}")
@@ -113,7 +114,7 @@ def run(args: argparse.Namespace) -> int:
     progress = output.print_nothing if args.json else output.print_line
     try:
         with stage.opened() as own:
-            found = _subject(args, settings, own)
+            found = _subject(args, own)
             subject.check(found)
             report = Rehearsal(own, found, settings, progress).run()
     except KeyboardInterrupt:
@@ -136,24 +137,25 @@ def exit_code(report: Report) -> int:
     return DONE if report.outcome == model.PASSED else FAILED
 
 
-def _subject(args: argparse.Namespace, settings: Settings, own: stage.Stage) -> Subject:
+def _subject(args: argparse.Namespace, own: stage.Stage) -> Subject:
     client = Client(starts=False)
-    words = subject.Words(target=args.target, app=args.app, profile=args.env)
+    words = subject.Words(
+        target=args.target,
+        app=args.app,
+        profile=args.env,
+        config=args.config or "gapless.toml",
+        shared=args.shared,
+    )
 
     def of_release() -> Subject:
         releases = configuration.release_of_tarball(args.config, args.app, args.target)
+        printed = output.print_nothing if args.json else output.print_line
         return subject.of_tarball(
             client,
             words,
             releases,
-            args.config or "gapless.toml",
             own,
-            settings,
-            lambda step, detail: (
-                None
-                if args.json
-                else output.print_line(f"{releases.app}: {step} {detail}".rstrip())
-            ),
+            lambda step, detail: printed(f"{releases.app}: {step} {detail}".rstrip()),
         )
 
     is_tarball = bool(ending_of(args.target)) and os.path.isfile(args.target)
@@ -195,7 +197,6 @@ def _settings(args: argparse.Namespace) -> Settings:
         rate=args.rate,
         duration_s=args.duration,
         network=args.network,
-        shared=args.shared,
         writable=tuple(args.writable),
         variables=variables,
         port=args.port,

@@ -94,8 +94,8 @@ class Copying:
     def _too_large(self, top: str) -> MisuseError:
         return MisuseError(
             f"{top} has more than the {self._most} that a rehearsal copies",
-            hint="keep what the app stores outside of its directory, or rehearse a tarball; "
-            "for shared directories: --shared empty",
+            hint="keep what the app stores outside of its directory, or rehearse a "
+            "tarball; for shared directories: --shared empty",
         )
 
 

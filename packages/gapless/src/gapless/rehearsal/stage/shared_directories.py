@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 
-from gapless.rehearsal.copying import Copying
 from gapless.rehearsal.model import COPY
+from gapless.rehearsal.stage.copying import Copying
 from gapless.releases.model import ReleaseSpec
 
 MOST_BYTES, MOST_FILES = 512 << 20, 50_000

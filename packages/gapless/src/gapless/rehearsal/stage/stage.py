@@ -19,7 +19,7 @@ from typing import Any
 from gapless.base import codec, files
 from gapless.base.errors import GaplessError
 from gapless.client import Client, OnEvent
-from gapless.rehearsal import confinement
+from gapless.rehearsal.stage import confinement
 from gapless.releases import paths
 from gapless.releases.reaper import descendants
 from gapless.supervisor.instances.notify_places import NotifyPlaces
