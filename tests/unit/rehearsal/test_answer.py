@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gapless.rehearsal.load.answer import MOST_HEAD_BYTES, Answer, NoHttpError
@@ -24,6 +24,7 @@ WHOLE = {
 
 
 @pytest.mark.parametrize("raw", WHOLE)
+@settings(max_examples=20)
 @given(cuts=st.sets(st.integers(1, 120)))
 def test_an_answer_is_the_same_in_any_pieces(raw: bytes, cuts: set[int]) -> None:
     """It is complete with its last byte, and not before."""

@@ -72,9 +72,9 @@ def test_in_a_private_network_every_port_is_free() -> None:
 
         def act() -> None:
             network.enter()
-            with socket.create_server(("127.0.0.1", port)) as own:
-                with socket.socket() as client:
-                    client.connect(own.getsockname())
+            own = socket.create_server(("127.0.0.1", port))
+            with own, socket.socket() as client:
+                client.connect(own.getsockname())
             socket.create_server(("127.0.0.1", 80)).close()
 
         assert in_child(act) == 0

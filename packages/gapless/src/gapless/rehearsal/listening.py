@@ -76,7 +76,8 @@ def place_of(
             f"{spec.name} listens on no TCP port and no path: there is nothing to ask",
             hint="a rehearsal is for apps that answer HTTP",
         )
-    wanted = ports.get(settings.port, settings.port)
+    asked = settings.port
+    wanted = ports.get(asked, asked) if asked else 0
     chosen = [each for each in found if not wanted or port_of(each) == wanted]
     if not chosen:
         raise GaplessError(

@@ -32,6 +32,7 @@ class Settings:
     """What is asked for; empty: the path of the app's readiness, else `/`."""
     post: str | None = None
     """Where the slow POST goes; empty: nowhere, None: the first path."""
+    headers: tuple[tuple[str, str], ...] = ()
     rate: float = 100.0
     duration_s: float = 3.0
     """How long each state at rest is measured."""

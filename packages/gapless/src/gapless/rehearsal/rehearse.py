@@ -78,7 +78,7 @@ class Rehearsal:
         self._progress(f"{subject.app}: the current release serves at {place.host}")
         paths = settings.paths or (_ready_path(current),)
         post = paths[0] if settings.post is None else settings.post
-        traffics = mixed(paths, post, settings.rate)
+        traffics = mixed(paths, post, settings.rate, settings.headers)
         load = Load(place, traffics)
         load.start()
         try:
@@ -89,6 +89,7 @@ class Rehearsal:
         if load.trouble is not None:
             raise load.trouble
         found = results.results(load.requests, self._windows)
+        self._notes += results.unasked(load.requests, self._windows[0])
         others = self._compare(current, candidate, place, traffics)
         cut = sum(each.cut_count for each in done)
         outcome = LOST if found.lost or cut else PASSED

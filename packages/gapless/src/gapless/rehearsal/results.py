@@ -151,6 +151,16 @@ def _judged(
     return request.fate, request.detail
 
 
+def unasked(requests: Iterable[Request], first: Window) -> list[str]:
+    """Return for which requests the app gave errors alone: they show little."""
+    return [
+        f"{path} ({kind}) is always answered with {' or '.join(map(str, sorted(found)))}: "
+        "--path, --post or --header may ask for what the app really serves"
+        for (kind, path), found in sorted(_usual(requests, first).items())
+        if min(found) >= 400
+    ]
+
+
 def _is_other(status: int, usual: set[int]) -> bool:
     """Return whether a status is an error that was not given before, as far as is known."""
     return status >= 400 and bool(usual) and status not in usual

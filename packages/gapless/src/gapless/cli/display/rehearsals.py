@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from gapless.cli import output
-from gapless.rehearsal.model import FAILED, PASSED, HandoffResult, OtherWay, Report
+from gapless.rehearsal.model import (
+    FAILED,
+    PASSED,
+    TO_CANDIDATE,
+    HandoffResult,
+    OtherWay,
+    Report,
+)
 from gapless.rehearsal.results import Result
-
-_WORDS = {
-    PASSED: "passed: no request was lost",
-    FAILED: "failed: the candidate did not take over, and back",
-}
 
 
 def print_report(report: Report, kept: str) -> None:
     """Print a report; *kept* is its file."""
     print()
-    lost = f"{output.count(report.lost, 'request')} lost, {report.cut} cut"
-    verdict = _WORDS.get(report.outcome, f"not passed: {lost}")
+    verdict = _verdict(report)
     colour = "green" if report.outcome == PASSED else "red"
     print(output.paint(f"{report.app}: rehearsal {verdict}", colour))
     print(f"  current    {report.current}")
@@ -55,6 +56,19 @@ def print_report(report: Report, kept: str) -> None:
         print(f"note: {note}")
     if kept:
         print(f"report: {kept}")
+
+
+def _verdict(report: Report) -> str:
+    if report.outcome == PASSED:
+        return "passed: no request was lost"
+    lost = f"{output.count(report.lost, 'request')} lost, {report.cut} cut"
+    if report.outcome != FAILED:
+        return f"not passed: {lost}"
+    failed = report.handoffs[-1].direction
+    what = (
+        "the candidate did not take over" if failed == TO_CANDIDATE else "no way back"
+    )
+    return f"failed: {what}; {lost}"
 
 
 def _print_handoff(handoff: HandoffResult) -> None:

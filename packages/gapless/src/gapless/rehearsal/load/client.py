@@ -147,17 +147,20 @@ class Client:
 
     def _head(self, path: str) -> bytes:
         traffic = self._traffic
-        lines = [
-            f"{traffic.method} {path} HTTP/1.1",
-            f"Host: {self._place.host}",
-            "User-Agent: gapless-rehearse",
-            "Accept: */*",
-            f"Connection: {'keep-alive' if traffic.is_kept else 'close'}",
-        ]
+        fields = {
+            "host": self._place.host,
+            "user-agent": "gapless-rehearse",
+            "accept": "*/*",
+        }
         if traffic.body:
-            lines.append(f"Content-Length: {len(traffic.body)}")
-            lines.append("Content-Type: text/plain")
-        return ("\r\n".join(lines) + "\r\n\r\n").encode()
+            fields["content-type"] = "text/plain"
+        fields |= {name.lower(): value for name, value in traffic.headers}
+        fields["connection"] = "keep-alive" if traffic.is_kept else "close"
+        if traffic.body:
+            fields["content-length"] = str(len(traffic.body))
+        lines = [f"{traffic.method} {path} HTTP/1.1"]
+        lines += [f"{name.title()}: {value}" for name, value in fields.items()]
+        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
     def _connect(self) -> None:
         place = self._place

@@ -24,6 +24,8 @@ class Traffic:
     every_s: float
     """Each client's requests are due at this distance, whenever their answers come."""
     timeout_s: float = 15.0
+    headers: tuple[tuple[str, str], ...] = ()
+    """Fields besides those of each request; a Host stands for the usual one."""
     body: bytes = b""
     """Of a POST; empty: a GET."""
     body_s: float = 0.0
@@ -63,7 +65,12 @@ class Request:
         return self.ended - self.due
 
 
-def mixed(paths: tuple[str, ...], post: str, rate: float) -> tuple[Traffic, ...]:
+def mixed(
+    paths: tuple[str, ...],
+    post: str,
+    rate: float,
+    headers: tuple[tuple[str, str], ...] = (),
+) -> tuple[Traffic, ...]:
     """Return kept connections, new ones, and slow POSTs to *post* if that is not empty.
 
     *rate* is how many GETs a second all of their clients send together.
@@ -71,8 +78,8 @@ def mixed(paths: tuple[str, ...], post: str, rate: float) -> tuple[Traffic, ...]
     kept, new = 4, 3
     every_s = (kept + new) / rate
     found = (
-        Traffic(kind=KEPT, clients=kept, paths=paths, every_s=every_s),
-        Traffic(kind=NEW, clients=new, paths=paths, every_s=every_s),
+        Traffic(kind=KEPT, clients=kept, paths=paths, every_s=every_s, headers=headers),
+        Traffic(kind=NEW, clients=new, paths=paths, every_s=every_s, headers=headers),
     )
     if not post:
         return found
@@ -81,6 +88,7 @@ def mixed(paths: tuple[str, ...], post: str, rate: float) -> tuple[Traffic, ...]
         clients=2,
         paths=(post,),
         every_s=1.0,
+        headers=headers,
         body=b"0123456789abcde\n" * 256,
         body_s=0.5,
     )

@@ -21,6 +21,17 @@ from gapless.rehearsal.stage import stage
 from gapless.releases.tarballs import ending_of
 
 _PATH = re.compile(r"/[!-~]{0,2000}")
+_HEADER = re.compile(
+    r"(?P<name>[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}): ?(?P<value>[ -~\xa0-\xff]{0,8000})"
+)
+_OWN_HEADERS = (
+    "connection",
+    "content-length",
+    "transfer-encoding",
+    "expect",
+    "upgrade",
+)
+"""Each client and request has its own."""
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 MOST_RATE, MOST_DURATION_S = 5000.0, 3600.0
 
@@ -50,6 +61,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=None,
         metavar="PATH",
         help="where the slow POST goes; - for none; default: the first path",
+    )
+    parser.add_argument(
+        "--header",
+        action="append",
+        default=[],
+        metavar="'NAME: VALUE'",
+        help="a header of each request, such as Host or Authorization; may be repeated",
     )
     parser.add_argument(
         "--port",
@@ -180,6 +198,14 @@ def _settings(args: argparse.Namespace) -> Settings:
         )
     if not 0 <= args.port < 1 << 16:
         raise MisuseError(f"--port {args.port}: a port is between 1 and 65535")
+    headers = []
+    for each in args.header:
+        header = _HEADER.fullmatch(each)
+        if header is None or header["name"].lower() in _OWN_HEADERS:
+            raise MisuseError(
+                f"--header {each!r}: write 'NAME: VALUE', of another header"
+            )
+        headers.append((header["name"], header["value"]))
     variables = {}
     for each in args.set:
         name, given, value = each.partition("=")
@@ -194,6 +220,7 @@ def _settings(args: argparse.Namespace) -> Settings:
     return Settings(
         paths=tuple(args.path),
         post="" if args.post == "-" else args.post,
+        headers=tuple(headers),
         rate=args.rate,
         duration_s=args.duration,
         network=args.network,
