@@ -49,11 +49,16 @@ def test_state_on_disk_needs_a_recycle() -> None:
     assert needs(outcome="failed", reason=reason) == ["overlap = false"]
 
 
-def test_a_cut_needs_more_time_and_the_drain_library() -> None:
-    """An app that counts by itself needs the time only."""
+def test_connections_that_were_cut_need_the_drain_library() -> None:
+    """No time-out is long enough for a client that never pauses."""
     cut = [{"pid": 1, "reason": "not idle after 30 s", "connections": 1}]
-    assert needs(cut=cut) == ["a longer time-out", "the drain library"]
-    counted = {"finished": 0, "refused": 0, "cut": 0}
+    assert needs(cut=cut) == ["the drain library"]
+
+
+def test_work_that_was_cut_needs_more_time() -> None:
+    """The app has said what it was doing."""
+    counted = {"finished": 0, "refused": 0, "cut": 1}
+    cut = [{"pid": 1, "reason": "not idle after 30 s", "requests": 1, "names": []}]
     assert needs(cut=cut, requests=counted) == ["a longer time-out"]
 
 

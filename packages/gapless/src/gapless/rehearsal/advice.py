@@ -18,6 +18,8 @@ from gapless.rehearsal.model import (
 from gapless.rehearsal.results import Results
 from gapless.supervisor.memory.spec import AppSpec, Overlap
 
+LONGER, LIBRARY = "a longer time-out", "the drain library"
+_PAGE = "docs/drain.md"
 _CONFLICT = ("open for writing", "holds a lock")
 _NEARLY = 0.5
 """A drain that took so much of its time-out is told."""
@@ -32,7 +34,8 @@ def advice(
         seen += _of_failure(spec, each)
         seen += _of_end(spec, each)
     seen += _of_losses(spec, handoffs, found)
-    return tuple(dict.fromkeys(seen))
+    first = {(each.need, each.write): each for each in reversed(seen)}
+    return tuple(each for each in seen if first[each.need, each.write] is each)
 
 
 def _of_failure(spec: AppSpec, handoff: HandoffResult) -> list[Advice]:
@@ -65,27 +68,18 @@ def _of_end(spec: AppSpec, handoff: HandoffResult) -> list[Advice]:
     if handoff.cut_count:
         reasons = sorted({str(each.get("reason", "")) for each in handoff.cut})
         why = f"work was cut while the old generation ended: {'; '.join(reasons)}"
-        found = [
-            Advice(
-                need="a longer time-out",
-                why=why,
-                write=f"stop = {{ drain_timeout_s = {2 * limit_s:g} }}",
+        if not handoff.counts_requests and all("connections" in e for e in handoff.cut):
+            why += (
+                ". Clients that never pause keep a connection busy for ever, and an app that "
+                "counts closes it after an answer"
             )
-        ]
-        if not handoff.counts_requests:
-            found.append(
-                Advice(
-                    need="the drain library",
-                    why="the app does not say what it is doing, so that its end depends "
-                    "on what the kernel shows",
-                    write="docs/drain.md",
-                )
-            )
-        return found
+            return [Advice(need=LIBRARY, why=why, write=_PAGE)]
+        longer = f"stop = {{ drain_timeout_s = {2 * limit_s:g} }}"
+        return [Advice(need=LONGER, why=why, write=longer)]
     if handoff.drained_s is not None and handoff.drained_s > _NEARLY * limit_s:
         return [
             Advice(
-                need="a longer time-out",
+                need=LONGER,
                 why=f"the old generation drained for {handoff.drained_s:.1f} s, and would "
                 f"be cut after {limit_s:g} s: busier clients take longer",
                 write=f"stop = {{ drain_timeout_s = {2 * limit_s:g} }}",
@@ -128,7 +122,7 @@ def _of_losses(
         )
         if untaken:
             why += f", which could not be taken over: {untaken}"
-        seen.append(Advice(need="the drain library", why=why, write="docs/drain.md"))
+        seen.append(Advice(need=LIBRARY, why=why, write=_PAGE))
     if STATUS in fates and spec.overlap is not Overlap.NEVER:
         seen.append(
             Advice(
