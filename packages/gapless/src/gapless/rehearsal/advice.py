@@ -70,8 +70,8 @@ def _of_end(spec: AppSpec, handoff: HandoffResult) -> list[Advice]:
         why = f"work was cut while the old generation ended: {'; '.join(reasons)}"
         if not handoff.counts_requests and all("connections" in e for e in handoff.cut):
             why += (
-                ". Clients that never pause keep a connection busy for ever, and an app that "
-                "counts closes it after an answer"
+                ". Clients that never pause keep a connection busy for ever, and an app "
+                "that counts closes it after an answer"
             )
             return [Advice(need=LIBRARY, why=why, write=_PAGE)]
         longer = f"stop = {{ drain_timeout_s = {2 * limit_s:g} }}"
