@@ -8,9 +8,10 @@ import pytest
 
 from gapless.base.errors import MisuseError
 from gapless.cli.verbs.releases import rehearse
+from gapless.rehearsal.model import Settings
 
 
-def settings(*words: str) -> object:
+def settings(*words: str) -> Settings:
     """Return what the options mean."""
     parser = argparse.ArgumentParser()
     rehearse.add_arguments(parser)
@@ -61,7 +62,6 @@ def test_options_become_settings() -> None:
         ),
         *("--rate", "50", "--duration", "1"),
     )
-    assert isinstance(found, rehearse.Settings)
     assert (found.paths, found.post) == (("/a",), "")
     assert found.variables == {"A": "b=c"}
     assert found.headers == (("Host", "a.example"),)

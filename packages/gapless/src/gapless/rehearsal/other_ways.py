@@ -26,6 +26,7 @@ STOP_AND_START, PM2 = "stop and start", "pm2 reload"
 REST_S = 1.0
 PM2_S = 60.0
 ANSWERS_S = 20.0
+_MARK, _SCRIPT_BYTES = b"Written by `gapless pm2 --install`", 4096
 _NODE = ("node", "nodejs")
 
 
@@ -48,8 +49,8 @@ def compare(
     stage.change("start", at_once)
     _wait_for(place)
     found = [_under_load(STOP_AND_START, place, traffics, stop_and_start)]
-    program = shutil.which("pm2")
-    if program is None:
+    program = _real_pm2()
+    if not program:
         none = OtherWay(
             way=PM2, requests=0, lost=0, refused_s=0.0, reason="pm2 is not installed"
         )
@@ -67,6 +68,24 @@ def compare(
     finally:
         pm2.end()
     return tuple(found)
+
+
+def _real_pm2() -> str:
+    """Return the first `pm2` in PATH that is not gapless itself; empty if none is."""
+    for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
+        program = shutil.which("pm2", path=folder or ".")
+        if program is not None and not _is_ours(program):
+            return os.path.abspath(program)
+    return ""
+
+
+def _is_ours(program: str) -> bool:
+    """Return whether a program is what `gapless pm2 --install` writes."""
+    try:
+        with open(program, "rb") as file:
+            return _MARK in file.read(_SCRIPT_BYTES)
+    except OSError:
+        return False
 
 
 def _under_load(

@@ -90,7 +90,8 @@ class Rehearsal:
             raise load.trouble
         found = results.results(load.requests, self._windows)
         self._notes += results.unasked(load.requests, self._windows[0])
-        others = self._compare(current, candidate, place, traffics)
+        compares = settings.compares and all(each.is_done for each in done)
+        others = self._compare(current, candidate, place, traffics) if compares else ()
         cut = sum(each.cut_count for each in done)
         outcome = LOST if found.lost or cut else PASSED
         if not done[0].is_done or not done[-1].is_done:
@@ -339,8 +340,6 @@ class Rehearsal:
         place: Place,
         traffics: Sequence[Traffic],
     ) -> tuple[OtherWay, ...]:
-        if not self._settings.compares:
-            return ()
         self._progress("comparing: stop and start, then pm2 reload")
         return other_ways.compare(self._stage, current, candidate, place, traffics)
 
