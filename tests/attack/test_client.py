@@ -105,6 +105,7 @@ STARTS_PROGRAMS = {
     "releases/steps/commands.py": "the words of the configuration, as they are",
     "cli/verbs/machine/startup.py": "systemctl, names after --",
     "cli/verbs/machine/shutdown.py": "systemctl, names after --",
+    "rehearsal/other_ways.py": "pm2 with words of ours, and the name of an app",
     "push/ssh_transport.py": "ssh, the destination after --",
     "releases/unpacking/process.py": "Python itself, with numbers",
     "push/signing/keys.py": "git and ssh-add with words that are fixed",

@@ -123,6 +123,7 @@ def _make_release(spec: ReleaseSpec, source: Source, progress: Progress) -> Rele
         raise
     # From here on nothing is undone: whatever fails, the next publisher goes on.
     files.sync_directory(spec.dist)
+    reports.keep_rehearsal(spec, release.name, copy.sha256)
     claims.take_out(spec, source, copy)
     _remove_signature(source)
     progress("placed", release.path)

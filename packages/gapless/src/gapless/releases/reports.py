@@ -6,6 +6,7 @@ a release has failed, or has not served yet, is for the agents of all hosts.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Any
 
@@ -14,6 +15,7 @@ from gapless.base.outside import files as outside_files
 from gapless.releases.model import Release, ReleaseSpec
 
 FAILURE_FILE = "failed.txt"
+REHEARSAL_FILE = "rehearsal.json"
 UNPROVEN_FILE = "unproven.txt"
 """Exists from the placing of a release until it has proved itself."""
 _MOST_REASON_BYTES = 1 << 20
@@ -96,6 +98,25 @@ def report_of(
         return None
     is_it = isinstance(found, dict) and found.get("token") == token
     return {**found, "report": path} if is_it else None
+
+
+def rehearsal_of_tarball(spec: ReleaseSpec, sha256: str) -> str:
+    """Return the file of the rehearsal of a tarball, by its digest."""
+    return f"{spec.reports}/rehearsals/{sha256}.json"
+
+
+def keep_rehearsal(spec: ReleaseSpec, name: str, sha256: str) -> None:
+    """Keep the rehearsal of a tarball with the release that was made from it, if any.
+
+    It is for people: an error does not end a publish.
+    """
+    folder = spec.reports_of(name)
+    with contextlib.suppress(OSError):
+        os.link(
+            rehearsal_of_tarball(spec, sha256),
+            f"{folder}/{REHEARSAL_FILE}",
+            follow_symlinks=False,
+        )
 
 
 def remove_parts(spec: ReleaseSpec, name: str) -> None:

@@ -52,6 +52,7 @@ TOPICS = (
         verbs={
             "publish": "make a tarball the current release, and hand over to it",
             "watch": "publish what is uploaded to the inbox",
+            "rehearse": "hand over and back under load, where nothing that runs is touched",
             "releases": "list the releases of an app",
             "rollback": "go back to an earlier release",
             "run": "run a command in an app's directory and environment",

@@ -37,7 +37,7 @@ class NotifyPlaces:
 
         Raises OSError.
         """
-        base = self._base or self._find_base()
+        base = self.base()
         with contextlib.suppress(FileExistsError):
             _make(base, 0o711)  # it was removed with the last of the instances
         directory = f"{base}/{os.urandom(_NAME_BYTES).hex()}"
@@ -75,6 +75,13 @@ class NotifyPlaces:
                 for name in set(os.listdir(base)) - kept:
                     _remove(f"{base}/{name}")
                 os.rmdir(base)
+
+    def base(self) -> str:
+        """Return the directory of this home's; it is made if there is none.
+
+        Raises OSError.
+        """
+        return self._base or self._find_base()
 
     def _find_base(self) -> str:
         """Return the first directory that can be made for this home.  Raises OSError."""

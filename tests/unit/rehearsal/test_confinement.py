@@ -1,0 +1,111 @@
+"""What a rehearsal may not do, by the word of the kernel."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gapless.rehearsal.stage import confinement, network
+from rig.hosts.host import NOBODY
+from rig.wait import free_port
+
+
+def test_a_confined_thread_writes_and_binds_what_was_named(tmp_path: Path) -> None:
+    """And the other threads of the process are as free as before."""
+    inside, outside = tmp_path / "inside", tmp_path / "outside"
+    inside.mkdir()
+    outside.mkdir()
+    mine, other = free_port(), free_port()
+    seen: list[str] = []
+    tries: dict[str, Callable[[], object]] = {
+        "write": lambda: (outside / "a").write_text("x"),
+        "make": (outside / "folder").mkdir,
+        "bind": lambda: bind(other),
+    }
+
+    def act() -> None:
+        (inside / "a").write_text("x")
+        (inside / "a").rename(inside / "b")
+        for name, forbidden in tries.items():
+            try:
+                forbidden()
+            except PermissionError:
+                seen.append(name)
+        bind(mine)
+        Path(os.devnull).write_text("x")
+
+    missing = confinement.run_confined(act, writable=[str(inside)], ports=[mine])
+    if missing:
+        pytest.skip(missing)
+    assert seen == ["write", "make", "bind"]
+    (outside / "a").write_text("x")
+    bind(other)
+
+
+def bind(port: int) -> None:
+    """Bind a port, and let it go."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", port))
+
+
+def test_what_a_confined_thread_raises_is_raised(tmp_path: Path) -> None:
+    """A supervisor that does not start is named as it is elsewhere."""
+
+    def act() -> None:
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        confinement.run_confined(act, writable=[str(tmp_path)], ports=None)
+
+
+def test_in_a_private_network_every_port_is_free() -> None:
+    """Also for an ordinary user, and those of low ports too."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        def act() -> None:
+            network.enter()
+            own = socket.create_server(("127.0.0.1", port))
+            with own, socket.socket() as client:
+                client.connect(own.getsockname())
+            socket.create_server(("127.0.0.1", 80)).close()
+
+        assert in_child(act) == 0
+        if os.geteuid() == 0:
+
+            def as_nobody() -> None:
+                os.setgroups([])
+                os.setresgid(NOBODY, NOBODY, NOBODY)
+                os.setresuid(NOBODY, NOBODY, NOBODY)
+                # As after an exec: its files in /proc are its own (prctl(2)).
+                ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)
+                act()
+
+            assert in_child(as_nobody) == 0
+
+
+def in_child(act: Callable[[], None]) -> int:
+    """Act in a process of its own; return its exit code."""
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            act()
+            code = 0
+        except BaseException:  # noqa: BLE001 - this process ends here
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    try:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    except BaseException:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        raise
