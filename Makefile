@@ -83,7 +83,7 @@ reference: $(STAMP) ## write docs/configuration.md anew, from the types of the k
 
 docs: $(DOCS_STAMP) ## build the pages into build/site; warnings are errors
 	@rm -rf build/site
-	$(DOCS)/bin/sphinx-build -q -W --keep-going -b html -c docs . build/site
+	$(DOCS)/bin/python -m sphinx -q -W --keep-going -b html -c docs . build/site
 	@$(BIN)/python -m rig.site build/site
 
 lock: $(STAMP) ## write the lock files anew

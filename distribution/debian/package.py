@@ -1,4 +1,4 @@
-"""The Debian package: the program in /usr/lib/gapless, its command, a unit, completion.
+"""The Debian package: the program in /usr/lib/gapless, its command, a unit, pages for man.
 
 It starts nothing.  Its scripts replace what runs from /usr/lib/gapless (`gapless upgrade`),
 and refuse to remove it while apps run.
@@ -6,10 +6,7 @@ and refuse to remove it while apps run.
 
 from __future__ import annotations
 
-import argparse
-import contextlib
 import hashlib
-import io
 import os
 import re
 import shutil
@@ -20,8 +17,10 @@ from pathlib import Path
 from distribution import program
 from distribution.archives import File, Tree
 from distribution.libraries import PYTHONS, Machine
+from gapless.cli.shells import bash, fish
 from gapless.cli.units import texts
-from gapless.cli.verbs.machine import completion
+from gapless.cli.verbs import catalogue
+from gapless.cli.verbs.reference import man
 
 HERE = Path(__file__).parent
 PLACE = "usr/lib/gapless"
@@ -108,8 +107,13 @@ def content(files: Tree, machine: Machine) -> dict[str, File]:
     found["usr/bin/gapless"] = File(content=_COMMAND.encode(), is_program=True)
     found[SCRIPTS] = File(content=(HERE / "supervisors.py").read_bytes())
     found["usr/lib/systemd/system/gapless@.service"] = File(content=unit().encode())
-    found["usr/share/bash-completion/completions/gapless"] = _completion("bash")
-    found["usr/share/fish/vendor_completions.d/gapless.fish"] = _completion("fish")
+    verbs = catalogue.verbs()
+    for path, text in (
+        ("bash-completion/completions/gapless", bash.script(verbs)),
+        ("fish/vendor_completions.d/gapless.fish", fish.script(verbs)),
+        *((f"man/man{name[-1]}/{name}", page) for name, page in man.pages()),
+    ):
+        found[f"usr/share/{path}"] = File(content=text.encode())
     found["usr/share/doc/gapless/copyright"] = File(content=_copyright(files))
     return found
 
@@ -126,13 +130,6 @@ def unit() -> str:
     lines.remove("Environment=GAPLESS_HOME=/@")
     text = "\n".join(lines) + "\n"
     return text.replace("User=@", "User=%i").replace("the apps of @", "the apps of %i")
-
-
-def _completion(shell: str) -> File:
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        completion.run(argparse.Namespace(shell=shell, apps=False))
-    return File(content=printed.getvalue().encode())
 
 
 def _copyright(files: Tree) -> bytes:

@@ -76,7 +76,7 @@ def test_a_page_of_no_verb_is_refused() -> None:
 def test_man_has_nothing_to_say_against_any_page(tmp_path: Path) -> None:
     """Every page is formatted without a warning."""
     assert shutil.which("man")
-    for name, text in man_verb._pages():
+    for name, text in man_verb.pages():
         (tmp_path / name).write_text(text)
         done = subprocess.run(
             ["man", "--warnings=all", "-l", str(tmp_path / name)],

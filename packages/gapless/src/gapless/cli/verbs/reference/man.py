@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     """Print a page, or write all of them."""
     if args.write:
         count = 0
-        for name, text in _pages():
+        for name, text in pages():
             section = name[-1]
             folder = os.path.join(args.write, f"man{section}")
             files.make_directories(folder, files.SHARED_DIRECTORY)
@@ -70,7 +70,7 @@ def _page(name: str) -> str:
     return man.verb_page(catalogue.only(verb), version)
 
 
-def _pages() -> Iterator[tuple[str, str]]:
+def pages() -> Iterator[tuple[str, str]]:
     """Yield the name of each file, and its content."""
     verbs = catalogue.verbs()
     yield "gapless.1", man.overview_page(verbs, gapless.__version__)
