@@ -23,7 +23,10 @@ class Footprint:
     processes: dict[str, int]
     """How many processes have each title, by its first two words."""
     files: dict[str, int]
-    """How many files below GAPLESS_HOME have each name; each number is one `#`."""
+    """How many files below GAPLESS_HOME have each name; each number is one `#`.
+
+    Logs and reports are not among them: they grow to bounds that have tests of their own.
+    """
     memory_mb: dict[str, float]
     """The resident memory of each of our processes."""
 
@@ -33,7 +36,11 @@ def look(world: World) -> Footprint:
     world.look()
     titles = (" ".join(text.split()[:2]) for text in world.host.processes().values())
     home = world.host.home
-    files = (seen.shown(path, home) for path in home.rglob("*"))
+    files = (
+        seen.shown(path, home)
+        for path in home.rglob("*")
+        if path.parent.name != "logs" and "reports" not in path.parts
+    )
     return Footprint(
         descriptors={name: seen.descriptors(world.pids[name]) for name in OURS},
         processes=dict(collections.Counter(titles)),

@@ -110,3 +110,11 @@ def test_a_call_that_waits_is_answered_after_a_renewal_and_a_death(
         assert sock.getsockname() == ("127.0.0.1", port)
     os.kill(listens["pid"], signal.SIGKILL)
     assert until_event(keeper, "ended")["status"] == signal.SIGKILL
+
+
+def test_a_keeper_that_has_removed_its_name_is_followed(keeper: KeeperLine) -> None:
+    """It was about to end, and died before its guardian did: the next one ends both."""
+    (keeper.home / "keeper.sock").unlink()
+    os.kill(keeper.pid, signal.SIGKILL)
+    keeper.pid = until_event(keeper, "welcome")["pid"]
+    keeper.until_answered()
