@@ -21,6 +21,7 @@ from gapless.keeper.guardian import exit_status
 from gapless.keeper.guardian.reserve import Kept, Reserve
 from gapless.keeper.logs.stream import Stream, make_pipe
 from gapless.keeper.logs.streams import Streams
+from gapless.keeper.received import OUTPUTS, check_pidfd, read_take
 from gapless.keeper.seccomp.waiting_calls import WaitingCalls
 from gapless.keeper.spawn import Spawned, spawn
 from gapless.keeper.spawn_request import SpawnRequest
@@ -28,7 +29,6 @@ from gapless.keeper.supervisor_connection import LONGEST_REASON, SupervisorConne
 
 CHILD, ENDED, REFUSED = "child/", "ended/", "refused/"
 """How the names begin by which children, their ends, and failed starts are kept."""
-OUTPUTS = ("output", "error")
 BEGINS_S = 0.5
 """A process that is not its program yet ends that soon after the keeper that made it."""
 MOST_ASKED, ASK_AGAIN_S = 5, 0.01
@@ -154,19 +154,22 @@ class Children:
         encoded = json.dumps(value).encode()
         self._reserve.put(f"{CHILD}{child.key}", encoded, child.pidfd, pid=child.pid)
 
-    def take(self, wanted: messages.Take, received: list[int]) -> None:
+    def take(self, message: wire.Message, received: list[int]) -> None:
         """Be the keeper of a process that lives.  Raises ValueError, OSError."""
+        wanted = read_take(message, received)
         if wanted.key not in self._by_key:
-            if len(received) != 1 + len(wanted.streams) or (
-                set(wanted.streams) - set(OUTPUTS)
-            ):
-                raise ValueError(
-                    f"take.streams are {wanted.streams}, and {len(received)} came"
-                )
-            pidfd, *pipes = (os.dup(each) for each in received)
-            for each in pipes:
-                os.set_blocking(each, False)
-            ends = dict(zip(wanted.streams, pipes, strict=True))
+            copies: list[int] = []
+            try:
+                copies.extend(os.dup(each) for each in received)
+                pidfd, *pipes = copies
+                for each in pipes:
+                    os.set_blocking(each, False)
+                ends = dict(zip(wanted.streams, pipes, strict=True))
+                streams = self._streams.open(wanted.key, wanted.log, ends)
+            except BaseException:
+                for each in copies:
+                    os.close(each)
+                raise
             child = Child(
                 key=wanted.key,
                 meta=wanted.meta,
@@ -174,7 +177,7 @@ class Children:
                 pidfd=pidfd,
                 started_at=wanted.started,
                 pipes=list(wanted.pipes),
-                streams=self._streams.open(wanted.key, wanted.log, ends),
+                streams=streams,
             )
             self._by_key[wanted.key] = child
             self._keep(child, runs=True)
@@ -302,6 +305,7 @@ class Children:
         if child.pid != wanted.pid:
             if child.ended_at is None:
                 raise ValueError(f"follow.key {wanted.key[:80]} has not ended")
+            check_pidfd(pidfd, wanted.pid, "follow.pid")
             copy = os.dup(pidfd)
             self._connection.close_descriptor(child.pidfd)
             child.pid, child.pidfd = wanted.pid, copy

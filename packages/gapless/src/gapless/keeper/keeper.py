@@ -241,10 +241,9 @@ class Keeper:
             case "ping":
                 pass  # that it was read is the answer
             case "take":
-                self._children.take(
-                    codec.decode(messages.Take, message, "take"), received
-                )
+                self._children.take(message, received)
             case "renew":
+                codec.check_plain(message, "renew")
                 renew = codec.decode(messages.Renew, message, "renew")
                 self._renewal.begin([*(renew.argv or program.installed())])
             case "end":
