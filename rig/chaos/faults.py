@@ -6,7 +6,8 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rig.chaos.schedule import Fault, Step
+from rig import wait
+from rig.chaos.schedule import COSTS_INTERCEPTION, Fault, Step
 from rig.chaos.world import World
 
 DIES = {
@@ -14,6 +15,8 @@ DIES = {
     Fault.GUARDIAN_DIES: ("guardian",),
     Fault.SUPERVISOR_DIES: ("supervisor",),
     Fault.BOTH_DIE: ("supervisor", "keeper"),
+    Fault.LINE_DIES: ("guardian", "keeper"),
+    Fault.ALL_DIE: ("supervisor", "guardian", "keeper"),
 }
 STOPS = {
     Fault.KEEPER_STOPS: "keeper",
@@ -26,6 +29,8 @@ STOPS = {
 def strikes(world: World, step: Step) -> Iterator[None]:
     """Let the fault of a step strike; it is mended after the block."""
     fault = step.fault
+    if fault in COSTS_INTERCEPTION:
+        wait.until(world.is_noted, "notes on disk of what serves")
     if fault in DIES:
         world.strike(signal.SIGKILL, *(world.pids[name] for name in DIES[fault]))
     elif fault is Fault.RELAY_DIES:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from rig import wait
@@ -27,15 +29,29 @@ def play(world: World, step: Step) -> None:
     """Let a step happen.  Raises AssertionError if something is not true afterwards."""
     app = world.apps[step.app]
     world.ensure_all()
-    words = _declared(app, step)
-    process = world.begin(*words) if words else None
-    printed = _read_lines(process, step.after_lines)
-    with faults.strikes(world, step):
-        world.wait_for_answers(step.answers)
-    ended = _end(process, printed)
+    with _begun(world, _declared(app, step)) as process:
+        printed = _read_lines(process, step.after_lines)
+        with faults.strikes(world, step):
+            world.wait_for_answers(step.answers)
+        ended = _end(process, printed)
     world.ensure_all()
     _judge(world, app, step, ended)
     assert world.lost() <= world.cut, f"lost after {step}: {ended}"
+
+
+@contextmanager
+def _begun(
+    world: World, words: tuple[str, ...]
+) -> Iterator[subprocess.Popen[str] | None]:
+    """Start a command, if there is one; it has ended at the end of the block."""
+    if not words:
+        yield None
+        return
+    with world.begin(*words) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def _declared(app: App, step: Step) -> tuple[str, ...]:

@@ -42,6 +42,8 @@ class Fault(StrEnum):
     GUARDIAN_DIES = "the guardian is killed"
     SUPERVISOR_DIES = "the supervisor is killed"
     BOTH_DIE = "supervisor and keeper are killed"
+    LINE_DIES = "keeper and guardian are killed"
+    ALL_DIE = "supervisor, keeper and guardian are killed"
     RELAY_DIES = "the relay is killed"
     KEEPER_STOPS = "the keeper is paused"
     GUARDIAN_STOPS = "the guardian is paused"
@@ -49,6 +51,9 @@ class Fault(StrEnum):
     RELAY_STOPS = "the relay is paused"
     DISK_FULL = "the disk is full"
     CLOCK_STEPS = "the clock steps"
+
+
+COSTS_INTERCEPTION = (Fault.LINE_DIES, Fault.ALL_DIE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,14 +94,19 @@ WARM_UP = (
 def draw(seed: int) -> Iterator[Step]:
     """Yield steps without end.
 
-    Each round has every change, and every fault, at least once; which app and which of
-    them meet is drawn.
+    Each round has every fault once, and most changes; which app and which of them meet is
+    drawn.  What `COSTS_INTERCEPTION` strikes at rest, and a release of each app
+    follows, as docs/faults.md asks for.
     """
     chance = random.Random(seed)
     while True:
         changes = _shuffled(chance, list(Change))
         faults = _shuffled(chance, list(Fault))
         for change, fault in zip(itertools.cycle(changes), faults, strict=False):
+            if fault in COSTS_INTERCEPTION:
+                yield Step(fault=fault)
+                yield from (Step(change=Change.RELOAD, app=app) for app in APPS)
+                continue
             yield Step(
                 change=change,
                 app=chance.choice(APPS),

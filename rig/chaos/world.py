@@ -126,6 +126,18 @@ class World:
             return f"{ready} ready of {app.instances}, pids {row['pids']}"
         return ""
 
+    def is_noted(self) -> bool:
+        """Return whether what serves is in notes on disk: what outlives all of gapless."""
+        for app in self.apps.values():
+            path = self.host.home / "notes" / f"{app.name}.json"
+            text = path.read_text() if path.exists() else ""
+            pids = self.host.row(app.name)["pids"]
+            if not all(f'"pid": {pid}' in text for pid in pids):
+                return False
+            if '"role": "serving"' not in text:
+                return False
+        return True
+
     def lost(self) -> int:
         """Return how many requests were lost so far."""
         return sum(load.lost() for app in self.apps.values() for load in app.loads)
