@@ -93,12 +93,13 @@ class World:
         """Start a command, as a user does."""
         return self.host.begin(*words)
 
-    def wait_for_answers(self, count: int) -> None:
-        """Wait until each load got *count* more answers."""
+    def wait_for_answers(self, count: int, but: str = "") -> None:
+        """Wait until each load got *count* more answers, but for those of one app."""
         goals = [
             (load, load.answered() + count)
             for app in self.apps.values()
             for load in app.loads
+            if app.name != but
         ]
         wait.until(
             lambda: all(load.answered() >= goal for load, goal in goals),
@@ -141,6 +142,11 @@ class World:
     def lost(self) -> int:
         """Return how many requests were lost so far."""
         return sum(load.lost() for app in self.apps.values() for load in app.loads)
+
+    def reports(self) -> str:
+        """End all loads; return what each of them has seen."""
+        reports = (load.close() for app in self.apps.values() for load in app.loads)
+        return "\n".join(text for _, text in reports)
 
 
 @contextmanager

@@ -54,6 +54,8 @@ class Child:
     """The wait status (wait(2)); None if nobody knows it."""
     ended_at: float | None = None
     """None while it is alive."""
+    ended_since: float = 0.0
+    """If it was found ended by a keeper that followed another: when that one ended."""
 
 
 class Children:
@@ -222,6 +224,8 @@ class Children:
             child.status, child.ended_at = json.loads(ended)
         self._by_key[key] = child
         if child.ended_at is None and exit_status.parent_of(child.pid) != os.getpid():
+            if _has_ended(pidfd, 0):  # the time of its end is not to be had
+                child.ended_since = self._reserve.keeper_ended_at
             self._watch_end(child)
 
     def _watch_end(self, child: Child) -> None:
@@ -282,7 +286,7 @@ class Children:
 
     def _ended(self, child: Child, status: int | None) -> None:
         """Note how a child ended, and announce it; None if nobody knows."""
-        child.status, child.ended_at = status, clock.monotonic()
+        child.status, child.ended_at = status, child.ended_since or clock.monotonic()
         value = json.dumps([status, child.ended_at]).encode()
         self._reserve.put(f"{ENDED}{child.key}", value)
         if child.pidfd in self._selector.get_map():
@@ -310,6 +314,7 @@ class Children:
             self._connection.close_descriptor(child.pidfd)
             child.pid, child.pidfd = wanted.pid, copy
             child.status = child.ended_at = None
+            child.ended_since = 0.0
             self._reserve.drop(f"{ENDED}{child.key}")
             self._keep(child, runs=True)
             # It may be nobody's child but of the instance's.
