@@ -72,7 +72,7 @@ def look(host: Host, address: Address, outcome: Outcome, code: int | None) -> Se
     if seen.row and seen.row["instances"]["ready"] == outcome.instances > 0:
         seen.releases = _answers(address)
     seen.files = {
-        _shown(path, host.home)
+        shown(path, host.home)
         for path in host.home.rglob("*")
         if path.parent.name != "logs"  # an app may write or not
     } | address.names()
@@ -80,7 +80,7 @@ def look(host: Host, address: Address, outcome: Outcome, code: int | None) -> Se
     seen.notes = notes.read_text().splitlines() if notes.exists() else []
     for name in OURS:
         if pid := seen.supervisor.get(name, 0):
-            seen.descriptors[name] = _descriptors(pid)
+            seen.descriptors[name] = descriptors(pid)
     stderr = host.home / "logs" / "supervisor.err"
     seen.error_output = stderr.read_text() if stderr.exists() else ""
     return seen
@@ -115,7 +115,8 @@ def _targets(pid: int) -> list[str]:
     return found
 
 
-def _descriptors(pid: int) -> dict[str, int]:
+def descriptors(pid: int) -> dict[str, int]:
+    """Return how many descriptors of each kind a process has; numbers are one `#`."""
     kinds = (re.sub(r":\[\d+\]|.*/", "", target) for target in _targets(pid))
     counts = collections.Counter(re.sub(r"\d+", "#", kind) for kind in kinds)
     return {kind: n for kind, n in counts.items() if not kind.endswith(_NOT_OURS)}
@@ -140,5 +141,6 @@ def _answer_of(address: Address) -> str:
     return found[1] if found else f"answered {answer!r}"
 
 
-def _shown(path: Path, home: Path) -> str:
+def shown(path: Path, home: Path) -> str:
+    """Return a path below GAPLESS_HOME; each number in it is one `#`."""
     return re.sub(r"\d+", "#", str(path.relative_to(home)))

@@ -17,8 +17,9 @@ ANSWER_S = 20.0
 class PathLoad:
     """Clients that connect anew for each request."""
 
-    def __init__(self, path: str, clients: int) -> None:
-        self._path = path
+    def __init__(self, path: str, clients: int, pause_s: float = 0.001) -> None:
+        """Each client rests for *pause_s* after an answer."""
+        self._path, self._pause_s = path, pause_s
         self._over = threading.Event()
         self.fates: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -45,9 +46,18 @@ class PathLoad:
         """How many requests got a whole answer."""
         return sum(n for fate, n in self.fates.items() if fate.startswith("ok "))
 
+    def versions(self) -> dict[str, int]:
+        """Return how many answers came from each release so far."""
+        with self._lock:
+            return {
+                fate.removeprefix("ok release "): n
+                for fate, n in self.fates.items()
+                if fate.startswith("ok release ")
+            }
+
     def _run(self, number: int) -> None:
         path = "/slow?s=0.3" if number == 0 else "/"
-        while not self._over.wait(PACE_S or 0.001):
+        while not self._over.wait(max(PACE_S, self._pause_s)):
             fate = self._ask(path)
             with self._lock:
                 self.fates[fate] += 1
@@ -72,9 +82,11 @@ class PathLoad:
 
 
 @contextlib.contextmanager
-def load_on_path(path: str, clients: int = 6) -> Iterator[PathLoad]:
+def load_on_path(
+    path: str, clients: int = 6, pause_s: float = 0.001
+) -> Iterator[PathLoad]:
     """Run a load on a path; it is stopped at the end of the block."""
-    load = PathLoad(path, clients)
+    load = PathLoad(path, clients, pause_s)
     try:
         yield load
     finally:

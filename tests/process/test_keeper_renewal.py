@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from gapless.base import clock
 from gapless.keeper.seccomp.caller import duplicate
 from gapless.supervisor.kernel import processes
 from rig.hosts.keeper_line import KeeperLine, spawn
@@ -110,3 +111,27 @@ def test_a_call_that_waits_is_answered_after_a_renewal_and_a_death(
         assert sock.getsockname() == ("127.0.0.1", port)
     os.kill(listens["pid"], signal.SIGKILL)
     assert until_event(keeper, "ended")["status"] == signal.SIGKILL
+
+
+def test_a_keeper_that_has_removed_its_name_is_followed(keeper: KeeperLine) -> None:
+    """It was about to end, and died before its guardian did: the next one ends both."""
+    (keeper.home / "keeper.sock").unlink()
+    os.kill(keeper.pid, signal.SIGKILL)
+    keeper.pid = until_event(keeper, "welcome")["pid"]
+    keeper.until_answered()
+
+
+def test_what_ended_while_no_keeper_lived_ended_before_the_next_one(
+    keeper: KeeperLine,
+) -> None:
+    """How long it lived decides what its end means."""
+    keeper.send(spawn(KEY, argv=["sleep", "1000"]))
+    child = until_event(keeper, "spawned")["pid"]
+    os.kill(keeper.pid, signal.SIGKILL)
+    os.kill(child, signal.SIGKILL)
+    keeper.pid = until_event(keeper, "welcome")["pid"]
+    began = processes.snapshot().rows[keeper.pid].start_ticks / os.sysconf("SC_CLK_TCK")
+    ended = until_event(keeper, "ended")
+    assert ended["status"] == signal.SIGKILL
+    assert ended["at"] < began + (clock.monotonic() - clock.boottime())
+    keeper.send({"op": "forget", "key": KEY})

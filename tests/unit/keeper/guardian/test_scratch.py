@@ -52,6 +52,42 @@ def test_what_was_read_is_there_until_it_is_taken(
     assert again(scratch, reading).serial == reading.serial == 5
 
 
+def test_a_keeper_that_follows_uses_no_more_memory(
+    scratch: Scratch, pipe: tuple[int, int]
+) -> None:
+    """A place has memory for what is in it, not for all that could be."""
+    places = [scratch.reading() for _ in range(20)]
+    for place in places:
+        os.write(pipe[1], b"short\nsho")
+        place.read(pipe[0], b"", 1 << 15)
+        place.take(3)
+    before = os.fstat(scratch.descriptor).st_blocks
+    for place in places:
+        os.write(pipe[1], b"rt\n")
+        follower = again(scratch, place)
+        assert follower.read(pipe[0], follower.left, 1 << 15) == b"rt\n"
+        assert again(scratch, follower).left == b"short\n"
+        follower.take(0)
+    assert os.fstat(scratch.descriptor).st_blocks <= before + 8 * len(places)
+
+
+def test_what_was_longer_before_is_not_found_again(
+    scratch: Scratch, pipe: tuple[int, int]
+) -> None:
+    """Though one keeper after the other reads to the same places."""
+    place, rest = scratch.reading(), b""
+    for size in (50_000, 3, 9_000, 1, 40_000, 7, 7):
+        os.write(pipe[1], b"x" * size)
+        assert len(place.read(pipe[0], rest, 1 << 16)) == size
+        rest += b"x" * size
+        place = again(scratch, place)
+        assert place.left == rest, "as one that died after the read"
+        rest = rest[-min(len(rest), 100) :]
+        place.take(len(rest))
+        place = again(scratch, place)
+        assert place.left == rest, "as one that died after the files had it"
+
+
 def test_a_part_of_a_line_counts_only_for_that_line(scratch: Scratch) -> None:
     """Once the line was taken, nothing of the next one is shown."""
     reading = scratch.reading()

@@ -43,6 +43,11 @@ def instance(**fields: object) -> InstanceRecord:
         ({"phase": Phase.DRAINING}, 0, False),
         ({"phase": Phase.READY, "ready_at": AT - 0.1}, 0, True),
         ({"phase": Phase.READY, "ready_at": AT - 60}, 0, False),
+        (
+            {"phase": Phase.READY, "ready_at": AT - 60, "answered_at": AT - 0.1},
+            0,
+            True,
+        ),
     ],
 )
 def test_only_an_early_end_with_0_may_be_one(

@@ -21,6 +21,7 @@ from gapless.keeper.guardian import exit_status
 from gapless.keeper.guardian.reserve import Kept, Reserve
 from gapless.keeper.logs.stream import Stream, make_pipe
 from gapless.keeper.logs.streams import Streams
+from gapless.keeper.received import OUTPUTS, check_pidfd, read_take
 from gapless.keeper.seccomp.waiting_calls import WaitingCalls
 from gapless.keeper.spawn import Spawned, spawn
 from gapless.keeper.spawn_request import SpawnRequest
@@ -28,7 +29,6 @@ from gapless.keeper.supervisor_connection import LONGEST_REASON, SupervisorConne
 
 CHILD, ENDED, REFUSED = "child/", "ended/", "refused/"
 """How the names begin by which children, their ends, and failed starts are kept."""
-OUTPUTS = ("output", "error")
 BEGINS_S = 0.5
 """A process that is not its program yet ends that soon after the keeper that made it."""
 MOST_ASKED, ASK_AGAIN_S = 5, 0.01
@@ -54,6 +54,8 @@ class Child:
     """The wait status (wait(2)); None if nobody knows it."""
     ended_at: float | None = None
     """None while it is alive."""
+    ended_since: float = 0.0
+    """If it was found ended by a keeper that followed another: when that one ended."""
 
 
 class Children:
@@ -154,19 +156,22 @@ class Children:
         encoded = json.dumps(value).encode()
         self._reserve.put(f"{CHILD}{child.key}", encoded, child.pidfd, pid=child.pid)
 
-    def take(self, wanted: messages.Take, received: list[int]) -> None:
+    def take(self, message: wire.Message, received: list[int]) -> None:
         """Be the keeper of a process that lives.  Raises ValueError, OSError."""
+        wanted = read_take(message, received)
         if wanted.key not in self._by_key:
-            if len(received) != 1 + len(wanted.streams) or (
-                set(wanted.streams) - set(OUTPUTS)
-            ):
-                raise ValueError(
-                    f"take.streams are {wanted.streams}, and {len(received)} came"
-                )
-            pidfd, *pipes = (os.dup(each) for each in received)
-            for each in pipes:
-                os.set_blocking(each, False)
-            ends = dict(zip(wanted.streams, pipes, strict=True))
+            copies: list[int] = []
+            try:
+                copies.extend(os.dup(each) for each in received)
+                pidfd, *pipes = copies
+                for each in pipes:
+                    os.set_blocking(each, False)
+                ends = dict(zip(wanted.streams, pipes, strict=True))
+                streams = self._streams.open(wanted.key, wanted.log, ends)
+            except BaseException:
+                for each in copies:
+                    os.close(each)
+                raise
             child = Child(
                 key=wanted.key,
                 meta=wanted.meta,
@@ -174,7 +179,7 @@ class Children:
                 pidfd=pidfd,
                 started_at=wanted.started,
                 pipes=list(wanted.pipes),
-                streams=self._streams.open(wanted.key, wanted.log, ends),
+                streams=streams,
             )
             self._by_key[wanted.key] = child
             self._keep(child, runs=True)
@@ -219,6 +224,8 @@ class Children:
             child.status, child.ended_at = json.loads(ended)
         self._by_key[key] = child
         if child.ended_at is None and exit_status.parent_of(child.pid) != os.getpid():
+            if _has_ended(pidfd, 0):  # the time of its end is not to be had
+                child.ended_since = self._reserve.keeper_ended_at
             self._watch_end(child)
 
     def _watch_end(self, child: Child) -> None:
@@ -279,7 +286,7 @@ class Children:
 
     def _ended(self, child: Child, status: int | None) -> None:
         """Note how a child ended, and announce it; None if nobody knows."""
-        child.status, child.ended_at = status, clock.monotonic()
+        child.status, child.ended_at = status, child.ended_since or clock.monotonic()
         value = json.dumps([status, child.ended_at]).encode()
         self._reserve.put(f"{ENDED}{child.key}", value)
         if child.pidfd in self._selector.get_map():
@@ -302,10 +309,12 @@ class Children:
         if child.pid != wanted.pid:
             if child.ended_at is None:
                 raise ValueError(f"follow.key {wanted.key[:80]} has not ended")
+            check_pidfd(pidfd, wanted.pid, "follow.pid")
             copy = os.dup(pidfd)
             self._connection.close_descriptor(child.pidfd)
             child.pid, child.pidfd = wanted.pid, copy
             child.status = child.ended_at = None
+            child.ended_since = 0.0
             self._reserve.drop(f"{ENDED}{child.key}")
             self._keep(child, runs=True)
             # It may be nobody's child but of the instance's.

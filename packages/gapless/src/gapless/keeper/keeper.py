@@ -15,6 +15,7 @@ The messages are in spec/keeper.md.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -240,10 +241,9 @@ class Keeper:
             case "ping":
                 pass  # that it was read is the answer
             case "take":
-                self._children.take(
-                    codec.decode(messages.Take, message, "take"), received
-                )
+                self._children.take(message, received)
             case "renew":
+                codec.check_plain(message, "renew")
                 renew = codec.decode(messages.Renew, message, "renew")
                 self._renewal.begin([*(renew.argv or program.installed())])
             case "end":
@@ -318,8 +318,10 @@ def run(keeper: Keeper, home: str, reserve: Reserve) -> None:
 
     The guardian ends first: what a supervisor sees is the end of both.
     """
-    path = f"{home}/keeper.sock"
-    own = files.identity(path)
+    path, own = f"{home}/keeper.sock", None
+    with contextlib.suppress(OSError):  # one before it was about to end
+        own = files.identity(path)
     keeper.serve()
-    files.unlink_own(path, own)
+    if own is not None:
+        files.unlink_own(path, own)
     reserve.end()

@@ -70,6 +70,8 @@ class Guardian:
         self._entries: dict[str, _Entry] = {}
         self._by_pid: dict[int, _Entry] = {}
         self._pause_s = FIRST_PAUSE_S
+        self._ended_at = 0.0
+        """When the keeper before this one ended, on CLOCK_MONOTONIC; 0: there was none."""
         self._ending = False
         self._wakeup, self._wakeup_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(self._wakeup_write, warn_on_full_buffer=False)
@@ -244,6 +246,7 @@ class Guardian:
 
     def _begin_next(self) -> None:
         """Start the next keeper; it asks for everything."""
+        self._ended_at = clock.monotonic()
         self._line.setblocking(False)
         while True:  # what the dead one has sent
             try:
@@ -292,7 +295,8 @@ class Guardian:
                     descriptors=entry.descriptors,
                 )
                 frames.send(self._line, given)
-            frames.send(self._line, Frame(kind="all"))
+            ended_ms = int(self._ended_at * 1000)
+            frames.send(self._line, Frame(kind="all", number=ended_ms))
         except OSError:
             return  # it died: the loop finds that
 

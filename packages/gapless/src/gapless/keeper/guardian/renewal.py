@@ -55,11 +55,16 @@ class Renewal:
                 pid = program.start(words, far, self._errors)
             self._pidfd = os.pidfd_open(pid)
             near.setblocking(False)
-            frames.send(near, Frame(kind="try", value=self._reserve.everything()))
-        except OSError as error:
-            near.close()
+            with contextlib.suppress(
+                ConnectionError
+            ):  # it has ended: it may have said why
+                frames.send(near, Frame(kind="try", value=self._reserve.everything()))
+        except (OSError, ValueError) as error:
+            near.close()  # a trial that began ends by that
+            self._close_pidfd()
             self._close_errors()
-            self._failed(f"could not try {argv[0]}: {error.strerror or error}")
+            reason = getattr(error, "strerror", None) or error
+            self._failed(f"could not try {argv[0]}: {reason}")
             return
         self._line, self._until = near, clock.monotonic() + TRIAL_S
         self._selector.register(near, selectors.EVENT_READ, self._answered)
@@ -82,7 +87,12 @@ class Renewal:
         self._line = None
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-        os.close(self._pidfd)
+        self._close_pidfd()
+
+    def _close_pidfd(self) -> None:
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+        self._pidfd = -1
 
     def _close_errors(self) -> str:
         """Return the last line that the trial wrote to its standard error."""
@@ -100,10 +110,13 @@ class Renewal:
             answer = frames.receive(self._line)
         except (EOFError, OSError, ValueError):
             answer = Frame(kind="answer", number=1)
+        for each in answer.descriptors:  # it has none to give
+            os.close(each)
         self._end_trial()
         last_words = self._close_errors()
-        if answer.number:
-            reason = answer.value.decode(errors="replace") or last_words or "it ended"
+        if answer.number or answer.kind != "answer":
+            said = answer.value[:LONGEST_BYTES].decode(errors="replace")
+            reason = said or last_words or "it ended"
             self._failed(f"its trial failed: {reason}")
             return
         words = [*self._argv, program.GUARDIAN, self._home, "{line}"]

@@ -50,6 +50,8 @@ class Reserve:
         self._closes: Callable[[socket.socket], None] = lambda _: None
         self.guardian_pid = 0
         """0 while there is none."""
+        self.keeper_ended_at = 0.0
+        """When the keeper before this one ended, on CLOCK_MONOTONIC; 0 if nobody knows."""
         self._kept: dict[str, Kept] = {}
         self._try_at = 0.0
         if line is not None:
@@ -125,6 +127,7 @@ class Reserve:
                     descriptors=tuple(frame.descriptors),
                     pid=frame.number,
                 )
+        self.keeper_ended_at = frame.number / 1000
         _be_patient(self._line, PATIENCE_S)
 
     # --- what the guardian can do -----------------------------------------------------

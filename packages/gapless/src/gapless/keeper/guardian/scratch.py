@@ -117,6 +117,11 @@ class _Place:
         self._view = memoryview(memory)
         self._words = self._view[:_HEAD_BYTES].cast("Q")
 
+    def _stored(self, at: int, size_bytes: int) -> bytes:
+        """Return what the memory has there; what was never written stays without memory."""
+        start = self.number * STRIDE_BYTES + at
+        return os.pread(self._scratch.descriptor, size_bytes, start)
+
     def close(self) -> None:
         """Give the place back."""
         self._words.release()
@@ -143,7 +148,8 @@ class Reading(_Place):
     def __init__(self, scratch: Scratch, number: int, memory: mmap.mmap) -> None:
         super().__init__(scratch, number, memory)
         word = self._words[0]
-        self._filled = [_AREA_BYTES if word else 0] * 2
+        self._filled = [0, 0]
+        """Up to where each area has something: the rest is zeros."""
         self.serial = word >> 40
         """Grows with each chunk that the files have taken."""
         self._area, reads = word >> 39 & 1, word >> 38 & 1
@@ -151,11 +157,15 @@ class Reading(_Place):
         self.left = b""
         """What a keeper before this one has read, and no file has taken."""
         if reads:
-            at = self._at()
-            self.left = bytes(self._view[at : at + _AREA_BYTES]).rstrip(b"\0")
+            # Not by way of the mapping: that would fill the whole area with memory.
+            self.left = self._stored(self._at(), _AREA_BYTES).rstrip(b"\0")
             self._end = len(self.left)
         elif begin < self._end:
-            self.left = bytes(self._view[self._at() + begin : self._at() + self._end])
+            self.left = self._stored(self._at() + begin, self._end - begin)
+        self._filled[self._area] = self._end
+        if word:  # what the other area has was copied
+            other = _HEAD_BYTES + (1 - self._area) * _AREA_BYTES
+            memory.madvise(mmap.MADV_REMOVE, other, _AREA_BYTES)
 
     def _at(self) -> int:
         return _HEAD_BYTES + self._area * _AREA_BYTES

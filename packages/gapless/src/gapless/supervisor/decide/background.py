@@ -34,6 +34,7 @@ class Instance(Protocol):
 
     phase: Phase
     ready_at: float | None
+    answered_at: float
     stop_sent_at: float | None
     background: bool
 
@@ -53,9 +54,10 @@ def may_be_in_background(
     if instance.phase is Phase.STARTING:
         return True
     ready_at = instance.ready_at
-    return instance.phase is Phase.READY and (
-        ready_at is None or at < ready_at + FORK_S
-    )
+    if instance.phase is not Phase.READY or ready_at is None:
+        return instance.phase is Phase.READY
+    # It counts as ready when it has bound a socket that listens; then it calls listen.
+    return at < max(ready_at, instance.answered_at) + FORK_S
 
 
 def waits_until(instance: Instance, restart: Restart, at: float) -> float | None:

@@ -127,6 +127,8 @@ class Background:
             return False
         before = instance.pid
         self._membership.follow(instance, leader)
+        if instance.pidfd >= 0:  # a keeper after the one that was told has announced it
+            os.close(instance.pidfd)
         instance.pidfd, instance.detached_at = pidfd, None
         if instance.phase is Phase.STARTING:
             instance.ready_at = None
@@ -134,6 +136,7 @@ class Background:
         self._log.write(
             "in-background", key=instance.key, pid=leader.pid, before=before
         )
-        ordinal = instance.ordinal
-        app.step("background", f"instance {ordinal}: pid {leader.pid} leads it")
+        if leader.pid != before:
+            ordinal = instance.ordinal
+            app.step("background", f"instance {ordinal}: pid {leader.pid} leads it")
         return True

@@ -65,6 +65,8 @@ class InstanceRecord:
     listens: set[str] = field(default_factory=set)
     covers: set[str] = field(default_factory=set)
     listened_at: float = 0.0
+    answered_at: float = field(default=0.0, metadata=TRANSIENT)
+    """When its last listen(2) was answered, which may have waited for one of ours."""
     notified_ready: bool = field(default=False, metadata=was("said_ready"))
     status_text: str = ""
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict, metadata=TRANSIENT)

@@ -137,7 +137,8 @@ class SystemCalls:
         found = self._find(key, call)
         if found is None:
             return
-        app, generation, _ = found
+        app, generation, instance = found
+        instance.answered_at = clock.monotonic()
         with socket.socket(fileno=descriptors.pop(0)) as sock:
             listener = self._listeners.by_inode(app.name, generation.sockets_of, sock)
         if listener is None:
