@@ -148,17 +148,22 @@ class Effects:
 
 
 def _keepers() -> list[int]:
-    """Return the keeper of this GAPLESS_HOME."""
+    """Return the keeper of this GAPLESS_HOME.
+
+    Its child looks like it until it is its program, and is not to die with it.
+    """
     marker = f"GAPLESS_HOME={os.environ['GAPLESS_HOME']}".encode()
-    found = []
+    found: dict[int, int] = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError):
             with open(f"/proc/{name}/cmdline", "rb") as file:
                 is_keeper = file.read().startswith(b"gapless keeper")
             with open(f"/proc/{name}/environ", "rb") as file:
-                if is_keeper and marker in file.read().split(b"\0"):
-                    found.append(int(name))
-    return found
+                if not is_keeper or marker not in file.read().split(b"\0"):
+                    continue
+            with open(f"/proc/{name}/stat", "rb") as file:
+                found[int(name)] = int(file.read().rpartition(b") ")[2].split()[1])
+    return [pid for pid, parent in found.items() if parent not in found]
 
 
 def _victim(plan: str) -> str:

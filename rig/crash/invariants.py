@@ -88,11 +88,13 @@ def no_other_process_lives(seen: Seen, _: Seen | None) -> str:
 def no_file_is_left(seen: Seen, undisturbed: Seen | None) -> str:
     """There is no file that an undisturbed host does not have.
 
-    Where nothing runs, what was half-written waits for the next supervisor.
+    Where nothing runs, what was half-written waits for the next supervisor, and so does the
+    name of the socket of one that was killed.
     """
     more = seen.files - undisturbed.files if undisturbed else set()
     if not seen.supervisor:
-        more = {file for file in more if not file.endswith(".part")}
+        left = (".part", "supervisor.sock")
+        more = {file for file in more if not file.endswith(left)}
     return f"files left: {sorted(more)}" if more else ""
 
 
