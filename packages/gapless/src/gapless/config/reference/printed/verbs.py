@@ -7,7 +7,13 @@ from typing import Any
 import msgspec
 
 from gapless.config.reference.json_schema import DIALECT
-from gapless.config.reference.printed import apps, fleets, machine, reports
+from gapless.config.reference.printed import (
+    apps,
+    fleets,
+    machine,
+    rehearsals,
+    reports,
+)
 from gapless.config.toml import key_words
 
 _OF_ONE_APP = (reports.Report, reports.Registered)
@@ -31,6 +37,7 @@ PRINTED: dict[str, tuple[Any, ...]] = {
     "publish": _ROLLOUTS,
     "rollback": _ROLLOUTS,
     "watch": _ROLLOUTS,
+    "rehearse": (rehearsals.Rehearsed,),
     "releases": (list[fleets.Release],),
     "push": (fleets.Pushed,),
     "rollout": (
@@ -61,7 +68,7 @@ def of_verb(verb: str) -> dict[str, Any]:
     found, components = msgspec.json.schema_components(
         [*PRINTED[verb], reports.Failure], ref_template="#/$defs/{name}"
     )
-    for kinds in (apps, fleets, machine, reports):
+    for kinds in (apps, fleets, machine, rehearsals, reports):
         for name, schema in vars(kinds).items():
             if name in components and key_words.is_table(schema):
                 _describe(components[name], schema)
