@@ -21,9 +21,24 @@ INTERRUPTED = 130
 """128 and the number of SIGINT, as shells report it."""
 
 
+_is_plain = False
+
+
+def be_plain() -> None:
+    """Print as into a file from now on: --plain."""
+    global _is_plain  # noqa: PLW0603 - one output, one command
+    _is_plain = True
+
+
+def may_overwrite() -> bool:
+    """Return whether standard output is a terminal on which lines may be overwritten."""
+    is_dumb = os.environ.get("TERM", "dumb") in ("", "dumb", "unknown")
+    return not _is_plain and not is_dumb and sys.stdout.isatty()
+
+
 def is_terminal() -> bool:
-    """Return whether standard output may have colours and lines that are overwritten."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    """Return whether standard output may have colours (no-color.org)."""
+    return may_overwrite() and not os.environ.get("NO_COLOR")
 
 
 def paint(text: str, colour: str) -> str:
