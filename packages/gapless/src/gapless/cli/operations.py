@@ -122,9 +122,7 @@ def send_all(
         return report
 
     after = {name: request.spec.after for name, request in by_name.items()}
-    return run_all(
-        list(by_name), send, as_json=as_json, after=after, client=client
-    )
+    return run_all(list(by_name), send, as_json=as_json, after=after, client=client)
 
 
 def _register(client: Client, requests: Collection[AppRequest]) -> None:

@@ -6,13 +6,16 @@ import importlib.util
 import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gapless.base.errors import GaplessError
 from gapless.cli import output
 from gapless.cli.display import steps
 from gapless.cli.terminal import outlet
 from gapless.client import Client
+
+if TYPE_CHECKING:
+    from gapless.rollout.model import HostReport
 
 
 class Shown(Protocol):
@@ -21,8 +24,8 @@ class Shown(Protocol):
     def step(self, event: dict[str, Any]) -> None:
         """Take a step of an app."""
 
-    def show(self, name: str, **fields: Any) -> None:
-        """Set fields of a line, where there is a picture."""
+    def host(self, report: HostReport) -> None:
+        """Take what a host of a fleet reports."""
 
     def end(self, name: str, outcome: str, words: str = "") -> None:
         """Take the end of an app's work; its report is printed later."""
@@ -35,8 +38,11 @@ class Lines:
         """Print a step."""
         steps.print_step(event)
 
-    def show(self, name: str, **fields: Any) -> None:
-        """Do nothing."""
+    def host(self, report: HostReport) -> None:
+        """Print the phase of a host."""
+        from gapless.cli.display import rollouts  # noqa: PLC0415 - few have a fleet
+
+        rollouts.print_host(report)
 
     def end(self, name: str, outcome: str, words: str = "") -> None:
         """Do nothing."""
@@ -46,6 +52,9 @@ class Silent(Lines):
     """Prints nothing: for --json."""
 
     def step(self, event: dict[str, Any]) -> None:
+        """Do nothing."""
+
+    def host(self, report: HostReport) -> None:
         """Do nothing."""
 
 

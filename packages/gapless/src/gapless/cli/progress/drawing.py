@@ -17,7 +17,12 @@ from gapless.base.outside.text import printable
 from gapless.cli.progress.canvas import Row
 from gapless.cli.progress.model import Line, Mood
 
-_STYLES = {Mood.WAITING: "dim", Mood.ACTIVE: "yellow", Mood.DONE: "green", Mood.BAD: "red"}
+_STYLES = {
+    Mood.WAITING: "dim",
+    Mood.ACTIVE: "yellow",
+    Mood.DONE: "green",
+    Mood.BAD: "red",
+}
 _NARROW, _NARROWEST = 60, 36
 """Below so many columns there is no place for connections; for changes neither."""
 _LONGEST_NAME, _LONGEST_CHANGE = 32, 40

@@ -26,7 +26,9 @@ _PHASES = {
 """What goes on since a step, where its own word does not say it."""
 _BAD = ("failed", "reverted", "crashed", "superseded")
 _OPEN = ("switched", "proven", "draining", "stopping", "recycling")
-"""Between these steps connections move."""
+"""After these steps connections move."""
+_HOST_MOODS = {"failed": "bad", "done": "done"}
+_RESTING = ("idle", "stopped", "waiting")
 _GENERATION = "generation "
 
 
@@ -60,9 +62,10 @@ class Line:
     ended_s: float | None = None
 
     @property
-    def moves_connections(self) -> bool:
-        """Return whether a look at its connections shows something new."""
-        return self.ended_s is None and self.step in _OPEN
+    def is_worth_a_look(self) -> bool:
+        """Return whether a look shows something new: connections, or who is handed over."""
+        is_first = bool(self.new and not self.old)
+        return self.ended_s is None and (self.step in _OPEN or is_first)
 
 
 def after_step(line: Line, event: Mapping[str, Any]) -> Line:
@@ -114,6 +117,20 @@ def ended(line: Line, outcome: str, words: str, now: float) -> Line:
     return replace(line, mood=mood, phase=outcome, words=words, ended_s=now, left=None)
 
 
+def of_host(line: Line, *, phase: str, release: str, reason: str, now: float) -> Line:
+    """Return the line of a host, which reports a phase and the release that it runs."""
+    mood = Mood(_HOST_MOODS.get(phase, "waiting" if phase in _RESTING else "active"))
+    is_over = mood in (Mood.DONE, Mood.BAD)
+    return replace(
+        line,
+        mood=mood,
+        phase=phase,
+        new=release,
+        words=reason[:LONGEST_WORDS],
+        ended_s=(line.ended_s or now) if is_over else None,
+    )
+
+
 def chosen(lines: list[Line], room: int) -> tuple[list[Line], str]:
     """Return the lines for which there is room, in their order, and a word for the rest.
 
@@ -125,7 +142,7 @@ def chosen(lines: list[Line], room: int) -> tuple[list[Line], str]:
     ranks = {Mood.BAD: 0, Mood.ACTIVE: 1, Mood.WAITING: 2, Mood.DONE: 3}
     order = sorted(range(len(lines)), key=lambda index: ranks[lines[index].mood])
     kept = sorted(order[: max(0, room - 1)])
-    counts = {mood: 0 for mood in Mood}
+    counts = dict.fromkeys(Mood, 0)
     for index in order[max(0, room - 1) :]:
         counts[lines[index].mood] += 1
     words = [f"{count} {mood.value}" for mood, count in counts.items() if count]

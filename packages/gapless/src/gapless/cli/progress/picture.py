@@ -1,7 +1,7 @@
 """A picture of long work: drawn some times a second, until the work has ended.
 
-Two threads: one draws, one asks the supervisor between two steps.  So a supervisor that does
-not answer does not keep the seconds from going on.
+Two threads: one draws, one asks the supervisor between two steps.  So a supervisor that
+does not answer does not keep the seconds from going on.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import replace
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from gapless.base import clock
 from gapless.cli import output
@@ -19,6 +18,9 @@ from gapless.cli.progress import model
 from gapless.cli.progress.above import Above
 from gapless.cli.progress.canvas import Canvas, Row
 from gapless.cli.progress.model import Line
+
+if TYPE_CHECKING:
+    from gapless.rollout.model import HostReport
 
 FIRST_S = 0.2
 """What ends sooner is not drawn."""
@@ -59,10 +61,17 @@ class Picture:
         if after.mood is model.Mood.BAD or event["step"] in _STAYING:
             steps.print_step(event)
 
-    def show(self, name: str, **fields: Any) -> None:
-        """Set fields of a line."""
+    def host(self, report: HostReport) -> None:
+        """Take what a host of a fleet reports."""
         with self._lock:
-            self._lines[name] = replace(self._lines.get(name) or self._new(name), **fields)
+            line = self._lines.get(report.host) or self._new(report.host)
+            self._lines[report.host] = model.of_host(
+                line,
+                phase=report.phase.value,
+                release=report.release,
+                reason=report.reason,
+                now=clock.monotonic(),
+            )
 
     def end(self, name: str, outcome: str, words: str = "") -> None:
         """Take the end of an app's work."""
@@ -75,7 +84,7 @@ class Picture:
 
     # --- the context ------------------------------------------------------------------
 
-    def __enter__(self) -> Picture:
+    def __enter__(self) -> Self:
         """Begin to draw."""
         self._streams = (sys.stdout, sys.stderr)
         for name, stream in zip(("stdout", "stderr"), self._streams, strict=True):
@@ -141,9 +150,10 @@ class Picture:
 
     def _look_on(self) -> None:
         assert self._look is not None
-        turn = 0
-        while not self._over.wait(LOOK_S):
-            open_ones = [n for n, each in self._lines.items() if each.moves_connections]
+        turn, pause_s = 0, FIRST_S
+        while not self._over.wait(pause_s):
+            pause_s = LOOK_S
+            open_ones = [n for n, each in self._lines.items() if each.is_worth_a_look]
             chosen = [
                 open_ones[(turn + each) % len(open_ones)]
                 for each in range(min(MOST_LOOKS, len(open_ones)))
