@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -48,6 +47,14 @@ def may_overwrite() -> bool:
 def is_terminal() -> bool:
     """Return whether standard output may have colours (no-color.org)."""
     return may_overwrite() and not os.environ.get("NO_COLOR")
+
+
+def columns_here() -> int:
+    """Return how wide the terminal is; 80 if it does not know."""
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
+    except OSError:
+        return 80
 
 
 def paint(text: str, colour: str) -> str:
@@ -118,8 +125,7 @@ def print_table(
     # What is escaped is wider.
     rows = [[printable(cell) for cell in row] for row in rows]
     if leaving and may_overwrite():
-        size = shutil.get_terminal_size()
-        headings, rows = columns.fitted(headings, rows, size.columns, leaving)
+        headings, rows = columns.fitted(headings, rows, columns_here(), leaving)
     widths = [
         max(map(columns.width, column)) for column in zip(headings, *rows, strict=True)
     ]

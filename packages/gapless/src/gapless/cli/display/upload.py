@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -38,7 +37,7 @@ def progress_line(size_bytes: int, *, quiet: bool) -> Callable[[int], None]:
         again = outlet.mark("rewrite")
         line = _progress(sent_bytes, size_bytes, now - began)
         # A line that went on into the next one could not be overwritten.
-        line = line[: max(shutil.get_terminal_size().columns - 1, 1)]
+        line = line[: max(output.columns_here() - 1, 1)]
         sys.stdout.write(f"{again}{line}{again * is_last}")
         sys.stdout.flush()
 
