@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TextIO
+from typing import TextIO
+
+from gapless.cli.terminal.outlet import Outlet
 
 Write = Callable[[Callable[[], None]], None]
 
 
-class Above:
-    """Passes whole lines on, while the picture makes room; all else is the stream's own."""
+class Above(Outlet):
+    """Passes whole lines on to an outlet, while the picture makes room for them."""
 
     def __init__(self, stream: TextIO, above: Write) -> None:
-        self._stream, self._above, self._rest = stream, above, ""
+        super().__init__(stream, is_data=False)
+        self._above, self._rest = above, ""
 
     def write(self, text: str) -> int:
         """Write a text: its whole lines now, the rest with the end of its line."""
@@ -36,7 +39,3 @@ class Above:
             self._stream.flush()
 
         self._above(write)
-
-    def __getattr__(self, name: str) -> Any:
-        """Return what the stream has by that name."""
-        return getattr(self._stream, name)

@@ -48,7 +48,7 @@ def rows(
     with console.capture() as captured:
         console.print(_table(lines, now, width), no_wrap=True, crop=True)
         if rest:
-            console.print(Text(rest, style="dim"), no_wrap=True, overflow="ellipsis")
+            console.print(_text(rest, "dim"), no_wrap=True, overflow="ellipsis")
     return [
         Row(text=each, cells=cell_len(Text.from_ansi(each).plain))
         for each in captured.get().splitlines()

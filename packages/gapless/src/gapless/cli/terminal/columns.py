@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 
 GAP = 2
@@ -86,6 +85,8 @@ def _total(table: Sequence[Sequence[str]]) -> int:
 
 
 def _width(character: str) -> int:
+    import unicodedata  # noqa: PLC0415 - most texts are ASCII
+
     if unicodedata.combining(character):
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1

@@ -63,6 +63,12 @@ class Feed:
                 self._selected, self._is_asked = app, True
                 self._wakes.notify()
 
+    def hurry(self) -> None:
+        """Look at the selected app soon: something has happened to it."""
+        with self._wakes:
+            self._is_asked = True
+            self._wakes.notify()
+
     def stop(self) -> None:
         """End the thread; one that waits for an answer ends after it."""
         with self._wakes:

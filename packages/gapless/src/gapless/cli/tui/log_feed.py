@@ -19,7 +19,7 @@ LINES = 100
 FIRST_LINES = 100
 LONGEST_LINE = 2000
 Deliver = Callable[[str, Sequence[str], str], None]
-"""Takes the app, its new lines with their colours, and what was left out before them."""
+"""Takes the app, its new lines with their colours, and what was left out so far."""
 
 
 class _Gathered(io.BytesIO):
@@ -42,20 +42,22 @@ class _Source:
 
     def __init__(self, path: str) -> None:
         self._gathered, self._rest = _Gathered(), b""
+        self._unread_bytes = self._lines = 0
         self._log = FollowedLog(path, self._gathered)
         self._log.print_last(FIRST_LINES)
 
     def lines(self) -> tuple[list[str], str]:
-        """Return the lines that are complete now, and what was left out."""
-        unread_bytes = self._log.catch_up()
+        """Return the lines that are complete now, and what was left out so far."""
+        self._unread_bytes += self._log.catch_up()
         self._log.print_new()
         *lines, self._rest = (self._rest + self._gathered.take()).split(b"\n")
         self._rest = self._rest[-LONGEST_LINE:]
         newest = lines[-LINES:]
         shown = [line[:LONGEST_LINE].decode(errors="replace") for line in newest]
-        left_out = [f"{output.size(unread_bytes)} unread"] * (unread_bytes > 0)
-        if len(lines) > len(newest):
-            left_out.append(output.count(len(lines) - len(newest), "line"))
+        self._lines += len(lines) - len(newest)
+        left_out = [output.count(self._lines, "line")] * (self._lines > 0)
+        if self._unread_bytes:
+            left_out.append(f"{output.size(self._unread_bytes)} that were not read")
         return shown, " and ".join(left_out)
 
     def close(self) -> None:
@@ -97,7 +99,7 @@ class LogFeed:
                     lines, left_out = source.lines()
                 except OSError:
                     continue  # it is tried again
-                if lines or left_out:
+                if lines:
                     self._deliver(current[0], lines, left_out)
         _close(sources)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.widgets import Input, RichLog
+from textual.widgets import Input, RichLog, Static
 
 MOST_LINES = 2000
 """So many lines are kept to be filtered."""
@@ -20,6 +20,7 @@ class LogView(Vertical):
     DEFAULT_CSS = """
     LogView Input { height: 1; border: none; padding: 0 1; }
     LogView Input:focus { border: none; }
+    #left-out { height: 1; padding: 0 1; display: none; }
     LogView RichLog { height: 1fr; }
     """
 
@@ -32,6 +33,7 @@ class LogView(Vertical):
     def compose(self) -> ComposeResult:
         """Make both."""
         yield Input(placeholder="/ filters, f follows or stops", id="filter")
+        yield Static(id="left-out")
         yield RichLog(max_lines=MOST_LINES, wrap=False, markup=False, id="log")
 
     def add(self, app: str, lines: Sequence[str], left_out: str) -> None:
@@ -40,8 +42,9 @@ class LogView(Vertical):
             self._app = app
             self._lines.clear()
             self._log.clear()
-        if left_out:
-            self._add(Text(f"... {left_out} left out ...", style="yellow"))
+        note = self.query_one("#left-out", Static)
+        note.display = bool(left_out)
+        note.update(Text(f"too many to show: {left_out} left out", style="yellow"))
         for line in lines:
             self._add(Text.from_ansi(line))
 

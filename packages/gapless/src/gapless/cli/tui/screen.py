@@ -303,6 +303,7 @@ class TopScreen(App[None]):
         text = f"{deed.app}: {deed.action}: {line.phase} {line.words}"
         colour = "red" if line.mood is model.Mood.BAD else "yellow"
         self.query_one("#work", Static).update(Text(printable(text), style=colour))
+        self.feed.hurry()
         if deed.app == self.selected:
             steps = "\n".join(self._steps[deed.app])
             self.query_one("#steps", Static).update(Text(steps))
@@ -314,9 +315,6 @@ class TopScreen(App[None]):
         text = printable(f"{deed.app}: {deed.action} {outcome}{why}")
         colour = "bold red" if is_bad else "green"
         self.query_one("#work", Static).update(Text(text, style=colour))
-        self.notify(
-            text,
-            severity="error" if is_bad else "information",
-            timeout=15 if is_bad else 5,
-            markup=False,
-        )
+        self.feed.hurry()
+        if is_bad:  # the line may be too short for the reason
+            self.notify(text, severity="error", timeout=15, markup=False)
