@@ -67,7 +67,7 @@ async def until(
     while not fact():
         if time.monotonic() > deadline:
             raise AssertionError(f"not in time: {what}\n{text(pilot.app)}")
-        await pilot.pause(0.05)
+        await pilot.pause(0.2)
 
 
 def text(screen: Any) -> str:
@@ -76,49 +76,79 @@ def text(screen: Any) -> str:
     return "\n".join(strip.text for strip in strips)
 
 
-def test_apps_are_seen_and_changed_after_a_question(host: Host) -> None:
-    """Reload, refuse to stop, scale, stop, start; the log; a supervisor that dies."""
+def shows(screen: TopScreen, *words: str) -> Callable[[], bool]:
+    """Return whether all these words stand on the screen, as a fact to wait for."""
+
+    def fact() -> bool:
+        seen = text(screen)
+        return all(word in seen for word in words)
+
+    return fact
+
+
+def test_an_app_is_seen_and_reloaded_after_a_question(host: Host) -> None:
+    """No is no; the report; its log, in which only colours pass; a dead supervisor."""
     started(host)
 
     async def how(screen: TopScreen, pilot: Pilot[None]) -> None:
-        def shows(*words: str) -> Callable[[], bool]:
-            return lambda: all(word in text(screen) for word in words)
-
-        await until(pilot, shows("web", "online", "1.0"), "the app and its instance")
+        await until(pilot, shows(screen, "web", "online", "1.0"), "the app")
         await pilot.press("s")
-        await until(pilot, shows("Stop web?"), "a question")
-        await pilot.press("n")
-        await pilot.press("r")
-        await until(pilot, shows("Reload web"), "a question")
+        await until(pilot, shows(screen, "Stop web?"), "a question")
+        await pilot.press("n", "r")
+        await until(pilot, shows(screen, "Reload web"), "a question")
         await pilot.press("y", "2")
-        await until(pilot, shows("web: reload done"), "the reload")
-        await until(pilot, shows("generation 1 -> 2"), "the report")
-        await pilot.press("c")
-        await until(pilot, shows("How many"), "a question")
-        await pilot.press("backspace", "2", "enter", "1")
-        await until(pilot, shows("web: scale done", "2/2", ".1 "), "two instances")
-
+        done = shows(screen, "web: reload done", "generation 1 -> 2")
+        await until(pilot, done, "the report")
         await pilot.press("3")
-        await until(pilot, shows("red \\x1b[2J [bold]markup"), "the log")
-        await pilot.press("slash", *"nothing")
-        await until(pilot, lambda: not shows("markup")(), "the filter")
-        await pilot.press("enter", "escape")
-
+        log = shows(screen, "red \\x1b[2J [bold]markup")
+        await until(pilot, log, "the log")
         os.kill(host.supervisor_pid(), signal.SIGKILL)
-        await until(pilot, shows("no supervisor runs; the apps serve on"), "its death")
-        host.start_supervisor()
-        await pilot.press("s")
-        await until(pilot, shows("Stop web?"), "a question")
-        await pilot.press("y")
-        await until(pilot, shows("web: stop done", "stopped"), "the end of the app")
-        assert not screen.query_one(Input).has_focus
-        await pilot.resize_terminal(50, 10)
-        await until(pilot, shows("too small: 50 x 10"), "a word about the size")
+        said = shows(screen, "no supervisor runs; the apps serve on", "web")
+        await until(pilot, said, "its death")
 
     drive(host, how)
+    host.start_supervisor()
     assert host.row("web")["generation"] == 2
+    assert host.status("web") == "online"
 
 
+@pytest.mark.soak
+def test_every_key_does_what_it_says(host: Host) -> None:
+    """Scale, filter, stop, start; what has no release says so; a small terminal."""
+    started(host)
+
+    async def how(screen: TopScreen, pilot: Pilot[None]) -> None:
+        await until(pilot, shows(screen, "web", "online", "1.0"), "the app")
+        await pilot.press("c")
+        await until(pilot, shows(screen, "How many"), "a question")
+        await pilot.press("backspace", "2", "enter")
+        scaled = shows(screen, "web: scale done", "2/2", ".1 ")
+        await until(pilot, scaled, "two instances")
+        await pilot.press("3")
+        await until(pilot, shows(screen, "markup"), "the log")
+        await pilot.press("slash", *"nothing")
+        await until(pilot, lambda: not shows(screen, "markup")(), "the filter")
+        await pilot.press("enter", "escape")
+        for key, question, end in (
+            ("s", "Stop web?", "web: stop done"),
+            ("t", "Start web?", "web: start done"),
+            ("b", "Roll web back", "rollback failed"),
+            ("h", "Hold the rollout", "hold failed"),
+        ):
+            await pilot.press(key)
+            await until(pilot, shows(screen, question), "a question")
+            await pilot.press("y")
+            await until(pilot, shows(screen, end), end)
+        await pilot.press("4")
+        await until(pilot, shows(screen, "gapless.toml"), "why there is no fleet")
+        assert not screen.query_one(Input).has_focus
+        await pilot.resize_terminal(50, 10)
+        await until(pilot, shows(screen, "too small: 50 x 10"), "a word about it")
+
+    drive(host, how)
+
+
+@pytest.mark.soak
 def test_a_flood_of_log_lines_is_bounded_and_said(host: Host) -> None:
     """10,000 lines a second: the newest are shown, the others are counted."""
     started(host, FLOOD)
@@ -134,6 +164,7 @@ def test_a_flood_of_log_lines_is_bounded_and_said(host: Host) -> None:
     drive(host, how)
 
 
+@pytest.mark.soak
 def test_in_a_terminal_of_80_columns(host: Host, tmp_path: Path) -> None:
     """All headings are seen; q restores the terminal."""
     started(host)

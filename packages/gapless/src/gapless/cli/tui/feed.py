@@ -36,9 +36,20 @@ class Seen:
     """There was no answer at all: what is shown stays."""
 
 
-def pause_s(cost_s: float) -> float:
+def pause_s(spent_s: float) -> float:
     """Return how long to wait after an answer that has cost so much."""
-    return min(max(cost_s / SHARE, LEAST_S), MOST_S)
+    return min(max(spent_s / SHARE, LEAST_S), MOST_S)
+
+
+def cost_s(before: float | None, after: float | None, took_s: float) -> float:
+    """Return what an answer has cost a supervisor that had spent so much before and after.
+
+    Where the kernel does not tell, the whole time counts as its work; of one that was not
+    known before, nothing does.
+    """
+    if after is None:
+        return took_s
+    return 0.0 if before is None else max(0.0, after - before)
 
 
 class Feed:
@@ -78,20 +89,19 @@ class Feed:
     def _run(self) -> None:
         seen, next_s = Seen(), 0.0
         while not self._is_over:
-            now = clock.monotonic()
-            pid = seen.supervisor.get("pid") or 0
-            before = _spent_s(pid)
-            is_whole = now >= next_s
+            began = clock.monotonic()
+            before = _spent_s(_pid(seen))
+            is_whole = began >= next_s or bool(seen.trouble)
             seen = self.look() if is_whole else self._closer(seen)
-            self._deliver(seen)
-            after, ended = _spent_s(pid), clock.monotonic()
-            # Where the kernel does not tell, the whole time counts as its work.
-            known = before is not None and after is not None and after >= before
-            cost_s = after - before if known else ended - now  # type: ignore[operator]  # both are known
-            if is_whole:
-                next_s = ended + pause_s(cost_s)
+            ended = clock.monotonic()
+            spent = cost_s(before, _spent_s(_pid(seen)), ended - began)
+            if seen.trouble:  # nobody has answered, so nobody has worked
+                next_s = ended + LEAST_S
+            elif is_whole:
+                next_s = ended + pause_s(spent)
             else:
-                next_s += cost_s / SHARE
+                next_s += spent / SHARE
+            self._deliver(seen)
             with self._wakes:
                 self._wakes.wait(HELD_S)  # a key that is held down selects many apps
                 self._wakes.wait_for(
@@ -137,6 +147,10 @@ class Feed:
             return Seen(rows=stored["apps"], trouble=trouble)
         except (GaplessError, OSError) as error:
             return Seen(trouble=str(error), is_stale=True)
+
+
+def _pid(seen: Seen) -> int:
+    return int(seen.supervisor.get("pid") or 0)
 
 
 def _spent_s(pid: int) -> float | None:
