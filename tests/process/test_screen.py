@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from rig.fleets.fleet import MakeFleet
 from rig.hosts.host import GAPLESS, Host
 from rig.matrix import matrix
 from rig.terminal import Terminal, terminal
@@ -116,3 +117,20 @@ def test_a_supervisor_that_dies_is_not_seen_in_the_picture(
         os.kill(pid, signal.SIGKILL)
         text = shown.wait_for("ended with 0")
         assert text.count("reload done") == 1
+
+
+@pytest.mark.soak
+def test_a_rollout_is_a_picture_of_hosts(make_fleet: MakeFleet, tmp_path: Path) -> None:
+    """Publish in a fleet: the app's line, and one for each host with its phase."""
+    fleet = make_fleet(count=2, policy='slots = 1\nbake_s = 3\ncanary = ["s1"]')
+    fleet.start()
+    host = fleet.publisher
+    own = tmp_path / "terminal"
+    own.mkdir()
+    with terminal(own, 100) as shown:
+        file = host.directory / "gapless.toml"
+        run(shown, host, "publish", str(fleet.tarball("2")), "-c", str(file))
+        shown.wait_for("s1 ", "watching", "s0 ", "waiting", timeout_s=60)
+        text = shown.wait_for("done", "ended with 0", timeout_s=60)
+        assert "waiting" not in text
+    assert set(fleet.runs().values()) == {"2"}

@@ -9,7 +9,7 @@ import io
 from collections.abc import Sequence
 
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -25,7 +25,10 @@ _STYLES = {
 }
 _NARROW, _NARROWEST = 60, 36
 """Below so many columns there is no place for connections; for changes neither."""
-_LONGEST_NAME, _LONGEST_CHANGE = 32, 40
+_GAP, _LEAST = 2, 8
+_PHASE = 13
+"""As wide as the longest phase, so that a new one moves nothing."""
+_JUSTIFY: tuple[JustifyMethod, ...] = ("left", "left", "right", "left", "left")
 
 
 def rows(
@@ -56,33 +59,40 @@ def rows(
 
 
 def _table(lines: Sequence[Line], now: float, width: int) -> Table:
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
-    has_change = width >= _NARROWEST and any(line.new for line in lines)
-    has_counts = width >= _NARROW and any(
-        line.moved is not None or line.left is not None for line in lines
-    )
-    table.add_column(no_wrap=True, overflow="ellipsis", max_width=_LONGEST_NAME)
-    table.add_column(no_wrap=True, overflow="ellipsis", min_width=min(13, width // 3))
-    table.add_column(no_wrap=True, justify="right", min_width=6)
-    if has_change:
-        table.add_column(no_wrap=True, overflow="ellipsis", max_width=_LONGEST_CHANGE)
-    if has_counts:
-        table.add_column(no_wrap=True, overflow="ellipsis")
-    if width >= _NARROWEST:
-        table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
-    for line in lines:
+    """Return a table whose last column, the words, has the room that the others leave."""
+    cells = [[line.name, line.phase, _took(line, now)] for line in lines]
+    if width >= _NARROWEST and any(line.new for line in lines):
+        cells = [[*row, _change(line)] for row, line in zip(cells, lines, strict=True)]
+    if width >= _NARROW and any(map(_counts, lines)):
+        cells = [[*row, _counts(line)] for row, line in zip(cells, lines, strict=True)]
+    shown = [[printable(cell) for cell in row] for row in cells]
+    table = Table(box=None, show_header=False, padding=(0, _GAP, 0, 0), pad_edge=False)
+    room = width
+    most = max(_LEAST, (width - _GAP * len(cells[0])) // 3) if cells else 0
+    for number, column in enumerate(zip(*shown, strict=True)):
+        longest = max(12, width // 4) if number == 0 else most
+        wide = min(max(map(cell_len, column)), longest, max(room, 1))
+        wide = max(wide, min(_PHASE, most)) if number == 1 else wide
+        room -= wide + _GAP
+        table.add_column(
+            no_wrap=True, overflow="ellipsis", width=wide, justify=_JUSTIFY[number]
+        )
+    has_words = room >= _LEAST
+    if has_words:
+        table.add_column(no_wrap=True, overflow="ellipsis", width=room)
+    for line, row in zip(lines, shown, strict=True):
         style = _STYLES[line.mood]
-        cells = [_text(line.name, "bold"), _text(line.phase, style)]
-        took_s = (now if line.ended_s is None else line.ended_s) - line.began_s
-        cells.append(_text(f"{max(0.0, took_s):.1f} s", "dim"))
-        if has_change:
-            cells.append(_text(_change(line), ""))
-        if has_counts:
-            cells.append(_text(_counts(line), ""))
-        if width >= _NARROWEST:
-            cells.append(_text(line.words, "red" if line.mood is Mood.BAD else "dim"))
-        table.add_row(*cells)
+        styles = ["bold", style, "dim", "", ""]
+        texts = [Text(*each) for each in zip(row, styles, strict=False)]
+        if has_words:
+            texts.append(_text(line.words, style if line.mood is Mood.BAD else "dim"))
+        table.add_row(*texts)
     return table
+
+
+def _took(line: Line, now: float) -> str:
+    took_s = (now if line.ended_s is None else line.ended_s) - line.began_s
+    return f"{max(0.0, took_s):.1f} s"
 
 
 def _text(text: str, style: str) -> Text:
@@ -98,7 +108,7 @@ def _counts(line: Line) -> str:
     """Return where the connections are: those moved, and those that are left."""
     parts = []
     if line.moved is not None:
-        parts.append(f"{line.moved} on the new")
+        parts.append(f"{line.moved} moved")
     if line.left is not None:
         parts.append(f"{line.left} left")
     return ", ".join(parts)

@@ -30,6 +30,8 @@ class Seen:
     supervisor: dict[str, Any] = field(default_factory=dict)
     described: dict[str, Any] | None = None
     """The app that is selected."""
+    is_whole: bool = True
+    """All rows are new; else only what is described."""
     trouble: str = ""
     """Why there is no answer; the rows are those of before, or those that are stored."""
     is_stale: bool = False
@@ -116,9 +118,9 @@ class Feed:
         if listed is None:
             return self._without_answer()
         self._answered_at = clock.monotonic()
-        return self._closer(
-            Seen(rows=listed["apps"], supervisor=listed["supervisor"] or {})
-        )
+        rows, supervisor = listed["apps"], listed["supervisor"] or {}
+        seen = self._closer(Seen(rows=rows, supervisor=supervisor))
+        return replace(seen, is_whole=True)
 
     def _closer(self, seen: Seen) -> Seen:
         """Return what was seen, with the app that is selected now."""
@@ -126,7 +128,9 @@ class Feed:
         app = self._selected if self._selected in names else next(iter(names), "")
         if not app or seen.trouble:
             return seen
-        return replace(seen, described=self._client.glance("describe", app=app))
+        return replace(
+            seen, described=self._client.glance("describe", app=app), is_whole=False
+        )
 
     def _without_answer(self) -> Seen:
         silent_s = clock.monotonic() - self._answered_at

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from rich.text import Text
@@ -10,6 +11,7 @@ from textual import events
 from textual.app import App, ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.message import Message
 from textual.widgets import (
     DataTable,
     Footer,
@@ -34,6 +36,16 @@ from gapless.client import Client
 
 LEAST_COLUMNS, LEAST_LINES = 60, 18
 MOST_STEPS = 200
+TAKE_S = 5.0
+"""So long a thread waits for the screen."""
+
+
+class Delivered(Message):
+    """What a thread has brought."""
+
+    def __init__(self, take: Callable[[], None]) -> None:
+        super().__init__()
+        self.take, self.taken = take, threading.Event()
 
 
 class TopScreen(App[None]):
@@ -86,15 +98,26 @@ class TopScreen(App[None]):
         self.fleets = FleetFeed(config, self._from_thread(self.show_fleet))
 
     def _from_thread(self, take: Any) -> Any:
-        """Return what calls *take* in the loop of the screen, if it is still there."""
+        """Return what calls *take* in the loop of the screen, if it is still there.
+
+        Who delivers waits until it was taken: a screen that is slow is told less.
+        """
 
         def deliver(*given: Any) -> None:
+            message = Delivered(lambda: take(*given))
             try:
-                self.call_from_thread(take, *given)
+                self.post_message(message)
             except RuntimeError:
                 return  # it was closed meanwhile
+            message.taken.wait(TAKE_S)
 
         return deliver
+
+    def on_delivered(self, message: Delivered) -> None:
+        """Take what a thread has brought."""
+        if self.query("#work"):  # the last of the widgets goes before the loop ends
+            message.take()
+        message.taken.set()
 
     # --- what is there ----------------------------------------------------------------
 
@@ -161,18 +184,24 @@ class TopScreen(App[None]):
         trouble.update(Text(printable(seen.trouble)))
         if seen.is_stale:
             return
-        self._rows = {row["name"]: row for row in seen.rows}
-        self._trends = {
-            name: self._trends.get(name) or values.Trends() for name in self._rows
-        }
-        for name, row in self._rows.items():
-            self._trends[name].add(row)
+        if seen.is_whole:
+            self._take_rows(seen.rows)
+        if seen.described is not None and seen.described["name"] in self._rows:
+            self._rows[seen.described["name"]] = seen.described
         line = values.summary(seen.rows, seen.supervisor)
         drains = "  THIS HOST DRAINS" if seen.supervisor.get("draining") else ""
         self.query_one("#summary", Static).update(Text(f"{line}{drains}"))
         self._show_apps()
         if seen.described is not None:
             self._show_app(seen.described)
+
+    def _take_rows(self, rows: Sequence[dict[str, Any]]) -> None:
+        self._rows = {row["name"]: row for row in rows}
+        self._trends = {
+            name: self._trends.get(name) or values.Trends() for name in self._rows
+        }
+        for name, row in self._rows.items():
+            self._trends[name].add(row)
 
     def _show_apps(self) -> None:
         width = self.size.width

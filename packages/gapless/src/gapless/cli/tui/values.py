@@ -74,8 +74,8 @@ def app_cells(row: Mapping[str, Any], trends: Trends, width: int) -> list[str]:
         str(row["restarts"]),
         _count(row["requests"]),
         _count(row["procedures"]),
-        f"{row['cpu_percent']}%",
-        output.size(row["memory_bytes"]),
+        _percent(row["cpu_percent"]),
+        output.size(row["memory_bytes"]).rjust(6),
         bars(trends.cpu),
     ]
 
@@ -88,8 +88,8 @@ def instance_cells(each: Mapping[str, Any]) -> list[str]:
         str(each["pid"]),
         str(each["phase"]),
         output.duration(each["uptime_s"]),
-        f"{each['cpu_percent']}%",
-        output.size(each["memory_bytes"]),
+        _percent(each["cpu_percent"]),
+        output.size(each["memory_bytes"]).rjust(6),
         _connections(each["connections"], each["busy"]),
         _count(counts.get("requests")),
         _count(counts.get("procedures")),
@@ -177,6 +177,11 @@ def report_lines(described: Mapping[str, Any]) -> list[str]:
 
 def _connections(count: int | None, busy: int | None) -> str:
     return "not seen" if count is None else f"{count} ({busy} busy)"
+
+
+def _percent(number: float) -> str:
+    """Return a share of one processor; a column that grows would be cut for a moment."""
+    return f"{number:5.1f}%"
 
 
 def _count(number: object) -> str:
