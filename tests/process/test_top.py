@@ -139,6 +139,7 @@ def test_every_key_does_what_it_says(host: Host) -> None:
             await until(pilot, shows(screen, question), "a question")
             await pilot.press("y")
             await until(pilot, shows(screen, end), end)
+            await pilot.press("escape")
         await pilot.press("4")
         await until(pilot, shows(screen, "gapless.toml"), "why there is no fleet")
         assert not screen.query_one(Input).has_focus
@@ -174,6 +175,13 @@ def test_in_a_terminal_of_80_columns(host: Host, tmp_path: Path) -> None:
         assert "online" in seen
         shown.type("q")
         shown.wait_for("ended with 0")
+        assert shown.shows_cursor()
+
+        shown.run([GAPLESS, "top"], {"GAPLESS_HOME": str(host.home)})
+        shown.wait_for("web", "cpu trend", "online")
+        (pid,) = (p for p, words in host.processes().items() if words.endswith("gapless top "))
+        os.kill(pid, signal.SIGTERM)
+        assert "cpu trend" not in shown.wait_for("ended with 0")
         assert shown.shows_cursor()
 
 

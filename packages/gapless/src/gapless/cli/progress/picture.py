@@ -6,6 +6,7 @@ does not answer does not keep the seconds from going on.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 from collections.abc import Callable, Iterable
@@ -100,11 +101,13 @@ class Picture:
         """End it: remove the picture, but leave it to who interrupted the command."""
         self._over.set()
         self._threads[0].join()  # the other one may wait for an answer
-        for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, Above):
-                stream.flush_rest()
+        own = (sys.stdout, sys.stderr)
         sys.stdout, sys.stderr = self._streams
-        with self._lock:
+        # A terminal that was closed changes nothing of what was done.
+        with self._lock, contextlib.suppress(OSError, ValueError):
+            for stream in own:
+                if isinstance(stream, Above):
+                    stream.flush_rest()
             if kind is not None and issubclass(kind, KeyboardInterrupt):
                 self._canvas.leave()
             else:
@@ -153,7 +156,8 @@ class Picture:
         turn, pause_s = 0, FIRST_S
         while not self._over.wait(pause_s):
             pause_s = LOOK_S
-            open_ones = [n for n, each in self._lines.items() if each.is_worth_a_look]
+            with self._lock:
+                open_ones = [n for n, e in self._lines.items() if e.is_worth_a_look]
             chosen = [
                 open_ones[(turn + each) % len(open_ones)]
                 for each in range(min(MOST_LOOKS, len(open_ones)))

@@ -19,7 +19,7 @@ class Question(ModalScreen[Deed | None]):
     """Asks whether to do something; returns it, or None."""
 
     BINDINGS: ClassVar = [
-        Binding("y,enter", "answer(True)", "yes"),
+        Binding("y", "answer(True)", "yes"),
         Binding("n,escape", "answer(False)", "no"),
     ]
     CSS = """

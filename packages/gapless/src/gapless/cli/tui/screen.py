@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
@@ -36,6 +38,8 @@ from gapless.client import Client
 
 LEAST_COLUMNS, LEAST_LINES = 60, 18
 MOST_STEPS = 200
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+"""Signals that end the screen as `q` does, so that the terminal is restored."""
 TAKE_S = 5.0
 """So long a thread waits for the screen."""
 
@@ -154,6 +158,9 @@ class TopScreen(App[None]):
         self.query_one("#apps").focus()
         for each in (self.feed, self.logs, self.fleets):
             each.start()
+        loop = asyncio.get_running_loop()
+        for number in ENDING:
+            loop.add_signal_handler(number, self.exit)
 
     def on_unmount(self) -> None:
         """Stop looking."""
@@ -322,7 +329,9 @@ class TopScreen(App[None]):
         def end(outcome: str, reason: str) -> None:
             self._from_thread(self._take_end)(deed, outcome, reason)
 
-        actions.begin(deed, self._client, self._config, step, end)
+        # One that only looks would start no supervisor.
+        client = Client(self._client.home.path)
+        actions.begin(deed, client, self._config, step, end)
 
     def _take_step(self, deed: Deed, event: dict[str, Any]) -> None:
         line = model.after_step(self._works[deed.app], event)
