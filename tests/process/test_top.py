@@ -179,7 +179,8 @@ def test_in_a_terminal_of_80_columns(host: Host, tmp_path: Path) -> None:
 
         shown.run([GAPLESS, "top"], {"GAPLESS_HOME": str(host.home)})
         shown.wait_for("web", "cpu trend", "online")
-        (pid,) = (p for p, words in host.processes().items() if words.endswith("gapless top "))
+        found = host.processes().items()
+        (pid,) = (pid for pid, words in found if words.endswith("gapless top "))
         os.kill(pid, signal.SIGTERM)
         assert "cpu trend" not in shown.wait_for("ended with 0")
         assert shown.shows_cursor()
