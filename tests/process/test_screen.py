@@ -11,7 +11,7 @@ import pytest
 from rig.fleets.fleet import MakeFleet
 from rig.hosts.host import GAPLESS, Host
 from rig.matrix import matrix
-from rig.terminal import Terminal, terminal
+from rig.screens.terminal import Terminal, terminal
 from rig.wait import free_port, until
 
 SLEEP = (

@@ -18,7 +18,7 @@ from gapless.cli.tui.screen import TopScreen
 from gapless.client import Client
 from rig import wait
 from rig.hosts.host import GAPLESS, Host
-from rig.terminal import terminal
+from rig.screens.terminal import terminal
 
 NOISY = (
     "import time\n"

@@ -1,6 +1,6 @@
 """Draw the pictures of docs/screen.md: a real host, apps under load, a release under way.
 
-    python -m rig.screenshots docs/images
+    python -m rig.screens.pictures docs/images
 
 They are looked at before they are committed.
 """
