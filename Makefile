@@ -20,7 +20,7 @@ PYTEST := $(BIN)/pytest -q -n 8 --dist worksteal
 COMPILED_WITH := gcc pkg-config python3-dev libmariadb-dev
 PACKAGES := nginx-light haproxy etcd-server default-jdk-headless perl nodejs npm curl iproute2 \
   openssh-server openssh-client postgresql-15 mariadb-server-core mariadb-client-core \
-  redis-server faketime openssh-sftp-server sshfs systemd puma strace
+  redis-server faketime openssh-sftp-server sshfs systemd puma strace tmux
 # What only `make soak` starts.
 MORE_PACKAGES := caddy prometheus unicorn php8.2-fpm php8.2-cli apache2-bin lighttpd \
   debootstrap zsh fish man-db groff

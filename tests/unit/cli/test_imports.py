@@ -17,6 +17,15 @@ def test_a_command_about_apps_begins_light(verb: str) -> None:
     assert HEAVY.isdisjoint(modules_after(f"import gapless.cli.verbs.apps.{verb}"))
 
 
+@pytest.mark.parametrize(
+    "topic_and_verb", ["inspect.list", "inspect.top", "apps.reload"]
+)
+def test_what_draws_is_imported_when_it_draws(topic_and_verb: str) -> None:
+    """The library rich alone takes as long as the whole list."""
+    found = modules_after(f"import gapless.cli.verbs.{topic_and_verb}")
+    assert {"rich", "textual", "unicodedata"}.isdisjoint(found)
+
+
 def test_words_of_pm2_need_no_http() -> None:
     """Only a debugger is asked over HTTP; TLS alone takes longer than the list."""
     code = "from gapless.__main__ import main; main(['pm2', 'list'])"

@@ -39,6 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
     if rest:
         setattr(args, module.REST, rest)
     as_json = getattr(args, "json", False)
+    if getattr(args, "plain", False):
+        output.be_plain()
     return _run_and_report(verb, lambda: module.run(args), as_json=as_json)
 
 

@@ -9,8 +9,13 @@ ROLLOUT_TIMEOUT_S = 3600.0
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
-    """Add --json."""
+    """Add --json and --plain."""
     parser.add_argument("--json", action="store_true", help="print JSON for programs")
+    parser.add_argument(
+        "--plain",
+        action="store_true",
+        help="print lines without colours, as into a file; default on no terminal",
+    )
 
 
 def add_show_secrets(parser: argparse.ArgumentParser) -> None:

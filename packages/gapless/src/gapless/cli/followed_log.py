@@ -89,6 +89,21 @@ class FollowedLog:
         self._file, self._last = following, b""
         return True
 
+    def catch_up(self) -> int:
+        """Leave out what nobody can read any more; return how many bytes that is.
+
+        It is more than `TAIL_BYTES` behind the end of the file.
+        """
+        if self._file is None:
+            return 0
+        behind = os.fstat(self._file.fileno()).st_size - self._file.tell()
+        left_out = behind - TAIL_BYTES
+        if left_out <= 0:
+            return 0
+        self._file.seek(left_out, os.SEEK_CUR)
+        self._remember()
+        return left_out
+
     def close(self) -> None:
         """Close the file."""
         if self._file is not None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from gapless.base import codec
 from gapless.base.errors import DONE, GaplessError, MisuseError
 from gapless.cli import output, selection, sequence, shell_limits
-from gapless.cli.display import reports, steps
+from gapless.cli.display import reports
+from gapless.cli.progress import choice
 from gapless.client import Client, in_parts
 from gapless.supervisor.decide import order
 
@@ -22,7 +23,12 @@ Send = Callable[[str, PrintStep], dict[str, Any]]
 
 
 def run_all(
-    apps: list[str], send: Send, *, as_json: bool, after: order.After | None = None
+    apps: list[str],
+    send: Send,
+    *,
+    as_json: bool,
+    after: order.After | None = None,
+    client: Client | None = None,
 ) -> int:
     """Send a request for every app at the same time, and print each report.
 
@@ -30,20 +36,20 @@ def run_all(
     Returns the exit code.  Raises GaplessError if there is one app only, and it failed.
     """
     outcomes: dict[str, dict[str, Any] | GaplessError] = {}
-    print_step = None if as_json else steps.print_step
+    with choice.shown(apps, as_json=as_json, client=client) as shown:
 
-    def run_one(app: str, begun: Callable[[], None]) -> None:
-        def told(event: dict[str, Any]) -> None:
-            begun()
-            if print_step is not None:
-                print_step(event)
+        def run_one(app: str, begun: Callable[[], None]) -> None:
+            def told(event: dict[str, Any]) -> None:
+                begun()
+                shown.step(event)
 
-        try:
-            outcomes[app] = send(app, told)
-        except GaplessError as error:
-            outcomes[app] = error
+            try:
+                outcomes[app] = send(app, told)
+            except GaplessError as error:
+                outcomes[app] = error
+            shown.end(app, *choice.outcome_of(outcomes[app]))
 
-    sequence.run(apps, after or {}, run_one)
+        sequence.run(apps, after or {}, run_one)
     if len(apps) == 1 and isinstance(error := outcomes[apps[0]], GaplessError):
         raise error
     return _print_outcomes([(app, outcomes[app]) for app in apps], as_json=as_json)
@@ -66,7 +72,7 @@ def request_all(
         )
         return report
 
-    return run_all(apps, send, as_json=as_json, after=after)
+    return run_all(apps, send, as_json=as_json, after=after, client=client)
 
 
 def end(args: argparse.Namespace, op: str) -> int:
@@ -116,7 +122,7 @@ def send_all(
         return report
 
     after = {name: request.spec.after for name, request in by_name.items()}
-    return run_all(list(by_name), send, as_json=as_json, after=after)
+    return run_all(list(by_name), send, as_json=as_json, after=after, client=client)
 
 
 def _register(client: Client, requests: Collection[AppRequest]) -> None:

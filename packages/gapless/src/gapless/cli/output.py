@@ -6,24 +6,55 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from gapless.base import files
 from gapless.base.outside.text import printable
-from gapless.cli.terminal import outlet
+from gapless.cli.terminal import columns, outlet
 
 _NOT_SEEN = re.compile(r"[^ -~]+")
-_GREEN_CELLS = ("online",)
-_RED_CELLS = ("gave up",)
+_WITH_STATUS = ("status", "phase")
+_COLOURS = {
+    "online": "green",
+    "gave up": "red",
+    "failed": "red",
+    "stopped": "dim",
+    **dict.fromkeys(
+        ["starting", "stopping", "reloading", "recycling", "draining"], "yellow"
+    ),
+}
 INTERRUPTED = 130
 """128 and the number of SIGINT, as shells report it."""
 
 
+_is_plain = False
+
+
+def be_plain() -> None:
+    """Print as into a file from now on: --plain."""
+    global _is_plain  # noqa: PLW0603 - one output, one command
+    _is_plain = True
+
+
+def may_overwrite() -> bool:
+    """Return whether standard output is a terminal on which lines may be overwritten."""
+    is_dumb = os.environ.get("TERM", "dumb") in ("", "dumb", "unknown")
+    return not _is_plain and not is_dumb and sys.stdout.isatty()
+
+
 def is_terminal() -> bool:
-    """Return whether standard output may have colours and lines that are overwritten."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    """Return whether standard output may have colours (no-color.org)."""
+    return may_overwrite() and not os.environ.get("NO_COLOR")
+
+
+def columns_here() -> int:
+    """Return how wide the terminal is; 80 if it does not know."""
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
+    except OSError:
+        return 80
 
 
 def paint(text: str, colour: str) -> str:
@@ -83,27 +114,39 @@ def unread_is_no_failure() -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def print_table(headings: list[str], rows: list[list[str]]) -> None:
-    """Print rows under headings, each column as wide as its widest cell."""
+def print_table(
+    headings: list[str], rows: list[list[str]], leaving: Sequence[str] = ()
+) -> None:
+    """Print rows under headings, each column as wide as its widest cell.
+
+    With *leaving* it is as wide as the terminal at most: these columns go, in their order,
+    where there is no room.
+    """
     # What is escaped is wider.
     rows = [[printable(cell) for cell in row] for row in rows]
+    if leaving and may_overwrite():
+        headings, rows = columns.fitted(headings, rows, columns_here(), leaving)
     widths = [
-        max(len(row[column]) for row in [headings, *rows])
-        for column in range(len(headings))
+        max(map(columns.width, column)) for column in zip(headings, *rows, strict=True)
     ]
     for number, row in enumerate([headings, *rows]):
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        line = "  ".join(cells).rstrip()
-        print(paint(line, "dim") if number == 0 else _with_status(line, row))
+        cells = [columns.padded(*each) for each in zip(row, widths, strict=True)]
+        if number == 0:
+            print(paint("  ".join(cells).rstrip(), "dim"))
+            continue
+        painted = [
+            _painted(name, cell) for name, cell in zip(headings, cells, strict=True)
+        ]
+        print("  ".join(painted).rstrip())
 
 
-def _with_status(line: str, row: list[str]) -> str:
-    for cell in row:
-        if cell in _GREEN_CELLS:
-            return line.replace(cell, paint(cell, "green"), 1)
-        if cell in _RED_CELLS:
-            return line.replace(cell, paint(cell, "red"), 1)
-    return line
+def _painted(heading: str, cell: str) -> str:
+    """Return a cell in the colour of the status that it names."""
+    colour = _COLOURS.get(cell.rstrip()) if heading in _WITH_STATUS else None
+    if colour is None:
+        return cell
+    word = cell.rstrip()
+    return paint(word, colour) + cell[len(word) :]
 
 
 def duration(seconds: float | None) -> str:

@@ -35,15 +35,20 @@ def print_host_json(report: HostReport) -> None:
     output.print_json(host_json(report))
 
 
-def print_rollout(rollout: Rollout, reports: dict[str, HostReport]) -> None:
-    """Print the state of a rollout, and a table of the hosts."""
+def sentence(rollout: Rollout, reports: dict[str, HostReport]) -> str:
+    """Return how far a rollout has come."""
     status = status_of(rollout, reports.values())
     done, of = len(status.arrived), len(status.order)
     back = f", back to {rollout.previous}" if rollout.target != rollout.release else ""
-    print(
+    return (
         f"{rollout.app}: rollout {rollout.number} to {rollout.release}{back}: "
         f"{rollout.state.value}, {done} of {of} hosts there"
     )
+
+
+def print_rollout(rollout: Rollout, reports: dict[str, HostReport]) -> None:
+    """Print the state of a rollout, and a table of the hosts."""
+    print(sentence(rollout, reports))
     if rollout.reason:
         print(f"  {rollout.reason}")
     if rollout.began_at:

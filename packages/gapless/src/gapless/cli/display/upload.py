@@ -16,6 +16,8 @@ from gapless.push.upload import Upload
 
 SHOW_S = 0.2
 """The time between two updates of the line."""
+BAR = 20
+"""How wide the bar is."""
 
 
 def progress_line(size_bytes: int, *, quiet: bool) -> Callable[[int], None]:
@@ -24,7 +26,7 @@ def progress_line(size_bytes: int, *, quiet: bool) -> Callable[[int], None]:
     Without a terminal it prints nothing either.
     """
     began = shown = clock.monotonic()
-    is_shown = output.is_terminal() and outlet.is_installed() and not quiet
+    is_shown = output.may_overwrite() and outlet.is_installed() and not quiet
 
     def show(sent_bytes: int) -> None:
         nonlocal shown
@@ -32,13 +34,24 @@ def progress_line(size_bytes: int, *, quiet: bool) -> Callable[[int], None]:
         if not is_shown or (now - shown < SHOW_S and not is_last):
             return
         shown = now
-        rate = output.size(sent_bytes / max(now - began, 0.001))
-        of = f"{output.size(sent_bytes)} of {output.size(size_bytes)}"
         again = outlet.mark("rewrite")
-        sys.stdout.write(f"{again}  {of}, {rate}/s{again * is_last}")
+        line = _progress(sent_bytes, size_bytes, now - began)
+        # A line that went on into the next one could not be overwritten.
+        line = line[: max(output.columns_here() - 1, 1)]
+        sys.stdout.write(f"{again}{line}{again * is_last}")
         sys.stdout.flush()
 
     return show
+
+
+def _progress(sent_bytes: int, size_bytes: int, took_s: float) -> str:
+    """Return what stands in the line: a bar, bytes, their rate and the seconds left."""
+    rate = sent_bytes / max(took_s, 0.001)
+    filled = BAR * sent_bytes // max(size_bytes, 1)
+    left = f", {(size_bytes - sent_bytes) / rate:.0f} s left" if sent_bytes else ""
+    of = f"{output.size(sent_bytes)} of {output.size(size_bytes)}"
+    bar = "#" * filled + "-" * (BAR - filled)
+    return f"  [{bar}] {of}, {output.size(rate)}/s{left}"
 
 
 def print_end(outcome: Outcome, print_line: Callable[[str], None]) -> None:

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gapless.cli import configuration, output
-from gapless.cli.display import reports, steps
+from gapless.cli.display import reports
 from gapless.cli.fleet import rollout_run
+from gapless.cli.progress import choice
 from gapless.client import Client
 from gapless.deploy.deployment import Deployment
 from gapless.push.upload_outcome import KnownOutcomes
@@ -37,9 +38,9 @@ def run(
     declared = configuration.fleets(args.config, releases.app)
     if releases.app in declared:
         return rollout_run.begin(declared[releases.app], args, in_fleet)
-    print_step = (lambda _: None) if args.json else steps.print_step
-    known = KnownOutcomes(releases)
-    report = on_host(Deployment(Client(), releases, print_step, known.end))
+    known, client = KnownOutcomes(releases), Client()
+    with choice.shown([releases.app], as_json=args.json, client=client) as shown:
+        report = on_host(Deployment(client, releases, shown.step, known.end))
     with output.unread_is_no_failure():
         if args.json:
             output.print_json(report)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from gapless.base import clock
 from gapless.base.errors import DONE, FAILED, TimedOutError, UnavailableError
 from gapless.cli import output
-from gapless.cli.display import rollouts, steps
+from gapless.cli.display import rollouts
+from gapless.cli.progress import choice
 from gapless.rollout.model import ENDED, HostReport, Rollout
 
 if TYPE_CHECKING:
@@ -43,21 +44,22 @@ def begin(
     Returns the exit code.  Raises GaplessError.
     """
     began = clock.monotonic()
+    with choice.shown([fleet.release.app], as_json=args.json) as shown:
 
-    def print_step(step: str, detail: str) -> None:
-        if not args.json:
-            text = steps.line(fleet.release.app, step, detail)
-            output.print_line(f"{text} ({clock.monotonic() - began:.2f} s)")
+        def take_step(step: str, detail: str) -> None:
+            event = {"step": step, "detail": detail, "at_s": clock.monotonic() - began}
+            shown.step({"app": fleet.release.app, **event})
 
-    publisher, store = open_fleet(fleet, print_step)
-    rollout = act(publisher)
-    if args.no_wait:
+        publisher, store = open_fleet(fleet, take_step)
+        rollout = act(publisher)
+        ended: Rollout | None = None
+        if not args.no_wait:
+            ended = follow(store, rollout.number, args.timeout, shown.host)
+            publisher.finalize()  # `gapless watch` may have done it before
+    if ended is None:
         if args.json:
             output.print_json(rollouts.rollout_json(rollout))
         return DONE
-    print_host = (lambda _: None) if args.json else rollouts.print_host
-    ended = follow(store, rollout.number, args.timeout, print_host)
-    publisher.finalize()  # `gapless watch` may have done it before
     rollouts.print_end(ended, as_json=args.json, reports=store.hosts.all())
     return rollouts.exit_code(ended) if ended.number == rollout.number else FAILED
 

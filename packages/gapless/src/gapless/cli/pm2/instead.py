@@ -11,7 +11,7 @@ from gapless.cli.pm2.words import Words
 
 _ROTATED = "logs are rotated by gapless itself"
 _TEXTS = {
-    "monit": "`watch -n 2 pm2 list` beside `pm2 logs`; there is no screen of its own",
+    "monit": "`gapless top` shows the apps live, with their logs; docs/screen.md",
     "monitor": "there is no service that gapless reports to; `gapless list --json` has "
     "the numbers",
     "send": "an app here has no standard input; use a signal (`pm2 sendSignal`), or a port",

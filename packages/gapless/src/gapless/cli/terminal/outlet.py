@@ -83,9 +83,15 @@ def mark(name: str) -> str:
     return f"\x02{_SECRET}{name}\x03"
 
 
+def behind(stream: TextIO) -> TextIO:
+    """Return the stream behind an outlet: for who escapes what it writes there itself."""
+    while isinstance(stream, Outlet):
+        stream = stream._stream  # noqa: SLF001 - of the same module
+    return stream
+
+
 def _outlet(stream: TextIO, *, is_data: bool) -> TextIO:
-    while isinstance(stream, Outlet):  # `main` was called in this process before
-        stream = stream._stream  # noqa: SLF001 - of the same class
+    stream = behind(stream)  # `main` was called in this process before
     if isinstance(stream, io.TextIOWrapper):
         # A variable or file name that is not UTF-8 leaves as it is, or is escaped.
         stream.reconfigure(errors="surrogateescape")

@@ -36,6 +36,7 @@ TOPICS = (
         package="inspect",
         verbs={
             "list": "list the apps of this host",
+            "top": "show the apps of this host live, with keys that change them",
             "describe": "show everything about one app",
             "procedures": "list the procedures that run, by name and since when",
             "logs": "print the logs of apps",

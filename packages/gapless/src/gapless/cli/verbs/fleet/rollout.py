@@ -15,6 +15,7 @@ from gapless.base.errors import DONE, MisuseError, NotFoundError
 from gapless.cli import arguments, configuration, output
 from gapless.cli.display import rollout_history, rollouts
 from gapless.cli.fleet import rollout_run
+from gapless.cli.progress import choice
 from gapless.config.toml.fleets import Fleet
 from gapless.rollout.model import Action, Rollout, State
 from gapless.rollout.store import FleetStore
@@ -97,10 +98,13 @@ def _status(fleet: Fleet, store: FleetStore, args: argparse.Namespace) -> int:
 
 
 def _watch(store: FleetStore, rollout: Rollout, args: argparse.Namespace) -> int:
-    print_host = rollouts.print_host_json if args.json else rollouts.print_host
-    if not args.json:
+    if args.json:
+        changed = rollouts.print_host_json
+        ended = rollout_run.follow(store, rollout.number, args.timeout, changed)
+    else:
         rollouts.print_rollout(rollout, store.hosts.all())
-    ended = rollout_run.follow(store, rollout.number, args.timeout, print_host)
+        with choice.shown([]) as shown:
+            ended = rollout_run.follow(store, rollout.number, args.timeout, shown.host)
     rollouts.print_end(ended, as_json=args.json, reports=store.hosts.all())
     return rollouts.exit_code(ended)
 

@@ -31,6 +31,11 @@ HEADINGS = [
     "addresses",
 ]
 
+_LEAVING = [
+    *("release", "procedures", "requests", "restarts", "uptime", "gen", "id"),
+    *("addresses", "memory", "cpu"),
+]
+"""What goes first from a terminal that is too narrow; `--plain` and `--json` have all."""
 _KEYS = {
     "name": "name",
     "id": "ids",
@@ -75,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
         print("no apps here; `gapless start TARGET` starts one")
         _tell_set_aside(client)
         return DONE
-    output.print_table(HEADINGS, [_cells(row) for row in rows])
+    output.print_table(HEADINGS, [_cells(row) for row in rows], _LEAVING)
     supervisor = found["supervisor"]
     if supervisor is None:
         print(
@@ -90,7 +95,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"{trouble}; `gapless upgrade` replaces what runs")
     for row in rows:
         if row["reason"]:
-            print(f"{row['name']}: {row['reason']}")
+            colour = "red" if row["status"] == "gave up" else "yellow"
+            print(output.paint(f"{row['name']}: {row['reason']}", colour))
     _tell_set_aside(client)
     return DONE
 

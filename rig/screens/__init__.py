@@ -1,0 +1,3 @@
+"""Terminals of tests, and the pictures of the pages about them."""
+
+from __future__ import annotations
