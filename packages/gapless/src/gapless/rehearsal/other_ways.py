@@ -24,7 +24,8 @@ from gapless.supervisor.memory.spec import AppSpec
 
 STOP_AND_START, PM2 = "stop and start", "pm2 reload"
 REST_S = 1.0
-PM2_S = 30.0
+PM2_S = 60.0
+"""What one of its commands may take: a reload waits for instances, one after the other."""
 ANSWERS_S = 20.0
 _MARK, _SCRIPT_BYTES = b"Written by `gapless pm2 --install`", 4096
 _NODE = ("node", "nodejs")
