@@ -145,6 +145,15 @@ def descriptions(schema: type[Any]) -> dict[str, tuple[str, str]]:
 
     The example is TOML, and empty if there is none.
     """
+    if schema not in _read:
+        _read[schema] = _from_source(schema)
+    return _read[schema]
+
+
+_read: dict[type[Any], dict[str, tuple[str, str]]] = {}
+
+
+def _from_source(schema: type[Any]) -> dict[str, tuple[str, str]]:
     # No code keeps the text below an attribute: it is read from the source.
     import ast  # noqa: PLC0415 - slow, and needed only to explain
 
