@@ -295,7 +295,9 @@ class ModelSupervisor:
         self.new_generations = NewGenerations(
             self.apps, listeners, self.state, app_order, lambda _: frozenset()
         )
-        admissions = Admissions(self.new_generations, self.host, evidence, listeners)
+        admissions = Admissions(
+            self.new_generations, self.host, evidence, listeners, log=log
+        )
         acceptors: Any = Nothing(update=lambda *_: False)
         self.loop = loop.Loop(
             nothing,

@@ -16,7 +16,7 @@ from gapless.supervisor.act import pid_files
 from gapless.supervisor.act.performer import Performer
 from gapless.supervisor.act.start_limit import StartLimit
 from gapless.supervisor.act.takeovers import Takeovers
-from gapless.supervisor.control import reports
+from gapless.supervisor.control import alarms, reports
 from gapless.supervisor.control.control_socket import ControlSocket
 from gapless.supervisor.control.new_generations import NewGenerations
 from gapless.supervisor.control.operations import Operations
@@ -188,7 +188,7 @@ class Loop:
         app.warning = f"an internal error: {type(error).__name__}: {error}"
         if app.operation is not None:
             app.operation.failure = app.operation.failure or app.warning
-            app.last_report = reports.end(app.operation)
+            app.last_report = reports.end(app.operation, app.totals)
             app.operation = None
             self._state.save()
         self._apps.touched.pop(app.name, None)
@@ -270,6 +270,7 @@ class Loop:
             self._timers.set(app.name, planned.wake_at)
             for action in planned.actions:
                 self._log.write("action", app=app.name, action=repr(action))
+                before = alarms.of(app)
                 if isinstance(action, SendStop | Kill | Replace):
                     self._notes.write_roles(app)
                 try:
@@ -278,6 +279,7 @@ class Loop:
                     self._exits.start_failed(app, action, error.message)
                 except (OSError, ValueError) as error:
                     self._exits.start_failed(app, action, str(error))
+                alarms.write(self._log, app, before)
             self._starts.update(app, planned)
             now_changed = self._operations.update(app)
             changed |= now_changed

@@ -6,7 +6,9 @@ supersedes it if it has not switched yet, and its client is told which.
 
 from __future__ import annotations
 
-from gapless.base import clock
+from typing import Any
+
+from gapless.base import clock, events
 from gapless.base.errors import HandoffError, MisuseError
 from gapless.supervisor.control import reports
 from gapless.supervisor.control.new_generations import NewGenerations
@@ -28,9 +30,12 @@ class Admissions:
         host: HostRecord,
         evidence: Evidence,
         listeners: Listeners,
+        *,
+        log: events.Log,
     ) -> None:
         self._new_generations, self._host = new_generations, host
         self._evidence, self._listeners = evidence, listeners
+        self._log = log
 
     def check(self, app: AppRecord, operation: Operation) -> None:
         """Refuse what would cut something off here; say what takes longer.
@@ -99,13 +104,13 @@ class Admissions:
             app.operation.superseded = True
             app.operation.failure = trial.failure
             app.step("superseded", trial.failure)
-            app.last_report = reports.end(app.operation)
+            app.last_report = self._report(app, app.operation)
 
     def _end_draining(self, app: AppRecord) -> None:
         """End an operation whose generation serves while an older one still finishes."""
         if app.operation is not None:
             app.step("superseded", "the old generation goes on draining")
-            app.last_report = reports.end(app.operation)
+            app.last_report = self._report(app, app.operation)
             app.operation = None
 
     def _wait(self, app: AppRecord, operation: Operation, reason: str) -> None:
@@ -114,6 +119,12 @@ class Admissions:
             app.waiting.superseded = True
             app.waiting.failure = "superseded by a later request"
             app.waiting.step("superseded", now, app.waiting.failure)
-            self._host.keep_outcome(reports.end(app.waiting))
+            self._host.keep_outcome(self._report(app, app.waiting))
         app.waiting = operation
         operation.step("waiting", now, reason)
+
+    def _report(self, app: AppRecord, operation: Operation) -> dict[str, Any]:
+        """Return the report of an operation that another one follows."""
+        found = reports.end(operation, app.totals)
+        self._log.write("report", **found)
+        return found

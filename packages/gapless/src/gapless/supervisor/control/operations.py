@@ -62,7 +62,7 @@ class Operations:
             serving = app.current() or next(old, None)
             if serving is not None:
                 app.spec = serving.spec  # what failed is not what is asked for now
-        app.last_report = reports.end(operation)
+        app.last_report = reports.end(operation, app.totals)
         self._log.write("report", **app.last_report)
         directory = f"{self._home.reports}/{app.name}"
         name = f"{operation.action}-{operation.generation or 0}"

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from gapless.base import clock
 from gapless.base.outside import secrets
-from gapless.supervisor.memory.counts import Counts
+from gapless.supervisor.memory.counts import Counts, Totals
 from gapless.supervisor.memory.operations import Operation
 
 
-def end(operation: Operation) -> dict[str, Any]:
+def end(operation: Operation, totals: Totals) -> dict[str, Any]:
     """Send the report of an operation to the clients that wait for it, and return it.
+
+    It is added to the *totals* of its app.
 
     Secrets in it are masked: it is kept, and shown to whoever has pushed the release.
     """
+    plain = report(operation)
+    totals.add(plain, max(0.0, clock.monotonic() - operation.asked_at))
     known = operation.secret_values | secrets.values_of(operation.spec.environment)
-    found: dict[str, Any] = secrets.shown(report(operation), known)
+    found: dict[str, Any] = secrets.shown(plain, known)
     for waiter in operation.waiters:
         waiter({"result": found}, True)
     operation.waiters.clear()

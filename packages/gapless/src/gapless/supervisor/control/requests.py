@@ -119,7 +119,7 @@ class Requests:
         for earlier in (app.operation, app.waiting):
             if earlier is not None:
                 earlier.failure = earlier.failure or "the app was stopped"
-                self._host.keep_outcome(reports.end(earlier))
+                self._host.keep_outcome(reports.end(earlier, app.totals))
         app.waiting = None
         current = app.current() or app.in_role(Role.TRIAL)
         app.operation = _operation(app, request.op, app.spec, request.token, connection)

@@ -20,6 +20,8 @@ class Usage:
     def __init__(self, membership: Membership) -> None:
         self._membership = membership
         self._ticks: dict[str, tuple[float, int]] = {}
+        self._most_ticks: dict[str, int] = {}
+        """Of each instance; what a process has used is gone with it."""
 
     def of(self, instance: InstanceRecord) -> dict[str, Any]:
         """Return memory, CPU and the number of processes of an instance."""
@@ -33,10 +35,17 @@ class Usage:
         spent_s = max(0, ticks - before[1]) / TICKS_PER_S
         return {
             "memory_bytes": sum(process.rss_bytes for process in found),
+            "cpu_s": round(self._cpu_s(instance.key, ticks), 2),
             "cpu_percent": round(100 * spent_s / max(now - before[0], 0.01), 1),
             "processes": len(found),
         }
 
+    def _cpu_s(self, key: str, ticks: int) -> float:
+        """Return the processor time of an instance, which never goes back."""
+        most = self._most_ticks[key] = max(ticks, self._most_ticks.get(key, 0))
+        return most / TICKS_PER_S
+
     def keep(self, keys: set[str]) -> None:
         """Forget every instance that is not among *keys*."""
         self._ticks = {k: v for k, v in self._ticks.items() if k in keys}
+        self._most_ticks = {k: v for k, v in self._most_ticks.items() if k in keys}

@@ -113,10 +113,12 @@ class View:
             "restarts": app.restarts,
             "restarts_by": app.restarts_by,
             "replaced": app.replaced,
+            "totals": codec.encode(app.totals),
             "since": None if up_s is None else clock.stamp(clock.wall() - up_s),
             "uptime_s": round(up_s, 3) if up_s is not None and online else None,
             "addresses": self._addresses(app),
             **_sums(measured),
+            "usage": _usage(app, measured),
             "pids": sorted(i.pid for i in own if i.pid),
             "requests": None if total is None else total.requests,
             "procedures": None if total is None else total.procedures,
@@ -370,6 +372,23 @@ def _log_trouble(app: AppRecord) -> str:
         return ""
     lost = f", {app.log_lines_lost} lines are lost" if app.log_lines_lost else ""
     return f"its log cannot be written: {app.log_trouble}{lost}"
+
+
+def _usage(
+    app: AppRecord, measured: dict[str, dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return the phase of each instance, and what it uses."""
+    return [
+        {
+            "generation": generation.number,
+            "ordinal": instance.ordinal,
+            "phase": instance.phase.value,
+            "memory_bytes": measured[instance.key]["memory_bytes"],
+            "cpu_s": measured[instance.key]["cpu_s"],
+        }
+        for generation in app.generations
+        for instance in generation.instances
+    ]
 
 
 def _sums(measured: dict[str, dict[str, Any]]) -> dict[str, Any]:

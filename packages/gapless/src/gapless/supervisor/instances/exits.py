@@ -178,7 +178,8 @@ class Exits:
         """Write down what was cut: in the log, and in the report of the operation."""
         reason = instance.stop_reason or "it ended by itself"
         cut = {"pid": instance.pid, **what, "reason": reason}
-        self._log.write("cut", key=instance.key, **cut)
+        reported = app.operation is not None
+        self._log.write("cut", key=instance.key, reported=reported, **cut)
         if app.operation is not None:
             app.operation.cut.append(cut)
 

@@ -10,6 +10,7 @@ from gapless.base import clock, codec
 from gapless.base.codec import TRANSIENT, was
 from gapless.base.errors import NotFoundError, UnavailableError
 from gapless.supervisor.memory import model, spec
+from gapless.supervisor.memory.counts import Totals
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.instances import InstanceRecord, SeatRecord
 from gapless.supervisor.memory.model import Role
@@ -34,6 +35,8 @@ class AppRecord:
     """How many of them were for which reason: `exit` or `liveness`."""
     replaced: int = 0
     """How many times a new generation took the place of one that served."""
+    totals: Totals = field(default_factory=Totals)
+    """What its reports add up to."""
     ids: list[int] = field(default_factory=list)
     """One for each ordinal, unlike those of all other apps; they stay."""
     finished: bool = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 MOST_NAMES = 20
@@ -88,8 +88,41 @@ class Counts:
 
 
 _NUMBERS = tuple(
-    field.name for field in dataclasses.fields(Counts) if field.type == "int"
+    each.name for each in dataclasses.fields(Counts) if each.type == "int"
 )
+
+
+@dataclass(slots=True)
+class Totals:
+    """What the reports of an app add up to, since it is known here."""
+
+    operations: dict[str, int] = field(default_factory=dict)
+    """How many ended, by action and outcome: `reload done`."""
+    took_s: dict[str, float] = field(default_factory=dict)
+    """How long they took together, by the same words."""
+    connections: dict[str, int] = field(default_factory=dict)
+    """What became of them, by the words of a report."""
+    cut: dict[str, int] = field(default_factory=dict)
+    """What was cut: connections, requests, procedures, outgoing."""
+
+    def add(self, report: dict[str, Any], took_s: float) -> None:
+        """Add a report (spec/control.md) of what took *took_s*."""
+        reverted = any(each["step"] == "reverted" for each in report["steps"])
+        is_back = report["outcome"] == "failed" and reverted
+        outcome = "reverted" if is_back else report["outcome"]
+        words = f"{report['action']} {outcome}"
+        _add(self.operations, words, 1)
+        _add(self.took_s, words, round(took_s, 3))
+        for name, number in (report["connections"] or {}).items():
+            if name != "seen":
+                _add(self.connections, name, number)
+        for name in ("connections", "requests", "procedures", "outgoing"):
+            _add(self.cut, name, (report[name] or {}).get("cut", 0))
+
+
+def _add(numbers: dict[str, Any], name: str, number: float) -> None:
+    if number:
+        numbers[name] = numbers.get(name, 0) + number
 
 
 def parse(message: dict[str, Any]) -> Counts:

@@ -11,6 +11,7 @@ from gapless.base import clock, codec, events, files, names, set_aside
 from gapless.base.errors import UnavailableError
 from gapless.supervisor.memory import spec
 from gapless.supervisor.memory.apps import AppRecord, Apps
+from gapless.supervisor.memory.counts import Totals
 
 VERSION = 1
 MOST_OUTCOMES = 8
@@ -58,6 +59,7 @@ class AskedApp:
     restarts: int = 0
     restarts_by: dict[str, int] = field(default_factory=dict)
     replaced: int = 0
+    totals: Totals = field(default_factory=Totals)
     ids: list[int] = field(default_factory=list)
     finished: bool = False
     serves_on_path: bool = False
@@ -75,6 +77,7 @@ class AskedApp:
             restarts=self.restarts,
             restarts_by=dict(self.restarts_by),
             replaced=self.replaced,
+            totals=self.totals,
             ids=list(self.ids),
             finished=self.finished,
             serves_on_path=self.serves_on_path,
@@ -269,6 +272,7 @@ def _asked(app: AppRecord) -> AskedApp:
         restarts=app.restarts,
         restarts_by=dict(app.restarts_by),
         replaced=app.replaced,
+        totals=app.totals,
         ids=list(app.ids),
         finished=app.finished,
         serves_on_path=app.serves_on_path,
