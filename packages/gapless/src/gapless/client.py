@@ -217,6 +217,38 @@ class Client:
         result = found.get("result") if isinstance(found, dict) else None
         return result if isinstance(result, dict) else None
 
+    def ask(self, op: str, *, timeout_s: float) -> Any:
+        """Return the result of a request to a supervisor that runs; starts none.
+
+        For programs that are apps themselves: a supervisor that one of them started would
+        end with it.  Raises UnavailableError, TimedOutError, GaplessError.
+        """
+        until = clock.monotonic() + timeout_s
+        received = bytearray()
+        try:
+            with self._connect(PING_S) as sock:
+                sock.sendall(json.dumps({"op": op}).encode() + b"\n")
+                while (left_s := until - clock.monotonic()) > 0:
+                    sock.settimeout(left_s)
+                    if not (piece := sock.recv(1 << 16)):
+                        break
+                    received += piece
+                else:
+                    raise TimeoutError
+            answer = json.loads(received.splitlines()[-1] if received else b"{}")
+        except (TimeoutError, BlockingIOError):
+            raise TimedOutError(
+                f"the supervisor has not answered {op} in {timeout_s:g} s"
+            ) from None
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UnavailableError(f"no supervisor answers {op}: {reason}") from error
+        if "error" in answer:
+            raise errors.from_wire(answer["error"])
+        if "result" not in answer:
+            raise UnavailableError(f"the supervisor ended before it answered {op}")
+        return answer["result"]
+
     def has_apps(self) -> bool:
         """Return whether apps run here, or are to run; starts nothing.
 

@@ -181,9 +181,7 @@ class Supervisor:
         new_generations = NewGenerations(
             apps, listeners, state, app_order, membership.socket_inodes
         )
-        admissions = Admissions(
-            new_generations, host, evidence, listeners, log=log
-        )
+        admissions = Admissions(new_generations, host, evidence, listeners, log=log)
         requests = Requests(apps, host, admissions, state)
         renewals = Renewals(
             selector, apps, requests.renew, membership, log=log, home=path

@@ -44,6 +44,7 @@ TOPICS = (
             "signal": "send a signal to the instances of an app",
             "flush": "empty the logs of apps",
             "reset": "set the restart counters of apps to zero",
+            "metrics": "answer Prometheus about this host, its apps and releases",
         },
     ),
     Topic(

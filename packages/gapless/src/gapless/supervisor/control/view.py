@@ -374,9 +374,7 @@ def _log_trouble(app: AppRecord) -> str:
     return f"its log cannot be written: {app.log_trouble}{lost}"
 
 
-def _usage(
-    app: AppRecord, measured: dict[str, dict[str, Any]]
-) -> list[dict[str, Any]]:
+def _usage(app: AppRecord, measured: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the phase of each instance, and what it uses."""
     return [
         {

@@ -87,9 +87,7 @@ class Counts:
         )
 
 
-_NUMBERS = tuple(
-    each.name for each in dataclasses.fields(Counts) if each.type == "int"
-)
+_NUMBERS = tuple(each.name for each in dataclasses.fields(Counts) if each.type == "int")
 
 
 @dataclass(slots=True)
