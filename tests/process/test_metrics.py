@@ -85,6 +85,7 @@ def test_an_app_that_answers_scrapes_survives_its_own_release(host: Host) -> Non
         while not ended.is_set():
             try:
                 texts.append(scrape(port))
+                ended.wait(0.05)
             except Exception as error:  # noqa: BLE001 - the test shows it
                 faults.append(error)
                 return
@@ -250,8 +251,7 @@ def test_a_scrape_of_a_hundred_apps_costs_little(host: Host) -> None:
     pid = host.json("list")["supervisor"]["pid"]
     rounds, used = 10, processor_time(pid)
     for _ in range(rounds):
-        last = uptime(port)
-        until(lambda last=last: uptime(port) != last, "another list")
+        wait_for_another(port, uptime(port))
     each_s = (processor_time(pid) - used) / rounds
     print(f"a scrape of 102 apps: {1000 * each_s:.1f} ms of the supervisor")
     assert each_s < 0.15
@@ -260,6 +260,11 @@ def test_a_scrape_of_a_hundred_apps_costs_little(host: Host) -> None:
 def uptime(port: int) -> float | None:
     """Return what each list of the supervisor says anew."""
     return value(scrape(port), "gapless_app_uptime_seconds", app="app99")
+
+
+def wait_for_another(port: int, before: float | None) -> None:
+    """Wait until a scrape is answered from another list of the supervisor."""
+    until(lambda: uptime(port) != before, "another list")
 
 
 def processor_time(pid: int) -> float:

@@ -41,7 +41,7 @@ def _metric(family: Family, samples: list[Sample]) -> Metric:
                 family.name, family.text, labels=family.labels
             )
             for each in samples:
-                summary.add_metric(each.labels, each.count, each.value)
+                summary.add_metric(each.labels, each.number, each.value)
             return summary
         case "counter":
             counter = CounterMetricFamily(

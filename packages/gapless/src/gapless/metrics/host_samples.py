@@ -89,7 +89,7 @@ def _of_reports(app: str, totals: Mapping[str, Any]) -> Iterator[Sample]:
             "app_operation_seconds",
             took_s.get(words, 0.0),
             *(app, action, outcome),
-            count=number,
+            number=number,
         )
     known = dict.fromkeys(("finished", "cut", "unknown", "taken_over"), 0)
     for outcome, number in sorted((known | totals.get("connections", {})).items()):

@@ -44,6 +44,7 @@ TOPICS = (
             "signal": "send a signal to the instances of an app",
             "flush": "empty the logs of apps",
             "reset": "set the restart counters of apps to zero",
+            "notify": "tell people what happens: webhook, command or mail",
             "metrics": "answer Prometheus about this host, its apps and releases",
         },
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,7 +18,7 @@ from gapless.config.toml.document import Document, read
 from gapless.releases.model import ReleaseSpec
 from gapless.supervisor.memory.spec import AppSpec
 
-TABLES = ("app", "release", "rollout", "coordinator")
+TABLES = ("app", "release", "rollout", "coordinator", "notify")
 Built = TypeVar("Built")
 
 
@@ -41,7 +42,7 @@ def load(
         document.message_for(
             (name,),
             "unknown table; known: [app.NAME], [release.NAME], [rollout.NAME], "
-            "[coordinator]",
+            "[coordinator], [notify.NAME]",
         )
         for name in document.tables
         if name not in TABLES
@@ -59,6 +60,11 @@ def load(
             )
         ]
     released = _releases(document, mistakes, environment)
+    if "notify" in document.tables:
+        from gapless.config.toml import notify  # noqa: PLC0415 - for few files
+
+        build = partial(notify.build, document, with_secrets=False)
+        _build_each(document, "notify", mistakes, build)
     if not declared and not released and not mistakes:
         mistakes.append(f"{path}: there is no [app.NAME] in it")
     if mistakes:

@@ -1,0 +1,94 @@
+"""What coordinators and inboxes of a release server tell: rollouts, and uploads that fail.
+
+Pure: each function compares what is there with what is remembered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from gapless.notify.memory import Memory
+from gapless.notify.model import Event, Kind
+from gapless.push.outcome import Outcome, Stage
+from gapless.rollout.model import Rollout, State
+
+_KINDS = {
+    State.DONE: Kind.DONE,
+    State.HELD: Kind.HELD,
+    State.STUCK: Kind.HELD,
+    State.REVERTED: Kind.REVERTED,
+}
+MOST_UPLOADS = 500
+
+
+def of_rollouts(
+    rollouts: Mapping[str, Rollout], memory: Memory, at: str
+) -> list[Event]:
+    """Return an event for each rollout that has come to a state that people are told."""
+    found = []
+    for app, rollout in rollouts.items():
+        now = f"{rollout.number}.{rollout.attempt} {rollout.state.value}"
+        is_news = app in memory.rollouts or memory.knows_rollouts
+        if memory.rollouts.get(app) == now:
+            continue
+        memory.rollouts[app] = now
+        if is_news and rollout.state in _KINDS:
+            found.append(_of_rollout(app, rollout, now, at))
+    return found
+
+
+def _of_rollout(app: str, rollout: Rollout, now: str, at: str) -> Event:
+    why = f": {rollout.reason}" if rollout.reason else ""
+    hint = ""
+    if rollout.state in (State.HELD, State.STUCK):
+        hint = f"gapless rollout status {app}; then resume or abort"
+    text = (
+        f"{app}: rollout {rollout.number} to {rollout.release} "
+        f"{rollout.state.value}{why}"
+    )
+    return Event(
+        identity=f"rollout {app} {now}",
+        kind=_KINDS[rollout.state],
+        app=app,
+        text=text,
+        at=at,
+        details={
+            "rollout": rollout.number,
+            "state": rollout.state.value,
+            "release": {"old": rollout.previous or None, "new": rollout.release},
+            "reason": rollout.reason or None,
+            "by": rollout.by or None,
+            "hint": hint or None,
+        },
+    )
+
+
+def of_uploads(outcomes: Iterable[Outcome], memory: Memory) -> list[Event]:
+    """Return an event for each upload that became no release."""
+    found = []
+    for each in outcomes:
+        stage = each.stage.value
+        if memory.uploads.get(each.upload) == stage:
+            continue
+        memory.uploads[each.upload] = stage
+        # One that failed later has a report of the supervisor, or a rollout.
+        if memory.knows_rollouts and each.stage is Stage.REFUSED:
+            found.append(_of_upload(each))
+    memory.uploads = dict([*memory.uploads.items()][-MOST_UPLOADS:])
+    return found
+
+
+def _of_upload(outcome: Outcome) -> Event:
+    stage = outcome.stage.value
+    return Event(
+        identity=f"upload {outcome.upload} {stage}",
+        kind=Kind.FAILED,
+        app=outcome.app,
+        text=f"{outcome.app}: the upload {outcome.upload} {stage}: {outcome.detail}",
+        at=outcome.at,
+        details={
+            "upload": outcome.upload,
+            "release": {"old": None, "new": outcome.release or None},
+            "reason": outcome.detail or None,
+        },
+    )
