@@ -111,6 +111,7 @@ STARTS_PROGRAMS = {
     "push/signing/keys.py": "git and ssh-add with words that are fixed",
     "keeper/guardian/program.py": "Python itself, with words of ours; a renewal's command"
     " is the supervisor's",
+    "notify/programs.py": "the words of the configuration; addresses after --",
     "releases/signing/ssh_keygen.py": "files as values of options, principals checked",
 }
 """Each module that starts a program, and why no text from outside is an option of it."""

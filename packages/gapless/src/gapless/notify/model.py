@@ -10,17 +10,29 @@ from typing import Any
 class Kind(Enum):
     """What happened."""
 
-    DONE = "done"  #: a release serves, or a rollout has reached every host
-    FAILED = "failed"  #: an operation failed before its switch, or an upload did
-    REVERTED = "reverted"  #: it had switched, and what served before serves again
-    CUT = "cut"  #: connections, requests, procedures or calls were cut
-    GAVE_UP = "gave-up"  #: an app or an instance is not started any more
-    RESTARTS = "restarts"  #: instances are replaced more often than `restarts` allows
-    HELD = "held"  #: a rollout is held or stuck: somebody has to act
-    DISK = "disk"  #: a disk is almost full, or a log takes nothing
-    TEST = "test"  #: `gapless notify --test`
+    DONE = "done"
+    FAILED = "failed"
+    REVERTED = "reverted"
+    CUT = "cut"
+    GAVE_UP = "gave-up"
+    RESTARTS = "restarts"
+    HELD = "held"
+    DISK = "disk"
+    TEST = "test"
 
 
+MEANINGS = {
+    Kind.DONE: "a release serves, or a rollout has reached every host",
+    Kind.FAILED: "an operation failed before its switch, or an upload was refused",
+    Kind.REVERTED: "it had switched, and what served before serves again",
+    Kind.CUT: "connections, requests, procedures or calls to databases were cut",
+    Kind.GAVE_UP: "an app, or one instance, is not started any more",
+    Kind.RESTARTS: "more than `restarts` instances were replaced within `within_s`",
+    Kind.HELD: "a rollout is held or stuck: somebody has to act",
+    Kind.DISK: "the disk of the logs has less than `disk_free_mb`, or a log takes nothing",
+    Kind.TEST: "`gapless notify --test` was typed",
+}
+"""docs/notify.md has this table."""
 SEVERITIES = {
     Kind.DONE: "info",
     Kind.TEST: "info",
