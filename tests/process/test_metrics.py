@@ -237,6 +237,32 @@ def test_promtool_finds_no_fault(host: Host) -> None:
 
 
 @pytest.mark.soak
+def test_a_supervisor_that_is_stopped_holds_up_no_scrape(host: Host) -> None:
+    """Prometheus waits for 10 s; it is told before that nobody answers."""
+    port = free_port()
+    declare(host, port, free_port())
+    host.ok("start", "gapless.toml")
+    until(lambda: host.row("metrics")["addresses"], "the metrics to listen")
+    pid = host.json("list")["supervisor"]["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        texts: list[str] = []
+        threads = [
+            threading.Thread(target=lambda: texts.append(scrape(port)))
+            for _ in range(5)
+        ]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+        assert 0.0 in [value(text, "gapless_up") for text in texts]
+        assert value(scrape(port), "gapless_up") == 0
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    until(lambda: value(scrape(port), "gapless_up") == 1, "the supervisor")
+
+
+@pytest.mark.soak
 def test_a_scrape_of_a_hundred_apps_costs_little(host: Host) -> None:
     """The supervisor needs 1 % of a core at most, at one scrape in 15 s."""
     port = free_port()

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from rig.background import BackgroundProcess
+from rig.fleets.fleet import APP, MakeFleet
 from rig.hosts.host import GAPLESS, Host
 from rig.receivers.webhook import WebhookReceiver, hangs, status
 from rig.wait import free_port, until
@@ -213,6 +214,43 @@ def test_restarts_and_cuts_are_told(host: Host, receiver: WebhookReceiver) -> No
         process.terminate()
 
 
+@pytest.mark.soak
+def test_rollouts_and_refused_uploads_are_told(
+    make_fleet: MakeFleet, receiver: WebhookReceiver
+) -> None:
+    """On the release server; Prometheus is told of them as well."""
+    fleet = make_fleet(kind="python", count=2, policy="slots = 1\nrevert = false")
+    fleet.start()
+    host = fleet.publisher
+    config = host.directory / "gapless.toml"
+    with config.open("a") as file:
+        file.write(f'\n[notify.ops]\nwebhook = "{receiver.url}"\n')
+    process = BackgroundProcess(host.directory / "notify.log")
+    host.start_in_background(process, "notify", "--releases")
+    try:
+        memory = host.home / "notify" / "ops.json"
+        until(
+            lambda: (
+                memory.exists() and json.loads(memory.read_text())["knows_rollouts"]
+            ),
+            "the fleet to be known",
+        )
+        assert fleet.publish("2").returncode == 0
+        assert until_told(receiver, kind="done", state="done")["rollout"] == 2
+        assert fleet.publish("3 broken").returncode == 1
+        event = until_told(receiver, kind="held", state="held")
+        assert "resume or abort" in event["hint"]
+        text = host.ok("metrics", "--once", "--config", config)
+        assert f'gapless_rollout_state{{app="{APP}",state="held"}} 1.0' in text
+        assert f'gapless_rollout_hosts{{app="{APP}",phase="failed"}} 1.0' in text
+        assert f'gapless_rollout_slots{{app="{APP}"}} 1.0' in text
+        fleet.put("4", build="exit 1")
+        assert until_told(receiver, kind="failed")["upload"]
+        assert len({each["id"] for each in receiver.bodies}) == len(receiver.bodies)
+    finally:
+        process.terminate()
+
+
 def until_another(host: Host, pid: int) -> None:
     """Wait until an instance is there that is another process."""
     until(lambda: host.row("shop")["pids"] not in ([], [pid]), "another instance")
@@ -227,8 +265,8 @@ def connected(port: int) -> socket.socket:
 def test_the_file_of_a_target_that_is_no_file_of_ours_is_named(
     host: Host, receiver: WebhookReceiver
 ) -> None:
-    """It begins anew, and says so."""
-    declare(host, receiver)
+    """It begins anew, and says so; a disk that is low is told at once."""
+    declare(host, receiver, "disk_free_mb = 1073741824\n")
     folder = host.home / "notify"
     folder.mkdir(parents=True, mode=0o700)
     host.home.chmod(0o700)
@@ -238,6 +276,8 @@ def test_the_file_of_a_target_that_is_no_file_of_ours_is_named(
     try:
         host.start_in_background(process, "notify")
         until(lambda: "begins anew" in process.output(), "the complaint")
-        until(lambda: json.loads(place.read_text())["told"] == [], "a new file")
+        until(lambda: json.loads(place.read_text())["version"] == 1, "a new file")
+        assert "MB left" in until_told(receiver, kind="disk")["text"]
+        assert len(receiver.bodies) == 1
     finally:
         process.terminate()

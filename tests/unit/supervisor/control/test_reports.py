@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gapless.supervisor.control import reports
 from gapless.supervisor.memory import report_files
+from gapless.supervisor.memory.counts import Totals
 from gapless.supervisor.memory.operations import Operation
 from gapless.supervisor.memory.spec import AppSpec
 
@@ -32,6 +33,30 @@ def test_what_was_not_seen_is_not_reported_as_nothing() -> None:
     """There are no numbers where the kernel shows no connections."""
     operation = Operation("shop", "reload", 0.0, "", SPEC, unseen=True)
     assert reports.report(operation)["connections"] is None
+
+
+def test_reports_add_up() -> None:
+    """By action and outcome; a way back is one of its own."""
+    totals = Totals()
+    for failure, steps in (("", []), ("it died", []), ("it died", ["reverted"])):
+        operation = Operation("shop", "reload", 0.0, "", SPEC, failure=failure)
+        operation.connections_seen, operation.connections_cut = 3, 1
+        for step in steps:
+            operation.step(step, 1.0)
+        totals.add(reports.report(operation), 1.5)
+    words = ("reload done", "reload failed", "reload reverted")
+    assert totals.operations == dict.fromkeys(words, 1)
+    assert totals.took_s == dict.fromkeys(words, 1.5)
+    assert totals.connections == {"finished": 6, "cut": 3}
+    assert totals.cut == {"connections": 3}
+
+
+def test_a_report_is_added_where_it_ends() -> None:
+    """Whoever waits for it, or nobody."""
+    totals = Totals()
+    operation = Operation("shop", "stop", 0.0, "", SPEC, unseen=True)
+    reports.end(operation, totals)
+    assert totals.operations == {"stop done": 1}
 
 
 def test_no_report_is_written_over(tmp_path: Path) -> None:

@@ -123,7 +123,8 @@ class Teller:
         return any_lines
 
     def _of_disk(self) -> list[Event]:
-        path = os.path.dirname(self._home.own_log)
+        logs = self._home.logs  # not there before the first supervisor
+        path = logs if os.path.isdir(logs) else self._home.path
         try:
             found = os.statvfs(path)
         except OSError:
