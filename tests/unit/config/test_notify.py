@@ -81,7 +81,7 @@ def test_each_way_becomes_a_target(tmp_path: Path) -> None:
         ('command = "page \'"', "no command"),
         ('command = "true"\non = ["everything"]', "known: done, failed"),
         ('command = "true"\napps = ["a/b"]', "no name of an app"),
-        ('command = "true"\ntimeout_s = 1e9', "<= 120"),
+        ('command = "true"\ntimeout_s = 1e9', "from 0.1 to 120"),
         ('command = "true"\nwebhok = "x"', "unknown key"),
     ],
 )
