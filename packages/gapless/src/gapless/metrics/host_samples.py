@@ -38,7 +38,7 @@ def of_host(
     own, rows = listed["supervisor"], listed["apps"]
     yield sample("version_info", 1, own["version"])
     yield sample("host_draining", own["draining"])
-    yield sample("keeper_silent_seconds", own["keeper_silent_s"])
+    yield sample("keeper_silent_seconds", own["keeper_silent_s"] or 0.0)
     for status, number in sorted(Counter(row["status"] for row in rows).items()):
         yield sample("apps", number, status)
     for row in rows:

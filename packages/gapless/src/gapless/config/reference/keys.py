@@ -11,6 +11,7 @@ import msgspec
 from gapless.config.toml import key_words
 from gapless.config.toml.app_schema import App
 from gapless.config.toml.fleet_schema import Coordinator, Release, Rollout
+from gapless.config.toml.notify_schema import Notify
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +60,12 @@ TABLES = (
         schema=Coordinator,
         is_named=False,
         applied="what reads [rollout.NAME], at the same time.",
+    ),
+    TableOfFile(
+        name="notify",
+        schema=Notify,
+        is_named=True,
+        applied="`gapless notify` when it starts: reload it after a change.",
     ),
 )
 

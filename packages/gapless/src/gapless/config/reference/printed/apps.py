@@ -37,6 +37,28 @@ class Call(msgspec.Struct):
     since: str
 
 
+class InstanceUsage(msgspec.Struct):
+    """What an instance uses."""
+
+    generation: int
+    ordinal: int
+    phase: str
+    memory_bytes: int
+    cpu_s: float
+    """Processor time since its start."""
+
+
+class Totals(msgspec.Struct):
+    """What the reports of an app add up to."""
+
+    operations: dict[str, int]
+    """How many ended, by action and outcome: `reload done`."""
+    took_s: dict[str, float]
+    connections: dict[str, int]
+    """What became of them."""
+    cut: dict[str, int]
+
+
 class Row(msgspec.Struct):
     """An app."""
 
@@ -67,12 +89,14 @@ class Row(msgspec.Struct):
     restarts_by: dict[str, int]
     replaced: int
     """Instances that hung and have a successor."""
+    totals: Totals
     since: str | None
     uptime_s: float | None
     addresses: list[str]
     memory_bytes: int
     cpu_percent: float
     processes: int
+    usage: list[InstanceUsage]
     pids: list[int]
     requests: int | None
     """Under way; null: the app does not count."""
@@ -155,6 +179,7 @@ class Instance(msgspec.Struct):
     restarts: int
     killed_for_memory: int
     memory_bytes: int
+    cpu_s: float
     cpu_percent: float
     processes: int
 
