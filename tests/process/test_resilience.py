@@ -25,7 +25,7 @@ from rig.matrix import matrix, times
 from rig.wait import free_port, until
 
 GOOD = ["node", "app.js"]
-STEPS = ["starting", "ready", "switched", "proven", "draining", "stopping"]
+STEPS = ["2 starts", "listens on", "takes all new", "is proven", "1 drains", "1 stops"]
 
 
 @pytest.mark.parametrize("step", matrix(STEPS, "switched", "draining"))
