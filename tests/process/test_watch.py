@@ -143,9 +143,7 @@ def test_a_coordinator_that_is_away_is_waited_for(make: Make, goes: str) -> None
         )
         etcd.kill()
         etcd.start()
-        until(
-            lambda: "example: rollout 1 to" in at.watch_log(), "the rollout", 30
-        )
+        until(lambda: "example: rollout 1 to" in at.watch_log(), "the rollout", 30)
         assert (at.base / "hooks").read_text() == "x\n"
         until(lambda: not at.left(), "an empty inbox")
         push.send_signal(signal.SIGINT)
