@@ -167,6 +167,7 @@ def test_what_failed_is_moved_aside_named_and_not_tried_again(make: Make) -> Non
     assert at.watch_log().count("the build failed") == 2
     assert at.watch_log().count("was refused, and is kept as") == 2
 
+
 def test_what_the_disk_refused_stays_and_is_tried_again_when_it_changes(
     make: Make,
 ) -> None:
