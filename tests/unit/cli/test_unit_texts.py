@@ -11,7 +11,7 @@ OF = texts.UnitOf(
     user="deploy",
     home="/home/deploy/.gapless",
     path="/usr/local/bin:/usr/bin:/bin",
-    command="/opt/gapless/.venv/bin/gapless",
+    command="/opt/gapless/bin/gapless",
 )
 
 
