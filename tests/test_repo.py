@@ -277,6 +277,20 @@ def test_readme_gives_the_two_commands_first() -> None:
     assert "make test" in first_screen
 
 
+def test_the_chinese_readme_says_what_the_english_one_says() -> None:
+    """The same links, the same figures, in the same blocks of commands."""
+    english, chinese = (
+        (ROOT / name).read_text() for name in ("README.md", "README.zh-CN.md")
+    )
+
+    def facts(page: str) -> list[str]:
+        found = [target.replace(".zh-CN", "") for target in LINK.findall(page)]
+        found += re.findall(r"\d+(?:[.,]\d+)*", page)
+        return sorted(found)
+
+    assert facts(english) == facts(chinese)
+
+
 def test_every_link_of_a_page_resolves() -> None:
     """A link to a file of this repository leads to a file of this repository."""
     found = [

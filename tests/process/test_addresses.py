@@ -92,7 +92,7 @@ def test_a_handshake_that_began_at_the_narrow_address_is_served(host: Host) -> N
     declare(host, 2, PLACES=f"0.0.0.0:{port}")
     command = host.begin("reload", "app.toml")
     assert command.stdout is not None
-    while "switched" not in command.stdout.readline():
+    while "takes all new" not in command.stdout.readline():
         assert command.poll() is None
     clients = [LateHandshake(port, 0.6 * SLOWER) for _ in range(3)]
     command.communicate()

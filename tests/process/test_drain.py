@@ -270,7 +270,7 @@ def test_a_supervisor_that_is_killed_in_a_recycle_goes_on(host: Host) -> None:
         reload = host.begin("reload", "app")
         assert reload.stdout is not None
         for line in reload.stdout:
-            if " ready" in line:
+            if " is ready" in line:
                 os.kill(host.supervisor_pid(), signal.SIGKILL)
                 break
         rest = reload.communicate(timeout=60)[0]

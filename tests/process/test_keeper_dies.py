@@ -30,7 +30,7 @@ VICTIMS = [
     pytest.param((), id="keeper"),
     pytest.param(("pid",), id="both", marks=pytest.mark.soak),
 ]
-STEPS = ["starting", "ready", "switched", "proven", "draining", "stopping"]
+STEPS = ["2 starts", "listens on", "takes all new", "is proven", "1 drains", "1 stops"]
 
 
 def pids_of(host: Host) -> dict[str, int]:

@@ -88,7 +88,7 @@ def test_a_reload_keeps_order_and_an_app_is_told_what_failed(host: Host) -> None
     order.take()
     done = host.gapless("reload", "db", "mid")
     assert done.returncode == 1
-    warning = "mid generation 2 warning: db was not reloaded, and serves as before: "
+    warning = "mid: warning: db was not reloaded, and serves as before: "
     assert warning in done.stdout
     assert "reload done" in done.stdout
     begun = [line for line in order.take() if "begins" in line]
@@ -99,7 +99,7 @@ def test_a_reload_keeps_order_and_an_app_is_told_what_failed(host: Host) -> None
     assert begun == UP
     host.ok("stop", "db", "mid")
     done = host.gapless("start", "gapless.toml")
-    assert "mid generation 4 warning: db did not start: instance 0 of" in done.stdout
+    assert "mid: warning: db did not start: instance 0 of" in done.stdout
     remarks = host.app("mid")["generations"][0]["order_remarks"]
     assert "`after` orders and does not require" in remarks[0]
 
@@ -111,7 +111,7 @@ def test_limits_that_cannot_be_set_are_told(host: Host) -> None:
     order.declare("[app.lim]\ncommand = 'sleep 60'\nlimits = { memory_mb = 50 }\n")
     text = "limits.memory_mb has no effect: GAPLESS_CGROUPS is off"
     assert f"warning: lim: {text}" in host.gapless("check").stderr
-    assert f"lim generation 1 warning: {text}" in host.ok("start", "gapless.toml")
+    assert f"lim: warning: {text}" in host.ok("start", "gapless.toml")
     assert host.app("lim")["limits_trouble"] == text
     assert f"50.0M of memory for each instance; {text}" in host.ok("describe", "lim")
     assert "memory_mb" in host.ok("doctor")

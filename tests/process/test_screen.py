@@ -85,9 +85,9 @@ def test_a_picture_only_where_it_is_wanted(
             shown.wait_for("proves itself", "1 -> 2")
             assert "\x1b" not in shown.painted().replace("\x1b[39m", "")
         text = shown.wait_for("ended with 0")
-        assert ("generation 2 switched" in text) is (not words and not is_picture) or (
-            "--plain" in words
-        )
+        assert ("generation 2 takes all new" in text) is (
+            not words and not is_picture
+        ) or ("--plain" in words)
 
 
 @pytest.mark.soak

@@ -26,3 +26,11 @@ def test_every_command_of_the_tutorial_does_what_the_page_shows(host: Host) -> N
             assert code == typed.code, f"{typed.lines}: code {code}, {output}"
             different = transcript.differs(typed.shown, output)
             assert not different, f"{typed.lines}\n{different}"
+
+
+def test_the_chinese_tutorial_has_the_same_commands() -> None:
+    """What the test above types is what both pages show."""
+    chinese = PAGE.with_name("tutorial.zh-CN.md").read_text()
+    assert transcript.BLOCK.findall(chinese) == transcript.BLOCK.findall(
+        PAGE.read_text()
+    )

@@ -269,7 +269,7 @@ def test_probe_asks_the_new_socket(host: Host) -> None:
     app = PathApp(host, "node", 'ready = { http = "/health" }', instances=1)
     app.start()
     printed = app.release(2)
-    assert "probe passed" in printed
+    assert "is ready: GET /health answered 200" in printed
     assert app.answer() == "release 2"
 
 

@@ -60,7 +60,7 @@ def test_a_long_build_of_one_app_holds_no_other_up(make: Make) -> None:
     at.files("slow", {"VERSION": "1"})
     at.watch()
     slow = begin(at, "slow")
-    until(lambda: "slow building" in at.watch_log(), "the build of slow")
+    until(lambda: "slow: builds" in at.watch_log(), "the build of slow")
     done = at.push("example", "--wait", by="mounted")
     assert done.returncode == 0, done.stdout + done.stderr
     assert slow.poll() is None
@@ -77,7 +77,7 @@ def test_sigterm_ends_it_after_the_step_in_hand(make: Make) -> None:
     at.configure(example=build)
     at.watch()
     push = begin(at, "example")
-    until(lambda: "example building" in at.watch_log(), "the build")
+    until(lambda: "example: builds" in at.watch_log(), "the build")
     at.signal_watch(signal.SIGTERM)
     until(
         lambda: "ending after the current step" in at.watch_log(),
@@ -103,7 +103,7 @@ def test_a_second_signal_ends_it_at_once_and_the_next_takes_up(make: Make) -> No
     at.configure(example=build)
     at.watch()
     push = begin(at, "example")
-    until(lambda: "example building" in at.watch_log(), "the build")
+    until(lambda: "example: builds" in at.watch_log(), "the build")
     at.signal_watch(signal.SIGTERM)
     until(
         lambda: "ending after the current step" in at.watch_log(),
@@ -143,9 +143,7 @@ def test_a_coordinator_that_is_away_is_waited_for(make: Make, goes: str) -> None
         )
         etcd.kill()
         etcd.start()
-        until(
-            lambda: "example rollout begun: 1 to" in at.watch_log(), "the rollout", 30
-        )
+        until(lambda: "example: rollout 1 to" in at.watch_log(), "the rollout", 30)
         assert (at.base / "hooks").read_text() == "x\n"
         until(lambda: not at.left(), "an empty inbox")
         push.send_signal(signal.SIGINT)
@@ -167,6 +165,7 @@ def test_what_failed_is_moved_aside_named_and_not_tried_again(make: Make) -> Non
     reasons = list((at.base / "refused" / "example").glob("*.reason.txt"))
     assert len(reasons) == 2
     assert at.watch_log().count("the build failed") == 2
+    assert at.watch_log().count("was refused, and is kept as") == 2
 
 
 def test_what_the_disk_refused_stays_and_is_tried_again_when_it_changes(
@@ -184,10 +183,10 @@ def test_what_the_disk_refused_stays_and_is_tried_again_when_it_changes(
     for _ in range(2):  # the inbox is read several times meanwhile
         done = at.push("small", "--app", "example", "--wait", by="mounted")
         assert done.returncode == 0, done.stdout
-    assert at.watch_log().count(f"claimed: {tarball}") == 1
+    assert at.watch_log().count(f"took {tarball}") == 1
     assert f"{tarball} is not tried again until it changes" in at.watch_log()
     (at.inbox / tarball).touch()
-    until(lambda: at.watch_log().count(f"claimed: {tarball}") == 2, "another try")
+    until(lambda: at.watch_log().count(f"took {tarball}") == 2, "another try")
 
 
 def test_an_inbox_that_cannot_be_read_is_named_and_looked_at_again(make: Make) -> None:

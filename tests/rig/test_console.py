@@ -80,7 +80,7 @@ def test_releases_faults_and_counts_by_hand() -> None:
         typed.type("kil s1\n")
         typed.wait_for(r"no such fault here: kil; `help`")
         typed.type("status\n")
-        typed.wait_for(r"rollout 2 to example-\d+: done, 2 of 2 hosts there")
+        typed.wait_for(r"rollout 2 to example-\d+: done: 2 of 2 hosts updated")
         typed.type("\x03")
         typed.wait_for(r"[1-9]\d* requests, 0 lost")
         assert typed.process.wait(60) == 0

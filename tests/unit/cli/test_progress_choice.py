@@ -59,7 +59,7 @@ def test_plain_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
         shown.step(
             {"app": "web", "step": "failed", "detail": "x", "generation": 2, "at_s": 1}
         )
-    assert screen.getvalue() == "web generation 2 failed: x (1.00 s)\n"
+    assert screen.getvalue() == "web: generation 2 failed: x (1.00 s)\n"
 
 
 def test_without_rich_lines_are_printed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +68,7 @@ def test_without_rich_lines_are_printed(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setitem(sys.modules, "rich", None)
     with choice.shown(["web"]) as shown:
         shown.step({"app": "web", "step": "ready", "detail": "", "at_s": 1})
-    assert screen.getvalue() == "web ready (1.00 s)\n"
+    assert screen.getvalue() == "web: ready (1.00 s)\n"
 
 
 def test_json_gets_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,5 +94,5 @@ def test_what_is_printed_meanwhile_stands_above_the_picture(
         print("a rest", end="")
     found = screen.getvalue()
     assert "half a line\n" in found
-    assert "\x1b[31mweb generation 2 crashed: x (1.00 s)\x1b[0m\n" in found
+    assert "\x1b[31mweb: generation 2 crashed: x (1.00 s)\x1b[0m\n" in found
     assert found.endswith("a rest")

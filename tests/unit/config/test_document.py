@@ -206,3 +206,17 @@ def test_affinity_by_address_says_what_a_balancer_makes_of_it(tmp_path: Path) ->
     first, second = sources.remarks(apps)
     assert first.startswith('a: affinity = "address": behind a balancer')
     assert second.startswith('c: affinity = "address" has no effect')
+
+
+def test_a_link_without_a_release_is_named_as_such(tmp_path: Path) -> None:
+    """Before the first publish nothing is wrong with the key `directory`."""
+    path = tmp_path / "gapless.toml"
+    app = '[app.a]\ncommand = "true"\ndirectory = "dfs/dist/shop/web"\n'
+    path.write_text(f'{app}[release.shop]\nbase = "./dfs"\n')
+    with pytest.raises(NotFoundError) as caught:
+        tables.load(str(path), dict(os.environ))
+    assert "has no release yet: gapless publish shop.tar.gz" in caught.value.hint
+    path.write_text(app)
+    with pytest.raises(NotFoundError) as caught:
+        tables.load(str(path), dict(os.environ))
+    assert "relative to the configuration file" in caught.value.hint

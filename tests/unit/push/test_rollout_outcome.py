@@ -24,7 +24,7 @@ def test_hosts_are_counted_while_it_rolls() -> None:
     """One of two hosts runs the release."""
     found = next_outcome(ROLLING, ROLLOUT, HOSTS, [])
     assert (found.stage, found.hosts_done, found.hosts) == (Stage.ROLLING, 1, 2)
-    assert "1 of 2 hosts there" in summary(found)
+    assert "1 of 2 hosts updated" in summary(found)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from gapless.base import paths
 from gapless.base.errors import DONE, FAILED, MISUSE, GaplessError
 from gapless.cli import output
 from gapless.cli.terminal import outlet
-from gapless.cli.verbs import ALIASES, PACKAGES, TOPICS, parsers
+from gapless.cli.verbs import ALIASES, PACKAGES, REFUSED, TOPICS, parsers
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -96,6 +96,11 @@ def overview() -> str:
     for topic in TOPICS:
         lines += ["", f"{topic.title}:"]
         lines += [f"  {verb:<11} {does}" for verb, does in topic.verbs.items()]
+    others: dict[str, list[str]] = {}
+    for alias, verb in ALIASES.items():
+        others.setdefault(verb, []).append(alias)
+    words = (f"{', '.join(known)} = {verb}" for verb, known in others.items())
+    lines += ["", "Other words for the same:", f"  {'; '.join(words)}"]
     lines += ["", "`gapless VERB --help` shows the arguments of a verb."]
     return "\n".join(lines)
 
@@ -107,6 +112,7 @@ def _verb(word: str) -> str:
     close = difflib.get_close_matches(word, [*PACKAGES, *ALIASES], 1)
     print(f"gapless: there is no verb {word!r}", file=sys.stderr)
     hint = f"did you mean `gapless {close[0]}`?" if close else "`gapless` lists them"
+    hint = REFUSED.get(word, hint)
     print(f"hint: {hint}", file=sys.stderr)
     sys.exit(MISUSE)
 

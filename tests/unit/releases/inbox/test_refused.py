@@ -26,3 +26,7 @@ def test_refused_uploads_have_an_end(tmp_path: Path) -> None:
     left = {path.name for path in (tmp_path / "refused" / "app").iterdir()}
     kept = {f"app-{3 + number}.tar" for number in range(refused.KEPT)}
     assert left == kept | {f"{name}.reason.txt" for name in kept}
+    listed = refused.kept(spec)
+    assert listed == [
+        (f"app-{3 + number}.tar", "it is broken") for number in range(refused.KEPT)
+    ]

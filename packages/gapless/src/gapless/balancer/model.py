@@ -72,7 +72,10 @@ class Pool:
         if len(set(servers)) != len(servers):
             found.append("a server is named twice")
         if len(servers) < 2:
-            found.append("one server cannot hand a request to another: name two")
+            found.append(
+                "one server cannot hand a request to another: name two; one alone needs no "
+                "such file, `proxy_pass http://127.0.0.1:PORT;` is enough for nginx"
+            )
         if self.health and _PATH.fullmatch(self.health) is None:
             found.append(f"health {self.health!r}: write a path, like /health")
         if not 0 <= self.largest_body_bytes <= LARGEST_BODY_BYTES:

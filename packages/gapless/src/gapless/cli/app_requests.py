@@ -84,11 +84,18 @@ def from_apps(
         if action == "restart":
             return relocated(running, environment=environment)
         return refreshed(
-            running, environment=environment, profile=args.env, changes=changes
+            running,
+            environment=environment,
+            profile=args.env,
+            changes=changes,
+            warnings=None if args.env is None else warnings,
         )
 
     running = current_specs(client, names)
-    return [AppRequest(action=action, spec=renewed(each)) for each in running.values()]
+    warnings: list[str] = []
+    found = [AppRequest(action=action, spec=renewed(each)) for each in running.values()]
+    print_warnings(warnings)
+    return found
 
 
 def only(args: argparse.Namespace) -> tuple[str, ...]:

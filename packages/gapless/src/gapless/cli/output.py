@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from gapless.base import files
-from gapless.base.outside.text import printable
+from gapless.base.outside.text import counted, printable, sized
 from gapless.cli.terminal import columns, outlet
+
+count, size = counted, sized
 
 _NOT_SEEN = re.compile(r"[^ -~]+")
 _WITH_STATUS = ("status", "phase")
@@ -160,21 +162,3 @@ def duration(seconds: float | None) -> str:
     if seconds < 86400:
         return f"{seconds // 3600:.0f}h"
     return f"{seconds // 86400:.0f}d"
-
-
-def count(number: int, noun: str) -> str:
-    """Return a number and its noun: 1 request, 2 requests."""
-    return f"{number} {noun}" + ("" if number == 1 else "s")
-
-
-def size(count_bytes: float) -> str:
-    """Return a number of bytes in its largest unit: 512B, 1.5K, 20.0M, 3.2G."""
-    for unit in ("B", "K", "M", "G"):
-        if count_bytes < 1024 or unit == "G":
-            return (
-                f"{count_bytes:.0f}{unit}"
-                if unit == "B"
-                else f"{count_bytes:.1f}{unit}"
-            )
-        count_bytes /= 1024
-    return ""

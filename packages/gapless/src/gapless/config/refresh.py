@@ -28,18 +28,22 @@ def refreshed(
     profile: str | None = None,
     changes: Mapping[str, Any] | None = None,
     inside: LinkedRelease | None = None,
+    warnings: list[str] | None = None,
 ) -> AppSpec:
     """Return the configuration of a running app from its file, read now.
 
     The app inherits the environment that it was started with, or *environment*; its
     profile is the one that it was started with, or *profile*.  *changes* are fields of
     PM2 that are set anew, and stay so; a name becomes its alias.  With *inside*, paths
-    through the link of a release lead into that release.  Raises GaplessError.
+    through the link of a release lead into that release.  What the file has in it that
+    has no effect is added to *warnings*.  Raises GaplessError.
     """
     if profile is not None and not _has_profiles(running.config_file):
         raise MisuseError(
             f"{running.name}: --env chooses within a PM2 file, and it was started from "
-            f"{running.config_file or 'the command line'}"
+            f"{running.config_file or 'the command line'}",
+            hint="a gapless.toml has one environment: use one file for each, or an "
+            "environment_file; `gapless reload APP --update-env` takes this shell's",
         )
     fields = dict(changes or {})
     if fields:
@@ -65,7 +69,10 @@ def refreshed(
             f"{running.name}: {path} no longer declares it",
             hint=f"`gapless delete {running.name}` ends it",
         )
-    return replace(next(iter(declared.load(choice).apps.values())), alias=alias)
+    loaded = declared.load(choice)
+    if warnings is not None:
+        warnings += [each for each in loaded.warnings if each not in warnings]
+    return replace(next(iter(loaded.apps.values())), alias=alias)
 
 
 def _alias(running: AppSpec, wanted: str) -> str:

@@ -153,10 +153,10 @@ class Deployment:
             change,
             release,
             on_wait=lambda: self.step("waiting", f"{release.name} was interrupted"),
-            on_event=self._flipping(release),
+            on_event=self._flipping(release, 0.0),
         )
         if serves and not self._has_flipped:
-            self._flip(release)
+            self._tell_flip(self._flip(release))
         if result is None:
             if is_same(change) and change.action == journal.PUBLISH:
                 return self._deploy(release, change)
@@ -195,7 +195,7 @@ class Deployment:
         old = before.name if before else None
         described = running_app.describe(self._client, self._releases)
         if described is None:
-            self._flip(release)
+            self._tell_flip(self._flip(release))
             result = report.without_handoff(self._releases.app, token)
             result["steps"] = list(self.steps)
         else:
@@ -216,39 +216,50 @@ class Deployment:
                 self._releases, lambda: current.prepare(self._releases, release)
             )
         offset_s = clock.monotonic() - self._began
-        own = Handoff(self._client, self._permit, self._flipping(release))
+        own = Handoff(self._client, self._permit, self._flipping(release, offset_s))
         try:
             result = own.run(wanted, token)
         finally:
             self.was_late = own.was_late
         if result["outcome"] == "done" and not self._has_flipped:
-            self._try_flip(release)  # it had given up: it was started, without a proof
+            # It had given up: it was started, without a proof.
+            self._tell_flip(self._try_flip(release))
         return result | {"steps": report.merged(self.steps, result["steps"], offset_s)}
 
-    def _flipping(self, release: Release) -> OnEvent:
-        """Return what takes the events of a reload: the link is flipped at the proof."""
+    def _flipping(self, release: Release, offset_s: float) -> OnEvent:
+        """Return what takes the events of a reload: the link is flipped at the proof.
+
+        The reload began *offset_s* after the deployment; all steps are told by one clock.
+        """
 
         def on_event(event: dict[str, Any]) -> None:
-            if event["step"] == "proven":
-                # Other programs read the link: it names only what has proved itself.
-                self._try_flip(release)
-            self._on_event(event)
+            # Other programs read the link: it names only what has proved itself.
+            flipped = self._try_flip(release) if event["step"] == "proven" else None
+            self._on_event(report.shifted(event, offset_s))
+            self._tell_flip(flipped)
 
         return on_event
 
-    def _try_flip(self, release: Release) -> None:
-        """Flip the link; an error does not end a handoff that has happened."""
-        try:
-            self._flip(release)
-        except (OSError, GaplessError) as error:
-            self.step("flip failed", str(error))
+    def _try_flip(self, release: Release) -> tuple[str, str] | None:
+        """Flip the link; return the step to tell, which is none if it stays.
 
-    def _flip(self, release: Release) -> None:
+        An error does not end a handoff that has happened.
+        """
+        try:
+            return self._flip(release)
+        except (OSError, GaplessError) as error:
+            return "flip failed", str(error)
+
+    def _flip(self, release: Release) -> tuple[str, str] | None:
         if not self._flips:
-            return
+            return None
         current.flip(self._releases, release)
         self._has_flipped = True
-        self.step("flipped", f"{self._releases.link} -> {release.name}")
+        return "flipped", f"{self._releases.link} -> {release.name}"
+
+    def _tell_flip(self, flipped: tuple[str, str] | None) -> None:
+        if flipped is not None:
+            self.step(*flipped)
 
     # --- when the app has changed -------------------------------------------------
 

@@ -37,5 +37,10 @@ def merged(
 
     The handoff began *offset_s* after the deployment; its steps are shifted by that.
     """
-    shifted = [each | {"at_s": round(each["at_s"] + offset_s, 4)} for each in later]
-    return sorted([*steps, *shifted], key=lambda step: step["at_s"])
+    later = [shifted(each, offset_s) for each in later]
+    return sorted([*steps, *later], key=lambda step: step["at_s"])
+
+
+def shifted(step: dict[str, Any], offset_s: float) -> dict[str, Any]:
+    """Return a step with its time on a clock that began *offset_s* earlier."""
+    return step | {"at_s": round(step["at_s"] + offset_s, 4)}

@@ -100,7 +100,7 @@ def summary(outcome: Outcome) -> str:
     if outcome.release:
         where += f"{'to ' if outcome.rollout else ''}{outcome.release} "
     hosts = (
-        f", {outcome.hosts_done} of {outcome.hosts} hosts there"
+        f", {outcome.hosts_done} of {outcome.hosts} hosts updated"
         if outcome.hosts and outcome.stage is Stage.ROLLING
         else ""
     )

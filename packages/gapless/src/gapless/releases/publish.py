@@ -37,7 +37,7 @@ from gapless.base.errors import (
     StoppedError,
     UnavailableError,
 )
-from gapless.base.outside.text import printable
+from gapless.base.outside.text import counted, printable, sized
 from gapless.releases import current, manifest, paths, reports
 from gapless.releases.inbox import admission, claims, opened
 from gapless.releases.inbox.admission import Copy
@@ -216,8 +216,9 @@ def _make(
     spec: ReleaseSpec, release: Release, copy: Copy, tree: str, progress: Progress
 ) -> None:
     unpacked = unpack.unpack(copy.path, tree, spec.limits, name=copy.name)
-    size_mb = unpacked.size_bytes / (1 << 20)
-    progress("unpacked", f"{unpacked.files} files, {size_mb:.1f} MB")
+    progress(
+        "unpacked", f"{counted(unpacked.files, 'file')}, {sized(unpacked.size_bytes)}"
+    )
     shared.link_shared(spec, tree)
     is_run = bool(build.commands_of(spec, tree) or spec.hooks.before_flip)
     owner = ownership.give(spec, tree) if is_run else ownership.UNCHANGED

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from gapless.agent.reporter import Reporter
 from gapless.agent.turn import first_start
@@ -31,6 +32,8 @@ from gapless.rollout.model import Phase, Rollout, State
 from gapless.rollout.store import FleetStore
 
 RETRY_S = 0.5
+MOST_LAST_LINE = 200
+"""Characters of the last line of a log that a reason quotes."""
 LEAD_S = 10.0
 """The longest lead time of a recycle where the agent answers balancers."""
 
@@ -158,7 +161,7 @@ class Turn:
             why = str(report["reason"] or "another operation changed it")
             raise _CancelledError(why)
         if report["outcome"] != "done":
-            return str(report["reason"])
+            return _reason(report)
         self._reporter.set_release(release.name)
         if self._fleet.copy:
             # What cannot be removed now is removed after the next change.
@@ -166,6 +169,15 @@ class Turn:
                 in_use = running_app.directories(self._client, own)
                 removal.remove_superfluous(own, in_use)
         return ""
+
+
+def _reason(report: dict[str, Any]) -> str:
+    """Return why a release failed, with the last line of its log: that mostly says more."""
+    reason = str(report["reason"])
+    written = [each.strip() for each in report.get("log_tail") or () if each.strip()]
+    if not written or written[-1] in reason:
+        return reason
+    return f"{reason}; its last line: {written[-1][:MOST_LAST_LINE]}"
 
 
 class _CancelledError(Exception):

@@ -1,6 +1,24 @@
-"""Text from outside, for a terminal or a line of a file: all of it can be seen."""
+"""Text for people: all that comes from outside can be seen; quantities with their units."""
 
 from __future__ import annotations
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number and its noun: 1 request, 2 requests."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def sized(count_bytes: float) -> str:
+    """Return a number of bytes in its largest unit: 512B, 1.5K, 20.0M, 3.2G."""
+    for unit in ("B", "K", "M", "G"):
+        if count_bytes < 1024 or unit == "G":
+            return (
+                f"{count_bytes:.0f}{unit}"
+                if unit == "B"
+                else f"{count_bytes:.1f}{unit}"
+            )
+        count_bytes /= 1024
+    return ""
 
 
 def printable(text: str, *, kept: str = "") -> str:

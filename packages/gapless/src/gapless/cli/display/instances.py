@@ -7,6 +7,13 @@ from typing import Any
 from gapless.cli import output
 from gapless.cli.display import under_way
 
+_HEADINGS = [
+    *("instance", "pid", "phase", "uptime", "cpu", "memory", "processes"),
+    *("connections", "it counts", "it says"),
+]
+_ALWAYS = 8
+"""The first columns are there for every app."""
+
 
 def print_tables(found: dict[str, Any]) -> None:
     """Print the table of generations, and that of instances."""
@@ -39,10 +46,19 @@ def print_tables(found: dict[str, Any]) -> None:
             ]
             for i in found["instances_detail"]
         ]
-        headings = (
-            "instance pid phase uptime cpu memory processes connections counts status"
-        )
-        output.print_table(headings.split(), rows)
+        _print_known(_HEADINGS, rows)
+
+
+def _print_known(headings: list[str], rows: list[list[str]]) -> None:
+    """Print a table, without the last columns of what no instance tells."""
+    shown = [
+        n
+        for n in range(len(headings))
+        if n < _ALWAYS or any(row[n] not in ("", "-") for row in rows)
+    ]
+    output.print_table(
+        [headings[n] for n in shown], [[row[n] for n in shown] for row in rows]
+    )
 
 
 def _status(instance: dict[str, Any]) -> str:

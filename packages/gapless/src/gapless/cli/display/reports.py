@@ -21,7 +21,8 @@ def print_report(report: dict[str, Any]) -> int:
         return DONE
     counts = report["connections"]
     if outcome == "done":
-        print(output.paint(f"{app}: {report['action']} done{_result(report)}", "green"))
+        print(output.paint(f"{app}: {_done(report)}{_result(report)}", "green"))
+        _print_way_back(report)
     else:
         print(output.paint(f"{app}: {report['action']} {outcome}", "red"))
         print(f"  reason: {report['reason']}")
@@ -72,6 +73,24 @@ def print_report(report: dict[str, Any]) -> int:
     return exit_code(report)
 
 
+def _done(report: dict[str, Any]) -> str:
+    """Return what was done; a rollback names both releases."""
+    before, after = report["release"]["old"], report["release"]["new"]
+    if report["action"] == "rollback" and before and before != after:
+        return f"rolled back from {before} to {after}"
+    return f"{report['action']} done" + (f", release {after}" if after else "")
+
+
+def _print_way_back(report: dict[str, Any]) -> None:
+    """Print how a rollback is undone, and what the same command would do now."""
+    before, app = report["release"]["old"], report["app"]
+    if report["action"] == "rollback" and before and before != report["release"]["new"]:
+        print(
+            f"  `gapless rollback {app} {before}` goes forward again, "
+            f"`gapless rollback {app}` one release further back"
+        )
+
+
 def _print_counts(report: dict[str, Any]) -> None:
     """Print what the app counted by itself while it drained."""
     requests, procedures = report.get("requests"), report.get("procedures")
@@ -114,12 +133,11 @@ def _cut(cut: dict[str, Any]) -> str:
 
 
 def _result(report: dict[str, Any]) -> str:
-    """Return the release, the generation and the durations of an operation."""
+    """Return the generation and the durations of an operation."""
     steps = {step["step"]: step["at_s"] for step in report["steps"]}
     last_s = report["steps"][-1]["at_s"] if report["steps"] else 0.0
-    release, number = report["release"]["new"], report["generation"]["new"]
-    result = f", release {release}" if release else ""
-    result += f", generation {number}" if number else ""
+    number = report["generation"]["new"]
+    result = f", generation {number}" if number else ""
     if "switched" in steps:
         result += f", switched after {steps['switched']:.2f} s"
     return f"{result} ({last_s:.2f} s in all)"

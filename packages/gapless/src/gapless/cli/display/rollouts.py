@@ -42,7 +42,7 @@ def sentence(rollout: Rollout, reports: dict[str, HostReport]) -> str:
     back = f", back to {rollout.previous}" if rollout.target != rollout.release else ""
     return (
         f"{rollout.app}: rollout {rollout.number} to {rollout.release}{back}: "
-        f"{rollout.state.value}, {done} of {of} hosts there"
+        f"{rollout.state.value}: {done} of {of} hosts updated"
     )
 
 
@@ -55,6 +55,8 @@ def print_rollout(rollout: Rollout, reports: dict[str, HostReport]) -> None:
         print(f"  began {rollout.began_at} by {rollout.by}")
     if signers := signed_by(rollout):
         print(f"  signed by {signers}")
+    if rollout.state in (State.HELD, State.STUCK):
+        print(f"  {ways_on(rollout.app)}")
     print_hosts(reports, rollout.policy.gone_s)
 
 

@@ -59,7 +59,7 @@ def print_end(outcome: Outcome, print_line: Callable[[str], None]) -> None:
     if outcome.report:
         print_line(f"  report on the release server: {outcome.report}")
     if outcome.stage in (Stage.HELD, Stage.STUCK):
-        print_line(f"  there, {rollouts.ways_on(outcome.app)}")
+        print_line(f"  on the release server: {rollouts.ways_on(outcome.app)}")
 
 
 def upload_json(

@@ -37,8 +37,8 @@ class WatchOutput:
 
     def fleet_step(self, app: str, step: str, detail: str) -> None:
         """Print a step of a publish to a fleet."""
-        if not self._as_json:
-            self.line(steps.line(app, step, detail))
+        if not self._as_json and (text := steps.line(app, step, detail)):
+            self.line(text)
 
     def host_step(self, event: dict[str, Any]) -> None:
         """Print a step of a publish on this host."""

@@ -18,7 +18,7 @@ from gapless.deploy.deployment import Deployment
 from gapless.push.outcome import Stage
 from gapless.push.outcome_store import OutcomeStore
 from gapless.push.upload_outcome import UploadOutcome
-from gapless.releases import file_state
+from gapless.releases import current, file_state
 from gapless.releases.inbox import (
     claims,
     completeness,
@@ -224,7 +224,23 @@ class UploadPublisher:
             return
         if os.path.lexists(tarball):
             self._give_up(tarball)
+        elif is_new:
+            self._tell_refused()
         self._outcome.fail(error.message)
+
+    def _tell_refused(self) -> None:
+        """Print where a refused upload is kept, and what serves on."""
+        kept = f"{self._spec.refused}/{self._outcome.upload}"
+        if not os.path.lexists(kept):
+            return
+        serves = current.current(self._spec)
+        self._output.line(
+            printable(
+                f"{self._spec.app}: {self._outcome.upload} was refused, and is kept as "
+                f"{kept}, with the reason in {kept}{refused.REASON}; "
+                + (f"{serves.name} stays" if serves else "there is no release yet")
+            )
+        )
 
     def _give_up(self, tarball: str) -> None:
         self._readiness.give_up(tarball)

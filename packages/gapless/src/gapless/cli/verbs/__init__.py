@@ -81,7 +81,7 @@ TOPICS = (
             "doctor": "check what this machine supports",
             "upgrade": "replace what runs by the version that is installed",
             "supervise": "run the supervisor in the foreground",
-            "shutdown": "stop every app, then the supervisor",
+            "shutdown": "stop every app, then the supervisor; a boot brings them back",
             "save": "save the list of apps for `resurrect`",
             "resurrect": "start the apps that `save` listed",
             "startup": "start the apps at boot: a unit of systemd",
@@ -119,9 +119,15 @@ ALIASES = {
     "desc": "describe",
     "del": "delete",
     "log": "logs",
-    "kill": "shutdown",
     "sendSignal": "signal",
 }
+"""Other words for a verb, as PM2 has them."""
+
+REFUSED = {
+    "kill": "`gapless shutdown` stops every app and the supervisor; `gapless signal` "
+    "sends a signal to an app, `gapless stop APP` ends one",
+}
+"""Words that mean different things elsewhere, so that nobody stops more than he means."""
 
 
 def module_of(verb: str) -> str:

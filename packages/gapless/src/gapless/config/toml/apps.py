@@ -39,6 +39,7 @@ def build(
         _command(document, keys, table),
         directory=redirect(os.path.normpath(folder)),
         environment=dict(environment) | own,
+        link_of=_release_of(document, os.path.normpath(folder)),
         declared_directory=os.path.normpath(folder),
         configured=tuple(sorted(own)),
         environment_files=_checked(
@@ -79,12 +80,29 @@ def build(
     )
 
 
+def _release_of(document: Document, directory: str) -> str:
+    """Return the release whose link leads to a directory; empty if none does.
+
+    The tables of releases may not have been checked yet.
+    """
+    tables = document.tables.get("release")
+    beside = os.path.dirname(paths.absolute(str(document.path)))
+    for name, table in tables.items() if isinstance(tables, dict) else ():
+        base = table.get("base") if isinstance(table, dict) else None
+        if isinstance(base, str):
+            link = os.path.normpath(os.path.join(beside, base, "dist", name))
+            if directory == link or directory.startswith(f"{link}/"):
+                return str(name)
+    return ""
+
+
 def _resolved(
     name: str,
     argv: list[str],
     *,
     directory: str,
     environment: dict[str, str],
+    link_of: str = "",
     **fields: Any,
 ) -> AppSpec:
     """Return a spec whose directory and program exist.  Raises NotFoundError."""
@@ -92,7 +110,10 @@ def _resolved(
     if not os.path.isdir(resolved):
         raise NotFoundError(
             f"{name}: there is no directory {directory}",
-            hint="the key `directory` is relative to the configuration file",
+            hint=f"it is the link of [release.{link_of}], which has no release yet: "
+            f"gapless publish {link_of}.tar.gz"
+            if link_of
+            else "the key `directory` is relative to the configuration file",
         )
     program = programs.executable(name, argv[0], resolved, environment)
     return AppSpec(

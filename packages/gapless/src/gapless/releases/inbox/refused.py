@@ -37,6 +37,17 @@ def move_to_refused(spec: ReleaseSpec, path: str, name: str, reason: str) -> Non
         paths.remove(f"{spec.refused}/{each}{REASON}")
 
 
+def kept(spec: ReleaseSpec) -> list[tuple[str, str]]:
+    """Return the refused uploads that are kept, each with its reason, the oldest first."""
+    try:
+        names = [each for each in os.listdir(spec.refused) if uploads.is_plain(each)]
+    except OSError:
+        return []
+    names = [each for each in names if not each.endswith(REASON)]
+    names.sort(key=lambda each: uploads.arrived_ns(f"{spec.refused}/{each}"))
+    return [(each, reason_of(spec, each)) for each in names[-KEPT:]]
+
+
 def reason_of(spec: ReleaseSpec, name: str) -> str:
     """Return why an upload was refused; empty if it was not."""
     if not uploads.is_plain(name):

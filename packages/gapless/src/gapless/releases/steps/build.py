@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from gapless.base.outside.text import counted
 from gapless.releases.model import Progress, Release, ReleaseSpec
 from gapless.releases.steps import commands
 
@@ -27,7 +28,7 @@ def build(spec: ReleaseSpec, release: Release, tree: str, progress: Progress) ->
             goes_on=False,
             gains_no_rights=True,
         )
-    progress("built", f"{len(chosen)} commands")
+    progress("built", counted(len(chosen), "command"))
 
 
 def commands_of(spec: ReleaseSpec, tree: str) -> tuple[tuple[str, ...], ...]:

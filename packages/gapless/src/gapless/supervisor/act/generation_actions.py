@@ -54,7 +54,8 @@ class GenerationActions:
             generation.probe_ended_at = clock.monotonic()
             self._apps.touch(app.name)
             if passed:
-                app.step("probed", answer)
+                said = answer.removeprefix("it ")
+                app.step("probed", f"GET {generation.spec.ready.path} {said}")
 
         try:
             host = host_for(listener, self._listeners.of_app(app.name))

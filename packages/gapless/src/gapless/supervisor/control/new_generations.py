@@ -8,6 +8,7 @@ from collections.abc import Set as AbstractSet
 
 from gapless.base import clock
 from gapless.base.errors import GaplessError
+from gapless.base.outside.text import counted
 from gapless.supervisor.decide.addresses import BY_SIGNAL, dropped, expected, said_by
 from gapless.supervisor.memory import spec
 from gapless.supervisor.memory.apps import AppRecord, Apps
@@ -75,7 +76,7 @@ class NewGenerations:
             operation.step("recycling", now, _warning(wanted, before))
         self._app_order.begin(app, generation)
         if generation.role is Role.TRIAL and not generation.held:
-            operation.step("starting", now, f"{wanted.instances} instances")
+            operation.step("starting", now, counted(wanted.instances, "instance"))
         self._state.save()
 
     def is_recycled(

@@ -10,6 +10,7 @@ import dataclasses
 
 from gapless.base import clock
 from gapless.base.errors import MisuseError, NotFoundError
+from gapless.base.outside.text import counted
 from gapless.supervisor.control import fields, reports
 from gapless.supervisor.control.admission import Admissions
 from gapless.supervisor.control.control_connection import ControlConnection
@@ -107,7 +108,7 @@ class Requests:
         serving.spec = app.spec = wanted
         self._apps.allot_ids(app, count)
         app.operation = operation
-        operation.step("starting", clock.monotonic(), f"{count} instances")
+        operation.step("starting", clock.monotonic(), counted(count, "instance"))
         self._state.save()
 
     def stop(self, request: Request, connection: ControlConnection) -> None:

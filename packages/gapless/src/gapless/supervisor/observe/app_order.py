@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gapless.base import clock
+from gapless.base.outside.text import counted
 from gapless.supervisor.decide import order, readiness
 from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.generations import GenerationRecord
@@ -60,7 +61,7 @@ class AppOrder:
                     self._remark(app, generation, other, waited=True)
             if not generation.waits_for and generation.role is not Role.RETIRING:
                 generation.enter(generation.role, now)
-                app.step("starting", f"{len(generation.seats)} instances")
+                app.step("starting", counted(len(generation.seats), "instance"))
         held = [each for each in found if each.waits_for]
         self._note(app, {name for each in held for name in each.waits_for})
 

@@ -112,7 +112,10 @@ def _from_toml(args: argparse.Namespace) -> list[AppRequest]:
             hint="write it into the file; `gapless check` names the keys",
         )
     if args.env:
-        raise MisuseError("--env chooses within a PM2 file; a gapless.toml has one")
+        raise MisuseError(
+            "--env chooses within a PM2 file; a gapless.toml has one environment",
+            hint="use one file for each environment, or an environment_file",
+        )
     count = _count(given.get("instances"))
     only = app_requests.only(args) or ((given["name"],) if given.get("name") else ())
     choice = Choice(environment=inherited(os.environ), only=only)

@@ -21,11 +21,18 @@ from gapless.rollout.model import Action, Rollout, State
 from gapless.rollout.store import FleetStore
 
 _ACTIONS = {"hold": Action.HOLD, "resume": Action.RESUME, "abort": Action.REVERT}
+_OTHER_WORDS = {"pause": "hold", "undo": "abort"}
+"""Words of kubectl for the same."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `rollout`."""
-    parser.add_argument("what", choices=["status", *_ACTIONS, "history", "forget"])
+    parser.add_argument(
+        "what",
+        type=lambda word: _OTHER_WORDS.get(word, word),
+        choices=["status", *_ACTIONS, "history", "forget"],
+        help="`pause` is hold, `undo` is abort",
+    )
     parser.add_argument(
         "app",
         nargs="?",
@@ -165,6 +172,13 @@ def _one_of_history(
 ) -> int:
     found = next((e for e in store.history.read() if str(e["number"]) == number), None)
     if found is None:
+        now, _ = store.rollout()
+        if now is not None and str(now.number) == number:
+            raise NotFoundError(
+                f"{store.app}: rollout {number} has not ended: it is {now.state.value}",
+                hint=f"`gapless rollout status {store.app}` shows it; the reports of its "
+                f"hosts are in {fleet.release.reports}/{now.release}",
+            )
         raise NotFoundError(
             f"{store.app}: no rollout {number} has ended",
             hint=f"`gapless rollout history {store.app}` lists those that have",

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
         "command": " ".join(wanted["command"]),
         "directory": f"{wanted['declared_directory']} -> {wanted['directory']}",
         "configuration": wanted["config_file"] or "(command line)",
-        "addresses": ", ".join(found["addresses"]) or "none",
+        "listens on": ", ".join(found["addresses"]) or "none",
         "ready when": _ready(wanted["ready"]),
         "alive while": _alive(wanted, found),
         "stop": _stop(wanted["stop"]),

@@ -21,19 +21,19 @@ HEADINGS = [
     "status",
     "instances",
     "release",
-    "gen",
+    "generation",
     "restarts",
     "uptime",
     "requests",
     "procedures",
     "cpu",
     "memory",
-    "addresses",
+    "listens on",
 ]
 
 _LEAVING = [
-    *("release", "procedures", "requests", "restarts", "uptime", "gen", "id"),
-    *("addresses", "memory", "cpu"),
+    *("release", "procedures", "requests", "restarts", "uptime", "generation", "id"),
+    *("listens on", "memory", "cpu"),
 ]
 """What goes first from a terminal that is too narrow; `--plain` and `--json` have all."""
 _KEYS = {
@@ -80,12 +80,12 @@ def run(args: argparse.Namespace) -> int:
         print("no apps here; `gapless start TARGET` starts one")
         _tell_set_aside(client)
         return DONE
-    output.print_table(HEADINGS, [_cells(row) for row in rows], _LEAVING)
+    _print(rows)
     supervisor = found["supervisor"]
     if supervisor is None:
         print(
-            "no supervisor runs here, so no app does; `gapless start APP`, or the unit "
-            "of systemd, starts it"
+            "no supervisor runs here, so no app does; `gapless start APP` starts both, and "
+            "so does the unit of systemd, if there is one (systemctl start gapless-USER)"
         )
     elif supervisor["draining"]:
         print("this host drains: new requests are refused; `gapless undrain` ends it")
@@ -99,6 +99,22 @@ def run(args: argparse.Namespace) -> int:
             print(output.paint(f"{row['name']}: {row['reason']}", colour))
     _tell_set_aside(client)
     return DONE
+
+
+def _print(rows: list[dict[str, Any]]) -> None:
+    """Print the table; without the columns of what no app counts."""
+    cells = [_cells(row) for row in rows]
+    silent = {
+        HEADINGS.index(name)
+        for name in ("requests", "procedures")
+        if all(row[name] is None for row in rows)
+    }
+    shown = [n for n in range(len(HEADINGS)) if n not in silent]
+    output.print_table(
+        [HEADINGS[n] for n in shown],
+        [[row[n] for n in shown] for row in cells],
+        _LEAVING,
+    )
 
 
 def _tell_set_aside(client: Client) -> None:

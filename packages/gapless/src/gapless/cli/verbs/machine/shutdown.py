@@ -1,4 +1,8 @@
-"""Stop every app, then the supervisor; `gapless start APP` starts both again."""
+"""Stop every app, then the supervisor.
+
+The apps come back when the supervisor starts again (`systemctl start`, a boot), or with
+`gapless start APP`.  What shall stay stopped is stopped first: `gapless stop APP`.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +44,12 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         output.print_json({"shut_down": was_running})
     else:
-        print("shut down" if was_running else "no supervisor runs here")
+        print(
+            "shut down; the apps come back with the supervisor (systemctl start, a boot), "
+            "or with `gapless start APP`"
+            if was_running
+            else "no supervisor runs here"
+        )
     return DONE
 
 

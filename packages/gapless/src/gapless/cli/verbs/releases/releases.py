@@ -7,7 +7,8 @@ import argparse
 from gapless.base.errors import DONE
 from gapless.cli import arguments, configuration, output
 from gapless.releases import current
-from gapless.releases.model import Release
+from gapless.releases.inbox import refused
+from gapless.releases.model import Release, ReleaseSpec
 from gapless.releases.signing import records
 
 
@@ -39,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
         return DONE
     if not found:
         print(f"{args.app} has no release yet; `gapless publish TARBALL` makes one")
+        _print_refused(spec)
         return DONE
     signers = {r.name: records.signer_of(spec, r.name) for r in found}
     headings = ["release", "state", "directory"]
@@ -50,7 +52,14 @@ def run(args: argparse.Namespace) -> int:
     for release in found:
         if release.failure:
             print(f"{release.name} failed: {release.failure.splitlines()[0]}")
+    _print_refused(spec)
     return DONE
+
+
+def _print_refused(spec: ReleaseSpec) -> None:
+    """Print the uploads that became no release."""
+    for name, reason in refused.kept(spec):
+        print(f"{spec.refused}/{name} was refused: {reason.splitlines()[0]}")
 
 
 def _state(release: Release) -> str:

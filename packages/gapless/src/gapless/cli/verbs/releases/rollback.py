@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 
+from gapless.base.errors import MisuseError
 from gapless.cli import arguments, configuration
 from gapless.cli.fleet import deployments
 
@@ -21,17 +22,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RELEASE",
         help="a release that `gapless releases` lists; default: the one before",
     )
+    parser.add_argument(
+        "--to", default="", metavar="RELEASE", help="the same as RELEASE above"
+    )
     arguments.add_rollout_wait(parser)
     arguments.add_config(parser)
     arguments.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Roll back one app."""
+    """Roll back one app.  Raises MisuseError if two releases are named."""
+    if args.to and args.release and args.to != args.release:
+        raise MisuseError(
+            f"{args.app}: {args.release} and --to {args.to}: which release?"
+        )
+    wanted = args.release or args.to
     releases = configuration.release(args.config, args.app)
     return deployments.run(
         args,
         releases,
-        in_fleet=lambda publisher: publisher.rollback(args.release),
-        on_host=lambda deployment: deployment.rollback(args.release),
+        in_fleet=lambda publisher: publisher.rollback(wanted),
+        on_host=lambda deployment: deployment.rollback(wanted),
     )
