@@ -129,6 +129,31 @@ class HttpInterceptor {
     // Frameworks may write their own header; Node closes when this one is false.
     response.shouldKeepAlive = false;
     response.setHeader('Connection', 'close');
+    this.lingerUntilRead(request);
+  }
+
+  /**
+   * Let a connection close only when its request has come to its end: what nobody reads
+   * resets the connection, and may take the answer from its client (RFC 9112, 9.6).
+   */
+  lingerUntilRead(request) {
+    const { socket } = request;
+    if (Object.hasOwn(socket, 'destroySoon')) return;
+    const limitMs = this.settings.discardS * 1000;
+    socket.destroySoon = function destroyAfterRequest() {
+      delete socket.destroySoon;
+      if (request.complete || socket.destroyed) {
+        socket.destroySoon();
+        return;
+      }
+      socket.end(); // the client sees the end of the answer
+      const close = () => socket.destroySoon();
+      const timer = setTimeout(close, limitMs);
+      timer.unref();
+      socket.once('close', () => clearTimeout(timer));
+      request.once('end', close);
+      request.resume();
+    };
   }
 
   upgrade(request, socket, serve) {

@@ -120,6 +120,31 @@ test('answers close their connection once the process drains', async (context) =
   assert.equal(program.stdout, `${port}\nslow\n`);
 });
 
+test('an answer that comes before the end of its request is not reset', async (context) => {
+  const programs = await open(context);
+  const program = programs.run(['node', programs.write('app.js', PLAIN)]);
+  const port = await programs.port(program);
+  programs.supervisor.order('drain handoff');
+  await programs.supervisor.until({ mode: 'handoff' });
+  const client = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+  let answer = '';
+  let ended = false;
+  let error = null;
+  client.on('data', (piece) => (answer += piece));
+  client.on('end', () => (ended = true));
+  client.on('error', (found) => (error = found));
+  client.write('POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 40\r\n\r\n');
+  await until(() => ended, 'the end of the answer');
+  assert.match(answer, /Connection: close[\s\S]*hello$/);
+  for (let sent = 0; sent < 40; sent += 10) {
+    await new Promise((resolve) => client.write('0123456789', resolve));
+  }
+  const closed = new Promise((resolve) => client.once('close', resolve));
+  client.end();
+  await closed;
+  assert.equal(error, null);
+});
+
 test('Express is an HTTP server like any other', async (context) => {
   const programs = await open(context);
   const express = require.resolve('express');
