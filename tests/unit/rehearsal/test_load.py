@@ -20,6 +20,8 @@ from rig.wait import free_port, until
 
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
+EARLY = GOOD.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
+
 
 def reset(sock: socket.socket) -> None:
     """Close a connection so that its other side gets ECONNRESET (socket(7), SO_LINGER)."""
@@ -48,6 +50,9 @@ def talk(sock: socket.socket) -> None:
         while first := lines.readline():
             length = 0
             while (line := lines.readline().strip().lower()) != b"":
+                if b"/early" in first:
+                    sock.sendall(EARLY)
+                    return  # with the rest of the request unread: it is reset
                 if line.startswith(b"content-length:"):
                     length = int(line.split(b":")[1])
             lines.read(length)
@@ -139,6 +144,17 @@ def test_slow_bodies_and_kept_connections_are_answered() -> None:
     assert True in kept
     slow = [each for each in load.requests if each.kind == model.SLOW]
     assert min(each.took_s for each in slow) >= 0.5
+
+
+def test_an_answer_before_the_end_of_the_body_is_an_answer() -> None:
+    """The program closes then: a client that sends on loses what it has not read yet."""
+    with program() as port:
+        slow = model.mixed(("/",), "/early", 200.0)[-1]
+        load = Load(place(port), [slow])
+        load.start()
+        until(lambda: load.requests, "an answer")
+        load.stop()
+    assert {each.fate for each in load.requests} == {model.ANSWERED}
 
 
 def answered(client: Client) -> bool:

@@ -208,7 +208,7 @@ class Client:
         self._sent_of_body = max(due, self._sent_of_body)
 
     def _receive(self, sock: socket.socket) -> None:
-        while not (self._answer.is_complete and self._was_sent()):
+        while not (self._answer.is_complete and self._need_not_send()):
             piece = sock.recv(_PIECE_BYTES)
             if piece:
                 self._answer.feed(piece)
@@ -224,8 +224,10 @@ class Client:
                 return
         self._end(ANSWERED, "")
 
-    def _was_sent(self) -> bool:
-        return not self._unsent and self._sent_of_body == len(self._body)
+    def _need_not_send(self) -> bool:
+        """Return whether all was sent, or the app closes: no more is wanted then."""
+        was_sent = not self._unsent and self._sent_of_body == len(self._body)
+        return was_sent or self._answer.closes
 
     def _watch(self) -> None:
         if self._sock is not None:
