@@ -12,6 +12,7 @@ import json
 import os
 import re
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -127,14 +128,24 @@ class Browser:
 
 
 @contextmanager
-def browser(directory: Path) -> Iterator[Browser]:
-    """Return a browser that has not been anywhere; its files are in *directory*."""
+def browser() -> Iterator[Browser]:
+    """Return a browser that has not been anywhere."""
+    # Its sockets have to have short names (unix(7)): pytest's directories are too deep.
+    with (
+        tempfile.TemporaryDirectory(prefix="web-") as directory,
+        _driven(directory) as it,
+    ):
+        yield it
+
+
+@contextmanager
+def _driven(directory: str) -> Iterator[Browser]:
     driver = subprocess.Popen(
         [DRIVER, "--port=0"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=os.environ | {"HOME": str(directory), "TMPDIR": str(directory)},
+        env=os.environ | {"HOME": directory, "TMPDIR": directory},
     )
     assert driver.stdout is not None
     try:

@@ -7,64 +7,14 @@ import json
 import os
 import queue
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from rig import wait
-from rig.hosts.host import GAPLESS, Host
-
-SHOP = """
-[app.shop]
-command = [{python}, "-c", "import os, signal; print(os.environ['WORD'], flush=True); \
-exec(os.environ['CODE'])"]
-directory = "/"
-environment = {{ WORD = "<b>{word}</b>", CODE = "{code}" }}
-restart = {{ min_uptime_s = 0.1 }}
-min_healthy_s = {healthy}
-"""
-WAITS = "signal.pause()"
-
-
-class Page:
-    """Somebody who has the link of a page."""
-
-    def __init__(self, host: Host, port: int) -> None:
-        self.port = port
-        link = host.ok("web", "--listen", port, "--link").strip()
-        self.token = link.partition("token=")[2]
-        answer = self.ask("GET", f"/?token={self.token}")
-        assert answer.status == 303
-        self.cookie = str(answer.headers["set-cookie"]).partition(";")[0]
-
-    def ask(
-        self, method: str, path: str, body: bytes | None = None, **headers: str
-    ) -> http.client.HTTPResponse:
-        """Return an answer whose body was read."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        try:
-            connection.request(method, path, body, headers)
-            answer = connection.getresponse()
-            answer.body = answer.read()  # type: ignore[attr-defined]  # kept for the test
-        finally:
-            connection.close()
-        return answer
-
-    def json(self, path: str) -> Any:
-        """Return what the page answers."""
-        answer = self.ask("GET", path, Cookie=self.cookie)
-        assert answer.status == 200, path
-        return json.loads(answer.body)  # type: ignore[attr-defined]  # as above
-
-    def act(self, **wanted: Any) -> int:
-        """Ask for an action as the page does; return the status of the answer."""
-        headers = {"Content-Type": "application/json", "Cookie": self.cookie}
-        headers["Origin"] = f"http://127.0.0.1:{self.port}"
-        body = json.dumps(wanted).encode()
-        return self.ask("POST", "/actions", body, **headers).status
+from rig.fixtures.web_page import Page, Shop, start_page
+from rig.hosts.host import Host
 
 
 class Events:
@@ -147,32 +97,10 @@ def events(page: Page, app: str) -> Iterator[Events]:
         found.close()
 
 
-def shop(host: Host, word: str, *, code: str = WAITS, healthy: float = 0.2) -> Path:
-    """Declare an app that prints a word and waits, or runs *code*."""
-    text = SHOP.format(
-        python=json.dumps(sys.executable), word=word, code=code, healthy=healthy
-    )
-    return host.configure(text, "shop.toml")
-
-
-def start_page(host: Host, port: int, *more: str) -> None:
-    """Start the page as an app."""
-    command = json.dumps([str(GAPLESS), "web", "--listen", str(port), *more])
-    directory = json.dumps(str(host.directory))
-    host.configure(
-        f"[app.page]\ncommand = {command}\ndirectory = {directory}\n"
-        f"environment = {{ GAPLESS_HOME = {json.dumps(str(host.home))} }}\n"
-        'ready = { when = "listening", timeout_s = 60 }\nmin_healthy_s = 0.1\n',
-        "page.toml",
-    )
-    host.ok("start", "page.toml")
-
-
 def test_a_page_shows_releases_live_also_its_own(host: Host) -> None:
     """It tells of a reload, does what it is asked for, and outlives a supervisor."""
     port = wait.free_port()
-    shop(host, "first", healthy=1.5)
-    host.ok("start", "shop.toml")
+    host.ok("start", Shop(host).declare("first", healthy=1.5))
     start_page(host, port, "--actions")
     page = Page(host, port)
     assert page.ask("GET", "/reports", Host="evil.example").status == 421

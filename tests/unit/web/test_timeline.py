@@ -74,6 +74,21 @@ def test_a_switch_that_is_taken_back_is_seen() -> None:
     assert found["generation 2"].endswith("serving@0.8-1 failed@1-1.5")
 
 
+def test_a_recycle_has_no_switch() -> None:
+    """The new one serves when it is ready, and the old one gives its places up before."""
+    steps = [
+        (0.0, "recycling", "one instance"),
+        (0.1, "draining", "instance 0"),
+        (0.2, "stopping", "generation 1: idle"),
+        (0.3, "ready", "instance 0"),
+        (0.9, "closed", "generation 1"),
+    ]
+    assert lanes(steps) == {
+        "generation 1": "draining@0-0.2 stopping@0.2-0.9",
+        "generation 2": "starting@0-0.3 serving@0.3-0.9",
+    }
+
+
 def test_one_under_way_reaches_to_now() -> None:
     """The picture grows until the next step."""
     found = lanes(RELOAD[:3], now_s=2.0)

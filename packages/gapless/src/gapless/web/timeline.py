@@ -71,8 +71,11 @@ def timeline(report: Mapping[str, Any], now_s: float | None = None) -> dict[str,
             lanes[number] = _Lane(f"generation {number}")
     if old is not None:
         lanes[old].turn("serving", 0.0)
+    recycles = any(step["step"] == "recycling" for step in steps)
     for step in steps:
         _take(step, lanes, old, new)
+        if recycles and step["step"] == "ready" and new in lanes:
+            lanes[new].turn("serving", step["at_s"])  # there is no switch
     for lane in lanes.values():
         lane.turn("", ends_s)
     return {
