@@ -80,9 +80,9 @@ class Browser:
         """Make the window as large."""
         self._ask("POST", "window/rect", {"width": width, "height": height})
 
-    def is_dark(self, wanted: bool) -> None:
+    def prefer(self, *, dark: bool) -> None:
         """Let the user prefer dark colours, or light ones."""
-        scheme = "dark" if wanted else "light"
+        scheme = "dark" if dark else "light"
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self._cdp("Emulation.setEmulatedMedia", {"features": features})
 

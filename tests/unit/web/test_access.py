@@ -134,6 +134,15 @@ def test_beyond_loopback_tls_is_needed(where: str) -> None:
         address.listen(where, is_secure=False)
 
 
+def test_a_certificate_that_is_none_is_named(tmp_path: Path) -> None:
+    """Before anything listens."""
+    (tmp_path / "cert.pem").write_text("none")
+    for name in ("cert.pem", "missing.pem"):
+        path = str(tmp_path / name)
+        with pytest.raises(MisuseError, match=name):
+            address.check_certificate(path, path)
+
+
 @pytest.mark.parametrize("where", ["", "127.0.0.1", "127.0.0.1:", ":-1", ":65536"])
 def test_an_address_needs_a_port(where: str) -> None:
     """What is not understood is refused, by its name."""

@@ -33,6 +33,19 @@ def test_only_what_changed_is_sent() -> None:
     assert sent["order"] is None
 
 
+def test_the_row_of_an_app_that_is_open_is_of_its_own_look() -> None:
+    """The table and what is below it say the same."""
+    board = Board()
+    board.update([row("a"), row("b")])
+    number = board.number
+    assert board.update_one(row("b", "reloading"))
+    assert not board.update_one(row("b", "reloading"))
+    assert not board.update_one(row("gone"))
+    sent = board.since(number)
+    assert sent is not None
+    assert [each["name"] for each in sent["rows"]] == ["b"]
+
+
 def test_times_that_differ_by_less_than_a_second_are_the_same() -> None:
     """The supervisor tells since when an app runs by two clocks."""
     first = row_of(row("a", since="2026-01-01T10:00:00.120+00:00"))

@@ -42,6 +42,26 @@ def listen(address: str, *, is_secure: bool) -> socket.socket:
     return sock
 
 
+def check_certificate(certificate: str, key: str) -> None:
+    """Raise MisuseError unless a certificate and its key can be used."""
+    import ssl  # noqa: PLC0415 - loaded for TLS alone
+
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
+            certificate, key, password=lambda: ""
+        )
+    except (OSError, ValueError) as error:  # ssl.SSLError is one of them
+        reason = (
+            (error.strerror or str(error)).lower()
+            if isinstance(error, OSError)
+            else error
+        )
+        raise MisuseError(
+            f"the certificate {certificate} with the key {key}: {reason}",
+            hint="both are files in PEM, and the key has no password",
+        ) from error
+
+
 def split(address: str) -> tuple[str | None, int]:
     """Return host and port; without a host loopback, `*` is every address."""
     host, _, port = address.rpartition(":")

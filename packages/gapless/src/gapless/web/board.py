@@ -52,6 +52,16 @@ class Board:
         self.rows = found
         return True
 
+    def update_one(self, row: dict[str, Any]) -> bool:
+        """Take the row of an app that is known; return whether it is new."""
+        found = row_of(row)
+        name = str(found["name"])
+        if name not in self.rows or self.rows[name] == found:
+            return False
+        self.number += 1
+        self.rows[name], self._changed[name] = found, self.number
+        return True
+
     def since(self, number: int) -> dict[str, Any] | None:
         """Return what changed after look *number*; None if nothing did."""
         changed = [r for n, r in self.rows.items() if self._changed[n] > number]

@@ -202,7 +202,12 @@ class Feed:
             cost_s += spent_s
             if described is not None:
                 lines = await asyncio.to_thread(_new_lines, app, described)
-                if app.update(details_of(described)) | app.add_lines(lines):
+                changes = (
+                    app.update(details_of(described)),
+                    app.add_lines(lines),
+                    self.board.update_one(described),
+                )
+                if any(changes):
                     self.wake_all()
         self._apps_at = clock.monotonic() + pause_s(cost_s, APP_S)
 

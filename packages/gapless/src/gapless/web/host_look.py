@@ -52,8 +52,10 @@ class HostLook:
             return self._without_answer()
         self._answered_at = clock.monotonic()
         supervisor = found.get("supervisor") or {}
-        cost_s = self._cost_s(began, spent_s)
-        self._pid = int(supervisor.get("pid") or 0)
+        pid = int(supervisor.get("pid") or 0)
+        # What the first answer of a supervisor has cost is not known.
+        cost_s = self._cost_s(began, spent_s) if pid == self._pid else 0.0
+        self._pid = pid
         rows = secrets.shown(found.get("apps") or [])
         return Listed(rows=rows, supervisor=supervisor, cost_s=cost_s)
 

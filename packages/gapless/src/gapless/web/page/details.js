@@ -56,7 +56,7 @@ function under_way(operation) {
   setText(byId("release-title"), `Under way: ${words}`);
   byId("release-picture").replaceChildren(picture(operation, words));
   const step = operation.marks.at(-1);
-  setText(byId("release-step"), step ? `${step.step} ${step.detail}` : "");
+  setText(byId("release-step"), step ? [step.step, step.detail].filter(Boolean).join(": ") : "");
 }
 
 function number(text) {

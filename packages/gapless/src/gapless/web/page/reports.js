@@ -69,7 +69,8 @@ async function show(name) {
 }
 
 function inWords(cut) {
-  const words = ["connections", "requests", "procedures", "outgoing"].filter((key) => cut[key]).map((key) => `${cut[key]} ${key === "outgoing" ? "calls" : key}`);
+  const kinds = { connections: "connection", requests: "request", procedures: "procedure", outgoing: "call" };
+  const words = Object.entries(kinds).filter(([key]) => cut[key]).map(([key, word]) => `${cut[key]} ${word}${cut[key] === 1 ? "" : "s"}`);
   const names = (cut.names ?? []).map((each) => `${each.name} after ${Number(each.for_s).toFixed(1)} s`);
   return [...words, ...names].join(", ");
 }

@@ -73,6 +73,8 @@ def run(args: argparse.Namespace) -> int:
 
     if bool(args.tls_cert) != bool(args.tls_key):
         raise MisuseError("TLS needs both --tls-cert and --tls-key")
+    if args.tls_cert:
+        address.check_certificate(args.tls_cert, args.tls_key)
     for name in args.host:
         if not is_host_name(name):
             raise MisuseError(f"--host {name[:80]!a}: this is no name of a host")
