@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from rig import wait
-from rig.browser import ENTER, ESCAPE, SPACE, TAB, Browser, browser
 from rig.fixtures.web_page import Page, Shop, start_page
 from rig.hosts.host import Host
+from rig.screens.browser import ENTER, ESCAPE, SPACE, TAB, Browser, browser
 
 pytestmark = pytest.mark.soak
 

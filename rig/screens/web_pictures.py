@@ -1,4 +1,4 @@
-"""Make the pictures of docs/web.md: `python -m rig.web_pictures DIRECTORY`.
+"""Make the pictures of docs/web.md: `python -m rig.screens.web_pictures DIRECTORY`.
 
 They are looked at before they go into the docs.
 """
@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 
 from rig import wait
-from rig.browser import Browser, browser
 from rig.fixtures.web_page import Page, start_page
 from rig.hosts.host import Host, temporary_host
+from rig.screens.browser import Browser, browser
 
 SERVES = """
 import http.server, os, sys, threading
