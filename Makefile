@@ -23,7 +23,7 @@ PACKAGES := nginx-light haproxy etcd-server default-jdk-headless perl nodejs npm
   redis-server faketime openssh-sftp-server sshfs systemd puma strace tmux
 # What only `make soak` starts.
 MORE_PACKAGES := caddy prometheus unicorn php8.2-fpm php8.2-cli apache2-bin lighttpd \
-  debootstrap zsh fish man-db groff
+  debootstrap zsh fish man-db groff chromium chromium-driver
 
 .PHONY: demo rig test collected compiled node check lint soak vm bench reference docs lock dist clean
 

@@ -47,6 +47,7 @@ TOPICS = (
             "reset": "set the restart counters of apps to zero",
             "notify": "tell people what happens: webhook, command or mail",
             "metrics": "answer Prometheus about this host, its apps and releases",
+            "web": "show this host on a web page, live",
         },
     ),
     Topic(

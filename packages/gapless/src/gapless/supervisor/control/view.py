@@ -19,6 +19,7 @@ from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.memory.model import Phase, Role
+from gapless.supervisor.memory.operations import Operation
 from gapless.supervisor.observe import log_tail
 from gapless.supervisor.observe.app_order import AppOrder
 from gapless.supervisor.observe.evidence import Evidence
@@ -195,6 +196,7 @@ class View:
             "logs_by_instance": [
                 self._files(app, ordinal) for ordinal in range(app.spec.instances)
             ],
+            "operation": app.operation and _operation(app.operation),
             "last_report": app.last_report,
         }
 
@@ -347,6 +349,21 @@ def _hanging(generation: GenerationRecord | None) -> str:
     elif tried:
         text += f"; successors that did not answer either: {tried}"
     return text
+
+
+def _operation(operation: Operation) -> dict[str, Any]:
+    """Return how far an operation has come, in the words of its report."""
+    stops = operation.action in ("stop", "delete")
+    return {
+        "action": operation.action,
+        "generation": {
+            "old": operation.old_generation,
+            "new": None if stops else operation.generation,
+        },
+        "started_at": operation.started_at,
+        "for_s": round(clock.monotonic() - operation.asked_at, 3),
+        "steps": operation.steps,
+    }
 
 
 def _left_by_job(generation: GenerationRecord | None) -> str:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from gapless.config.reference.printed.reports import Report
+from gapless.config.reference.printed.reports import Report, UnderWay
 
 
 class Ready(msgspec.Struct):
@@ -236,6 +236,7 @@ class Described(Row, kw_only=True):
     seats: list[Seat]
     logs: list[str]
     logs_by_instance: list[Files]
+    operation: UnderWay | None
     last_report: Report | None
 
 

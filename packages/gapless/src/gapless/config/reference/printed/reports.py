@@ -23,6 +23,17 @@ class Step(msgspec.Struct):
     detail: str
 
 
+class UnderWay(msgspec.Struct):
+    """An operation that has not ended."""
+
+    action: str
+    generation: OldNew
+    started_at: str
+    for_s: float
+    """Since it was asked for."""
+    steps: list[Step]
+
+
 class Connections(msgspec.Struct):
     """Connections of the old generation."""
 

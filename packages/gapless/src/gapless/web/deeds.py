@@ -1,0 +1,96 @@
+"""What a browser may ask to be done to an app, and what becomes of it.  Pure."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from gapless.base import names
+from gapless.base.errors import MisuseError
+from gapless.web.board import shown
+
+ACTIONS = ("start", "reload", "restart", "stop", "scale", "rollback")
+MOST_INSTANCES = 1024
+MOST_BYTES = 4096
+KEPT = 20
+MOST_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deed:
+    """What somebody asked for."""
+
+    action: str
+    app: str
+    instances: int = 0
+    """How many: of scale."""
+
+
+Perform = Callable[[Deed, Callable[[dict[str, Any]], None]], dict[str, Any]]
+"""Does it, passes each step on, and returns the report.  Raises GaplessError."""
+
+
+def read(body: bytes) -> Deed:
+    """Return what a request asks for.  Raises MisuseError."""
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or not found.keys() <= {
+        "action",
+        "app",
+        "instances",
+    }:
+        raise MisuseError("this is no request for an action")
+    action, app = found.get("action"), found.get("app")
+    if action not in ACTIONS:
+        raise MisuseError(f"there is no action {str(action)[:40]!a}")
+    if not isinstance(app, str) or not names.is_app_name(app):
+        raise MisuseError(f"{action}: {str(app)[:80]!a} is no name of an app")
+    count = found.get("instances", 0)
+    is_number = isinstance(count, int) and not isinstance(count, bool)
+    if action != "scale":
+        return Deed(action=action, app=app)
+    if not is_number or not 1 <= count <= MOST_INSTANCES:
+        raise MisuseError(
+            f"scale {app}: {str(count)[:40]!a} is no number of instances",
+            hint=f"from 1 to {MOST_INSTANCES}",
+        )
+    return Deed(action=action, app=app, instances=count)
+
+
+@dataclass(slots=True)
+class Deeds:
+    """The last deeds, each with its newest state, for the browsers that look."""
+
+    number: int = 0
+    """Of the last change."""
+    under_way: set[int] = field(default_factory=set)
+    _begun: int = 0
+    _rows: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=KEPT))
+
+    def begin(self, deed: Deed) -> dict[str, Any]:
+        """Return the row of a deed that begins."""
+        self._begun += 1
+        row = {"id": self._begun, "action": deed.action, "app": deed.app}
+        self._rows.append(row)
+        self.under_way.add(self._begun)
+        self.change(row, "begun", "")
+        return row
+
+    def change(self, row: dict[str, Any], state: str, text: str) -> None:
+        """Note what has become of a deed: begun, a step, done, failed, superseded."""
+        self.number += 1
+        row |= {"state": state, "text": shown(text[:2000]), "number": self.number}
+
+    def end(self, row: dict[str, Any], state: str, text: str) -> None:
+        """Note how it has ended."""
+        self.under_way.discard(row["id"])
+        self.change(row, state, text)
+
+    def since(self, number: int) -> list[dict[str, Any]]:
+        """Return the deeds that changed after *number*."""
+        return [dict(row) for row in self._rows if row["number"] > number]
