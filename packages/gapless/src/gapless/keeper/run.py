@@ -186,7 +186,10 @@ def main(arguments: list[str]) -> None:
     line.set_inheritable(False)
     if word == program.GUARDIAN:
         if more[1:]:  # it is another version now, and has everything to be given
-            frames.send(line, Frame(kind="answer"))
+            try:
+                frames.send(line, Frame(kind="answer"))
+            except OSError:  # its keeper has died, and nobody has what both had
+                os._exit(1)
         _guard(home, line, int(more[0]))
     else:
         _go_on(home, line, renewed=word == program.RENEWED)
