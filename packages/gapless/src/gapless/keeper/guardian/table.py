@@ -43,8 +43,10 @@ def write(entries: Mapping[str, Entry]) -> int:
         for name, each in entries.items()
     ]
     memory = os.memfd_create("gapless-table")
-    with open(memory, "wb", closefd=False) as file:
-        file.write(json.dumps(rows).encode())
+    with memoryview(json.dumps(rows).encode()) as view:
+        written = 0
+        while written < len(view):
+            written += os.write(memory, view[written:])
     _pass_on(entries, memory, inheritable=True)
     return memory
 
