@@ -84,7 +84,6 @@ class Step:
 
 WARM_UP = (
     Step(change=Change.RELOAD, app="node", fault=Fault.SUPERVISOR_DIES, after_lines=2),
-    Step(change=Change.UPGRADE),
     Step(fault=Fault.KEEPER_DIES),
 )
 """What happens before the first look: each process is not the first of its kind any more.

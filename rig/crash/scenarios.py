@@ -272,6 +272,7 @@ KEEPER_EFFECTS = {
     "shutdown": 49,
     "path-reload": 84,
     "background-reload": 88,
+    "upgrade": 38,
 }
 """How many side effects the keeper has in some of them: messages, calls, forks, ends."""
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}

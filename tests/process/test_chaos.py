@@ -48,11 +48,13 @@ def _judge(world: World) -> None:
 
 
 def _level(world: World) -> growth.Footprint:
-    """Bring every app to where it began, and look at what is used."""
+    """Bring every app, and gapless, to where they began; look at what is used."""
     for app in world.apps.values():
         if app.instances != 1:
             play(world, Step(change=Change.SCALE, app=app.name, instances=1))
     play(world, Step(change=Change.RELOAD, app="node"))
+    # The first guardian is a fork that holds its lock; later ones are given it.
+    play(world, Step(change=Change.UPGRADE))
     return growth.look(world)
 
 

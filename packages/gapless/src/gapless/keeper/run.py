@@ -23,7 +23,7 @@ import struct
 from gapless.base import descriptors, files, peer
 from gapless.base.outside import own_directory
 from gapless.keeper import process_title
-from gapless.keeper.guardian import frames, program
+from gapless.keeper.guardian import frames, program, table
 from gapless.keeper.guardian.frames import Frame
 from gapless.keeper.guardian.guardian import Guardian
 from gapless.keeper.guardian.reserve import Reserve
@@ -126,7 +126,12 @@ def _become_guardian(home: str, write_end: int) -> None:
         os._exit(1)
 
 
-def _guard(home: str, line: socket.socket, keeper: int) -> None:
+def _guard(
+    home: str,
+    line: socket.socket,
+    keeper: int,
+    entries: dict[str, table.Entry] | None = None,
+) -> None:
     """Be the guardian of a keeper, until the last one has ended."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
@@ -138,7 +143,7 @@ def _guard(home: str, line: socket.socket, keeper: int) -> None:
     def start_next(far: socket.socket) -> int:
         return program.start([*program.installed(), program.NEXT, home, "{line}"], far)
 
-    Guardian(line, keeper, start_next).serve()
+    Guardian(line, keeper, start_next, entries).serve()
 
 
 def _become_keeper(home: str, write_end: int, line: socket.socket, lock: int) -> None:
@@ -186,8 +191,10 @@ def main(arguments: list[str]) -> None:
     line.set_inheritable(False)
     if word == program.GUARDIAN:
         if more[1:]:  # it is another version now, and has everything to be given
-            frames.send(line, Frame(kind="answer"))
-        _guard(home, line, int(more[0]))
+            with contextlib.suppress(OSError):  # its keeper has died
+                frames.send(line, Frame(kind="answer"))
+        entries = table.read(int(more[2])) if more[2:] else None
+        _guard(home, line, int(more[0]), entries)
     else:
         _go_on(home, line, renewed=word == program.RENEWED)
     os._exit(0)
@@ -220,7 +227,12 @@ def _try(line: socket.socket) -> None:
     from gapless.keeper.trial import why_not  # noqa: PLC0415 - only for a trial
 
     reason = why_not(frames.receive(line).value)
-    answer = Frame(kind="answer", number=bool(reason), value=reason.encode()[:4000])
+    answer = Frame(
+        kind="answer",
+        name=program.TAKES_TABLE,
+        number=bool(reason),
+        value=reason.encode()[:4000],
+    )
     frames.send(line, answer)
 
 

@@ -91,6 +91,7 @@ class Adoption:
         if self._is_complete:
             return
         if kind == "app":
+            self._close_pidfds(rest)
             try:
                 self._apps[rest] = memory_apps.read_note(value)
             except ValueError as error:
@@ -98,6 +99,14 @@ class Adoption:
                 self._log.write("note-unreadable", app=rest, reason=str(error))
         elif kind == "group":
             self._group_notes[rest] = value
+
+    def _close_pidfds(self, name: str) -> None:
+        """Close what a keeper announced that died in the middle of it."""
+        before = self._apps.get(name)
+        for instance in before.instances() if before is not None else ():
+            if instance.pidfd >= 0:
+                os.close(instance.pidfd)
+                instance.pidfd = -1
 
     def complete(self) -> None:
         """Mend the records, once the keeper has sent everything."""

@@ -199,6 +199,7 @@ class KeeperEvents:
         self._membership.meet(pid, guardian)
         self._keeper.incarnation = message.get("incarnation", "")
         self._keeper.version = message.get("version", "")
+        self.answered(message)
 
     def _note_log_trouble(self, message: wire.Message) -> None:
         """Note that the log of an app takes nothing, and what that has cost."""

@@ -19,13 +19,13 @@ import select
 import signal
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from gapless.base import clock, descriptors
 from gapless.keeper.duplicate import duplicate
-from gapless.keeper.guardian import frames
+from gapless.keeper.guardian import frames, table
 from gapless.keeper.guardian.frames import Frame
 from gapless.keeper.guardian.place import guardian_in
+from gapless.keeper.guardian.table import UNKNOWN, Entry
 
 BEGUN = "keeper"
 """The name by which a keeper says that it has begun; before that, none follows it."""
@@ -36,39 +36,28 @@ LONG_LIFE_S = 5.0
 LOOK_AGAIN_S = 1.0
 """How often a guardian whose line is closed looks whether it has a successor."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0
-UNKNOWN = -1
-"""The status of a process of which the guardian does not know how it ended."""
-
 StartKeeper = Callable[[socket.socket], int]
 """Starts a keeper at the other end of a line, and returns its pid."""
-
-
-@dataclass(slots=True)
-class _Entry:
-    """What the keeper put here by one name."""
-
-    value: bytes
-    descriptors: list[int]
-    pid: int
-    """The process that it tells of; 0 for none."""
-    status: int = UNKNOWN
-    """How that process ended (wait(2)), if it became a child of the guardian."""
-
-    def close(self) -> None:
-        while self.descriptors:
-            os.close(self.descriptors.pop())
 
 
 class Guardian:
     """The table, and the keeper that it is the table of."""
 
     def __init__(
-        self, line: socket.socket, keeper: int, start_keeper: StartKeeper
+        self,
+        line: socket.socket,
+        keeper: int,
+        start_keeper: StartKeeper,
+        entries: dict[str, Entry] | None = None,
     ) -> None:
-        """Serve the keeper with that pid, at the other end of *line*."""
+        """Serve the keeper with that pid, at the other end of *line*.
+
+        *entries* are what this process had before it became another version.
+        """
         self._line, self._start_keeper = line, start_keeper
-        self._entries: dict[str, _Entry] = {}
-        self._by_pid: dict[int, _Entry] = {}
+        self._entries = entries or {}
+        lives = (e for e in self._entries.values() if e.pid and e.status == UNKNOWN)
+        self._by_pid = {each.pid: each for each in lives}
         self._pause_s = FIRST_PAUSE_S
         self._ended_at = 0.0
         """When the keeper before this one ended, on CLOCK_MONOTONIC; 0: there was none."""
@@ -159,7 +148,7 @@ class Guardian:
 
         Without descriptors it changes the value alone.
         """
-        entry = _Entry(frame.value, frame.descriptors, frame.number)
+        entry = Entry(frame.value, frame.descriptors, frame.number)
         before = self._entries.get(frame.name)
         if before is not None:
             if not entry.descriptors:
@@ -176,7 +165,7 @@ class Guardian:
         if entry is not None:
             self._let_go(entry)
 
-    def _let_go(self, entry: _Entry) -> None:
+    def _let_go(self, entry: Entry) -> None:
         entry.close()
         if self._by_pid.get(entry.pid) is entry:
             del self._by_pid[entry.pid]
@@ -204,14 +193,21 @@ class Guardian:
         """Become another program, of the same pid: the keeper then puts all here anew.
 
         The arguments are separated by NUL; the last but one is the number of the line.
+        One that knows how gets the table as well, by one more.
         """
+        memory = -1
         argv = frame.value.decode(errors="surrogateescape").split("\0")
         argv = [each.replace("{line}", str(self._line.fileno())) for each in argv]
         signal.set_wakeup_fd(-1)
         try:
             self._line.set_inheritable(True)
+            if frame.number:
+                memory = table.write(self._entries)
+                argv.append(str(memory))
             os.execv(argv[0], argv)
         except (OSError, ValueError) as error:
+            if memory >= 0:
+                table.take_back(self._entries, memory)
             signal.set_wakeup_fd(self._wakeup_write, warn_on_full_buffer=False)
             self._line.set_inheritable(False)
             self._answer(getattr(error, "errno", None) or errno.EINVAL)

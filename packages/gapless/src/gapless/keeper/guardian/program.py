@@ -15,6 +15,9 @@ NEXT, RENEWED, GUARDIAN, TRIAL = "next", "renewed", "guardian", "trial"
 """What the first word asks for: to follow a keeper that died; to go on in the place of this
 process; to be a guardian; to read a table, and say whether that can be gone on with."""
 
+TAKES_TABLE = "takes-table"
+"""What a trial answers whose guardian takes along what it has (`guardian.table`)."""
+
 
 def installed() -> tuple[str, ...]:
     """Return the command that runs the installed version, without those words."""

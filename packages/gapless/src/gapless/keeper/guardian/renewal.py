@@ -121,7 +121,8 @@ class Renewal:
             return
         words = [*self._argv, program.GUARDIAN, self._home, "{line}"]
         words += [str(os.getpid()), program.RENEWED]
-        if reason := self._reserve.renew(words):
+        with_table = answer.name == program.TAKES_TABLE
+        if reason := self._reserve.renew(words, with_table=with_table):
             self._failed(f"the guardian stays as it is: {reason}")
             return
         line = self._reserve.line

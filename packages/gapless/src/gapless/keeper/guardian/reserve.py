@@ -146,16 +146,16 @@ class Reserve:
         """Return a descriptor of the memory of a thread.  Raises OSError."""
         return _descriptor(self._ask(Frame(kind="memory", number=thread_id)))
 
-    def renew(self, argv: list[str]) -> str:
+    def renew(self, argv: list[str], *, with_table: bool) -> str:
         """Let the guardian become another program; return why it does not.
 
-        That one is given everything.
+        That one is given everything; *with_table*, it takes along what it has, too.
         """
         if self._line is None:
             return "there is none"
         words = "\0".join(argv).encode(errors="surrogateescape")
         _be_patient(self._line, RENEWAL_S)
-        answer = self._ask(Frame(kind="renew", value=words))
+        answer = self._ask(Frame(kind="renew", number=with_table, value=words))
         if answer is None:
             return "it ended"
         _be_patient(self._line, PATIENCE_S)

@@ -18,6 +18,8 @@ from gapless.supervisor.upgrade.inheritance import Inheritance, Running
 
 RENEW_S = 60.0
 """How long a keeper may take to become another version."""
+MOST_DEATHS = 3
+"""How many keepers may die of it, or meanwhile, before the upgrade goes on without."""
 TOO_OLD = "it is of a version that cannot replace itself"
 
 
@@ -33,6 +35,7 @@ class KeeperRenewal:
         self._report: dict[str, Any] | None = None
         self._keeper_before = Running()
         self._began_at: float | None = None
+        self._asked_pid = self._deaths = 0
 
     def begin(self, pid: int) -> None:
         """Ask the keeper to become this version; *pid* is that of this supervisor."""
@@ -41,6 +44,7 @@ class KeeperRenewal:
         )
         self._keeper_before = self._keeper_now()
         self._began_at = clock.monotonic()
+        self._asked_pid, self._deaths = self._keeper_before.pid, 0
         self._keeper.renew()
 
     def _keeper_now(self) -> Running:
@@ -67,6 +71,9 @@ class KeeperRenewal:
         """Take in what the keeper answers to `renew`; return whether it is that."""
         if self._began_at is None:
             return False
+        if message.get("event") == "welcome":
+            self._ask_again(int(message["pid"]))
+            return False
         if message.get("event") == "renewed":
             self._end("")
             return True
@@ -77,6 +84,16 @@ class KeeperRenewal:
             self._end(TOO_OLD)
             return True
         return False
+
+    def _ask_again(self, pid: int) -> None:
+        """Ask a keeper that follows a dead one: it does not know what that one tried."""
+        if pid == self._asked_pid:
+            return  # it is another version now, and says so next
+        self._asked_pid, self._deaths = pid, self._deaths + 1
+        if self._deaths > MOST_DEATHS:
+            self._end(f"{self._deaths} keepers have died meanwhile")
+        else:
+            self._keeper.renew()
 
     def _end(self, reason: str) -> None:
         assert self._began_at is not None
