@@ -57,7 +57,7 @@ class HowMany(ModalScreen[int | None]):
         """Show the question, with the number of now."""
         with Vertical(id="box"):
             yield Label(Text(printable(self._deed.question())))
-            yield Input(str(self._deed.count), type="integer", max_length=6)
+            yield Input(str(self._deed.instances), type="integer", max_length=6)
             yield Label(Text("enter: do it   escape: leave it", style="dim"))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:

@@ -313,9 +313,9 @@ class TopScreen(App[None]):
 
         def chosen(count: int | None) -> None:
             if count is not None:
-                self._begin(Deed(action="scale", app=name, count=count))
+                self._begin(Deed(action="scale", app=name, instances=count))
 
-        self.push_screen(HowMany(Deed(action="scale", app=name, count=now)), chosen)
+        self.push_screen(HowMany(Deed(action="scale", app=name, instances=now)), chosen)
 
     def _begin(self, deed: Deed | None) -> None:
         if deed is None:

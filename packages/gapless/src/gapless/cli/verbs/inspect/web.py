@@ -13,11 +13,16 @@ import os
 import socket
 import sys
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from gapless.base.errors import DONE, MisuseError, NotFoundError
+from gapless.base.errors import DONE, MisuseError, NotFoundError, UnavailableError
 from gapless.base.names import is_host_name
 from gapless.cli import arguments, configuration, output
 from gapless.client import Client
+
+if TYPE_CHECKING:
+    from gapless.cli.deeds import OnStep
+    from gapless.web.deeds import Deed, Perform
 
 INSTALL = "pip install 'gapless[web]'"
 PACKAGES = ("starlette", "uvicorn", "gapless_drain")
@@ -95,7 +100,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _serve(args: argparse.Namespace, client: Client, token: str, scheme: str) -> None:
-    from gapless.cli import page_actions  # noqa: PLC0415 - for this verb
     from gapless.cli.fleet import page_rollouts  # noqa: PLC0415 - loads TLS
     from gapless.web import address  # noqa: PLC0415 - for this verb
     from gapless.web.serve import Place, serve  # noqa: PLC0415 - an optional extra
@@ -108,7 +112,7 @@ def _serve(args: argparse.Namespace, client: Client, token: str, scheme: str) ->
     host = Host(
         name=socket.gethostname(),
         home=client.home,
-        perform=page_actions.performer(client, args.config) if args.actions else None,
+        perform=_performer(client, args.config) if args.actions else None,
         rollouts=partial(page_rollouts.read, fleets) if fleets else None,
     )
     place = Place(
@@ -126,3 +130,18 @@ def _serve(args: argparse.Namespace, client: Client, token: str, scheme: str) ->
             f"the page is on {link}; `gapless web --link` prints the link"
         )
     serve(host, place, client)
+
+
+def _performer(client: Client, config: str) -> Perform:
+    """Return what does a deed; it starts no supervisor."""
+    from gapless.cli import deeds  # noqa: PLC0415 - few pages may act
+
+    def perform(deed: Deed, on_step: OnStep) -> dict[str, Any]:
+        if not client.is_running():
+            raise UnavailableError(
+                f"{deed.action} {deed.app}: no supervisor runs here",
+                hint=f"`gapless {deed.action} {deed.app}` on the host starts one",
+            )
+        return deeds.perform(client, config, deed, on_step)
+
+    return perform

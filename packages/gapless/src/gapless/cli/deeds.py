@@ -1,0 +1,99 @@
+"""What keys of the screen and buttons of the page do: the requests of the commands."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from gapless.base import codec
+from gapless.base.errors import MisuseError
+from gapless.cli import app_requests, configuration, output
+from gapless.client import Client
+
+OnStep = Callable[[dict[str, Any]], None]
+
+
+class Deed(Protocol):
+    """What somebody asked for."""
+
+    @property
+    def action(self) -> str:
+        """The verb."""
+
+    @property
+    def app(self) -> str:
+        """The name of the app."""
+
+    @property
+    def instances(self) -> int:
+        """How many: of scale."""
+
+
+def perform(client: Client, config: str, deed: Deed, on_step: OnStep) -> dict[str, Any]:
+    """Do it, pass each step on, and return the report.
+
+    *config* is the file that has the releases of apps.  Raises GaplessError, OSError.
+    """
+    match deed.action:
+        case "start" | "reload" | "restart":
+            return _with_spec(client, deed, on_step)
+        case "stop":
+            return _request(client, deed, on_step, app=deed.app)
+        case "scale":
+            fields = {"app": deed.app, "instances": deed.instances}
+            return _request(client, deed, on_step, **fields)
+        case "rollback":
+            return _rolled_back(client, config, deed.app, on_step)
+        case "hold":
+            return _held(config, deed.app)
+        case _:
+            raise MisuseError(f"{deed.app}: nothing does {deed.action}")
+
+
+def _request(
+    client: Client, deed: Deed, on_step: OnStep, **fields: Any
+) -> dict[str, Any]:
+    report: dict[str, Any] = client.request(deed.action, on_event=on_step, **fields)
+    return report
+
+
+def _with_spec(client: Client, deed: Deed, on_step: OnStep) -> dict[str, Any]:
+    choice = argparse.Namespace(update_env=False, only="", env=None)
+    (wanted,) = app_requests.from_apps(client, [deed.app], deed.action, choice)
+    more = {} if deed.action == "start" else {"app": deed.app}
+    return _request(client, deed, on_step, spec=codec.encode(wanted.spec), **more)
+
+
+def _rolled_back(
+    client: Client, config: str, app: str, on_step: OnStep
+) -> dict[str, Any]:
+    """Go back on this host, or begin the rollout of it in the fleet."""
+    from gapless.cli.fleet import rollout_run  # noqa: PLC0415 - few go back
+    from gapless.deploy.deployment import Deployment  # noqa: PLC0415 - the same
+    from gapless.push.upload_outcome import KnownOutcomes  # noqa: PLC0415 - the same
+    from gapless.releases.steps import commands  # noqa: PLC0415 - the same
+
+    releases = configuration.release(config, app)
+    commands.user_of(releases)  # raises before anything has begun
+    declared = configuration.fleets(config, app)
+    if app not in declared:
+        known = KnownOutcomes(releases)
+        return Deployment(client, releases, on_step, known.end).rollback("")
+
+    def step(name: str, detail: str) -> None:
+        on_step({"app": app, "step": name, "detail": detail, "at_s": 0.0})
+
+    publisher, _ = rollout_run.open_fleet(declared[app], step)
+    rollout = publisher.rollback("")
+    return {"outcome": "done", "reason": f"rollout {rollout.number} has begun"}
+
+
+def _held(config: str, app: str) -> dict[str, Any]:
+    from gapless.agent.open_store import open_store  # noqa: PLC0415 - loads TLS
+    from gapless.rollout.model import Action  # noqa: PLC0415 - few have a fleet
+
+    store = open_store(configuration.fleet(config, app), output.print_nothing)
+    if store.apply(Action.HOLD, "hold by hand") is None:
+        raise MisuseError(f"{app}: no rollout is under way that could be held")
+    return {"outcome": "done"}
