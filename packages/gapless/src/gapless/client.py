@@ -30,7 +30,6 @@ START_S = 20.0
 SLOW_START_S = 5.0
 """Then the user is told what a supervisor that starts waits for."""
 MOST_SUPERVISORS = 5
-LONGEST_GLANCE_BYTES = 1 << 26
 PAUSE_S = 0.2
 """Between two attempts, if the same supervisor has closed the connection."""
 APPS_IN_A_REQUEST = 50
@@ -216,17 +215,12 @@ class Client:
         For who looks again soon: nothing is started, waited for or printed.
         """
         try:
-            with self._connect(timeout_s) as sock:
-                sock.settimeout(timeout_s)
-                sock.sendall(json.dumps({"op": op, **fields}).encode() + b"\n")
-                with sock.makefile("rb") as lines:
-                    found = json.loads(lines.readline(LONGEST_GLANCE_BYTES) or b"{}")
-        except (OSError, ValueError):
+            found = self.ask(op, timeout_s=timeout_s, **fields)
+        except GaplessError:
             return None
-        result = found.get("result") if isinstance(found, dict) else None
-        return result if isinstance(result, dict) else None
+        return found if isinstance(found, dict) else None
 
-    def ask(self, op: str, *, timeout_s: float) -> Any:
+    def ask(self, op: str, *, timeout_s: float, **fields: str) -> Any:
         """Return the result of a request to a supervisor that runs; starts none.
 
         For programs that are apps themselves: a supervisor that one of them started would
@@ -236,7 +230,7 @@ class Client:
         received = bytearray()
         try:
             with self._connect(PING_S) as sock:
-                sock.sendall(json.dumps({"op": op}).encode() + b"\n")
+                sock.sendall(json.dumps({"op": op, **fields}).encode() + b"\n")
                 while (left_s := until - clock.monotonic()) > 0:
                     sock.settimeout(left_s)
                     if not (piece := sock.recv(1 << 16)):
