@@ -14,7 +14,7 @@ from rig.databases.kinds import DATABASES
 from rig.hosts.host import SERVERS, Host
 from rig.load import engine
 from rig.load.process import run_load
-from rig.matrix import times
+from rig.matrix import matrix, times
 from rig.wait import free_port, until
 
 PLAIN = [sys.executable, "jobs.py"]
@@ -130,7 +130,10 @@ def test_releases_under_load_cut_procedures_only_if_nobody_watches(
 
 
 @only_postgresql
-@pytest.mark.parametrize("act", ["stop", "restart", "recycle", "scale", "shutdown"])
+@pytest.mark.parametrize(
+    "act",
+    matrix(["stop", "restart", "recycle", "scale", "shutdown"], "stop", "recycle"),
+)
 def test_every_stop_waits_for_what_was_asked(
     host: Host, database: Database, act: str
 ) -> None:
