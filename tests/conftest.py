@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from rig import wait
+from rig.fixtures import long_tests
 from rig.hosts import commands, processes
 from rig.hosts.host import Host, temporary_host
 from rig.programs import python
@@ -29,6 +30,13 @@ def pytest_configure() -> None:
         "gapless", deadline=None, suppress_health_check=[HealthCheck.too_slow]
     )
     settings.load_profile("gapless")
+
+
+@pytest.hookimpl(trylast=True)  # after they were put into a random order
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let long tests begin early."""
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    items[:] = long_tests.spread(items, lambda each: each.path.stem, processes)
 
 
 @pytest.fixture
