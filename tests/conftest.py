@@ -36,7 +36,11 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let long tests begin early."""
     processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    items[:] = long_tests.spread(items, lambda each: each.path.stem, processes)
+    items[:] = long_tests.spread(items, _module_of, processes)
+
+
+def _module_of(item: pytest.Item) -> str:
+    return f"{item.path.parent.name}/{item.path.stem}"
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from rig.fixtures.long_tests import spread
 
-LONG, SHORT = "test_fleet", ("test_a", "test_b", "test_c")
+LONG, SHORT = "process/test_fleet", ("test_a", "test_b", "test_c")
 
 
 def module_of(item: tuple[str, int]) -> str:
