@@ -54,9 +54,12 @@ def kill_keeper(host: Host, *others: str) -> int:
 
 def last_line(host: Host) -> int:
     """Return the number of the last line that is in the log of an app; -1 for none."""
-    with (host.home / "logs" / "app.log").open("rb") as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - 400))
-        found = re.findall(rb"line (\d+) x*\n", file.read())
+    try:
+        with (host.home / "logs" / "app.log").open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 400))
+            found = re.findall(rb"line (\d+) x*\n", file.read())
+    except FileNotFoundError:
+        return -1  # it is being rotated
     return int(found[-1]) if found else -1
 
 

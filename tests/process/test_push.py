@@ -138,7 +138,7 @@ def test_if_nobody_watches_that_is_said_and_the_wait_ends(make: Make, by: str) -
     at = make()
     done = at.push("example", "--wait", "--timeout", "2", by=by)
     assert done.returncode == 4, done.stdout + done.stderr
-    assert "is `gapless watch` running there" in done.stdout
+    assert "is `gapless watch` running there" in done.stdout + done.stderr
     assert "no publisher took it" in done.stderr
     at.host.ok("watch", "--once")
     assert len(at.releases()) == 1
