@@ -1,0 +1,64 @@
+"""What keys of the screen and buttons of the page do to a real fleet, and show of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gapless.base.errors import MisuseError
+from gapless.cli import configuration, deeds
+from gapless.cli.fleet import page_rollouts
+from gapless.cli.tui import fleet_feed
+from gapless.client import Client
+from gapless.web.deeds import Deed
+from rig import wait
+from rig.fleets.fleet import APP, MakeFleet
+
+
+@pytest.mark.soak
+def test_a_rollout_is_held_and_goes_back_and_is_shown(make_fleet: MakeFleet) -> None:
+    """Hold stops further hosts; a rollback is the next rollout; both are seen."""
+    fleet = make_fleet(kind="python", count=2, policy="slots = 1\nrevert = false")
+    fleet.start()
+    host = fleet.publisher
+    config = str(host.directory / "gapless.toml")
+    client = Client(str(host.home))
+    steps: list[dict[str, Any]] = []
+    told: list[fleet_feed.FleetSeen] = []
+    feed = fleet_feed.FleetFeed(config, told.append)
+    feed.choose(APP)
+    feed.start()
+
+    def do(action: str) -> dict[str, Any]:
+        deed = Deed(action=action, app=APP)
+        return deeds.perform(client, config, deed, steps.append)
+
+    def page() -> dict[str, Any]:
+        (found,) = page_rollouts.read(configuration.fleets(config))
+        return found
+
+    try:
+        with pytest.raises(MisuseError, match="no rollout is under way"):
+            do("hold")
+        fleet.begin("2 late 5")  # so there is time before the next host changes
+        fleet.wait_for_host("changing")
+        assert do("hold")["outcome"] == "done"
+        assert fleet.until("held")["reason"] == "hold by hand"
+        assert page()["state"] == "held"
+        wait.until(lambda: "held" in told[-1].sentence, "the screen to show it")
+        assert set(told[-1].hosts) == {"s0", "s1"}
+        host.ok("rollout", "resume", APP)
+        fleet.until("done")
+        report = do("rollback")
+        assert report["outcome"] == "done"
+        assert "has begun" in report["reason"]
+        fleet.until("done")
+        wait.until(lambda: set(fleet.runs().values()) == {"1"}, "both to be back")
+        shown = page()
+        assert [each["phase"] for each in shown["hosts"]] == ["done", "done"]
+        numbers = [each["number"] for each in shown["history"]]
+        assert shown["number"] in numbers
+        assert len(numbers) >= 2
+    finally:
+        feed.stop()
