@@ -133,6 +133,29 @@ def test_without_the_token_nothing_is_told(page: Page, path: str) -> None:
     assert page.post("/actions", b"{}", cookie="").status == 401
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "xtoken=",
+        "a=token=",
+        "token=",
+        "token",
+        "token=x",
+        "%74oken=x",
+        "a&xtoken=x;token=",
+    ],
+)
+def test_nobody_gets_a_cookie_who_does_not_know_the_token(
+    page: Page, query: str, method: str
+) -> None:
+    """Whatever else the query has, and however the word is written there."""
+    headers = {"host": OWN, "origin": f"http://{OWN}"}
+    answer = page.ask(method, f"/?{query}", b"", headers)
+    assert answer.status in (303, 401, 403)
+    assert "set-cookie" not in answer.headers
+
+
 def test_cookies_of_others_are_no_hindrance(page: Page) -> None:
     """Apps on other ports of the same host put theirs beside ours."""
     others = 'a={"b": "c"}; gapless_web_9470=old; d'

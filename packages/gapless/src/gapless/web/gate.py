@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders, QueryParams
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -83,8 +83,11 @@ class Gate:
             if len(origins) != 1 or not access.is_own_origin(origins[0], hosts[0]):
                 return PlainTextResponse("this request is of another page\n", 403)
         path = scope["path"]
-        if path in OPEN or (path == "/" and b"token=" in scope["query_string"]):
+        if path in OPEN:
             return None
+        said = QueryParams(scope["query_string"]).getlist("token")
+        if path == "/" and said:  # answered here: what is behind has seen a cookie
+            return self.admitted(said[0])
         if self._has_cookie(headers):
             return None
         if path == "/" and scope["method"] == "GET":
@@ -109,7 +112,10 @@ class Gate:
         return self.with_cookie(RedirectResponse("/", 303))
 
     def with_cookie(self, response: Response) -> Response:
-        """Return an answer that gives a browser its cookie anew."""
+        """Return an answer that gives a browser its cookie anew.
+
+        Rule: only to one that has shown the token, or a cookie that is valid.
+        """
         response.set_cookie(
             self._cookie_name,
             access.cookie(self._token, self._wall()),

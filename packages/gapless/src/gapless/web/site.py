@@ -88,9 +88,8 @@ class Site:
     # --- the page -----------------------------------------------------------------------
 
     async def _index(self, request: Request) -> Response:
+        _ = request
         assert self.gate is not None
-        if "token" in request.query_params:
-            return self.gate.admitted(request.query_params["token"])
         return self.gate.with_cookie(self._answer("index.html"))
 
     async def _enter(self, request: Request) -> Response:
