@@ -3,6 +3,9 @@
 A block of the language `console` holds commands behind `$ `, their further lines behind
 `> `, and their output.  In the output `...` stands for any lines, numbers that differ from
 run to run may differ, and `[exit code N]` is the command's end if that is not 0.
+
+A block of another language whose first line is a comment with an absolute path is the
+file of that path.
 """
 
 from __future__ import annotations
@@ -14,6 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FILE = re.compile(
+    r"^```(?!console)\w+\n((?:<\?php )?(?:#|//|;) (/\S+)\n.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
 END = "end of command"
 ANY, CODE = "...", re.compile(r"\[exit code (\d+)\]")
 CHANGING = re.compile(r"\d+\.\d+|\d{2,}|\b\d+(?=s\b)|^ *\d+(?= )|(?<=instance )\d")
@@ -48,6 +55,12 @@ def commands(page: str) -> Iterator[Typed]:
                 typed.shown.append(line)
         if typed is not None:
             yield typed
+
+
+def files(page: str) -> Iterator[tuple[str, str]]:
+    """Return the path and the content of each file that a page shows."""
+    for found in FILE.finditer(page):
+        yield found[2], found[1]
 
 
 class Shell:
