@@ -14,7 +14,7 @@ from rig.wait import free_port
 
 
 def test_nginx_and_gunicorn(host: Host, tmp_path: Path) -> None:
-    """nginx is in the group that may enter the directory, and answers no 502."""
+    """Nginx is in the group that may enter the directory, and answers no 502."""
     port = free_port()
     page = HowTo(host, "nginx-gunicorn", **{"listen 80": f"listen 127.0.0.1:{port}"})
     shop = page.path("/srv/shop")
