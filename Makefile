@@ -23,7 +23,8 @@ PACKAGES := nginx-light haproxy etcd-server default-jdk-headless perl nodejs npm
   redis-server faketime openssh-sftp-server sshfs systemd puma strace tmux
 # What only `make soak` starts.
 MORE_PACKAGES := caddy prometheus unicorn php8.2-fpm php8.2-cli apache2-bin lighttpd \
-  debootstrap zsh fish man-db groff chromium chromium-driver
+  debootstrap zsh fish man-db groff chromium chromium-driver \
+  ruby-railties ruby-sidekiq ruby-bundler capistrano
 
 .PHONY: demo rig test collected compiled node check lint soak vm bench reference docs lock dist clean
 
