@@ -330,3 +330,13 @@ def test_every_example_says_how_it_is_started() -> None:
         first = text.splitlines()[0]
         started = [f"gapless start {name}" for name in ("gapless.toml", "app.json")]
         assert any(command in first for command in started), here(directory)
+
+
+def test_every_how_to_page_is_followed_by_a_test() -> None:
+    """A page of docs/howto is named in a module of tests/process/howto."""
+    tests = "".join(
+        path.read_text() for path in (ROOT / "tests/process/howto").glob("test_*.py")
+    )
+    pages = sorted((ROOT / "docs" / "howto").glob("*.md"))
+    assert pages
+    assert [here(page) for page in pages if f'"{page.stem}"' not in tests] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -43,11 +44,20 @@ def test_nextjs(host: Host, tmp_path: Path) -> None:
     page.write("/home/ada/shop", first)
     static, built = page.path("/srv/shop/static"), set[str]()
 
+    def files() -> set[str]:
+        return {str(each.relative_to(static)) for each in static.rglob("*.js")}
+
     def change() -> None:
-        built.update(str(each) for each in static.rglob("*.js"))
+        built.update(files())
         page.write("/home/ada/shop", newer)
+
+    def status(name: str) -> int:
+        address = f"http://127.0.0.1:{port}/_next/static/{name}"
+        with urllib.request.urlopen(address, timeout=60) as answer:
+            return int(answer.status)
 
     with page.nginx(tmp_path):
         page.follow(port, {("gapless push", 2): change}, traffic=(PACED,))
-    after = {str(each) for each in static.rglob("*.js")}
-    assert built < after
+        assert built < files()
+        assert {status(name) for name in built} == {200}
+    assert host.app("shop")["generation"] == 2
