@@ -99,23 +99,25 @@ def main(arguments: list[str]) -> None:
     load = [os.getloadavg()[0]]
     print(table.table([]), flush=True)
     found: list[Found] = []
-    failed: list[str] = []
+    failed: dict[str, str] = {}
     for name in wanted.names:
         entry = ENTRIES[name]
         try:
             found.append(measure(name, entry.make, entry.kind, wanted.seconds))
         except AssertionError as error:
-            failed.append(name)
-            print(f"{name}: not measured: {error}", file=sys.stderr, flush=True)
+            failed[name] = str(error).partition("\n")[0]
+            print(f"{name}: not measured: {failed[name]}", file=sys.stderr, flush=True)
             continue
         load.append(os.getloadavg()[0])
         print(table.row(found[-1]), flush=True)
     said = circumstances(wanted.seconds, began, load)
     print(f"\n{said}")
-    if failed:
-        sys.exit(f"no table was written: not measured: {', '.join(failed)}")
+    for name, reason in failed.items():
+        said += f" Not measured: {name} ({reason})."
     if wanted.write:
         write(found, said)
+    if failed:
+        sys.exit(1)
 
 
 def circumstances(seconds: float, began: datetime, load: list[float]) -> str:

@@ -103,11 +103,16 @@ def all_new_s(
         for each in sent
         if each["fate"] == ANSWERED
         and each["kind"] in kinds
-        and window.asked <= each["began"] < before
+        and each["began"] >= window.asked
     ]
-    if not any(each["version"] == window.version for each in own):
+    # A client may hang for so long that a later version is the first that it gets.
+    if not any(int(each["version"]) >= int(window.version) for each in own):
         return None
-    old = [each["began"] for each in own if each["version"] != window.version]
+    old = [
+        each["began"]
+        for each in own
+        if each["began"] < before and int(each["version"]) < int(window.version)
+    ]
     return max(old, default=window.asked) - window.asked
 
 
