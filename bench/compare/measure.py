@@ -27,7 +27,9 @@ REST_S = 2.0
 SETTLED_S = 4.0
 """A manager is killed when it has run for so long: what it had to write is written."""
 WATCHED_S = 5.0
-"""So long the load goes on after a broken version, and after the death of a manager."""
+"""So long the load goes on after the death of a manager."""
+BROKEN_S = 15.0
+"""So long it goes on after a broken version: granian gives up within 10 s, not within 5."""
 GONE_S = 60.0
 LATE_S = 20.0
 ASKED = 5
@@ -182,7 +184,7 @@ def broken(tool: Tool, ledger: Path) -> tuple[facts.Lost, int | None]:
     with under_load(tool, ledger) as load:
         tool.app.break_it()
         code = tool.release()
-        time.sleep(WATCHED_S)
+        time.sleep(BROKEN_S)
         load.stop()
     with ledger.open() as lines:
         return facts.lost(facts.requests(lines), KINDS), code

@@ -22,7 +22,7 @@ WORDS = {
     "| new connections, and all requests, are at the new version after "
     "(a bare start takes) "
     "| the old processes are gone after | the command takes "
-    "| p99 while it releases, by p99 at rest "
+    "| p99 while it releases, by that at rest "
     "| a version that cannot start: lost of requests, exit code, and then "
     "| the manager is killed: lost in 5 s, and then | the manager at rest |",
 }
