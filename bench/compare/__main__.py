@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from bench.compare import chinese, table, tools
+from bench.compare import chinese, foreground, table, tools
 from bench.compare.app import App
 from bench.compare.facts import Found
 from bench.compare.measure import measure
-from rig.hosts.host import ROOT
+from rig.hosts.host import ROOT, SERVERS
 
 SECONDS, LEAST_SECONDS = 30.0, 1.0
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -34,7 +34,7 @@ class Entry:
 
     make: Callable[[App], tools.Tool]
     kind: str
-    needs: Path = tools.PYTHON_SERVERS
+    needs: Path = SERVERS
     in_readme: bool = False
 
 
@@ -45,15 +45,18 @@ ENTRIES = {
     "PM2 reload, node": Entry(
         make=tools.Pm2, kind="node", needs=tools.PM2, in_readme=True
     ),
-    "gunicorn HUP": Entry(make=tools.Gunicorn, kind="wsgi", in_readme=True),
-    "uvicorn HUP": Entry(make=tools.Uvicorn, kind="asgi", in_readme=True),
-    "granian HUP": Entry(make=tools.Granian, kind="asgi"),
-    "hypercorn HUP": Entry(make=tools.Hypercorn, kind="asgi"),
+    "gunicorn HUP": Entry(make=foreground.Gunicorn, kind="wsgi", in_readme=True),
+    "uvicorn HUP": Entry(make=foreground.Uvicorn, kind="asgi", in_readme=True),
+    "granian HUP": Entry(make=foreground.Granian, kind="asgi"),
+    "hypercorn HUP": Entry(make=foreground.Hypercorn, kind="asgi"),
     "circus reload, uvicorn": Entry(
-        make=tools.Circus, kind="asgi", needs=tools.OTHERS, in_readme=True
+        make=foreground.Circus, kind="asgi", needs=foreground.OTHERS, in_readme=True
     ),
     "supervisord restart, uvicorn": Entry(
-        make=tools.Supervisord, kind="asgi", needs=tools.OTHERS, in_readme=True
+        make=foreground.Supervisord,
+        kind="asgi",
+        needs=foreground.OTHERS,
+        in_readme=True,
     ),
 }
 
