@@ -10,6 +10,8 @@ STAMP := $(VENV)/$(call stamp,requirements/dev.lock $(wildcard packages/*/pyproj
 DRAIN := $(shell find packages/gapless-drain -name '*.py' -o -name pyproject.toml | sort)
 SERVERS_STAMP := $(SERVERS)/$(call stamp,requirements/servers.lock $(DRAIN))
 DOCS := build/docs
+PEERS := build/bench
+PEERS_STAMP := $(PEERS)/$(call stamp,requirements/bench.lock)
 DOCS_STAMP := $(DOCS)/$(call stamp,requirements/docs.lock)
 NODE := node/gapless-drain
 NODE_STAMP := $(NODE)/node_modules/$(call stamp,$(NODE)/package-lock.json)
@@ -26,7 +28,7 @@ MORE_PACKAGES := caddy prometheus unicorn php8.2-fpm php8.2-cli apache2-bin ligh
   debootstrap zsh fish man-db groff chromium chromium-driver \
   ruby-railties ruby-sidekiq ruby-bundler capistrano
 
-.PHONY: demo rig test collected compiled node check lint soak vm bench reference docs lock dist clean
+.PHONY: demo rig test collected compiled node check lint soak vm bench compare reference docs lock dist clean
 
 demo: $(STAMP) ## install, then show the main job under load
 	@rig/packages nginx-light iproute2 || echo "without them: no balancer, all on loopback"
@@ -73,10 +75,14 @@ vm: $(STAMP) ## the tests in virtual machines with other kernels; K="expression"
 	$(BIN)/python -m rig.vm
 	RIG_VM=1 $(BIN)/pytest -v -p no:randomly --timeout 3600 --durations=8 -k "$(K)" tests/vm
 
-bench: $(STAMP) $(SERVERS_STAMP) $(NODE_STAMP) ## print the tables of bench/
+bench: $(STAMP) $(SERVERS_STAMP) $(NODE_STAMP) $(PEERS_STAMP) ## print the tables of bench/
+	$(BIN)/python -m bench.compare
 	for each in bench/[a-z]*.py; do $(BIN)/python $$each || exit 1; done
 	node $(NODE)/bench/overhead.js
 	node $(NODE)/bench/databases.js
+
+compare: $(STAMP) $(SERVERS_STAMP) $(NODE_STAMP) $(PEERS_STAMP) ## the README's comparison; COMPARE="10 --write"
+	$(BIN)/python -m bench.compare $(COMPARE)
 
 reference: $(STAMP) ## write docs/configuration.md anew, from the types of the keys
 	$(BIN)/python -m gapless.config.reference.page > docs/configuration.md.new
@@ -88,7 +94,7 @@ docs: $(DOCS_STAMP) ## build the pages into build/site; warnings are errors
 	@$(BIN)/python -m rig.site build/site
 
 lock: $(STAMP) ## write the lock files anew
-	for each in dev servers docs; do $(BIN)/uv pip compile --quiet --generate-hashes \
+	for each in dev servers docs bench; do $(BIN)/uv pip compile --quiet --generate-hashes \
 	  --no-emit-index-url --no-header --no-annotate --python-version 3.11 --upgrade \
 	  requirements/$$each.in -o requirements/$$each.lock; done
 	$(BIN)/uv pip compile --quiet --generate-hashes \
@@ -130,6 +136,13 @@ $(DOCS_STAMP): $(STAMP)
 	$(BIN)/uv pip install --quiet --python $(DOCS)/bin/python \
 	  --require-hashes -r requirements/docs.lock
 	@rm -f $(DOCS)/.installed*
+	@touch $@
+
+$(PEERS_STAMP): $(STAMP)
+	[ -x $(PEERS)/bin/python ] || $(BIN)/python -m venv --without-pip $(PEERS)
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(PEERS)/bin/python \
+	  --require-hashes -r requirements/bench.lock
+	@rm -f $(PEERS)/.installed*
 	@touch $@
 
 $(NODE_STAMP):

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -112,9 +113,7 @@ def main() -> None:
     table: dict[str, dict[str, list[str]]] = {}
     for name, more in SCRIPTS.items():
         print(name, file=sys.stderr)
-        table[name] = measure(
-            lambda fleet, more=more: plain(fleet, more), by_scripts, HOSTS
-        )
+        table[name] = measure(partial(plain, more=more), by_scripts, HOSTS)
     name = "gapless, nginx's defaults"
     print(name, file=sys.stderr)
     table[name] = measure(lambda fleet: plain(fleet, ""), by_gapless, 0)

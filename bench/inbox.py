@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -72,12 +73,15 @@ def main() -> None:
             rollout, _ = store.rollout()
             return rollout.number if rollout else 0
 
+        def is_after(before: int) -> bool:
+            return number() > before
+
         def measured(upload: Callable[[Path, Path], float]) -> list[float]:
             found = []
             for _ in range(RUNS):
                 before = number()
                 ended = upload(tarball, inbox / "app.tar.gz")
-                wait.until(lambda b=before: number() > b, "the record", 60)
+                wait.until(partial(is_after, before), "the record", 60)
                 found.append(time.monotonic() - ended)
             return sorted(found)
 

@@ -11,8 +11,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -92,7 +93,7 @@ def bare(ports: list[int], directory: Path) -> Iterator[float]:
     ]
     try:
         for port in ports:
-            until(lambda port=port: answers(port), f"port {port}", LONG_S)
+            until(partial(answers, port), f"port {port}", LONG_S)
         yield time.monotonic() - began
     finally:
         for process in started:
@@ -101,7 +102,7 @@ def bare(ports: list[int], directory: Path) -> Iterator[float]:
             process.wait()
 
 
-def wakeups_in(pids: list[int], seconds: float) -> int:
+def wakeups_in(pids: Sequence[int], seconds: float) -> int:
     """Return how often processes wake up in a time."""
     before = sum(map(wakeups, pids))
     time.sleep(seconds)
@@ -158,7 +159,7 @@ def pm2_s(ports: list[int], directory: Path) -> dict[str, float]:
         began = time.monotonic()
         took_s([command, "start", "pm2.json"], own, directory)
         for port in ports:
-            until(lambda port=port: answers(port), f"port {port}", LONG_S)
+            until(partial(answers, port), f"port {port}", LONG_S)
         found["start"] = time.monotonic() - began
         found["list"] = sorted(
             took_s([command, "jlist"], own, directory) for _ in range(LISTS)

@@ -390,7 +390,7 @@ def _last_ones(found: Run) -> float:
         for r in found.requests
         if any(w.began <= r["due"] < w.ended for w in found.releases)
     ]
-    return sum(during) / len(during)
+    return float(sum(during) / len(during))
 
 
 TABLES = {each.__name__: each for each in (lost, cost, idle, rate)}
