@@ -47,7 +47,10 @@ class Supervisor:
             return str(self.uid)
 
     def run(self, argv: list[str], seconds: int) -> subprocess.CompletedProcess[str]:
-        """Run a command as its user.  Raises OSError, SubprocessError."""
+        """Run a command as its user, without root's terminal.
+
+        Raises OSError, SubprocessError.
+        """
         try:
             found = pwd.getpwuid(self.uid)
             group, groups = found.pw_gid, os.getgrouplist(found.pw_name, found.pw_gid)
@@ -60,6 +63,7 @@ class Supervisor:
             user=self.uid,
             group=group,
             extra_groups=groups,
+            start_new_session=True,  # else it could type into root's terminal: TIOCSTI
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -13,6 +13,8 @@ import pytest
 from distribution.debian import supervisors
 from rig.wait import until
 
+SESSION = "import os, sys; print(os.getsid(0) == os.getpid(), repr(sys.stdin.read()))"
+
 
 @pytest.fixture
 def impostor(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
@@ -58,3 +60,11 @@ def test_a_program_that_is_set_id_is_nobody(
         (tmp_path / "status").write_bytes(b"Name:\tx\nUid:\t" + line + b"\nGid:\t0\n")
         assert supervisors._uid(str(tmp_path)) == expected
     assert supervisors._uid(f"/proc/{impostor.pid}") == os.getuid()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root becomes others")
+def test_what_runs_as_a_user_has_not_the_terminal_of_root() -> None:
+    """A session of its own has no controlling terminal, and its input is empty."""
+    asked = supervisors.Supervisor(os.getuid(), "/")
+    done = asked.run([sys.executable, "-I", "-c", SESSION], supervisors.ASK_S)
+    assert done.stdout == "True ''\n", done.stderr
