@@ -10,6 +10,7 @@ that user, and a user of whom one did not answer, or failed, is waited for no mo
 
 from __future__ import annotations
 
+import io
 import os
 import pwd
 import subprocess
@@ -168,5 +169,13 @@ def refuse() -> int:
     return 1 if users else 0
 
 
+def main(action: str) -> int:
+    """Upgrade or refuse; what the locale of root cannot print becomes a `?`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    return {"upgrade": upgrade, "refuse": refuse}[action]()
+
+
 if __name__ == "__main__":
-    sys.exit({"upgrade": upgrade, "refuse": refuse}[sys.argv[1]]())
+    sys.exit(main(sys.argv[1]))

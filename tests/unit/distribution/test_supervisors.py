@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -13,13 +14,14 @@ import pytest
 from distribution.debian import supervisors
 from rig.wait import until
 
+POSTINST = Path(supervisors.__file__).with_name("postinst")
 SESSION = "import os, sys; print(os.getsid(0) == os.getpid(), repr(sys.stdin.read()))"
 
 
 @pytest.fixture
 def impostor(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run a program that calls itself a supervisor."""
-    home = f"{tmp_path}/home\x1b[31m"
+    home = f"{tmp_path}/hom\xe9\x1b[31m"
     process = subprocess.Popen(
         ["gapless supervise", "-c", "input()"],
         executable=sys.executable,
@@ -68,3 +70,35 @@ def test_what_runs_as_a_user_has_not_the_terminal_of_root() -> None:
     asked = supervisors.Supervisor(os.getuid(), "/")
     done = asked.run([sys.executable, "-I", "-c", SESSION], supervisors.ASK_S)
     assert done.stdout == "True ''\n", done.stderr
+
+
+def test_a_name_that_the_locale_cannot_print_stops_nothing(
+    impostor: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the installing of the package nor the message why it is not removed."""
+    monkeypatch.setattr(os, "listdir", lambda _: [str(impostor.pid)])
+    monkeypatch.setattr(supervisors, "PLACE", str(Path(__file__).parent))
+    until(lambda: list(supervisors.found()), "the impostor")
+    for action, stream, code in (("upgrade", "stdout", 0), ("refuse", "stderr", 1)):
+        printed = io.TextIOWrapper(io.BytesIO(), encoding="ascii", write_through=True)
+        monkeypatch.setattr(sys, stream, printed)
+        assert supervisors.main(action) == code
+        assert b"/hom?" in printed.buffer.getvalue()
+
+
+@pytest.mark.parametrize("begin", ["", "exec >&-\n"])
+def test_the_package_is_installed_although_nothing_could_be_upgraded(
+    begin: str, tmp_path: Path
+) -> None:
+    """Even if nobody can read that it failed."""
+    script = POSTINST.read_text().replace("/usr/bin/python3", "false")
+    script = script.replace("/usr/lib/gapless", str(tmp_path))
+    script = script.replace("/run/systemd/system", str(tmp_path / "none"))
+    done = subprocess.run(
+        ["sh", "-e", "-c", begin + script, "postinst", "configure"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert ("gapless upgrade, as its user" in done.stdout) == (not begin)
