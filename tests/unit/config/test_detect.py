@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gapless.base.errors import NotFoundError
+from gapless.base.errors import GaplessError, NotFoundError
 from gapless.base.names import is_app_name
 from gapless.config.detect import detect, files, look, text
 from gapless.config.detect.facts import Facts
@@ -358,3 +360,36 @@ def test_a_directory_is_looked_into_within_bounds(
     assert len(look.facts(str(tmp_path), 0).files) <= 2
     with pytest.raises(NotFoundError):
         look.facts(str(tmp_path / "none"), 0)
+
+
+def test_a_directory_below_that_may_not_be_read_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As that of a database which runs as another user; the top must be readable."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "app.py").write_text(FLASK)
+    scan, refused = os.scandir, {str(tmp_path / "data")}
+
+    def refusing(path: str) -> Any:  # root, who may run this test, is refused nothing
+        if path in refused:
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    assert look.facts(str(tmp_path), 0).files == {"src/app.py"}
+    refused.add(str(tmp_path))
+    with pytest.raises(
+        GaplessError, match=r"could not look into .*: permission denied"
+    ):
+        look.facts(str(tmp_path), 0)
+
+
+def test_of_a_directory_with_very_many_names_not_all_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What sorts them would hold them all."""
+    for number in range(5):
+        (tmp_path / f"{number}.py").write_text("")
+    monkeypatch.setattr(look, "MOST_LISTED", 3)
+    assert len(look.facts(str(tmp_path), 0).files) == 3

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from itertools import islice
 
 from gapless.base.errors import GaplessError, NotFoundError
 from gapless.base.outside import files as outside
 from gapless.config.detect.facts import PROGRAMS, Facts
 
 MOST_FILES = 5000
+MOST_LISTED = 50_000
+"""So many names of one directory are read and sorted."""
 MOST_HEADS = 300
 HEAD_BYTES = 1 << 16
 DEEPEST = 3
@@ -57,8 +60,12 @@ def _files(top: str) -> Iterator[str]:
     waiting, count = [""], 0
     while waiting:
         inside = waiting.pop(0)
-        with os.scandir(os.path.join(top, inside) if inside else top) as entries:
-            listed = sorted(entries, key=lambda each: each.name)
+        try:
+            listed = _listed(os.path.join(top, inside) if inside else top)
+        except OSError:
+            if not inside:
+                raise
+            continue  # another's, or gone: the rest is seen without it
         for entry in listed:
             count += 1
             if count > MOST_FILES:
@@ -70,6 +77,11 @@ def _files(top: str) -> Iterator[str]:
                 yield path
             elif _is_entered(path):
                 waiting.append(path)
+
+
+def _listed(directory: str) -> list[os.DirEntry[str]]:
+    with os.scandir(directory) as entries:
+        return sorted(islice(entries, MOST_LISTED), key=lambda each: each.name)
 
 
 def _is_directory(entry: os.DirEntry[str]) -> bool:
