@@ -23,6 +23,7 @@ from textual.widgets import (
     TabPane,
 )
 
+from gapless.base import clock
 from gapless.base.outside.text import printable
 from gapless.cli import output
 from gapless.cli.progress import model
@@ -40,8 +41,8 @@ LEAST_COLUMNS, LEAST_LINES = 60, 18
 MOST_STEPS = 200
 ENDING = (signal.SIGTERM, signal.SIGHUP)
 """Signals that end the screen as `q` does, so that the terminal is restored."""
-TAKE_S = 5.0
-"""So long a thread waits for the screen."""
+TAKE_S, SLICE_S = 5.0, 0.1
+"""So long a thread waits for the screen, and so often it looks whether it was closed."""
 
 
 class Delivered(Message):
@@ -104,16 +105,20 @@ class TopScreen(App[None]):
     def _from_thread(self, take: Any) -> Any:
         """Return what calls *take* in the loop of the screen, if it is still there.
 
-        Who delivers waits until it was taken: a screen that is slow is told less.
+        Who delivers waits until it was taken: a screen that is slow is told less.  For one
+        that was closed nobody waits.
         """
 
         def deliver(*given: Any) -> None:
             message = Delivered(lambda: take(*given))
             try:
-                self.post_message(message)
+                is_sent = self.post_message(message)
             except RuntimeError:
                 return  # it was closed meanwhile
-            message.taken.wait(TAKE_S)
+            over_at = clock.monotonic() + TAKE_S
+            while is_sent and self.is_running and clock.monotonic() < over_at:
+                if message.taken.wait(SLICE_S):
+                    return
 
         return deliver
 
