@@ -110,6 +110,32 @@ def test_a_log_that_was_emptied_is_read_anew(log: Log) -> None:
     assert log.read() == [7]
 
 
+def test_a_loss_is_found_once(log: Log) -> None:
+    """Also when nothing is there to be read, and when the file before is empty."""
+    log.write(1)
+    assert log.read() == [1]
+    log.path.write_bytes(b"")
+    assert log.read() == []
+    assert log.journal.lost
+    log.journal.lost = False
+    assert log.read() == []
+    assert not log.journal.lost
+    log.write(2)
+    assert log.read() == [2]
+    log.path.unlink()
+    Path(f"{log.path}.1").write_bytes(b"")
+    log.path.with_suffix(".other").write_bytes(b"")  # takes the inode, maybe
+    log.write(3)
+    assert log.read() == [3]
+    assert log.journal.lost
+    log.path.unlink()
+    Path(f"{log.path}.1").unlink()
+    assert log.read() == []
+    log.journal.lost = False
+    assert log.read() == []
+    assert not log.journal.lost
+
+
 def test_half_a_line_waits_for_its_end(log: Log) -> None:
     """The supervisor may be writing it."""
     log.path.write_bytes(b'{"event": "x", "num')

@@ -62,9 +62,11 @@ class Journal:
                         return
                 elif place.inode:
                     self.lost = True
-                    if earlier >= 0 and not _is_file(current, place):
-                        yield from _lines(earlier, _place(earlier, 0))
-                        return
+                    is_emptied = _is_file(current, place)
+                    source = current if is_emptied or earlier < 0 else earlier
+                    # The place moves at once: a loss is said once.
+                    yield Read({}, _place(source, 0) if source >= 0 else Place())
+                    return
             if current >= 0:
                 yield from _lines(current, _place(current, 0))
 
