@@ -79,6 +79,16 @@ def test_what_is_cut_without_an_operation_is_told() -> None:
     assert told(line) == []
 
 
+@pytest.mark.parametrize("change", [{"pid": 8}, {"outgoing": 2}, {"requests": 1}])
+def test_two_cuts_of_a_millisecond_are_two(change: dict[str, Any]) -> None:
+    """Each has its own identity: the second one is told, too."""
+    line = {"event": "cut", "key": "shop/3/0/9", "time": "1", "reported": False}
+    line |= {"pid": 7, "outgoing": 1}
+    (first,), (again,), (other,) = told(line), told(line), told(line | change)
+    assert first.identity == again.identity
+    assert first.identity != other.identity
+
+
 @pytest.mark.parametrize(
     "change",
     [

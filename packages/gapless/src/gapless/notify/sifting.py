@@ -17,6 +17,8 @@ Line = Mapping[str, Any]
 """One line of the log, decoded."""
 _ACTIONS = ("start", "reload", "restart", "scale")
 """Operations that begin a generation, or more instances."""
+_CUT = ("connections", "requests", "procedures", "outgoing")
+"""What is counted of a cut."""
 LONGEST_REASON = 600
 
 
@@ -74,8 +76,7 @@ def _of_report(line: Line, memory: Memory) -> list[Event]:
 
 
 def _cut(line: Line, app: str, parts: list[dict[str, Any]]) -> Event:
-    kinds = ("connections", "requests", "procedures", "outgoing")
-    sums = {kind: sum(_number(each, kind) for each in parts) for kind in kinds}
+    sums = {kind: sum(_number(each, kind) for each in parts) for kind in _CUT}
     shown = ", ".join(f"{n} {_words(kind, n)}" for kind, n in sums.items() if n)
     reasons = list(dict.fromkeys(_reason(each) for each in parts))
     text = f"{app}: cut {shown or 'something'}: {'; '.join(reasons[:3])}"
@@ -164,7 +165,9 @@ def identity_of(line: Line, kind: Kind) -> str:
     if line.get("event") == "report":
         own = [line.get(name) for name in ("app", "action", "token", "started_at")]
     else:
-        own = [line.get(name) for name in ("event", "time", "app", "key", "restarts")]
+        # Two of one instance may have the same millisecond.
+        names = ("event", "time", "app", "key", "pid", "restarts", *_CUT)
+        own = [line.get(name) for name in names]
     return _digest(kind.value, *own)
 
 
