@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 MOST_TOLD = 200
 MOST_APPS = 1000
@@ -47,6 +47,16 @@ class Memory:
     is_disk_low: bool = False
     given_up: int = 0
     """Events that could not be told since the last one that was."""
+
+    def copy(self) -> Memory:
+        """Return a memory that a change of this one leaves as it is."""
+        found = {each.name: getattr(self, each.name) for each in fields(self)}
+        return Memory(
+            **{
+                name: value.copy() if isinstance(value, dict | list) else value
+                for name, value in found.items()
+            }
+        )
 
     def remember(self, identity: str) -> None:
         """Note that an event is over, told or given up."""

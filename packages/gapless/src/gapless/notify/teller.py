@@ -3,7 +3,8 @@
 Rule 1: the log of gapless is the queue.  The place in it moves behind an event when that
 was told, or given up: whoever ends in between is followed by one that tells it again.
 Rule 2: what cannot be told is tried again, later and later, until it is `retry_s` old.
-Rule 3: a target that hangs holds up no other one, and nothing of the supervisor.
+Rule 3: what is remembered is never ahead of that place, not in memory either.
+Rule 4: a target that hangs holds up no other one, and nothing of the supervisor.
 """
 
 from __future__ import annotations
@@ -94,23 +95,35 @@ class Teller:
         """Tell what is new; it ends early when this process is to end."""
         while self._read_on() and not self.ends.is_set():
             pass
-        known = dict(self._memory.rollouts), dict(self._memory.uploads)
+        if self.ends.is_set():
+            return
+        before = self._memory.copy()
         found = self._others(self._memory)
-        is_changed = known != (self._memory.rollouts, self._memory.uploads)
         if clock.monotonic() >= self._disk_at:
             self._disk_at = clock.monotonic() + DISK_S
             found += self._of_disk()
-        if (found or is_changed) and self._tell_all(found):
+        if not self._tell_all(found):
+            self._take_back(before)
+        elif self._memory != before:
             self._save()
+
+    def _take_back(self, before: Memory) -> None:
+        """Forget what was taken in but not told; what was told stays told."""
+        before.told = self._memory.told
+        before.given_up = self._memory.given_up
+        self._memory = before
+        self._save()
 
     def _read_on(self) -> bool:
         """Take in the next lines; return whether there were some."""
         any_lines = False
         for line, after in self._journal.lines(self._memory.place):
             any_lines = True
+            before = self._memory.copy()
             now = _seconds(line.get("time"))
             events = sifting.events_of(line, self._memory, self._target, now)
-            if events and not self._tell_all(events):
+            if not self._tell_all(events):
+                self._take_back(before)
                 return False
             self._memory.place = after
             if events:
