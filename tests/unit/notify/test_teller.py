@@ -42,7 +42,7 @@ class Telling:
         found = Teller(
             self.home,
             Target(name="ops", way=Webhook(url=url), kinds=frozenset(Kind), **changes),
-            others=lambda memory: self.others(memory),
+            others=self.others,
             complain=self.said.append,
         )
         found.thread.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field, fields
 
 MOST_TOLD = 200
@@ -50,13 +51,12 @@ class Memory:
 
     def copy(self) -> Memory:
         """Return a memory that a change of this one leaves as it is."""
-        found = {each.name: getattr(self, each.name) for each in fields(self)}
-        return Memory(
-            **{
-                name: value.copy() if isinstance(value, dict | list) else value
-                for name, value in found.items()
-            }
-        )
+        found = copy.copy(self)
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if isinstance(value, dict | list):
+                setattr(found, each.name, value.copy())
+        return found
 
     def remember(self, identity: str) -> None:
         """Note that an event is over, told or given up."""
