@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import stat
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from gapless.notify import ways
+from gapless.base.outside import dial
+from gapless.notify import ways, webhook
 from gapless.notify.model import Command, Event, Format, Kind, Mail, Target, Webhook
 from rig.receivers.webhook import (
     Answer,
@@ -65,9 +69,9 @@ def test_slack_is_told_in_its_form(receiver: WebhookReceiver) -> None:
 @pytest.mark.parametrize(
     ("answer", "reason", "again"),
     [
-        (status(500, body=b"bad\x1b[2J  gateway"), "it answered 500: bad", True),
+        (status(500, body=b"bad\x1b[2J  gateway"), "it answered 500", True),
         (status(429, "Retry-After: 7"), "it answered 429", True),
-        (status(404, body=b"no hook"), "it answered 404: no hook", False),
+        (status(404, body=b"no hook"), "it answered 404", False),
         (status(302, "Location: http://127.0.0.1:1/"), "a redirect", False),
         (hangs_up, "remotedisconnected", True),
         (status(500, "Retry-After: soon"), "it answered 500", True),
@@ -105,6 +109,73 @@ def test_a_webhook_that_never_answers_has_its_time(
     assert found.reason == f"no answer in {QUICK_S:g} s"
     assert found.again
     assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("code", [400, 404, 500])
+def test_a_receiver_that_repeats_its_secrets_is_not_quoted(
+    receiver: WebhookReceiver, code: int
+) -> None:
+    """Neither the URL nor the token reaches our log, in any form."""
+    said = b"no route for /hook?key=secret-of-the-url, key%3Dsecret%2Dof, s3cret-token"
+    receiver.answer = status(code, body=said)
+    way = Webhook(url=receiver.url, token="s3cret-token")
+    assert ways.tell(target(way), EVENT, 0).reason == f"it answered {code}"
+
+
+def test_a_name_that_is_not_resolved_has_its_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The C library may take half a minute."""
+    ends = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: ends.wait(60))
+    found = ways.tell(target(Webhook(url="http://x.invalid/"), QUICK_S), EVENT, 0)
+    ends.set()
+    assert (found.told, found.reason) == (False, f"no answer in {QUICK_S:g} s")
+
+
+def _answers_of_a_name(*ports: int) -> list[Any]:
+    kind = socket.AF_INET, socket.SOCK_STREAM, 0, ""
+    return [(*kind, ("127.0.0.1", port)) for port in ports]
+
+
+def test_an_address_that_does_not_answer_leaves_time_for_the_next(
+    receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has its share."""
+    with socket.socket() as full, socket.socket() as waiting:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        waiting.connect(full.getsockname())  # no other one is answered
+        port = int(receiver.url.split(":")[2].partition("/")[0])
+        found = _answers_of_a_name(full.getsockname()[1], port)
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        url = receiver.url.replace("127.0.0.1", "x.invalid")
+        assert ways.tell(target(Webhook(url=url), 2.0), EVENT, 0).told
+
+
+def test_a_handshake_without_an_end_has_its_time(receiver: WebhookReceiver) -> None:
+    """As everything has that a receiver does."""
+    receiver.answer = hangs
+    url = receiver.url.replace("http:", "https:")
+    found = ways.tell(target(Webhook(url=url), QUICK_S), EVENT, 0)
+    assert found.reason == f"no answer in {QUICK_S:g} s"
+
+
+def test_what_is_late_before_it_is_sent_is_not_sent(
+    receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be told twice: it counts as not told."""
+    real = dial.dial
+
+    def slow(host: str, port: int, ends_at: float, _: None) -> socket.socket:
+        sock = real(host, port, ends_at, None)
+        until(lambda: time.monotonic() >= ends_at, "the end of its time")
+        return sock
+
+    monkeypatch.setattr(webhook, "dial", slow)
+    found = ways.tell(target(Webhook(url=receiver.url), QUICK_S), EVENT, 0)
+    assert found.reason == f"no answer in {QUICK_S:g} s"
+    assert receiver.bodies == []
 
 
 def test_a_webhook_that_does_not_listen() -> None:
