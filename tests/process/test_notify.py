@@ -231,7 +231,8 @@ def test_rollouts_and_refused_uploads_are_told(
         memory = host.home / "notify" / "ops.json"
         until(
             lambda: (
-                memory.exists() and json.loads(memory.read_text())["knows_rollouts"]
+                memory.exists()
+                and f"rollouts of {APP}" in json.loads(memory.read_text())["sources"]
             ),
             "the fleet to be known",
         )

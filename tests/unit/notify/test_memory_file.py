@@ -27,6 +27,8 @@ def test_what_is_remembered_is_read_again(file: MemoryFile) -> None:
         place=Place(device=1, inode=2, offset=3, head="x", head_bytes=4),
         restarts={"shop": [1.5]},
         rollouts={"shop": "1.1 held"},
+        outcomes={"/srv/outcomes": {"shop/1.tar.gz": "refused"}},
+        sources=["rollouts of shop"],
         is_disk_low=True,
         given_up=2,
     )

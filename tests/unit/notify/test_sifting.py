@@ -6,11 +6,9 @@ from typing import Any
 
 import pytest
 
-from gapless.notify import rollout_events, sifting
+from gapless.notify import sifting
 from gapless.notify.memory import Memory
 from gapless.notify.model import Command, Event, Kind, Target
-from gapless.push.outcome import Outcome, Stage
-from gapless.rollout.model import Rollout, State
 
 TARGET = Target(
     name="ops", way=Command(words=("true",)), kinds=frozenset(Kind), within_s=60.0
@@ -180,44 +178,3 @@ def test_a_line_of_the_wrong_types_ends_nothing(name: str, value: Any) -> None:
         line = REPORT | {"event": event, "reported": False} | {name: value}
         for each in told(line):
             assert isinstance(each.text, str)
-
-
-# --- rollouts and uploads ---------------------------------------------------------------
-
-
-def rollout(state: State, number: int = 1) -> Rollout:
-    """Return a rollout."""
-    return Rollout(app="shop", number=number, release="shop-2", state=state, reason="x")
-
-
-def test_rollouts_are_told_when_they_come_to_a_state() -> None:
-    """What was there before is no news."""
-    memory = Memory()
-    kinds: list[list[Kind]] = []
-    for state in (State.DONE, State.ROLLING, State.HELD, State.HELD, State.REVERTED):
-        found = rollout_events.of_rollouts({"shop": rollout(state)}, memory, "now")
-        memory.knows_rollouts = True
-        kinds.append([each.kind for each in found])
-    assert kinds == [[], [], [Kind.HELD], [], [Kind.REVERTED]]
-
-
-def test_the_first_rollout_of_a_fleet_is_news() -> None:
-    """Of one whose coordinator was looked at before, and had none."""
-    memory = Memory(knows_rollouts=True)
-    (event,) = rollout_events.of_rollouts({"shop": rollout(State.STUCK)}, memory, "now")
-    assert event.kind is Kind.HELD
-    assert "resume or abort" in event.details["hint"]
-
-
-def test_an_upload_that_was_refused_is_told_once() -> None:
-    """By its reason."""
-    memory = Memory(knows_rollouts=True)
-    each = Outcome(upload="shop-1.tar.gz", app="shop", stage=Stage.PUBLISHING)
-    refused = Outcome(
-        upload="shop-1.tar.gz", app="shop", stage=Stage.REFUSED, detail="npm ci failed"
-    )
-    assert rollout_events.of_uploads([each], memory) == []
-    (event,) = rollout_events.of_uploads([refused], memory)
-    assert event.kind is Kind.FAILED
-    assert event.text == "shop: the upload shop-1.tar.gz refused: npm ci failed"
-    assert rollout_events.of_uploads([refused], memory) == []

@@ -113,12 +113,12 @@ def test_what_was_looked_at_is_saved_on_a_quiet_log(telling: Telling) -> None:
     """The next process knows then what is news."""
 
     def others(memory: Memory) -> list[Event]:
-        memory.knows_rollouts = True
+        memory.looked_at("rollouts of shop")
         return []
 
     telling.others = others
     found = telling.start("http://127.0.0.1:1/", disk_free_bytes=0)
-    until(lambda: telling.memory().knows_rollouts, "what was looked at")
+    until(lambda: bool(telling.memory().sources), "what was looked at")
     end(found)
 
 

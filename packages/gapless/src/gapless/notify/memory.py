@@ -41,10 +41,10 @@ class Memory:
     """The apps whose logs take nothing, as was told."""
     rollouts: dict[str, str] = field(default_factory=dict)
     """By app: number, attempt and state of its rollout."""
-    uploads: dict[str, str] = field(default_factory=dict)
-    """By upload: its stage."""
-    knows_rollouts: bool = False
-    """Whether rollouts were looked at before: what was there first is no news."""
+    outcomes: dict[str, dict[str, str]] = field(default_factory=dict)
+    """By folder, then by app and upload: the stages of the uploads that are there."""
+    sources: list[str] = field(default_factory=list)
+    """Fleets and folders that were looked at before: what was there first is no news."""
     is_disk_low: bool = False
     given_up: int = 0
     """Events that could not be told since the last one that was."""
@@ -57,6 +57,11 @@ class Memory:
             if isinstance(value, dict | list):
                 setattr(found, each.name, value.copy())
         return found
+
+    def looked_at(self, source: str) -> None:
+        """Note that what comes from a source is news from now on."""
+        if source not in self.sources:
+            self.sources = [*self.sources, source]
 
     def remember(self, identity: str) -> None:
         """Note that an event is over, told or given up."""

@@ -5,9 +5,10 @@ A coordinator that hangs keeps no target from being told of the rest.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from gapless.agent.open_store import open_store
 from gapless.base import clock
@@ -41,55 +42,59 @@ class Releases:
         }
         self._folders = sorted({f"{each.base}/{outcome.FOLDER}" for each in releases})
         self._complain = complain
-        self._rollouts: dict[str, Rollout] = {}
-        self._outcomes: list[Outcome] = []
-        self._is_read = False
-        self._trouble = ""
-        self._ends = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def start(self) -> None:
-        """Begin to read."""
-        self._thread.start()
+        self._rollouts: dict[str, Rollout | None] = {}
+        self._outcomes: dict[str, list[Outcome]] = {}
+        """Both have what was read at least once; they are replaced, never changed."""
+        self._troubles: dict[str, str] = {}
+        self.ends = threading.Event()
+        """Set to end it."""
+        self.thread = threading.Thread(target=self._run, daemon=True)
 
     def events(self, memory: Memory) -> list[Event]:
         """Return what is news to a target; what was there before it asked first is none."""
-        if not self._is_read:
-            return []
         at = clock.stamp(clock.wall())
         found = rollout_events.of_rollouts(self._rollouts, memory, at)
-        found += rollout_events.of_uploads(self._outcomes, memory)
-        memory.knows_rollouts = True
-        return found
+        return found + rollout_events.of_uploads(self._outcomes, memory)
 
     def _run(self) -> None:
-        while not self._ends.wait(LOOK_S if self._is_read else 0.0):
-            self._read()
+        self.read()
+        while not self.ends.wait(LOOK_S):
+            self.read()
 
-    def _read(self) -> None:
+    def read(self) -> None:
+        """Read everything once; what cannot be read stays as it was."""
+        for folder in self._folders:
+            with self._complaining(folder):
+                self._outcomes = {**self._outcomes, folder: _outcomes(folder)}
+        for app, store in self._stores.items():
+            with self._complaining(app):
+                self._rollouts = {**self._rollouts, app: store.rollout()[0]}
+
+    @contextlib.contextmanager
+    def _complaining(self, source: str) -> Iterator[None]:
+        """Say what is wrong with a source, once; the others are read none the less."""
         try:
-            for app, store in self._stores.items():
-                rollout, _ = store.rollout()
-                if rollout is not None:
-                    self._rollouts = {**self._rollouts, app: rollout}
-            self._outcomes = [each for f in self._folders for each in _outcomes(f)]
-            self._is_read, self._trouble = True, ""
+            yield
         except (GaplessError, OSError) as error:
             text = str(error)
-            if text != self._trouble:
+            if text != self._troubles.get(source):
                 self._complain(text)
-            self._trouble = text
-            self._ends.wait(LOOK_S)
+            self._troubles[source] = text
+        else:
+            self._troubles.pop(source, None)
 
 
 def _outcomes(folder: str) -> list[Outcome]:
-    """Return the newest outcomes of an inbox, the oldest first; of none, if it has none."""
+    """Return the newest outcomes of an inbox, the oldest first; of none, if it has none.
+
+    Raises OSError.
+    """
     try:
         with os.scandir(folder) as entries:
-            names = [e for e in entries if e.name.endswith(".json")]
-            names.sort(key=lambda each: each.stat(follow_symlinks=False).st_mtime_ns)
-    except OSError:
+            names = [each for each in entries if each.name.endswith(".json")]
+    except FileNotFoundError:
         return []
+    names.sort(key=_changed_ns)
     found = []
     for each in names[-MOST_OUTCOMES:]:
         try:
@@ -98,3 +103,10 @@ def _outcomes(folder: str) -> list[Outcome]:
         except (OSError, ValueError):
             continue  # it is being replaced, or no outcome
     return found
+
+
+def _changed_ns(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat(follow_symlinks=False).st_mtime_ns
+    except OSError:
+        return 0  # it has just been removed

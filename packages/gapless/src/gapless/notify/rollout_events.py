@@ -18,17 +18,23 @@ _KINDS = {
     State.STUCK: Kind.HELD,
     State.REVERTED: Kind.REVERTED,
 }
-MOST_UPLOADS = 500
 
 
 def of_rollouts(
-    rollouts: Mapping[str, Rollout], memory: Memory, at: str
+    rollouts: Mapping[str, Rollout | None], memory: Memory, at: str
 ) -> list[Event]:
-    """Return an event for each rollout that has come to a state that people are told."""
+    """Return an event for each rollout that has come to a state that people are told.
+
+    *rollouts* has the fleets whose coordinators have answered; None: there is no rollout.
+    """
     found = []
     for app, rollout in rollouts.items():
+        source = f"rollouts of {app}"
+        is_news = app in memory.rollouts or source in memory.sources
+        memory.looked_at(source)
+        if rollout is None:
+            continue
         now = f"{rollout.number}.{rollout.attempt} {rollout.state.value}"
-        is_news = app in memory.rollouts or memory.knows_rollouts
         if memory.rollouts.get(app) == now:
             continue
         memory.rollouts[app] = now
@@ -63,25 +69,32 @@ def _of_rollout(app: str, rollout: Rollout, now: str, at: str) -> Event:
     )
 
 
-def of_uploads(outcomes: Iterable[Outcome], memory: Memory) -> list[Event]:
-    """Return an event for each upload that became no release."""
+def of_uploads(folders: Mapping[str, Iterable[Outcome]], memory: Memory) -> list[Event]:
+    """Return an event for each upload that became no release.
+
+    *folders* has the outcomes of the folders that were read.
+    """
     found = []
-    for each in outcomes:
-        stage = each.stage.value
-        if memory.uploads.get(each.upload) == stage:
-            continue
-        memory.uploads[each.upload] = stage
-        # One that failed later has a report of the supervisor, or a rollout.
-        if memory.knows_rollouts and each.stage is Stage.REFUSED:
-            found.append(_of_upload(each))
-    memory.uploads = dict([*memory.uploads.items()][-MOST_UPLOADS:])
+    for folder, outcomes in folders.items():
+        source = f"uploads of {folder}"
+        is_known = source in memory.sources
+        before, there = memory.outcomes.get(folder, {}), dict[str, str]()
+        for each in outcomes:
+            key, stage = f"{each.app}/{each.upload}", each.stage.value
+            there[key] = stage
+            is_new = before.get(key) != stage
+            # One that failed later has a report of the supervisor, or a rollout.
+            if is_new and is_known and each.stage is Stage.REFUSED:
+                found.append(_of_upload(each))
+        memory.outcomes[folder] = there
+        memory.looked_at(source)
     return found
 
 
 def _of_upload(outcome: Outcome) -> Event:
     stage = outcome.stage.value
     return Event(
-        identity=f"upload {outcome.upload} {stage}",
+        identity=f"upload {outcome.app} {outcome.upload} {stage}",
         kind=Kind.FAILED,
         app=outcome.app,
         text=f"{outcome.app}: the upload {outcome.upload} {stage}: {outcome.detail}",

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import argparse
 import select
-from collections.abc import Callable
 from signal import SIGINT, SIGTERM
+from typing import TYPE_CHECKING
 
 from gapless.base import clock, wakeup
 from gapless.base.errors import DONE, FAILED, NotFoundError
@@ -23,6 +23,9 @@ from gapless.notify.memory import Memory
 from gapless.notify.model import Event, Kind, Target
 from gapless.notify.targets import target_of
 from gapless.notify.teller import Teller
+
+if TYPE_CHECKING:
+    from gapless.notify.releases import Releases
 
 CHECK_THREADS_S = 5.0
 
@@ -58,18 +61,21 @@ def run(args: argparse.Namespace) -> int:
     if args.test:
         return max(_test(each) for each in targets)
     client = Client(starts=False)
-    others = _releases(args.config) if args.releases else _nothing
+    releases = _releases(args.config) if args.releases else None
+    others = releases.events if releases else _nothing
     signals = wakeup.on((SIGTERM, SIGINT))
     tellers = [
         Teller(client.home, each, others=others, complain=output.print_line)
         for each in targets
     ]
-    for each in tellers:
-        each.thread.start()
+    threads = [each.thread for each in tellers]
+    threads += [releases.thread] if releases else []
+    for thread in threads:
+        thread.start()
     output.print_line(f"telling {', '.join(each.name for each in targets)}")
     code = DONE
     while not select.select([signals], [], [], CHECK_THREADS_S)[0]:
-        if not all(each.thread.is_alive() for each in tellers):
+        if not all(thread.is_alive() for thread in threads):
             code = FAILED  # whoever runs this starts it again
             break
     for each in tellers:
@@ -93,14 +99,12 @@ def _nothing(_: Memory) -> list[Event]:
     return []
 
 
-def _releases(config: str) -> Callable[[Memory], list[Event]]:
-    """Return what tells of rollouts and uploads of a file.  Raises NotFoundError."""
+def _releases(config: str) -> Releases:
+    """Return what reads rollouts and uploads of a file.  Raises NotFoundError."""
     from gapless.notify.releases import Releases  # noqa: PLC0415 - loads TLS
 
-    found = Releases(
+    return Releases(
         configuration.fleets(config),
         configuration.releases(config).values(),
         output.print_error,
     )
-    found.start()
-    return found.events
