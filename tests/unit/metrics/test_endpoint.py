@@ -11,6 +11,7 @@ import pytest
 from gapless.base.errors import MisuseError
 from gapless.metrics import endpoint
 from gapless.metrics.endpoint import MOST, Endpoint, listen
+from rig.wait import until
 
 
 class Running:
@@ -18,6 +19,8 @@ class Running:
 
     def __init__(self) -> None:
         self.accepted: list[str] = []
+        self.goes_on = threading.Event()
+        self.goes_on.set()
         listener = listen("0")
         self.place = listener.getsockname()
         self._end, ends = socket.socketpair()
@@ -28,6 +31,7 @@ class Running:
 
     def _answer(self, accept: str) -> tuple[bytes, str]:
         self.accepted.append(accept)
+        self.goes_on.wait(20)
         return b"gapless_up 1\n", "text/plain"
 
     def connect(self) -> socket.socket:
@@ -93,6 +97,43 @@ def test_clients_that_send_nothing_keep_no_scrape_out(running: Running) -> None:
     assert idle[0].recv(1) == b""
     for each in idle:
         each.close()
+
+
+def test_scrapes_without_an_answer_begin_no_threads_without_end(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond a bound they are refused, and later ones are answered."""
+    monkeypatch.setattr(endpoint, "ROOM_S", 0.01)
+    before = threading.active_count()
+    running.goes_on.clear()
+    asked: list[socket.socket] = []
+    while len(asked) < endpoint.MOST_THREADS:
+        asked.append(running.connect())
+        asked[-1].sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        until(lambda: len(running.accepted) == len(asked), "it to wait for its answer")
+    with running.connect() as refused:
+        assert refused.recv(1) == b""
+    assert threading.active_count() - before <= endpoint.MOST_THREADS
+    running.goes_on.set()
+    for each in asked:
+        each.close()
+    until(lambda: threading.active_count() <= before, "the end of the threads")
+    assert running.exchange(b"GET /metrics HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 2")
+
+
+def test_a_system_without_threads_ends_nothing(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection is closed; the next one may have more luck."""
+    with monkeypatch.context() as without:
+
+        def refuse(_: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        without.setattr(threading.Thread, "start", refuse)
+        with running.connect() as sock:
+            assert sock.recv(1) == b""
+    assert running.exchange(b"GET /metrics HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 2")
 
 
 def test_a_head_without_an_end_is_refused(

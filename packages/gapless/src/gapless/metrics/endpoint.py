@@ -1,6 +1,7 @@
 """Answer Prometheus over HTTP.
 
-Rule 1: at most `MOST` connections are open; one more, and the oldest is closed.
+Rule 1: at most `MOST` connections are open; one more, and the oldest is closed.  Its
+thread may take a while to end: beyond `MOST_THREADS` of them a connection is refused.
 Rule 2: a connection has `HEAD_S` for its request and `SEND_S` to take the answer.
 Rule 3: each answer ends its connection, so that the next scrape reaches the generation
 that serves then.
@@ -18,6 +19,9 @@ from gapless.base import clock
 from gapless.base.errors import MisuseError
 
 MOST = 16
+MOST_THREADS = 2 * MOST
+ROOM_S = 0.5
+"""How long a connection waits for a thread to end."""
 HEAD_S = 2.0
 SEND_S = 10.0
 LONGEST_HEAD_BYTES = 16 << 10
@@ -65,7 +69,9 @@ class Endpoint:
     def __init__(self, listener: socket.socket, answer: Answer) -> None:
         self._listener, self._answer = listener, answer
         self._open: dict[socket.socket, threading.Thread] = {}
+        self._threads = 0
         self._lock = threading.Lock()
+        self._has_ended = threading.Condition(self._lock)
 
     @property
     def address(self) -> str:
@@ -100,15 +106,27 @@ class Endpoint:
                     self._close_oldest()
                 select.select([], [], [], 0.05)
                 return
-            self._admit(sock)
+            if not self._admit(sock):
+                sock.close()
+                return
 
-    def _admit(self, sock: socket.socket) -> None:
+    def _admit(self, sock: socket.socket) -> bool:
+        """Answer a connection in a thread of its own; False if there can be none."""
         thread = threading.Thread(target=self._serve, args=(sock,), daemon=True)
         with self._lock:
             if len(self._open) >= MOST:
                 self._close_oldest()
+            if not self._has_ended.wait_for(
+                lambda: self._threads < MOST_THREADS, ROOM_S
+            ):
+                return False
+            try:
+                thread.start()
+            except RuntimeError:  # the system has none left
+                return False
+            self._threads += 1
             self._open[sock] = thread
-        thread.start()
+            return True
 
     def _close_oldest(self) -> None:
         """Wake the thread of the oldest connection, which ends then."""
@@ -127,6 +145,8 @@ class Endpoint:
         finally:
             with self._lock:
                 self._open.pop(sock, None)
+                self._threads -= 1
+                self._has_ended.notify()
 
     def _response(self, head: str) -> bytes:
         first, *lines = head.splitlines()
