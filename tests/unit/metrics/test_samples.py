@@ -121,6 +121,18 @@ def test_a_supervisor_of_before_is_scraped() -> None:
     assert value(text, 'gapless_app_generation{app="shop"}') == 3
 
 
+@pytest.mark.parametrize("name", [*sorted(set(ROW) - {"name"}), *LISTED["supervisor"]])
+def test_a_list_without_a_field_is_scraped(name: str) -> None:
+    """The rest of it is told."""
+    row = {each: ROW[each] for each in ROW if each != name}
+    known = LISTED["supervisor"]
+    own = {each: known[each] for each in known if each != name}
+    listed = {"apps": [row], "supervisor": own}
+    text = exposition.text(host_samples.of_host(listed, 0.0, {})).decode()
+    assert value(text, "gapless_up") == 1
+    assert "gapless_app_status_info{" in text
+
+
 def test_a_coordinator_that_does_not_answer_hides_no_host() -> None:
     """Its fleet is told as not known."""
     found = [*rollout_samples.of_fleet("shop", None)]

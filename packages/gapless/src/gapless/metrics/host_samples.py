@@ -35,47 +35,51 @@ def of_host(
         yield sample("process_cpu_seconds_total", used.cpu_s, name)
     if listed is None:
         return
-    own, rows = listed["supervisor"], listed["apps"]
-    yield sample("version_info", 1, own["version"])
-    yield sample("host_draining", own["draining"])
-    yield sample("keeper_silent_seconds", own["keeper_silent_s"] or 0.0)
-    for status, number in sorted(Counter(row["status"] for row in rows).items()):
+    # A supervisor of an earlier version lacks fields.
+    own, rows = listed.get("supervisor") or {}, listed.get("apps") or ()
+    yield sample("version_info", 1, own.get("version") or "")
+    yield sample("host_draining", bool(own.get("draining")))
+    yield sample("keeper_silent_seconds", own.get("keeper_silent_s") or 0.0)
+    statuses = Counter(row.get("status") or "" for row in rows)
+    for status, number in sorted(statuses.items()):
         yield sample("apps", number, status)
     for row in rows:
         yield from _of_app(row)
 
 
 def _of_app(row: Mapping[str, Any]) -> Iterator[Sample]:
-    app = row["name"]
-    yield sample("app_status_info", 1, app, row["status"])
-    yield sample("app_release_info", 1, app, row["release"] or "")
-    yield sample("app_generation", row["generation"] or 0, app)
-    if row["uptime_s"] is not None:
+    app, usage = row["name"], row.get("usage") or ()
+    yield sample("app_status_info", 1, app, row.get("status") or "")
+    yield sample("app_release_info", 1, app, row.get("release") or "")
+    yield sample("app_generation", row.get("generation") or 0, app)
+    if row.get("uptime_s") is not None:
         yield sample("app_uptime_seconds", row["uptime_s"], app)
-    phases = Counter(each["phase"] for each in row.get("usage", ()))
+    phases = Counter(each.get("phase") for each in usage)
     for phase in ("starting", "ready", "draining"):
         yield sample("app_instances", phases[phase], app, phase)
-    yield sample("app_instances_ready", row["instances"]["ready"], app)
-    yield sample("app_instances_wanted", row["instances"]["wanted"], app)
-    causes = {"exit": 0, "liveness": 0} | row["restarts_by"]
+    instances = row.get("instances") or {}
+    yield sample("app_instances_ready", instances.get("ready") or 0, app)
+    yield sample("app_instances_wanted", instances.get("wanted") or 0, app)
+    causes = {"exit": 0, "liveness": 0} | (row.get("restarts_by") or {})
     for cause, number in sorted(causes.items()):
         yield sample("app_restarts_total", number, app, cause)
-    yield sample("app_memory_bytes", row["memory_bytes"], app)
-    yield sample("app_processes", row["processes"], app)
-    if row["requests"] is not None:
+    yield sample("app_memory_bytes", row.get("memory_bytes") or 0, app)
+    yield sample("app_processes", row.get("processes") or 0, app)
+    if row.get("requests") is not None:
         yield sample("app_requests", row["requests"], app)
-        yield sample("app_procedures", row["procedures"] or 0, app)
-        ages = (each["for_s"] for each in row["procedures_named"])
+        yield sample("app_procedures", row.get("procedures") or 0, app)
+        named = row.get("procedures_named") or ()
+        ages = (each.get("for_s") or 0.0 for each in named)
         yield sample("app_procedure_oldest_seconds", max(ages, default=0.0), app)
-    if row["outgoing"] is not None:
+    if row.get("outgoing") is not None:
         yield sample("app_calls", len(row["outgoing"]), app)
-    yield sample("app_log_lines_lost_total", row["log_lines_lost"], app)
-    yield sample("app_log_failing", bool(row["log_trouble"]), app)
-    for each in row.get("usage", ()):
-        where = app, each["generation"], each["ordinal"]
-        yield sample("instance_cpu_seconds_total", each["cpu_s"], *where)
-        yield sample("instance_memory_bytes", each["memory_bytes"], *where)
-    yield from _of_reports(app, row.get("totals", {}))
+    yield sample("app_log_lines_lost_total", row.get("log_lines_lost") or 0, app)
+    yield sample("app_log_failing", bool(row.get("log_trouble")), app)
+    for each in usage:
+        where = app, each.get("generation") or 0, each.get("ordinal") or 0
+        yield sample("instance_cpu_seconds_total", each.get("cpu_s") or 0.0, *where)
+        yield sample("instance_memory_bytes", each.get("memory_bytes") or 0, *where)
+    yield from _of_reports(app, row.get("totals") or {})
 
 
 def _of_reports(app: str, totals: Mapping[str, Any]) -> Iterator[Sample]:

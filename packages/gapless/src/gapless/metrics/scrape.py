@@ -62,7 +62,7 @@ class Scrapes:
 
 def _own_processes(listed: Listed | None) -> dict[str, ProcessUsage]:
     """Return what the processes of gapless use, by name."""
-    own: Mapping[str, Any] = {} if listed is None else listed["supervisor"]
+    own: Mapping[str, Any] = (listed or {}).get("supervisor") or {}
     pids = {
         "metrics": os.getpid(),
         "supervisor": own.get("pid", 0),
