@@ -84,8 +84,10 @@ class Rehearsal:
         try:
             self._measure_first(load, asked=results.asked(traffics), host=place.host)
             done = self._hand_over_and_back(current, candidate)
-        finally:
             load.stop()
+        except BaseException:
+            load.abandon()
+            raise
         if load.trouble is not None:
             raise load.trouble
         found = results.results(load.requests, self._windows)
