@@ -146,6 +146,27 @@ def test_slow_bodies_and_kept_connections_are_answered() -> None:
     assert min(each.took_s for each in slow) >= 0.5
 
 
+def test_a_whole_answer_before_a_reset_is_an_answer() -> None:
+    """The client learns of both at once."""
+    ended: list[Request] = []
+    with (
+        selectors.DefaultSelector() as selector,
+        socket.create_server(("127.0.0.1", 0)) as listener,
+    ):
+        slow = model.mixed(("/",), "/post", 200.0)[-1]
+        where = place(listener.getsockname()[1])
+        client = Client(where, slow, selector, first_at=0.0, ended=ended.append)
+        client.begin(0, 0.0)
+        sock, _ = listener.accept()
+        client.go_on()
+        sock.sendall(GOOD)
+        reset(sock)
+        sock.close()
+        until(lambda: answered(client), "the answer")
+        client.hang_up()
+    assert [each.fate for each in ended] == [model.ANSWERED]
+
+
 @pytest.mark.parametrize("path", ["/early-close", "/early"])
 def test_an_answer_before_the_end_of_the_body_is_an_answer(path: str) -> None:
     """The program closes then, and the rest of the body is answered by a reset."""

@@ -192,6 +192,7 @@ class Rehearsal:
         return PRIVATE, report, specs
 
     def _begin(self, ports: set[int] | None) -> str:
+        """Start the supervisor; return why the app may bind other ports than these."""
         missing = self._stage.begin(
             writable=self._settings.writable,
             ports=ports,
@@ -200,9 +201,8 @@ class Rehearsal:
                 for each in (self._subject.current, self._subject.candidate)
             ),
         )
-        if missing:
-            self._notes.append(missing)
-        return missing
+        self._notes += missing.notes
+        return missing.ports
 
     def _specs(
         self, trees: tuple[str, str], ports: dict[int, int]

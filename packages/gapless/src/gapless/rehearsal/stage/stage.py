@@ -20,6 +20,7 @@ from gapless.base import codec, files
 from gapless.base.errors import GaplessError
 from gapless.client import Client, OnEvent
 from gapless.rehearsal.stage import confinement
+from gapless.rehearsal.stage.confinement import Missing
 from gapless.releases import paths
 from gapless.releases.reaper import descendants
 from gapless.supervisor.instances.notify_places import NotifyPlaces
@@ -55,7 +56,7 @@ class Stage:
         writable: Collection[str],
         ports: Collection[int] | None,
         has_limits: bool,
-    ) -> str:
+    ) -> Missing:
         """Start a supervisor, which may write and bind what is named.
 
         *has_limits*: the app has limits that need control groups; else none are made, and
