@@ -170,6 +170,7 @@ def of_tarball(
     Its hooks do not run: a migration would change what really serves.  Raises GaplessError.
     """
     own = replace(releases, base=stage.place("base"), hooks=Hooks())
+    stage.let_in([own.build_user])
     files.make_directories(own.dist, files.SHARED_DIRECTORY)
     moved = shared_directories.prepare(releases, own, words.shared)
     with publisher_lock.hold(own, progress) as held:

@@ -12,7 +12,7 @@ import os
 import signal
 import tempfile
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,15 +31,21 @@ SHUTDOWN_S = 8.0
 """Then what is left is killed."""
 _PR_SET_CHILD_SUBREAPER = 36
 _PASSABLE = 0o711
-"""An app of another user enters its copies below; nobody lists the names."""
+"""Nobody lists the names."""
 _ENDS = (signal.SIGTERM, signal.SIGHUP)
 
 
 class Stage:
-    """A private directory with a private GAPLESS_HOME."""
+    """A private directory with a private GAPLESS_HOME.
 
-    def __init__(self, directory: str) -> None:
-        self.directory = directory
+    Its name is random, and so is that of the directory around it, which only its owner
+    enters until others are let in.
+    """
+
+    def __init__(self, around: str) -> None:
+        self._around = around
+        self.directory = tempfile.mkdtemp(prefix="", dir=around)
+        os.chmod(self.directory, _PASSABLE)
         self.client: Client | None = None
         """The supervisor that runs now."""
         self._homes = 0
@@ -49,6 +55,11 @@ class Stage:
     def place(self, *names: str) -> str:
         """Return a path below the directory."""
         return os.path.join(self.directory, *names)
+
+    def let_in(self, users: Iterable[str]) -> None:
+        """Let the users of an app enter, who know the name; only root runs such apps."""
+        if os.geteuid() == 0 and any(users):
+            os.chmod(self._around, _PASSABLE)
 
     def begin(
         self,
@@ -133,7 +144,7 @@ class Stage:
 
     def remove(self) -> None:
         """Remove the directory, and what lies elsewhere.  Raises OSError."""
-        for each in [*self._elsewhere, self.directory]:
+        for each in [*self._elsewhere, self._around]:
             paths.remove(each)
 
 
@@ -149,7 +160,6 @@ def opened() -> Iterator[Stage]:
     before = dict(os.environ)
     stage = Stage(tempfile.mkdtemp(prefix="gapless-rehearsal-"))
     try:
-        os.chmod(stage.directory, _PASSABLE)
         yield stage
     finally:
         for each in (signal.SIGINT, *_ENDS):
