@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from gapless.rehearsal.handoffs import datagram_trouble, port_trouble
 
-DONE = {"outcome": "done", "reason": None, "log_tail": []}
+DONE: dict[str, Any] = {"outcome": "done", "reason": None, "log_tail": []}
 
 
 def test_an_address_outside_of_its_own_ports_is_trouble() -> None:

@@ -17,6 +17,9 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from gapless.base import clock
+from gapless.releases.reaper import descendants
+
 _libc = ctypes.CDLL(None, use_errno=True)
 _PR_SET_NO_NEW_PRIVS = 38
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
@@ -30,6 +33,7 @@ _BIND_TCP = 1
 _SCOPE_SIGNAL = 1 << 1
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "ptmx")
 """What is written there is not kept; /dev/shm and disks are not among them."""
+_END_S, _PAUSE_S = 8.0, 0.1
 _ALWAYS = (*(f"/dev/{name}" for name in _DEVICES), "/proc", "/sys/fs/cgroup")
 """What is there is not kept, or is what the kernel shows."""
 
@@ -67,10 +71,22 @@ def run_confined(
 
     thread = threading.Thread(target=confined)
     thread.start()
-    thread.join()
+    try:
+        thread.join()
+    except BaseException:
+        _end(thread)
+        raise
     if raised:
         raise raised[0]
     return missing[0]
+
+
+def _end(thread: threading.Thread) -> None:
+    """End what a thread waits for, so that it goes on and ends."""
+    until = clock.monotonic() + _END_S
+    while thread.is_alive() and clock.monotonic() < until:
+        descendants.end_all("")
+        thread.join(_PAUSE_S)
 
 
 def missing_at(version: int, *, has_ports: bool) -> Missing:

@@ -46,6 +46,9 @@ class Stage:
         self._around = around
         self.directory = tempfile.mkdtemp(prefix="", dir=around)
         os.chmod(self.directory, _PASSABLE)
+        self._temporary = self.place("tmp")
+        os.mkdir(self._temporary, files.PRIVATE_DIRECTORY)
+        os.chmod(self._temporary, 0o1777)  # noqa: S103 - as /tmp: for the user of the app
         self.client: Client | None = None
         """The supervisor that runs now."""
         self._homes = 0
@@ -78,11 +81,7 @@ class Stage:
         if not has_limits:
             os.environ[instance_groups.VARIABLE] = "off"
         self._homes += 1
-        temporary = self.place("tmp")
-        if self._homes == 1:
-            os.mkdir(temporary, files.PRIVATE_DIRECTORY)
-            os.chmod(temporary, 0o1777)  # noqa: S103 - as /tmp: for the user of the app
-        self._clean_environment(temporary)
+        self._clean_environment(self._temporary)
         client = Client(self.place(f"home-{self._homes}"))
         client.make_home()
         # Of root's apps it lies elsewhere, and is not to be made by who is confined.
@@ -99,7 +98,15 @@ class Stage:
     def environment(self) -> dict[str, str]:
         """Return the variables that an app of the rehearsal gets in any case."""
         assert self.client is not None
-        return {"GAPLESS_HOME": self.client.home.path, "TMPDIR": self.place("tmp")}
+        return {"GAPLESS_HOME": self.client.home.path, "TMPDIR": self._temporary}
+
+    def environment_of_builds(self) -> dict[str, str]:
+        """Return the variables that a build gets, which starts no supervisor."""
+        return {
+            "GAPLESS_HOME": self.place("home-of-builds"),
+            "GAPLESS_STARTS": "no",
+            "TMPDIR": self._temporary,
+        }
 
     def request(
         self, op: str, *, on_event: OnEvent | None = None, **fields: Any
