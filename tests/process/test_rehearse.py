@@ -305,6 +305,24 @@ def test_a_program_writes_below_its_own_directory_only(host: Host) -> None:
 
 
 @pytest.mark.soak
+def test_a_build_writes_on_the_stage_only(host: Host) -> None:
+    """And it has a GAPLESS_HOME of its own."""
+    with tempfile.TemporaryDirectory(prefix="gapless-outside-") as outside:
+        code = f"echo $GAPLESS_HOME > home; ! test -e {outside}/on || "
+        code += f"echo x > {outside}/state"
+        site = Site(host, release=f"build = {json.dumps(['sh', '-c', code])}")
+        start = 'assert "gapless-rehearsal-" in open("home").read()'
+        tarball = site.tarball(changed(start=start))
+        assert rehearse(host, tarball)["outcome"] == "passed"
+        (Path(outside) / "on").touch()
+        refused = host.gapless("rehearse", tarball, *QUICK)
+        assert refused.returncode != 0
+        assert "the build failed" in refused.stderr
+        assert not (Path(outside) / "state").exists()
+        assert rehearse(host, tarball, "--writable", outside)["outcome"] == "passed"
+
+
+@pytest.mark.soak
 def test_other_ways_lose_what_a_handoff_does_not(host: Host) -> None:
     """--compare counts stop and start, and the real PM2, on the same app."""
     if not PM2.exists():

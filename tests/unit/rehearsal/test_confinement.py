@@ -28,6 +28,8 @@ def test_a_confined_thread_writes_and_binds_what_was_named(tmp_path: Path) -> No
         "write": lambda: (outside / "a").write_text("x"),
         "make": (outside / "folder").mkdir,
         "bind": lambda: bind(other),
+        "signal": lambda: os.kill(os.getppid(), 0),
+        "shared memory": lambda: Path(f"/dev/shm/{tmp_path.name}").touch(),
     }
 
     def act() -> None:
@@ -42,11 +44,33 @@ def test_a_confined_thread_writes_and_binds_what_was_named(tmp_path: Path) -> No
         Path(os.devnull).write_text("x")
 
     missing = confinement.run_confined(act, writable=[str(inside)], ports=[mine])
-    if missing:
-        pytest.skip(missing)
-    assert seen == ["write", "make", "bind"]
+    if missing.notes:
+        pytest.skip("; ".join(missing.notes))
+    assert seen == list(tries)
     (outside / "a").write_text("x")
     bind(other)
+
+
+@pytest.mark.parametrize(
+    ("version", "ports", "others"),
+    [
+        (-1, ["no landlock"], []),
+        (2, ["binding"], ["truncating", "signals"]),
+        (3, ["binding"], ["signals"]),
+        (4, [], ["signals"]),
+        (6, [], []),
+    ],
+)
+def test_what_an_older_kernel_cannot_take_is_said(
+    version: int, ports: list[str], others: list[str]
+) -> None:
+    """Only that of the ports decides where the rehearsal takes place."""
+    found = confinement.missing_at(version, has_ports=True)
+    assert bool(found.ports) == bool(ports)
+    assert len(found.notes) == len(ports) + len(others)
+    for word, note in zip([*ports, *others], found.notes, strict=True):
+        assert word in note
+    assert confinement.missing_at(4, has_ports=False).ports == ""
 
 
 def bind(port: int) -> None:

@@ -13,11 +13,12 @@ from gapless.rehearsal.stage.copying import Copying
 
 
 def test_a_copy_has_what_the_program_needs(tmp_path: Path) -> None:
-    """Files with their modes, links as links, and neither history nor sockets."""
+    """Files with their modes, links as links; no history, no sockets, no set-id bits."""
     source = tmp_path / "app"
     (source / "bin").mkdir(parents=True)
     (source / "bin" / "run").write_text("#!/bin/sh\n")
-    (source / "bin" / "run").chmod(0o750)
+    (source / "bin" / "run").chmod(0o4750)
+    (source / "app.pid").write_text("1")
     (source / ".git").mkdir()
     (source / "link").symlink_to("bin/run")
     (source / "own").symlink_to(source / "bin")
@@ -35,7 +36,7 @@ def test_a_copy_has_what_the_program_needs(tmp_path: Path) -> None:
     assert os.readlink(target / "own") == str(target / "bin")
     assert os.readlink(target / "uploads") == "/stage/shared/uploads"
     assert os.readlink(target / "outside") == "/usr/lib"
-    assert not {".git", "fifo"} & set(os.listdir(target))
+    assert not {".git", "fifo", "app.pid"} & set(os.listdir(target))
 
 
 def test_too_much_is_refused(tmp_path: Path) -> None:

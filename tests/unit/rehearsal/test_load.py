@@ -51,7 +51,7 @@ def talk(sock: socket.socket) -> None:
             length = 0
             while (line := lines.readline().strip().lower()) != b"":
                 if b"/early" in first:
-                    sock.sendall(EARLY)
+                    sock.sendall(EARLY if b"close" in first else GOOD)
                     return  # with the rest of the request unread: it is reset
                 if line.startswith(b"content-length:"):
                     length = int(line.split(b":")[1])
@@ -146,15 +146,49 @@ def test_slow_bodies_and_kept_connections_are_answered() -> None:
     assert min(each.took_s for each in slow) >= 0.5
 
 
-def test_an_answer_before_the_end_of_the_body_is_an_answer() -> None:
-    """The program closes then: a client that sends on loses what it has not read yet."""
+def test_a_whole_answer_before_a_reset_is_an_answer() -> None:
+    """The client learns of both at once."""
+    ended: list[Request] = []
+    with (
+        selectors.DefaultSelector() as selector,
+        socket.create_server(("127.0.0.1", 0)) as listener,
+    ):
+        slow = model.mixed(("/",), "/post", 200.0)[-1]
+        where = place(listener.getsockname()[1])
+        client = Client(where, slow, selector, first_at=0.0, ended=ended.append)
+        client.begin(0, 0.0)
+        sock, _ = listener.accept()
+        client.go_on()
+        sock.sendall(GOOD)
+        reset(sock)
+        sock.close()
+        until(lambda: answered(client), "the answer")
+        client.hang_up()
+    assert [each.fate for each in ended] == [model.ANSWERED]
+
+
+@pytest.mark.parametrize("path", ["/early-close", "/early"])
+def test_an_answer_before_the_end_of_the_body_is_an_answer(path: str) -> None:
+    """The program closes then, and the rest of the body is answered by a reset."""
     with program() as port:
-        slow = model.mixed(("/",), "/early", 200.0)[-1]
+        slow = model.mixed(("/",), path, 200.0)[-1]
         load = Load(place(port), [slow])
         load.start()
         until(lambda: load.requests, "an answer")
         load.stop()
     assert {each.fate for each in load.requests} == {model.ANSWERED}
+
+
+def test_a_load_is_abandoned_at_once() -> None:
+    """As after an interrupt: nobody wants the answers of what was sent."""
+    with program() as port:
+        traffic = Traffic(
+            kind=model.NEW, clients=1, paths=("/silent",), every_s=9.0, timeout_s=90.0
+        )
+        load = Load(place(port), [traffic])
+        load.start()
+        load.abandon()
+    assert load.requests == []
 
 
 def answered(client: Client) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from gapless.rehearsal.model import HandoffResult, Memory
 from gapless.rehearsal.places import port_of
 
 _OF_A_PORT = ("eaddrinuse", "address already in use", "holds the port", "port is held")
+_UDP = "udp:"
 _OF_ACCESS = ("eacces", "permission denied", "operation not permitted")
 
 
@@ -63,8 +64,8 @@ def port_trouble(
     report: Mapping[str, Any], row: Mapping[str, Any], ports: Mapping[int, int]
 ) -> str:
     """Return that an app does not listen where it was told to; empty if it does."""
-    own = set(ports.values())
-    others = [a for a in row["addresses"] if port_of(a) and port_of(a) not in own]
+    own = {0, *ports.values()}  # 0: a path
+    others = [a for a in row["addresses"] if _any_port_of(a) not in own]
     if others:
         return (
             f"it listens on {', '.join(others)}, which its configuration does not say"
@@ -77,6 +78,24 @@ def port_trouble(
     if is_about or (is_denied and ("bind" in text or "listen" in text)):
         return "its port is fixed in its code or in a file of its own"
     return ""
+
+
+def datagram_trouble(addresses: Iterable[str], told: Collection[int]) -> str:
+    """Return that an app has a port of UDP that it is not told; empty if it has none.
+
+    Two programs may share such a port: each would take datagrams of the other.
+    """
+    others = [
+        a for a in addresses if a.startswith(_UDP) and _any_port_of(a) not in told
+    ]
+    if not others:
+        return ""
+    return f"its configuration does not say that it listens on {', '.join(others)}"
+
+
+def _any_port_of(address: str) -> int:
+    """Return the port of an address, of UDP too; 0 of a path."""
+    return port_of(address.removeprefix(_UDP))
 
 
 def text_of(report: Mapping[str, Any]) -> str:

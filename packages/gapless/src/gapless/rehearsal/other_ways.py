@@ -55,10 +55,8 @@ def compare(
     _wait_for(place)
     found = [_under_load(STOP_AND_START, place, traffics, stop_and_start)]
     program = _real_pm2()
-    if not program:
-        none = OtherWay(
-            way=PM2, requests=0, lost=0, refused_s=0.0, reason="pm2 is not installed"
-        )
+    if why := pm2_refused(program, current, candidate):
+        none = OtherWay(way=PM2, requests=0, lost=0, refused_s=0.0, reason=why)
         return (*found, none)
     stage.request("stop", app=current.name)
     pm2 = _Pm2(stage, program, current, candidate)
@@ -71,6 +69,18 @@ def compare(
             OtherWay(way=PM2, requests=0, lost=0, refused_s=0.0, reason=str(error))
         )
     return tuple(found)
+
+
+def pm2_refused(program: str, *specs: AppSpec) -> str:
+    """Return why PM2 does not run an app; empty if it may.
+
+    It would run the app as the user of the rehearsal, which may be root.
+    """
+    if not program:
+        return "pm2 is not installed"
+    if any(each.user or each.group for each in specs):
+        return "the app runs as another user"
+    return ""
 
 
 def _real_pm2() -> str:
@@ -105,8 +115,10 @@ def _under_load(
         except (GaplessError, OSError, subprocess.SubprocessError) as error:
             reason = str(error)
         _rest(REST_S)
-    finally:
         load.stop()
+    except BaseException:
+        load.abandon()
+        raise
     windows = [
         Window(name="at rest", began=began, ended=at_rest),
         Window(name=way, began=at_rest, ended=clock.monotonic()),

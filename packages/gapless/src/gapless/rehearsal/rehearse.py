@@ -84,8 +84,10 @@ class Rehearsal:
         try:
             self._measure_first(load, asked=results.asked(traffics), host=place.host)
             done = self._hand_over_and_back(current, candidate)
-        finally:
             load.stop()
+        except BaseException:
+            load.abandon()
+            raise
         if load.trouble is not None:
             raise load.trouble
         found = results.results(load.requests, self._windows)
@@ -124,6 +126,8 @@ class Rehearsal:
 
     def _copies(self) -> tuple[str, str]:
         """Copy the directories of both sides; return where they lie now."""
+        sides = (self._subject.current, self._subject.candidate)
+        self._stage.let_in(side.spec.user for side in sides)
         found = []
         for name, side in (
             ("current", self._subject.current),
@@ -153,10 +157,12 @@ class Rehearsal:
         wanted = self._settings.network
         sides = (self._subject.current, self._subject.candidate)
         told = [port for side in sides for port in ports_of(side.spec)]
+        reason = handoffs.datagram_trouble(self._subject.addresses, told)
         told += [port_of(address) for address in self._subject.addresses]
         self._ports = listening.free_ports(dict.fromkeys(told or [0]))
-        reason = ""
-        if wanted in (AUTO, ON_HOST):
+        if wanted == ON_HOST and reason:
+            raise self._needs_private(reason)
+        if wanted in (AUTO, ON_HOST) and not reason:
             missing = self._begin(set(self._ports.values()))
             if not (
                 missing and wanted == AUTO and not all(_intercepted(s) for s in sides)
@@ -170,12 +176,10 @@ class Rehearsal:
                     return ON_HOST, report, specs
             reason = reason or missing
             if wanted == ON_HOST:
-                raise MisuseError(
-                    f"{self._subject.app}: {reason}",
-                    hint="--network private rehearses it in a network of its own",
-                )
-            self._progress(f"{reason}; going on in a private network")
+                raise self._needs_private(reason)
             self._stage.end_supervisor()
+        if reason:
+            self._progress(f"{reason}; going on in a private network")
         network.enter()
         if wanted == AUTO:
             self._notes.append(
@@ -189,7 +193,14 @@ class Rehearsal:
         self._check_start(report)
         return PRIVATE, report, specs
 
+    def _needs_private(self, reason: str) -> MisuseError:
+        return MisuseError(
+            f"{self._subject.app}: {reason}",
+            hint="--network private rehearses it in a network of its own",
+        )
+
     def _begin(self, ports: set[int] | None) -> str:
+        """Start the supervisor; return why the app may bind other ports than these."""
         missing = self._stage.begin(
             writable=self._settings.writable,
             ports=ports,
@@ -198,9 +209,8 @@ class Rehearsal:
                 for each in (self._subject.current, self._subject.candidate)
             ),
         )
-        if missing:
-            self._notes.append(missing)
-        return missing
+        self._notes += missing.notes
+        return missing.ports
 
     def _specs(
         self, trees: tuple[str, str], ports: dict[int, int]

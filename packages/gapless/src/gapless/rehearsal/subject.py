@@ -21,9 +21,9 @@ from gapless.config.declarations import declaration_file
 from gapless.config.file_kinds import is_configuration
 from gapless.deploy import running_app
 from gapless.rehearsal.model import COPY, Side, Subject
-from gapless.rehearsal.stage import shared_directories
+from gapless.rehearsal.stage import builds, shared_directories
 from gapless.rehearsal.stage.stage import Stage
-from gapless.releases import current, publish, publisher_lock, reports
+from gapless.releases import current, publisher_lock, reports
 from gapless.releases.digests import sha256_of
 from gapless.releases.model import Hooks, Progress, Release, ReleaseSpec
 from gapless.supervisor.memory.spec import AppSpec
@@ -48,6 +48,8 @@ class Words:
     config: str = "gapless.toml"
     """Where releases are declared."""
     shared: str = COPY
+    writable: tuple[str, ...] = ()
+    """What a build may write besides."""
 
 
 def running(client: Client, app: str) -> dict[str, Any] | None:
@@ -169,14 +171,23 @@ def of_tarball(
 
     Its hooks do not run: a migration would change what really serves.  Raises GaplessError.
     """
-    own = replace(releases, base=stage.place("base"), hooks=Hooks())
+    own = replace(
+        releases,
+        base=stage.place("base"),
+        hooks=Hooks(),
+        build_environment=builds.variables(stage, releases),
+    )
+    stage.let_in([own.build_user])
     files.make_directories(own.dist, files.SHARED_DIRECTORY)
     moved = shared_directories.prepare(releases, own, words.shared)
     with publisher_lock.hold(own, progress) as held:
-        made = publish.make_release(held, words.target, progress=progress)
+        made, missing = builds.make(
+            stage, held, words.target, writable=words.writable, progress=progress
+        )
     described = running_app.describe(client, releases)
     candidate = _in_release(releases, made, words, described)
-    notes = [
+    notes = [*missing.notes]
+    notes += [
         f"the hook {name} did not run"
         for name, hook in (
             ("before_flip", releases.hooks.before_flip),

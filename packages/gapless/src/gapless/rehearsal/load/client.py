@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import selectors
 import socket
@@ -241,9 +242,22 @@ class Client:
     def _lose(self, error: OSError) -> None:
         number = error.errno or 0
         fate = _FATES.get(number, UNREACHABLE)
-        if fate == RESET and self._answer.has_begun:
-            fate = TRUNCATED
+        if fate == RESET:
+            self._read_rest()
+            if self._answer.is_complete:
+                self.hang_up()
+                self._end(ANSWERED, "")
+                return
+            if self._answer.has_begun:
+                fate = TRUNCATED
         self._end(fate, errno.errorcode.get(number, str(error)))
+
+    def _read_rest(self) -> None:
+        """Read what has come before a connection was reset."""
+        if self._sock is not None:
+            with contextlib.suppress(OSError, NoHttpError):
+                while piece := self._sock.recv(_PIECE_BYTES):
+                    self._answer.feed(piece)
 
     def _end(self, fate: str, detail: str) -> None:
         request = self.request

@@ -42,7 +42,7 @@ class Load:
             for traffic in traffics
             for each in range(traffic.clients)
         ]
-        self._stopping = threading.Event()
+        self._stopping, self._is_abandoned = threading.Event(), False
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self) -> None:
@@ -56,9 +56,14 @@ class Load:
             self._thread.join()
         self._selector.close()
 
+    def abandon(self) -> None:
+        """Hang up at once: nobody wants the answers."""
+        self._is_abandoned = True
+        self.stop()
+
     def _run(self) -> None:
         try:
-            while self._turn():
+            while not self._is_abandoned and self._turn():
                 pass
         except Exception as error:  # noqa: BLE001 - the thread has nobody else to tell
             self.trouble = error

@@ -1,7 +1,8 @@
 """Copies of the directories of an app: what it writes there is not what really runs.
 
 Links stay links; one that leads into a directory that is copied too leads into the copy.
-The history of git, sockets and devices are left out.
+The history of git, pid files, sockets and devices are left out: who reads the pid of what
+really runs may signal it.  No copy has a set-id bit.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ MOST_BYTES = 2 << 30
 MOST_FILES = 300_000
 _MOST_LEVELS = 100
 _LEFT_OUT = (".git", ".hg", ".svn")
+_PID_FILE = ".pid"
+_PERMISSIONS = 0o777
 _PIECE_BYTES = 1 << 20
 
 
@@ -70,14 +73,14 @@ class Copying:
             for name in os.listdir(source):
                 if name not in _LEFT_OUT:
                     self._copy(f"{source}/{name}", f"{target}/{name}", top, depth + 1)
-        elif stat.S_ISREG(found.st_mode):
+        elif stat.S_ISREG(found.st_mode) and not source.endswith(_PID_FILE):
             self._copy_file(source, target, top)
         else:
             return
         if os.geteuid() == 0:
             os.chown(target, found.st_uid, found.st_gid, follow_symlinks=False)
         if not stat.S_ISLNK(found.st_mode):
-            os.chmod(target, stat.S_IMODE(found.st_mode))
+            os.chmod(target, found.st_mode & _PERMISSIONS)
 
     def _copy_file(self, source: str, target: str, top: str) -> None:
         how = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC

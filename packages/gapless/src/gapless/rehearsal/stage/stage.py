@@ -12,7 +12,7 @@ import os
 import signal
 import tempfile
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,6 +20,7 @@ from gapless.base import codec, files
 from gapless.base.errors import GaplessError
 from gapless.client import Client, OnEvent
 from gapless.rehearsal.stage import confinement
+from gapless.rehearsal.stage.confinement import Missing
 from gapless.releases import paths
 from gapless.releases.reaper import descendants
 from gapless.supervisor.instances.notify_places import NotifyPlaces
@@ -30,15 +31,24 @@ SHUTDOWN_S = 8.0
 """Then what is left is killed."""
 _PR_SET_CHILD_SUBREAPER = 36
 _PASSABLE = 0o711
-"""An app of another user enters its copies below; nobody lists the names."""
+"""Nobody lists the names."""
 _ENDS = (signal.SIGTERM, signal.SIGHUP)
 
 
 class Stage:
-    """A private directory with a private GAPLESS_HOME."""
+    """A private directory with a private GAPLESS_HOME.
 
-    def __init__(self, directory: str) -> None:
-        self.directory = directory
+    Its name is random, and so is that of the directory around it, which only its owner
+    enters until others are let in.
+    """
+
+    def __init__(self, around: str) -> None:
+        self._around = around
+        self.directory = tempfile.mkdtemp(prefix="", dir=around)
+        os.chmod(self.directory, _PASSABLE)
+        self._temporary = self.place("tmp")
+        os.mkdir(self._temporary, files.PRIVATE_DIRECTORY)
+        os.chmod(self._temporary, 0o1777)  # noqa: S103 - as /tmp: for the user of the app
         self.client: Client | None = None
         """The supervisor that runs now."""
         self._homes = 0
@@ -49,13 +59,18 @@ class Stage:
         """Return a path below the directory."""
         return os.path.join(self.directory, *names)
 
+    def let_in(self, users: Iterable[str]) -> None:
+        """Let the users of an app enter, who know the name; only root runs such apps."""
+        if os.geteuid() == 0 and any(users):
+            os.chmod(self._around, _PASSABLE)
+
     def begin(
         self,
         *,
         writable: Collection[str],
         ports: Collection[int] | None,
         has_limits: bool,
-    ) -> str:
+    ) -> Missing:
         """Start a supervisor, which may write and bind what is named.
 
         *has_limits*: the app has limits that need control groups; else none are made, and
@@ -66,11 +81,7 @@ class Stage:
         if not has_limits:
             os.environ[instance_groups.VARIABLE] = "off"
         self._homes += 1
-        temporary = self.place("tmp")
-        if self._homes == 1:
-            os.mkdir(temporary, files.PRIVATE_DIRECTORY)
-            os.chmod(temporary, 0o1777)  # noqa: S103 - as /tmp: for the user of the app
-        self._clean_environment(temporary)
+        self._clean_environment(self._temporary)
         client = Client(self.place(f"home-{self._homes}"))
         client.make_home()
         # Of root's apps it lies elsewhere, and is not to be made by who is confined.
@@ -87,7 +98,15 @@ class Stage:
     def environment(self) -> dict[str, str]:
         """Return the variables that an app of the rehearsal gets in any case."""
         assert self.client is not None
-        return {"GAPLESS_HOME": self.client.home.path, "TMPDIR": self.place("tmp")}
+        return {"GAPLESS_HOME": self.client.home.path, "TMPDIR": self._temporary}
+
+    def environment_of_builds(self) -> dict[str, str]:
+        """Return the variables that a build gets, which starts no supervisor."""
+        return {
+            "GAPLESS_HOME": self.place("home-of-builds"),
+            "GAPLESS_STARTS": "no",
+            "TMPDIR": self._temporary,
+        }
 
     def request(
         self, op: str, *, on_event: OnEvent | None = None, **fields: Any
@@ -132,7 +151,7 @@ class Stage:
 
     def remove(self) -> None:
         """Remove the directory, and what lies elsewhere.  Raises OSError."""
-        for each in [*self._elsewhere, self.directory]:
+        for each in [*self._elsewhere, self._around]:
             paths.remove(each)
 
 
@@ -148,7 +167,6 @@ def opened() -> Iterator[Stage]:
     before = dict(os.environ)
     stage = Stage(tempfile.mkdtemp(prefix="gapless-rehearsal-"))
     try:
-        os.chmod(stage.directory, _PASSABLE)
         yield stage
     finally:
         for each in (signal.SIGINT, *_ENDS):

@@ -163,6 +163,7 @@ def _subject(args: argparse.Namespace, own: stage.Stage) -> Subject:
         profile=args.env,
         config=args.config or "gapless.toml",
         shared=args.shared,
+        writable=tuple(args.writable),
     )
 
     def of_release() -> Subject:
