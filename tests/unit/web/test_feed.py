@@ -11,6 +11,7 @@ from gapless.client import Client
 from gapless.web import feed as feeds
 from gapless.web.deeds import Deeds
 from gapless.web.host_look import HostLook, Listed
+from rig import wait
 
 
 class Look(HostLook):
@@ -58,8 +59,9 @@ def test_an_app_that_was_deleted_and_started_again_is_told(
                 look.described.clear()
                 await until(lambda told: told.get("apps", {}).get("order") == [])
                 looks = feed.looks
-                while feed.looks < looks + 2:  # noqa: ASYNC110 - what was open is gone then
-                    await asyncio.sleep(0.01)
+                await asyncio.to_thread(
+                    wait.until, lambda: feed.looks >= looks + 2, "that it is forgotten"
+                )
                 log.write_text("three\n")
                 look.described["shop"] = shop | {"hint": "third"}
                 told: dict[str, Any] = {}

@@ -57,7 +57,10 @@ class Connection(H11Protocol):
         self._idle: asyncio.TimerHandle | None = None
         self._stall: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(
+        self,
+        transport: asyncio.Transport,  # type: ignore[override]  # as uvicorn has it
+    ) -> None:
         """Begin; where places are short, the one that has done nothing longest ends."""
         super().connection_made(transport)
         self._begin_idle()
