@@ -6,6 +6,8 @@ import json
 import os
 from pathlib import Path
 
+import pytest
+
 from gapless.base.names import Home
 from gapless.web import report_files
 from gapless.web.feed import pause_s
@@ -23,13 +25,30 @@ def test_a_log_is_followed_across_rotation(tmp_path: Path) -> None:
         log.write(b"ee\n")
     assert tail.lines() == ["three"]
     assert tail.lines() == []
-    path.rename(tmp_path / "log.1")
+    path.rename(tmp_path / "log.1")  # as gapless rotates it
     path.write_bytes(b"four\n")
     assert tail.lines() == ["four"]
     path.write_bytes(b"")
     assert tail.lines() == []
     path.write_bytes(b"5\n")
     assert tail.lines() == ["5"]
+
+
+@pytest.mark.parametrize("aside", ["log.1", "log-20260101"])
+def test_lines_right_before_a_rotation_are_said_to_be_left_out(
+    tmp_path: Path, aside: str
+) -> None:
+    """They are in the file that was moved aside, which the page does not read."""
+    path = tmp_path / "log"
+    path.write_bytes(b"one\n")
+    tail = LogTail(str(path))
+    assert tail.lines() == ["one"]
+    with path.open("ab") as log:
+        log.write(b"two\n")
+    path.rename(tmp_path / aside)
+    path.write_bytes(b"three\n")
+    assert tail.lines() == [LEFT_OUT, "three"]
+    assert tail.lines() == []
 
 
 def test_a_flood_of_lines_is_bounded_and_said(tmp_path: Path) -> None:

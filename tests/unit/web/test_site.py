@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,10 +82,14 @@ class Page:
         return answer
 
 
-def page_of(tmp_path: Path, perform: Perform | None = None) -> Page:
+def page_of(
+    tmp_path: Path,
+    perform: Perform | None = None,
+    rollouts: Callable[[], list[dict[str, Any]]] | None = None,
+) -> Page:
     """Return the page of a host on which nothing runs."""
     home = Home(str(tmp_path))
-    host = Host(name="here", home=home, perform=perform, rollouts=None)
+    host = Host(name="here", home=home, perform=perform, rollouts=rollouts)
     done = Deeds()
     site = Site(host, Feed(HostLook(Client(home.path, starts=False)), done), done)
     gate = Gate(
@@ -216,6 +221,21 @@ def test_an_action_is_asked_for_by_the_page_alone(tmp_path: Path) -> None:
     assert page.ask("PUT", "/actions", body, {"host": OWN}).status == 403
     assert page.get("/actions").status == 405
     assert done == []
+
+
+def test_rollouts_are_not_read_anew_for_each_browser(tmp_path: Path) -> None:
+    """Their coordinator is asked once for all that ask at about the same time."""
+    read: list[int] = []
+
+    def rollouts() -> list[dict[str, Any]]:
+        read.append(1)
+        return [{"app": "shop"}]
+
+    page = page_of(tmp_path, rollouts=rollouts)
+    for _ in range(3):
+        assert page.get("/rollouts").body == b'{"fleets":[{"app":"shop"}]}'
+    assert len(read) == 1
+    assert page_of(tmp_path).get("/rollouts").status == 404
 
 
 def test_the_files_of_the_page_are_those_of_the_package(page: Page) -> None:

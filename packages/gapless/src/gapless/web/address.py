@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from collections.abc import Sequence
 
 from gapless.base.errors import MisuseError
 
@@ -74,6 +75,14 @@ def split(address: str) -> tuple[str | None, int]:
         )
     name = host.strip("[]") or "127.0.0.1"
     return None if name == "*" else name, int(port)
+
+
+def names(address: str, said: Sequence[str], own: str) -> list[str]:
+    """Return the names by which browsers may call this host; the link has the first one.
+
+    *said* are those of the command line, *own* is the name that the host has itself.
+    """
+    return list(said) or [split(address)[0] or own]
 
 
 def is_loopback(host: str) -> bool:

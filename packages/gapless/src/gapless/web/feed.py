@@ -194,6 +194,10 @@ class Feed:
         wanted = {each.app for each in self._watchers if each.app in self.board.rows}
         for name in [name for name in self._open if name not in wanted]:
             del self._open[name]
+            # An app of this name may be added again: its numbers begin anew then.
+            for each in self._watchers:
+                if each.app == name:
+                    each.details = each.line = 0
         cost_s = 0.0
         for name in sorted(wanted)[:MOST_OPEN]:
             app = self._open.setdefault(name, OpenApp())

@@ -107,7 +107,7 @@ class LogTail:
         """Return the lines that are new; the last ones of it the first time.
 
         No more than `MOST_LINES` of the last `TAIL_BYTES`: that more were left out is a
-        line, too.
+        line, too, and so is a file that followed before the one of before was read whole.
         """
         try:
             with open(outside_files.open_regular(self._path), "rb") as file:
@@ -125,6 +125,7 @@ class LogTail:
         found = os.fstat(file.fileno())
         is_first = not self._inode
         is_same = found.st_ino == self._inode and found.st_size >= self._place
+        is_lost = found.st_ino != self._inode and not self._was_read_whole()
         wanted = self._place if is_same else 0
         begin = max(wanted, found.st_size - TAIL_BYTES)
         content = os.pread(file.fileno(), TAIL_BYTES, begin)
@@ -138,9 +139,17 @@ class LogTail:
         if is_cut:
             del lines[:1]  # it began before
         told = [line_of(line) for line in lines[-MOST_LINES:]]
-        if not is_first and (is_cut or len(lines) > MOST_LINES):
+        if not is_first and (is_cut or is_lost or len(lines) > MOST_LINES):
             return [LEFT_OUT, *told]
         return told
+
+    def _was_read_whole(self) -> bool:
+        """Return whether nothing was added to the file before, until it was moved aside."""
+        try:
+            moved = os.stat(f"{self._path}.1", follow_symlinks=False)
+        except OSError:
+            return False  # removed, or moved elsewhere: nobody knows
+        return moved.st_ino == self._inode and moved.st_size <= self._place
 
 
 def line_of(line: bytes) -> str:

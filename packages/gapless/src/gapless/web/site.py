@@ -23,6 +23,7 @@ from gapless.base.names import Home
 from gapless.web import deeds, report_files
 from gapless.web.feed import Feed
 from gapless.web.gate import Gate
+from gapless.web.rollout_look import RolloutLook
 from gapless.web.stream import EventStream
 
 MOST_STREAMS = 64
@@ -52,6 +53,7 @@ class Site:
 
     def __init__(self, host: Host, feed: Feed, done: deeds.Deeds) -> None:
         self._host, self._feed, self._deeds = host, feed, done
+        self._rollout_look = host.rollouts and RolloutLook(host.rollouts)
         self._files = _files()
         self._loop: asyncio.AbstractEventLoop | None = None
         self.gate: Gate | None = None
@@ -140,9 +142,9 @@ class Site:
 
     async def _rollouts(self, request: Request) -> Response:
         _ = request
-        if self._host.rollouts is None:
+        if self._rollout_look is None:
             raise HTTPException(404)
-        return JSONResponse({"fleets": await asyncio.to_thread(self._host.rollouts)})
+        return JSONResponse({"fleets": await self._rollout_look.found()})
 
     # --- actions ------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import { time } from "./quantities.js";
 const EVERY_MS = 10000;
 let timer = 0;
 let before = "";
+let isReading = false;
 
 export function start() {
   if (timer) return;
@@ -15,11 +16,12 @@ export function start() {
 }
 
 async function read() {
-  if (document.hidden) return;
-  const answer = await fetch("/rollouts").catch(() => null);
-  if (!answer?.ok) return;
-  const text = await answer.text();
-  if (text === before) return;
+  // A coordinator that does not answer delays an answer by more than the time between two.
+  if (document.hidden || isReading) return;
+  isReading = true;
+  const text = await fetch("/rollouts").then((answer) => (answer.ok ? answer.text() : null)).catch(() => null);
+  isReading = false;
+  if (text === null || text === before) return;
   before = text;
   byId("fleets").replaceChildren(...JSON.parse(text).fleets.map(fleet));
 }

@@ -90,8 +90,8 @@ def run(args: argparse.Namespace) -> int:
     token = token_file.token(args.token_file or token_file.path_in(client.home))
     scheme = "https" if args.tls_cert else "http"
     if args.link:
-        host, port = address.split(args.listen)
-        shown = args.host[0] if args.host else host or socket.gethostname()
+        port = address.split(args.listen)[1]
+        shown = address.names(args.listen, args.host, socket.gethostname())[0]
         shown = f"[{shown}]" if ":" in shown else shown
         output.print_line(f"{scheme}://{shown}:{port}/?token={token}")
         return DONE
@@ -117,7 +117,10 @@ def _serve(args: argparse.Namespace, client: Client, token: str, scheme: str) ->
     )
     place = Place(
         listener=listener,
-        names=[name.lower() for name in args.host],
+        names=[
+            name.lower().rstrip(".")
+            for name in address.names(args.listen, args.host, socket.gethostname())
+        ],
         token=token,
         certificate=args.tls_cert,
         key=args.tls_key,
