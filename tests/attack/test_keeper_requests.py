@@ -103,7 +103,7 @@ def test_no_version_that_is_none_is_become(patient: KeeperLine, name: str) -> No
         assert answer["event"] in ("misunderstood", "not_renewed")
         assert named in answer["reason"], answer
         assert len(answer["reason"]) <= 2100
-    assert not [pid for pid in usage.children(patient.pid) if usage.is_alive(pid)]
+    until(lambda: not usage.children(patient.pid), "the end of the trial")
 
 
 def test_one_version_is_tried_at_a_time(patient: KeeperLine) -> None:
