@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 
 from gapless.base import clock
 from gapless.base.errors import GaplessError
+from gapless.base.kernel.processor_time import spent_s
 from gapless.base.outside import files as outside_files
 from gapless.base.outside import secrets
 from gapless.client import Client
@@ -46,7 +47,7 @@ class HostLook:
     def apps(self) -> Listed:
         """Return all apps."""
         began = clock.monotonic()
-        spent_s = _spent_s(self._pid)
+        before_s = spent_s(self._pid)
         found = self._client.glance("list")
         if found is None:
             return self._without_answer()
@@ -54,20 +55,20 @@ class HostLook:
         supervisor = found.get("supervisor") or {}
         pid = int(supervisor.get("pid") or 0)
         # What the first answer of a supervisor has cost is not known.
-        cost_s = self._cost_s(began, spent_s) if pid == self._pid else 0.0
+        cost_s = self._cost_s(began, before_s) if pid == self._pid else 0.0
         self._pid = pid
         rows = secrets.shown(found.get("apps") or [])
         return Listed(rows=rows, supervisor=supervisor, cost_s=cost_s)
 
     def app(self, name: str) -> tuple[dict[str, Any] | None, float]:
         """Return one app, None if there is none, and what that has cost."""
-        began, spent_s = clock.monotonic(), _spent_s(self._pid)
+        began, before_s = clock.monotonic(), spent_s(self._pid)
         found = self._client.glance("describe", app=name)
         described = None if found is None else secrets.shown(found)
-        return described, self._cost_s(began, spent_s)
+        return described, self._cost_s(began, before_s)
 
     def _cost_s(self, began: float, before_s: float | None) -> float:
-        after_s = _spent_s(self._pid)
+        after_s = spent_s(self._pid)
         if before_s is None or after_s is None or after_s < before_s:
             return (
                 clock.monotonic() - began
@@ -157,14 +158,3 @@ def line_of(line: bytes) -> str:
     text = _COLOUR.sub(b"", line.removesuffix(b"\r")).decode(errors="surrogateescape")
     found: str = shown(text[:MOST_LINE_CHARACTERS].replace("\t", "    "))
     return found
-
-
-def _spent_s(pid: int) -> float | None:
-    """Return the processor time of a process (proc(5), schedstat); None if not known."""
-    if not pid:
-        return None
-    try:
-        with open(f"/proc/{pid}/schedstat", "rb") as file:
-            return int(file.read(64).split()[0]) / 1e9
-    except (OSError, ValueError, IndexError):
-        return None

@@ -13,6 +13,7 @@ from typing import Any
 
 from gapless.base import clock
 from gapless.base.errors import GaplessError
+from gapless.base.kernel.processor_time import spent_s
 from gapless.client import Client
 
 SHARE = 0.008
@@ -92,11 +93,11 @@ class Feed:
         seen, next_s = Seen(), 0.0
         while not self._is_over:
             began = clock.monotonic()
-            before = _spent_s(_pid(seen))
+            before = spent_s(_pid(seen))
             is_whole = began >= next_s or bool(seen.trouble)
             seen = self.look() if is_whole else self._closer(seen)
             ended = clock.monotonic()
-            spent = cost_s(before, _spent_s(_pid(seen)), ended - began)
+            spent = cost_s(before, spent_s(_pid(seen)), ended - began)
             if seen.trouble:  # nobody has answered, so nobody has worked
                 next_s = ended + LEAST_S
             elif is_whole:
@@ -155,14 +156,3 @@ class Feed:
 
 def _pid(seen: Seen) -> int:
     return int(seen.supervisor.get("pid") or 0)
-
-
-def _spent_s(pid: int) -> float | None:
-    """Return the processor time of a process (proc(5), schedstat); None if not known."""
-    if not pid:
-        return None
-    try:
-        with open(f"/proc/{pid}/schedstat", "rb") as file:
-            return int(file.read(64).split()[0]) / 1e9
-    except (OSError, ValueError, IndexError):
-        return None
