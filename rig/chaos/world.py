@@ -24,8 +24,8 @@ DISK_MB = 24
 SETTLE_S = 60.0
 OURS = {"supervisor": "pid", "keeper": "keeper_pid", "guardian": "guardian_pid"}
 """What `list` calls the processes of gapless."""
-OWN_SHM = 'mount -t tmpfs none /dev/shm; exec "$@"'
-"""libfaketime leaves a segment there for each process that is killed."""
+OWN_SHM = 'mount -t tmpfs none /dev/shm; export LD_PRELOAD={}; exec "$@"'
+"""libfaketime leaves a segment there for each process that is killed, or calls exec."""
 
 
 class World:
@@ -42,9 +42,9 @@ class World:
         self.set_clock(0)
         library = next(Path("/usr/lib").glob(f"*/{FAKETIME}"), None)
         assert library is not None, "the Debian package faketime is missing"
-        host.command_prefix = ("unshare", "--mount", "sh", "-c", OWN_SHM, "sh")
+        script = OWN_SHM.format(library)
+        host.command_prefix = ("unshare", "--mount", "sh", "-c", script, "sh")
         host.environment |= {
-            "LD_PRELOAD": str(library),
             "FAKETIME_TIMESTAMP_FILE": str(self._clock),
             "FAKETIME_CACHE_DURATION": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
