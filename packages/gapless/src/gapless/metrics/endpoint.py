@@ -17,6 +17,7 @@ from collections.abc import Callable
 
 from gapless.base import clock
 from gapless.base.errors import MisuseError
+from gapless.base.kernel import listening
 
 MOST = 16
 MOST_THREADS = 2 * MOST
@@ -39,28 +40,13 @@ def listen(address: str) -> socket.socket:
     try:
         if not (port.isascii() and port.isdigit() and int(port[:6]) < 1 << 16):
             raise ValueError(f"{port!a} is no port")
-        found = socket.getaddrinfo(
-            *(None if host == "*" else host, port),
-            type=socket.SOCK_STREAM,
-            flags=socket.AI_PASSIVE,
-        )
-        family, kind, _, _, own = found[0]
-        sock = socket.socket(family, kind)
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind(own)
-            sock.listen(BACKLOG)
-            sock.setblocking(False)
-        except BaseException:
-            sock.close()
-            raise
+        return listening.listen("" if host == "*" else host, port, BACKLOG)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise MisuseError(
             f"cannot listen for scrapes on {address[:80]!a}: {reason}",
             hint="gapless metrics --listen [HOST:]PORT; `*:PORT` is every address",
         ) from error
-    return sock
 
 
 class Endpoint:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from gapless.agent.address import join, split
 from gapless.base.errors import MisuseError
+from gapless.base.kernel import listening
 
 LOOPBACK = "127.0.0.1"
 BACKLOG = 1024
@@ -28,7 +29,7 @@ def listen(address: str, own: Sequence[str] = ()) -> list[socket.socket]:
     try:
         for each in dict.fromkeys(name for name in own if name):
             try:
-                sockets.append(_listen(each, port))
+                sockets.append(listening.listen(each, port, BACKLOG))
             except OSError as error:
                 if not _is_elsewhere(error):
                     raise _refusal(each, port, error) from error
@@ -58,25 +59,9 @@ def _is_elsewhere(error: OSError) -> bool:
 
 def _listen_or_refuse(host: str, port: str) -> socket.socket:
     try:
-        return _listen(host, port)
+        return listening.listen(host, port, BACKLOG)
     except (OSError, ValueError, OverflowError) as error:
         raise _refusal(host, port, error) from error
-
-
-def _listen(host: str, port: str) -> socket.socket:
-    family, kind, _, _, own = socket.getaddrinfo(
-        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    sock = socket.socket(family, kind)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.setblocking(False)
-        sock.bind(own)
-        sock.listen(BACKLOG)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
 
 
 def _refusal(host: str, port: str, error: Exception) -> MisuseError:
