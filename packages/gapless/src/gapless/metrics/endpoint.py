@@ -40,7 +40,8 @@ def listen(address: str) -> socket.socket:
     try:
         if not (port.isascii() and port.isdigit() and int(port[:6]) < 1 << 16):
             raise ValueError(f"{port!a} is no port")
-        return listening.listen("" if host == "*" else host, port, BACKLOG)
+        place = listening.find("" if host == "*" else host, port)
+        return listening.listen(place, BACKLOG)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise MisuseError(

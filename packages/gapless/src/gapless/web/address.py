@@ -7,6 +7,7 @@ import socket
 from collections.abc import Sequence
 
 from gapless.base.errors import MisuseError
+from gapless.base.kernel import listening
 
 DEFAULT = "127.0.0.1:9470"
 BACKLOG = 128
@@ -16,31 +17,20 @@ def listen(address: str, *, is_secure: bool) -> socket.socket:
     """Listen on an address.  Raises MisuseError."""
     host, port = split(address)
     try:
-        found = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-        family, kind, _, _, own = found[0]
-        if not is_secure and not is_loopback(str(own[0])):
+        place = listening.find(host or "", str(port))
+        if not is_secure and not is_loopback(str(place.address[0])):
             raise MisuseError(
                 f"the page on {address[:80]!a}: the token would be sent in the clear",
                 hint="--tls-cert FILE --tls-key FILE, or listen on loopback and use "
                 "`ssh -L 9470:127.0.0.1:9470 HOST`",
             )
-        sock = socket.socket(family, kind)
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind(own)
-            sock.listen(BACKLOG)
-        except BaseException:
-            sock.close()
-            raise
+        return listening.listen(place, BACKLOG)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise MisuseError(
             f"the page cannot listen on {address[:80]!a}: {reason}",
             hint="gapless web --listen [HOST:]PORT",
         ) from error
-    return sock
 
 
 def check_certificate(certificate: str, key: str) -> None:

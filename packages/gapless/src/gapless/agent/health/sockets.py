@@ -29,7 +29,7 @@ def listen(address: str, own: Sequence[str] = ()) -> list[socket.socket]:
     try:
         for each in dict.fromkeys(name for name in own if name):
             try:
-                sockets.append(listening.listen(each, port, BACKLOG))
+                sockets.append(listening.listen(listening.find(each, port), BACKLOG))
             except OSError as error:
                 if not _is_elsewhere(error):
                     raise _refusal(each, port, error) from error
@@ -59,7 +59,7 @@ def _is_elsewhere(error: OSError) -> bool:
 
 def _listen_or_refuse(host: str, port: str) -> socket.socket:
     try:
-        return listening.listen(host, port, BACKLOG)
+        return listening.listen(listening.find(host, port), BACKLOG)
     except (OSError, ValueError, OverflowError) as error:
         raise _refusal(host, port, error) from error
 
