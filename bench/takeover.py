@@ -6,15 +6,19 @@ otherwise.  What is compared was measured in one run, under the same clients.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import resource
 import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -27,6 +31,8 @@ from gapless.supervisor.relay import holders, sockets
 from rig.hosts.host import temporary_host
 from rig.hosts.usage import resident_mb
 from rig.load.fates import ANSWERED
+from rig.load.process import run_load
+from rig.load.traffic import Traffic
 from rig.load.unresting import GET, UNRESTING
 from rig.programs.numbered import SOURCES, Numbered, command
 from rig.programs.released import (
@@ -38,7 +44,7 @@ from rig.programs.released import (
     release,
     under_load,
 )
-from rig.wait import answers, free_port, until
+from rig.wait import free_port, until
 
 LOST_OF = {"uvicorn": "", "node": "preload = false", "gunicorn-gthread": "", "go": ""}
 """Programs, and what else their configuration says."""
@@ -149,28 +155,56 @@ def cost() -> None:
     loads = {"pauses of 50 ms": QUIET, "no pauses": NEVER_PAUSING}
     for program, more in COST_OF.items():
         for name, traffic in loads.items():
+            young: list[float] = []
             with under_load(program, more, (traffic,)) as (app, _, found):
                 for number in range(2, COST_RELEASES + 2):
                     release(app, number, found)
+                    asked = first_two(app, traffic, found.releases[-1].took_s)
+                    young += [took_ms for took_ms, is_first in asked if is_first]
             print(
                 f"\n{program}, {traffic.concurrency} clients, {name}: {COST_RELEASES} "
                 f"releases, {found.taken} connections taken, {found.lost} requests "
                 f"lost of {len(found.requests)} {found.trouble}"
             )
-            print_cost(found)
+            print_cost(found, young)
 
 
-def print_cost(found: Run) -> None:
+def first_two(
+    app: Numbered, traffic: Traffic, for_s: float
+) -> list[tuple[float, bool]]:
+    """Return what the first two exchanges of each client took at a process so young.
+
+    It was started as a release starts it, and nothing of ours stands between: no relay
+    can be faster than that.  Each comes with whether it is the first of its client.
+    """
+    with started(app, for_s) as port, tempfile.TemporaryDirectory() as directory:
+        ledger = Path(directory) / "ledger"
+        with run_load(port, traffic, ledger=ledger) as load:
+            load.wait_for(2 * traffic.concurrency)
+        seen: Counter[int] = Counter()
+        asked = []
+        for each in map(json.loads, ledger.read_text().splitlines()):
+            seen[each["client"]] += 1
+            if seen[each["client"]] <= 2:
+                took_ms = (each["ended"] - each["began"]) * 1e3
+                asked.append((took_ms, seen[each["client"]] == 1))
+    return asked
+
+
+def print_cost(found: Run, young: list[float]) -> None:
     """Print two tables of a run."""
     kinds, added = exchanges(found)
+    kinds["a first one at a process so young"] = young
     print(f"{'exchange':<38}{'count':>8}{'p50 ms':>9}{'p99 ms':>9}{'max ms':>9}")
     for name, took in (*kinds.items(), ("added to its client's median", added)):
         p50, p99 = percentile(took, 0.5), percentile(took, 0.99)
         most = max(took, default=0.0)
         print(f"{name:<38}{len(took):>8}{p50:>9.2f}{p99:>9.2f}{most:>9.2f}")
-    _, before, relayed, _ = kinds.values()
-    more = percentile(relayed, 0.99) - percentile(before, 0.99)
-    print(f"p99 of relayed over that of direct ones: {more:+.2f} ms (goal 5 ms)")
+    _, before, relayed, _, first = (percentile(each, 0.99) for each in kinds.values())
+    print(
+        f"p99 of relayed over that of direct ones: {relayed - before:+.2f} ms, over that "
+        f"of first ones at a process so young: {relayed - first:+.2f} ms (goal 5 ms)"
+    )
     print(f"{'processor time':<38}{'ms a release':>14}{'ms a connection':>17}")
     rows: dict[str, Callable[[Spent], float]] = {
         "relay": lambda s: s.relay,
@@ -301,8 +335,9 @@ def idle_row(app: Numbered, silent_s: float) -> str:
 # --- a steady rate --------------------------------------------------------------------
 
 
-def start_only(app: Numbered, for_s: float) -> Window:
-    """Start what a release starts, and let it serve nobody."""
+@contextlib.contextmanager
+def started(app: Numbered, for_s: float) -> Iterator[int]:
+    """Start what a release starts, for so long or longer; give its port."""
     began = time.monotonic()
     app.host.ok("list")  # the command that is run for a release costs as well
     port = free_port()
@@ -314,11 +349,35 @@ def start_only(app: Numbered, for_s: float) -> Window:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    until(lambda: answers(port), "the other process")
+    until(lambda: listens(port), "the other process")
+    yield port
     time.sleep(max(0.0, began + for_s - time.monotonic()))
     process.terminate()
     process.wait()
+
+
+def listens(port: int) -> bool:
+    """Return whether somebody accepts at a port; nothing is asked: that would warm it."""
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+def start_only(app: Numbered, for_s: float) -> Window:
+    """Let it serve nobody."""
+    began = time.monotonic()
+    with started(app, for_s):
+        pass
     return Window(began=began, ended=time.monotonic())
+
+
+def start_and_move(app: Numbered, for_s: float) -> tuple[Window, list[float]]:
+    """Let so many clients come to it; return what their first two exchanges took."""
+    began = time.monotonic()
+    asked = first_two(app, AT_RATE, for_s)
+    return Window(began=began, ended=time.monotonic()), [took for took, _ in asked]
 
 
 def nothing(for_s: float) -> Window:
@@ -332,25 +391,33 @@ def rate() -> None:
     """Print what clients at a steady rate notice of a release."""
     for program, more in COST_OF.items():
         text = f"{more}\nmin_healthy_s = 2"
-        at_rest, started = [], []
+        at_rest, starts, moves, moved_ms = [], [], [], []
         with under_load(program, text, (AT_RATE,)) as (app, _, found):
             for number in range(2, RATE_RELEASES + 2):
                 release(app, number, found)
                 for_s = found.releases[-1].took_s
                 time.sleep(REST_S)
                 at_rest.append(nothing(for_s))
-                started.append(start_only(app, for_s))
+                starts.append(start_only(app, for_s))
+                time.sleep(REST_S)
+                window, took_ms = start_and_move(app, for_s)
+                moves.append(window)
+                moved_ms.append(took_ms)
         print(
             f"\n{program}, {RATE} requests a second of {RATE_CLIENTS} clients, "
             f"{RATE_RELEASES} releases; lost {found.lost} {found.trouble}"
         )
-        print_rate(
-            {"rest": at_rest, "a start": started, "release": found.releases}, found
-        )
+        windows = {"rest": at_rest, "a start": starts, "a move": moves}
+        print_rate({**windows, "release": found.releases}, found, moved_ms)
 
 
-def print_rate(windows: dict[str, list[Window]], found: Run) -> None:
-    """Print the latencies in windows of each kind, from when a request was due."""
+def print_rate(
+    windows: dict[str, list[Window]], found: Run, moved_ms: list[list[float]]
+) -> None:
+    """Print the latencies in windows of each kind, from when a request was due.
+
+    *moved_ms* are those of the clients that come to the other process, in each *move*.
+    """
     print(
         f"{'during':<10}{'requests':>10}{'a second':>10}{'p50 ms':>9}{'p99 ms':>9}"
         f"{'p99.9':>9}{'max ms':>9}{'median of p99s':>17}"
@@ -365,6 +432,8 @@ def print_rate(windows: dict[str, list[Window]], found: Run) -> None:
             ]
             for w in those
         ]
+        if name == "a move":
+            each_ms = [[*a, *b] for a, b in zip(each_ms, moved_ms, strict=True)]
         took = [ms for own in each_ms for ms in own]
         p99s[name] = percentile(took, 0.99)
         print(
@@ -373,10 +442,11 @@ def print_rate(windows: dict[str, list[Window]], found: Run) -> None:
             f"{percentile(took, 0.999):>9.2f}{max(took):>9.1f}"
             f"{statistics.median(percentile(own, 0.99) for own in each_ms):>17.2f}"
         )
-    to_rest, to_start = (p99s["release"] / p99s[each] for each in ("rest", "a start"))
+    ratios = {name: p99s["release"] / p99 for name, p99 in p99s.items()}
     print(
-        f"p99 of a release to that of rest: {to_rest:.2f} (goal 1.2), "
-        f"to that of a start: {to_start:.2f}\n"
+        f"p99 of a release to that of rest: {ratios['rest']:.2f} (goal 1.2), to that of a "
+        f"start: {ratios['a start']:.2f}, of a start to which the same clients move: "
+        f"{ratios['a move']:.2f}\n"
         f"{_last_ones(found):.1%} of the requests of a release are the last ones of "
         "their connections",
         flush=True,

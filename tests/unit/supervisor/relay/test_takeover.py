@@ -19,6 +19,7 @@ from gapless.supervisor.relay import sockets
 from gapless.supervisor.relay.connection import State
 from gapless.supervisor.relay.mend import mend
 from gapless.supervisor.relay.stopped import states_of_threads
+from gapless.supervisor.relay.takeover import most_in_focus
 from rig import wait
 from rig.relay.generations import (
     GET,
@@ -34,6 +35,25 @@ from rig.relay.generations import (
 )
 
 KINDS = pytest.mark.parametrize("kind", ["loop", "threads"])
+
+
+@pytest.mark.parametrize(
+    ("held", "taken", "age_s", "most"),
+    [
+        (50, 0, 0.0, 1),
+        (50, 1, 0.0, 2),
+        (50, 3, 0.05, 4),
+        (50, 500, 0.0, 8),
+        (2000, 500, 0.0, 125),
+        (50, 0, 0.35, 4),  # some cannot be caught: the others do not wait for them
+        (50, 0, 60.0, 8),
+    ],
+)
+def test_a_new_process_gets_its_first_requests_one_by_one(
+    held: int, taken: int, age_s: float, most: int
+) -> None:
+    """More come with each that was answered, and in time."""
+    assert most_in_focus(held, taken, age_s) == most
 
 
 # --- taken, and nothing lost --------------------------------------------------------------

@@ -15,7 +15,7 @@ from gapless.base import clock, events
 from gapless.keeper.duplicate import duplicate
 from gapless.supervisor.relay import holders
 from gapless.supervisor.relay.alone import Alone
-from gapless.supervisor.relay.connection import Connection, State
+from gapless.supervisor.relay.connection import FOCUS_S, Connection, State
 from gapless.supervisor.relay.counts import Counts, Pace
 from gapless.supervisor.relay.holders import Holder
 from gapless.supervisor.relay.http.exchange import SOURCES
@@ -31,6 +31,16 @@ FOCUS, FOCUS_SHARE = 8, 16
 once, each of their exchanges would wait for those of the others."""
 SCAN_S = 0.01
 """How often the descriptors of the processes are listed; more seldom if that is slow."""
+
+
+def most_in_focus(held: int, taken: int, age_s: float) -> int:
+    """Return how many busy connections may be parked at a time.
+
+    The first one comes alone, and more with each that was answered: a process answers its
+    first requests slowly, and the old one answers what is not taken yet.
+    """
+    most = max(FOCUS, held // FOCUS_SHARE)
+    return min(most, 1 + taken + int(age_s / FOCUS_S))
 
 
 class Takeover:
@@ -160,7 +170,7 @@ class Takeover:
             self._scan()
         self._pace.spin_s = MOST_SPIN_S
         held = self.connections.values()
-        most = max(FOCUS, len(held) // FOCUS_SHARE)
+        most = most_in_focus(len(held), self.counts.taken, now - self._began)
         self._pace.room = most - sum(each.is_in_focus(now) for each in held)
         for inode, each in list(self.connections.items()):
             try:
