@@ -67,6 +67,43 @@ def test_restart_under_load_loses_nothing(host: Host) -> None:
     assert report.lost == 0, str(report)
 
 
+def test_reload_of_a_file_starts_what_does_not_run(host: Host) -> None:
+    """One word after each change of the file, and after another file took its place."""
+
+    def write(directory: str, said: str, *names: str) -> str:
+        file = host.directory / directory / "gapless.toml"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(
+            "".join(
+                f'[app.{each}]\ncommand = ["sleep", "600"]\nrestart.min_uptime_s = 0\n'
+                f"min_healthy_s = 0\nenvironment = {{ SAID = '{said}' }}\n"
+                for each in names
+            )
+        )
+        return str(file)
+
+    def generations() -> dict[str, int]:
+        return {r["name"]: r["generation"] for r in host.json("list")["apps"]}
+
+    def said(name: str) -> str:
+        described = host.json("describe", name)
+        return str(described["spec"]["environment"]["SAID"])
+
+    host.ok("reload", write("first", "a", "one"))
+    assert generations() == {"one": 1}
+    host.ok("reload", write("first", "b", "one", "two"))
+    assert generations() == {"one": 2, "two": 1}
+    host.ok("stop", "two")
+    host.ok("reload", write("second", "c", "one", "two"))
+    assert generations() == {"one": 3, "two": 2}
+    assert (said("one"), said("two")) == ("c", "c")
+    host.ok("reload", "one")
+    assert said("one") == "c"
+    done = host.gapless("reload", write("second", "d", "one"), "--env", "staging")
+    assert done.returncode == 2
+    assert "one environment" in done.stderr
+
+
 def test_a_third_generation_may_start_while_the_second_drains(host: Host) -> None:
     """A long request holds its generation, not the next release."""
     port = free_port()

@@ -1,7 +1,7 @@
 """The requests that the words of a command mean: one for each app.
 
-A word names a file, an app that is known here, or a program.  Of the apps of a PM2 file
-those that run are handed over to what the file declares now, the others are started.
+A word names a file, an app that is known here, or a program.  Of the apps of a file those
+that run are handed over to what the file declares now, the others are started.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from gapless.client import Client, in_parts
 from gapless.config import shared_ports
 from gapless.config.choice import Choice, choice_of, inherited, label_of
 from gapless.config.declarations import DeclarationFile, declaration_file
+from gapless.config.file_kinds import TOML
 from gapless.config.refresh import refreshed, relocated
 from gapless.supervisor.decide.addresses import DROPPED
 from gapless.supervisor.memory.spec import AppSpec
@@ -40,7 +41,8 @@ class AppRequest:
 
 
 def from_file(client: Client, path: str, args: argparse.Namespace) -> list[AppRequest]:
-    """Return the requests for a PM2 file: reload what runs, start the rest."""
+    """Return the requests for a file: reload what runs, start the rest."""
+    check_profile(path, args.env)
     running = _running(client)
     declared = declaration_file(path)
     requests: list[AppRequest] = []
@@ -72,7 +74,7 @@ def from_apps(
     changes = getattr(args, "changes", None)
     if args.only:
         raise MisuseError(
-            "--only chooses among the apps of a PM2 file; name the apps themselves"
+            "--only chooses among the apps of a file; name the apps themselves"
         )
     if action == "restart" and args.env is not None:
         raise MisuseError(
@@ -175,6 +177,15 @@ def print_warnings(warnings: Collection[str]) -> None:
     """Print settings without effect, on standard error: programs read standard output."""
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
+
+
+def check_profile(path: str, profile: str | None) -> None:
+    """Raise MisuseError if --env is for a file that has no profiles."""
+    if profile and path.endswith(TOML):
+        raise MisuseError(
+            "--env chooses within a PM2 file; a gapless.toml has one environment",
+            hint="use one file for each environment, or an environment_file",
+        )
 
 
 def check_new(client: Client, names: Collection[str]) -> None:

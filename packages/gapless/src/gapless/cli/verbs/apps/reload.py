@@ -1,6 +1,6 @@
 """Hand over to a new generation, with the configuration read again from its file.
 
-If APP is a PM2 file, its apps are configured as the file is now; those that do not run are
+If APP is a file, its apps are configured as the file is now; those that do not run are
 started.
 """
 
@@ -13,7 +13,7 @@ from gapless.cli import app_requests, arguments, operations, output, selection
 from gapless.cli.app_requests import AppRequest
 from gapless.cli.display import changes
 from gapless.client import Client
-from gapless.config.file_kinds import is_configuration
+from gapless.config.file_kinds import TOML, is_configuration
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,7 +70,9 @@ def requests_for(
     found: list[AppRequest] = []
     words: list[str] = []
     for word in args.app:
-        if is_configuration(word) and not word.endswith(".toml"):
+        # A restart keeps the configuration, which a PM2 file cannot say.
+        keeps = action == "restart" and word.endswith(TOML)
+        if is_configuration(word) and not keeps:
             found += app_requests.from_file(client, word, args)
         else:
             words.append(word)

@@ -111,11 +111,7 @@ def _from_toml(args: argparse.Namespace) -> list[AppRequest]:
             f"--{other[0].replace('_', '-')} is not for a gapless.toml",
             hint="write it into the file; `gapless check` names the keys",
         )
-    if args.env:
-        raise MisuseError(
-            "--env chooses within a PM2 file; a gapless.toml has one environment",
-            hint="use one file for each environment, or an environment_file",
-        )
+    app_requests.check_profile(args.target, args.env)
     count = _count(given.get("instances"))
     only = app_requests.only(args) or ((given["name"],) if given.get("name") else ())
     choice = Choice(environment=inherited(os.environ), only=only)
