@@ -19,12 +19,9 @@ from typing import Any
 
 import pytest
 
-from gapless.agent.open_store import open_store
-from gapless.cli import configuration
-from gapless.rollout.model import Rollout
 from rig import wait
 from rig.background import BackgroundProcess
-from rig.fixtures.web_page import Page, Shop, start_page
+from rig.fixtures.web_page import Page, Shop, begin_rollouts, start_page
 from rig.hosts.host import Host
 
 
@@ -197,17 +194,7 @@ def test_every_button_does_what_its_command_does(host: Host) -> None:
 
 def test_rollouts_are_changed_by_buttons_without_a_supervisor(host: Host) -> None:
     """The one that was seen is meant: another that followed it is left as it is."""
-    file = host.configure(
-        f'[release.shop]\nbase = "{host.directory}/dfs"\n[rollout.shop]\nslots = 1\n'
-    )
-    store = open_store(configuration.fleet(str(file), "shop"), print)
-
-    def build(number: int, previous: str) -> Rollout:
-        release = f"shop-{20260101000000 + number}"
-        return Rollout(app="shop", number=number, release=release, previous=previous)
-
-    for _ in range(2):
-        store.begin("shop-20260101000002", build, "shop-20260101000000")
+    store = begin_rollouts(host)
     port = wait.free_port()
     page_log = host.directory / "page.log"
     background = BackgroundProcess(page_log)
