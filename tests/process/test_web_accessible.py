@@ -1,4 +1,4 @@
-"""The web page for whoever uses keys alone or a screen reader: what axe-core finds of it."""
+"""The web page for those who use keys alone or a screen reader, as axe-core sees it."""
 
 from __future__ import annotations
 
