@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -188,7 +189,7 @@ def test_a_file_for_pm2_becomes_a_file_of_gapless(host: Host, directory: Path) -
     write(directory, files)
     (directory / "ecosystem.config.js").chmod(0o600)
 
-    def started(*words: str) -> dict[str, object]:
+    def started(*words: str) -> dict[str, Any]:
         host.ok("start", *words, cwd=directory)
         until(lambda: answers(port), "it answers")
         rows = {row["name"]: row for row in host.json("list")["apps"]}

@@ -121,7 +121,10 @@ def comparable(built: AppSpec, *, logs: bool, pid_file: bool) -> AppSpec:
     most = 16 if built.restart.max == 15 else built.restart.max
     return replace(
         built,
-        **dict.fromkeys(("config_file", "started_in", "label", "alias"), ""),
+        config_file="",
+        started_in="",
+        label="",
+        alias="",
         profile="",
         mode="",
         announce=False,
