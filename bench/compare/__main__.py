@@ -136,7 +136,7 @@ def write(found: list[Found], said: str) -> None:
     put(PAGE, f"{said}\n\n{table.table(found)}")
     few = [each for each in found if ENTRIES[each.tool].in_readme]
     for page, words in READMES.items():
-        put(page, table.table(few, words))
+        put(page, table.short_table(few, words))
 
 
 def put(page: Path, text: str) -> None:

@@ -1,4 +1,4 @@
-"""The table: what was measured, as a page has it.  Pure."""
+"""The tables: what was measured, all of it, and as much as fits into a README.  Pure."""
 
 from __future__ import annotations
 
@@ -25,8 +25,13 @@ WORDS = {
     "| p99 while it releases, by that at rest "
     "| a version that cannot start: lost of requests, exit code, and then "
     "| the manager is killed: lost in 5 s, and then | the manager at rest |",
+    "short head": "| | three releases: lost of requests "
+    "| all requests are at the new version after "
+    "| a version that cannot start: lost, and then "
+    "| the manager is killed: lost, and then | memory of the manager |",
+    "and": ", ",
 }
-COLUMNS = 9
+COLUMNS, SHORT_COLUMNS = 9, 6
 
 
 def table(found: Iterable[facts.Found], words: dict[str, str] = WORDS) -> str:
@@ -60,6 +65,33 @@ def row(found: facts.Found, words: dict[str, str] = WORDS) -> str:
         f"{lost(found.killed_lost, words)}; "
         f"{outcome(words, serves=found.killed_serves)}; {words[again]}",
         f"{found.memory_mb:.0f} MB, {found.cpu_ms:.0f} ms",
+    )
+    return "| " + " | ".join(cells) + " |"
+
+
+def short_table(found: Iterable[facts.Found], words: dict[str, str] = WORDS) -> str:
+    """Return the lines of the table of a README, which a narrow window has room for."""
+    lines = [words["short head"], "|" + "---|" * SHORT_COLUMNS]
+    return "\n".join([*lines, *(short_row(each, words) for each in found)])
+
+
+def short_row(found: facts.Found, words: dict[str, str] = WORDS) -> str:
+    """Return the line of a tool in the table of a README."""
+    new = facts.median(each.all_new_s for each in found.releases)
+    again = "next release: yes" if found.killed_released else "next release: no"
+    broken = f"{found.broken_lost.total:,}", outcome(words, serves=found.broken_serves)
+    killed = (
+        f"{found.killed_lost.total:,}",
+        outcome(words, serves=found.killed_serves),
+        words[again],
+    )
+    cells = (
+        found.tool,
+        lost(found.lost, words),
+        seconds(new, words["never"]),
+        words["and"].join(broken),
+        words["and"].join(killed),
+        f"{found.memory_mb:.0f} MB",
     )
     return "| " + " | ".join(cells) + " |"
 

@@ -8,10 +8,14 @@ import re
 import signal
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from gapless.client import Client
+from gapless.metrics.sample import Sample
+from gapless.metrics.scrape import Scrapes
 from gapless.supervisor.kernel import processes
 from rig.fixtures import takeover
 from rig.hosts.host import Host
@@ -59,6 +63,22 @@ def killed_again_and_again(host: Host, every_s: float) -> Iterator[list[int]]:
         thread.join()
 
 
+@contextlib.contextmanager
+def measured(host: Host) -> Iterator[list[Sample]]:
+    """Yield what the metrics say of a relay that runs meanwhile."""
+    client, found = Client(str(host.home), starts=False), list[Sample]()
+
+    def look() -> bool:
+        scrapes = Scrapes(lambda: client.request("list"), dict)
+        found[:] = [each for each in scrapes.samples() if each.labels == ("relay",)]
+        return bool(found)
+
+    with ThreadPoolExecutor() as pool:
+        seen = pool.submit(until, look, "the metrics of the relay", 60)
+        yield found
+        seen.result()
+
+
 @pytest.mark.parametrize("count", times(1, 10))
 @pytest.mark.parametrize(
     ("program", "every_s"),
@@ -102,12 +122,19 @@ def test_a_relay_ends_with_its_last_connection(host: Host) -> None:
     assert not relays(host), "nothing was open"
     with run_load(app.port, GET, ledger=app.ledger) as under_load:
         under_load.wait_for_version("2")
-        report = app.release(3)
-        under_load.wait_for_version("3")
+        with measured(host) as seen:
+            report = app.release(3)
+            under_load.wait_for_version("3")
         found = under_load.stop()
+    assert {each.name for each in seen} == {
+        "gapless_process_memory_bytes",
+        "gapless_process_cpu_seconds_total",
+    }
     assert report["connections"]["taken_over"] == GET.concurrency
     assert found.lost == 0, str(found)
     until(lambda: not relays(host), "the end of the relay", 20)
+    client = Client(str(host.home), starts=False)
+    until(lambda: client.request("list")["supervisor"]["relay_pid"] is None, "its note")
 
 
 def test_takeover_can_be_turned_off(host: Host) -> None:

@@ -134,6 +134,7 @@ def test_every_key_does_what_it_says(host: Host) -> None:
             ("t", "Start web?", "web: start done"),
             ("b", "Roll web back", "rollback failed"),
             ("h", "Hold the rollout", "hold failed"),
+            ("H", "Resume the rollout", "resume failed"),
         ):
             await pilot.press(key)
             await until(pilot, shows(screen, question), "a question")

@@ -20,7 +20,8 @@ from typing import Any
 import pytest
 
 from rig import wait
-from rig.fixtures.web_page import Page, Shop, start_page
+from rig.background import BackgroundProcess
+from rig.fixtures.web_page import Page, Shop, begin_rollouts, start_page
 from rig.hosts.host import Host
 
 
@@ -189,6 +190,49 @@ def test_every_button_does_what_its_command_does(host: Host) -> None:
             lambda n, v: n == "deeds" and v[-1]["state"] == "failed",
             "that there is no such app",
         )
+
+
+def test_rollouts_are_changed_by_buttons_without_a_supervisor(host: Host) -> None:
+    """The one that was seen is meant: another that followed it is left as it is."""
+    store = begin_rollouts(host)
+    port = wait.free_port()
+    page_log = host.directory / "page.log"
+    background = BackgroundProcess(page_log)
+    host.start_in_background(background, "web", "--listen", str(port), "--actions")
+    try:
+        wait.until(lambda: "the page is on" in background.output(), "the page", 60)
+        page = Page(host, port)
+        with events(page, "") as seen:
+
+            def done(action: str, number: int) -> str:
+                assert page.act(action=action, app="shop", rollout=number) == 202
+                found = seen.until(
+                    lambda name, value: (
+                        name == "deeds"
+                        and value[-1]["action"] == action
+                        and value[-1]["state"] in ("done", "failed")
+                    ),
+                    f"the end of {action}",
+                )
+                return str(found[-1]["text"])
+
+            assert done("hold", 2) == "rollout 2 is held"
+            (fleet,) = page.json("/rollouts")["fleets"]
+            assert (fleet["state"], fleet["may"]) == ("held", ["resume", "abort"])
+            assert "rollout 2 followed it" in done("resume", 1)
+            assert "has no effect" in done("hold", 2)
+            assert done("resume", 2) == "rollout 2 is rolling"
+            assert done("abort", 2) == "rollout 2 is reverting"
+            assert page.act(action="reload", app="shop") == 202
+            failed = seen.until(
+                lambda n, v: n == "deeds" and v[-1]["state"] == "failed", "its end"
+            )
+            assert "no supervisor runs" in failed[-1]["text"]
+    finally:
+        background.terminate()
+    current, _ = store.rollout()
+    assert current is not None
+    assert (current.state.value, current.reason) == ("reverting", "abort by hand")
 
 
 def tarball(host: Host, version: str) -> Path:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from gapless.rollout.model import Action
 from rig import wait
-from rig.fixtures.web_page import Page, Shop, start_page
+from rig.fixtures.web_page import Page, Shop, begin_rollouts, start_page
 from rig.hosts.host import Host
 from rig.screens.browser import ENTER, ESCAPE, SPACE, TAB, Browser, browser
 
@@ -66,6 +67,31 @@ def test_a_release_is_asked_for_and_seen_by_keys_alone(
     assert window.troubles() == []
 
 
+def test_a_rollout_is_held_and_resumed_by_keys_alone(
+    host: Host, window: Browser
+) -> None:
+    """A question names it; the focus stays where it was while the table is made anew."""
+    store = begin_rollouts(host)
+    opened(host, window, "--actions")
+    window.sees("#fleets", "Rollout 2 to shop-20260101000002: rolling")
+    window.tab_to("Hold")
+    window.press(ENTER)
+    window.sees("#question", "Hold rollout 2 of shop to shop-20260101000002?")
+    window.press(ESCAPE)
+    assert window.focused() == "Hold"
+    window.press(ENTER, TAB, ENTER)
+    window.sees("#deed-list", "hold shop: done rollout 2 is held")
+    window.sees("#fleets", "held: hold by hand")
+    window.tab_to("Resume")
+    store.apply(Action.RESUME, "by somebody else")
+    store.apply(Action.HOLD, "by somebody else")
+    window.sees("#fleets", "held: by somebody else", 60)
+    assert window.focused() == "Resume"
+    window.press(ENTER, TAB, ENTER)
+    window.sees("#fleets", "rolling: resume by hand")
+    assert window.troubles() == []
+
+
 def test_a_broken_release_is_told_and_the_old_one_serves(
     host: Host, window: Browser
 ) -> None:
@@ -96,15 +122,20 @@ def test_a_page_without_actions_has_no_buttons_and_refuses(
     host: Host, window: Browser
 ) -> None:
     """Also a script of the page itself."""
+    begin_rollouts(host)
     opened(host, window)
     window.open(window.run("return location.origin") + "/#app=shop")
     window.sees("#instances", "ready")
+    window.sees("#fleets", "Rollout 2")
     assert window.text("#buttons") == ""
+    assert window.run("return document.querySelectorAll('#fleets button').length") == 0
     asked = (
         "return fetch('/actions', {method: 'POST', body: arguments[0], "
         "headers: {'Content-Type': 'application/json'}}).then(a => a.status)"
     )
     assert window.run(asked, '{"action": "stop", "app": "shop"}') == 403
+    hold = '{"action": "hold", "app": "shop", "rollout": 2}'
+    assert window.run(asked, hold) == 403
     assert host.status("shop") == "online"
 
 

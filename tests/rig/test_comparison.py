@@ -13,6 +13,7 @@ from bench.compare.__main__ import ENTRIES, SECONDS, chosen
 from bench.compare.chinese import CHINESE
 from rig.hosts.host import ROOT
 
+FIGURE = r"\d+(?:[,.]\d+)*"
 NONE = facts.Lost(requests=1_000, kinds={"new": 0, "kept": 0, "post": 0})
 SOME = facts.Lost(requests=2_000, kinds={"new": 9, "kept": 3, "post": 0})
 RELEASE = facts.Release(first_new_s=0.25, all_new_s=0.5, gone_s=3.0, command_s=3.25)
@@ -149,12 +150,26 @@ def test_a_row_says_what_was_measured() -> None:
     )
 
 
+def test_a_short_row_says_what_decides() -> None:
+    """What was lost, what became of the app, and what that costs."""
+    assert table.short_row(FOUND) == (
+        "| gapless, node | 0 of 1,000 | 0.5 s | 0, serves "
+        "| 0, serves, next release works | 28 MB |"
+    )
+    assert table.short_row(replace(FOUND, lost=SOME, killed_released=False)) == (
+        "| gapless, node | 12 of 2,000 | 0.5 s | 0, serves "
+        "| 0, serves, no next release | 28 MB |"
+    )
+
+
 def test_each_language_has_each_word_and_each_column() -> None:
     """A row has as many cells as the head."""
     for words in (table.WORDS, CHINESE):
         assert words.keys() == table.WORDS.keys()
         lines = table.table([FOUND], words).splitlines()
         assert {line.count("|") for line in lines} == {table.COLUMNS + 1}
+        lines = table.short_table([FOUND], words).splitlines()
+        assert {line.count("|") for line in lines} == {table.SHORT_COLUMNS + 1}
 
 
 def test_a_page_keeps_what_is_around_the_marks() -> None:
@@ -175,9 +190,13 @@ def test_the_readme_shows_rows_of_the_comparison() -> None:
     missing = [name for name in ENTRIES if f"Not measured: {name} (" in page]
     assert shown == [name for name in ENTRIES if name not in missing]
     few = table_of("README.md")
-    assert len(few) > 2
-    assert set(few) <= set(rows)
+    assert few[:2] == table.short_table([]).splitlines()
+    figures_of = {row.split(" | ")[0]: set(re.findall(FIGURE, row)) for row in rows}
+    of = [row.split(" | ")[0] for row in few[2:]]
+    assert of == [f"| {name}" for name, each in ENTRIES.items() if each.in_readme]
+    for row in few[2:]:
+        assert set(re.findall(FIGURE, row)) <= figures_of[row.split(" | ")[0]]
     chinese = table_of("README.zh-CN.md")
+    assert chinese[:2] == table.short_table([], CHINESE).splitlines()
     for own, other in zip(few, chinese, strict=True):
-        figures = re.findall(r"\d[\d,.]*", own)
-        assert sorted(figures) == sorted(re.findall(r"\d[\d,.]*", other))
+        assert sorted(re.findall(FIGURE, own)) == sorted(re.findall(FIGURE, other))

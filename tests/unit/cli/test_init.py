@@ -44,10 +44,12 @@ def test_a_file_that_is_there_is_left_alone(
 def test_what_is_not_known_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """And a file for PM2 needs no other."""
+    """And of a file for PM2 whose values depend on its run nothing is written."""
     with pytest.raises(NotFoundError, match="nothing here tells how it is started"):
         run(tmp_path)
-    (tmp_path / "ecosystem.config.js").write_text("module.exports = {apps: []}")
+    (tmp_path / "ecosystem.config.js").write_text(
+        "module.exports = {apps: [{script: process.env.SCRIPT}]}"
+    )
     assert run(tmp_path) == 0
     assert "gapless reads it as it is" in capsys.readouterr().out
     assert list(tmp_path.glob("*.toml")) == []

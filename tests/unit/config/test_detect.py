@@ -308,6 +308,28 @@ def test_a_declaration_for_pm2_is_seen() -> None:
     """Another app.json is none."""
     assert files.pm2(facts({"app.json": '{"apps": []}'})) == "app.json"
     assert files.pm2(facts({"app.json": '{"expo": {}}'})) == ""
+    assert files.pm2(facts({"pm2.yml": "apps:\n  - script: a.js"})) == "pm2.yml"
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("cwd: __dirname // process.env.PORT", ""),
+        ("/* require('os') */ cwd: require('path').join(__dirname, 'a')", ""),
+        ("import path from 'node:path'; cwd: import.meta.dirname", ""),
+        ("out_file: 'http://a//b', cmd: 'date'", ""),
+        ("env: { PORT: process.env.PORT || 3000 }", "process.env.PORT"),
+        ("instances: require('os').cpus().length", "require('os')"),
+        ("import os from 'os'", "import os from 'os'"),
+        ("env: { AT: new Date() }", "new Date"),
+        ("export default await load()", "await"),
+    ],
+)
+def test_values_that_depend_on_a_run_are_seen(code: str, expected: str) -> None:
+    """Where the file is does not count: it says the same each time."""
+    seen = facts({"ecosystem.config.js": code, "app.json": code})
+    assert files.computed(seen, "ecosystem.config.js") == expected
+    assert files.computed(seen, "app.json") == ""
 
 
 ODD = st.text(min_size=0, max_size=60)

@@ -18,6 +18,10 @@ def test_an_action_is_read() -> None:
     )
     found = deeds.read(b'{"action": "scale", "app": "shop", "instances": 3}')
     assert found.instances == 3
+    for action in ("hold", "resume", "abort", "rollback"):
+        body = {"action": action, "app": "shop", "rollout": 7}
+        assert deeds.read(json.dumps(body).encode()).rollout == 7
+    assert deeds.read(b'{"action": "rollback", "app": "shop"}').rollout == 0
 
 
 @pytest.mark.parametrize(
@@ -38,6 +42,12 @@ def test_an_action_is_read() -> None:
         b'{"action": "scale", "app": "shop", "instances": true}',
         b'{"action": "scale", "app": "shop", "instances": 0}',
         b'{"action": "scale", "app": "shop", "instances": 1e9}',
+        b'{"action": "hold", "app": "shop"}',
+        b'{"action": "hold", "app": "shop", "rollout": true}',
+        b'{"action": "abort", "app": "shop", "rollout": "7"}',
+        b'{"action": "resume", "app": "shop", "rollout": 1000000000000001}',
+        b'{"action": "rollback", "app": "shop", "rollout": 0}',
+        b'{"action": "reload", "app": "shop", "rollout": 7}',
         json.dumps({"action": "scale", "app": "shop", "instances": 1 << 80}).encode(),
     ],
 )

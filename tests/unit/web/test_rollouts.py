@@ -46,6 +46,30 @@ def test_rollouts_and_their_history_are_told_and_a_fault_is_one_fleets(
     assert found["shop"]["reason"] == "\\x1b[31mheld"
     assert [each["outcome"] for each in found["shop"]["history"]] == ["superseded by 2"]
     assert "trouble" in found["mail"]
+    assert found["shop"]["may"] == ["resume"]
+
+
+@pytest.mark.parametrize(
+    ("state", "phase", "previous", "expected"),
+    [
+        (None, "idle", "", []),
+        ("rolling", "done", "1", ["hold", "abort"]),
+        ("rolling", "failed", "", ["hold"]),
+        ("held", "done", "", ["resume"]),
+        ("reverting", "done", "1", ["hold"]),
+        ("stuck", "failed", "1", ["resume"]),
+        ("done", "done", "1", ["rollback"]),
+        ("done", "failed", "1", ["resume", "rollback"]),
+        ("done", "done", "", []),
+        ("reverted", "done", "1", []),
+    ],
+)
+def test_a_rollout_has_the_buttons_that_mean_something(
+    state: str | None, phase: str, previous: str, expected: list[str]
+) -> None:
+    """What its state does not allow is not offered."""
+    status = {"state": state, "previous": previous, "hosts": [{"phase": phase}]}
+    assert page_rollouts.may(status) == expected
 
 
 def test_browsers_share_one_reading_which_delays_nothing_else() -> None:

@@ -68,6 +68,7 @@ def _own_processes(listed: Listed | None) -> dict[str, ProcessUsage]:
         "supervisor": own.get("pid", 0),
         "keeper": own.get("keeper_pid", 0),
         "guardian": own.get("guardian_pid", 0),
+        "relay": own.get("relay_pid", 0),
     }
     rows = {name: processes.read(pid) for name, pid in pids.items() if pid}
     return {

@@ -212,6 +212,7 @@ class KeeperEvents:
     def _spawned(self, message: wire.Message, descriptors: list[int]) -> None:
         key, meta = message["key"], message["meta"]
         if meta and "takeovers" in meta:
+            self._takeovers.started(key, message["pid"])
             return
         if meta and "relay" in meta:
             self._relays.started(key, *meta["relay"])

@@ -300,7 +300,10 @@ class Supervisor:
             settle=self._loop.settle,
             started_by=started_by,
             upgrade=self._upgrades.request,
-            about=self._upgrades.about,
+            about=lambda: {
+                **self._upgrades.about(),
+                "relay_pid": takeovers.relay_pid,
+            },
         )
         self._watch_home()
         self._control = ControlSocket(

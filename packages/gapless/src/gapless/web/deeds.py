@@ -1,4 +1,4 @@
-"""What a browser may ask to be done to an app, and what becomes of it.  Pure."""
+"""What a browser may ask to be done to an app or a fleet, and what becomes of it.  Pure."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from gapless.base import names
 from gapless.base.errors import MisuseError
 from gapless.web.board import shown
 
-ACTIONS = ("start", "reload", "restart", "stop", "scale", "rollback")
-MOST_INSTANCES = 1024
+APP_ACTIONS = ("start", "reload", "restart", "stop", "scale", "rollback")
+ROLLOUT_ACTIONS = ("hold", "resume", "abort")
+"""Of the rollout that the browser has seen, by its number; `rollback` may have one too."""
+MOST_INSTANCES, MOST_ROLLOUTS = 1024, 10**15
 MOST_BYTES = 4096
 KEPT = 20
 MOST_AT_ONCE = 8
+_FIELDS = {"action", "app", "instances", "rollout"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +30,8 @@ class Deed:
     app: str
     instances: int = 0
     """How many: of scale."""
+    rollout: int = 0
+    """The number of the rollout that is meant; 0: of an app, whichever it has."""
 
 
 Perform = Callable[[Deed, Callable[[dict[str, Any]], None]], dict[str, Any]]
@@ -39,27 +44,32 @@ def read(body: bytes) -> Deed:
         found = json.loads(body)
     except (ValueError, RecursionError):
         found = None
-    if not isinstance(found, dict) or not found.keys() <= {
-        "action",
-        "app",
-        "instances",
-    }:
+    if not isinstance(found, dict) or not found.keys() <= _FIELDS:
         raise MisuseError("this is no request for an action")
     action, app = found.get("action"), found.get("app")
-    if action not in ACTIONS:
+    if action not in (*APP_ACTIONS, *ROLLOUT_ACTIONS):
         raise MisuseError(f"there is no action {str(action)[:40]!a}")
     if not isinstance(app, str) or not names.is_app_name(app):
         raise MisuseError(f"{action}: {str(app)[:80]!a} is no name of an app")
-    count = found.get("instances", 0)
-    is_number = isinstance(count, int) and not isinstance(count, bool)
-    if action != "scale":
-        return Deed(action=action, app=app)
-    if not is_number or not 1 <= count <= MOST_INSTANCES:
+    count, rollout = found.get("instances", 0), found.get("rollout", 0)
+    if action == "scale":
+        if not _is_number(count, MOST_INSTANCES):
+            raise MisuseError(
+                f"scale {app}: {str(count)[:40]!a} is no number of instances",
+                hint=f"from 1 to {MOST_INSTANCES}",
+            )
+        return Deed(action=action, app=app, instances=count)
+    is_of_rollout = action in ROLLOUT_ACTIONS or "rollout" in found
+    has_one = action in (*ROLLOUT_ACTIONS, "rollback")
+    if is_of_rollout and not (has_one and _is_number(rollout, MOST_ROLLOUTS)):
         raise MisuseError(
-            f"scale {app}: {str(count)[:40]!a} is no number of instances",
-            hint=f"from 1 to {MOST_INSTANCES}",
+            f"{action} {app}: {str(rollout)[:40]!a} is no number of a rollout"
         )
-    return Deed(action=action, app=app, instances=count)
+    return Deed(action=action, app=app, rollout=rollout)
+
+
+def _is_number(value: object, most: int) -> bool:
+    return type(value) is int and 1 <= value <= most
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gapless.web import access
 
-OPEN = ("/enter", "/health", "/page/style.css", "/page/enter.css")
+OPEN = ("/enter", "/health", "/page/style.css", "/page/icon.svg")
 """Paths that need no cookie: they tell nothing of the host."""
 MOST_COOKIES = 16 << 10
 HEADERS = {

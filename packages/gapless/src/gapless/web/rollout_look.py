@@ -33,6 +33,10 @@ class RolloutLook:
         # A browser that leaves ends its own wait, not the reading.
         return await asyncio.shield(self._reading)
 
+    def forget(self) -> None:
+        """Read anew for whoever asks from now on: a rollout was changed."""
+        self._reading = None
+
     def _begin(self) -> asyncio.Future[Rollouts]:
         """Read on a daemon's thread: the page ends without waiting for a coordinator."""
         loop = asyncio.get_running_loop()

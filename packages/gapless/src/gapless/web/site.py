@@ -120,7 +120,7 @@ class Site:
         hello = {
             "host": self._host.name,
             "version": gapless.__version__,
-            "actions": list(deeds.ACTIONS) if self._host.perform else [],
+            "actions": list(deeds.APP_ACTIONS) if self._host.perform else [],
             "rollouts": self._host.rollouts is not None,
         }
         return EventStream(self._feed, app, hello)
@@ -196,6 +196,8 @@ class Site:
 
         def called() -> None:
             change(*arguments)
+            if self._rollout_look is not None:
+                self._rollout_look.forget()
             self._feed.hurry()
             self._feed.wake_all()
 

@@ -10,6 +10,7 @@ from gapless.base.errors import GaplessError
 from gapless.cli import output
 from gapless.cli.display import rollouts
 from gapless.config.toml.fleets import Fleet
+from gapless.rollout.model import TRANSITIONS, Action, Phase, State
 from gapless.web.board import shown
 
 MOST_HOSTS = 500
@@ -35,6 +36,8 @@ def _fleet(app: str, fleet: Fleet) -> dict[str, Any]:
         {
             "app": app,
             **{k: status.get(k) for k in ("number", "release", "state", "reason")},
+            "previous": status.get("previous"),
+            "may": may(status),
             "hosts": [
                 {k: each.get(k) for k in ("host", "release", "phase", "at", "reason")}
                 for each in hosts[:MOST_HOSTS]
@@ -52,3 +55,23 @@ def _fleet(app: str, fleet: Fleet) -> dict[str, Any]:
         }
     )
     return found
+
+
+def may(status: Mapping[str, Any]) -> list[str]:
+    """Return the actions that mean something for a rollout, as it stands.
+
+    *status* is what `rollout status --json` prints.
+    """
+    if status["state"] is None:
+        return []
+    state, has_previous = State(status["state"]), bool(status["previous"])
+    has_failed = any(each["phase"] == Phase.FAILED.value for each in status["hosts"])
+    # Of a rollout that is over, only hosts that failed have something to try again.
+    resumes = state in (State.HELD, State.STUCK) or has_failed
+    asked = {
+        "hold": (state, Action.HOLD) in TRANSITIONS,
+        "resume": resumes and (state, Action.RESUME) in TRANSITIONS,
+        "abort": has_previous and (state, Action.REVERT) in TRANSITIONS,
+        "rollback": has_previous and state is State.DONE,
+    }
+    return [action for action, makes_sense in asked.items() if makes_sense]

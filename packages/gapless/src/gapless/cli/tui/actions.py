@@ -24,10 +24,12 @@ class Deed:
     """What somebody asked for."""
 
     action: str
-    """reload, start, stop, scale, rollback or hold."""
+    """reload, start, stop, scale, rollback, hold or resume."""
     app: str
     instances: int = 0
     """How many: of scale."""
+    rollout: int = 0
+    """The number of the rollout that is meant; 0: whichever there is."""
 
     def question(self) -> str:
         """Return what is asked before it is done."""
@@ -38,6 +40,7 @@ class Deed:
             "scale": f"How many instances of {self.app}?",
             "rollback": f"Roll {self.app} back to the release before?",
             "hold": f"Hold the rollout of {self.app}? No further host switches.",
+            "resume": f"Resume the rollout of {self.app}? Hosts that failed try again.",
         }[self.action]
 
 

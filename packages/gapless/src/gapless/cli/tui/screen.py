@@ -66,6 +66,7 @@ class TopScreen(App[None]):
         Binding("c", "scale", "scale"),
         Binding("b", "ask('rollback')", "back"),
         Binding("h", "ask('hold')", "hold"),
+        Binding("H", "ask('resume')", "resume", show=False),
         Binding("1", "tab('instances')", show=False),
         Binding("2", "tab('release')", show=False),
         Binding("3,l", "tab('logs')", show=False),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import shlex
 
+from gapless.config import file_kinds
 from gapless.config.detect import javascript
 from gapless.config.detect.facts import Draft, Facts, Found, Line
 
 _LINE = re.compile(r"^([A-Za-z0-9_-]{1,40}):[ \t]*(\S.*)$", re.MULTILINE)
 _SHELL = re.compile(r"[&|;<>$`()*?\\{}~\[\]]|^\w+=")
+_COMMENT = re.compile(r"/\*.*?\*/|(?<![:\"'\w/])//[^\n]*", re.DOTALL)
 _PAGES = tuple(
     f"{folder}index.html"
     for folder in ("dist/", "build/", "public/", "_site/", "site/", "www/", "")
@@ -17,7 +19,17 @@ _PAGES = tuple(
 _DECLARATIONS = (
     *(f"ecosystem.config.{ending}" for ending in ("js", "cjs", "mjs", "json")),
     *("ecosystem.json", "pm2.json", "process.json", "app.json"),
+    *("ecosystem.config.yml", "ecosystem.config.yaml", "pm2.yml", "process.yml"),
 )
+_COMPUTED = re.compile(
+    r"\bprocess\.\w+(?:\.\w+)?|\bimport\.meta\.\w+|\bnew Date\b|\bDate\.now\b|"
+    r"\bMath\.random\b|\b(?:require|import|fetch|eval)\([^)\n]{0,60}\)?|"
+    r"\bimport\s[^\n;]{0,80}|\bawait\b"
+)
+_KNOWN = re.compile(
+    r"""["'](?:node:)?path["']|\bimport\.meta\.(?:dirname|filename|url)"""
+)
+"""What says where the file is, which a path in TOML says too."""
 
 
 def pm2(facts: Facts) -> str:
@@ -26,6 +38,18 @@ def pm2(facts: Facts) -> str:
         if re.search(r"""["']?(apps|script)["']?\s*:""", facts.head(file)):
             return file
     return ""
+
+
+def computed(facts: Facts, file: str) -> str:
+    """Return what in a file for PM2 has values that depend on its run; empty: nothing.
+
+    Of JSON and YAML nothing has.
+    """
+    if not file.endswith(file_kinds.JAVASCRIPT):
+        return ""
+    code = _COMMENT.sub("", facts.head(file))
+    found = (each[0] for each in _COMPUTED.finditer(code))
+    return next((each.strip() for each in found if not _KNOWN.search(each)), "")
 
 
 def procfile(facts: Facts) -> Found | None:

@@ -24,7 +24,10 @@ _TEXTS = (
     *(".toml", ".json", ".mod", ".xml", ".gradle", ".kts", ".txt", ".conf", ".java"),
     *(".in", ".lock"),
 )
-_NAMED_TEXTS = ("Procfile", "Gemfile", "go.mod")
+_NAMED_TEXTS = (
+    *("Procfile", "Gemfile", "go.mod"),
+    *("ecosystem.config.yml", "ecosystem.config.yaml", "pm2.yml", "process.yml"),
+)
 
 
 def facts(directory: str, port: int) -> Facts:

@@ -28,20 +28,20 @@ def write(found: Found, others: list[str]) -> str:
     """Return the content of the file."""
     names = app_names(found)
     lines = [
-        f"# {_shown(found.kind)}: {_shown(found.why)}.",
+        f"# {in_comment(found.kind)}: {in_comment(found.why)}.",
         f"# gapless start           starts {_listed(names)}",
         f"# gapless reload {names[0]:<8} hands over to a new version, losing no request",
         "# gapless check           says what is wrong in this file",
     ]
-    lines += [f"# First: {_shown(each)}" for each in found.first]
-    lines += [f"# Also seen, and not written: {_shown(each)}" for each in others]
+    lines += [f"# First: {in_comment(each)}" for each in found.first]
+    lines += [f"# Also seen, and not written: {in_comment(each)}" for each in others]
     for name, app in zip(names, found.apps, strict=True):
         lines += ["", *_table(name, app)]
-    lines += [f"# {_shown(each, 200)}" for each in found.remarks]
+    lines += [f"# {in_comment(each, 200)}" for each in found.remarks]
     lines += [
         "",
         "# Releases: `gapless publish TARBALL` unpacks below base, and hands over.",
-        f"# [release.{_key(names[0])}]",
+        f"# [release.{toml_key(names[0])}]",
         '# base = "/srv/releases"',
     ]
     return "\n".join(lines) + "\n"
@@ -61,15 +61,15 @@ def app_names(found: Found) -> list[str]:
 
 
 def _table(name: str, app: Draft) -> list[str]:
-    lines = [f"[app.{_key(name)}]"]
+    lines = [f"[app.{toml_key(name)}]"]
     remarks = [line.why for line in app.lines if not line.text]
-    words = ", ".join(_text(word) for word in app.command)
+    words = ", ".join(toml_text(word) for word in app.command)
     if remarks:
-        lines.append(f"# {_shown(remarks[0])}")
+        lines.append(f"# {in_comment(remarks[0])}")
     lines.append(f"command = [{words}]")
     if app.environment:
         pairs = ", ".join(
-            f"{_key(key)} = {value if isinstance(value, int) else _text(value)}"
+            f"{toml_key(key)} = {value if isinstance(value, int) else toml_text(value)}"
             for key, value in app.environment.items()
         )
         lines.append(f"environment = {{ {pairs} }}")
@@ -81,19 +81,20 @@ def _table(name: str, app: Draft) -> list[str]:
 
 
 def _line(line: Line) -> str:
-    return f"{line.text}  # {_shown(line.why)}" if line.why else line.text
+    return f"{line.text}  # {in_comment(line.why)}" if line.why else line.text
 
 
-def _key(name: str) -> str:
-    return name if _BARE.fullmatch(name) else _text(name)
+def toml_key(name: str) -> str:
+    """Return a name as a key of TOML."""
+    return name if _BARE.fullmatch(name) else toml_text(name)
 
 
-def _text(value: str) -> str:
+def toml_text(value: str) -> str:
     """Return a text as TOML has it."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _shown(text: str, longest: int = _LONGEST) -> str:
+def in_comment(text: str, longest: int = _LONGEST) -> str:
     """Return a text that fits into one line of comment, whatever a file has in it."""
     line = "".join(each if each.isprintable() else " " for each in text)
     return line if len(line) <= longest else f"{line[: longest - 3]}..."

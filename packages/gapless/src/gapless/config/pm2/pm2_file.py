@@ -27,6 +27,8 @@ class Pm2File:
         self.file = "" if is_stream else paths.absolute(path)
         source = redirect(self.file) if self.file else path
         self._parsed = files.read(source, display_name=self._display_name)
+        self.declared: dict[str, Declaration] = {}
+        """What `load` has read, by labels."""
 
     def labels(self) -> list[str]:
         """Return the labels of the apps in the file, without checking the rest."""
@@ -37,7 +39,8 @@ class Pm2File:
         declared, warnings = parse.declarations(
             self._parsed, self._display_name, choice.overrides
         )
-        choice.check_labels(self._display_name, [each.label for each in declared])
+        self.declared = {each.label: each for each in declared}
+        choice.check_labels(self._display_name, self.declared)
         context = specs.Context(
             choice=replace(
                 choice, started_in=choice.started_in or paths.working_directory()

@@ -74,6 +74,8 @@ class Takeovers:
         self._carried: set[str] = set()
         """The apps of which the relay may hold connections without a process."""
         self._serial = 0
+        self._pids: dict[str, int] = {}
+        """By key: the relay, and one before it that ends."""
 
     # --- what is asked of it ----------------------------------------------------------
 
@@ -246,6 +248,15 @@ class Takeovers:
         self._selector.register(line, selectors.EVENT_READ, self._receive)
         self._send("go-on", GoOn())
 
+    @property
+    def relay_pid(self) -> int | None:
+        """The process of the relay; None while none runs."""
+        return next(reversed(self._pids.values()), None)
+
+    def started(self, key: str, pid: int) -> None:
+        """Note a relay that the keeper has started."""
+        self._pids[key] = pid
+
     def flush(self) -> None:
         """Send what has waited for room."""
         if self._channel is not None:
@@ -261,6 +272,7 @@ class Takeovers:
         """
         if not key.startswith(f"{_KEY}/"):
             return False
+        self._pids.pop(key, None)
         self._keeper.forget(key)
         return True
 

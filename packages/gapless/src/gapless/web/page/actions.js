@@ -3,7 +3,7 @@
 import { byId, element, setText } from "./dom.js";
 import * as apps from "./apps.js";
 
-const WORDS = { start: "Start", reload: "Reload", restart: "Restart", stop: "Stop", scale: "Scale", rollback: "Roll back" };
+const WORDS = { start: "Start", reload: "Reload", restart: "Restart", stop: "Stop", scale: "Scale", rollback: "Roll back", hold: "Hold", resume: "Resume", abort: "Abort" };
 const QUESTIONS = {
   start: (app) => `Start ${app}?`,
   reload: (app) => `Reload ${app}, with its file read again?`,
@@ -11,6 +11,12 @@ const QUESTIONS = {
   stop: (app) => `Stop ${app}? It finishes what it began, then nothing serves.`,
   scale: (app) => `How many instances of ${app}?`,
   rollback: (app) => `Roll ${app} back to the release before?`,
+};
+const ROLLOUT_QUESTIONS = {
+  hold: (of) => `Hold rollout ${of.number} of ${of.app} to ${of.release}? No further host changes.`,
+  resume: (of) => `Resume rollout ${of.number} of ${of.app}? Hosts that failed try again.`,
+  abort: (of) => `Abort rollout ${of.number} of ${of.app}? Hosts that have changed go back to ${of.previous}.`,
+  rollback: (of) => `Roll the fleet of ${of.app} back to ${of.previous}? That is a rollout of its own.`,
 };
 const rows = new Map();
 let chosen = "";
@@ -28,9 +34,16 @@ export function choose(app) {
   chosen = app;
 }
 
-async function ask(action) {
-  const [app, dialog, number] = [chosen, byId("question"), byId("question-number")];
-  setText(byId("question-text"), QUESTIONS[action](app));
+/** A button for an action of a rollout. */
+export function ofRollout(action, found) {
+  const button = element("button", { type: "button", "data-key": `${action} ${found.app}` }, WORDS[action]);
+  button.addEventListener("click", () => ask(action, found));
+  return button;
+}
+
+async function ask(action, rollout = null) {
+  const [app, dialog, number] = [rollout?.app ?? chosen, byId("question"), byId("question-number")];
+  setText(byId("question-text"), rollout ? ROLLOUT_QUESTIONS[action](rollout) : QUESTIONS[action](app));
   setText(byId("question-yes"), WORDS[action]);
   byId("question-count").hidden = action !== "scale";
   number.required = action === "scale";
@@ -42,6 +55,7 @@ async function ask(action) {
   if (dialog.returnValue !== "yes") return;
   const wanted = { action, app };
   if (action === "scale") wanted.instances = Number(number.value);
+  if (rollout) wanted.rollout = rollout.number;
   const answer = await fetch("/actions", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(wanted) }).catch(() => null);
   if (answer?.ok) return;
   const found = (await answer?.json().catch(() => null)) ?? { error: "the page does not answer" };

@@ -20,7 +20,10 @@ function connect() {
   heard("apps", apps.update);
   heard("app", (app) => app.name === chosen && details.update(app));
   heard("log", details.log);
-  heard("deeds", actions.update);
+  heard("deeds", (changed) => {
+    actions.update(changed);
+    if (changed.some((each) => each.state !== "step")) rollouts.hurry();
+  });
   source.onerror = lost;
 }
 
@@ -29,7 +32,7 @@ function hello({ host, version, actions: allowed, rollouts: has }) {
   document.title = `gapless on ${host}`;
   setText(byId("state"), `live, gapless ${version}${allowed.length ? "" : ", read-only"}`);
   if (byId("buttons").childElementCount !== allowed.length) actions.allow(allowed);
-  if (has) rollouts.start();
+  if (has) rollouts.start(allowed.length > 0);
 }
 
 function state({ trouble, draining }) {

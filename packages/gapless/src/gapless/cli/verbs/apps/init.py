@@ -1,13 +1,15 @@
 """Write a gapless.toml for what is in a directory.
 
 It looks at the names of files and at how they begin, asks nothing and starts nothing. What
-it could not see is a comment in the file.
+it could not see is a comment in the file. A file for PM2 is written in the keys of gapless:
+Node runs it if it is code, and it is left as it is if its values depend on that run.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 
 from gapless.base import files
 from gapless.base.errors import DONE, MisuseError, NotFoundError
@@ -36,6 +38,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where it should listen; default: what such programs usually have",
     )
     parser.add_argument(
+        "--env",
+        default="",
+        metavar="NAME",
+        help="of a file for PM2: lay env_NAME over env",
+    )
+    parser.add_argument(
+        "--values",
+        action="store_true",
+        help="of a file for PM2 that is code: run it, and write the values of now",
+    )
+    parser.add_argument(
         "--print", action="store_true", help="print the file, and write nothing"
     )
     parser.add_argument(
@@ -45,12 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the file, and tell what was seen and what comes next."""
-    path = os.path.join(args.directory, FILE)
     facts = look.facts(args.directory, args.port)
     if file := declared.pm2(facts):
-        output.print_line(f"{file} declares apps for PM2: gapless reads it as it is")
-        output.print_line(f"next: {_in(args.directory)}gapless start {file}")
-        return DONE
+        return _of_pm2(args, file, declared.computed(facts, file))
     found = detect.detect(facts)
     if found is None:
         raise NotFoundError(
@@ -59,17 +69,66 @@ def run(args: argparse.Namespace) -> int:
             hint=f'write [app.NAME] and command = ["PROGRAM", "ARGUMENT"] into {FILE}',
         )
     content = text.write(found, detect.others_seen(facts))
+    path = os.path.join(args.directory, FILE)
+    _write(args, content, files.SHARED_FILE, _told(path, found, args.directory))
+    return DONE
+
+
+def _write(
+    args: argparse.Namespace, content: str, mode: int, told: Sequence[str]
+) -> None:
+    """Write the file, or print it.  Raises MisuseError."""
+    path = os.path.join(args.directory, FILE)
     if args.print:
         print(content, end="")
-        return DONE
+        return
     if os.path.lexists(path) and not args.force:
         raise MisuseError(
             f"{path} is there already, and is left as it is",
             hint="--print shows what would be written, --force writes over it",
         )
-    files.write_atomically(path, content.encode(), files.SHARED_FILE, durable=False)
-    for line in _told(path, found, args.directory):
+    try:
+        files.write_atomically(path, content.encode(), mode, durable=False)
+    except UnicodeEncodeError as error:
+        raise MisuseError(f"{path}: a text is not Unicode: {error.reason}") from None
+    for line in told:
         output.print_line(line)
+
+
+def _of_pm2(args: argparse.Namespace, file: str, computed: str) -> int:
+    """Write what a file declares for PM2, or say why it is better read as it is."""
+    start = f"next: {_in(args.directory)}gapless start"
+    if computed and not args.values:
+        output.print_line(
+            f"{file} declares apps for PM2, by code whose values depend on its run "
+            f"({computed}): gapless reads it as it is"
+        )
+        output.print_line(f"{start} {file}")
+        output.print_line(
+            f"or: gapless init --values writes its values of now to {FILE}"
+        )
+        return DONE
+    from gapless.config import choice  # noqa: PLC0415 - few have such a file
+    from gapless.config.detect import pm2  # noqa: PLC0415 - the same
+    from gapless.config.pm2.pm2_file import Pm2File  # noqa: PLC0415 - the same
+
+    directory = os.path.abspath(args.directory)
+    source = Pm2File(os.path.normpath(os.path.join(args.directory, file)), str)
+    environment = choice.inherited(os.environ)
+    found = source.load(
+        choice.Choice(environment=environment, profile=args.env, started_in=directory)
+    )
+    apps = [
+        pm2.Declared(spec=each, declaration=source.declared[each.label or name])
+        for name, each in found.apps.items()
+    ]
+    content = pm2.write(source.file, args.env, apps, found.warnings)
+    # What only its owner may read is not written where others can.
+    is_private = not os.stat(source.file).st_mode & 0o077
+    mode = files.PRIVATE_FILE if is_private else files.SHARED_FILE
+    path = os.path.join(args.directory, FILE)
+    told = f"wrote {path}: what {file} declares for PM2: {', '.join(found.apps)}"
+    _write(args, content, mode, [told, start])
     return DONE
 
 

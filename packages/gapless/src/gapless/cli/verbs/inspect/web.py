@@ -39,7 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--actions",
         action="store_true",
-        help="let the page start, reload, restart, stop, scale and roll back apps",
+        help="let the page start, reload, restart, stop, scale and roll back apps, and "
+        "hold, resume and abort rollouts",
     )
     parser.add_argument(
         "--link", action="store_true", help="print the link with the token, and end"
@@ -140,7 +141,7 @@ def _performer(client: Client, config: str) -> Perform:
     from gapless.cli import deeds  # noqa: PLC0415 - few pages may act
 
     def perform(deed: Deed, on_step: OnStep) -> dict[str, Any]:
-        if not client.is_running():
+        if not client.is_running() and deeds.needs_supervisor(config, deed):
             raise UnavailableError(
                 f"{deed.action} {deed.app}: no supervisor runs here",
                 hint=f"`gapless {deed.action} {deed.app}` on the host starts one",

@@ -123,6 +123,8 @@ class Supervisor(msgspec.Struct):
     keeper_silent_s: float | None
     """For how long the keeper has not read what it was sent."""
     guardian_pid: int | None
+    relay_pid: int | None
+    """Of the process that holds connections which were taken over; null: none runs."""
     version: str
     home: str
     started_by: str
