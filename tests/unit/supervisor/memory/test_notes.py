@@ -95,7 +95,10 @@ def test_one_that_cannot_wait_is_not_held_up_by_one_that_can(notes: Notes) -> No
 def test_a_note_that_could_not_be_written_is_tried_again(
     notes: Notes, tmp_path: Path
 ) -> None:
-    """A disk that is full has room later; nothing else has to change for that."""
+    """A disk that is full has room later; nothing else has to change for that.
+
+    That it fails is in the log once.
+    """
     app, instance = an_app()
     instance.pid = 4711
     in_the_way = tmp_path / "notes"
@@ -103,7 +106,11 @@ def test_a_note_that_could_not_be_written_is_tried_again(
     assert turn(notes, app) is None
     at = notes.write_until()
     assert at is not None
+    notes.write_files(at)
     in_the_way.unlink()
+    assert (tmp_path / "gapless.log").read_text().count("write-failed") == 1
+    at = notes.write_until()
+    assert at is not None
     notes.write_files(at)
     assert notes.read_file("shop") == app
     assert notes.write_until() is None

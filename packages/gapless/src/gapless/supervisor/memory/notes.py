@@ -86,6 +86,8 @@ class Notes:
         """By app: what of that decides when."""
         self._changed: dict[str, _Changed] = {}
         """By app: what is to be written."""
+        self._failing: set[str] = set()
+        """The apps whose file could not be written last: that is logged once."""
         self._roles: dict[str, Any] = {}
         """By app: the generations and their roles, as the keeper knows them."""
 
@@ -162,8 +164,11 @@ class Notes:
                 os.mkdir(self._home.notes, mode=0o700)
                 files.write_atomically(path, encoded, durable=False)
         except OSError as error:
-            self._log.write("write-failed", path=path, reason=str(error))
+            if name not in self._failing:
+                self._failing.add(name)
+                self._log.write("write-failed", path=path, reason=str(error))
             return False
+        self._failing.discard(name)
         return True
 
     def remove(self, name: str) -> None:
@@ -171,6 +176,7 @@ class Notes:
         self._keeper.note(f"app/{name}", None)
         self._on_disk.pop(name, None)
         self._needed.pop(name, None)
+        self._failing.discard(name)
         self._changed.pop(name, None)
         self._roles.pop(name, None)
         if not self._is_ours():
