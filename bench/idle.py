@@ -13,6 +13,7 @@ from rig.hosts.host import GAPLESS, Host, temporary_host
 from rig.hosts.usage import resident_mb, wakeups
 from rig.wait import free_port
 
+OURS = ("supervisor", "keeper", "guardian")
 IDLE_S = 10.0
 RUNS = 15
 
@@ -35,7 +36,7 @@ def main() -> None:
         for name in ("one", "two", "three", "four"):
             host.start(name, ["node", "app.js"], port=free_port())
             host.ok("restart", name)
-        pids = {"supervisor": host.supervisor_pid(), "keeper": host.keeper_pid()}
+        pids = dict(zip(OURS, host.own_pids(), strict=True))
         time.sleep(1)
         before = {name: wakeups(pid) for name, pid in pids.items()}
         time.sleep(IDLE_S)
@@ -44,6 +45,8 @@ def main() -> None:
         for name, pid in pids.items():
             count = after[name] - before[name]
             print(f"{name:<12}{resident_mb(pid):>8.1f}{count:>20}")
+        both = sum(resident_mb(pids[name]) for name in OURS[:2])
+        print(f"supervisor and keeper: {both:.1f} MB, goal 32 MB")
         listed = took_ms([str(GAPLESS), "list"], host)
         bare = took_ms([sys.executable, "-c", "pass"], host)
         print(f"\n{'command':<16}{'median ms':>10}{'max ms':>10}")

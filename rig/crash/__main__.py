@@ -8,6 +8,7 @@ python -m rig.crash reload all alone   the same, the command dies as well
 python -m rig.crash all             count all
 VICTIM=keeper python -m rig.crash reload all    the keeper dies after effects of its own
 VICTIM=both python -m rig.crash reload all      both die after one of the supervisor
+VICTIM=all python -m rig.crash reload all       and so does the guardian
 """
 
 from __future__ import annotations

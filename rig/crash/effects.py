@@ -14,8 +14,8 @@ lives.  One that becomes another version (`gapless upgrade`) goes on with the co
 first.  Effects count while there is a file `go`.  `trace-0`, `trace-1`... get a line for
 each effect.  Where the file `alone` is, the waiting command (`command.pid`) dies as well.
 
-The file `victim` says who dies: `supervisor`; `keeper`, after its own effects; or `both`,
-after those of the supervisor.
+The file `victim` says who dies: `supervisor`; `keeper`, after its own effects; or, after
+those of the supervisor, `both`, or `all` three, the guardian with them.
 """
 
 from __future__ import annotations
@@ -140,29 +140,29 @@ class Effects:
                 pid = int(file.read())
             with contextlib.suppress(ProcessLookupError):  # its work was done
                 self._kill(pid, signal.SIGKILL)
-        if self.victim == "both":
-            for pid in _keepers():
-                self._kill(pid, signal.SIGKILL)
+        who = {"both": ["keeper"], "all": ["guardian", "keeper"]}.get(self.victim, [])
+        for pid in [pid for name in who for pid in _of_ours(name)]:
+            self._kill(pid, signal.SIGKILL)
         self._kill(os.getpid(), signal.SIGKILL)
         signal.pause()
 
 
-def _keepers() -> list[int]:
-    """Return the keeper of this GAPLESS_HOME.
+def _of_ours(name: str) -> list[int]:
+    """Return the keeper, or the guardian, of this GAPLESS_HOME.
 
-    Its child looks like it until it is its program, and is not to die with it.
+    A child looks like it until it is its program, and is not to die with it.
     """
     marker = f"GAPLESS_HOME={os.environ['GAPLESS_HOME']}".encode()
     found: dict[int, int] = {}
-    for name in filter(str.isdigit, os.listdir("/proc")):
+    for number in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError):
-            with open(f"/proc/{name}/cmdline", "rb") as file:
-                is_keeper = file.read().startswith(b"gapless keeper")
-            with open(f"/proc/{name}/environ", "rb") as file:
-                if not is_keeper or marker not in file.read().split(b"\0"):
+            with open(f"/proc/{number}/cmdline", "rb") as file:
+                is_it = file.read().startswith(f"gapless {name}".encode())
+            with open(f"/proc/{number}/environ", "rb") as file:
+                if not is_it or marker not in file.read().split(b"\0"):
                     continue
-            with open(f"/proc/{name}/stat", "rb") as file:
-                found[int(name)] = int(file.read().rpartition(b") ")[2].split()[1])
+            with open(f"/proc/{number}/stat", "rb") as file:
+                found[int(number)] = int(file.read().rpartition(b") ")[2].split()[1])
     return [pid for pid, parent in found.items() if parent not in found]
 
 

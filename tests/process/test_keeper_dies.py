@@ -6,7 +6,6 @@ docs/faults.md says what users see; docs/decisions/0022 why it is so.
 from __future__ import annotations
 
 import functools
-import json
 import os
 import random
 import re
@@ -156,63 +155,6 @@ def test_a_keeper_that_dies_in_a_handoff_loses_nothing(
 
 
 @pytest.mark.soak
-def test_nothing_of_gapless_survives(host: Host) -> None:
-    """Supervisor, keeper and guardian at once: the next start finds what serves.
-
-    What it could not have again is named.
-    """
-    port = free_port()
-    more = 'instances = 2\nlog = { format = "plain" }'
-    host.start("app", GOOD, port=port, more=more)
-    pids, generation = host.app("app")["pids"], host.app("app")["generation"]
-    until(lambda: noted(host, pids), "its note on disk")
-    with run_load(port, engine.NEW, engine.POST) as under_load:
-        under_load.wait_for(50)
-        for pid in pids_of(host).values():
-            os.kill(pid, signal.SIGKILL)
-        host.start_supervisor()
-        until(lambda: host.app("app")["pids"] == pids, "the same instances")
-        found = host.app("app")
-        assert found["generation"] == generation
-        assert "ENOSYS" in found["reason"]
-        under_load.wait_for(50)
-        host.declare("app", GOOD, port=port, release="2", more=more)
-        host.ok("reload", "app.toml")
-        under_load.wait_for_version("2")
-        report = under_load.stop()
-    assert report.lost == 0, str(report)
-    assert host.app("app")["reason"] is None
-    host.ok("shutdown")
-    until(lambda: not host.processes(), "nothing left")
-
-
-@pytest.mark.soak
-def test_nothing_of_an_earlier_boot_is_adopted(host: Host) -> None:
-    """Nor a process that has only the pid of what is in a note."""
-    port = free_port()
-    host.start("app", GOOD, port=port)
-    pids = host.app("app")["pids"]
-    until(lambda: noted(host, pids), "its note on disk")
-    note = host.home / "notes" / "app.json"
-    for is_other_boot in (True, False):
-        for pid in host.own_pids()[::-1]:
-            os.kill(pid, signal.SIGKILL)
-        found = json.loads(note.read_text())
-        if is_other_boot:
-            found["boot"] = "another"
-        else:
-            found["app"]["generations"][0]["instances"][0]["leader_ticks"] = 1
-        note.write_text(json.dumps(found))
-        host.start_supervisor()
-        until(lambda: host.app("app")["generation"] > 1, "a generation of its own")
-        assert pids[0] in host.processes(), "what serves is left alone"
-        log = (host.home / "logs" / "gapless.log").read_text()
-        assert '"survivors"' not in log
-    os.kill(pids[0], signal.SIGKILL)
-    until(lambda: host.app("app")["instances"]["ready"] == 1, "its port is free", 30)
-
-
-@pytest.mark.soak
 def test_a_supervisor_that_lost_keeper_and_guardian_begins_again(host: Host) -> None:
     """Its pid stays, and no command is needed."""
     port = free_port()
@@ -233,14 +175,6 @@ def test_a_supervisor_that_lost_keeper_and_guardian_begins_again(host: Host) -> 
         under_load.wait_for(20)
         report = under_load.stop()
     assert report.lost == 0, str(report)
-
-
-def noted(host: Host, pids: list[int]) -> bool:
-    """Return whether the note on disk has these instances, ready."""
-    path = host.home / "notes" / "app.json"
-    text = path.read_text() if path.exists() else ""
-    serving = '"role": "serving"' in text
-    return serving and all(f'"pid": {pid}' in text for pid in pids)
 
 
 @pytest.mark.soak

@@ -32,10 +32,28 @@ def test_words_of_pm2_need_no_http() -> None:
     assert {"http.client", "ssl"}.isdisjoint(modules_after(code))
 
 
-def modules_after(code: str) -> list[str]:
-    """Return the names of all modules that are there after *code*."""
+@pytest.mark.parametrize("part", ["supervisor.supervisor", "keeper.keeper"])
+def test_what_lives_for_years_begins_without_what_it_seldom_needs(part: str) -> None:
+    """What one of ours has imported stays in its memory for good."""
+    seldom = ["inspect", "copy", "ipaddress", "random", "zlib"]
+    code = f"import gapless.{part}, sys; loaded = sys.modules.items()"
+    is_there = f"n in {seldom} and hasattr(m, '__spec__') and m.__spec__"
+    found = modules_after(
+        f"{code}; print(*[n for n, m in loaded if {is_there}])", line=0
+    )
+    assert found == []
+
+
+def test_the_keeper_knows_nothing_of_the_log_of_gapless() -> None:
+    """It writes a traceback of its own, if ever."""
+    found = modules_after("import gapless.keeper.keeper")
+    assert {"gapless.base.events", "gapless.base.outside.secrets"}.isdisjoint(found)
+
+
+def modules_after(code: str, line: int = -1) -> list[str]:
+    """Return the names of all modules that are there after *code*, or another line."""
     code = f"import sys; {code}; print(); print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
-    return done.stdout.splitlines()[-1].split()
+    return done.stdout.splitlines()[line].split()

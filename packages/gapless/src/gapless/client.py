@@ -157,7 +157,7 @@ class Client:
         try:
             return self._connect_patiently()
         except (ConnectionRefusedError, FileNotFoundError):
-            if op == "shutdown" and not self.has_keeper():
+            if op == "shutdown" and not self.left_serving():
                 raise _NothingRunsError from None
             self.start()
         except PermissionError as error:
@@ -269,8 +269,19 @@ class Client:
         )
 
     def lives(self) -> bool:
-        """Return whether a supervisor runs, or a keeper that one has left its apps to."""
-        return self.is_running() or self.has_keeper()
+        """Return whether a supervisor runs, or apps that one has left behind."""
+        return self.is_running() or self.left_serving()
+
+    def left_serving(self) -> bool:
+        """Return whether apps may serve though no supervisor runs.
+
+        A keeper has them, or nothing of gapless has outlived its end.
+        """
+        if self.has_keeper():
+            return True
+        from gapless.supervisor import noted_processes  # noqa: PLC0415 - rare
+
+        return noted_processes.any_lives(self.home)
 
     def has_keeper(self) -> bool:
         """Return whether a keeper runs, with or without a supervisor.

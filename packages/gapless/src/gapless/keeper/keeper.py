@@ -23,7 +23,7 @@ import signal
 import socket
 
 import gapless
-from gapless.base import clock, codec, descriptors, events, files, wakeup, wire
+from gapless.base import clock, codec, descriptors, files, wakeup, wire
 from gapless.keeper import messages, process_title
 from gapless.keeper.children import Children
 from gapless.keeper.guardian import program
@@ -273,6 +273,8 @@ class Keeper:
 
     def _failed(self, error: Exception) -> None:
         """Report what a callback raised; the keeper goes on."""
+        from gapless.base import events  # noqa: PLC0415 - only for faults of our own
+
         shown = events.traceback_of(error)
         self._connection.send({"event": "failed", "reason": shown})
         if not self._connection.is_open:

@@ -82,7 +82,7 @@ class HostLook:
                 return Listed(
                     trouble=f"the supervisor has not answered for {silent_s:.0f} s"
                 )
-            if self._client.has_keeper():
+            if self._client.left_serving():
                 return Listed(
                     trouble="no supervisor runs; the apps serve on, and any command that "
                     "changes an app starts one"

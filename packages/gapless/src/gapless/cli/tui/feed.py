@@ -141,7 +141,7 @@ class Feed:
                     trouble=f"the supervisor has not answered for {silent_s:.0f} s",
                     is_stale=True,
                 )
-            if self._client.has_keeper():
+            if self._client.left_serving():
                 return Seen(
                     trouble="no supervisor runs; the apps serve on, and any command "
                     "that changes an app starts one",

@@ -99,6 +99,15 @@ def read(pid: int) -> Process | None:
     )
 
 
+def boot_id() -> str:
+    """Return what tells this boot of the machine from every other; empty if unknown."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
 def pipe_inodes(pid: int) -> set[int]:
     """Return the inodes of the pipes that are a process's output."""
     found = set()

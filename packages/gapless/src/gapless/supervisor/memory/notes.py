@@ -1,10 +1,13 @@
 """What is remembered of each app for the next supervisor: with the keeper, and on disk.
 
 The keeper's note is exact: it is given with every change.  The one on disk is a hint for
-the time when supervisor and keeper are both gone.  It is written when an instance or a
-generation came, went or changed its state, and not for each count in between; changes that
-follow each other closely are written together.  No fsync: it says nothing that matters
-after the machine itself went down.
+the time when supervisor, keeper and guardian are all gone.  It is written when an instance
+or a generation came, went or changed its state, and not for each count in between.
+Rule 1: what an instance cannot be found or judged by without the file is in it at the end
+of the turn in which it came to be, before any client learns of it; other changes wait for
+more.
+Rule 2: no fsync.  A file that was written outlives every process of ours, and it says
+nothing that matters after the machine itself went down.
 """
 
 from __future__ import annotations
@@ -18,13 +21,19 @@ from typing import Any, NamedTuple
 
 from gapless.base import clock, codec, events, files, set_aside
 from gapless.base.names import Home
+from gapless.supervisor.kernel import processes
 from gapless.supervisor.memory.apps import AppRecord, Apps, read_note
 from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
-from gapless.supervisor.memory.model import Role
+from gapless.supervisor.memory.model import Phase, Role
 
 DISK_PAUSE_S = 1.0
-"""How long a change waits for more before it is written to disk."""
+"""How long a change waits for more before it is written to disk, if it may wait.
+
+And how long until a write that failed is tried again.
+"""
+_SERVING = (Role.PROVING, Role.SERVING, Role.RECYCLING)
+"""Roles in which a generation takes new connections, and was not told to end."""
 VERSION = 1
 """Grows when a field changes its meaning; new fields do not need it (base.codec)."""
 
@@ -49,6 +58,7 @@ class _Changed(NamedTuple):
     at: float
     """When to write it."""
     essence: Any
+    needed: frozenset[Any]
     note: dict[str, Any]
 
 
@@ -66,14 +76,18 @@ class Notes:
         """Write files only while *is_ours* says that the home is this supervisor's."""
         self._home, self._keeper, self._log = home, keeper, log
         self._is_ours = is_ours
-        self.boot = _boot_id()
+        self.boot = processes.boot_id()
         """Which boot of the machine this is."""
         self.sockets_of: Callable[[str], dict[str, Any]] = lambda _: {}
         """Returns what a file says of the sockets of an app."""
         self._on_disk: dict[str, Any] = {}
-        """By app: what its file says, as far as it decides when to write it anew."""
+        """By app: what its file says, as far as it decides whether to write it anew."""
+        self._needed: dict[str, frozenset[Any]] = {}
+        """By app: what of that decides when."""
         self._changed: dict[str, _Changed] = {}
-        """By app: what is to be written; the first one first."""
+        """By app: what is to be written."""
+        self._failing: set[str] = set()
+        """The apps whose file could not be written last: that is logged once."""
         self._roles: dict[str, Any] = {}
         """By app: the generations and their roles, as the keeper knows them."""
 
@@ -86,11 +100,12 @@ class Notes:
         if self._on_disk.get(app.name) == essence:
             self._changed.pop(app.name, None)
             return
+        needed, now = _needed(app), clock.monotonic()
+        waits = needed <= self._needed.get(app.name, frozenset())
+        at = now + DISK_PAUSE_S if waits else now
         if app.name in self._changed:
-            at = self._changed[app.name].at
-        else:
-            at = clock.monotonic() + DISK_PAUSE_S
-        self._changed[app.name] = _Changed(at, essence, note)
+            at = min(at, self._changed[app.name].at)
+        self._changed[app.name] = _Changed(at, essence, needed, note)
 
     def all_of(self, apps: Apps) -> dict[str, Any]:
         """Return the note of each app, as it is now."""
@@ -108,17 +123,21 @@ class Notes:
 
     def write_until(self) -> float | None:
         """Return when `write_files` has something to do; None if nothing has changed."""
-        return next((each.at for each in self._changed.values()), None)
+        return min((each.at for each in self._changed.values()), default=None)
 
     def write_files(self, now: float = math.inf) -> None:
         """Write to disk what has changed, and has waited until *now*."""
         for name, changed in list(self._changed.items()):
             if changed.at > now:
-                return
+                continue
             del self._changed[name]
-            if self._is_ours():
+            if not self._is_ours():
+                continue
+            if self._write_file(name, changed.note):
                 self._on_disk[name] = changed.essence
-                self._write_file(name, changed.note)
+                self._needed[name] = changed.needed
+            elif now < math.inf:  # the disk is full, say
+                self._changed[name] = changed._replace(at=now + DISK_PAUSE_S)
 
     def write_all(self, apps: Iterable[AppRecord]) -> None:
         """Write every app to disk as it is now: the keeper is gone."""
@@ -127,7 +146,8 @@ class Notes:
             note = {"version": VERSION, **codec.encode(app)}
             self._write_file(app.name, note)
 
-    def _write_file(self, name: str, note: dict[str, Any]) -> None:
+    def _write_file(self, name: str, note: dict[str, Any]) -> bool:
+        """Write the file of an app; return whether that succeeded."""
         path = self._home.app_note(name)
         content = {
             "version": VERSION,
@@ -144,12 +164,19 @@ class Notes:
                 os.mkdir(self._home.notes, mode=0o700)
                 files.write_atomically(path, encoded, durable=False)
         except OSError as error:
-            self._log.write("write-failed", path=path, reason=str(error))
+            if name not in self._failing:
+                self._failing.add(name)
+                self._log.write("write-failed", path=path, reason=str(error))
+            return False
+        self._failing.discard(name)
+        return True
 
     def remove(self, name: str) -> None:
         """Forget an app."""
         self._keeper.note(f"app/{name}", None)
         self._on_disk.pop(name, None)
+        self._needed.pop(name, None)
+        self._failing.discard(name)
         self._changed.pop(name, None)
         self._roles.pop(name, None)
         if not self._is_ours():
@@ -214,15 +241,21 @@ class Notes:
                     os.unlink(f"{self._home.notes}/{file}")
 
 
-def _boot_id() -> str:
-    """Return what tells this boot of the machine from every other; empty if unknown."""
-    with contextlib.suppress(OSError), open("/proc/sys/kernel/random/boot_id") as file:
-        return file.read().strip()
-    return ""
-
-
 def _roles(app: AppRecord) -> list[tuple[int, Role]]:
     return [(each.number, each.role) for each in app.generations]
+
+
+def _needed(app: AppRecord) -> frozenset[Any]:
+    """Return the facts without which an instance is not found again, or not as it was.
+
+    One that is gone needs no haste: that it is not there is seen.
+    """
+    serving = [each.number for each in app.generations if each.role in _SERVING]
+    return frozenset(serving).union(
+        (each.key, each.pid, each.phase, frozenset(each.listens))
+        for each in app.instances()
+        if each.spawned and each.phase is not Phase.DRAINING
+    )
 
 
 def _essence(app: AppRecord) -> Any:

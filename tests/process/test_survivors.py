@@ -1,0 +1,146 @@
+"""Supervisor, keeper and guardian are killed at once: what serves is found again.
+
+docs/faults.md says what users see.  Nothing here waits for a note on disk: what a command
+has said is there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+
+import pytest
+
+from rig.hosts.host import APPS, Host
+from rig.load import engine
+from rig.load.process import run_load
+from rig.wait import answers, free_port, until
+
+GOOD = ["node", "app.js"]
+TINY = [sys.executable, "-I", "-S", str(APPS / "tiny.py")]
+STEPS = ["2 starts", "takes all new", "is proven", "1 drains", "1 stops"]
+"""Between "listens on" and "takes all new" the program may wait for its answer: LIMITS."""
+
+
+def kill_all(host: Host) -> None:
+    """Kill all three; who is above dies first, so that none starts another."""
+    pids = host.own_pids()[::-1]
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: not host.processes().keys() & set(pids), "their end")
+
+
+def test_an_app_is_found_again_right_after_its_first_start(host: Host) -> None:
+    """By a command that looks: the same processes in the same generation, and no other.
+
+    And `shutdown` ends them, whoever has died before.
+    """
+    port = free_port()
+    host.declare("app", TINY, port=port, release="1")
+    host.ok("start", "app.toml")
+    until(lambda: answers(port), "its call of listen has returned")
+    kill_all(host)
+    (left,) = host.processes()
+    found = host.app("app")
+    assert found["pids"] == [left]
+    assert (found["generation"], found["instances"]["ready"]) == (1, 1)
+    assert set(host.processes()) == {left, *host.own_pids()}
+    kill_all(host)
+    host.ok("shutdown")
+    until(lambda: not host.processes(), "nothing left")
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("step", STEPS)
+def test_a_handoff_in_which_all_three_die_loses_nothing(host: Host, step: str) -> None:
+    """The command ends with the truth, and one release serves."""
+    port = free_port()
+    more = "instances = 2"
+    host.start("app", GOOD, port=port, more=more)
+    with run_load(port, engine.NEW, engine.POST) as under_load:
+        under_load.wait_for_version("1")
+        host.declare("app", GOOD, port=port, release="2", more=more)
+        reload = host.begin("reload", "app.toml")
+        assert reload.stdout is not None
+        for line in reload.stdout:
+            if f" {step}" in line:
+                if step != STEPS[0]:
+                    under_load.wait_for_version("2")
+                kill_all(host)
+                break
+        rest = reload.communicate(timeout=60)[0]
+        host.start_supervisor()
+        until(lambda: at_rest(host), "one generation", 30)
+        if reload.returncode == 0:
+            under_load.wait_for_version("2")
+        else:
+            under_load.wait_for(50)
+        assert host.app("app")["generation"] == 1 + (reload.returncode == 0), rest
+        assert set(host.processes()) == {*host.app("app")["pids"], *host.own_pids()}
+        host.declare("app", GOOD, port=port, release="3", more=more)
+        host.ok("reload", "app.toml")
+        under_load.wait_for_version("3")
+        report = under_load.stop()
+    assert report.lost == 0, str(report)
+
+
+def at_rest(host: Host) -> bool:
+    """Return whether one generation is left of the app, with all its instances."""
+    found = host.app("app")
+    roles = [each["role"] for each in found["generations"]]
+    return roles == ["serving"] and found["instances"]["ready"] == 2
+
+
+@pytest.mark.soak
+def test_nothing_of_gapless_survives(host: Host) -> None:
+    """Supervisor, keeper and guardian at once: the next start finds what serves.
+
+    What it could not have again is named.
+    """
+    port = free_port()
+    more = 'instances = 2\nlog = { format = "plain" }'
+    host.start("app", GOOD, port=port, more=more)
+    pids, generation = host.app("app")["pids"], host.app("app")["generation"]
+    with run_load(port, engine.NEW, engine.POST) as under_load:
+        under_load.wait_for(50)
+        kill_all(host)
+        host.start_supervisor()
+        until(lambda: host.app("app")["pids"] == pids, "the same instances")
+        found = host.app("app")
+        assert found["generation"] == generation
+        assert "ENOSYS" in found["reason"]
+        under_load.wait_for(50)
+        host.declare("app", GOOD, port=port, release="2", more=more)
+        host.ok("reload", "app.toml")
+        under_load.wait_for_version("2")
+        report = under_load.stop()
+    assert report.lost == 0, str(report)
+    assert host.app("app")["reason"] is None
+    host.ok("shutdown")
+    until(lambda: not host.processes(), "nothing left")
+
+
+@pytest.mark.soak
+def test_nothing_of_an_earlier_boot_is_adopted(host: Host) -> None:
+    """Nor a process that has only the pid of what is in a note."""
+    port = free_port()
+    host.start("app", GOOD, port=port)
+    pids = host.app("app")["pids"]
+    note = host.home / "notes" / "app.json"
+    for is_other_boot in (True, False):
+        kill_all(host)
+        found = json.loads(note.read_text())
+        if is_other_boot:
+            found["boot"] = "another"
+        else:
+            found["app"]["generations"][0]["instances"][0]["leader_ticks"] = 1
+        note.write_text(json.dumps(found))
+        host.start_supervisor()
+        until(lambda: host.app("app")["generation"] > 1, "a generation of its own")
+        assert pids[0] in host.processes(), "what serves is left alone"
+        log = (host.home / "logs" / "gapless.log").read_text()
+        assert '"survivors"' not in log
+    os.kill(pids[0], signal.SIGKILL)
+    until(lambda: host.app("app")["instances"]["ready"] == 1, "its port is free", 30)
