@@ -63,10 +63,15 @@ class Relay:
         quiet_s: float,
         deadline_s: float,
         path: str = "",
+        *,
+        ttl: int = 0,
     ) -> None:
-        """Use *path* to reach the app: a Unix-domain socket does not know it."""
+        """Use *path* to reach the app: a Unix-domain socket does not know it.
+
+        Packets have the time to live *ttl*, if that names the app.
+        """
         self._listener, self._quiet_s = listener, quiet_s
-        self._path = path
+        self._path, self._ttl = path, ttl
         self._deadline = clock.monotonic() + deadline_s
         self._selector = selectors.DefaultSelector()
         self._pairs: dict[socket.socket, tuple[Half, Half]] = {}
@@ -151,6 +156,8 @@ class Relay:
     def _join(self, client: socket.socket) -> None:
         onward = socket.socket(client.family, socket.SOCK_STREAM)
         try:
+            if self._ttl:
+                sockets.TTLS[client] = self._ttl
             if not self._path:
                 sockets.bind_for(onward, client)
             onward.connect(self._path or client.getsockname())
@@ -206,7 +213,8 @@ def main(arguments: list[str]) -> None:
     """Relay; arguments are --fd N, --until-quiet S, --deadline S, --path PATH.
 
     With --by-source 1 each connection comes to the instance of its client's address; with
-    --most N those that wait, so many at most, and none that come later.
+    --ttl N they come to the app of that number (`sockets.parts`); with --most N those that
+    wait, so many at most, and none that come later.
     """
     options = dict(zip(arguments[::2], arguments[1::2], strict=True))
     listener = socket.socket(fileno=int(options["--fd"]))
@@ -218,6 +226,7 @@ def main(arguments: list[str]) -> None:
         float(options.get("--until-quiet", "0.2")),
         float(options.get("--deadline", "30")),
         options.get("--path", ""),
+        ttl=int(options.get("--ttl", "0")),
     )
 
     def stop(*_: object) -> None:

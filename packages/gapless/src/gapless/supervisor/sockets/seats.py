@@ -1,7 +1,8 @@
-"""Keep up the sockets of seats: those where nobody accepts get no new connections.
+"""Keep up who accepts from which socket: those where nobody does get no new connections.
 
-Sources of new connections go back to a seat when its next instance listens.  Nothing is
-decided here: which seats have an instance is known, and all else follows.
+That is for the sockets of seats, and for those of apps that share an address.  Sources of
+new connections go back to a seat when its next instance listens.  Nothing is decided here:
+which instances there are is known, and all else follows.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from gapless.supervisor.memory.apps import AppRecord
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.memory.model import Mode, Role
-from gapless.supervisor.sockets.groups import Listener
+from gapless.supervisor.sockets.listener import Listener
 from gapless.supervisor.sockets.listeners import Listeners
 
 
@@ -47,14 +48,19 @@ class SeatSockets:
 
         Raises OSError.
         """
-        own = [
+        every = [
             each
             for each in self._listeners.of_app(app.name)
-            if each.seat is not None and not each.leaving and each.listening
+            if each.listening and not each.leaving
         ]
+        for each in every:
+            if each.shared_as:
+                groups = self._listeners.groups
+                groups.set_accepting(each, _accepting(app, each))
+        own = [each for each in every if each.seat is not None]
         if not own:
             return
-        vacant = {each.name: not _is_served(app, each) for each in own}
+        vacant = {each.name: not _accepting(app, each) for each in own}
         self._listeners.groups.set_vacant(vacant)
         for each in own:
             if not vacant[each.name] or not self._others_accept(each):
@@ -91,8 +97,9 @@ def _users(app: AppRecord, listener: Listener) -> list[GenerationRecord]:
     return [each for each in app.generations if each.sockets_of == listener.generation]
 
 
-def _is_served(app: AppRecord, listener: Listener) -> bool:
-    return any(
+def _accepting(app: AppRecord, listener: Listener) -> int:
+    """Return how many instances accept from a socket."""
+    return sum(
         _accepts(generation, instance, listener)
         for generation in _users(app, listener)
         for instance in generation.instances
@@ -104,7 +111,7 @@ def _accepts(
 ) -> bool:
     yields = generation.role is Role.YIELDING and instance.mode is Mode.RECYCLE
     return (
-        instance.ordinal == listener.seat
+        listener.seat in (None, instance.ordinal)
         and listener.address in instance.listens
         and instance.leader_alive
         and instance.stop_sent_at is None
