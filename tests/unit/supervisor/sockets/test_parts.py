@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from gapless.supervisor.relay.queue import Relay
 from gapless.supervisor.relay.sockets import TTLS, connect_as
 from gapless.supervisor.sockets import parts, steering
 from gapless.supervisor.sockets.addresses import RefusedError
@@ -61,6 +62,31 @@ def test_the_kernel_deals_connections_out_as_often_as_instances_accept(
                 found[3].setblocking(True)
                 found[3].accept()[0].close()
                 assert carried.getpeername()[1] == one.getpeername()[1]
+
+
+@pytest.mark.parametrize(
+    ("host", "target"), [("127.0.0.1", "127.0.0.1"), ("::", "127.0.0.1"), ("::", "::1")]
+)
+def test_what_waits_goes_on_to_any_app_and_what_is_carried_to_its_own(
+    host: str, target: str
+) -> None:
+    """The first packet of a connection says which it is."""
+    with group(host, 1) as found, contextlib.ExitStack() as stack:
+        relay = Relay(found[0], 0.2, 30.0, ttl=parts.ttl_of(5))
+        clients = []
+        for saved, ttl in ((False, 0), (True, 0), (True, parts.ttl_of(3)), (True, 255)):
+            if saved:
+                steering.save_syn(found[0])
+            family = socket.AF_INET6 if ":" in target else socket.AF_INET
+            client = stack.enter_context(socket.socket(family))
+            if ttl and family == socket.AF_INET6:
+                client.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, ttl)
+            elif ttl:
+                client.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
+            client.connect((target, found[0].getsockname()[1]))
+            clients.append(stack.enter_context(found[0].accept()[0]))
+        ttls = [relay._app_of(each) for each in clients]
+        assert ttls == [parts.ttl_of(5), 0, parts.ttl_of(3), 0]
 
 
 def test_somebody_gets_it_in_any_case() -> None:
@@ -286,8 +312,8 @@ def test_whoever_follows_goes_on_with_the_parts(apps: Apps) -> None:
     apps.listeners.quiesce("a", 1, for_good=False)
     newer = {f"127.0.0.1:{apps.port}": apps.listeners.groups.value(own(apps))}
     notes: dict[str, Any] = {}
-    for each in (newer, older, {own(apps): None}):
-        later(notes, each)
+    for noted in (newer, older, {own(apps): None}):
+        later(notes, noted)
     assert notes == newer
     after = Listeners(cast("Any", Keeper()))
     for name, each in apps.listeners.by_name.items():

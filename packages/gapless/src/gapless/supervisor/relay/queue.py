@@ -18,6 +18,7 @@ import socket
 import sys
 
 from gapless.base import clock
+from gapless.supervisor.kernel.source_buckets import SHARED_TTLS
 from gapless.supervisor.relay import sockets
 
 BUFFER_BYTES = 64 << 10
@@ -68,7 +69,7 @@ class Relay:
     ) -> None:
         """Use *path* to reach the app: a Unix-domain socket does not know it.
 
-        Packets have the time to live *ttl*, if that names the app.
+        *ttl* is the time to live that names the app, if it shares its address.
         """
         self._listener, self._quiet_s = listener, quiet_s
         self._path, self._ttl = path, ttl
@@ -157,7 +158,7 @@ class Relay:
         onward = socket.socket(client.family, socket.SOCK_STREAM)
         try:
             if self._ttl:
-                sockets.TTLS[client] = self._ttl
+                sockets.TTLS[client] = self._app_of(client)
             if not self._path:
                 sockets.bind_for(onward, client)
             onward.connect(self._path or client.getsockname())
@@ -170,6 +171,16 @@ class Relay:
             sock.setblocking(False)
             self._pairs[sock] = pair
             self._selector.register(sock, selectors.EVENT_READ, sock)
+
+    def _app_of(self, client: socket.socket) -> int:
+        """Return the time to live that names the app of a connection; 0 without one.
+
+        What is carried for an app stays with it; what nobody has accepted is any app's.
+        """
+        found = sockets.saved_ttl(client)
+        if found is None:
+            return self._ttl  # it began before the address was shared
+        return found if found in SHARED_TTLS else 0
 
     def _advance(self, sock: socket.socket) -> None:
         pair = self._pairs[sock]
@@ -213,8 +224,8 @@ def main(arguments: list[str]) -> None:
     """Relay; arguments are --fd N, --until-quiet S, --deadline S, --path PATH.
 
     With --by-source 1 each connection comes to the instance of its client's address; with
-    --ttl N they come to the app of that number (`sockets.parts`); with --most N those that
-    wait, so many at most, and none that come later.
+    --ttl N they come to any app that shares the address (`sockets.parts`), but for what is
+    carried; with --most N those that wait, so many at most, and none that come later.
     """
     options = dict(zip(arguments[::2], arguments[1::2], strict=True))
     listener = socket.socket(fileno=int(options["--fd"]))

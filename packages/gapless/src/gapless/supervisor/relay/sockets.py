@@ -33,6 +33,7 @@ TTLS: weakref.WeakKeyDictionary[socket.socket, int] = weakref.WeakKeyDictionary(
 """By a connection that is taken: the time to live of what is carried for it, if its app
 shares the port with others (`sockets.parts`)."""
 _PORTS_OF_A_BUCKET = range(BUCKETS, 1 << 16, BUCKETS)
+_TCP_SAVED_SYN, _LARGEST_HEADS_BYTES, _IPV4_HEAD_BYTES = 28, 256, 20
 _FIONREAD, _SIOCOUTQ = 0x541B, 0x5411
 _TCP_INFO_BYTES, _RECEIVED_AT = 232, 128
 _LONGEST_AGE_MS = 0xFFFFFFFF
@@ -176,6 +177,17 @@ def bind_for(sock: socket.socket, client: socket.socket) -> None:
     sock.bind((local[0], 0, *local[2:]))
     if ttl := TTLS.get(client):
         _set_ttl(sock, ttl)
+
+
+def saved_ttl(sock: socket.socket) -> int | None:
+    """Return the time to live of the packet by which a connection began.
+
+    None if that was not saved (`steering.save_syn`), or was read before.
+    """
+    head = sock.getsockopt(socket.IPPROTO_TCP, _TCP_SAVED_SYN, _LARGEST_HEADS_BYTES)
+    if len(head) < _IPV4_HEAD_BYTES:
+        return None
+    return head[8] if head[0] >> 4 == 4 else head[7]
 
 
 def _set_ttl(sock: socket.socket, ttl: int) -> None:

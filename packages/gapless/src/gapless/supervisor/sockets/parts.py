@@ -6,6 +6,8 @@ out at random, to each lead as often as instances accept from it.
 Rule 1: who closes an address, or has nobody to accept there, gets none while others do.
 Rule 2: what the relay carries for an app comes to the lead of that app, whatever else.  The
 time to live of its packets names the app.
+Where nobody accepts, what waits is let go on to the others, but for that: nobody has
+seen it yet.
 Rule 3: while a socket leaves the group, the last one of it gets none: it takes the place of
 the one that leaves, and the kernel may not know it by its old index.
 """
@@ -17,7 +19,8 @@ import socket
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from gapless.supervisor.kernel.source_buckets import FIRST_SHARED_TTL
+from gapless.supervisor.kernel.source_buckets import SHARED_TTLS
+from gapless.supervisor.sockets import steering
 from gapless.supervisor.sockets.addresses import of_another_app, too_many_apps
 from gapless.supervisor.sockets.listener import Listener
 from gapless.supervisor.sockets.steering import (
@@ -30,7 +33,7 @@ from gapless.supervisor.sockets.steering import (
     Instruction,
 )
 
-MOST_APPS = 32
+MOST_APPS = len(SHARED_TTLS)
 """So many apps share an address; each has a time to live of its own."""
 _RANDOM = 0xFFFFF000 + 56  # SKF_AD_OFF + SKF_AD_RANDOM, <linux/filter.h>
 _JUMP, _JUMP_IF_AT_LEAST, _MODULO = 0x05, 0x35, 0x94
@@ -52,7 +55,7 @@ class Part:
 
 def ttl_of(number: int) -> int:
     """Return the time to live of what is carried for an app."""
-    return FIRST_SHARED_TTL + number
+    return SHARED_TTLS[number]
 
 
 def shares(parts: Iterable[Part], avoided: int = -1) -> list[tuple[int, int]]:
@@ -113,7 +116,11 @@ class Leads:
     def set(self, listener: Listener) -> None:
         """Let a socket take the part of its app."""
         if listener.shared_as:
-            self._names.setdefault(listener.group, {})[listener.app] = listener.name
+            names = self._names.setdefault(listener.group, {})
+            names[listener.app] = listener.name
+            for name in names.values() if len(names) > 1 else ():
+                if (each := self._listeners.get(name)) is not None:
+                    steering.save_syn(each.sock)
         else:
             self._names.pop(listener.group, None)  # no other app is there
 
@@ -124,6 +131,17 @@ class Leads:
     def are_several(self, group: str) -> bool:
         """Return whether apps share an address now."""
         return len(self.of(group)) > 1
+
+    def are_left_to_others(self, listener: Listener) -> bool:
+        """Return whether a socket has a part, and those of other apps take connections."""
+        names = self.of(listener.group)
+        others = (
+            self._listeners.get(names[app]) for app in names.keys() - {listener.app}
+        )
+        return names.get(listener.app) == listener.name and any(
+            each is not None and each.accepting and not (each.shut or each.leaving)
+            for each in others
+        )
 
     def leave(self, listener: Listener) -> None:
         """Forget a socket that was closed."""

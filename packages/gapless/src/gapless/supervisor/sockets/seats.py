@@ -55,8 +55,7 @@ class SeatSockets:
         ]
         for each in every:
             if each.shared_as:
-                groups = self._listeners.groups
-                groups.set_accepting(each, _accepting(app, each))
+                self._share(app, each)
         own = [each for each in every if each.seat is not None]
         if not own:
             return
@@ -71,6 +70,15 @@ class SeatSockets:
             elif users and all((each.seat or 0) >= len(g.seats) for g in users):
                 self._listeners.leave(each)
 
+    def _share(self, app: AppRecord, listener: Listener) -> None:
+        """Let an app have its part of an address, or others have it all."""
+        groups, count = self._listeners.groups, _accepting(app, listener)
+        groups.set_accepting(listener, count)
+        if count or not groups.leads.are_left_to_others(listener):
+            return
+        if waiting := queues.queued(listener.sock):
+            self._relay(app, _users(app, listener), listener, waiting)
+
     def _others_accept(self, listener: Listener) -> bool:
         takers = self._listeners.groups.takers(listener.group)
         return listener in takers and not all(each.vacant for each in takers)
@@ -82,13 +90,17 @@ class SeatSockets:
         listener: Listener,
         waiting: int,
     ) -> None:
-        """Let other seats have the connections that wait in a vacant one."""
+        """Let others have the connections that wait where nobody accepts.
+
+        Those are other seats, or other apps.
+        """
         for generation in users:
             if self._relays.is_running(app, generation):
                 return  # its end is an event, and this comes again
         for generation in users[-1:]:
+            by_source = listener.seat is not None
             self._relays.start(
-                app, generation, listener, 0.0, by_source=True, most=waiting
+                app, generation, listener, 0.0, by_source=by_source, most=waiting
             )
 
 
