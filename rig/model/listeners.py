@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
-from gapless.supervisor.sockets.groups import Listener
+from gapless.supervisor.sockets.listener import Listener
 from rig.model.world import GROUP, Effects
 
 

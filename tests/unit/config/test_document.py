@@ -38,6 +38,8 @@ WRONG = {
     'command = "true"\ntakeover = "never"': "app.a.takeover",
     'command = "true"\naffinity = true': "app.a.affinity",
     'command = "true"\naffinity = "cookie"': "app.a.affinity",
+    'command = "true"\nshare_ports = "a b"': "app.a.share_ports",
+    'command = "true"\nshare_ports = "b"\naffinity = "address"': "app.a.share_ports",
     'command = "true"\noutgoing = [0]': "app.a.outgoing",
     'command = "true"\nshared_files = [""]': "app.a.shared_files",
     'command = "true"\nshared_files = "data"': "app.a.shared_files",

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from gapless.config import shared_ports
 from gapless.config.choice import Choice
 from gapless.config.declarations import declaration_file
 from gapless.config.pm2 import dates, fields
@@ -478,20 +477,3 @@ def test_reading_configuration_costs_the_supervisor_nothing() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "False"
-
-
-def test_apps_of_cluster_mode_with_one_port_are_told_what_to_write(
-    project: Project,
-) -> None:
-    """PM2 lets them share it; what is forked may have PORT for another reason."""
-
-    def remarks(**more: Any) -> list[str]:
-        common: dict[str, Any] = {"script": "sh", "env": {"PORT": 3000}, **more}
-        names = ("first", "second")
-        return shared_ports.remarks({n: project.one(name=n, **common) for n in names})
-
-    (told,) = remarks(exec_mode="cluster")
-    assert told.startswith("first and second have port 3000: ")
-    assert "as in `instances: 4`" in told
-    assert not remarks(exec_mode="fork")
-    assert not remarks(exec_mode="cluster", env={})

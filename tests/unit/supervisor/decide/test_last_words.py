@@ -185,5 +185,5 @@ def test_an_address_of_another_app_is_known_for_certain() -> None:
     """The supervisor refused it; what the program says of it names a stranger."""
     reason = f"{CRASH} (two: [::]:3000 belongs to the app one)"
     lines = ["Error: listen EADDRINUSE: address already in use :::3000"]
-    assert "`instances: 4`" in hint(lines, reason)
+    assert 'share_ports = "web"' in hint(lines, reason)
     assert "another program" not in hint(lines, reason)

@@ -21,7 +21,7 @@ from gapless.supervisor.memory.spec import AppSpec
 from gapless.supervisor.sockets.addresses import RefusedError
 from gapless.supervisor.sockets.datagram_calls import DatagramCalls
 from gapless.supervisor.sockets.first_binds import GRACE_S, MOST
-from gapless.supervisor.sockets.groups import Listener
+from gapless.supervisor.sockets.listener import Listener
 from gapless.supervisor.sockets.listeners import Listeners
 from gapless.supervisor.sockets.path_calls import MOST_ASKS, PathCalls
 from gapless.supervisor.sockets.unix.acting import Identity

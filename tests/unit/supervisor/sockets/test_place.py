@@ -15,7 +15,8 @@ import pytest
 from gapless.keeper.seccomp import paths
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
 from gapless.supervisor.memory.spec import AppSpec
-from gapless.supervisor.sockets.groups import ByName, Groups, Listener
+from gapless.supervisor.sockets.groups import Groups
+from gapless.supervisor.sockets.listener import ByName, Listener
 from gapless.supervisor.sockets.listeners import Listeners
 from gapless.supervisor.sockets.unix import binding, names, place
 from gapless.supervisor.sockets.unix.acting import Identity

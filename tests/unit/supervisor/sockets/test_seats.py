@@ -12,7 +12,7 @@ import pytest
 from gapless.supervisor.kernel.source_buckets import bucket_of
 from gapless.supervisor.sockets import affinity
 from gapless.supervisor.sockets.addresses import inode_of
-from gapless.supervisor.sockets.groups import Listener
+from gapless.supervisor.sockets.listener import Listener
 from gapless.supervisor.sockets.listeners import Listeners
 from tests.unit.supervisor.sockets.test_calls_by_name import Keeper
 

@@ -1,4 +1,4 @@
-"""Apps of one file that are to have the same port: only one of them can."""
+"""Apps of one file that are to have the same port: who shares it, and who cannot."""
 
 from __future__ import annotations
 
@@ -8,22 +8,46 @@ from gapless.supervisor.memory.spec import AppSpec
 
 
 def remarks(apps: Mapping[str, AppSpec]) -> list[str]:
-    """Return which apps are told the same port, and what to write instead.
+    """Return which apps are told the same port and cannot have it, and what to write.
 
-    Whether a program binds its PORT is not known before it runs: those that PM2 would let
-    share it, in cluster mode, are told of, and what is handed out by `listen`.
+    Whether a program binds its PORT is not known before it runs: those of PM2's cluster
+    mode are told of, and what is handed out by `listen`.
     """
-    by_place: dict[str, list[str]] = {}
+    return [
+        f"{_and(names)} have {place}: an address has one app, and the second does not "
+        f'start: let both share it, as in share_ports = "web", let one declaration run all '
+        f"instances of it, as in `instances: 4`, or give each a port of its own"
+        for place, names in _by_place(apps).items()
+        if len(names) > 1 and not _share(apps, names)
+    ]
+
+
+def shared(apps: Mapping[str, AppSpec]) -> list[str]:
+    """Return which apps are told the same port, and share it."""
+    return [
+        f"{_and(names)} share {place}: each gets a part of the new connections "
+        f"(docs/shared-ports.md)"
+        for place, names in _by_place(apps).items()
+        if len(names) > 1 and _share(apps, names)
+    ]
+
+
+def _by_place(apps: Mapping[str, AppSpec]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
     for name, each in apps.items():
         places = set(each.listen)
         if each.mode == "cluster" and "PORT" in each.configured:
             places.add(f"port {each.environment.get('PORT', '')}")
         for place in sorted(places):
-            by_place.setdefault(place, []).append(name)
-    return [
-        f"{' and '.join(names)} have {place}: PM2's cluster mode lets several apps share a "
-        f"port, here it has one app, and the second does not start: let one declaration "
-        f"run all instances of it, as in `instances: 4`, or give each a port of its own"
-        for place, names in by_place.items()
-        if len(names) > 1
-    ]
+            found.setdefault(place, []).append(name)
+    return found
+
+
+def _share(apps: Mapping[str, AppSpec], names: list[str]) -> bool:
+    """Return whether all of some apps may have one address."""
+    words = {(apps[name].share_ports, apps[name].user) for name in names}
+    return len(words) == 1 and all(word for word, _ in words)
+
+
+def _and(names: list[str]) -> str:
+    return " and ".join(names)

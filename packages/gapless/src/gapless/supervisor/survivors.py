@@ -26,6 +26,7 @@ from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
 from gapless.supervisor.memory.notes import NoteFile, Notes
+from gapless.supervisor.sockets.groups import later
 from gapless.supervisor.sockets.listeners import Listeners
 
 NO_INTERCEPTION = "what it binds anew fails (ENOSYS)"
@@ -64,7 +65,7 @@ class Survivors:
                 continue  # a pid of before is another's now, or nobody's
             found = {i.key: i for i in file.app.instances() if _lives(i)}
             if found:
-                groups |= self._take_over(file, found)
+                later(groups, self._take_over(file, found))
         return groups
 
     def _take_over(

@@ -13,6 +13,7 @@ from gapless.config.pm2.declaration import Declaration
 from gapless.config.toml import app_schema, app_tables
 from gapless.config.toml.schema import (
     AFFINITY,
+    NOT_WITH_AFFINITY,
     OVERLAP,
     TAKEOVER,
     Affine,
@@ -24,6 +25,7 @@ from gapless.config.toml.schema import (
     Seconds,
     Table,
     UrlPath,
+    Word,
 )
 from gapless.supervisor.memory import spec
 
@@ -51,12 +53,20 @@ class GaplessField(Table, frozen=True):
     shared_files: Patterns = ()
     takeover: MayTake = "auto"
     affinity: Affine = "none"
+    share_ports: Word | None = None
     preload: bool = True
     interception: bool = True
     unhandled_rejections: Literal["log", "strict"] = "log"
     limits: app_schema.Limits = app_schema.Limits()
     log: Rotation | None = None
     after: tuple[str, ...] = ()
+
+
+def _share_ports(keys: GaplessField, built: spec.AppSpec) -> str:
+    """Return the word of the apps with which one shares its ports."""
+    if keys.affinity != "none":
+        return ""
+    return built.share_ports if keys.share_ports is None else keys.share_ports
 
 
 def labels_before(declared: Declaration) -> tuple[str, ...]:
@@ -88,6 +98,8 @@ def with_gapless_field(declared: Declaration, built: spec.AppSpec) -> spec.AppSp
         umask = surroundings.umask(keys.umask)
     except ValueError as error:
         raise MisuseError(declared.message_for("gapless", str(error))) from None
+    if keys.share_ports and keys.affinity != "none":
+        raise MisuseError(declared.message_for("gapless", NOT_WITH_AFFINITY))
     ready = built.ready
     if keys.health is not None:
         ready = replace(ready, when=spec.When.HTTP, path=keys.health)
@@ -118,6 +130,7 @@ def with_gapless_field(declared: Declaration, built: spec.AppSpec) -> spec.AppSp
         shared_files=keys.shared_files,
         takeover=TAKEOVER[keys.takeover],
         affinity=AFFINITY[keys.affinity],
+        share_ports=_share_ports(keys, built),
         preload=keys.preload,
         interception=keys.interception,
         survives_rejections=built.survives_rejections

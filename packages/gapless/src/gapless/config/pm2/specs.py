@@ -86,6 +86,7 @@ def build(declared: Declaration, context: Context) -> spec.AppSpec:
         label=declared.label,
         alias=alias if alias != name else "",
         mode=mode,
+        share_ports=mode if mode == "cluster" else "",
         autostart=declared.get("autostart", True),
         started_in=context.choice.started_in,
     )

@@ -22,6 +22,7 @@ from gapless.config.toml.schema import (
     Seconds,
     Table,
     UrlPath,
+    Word,
 )
 
 
@@ -410,6 +411,12 @@ class App(Table, frozen=True):
     recycle a changed value counts after a stop and a start.
 
     Example: "address"
+    """
+    share_ports: Word = ""
+    """A word: apps of the same `user` that have the same one may listen on one address, and
+    each gets a part of its new connections. Not together with `affinity`.
+
+    Example: "web"
     """
     recycle: Recycle = Recycle()
     """How an app with `overlap = false` is renewed.

@@ -13,7 +13,12 @@ from gapless.config import programs, surroundings
 from gapless.config.release_name import release_name
 from gapless.config.toml import app_schema, app_tables
 from gapless.config.toml.document import Document, Keys, decode
-from gapless.config.toml.schema import AFFINITY, OVERLAP, TAKEOVER
+from gapless.config.toml.schema import (
+    AFFINITY,
+    NOT_WITH_AFFINITY,
+    OVERLAP,
+    TAKEOVER,
+)
 from gapless.supervisor.memory import spec
 from gapless.supervisor.memory.spec import AppSpec
 
@@ -70,6 +75,7 @@ def build(
         shared_files=table.shared_files,
         takeover=TAKEOVER[table.takeover],
         affinity=AFFINITY[table.affinity],
+        share_ports=_share_ports(document, keys, table),
         recycle=spec.Recycle(**app_tables.same_keys(table.recycle)),
         interception=table.interception,
         user=table.user,
@@ -174,6 +180,13 @@ def _address(document: Document, keys: Keys, entry: str) -> str:
             )
         )
     return f"{matched[1] or '0.0.0.0'}:{matched[2]}"  # noqa: S104 - what ":80" means
+
+
+def _share_ports(document: Document, keys: Keys, table: app_schema.App) -> str:
+    if table.share_ports and table.affinity != "none":
+        message = document.message_for((*keys, "share_ports"), NOT_WITH_AFFINITY)
+        raise MisuseError(message)
+    return table.share_ports
 
 
 def _cpus() -> int:

@@ -36,6 +36,14 @@ TAKEOVER: dict[bool | str, Taking] = {
     False: Taking.NEVER,
 }
 """What each value of the key `takeover` means."""
+Word = Annotated[
+    str, msgspec.Meta(pattern="^([A-Za-z0-9_.-]{1,64})?$", title="a word, or empty")
+]
+NOT_WITH_AFFINITY = (
+    "apps that share a port get new connections at random, and with affinity the source "
+    "address chooses: one of the two has to go"
+)
+"""What is said of `share_ports` where `affinity` is set as well."""
 Affine = Literal["none", "address"]
 AFFINITY: dict[str, Affinity] = {each.value: each for each in Affinity}
 """What each value of the key `affinity` means."""

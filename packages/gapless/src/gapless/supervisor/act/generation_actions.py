@@ -17,7 +17,7 @@ from gapless.supervisor.memory.model import Permit, Phase, Probe, Role
 from gapless.supervisor.observe import shared_files
 from gapless.supervisor.observe.evidence import UNSEEN, Evidence
 from gapless.supervisor.observe.membership import Membership
-from gapless.supervisor.sockets.groups import Listener
+from gapless.supervisor.sockets.listener import Listener
 from gapless.supervisor.sockets.listeners import Listeners
 
 RELAY_QUIET_S, RELAY_HANDSHAKE_S = 0.2, 60.0

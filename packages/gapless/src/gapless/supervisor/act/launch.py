@@ -23,7 +23,7 @@ from gapless.supervisor.memory.keeper_connection import KeeperConnection
 from gapless.supervisor.observe import app_user, log_tail
 from gapless.supervisor.observe.instance_groups import InstanceGroups
 from gapless.supervisor.observe.variables import file_variables
-from gapless.supervisor.sockets.groups import Listener
+from gapless.supervisor.sockets.listener import Listener
 from gapless.supervisor.sockets.listeners import Listeners
 from gapless.supervisor.sockets.unix.path_hints import may_serve_on_path
 
@@ -188,7 +188,11 @@ class Launcher:
             # What a generation gave up, and has not closed yet, is not handed out.
             if (listener.address, listener.seat) == (address, seat):
                 return listener
-        listener = self._listeners.open(app.name, own, address, seat=seat)
+        listener = self._listeners.open(
+            *(app.name, own, address),
+            seat=seat,
+            shared_as=generation.spec.share_ports,
+        )
         generation.sockets.add(listener.name)
         return listener
 

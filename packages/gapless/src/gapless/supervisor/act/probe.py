@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterable
 from gapless.supervisor.decide import http_check
 from gapless.supervisor.decide.addresses import covers
 from gapless.supervisor.sockets.addresses import address_text
-from gapless.supervisor.sockets.groups import Groups, Listener
+from gapless.supervisor.sockets.groups import Groups
+from gapless.supervisor.sockets.listener import Listener
 
 _LOCAL4 = tuple(f"127.0.0.{number}" for number in range(1, 10))
 _LOCAL = {"0.0.0.0": _LOCAL4, "[::]": ("::1", *_LOCAL4)}  # noqa: S104 - looked up

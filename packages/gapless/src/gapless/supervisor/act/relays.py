@@ -9,7 +9,8 @@ from gapless.supervisor.memory import spec
 from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
-from gapless.supervisor.sockets.groups import Listener
+from gapless.supervisor.sockets.listener import Listener
+from gapless.supervisor.sockets.parts import ttl_of
 
 DESCRIPTOR = 3
 
@@ -46,6 +47,8 @@ class Relays:
             options += ["--path", listener.place.path]
         if most:
             options += ["--most", str(most)]
+        if listener.shared_as:
+            options += ["--ttl", str(ttl_of(listener.number))]
         if by_source:
             options += ["--by-source", "1"]
         message = {

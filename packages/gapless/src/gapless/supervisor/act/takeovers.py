@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import selectors
 import socket
+from collections.abc import Iterable
 from dataclasses import replace
 
 from gapless.base import clock, codec, events, interpreter, wire
@@ -33,7 +34,9 @@ from gapless.supervisor.relay.messages import (
     Need,
     Status,
 )
+from gapless.supervisor.sockets.listener import Listener
 from gapless.supervisor.sockets.listeners import Listeners
+from gapless.supervisor.sockets.parts import ttl_of
 
 HELD_AS = "relay/line"
 DESCRIPTOR = 3
@@ -184,6 +187,7 @@ class Takeovers:
             starts=generation.relay_starts,
             limit_s=generation.spec.stop.drain_timeout_s,
             by_source=any(self._listeners.chooses_by_source(each) for each in own),
+            ttls=_ttls(own),
             at_once=bool(key),
             holds=bool(key) and generation.quiesced,
         )
@@ -414,6 +418,16 @@ class Takeovers:
                     or _ends_alone(generation, instance)
                     for process in self._membership.members(instance).values()
                 )
+
+
+def _ttls(own: Iterable[Listener]) -> tuple[tuple[int, int], ...]:
+    """Return which times to live name an app, by the ports that it may share."""
+    found = {
+        (each.tcp_port, ttl_of(each.number))
+        for each in own
+        if each.tcp_port is not None and each.shared_as
+    }
+    return tuple(sorted(found))
 
 
 def _instance(generation: GenerationRecord, key: str) -> InstanceRecord | None:

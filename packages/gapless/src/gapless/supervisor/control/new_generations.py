@@ -21,7 +21,7 @@ from gapless.supervisor.observe.app_order import AppOrder
 from gapless.supervisor.observe.variables import file_variables
 from gapless.supervisor.sockets.addresses import inode_of
 from gapless.supervisor.sockets.datagram_calls import MULTICAST
-from gapless.supervisor.sockets.groups import Listener
+from gapless.supervisor.sockets.listener import Listener
 from gapless.supervisor.sockets.listeners import Listeners
 
 

@@ -238,9 +238,10 @@ _ORDINARY = re.compile(
 
 
 ANOTHER_APP = (
-    "here an address has one app, where PM2's cluster mode lets several share a port: let "
-    "one declaration run all instances of it, as in `instances = 4` (PM2: `instances: 4`), "
-    "or give this app a port of its own"
+    "an address has one app, unless both say that they share it, by the same word, as in "
+    'share_ports = "web" (PM2: cluster mode of both), and a reload has made that known '
+    "for the app that has it. Or let one declaration run all instances, as in "
+    "`instances = 4`, or give this app a port of its own"
 )
 
 

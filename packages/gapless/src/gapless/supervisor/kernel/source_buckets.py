@@ -16,6 +16,8 @@ CARRIED_TTL = 171
 """The time to live of the packets of a connection that the relay carries for a client: its
 source port says the bucket.  No packet of another host arrives with it: systems begin at
 64, 128 or 255, and no route has as many hops."""
+SHARED_TTLS = range(CARRIED_TTL + 1, CARRIED_TTL + 33)
+"""The same where apps share an address: one for each of the apps."""
 WORD = 0xFFFFFFFF
 FOLD = 0x01000193
 MIX = ((16, 0x85EBCA6B), (13, 0xC2B2AE35), (16, 1))

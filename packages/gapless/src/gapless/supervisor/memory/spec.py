@@ -233,6 +233,8 @@ class AppSpec:
     interception: bool = True
     takeover: Taking = Taking.AUTO
     affinity: Affinity = Affinity.NONE
+    share_ports: str = ""
+    """A word: apps that have the same one may listen on one address; empty: none may."""
     user: str = ""
     group: str = ""
     umask: str = ""

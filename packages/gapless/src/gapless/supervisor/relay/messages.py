@@ -30,6 +30,8 @@ class Aim:
     """How long a connection without a process may be silent."""
     by_source: bool = False
     """Source addresses choose the instance: see `relay.carried`."""
+    ttls: tuple[tuple[int, int], ...] = ()
+    """Of the ports that apps share: the port, and the time to live that names this app."""
     at_once: bool = False
     """New connections wait, or nobody answers: what is parked is settled, and not only
     when it was silent for long."""

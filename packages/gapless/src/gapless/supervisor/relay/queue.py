@@ -18,6 +18,7 @@ import socket
 import sys
 
 from gapless.base import clock
+from gapless.supervisor.kernel.source_buckets import SHARED_TTLS
 from gapless.supervisor.relay import sockets
 
 BUFFER_BYTES = 64 << 10
@@ -63,10 +64,15 @@ class Relay:
         quiet_s: float,
         deadline_s: float,
         path: str = "",
+        *,
+        ttl: int = 0,
     ) -> None:
-        """Use *path* to reach the app: a Unix-domain socket does not know it."""
+        """Use *path* to reach the app: a Unix-domain socket does not know it.
+
+        *ttl* is the time to live that names the app, if it shares its address.
+        """
         self._listener, self._quiet_s = listener, quiet_s
-        self._path = path
+        self._path, self._ttl = path, ttl
         self._deadline = clock.monotonic() + deadline_s
         self._selector = selectors.DefaultSelector()
         self._pairs: dict[socket.socket, tuple[Half, Half]] = {}
@@ -151,6 +157,8 @@ class Relay:
     def _join(self, client: socket.socket) -> None:
         onward = socket.socket(client.family, socket.SOCK_STREAM)
         try:
+            if self._ttl:
+                sockets.TTLS[client] = self._app_of(client)
             if not self._path:
                 sockets.bind_for(onward, client)
             onward.connect(self._path or client.getsockname())
@@ -163,6 +171,16 @@ class Relay:
             sock.setblocking(False)
             self._pairs[sock] = pair
             self._selector.register(sock, selectors.EVENT_READ, sock)
+
+    def _app_of(self, client: socket.socket) -> int:
+        """Return the time to live that names the app of a connection; 0 without one.
+
+        What is carried for an app stays with it; what nobody has accepted is any app's.
+        """
+        found = sockets.saved_ttl(client)
+        if found is None:
+            return self._ttl  # it began before the address was shared
+        return found if found in SHARED_TTLS else 0
 
     def _advance(self, sock: socket.socket) -> None:
         pair = self._pairs[sock]
@@ -206,7 +224,8 @@ def main(arguments: list[str]) -> None:
     """Relay; arguments are --fd N, --until-quiet S, --deadline S, --path PATH.
 
     With --by-source 1 each connection comes to the instance of its client's address; with
-    --most N those that wait, so many at most, and none that come later.
+    --ttl N they come to any app that shares the address (`sockets.parts`), but for what is
+    carried; with --most N those that wait, so many at most, and none that come later.
     """
     options = dict(zip(arguments[::2], arguments[1::2], strict=True))
     listener = socket.socket(fileno=int(options["--fd"]))
@@ -218,6 +237,7 @@ def main(arguments: list[str]) -> None:
         float(options.get("--until-quiet", "0.2")),
         float(options.get("--deadline", "30")),
         options.get("--path", ""),
+        ttl=int(options.get("--ttl", "0")),
     )
 
     def stop(*_: object) -> None:

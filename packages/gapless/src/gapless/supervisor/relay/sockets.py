@@ -14,6 +14,7 @@ import os
 import random
 import socket
 import struct
+import weakref
 
 from gapless.supervisor.kernel import connections
 from gapless.supervisor.kernel.source_buckets import BUCKETS, CARRIED_TTL, bucket_of
@@ -28,7 +29,11 @@ On loopback one segment has up to 64 KiB, as much as the window of a new connect
 """
 PORTS_BY_SOURCE: set[int] = set()
 """The ports of the apps whose instances have their clients by source address."""
+TTLS: weakref.WeakKeyDictionary[socket.socket, int] = weakref.WeakKeyDictionary()
+"""By a connection that is taken: the time to live of what is carried for it, if its app
+shares the port with others (`sockets.parts`)."""
 _PORTS_OF_A_BUCKET = range(BUCKETS, 1 << 16, BUCKETS)
+_TCP_SAVED_SYN, _LARGEST_HEADS_BYTES, _IPV4_HEAD_BYTES = 28, 256, 20
 _FIONREAD, _SIOCOUTQ = 0x541B, 0x5411
 _TCP_INFO_BYTES, _RECEIVED_AT = 232, 128
 _LONGEST_AGE_MS = 0xFFFFFFFF
@@ -157,7 +162,8 @@ def bind_for(sock: socket.socket, client: socket.socket) -> None:
     Where source addresses choose the instance, a port of the client's bucket stands for its
     address: all that the relay carries comes from this host.  The time to live of the
     packets says so (`source_buckets`).  Where every port of the bucket is in use the
-    instance is the one of this host.  Raises OSError.
+    instance is the one of this host.  Where apps share the port, the time to live names
+    the app.  Raises OSError.
     """
     local, remote = client.getsockname(), client.getpeername()
     if local[1] in PORTS_BY_SOURCE:
@@ -166,12 +172,29 @@ def bind_for(sock: socket.socket, client: socket.socket) -> None:
         for first in firsts:
             with contextlib.suppress(OSError):
                 sock.bind((local[0], first + bucket, *local[2:]))
-                sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, CARRIED_TTL)
-                if sock.family == socket.AF_INET6:
-                    hops = socket.IPV6_UNICAST_HOPS
-                    sock.setsockopt(socket.IPPROTO_IPV6, hops, CARRIED_TTL)
+                _set_ttl(sock, CARRIED_TTL)
                 return
     sock.bind((local[0], 0, *local[2:]))
+    if ttl := TTLS.get(client):
+        _set_ttl(sock, ttl)
+
+
+def saved_ttl(sock: socket.socket) -> int | None:
+    """Return the time to live of the packet by which a connection began.
+
+    None if that was not saved (`steering.save_syn`), or was read before.
+    """
+    head = sock.getsockopt(socket.IPPROTO_TCP, _TCP_SAVED_SYN, _LARGEST_HEADS_BYTES)
+    if len(head) < _IPV4_HEAD_BYTES:
+        return None
+    return head[8] if head[0] >> 4 == 4 else head[7]
+
+
+def _set_ttl(sock: socket.socket, ttl: int) -> None:
+    """Let the packets of a socket have a time to live, of IPv4 and of IPv6."""
+    sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, ttl)
 
 
 def connect_as(taken: socket.socket) -> socket.socket:

@@ -21,6 +21,7 @@ from gapless.supervisor.relay.holders import Holder
 from gapless.supervisor.relay.http.exchange import SOURCES
 from gapless.supervisor.relay.large import RECENT_S
 from gapless.supervisor.relay.messages import Aim, Got, Need, Status
+from gapless.supervisor.relay.sockets import TTLS
 from gapless.supervisor.relay.stopped import Stops
 
 ASK_AGAIN_S = 1.0
@@ -302,6 +303,8 @@ class Takeover:
                 sock.close()
             self._unwanted.add(inode)
             return
+        if ttl := dict(self.aim.ttls).get(sock.getsockname()[1]):
+            TTLS[sock] = ttl
         each = Connection(
             self._selector, sock, inode, self.counts, self._stops, pace=self._pace
         )

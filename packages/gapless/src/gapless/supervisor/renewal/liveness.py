@@ -20,7 +20,7 @@ from gapless.supervisor.memory.spec import Asks
 from gapless.supervisor.observe.evidence import Evidence
 from gapless.supervisor.observe.membership import Membership
 from gapless.supervisor.sockets.addresses import inode_of
-from gapless.supervisor.sockets.groups import Listener
+from gapless.supervisor.sockets.listener import Listener
 from gapless.supervisor.sockets.listeners import Listeners
 
 if TYPE_CHECKING:

@@ -86,11 +86,21 @@ def refuse_others(app: str, group: str, own: set[int]) -> None:
 def of_another_app(app: str, group: str, others: str) -> RefusedError:
     """Return why an address that another app has cannot be bound.
 
-    Who shares an address takes a part of its connections, and each release would move the
-    other's: so one app has it.  `decide.last_words` says what to write.
+    Who shares an address takes a part of its connections: that has to be meant, by both.
+    `decide.last_words` says what to write.
     """
     where = group.removesuffix(ONLY_V6)
     return RefusedError(errno.EADDRINUSE, f"{app}: {where}{OF_ANOTHER}{others}")
+
+
+def too_many_apps(app: str, group: str, most: int) -> RefusedError:
+    """Return why one more app cannot share an address."""
+    where = group.removesuffix(ONLY_V6)
+    return RefusedError(
+        errno.EADDRINUSE,
+        f"{app}: {most} apps share {where} already",
+        "stop one of them",
+    )
 
 
 def narrower(app: str, address: str, wider: str) -> RefusedError:

@@ -24,7 +24,7 @@ from gapless.supervisor.memory.apps import AppRecord, Found
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.sockets.addresses import group_of, inode_of, narrower
-from gapless.supervisor.sockets.groups import Listener
+from gapless.supervisor.sockets.listener import Listener
 from gapless.supervisor.sockets.listeners import Listeners
 
 InodesOf = Callable[[AppRecord], AbstractSet[int]]

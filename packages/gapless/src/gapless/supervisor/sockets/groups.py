@@ -10,87 +10,20 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import Any
 
-from gapless.base import clock, codec
+from gapless.base import clock
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
 from gapless.supervisor.sockets import affinity, steering
 from gapless.supervisor.sockets.addresses import has_peer
+from gapless.supervisor.sockets.listener import Listener
+from gapless.supervisor.sockets.parts import Leads
 from gapless.supervisor.sockets.unix import place
 from gapless.supervisor.sockets.unix.place import Place
 
 REMOVED_S = 2.0
 """Who removes a path binds it within this time."""
-
-
-@dataclass(slots=True)
-class Listener:
-    """One listening socket of one generation."""
-
-    name: str
-    app: str
-    generation: int
-    address: str
-    """`host:port`, as people write it; `unix:` and a path, or `udp:` before."""
-    group: str
-    sock: socket.socket
-    listening: bool = False
-    leaving: bool = False
-    shut: bool = False
-    """Whether it is there only to let no connection begin: see `Listeners.quiesce`."""
-    place: Place | None = None
-    """Where it is in the file system, if it is a Unix-domain socket."""
-    seat: int | None = None
-    """The seat whose instances accept from it, if not all of its generation do."""
-    vacant: bool = False
-    """Whether no instance in its seat accepts now."""
-    made_by: str = ""
-    """The key of the instance that bound it first; "" if another supervisor made it."""
-    part_of: str = ""
-    """The wider address that serves; it is hidden, and may be a question (ibid.)."""
-    parked: bool = False
-    """Whether it leaves when that moves no socket that takes connections."""
-
-    @property
-    def datagrams(self) -> bool:
-        """Whether it is one of UDP: it is in its group since it was bound."""
-        return self.address.startswith("udp:")
-
-    @property
-    def tcp_port(self) -> int | None:
-        """The port, if it is one of TCP."""
-        if self.place is not None or self.datagrams:
-            return None
-        return int(self.address.rpartition(":")[2])
-
-
-class ByName(dict[str, Listener]):
-    """Listening sockets by name, and by app."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._by_app: dict[str, dict[str, Listener]] = {}
-
-    def __setitem__(self, name: str, listener: Listener) -> None:
-        """Add a socket."""
-        super().__setitem__(name, listener)
-        self._by_app.setdefault(listener.app, {})[name] = listener
-
-    def take(self, name: str) -> Listener | None:
-        """Remove a socket, if it is there."""
-        listener = super().pop(name, None)
-        if listener is not None:
-            own = self._by_app[listener.app]
-            del own[name]
-            if not own:
-                del self._by_app[listener.app]
-        return listener
-
-    def of_app(self, app: str) -> list[Listener]:
-        """Return the sockets of an app."""
-        return list(self._by_app.get(app, {}).values())
 
 
 class Groups:
@@ -106,6 +39,9 @@ class Groups:
 
         If it is one of a seat, all of its generation do: see `takers`.
         """
+        self.leads = Leads(listeners)
+        self._changes: dict[str, int] = {}
+        """How often a group has changed: of two notes the later one is known by it."""
         self._probes: dict[str, dict[str, tuple[str, int]]] = {}
         """By group and socket: the address and port of a probe that goes there."""
         self.hidden: dict[str, str] = {}
@@ -139,10 +75,17 @@ class Groups:
         """Send every new connection of a group to one of its sockets.  Raises OSError."""
         self.steered[listener.group] = listener.name
         self.hidden.pop(listener.group, None)
+        self.leads.set(listener)
         self._attach(listener.group)
         self.note(listener.group)
         if listener.place is not None:
             self._put(listener.group, listener.place)  # it has been, unless that fails
+
+    def lead_of(self, listener: Listener) -> Listener | None:
+        """Return the socket that takes the connections of an address for an app."""
+        if listener.shared_as and (leads := self.leads.of(listener.group)):
+            return self._listeners.get(leads.get(listener.app, ""))
+        return self._listeners.get(self.steered.get(listener.group, ""))
 
     def hide(self, listener: Listener) -> None:
         """Let no connection begin on a path."""
@@ -173,6 +116,8 @@ class Groups:
 
     def takes_connections(self, listener: Listener) -> bool:
         """Return whether new connections of an address come to this socket."""
+        if listener.shared_as and (leads := self.leads.of(listener.group)):
+            return leads.get(listener.app) == listener.name
         steered = self.steered.get(listener.group)
         if listener.seat is None or not steered:
             return steered == listener.name
@@ -210,6 +155,12 @@ class Groups:
         for group in changed & self.orders.keys():
             self._attach(group)
 
+    def set_accepting(self, listener: Listener, count: int) -> None:
+        """Note how many instances accept from a socket: so large is its part."""
+        before, listener.accepting = listener.accepting, count
+        if before != count and self.leads.are_several(listener.group):
+            self._attach(listener.group)
+
     def must_stay(self, listener: Listener) -> bool:
         """Return whether a socket may not leave its group yet, though nobody needs it.
 
@@ -240,9 +191,11 @@ class Groups:
             return
         self.orders[group] = order.left(listener.name)
         self._probes.get(group, {}).pop(listener.name, None)
+        self.leads.leave(listener)
         if left := self.orders[group].order:
             if self.steered[group] == listener.name:
-                self.steered[group] = self._heir(left, listener)
+                leads = [e for e in self.leads.of(group).values() if e in left]
+                self.steered[group] = (leads or [self._heir(left, listener)])[0]
             self._attach(group)
         else:
             del self.orders[group]
@@ -252,6 +205,8 @@ class Groups:
             self.hidden.pop(group, None)
             self._probes.pop(group, None)
         self.note(group)
+        if group not in self.orders:
+            self._changes.pop(group, None)
 
     def _heir(self, left: tuple[str, ...], gone: Listener | None = None) -> str:
         """Return which socket takes the connections of one that is gone."""
@@ -306,6 +261,8 @@ class Groups:
     def _choice(self, group: str, target: str) -> tuple[steering.Instruction, ...]:
         """Return the part of a group's program that is for all connections."""
         order, takers = self.orders[group], self.takers(group)
+        if self.leads.are_several(group):
+            return self.leads.program(group, order.order)
         if len(takers) == 1:
             target = takers[0].name
         if len(takers) <= 1:
@@ -338,6 +295,7 @@ class Groups:
 
     def note(self, group: str) -> None:
         """Let the keeper remember the order of a group."""
+        self._changes[group] = self._changes.get(group, 0) + 1
         self._keeper.note(f"group/{group}", self.value(group))
 
     def value(self, group: str) -> dict[str, object] | None:
@@ -349,6 +307,8 @@ class Groups:
             "order": list(order.order),
             "steered": self.steered[group],
             "hidden": self.hidden.get(group, ""),
+            "leads": dict(self.leads.of(group)),
+            "changes": self._changes.get(group, 0),
         }
 
     def adopt(self, notes: Mapping[str, Mapping[str, object]]) -> None:
@@ -369,29 +329,30 @@ class Groups:
                 self.orders[listener.group] = order
                 self.steered[listener.group] = str(note.get("steered", listener.name))
                 self.hidden[listener.group] = str(note.get("hidden", ""))
+                self._changes[listener.group] = _changes(note)
             order = self.orders[listener.group]
             if listener.listening and listener.name not in order.order:
                 self.orders[listener.group] = order.joined(listener.name)
         for name, order in self.orders.items():
             if order.order:
+                self.leads.adopt(order.order, notes.get(name, {}).get("leads"))
                 hidden = not self.steered[name]  # a path that is to stay away
                 if self.steered[name] not in order.order and not hidden:
                     self.steered[name] = self._heir(order.order)
                 self._attach(name)
 
 
-def meta_of(listener: Listener) -> dict[str, object]:
-    """Return what the keeper is told of a socket, for the next supervisor."""
-    meta: dict[str, object] = {
-        "app": listener.app,
-        "generation": listener.generation,
-        "address": listener.address,
-        "group": listener.group,
-        "shut": listener.shut,
-        "seat": listener.seat,
-        "leaving": listener.leaving,
-    }
-    if listener.place is not None:
-        meta["path"], meta["beside"] = listener.place.path, listener.place.beside
-        meta["place"] = codec.encode(listener.place)
-    return meta
+def later(notes: dict[str, Any], others: Mapping[str, Any]) -> None:
+    """Add other notes of groups; of two about one group the later one is kept.
+
+    Each app that shares an address has noted how its group was when it changed itself.
+    """
+    for group, note in others.items():
+        if isinstance(note, dict) and _changes(note) >= _changes(notes.get(group, {})):
+            notes[group] = note
+
+
+def _changes(note: Mapping[str, object]) -> int:
+    """Return how often a group had changed when it was noted."""
+    found = note.get("changes")
+    return found if isinstance(found, int) else 0

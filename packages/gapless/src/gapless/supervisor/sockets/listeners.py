@@ -15,12 +15,11 @@ import errno
 import socket
 from collections.abc import Callable, Collection, Iterator
 
-from gapless.base import codec
 from gapless.supervisor.decide.addresses import covers, overlap
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
 from gapless.supervisor.memory.spec import Affinity
-from gapless.supervisor.sockets import steering
+from gapless.supervisor.sockets import parts, steering
 from gapless.supervisor.sockets.addresses import (
     RefusedError,
     copy_of,
@@ -31,7 +30,6 @@ from gapless.supervisor.sockets.addresses import (
     is_bound_to,
     is_multipath,
     narrower,
-    of_another_app,
     plain_tcp,
     refusal,
     refuse_others,
@@ -39,7 +37,8 @@ from gapless.supervisor.sockets.addresses import (
     share_address,
     shown,
 )
-from gapless.supervisor.sockets.groups import ByName, Groups, Listener, meta_of
+from gapless.supervisor.sockets.groups import Groups
+from gapless.supervisor.sockets.listener import ByName, Listener, meta_of, with_meta
 from gapless.supervisor.sockets.unix import place
 from gapless.supervisor.sockets.unix.place import Place
 
@@ -70,12 +69,14 @@ class Listeners:
         seat: int | None = None,
         by: str = "",
         closed: Collection[str] = (),
+        shared_as: str = "",
     ) -> str:
         """Bind an instance's own socket, or find the one to put in its place.
 
         The socket is that of a *seat*, or of all.  The instance *by* has *closed* those of
-        its generation, or never had them: see `ClosedSockets`.  Returns "" if *sock* is
-        bound now, else the name of the socket to inject.  Raises RefusedError.
+        its generation, or never had them: see `ClosedSockets`.  Other apps may have the
+        address if theirs are *shared_as* the same word.  Returns "" if *sock* is bound
+        now, else the name of the socket to inject.  Raises RefusedError.
         """
         address, group = shown(host, port, sock), group_of(host, port, sock)
         found = self.find(app, generation, group, seat)
@@ -86,14 +87,19 @@ class Listeners:
         if is_multipath(sock):
             with plain_tcp(sock) as plain:
                 self.bind(
-                    app, generation, host, port, plain, seat=seat, by=by, closed=closed
+                    *(app, generation, host, port, plain),
+                    seat=seat,
+                    by=by,
+                    closed=closed,
+                    shared_as=shared_as,
                 )
                 plain_one = self.by_inode(app, generation, plain)
             assert plain_one is not None
             return plain_one.name
         related = [e for e in self.by_name.values() if overlap(e.group, group)]
-        if others := {each.app for each in related} - {app}:
-            raise of_another_app(app, group, ", ".join(sorted(others)))
+        if seat is not None or sock.type != socket.SOCK_STREAM:
+            shared_as = ""
+        number = parts.number_among(related, app, group, sock, shared_as)
         wider = self._in_the_way(app, generation, group, closed)
         if wider is not None and not by:
             raise narrower(app, address, wider.address)
@@ -102,7 +108,7 @@ class Listeners:
             before = [
                 e
                 for e in related
-                if e.generation != generation
+                if (e.app, e.generation) != (app, generation)
                 or e.leaving
                 or e.seat != seat
                 or e.name in closed
@@ -133,6 +139,8 @@ class Listeners:
             seat=seat,
             made_by=by,
             part_of="" if wider is None else wider.address,
+            shared_as=shared_as,
+            number=number,
         )
         self.add(listener)
         if listener.datagrams:
@@ -147,7 +155,13 @@ class Listeners:
             self.placed(listener.place)
 
     def open(
-        self, app: str, generation: int, address: str, *, seat: int | None = None
+        self,
+        app: str,
+        generation: int,
+        address: str,
+        *,
+        seat: int | None = None,
+        shared_as: str = "",
     ) -> Listener:
         """Make a socket that listens, for a program that is handed descriptors.
 
@@ -159,7 +173,11 @@ class Listeners:
         with socket.socket(family, socket.SOCK_STREAM) as sock:
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            self.bind(app, generation, host, int(port), sock, seat=seat)
+            self.bind(
+                *(app, generation, host, int(port), sock),
+                seat=seat,
+                shared_as=shared_as,
+            )
             found = self.by_inode(app, generation, sock)
         if found is None:
             raise RefusedError(errno.EADDRINUSE, f"{app}: {address} is bound twice")
@@ -282,7 +300,7 @@ class Listeners:
 
         Returns the generation that had them until now.
         """
-        before = self.by_name.get(self.groups.steered.get(listener.group, ""))
+        before = self.groups.lead_of(listener)
         self.groups.steer(listener)
         self._release_parked(listener.group)
         for each in self.of_app(listener.app):
@@ -375,6 +393,8 @@ class Listeners:
                 group=listener.group,
                 sock=copy_of(sock),
                 shut=True,
+                shared_as=listener.shared_as,
+                number=listener.number,
             )
         self.by_name[shut.name] = shut
         self.listen(shut)
@@ -421,6 +441,8 @@ class Listeners:
             self.groups.settle(listener)
             place.remove(listener.place)  # the keeper may end before it answers
         listener.parked = self.groups.must_stay(listener)
+        if listener.shared_as:
+            self.groups.prepare(listener.group)
         if listener.parked:
             self._hold(listener)  # whoever follows lets it go
         else:
@@ -473,19 +495,4 @@ class Listeners:
 
     def adopt(self, name: str, meta: dict[str, object], descriptor: int) -> None:
         """Take over a socket that the keeper held while there was no supervisor."""
-        sock = socket.socket(fileno=descriptor)
-        found = meta.get("place")
-        listening = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-        self.by_name[name] = Listener(
-            name=name,
-            app=str(meta["app"]),
-            generation=int(str(meta["generation"])),
-            address=str(meta["address"]),
-            group=str(meta["group"]),
-            sock=sock,
-            listening=bool(listening) or str(meta["address"]).startswith("udp:"),
-            shut=bool(meta["shut"]),
-            seat=seat if isinstance(seat := meta.get("seat"), int) else None,
-            leaving=bool(meta.get("leaving")),
-            place=None if found is None else codec.decode(Place, found, "place"),
-        )
+        self.by_name[name] = with_meta(name, meta, socket.socket(fileno=descriptor))

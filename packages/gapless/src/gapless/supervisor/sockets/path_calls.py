@@ -25,7 +25,7 @@ from gapless.supervisor.sockets.addresses import (
     of_another_app,
 )
 from gapless.supervisor.sockets.first_binds import is_served
-from gapless.supervisor.sockets.groups import Listener
+from gapless.supervisor.sockets.listener import Listener
 from gapless.supervisor.sockets.listeners import Listeners
 from gapless.supervisor.sockets.unix import place
 from gapless.supervisor.sockets.unix.acting import Identity, can_act_as

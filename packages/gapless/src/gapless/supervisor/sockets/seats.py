@@ -1,7 +1,8 @@
-"""Keep up the sockets of seats: those where nobody accepts get no new connections.
+"""Keep up who accepts from which socket: those where nobody does get no new connections.
 
-Sources of new connections go back to a seat when its next instance listens.  Nothing is
-decided here: which seats have an instance is known, and all else follows.
+That is for the sockets of seats, and for those of apps that share an address.  Sources of
+new connections go back to a seat when its next instance listens.  Nothing is decided here:
+which instances there are is known, and all else follows.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from gapless.supervisor.memory.apps import AppRecord
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.memory.model import Mode, Role
-from gapless.supervisor.sockets.groups import Listener
+from gapless.supervisor.sockets.listener import Listener
 from gapless.supervisor.sockets.listeners import Listeners
 
 
@@ -47,14 +48,18 @@ class SeatSockets:
 
         Raises OSError.
         """
-        own = [
+        every = [
             each
             for each in self._listeners.of_app(app.name)
-            if each.seat is not None and not each.leaving and each.listening
+            if each.listening and not each.leaving
         ]
+        for each in every:
+            if each.shared_as:
+                self._share(app, each)
+        own = [each for each in every if each.seat is not None]
         if not own:
             return
-        vacant = {each.name: not _is_served(app, each) for each in own}
+        vacant = {each.name: not _accepting(app, each) for each in own}
         self._listeners.groups.set_vacant(vacant)
         for each in own:
             if not vacant[each.name] or not self._others_accept(each):
@@ -64,6 +69,15 @@ class SeatSockets:
                 self._relay(app, users, each, waiting)
             elif users and all((each.seat or 0) >= len(g.seats) for g in users):
                 self._listeners.leave(each)
+
+    def _share(self, app: AppRecord, listener: Listener) -> None:
+        """Let an app have its part of an address, or others have it all."""
+        groups, count = self._listeners.groups, _accepting(app, listener)
+        groups.set_accepting(listener, count)
+        if count or not groups.leads.are_left_to_others(listener):
+            return
+        if waiting := queues.queued(listener.sock):
+            self._relay(app, _users(app, listener), listener, waiting)
 
     def _others_accept(self, listener: Listener) -> bool:
         takers = self._listeners.groups.takers(listener.group)
@@ -76,13 +90,17 @@ class SeatSockets:
         listener: Listener,
         waiting: int,
     ) -> None:
-        """Let other seats have the connections that wait in a vacant one."""
+        """Let others have the connections that wait where nobody accepts.
+
+        Those are other seats, or other apps.
+        """
         for generation in users:
             if self._relays.is_running(app, generation):
                 return  # its end is an event, and this comes again
         for generation in users[-1:]:
+            by_source = listener.seat is not None
             self._relays.start(
-                app, generation, listener, 0.0, by_source=True, most=waiting
+                app, generation, listener, 0.0, by_source=by_source, most=waiting
             )
 
 
@@ -91,8 +109,9 @@ def _users(app: AppRecord, listener: Listener) -> list[GenerationRecord]:
     return [each for each in app.generations if each.sockets_of == listener.generation]
 
 
-def _is_served(app: AppRecord, listener: Listener) -> bool:
-    return any(
+def _accepting(app: AppRecord, listener: Listener) -> int:
+    """Return how many instances accept from a socket."""
+    return sum(
         _accepts(generation, instance, listener)
         for generation in _users(app, listener)
         for instance in generation.instances
@@ -104,7 +123,7 @@ def _accepts(
 ) -> bool:
     yields = generation.role is Role.YIELDING and instance.mode is Mode.RECYCLE
     return (
-        instance.ordinal == listener.seat
+        listener.seat in (None, instance.ordinal)
         and listener.address in instance.listens
         and instance.leader_alive
         and instance.stop_sent_at is None

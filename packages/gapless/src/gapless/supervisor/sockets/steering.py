@@ -17,6 +17,7 @@ from gapless.supervisor.kernel.source_buckets import packed
 
 _SO_ATTACH_REUSEPORT_CBPF = 51
 _SO_BINDTOIFINDEX, _NO_INTERFACE = 62, 0x7FFFFFFE
+_TCP_SAVE_SYN = 27
 _IP_MINTTL, _IPV6_MINHOPCOUNT = 21, 73
 NET_OFF = 0xFFF00000  # SKF_NET_OFF, <linux/filter.h>
 LOAD_WORD, LOAD_HALF, LOAD_BYTE = 0x20, 0x28, 0x30
@@ -114,6 +115,14 @@ def drop_syn(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_IP, _IP_MINTTL, 255)
     if sock.family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MINHOPCOUNT, 255)
+
+
+def save_syn(sock: socket.socket) -> None:
+    """Let each new connection of a listening socket remember its first packet (tcp(7)).
+
+    Whoever accepts it may read that once.  Raises OSError.
+    """
+    sock.setsockopt(socket.IPPROTO_TCP, _TCP_SAVE_SYN, 1)
 
 
 def hide(sock: socket.socket) -> None:

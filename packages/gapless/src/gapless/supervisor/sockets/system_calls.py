@@ -26,7 +26,7 @@ from gapless.supervisor.sockets.addresses import (
 from gapless.supervisor.sockets.closed_sockets import ClosedSockets
 from gapless.supervisor.sockets.datagram_calls import DatagramCalls
 from gapless.supervisor.sockets.first_binds import is_known
-from gapless.supervisor.sockets.groups import Listener
+from gapless.supervisor.sockets.listener import Listener
 from gapless.supervisor.sockets.listeners import Listeners
 from gapless.supervisor.sockets.path_calls import PathCalls
 
@@ -123,6 +123,7 @@ class SystemCalls:
             seat=seat,
             by=instance.key,
             closed=self._closed.beside(found, host, port, sock),
+            shared_as=generation.spec.share_ports,
         )
         instance.has_bound(address_text(host, port))
         bound = self._listeners.by_name.get(held)

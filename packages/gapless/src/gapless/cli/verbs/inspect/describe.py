@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
         "shared files": ", ".join(wanted.get("shared_files", ())),
         "takeover": _takeover(wanted, found.get("takeover_trouble")),
         "affinity": _affinity(wanted),
+        "shares ports": _share_ports(wanted),
         "namespace": wanted["namespace"],
         "renewal": _renewal(wanted["renew"]),
         "variables": ", ".join(wanted["configured"]) or "none configured",
@@ -167,6 +168,12 @@ def _affinity(wanted: dict[str, Any]) -> str:
     if wanted.get("affinity", "none") == "none":
         return ""
     return "each source address has its instance"
+
+
+def _share_ports(wanted: dict[str, Any]) -> str:
+    """Return who may listen on the same addresses; nothing if no other app may."""
+    word = wanted.get("share_ports")
+    return f'with apps of share_ports = "{word}"' if word else ""
 
 
 def _stop(stop: dict[str, Any]) -> str:

@@ -37,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
     app_requests.print_warnings(limits.warnings(client, loaded.apps))
     app_requests.print_warnings(sources.remarks(loaded.apps))
     app_requests.print_warnings(shared_ports.remarks(loaded.apps))
+    app_requests.print_warnings(shared_ports.shared(loaded.apps))
     lives = client.is_running()
     rows = client.request("list")["apps"] if lives else []
     listens = {row["name"]: row["addresses"] for row in rows}
