@@ -95,8 +95,8 @@ def test_a_relay_that_dies_hangs_nobody(
     # Without a relay the drain ends it all, before a client's time is up.
     app = Numbered(host, program, takeover.configuration(12))
     app.start()
-    deaths = 0
-    with run_load(app.port, *CLIENTS, ledger=app.ledger) as under_load:
+    deaths, seconds = 0, 120.0 * count
+    with run_load(app.port, *CLIENTS, seconds=seconds, ledger=app.ledger) as under_load:
         under_load.wait_for_version("1")
         for number in range(2, count + 2):
             with killed_again_and_again(host, every_s) as killed:
