@@ -55,6 +55,33 @@ def test_what_is_not_known_is_told(
     assert list(tmp_path.glob("*.toml")) == []
 
 
+def test_a_secret_of_the_shell_is_not_written_down(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By code whose values depend on its run, unless they are asked for."""
+    monkeypatch.setenv("KEY", "hidden")
+    (tmp_path / "jobs.py").touch()
+    code = "exports.apps = [{ script: 'jobs.py', env: { KEY: process.env.KEY } }];\n"
+    (tmp_path / "ecosystem.config.js").write_text(code)
+    assert run(tmp_path) == 0
+    said = capsys.readouterr().out
+    assert "(process.env.KEY): gapless reads it as it is" in said
+    assert "gapless start ecosystem.config.js" in said
+    assert not (tmp_path / "gapless.toml").exists()
+    assert run(tmp_path, "--values") == 0
+    assert '"hidden"' in (tmp_path / "gapless.toml").read_text()
+
+
+def test_a_text_that_is_no_unicode_is_refused(tmp_path: Path) -> None:
+    """JSON can have half of a pair; a file cannot."""
+    (tmp_path / "jobs.py").touch()
+    app = '{"apps": [{"script": "jobs.py", "env": {"A": "\\ud800"}}]}'
+    (tmp_path / "app.json").write_text(app)
+    with pytest.raises(MisuseError):
+        run(tmp_path)
+    assert not (tmp_path / "gapless.toml").exists()
+
+
 @pytest.mark.parametrize("port", ["0", "65536", "x", "1e3", "-1", "9" * 30])
 def test_a_port_is_checked(tmp_path: Path, port: str) -> None:
     """It reaches the command of the app."""
