@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rig import wait
@@ -71,7 +71,7 @@ def run(
 ) -> Result:
     """Let a scenario happen; successive supervisors die after the effects *deaths*.
 
-    Or the keeper after so many of its own, or both: the *victim*.
+    Or the keeper after so many of its own, or both, or all three: the *victim*.
 
     A number beyond the last effect kills nothing, and 0 counts only.  Unless *waiting*,
     the command dies with the first supervisor, and somebody else starts the next one.
@@ -80,6 +80,7 @@ def run(
     with tempfile.TemporaryDirectory(prefix="gapless-") as directory:
         point = _Point(Host(Path(directory)), scenario, waiting=waiting)
         (point.plan / "victim").write_text(victim)
+        point.may_fail = victim == "all"
         try:
             _run(point, deaths, undisturbed, result)
             if not result.faults:
@@ -107,6 +108,8 @@ class _Point:
         self.address = Address(wait.free_port(), wait.free_port(), path)
         self.plan = host.directory / "plan"
         self.plan.mkdir()
+        self.may_fail = False
+        """Whether a release may fail by the death: then the one before serves on."""
         self.before: Seen | None = None
         """What the host was like when the app had started."""
 
@@ -199,6 +202,8 @@ def _judge(
     """
     scenario = point.scenario
     possible = [scenario.outcome, *([] if point.waiting else scenario.alone)]
+    if point.may_fail and scenario.starts:
+        possible.append(replace(scenario.outcome, code=1, release="1"))
     lives = scenario.outcome.status != "gone"
     if not point.waiting:
         point.ensure_supervisor()

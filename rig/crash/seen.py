@@ -19,6 +19,7 @@ _NOT_OURS = (".log", "trace-#")
 """Descriptors that an app may need or not, or that the harness opened."""
 OURS = ("pid", "keeper_pid", "guardian_pid")
 """What `list` calls the processes of gapless itself."""
+FOUND_AGAIN = "found again after keeper and guardian had died"
 _ASKED = 4
 _ANSWER_S = 3.0
 
@@ -38,6 +39,8 @@ class Seen:
     notes: list[str] = field(default_factory=list)
     """Which of both began and ended, in that order."""
     described: dict[str, Any] | None = None
+    survived: bool = False
+    """Whether an instance of it is one that outlived keeper and guardian."""
     processes: dict[int, str] = field(default_factory=dict)
     """Every process of the host, with its command line."""
     children: set[int] = field(default_factory=set)
@@ -64,6 +67,7 @@ def look(host: Host, address: Address, outcome: Outcome, code: int | None) -> Se
         seen.beside = next((r for r in listed["apps"] if r["name"] != NAME), None)
         if rows:
             seen.described = control.ask(host.home, "describe", app=NAME)
+        seen.survived = FOUND_AGAIN in str((seen.described or {}).get("reason"))
     seen.processes = host.processes()
     parents = {seen.supervisor.get(name, 0) for name in ("keeper_pid", "guardian_pid")}
     found = (_children(parent) for parent in parents if parent)

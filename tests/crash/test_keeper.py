@@ -18,7 +18,10 @@ from rig.crash import point
 from rig.crash.scenarios import BY_NAME, EFFECTS, KEEPER_EFFECTS, Scenario
 
 Undisturbed = Callable[[Scenario], point.Result]
-BOTH = ("first-start", "reload", "takeover", "crash-restart", "shutdown", "upgrade")
+BOTH = (
+    *("first-start", "reload", "takeover", "crash-restart", "shutdown", "upgrade"),
+    *("path-reload", "path-dies-proving", "background-reload"),
+)
 """The scenarios in which both die, after effects of the supervisor."""
 SEED = 22
 SLACK = 0.3

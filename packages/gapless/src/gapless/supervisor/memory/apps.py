@@ -251,5 +251,5 @@ def read_note(plain: Any) -> AppRecord:
     """
     app = codec.decode(AppRecord, plain, "note")
     for generation in app.generations:
-        generation.doubt()
+        generation.doubt(clock.monotonic())
     return app

@@ -10,6 +10,9 @@ from gapless.supervisor.memory.counts import Counts
 from gapless.supervisor.memory.instances import InstanceRecord, SeatRecord
 from gapless.supervisor.memory.model import FilesSeen, Permit, Probe, Role, Takeover
 
+WATCHED_S = 2.0
+"""How long one that takes over watches a generation at least before it is proven."""
+
 
 @dataclass(slots=True)
 class GenerationRecord:
@@ -126,13 +129,19 @@ class GenerationRecord:
             takes_over=self.spec.takeover is not spec.Taking.NEVER,
         )
 
-    def doubt(self) -> None:
+    def doubt(self, now: float) -> None:
         """Take back what a supervisor that died may have left undone.
+
+        Nothing is proven by time in which nobody watched: its program may have waited for
+        an answer of ours.
 
         A probe under way has to be sent anew.  A permit that was asked for is asked for
         again, and so is one that was given for a switch that has not come: the slot may
         be over meanwhile.
         """
+        if self.role is Role.PROVING:
+            needed_s = self.spec.min_healthy_s
+            self.since = max(self.since, now - needed_s + min(needed_s, WATCHED_S))
         self.probe = Probe.NOT_ASKED
         unused = self.permit is Permit.GIVEN and self.role is Role.TRIAL
         if self.permit is Permit.ASKED or unused:
