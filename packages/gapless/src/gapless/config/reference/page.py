@@ -32,7 +32,8 @@ of its own, `[app.shop.stop]`.
 
 More about some of them: [variables, users and limits](surroundings.md),
 [limits of memory and processor](resources.md), [addresses](addresses.md),
-[state and `overlap`](state.md), [sessions and `affinity`](affinity.md), [apps that share a port](shared-ports.md),
+[state and `overlap`](state.md), [sessions and `affinity`](affinity.md),
+[apps that share a port](shared-ports.md),
 [order and `after`](order.md), [builds](builds.md), [pushes and signatures](push.md),
 [rollouts](rollout.md).
 """
