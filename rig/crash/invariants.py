@@ -70,15 +70,18 @@ def listed_processes_live(seen: Seen, _: Seen | None) -> str:
 
 
 def listed_processes_listen(seen: Seen, _: Seen | None) -> str:
-    """Each listed process holds the one socket that listens, and so do ours."""
+    """Each listed process holds the one socket of its app that listens, and so do ours."""
     listed = set(seen.row["pids"]) if seen.row else set()
-    if not listed:
+    held = set().union(*seen.listening.values())
+    apps = [each for each in (listed, _beside(seen) & held) if each]
+    if not apps:
         return f"{seen.listening} still listens" if seen.listening else ""
-    if len(seen.listening) != 1:
+    if len(seen.listening) != len(apps):
         return f"{len(seen.listening)} sockets listen: {seen.listening}"
-    (holders,) = seen.listening.values()
-    wanted = listed | {seen.supervisor[name] for name in OURS}
-    return "" if holders == wanted else f"held by {holders}, not by {wanted}"
+    ours = {seen.supervisor[name] for name in OURS}
+    found = sorted(map(sorted, seen.listening.values()))
+    wanted = sorted(sorted(each | ours) for each in apps)
+    return "" if found == wanted else f"held by {found}, not by {wanted}"
 
 
 def no_other_process_lives(seen: Seen, _: Seen | None) -> str:
@@ -127,7 +130,7 @@ def nothing_went_wrong_inside(seen: Seen, _: Seen | None) -> str:
 
 
 def the_other_app_is_as_it_has_to_be(seen: Seen, _: Seen | None) -> str:
-    """The app that this one is after is what was asked for, too."""
+    """The other app is what was asked for, too."""
     wanted, status = seen.outcome.beside, seen.beside["status"] if seen.beside else ""
     if wanted and status != wanted:
         return f"status {status!r}, not {wanted!r}"
@@ -146,7 +149,7 @@ def the_order_is_kept(seen: Seen, _: Seen | None) -> str:
 
 
 def _beside(seen: Seen) -> set[int]:
-    """Return the processes of the app that this one is after."""
+    """Return the processes of the other app."""
     return set(seen.beside["pids"]) if seen.beside else set()
 
 

@@ -12,7 +12,7 @@ from rig.hosts.host import APPS, Host
 
 APP, KEPT_APP = APPS / "tiny.py", APPS / "relay" / "tiny_kept.py"
 NAME, BEFORE = "app", "db"
-"""The app, and the one that it is after where a scenario has two."""
+"""The app, and where a scenario has two the one that it is after, or shares with."""
 NOTES = "notes"
 """The file in which both note when they begin and end."""
 
@@ -63,6 +63,8 @@ class Scenario:
     """Whether it goes into the background."""
     after: bool = False
     """Whether there is another app, which it is after."""
+    shares: bool = False
+    """Whether there is another app, which has a part of its port."""
     long: bool = False
     """Whether only `make soak` runs it."""
 
@@ -238,6 +240,23 @@ SCENARIOS = (
         after=True,
         long=True,
     ),
+    Scenario(
+        name="share-reload",
+        words=("reload", "app.toml"),
+        outcome=Outcome(release="2", beside="online"),
+        alone=(Outcome(beside="online"), Outcome(release="2", beside="online")),
+        shares=True,
+        long=True,
+    ),
+    Scenario(
+        name="share-stop",
+        words=("stop", NAME),
+        outcome=Outcome(status="stopped", instances=0, beside="online"),
+        alone=(Outcome(beside="online"),),
+        release="1",
+        shares=True,
+        long=True,
+    ),
 )
 EFFECTS = {
     "first-start": 81,
@@ -261,6 +280,8 @@ EFFECTS = {
     "background-dies": 38,
     "after-start": 140,
     "after-stop": 96,
+    "share-reload": 142,
+    "share-stop": 54,
 }
 """How many side effects the supervisor has in each of them: docs/crash-points.md."""
 KEEPER_EFFECTS = {
@@ -295,6 +316,9 @@ def declare(
         variables["NOTES"] = str(host.directory / NOTES)
         lines = _app(BEFORE, APP, variables | {"PORT": str(address.other)}, more)
         more.append(f'after = ["{BEFORE}"]')
+    if scenario.shares:
+        more.append('share_ports = "web"')
+        lines = _app(BEFORE, APP, variables, more)
     lines += _app(NAME, KEPT_APP if scenario.kept else APP, variables, more)
     host.configure("\n".join(lines) + "\n", f"{NAME}.toml")
 

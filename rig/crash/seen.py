@@ -35,7 +35,7 @@ class Seen:
     row: dict[str, Any] | None = None
     """The row of the app in the list."""
     beside: dict[str, Any] | None = None
-    """The row of the app that it is after, if there is one."""
+    """The row of the other app, if there is one."""
     notes: list[str] = field(default_factory=list)
     """Which of both began and ended, in that order."""
     described: dict[str, Any] | None = None

@@ -206,7 +206,7 @@ def test_an_address_of_another_app_is_refused_by_its_name(host: Host) -> None:
     done = host.gapless("start", "other.toml")
     assert done.returncode == 1
     assert "belongs to the app app" in done.stdout + done.stderr
-    assert "hint: here an address has one app" in done.stdout + done.stderr
+    assert "hint: an address has one app" in done.stdout + done.stderr
 
 
 def test_a_port_for_each_instance_is_kept(host: Host) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 from collections.abc import Iterator
 from typing import Any, cast
@@ -202,8 +203,8 @@ def test_no_trial_gets_a_connection_while_sockets_leave(apps: Apps) -> None:
     apps.serve("a", 1)
     apps.serve("b", 1)
     for number in range(2, 6):
-        apps.serve("a", number)
         apps.bind("b", number)  # a trial, which fails
+        apps.serve("a", number)  # it comes last, and moves when another one leaves
         apps.close("a", number - 1)
         apps.answer()
         apps.serve("b", number + 10)
@@ -280,6 +281,20 @@ def test_an_address_is_shared_only_where_both_say_so(
     with pytest.raises(RefusedError, match=r"b: .* belongs to the app a"):
         apps.bind("b", 1, second, host)
     assert {each.app for each in apps.listeners.by_name.values()} == {"a"}
+
+
+def test_apps_of_two_users_share_no_address(
+    apps: Apps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel would say no as well, but not why."""
+    first = apps.bind("a", 1)
+    others = os.stat_result((0, 0, 0, 0, os.getuid() + 1, 0, 0, 0, 0, 0))
+    real = os.fstat
+    monkeypatch.setattr(
+        os, "fstat", lambda n: others if n == first.sock.fileno() else real(n)
+    )
+    with pytest.raises(RefusedError, match=r"b: .* belongs to the app a"):
+        apps.bind("b", 1)
 
 
 def test_a_release_that_shares_no_more_is_refused_while_the_other_is_there(
