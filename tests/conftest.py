@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import uuid
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from rig import wait
-from rig.fixtures import long_tests
+from rig.fixtures import long_tests, short_form
 from rig.hosts import commands, processes
 from rig.hosts.host import Host, temporary_host
 from rig.programs import python
@@ -30,6 +31,35 @@ def pytest_configure() -> None:
         "gapless", deadline=None, suppress_health_check=[HealthCheck.too_slow]
     )
     settings.load_profile("gapless")
+    gc.disable()  # until all tests are made: next to nothing of that is garbage
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage again, but not among the thousands of tests."""
+    gc.freeze()
+    gc.enable()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(
+    collector: pytest.Collector, obj: object
+) -> list[pytest.Item] | None:
+    """Make no test that `-m "not soak"` leaves out."""
+    marks = getattr(obj, "pytestmark", None)
+    if _is_short(collector.config) and marks and short_form.is_long(marks):
+        return []
+    return None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make no parameter that `-m "not soak"` leaves out."""
+    if _is_short(metafunc.config):
+        short_form.shorten(metafunc.definition.iter_markers("parametrize"))
+
+
+def _is_short(config: pytest.Config) -> bool:
+    return bool(config.getoption("markexpr") == short_form.SHORT)
 
 
 @pytest.hookimpl(trylast=True)  # after they were put into a random order

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from pathlib import Path
 
@@ -44,6 +45,7 @@ MODULES = (
 OF_HINTS = {"files.write_over", "files.write_new", "files.open_to_append"}
 
 
+@functools.cache  # not at import: each process of pytest imports every test
 def _calls() -> dict[str, list[tuple[str, str]]]:
     """Return by module its calls: what is called, and all of it."""
     return {
@@ -54,9 +56,6 @@ def _calls() -> dict[str, list[tuple[str, str]]]:
         ]
         for path in PACKAGE.rglob("*.py")
     }
-
-
-CALLS = _calls()
 
 
 def _writes(name: str, call: str) -> bool:
@@ -85,11 +84,11 @@ def test_every_writer_is_on_the_page() -> None:
     """Whether what it writes outlives a loss of power was decided, and is written down."""
     writers = {
         module
-        for module, calls in CALLS.items()
+        for module, calls in _calls().items()
         if any(_writes(name, call) for name, call in calls)
     }
     assert sorted(writers - set(_rows()) - set(NO_FILES) - {THE_ONE}) == []
-    assert sorted(set(_rows()) - set(CALLS)) == []
+    assert sorted(set(_rows()) - set(_calls())) == []
     assert sorted(set(NO_FILES) - writers) == []
     assert sorted(set(NO_FILES) & set(_rows())) == []
 
@@ -98,7 +97,7 @@ def test_one_file_syncs() -> None:
     """A sync elsewhere would be one that nobody thinks of when the order changes."""
     syncing = {
         module
-        for module, calls in CALLS.items()
+        for module, calls in _calls().items()
         if any(name in SYNCS or "syncfs" in name for name, _ in calls)
     }
     assert syncing == {THE_ONE}
@@ -110,7 +109,7 @@ def test_what_is_durable_is_synced() -> None:
     for module, kinds in _rows().items():
         if "hint" in kinds:
             continue
-        calls = CALLS[module]
+        calls = _calls()[module]
         wrong += [
             f"{module}: {call}"
             for name, call in calls
