@@ -93,12 +93,11 @@ def of_another_app(app: str, group: str, others: str) -> RefusedError:
     return RefusedError(errno.EADDRINUSE, f"{app}: {where}{OF_ANOTHER}{others}")
 
 
-def too_many_apps(app: str, group: str, most: int) -> RefusedError:
-    """Return why one more app cannot share an address."""
-    where = group.removesuffix(ONLY_V6)
+def too_many_apps(app: str, port: int, most: int) -> RefusedError:
+    """Return why one more app cannot share a port."""
     return RefusedError(
         errno.EADDRINUSE,
-        f"{app}: {most} apps share {where} already",
+        f"{app}: {most} apps share port {port} already",
         "stop one of them",
     )
 
@@ -185,6 +184,16 @@ _OF_REACH = (
     (socket.IPPROTO_IP, 15),  # IP_FREEBIND
     (socket.IPPROTO_IP, socket.IP_TRANSPARENT),
 )
+
+
+def give_owner(one: socket.socket, another: socket.socket) -> None:
+    """Let a socket be of the user of another one: a group has sockets of one user.
+
+    Raises OSError.
+    """
+    owner = os.fstat(one.fileno()).st_uid
+    if os.fstat(another.fileno()).st_uid != owner:
+        os.fchown(another.fileno(), owner, -1)
 
 
 def plain_tcp(sock: socket.socket) -> socket.socket:

@@ -128,6 +128,11 @@ class Leads:
         """Return the names of the sockets at an address, by app."""
         return self._names.get(group, {})
 
+    def sockets(self, group: str) -> list[Listener]:
+        """Return the sockets that have a part of an address."""
+        found = (self._listeners.get(name) for name in self.of(group).values())
+        return [each for each in found if each is not None]
+
     def are_several(self, group: str) -> bool:
         """Return whether apps share an address now."""
         return len(self.of(group)) > 1
@@ -135,12 +140,9 @@ class Leads:
     def are_left_to_others(self, listener: Listener) -> bool:
         """Return whether a socket has a part, and those of other apps take connections."""
         names = self.of(listener.group)
-        others = (
-            self._listeners.get(names[app]) for app in names.keys() - {listener.app}
-        )
         return names.get(listener.app) == listener.name and any(
-            each is not None and each.accepting and not (each.shut or each.leaving)
-            for each in others
+            each.app != listener.app and each.accepting and not _is_closed(each)
+            for each in self.sockets(listener.group)
         )
 
     def leave(self, listener: Listener) -> None:
@@ -153,7 +155,6 @@ class Leads:
 
     def program(self, group: str, order: Sequence[str]) -> tuple[Instruction, ...]:
         """Return the program for an address whose sockets stand in this *order*."""
-        found = (self._listeners.get(name) for name in self.of(group).values())
         members = (self._listeners.get(name) for name in order)
         leaves = any(each is not None and each.leaving for each in members)
         parts = [
@@ -161,10 +162,10 @@ class Leads:
                 index=order.index(each.name),
                 number=each.number,
                 accepting=each.accepting,
-                closed=each.shut or each.leaving,
+                closed=_is_closed(each),
             )
-            for each in found
-            if each is not None and each.name in order
+            for each in self.sockets(group)
+            if each.name in order
         ]
         return choose(parts, avoided=len(order) - 1 if leaves else -1)
 
@@ -182,27 +183,41 @@ class Leads:
                 self.set(lead)
 
 
-def number_among(
+def _is_closed(lead: Listener) -> bool:
+    """Return whether a lead gets no new connections while others can."""
+    return lead.shut or lead.leaving or lead.quiesced
+
+
+def check(
     related: Collection[Listener],
     app: str,
     group: str,
     sock: socket.socket,
     shared_as: str,
-) -> int:
-    """Return the number of an app among those that share an address.
+) -> None:
+    """Raise RefusedError if another app has an address, or a part, and does not share it.
 
-    *related* has all sockets that get connections to it.  Raises RefusedError if another
-    app has the address, or a part of it, and the two do not share it.
+    *related* has all sockets that get connections to it.
     """
     others = [each for each in related if each.app != app]
     kept = {e.app for e in others if not _may_share(e, group, sock, shared_as)}
     if kept:
         raise of_another_app(app, group, ", ".join(sorted(kept)))
-    own = [each.number for each in related if each.app == app and each.shared_as]
-    taken = {each.number for each in others}
+
+
+def number_at(port: int, every: Iterable[Listener], app: str, shared_as: str) -> int:
+    """Return the number of an app among those that share a port, at any of its addresses.
+
+    The relay knows a connection by its port alone.  Raises RefusedError.
+    """
+    if not shared_as:
+        return 0
+    found = [each for each in every if each.shared_as and each.tcp_port == port]
+    own = [each.number for each in found if each.app == app]
+    taken = {each.number for each in found if each.app != app}
     free = [number for number in range(MOST_APPS) if number not in taken]
     if not (own or free):
-        raise too_many_apps(app, group, MOST_APPS)
+        raise too_many_apps(app, port, MOST_APPS)
     return (own or free)[0]
 
 

@@ -74,7 +74,9 @@ class SeatSockets:
         """Let an app have its part of an address, or others have it all."""
         groups, count = self._listeners.groups, _accepting(app, listener)
         groups.set_accepting(listener, count)
-        if count or not groups.leads.are_left_to_others(listener):
+        if count or listener.quiesced:
+            return
+        if not groups.leads.are_left_to_others(listener):
             return
         if waiting := queues.queued(listener.sock):
             self._relay(app, _users(app, listener), listener, waiting)
