@@ -63,6 +63,11 @@ def test_the_kernel_deals_connections_out_as_often_as_instances_accept(
                 found[3].setblocking(True)
                 found[3].accept()[0].close()
                 assert carried.getpeername()[1] == one.getpeername()[1]
+        with socket.socket() as another:  # a host that chooses the time to live
+            another.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, parts.ttl_of(0))
+            another.bind(("127.0.0.5", 0))
+            another.connect(("127.0.0.1", found[0].getsockname()[1]))
+            found[1].accept()[0].close()
 
 
 @pytest.mark.parametrize(
@@ -88,6 +93,21 @@ def test_what_waits_goes_on_to_any_app_and_what_is_carried_to_its_own(
             clients.append(stack.enter_context(found[0].accept()[0]))
         ttls = [relay._app_of(each) for each in clients]
         assert ttls == [parts.ttl_of(5), 0, parts.ttl_of(3), 0]
+
+
+def test_what_comes_from_elsewhere_is_carried_for_no_app() -> None:
+    """Neither if its first packet was not saved, as by SYN cookies, nor by its value."""
+    with group("127.0.0.1", 1) as found:
+        relay = Relay(found[0], 0.2, 30.0, ttl=parts.ttl_of(5))
+        for saved in (False, True):
+            if saved:
+                steering.save_syn(found[0])
+            with socket.socket() as client:
+                client.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, parts.ttl_of(3))
+                client.bind(("127.0.0.5", 0))
+                client.connect(found[0].getsockname())
+                with found[0].accept()[0] as taken:
+                    assert relay._app_of(taken) == 0
 
 
 def test_somebody_gets_it_in_any_case() -> None:

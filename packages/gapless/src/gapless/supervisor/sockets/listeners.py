@@ -34,6 +34,7 @@ from gapless.supervisor.sockets.addresses import (
     refuse_stranger,
     share_address,
     shown,
+    tcp_socket,
 )
 from gapless.supervisor.sockets.groups import Groups
 from gapless.supervisor.sockets.listener import ByName, Listener, meta_of, with_meta
@@ -83,7 +84,7 @@ class Listeners:
         whose = group if seat is None else f"{group} seat {seat}"
         name = self.new_name(app, generation, whose, sock)
         if is_multipath(sock):
-            with plain_tcp(sock) as plain:
+            with plain_tcp(sock, keep_owner=bool(shared_as)) as plain:
                 self.bind(
                     *(app, generation, host, port, plain),
                     seat=seat,
@@ -161,17 +162,16 @@ class Listeners:
         *,
         seat: int | None = None,
         shared_as: str = "",
+        owner: int | None = None,
     ) -> Listener:
         """Make a socket that listens, for a program that is handed descriptors.
 
-        Raises RefusedError.
+        It is of the user *owner*, or of the supervisor's.  Raises RefusedError.
         """
         host, _, port = address.rpartition(":")
         host = host.strip("[]") or "0.0.0.0"  # noqa: S104 - what ":80" asks for
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        with socket.socket(family, socket.SOCK_STREAM) as sock:
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        with tcp_socket(family, owner) as sock:
             self.bind(
                 *(app, generation, host, int(port), sock),
                 seat=seat,

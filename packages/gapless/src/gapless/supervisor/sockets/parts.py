@@ -5,7 +5,8 @@ out at random, to each lead as often as instances accept from it.
 
 Rule 1: who closes an address, or has nobody to accept there, gets none while others do.
 Rule 2: what the relay carries for an app comes to the lead of that app, whatever else.  The
-time to live of its packets names the app.
+time to live of its packets names the app, and they come from the address that they go to:
+another host cannot choose an app.
 Where nobody accepts, what waits is let go on to the others, but for that: nobody has
 seen it yet.
 Rule 3: while a socket leaves the group, the last one of it gets none: it takes the place of
@@ -37,6 +38,8 @@ MOST_APPS = len(SHARED_TTLS)
 """So many apps share an address; each has a time to live of its own."""
 _RANDOM = 0xFFFFF000 + 56  # SKF_AD_OFF + SKF_AD_RANDOM, <linux/filter.h>
 _JUMP, _JUMP_IF_AT_LEAST, _MODULO = 0x05, 0x35, 0x94
+_TO_X, _JUMP_IF_X = 0x07, 0x1D
+_PAST = -1  # jump over all that is for what is carried
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,10 +81,7 @@ def shares(parts: Iterable[Part], avoided: int = -1) -> list[tuple[int, int]]:
 def choose(parts: Sequence[Part], avoided: int = -1) -> tuple[Instruction, ...]:
     """Return the program that deals new connections out to the leads."""
     found = shares(parts, avoided)
-    program = [*_time_to_live()]
-    for each in parts:
-        program += [(JUMP_IF_EQUAL, 0, 1, ttl_of(each.number))]
-        program += [(RETURN, 0, 0, each.index)]
+    program = _carried(parts)
     program += [(LOAD_WORD, 0, 0, _RANDOM)]
     program += [(_MODULO, 0, 0, sum(count for _, count in found))]
     until = 0
@@ -91,16 +91,32 @@ def choose(parts: Sequence[Part], avoided: int = -1) -> tuple[Instruction, ...]:
     return (*program, (RETURN, 0, 0, found[-1][0]))
 
 
-def _time_to_live() -> list[Instruction]:
-    """Return what loads it; IPv4 comes to a dual-stack socket with its own header."""
+def _carried(parts: Sequence[Part]) -> list[Instruction]:
+    """Return what chooses for connections that the relay carries; others go on after it.
+
+    IPv4 comes to a dual-stack socket with its own header.
+    """
+    v6 = [*_from_here(8, words=4), (LOAD_BYTE, 0, 0, NET_OFF + 7)]
+    v4 = [*_from_here(12, words=1), (LOAD_BYTE, 0, 0, NET_OFF + 8)]
+    v4 += [(_JUMP, 0, 0, len(v6))]
+    program = [(LOAD_BYTE, 0, 0, NET_OFF), (SHIFT_RIGHT, 0, 0, 4)]
+    program += [(JUMP_IF_EQUAL, 0, len(v4), 4), *v4, *v6]
+    for each in parts:
+        program += [(JUMP_IF_EQUAL, 0, 1, ttl_of(each.number))]
+        program += [(RETURN, 0, 0, each.index)]
     return [
-        (LOAD_BYTE, 0, 0, NET_OFF),
-        (SHIFT_RIGHT, 0, 0, 4),
-        (JUMP_IF_EQUAL, 0, 2, 4),
-        (LOAD_BYTE, 0, 0, NET_OFF + 8),
-        (_JUMP, 0, 0, 1),
-        (LOAD_BYTE, 0, 0, NET_OFF + 7),
+        (code, true, len(program) - place - 1 if false == _PAST else false, constant)
+        for place, (code, true, false, constant) in enumerate(program)
     ]
+
+
+def _from_here(source_at: int, *, words: int) -> list[Instruction]:
+    """Return what goes on if a packet comes from the address that it goes to."""
+    found: list[Instruction] = []
+    for offset in range(NET_OFF + source_at, NET_OFF + source_at + 4 * words, 4):
+        found += [(LOAD_WORD, 0, 0, offset), (_TO_X, 0, 0, 0)]
+        found += [(LOAD_WORD, 0, 0, offset + 4 * words), (_JUMP_IF_X, 0, _PAST, 0)]
+    return found
 
 
 class Leads:
