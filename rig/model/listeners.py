@@ -17,7 +17,10 @@ class FakeListeners:
         self._effects, self._world, self._keeper = effects, effects.world, keeper
         self.by_name: dict[str, Listener] = {}
         self.groups = SimpleNamespace(
-            takes_connections=self._takes_connections, adopt=lambda _: None
+            takes_connections=self._takes_connections,
+            has_its_part=self._takes_connections,
+            take_parts=lambda *_: None,
+            adopt=lambda _: None,
         )
 
     def seat_for(self, *_: Any) -> None:
