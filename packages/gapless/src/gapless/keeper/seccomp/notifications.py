@@ -87,6 +87,8 @@ class Wanted:
     """The last names of paths."""
     ports: Collection[int] = ()
     """TCP ports."""
+    bound: Collection[int] = ()
+    """Those that the instance has bound itself: it asks no more whether they are free."""
 
 
 NOTHING = Wanted()
@@ -204,7 +206,11 @@ def _observe_connect(
         pid = caller.process_of(thread_id) if path else thread_id
         return replace(found, path=path, pid=pid)
     address = caller.parse_address(raw)
-    if address is None or address.port not in wanted.ports:
+    if (
+        address is None
+        or address.port not in wanted.ports
+        or address.port in wanted.bound
+    ):
         return found
     pid = caller.process_of(thread_id)
     kind = caller.kind(pid, arguments[0] & 0xFFFFFFFF)

@@ -114,7 +114,7 @@ class WaitingCalls:
         self._counts: Counter[str] = Counter()
         """How many calls of an instance wait."""
         self._bound: dict[str, set[int]] = {}
-        """The TCP ports that an instance has bound: it asks no more if they are free."""
+        """The TCP ports that an instance has bound."""
         self._silent = False
         """Whether the supervisor that is there has let a call wait too long."""
 
@@ -171,7 +171,7 @@ class WaitingCalls:
         noted = (key, number) in self._waiting
         if notify is None or noted or not notifications.is_valid(notify, number):
             return
-        found = notifications.observe(notify, raw, self._wanted())
+        found = notifications.observe(notify, raw, self._wanted(key))
         if found is not None:
             self._take(key, notify, found)
 
@@ -224,7 +224,7 @@ class WaitingCalls:
     def _receive(self, key: str, notify: int) -> None:
         try:
             buffer = self._scratch.begin_to_receive(key)
-            notification = notifications.receive(notify, self._wanted(), buffer)
+            notification = notifications.receive(notify, self._wanted(key), buffer)
         except OSError as error:
             if descriptors.is_shortage(error):
                 descriptors.pause()  # it is received at the next try
@@ -238,19 +238,10 @@ class WaitingCalls:
             self._send({"event": "emptied", "key": key})
         self._scratch.end_receiving()
 
-    def _wanted(self) -> Wanted:
+    def _wanted(self, key: str) -> Wanted:
         names = {os.path.basename(path) for path in self._paths()}
-        return Wanted(names=names, ports=self._ports())
-
-    def _is_ours(self, key: str, call: Notification) -> bool:
-        """Return whether a call proceeds without a word of the supervisor."""
-        if not call.is_for_supervisor:
-            return True
-        if call.call not in _ABOUT_PLACES:
-            return False
-        if call.address is not None:
-            return call.address.port in self._bound.get(key, ())
-        return call.path not in self._paths()
+        bound = self._bound.get(key, ())
+        return Wanted(names=names, ports=self._ports(), bound=bound)
 
     def _has_bound(self, key: str, call: Notification) -> None:
         if call.call == "bind" and call.tcp and call.address is not None:
@@ -258,7 +249,10 @@ class WaitingCalls:
 
     def _take(self, key: str, notify: int, notification: Notification) -> None:
         """Let a call wait that is the supervisor's to answer; others proceed."""
-        if self._is_ours(key, notification):
+        path, about_places = notification.path, notification.call in _ABOUT_PLACES
+        if not notification.is_for_supervisor or (
+            about_places and path and path not in self._paths()
+        ):
             notifications.proceed(notify, notification.id)
             return
         waiting = WaitingCall(key, notify, notification, clock.monotonic())
