@@ -8,6 +8,7 @@ import signal
 import pytest
 
 from rig.hosts.host import APPS, ROOT, Host
+from rig.hosts.processes import stopped
 from rig.load import engine
 from rig.load.process import run_load
 from rig.programs import npm
@@ -43,6 +44,7 @@ def test_a_program_that_checks_its_port_is_released(host: Host) -> None:
     assert host.app("app")["addresses"] == [f"[::]:{port}"]
 
 
+@pytest.mark.soak
 def test_without_the_key_the_hint_names_it(host: Host) -> None:
     """What serves goes on."""
     port = free_port()
@@ -94,6 +96,7 @@ server.serve_forever()
 """
 
 
+@pytest.mark.soak
 def test_a_port_of_another_app_is_answered_truly(host: Host) -> None:
     """A program that waits for its database is a client; so is one that serves."""
     other, nobody, port = free_port(), free_port(), free_port()
@@ -162,3 +165,53 @@ def test_packages_that_check_their_port_are_released(
         report = under_load.stop()
     assert report.lost == 0, str(report)
     assert host.app("app")["addresses"] == [f"[::]:{port}"]
+
+
+CALLS = """
+import http.server, os, socket
+class Calls(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        socket.create_connection(("127.0.0.1", int(os.environ["OTHER"]))).close()
+        body = b"release 1 pid 1\\n"
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *_): pass
+class Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 128
+Server(("127.0.0.1", int(os.environ["PORT"])), Calls).serve_forever()
+"""
+
+
+@pytest.mark.soak
+def test_its_connections_outlive_what_fails(host: Host) -> None:
+    """A keeper that dies, and a supervisor that hangs; not keeper and guardian at once."""
+    other, port = free_port(), free_port()
+    declare(host, other, 1)
+    host.ok("start", "app.toml")
+    (host.directory / "calls.py").write_text(CALLS)
+    host.configure(
+        f'[app.calls]\ncommand = ["python3", "calls.py"]\n{CHECKS}\n'
+        f'environment = {{ OTHER = "{other}", PORT = "{port}" }}\n',
+        "calls.toml",
+    )
+    host.ok("start", "calls.toml")
+    with run_load(port, engine.NEW) as under_load:
+        under_load.wait_for(20)
+        keeper = host.keeper_pid()
+        os.kill(keeper, signal.SIGKILL)
+        until(lambda: host.keeper_pid() not in (0, keeper), "another keeper")
+        under_load.wait_for(20)
+        with stopped(host.supervisor_pid()):
+            under_load.wait_for(20)
+        report = under_load.stop()
+    assert report.lost == 0, str(report)
+    _, keeper, guardian = host.own_pids()
+    with stopped(guardian):  # else it may start a keeper in between
+        os.kill(keeper, signal.SIGKILL)
+        os.kill(guardian, signal.SIGKILL)
+    named = "its new connections fail"
+    until(lambda: named in host.gapless("list").stdout, "the list names it", 30)
+    host.ok("reload", "calls")
+    until(lambda: answers(port), "it connects again")

@@ -436,7 +436,8 @@ class App(Table, frozen=True):
     """
     checks_port: bool = False
     """The program connects to its port before it binds it, to see whether it is free:
-    nobody answers it there. Each connection that it opens takes longer, for its life.
+    nobody answers it there. Each connection that it opens takes longer, for its life. No
+    effect with `interception = false`.
 
     Example: true
     """

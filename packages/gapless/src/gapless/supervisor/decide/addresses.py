@@ -13,7 +13,8 @@ from collections.abc import Collection, Iterable, Mapping
 from gapless.supervisor.memory.spec import AppSpec
 
 _ANY = ("0.0.0.0", "[::]")  # noqa: S104 - compared, not bound
-_MAPPED, _LOOPBACK = "::ffff:", {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+_MAPPED = "::ffff:"
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
 ONLY_V6, DATAGRAMS = " v6only", "udp:"
 OF_ANOTHER = " belongs to the app "
 """Stands between an address and the app that has it, where another one is refused."""
