@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -21,7 +22,7 @@ from gapless.supervisor.sockets.connect_calls import (
     ConnectCalls,
     is_of_this_host,
 )
-from gapless.supervisor.sockets.groups import Listener
+from gapless.supervisor.sockets.listener import Listener
 from gapless.supervisor.sockets.listeners import Listeners
 from gapless.supervisor.sockets.path_calls import PathCalls
 
@@ -55,7 +56,7 @@ class Asking:
         self.calls = ConnectCalls(self.apps, keeper, self.listeners, paths)
         self.sockets: list[socket.socket] = []
 
-    def listens(self, host: str, app: str = "app", v6only: str = "") -> None:
+    def listens(self, host: str, app: str = "app", shared_as: str = "") -> None:
         """Let the generation that serves listen at an address."""
         sock = socket.socket()
         self.sockets.append(sock)
@@ -66,19 +67,22 @@ class Asking:
                 app=app,
                 generation=1,
                 address=address,
-                group=address + v6only,
+                group=address,
                 sock=sock,
+                shared_as=shared_as,
             )
         )
 
-    def begin(self, phase: Phase = Phase.STARTING) -> InstanceRecord:
+    def begin(
+        self, phase: Phase = Phase.STARTING, spec: AppSpec = SPEC
+    ) -> InstanceRecord:
         """Start a new instance of the app."""
         app = self.apps.setdefault("app", AppRecord("app", SPEC))
         app.last_serial += 1
         instance = InstanceRecord(f"app/2/0/{app.last_serial}", 0, clock.monotonic())
         instance.phase = phase
         generation = GenerationRecord(
-            2, SPEC, clock.monotonic(), seats=[SeatRecord(0)], instances=[instance]
+            2, spec, clock.monotonic(), seats=[SeatRecord(0)], instances=[instance]
         )
         app.generations.append(generation)
         return instance
@@ -134,6 +138,14 @@ def test_a_port_of_another_app_is_answered_truly(asking: Asking, own: str) -> No
     if own:
         asking.listens(own.strip("[]"))
     assert asking.asks(asking.begin(), "127.0.0.1") == PROCEEDS
+
+
+def test_a_port_that_apps_share_is_free(asking: Asking) -> None:
+    """To those that have one word for it."""
+    asking.listens("127.0.0.1", "other", "web")
+    for word, answer in (("web", REFUSED), ("", PROCEEDS), ("db", PROCEEDS)):
+        instance = asking.begin(spec=replace(SPEC, share_ports=word))
+        assert asking.asks(instance, "127.0.0.1") == answer
 
 
 def test_another_host_is_answered_truly(asking: Asking) -> None:

@@ -54,7 +54,7 @@ class ConnectCalls:
         self._keeper.answer(key, call, "proceed")
 
     def _asks_before_bind(self, found: Found, message: wire.Message) -> bool:
-        app, _, instance = found
+        app, generation, instance = found
         if instance.phase is not Phase.STARTING:
             return False
         if "path" in message:
@@ -63,16 +63,20 @@ class ConnectCalls:
                 return False
             return self._paths.is_name_of(app, path) and self._may_ask(instance, path)
         host, port = str(message["host"]), int(message["port"])
-        if _has_bound(instance, port) or not self._is_at(app, host, port):
+        if _has_bound(instance, port) or not self._is_at(
+            app, host, port, generation.spec.share_ports
+        ):
             return False
         return self._may_ask(instance, address_text(host, port))
 
-    def _is_at(self, app: AppRecord, host: str, port: int) -> bool:
-        """Return whether a connection comes to a socket of an app."""
+    def _is_at(self, app: AppRecord, host: str, port: int, shared_as: str) -> bool:
+        """Return whether a connection comes to an app, or one that shares its ports."""
         groups = [
             each.group
-            for each in self._listeners.of_app(app.name)
-            if each.tcp_port == port and reaches(each.group, host, port)
+            for each in self._listeners.by_name.values()
+            if (each.app == app.name or (shared_as and each.shared_as == shared_as))
+            and each.tcp_port == port
+            and reaches(each.group, host, port)
         ]
         if not groups:
             return False

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import selectors
 import socket
 
 from gapless.base import codec, wire
@@ -25,6 +26,7 @@ from gapless.supervisor.sockets.listener import Listener
 from gapless.supervisor.sockets.listeners import Listeners
 from gapless.supervisor.sockets.unix import place
 from gapless.supervisor.sockets.unix.acting import Identity, can_act_as
+from gapless.supervisor.sockets.unix.name_watch import NameWatch
 from gapless.supervisor.sockets.unix.own_paths import (
     is_for_itself,
     is_in_drawn_directory,
@@ -159,6 +161,19 @@ class PathCalls:
             return False
         own = (each.place for each in self._listeners.of_app(app.name))
         return any(each is not None and place.is_it(each, there) for each in own)
+
+
+def watch_paths(selector: selectors.BaseSelector, listeners: Listeners) -> None:
+    """Put a path back that is removed from under its socket, of those that are and come.
+
+    A program removes it whose `unlink` does not wait for an answer: who started it did not
+    know that it serves on a path.
+    """
+    watch = NameWatch(selector, lambda path: listeners.groups.restore(f"unix:{path}"))
+    listeners.placed = watch.add
+    for listener in listeners.by_name.values():
+        if listener.place is not None:
+            watch.add(listener.place)
 
 
 def _is_there(listener: Listener) -> bool:
