@@ -54,7 +54,7 @@ class Listeners:
         self.by_name = ByName()
         self.groups = Groups(keeper, self.by_name)
         self.placed: Callable[[Place], None] = lambda _: None
-        """Called with where a new socket is: `path_watch` watches over its names."""
+        """Called with where a new socket is: `watch_paths` looks after its names."""
 
     # --- sockets come -----------------------------------------------------------------
 
