@@ -289,7 +289,7 @@ class ModelSupervisor:
                 evidence, membership, notify, drains, closed
             ),
             takeovers,
-            SeatSockets(listeners, relays),
+            SeatSockets(listeners, relays, self.apps.touch),
         )
         app_order = AppOrder(self.apps, self.host)
         self.new_generations = NewGenerations(

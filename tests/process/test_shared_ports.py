@@ -254,6 +254,35 @@ def test_a_first_start_that_fails_gets_no_connection(host: Host) -> None:
 
 
 @pytest.mark.soak
+def test_who_listens_after_it_counts_as_ready_has_its_part_then(
+    host: Host, tmp_path: Path
+) -> None:
+    """Whether it is alone at the port then or not; the stop of the other loses nothing."""
+    port = wait.free_port()
+    for first, second in ((SHOP, SITE), (SITE, SHOP)):
+        gate = tmp_path / first
+        os.mkfifo(gate)
+        late = f"open({str(gate)!r}).read(); import runpy; "
+        late += "runpy.run_path('tiny.py', run_name='__main__')"
+        command = [sys.executable, "-I", "-S", "-c", late]
+        if second == SHOP:
+            host.start(second, TINY, port=port, release=f"{second}-1", more=SHARED)
+        host.declare(first, command, port=port, release=f"{first}-1", more=SHARED)
+        host.ok("start", f"{first}.toml")
+        assert host.status(first) == "online"
+        gate.write_text("listen")
+        wait.until(lambda: host.row(first)["addresses"], f"{first} to listen", 30)  # noqa: B023 - it is called here
+        if second == SITE:
+            host.start(second, TINY, port=port, release=f"{second}-1", more=SHARED)
+        with run_load(port, NEW) as load:
+            each_answers(load, "shop-1", "site-1")
+            host.ok("stop", second)
+            nobody_else_answers(load, f"{first}-1")
+            assert load.stop().lost == 0
+        host.ok("stop", first)
+
+
+@pytest.mark.soak
 def test_cluster_mode_of_pm2_shares_and_a_fork_does_not(host: Host) -> None:
     """`check` says so before; an app that is not declared so is told what to write."""
     port = wait.free_port()

@@ -63,6 +63,11 @@ def test_the_kernel_deals_connections_out_as_often_as_instances_accept(
                 found[3].setblocking(True)
                 found[3].accept()[0].close()
                 assert carried.getpeername()[1] == one.getpeername()[1]
+        with socket.socket() as another:  # a host that chooses the time to live
+            another.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, parts.ttl_of(0))
+            another.bind(("127.0.0.5", 0))
+            another.connect(("127.0.0.1", found[0].getsockname()[1]))
+            found[1].accept()[0].close()
 
 
 @pytest.mark.parametrize(
@@ -88,6 +93,21 @@ def test_what_waits_goes_on_to_any_app_and_what_is_carried_to_its_own(
             clients.append(stack.enter_context(found[0].accept()[0]))
         ttls = [relay._app_of(each) for each in clients]
         assert ttls == [parts.ttl_of(5), 0, parts.ttl_of(3), 0]
+
+
+def test_what_comes_from_elsewhere_is_carried_for_no_app() -> None:
+    """Neither if its first packet was not saved, as by SYN cookies, nor by its value."""
+    with group("127.0.0.1", 1) as found:
+        relay = Relay(found[0], 0.2, 30.0, ttl=parts.ttl_of(5))
+        for saved in (False, True):
+            if saved:
+                steering.save_syn(found[0])
+            with socket.socket() as client:
+                client.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, parts.ttl_of(3))
+                client.bind(("127.0.0.5", 0))
+                client.connect(found[0].getsockname())
+                with found[0].accept()[0] as taken:
+                    assert relay._app_of(taken) == 0
 
 
 def test_somebody_gets_it_in_any_case() -> None:
@@ -321,9 +341,10 @@ def test_apps_of_an_address_have_numbers_of_their_own(apps: Apps) -> None:
 def test_whoever_follows_goes_on_with_the_parts(apps: Apps) -> None:
     """Of two notes of the group the later one counts; a socket that is gone is followed."""
     apps.serve("a", 1)
-    apps.serve("b", 1)
+    other = apps.serve("b", 1)
     older = {f"127.0.0.1:{apps.port}": apps.listeners.groups.value(own(apps))}
     apps.bind("b", 2)
+    apps.listeners.groups.set_accepting(other, 0)  # so nobody else takes
     apps.listeners.quiesce("a", 1, for_good=False)
     newer = {f"127.0.0.1:{apps.port}": apps.listeners.groups.value(own(apps))}
     notes: dict[str, Any] = {}
@@ -349,3 +370,89 @@ def test_whoever_follows_goes_on_with_the_parts(apps: Apps) -> None:
 def own(apps: Apps) -> str:
     """Return the group of the apps."""
     return f"127.0.0.1:{apps.port}"
+
+
+def test_whoever_follows_gives_parts_that_nobody_noted(apps: Apps) -> None:
+    """As after an older supervisor; the one that was steered last had all there."""
+    apps.serve("a", 1)
+    apps.serve("b", 1)
+    apps.bind("b", 2)  # a trial
+    apps.listeners.groups.leads.leave(apps.listeners.of("a", 1)[0])
+    apps.listeners.groups.prepare(own(apps))
+    assert apps.takers() == {("b", 1)}
+    for name in ("a", "b"):
+        apps.listeners.groups.take_parts(name, 1)
+    assert apps.takers() == {("a", 1), ("b", 1)}
+
+
+def test_who_was_first_has_no_part_before_it_is_steered(apps: Apps) -> None:
+    """So it is steered when it listens late; the trial of another app had it before."""
+    first = apps.bind("a", 1)
+    assert not apps.listeners.groups.has_its_part(first)
+    second = apps.bind("b", 1)
+    assert apps.listeners.steer_one(second) == 1
+    assert apps.listeners.groups.has_its_part(second)
+    assert not apps.listeners.groups.has_its_part(first)
+    apps.listeners.steer_one(first)
+    assert apps.takers() == {("a", 1), ("b", 1)}
+
+
+def test_an_app_has_one_number_at_all_addresses_of_a_port(apps: Apps) -> None:
+    """The relay knows a connection by its port."""
+    assert apps.bind("a", 1).number == 0
+    assert apps.bind("b", 1, host="127.0.0.2").number == 1
+    assert apps.bind("a", 1, host="127.0.0.2").number == 0
+    assert apps.bind("b", 1).number == 1
+
+
+def test_a_stop_makes_no_socket_where_others_take(apps: Apps) -> None:
+    """The supervisor may not be of the app's user; both stops at once need one each."""
+    first, second = apps.serve("a", 1), apps.serve("b", 1)
+    apps.listeners.quiesce("a", 1, for_good=True)
+    assert list(apps.listeners.by_name.values()) == [first, second]
+    assert meta_of(first)["quiesced"]
+    assert apps.takers() == {("b", 1)}
+    apps.listeners.reopen("a", 1)  # as when that was not noted
+    assert apps.takers() == {("a", 1), ("b", 1)}
+    apps.listeners.quiesce("a", 1, for_good=True)
+    apps.listeners.quiesce("b", 1, for_good=True)
+    shut = [each.app for each in apps.listeners.by_name.values() if each.shut]
+    assert sorted(shut) == ["a", "b"]
+    leads = apps.listeners.groups.leads.sockets(own(apps))
+    assert all(each.shut for each in leads)
+
+
+def test_a_shut_socket_is_of_the_user_of_its_app(
+    apps: Apps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the kernel refuses it where the supervisor is root."""
+    given: list[tuple[int, int]] = []
+    first, real = apps.serve("a", 1), os.fstat
+    other = os.stat_result((0, 0, 0, 0, os.getuid() + 1, 0, 0, 0, 0, 0))
+    monkeypatch.setattr(
+        os, "fstat", lambda n: other if n == first.sock.fileno() else real(n)
+    )
+    monkeypatch.setattr(os, "fchown", lambda _, *ids: given.append(ids))
+    apps.listeners.quiesce("a", 1, for_good=True)
+    assert given == [(os.getuid() + 1, -1)]
+
+
+def test_who_shuts_its_socket_down_harms_no_release_of_the_other(apps: Apps) -> None:
+    """The kernel has taken it out; once it listens again it has its part again."""
+    first = apps.serve("a", 1)
+    apps.serve("b", 1)
+    first.sock.shutdown(socket.SHUT_RD)
+    apps.bind("b", 2)  # a trial
+    assert apps.takers() == {("b", 1)}
+    apps.listeners.steer("b", 2)
+    assert apps.takers() == {("b", 2)}
+    apps.close("b", 1)
+    apps.answer()
+    apps.bind("b", 3)
+    assert apps.takers() == {("b", 2)}
+    apps.listeners.listen(first)
+    apps.listeners.steer_one(first)
+    assert apps.takers() == {("a", 1), ("b", 2)}
+    apps.close("a", 1)
+    apps.answer()
+    assert apps.takers() == {("b", 2)}

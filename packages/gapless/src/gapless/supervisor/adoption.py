@@ -13,6 +13,7 @@ Rule: facts come from the keeper, notes are hints.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from typing import Any
@@ -29,6 +30,7 @@ from gapless.supervisor.memory import apps as memory_apps
 from gapless.supervisor.memory.apps import Apps, Found
 from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
+from gapless.supervisor.memory.model import Role
 from gapless.supervisor.observe.instance_groups import InstanceGroups
 from gapless.supervisor.sockets.listeners import Listeners
 from gapless.supervisor.survivors import Survivors
@@ -174,8 +176,14 @@ class Adoption:
                     for each in app.generations
                     if each.sockets_of == generation.sockets_of
                 ]
-                if not any(each.quiesced for each in using):
-                    self._listeners.reopen(app.name, generation.sockets_of)
+                if any(each.quiesced for each in using):
+                    continue
+                self._listeners.reopen(app.name, generation.sockets_of)
+                if generation.role in (Role.SERVING, Role.PROVING, Role.RECYCLING):
+                    with contextlib.suppress(OSError):  # as when it listens late
+                        self._listeners.groups.take_parts(
+                            app.name, generation.sockets_of
+                        )
         instances = (i for a in self._apps.values() for i in a.instances())
         left_alone = {key for key in self._reported if self._apps.is_unread(key)}
         known = {instance.key for instance in instances}

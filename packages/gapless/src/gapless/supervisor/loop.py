@@ -224,7 +224,7 @@ class Loop:
         self._takeovers.update(app)
         self._app_order.update(app)
         waiting = self._acceptors.update(app, clock.monotonic())
-        self._performer.keep_up(app)
+        waiting |= self._performer.keep_up(app, clock.monotonic())
         waiting |= not self._plan_and_perform(app)
         if self._app_order.waits_for(app):
             self._timers.set_earlier(app.name, clock.monotonic() + ORDER_CHECK_S)

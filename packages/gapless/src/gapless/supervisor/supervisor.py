@@ -174,7 +174,7 @@ class Supervisor:
                 evidence, membership, notify_sockets, drain_connections, closed
             ),
             takeovers,
-            SeatSockets(listeners, relays),
+            SeatSockets(listeners, relays, apps.touch),
         )
         # control, renewal
         app_order = AppOrder(apps, host)

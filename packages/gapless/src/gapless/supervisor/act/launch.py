@@ -189,10 +189,12 @@ class Launcher:
             # What a generation gave up, and has not closed yet, is not handed out.
             if (listener.address, listener.seat) == (address, seat):
                 return listener
+        user = generation.spec.user
         listener = self._listeners.open(
             *(app.name, own, address),
             seat=seat,
             shared_as=generation.spec.share_ports,
+            owner=_uid_of(user) if user and generation.spec.share_ports else None,
         )
         generation.sockets.add(listener.name)
         return listener

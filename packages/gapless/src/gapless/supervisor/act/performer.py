@@ -30,10 +30,14 @@ class Performer:
         self._seat_sockets = seat_sockets
         self._generations, self._instances = generations, instances
 
-    def keep_up(self, app: AppRecord) -> None:
-        """Do what follows from what was observed, without a decision.  Raises OSError."""
-        self._seat_sockets.update(app)
+    def keep_up(self, app: AppRecord, now: float) -> bool:
+        """Do what follows from what was observed, without a decision.
+
+        Returns whether to look again soon.  Raises OSError.
+        """
+        again = self._seat_sockets.update(app, now)
         self._instances.look_at_sockets(app)
+        return again
 
     def perform(self, app: AppRecord, action: actions.Action) -> None:
         """Carry out one action.  Raises GaplessError, OSError."""

@@ -176,7 +176,10 @@ class Relay:
         """Return the time to live that names the app of a connection; 0 without one.
 
         What is carried for an app stays with it; what nobody has accepted is any app's.
+        What is carried comes from the very address that it goes to.
         """
+        if client.getpeername()[0] != client.getsockname()[0]:
+            return 0
         found = sockets.saved_ttl(client)
         if found is None:
             return self._ttl  # it began before the address was shared

@@ -93,12 +93,11 @@ def of_another_app(app: str, group: str, others: str) -> RefusedError:
     return RefusedError(errno.EADDRINUSE, f"{app}: {where}{OF_ANOTHER}{others}")
 
 
-def too_many_apps(app: str, group: str, most: int) -> RefusedError:
-    """Return why one more app cannot share an address."""
-    where = group.removesuffix(ONLY_V6)
+def too_many_apps(app: str, port: int, most: int) -> RefusedError:
+    """Return why one more app cannot share a port."""
     return RefusedError(
         errno.EADDRINUSE,
-        f"{app}: {most} apps share {where} already",
+        f"{app}: {most} apps share port {port} already",
         "stop one of them",
     )
 
@@ -187,13 +186,38 @@ _OF_REACH = (
 )
 
 
-def plain_tcp(sock: socket.socket) -> socket.socket:
+def give_owner(one: socket.socket, another: socket.socket) -> None:
+    """Let a socket be of the user of another one: a group has sockets of one user.
+
+    Raises OSError.
+    """
+    owner = os.fstat(one.fileno()).st_uid
+    if os.fstat(another.fileno()).st_uid != owner:
+        os.fchown(another.fileno(), owner, -1)
+
+
+def tcp_socket(family: int, owner: int | None) -> socket.socket:
+    """Return a TCP socket of one version of IP.  Raises OSError.
+
+    It is of the user *owner*, or of this process's.
+    """
+    found = socket.socket(family, socket.SOCK_STREAM)
+    if family == socket.AF_INET6:
+        found.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    if owner is not None and owner != os.geteuid():
+        os.fchown(found.fileno(), owner, -1)
+    return found
+
+
+def plain_tcp(sock: socket.socket, *, keep_owner: bool = False) -> socket.socket:
     """Return a TCP socket to put in the place of a Multipath TCP one.
 
     The kernel steers no group of those: SO_ATTACH_REUSEPORT_CBPF fails with EOPNOTSUPP.
     What says where it may be reached is kept.  Raises OSError.
     """
     found = socket.socket(sock.family, socket.SOCK_STREAM)
+    if keep_owner:
+        give_owner(sock, found)
     copy_v6only(sock, found)
     copy_reach(sock, found)
     os.set_blocking(found.fileno(), os.get_blocking(sock.fileno()))

@@ -10,13 +10,22 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import socket
 from collections.abc import Mapping
 from typing import Any
 
 from gapless.base import clock
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
 from gapless.supervisor.sockets import affinity, steering
-from gapless.supervisor.sockets.addresses import has_peer
+from gapless.supervisor.sockets.addresses import (
+    copy_of,
+    copy_reach,
+    copy_v6only,
+    give_owner,
+    has_peer,
+    inode_of,
+    share_address,
+)
 from gapless.supervisor.sockets.listener import Listener
 from gapless.supervisor.sockets.parts import Leads
 from gapless.supervisor.sockets.unix import place
@@ -83,9 +92,65 @@ class Groups:
 
     def lead_of(self, listener: Listener) -> Listener | None:
         """Return the socket that takes the connections of an address for an app."""
+        name = self.steered.get(listener.group, "")
         if listener.shared_as and (leads := self.leads.of(listener.group)):
-            return self._listeners.get(leads.get(listener.app, ""))
-        return self._listeners.get(self.steered.get(listener.group, ""))
+            name = leads.get(listener.app, "")
+        found = self._listeners.get(name)
+        if found is not None and listener.shared_as and found.app != listener.app:
+            return None  # the trial of another app was there first
+        return found
+
+    def has_its_part(self, listener: Listener) -> bool:
+        """Return whether a socket need not be steered to get what its app is to get.
+
+        Alone at an address that apps share it has all before it is steered, and loses them
+        to the first one that is.
+        """
+        if not listener.shared_as:
+            return self.takes_connections(listener)
+        lead = self.leads.of(listener.group).get(listener.app)
+        return lead == listener.name and not listener.quiesced
+
+    def take_parts(self, app: str, generation: int) -> None:
+        """Let a generation that serves have its parts, where its app has none yet.
+
+        Raises OSError.
+        """
+        for each in list(self._listeners.values()):
+            own = (each.app, each.generation) == (app, generation) and each.shared_as
+            there = each.listening and not (each.shut or each.leaving)
+            if own and there and app not in self.leads.of(each.group):
+                self.steer(each)
+
+    def closed_beside(self, listener: Listener) -> Listener:
+        """Return a socket of the same address that lets no connection begin.
+
+        Raises OSError.
+        """
+        host, _, port = listener.address.removeprefix("udp:").rpartition(":")
+        with socket.socket(listener.sock.family, listener.sock.type) as sock:
+            copy_v6only(listener.sock, sock)
+            copy_reach(listener.sock, sock)
+            share_address(sock)
+            if listener.shared_as:
+                give_owner(listener.sock, sock)
+            if listener.datagrams:
+                self.prepare(listener.group)
+            else:
+                steering.drop_syn(sock)
+            sock.bind((host.strip("[]"), int(port)))
+            return Listener(
+                # Unlike that of an earlier one, which may not have left yet.
+                name=f"{listener.name} shut {inode_of(sock)}",
+                app=listener.app,
+                generation=listener.generation,
+                address=listener.address,
+                group=listener.group,
+                sock=copy_of(sock),
+                shut=True,
+                shared_as=listener.shared_as,
+                number=listener.number,
+            )
 
     def hide(self, listener: Listener) -> None:
         """Let no connection begin on a path."""
@@ -192,10 +257,9 @@ class Groups:
         self.orders[group] = order.left(listener.name)
         self._probes.get(group, {}).pop(listener.name, None)
         self.leads.leave(listener)
-        if left := self.orders[group].order:
+        if self.orders[group].order:
             if self.steered[group] == listener.name:
-                leads = [e for e in self.leads.of(group).values() if e in left]
-                self.steered[group] = (leads or [self._heir(left, listener)])[0]
+                self._follow(group, listener)
             self._attach(group)
         else:
             del self.orders[group]
@@ -234,6 +298,7 @@ class Groups:
             self._attach(listener.group)
 
     def _attach(self, group: str) -> None:
+        self._forget_shut_down(group)
         order = self.orders[group]
         target = self.steered[group]
         if target in self._listeners and target in order.order:
@@ -247,6 +312,32 @@ class Groups:
                 return  # connect(2) took it out of its group: it hears of one peer alone
             program = self._aims(group) + self._choice(group, target)
             steering.attach(self._listeners[target].sock, program)
+
+    def _forget_shut_down(self, group: str) -> None:
+        """Forget which sockets an app has shut down: the kernel took them out.
+
+        Where apps share an address, the others would be steered by wrong places else.
+        """
+        names = self.orders[group].order
+        members = [e for name in names if (e := self._listeners.get(name)) is not None]
+        if all(each.app == members[0].app for each in members):
+            return
+        for each in members:
+            if _listens(each) or len(self.orders[group].order) == 1:
+                continue
+            each.listening = False  # it may listen again
+            self.orders[group] = self.orders[group].left(each.name)
+            self._probes.get(group, {}).pop(each.name, None)
+            self.leads.leave(each)
+            if self.steered[group] == each.name:
+                self._follow(group, each)
+            self.note(group)
+
+    def _follow(self, group: str, gone: Listener) -> None:
+        """Let another socket of a group be the steered one in place of one that is gone."""
+        left = self.orders[group].order
+        leads = [each for each in self.leads.of(group).values() if each in left]
+        self.steered[group] = (leads or [self._heir(left, gone)])[0]
 
     def _aims(self, group: str) -> tuple[steering.Instruction, ...]:
         """Return the part of a group's program that is for its probes."""
@@ -340,6 +431,13 @@ class Groups:
                 if self.steered[name] not in order.order and not hidden:
                     self.steered[name] = self._heir(order.order)
                 self._attach(name)
+
+
+def _listens(listener: Listener) -> bool:
+    """Return whether the kernel has a socket in its group."""
+    if listener.datagrams:
+        return True
+    return bool(listener.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
 
 
 def later(notes: dict[str, Any], others: Mapping[str, Any]) -> None:

@@ -24,6 +24,8 @@ class Listener:
     leaving: bool = False
     shut: bool = False
     """Whether it is there only to let no connection begin: see `Listeners.quiesce`."""
+    quiesced: bool = False
+    """Whether other apps of its address have the part of its app: ibid."""
     place: Place | None = None
     """Where it is in the file system, if it is a Unix-domain socket."""
     seat: int | None = None
@@ -91,6 +93,7 @@ def meta_of(listener: Listener) -> dict[str, object]:
         "address": listener.address,
         "group": listener.group,
         "shut": listener.shut,
+        "quiesced": listener.quiesced,
         "seat": listener.seat,
         "leaving": listener.leaving,
         "shared_as": listener.shared_as,
@@ -115,6 +118,7 @@ def with_meta(name: str, meta: dict[str, object], sock: socket.socket) -> Listen
         sock=sock,
         listening=bool(listening) or str(meta["address"]).startswith("udp:"),
         shut=bool(meta["shut"]),
+        quiesced=bool(meta.get("quiesced")),
         seat=seat if isinstance(seat := meta.get("seat"), int) else None,
         leaving=bool(meta.get("leaving")),
         shared_as=str(meta.get("shared_as", "")),

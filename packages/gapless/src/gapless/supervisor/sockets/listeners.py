@@ -23,8 +23,6 @@ from gapless.supervisor.sockets import parts, steering
 from gapless.supervisor.sockets.addresses import (
     RefusedError,
     copy_of,
-    copy_reach,
-    copy_v6only,
     group_of,
     inode_of,
     is_bound_to,
@@ -36,6 +34,7 @@ from gapless.supervisor.sockets.addresses import (
     refuse_stranger,
     share_address,
     shown,
+    tcp_socket,
 )
 from gapless.supervisor.sockets.groups import Groups
 from gapless.supervisor.sockets.listener import ByName, Listener, meta_of, with_meta
@@ -85,7 +84,7 @@ class Listeners:
         whose = group if seat is None else f"{group} seat {seat}"
         name = self.new_name(app, generation, whose, sock)
         if is_multipath(sock):
-            with plain_tcp(sock) as plain:
+            with plain_tcp(sock, keep_owner=bool(shared_as)) as plain:
                 self.bind(
                     *(app, generation, host, port, plain),
                     seat=seat,
@@ -99,7 +98,8 @@ class Listeners:
         related = [e for e in self.by_name.values() if overlap(e.group, group)]
         if seat is not None or sock.type != socket.SOCK_STREAM:
             shared_as = ""
-        number = parts.number_among(related, app, group, sock, shared_as)
+        parts.check(related, app, group, sock, shared_as)
+        number = parts.number_at(port, self.by_name.values(), app, shared_as)
         wider = self._in_the_way(app, generation, group, closed)
         if wider is not None and not by:
             raise narrower(app, address, wider.address)
@@ -162,17 +162,16 @@ class Listeners:
         *,
         seat: int | None = None,
         shared_as: str = "",
+        owner: int | None = None,
     ) -> Listener:
         """Make a socket that listens, for a program that is handed descriptors.
 
-        Raises RefusedError.
+        It is of the user *owner*, or of the supervisor's.  Raises RefusedError.
         """
         host, _, port = address.rpartition(":")
         host = host.strip("[]") or "0.0.0.0"  # noqa: S104 - what ":80" asks for
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        with socket.socket(family, socket.SOCK_STREAM) as sock:
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        with tcp_socket(family, owner) as sock:
             self.bind(
                 *(app, generation, host, int(port), sock),
                 seat=seat,
@@ -290,7 +289,8 @@ class Listeners:
 
     def _serves(self, listener: Listener) -> bool:
         takes = self.groups.takes_connections(listener)
-        there = listener.listening and not (listener.shut or listener.leaving)
+        gone = listener.shut or listener.leaving or listener.quiesced
+        there = listener.listening and not gone
         return there and takes and not steering.is_hidden(listener.sock)
 
     # --- new connections move ---------------------------------------------------------
@@ -301,7 +301,7 @@ class Listeners:
         Returns the generation that had them until now.
         """
         before = self.groups.lead_of(listener)
-        self.groups.steer(listener)
+        self._steer(listener)
         self._release_parked(listener.group)
         for each in self.of_app(listener.app):
             if each.shut and each.group == listener.group and not each.leaving:
@@ -335,7 +335,7 @@ class Listeners:
             if waits or (listener.seat is not None and listener.group in moved):
                 continue  # the first of a group moves those of all seats
             try:
-                self.groups.steer(listener)
+                self._steer(listener)
             except OSError as error:
                 failed = failed or error
             moved.add(listener.group)
@@ -344,15 +344,22 @@ class Listeners:
         if failed is not None:
             raise failed
 
+    def _steer(self, listener: Listener) -> None:
+        """Send new connections of an address to a socket.  Raises OSError."""
+        if listener.quiesced:
+            listener.quiesced = False
+            self._hold(listener)
+        self.groups.steer(listener)
+
     def quiesce(self, app: str, generation: int, *, for_good: bool) -> bool:
         """Let no new connection begin where no other generation takes over.
 
         Returns whether those of a narrow address come to a wider one now.
 
-        New connections are steered to a socket that drops every SYN; handshakes under way
-        complete, and what is queued can be accepted.  If it is *for_good*, a Unix-domain
-        path is removed, and datagrams go to a socket that nobody reads; else both wait for
-        the next instance.  Raises OSError.
+        New connections are steered to a socket that drops every SYN, or to the other apps
+        of the address; handshakes under way complete, and what is queued can be accepted.
+        If it is *for_good*, a Unix-domain path is removed, and datagrams go to a socket
+        that nobody reads; else both wait for the next instance.  Raises OSError.
         """
         moved = False
         for listener in self.of(app, generation):
@@ -365,7 +372,7 @@ class Listeners:
                     self.groups.hide(listener)
                     continue
             if self._wider(app, generation, listener.group) is None:
-                self._shut(listener)
+                self._leave_to_others(listener)
                 continue
             moved = True
             for each in self.of_app(app):
@@ -373,29 +380,22 @@ class Listeners:
                     steering.hide(each.sock)
         return moved
 
+    def _leave_to_others(self, listener: Listener) -> None:
+        """Let the other apps of an address have its new connections, or nobody."""
+        group, leads = listener.group, self.groups.leads
+        if leads.are_left_to_others(listener):
+            listener.quiesced = True
+            self._hold(listener)
+            self.groups.prepare(group)
+            self.groups.note(group)
+            return
+        self._shut(listener)
+        for each in leads.sockets(group):
+            if each.quiesced and not each.leaving:
+                self._shut(each)  # nobody is left to take its part
+
     def _shut(self, listener: Listener) -> None:
-        host, _, port = listener.address.removeprefix("udp:").rpartition(":")
-        with socket.socket(listener.sock.family, listener.sock.type) as sock:
-            copy_v6only(listener.sock, sock)
-            copy_reach(listener.sock, sock)
-            share_address(sock)
-            if listener.datagrams:
-                self.groups.prepare(listener.group)
-            else:
-                steering.drop_syn(sock)
-            sock.bind((host.strip("[]"), int(port)))
-            shut = Listener(
-                # Unlike that of an earlier one, which may not have left yet.
-                name=f"{listener.name} shut {inode_of(sock)}",
-                app=listener.app,
-                generation=listener.generation,
-                address=listener.address,
-                group=listener.group,
-                sock=copy_of(sock),
-                shut=True,
-                shared_as=listener.shared_as,
-                number=listener.number,
-            )
+        shut = self.groups.closed_beside(listener)
         self.by_name[shut.name] = shut
         self.listen(shut)
         self.groups.steer(shut)
@@ -408,11 +408,11 @@ class Listeners:
             if listener.place is not None and self._is_hidden(listener):
                 with contextlib.suppress(OSError):  # as when it is adopted
                     self.groups.steer(listener)
-            if not listener.shut:
+            if not (listener.shut or listener.quiesced):
                 continue
             if self.groups.takes_connections(listener):
                 self.resume(app, generation)
-            else:
+            elif listener.shut:
                 self.leave(listener)
 
     def _is_hidden(self, listener: Listener) -> bool:

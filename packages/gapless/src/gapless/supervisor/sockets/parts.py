@@ -5,7 +5,8 @@ out at random, to each lead as often as instances accept from it.
 
 Rule 1: who closes an address, or has nobody to accept there, gets none while others do.
 Rule 2: what the relay carries for an app comes to the lead of that app, whatever else.  The
-time to live of its packets names the app.
+time to live of its packets names the app, and they come from the address that they go to:
+another host cannot choose an app.
 Where nobody accepts, what waits is let go on to the others, but for that: nobody has
 seen it yet.
 Rule 3: while a socket leaves the group, the last one of it gets none: it takes the place of
@@ -37,6 +38,8 @@ MOST_APPS = len(SHARED_TTLS)
 """So many apps share an address; each has a time to live of its own."""
 _RANDOM = 0xFFFFF000 + 56  # SKF_AD_OFF + SKF_AD_RANDOM, <linux/filter.h>
 _JUMP, _JUMP_IF_AT_LEAST, _MODULO = 0x05, 0x35, 0x94
+_TO_X, _JUMP_IF_X = 0x07, 0x1D
+_PAST = -1  # jump over all that is for what is carried
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,10 +81,7 @@ def shares(parts: Iterable[Part], avoided: int = -1) -> list[tuple[int, int]]:
 def choose(parts: Sequence[Part], avoided: int = -1) -> tuple[Instruction, ...]:
     """Return the program that deals new connections out to the leads."""
     found = shares(parts, avoided)
-    program = [*_time_to_live()]
-    for each in parts:
-        program += [(JUMP_IF_EQUAL, 0, 1, ttl_of(each.number))]
-        program += [(RETURN, 0, 0, each.index)]
+    program = _carried(parts)
     program += [(LOAD_WORD, 0, 0, _RANDOM)]
     program += [(_MODULO, 0, 0, sum(count for _, count in found))]
     until = 0
@@ -91,16 +91,32 @@ def choose(parts: Sequence[Part], avoided: int = -1) -> tuple[Instruction, ...]:
     return (*program, (RETURN, 0, 0, found[-1][0]))
 
 
-def _time_to_live() -> list[Instruction]:
-    """Return what loads it; IPv4 comes to a dual-stack socket with its own header."""
+def _carried(parts: Sequence[Part]) -> list[Instruction]:
+    """Return what chooses for connections that the relay carries; others go on after it.
+
+    IPv4 comes to a dual-stack socket with its own header.
+    """
+    v6 = [*_from_here(8, words=4), (LOAD_BYTE, 0, 0, NET_OFF + 7)]
+    v4 = [*_from_here(12, words=1), (LOAD_BYTE, 0, 0, NET_OFF + 8)]
+    v4 += [(_JUMP, 0, 0, len(v6))]
+    program = [(LOAD_BYTE, 0, 0, NET_OFF), (SHIFT_RIGHT, 0, 0, 4)]
+    program += [(JUMP_IF_EQUAL, 0, len(v4), 4), *v4, *v6]
+    for each in parts:
+        program += [(JUMP_IF_EQUAL, 0, 1, ttl_of(each.number))]
+        program += [(RETURN, 0, 0, each.index)]
     return [
-        (LOAD_BYTE, 0, 0, NET_OFF),
-        (SHIFT_RIGHT, 0, 0, 4),
-        (JUMP_IF_EQUAL, 0, 2, 4),
-        (LOAD_BYTE, 0, 0, NET_OFF + 8),
-        (_JUMP, 0, 0, 1),
-        (LOAD_BYTE, 0, 0, NET_OFF + 7),
+        (code, true, len(program) - place - 1 if false == _PAST else false, constant)
+        for place, (code, true, false, constant) in enumerate(program)
     ]
+
+
+def _from_here(source_at: int, *, words: int) -> list[Instruction]:
+    """Return what goes on if a packet comes from the address that it goes to."""
+    found: list[Instruction] = []
+    for offset in range(NET_OFF + source_at, NET_OFF + source_at + 4 * words, 4):
+        found += [(LOAD_WORD, 0, 0, offset), (_TO_X, 0, 0, 0)]
+        found += [(LOAD_WORD, 0, 0, offset + 4 * words), (_JUMP_IF_X, 0, _PAST, 0)]
+    return found
 
 
 class Leads:
@@ -128,6 +144,11 @@ class Leads:
         """Return the names of the sockets at an address, by app."""
         return self._names.get(group, {})
 
+    def sockets(self, group: str) -> list[Listener]:
+        """Return the sockets that have a part of an address."""
+        found = (self._listeners.get(name) for name in self.of(group).values())
+        return [each for each in found if each is not None]
+
     def are_several(self, group: str) -> bool:
         """Return whether apps share an address now."""
         return len(self.of(group)) > 1
@@ -135,12 +156,9 @@ class Leads:
     def are_left_to_others(self, listener: Listener) -> bool:
         """Return whether a socket has a part, and those of other apps take connections."""
         names = self.of(listener.group)
-        others = (
-            self._listeners.get(names[app]) for app in names.keys() - {listener.app}
-        )
         return names.get(listener.app) == listener.name and any(
-            each is not None and each.accepting and not (each.shut or each.leaving)
-            for each in others
+            each.app != listener.app and each.accepting and not _is_closed(each)
+            for each in self.sockets(listener.group)
         )
 
     def leave(self, listener: Listener) -> None:
@@ -153,7 +171,6 @@ class Leads:
 
     def program(self, group: str, order: Sequence[str]) -> tuple[Instruction, ...]:
         """Return the program for an address whose sockets stand in this *order*."""
-        found = (self._listeners.get(name) for name in self.of(group).values())
         members = (self._listeners.get(name) for name in order)
         leaves = any(each is not None and each.leaving for each in members)
         parts = [
@@ -161,10 +178,10 @@ class Leads:
                 index=order.index(each.name),
                 number=each.number,
                 accepting=each.accepting,
-                closed=each.shut or each.leaving,
+                closed=_is_closed(each),
             )
-            for each in found
-            if each is not None and each.name in order
+            for each in self.sockets(group)
+            if each.name in order
         ]
         return choose(parts, avoided=len(order) - 1 if leaves else -1)
 
@@ -182,27 +199,41 @@ class Leads:
                 self.set(lead)
 
 
-def number_among(
+def _is_closed(lead: Listener) -> bool:
+    """Return whether a lead gets no new connections while others can."""
+    return lead.shut or lead.leaving or lead.quiesced
+
+
+def check(
     related: Collection[Listener],
     app: str,
     group: str,
     sock: socket.socket,
     shared_as: str,
-) -> int:
-    """Return the number of an app among those that share an address.
+) -> None:
+    """Raise RefusedError if another app has an address, or a part, and does not share it.
 
-    *related* has all sockets that get connections to it.  Raises RefusedError if another
-    app has the address, or a part of it, and the two do not share it.
+    *related* has all sockets that get connections to it.
     """
     others = [each for each in related if each.app != app]
     kept = {e.app for e in others if not _may_share(e, group, sock, shared_as)}
     if kept:
         raise of_another_app(app, group, ", ".join(sorted(kept)))
-    own = [each.number for each in related if each.app == app and each.shared_as]
-    taken = {each.number for each in others}
+
+
+def number_at(port: int, every: Iterable[Listener], app: str, shared_as: str) -> int:
+    """Return the number of an app among those that share a port, at any of its addresses.
+
+    The relay knows a connection by its port alone.  Raises RefusedError.
+    """
+    if not shared_as:
+        return 0
+    found = [each for each in every if each.shared_as and each.tcp_port == port]
+    own = [each.number for each in found if each.app == app]
+    taken = {each.number for each in found if each.app != app}
     free = [number for number in range(MOST_APPS) if number not in taken]
     if not (own or free):
-        raise too_many_apps(app, group, MOST_APPS)
+        raise too_many_apps(app, port, MOST_APPS)
     return (own or free)[0]
 
 

@@ -7,8 +7,10 @@ which instances there are is known, and all else follows.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
+from gapless.supervisor.decide.ending import HANDSHAKE_S
 from gapless.supervisor.kernel import queues
 from gapless.supervisor.memory.apps import AppRecord
 from gapless.supervisor.memory.generations import GenerationRecord
@@ -40,25 +42,31 @@ class Relays(Protocol):
 class SeatSockets:
     """Looks after the sockets of all apps whose seats have their own."""
 
-    def __init__(self, listeners: Listeners, relays: Relays) -> None:
-        self._listeners, self._relays = listeners, relays
+    def __init__(
+        self, listeners: Listeners, relays: Relays, touch: Callable[[str], None]
+    ) -> None:
+        """Call *touch* with the names of other apps that are to be looked at."""
+        self._listeners, self._relays, self._touch = listeners, relays, touch
+        self._vacant_since: dict[str, float] = {}
+        """Since when nobody accepts from a socket whose address apps share, by name."""
 
-    def update(self, app: AppRecord) -> None:
+    def update(self, app: AppRecord, now: float) -> bool:
         """Note which seats are vacant, and close the sockets of those that are no more.
 
-        Raises OSError.
+        Returns whether to look again soon.  Raises OSError.
         """
         every = [
             each
             for each in self._listeners.of_app(app.name)
             if each.listening and not each.leaving
         ]
+        again = False
         for each in every:
             if each.shared_as:
-                self._share(app, each)
+                again |= self._share(app, each, now)
         own = [each for each in every if each.seat is not None]
         if not own:
-            return
+            return again
         vacant = {each.name: not _accepting(app, each) for each in own}
         self._listeners.groups.set_vacant(vacant)
         for each in own:
@@ -69,15 +77,42 @@ class SeatSockets:
                 self._relay(app, users, each, waiting)
             elif users and all((each.seat or 0) >= len(g.seats) for g in users):
                 self._listeners.leave(each)
+        return again
 
-    def _share(self, app: AppRecord, listener: Listener) -> None:
-        """Let an app have its part of an address, or others have it all."""
+    def _share(self, app: AppRecord, listener: Listener, now: float) -> bool:
+        """Let an app have its part of an address, or others have it all.
+
+        Returns whether handshakes that began before may still complete at its socket.
+        """
         groups, count = self._listeners.groups, _accepting(app, listener)
         groups.set_accepting(listener, count)
-        if count or not groups.leads.are_left_to_others(listener):
-            return
+        if count:
+            self._vacant_since.pop(listener.name, None)
+            self._call_others(listener)
+        if count or listener.quiesced:
+            return False
+        if not groups.leads.are_left_to_others(listener):
+            return False
+        if listener.name not in self._vacant_since:
+            known = self._listeners.by_name.keys()
+            old = {n: at for n, at in self._vacant_since.items() if n in known}
+            self._vacant_since = {**old, listener.name: now}
         if waiting := queues.queued(listener.sock):
             self._relay(app, _users(app, listener), listener, waiting)
+        return now < self._vacant_since[listener.name] + HANDSHAKE_S
+
+    def _call_others(self, listener: Listener) -> None:
+        """Let the apps be looked at whose connections wait where nobody accepts.
+
+        They can go on to this one.
+        """
+        groups = self._listeners.groups
+        if not groups.has_its_part(listener):
+            return
+        for each in groups.leads.sockets(listener.group):
+            vacant = not (each.accepting or each.quiesced) and each.app != listener.app
+            if vacant and queues.queued(each.sock):
+                self._touch(each.app)
 
     def _others_accept(self, listener: Listener) -> bool:
         takers = self._listeners.groups.takers(listener.group)

@@ -163,12 +163,16 @@ class SystemCalls:
     def _began(self, found: Found, listener: Listener) -> None:
         """Note that an instance takes what comes to an address, once it may."""
         app, generation, instance = found
-        takes = self._listeners.groups.takes_connections(listener)
-        if generation.role in (Role.PROVING, Role.SERVING) and not takes:
+        groups = self._listeners.groups
+        roles = {Role.PROVING, Role.SERVING}
+        if listener.shared_as and app.name not in groups.leads.of(listener.group):
+            roles.add(Role.RECYCLING)  # its sockets serve already
+        if generation.role in roles and not groups.has_its_part(listener):
             # Its other addresses were switched to it before it listened on this one.
             before = self._listeners.steer_one(listener)
-            self._note_handshakes(app, before)
-        generation.served |= self._listeners.groups.takes_connections(listener)
+            if before != listener.generation:
+                self._note_handshakes(app, before)
+        generation.served |= groups.takes_connections(listener)
         generation.sockets.add(listener.name)
         expected = generation.seats[instance.ordinal].expected
         if any(covers(listener.group, e) for e in expected - {listener.address}):
