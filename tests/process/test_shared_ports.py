@@ -45,14 +45,16 @@ def release(
 def each_answers(load: Load, *releases: str) -> None:
     """Wait until each of the releases has answered more, and see that no other does."""
     before = load.versions()
-    wait.until(
-        lambda: all(
-            load.versions().get(each, 0) >= before.get(each, 0) + 20
-            for each in releases
-        ),
-        f"answers of {' and '.join(releases)}",
-        30,
-    )
+
+    def are_enough() -> bool:
+        now = load.versions()
+        return all(now.get(each, 0) >= before.get(each, 0) + 20 for each in releases)
+
+    try:
+        wait.until(are_enough, "answers of each", 30)
+    except AssertionError:
+        told = f"{before} became {load.versions()}, {load.lost()} lost"
+        raise AssertionError(told) from None
 
 
 def nobody_else_answers(load: Load, *releases: str) -> None:
@@ -251,6 +253,29 @@ def test_a_first_start_that_fails_gets_no_connection(host: Host) -> None:
         report = load.stop()
     assert report.lost == 0, str(report)
     assert set(report.versions) == {"shop-1"}
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("late", [SHOP, SITE])
+def test_who_listens_after_it_was_ready_gets_its_part(host: Host, late: str) -> None:
+    """As one that is slow to start, and counts as an app without a port until then."""
+    port, file = wait.free_port(), host.directory / "go"
+    for name in (SHOP, SITE):
+        host.declare(name, THREADS, port=port, release=f"{name}-1", more=SHARED)
+        if name == late:
+            text = (host.directory / f"{name}.toml").read_text()
+            places = f'PLACES = "127.0.0.1:PORT@{file}", RELEASE'
+            host.configure(text.replace("RELEASE", places), f"{name}.toml")
+            host.ok("start", f"{name}.toml")
+    if late == SHOP:
+        file.touch()
+        wait.until(lambda: host.row(SHOP)["addresses"], "it listens", 30)
+    host.ok("start", "shop.toml" if late == SITE else "site.toml")
+    wait.until(lambda: host.row(SITE if late == SHOP else SHOP)["addresses"], "it", 30)
+    with run_load(port, NEW) as load:
+        file.touch()
+        each_answers(load, "shop-1", "site-1")
+        assert load.stop().lost == 0
 
 
 @pytest.mark.soak

@@ -17,6 +17,9 @@ from gapless.supervisor.memory.model import Mode, Role
 from gapless.supervisor.sockets.listener import Listener
 from gapless.supervisor.sockets.listeners import Listeners
 
+SERVES = {Role.PROVING, Role.SERVING, Role.RECYCLING, Role.YIELDING}
+"""The roles of generations that have the new connections of their app."""
+
 
 class Relays(Protocol):
     """Lets the connections that wait in the queue of a socket go on to others."""
@@ -74,6 +77,9 @@ class SeatSockets:
         """Let an app have its part of an address, or others have it all."""
         groups, count = self._listeners.groups, _accepting(app, listener)
         groups.set_accepting(listener, count)
+        roles = {each.role for each in _users(app, listener)}
+        if roles & SERVES and app.name not in groups.leads.of(listener.group):
+            groups.steer(listener)  # it was switched to before it listened here
         if count or not groups.leads.are_left_to_others(listener):
             return
         if waiting := queues.queued(listener.sock):
