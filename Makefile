@@ -77,7 +77,7 @@ vm: $(STAMP) ## the tests in virtual machines with other kernels; K="expression"
 
 bench: $(STAMP) $(SERVERS_STAMP) $(NODE_STAMP) $(PEERS_STAMP) ## print the tables of bench/
 	$(BIN)/python -m bench.compare
-	for each in bench/[a-z]*.py; do $(BIN)/python $$each || exit 1; done
+	for each in bench/[a-z]*.py bench/calls/[a-z]*.py; do $(BIN)/python $$each || exit 1; done
 	node $(NODE)/bench/overhead.js
 	node $(NODE)/bench/databases.js
 

@@ -17,7 +17,7 @@ include_patterns = [
     *("*.md", "docs/**", "spec/*.md"),
     *("examples/*/README.md", "node/*/README.md"),
 ]
-exclude_patterns = ["**/node_modules"]
+exclude_patterns = ["**/node_modules", "build", "dist", ".*"]  # they are not searched
 nitpicky = True
 myst_heading_anchors = 4
 html_theme = "furo"

@@ -62,8 +62,20 @@ def ask(place):
         sock.listen()
 
 
+def check(place):
+    """Connect to `HOST:PORT` to see whether it is free, and give up if it is not."""
+    host, _, port = place.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port))).close()
+    except ConnectionRefusedError:
+        return
+    sys.exit(f"port {port} is in use")
+
+
 if __name__ == "__main__":
     port = os.environ.get("PORT", sys.argv[-1])
+    for place in os.environ.get("CHECKS", "").split():
+        check(place.replace("PORT", port))
     for place in os.environ.get("ASKS", "").split():
         ask(place.replace("PORT", port))
     for place in os.environ.get("PLACES", f"127.0.0.1:{port}").split():

@@ -231,10 +231,10 @@ def _release_again(point: _Point, before: Outcome, result: Result) -> None:
     (point.plan / "go").unlink(missing_ok=True)
     declare(point.host, scenario, point.address, release="3")
     runs = before.status == "online"
-    words = ["reload" if runs else "start"]
     if scenario.shares and not runs:
-        words += ["--only", NAME]  # the other one runs
-    code, output = point.command(*words, "app.toml")
+        point.command("start", "--only", NAME, "app.toml")  # the other one runs
+        runs = True
+    code, output = point.command("reload" if runs else "start", "app.toml")
     if code:
         result.faults["the_next_release_works"] = f"exit code {code}: {output}"
         return

@@ -42,6 +42,7 @@ MODULES = (
     "tempfile.mk",
     "tempfile.Named",
 )
+OPENS = {"open", "os.open", "files.open_own", "reached_path.open_file"}
 OF_HINTS = {"files.write_over", "files.write_new", "files.open_to_append"}
 
 
@@ -50,7 +51,7 @@ def _calls() -> dict[str, list[tuple[str, str]]]:
     """Return by module its calls: what is called, and all of it."""
     return {
         str(path.relative_to(PACKAGE)): [
-            (ast.unparse(node.func), ast.unparse(node))
+            (name := ast.unparse(node.func), _all_of(node, name))
             for node in ast.walk(ast.parse(path.read_text()))
             if isinstance(node, ast.Call)
         ]
@@ -58,12 +59,18 @@ def _calls() -> dict[str, list[tuple[str, str]]]:
     }
 
 
+def _all_of(call: ast.Call, name: str) -> str:
+    """Return all of a call if its arguments matter."""
+    is_said = any(keyword.arg == "durable" for keyword in call.keywords)
+    return ast.unparse(call) if is_said or name in OPENS | OF_HINTS else name
+
+
 def _writes(name: str, call: str) -> bool:
     """Return whether a call changes a file or a name."""
     if name in CHANGES or name.endswith(METHODS) or name.startswith(MODULES):
         return True
     opens_to_write = any(word in call for word in ("O_CREAT", "O_WRONLY", "O_RDWR"))
-    if name in ("os.open", "files.open_own", "reached_path.open_file"):
+    if name in OPENS - {"open"}:
         return opens_to_write
     mode = re.search(r"""open\([^,]+, '([^']*)'""", call) if name == "open" else None
     return mode is not None and bool(set(mode[1]) & set("wax+"))

@@ -45,14 +45,16 @@ def release(
 def each_answers(load: Load, *releases: str) -> None:
     """Wait until each of the releases has answered more, and see that no other does."""
     before = load.versions()
-    wait.until(
-        lambda: all(
-            load.versions().get(each, 0) >= before.get(each, 0) + 20
-            for each in releases
-        ),
-        f"answers of {' and '.join(releases)}",
-        30,
-    )
+
+    def are_enough() -> bool:
+        now = load.versions()
+        return all(now.get(each, 0) >= before.get(each, 0) + 20 for each in releases)
+
+    try:
+        wait.until(are_enough, "answers of each", 30)
+    except AssertionError:
+        told = f"{before} became {load.versions()}, {load.lost()} lost"
+        raise AssertionError(told) from None
 
 
 def nobody_else_answers(load: Load, *releases: str) -> None:

@@ -391,7 +391,7 @@ def test_pm2s_own_variables_are_read(
 def test_what_pm2_has_no_field_for(project: Project) -> None:
     """The field `gapless` holds the settings that PM2 has no field for."""
     extra = {"health": "/health", "drain_timeout_s": 60, "preload": False}
-    extra["affinity"] = "address"
+    extra |= {"affinity": "address", "checks_port": True}
     built = project.one(gapless=extra | {"outgoing": [5432], "shared_files": ["data"]})
     assert built.outgoing == (5432,)
     assert built.shared_files == ("data",)
@@ -399,6 +399,7 @@ def test_what_pm2_has_no_field_for(project: Project) -> None:
     assert built.stop.drain_timeout_s == 60
     assert not built.preload
     assert built.affinity is spec.Affinity.ADDRESS
+    assert built.checks_port
     assert "known keys: health" in project.complaint(gapless={"helth": "/"})
 
 

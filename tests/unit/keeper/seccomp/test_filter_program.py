@@ -24,6 +24,7 @@ def verdict(
     architecture: int | None = None,
     *,
     paths: bool = False,
+    connects: bool = False,
 ) -> int:
     """Run the classic BPF program on one system call, as the kernel would."""
     seccomp_data = {
@@ -31,7 +32,7 @@ def verdict(
         4: ARCHITECTURE[machine] if architecture is None else architecture,
         32: length & 0xFFFFFFFF,
     }
-    program = filter_program.filter_program(machine, paths=paths)
+    program = filter_program.filter_program(machine, paths=paths, connects=connects)
     at, accumulator = 0, 0
     for _ in range(len(program)):
         code, if_true, if_false, constant = program[at]
@@ -66,11 +67,24 @@ def test_internet_connections_never_wait(machine: str) -> None:
         assert verdict(machine, CONNECT[machine], length) == ALLOW
 
 
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("paths", [False, True])
+def test_connections_wait_of_a_program_that_checks_its_port(
+    machine: str, paths: bool
+) -> None:
+    """Of every length: some pass that of the longest address (connect(2))."""
+    for length in (0, 16, 28, 110, 128, -1):
+        found = verdict(machine, CONNECT[machine], length, paths=paths, connects=True)
+        assert found == NOTIFY
+
+
 @pytest.mark.parametrize(("machine", "number"), UNLINKS)
 def test_unlinks_wait_only_where_a_path_is_served(machine: str, number: int) -> None:
     """Who removes many files would feel it."""
     assert verdict(machine, number, paths=True) == NOTIFY
+    assert verdict(machine, number, paths=True, connects=True) == NOTIFY
     assert verdict(machine, number) == ALLOW
+    assert verdict(machine, number, connects=True) == ALLOW
 
 
 @pytest.mark.parametrize("machine", MACHINES)
@@ -78,6 +92,7 @@ def test_listen_waits(machine: str) -> None:
     """The call to listen shows that the program takes connections now."""
     assert verdict(machine, LISTEN[machine]) == NOTIFY
     assert verdict(machine, LISTEN[machine], paths=True) == NOTIFY
+    assert verdict(machine, LISTEN[machine], connects=True) == NOTIFY
 
 
 @pytest.mark.parametrize("machine", MACHINES)
@@ -95,6 +110,7 @@ def test_no_other_call_ever_waits(machine: str, number: int, length: int) -> Non
         (machine, number) not in UNLINKS
     ):
         assert verdict(machine, number, length, paths=True) == ALLOW
+        assert verdict(machine, number, length, paths=True, connects=True) == ALLOW
 
 
 def test_x32_calls_pass() -> None:

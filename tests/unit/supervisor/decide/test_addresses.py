@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
-from gapless.supervisor.decide.addresses import covers, dropped, expected, overlap
+from gapless.supervisor.decide.addresses import (
+    covers,
+    dropped,
+    expected,
+    overlap,
+    reaches,
+)
 from gapless.supervisor.memory.spec import AppSpec
 
 A, B, C = "127.0.0.1:8000", "127.0.0.1:8001", "127.0.0.1:8002"
@@ -48,6 +54,23 @@ def test_a_wider_address_covers_a_narrower_one(wide: str, narrow: str) -> None:
 def test_other_addresses_share_no_connection(one: str, other: str) -> None:
     """Another port, another host, or IPv6 alone."""
     assert not overlap(one, other)
+
+
+@pytest.mark.parametrize(
+    ("group", "host", "comes"),
+    [
+        *((A, "127.0.0.1", True), (A, "127.0.0.2", False), (A, "::1", False)),
+        *((A, "::ffff:127.0.0.1", True), (A, "0.0.0.0", True)),
+        *(("[::1]:8000", "::", True), ("[::1]:8000", "127.0.0.1", False)),
+        *(("0.0.0.0:8000", "10.0.0.1", True), ("0.0.0.0:8000", "::1", False)),
+        *(("[::]:8000", "127.0.0.1", True), ("[::]:8000", "::1", True)),
+        *(("[::]:8000 v6only", "::1", True), ("[::]:8000 v6only", "127.0.0.1", False)),
+        *(("udp:127.0.0.1:8000", "127.0.0.1", False), (B, "127.0.0.1", False)),
+    ],
+)
+def test_where_a_connection_comes_to(group: str, host: str, comes: bool) -> None:
+    """An address of IPv4 may be written as one of IPv6; none at all is loopback."""
+    assert reaches(group, host, 8000) is comes
 
 
 @pytest.mark.parametrize(

@@ -19,11 +19,12 @@ from gapless.supervisor.memory.instances import InstanceRecord, SeatRecord
 from gapless.supervisor.memory.model import Phase
 from gapless.supervisor.memory.spec import AppSpec
 from gapless.supervisor.sockets.addresses import RefusedError
+from gapless.supervisor.sockets.connect_calls import MOST_ASKS, ConnectCalls
 from gapless.supervisor.sockets.datagram_calls import DatagramCalls
 from gapless.supervisor.sockets.first_binds import GRACE_S, MOST
 from gapless.supervisor.sockets.listener import Listener
 from gapless.supervisor.sockets.listeners import Listeners
-from gapless.supervisor.sockets.path_calls import MOST_ASKS, PathCalls
+from gapless.supervisor.sockets.path_calls import PathCalls
 from gapless.supervisor.sockets.unix.acting import Identity
 from gapless.supervisor.sockets.unix.own_paths import (
     is_in_drawn_directory,
@@ -64,6 +65,7 @@ class Calls:
         keeper = cast("Any", self.keeper)
         self.listeners = Listeners(keeper)
         self.paths = PathCalls(self.apps, keeper, self.listeners)
+        self.connects = ConnectCalls(self.apps, keeper, self.listeners, self.paths)
         self.datagrams = DatagramCalls(
             self.listeners, lambda _: socket_inodes((os.getpid(),)) - self.closed
         )
@@ -219,10 +221,10 @@ def test_client_of_another_instance_is_not_refused_for_ever(
     client = calls.begin()[2]
     message = {"key": client.key, "id": 1, "path": str(tmp_path / "a")}
     for _ in range(MOST_ASKS + 1):
-        calls.paths.connect(message)
+        calls.connects.connect(message)
     assert calls.keeper.answers == ["fail"] * MOST_ASKS + ["proceed"]
     other = calls.begin(ready=True)[2]
-    calls.paths.connect(message | {"key": other.key})
+    calls.connects.connect(message | {"key": other.key})
     assert calls.keeper.answers[-1] == "proceed"
 
 

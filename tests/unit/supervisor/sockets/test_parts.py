@@ -237,6 +237,21 @@ def test_no_trial_gets_a_connection_while_sockets_leave(apps: Apps) -> None:
     assert not set().union(*seen) & trials
 
 
+def test_sockets_of_a_shared_address_leave_one_by_one(apps: Apps) -> None:
+    """Else nobody knows their order if the supervisor dies then."""
+    for name in ("a", "b"):
+        apps.serve(name, 1)
+        apps.serve(name, 2)
+    apps.close("a", 1)
+    apps.close("b", 1)
+    for app in ("a", "b"):
+        (name,) = apps.keeper.released
+        assert apps.listeners.by_name[name].app == app
+        apps.listeners.left(apps.keeper.released.pop())
+    assert not apps.keeper.released
+    assert apps.takers() == {("a", 2), ("b", 2)}
+
+
 def test_a_stop_leaves_all_to_the_other_and_the_last_closes_the_port(
     apps: Apps,
 ) -> None:

@@ -401,6 +401,7 @@ def _request(
         descriptors=dict(zip(wanted.targets, received, strict=True)),
         filtered=wanted.filtered,
         paths=wanted.paths,
+        connects=wanted.connects,
         set_listen_pid=wanted.listen_pid,
         cgroup=wanted.cgroup,
     )

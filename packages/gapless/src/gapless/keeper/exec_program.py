@@ -48,7 +48,7 @@ def exec_program(request: SpawnRequest, child_end: socket.socket) -> NoReturn:
         who = identity.find(request.user, request.group)
         if request.filtered:
             step = "install the filter"
-            _install_filter(report, paths=request.paths)
+            _install_filter(report, request)
         wanted = ", ".join(f"{name} = {n}" for name, n in request.limits.items())
         step = f"set its limits {wanted}".rstrip()
         descriptors.restore_limits()
@@ -154,9 +154,11 @@ def _enter(cgroup: str) -> None:
         os.close(descriptor)
 
 
-def _install_filter(report: int, *, paths: bool) -> None:
+def _install_filter(report: int, request: SpawnRequest) -> None:
     notify = filter_program.install(
-        no_new_privs=filter_program.needs_no_new_privs(), paths=paths
+        no_new_privs=filter_program.needs_no_new_privs(),
+        paths=request.paths,
+        connects=request.connects,
     )
     with socket.socket(fileno=os.dup(report)) as channel:
         socket.send_fds(channel, [b"notify"], [notify])

@@ -82,6 +82,7 @@ class Keeper:
             reserve=reserve,
             scratch=self._scratch,
             paths=lambda: self._held.paths,
+            ports=lambda: self._held.ports,
             close_descriptor=self._connection.close_descriptor,
         )
         self._children = Children(

@@ -35,6 +35,8 @@ class Spawn:
     filtered: bool
     paths: bool = False
     """Whether what it does to Unix-domain paths waits for answers as well."""
+    connects: bool = False
+    """Whether each of its connects does: it may ask so whether its port is free."""
     listen_pid: bool = False
     cgroup: str = ""
     """The control group that it joins before it becomes the program; "" for none."""

@@ -33,6 +33,8 @@ class SpawnRequest:
     """Whether its binds wait for an answer (`seccomp.notifications`)."""
     paths: bool = False
     """Whether what it does to Unix-domain paths waits as well (`filter_program`)."""
+    connects: bool = False
+    """Whether each of its connects waits as well."""
     cgroup: str = ""
     """The directory of the control group that it is to run in; empty for the keeper's."""
     set_listen_pid: bool = False

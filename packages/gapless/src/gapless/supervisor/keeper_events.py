@@ -163,7 +163,7 @@ class KeeperEvents:
             case "listen":
                 self._system_calls.listen(message, descriptors)
             case "connect":
-                self._system_calls.paths.connect(message)
+                self._system_calls.connects.connect(message)
             case "unlink":
                 self._system_calls.paths.unlink(message)
             case "deaf":

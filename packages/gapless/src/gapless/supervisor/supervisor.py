@@ -57,7 +57,7 @@ from gapless.supervisor.renewal.renewals import Renewals
 from gapless.supervisor.resume import resume
 from gapless.supervisor.sockets.closed_sockets import ClosedSockets
 from gapless.supervisor.sockets.listeners import Listeners
-from gapless.supervisor.sockets.path_watch import watch_paths
+from gapless.supervisor.sockets.path_calls import watch_paths
 from gapless.supervisor.sockets.seats import SeatSockets
 from gapless.supervisor.sockets.system_calls import SystemCalls
 from gapless.supervisor.survivors import Survivors

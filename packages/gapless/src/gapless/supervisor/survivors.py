@@ -30,6 +30,9 @@ from gapless.supervisor.sockets.groups import later
 from gapless.supervisor.sockets.listeners import Listeners
 
 NO_INTERCEPTION = "what it binds anew fails (ENOSYS)"
+NO_CONNECTIONS = (
+    "its new connections fail (ENOSYS), since checks_port = true: reload it"
+)
 NO_CHANNEL = "process.send fails"
 
 
@@ -173,6 +176,8 @@ def _missing(generation: GenerationRecord, lacking: list[str]) -> str:
     missing = []
     if generation.spec.interception:
         missing.append(NO_INTERCEPTION)
+        if generation.spec.checks_port:
+            missing.append(NO_CONNECTIONS)
     if environment.channel_variables(generation.spec):
         missing.append(NO_CHANNEL)
     if lacking:

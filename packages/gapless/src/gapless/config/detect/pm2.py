@@ -23,7 +23,13 @@ _MOST_IN_LINE = 3
 """So many variables stand in one line; more have a table of their own."""
 _SAME = (
     *("namespace", "drops", "outgoing", "min_healthy_s", "shared_files"),
-    *("interception", "preload", "instance_variable", "increment_variable"),
+    *(
+        "interception",
+        "checks_port",
+        "preload",
+        "instance_variable",
+        "increment_variable",
+    ),
     *("user", "group", "umask", "after"),
 )
 """Keys that have the name of their field, and its value."""

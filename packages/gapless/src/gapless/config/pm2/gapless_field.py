@@ -56,6 +56,7 @@ class GaplessField(Table, frozen=True):
     share_ports: Word | None = None
     preload: bool = True
     interception: bool = True
+    checks_port: bool = False
     unhandled_rejections: Literal["log", "strict"] = "log"
     limits: app_schema.Limits = app_schema.Limits()
     log: Rotation | None = None
@@ -133,6 +134,7 @@ def with_gapless_field(declared: Declaration, built: spec.AppSpec) -> spec.AppSp
         share_ports=_share_ports(keys, built),
         preload=keys.preload,
         interception=keys.interception,
+        checks_port=keys.checks_port,
         survives_rejections=built.survives_rejections
         and keys.unhandled_rejections == "log",
         limits=app_tables.limits(keys.limits),

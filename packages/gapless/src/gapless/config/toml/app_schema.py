@@ -434,6 +434,13 @@ class App(Table, frozen=True):
 
     Example: false
     """
+    checks_port: bool = False
+    """The program connects to its port before it binds it, to see whether it is free:
+    nobody answers it there. Each connection that it opens takes longer, for its life. No
+    effect with `interception = false`.
+
+    Example: true
+    """
     preload: bool = True
     """Let a Node program load what closes keep-alive connections while it drains.
 

@@ -78,6 +78,7 @@ def build(
         share_ports=_share_ports(document, keys, table),
         recycle=spec.Recycle(**app_tables.same_keys(table.recycle)),
         interception=table.interception,
+        checks_port=table.checks_port,
         user=table.user,
         group=table.group,
         umask=_checked(document, keys, "umask", surroundings.umask, table.umask),

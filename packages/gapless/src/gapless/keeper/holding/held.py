@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -33,6 +34,9 @@ class Held:
         """What the supervisor sent with each descriptor."""
         self.paths: frozenset[str] = frozenset()
         """The Unix-domain paths of the sockets that are held."""
+        self._port_of: dict[str, int] = {}
+        self.ports: frozenset[int] = frozenset()
+        """Their TCP ports."""
 
     def recover(self) -> None:
         """Hold what a keeper before this one held."""
@@ -40,6 +44,7 @@ class Held:
             if kept.descriptors:
                 self.descriptors[name] = kept.descriptors[0]
                 self._metas[name] = json.loads(kept.value).get("meta")
+                self._note_port(name, kept.descriptors[0])
                 self._on_hold(name, kept.descriptors[0])
         self._collect_paths()
 
@@ -56,6 +61,7 @@ class Held:
         if before is not None:
             self._on_release(name)
             self._connection.close_descriptor(before)
+        self._note_port(name, copy)
         self._on_hold(name, copy)
         if had_paths or _paths_of(meta):
             self._collect_paths()
@@ -64,6 +70,7 @@ class Held:
         """Close a descriptor that is held, if it is, also where a copy is kept."""
         if name in self.descriptors:
             self._on_release(name)
+            self._note_port(name, -1)
             if _paths_of(self._metas.pop(name)):
                 self._collect_paths()
             self._connection.close_descriptor(self.descriptors.pop(name))
@@ -72,6 +79,14 @@ class Held:
     def _collect_paths(self) -> None:
         found = (path for meta in self._metas.values() for path in _paths_of(meta))
         self.paths = frozenset(found)
+
+    def _note_port(self, name: str, descriptor: int) -> None:
+        port, before = _port_of(descriptor), self._port_of.get(name, 0)
+        if port != before:
+            self._port_of[name] = port
+            self.ports = frozenset(self._port_of.values()) - {0}
+        if not port:
+            self._port_of.pop(name, None)
 
     def note(self, name: str, value: Any, encoded: bytes) -> None:
         """Remember a value; None forgets it."""
@@ -96,3 +111,23 @@ def _paths_of(meta: Any) -> list[str]:
         return []
     named = (meta.get("path"), meta.get("beside"))
     return [each for each in named if isinstance(each, str) and each]
+
+
+def _port_of(descriptor: int) -> int:
+    """Return the port that a TCP socket is bound to; 0 for another descriptor."""
+    if descriptor < 0:
+        return 0
+    copy = -1
+    try:
+        copy = os.dup(descriptor)
+        with socket.socket(fileno=copy) as sock:
+            copy = -1
+            internet = sock.family in (socket.AF_INET, socket.AF_INET6)
+            if not internet or sock.type != socket.SOCK_STREAM:
+                return 0
+            return int(sock.getsockname()[1])
+    except OSError:
+        return 0  # it is no socket, or this process is out of descriptors
+    finally:
+        if copy >= 0:
+            os.close(copy)

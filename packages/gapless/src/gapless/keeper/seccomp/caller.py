@@ -64,6 +64,12 @@ def parse_address(raw: bytes) -> Address | None:
     return None
 
 
+def shares_our_network(thread_id: int) -> bool:
+    """Return whether an address means the same to a thread.  Raises OSError."""
+    ours, theirs = os.stat("/proc/self/ns/net"), os.stat(f"/proc/{thread_id}/ns/net")
+    return os.path.samestat(ours, theirs)
+
+
 # --- descriptors ----------------------------------------------------------------------
 
 

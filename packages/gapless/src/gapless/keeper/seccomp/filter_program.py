@@ -6,7 +6,10 @@ a bind is about is known to who receives it.
 An app that serves on a Unix-domain path has more calls that wait: `unlink` and `unlinkat`,
 by which programs would remove the path from under the next generation, and `connect`, by
 which some ask before they bind whether somebody answers.  There the filter goes by the
-length of the address: 16 is IPv4 and 28 is IPv6, and those never wait (seccomp(2)).
+length of the address: 16 is IPv4 and 28 is IPv6, and those do not wait (seccomp(2)).
+
+An app that connects to its port before it binds it has every `connect` wait: which port one
+is about is in memory, and a filter cannot be taken off once the port is bound.
 """
 
 from __future__ import annotations
@@ -77,10 +80,13 @@ Instruction = tuple[int, int, int, int]
 """Code, jump if true, jump if false, constant (struct sock_filter)."""
 
 
-def filter_program(machine: str, *, paths: bool = False) -> tuple[Instruction, ...]:
+def filter_program(
+    machine: str, *, paths: bool = False, connects: bool = False
+) -> tuple[Instruction, ...]:
     """Return the filter for a machine (`os.uname().machine`).  Raises LookupError.
 
     *paths*: the calls of an app that serves on a Unix-domain path wait as well.
+    *connects*: so does each `connect`.
     System calls of the x32 ABI have bit 30 set and match no number: they are allowed.
     """
     numbers = NUMBERS[machine]
@@ -88,6 +94,9 @@ def filter_program(machine: str, *, paths: bool = False) -> tuple[Instruction, .
     lengths: tuple[Instruction, ...] = ()
     if paths:
         waits += [e for e in (numbers.unlink, numbers.unlinkat) if e is not None]
+    if connects:
+        waits.append(numbers.connect)
+    elif paths:
         lengths = (
             (_JUMP_IF_EQUAL, 0, 3, numbers.connect),
             (_LOAD, 0, 0, _AT_LENGTH),
@@ -116,7 +125,7 @@ def needs_no_new_privs() -> bool:
     return True
 
 
-def install(*, no_new_privs: bool, paths: bool = False) -> int:
+def install(*, no_new_privs: bool, paths: bool = False, connects: bool = False) -> int:
     """Put this process under the filter for good; return the notification descriptor.
 
     *no_new_privs* is required without CAP_SYS_ADMIN.  It takes the power from set-id
@@ -128,7 +137,7 @@ def install(*, no_new_privs: bool, paths: bool = False) -> int:
         raise OSError(errno.ENOSYS, f"the system calls of {machine} are not known")
     if no_new_privs and _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "no_new_privs is refused")
-    program = filter_program(machine, paths=paths)
+    program = filter_program(machine, paths=paths, connects=connects)
     code = ctypes.create_string_buffer(
         b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
     )

@@ -2,7 +2,8 @@
 
 The filter (`filter_program`) turns `bind` and `listen` into notifications
 (seccomp_unotify(2), Linux 5.9), and for an app that serves on a Unix-domain path also
-`unlink`, `unlinkat` and `connect`.
+`unlink`, `unlinkat` and `connect`; for one that connects to its port before it binds it
+every `connect`.
 
 Rule 1: every caller gets an answer: if `receive` does not return its notification,
 `receive` has answered it, or the caller is gone.
@@ -44,10 +45,10 @@ class Notification:
     call: str
     """bind, listen, connect or unlink."""
     descriptor: int = -1
-    """The socket; -1 for an unlink."""
+    """The socket of a bind or a listen; else -1."""
     kind: Kind = Kind.OTHER
     address: Address | None = None
-    """What is to be bound, if it is an internet address."""
+    """What is to be bound, or connected to, if it is an internet address."""
     may_bind: bool = True
     """Whether the kernel would let the caller have the port of the address."""
     path: str = ""
@@ -64,8 +65,10 @@ class Notification:
     def is_for_supervisor(self) -> bool:
         """Whether the call is about an address that the program chose to serve on."""
         match self.call, self.kind:
-            case (("connect" | "unlink"), _):
+            case "unlink", _:
                 return bool(self.path)
+            case "connect", _:
+                return bool(self.path) or self.address is not None
             case "bind", (Kind.TCP | Kind.UDP):
                 return self.address is not None and self.address.port != 0
             case "bind", Kind.UNIX:
@@ -76,17 +79,31 @@ class Notification:
                 return False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which connects and unlinks matter: programs make many, and few are about these."""
+
+    names: Collection[str] = ()
+    """The last names of paths."""
+    ports: Collection[int] = ()
+    """TCP ports."""
+    bound: Collection[int] = ()
+    """Those that the instance has bound itself: it asks no more whether they are free."""
+
+
+NOTHING = Wanted()
+
+
 # --- receive --------------------------------------------------------------------------
 
 
 def receive(
-    notify: int, names: Collection[str] = (), buffer: memoryview | None = None
+    notify: int, wanted: Wanted = NOTHING, buffer: memoryview | None = None
 ) -> Notification | None:
     """Return the next call that waits; None if there is none, or if it needs no answer.
 
-    Never blocks.  A call proceeds if its caller may not be observed.  *names* are the last
-    names of the paths of which it matters that they are removed, or connected to.  The
-    kernel writes the call into *buffer*, which is zero.
+    Never blocks.  A call proceeds if its caller may not be observed.  The kernel writes the
+    call into *buffer*, which is zero.
     """
     # The ioctl alone would sleep if the caller died after the last poll.
     if not poll(notify, select.POLLIN) & select.POLLIN:
@@ -98,19 +115,20 @@ def receive(
         if error.errno in (errno.ENOENT, errno.EINTR):
             return None
         raise
-    return observe(notify, raw, names)
+    return observe(notify, raw, wanted)
 
 
 def observe(
-    notify: int, raw: bytes | bytearray | memoryview, names: Collection[str]
+    notify: int, raw: bytes | bytearray | memoryview, wanted: Wanted
 ) -> Notification | None:
     """Return a call that was received; None if it was answered, or needs no answer."""
     notification_id, thread_id, _, number = struct.unpack_from("=QIIi", raw)
     arguments = struct.unpack_from("=3Q", raw, _ARGUMENTS_AT)
     try:
-        found = _observe(notification_id, thread_id, number, arguments, names)
+        found = _observe(notification_id, thread_id, number, arguments, wanted)
     except OSError as error:
-        if descriptors.is_shortage(error):
+        call = NUMBERS[os.uname().machine].named(number)
+        if descriptors.is_shortage(error) and call != "connect":
             # Not "proceed": the program would listen on a socket that nobody hands over.
             answer(notify, notification_id, error.errno or errno.EMFILE)
             return None
@@ -126,7 +144,7 @@ def _observe(
     thread_id: int,
     number: int,
     arguments: tuple[int, ...],
-    names: Collection[str],
+    wanted: Wanted,
 ) -> Notification:
     """Return what a call is about.  Raises OSError if it cannot be seen."""
     call = NUMBERS[os.uname().machine].named(number)
@@ -136,9 +154,10 @@ def _observe(
         pid=thread_id,
         call="unlink" if call == "unlinkat" else call,
     )
-    if call in ("unlink", "unlinkat", "connect"):
-        # Programs make many of these calls, and few are about a path of ours.
-        path = _path_of(call, thread_id, arguments, names)
+    if call == "connect":
+        return _observe_connect(found, arguments, wanted)
+    if call in ("unlink", "unlinkat"):
+        path = _path_of(call, thread_id, arguments, wanted.names)
         pid = caller.process_of(thread_id) if path else thread_id
         return replace(found, path=path, pid=pid)
     descriptor = arguments[0] & 0xFFFFFFFF
@@ -168,16 +187,36 @@ def _path_of(
     if call == "unlink":
         name = paths.read_name(thread_id, arguments[0])
         return paths.resolve(thread_id, name, wanted=names)
-    if call == "unlinkat":
-        name = paths.read_name(thread_id, arguments[1])
-        directory = paths.directory_argument(arguments[0])
-        return paths.resolve(thread_id, name, directory, wanted=names)
-    length = arguments[2] & 0xFFFFFFFF
+    name = paths.read_name(thread_id, arguments[1])
+    directory = paths.directory_argument(arguments[0])
+    return paths.resolve(thread_id, name, directory, wanted=names)
+
+
+def _observe_connect(
+    found: Notification, arguments: tuple[int, ...], wanted: Wanted
+) -> Notification:
+    """Return whereto a program connects, if it matters.  Raises OSError."""
+    thread_id, length = found.thread_id, arguments[2] & 0xFFFFFFFF
     raw = caller.read_raw_address(thread_id, arguments[1], length)
     unix = paths.parse_unix_address(raw)
-    if unix is None or unix.startswith(b"\0"):
-        return ""
-    return paths.resolve(thread_id, unix, wanted=names)
+    if unix is not None:
+        if unix.startswith(b"\0"):
+            return found
+        path = paths.resolve(thread_id, unix, wanted=wanted.names)
+        pid = caller.process_of(thread_id) if path else thread_id
+        return replace(found, path=path, pid=pid)
+    address = caller.parse_address(raw)
+    if (
+        address is None
+        or address.port not in wanted.ports
+        or address.port in wanted.bound
+    ):
+        return found
+    pid = caller.process_of(thread_id)
+    kind = caller.kind(pid, arguments[0] & 0xFFFFFFFF)
+    if kind is not Kind.TCP or not caller.shares_our_network(thread_id):
+        return found  # a look-up connects UDP sockets, to see which address it prefers
+    return replace(found, pid=pid, kind=kind, address=address)
 
 
 def has_no_process(notify: int) -> bool:

@@ -23,7 +23,7 @@ from gapless.base import clock, codec, descriptors, wire
 from gapless.keeper.guardian.reserve import Reserve
 from gapless.keeper.guardian.scratch import Scratch
 from gapless.keeper.seccomp import caller, notifications
-from gapless.keeper.seccomp.notifications import Notification
+from gapless.keeper.seccomp.notifications import Notification, Wanted
 
 UNANSWERED_S = {"bind": 10.0, "listen": 10.0, "unlink": 5.0, "connect": 0.0}
 """How long each call waits for the next supervisor, by its name.
@@ -36,7 +36,7 @@ AT_LEAST_S = 3.0
 """How long a supervisor that is there may take for each answer: it may be busy."""
 LATE_S = 1.0
 """A keeper that looks so late was stopped itself: the supervisor has its time again."""
-_ABOUT_PATHS = ("connect", "unlink")
+_ABOUT_PLACES = ("connect", "unlink")
 NOTIFY, CALL = "notify/", "call/"
 """How the names begin by which notification descriptors, and calls that wait, are kept."""
 MOST_WAITING = 64
@@ -95,22 +95,26 @@ class WaitingCalls:
         reserve: Reserve,
         scratch: Scratch,
         paths: Callable[[], Collection[str]] = tuple,
+        ports: Callable[[], Collection[int]] = tuple,
         close_descriptor: Callable[[int], None] = os.close,
     ) -> None:
         """Use *held*, the descriptors that the keeper holds by name, to inject.
 
-        *paths* are the Unix-domain paths of those of them that have one.
+        *paths* and *ports* are the Unix-domain paths and TCP ports of those of them that
+        have one.
         *close_descriptor* closes what was sent, once it is on its way.
         """
         self._close = close_descriptor
         self._reserve, self._scratch = reserve, scratch
         self._selector, self._held, self._send = selector, held, send
-        self._paths = paths
+        self._paths, self._ports = paths, ports
         self._has_supervisor = has_supervisor
         self._notify: dict[str, int] = {}
         self._waiting: dict[tuple[str, int], WaitingCall] = {}
         self._counts: Counter[str] = Counter()
         """How many calls of an instance wait."""
+        self._bound: dict[str, set[int]] = {}
+        """The TCP ports that an instance has bound."""
         self._silent = False
         """Whether the supervisor that is there has let a call wait too long."""
 
@@ -167,8 +171,7 @@ class WaitingCalls:
         noted = (key, number) in self._waiting
         if notify is None or noted or not notifications.is_valid(notify, number):
             return
-        names = {os.path.basename(path) for path in self._paths()}
-        found = notifications.observe(notify, raw, names)
+        found = notifications.observe(notify, raw, self._wanted(key))
         if found is not None:
             self._take(key, notify, found)
 
@@ -193,6 +196,7 @@ class WaitingCalls:
             del self._waiting[place]
             self._reserve.drop(f"{CALL}{key}/{place[1]}")
         self._counts.pop(key, None)
+        self._bound.pop(key, None)
 
     def _listen(self, key: str, notify: int) -> None:
         self._selector.register(
@@ -219,9 +223,8 @@ class WaitingCalls:
 
     def _receive(self, key: str, notify: int) -> None:
         try:
-            names = {os.path.basename(path) for path in self._paths()}
             buffer = self._scratch.begin_to_receive(key)
-            notification = notifications.receive(notify, names, buffer)
+            notification = notifications.receive(notify, self._wanted(key), buffer)
         except OSError as error:
             if descriptors.is_shortage(error):
                 descriptors.pause()  # it is received at the next try
@@ -235,11 +238,20 @@ class WaitingCalls:
             self._send({"event": "emptied", "key": key})
         self._scratch.end_receiving()
 
+    def _wanted(self, key: str) -> Wanted:
+        names = {os.path.basename(path) for path in self._paths()}
+        bound = self._bound.get(key, ())
+        return Wanted(names=names, ports=self._ports(), bound=bound)
+
+    def _has_bound(self, key: str, call: Notification) -> None:
+        if call.call == "bind" and call.tcp and call.address is not None:
+            self._bound.setdefault(key, set()).add(call.address.port)
+
     def _take(self, key: str, notify: int, notification: Notification) -> None:
         """Let a call wait that is the supervisor's to answer; others proceed."""
-        about_path = notification.call in _ABOUT_PATHS
+        path, about_places = notification.path, notification.call in _ABOUT_PLACES
         if not notification.is_for_supervisor or (
-            about_path and notification.path not in self._paths()
+            about_places and path and path not in self._paths()
         ):
             notifications.proceed(notify, notification.id)
             return
@@ -376,6 +388,8 @@ class WaitingCalls:
             self._proceed(waiting)
             raise
         self._waits_no_more(message.key, message.id)
+        if message.action != "fail":
+            self._has_bound(message.key, waiting.notification)
 
     def _carry_out(self, waiting: WaitingCall, message: Answer) -> None:
         notify, notification_id = waiting.notify, waiting.notification.id

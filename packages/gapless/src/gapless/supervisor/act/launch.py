@@ -125,6 +125,7 @@ class Launcher:
             "limits": _limits(wanted.limits),
             "filtered": wanted.interception and self._interception.try_again(),
             "paths": app.serves_on_path or self._may_serve_on_path(app, generation),
+            "connects": wanted.checks_port,
             "listen_pid": bool(wanted.listen),
             "log": log,
             "cgroup": instance.cgroup,

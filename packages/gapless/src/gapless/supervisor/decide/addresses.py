@@ -13,6 +13,8 @@ from collections.abc import Collection, Iterable, Mapping
 from gapless.supervisor.memory.spec import AppSpec
 
 _ANY = ("0.0.0.0", "[::]")  # noqa: S104 - compared, not bound
+_MAPPED = "::ffff:"
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
 ONLY_V6, DATAGRAMS = " v6only", "udp:"
 OF_ANOTHER = " belongs to the app "
 """Stands between an address and the app that has it, where another one is refused."""
@@ -44,6 +46,21 @@ def covers(wide: str, narrow: str) -> bool:
     if wide_host == "[::]":
         return not wide.endswith(ONLY_V6) or (is_v6 and host != "[::]")
     return wide_host == _ANY[0] and not is_v6
+
+
+def is_wild(group: str) -> bool:
+    """Return whether who listens there is at every address of the host."""
+    return group.removesuffix(ONLY_V6).rpartition(":")[0] in _ANY
+
+
+def reaches(group: str, host: str, port: int) -> bool:
+    """Return whether a connection comes to *group*, if the address is of this host.
+
+    An address of IPv4 may be written as one of IPv6, and none at all is loopback (ip(7)).
+    """
+    host = host.removeprefix(_MAPPED) if "." in host else host
+    host = _LOOPBACK.get(host, host)
+    return covers(group, f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
 
 
 def overlap(one: str, other: str) -> bool:

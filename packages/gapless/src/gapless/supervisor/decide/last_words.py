@@ -60,8 +60,9 @@ TABLE = (
     Row(
         "address in use",
         "another program has that address (`ss -lntup` names it); or it is the app's old "
-        "generation, where gapless does not hand the address over, as with "
-        "`interception = false`: remove that, or let the program take a socket of `listen` "
+        "generation: if the program connects to its port to see whether it is free, set "
+        "checks_port = true; where gapless does not hand the address over, as with "
+        "`interception = false`, remove that, or let the program take a socket of `listen` "
         "from LISTEN_FDS or {{fd}}, or set overlap = false",
         (
             r"EADDRINUSE",
@@ -211,10 +212,10 @@ TABLE = (
     ),
     Row(
         "port asked for",
-        "if the program asks by a connection whether its port is free, the old generation "
-        "answers, and it gives up or takes another port, also with overlap = false: let it "
-        "not ask (robyn: app.start(_check_port=False)), or listen on a path (serve -l "
-        "unix:/srv/app.sock); else it needs more time: ready = {{ timeout_s = 120 }}",
+        "if the program connects to its port to see whether it is free, the old generation "
+        "answers, and it gives up or takes another port: set checks_port = true, or let "
+        "it not ask (robyn: app.start(_check_port=False)); else it needs more time: "
+        "ready = {{ timeout_s = 120 }}",
         (
             r"already running on port \d+",
             r"port \d+ is in use",

@@ -231,6 +231,8 @@ class AppSpec:
     recycle: Recycle = field(default_factory=Recycle)
     renew: Renew = field(default_factory=Renew)
     interception: bool = True
+    checks_port: bool = False
+    """The program connects to its port before it binds it, to see whether it is free."""
     takeover: Taking = Taking.AUTO
     affinity: Affinity = Affinity.NONE
     share_ports: str = ""

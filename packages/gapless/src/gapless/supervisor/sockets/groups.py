@@ -226,6 +226,21 @@ class Groups:
         if before != count and self.leads.are_several(listener.group):
             self._attach(listener.group)
 
+    def has_to_wait(self, listener: Listener) -> bool:
+        """Return whether a socket that is to leave its group has to wait.
+
+        Which place of the group each socket has follows from the order in which others
+        left.  Of two that were let go when this process died nobody knows it, so where
+        several sockets take connections they leave one by one.
+        """
+        order = self.orders.get(listener.group, steering.Group(()))
+        found = (self._listeners.get(name) for name in order.order)
+        several = listener.seat is not None or listener.shared_as
+        return self.must_stay(listener) or bool(
+            several
+            and any(e is not None and e.released and e is not listener for e in found)
+        )
+
     def must_stay(self, listener: Listener) -> bool:
         """Return whether a socket may not leave its group yet, though nobody needs it.
 

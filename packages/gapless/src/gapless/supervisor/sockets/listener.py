@@ -37,7 +37,9 @@ class Listener:
     part_of: str = ""
     """The wider address that serves; it is hidden, and may be a question (ibid.)."""
     parked: bool = False
-    """Whether it leaves when that moves no socket that takes connections."""
+    """Whether it is to leave, and has to wait: see `Groups.has_to_wait`."""
+    released: bool = False
+    """Whether the keeper was told to close it."""
     shared_as: str = ""
     """The word of the apps that share its address; "" if it is of one app alone."""
     number: int = 0

@@ -53,7 +53,7 @@ class Listeners:
         self.by_name = ByName()
         self.groups = Groups(keeper, self.by_name)
         self.placed: Callable[[Place], None] = lambda _: None
-        """Called with where a new socket is: `path_watch` watches over its names."""
+        """Called with where a new socket is: `watch_paths` looks after its names."""
 
     # --- sockets come -----------------------------------------------------------------
 
@@ -440,12 +440,13 @@ class Listeners:
         if listener.place is not None:
             self.groups.settle(listener)
             place.remove(listener.place)  # the keeper may end before it answers
-        listener.parked = self.groups.must_stay(listener)
+        listener.parked = self.groups.has_to_wait(listener)
         if listener.shared_as:
             self.groups.prepare(listener.group)
         if listener.parked:
             self._hold(listener)  # whoever follows lets it go
         else:
+            listener.released = True
             self._keeper.release(listener.name)
         self._release_parked(listener.group)
 
@@ -453,8 +454,8 @@ class Listeners:
         """Close the sockets of a group that were to leave, if they may now."""
         parked = [e for e in self.by_name.values() if e.parked and e.group == group]
         for listener in parked:
-            if not self.groups.must_stay(listener):
-                listener.parked = False
+            if not self.groups.has_to_wait(listener):
+                listener.parked, listener.released = False, True
                 self._keeper.release(listener.name)
 
     def left(self, name: str) -> None:
@@ -468,7 +469,7 @@ class Listeners:
         if listener is None:
             return
         if self.groups.must_stay(listener):  # another one joined meanwhile
-            listener.parked = True
+            listener.parked, listener.released = True, False
             self._hold(listener)
             return
         self.by_name.take(name)

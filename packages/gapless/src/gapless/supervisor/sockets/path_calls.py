@@ -1,9 +1,7 @@
-"""Answer what instances do with Unix-domain paths: bind, connect and unlink.
+"""Answer what instances do with Unix-domain paths: bind and unlink.
 
-Rule 1: a path that an app serves on is its own until its last socket there is closed: what
+Rule: a path that an app serves on is its own until its last socket there is closed: what
 its programs unlink stays, and is removed when gapless closes the socket.
-Rule 2: to an instance that starts and has not bound a path yet, nobody answers there when
-it asks first: servers that ask before they bind would not start beside another generation.
 """
 
 from __future__ import annotations
@@ -11,13 +9,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import selectors
 import socket
-from collections import Counter
 
 from gapless.base import codec, wire
 from gapless.supervisor.memory.apps import AppRecord, Apps, Found
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
-from gapless.supervisor.memory.model import Phase
 from gapless.supervisor.sockets.addresses import (
     RefusedError,
     copy_of,
@@ -29,13 +26,11 @@ from gapless.supervisor.sockets.listener import Listener
 from gapless.supervisor.sockets.listeners import Listeners
 from gapless.supervisor.sockets.unix import place
 from gapless.supervisor.sockets.unix.acting import Identity, can_act_as
+from gapless.supervisor.sockets.unix.name_watch import NameWatch
 from gapless.supervisor.sockets.unix.own_paths import (
     is_for_itself,
     is_in_drawn_directory,
 )
-
-MOST_ASKS = 2
-"""So often an instance is told that nobody answers on a path: before it binds it."""
 
 
 class PathCalls:
@@ -45,8 +40,6 @@ class PathCalls:
         self, apps: Apps, keeper: KeeperConnection, listeners: Listeners
     ) -> None:
         self._apps, self._keeper, self._listeners = apps, keeper, listeners
-        self._asks: dict[str, Counter[str]] = {}
-        """How often an instance that starts has asked on a path."""
 
     # --- bind -------------------------------------------------------------------------
 
@@ -149,44 +142,18 @@ class PathCalls:
         self._listeners.add(listener)
         return listener
 
-    # --- connect and unlink -----------------------------------------------------------
-
-    def connect(self, message: wire.Message) -> None:
-        """Refuse a connection by which a program asks whether somebody is there.
-
-        It asks before it binds.  One that asks on and never binds, or that is ready, is a
-        client of another instance.
-        """
-        key, call, path = message["key"], message["id"], str(message["path"])
-        found = self._apps.find(key)
-        if found is not None and self._asks_before_bind(found, path):
-            self._keeper.answer(key, call, "fail", errno=errno.ECONNREFUSED)
-            return
-        self._keeper.answer(key, call, "proceed")
-
-    def _asks_before_bind(self, found: Found, path: str) -> bool:
-        app, _, instance = found
-        if instance.phase is not Phase.STARTING or f"unix:{path}" in instance.bound:
-            return False
-        if not self._names_of(app, path):
-            return False
-        if instance.key not in self._asks:
-            live = [key for key in self._asks if self._apps.find(key) is not None]
-            self._asks = {key: self._asks[key] for key in live}
-        asks = self._asks.setdefault(instance.key, Counter())
-        asks[path] += 1
-        return asks[path] <= MOST_ASKS
+    # --- unlink -----------------------------------------------------------------------
 
     def unlink(self, message: wire.Message) -> None:
         """Answer an unlink of a path that the app serves on, and leave the path."""
         key, call, path = message["key"], message["id"], str(message["path"])
         found = self._apps.find(key)
-        if found is not None and self._names_of(found[0], path):
+        if found is not None and self.is_name_of(found[0], path):
             self._keeper.answer(key, call, "done")
         else:
             self._keeper.answer(key, call, "proceed")
 
-    def _names_of(self, app: AppRecord, path: str) -> bool:
+    def is_name_of(self, app: AppRecord, path: str) -> bool:
         """Return whether a path is there, and names a socket of an app."""
         try:
             there = os.lstat(path)
@@ -194,6 +161,19 @@ class PathCalls:
             return False
         own = (each.place for each in self._listeners.of_app(app.name))
         return any(each is not None and place.is_it(each, there) for each in own)
+
+
+def watch_paths(selector: selectors.BaseSelector, listeners: Listeners) -> None:
+    """Put a path back that is removed from under its socket, of those that are and come.
+
+    A program removes it whose `unlink` does not wait for an answer: who started it did not
+    know that it serves on a path.
+    """
+    watch = NameWatch(selector, lambda path: listeners.groups.restore(f"unix:{path}"))
+    listeners.placed = watch.add
+    for listener in listeners.by_name.values():
+        if listener.place is not None:
+            watch.add(listener.place)
 
 
 def _is_there(listener: Listener) -> bool:

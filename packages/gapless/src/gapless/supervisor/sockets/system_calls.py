@@ -24,6 +24,7 @@ from gapless.supervisor.sockets.addresses import (
     shown,
 )
 from gapless.supervisor.sockets.closed_sockets import ClosedSockets
+from gapless.supervisor.sockets.connect_calls import ConnectCalls
 from gapless.supervisor.sockets.datagram_calls import DatagramCalls
 from gapless.supervisor.sockets.first_binds import is_known
 from gapless.supervisor.sockets.listener import Listener
@@ -59,6 +60,7 @@ class SystemCalls:
         self._apps, self._keeper, self._saw = apps, keeper, saw
         self._listeners, self._log = listeners, log
         self.paths = PathCalls(apps, keeper, listeners)
+        self.connects = ConnectCalls(apps, keeper, listeners, self.paths)
         self._closed = closed
         self._datagrams = DatagramCalls(listeners, inodes_of)
 
