@@ -6,18 +6,24 @@ looks at `__spec__`, which loads the module.
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import importlib
 import os
 import sys
 import types
+from collections.abc import Iterator
 from typing import Any
 
 _BOOT = (
     "import sys; sys.path.append(sys.argv[1]); "
-    "import importlib, os; importlib.import_module(sys.argv[2]).main(sys.argv[3:]); "
+    "import gc, importlib, os; gc.disable(); "
+    "main = importlib.import_module(sys.argv[2]).main; gc.enable(); main(sys.argv[3:]); "
     "sys.stdout and sys.stdout.flush(); os._exit(0)"
 )
-"""At its end a process does not take its modules apart: that is work for nothing."""
+"""Two pieces of work would be for nothing: to look for garbage while modules are imported,
+as they leave none, and to take them apart at the end of a process.
+"""
 
 _BOOT_SUCCESSOR = """
 import sys
@@ -59,6 +65,16 @@ def python(module: str, arguments: list[str], *, libraries: bool = False) -> lis
     package = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
     light = [] if libraries else ["-S"]
     return [sys.executable, "-I", *light, "-c", _BOOT, package, module, *arguments]
+
+
+@contextlib.contextmanager
+def importing() -> Iterator[None]:
+    """Look for no garbage while much is imported: there is none."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def import_later(name: str) -> None:

@@ -60,8 +60,11 @@ def main(arguments: list[str]) -> None:
         line = _keeper_of(home)
 
         descriptors.prepare()  # after the fork: the keeper does the same for itself
-        from gapless.supervisor import succession  # noqa: PLC0415 - after fork
-        from gapless.supervisor.supervisor import Supervisor  # noqa: PLC0415 - after fork
+        with interpreter.importing():
+            from gapless.supervisor import succession  # noqa: PLC0415 - after fork
+            from gapless.supervisor.supervisor import (  # noqa: PLC0415 - after fork
+                Supervisor,
+            )
 
         by = succession.SUPERVISE if resume_all else succession.COMMAND
         supervisor = Supervisor(
@@ -148,7 +151,10 @@ def _succeed(home: str, argument: str) -> None:
 
     successor = Successor(given)
     try:
-        from gapless.supervisor.supervisor import Supervisor  # noqa: PLC0415 - only then
+        with interpreter.importing():
+            from gapless.supervisor.supervisor import (  # noqa: PLC0415 - only then
+                Supervisor,
+            )
 
         descriptors.prepare()
         successor.prepare()
