@@ -43,7 +43,7 @@ test: $(STAMP) ## everything: checks, then all tests
 	@$(MAKE) --no-print-directory --jobs 3 --output-sync=target \
 	  lint docs node collected compiled $(SERVERS_STAMP)
 	@$(BIN)/python -m compileall -q packages rig  # each test starts many interpreters
-	RIG_PACE_S=0.02 $(PYTEST) -m "not soak" --durations=8
+	RIG_PACE_S=0.05 $(PYTEST) -m "not soak" --durations=8
 
 compiled: $(STAMP) $(SERVERS_STAMP) # so that no test waits for a compiler
 	@$(BIN)/python -m rig.programs.numbered

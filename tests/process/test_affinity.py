@@ -21,7 +21,7 @@ from rig.hosts.host import Host
 COMMAND = [sys.executable, "sockets/sessions.py"]
 AFFINE = 'affinity = "address"\n'
 POLLS = 6
-PAUSE_S = 0.01
+PAUSE_S = 0.04
 
 
 @dataclass

@@ -162,16 +162,18 @@ Listeners._hold = hold
 }
 
 
-@pytest.mark.parametrize("trap", BETWEEN.values(), ids=BETWEEN)
+@pytest.mark.parametrize(
+    "between", matrix(BETWEEN, "hold and answer", "listen and hold")
+)
 @pytest.mark.parametrize("instances", matrix([1, 2], 2))
 def test_a_socket_that_is_bound_or_listens_already_is_taken_as_it_is(
-    host: Host, trap: str, instances: int
+    host: Host, between: str, instances: int
 ) -> None:
     """The program's call returns 0, and the release is done."""
     port = free_port()
     more = f"instances = {instances}"
     host.start("app", GOOD, port=port, more=more)
-    with trapped(host, trap), run_load(port, engine.NEW) as under_load:
+    with trapped(host, BETWEEN[between]), run_load(port, engine.NEW) as under_load:
         host.declare("app", GOOD, port=port, release="2", more=more)
         code, output = end_of(host.begin("reload", "app"))
         assert code == 0, output

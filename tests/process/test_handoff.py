@@ -99,14 +99,15 @@ def test_handoffs_lose_nothing(host: Host, name: str, count: int) -> None:
     hand_over(host, name, command(name, port), port, count)
 
 
-def test_busy_cores_lose_nothing(host: Host) -> None:
+@pytest.mark.parametrize("count", times(1, 3))
+def test_busy_cores_lose_nothing(host: Host, count: int) -> None:
     """Handoffs lose no request while two programs keep the cores busy."""
     burners = [
         subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)
     ]
     try:
         port = free_port()
-        hand_over(host, "node", command("node", port), port, 3)
+        hand_over(host, "node", command("node", port), port, count)
     finally:
         for burner in burners:
             burner.kill()

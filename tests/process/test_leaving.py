@@ -70,7 +70,7 @@ def test_haproxy_is_told_first_and_no_request_is_refused(make: MakeFleet) -> Non
         run_load(port, *engine.mixed(), seconds=200) as under_load,
     ):
         under_load.wait_for(200)
-        for member in fleet.members:
+        for member in fleet.members[:2]:
             done = drain(member, "--lead=600")
             assert done.returncode == 0, done.stdout + done.stderr
             assert "balancers are told" in done.stdout

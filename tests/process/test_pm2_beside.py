@@ -19,6 +19,7 @@ import pytest
 
 from rig import wait
 from rig.hosts.host import GAPLESS, ROOT
+from rig.matrix import matrix
 
 PM2 = ROOT / "node" / "gapless-drain" / "node_modules" / ".bin" / "pm2"
 PROGRAM = """
@@ -271,6 +272,7 @@ def test_what_becomes_of_who_ends(
 # --- known differences --------------------------------------------------------------
 
 BROKEN = "throw new Error('broken on purpose')"
+NEVER_READY = "setInterval(() => {}, 1000)"
 
 
 def serving(port: int) -> str:
@@ -281,7 +283,7 @@ def serving(port: int) -> str:
     """
 
 
-@pytest.mark.parametrize("broken", [BROKEN, "setInterval(() => {}, 1000)"])
+@pytest.mark.parametrize("broken", matrix([BROKEN, NEVER_READY], BROKEN))
 def test_difference_a_bad_release(peers: tuple[Peer, Peer], broken: str) -> None:
     """PM2 ends the old version even if the new one fails, with exit code 0."""
     answers, codes = [], []

@@ -161,7 +161,7 @@ def release_under_load(
 @pytest.mark.parametrize("count", times(1, 100))
 @pytest.mark.parametrize(
     ("driver", "kind"),
-    matrix(WAYS, ("pg", "postgresql"), ("mysql2", "mariadb")),
+    matrix(WAYS, ("pg", "postgresql")),
 )
 def test_releases_cut_no_stored_procedure(
     host: Host, databases: dict[str, Database], driver: str, kind: str, count: int

@@ -52,7 +52,7 @@ def explore(draw: Any, requests: list[Request], *, blocks: bool, before: int) ->
 
 @pytest.mark.parametrize("blocks", [False, True], ids=["event loop", "blocking reader"])
 @given(data=st.data(), requests=st.lists(requests, min_size=1, max_size=4))
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 def test_only_whole_requests_are_taken_and_none_is_left_waiting(
     data: st.DataObject, requests: list[Request], *, blocks: bool
 ) -> None:
