@@ -44,7 +44,7 @@ listen app
 CONFIGURATIONS = {"nginx": NGINX, "haproxy": HAPROXY}
 
 
-@pytest.mark.parametrize("count", times(2, 20))
+@pytest.mark.parametrize("count", times(3, 20))
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_a_release_loses_no_request_on_a_kept_connection_of_a_balancer(
     host: Host, tmp_path: Path, name: str, count: int
