@@ -17,15 +17,9 @@ import pytest
 
 from rig.crash import point
 from rig.crash.scenarios import BY_NAME, EFFECTS, SCENARIOS, Scenario
-from rig.matrix import matrix
 
 Undisturbed = Callable[[Scenario], point.Result]
-COUNTED = (
-    *("first-start", "reload", "takeover", "failing-reload", "dies-proving"),
-    *("recycle", "scale-down", "shutdown"),
-)
-"""The scenarios whose effects `make test` counts."""
-SAMPLE, ALONE, TWICE = 4, 1, 1
+SAMPLE, ALONE, TWICE = 6, 2, 2
 """How many points `make test` runs: a waiting command, none, a second death."""
 TWICE_IN_SOAK = 150
 SEED = 15
@@ -44,6 +38,12 @@ KNOWN: dict[tuple[str, str], str] = {}
 def _all(*, long: bool = True) -> list[tuple[str, int]]:
     chosen = [each for each in SCENARIOS if long or not each.long]
     return [(s.name, n) for s in chosen for n in range(1, EFFECTS[s.name] + 1)]
+
+
+def _scenarios() -> Iterator[Any]:
+    for each in SCENARIOS:
+        marks = pytest.mark.soak if each.long else ()
+        yield pytest.param(each, marks=marks, id=each.name)
 
 
 def _points(sample: int, seed: int) -> Iterator[Any]:
@@ -82,10 +82,9 @@ def known(scenario: Scenario, result: point.Result) -> str | None:
     return None
 
 
-@pytest.mark.parametrize("name", matrix(BY_NAME, *COUNTED))
-def test_every_effect_is_counted(name: str, undisturbed: Undisturbed) -> None:
+@pytest.mark.parametrize("scenario", list(_scenarios()))
+def test_every_effect_is_counted(scenario: Scenario, undisturbed: Undisturbed) -> None:
     """Without a death all invariants hold; the table has as many points as effects."""
-    scenario = BY_NAME[name]
     result = undisturbed(scenario)
     assert not result.faults, str(result)
     counted = EFFECTS[scenario.name]
