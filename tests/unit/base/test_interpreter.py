@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import subprocess
+import sys
 from pathlib import Path
 
 from gapless.base import interpreter
@@ -36,3 +37,26 @@ def test_a_module_is_imported_without_a_search_and_runs_with_it(tmp_path: Path) 
     command[command.index(package)] = str(tmp_path)
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout == "False True ['a word']\n"
+
+
+def test_what_is_imported_later_is_there_before_files_are_out_of_reach() -> None:
+    """Also for who has imported it already, and has asked it for nothing."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-I", "-S", "-c"),
+            "import sys; sys.path.append(sys.argv[1])\n"
+            "from gapless.base import interpreter\n"
+            "import zlib\n"
+            "print('crc32' in vars(zlib))\n"
+            "interpreter.import_now()\n"
+            "sys.path.clear(); sys.meta_path.clear()\n"
+            "print('crc32' in vars(zlib))\n"
+            "import random, zlib as again\n"
+            "print(again.crc32(b''), random.random() < 1)",
+            str(Path(interpreter.__file__).parents[2]),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["False", "True", "0", "True"]

@@ -82,6 +82,12 @@ def import_later(name: str) -> None:
     sys.modules.setdefault(name, _Later(name))
 
 
+def import_now() -> None:
+    """Import all that was to be imported later: soon nothing can be opened any more."""
+    for module in [each for each in sys.modules.values() if isinstance(each, _Later)]:
+        module.load()
+
+
 class _Later(types.ModuleType):
     """Stands for a module until one of its names is asked for."""
 
@@ -89,8 +95,12 @@ class _Later(types.ModuleType):
         """Import the module, and return what it has by that name."""
         if name.startswith("__"):
             raise AttributeError(name)
+        return getattr(self.load(), name)
+
+    def load(self) -> types.ModuleType:
+        """Import the module; whoever has this one finds its names here."""
         if sys.modules.get(self.__name__) is self:
             sys.modules.pop(self.__name__, None)
         module = importlib.import_module(self.__name__)
         self.__dict__.update(vars(module))
-        return getattr(module, name)
+        return module

@@ -19,6 +19,7 @@ import resource
 import signal
 import struct
 
+from gapless.base import interpreter
 from gapless.keeper.seccomp.filter_program import NUMBERS
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -68,6 +69,7 @@ def confine(
     Whatever it needs to import it has imported.  Raises OSError if a limit cannot be set,
     ProcessLookupError if its parent has ended.
     """
+    interpreter.import_now()
     _end_with(parent, seconds)
     _limit(memory_bytes, seconds, file_bytes)
     _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)  # no other process of this user looks in
