@@ -281,7 +281,7 @@ EFFECTS = {
     "after-start": 140,
     "after-stop": 96,
     "share-reload": 142,
-    "share-stop": 54,
+    "share-stop": 55,
 }
 """How many side effects the supervisor has in each of them: docs/crash-points.md."""
 KEEPER_EFFECTS = {
