@@ -36,13 +36,13 @@ def keep_books(drain):
     """A job in the background, outside all requests; it begins no more once told."""
 
     def run():
-        release = os.environ.get("RELEASE", "0")
+        release, pid = os.environ.get("RELEASE", "0"), os.getpid()
         while True:
             try:
                 with drain.procedure("keep books"):
-                    note(f"book {release}")
+                    note(f"book {pid} {release}")
             except Draining:
-                note(f"refused {release}")
+                note(f"refused {pid} {release}")
             time.sleep(0.05)
 
     if "BOOKS" in os.environ:

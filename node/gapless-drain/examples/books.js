@@ -21,9 +21,9 @@ function keepBooks(drain) {
   if (process.env.BOOKS === undefined) return;
   setInterval(() => {
     try {
-      drain.procedure('keep books', () => note(`book ${release}`));
+      drain.procedure('keep books', () => note(`book ${process.pid} ${release}`));
     } catch {
-      note(`refused ${release}`);
+      note(`refused ${process.pid} ${release}`);
     }
   }, 50);
 }
