@@ -70,7 +70,7 @@ def requests_for(
     found: list[AppRequest] = []
     words: list[str] = []
     for word in args.app:
-        # A restart keeps the configuration, which a PM2 file cannot say.
+        # A restart keeps what was read of a gapless.toml, and reads a PM2 file, as PM2.
         keeps = action == "restart" and word.endswith(TOML)
         if is_configuration(word) and not keeps:
             found += app_requests.from_file(client, word, args)
