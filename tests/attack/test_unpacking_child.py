@@ -98,7 +98,15 @@ HOSTILE = {
     "a number that is too large": (["echo", '{"files": 1e400}'], "said files"),
     "a text that is none": (["echo", '{"refused": {"a": "\\u001b"}}'], "{'a': "),
     "an escape": (["echo", '{"broken": "\\u001b]0;evil"}'], r"\\x1b\]0;evil"),
+    "an end after that of its output": (
+        ["sh", "-c", "exec >&-; sleep 0.2; exit 7"],
+        "ended with code 7",
+    ),
     "silence": (["sleep", "60"], "took longer than 0.3 s"),
+    "silence after the end of its output": (
+        ["sh", "-c", "exec >&-; exec sleep 60"],
+        "took longer than 0.3 s",
+    ),
 }
 
 
@@ -110,7 +118,7 @@ def test_whatever_becomes_of_the_child_is_an_error_of_that_upload(
     words, message = HOSTILE[what]
     monkeypatch.setattr(interpreter, "python", lambda *_: words)
     tarball = archives.write(tmp_path / "app.tar", file(b"a") + END)
-    limits = Limits(timeout_s=0.3 if what == "silence" else 30)
+    limits = Limits(timeout_s=0.3 if "0.3" in message else 30)
     with pytest.raises(ReleaseError, match=message) as at:
         unpack(tarball, str(tmp_path / "tree"), limits)
     assert at.value.message.startswith("app.tar ")

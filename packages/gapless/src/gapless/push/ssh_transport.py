@@ -21,6 +21,7 @@ from gapless.push.upload import Upload
 
 SILENCE_S = 30.0
 """The other side prints a line each second; after so long without one, ssh is ended."""
+_LAST_WORDS_S = 5.0
 _STDERR_LINES = 12
 
 
@@ -132,6 +133,9 @@ def _lines(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
             yield b""
             continue
         if not (piece := os.read(descriptor, 1 << 16)):
+            # ssh closes its output before it says why it ends.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_LAST_WORDS_S)
             return
         read_at = clock.monotonic()
         *whole, rest = (rest + piece).split(b"\n")

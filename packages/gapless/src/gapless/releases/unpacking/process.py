@@ -97,27 +97,32 @@ def _said(
         start_new_session=True,
     )
     assert child.stdout is not None
+    until = clock.monotonic() + limits.timeout_s
     with child.stdout:
         try:
-            line = _line(child.stdout.fileno(), limits.timeout_s)
+            line = _line(child.stdout.fileno(), until)
+            if len(line) <= _MOST_SAID_BYTES:
+                # Its output ends before it does: killed now, it would seem to be
+                # out of memory.
+                child.wait(max(0.0, until - clock.monotonic()))
+        except (TimeoutError, subprocess.TimeoutExpired):
+            raise ReleaseError(f"it took longer than {limits.timeout_s:g} s") from None
         finally:
-            if not child.stdout.closed:
-                with contextlib.suppress(ProcessLookupError):
-                    child.kill()
+            child.kill()
             code = child.wait()
     return _checked(line, code, limits)
 
 
-def _line(descriptor: int, seconds: float) -> bytes:
-    """Return what a child writes until it ends, or more than it may; at most *seconds*.
+def _line(descriptor: int, until: float) -> bytes:
+    """Return what a child writes until the end of its output, or more than it may.
 
-    Raises ReleaseError for one that takes longer.
+    Raises TimeoutError at *until*, by the monotonic clock.
     """
-    line, until = b"", clock.monotonic() + seconds
+    line = b""
     while len(line) <= _MOST_SAID_BYTES:
         left_s = until - clock.monotonic()
         if left_s <= 0:
-            raise ReleaseError(f"it took longer than {seconds:g} s")
+            raise TimeoutError
         if not select.select([descriptor], [], [], left_s)[0]:
             continue
         piece = os.read(descriptor, _MOST_SAID_BYTES)
