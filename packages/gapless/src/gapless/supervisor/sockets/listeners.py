@@ -23,6 +23,7 @@ from gapless.supervisor.sockets import parts, steering
 from gapless.supervisor.sockets.addresses import (
     RefusedError,
     copy_of,
+    give_owner,
     group_of,
     inode_of,
     is_bound_to,
@@ -84,7 +85,7 @@ class Listeners:
         whose = group if seat is None else f"{group} seat {seat}"
         name = self.new_name(app, generation, whose, sock)
         if is_multipath(sock):
-            with plain_tcp(sock, keep_owner=bool(shared_as)) as plain:
+            with plain_tcp(sock) as plain:
                 self.bind(
                     *(app, generation, host, port, plain),
                     seat=seat,
@@ -122,6 +123,8 @@ class Listeners:
                 refuse_others(app, group, own)
             try:
                 share_address(sock)
+                for each in before:
+                    give_owner(sock, each.sock)  # the app may have another user now
                 if sock.type == socket.SOCK_DGRAM:
                     self.groups.prepare(group)  # it joins now
                 sock.bind((host, port))
