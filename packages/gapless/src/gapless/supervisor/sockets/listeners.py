@@ -16,9 +16,7 @@ import socket
 from collections.abc import Callable, Collection, Iterator
 
 from gapless.supervisor.decide.addresses import covers, overlap
-from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
-from gapless.supervisor.memory.spec import Affinity
 from gapless.supervisor.sockets import parts, steering
 from gapless.supervisor.sockets.addresses import (
     RefusedError,
@@ -234,23 +232,6 @@ class Listeners:
             if listener.group == group and there and listener.seat == seat:
                 return listener
         return None
-
-    def seat_for(
-        self, app: str, generation: GenerationRecord, ordinal: int
-    ) -> int | None:
-        """Return whose sockets of TCP an instance is given: of its seat, or None for all.
-
-        A recycle goes on with the sockets that there are.
-        """
-        wanted = generation.spec.affinity is Affinity.ADDRESS
-        if generation.sockets_of != generation.number:
-            own = [
-                each.seat is not None
-                for each in self.of(app, generation.sockets_of)
-                if each.tcp_port is not None and not (each.shut or each.leaving)
-            ]
-            wanted = any(own) if own else wanted
-        return ordinal if wanted else None
 
     def of(self, app: str, generation: int) -> list[Listener]:
         """Return the sockets of a generation."""
