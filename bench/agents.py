@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from rig.fleets.idle_agents import idle_agents
 from rig.hosts.usage import resident_mb
+from rig.sigterm import clean_up_at_sigterm
 
 
 def main() -> None:
@@ -46,4 +47,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    clean_up_at_sigterm()
     main()

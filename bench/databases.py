@@ -32,6 +32,7 @@ from rig.databases.database import Database
 from rig.databases.mariadb import mariadb
 from rig.databases.postgresql import postgresql
 from rig.drivers import by_name, frameworks
+from rig.sigterm import clean_up_at_sigterm
 from rig.turns import Turn, take_turns
 
 by_name.add_to_path()
@@ -218,4 +219,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    clean_up_at_sigterm()
     main()

@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from gapless_drain import Drain
 
+from rig.sigterm import clean_up_at_sigterm
 from rig.turns import take_turns
 
 CALLS, ROUNDS = 20_000, 15
@@ -120,4 +121,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    clean_up_at_sigterm()
     main()

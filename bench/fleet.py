@@ -25,6 +25,7 @@ from rig.load import engine
 from rig.load.engine import Report
 from rig.load.process import run_load
 from rig.programs.balancer import nginx_with_defaults, serving_balancer
+from rig.sigterm import clean_up_at_sigterm
 from rig.wait import free_port
 
 HOSTS = 4
@@ -127,4 +128,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    clean_up_at_sigterm()
     main()

@@ -25,6 +25,7 @@ from rig.hosts.host import (
 from rig.load import engine
 from rig.load.engine import Report
 from rig.load.process import run_load
+from rig.sigterm import clean_up_at_sigterm
 from rig.wait import free_port, until
 
 TRAFFIC = (
@@ -147,4 +148,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    clean_up_at_sigterm()
     main()

@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from rig.hosts.host import GAPLESS, Host, temporary_host
 from rig.hosts.usage import resident_mb, wakeups
+from rig.sigterm import clean_up_at_sigterm
 from rig.wait import free_port
 
 OURS = ("supervisor", "keeper", "guardian")
@@ -55,4 +56,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    clean_up_at_sigterm()
     main()

@@ -20,6 +20,7 @@ from gapless.config.toml import fleets
 from rig import wait
 from rig.hosts.host import GAPLESS, temporary_host
 from rig.hosts.usage import processor_s
+from rig.sigterm import clean_up_at_sigterm
 
 RUNS, IDLE_S, FILES = 12, 10.0, 100
 GOAL_S = 2.0
@@ -107,4 +108,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    clean_up_at_sigterm()
     main()

@@ -30,6 +30,7 @@ from rig.load.process import run_load
 from rig.load.report import Report
 from rig.load.unresting import UNRESTING
 from rig.programs.numbered import SOURCES, Numbered, command
+from rig.sigterm import clean_up_at_sigterm
 from rig.wait import answers, free_port, until
 
 SECONDS = 50.0
@@ -289,4 +290,5 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    clean_up_at_sigterm()
     main(sys.argv[1:])

@@ -23,6 +23,7 @@ from rig.hosts.usage import processor_s, resident_mb
 from rig.load import engine
 from rig.load.engine import Report
 from rig.load.process import run_load
+from rig.sigterm import clean_up_at_sigterm
 from rig.wait import answers, free_port, until
 
 PM2 = ROOT / "node" / "gapless-drain" / "node_modules" / ".bin" / "pm2"
@@ -163,4 +164,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    clean_up_at_sigterm()
     main()

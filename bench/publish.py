@@ -13,6 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from rig.hosts.host import temporary_host
+from rig.sigterm import clean_up_at_sigterm
 
 FILES, RUNS = 10_000, 5
 
@@ -52,4 +53,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    clean_up_at_sigterm()
     main()

@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from gapless.rollout.model import State
 from gapless.rollout.policy import Policy
+from rig.sigterm import clean_up_at_sigterm
 from rig.simulation import Simulation
 
 ROWS = (("1", 50), ("5", 250), ("50", 1000), ("5%", 5000), ("25%", 1000))
@@ -54,4 +55,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    clean_up_at_sigterm()
     main()

@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from rig.hosts.host import APPS, GAPLESS, ROOT, Host, temporary_host
 from rig.hosts.usage import processor_s, resident_mb, wakeups
+from rig.sigterm import clean_up_at_sigterm
 from rig.wait import answers, free_port, until
 
 PM2 = ROOT / "node" / "gapless-drain" / "node_modules" / ".bin" / "pm2"
@@ -272,4 +273,5 @@ def main(count: int) -> None:
 
 
 if __name__ == "__main__":
+    clean_up_at_sigterm()
     main(int(sys.argv[1]) if len(sys.argv) > 1 else 200)

@@ -44,6 +44,7 @@ from rig.programs.released import (
     release,
     under_load,
 )
+from rig.sigterm import clean_up_at_sigterm
 from rig.wait import free_port, until
 
 LOST_OF = {"uvicorn": "", "node": "preload = false", "gunicorn-gthread": "", "go": ""}
@@ -474,4 +475,5 @@ def main(names: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    clean_up_at_sigterm()
     main(sys.argv[1:])

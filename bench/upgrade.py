@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from rig.hosts import control
 from rig.hosts.host import APPS, Host, temporary_host
 from rig.hosts.usage import resident_mb
+from rig.sigterm import clean_up_at_sigterm
 from rig.wait import free_port, until
 
 PROGRAM = [sys.executable, "-I", "-S", str(APPS / "tiny.py")]
@@ -94,4 +95,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    clean_up_at_sigterm()
     main()

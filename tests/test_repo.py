@@ -221,6 +221,20 @@ def test_no_test_sleeps() -> None:
     assert found == []
 
 
+def test_programs_of_the_bench_and_the_rig_clean_up_at_sigterm() -> None:
+    """What they have in temporary directories, hosts of gapless too, ends with them."""
+    entry, blocks = '__name__ == "__main__"', ("temporary_host(", "TemporaryDirectory(")
+    found = [
+        here(path)
+        for path in files(".py")
+        if here(path).startswith(("bench/", "rig/"))
+        and entry in (text := path.read_text())
+        and (here(path).startswith("bench/") or any(each in text for each in blocks))
+        and "clean_up_at_sigterm()\n" not in text.partition(entry)[2]
+    ]
+    assert found == []
+
+
 def test_no_name_is_one_that_says_nothing() -> None:
     """The words that the glossary refuses are in no module's and no class's name."""
     found = []

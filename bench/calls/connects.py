@@ -9,6 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
 from rig.hosts.host import Host, temporary_host
+from rig.sigterm import clean_up_at_sigterm
 from rig.wait import free_port, until
 
 CONNECTS = 3000
@@ -68,4 +69,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    clean_up_at_sigterm()
     main()

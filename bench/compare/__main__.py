@@ -19,6 +19,7 @@ from bench.compare.app import App
 from bench.compare.facts import Found
 from bench.compare.measure import measure
 from rig.hosts.host import ROOT, SERVERS
+from rig.sigterm import clean_up_at_sigterm
 
 SECONDS, LEAST_SECONDS = 30.0, 1.0
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -145,4 +146,5 @@ def put(page: Path, text: str) -> None:
 
 
 if __name__ == "__main__":
+    clean_up_at_sigterm()
     main(sys.argv[1:])

@@ -28,6 +28,7 @@ from rig.fleets.fleet import Fleet
 from rig.hosts.host import GAPLESS
 from rig.load import engine
 from rig.load.process import run_load
+from rig.sigterm import clean_up_at_sigterm
 
 TRAFFICS = (
     engine.Traffic(kind="new", concurrency=2, pause_s=0.02),
@@ -188,4 +189,5 @@ def read_commands(commands: Commands) -> None:
 
 
 if __name__ == "__main__":
+    clean_up_at_sigterm()
     sys.exit(main())

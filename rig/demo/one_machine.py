@@ -18,6 +18,7 @@ from rig.demo.printing import run_command, show, show_reports
 from rig.hosts.host import Host, temporary_host
 from rig.load import engine
 from rig.load.process import Load, run_load
+from rig.sigterm import clean_up_at_sigterm
 from rig.wait import free_port
 
 TRAFFIC = (
@@ -131,4 +132,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    clean_up_at_sigterm()
     sys.exit(main())

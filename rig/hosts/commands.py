@@ -52,6 +52,7 @@ class Commands:
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 pass_fds=(listener.fileno(), lives),
+                process_group=0,  # what ends a whole group leaves it to end with us
             )
         os.close(lives)
 

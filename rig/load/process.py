@@ -8,10 +8,11 @@ from __future__ import annotations
 import multiprocessing
 import multiprocessing.connection
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from rig import wait
 from rig.load.client import PACE_S
@@ -19,6 +20,20 @@ from rig.load.engine import Engine, Report, Traffic
 
 MEEK = 10
 """The nice(2) value of clients that never pause, where load is not to take all there is."""
+
+
+Fact = TypeVar("Fact")
+
+
+class Counts(NamedTuple):
+    """How far a load is."""
+
+    answered: int
+    lost: int
+    versions: dict[str, int]
+    """How many answers came from each release."""
+    ended: str
+    """After what the clients ended by themselves; "" while they send."""
 
 
 class Load:
@@ -30,33 +45,53 @@ class Load:
         self._process, self._line = process, line
         self._report: Report | None = None
 
-    def _counts(self) -> tuple[int, int, dict[str, int]]:
+    def _counts(self) -> Counts:
         self._line.send("counts")
-        answered, lost, versions = self._line.recv()
-        return answered, lost, versions
+        found: Counts = self._line.recv()
+        return found
+
+    def until(
+        self, fact: Callable[[], Fact], what: str, timeout_s: float = 30.0
+    ) -> Fact:
+        """Wait as `wait.until` does for what these clients are to bring about.
+
+        Raises AssertionError at once where they have ended by themselves.
+        """
+
+        def found() -> Fact:
+            ended = self._counts().ended  # nothing changes after that
+            true = fact()
+            if ended and not true:
+                raise AssertionError(
+                    f"the clients ended by themselves after {ended}: {what}; "
+                    "`run_load` takes more seconds"
+                )
+            return true
+
+        return wait.until(found, what, timeout_s)
 
     def wait_for(self, more: int = 1, timeout_s: float = 30.0) -> None:
         """Wait until *more* requests than now were answered."""
         goal = self.answered() + more
-        wait.until(lambda: self.answered() >= goal, f"{more} more answers", timeout_s)
+        self.until(lambda: self.answered() >= goal, f"{more} more answers", timeout_s)
 
     def wait_for_version(self, version: str, timeout_s: float = 30.0) -> None:
         """Wait until an answer came from release *version*."""
-        wait.until(
+        self.until(
             lambda: self.versions().get(version), f"answer of {version}", timeout_s
         )
 
     def answered(self) -> int:
         """Return how many requests were answered so far."""
-        return self._counts()[0]
+        return self._counts().answered
 
     def lost(self) -> int:
         """Return how many requests were lost so far."""
-        return self._counts()[1]
+        return self._counts().lost
 
     def versions(self) -> dict[str, int]:
         """Return how many answers came from each release so far."""
-        return self._counts()[2]
+        return self._counts().versions
 
     def stop(self) -> Report:
         """Finish what is in flight; return the report."""
@@ -115,6 +150,7 @@ def _serve(
     if PACE_S and any(traffic.unresting for traffic in traffics):
         os.nice(MEEK)
     engine = Engine(*address, traffics, seconds=seconds, ledger=ledger)
+    began, ended = time.monotonic(), ""
 
     def between() -> None:
         while line.poll():
@@ -129,9 +165,11 @@ def _serve(
             versions = engine.ledger.versions
             answered = sum(versions.values())
             lost = len(engine.ledger.requests) - answered
-            line.send((answered, lost, dict(versions)))
+            line.send(Counts(answered, lost, dict(versions), ended))
 
     engine.run(between)
+    took_s = time.monotonic() - began
+    ended = f"{took_s:.0f} s and {len(engine.ledger.requests)} requests"
     while not engine.stopping:
         line.poll(None)
         between()

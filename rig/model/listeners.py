@@ -23,9 +23,6 @@ class FakeListeners:
             adopt=lambda _: None,
         )
 
-    def seat_for(self, *_: Any) -> None:
-        """Return that all instances of a generation share its socket."""
-
     def bind(
         self, app: str, generation: int, _: str, __: int, sock: Any, **more: Any
     ) -> str:

@@ -27,6 +27,7 @@ from gapless.client import Client
 from rig.hosts.host import APPS, Host, temporary_host
 from rig.load import engine
 from rig.load.process import run_load
+from rig.sigterm import clean_up_at_sigterm
 from rig.wait import free_port
 
 SIZE = (100, 30)
@@ -137,4 +138,5 @@ def _write(path: Path, svg: str) -> None:
 
 
 if __name__ == "__main__":
+    clean_up_at_sigterm()
     main()

@@ -15,6 +15,7 @@ from rig import wait
 from rig.fixtures.web_page import Page, start_page
 from rig.hosts.host import Host, temporary_host
 from rig.screens.browser import Browser, browser
+from rig.sigterm import clean_up_at_sigterm
 
 SERVES = """
 import http.server, os, sys, threading
@@ -104,4 +105,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    clean_up_at_sigterm()
     main()

@@ -29,18 +29,44 @@ def declare(host: Host, port: int, release: int, more: str = CHECKS) -> None:
     )
 
 
-def test_a_program_that_checks_its_port_is_released(host: Host) -> None:
-    """The old generation answers there, and so does the first of two instances."""
-    port, more = free_port(), f"{CHECKS}\ninstances = 2"
+def release_under_load(host: Host, more: str, *traffic: engine.Traffic) -> int:
+    """Start such an app, and see that its release loses nothing; return its port."""
+    port, more = free_port(), f"{CHECKS}\n{more}"
     declare(host, port, 1, more)
     host.ok("start", "app.toml")
-    with run_load(port, *TRAFFIC) as under_load:
+    with run_load(port, *traffic) as under_load:
         under_load.wait_for_version("1")
         declare(host, port, 2, more)
         host.ok("reload", "app.toml")
         under_load.wait_for_version("2")
         report = under_load.stop()
     assert report.lost == 0, str(report)
+    return port
+
+
+@pytest.fixture
+def other(host: Host) -> int:
+    """Run such an app; return its port, which another program asks for."""
+    port = free_port()
+    declare(host, port, 1)
+    host.ok("start", "app.toml")
+    return port
+
+
+def declare_program(host: Host, name: str, program: str, **environment: str) -> None:
+    """Write a program, and the configuration of an app that runs it."""
+    (host.directory / f"{name}.py").write_text(program)
+    variables = ", ".join(f'{key} = "{value}"' for key, value in environment.items())
+    host.configure(
+        f'[app.{name}]\ncommand = ["python3", "{name}.py"]\n{CHECKS}\n'
+        f"environment = {{ {variables} }}\n",
+        f"{name}.toml",
+    )
+
+
+def test_a_program_that_checks_its_port_is_released(host: Host) -> None:
+    """The old generation answers there, and so does the first of two instances."""
+    port = release_under_load(host, "instances = 2", *TRAFFIC)
     assert host.app("app")["addresses"] == [f"[::]:{port}"]
 
 
@@ -64,16 +90,7 @@ def test_a_recycle_and_a_start_after_a_crash_find_the_port_free(
     host: Host, more: str
 ) -> None:
     """The socket of both is held, and connections wait there."""
-    port, more = free_port(), f"{CHECKS}\n{more}"
-    declare(host, port, 1, more)
-    host.ok("start", "app.toml")
-    with run_load(port, engine.NEW) as under_load:
-        under_load.wait_for_version("1")
-        declare(host, port, 2, more)
-        host.ok("reload", "app.toml")
-        under_load.wait_for_version("2")
-        report = under_load.stop()
-    assert report.lost == 0, str(report)
+    port = release_under_load(host, more, engine.NEW)
     (pid,) = host.app("app")["pids"]
     os.kill(pid, signal.SIGKILL)
     until(lambda: host.app("app")["pids"] not in ([], [pid]), "another instance")
@@ -97,17 +114,11 @@ server.serve_forever()
 
 
 @pytest.mark.soak
-def test_a_port_of_another_app_is_answered_truly(host: Host) -> None:
+def test_a_port_of_another_app_is_answered_truly(host: Host, other: int) -> None:
     """A program that waits for its database is a client; so is one that serves."""
-    other, nobody, port = free_port(), free_port(), free_port()
-    declare(host, other, 1)
-    host.ok("start", "app.toml")
-    (host.directory / "waits.py").write_text(WAITS)
-    host.configure(
-        f'[app.waits]\ncommand = ["python3", "waits.py"]\n{CHECKS}\n'
-        f'environment = {{ OTHERS = "{other} {nobody}", PORT = "{port}" }}\n',
-        "waits.toml",
-    )
+    nobody, port = free_port(), free_port()
+    asked = f"{other} {nobody}"
+    declare_program(host, "waits", WAITS, OTHERS=asked, PORT=str(port))
     for verb in ("start", "reload"):
         host.ok(verb, "waits.toml")
     log = (host.home / "logs" / "waits.log").read_text()
@@ -185,17 +196,10 @@ Server(("127.0.0.1", int(os.environ["PORT"])), Calls).serve_forever()
 
 
 @pytest.mark.soak
-def test_its_connections_outlive_what_fails(host: Host) -> None:
+def test_its_connections_outlive_what_fails(host: Host, other: int) -> None:
     """A keeper that dies, and a supervisor that hangs; not keeper and guardian at once."""
-    other, port = free_port(), free_port()
-    declare(host, other, 1)
-    host.ok("start", "app.toml")
-    (host.directory / "calls.py").write_text(CALLS)
-    host.configure(
-        f'[app.calls]\ncommand = ["python3", "calls.py"]\n{CHECKS}\n'
-        f'environment = {{ OTHER = "{other}", PORT = "{port}" }}\n',
-        "calls.toml",
-    )
+    port = free_port()
+    declare_program(host, "calls", CALLS, OTHER=str(other), PORT=str(port))
     host.ok("start", "calls.toml")
     with run_load(port, engine.NEW) as under_load:
         under_load.wait_for(20)

@@ -51,9 +51,9 @@ def each_answers(load: Load, *releases: str) -> None:
         return all(now.get(each, 0) >= before.get(each, 0) + 20 for each in releases)
 
     try:
-        wait.until(are_enough, "answers of each", 30)
-    except AssertionError:
-        told = f"{before} became {load.versions()}, {load.lost()} lost"
+        load.until(are_enough, "answers of each")
+    except AssertionError as error:
+        told = f"{error}: {before} became {load.versions()}, {load.lost()} lost"
         raise AssertionError(told) from None
 
 

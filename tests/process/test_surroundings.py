@@ -11,6 +11,8 @@ import urllib.request
 import pytest
 
 from rig.hosts.host import Host
+from rig.load import engine
+from rig.load.process import run_load
 from rig.wait import free_port, until
 
 PROGRAM = """
@@ -33,6 +35,8 @@ http.server.ThreadingHTTPServer(
     ("127.0.0.1", int(os.environ["PORT"])), Answer).serve_forever()
 """
 IS_ROOT = os.geteuid() == 0
+THREADS = ["python3", "threads.py"]
+SLOW = engine.Traffic(kind="slow", concurrency=3, path="/slow?s=0.4")
 
 
 def declare(host: Host, more: str, *, port: int) -> None:
@@ -115,6 +119,42 @@ def test_an_app_of_another_user(host: Host) -> None:
     assert found["groups"] == [entry.pw_gid]
     printed = host.ok("run", "web", "--", "sh", "-c", "id -un; echo $HOME $USER")
     assert printed == f"nobody\n{entry.pw_dir} nobody\n"
+
+
+@pytest.mark.skipif(
+    not IS_ROOT and not os.environ.get("CI"), reason="only root becomes others"
+)
+def test_an_app_of_another_user_gets_nothing_new_while_it_drains(host: Host) -> None:
+    """Its stop under load is over with the requests that had begun."""
+    port = free_port()
+    more = 'user = "nobody"\nstop = { drain_timeout_s = 120 }\n'
+    host.start("app", THREADS, port=port, more=more)
+    with run_load(port, engine.NEW, SLOW) as load:
+        load.wait_for(20)
+        host.ok("stop", "app")
+        report = load.stop()
+    assert set(report.fates) <= {"answered", "refused"}, str(report)
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(
+    not IS_ROOT and not os.environ.get("CI"), reason="only root becomes others"
+)
+@pytest.mark.parametrize("more", ["", "overlap = false\n"])
+def test_a_release_runs_as_another_user(host: Host, more: str) -> None:
+    """Its sockets join those of the user of before, and nothing is lost."""
+    port = free_port()
+    host.start("app", THREADS, port=port)
+    users = [f'user = "{name}"\n' for name in ("nobody", "daemon")]
+    with run_load(port, engine.NEW, engine.KEEP_ALIVE) as load:
+        load.wait_for_version("1")
+        for number, user in enumerate([*users, ""], 2):
+            found = f"{user}{more}"
+            host.declare("app", THREADS, port=port, release=str(number), more=found)
+            host.ok("reload", "app")
+            load.wait_for_version(str(number))
+        report = load.stop()
+    assert report.lost == 0, str(report)
 
 
 def test_limits_that_differ_and_limits_that_fail(host: Host) -> None:

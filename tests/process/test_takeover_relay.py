@@ -15,9 +15,8 @@ import pytest
 
 from gapless.client import Client
 from gapless.metrics.sample import Sample
-from gapless.metrics.scrape import Scrapes
 from gapless.supervisor.kernel import processes
-from rig.fixtures import takeover
+from rig.fixtures import own_metrics, takeover
 from rig.hosts.host import Host
 from rig.load.fates import ANSWERED
 from rig.load.process import run_load
@@ -66,11 +65,10 @@ def killed_again_and_again(host: Host, every_s: float) -> Iterator[list[int]]:
 @contextlib.contextmanager
 def measured(host: Host) -> Iterator[list[Sample]]:
     """Yield what the metrics say of a relay that runs meanwhile."""
-    client, found = Client(str(host.home), starts=False), list[Sample]()
+    found = list[Sample]()
 
     def look() -> bool:
-        scrapes = Scrapes(lambda: client.request("list"), dict)
-        found[:] = [each for each in scrapes.samples() if each.labels == ("relay",)]
+        found[:] = own_metrics.told(host, "relay")
         return bool(found)
 
     with ThreadPoolExecutor() as pool:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from rig.fixtures import own_metrics
 from rig.hosts.host import Host
 from rig.hosts.without_sock_diag import PREFIX
 from rig.load import engine
@@ -85,6 +86,7 @@ def test_a_crash_after_the_switch_takes_nothing_of_its_queue(blind: Host) -> Non
         )
         crash = ["kill", "-KILL", str(newest["pid"])]
         subprocess.run(crash, check=True)
+        until(lambda: own_metrics.told(blind, "queue_relays"), "the metrics of it")
         said, _ = reload.communicate(timeout=60)
         load.wait_for(30)
         fates = load.stop().fates

@@ -14,6 +14,7 @@ from rig.crash.publisher.site import Site
 from rig.hosts.host import temporary_host
 from rig.load.process import run_load
 from rig.load.traffic import Traffic
+from rig.sigterm import clean_up_at_sigterm
 
 LOAD = Traffic(kind="new", concurrency=2, pause_s=0.02)
 
@@ -51,4 +52,5 @@ def _run(begin: Begin, numbers: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    clean_up_at_sigterm()
     main()

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from rig.background import BackgroundProcess
-from rig.fixtures.howto import HowTo
+from rig.fixtures.howto import HowTo, python_shop
 from rig.hosts.host import Host
 from rig.load import engine
 from rig.load.process import run_load
@@ -27,23 +27,6 @@ run lambda { |env|
 }
 """
 GEMS = 'gem "puma"\ngem "rack"\n'
-PYTHON = """
-import os
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
-class Shop(BaseHTTPRequestHandler):
-    def do_GET(self):
-        body = f"release {os.environ['PORT']} pid {os.getpid()}".encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
-
-ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Shop).serve_forever()
-"""
 CAPFILE = """
 require "capistrano/setup"
 require "capistrano/deploy"
@@ -125,7 +108,7 @@ def test_from_systemd(host: Host, tmp_path: Path) -> None:
         port_8001=str(new),
     )
     page.lay_out()
-    page.write("/srv/shop", {"app.py": PYTHON})
+    page.write("/srv/shop", {"app.py": python_shop("{os.environ['PORT']}")})
     unit = BackgroundProcess(tmp_path / "unit.log")
     command = ["python3", str(page.path("/srv/shop/app.py"))]
     unit.start(command, env=host.environment | {"PORT": str(old)})

@@ -8,30 +8,13 @@ from collections.abc import Callable
 import pytest
 
 from rig.background import BackgroundProcess
-from rig.fixtures.howto import HowTo
+from rig.fixtures.howto import HowTo, python_shop
 from rig.hosts.host import Host, temporary_host
 from rig.hosts.network import Network
 from rig.load import engine
 from rig.load.process import run_load
 from rig.wait import until
 
-PYTHON = """
-import os
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
-class Shop(BaseHTTPRequestHandler):
-    def do_GET(self):
-        body = f"release 1 pid {os.getpid()}".encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
-
-ThreadingHTTPServer(("0.0.0.0", int(os.environ["PORT"])), Shop).serve_forever()
-"""
 PORT = 8000
 AGENT = "    gapless agent -c {} --host app1\n"
 
@@ -44,7 +27,7 @@ def test_several_hosts(host: Host) -> None:
     file = page.path("/srv/shop/gapless.toml")
     assert AGENT.format(file) in page.text
     page.path("/srv/shop/src").mkdir()
-    page.write("/home/ada/shop", {"app.py": PYTHON})
+    page.write("/home/ada/shop", {"app.py": python_shop("1", host="")})
     with contextlib.ExitStack() as stack:
         network = Network(2)
         stack.callback(network.close)
@@ -73,8 +56,7 @@ def test_several_hosts(host: Host) -> None:
         ]
         for load in loads:
             load.wait_for_version("1")
-        newer = PYTHON.replace("release 1", "release 2")
-        page.write("/home/ada/shop", {"app.py": newer})
+        page.write("/home/ada/shop", {"app.py": python_shop("2", host="")})
         page.follow()
         for load in loads:
             load.wait_for_version("2")

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from gapless.base import codec
 from gapless.base.errors import MisuseError
 from gapless.cli import app_requests, configuration, output
 from gapless.client import Client
-
-if TYPE_CHECKING:
-    from gapless.rollout.model import Rollout
-    from gapless.rollout.store import FleetStore
 
 OnStep = Callable[[dict[str, Any]], None]
 
@@ -89,7 +85,10 @@ def _rolled_back(
 ) -> dict[str, Any]:
     """Go back on this host, or begin the rollout of it in the fleet."""
     app = deed.app
-    from gapless.cli.fleet import rollout_run  # noqa: PLC0415 - few go back
+    from gapless.cli.fleet import (  # noqa: PLC0415 - few go back
+        rollout_actions,
+        rollout_run,
+    )
     from gapless.deploy.deployment import Deployment  # noqa: PLC0415 - the same
     from gapless.push.upload_outcome import KnownOutcomes  # noqa: PLC0415 - the same
     from gapless.releases.steps import commands  # noqa: PLC0415 - the same
@@ -105,7 +104,7 @@ def _rolled_back(
         on_step({"app": app, "step": name, "detail": detail, "at_s": 0.0})
 
     publisher, store = rollout_run.open_fleet(declared[app], step)
-    _current(store, deed)
+    rollout_actions.current(store, deed.rollout)  # somebody has asked about that one
     rollout = publisher.rollback("")
     return {"outcome": "done", "reason": f"rollout {rollout.number} has begun"}
 
@@ -113,43 +112,11 @@ def _rolled_back(
 def _moved_on(config: str, deed: Deed) -> dict[str, Any]:
     """Hold, resume or abort the rollout that is meant."""
     from gapless.agent.open_store import open_store  # noqa: PLC0415 - loads TLS
-    from gapless.rollout import decide  # noqa: PLC0415 - few have a fleet
-    from gapless.rollout.model import Action  # noqa: PLC0415 - the same
+    from gapless.cli.fleet import rollout_actions  # noqa: PLC0415 - few have a fleet
 
-    actions = {"hold": Action.HOLD, "resume": Action.RESUME, "abort": Action.REVERT}
-    action, reason = actions[deed.action], f"{deed.action} by hand"
     store = open_store(configuration.fleet(config, deed.app), output.print_nothing)
-    before = _current(store, deed)
-    if before is None:
-        raise MisuseError(f"{deed.app}: nothing was rolled out yet")
-    if decide.transition(before, action, reason) is None:
-        raise MisuseError(
-            f"{deed.app}: rollout {before.number} is {before.state.value}: "
-            f"`{deed.action}` has no effect on it"
-        )
-    after = store.apply(action, reason, seen=before)
-    if after is None:
-        raise MisuseError(
-            f"{deed.app}: rollout {before.number} was {before.state.value}, and changed "
-            f"right before `{deed.action}`",
-            hint="nothing was done; look at it again",
-        )
+    after = rollout_actions.apply(store, deed.action, meant=deed.rollout)
     return {
         "outcome": "done",
         "reason": f"rollout {after.number} is {after.state.value}",
     }
-
-
-def _current(store: FleetStore, deed: Deed) -> Rollout | None:
-    """Return the rollout of a fleet, if it is the one that is meant.
-
-    Somebody has asked about what they saw.  Raises MisuseError if another followed it.
-    """
-    rollout, _ = store.rollout()
-    if deed.rollout and (rollout is None or rollout.number != deed.rollout):
-        now = f"rollout {rollout.number} followed it" if rollout else "it is gone"
-        raise MisuseError(
-            f"{deed.app}: rollout {deed.rollout} is not the last one any more: {now}",
-            hint="nothing was done",
-        )
-    return rollout

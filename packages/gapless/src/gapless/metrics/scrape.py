@@ -38,6 +38,7 @@ class Scrapes:
         self._lock = threading.Lock()
         self._listed: Listed | None = None
         self._took_s, self._asked_at = 0.0, -FRESH_S
+        self._queue_relays = _Sum()
 
     def samples(self) -> Iterable[Sample]:
         """Return what is true now."""
@@ -45,7 +46,8 @@ class Scrapes:
             if clock.monotonic() - self._asked_at >= FRESH_S:
                 self._look()
             listed, took_s = self._listed, self._took_s
-        found = [*host_samples.of_host(listed, took_s, _own_processes(listed))]
+            own = self._own_processes(listed)
+        found = [*host_samples.of_host(listed, took_s, own)]
         for app, records in self._fleets().items():
             found += rollout_samples.of_fleet(app, records)
         return found
@@ -59,20 +61,46 @@ class Scrapes:
         self._asked_at = clock.monotonic()
         self._took_s = self._asked_at - began
 
+    def _own_processes(self, listed: Listed | None) -> dict[str, ProcessUsage]:
+        """Return what the processes of gapless use, by name."""
+        own: Mapping[str, Any] = (listed or {}).get("supervisor") or {}
+        pids = {
+            "metrics": os.getpid(),
+            "supervisor": own.get("pid", 0),
+            "keeper": own.get("keeper_pid", 0),
+            "guardian": own.get("guardian_pid", 0),
+            "relay": own.get("relay_pid", 0),
+        }
+        found = {name: _used(pid) for name, pid in pids.items() if pid}
+        found["queue_relays"] = self._queue_relays.of(own.get("queue_relay_pids") or ())
+        return {name: used for name, used in found.items() if used is not None}
 
-def _own_processes(listed: Listed | None) -> dict[str, ProcessUsage]:
-    """Return what the processes of gapless use, by name."""
-    own: Mapping[str, Any] = (listed or {}).get("supervisor") or {}
-    pids = {
-        "metrics": os.getpid(),
-        "supervisor": own.get("pid", 0),
-        "keeper": own.get("keeper_pid", 0),
-        "guardian": own.get("guardian_pid", 0),
-        "relay": own.get("relay_pid", 0),
-    }
-    rows = {name: processes.read(pid) for name, pid in pids.items() if pid}
-    return {
-        name: ProcessUsage(row.rss_bytes, row.cpu_ticks / TICKS_PER_S)
-        for name, row in rows.items()
-        if row is not None
-    }
+
+class _Sum:
+    """What several processes of one kind use, of which each lives for a short time."""
+
+    def __init__(self) -> None:
+        self._ended_s, self._seen_s = 0.0, dict[int, float]()
+
+    def of(self, pids: Iterable[int]) -> ProcessUsage | None:
+        """Return the sum; None if there is none.
+
+        A counter has to grow: the processor time of those that have ended counts on.
+        """
+        found = {pid: used for pid in pids if (used := _used(pid)) is not None}
+        now_s = {pid: used.cpu_s for pid, used in found.items()}
+        self._ended_s += sum(
+            cpu_s for pid, cpu_s in self._seen_s.items() if now_s.get(pid, -1.0) < cpu_s
+        )
+        self._seen_s = now_s
+        if not found:
+            return None
+        memory_bytes = sum(used.memory_bytes for used in found.values())
+        return ProcessUsage(memory_bytes, self._ended_s + sum(now_s.values()))
+
+
+def _used(pid: int) -> ProcessUsage | None:
+    row = processes.read(pid)
+    if row is None:
+        return None
+    return ProcessUsage(row.rss_bytes, row.cpu_ticks / TICKS_PER_S)

@@ -215,7 +215,8 @@ class KeeperEvents:
             self._takeovers.started(key, message["pid"])
             return
         if meta and "relay" in meta:
-            self._relays.started(key, *meta["relay"])
+            app, generation = meta["relay"]
+            self._relays.started(key, app, generation, message["pid"])
             return
         if LACKING in message:  # the spare one is for this
             descriptors.append(own.with_spare(lambda: os.pidfd_open(message["pid"])))

@@ -303,6 +303,7 @@ class Supervisor:
             about=lambda: {
                 **self._upgrades.about(),
                 "relay_pid": takeovers.relay_pid,
+                "queue_relay_pids": relays.pids,
             },
         )
         self._watch_home()

@@ -25,6 +25,7 @@ from gapless.supervisor.observe.instance_groups import InstanceGroups
 from gapless.supervisor.observe.variables import file_variables
 from gapless.supervisor.sockets.listener import Listener
 from gapless.supervisor.sockets.listeners import Listeners
+from gapless.supervisor.sockets.seats import seat_for
 from gapless.supervisor.sockets.unix.path_hints import may_serve_on_path
 
 FIRST_DESCRIPTOR = 3  # SD_LISTEN_FDS_START, sd_listen_fds(3)
@@ -183,7 +184,7 @@ class Launcher:
     def _handed_socket(
         self, app: AppRecord, generation: GenerationRecord, address: str, ordinal: int
     ) -> Listener:
-        seat = self._listeners.seat_for(app.name, generation, ordinal)
+        seat = seat_for(self._listeners, app.name, generation, ordinal)
         own = generation.sockets_of
         for listener in self._listeners.of(app.name, own):
             # What a generation gave up, and has not closed yet, is not handed out.

@@ -22,6 +22,7 @@ class Relays:
         self._home, self._apps, self._keeper = home, apps, keeper
         self._running: dict[str, tuple[str, int]] = {}
         """By its key: the app and the generation that a relay is for."""
+        self._pids: dict[str, int] = {}
 
     def start(
         self,
@@ -69,9 +70,16 @@ class Relays:
         self._keeper.spawn(message, {DESCRIPTOR: listener.sock})
         self.started(key, app.name, generation.number)  # or it is refused: it ends then
 
-    def started(self, key: str, app: str, generation: int) -> None:
-        """Note a relay that the keeper has started."""
+    @property
+    def pids(self) -> list[int]:
+        """The processes of the relays that run."""
+        return list(self._pids.values())
+
+    def started(self, key: str, app: str, generation: int, pid: int = 0) -> None:
+        """Note a relay that the keeper starts, and its process once that is known."""
         self._running[key] = (app, generation)
+        if pid:
+            self._pids[key] = pid
 
     def is_running(self, app: AppRecord, generation: GenerationRecord) -> bool:
         """Return whether a relay runs for a generation."""
@@ -82,6 +90,7 @@ class Relays:
         if key not in self._running:
             return False
         name, number = self._running.pop(key)
+        self._pids.pop(key, None)
         self._keeper.forget(key)
         app = self._apps.get(name)
         if app is None or (name, number) in self._running.values():

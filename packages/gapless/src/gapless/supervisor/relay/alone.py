@@ -8,7 +8,7 @@ import socket
 
 from gapless.base import clock
 from gapless.supervisor.relay import sockets
-from gapless.supervisor.relay.counts import Counts
+from gapless.supervisor.relay.attention import Counts
 from gapless.supervisor.relay.http.exchange import Exchange, Outcome
 from gapless.supervisor.relay.http.heads import Head, Verdict
 from gapless.supervisor.relay.http.peek import peek

@@ -19,19 +19,17 @@ from enum import Enum
 from gapless.base import clock
 from gapless.supervisor.relay import sockets
 from gapless.supervisor.relay.alone import Alone
-from gapless.supervisor.relay.counts import Counts, Pace
+from gapless.supervisor.relay.attention import Attention, Counts, Pace
 from gapless.supervisor.relay.http.exchange import Exchange, Outcome
 from gapless.supervisor.relay.http.heads import Head, Verdict
 from gapless.supervisor.relay.http.peek import fits, peek
 from gapless.supervisor.relay.large import RECENT_S, Large
 from gapless.supervisor.relay.parking import (
-    IDLE_S,
     QUIET_S,
     SHORT_QUIET_S,
     Course,
     Look,
     Parking,
-    Rest,
     Step,
     may_be_parked,
     slipped_in,
@@ -43,13 +41,6 @@ CHECK_S = 0.02
 """How often it is looked at whether a quiet connection is held, open and settled."""
 MOST_AT_ONCE_BYTES = 1024
 """No program has a smaller buffer for what it reads at once (nginx: 1 KiB)."""
-HURRY_S, SPIN_S = 0.003, 0.0025
-"""For so long it is looked at more often, and without pause, when it was given back."""
-FOCUS_S = 0.1
-"""For so long one that is busy has the relay's attention before others get it too."""
-PATIENT_TIMES = 3
-"""How often one is given back before it is looked at without pause: who rests between
-two requests is caught without."""
 WHOLE_S, LATE_S = 1.0, 0.1
 """A request that is not whole is waited for as long as its pieces come so fast; one whose
 client waits for `100 Continue`, for as long as an event loop may be late."""
@@ -79,6 +70,7 @@ class Connection:
     ) -> None:
         self._selector, self.sock, self.inode = selector, sock, inode
         self._counts, self._pace = counts, pace
+        self.attention = Attention(pace)
         self.reader = Reader(sock, inode, stops)
         self.state = State.FREE
         self.settled = False
@@ -87,19 +79,14 @@ class Connection:
         """Its process keeps it, or it is at its end: it is not looked for again."""
         self.exchange: Exchange | None = None
         self._parking: Parking | None = None
-        self._course, self._rest = Course(), Rest()
+        self._course = Course()
         self._check_at = 0.0
         self.alone: Alone | None = None
         """It is held without its process now."""
-        self.hurries_until = 0.0
-        """Until when it is looked at more often: its process reads what was missing."""
         self._large = Large(sock, self.reader)
         self._position = -1
         """Up to where its process had read when nothing was owed, while it is free."""
         self.silent_s = 0.0
-        self.focus_since: float | None = None
-        """When it was first tried to park it, while it was busy."""
-        self._times_back = 0
         self.waits = False
         """Its next request has come, and waits for somebody who accepts."""
         self._settled_at = -1
@@ -127,7 +114,7 @@ class Connection:
             if now >= self._check_at:
                 return True
             return not self.waits and sockets.unread(self.sock) > 0
-        if self.state is State.FREE and (patience_s or not self._may_focus()):
+        if self.state is State.FREE and (patience_s or not self.attention.is_free()):
             return now >= self._check_at
         return True
 
@@ -151,28 +138,15 @@ class Connection:
         self._position = look.position if look.idle and look.steady else -1
         answered = self._course.look(look)
         waits = answered and look.unread and not look.unsent
-        if look.silent_s < IDLE_S and not self._may_focus():
-            return  # a few at a time: each waits for the others' exchanges
-        if self.focus_since is None and look.silent_s < IDLE_S:
-            self.focus_since = now
-            self._pace.room -= 1
+        if not self.attention.begin(now, look.silent_s):
+            return
         takes = not (patience_s or self._pace.holds)
         if waits and takes and self._take_waiting(look):
             return
         if self.reader.may_have_mark:
             self.reader.free(look)
-        elif now >= self._rest.until and look.silent_s >= patience_s:
+        elif now >= self.attention.rest.until and look.silent_s >= patience_s:
             self._park(look, now, answered=answered)
-
-    def _may_focus(self) -> bool:
-        """Return whether it may be parked though it is busy."""
-        free = self.focus_since is not None or self._pace.at_once
-        return free or self._pace.room > 0
-
-    def is_in_focus(self, now: float) -> bool:
-        """Return whether the relay's attention is with it, and not long enough yet."""
-        since = self.focus_since
-        return since is not None and now < since + FOCUS_S
 
     def _take_waiting(self, look: Look) -> bool:
         """Take a request that waits for a busy process; return whether that was possible.
@@ -204,7 +178,7 @@ class Connection:
         after = sockets.look(self.sock)
         if slipped_in(look, after) or not self.reader.sleeps():
             self.reader.wake()
-            self._rest.begin(now, longest=not self._pace.at_once)
+            self.attention.rest.begin(now, longest=not self._pace.at_once)
             return
         self._parking = Parking.begin(after, answered=answered)
         self.state = State.PARKED
@@ -332,14 +306,8 @@ class Connection:
         self.waits = False
         self._counts.given_back += 1
         self.state, self._parking, self.settled = State.FREE, None, False
-        self._times_back += 1
-        if small and self._times_back <= PATIENT_TIMES and not self._pace.at_once:
-            return
-        if small:  # it may be all that was missing: be there before the answer is
-            self.hurries_until = now + HURRY_S
-            self._hurry()
-        else:
-            self._rest.begin(now)
+        if self.attention.give_back(now, small=small):
+            self._hurry()  # it may be all that was missing: be there before the answer is
 
     def _hurry(self) -> None:
         """Park it again as soon as its process has read what was missing.
@@ -347,8 +315,7 @@ class Connection:
         A client that never pauses sends its next request right after the answer.
         """
         began = now = clock.monotonic()
-        spin_s = SPIN_S if self.reader.is_blocking() else SPIN_S / 2
-        until = now + min(spin_s, self._pace.spin_s)
+        until = now + self.attention.spin_s(blocks=self.reader.is_blocking())
         while self.state is State.FREE and now < until:
             if self.reader.may_have_mark:
                 break

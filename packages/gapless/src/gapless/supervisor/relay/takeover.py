@@ -15,8 +15,8 @@ from gapless.base import clock, events
 from gapless.keeper.duplicate import duplicate
 from gapless.supervisor.relay import holders
 from gapless.supervisor.relay.alone import Alone
-from gapless.supervisor.relay.connection import FOCUS_S, Connection, State
-from gapless.supervisor.relay.counts import Counts, Pace
+from gapless.supervisor.relay.attention import FOCUS_S, Counts, Pace
+from gapless.supervisor.relay.connection import Connection, State
 from gapless.supervisor.relay.holders import Holder
 from gapless.supervisor.relay.http.exchange import SOURCES
 from gapless.supervisor.relay.large import RECENT_S
@@ -127,7 +127,7 @@ class Takeover:
         caught for a while: each is idle for a tenth of a millisecond.
         """
         held = self.connections.values()
-        if any(each.hurries_until > now for each in held):
+        if any(each.attention.hurries_until > now for each in held):
             return True
         free = sum(
             each.state is State.FREE and not each.settled and each.silent_s < RECENT_S
@@ -172,7 +172,7 @@ class Takeover:
         self._pace.spin_s = MOST_SPIN_S
         held = self.connections.values()
         most = most_in_focus(len(held), self.counts.taken, now - self._began)
-        self._pace.room = most - sum(each.is_in_focus(now) for each in held)
+        self._pace.room = most - sum(each.attention.is_in_focus(now) for each in held)
         for inode, each in list(self.connections.items()):
             try:
                 self._step(each, now)

@@ -209,15 +209,14 @@ def tcp_socket(family: int, owner: int | None) -> socket.socket:
     return found
 
 
-def plain_tcp(sock: socket.socket, *, keep_owner: bool = False) -> socket.socket:
+def plain_tcp(sock: socket.socket) -> socket.socket:
     """Return a TCP socket to put in the place of a Multipath TCP one.
 
     The kernel steers no group of those: SO_ATTACH_REUSEPORT_CBPF fails with EOPNOTSUPP.
-    What says where it may be reached is kept.  Raises OSError.
+    What says where it may be reached is kept, and its user.  Raises OSError.
     """
     found = socket.socket(sock.family, socket.SOCK_STREAM)
-    if keep_owner:
-        give_owner(sock, found)
+    give_owner(sock, found)
     copy_v6only(sock, found)
     copy_reach(sock, found)
     os.set_blocking(found.fileno(), os.get_blocking(sock.fileno()))

@@ -132,8 +132,7 @@ class Groups:
             copy_v6only(listener.sock, sock)
             copy_reach(listener.sock, sock)
             share_address(sock)
-            if listener.shared_as:
-                give_owner(listener.sock, sock)
+            give_owner(listener.sock, sock)
             if listener.datagrams:
                 self.prepare(listener.group)
             else:

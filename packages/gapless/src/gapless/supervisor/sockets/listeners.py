@@ -16,13 +16,12 @@ import socket
 from collections.abc import Callable, Collection, Iterator
 
 from gapless.supervisor.decide.addresses import covers, overlap
-from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
-from gapless.supervisor.memory.spec import Affinity
 from gapless.supervisor.sockets import parts, steering
 from gapless.supervisor.sockets.addresses import (
     RefusedError,
     copy_of,
+    give_owner,
     group_of,
     inode_of,
     is_bound_to,
@@ -84,7 +83,7 @@ class Listeners:
         whose = group if seat is None else f"{group} seat {seat}"
         name = self.new_name(app, generation, whose, sock)
         if is_multipath(sock):
-            with plain_tcp(sock, keep_owner=bool(shared_as)) as plain:
+            with plain_tcp(sock) as plain:
                 self.bind(
                     *(app, generation, host, port, plain),
                     seat=seat,
@@ -122,6 +121,8 @@ class Listeners:
                 refuse_others(app, group, own)
             try:
                 share_address(sock)
+                for each in before:
+                    give_owner(sock, each.sock)  # the app may have another user now
                 if sock.type == socket.SOCK_DGRAM:
                     self.groups.prepare(group)  # it joins now
                 sock.bind((host, port))
@@ -231,23 +232,6 @@ class Listeners:
             if listener.group == group and there and listener.seat == seat:
                 return listener
         return None
-
-    def seat_for(
-        self, app: str, generation: GenerationRecord, ordinal: int
-    ) -> int | None:
-        """Return whose sockets of TCP an instance is given: of its seat, or None for all.
-
-        A recycle goes on with the sockets that there are.
-        """
-        wanted = generation.spec.affinity is Affinity.ADDRESS
-        if generation.sockets_of != generation.number:
-            own = [
-                each.seat is not None
-                for each in self.of(app, generation.sockets_of)
-                if each.tcp_port is not None and not (each.shut or each.leaving)
-            ]
-            wanted = any(own) if own else wanted
-        return ordinal if wanted else None
 
     def of(self, app: str, generation: int) -> list[Listener]:
         """Return the sockets of a generation."""

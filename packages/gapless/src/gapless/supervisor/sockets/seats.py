@@ -16,6 +16,7 @@ from gapless.supervisor.memory.apps import AppRecord
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.memory.model import Mode, Role
+from gapless.supervisor.memory.spec import Affinity
 from gapless.supervisor.sockets.listener import Listener
 from gapless.supervisor.sockets.listeners import Listeners
 
@@ -37,6 +38,24 @@ class Relays(Protocol):
         most: int = 0,
     ) -> None:
         """Begin it with those that wait, so many at *most*."""
+
+
+def seat_for(
+    listeners: Listeners, app: str, generation: GenerationRecord, ordinal: int
+) -> int | None:
+    """Return whose sockets of TCP an instance is given: of its seat, or None for all.
+
+    A recycle goes on with the sockets that there are.
+    """
+    wanted = generation.spec.affinity is Affinity.ADDRESS
+    if generation.sockets_of != generation.number:
+        own = [
+            each.seat is not None
+            for each in listeners.of(app, generation.sockets_of)
+            if each.tcp_port is not None and not (each.shut or each.leaving)
+        ]
+        wanted = any(own) if own else wanted
+    return ordinal if wanted else None
 
 
 class SeatSockets:

@@ -30,6 +30,7 @@ from gapless.supervisor.sockets.first_binds import is_known
 from gapless.supervisor.sockets.listener import Listener
 from gapless.supervisor.sockets.listeners import Listeners
 from gapless.supervisor.sockets.path_calls import PathCalls
+from gapless.supervisor.sockets.seats import seat_for
 
 MOST_ADDRESSES = 256
 """Of a generation; what a program binds beyond is not handed over."""
@@ -119,7 +120,7 @@ class SystemCalls:
             found, self._listeners, shown(host, port, sock)
         ):
             return None  # it makes them up: each costs descriptors of us all
-        seat = self._listeners.seat_for(app.name, generation, instance.ordinal)
+        seat = seat_for(self._listeners, app.name, generation, instance.ordinal)
         held = self._listeners.bind(
             *(app.name, number, host, port, sock),
             seat=seat,

@@ -14,13 +14,12 @@ from gapless.agent.open_store import open_store
 from gapless.base.errors import DONE, MisuseError, NotFoundError
 from gapless.cli import arguments, configuration, output
 from gapless.cli.display import rollout_history, rollouts
-from gapless.cli.fleet import rollout_run
+from gapless.cli.fleet import rollout_actions, rollout_run
 from gapless.cli.progress import choice
 from gapless.config.toml.fleets import Fleet
-from gapless.rollout.model import Action, Rollout, State
+from gapless.rollout.model import Rollout
 from gapless.rollout.store import FleetStore
 
-_ACTIONS = {"hold": Action.HOLD, "resume": Action.RESUME, "abort": Action.REVERT}
 _OTHER_WORDS = {"pause": "hold", "undo": "abort"}
 """Words of kubectl for the same."""
 
@@ -30,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "what",
         type=lambda word: _OTHER_WORDS.get(word, word),
-        choices=["status", *_ACTIONS, "history", "forget"],
+        choices=["status", *rollout_actions.ACTIONS, "history", "forget"],
         help="`pause` is hold, `undo` is abort",
     )
     parser.add_argument(
@@ -78,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
         return _history(store, as_json=args.json)
     if args.what == "forget":
         return _forget(store, args.which)
-    if args.what in _ACTIONS:
+    if args.what in rollout_actions.ACTIONS:
         return _apply(store, args)
     return _status(fleet, store, args)
 
@@ -117,18 +116,7 @@ def _watch(store: FleetStore, rollout: Rollout, args: argparse.Namespace) -> int
 
 
 def _apply(store: FleetStore, args: argparse.Namespace) -> int:
-    action = _ACTIONS[args.what]
-    before, _ = store.rollout()
-    if before is None:
-        raise NotFoundError(f"{store.app}: nothing was rolled out yet")
-    after = store.apply(action, args.reason or f"{args.what} by hand")
-    if after is None:
-        why = f"{store.app}: rollout {before.number} is {before.state.value}"
-        if action is Action.REVERT and not before.previous:
-            why += ", and there is no release to go back to"
-        raise MisuseError(
-            f"{why}: `{args.what}` has no effect on it", hint=_hint(before)
-        )
+    after = rollout_actions.apply(store, args.what, reason=args.reason)
     if args.json:
         output.print_json(rollouts.rollout_json(after))
     else:
@@ -136,12 +124,6 @@ def _apply(store: FleetStore, args: argparse.Namespace) -> int:
             f"{store.app}: rollout {after.number} {after.state.value}: {after.reason}"
         )
     return DONE
-
-
-def _hint(rollout: Rollout) -> str:
-    if rollout.state in (State.DONE, State.REVERTED):
-        return f"`gapless rollback {rollout.app}` goes back with a rollout of its own"
-    return f"`gapless rollout status {rollout.app}` shows its state"
 
 
 def _forget(store: FleetStore, host: str) -> int:

@@ -125,6 +125,8 @@ class Supervisor(msgspec.Struct):
     guardian_pid: int | None
     relay_pid: int | None
     """Of the process that holds connections which were taken over; null: none runs."""
+    queue_relay_pids: list[int]
+    """Of those that serve what waits in the queues of generations without instances."""
     version: str
     home: str
     started_by: str

@@ -1,0 +1,56 @@
+"""What a scrape tells of the processes of gapless."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from gapless.metrics.scrape import Scrapes
+
+BURNS = """
+import time
+while time.process_time() < 0.05:
+    pass
+print(flush=True)
+input()
+"""
+
+
+def test_what_relays_that_ended_have_used_counts_on() -> None:
+    """They are told together, and a counter never goes back."""
+    pids: list[int] = []
+    scrapes = Scrapes(lambda: {"supervisor": {"queue_relay_pids": pids}}, dict)
+
+    def told() -> dict[str, float]:
+        found = [e for e in scrapes.samples() if e.labels == ("queue_relays",)]
+        return {each.name: each.value for each in found}
+
+    def cpu_s() -> float:
+        return told()["gapless_process_cpu_seconds_total"]
+
+    def started() -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", BURNS],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        process.stdout.readline()  # it has used its time
+        pids.append(process.pid)
+        return process
+
+    assert told() == {}
+    with started() as first:
+        of_one = told()
+        with started() as second:
+            of_both = told()
+            assert min(of_both[name] / of_one[name] for name in of_one) > 1
+            first.communicate(b"\n")
+            del pids[0]
+            assert cpu_s() >= of_both["gapless_process_cpu_seconds_total"]
+            second.communicate(b"\n")
+    pids.clear()
+    assert told() == {}
+    with started() as third:
+        assert cpu_s() >= of_both["gapless_process_cpu_seconds_total"] + 0.04
+        third.communicate(b"\n")
