@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from rig.hosts.host import (
 from rig.load import engine
 from rig.load.process import run_load
 from rig.matrix import matrix, times
-from rig.wait import free_port, until
+from rig.wait import answers, free_port, until
 
 GOOD = ["node", "app.js"]
 STEPS = ["2 starts", "listens on", "takes all new", "is proven", "1 drains", "1 stops"]
@@ -154,6 +155,50 @@ def test_half_a_request_and_a_vanished_client_harm_nobody(host: Host) -> None:
         sock.sendall(b'{"op": "restart", "app": "app"}\n')
     until(lambda: host.row("app")["generation"] == 2, "the restart")
     until(lambda: host.status("app") == "online", "online")
+
+
+SLOW = """
+import http.server, os, pathlib, socket, time
+address = ("127.0.0.1", int(os.environ["PORT"]))
+server = http.server.HTTPServer(address, http.server.SimpleHTTPRequestHandler)
+pathlib.Path(f"bound-{os.getpid()}").touch()
+while not pathlib.Path("gate").exists():
+    time.sleep(0.02)
+line = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+line.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"].replace("@", chr(0), 1))
+server.serve_forever()
+"""
+
+
+def test_what_gets_ready_while_no_supervisor_lives_is_not_late(host: Host) -> None:
+    """Its time is over when the next one comes, which hears first what it has said."""
+    port, gate = free_port(), host.directory / "gate"
+    gate.touch()
+    host.declare(
+        "app",
+        ["python3", "-c", SLOW],
+        port=port,
+        release="1",
+        directory=host.directory,
+        more='ready = { when = "notify", timeout_s = 1 }',
+    )
+    host.ok("start", "app.toml")
+    (first,) = host.app("app")["pids"]
+    gate.unlink()
+    os.kill(first, signal.SIGKILL)
+
+    def bound() -> list[int]:
+        pids = [int(each.name[6:]) for each in host.directory.glob("bound-*")]
+        return [pid for pid in pids if pid != first]
+
+    (second,) = until(bound, "the next instance")
+    late = time.monotonic() + 1.1
+    os.kill(host.supervisor_pid(), signal.SIGKILL)
+    until(lambda: time.monotonic() > late, "the end of its time")
+    gate.touch()
+    until(lambda: answers(port), "it serves")
+    until(lambda: host.app("app")["instances"]["ready"] == 1, "its word is heard")
+    assert host.app("app")["pids"] == [second]
 
 
 def test_garbage_on_the_notification_socket_is_ignored(host: Host) -> None:

@@ -98,7 +98,7 @@ def deadline(generation: Generation, instance: Instance) -> float:
     limit_s = generation.ready.timeout_s
     if generation.ready.when is When.AUTO and not missing(generation, instance):
         limit_s = max(limit_s, generation.restart.min_uptime_s)
-    return instance.started + limit_s
+    return max(instance.started + limit_s, generation.not_late_before)
 
 
 def why_not_ready(generation: Generation, instance: Instance) -> str:
@@ -181,7 +181,7 @@ def not_yet_served(generation: Generation, now: float) -> float | None:
     They are served by that one until then, so that no connection falls between both.
     """
     lacking = [
-        instance.started + generation.ready.timeout_s
+        max(instance.started + generation.ready.timeout_s, generation.not_late_before)
         for instance in generation.instances
         if instance.leader_alive and missing(generation, instance)
     ]

@@ -8,10 +8,17 @@ from gapless.base.codec import TRANSIENT, was
 from gapless.supervisor.memory import model, spec
 from gapless.supervisor.memory.counts import Counts
 from gapless.supervisor.memory.instances import InstanceRecord, SeatRecord
-from gapless.supervisor.memory.model import FilesSeen, Permit, Probe, Role, Takeover
+from gapless.supervisor.memory.model import (
+    FilesSeen,
+    Mode,
+    Permit,
+    Probe,
+    Role,
+    Takeover,
+)
 
 WATCHED_S = 2.0
-"""How long one that takes over watches a generation at least before it is proven."""
+"""How long one that takes over watches a generation at least before it judges it."""
 
 
 @dataclass(slots=True)
@@ -27,6 +34,8 @@ class GenerationRecord:
     seats: list[SeatRecord] = field(default_factory=list)
     instances: list[InstanceRecord] = field(default_factory=list)
     required: set[str] = field(default_factory=set)
+    not_late_before: float = field(default=0.0, compare=False, metadata=TRANSIENT)
+    """Until then none of its instances is late: nobody has heard them for a while."""
     waits_named: bool = field(default=False, metadata=TRANSIENT)
     served: bool = False
     quiesced: bool = False
@@ -133,13 +142,19 @@ class GenerationRecord:
         """Take back what a supervisor that died may have left undone.
 
         Nothing is proven by time in which nobody watched: its program may have waited for
-        an answer of ours.
+        an answer of ours.  And nothing is late by it: what a program has said meanwhile,
+        and the calls in which it waits, come after all that the keeper has.  Nor has a
+        balancer left one alone to which nobody saw it come.
 
         A probe under way has to be sent anew.  A permit that was asked for is asked for
         again, and so is one that was given for a switch that has not come: the slot may
         be over meanwhile.
         """
-        if self.role is Role.PROVING:
+        self.not_late_before = now + WATCHED_S
+        for instance in self.instances:
+            if instance.mode is Mode.LEAVING:
+                instance.last_request_at = now
+        if self.role in (Role.PROVING, Role.RECYCLING):
             needed_s = self.spec.min_healthy_s
             self.since = max(self.since, now - needed_s + min(needed_s, WATCHED_S))
         self.probe = Probe.NOT_ASKED

@@ -206,6 +206,8 @@ class Generation:
     since: float
     """When it entered its role."""
     seats: tuple[Seat, ...]
+    not_late_before: float = 0.0
+    """Until then none of its instances is late: nobody has heard them for a while."""
     instances: tuple[Instance, ...] = ()
     ready: Ready = field(default_factory=Ready)
     alive: Alive = field(default_factory=Alive)
