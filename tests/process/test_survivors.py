@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
+import urllib.request
 
 import pytest
 
@@ -24,11 +26,15 @@ STEPS = ["2 starts", "takes all new", "is proven", "1 drains", "1 stops"]
 """Between "listens on" and "takes all new" the program may wait for its answer: LIMITS."""
 
 
-def kill_all(host: Host) -> None:
-    """Kill all three; who is above dies first, so that none starts another."""
+def kill_all(host: Host, *, at_once: bool = False) -> None:
+    """Kill all three; who is above dies first, so that none starts another.
+
+    *at_once*: none of them sees the death of another, or it may begin to take over.
+    """
     pids = host.own_pids()[::-1]
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
+    for number in (signal.SIGSTOP, signal.SIGKILL) if at_once else (signal.SIGKILL,):
+        for pid in pids:
+            os.kill(pid, number)
     until(lambda: not host.processes().keys() & set(pids), "their end")
 
 
@@ -50,6 +56,48 @@ def test_an_app_is_found_again_right_after_its_first_start(host: Host) -> None:
     kill_all(host)
     host.ok("shutdown")
     until(lambda: not host.processes(), "nothing left")
+
+
+TAKES_OVER = """
+import os, signal, sys
+from gapless.supervisor import run
+from gapless.supervisor.memory.keeper_connection import KeeperConnection
+send = KeeperConnection._send
+def dies_then(self, message, descriptors=()):
+    send(self, message, descriptors)
+    if message["op"] == sys.argv[2]:
+        os.kill(os.getpid(), signal.SIGKILL)
+KeeperConnection._send = dies_then
+run.main(sys.argv[1:2])
+"""
+
+
+@pytest.mark.parametrize("op", ["take", pytest.param("hold", marks=pytest.mark.soak)])
+def test_who_takes_over_may_die_too(host: Host, op: str) -> None:
+    """The keeper has a part of it then, and no note: the note on disk counts."""
+    port = free_port()
+    host.declare("app", TINY, port=port, release="1", more="instances = 2")
+    host.ok("start", "app.toml")
+    seen: set[bytes] = set()
+
+    def both_answer() -> bool:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}") as answer:
+            seen.add(answer.read())
+        return len(seen) == 2
+
+    until(both_answer, "the calls of listen of both have returned")
+    left = sorted(host.app("app")["pids"])
+    kill_all(host, at_once=True)
+    code = [sys.executable, "-c", TAKES_OVER, str(host.home), op]
+    died = subprocess.run(code, env=host.environment, cwd="/", check=False, timeout=60)
+    assert died.returncode == -signal.SIGKILL
+    found = host.app("app")
+    assert sorted(found["pids"]) == left
+    assert (found["generation"], found["instances"]["ready"]) == (1, 2)
+    assert answers(port)
+    host.ok("reload", "app.toml")
+    until(lambda: not host.processes().keys() & set(left), "the next generation alone")
+    assert answers(port)
 
 
 @pytest.mark.soak

@@ -9,6 +9,8 @@ Rule: facts come from the keeper, notes are hints.
 - A child without a record that is newer than the note was started after it: it gets its
   record.  An older one was recorded as ended before: what is left of it is ended, and it is
   forgotten.
+- A child of an app of which the keeper has no note may have been given to it by a
+  supervisor that died in the middle of that (`survivors`): the note on disk is asked first.
 """
 
 from __future__ import annotations
@@ -64,6 +66,8 @@ class Adoption:
         self._group_notes: dict[str, Any] = {}
         self._reported: set[str] = set()
         """The keys of the children that the keeper has."""
+        self._without_app: dict[str, tuple[int, int]] = {}
+        """By key: the pid and a pidfd of children of apps that are not known yet."""
         self._held: set[str] = set()
         self._is_complete = False
 
@@ -115,6 +119,11 @@ class Adoption:
         self._is_complete = True
         self._group_notes = {**self._survivors.find(), **self._group_notes}
         self._reported |= self._survivors.taken
+        for key, (pid, pidfd) in self._without_app.items():
+            if self._apps.find(key) is None:
+                self._end_unknown(key, pid, pidfd)
+            if pidfd >= 0:
+                os.close(pidfd)
         self._listeners.groups.adopt(self._group_notes)
         for app in self._apps.values():
             for generation in app.generations:
@@ -189,19 +198,30 @@ class Adoption:
         known = {instance.key for instance in instances}
         self._notify_sockets.close_unknown(known | left_alone)
 
-    def instance(self, key: str, message: wire.Message, pidfd: int) -> Found | None:
-        """Return the record of an instance that was started.
+    def instance(
+        self, key: str, message: wire.Message, descriptors: list[int]
+    ) -> Found | None:
+        """Return the record of an instance that was started; its pidfd is the first.
 
-        One without a record gets it, or is ended: see the rule of this file.
+        One without a record gets it, or is ended: see the rule of this file.  What is used
+        of *descriptors* leaves it.
         """
-        self._reported.add(key)
         if self._apps.is_unread(key):
+            self._reported.add(key)
             return None
+        if not self._is_complete and key.partition("/")[0] not in self._apps:
+            if key not in self._without_app:  # a keeper that died has told it before
+                self._without_app[key] = message["pid"], descriptors.pop(0)
+            return None
+        self._reported.add(key)
         found = self._apps.find(key) or self._new_record(key, message)
         if found is None:
-            self._log.write("unknown-instance", key=key, pid=message["pid"])
-            end_tree(message["pid"], pidfd)
+            self._end_unknown(key, message["pid"], descriptors[0])
         return found
+
+    def _end_unknown(self, key: str, pid: int, pidfd: int) -> None:
+        self._log.write("unknown-instance", key=key, pid=pid)
+        end_tree(pid, pidfd)
 
     def _new_record(self, key: str, message: wire.Message) -> Found | None:
         """Return a record for an instance that was started after the note, else None."""

@@ -220,7 +220,7 @@ class KeeperEvents:
             return
         if LACKING in message:  # the spare one is for this
             descriptors.append(own.with_spare(lambda: os.pidfd_open(message["pid"])))
-        found = self._adoption.instance(key, message, descriptors[0])
+        found = self._adoption.instance(key, message, descriptors)
         if found is not None:
             _, _, instance = found
             if instance.pid not in (0, message["pid"]):

@@ -97,8 +97,8 @@ class Survivors:
         lacking = []
         for name, meta in file.sockets.items():
             place = held.get(int(meta["inode"]))
-            if place is None:
-                continue  # nobody has it any more
+            if place is None or name in self._listeners.by_name:
+                continue  # nobody has it any more, or the keeper was given it before
             try:
                 descriptor = caller.duplicate(*place)
             except OSError as error:
