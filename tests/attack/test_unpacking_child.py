@@ -84,6 +84,54 @@ def test_the_child_can_do_nothing_but_write_below_its_tree(tmp_path: Path) -> No
     assert (tmp_path / "tree" / "folder" / "linked").exists()
 
 
+CALLS = """
+import ctypes, json, os, resource, signal, socket, threading
+from gapless.releases.unpacking import confinement
+libc, parent = ctypes.CDLL(None, use_errno=True), os.getppid()
+pidfd, main = os.pidfd_open(parent), threading.main_thread().ident
+libc.prctl(38, 1, 0, 0, 0)
+assert confinement.refuse_calls()
+def call(name, *arguments):
+    if getattr(libc, name)(*arguments) < 0:
+        raise OSError(ctypes.get_errno(), name)
+done = []
+for name, act in {
+    "a signal": lambda: os.kill(parent, 0),
+    "a signal by a descriptor": lambda: signal.pidfd_send_signal(pidfd, 0),
+    "a signal to a thread": lambda: signal.pthread_kill(main, 0),
+    "a signal with a value": lambda: call("sigqueue", parent, 0, None),
+    "a look": lambda: call("process_vm_readv", parent, None, 0, None, 0, 0),
+    "its limits": lambda: resource.prlimit(parent, resource.RLIMIT_NOFILE),
+    "its priority": lambda: os.setpriority(0, parent, os.getpriority(0, parent)),
+    "its processors": lambda: os.sched_setaffinity(parent, os.sched_getaffinity(0)),
+    "memory of a file": lambda: os.memfd_create("a"),
+    "shared memory": lambda: call("shmget", 1234567, 1, 0),
+    "the name of the host": lambda: socket.sethostname(socket.gethostname()),
+}.items():
+    try:
+        act()
+        done.append(name)
+    except OSError as error:
+        if error.errno != 1:
+            done.append(f"{name}: {error}")
+print(json.dumps(done))
+"""
+
+
+def test_the_filter_alone_lets_it_act_on_no_other_process() -> None:
+    """By whatever call: a kernel without landlock has nothing else."""
+    source = Path(interpreter.__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", CALLS],
+        env={**os.environ, "PYTHONPATH": str(source)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == []
+
+
 HOSTILE = {
     "nothing": (["true"], "ended with code 0 and did not say why"),
     "an end with a code": (["sh", "-c", "exit 7"], "ended with code 7"),
@@ -95,6 +143,10 @@ HOSTILE = {
     "a list": (["echo", "[" * 4000], "did not say why"),
     "no number": (["echo", '{"files": "1"}'], "said files = '1'"),
     "a number that is none": (["echo", '{"files": true}'], "said files"),
+    "an error that is none": (
+        ["echo", '{"errno": 1099511627776}'],
+        "said errno = 10995",
+    ),
     "a number that is too large": (["echo", '{"files": 1e400}'], "said files"),
     "a text that is none": (["echo", '{"refused": {"a": "\\u001b"}}'], "{'a': "),
     "an escape": (["echo", '{"broken": "\\u001b]0;evil"}'], r"\\x1b\]0;evil"),

@@ -6,7 +6,8 @@ reads and writes is careful in any case.
     limits      memory, processor time, size of a file, descriptors, no core
     lifetime    it ends with its parent (prctl(2), PR_SET_PDEATHSIG), and by an alarm
     landlock    writes only below one directory, reads nothing, no program, no TCP (5.19)
-    seccomp     no process, no program, no socket, no signal, no look at other processes
+    seccomp     no process, no program, no socket, no signal, no shared memory, no look at
+                other processes, nothing of the machine (`refused_calls`)
 
 Source: landlock(7), <linux/landlock.h>, seccomp(2), getrlimit(2).
 """
@@ -21,6 +22,7 @@ import struct
 
 from gapless.base import interpreter
 from gapless.keeper.seccomp.filter_program import NUMBERS
+from gapless.releases.unpacking.refused_calls import REFUSED_CALLS
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 22, 38
@@ -43,18 +45,6 @@ _BELOW = (
 _NET_ABI, _NET_RIGHTS = 4, 0b11  # bind and connect
 _SCOPE_ABI, _SCOPES = 6, 0b11  # abstract sockets and signals
 
-_REFUSED_CALLS = {
-    # clone fork vfork execve ptrace kill unshare setns mknod mknodat execveat
-    # process_vm_writev socket socketpair connect bpf io_uring_setup clone3 pidfd_getfd
-    "x86_64": (
-        *(56, 57, 58, 59, 101, 62, 272, 308, 133, 259, 322),
-        *(311, 41, 53, 42, 321, 425, 435, 438),
-    ),
-    "aarch64": (
-        *(220, 221, 117, 129, 97, 268, 33, 281),
-        *(271, 198, 199, 203, 280, 425, 435, 438),
-    ),
-}
 _X32_BIT = 0x40000000
 _LOAD, _JUMP_IF_EQUAL, _JUMP_IF_AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
 _AT_NUMBER, _AT_ARCHITECTURE = 0, 4
@@ -126,9 +116,9 @@ def restrict_files(tree: int | None) -> bool:
 def refuse_calls() -> bool:
     """Let this process make no other; return whether the machine's calls are known."""
     machine = os.uname().machine
-    if machine not in _REFUSED_CALLS:
+    if machine not in REFUSED_CALLS:
         return False
-    numbers = _REFUSED_CALLS[machine]
+    numbers = REFUSED_CALLS[machine]
     count = len(numbers)
     program = (
         (_LOAD, 0, 0, _AT_ARCHITECTURE),

@@ -8,6 +8,7 @@ upload may be tried again.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import select
@@ -148,6 +149,8 @@ def _checked(line: bytes, code: int, limits: Limits) -> dict[str, Any]:
         raise ReleaseError(f"gapless could not read it: {text}")
     if "errno" in said:
         number = _count(said, "errno")
+        if number not in errno.errorcode:
+            raise ReleaseError(f"the process that read it said errno = {number}")
         path = printable(str(said.get("path", "")))[:_MOST_TEXT]
         raise OSError(number, os.strerror(number), path or None)
     return said
