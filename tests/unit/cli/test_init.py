@@ -61,7 +61,8 @@ def test_a_secret_of_the_shell_is_not_written_down(
     """By code whose values depend on its run, unless they are asked for."""
     monkeypatch.setenv("KEY", "hidden")
     (tmp_path / "jobs.py").touch()
-    code = "exports.apps = [{ script: 'jobs.py', env: { KEY: process.env.KEY } }];\n"
+    code = "exports.apps = [{ script: 'jobs.py', watch: ['a/*'], env: { KEY: "
+    code += "process.env.KEY }, ignore_watch: ['**/*.log'] }];\n"
     (tmp_path / "ecosystem.config.js").write_text(code)
     assert run(tmp_path) == 0
     said = capsys.readouterr().out

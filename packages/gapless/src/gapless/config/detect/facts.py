@@ -12,6 +12,8 @@ PROGRAMS = (
     *(f"php-fpm{version}" for version in ("8.4", "8.3", "8.2", "8.1", "7.4")),
 )
 """Programs that it matters of whether they are in PATH."""
+HEAD_BYTES = 1 << 16
+"""So much of a file is read."""
 _HEALTH = re.compile(
     r"""["'](/(?:healthz?|health[-_]?check|readyz?|livez|ping|up))["']"""
 )

@@ -9,13 +9,12 @@ from itertools import islice
 
 from gapless.base.errors import GaplessError, NotFoundError
 from gapless.base.outside import files as outside
-from gapless.config.detect.facts import PROGRAMS, Facts
+from gapless.config.detect.facts import HEAD_BYTES, PROGRAMS, Facts
 
 MOST_FILES = 5000
 MOST_LISTED = 50_000
 """So many names of one directory are read and sorted."""
 MOST_HEADS = 300
-HEAD_BYTES = 1 << 16
 DEEPEST = 3
 _NOT_ENTERED = {"node_modules", "vendor", "__pycache__", "deps", "test", "tests"}
 _HIDDEN_ENTERED = {".venv", ".next", ".output"}
