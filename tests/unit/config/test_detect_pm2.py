@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from gapless.config import site
 from gapless.config.choice import Choice
 from gapless.config.detect import pm2
+from gapless.config.pm2.gapless_field import GaplessField
 from gapless.config.pm2.pm2_file import Pm2File
 from gapless.config.toml.toml_file import TomlFile
 from gapless.supervisor.memory.spec import AppSpec, Log
@@ -82,6 +84,24 @@ CASES: dict[str, list[dict[str, Any]]] = {
     "all processors": [{"script": "app.py", "instances": "max"}],
     "same names": [{"name": "x", "script": "app.py"}, {"name": "x", "script": "ls"}],
     "by notify": [{"script": "app.py", "wait_ready": True}],
+    "a shared port": [
+        {"name": "a", "script": "app.py", "gapless": {"share_ports": "web"}},
+        {
+            "name": "b",
+            "script": "app.py",
+            "exec_mode": "cluster",
+            "interpreter": "node",
+        },
+    ],
+    "a port that is asked for": [
+        {"script": "app.py", "gapless": {"checks_port": True}},
+        {
+            "name": "b",
+            "script": "app.py",
+            "interpreter": "node",
+            "gapless": {"unhandled_rejections": "strict", "environment_file": ".env"},
+        },
+    ],
 }
 
 
@@ -150,6 +170,13 @@ def test_it_means_the_same(tmp_path: Path, name: str) -> None:
         assert {after["app"].log.output, after["app"].log.error} == {"NULL"}
     elif name == "all processors":
         assert 'instances = "cpus"' in (tmp_path / "gapless.toml").read_text()
+
+
+def test_every_key_of_the_field_gapless_is_in_a_case() -> None:
+    """A new one is converted too."""
+    given = [each.get("gapless", {}) for case in CASES.values() for each in case]
+    known = {each.name for each in msgspec.structs.fields(GaplessField)}
+    assert {key for each in given for key in each} == known
 
 
 def test_what_has_no_key_is_a_comment(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ _SAME = (
     *(
         "interception",
         "checks_port",
+        "share_ports",
         "preload",
         "instance_variable",
         "increment_variable",
