@@ -7,17 +7,22 @@ import os
 import pty
 import subprocess
 import termios
+import threading
 from pathlib import Path
+from typing import Any
 
 from gapless.agent.turn import first_start
+from gapless.base.errors import MisuseError
+from gapless.cli import configuration, deeds
 from gapless.client import Client
 from gapless.config.toml.fleets import Fleet
-from gapless.releases import current
+from gapless.releases import current, publisher_lock
 from gapless.rollout.policy import Policy
+from gapless.web.deeds import Deed
 from rig.crash.publisher.site import Site
 from rig.hosts.host import GAPLESS, Host
 from rig.hosts.small_disk import SmallDisk
-from rig.wait import free_port
+from rig.wait import free_port, until
 
 
 def test_a_publisher_that_loses_its_terminal_goes_on(host: Host) -> None:
@@ -63,6 +68,40 @@ def test_a_rollback_on_a_full_disk_is_whole(host: Host) -> None:
     finally:
         host.gapless("shutdown")
         disk.close()
+
+
+def test_two_rollbacks_at_once_go_back_once(host: Host) -> None:
+    """Two clicks, or two people: the second one has seen what the first one left."""
+    site = Site(host, releases=3)
+    client, config = Client(str(host.home)), str(host.directory / "gapless.toml")
+    steps: list[dict[str, Any]] = []
+    ended: list[str] = []
+
+    def roll_back(seen: str = "") -> None:
+        deed = Deed(action="rollback", app="shop", release=seen)
+        try:
+            ended.append(deeds.perform(client, config, deed, steps.append)["outcome"])
+        except MisuseError as error:
+            ended.append(error.message)
+
+    both = [threading.Thread(target=roll_back) for _ in range(2)]
+    with publisher_lock.hold(configuration.release(config, "shop"), lambda *_: None):
+        for each in both:
+            each.start()
+        until(lambda: [s["step"] for s in steps].count("waiting") == 2, "both to wait")
+    for each in both:
+        each.join(60)
+    assert (site.serving(), site.linked()) == ("2", "2"), ended
+    now, before = site.path_of(2).name, site.path_of(3).name
+    refusal = (
+        f"shop: {now} serves now, and {before} did when this rollback was asked for"
+    )
+    assert sorted(ended) == ["done", refusal]
+    roll_back(before)
+    assert ended[2] == refusal
+    roll_back(now)
+    assert ended[3] == "done"
+    assert (site.serving(), site.linked()) == ("1", "1")
 
 
 def test_of_three_publishers_of_one_upload_one_tells_the_outcome(host: Host) -> None:

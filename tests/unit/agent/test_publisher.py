@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import tarfile
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,16 +13,17 @@ from pathlib import Path
 import pytest
 
 from gapless.agent.publisher import FleetPublisher
-from gapless.base.errors import NotFoundError, UnavailableError
+from gapless.base.errors import MisuseError, NotFoundError, UnavailableError
 from gapless.config.toml.fleets import Fleet
 from gapless.coordinator.memory import MemoryCoordinator
-from gapless.releases import copies, current
+from gapless.releases import copies, current, publisher_lock
 from gapless.releases.inbox import claims
 from gapless.releases.model import Hooks, Release, ReleaseSpec
 from gapless.rollout.model import Action, Rollout, State
 from gapless.rollout.policy import Policy
 from gapless.rollout.store import FleetStore
 from rig.hosts.small_disk import SmallDisk
+from rig.wait import until
 
 AFTER = ("sh", "-c", "echo $GAPLESS_RELEASE >> $LOG")
 
@@ -114,6 +116,39 @@ def test_no_rollout_supersedes_one_that_was_not_finalized(
     assert publisher.rollback(third.name).previous == second.name
     assert place.hooks() == [second.name]
     assert current.current_path(place.spec) == second.path
+
+
+def test_a_second_rollback_does_not_leave_the_first(place: Place) -> None:
+    """It would go to the release again that both were asked to leave."""
+    first, second = place.release(1), place.release(2)
+    publisher = place.publisher()
+    for release in (first, second):
+        publisher.rollback(release.name)
+        place.store.apply(Action.FINISH, "2 of 2 hosts")
+    failed: list[str] = []
+
+    def roll_back() -> None:
+        with pytest.raises(MisuseError) as at:
+            place.publisher().rollback("")
+        failed.append(at.value.message)
+
+    waits = threading.Thread(target=roll_back)
+    with publisher_lock.hold(place.spec, lambda *_: None):
+        waits.start()
+        until(lambda: "waiting" in dict(place.steps), "the second to wait")
+        # The first has the lock in another process.
+        build = replace(
+            place.rollout(), number=3, release=first.name, state=State.ROLLING
+        )
+        _, version = place.store.rollout()
+        place.store.write_rollout(build, expected=version)
+    waits.join(20)
+    assert failed == [
+        "app: rollout 3 has begun since this rollback was asked for, after rollout 2"
+    ]
+    with pytest.raises(MisuseError, match="after rollout 2"):
+        publisher.rollback("", seen=2)
+    assert place.rollout().release == first.name
 
 
 def test_nothing_is_finalized_where_no_release_is_seen(place: Place) -> None:

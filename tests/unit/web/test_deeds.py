@@ -22,6 +22,8 @@ def test_an_action_is_read() -> None:
         body = {"action": action, "app": "shop", "rollout": 7}
         assert deeds.read(json.dumps(body).encode()).rollout == 7
     assert deeds.read(b'{"action": "rollback", "app": "shop"}').rollout == 0
+    body = {"action": "rollback", "app": "shop", "release": "shop-20260101000000"}
+    assert deeds.read(json.dumps(body).encode()).release == "shop-20260101000000"
 
 
 @pytest.mark.parametrize(
@@ -48,6 +50,9 @@ def test_an_action_is_read() -> None:
         b'{"action": "resume", "app": "shop", "rollout": 1000000000000001}',
         b'{"action": "rollback", "app": "shop", "rollout": 0}',
         b'{"action": "reload", "app": "shop", "rollout": 7}',
+        b'{"action": "rollback", "app": "shop", "release": "../shop"}',
+        b'{"action": "rollback", "app": "shop", "release": ["shop-20260101000000"]}',
+        b'{"action": "reload", "app": "shop", "release": "shop-20260101000000"}',
         json.dumps({"action": "scale", "app": "shop", "instances": 1 << 80}).encode(),
     ],
 )

@@ -78,35 +78,48 @@ class FleetPublisher:
             claims.clean_up(self._spec)
             return None
 
-    def rollback(self, wanted: str) -> Rollout:
+    def rollback(self, wanted: str, *, seen: int = 0) -> Rollout:
         """Begin a rollout to an earlier release: *wanted*, or the one before.
 
-        Raises GaplessError.
+        *seen* is the rollout that is left, by its number; without it, the one of now.  A
+        second rollback would leave the first, and go to the release again that both were
+        asked to leave.  Raises GaplessError.
         """
         self._check_policy()
+        seen = seen or self._number()
         with publisher_lock.hold(self._spec, self._progress):
             earlier = journal.read(self._spec) or journal.read_settled(self._spec)
             begun = earlier and self._rolled_back(earlier)
             if earlier and begun and journal.is_rollback(earlier, wanted):
                 journal.drop(self._spec)
                 return begun
+            if not wanted and self._number() != seen:
+                raise MisuseError(
+                    f"{self._spec.app}: rollout {self._number()} has begun since this "
+                    f"rollback was asked for, after rollout {seen}",
+                    hint="nothing was done; `gapless rollout status` shows where it is",
+                )
             claims.clean_up(self._spec)
             if wanted:
                 release = current.find(self._spec, wanted)
             else:
                 release = self._previous_release()
-            rollout, _ = self._store.rollout()
             change = Change(
                 action=journal.ROLLBACK,
                 release=release.name,
                 token=journal.new_token(),
                 began_at=clock.wall(),
-                rollout=rollout.number if rollout else 0,
+                rollout=self._number(),
             )
             journal.write(self._spec, change)
             begun = self._begin(release)
             journal.drop(self._spec)
             return begun
+
+    def _number(self) -> int:
+        """Return the number of the last rollout; 0: there was none."""
+        rollout, _ = self._store.rollout()
+        return rollout.number if rollout else 0
 
     def _rolled_back(self, change: Change) -> Rollout | None:
         """Return the rollout that a rollback has begun, if none followed it."""

@@ -33,6 +33,10 @@ class Deed(Protocol):
     def rollout(self) -> int:
         """The number of the rollout that is meant; 0: whichever there is."""
 
+    @property
+    def release(self) -> str:
+        """The release that serves, as it was seen; empty: whichever does."""
+
 
 OF_ROLLOUTS = ("hold", "resume", "abort")
 """Verbs that need no supervisor: the coordinator is asked."""
@@ -98,14 +102,16 @@ def _rolled_back(
     declared = configuration.fleets(config, app)
     if app not in declared:
         known = KnownOutcomes(releases)
-        return Deployment(client, releases, on_step, known.end).rollback("")
+        return Deployment(client, releases, on_step, known.end).rollback(
+            "", seen=deed.release
+        )
 
     def step(name: str, detail: str) -> None:
         on_step({"app": app, "step": name, "detail": detail, "at_s": 0.0})
 
     publisher, store = rollout_run.open_fleet(declared[app], step)
-    rollout_actions.current(store, deed.rollout)  # somebody has asked about that one
-    rollout = publisher.rollback("")
+    before = rollout_actions.current(store, deed.rollout)  # who asks has looked at it
+    rollout = publisher.rollback("", seen=before.number if before else 0)
     return {"outcome": "done", "reason": f"rollout {rollout.number} has begun"}
 
 

@@ -10,13 +10,19 @@ what another has left: what serves, by the word of the supervisor, decides.
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from gapless.base import clock
-from gapless.base.errors import GaplessError, TimedOutError, UnavailableError
+from gapless.base.errors import (
+    GaplessError,
+    MisuseError,
+    TimedOutError,
+    UnavailableError,
+)
 from gapless.client import Client
 from gapless.deploy import handoff, interrupted, report, running_app
 from gapless.deploy.handoff import Handoff, OnEvent, Permit
@@ -97,24 +103,29 @@ class Deployment:
             claims.clean_up(self._releases)
             return None
 
-    def rollback(self, wanted: str) -> Report:
+    def rollback(self, wanted: str, *, seen: str = "") -> Report:
         """Make an earlier release current: *wanted*, or the one before.
 
-        Raises GaplessError.
+        *seen* is the release that serves, as who asks has seen it: another rollback may
+        have gone back meanwhile, and two would be one release too far.  Raises
+        GaplessError.
         """
+        serves = seen or self._serving()
         with publisher_lock.hold(self._releases, self.step) as self._releases:
+            # Nobody else has changed it, unless that was waited for.
+            is_to_be_seen = bool(seen or self.steps)
             ended = self._recover(lambda change: journal.is_rollback(change, wanted))
             if ended is None and not wanted:
                 ended = interrupted.finished_rollback(self._releases)
             if ended is not None:
                 return ended
+            if is_to_be_seen and not wanted:
+                self._check_serving(serves)
             claims.clean_up(self._releases)
             if wanted:
                 release = current.find(self._releases, wanted)
             else:
-                described = running_app.describe(self._client, self._releases)
-                serving = running_app.release_that_serves(described)
-                release = current.previous(self._releases, serving)
+                release = current.previous(self._releases, self._serving())
             change = Change(
                 action=journal.ROLLBACK,
                 release=release.name,
@@ -123,6 +134,22 @@ class Deployment:
             )
             journal.write(self._releases, change)
             return self._deploy(release, change)
+
+    def _serving(self) -> str:
+        """Return the release that serves, or that the link names; empty: there is none."""
+        described = running_app.describe(self._client, self._releases)
+        linked = os.path.basename(current.current_path(self._releases))
+        return running_app.release_that_serves(described) or linked
+
+    def _check_serving(self, seen: str) -> None:
+        """Raise MisuseError if another release serves than was seen."""
+        serves = self._serving()
+        if serves != seen:
+            raise MisuseError(
+                f"{self._releases.app}: {serves or 'no release'} serves now, and "
+                f"{seen or 'none'} did when this rollback was asked for",
+                hint="nothing was done",
+            )
 
     def follow(
         self, release: Release, *, permit: Permit, flips: bool, lead_s: float = 0.0

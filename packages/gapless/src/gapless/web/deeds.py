@@ -19,7 +19,7 @@ MOST_INSTANCES, MOST_ROLLOUTS = 1024, 10**15
 MOST_BYTES = 4096
 KEPT = 20
 MOST_AT_ONCE = 8
-_FIELDS = {"action", "app", "instances", "rollout"}
+_FIELDS = {"action", "app", "instances", "rollout", "release"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +32,8 @@ class Deed:
     """How many: of scale."""
     rollout: int = 0
     """The number of the rollout that is meant; 0: of an app, whichever it has."""
+    release: str = ""
+    """The release that served when a rollback was asked for; empty: whichever does."""
 
 
 Perform = Callable[[Deed, Callable[[dict[str, Any]], None]], dict[str, Any]]
@@ -65,11 +67,21 @@ def read(body: bytes) -> Deed:
         raise MisuseError(
             f"{action} {app}: {str(rollout)[:40]!a} is no number of a rollout"
         )
-    return Deed(action=action, app=app, rollout=rollout)
+    release = found.get("release", "")
+    if release and (action != "rollback" or not _is_release(release)):
+        raise MisuseError(f"{action} {app}: {str(release)[:80]!a} is no release")
+    return Deed(action=action, app=app, rollout=rollout, release=release)
 
 
 def _is_number(value: object, most: int) -> bool:
     return type(value) is int and 1 <= value <= most
+
+
+def _is_release(found: object) -> bool:
+    try:
+        return isinstance(found, str) and bool(names.ReleaseName(found))
+    except ValueError:
+        return False
 
 
 @dataclass(slots=True)

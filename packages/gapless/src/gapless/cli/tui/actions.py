@@ -30,6 +30,8 @@ class Deed:
     """How many: of scale."""
     rollout: int = 0
     """The number of the rollout that is meant; 0: whichever there is."""
+    release: str = ""
+    """The release that serves, as it was seen; empty: whichever does."""
 
     def question(self) -> str:
         """Return what is asked before it is done."""

@@ -10,7 +10,7 @@ const QUESTIONS = {
   restart: (app) => `Restart ${app}, as it is configured now?`,
   stop: (app) => `Stop ${app}? It finishes what it began, then nothing serves.`,
   scale: (app) => `How many instances of ${app}?`,
-  rollback: (app) => `Roll ${app} back to the release before?`,
+  rollback: (app, release) => `Roll ${app} back to the release before${release ? ` ${release}` : ""}?`,
 };
 const ROLLOUT_QUESTIONS = {
   hold: (of) => `Hold rollout ${of.number} of ${of.app} to ${of.release}? No further host changes.`,
@@ -43,7 +43,8 @@ export function ofRollout(action, found) {
 
 async function ask(action, rollout = null) {
   const [app, dialog, number] = [rollout?.app ?? chosen, byId("question"), byId("question-number")];
-  setText(byId("question-text"), rollout ? ROLLOUT_QUESTIONS[action](rollout) : QUESTIONS[action](app));
+  const release = /-\d{14}$/.test(apps.get(app)?.release) ? apps.get(app).release : "";
+  setText(byId("question-text"), rollout ? ROLLOUT_QUESTIONS[action](rollout) : QUESTIONS[action](app, release));
   setText(byId("question-yes"), WORDS[action]);
   byId("question-count").hidden = action !== "scale";
   number.required = action === "scale";
@@ -56,6 +57,7 @@ async function ask(action, rollout = null) {
   const wanted = { action, app };
   if (action === "scale") wanted.instances = Number(number.value);
   if (rollout) wanted.rollout = rollout.number;
+  else if (action === "rollback" && release) wanted.release = release;
   const answer = await fetch("/actions", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(wanted) }).catch(() => null);
   if (answer?.ok) return;
   const found = (await answer?.json().catch(() => null)) ?? { error: "the page does not answer" };
