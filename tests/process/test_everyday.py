@@ -379,7 +379,10 @@ def test_following_a_log_crosses_rotations_without_a_gap(host: Host) -> None:
 
 
 def test_reload_reads_the_whole_configuration_again(host: Host) -> None:
-    """A variable removed from the file is unset in the app; --dry-run shows it before."""
+    """A variable removed from the file is unset in the app; --dry-run shows it before.
+
+    It starts nothing, neither the app nor a supervisor.
+    """
     script = (
         "console.log(Object.keys(process.env).filter(n => n.startsWith('T_')).join())"
     )
@@ -389,6 +392,9 @@ def test_reload_reads_the_whole_configuration_again(host: Host) -> None:
         "restart = { min_uptime_s = 0.3 }\n"
     )
     host.configure(text + 'environment = { T_ONE = "1", T_TWO = "2" }\n')
+    said = host.ok("reload", "gapless.toml", "--dry-run")
+    assert said == "app: does not run, and would be started\n"
+    assert not host.processes()
     host.ok("start", "gapless.toml")
     host.configure(
         text + 'environment = { T_TWO = "3", T_THREE = "3" }\ninstances = 2\n'

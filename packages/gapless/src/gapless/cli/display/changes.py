@@ -25,6 +25,11 @@ _NAMES = {
 """Settings that a file calls otherwise, and how many of the unit here are one of that."""
 
 
+def of_first(action: str) -> Changes:
+    """Return what becomes of an app that does not run: `start`, or `register`."""
+    return [_change("status", None, "online" if action == "start" else "stopped")]
+
+
 def between(
     running: spec.AppSpec,
     wanted: spec.AppSpec,
@@ -94,6 +99,9 @@ def print_changes(found: dict[str, Changes]) -> None:
 
 def _sentence(change: dict[str, Any]) -> str:
     key, old, new = change["key"], change["old"], change["new"]
+    if key == "status":
+        would = "started" if new == "online" else "listed, and not started"
+        return f"does not run, and would be {would}"
     if key == "addresses":
         return f"gives up {old}: {change['reason']}"
     if old is None:

@@ -42,16 +42,27 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Reload the apps."""
-    client = Client()
+    client = Client(starts=not args.dry_run)
     wanted = requests_for(client, args, "reload")
     if not args.dry_run:
         return operations.send_all(
             client, wanted, as_json=args.json, recycle=args.recycle, drops=args.drop
         )
+    _show(client, wanted, args)
+    return DONE
+
+
+def _show(client: Client, wanted: list[AppRequest], args: argparse.Namespace) -> None:
+    """Print what a reload would change; where nothing runs, all that it would start."""
     reloaded = {each.spec.name: each.spec for each in wanted if each.action == "reload"}
     rows = client.request("list")["apps"]
     listens = {row["name"]: row["addresses"] for row in rows}
     found = {
+        each.spec.name: changes.of_first(each.action)
+        for each in wanted
+        if each.action != "reload"
+    }
+    found |= {
         name: changes.between(now, reloaded[name], listens.get(name, ()), args.drop)
         for name, now in app_requests.current_specs(client, reloaded).items()
     }
@@ -59,7 +70,6 @@ def run(args: argparse.Namespace) -> int:
         output.print_json(found)
     else:
         changes.print_changes(found)
-    return DONE
 
 
 def requests_for(
