@@ -220,8 +220,8 @@ def test_client_of_another_instance_is_not_refused_for_ever(
     calls.path(calls.begin(), tmp_path / "a")
     client = calls.begin()[2]
     message = {"key": client.key, "id": 1, "path": str(tmp_path / "a")}
-    for _ in range(MOST_ASKS + 1):
-        calls.connects.connect(message)
+    for call in range(MOST_ASKS + 1):
+        calls.connects.connect(message | {"id": call})
     assert calls.keeper.answers == ["fail"] * MOST_ASKS + ["proceed"]
     other = calls.begin(ready=True)[2]
     calls.connects.connect(message | {"key": other.key})

@@ -55,6 +55,7 @@ class Asking:
         paths = PathCalls(self.apps, keeper, self.listeners)
         self.calls = ConnectCalls(self.apps, keeper, self.listeners, paths)
         self.sockets: list[socket.socket] = []
+        self.last_call = 0
 
     def listens(self, host: str, app: str = "app", shared_as: str = "") -> None:
         """Let the generation that serves listen at an address."""
@@ -87,9 +88,16 @@ class Asking:
         app.generations.append(generation)
         return instance
 
-    def asks(self, instance: InstanceRecord, host: str, port: int = PORT) -> str:
-        """Let an instance connect; return what the keeper is told."""
-        message = {"key": instance.key, "id": 1, "host": host, "port": port}
+    def asks(
+        self, instance: InstanceRecord, host: str, port: int = PORT, call: int = 0
+    ) -> str:
+        """Let an instance connect; return what the keeper is told.
+
+        Each *call* has a number of its own, unless it is told again.
+        """
+        self.last_call += 1
+        number = call or self.last_call
+        message = {"key": instance.key, "id": number, "host": host, "port": port}
         self.calls.connect(message)
         return self.keeper.answers[-1]
 
@@ -118,6 +126,15 @@ def test_who_asks_on_is_a_client(asking: Asking) -> None:
     found = [asking.asks(first, "127.0.0.1") for _ in range(MOST_ASKS + 1)]
     assert found == [REFUSED] * MOST_ASKS + [PROCEEDS]
     assert asking.asks(second, "127.0.0.1") == REFUSED
+
+
+def test_a_call_that_is_told_again_counts_once(asking: Asking) -> None:
+    """By the keeper that follows one that died before it had the answer."""
+    asking.listens("127.0.0.1")
+    instance = asking.begin()
+    for call in (7, 7, 7, 8, 8, 7):
+        assert asking.asks(instance, "127.0.0.1", call=call) == REFUSED
+    assert asking.asks(instance, "127.0.0.1", call=9) == PROCEEDS
 
 
 def test_who_is_ready_or_has_bound_the_port_is_a_client(asking: Asking) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections import Counter
+from dataclasses import dataclass, field
 
 from gapless.base import wire
 from gapless.supervisor.decide.addresses import DATAGRAMS, is_wild, reaches
@@ -29,6 +30,16 @@ MOST_ADDRESSES = 64
 _DISCARD = 9
 
 
+@dataclass(slots=True)
+class _Asked:
+    """What an instance that starts has asked."""
+
+    times: Counter[str] = field(default_factory=Counter)
+    """How often, by the address."""
+    denied: set[int] = field(default_factory=set)
+    """The calls that were denied: a keeper that follows one that died tells them again."""
+
+
 class ConnectCalls:
     """Tells programs that ask before they bind, from clients."""
 
@@ -41,8 +52,8 @@ class ConnectCalls:
     ) -> None:
         self._apps, self._keeper = apps, keeper
         self._listeners, self._paths = listeners, paths
-        self._asks: dict[str, Counter[str]] = {}
-        """How often an instance that starts has asked at an address."""
+        self._asked: dict[str, _Asked] = {}
+        """By the key of the instance."""
 
     def connect(self, message: wire.Message) -> None:
         """Refuse a connection by which a program asks; let another one proceed."""
@@ -61,13 +72,14 @@ class ConnectCalls:
             path = str(message["path"])
             if f"unix:{path}" in instance.bound:
                 return False
-            return self._paths.is_name_of(app, path) and self._may_ask(instance, path)
+            is_own = self._paths.is_name_of(app, path)
+            return is_own and self._may_ask(instance, path, message["id"])
         host, port = str(message["host"]), int(message["port"])
         if _has_bound(instance, port) or not self._is_at(
             app, host, port, generation.spec.share_ports
         ):
             return False
-        return self._may_ask(instance, address_text(host, port))
+        return self._may_ask(instance, address_text(host, port), message["id"])
 
     def _is_at(self, app: AppRecord, host: str, port: int, shared_as: str) -> bool:
         """Return whether a connection comes to an app, or one that shares its ports."""
@@ -82,15 +94,20 @@ class ConnectCalls:
             return False
         return not all(map(is_wild, groups)) or is_of_this_host(host)
 
-    def _may_ask(self, instance: InstanceRecord, address: str) -> bool:
-        if instance.key not in self._asks:
-            live = [key for key in self._asks if self._apps.find(key) is not None]
-            self._asks = {key: self._asks[key] for key in live}
-        asks = self._asks.setdefault(instance.key, Counter())
-        if address not in asks and len(asks) >= MOST_ADDRESSES:
+    def _may_ask(self, instance: InstanceRecord, address: str, call: int) -> bool:
+        if instance.key not in self._asked:
+            live = [key for key in self._asked if self._apps.find(key) is not None]
+            self._asked = {key: self._asked[key] for key in live}
+        asked = self._asked.setdefault(instance.key, _Asked())
+        if call in asked.denied:
+            return True
+        if address not in asked.times and len(asked.times) >= MOST_ADDRESSES:
             return False
-        asks[address] += 1
-        return asks[address] <= MOST_ASKS
+        asked.times[address] += 1
+        if asked.times[address] > MOST_ASKS:
+            return False
+        asked.denied.add(call)
+        return True
 
 
 def _has_bound(instance: InstanceRecord, port: int) -> bool:
