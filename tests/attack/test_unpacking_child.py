@@ -45,6 +45,11 @@ for name, act in {
     "link in": lambda: os.link(outside + "/secret", "s", dst_dir_fd=tree),
     "link out": lambda: os.link("inside", outside + "/new", src_dir_fd=tree),
     "a folder outside": lambda: os.mkdir(outside + "/folder"),
+    "the mode of a file outside": lambda: os.chmod(outside + "/secret", 0o777),
+    "its owner": lambda: os.chown(outside + "/secret", os.getuid(), -1),
+    "the owner of a file inside": lambda: os.chown(tree, os.getuid(), -1),
+    "an attribute outside": lambda: os.setxattr(outside + "/secret", "user.a", b"1"),
+    "its size": lambda: os.truncate(outside + "/secret", 0),
     "a pipe inside": lambda: os.mkfifo("pipe", dir_fd=tree),
     "a process": os.fork,
     "a thread": lambda: threading.Thread(target=print).start(),
@@ -69,6 +74,7 @@ def test_the_child_can_do_nothing_but_write_below_its_tree(tmp_path: Path) -> No
     """Each attempt is refused by the kernel: the code is not asked."""
     (tmp_path / "tree").mkdir()
     (tmp_path / "secret").write_text("of another app")
+    mode = (tmp_path / "secret").stat().st_mode & 0o777
     source = Path(interpreter.__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-c", ATTEMPTS, tmp_path / "tree", tmp_path],
@@ -80,6 +86,7 @@ def test_the_child_can_do_nothing_but_write_below_its_tree(tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == []
     assert (tmp_path / "secret").read_text() == "of another app"
+    assert (tmp_path / "secret").stat().st_mode & 0o777 == mode
     assert sorted(os.listdir(tmp_path)) == ["secret", "tree"]
     assert (tmp_path / "tree" / "folder" / "linked").exists()
 

@@ -7,7 +7,8 @@ reads and writes is careful in any case.
     lifetime    it ends with its parent (prctl(2), PR_SET_PDEATHSIG), and by an alarm
     landlock    writes only below one directory, reads nothing, no program, no TCP (5.19)
     seccomp     no process, no program, no socket, no signal, no shared memory, no look at
-                other processes, nothing of the machine (`refused_calls`)
+                other processes, no mode or owner of a file by its path, nothing of the
+                machine (`refused_calls`)
 
 Source: landlock(7), <linux/landlock.h>, seccomp(2), getrlimit(2).
 """
