@@ -7,8 +7,8 @@ reads and writes is careful in any case.
     lifetime    it ends with its parent (prctl(2), PR_SET_PDEATHSIG), and by an alarm
     landlock    writes only below one directory, reads nothing, no program, no TCP (5.19)
     seccomp     no process, no program, no socket, no signal, no shared memory, no look at
-                other processes, no mode or owner of a file by its path, nothing of the
-                machine (`refused_calls`)
+                other processes, no mode or owner of a file by its path, no set-id bits,
+                nothing of the machine (`refused_calls`)
 
 Source: landlock(7), <linux/landlock.h>, seccomp(2), getrlimit(2).
 """
@@ -16,6 +16,7 @@ Source: landlock(7), <linux/landlock.h>, seccomp(2), getrlimit(2).
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
 import resource
 import signal
@@ -23,7 +24,7 @@ import struct
 
 from gapless.base import interpreter
 from gapless.keeper.seccomp.filter_program import NUMBERS
-from gapless.releases.unpacking.refused_calls import REFUSED_CALLS
+from gapless.releases.unpacking.refused_calls import MODES, REFUSED_CALLS
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 22, 38
@@ -48,7 +49,9 @@ _SCOPE_ABI, _SCOPES = 6, 0b11  # abstract sockets and signals
 
 _X32_BIT = 0x40000000
 _LOAD, _JUMP_IF_EQUAL, _JUMP_IF_AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
-_AT_NUMBER, _AT_ARCHITECTURE = 0, 4
+_JUMP_IF_ANY_BIT = 0x45
+_AT_NUMBER, _AT_ARCHITECTURE, _AT_ARGUMENTS = 0, 4, 16  # struct seccomp_data
+_SET_ID = 0o6000
 _RET_ALLOW, _RET_EPERM, _RET_KILL = 0x7FFF0000, 0x00050001, 0x80000000
 
 
@@ -119,8 +122,18 @@ def refuse_calls() -> bool:
     machine = os.uname().machine
     if machine not in REFUSED_CALLS:
         return False
-    numbers = REFUSED_CALLS[machine]
-    count = len(numbers)
+    numbers, modes = REFUSED_CALLS[machine], MODES[machine]
+    # What is refused jumps over the rest and the first of the two returns.
+    rest = 3 * len(modes)
+    count = len(numbers) + rest
+    by_mode = (
+        (
+            (_JUMP_IF_EQUAL, 0, 2, number),
+            (_LOAD, 0, 0, _AT_ARGUMENTS + 8 * argument),
+            (_JUMP_IF_ANY_BIT, rest - 3 * at - 2, rest - 3 * at - 3, _SET_ID),
+        )
+        for at, (number, argument) in enumerate(modes)
+    )
     program = (
         (_LOAD, 0, 0, _AT_ARCHITECTURE),
         (_JUMP_IF_EQUAL, 1, 0, NUMBERS[machine].architecture),
@@ -128,6 +141,7 @@ def refuse_calls() -> bool:
         (_LOAD, 0, 0, _AT_NUMBER),
         (_JUMP_IF_AT_LEAST, count + 1, 0, _X32_BIT),
         *((_JUMP_IF_EQUAL, count - at, 0, each) for at, each in enumerate(numbers)),
+        *itertools.chain.from_iterable(by_mode),
         (_RETURN, 0, 0, _RET_ALLOW),
         (_RETURN, 0, 0, _RET_EPERM),
     )

@@ -52,6 +52,7 @@ _BY_NAME: dict[str, tuple[int | None, int | None]] = {
     "request_key": (249, 218),
     "keyctl": (250, 219),
     # what belongs to a file and is no content: landlock does not look at it
+    "openat2": (437, 437),  # its mode cannot be seen by a filter
     "chmod": (90, None),
     "fchmodat": (268, 53),
     "fchmodat2": (452, 452),
@@ -105,6 +106,16 @@ _BY_NAME: dict[str, tuple[int | None, int | None]] = {
 }
 """The numbers on x86_64 and on aarch64; None where a machine has no such call."""
 
+_MODES: dict[str, tuple[int | None, int | None, int]] = {
+    "open": (2, None, 2),
+    "openat": (257, 56, 3),
+    "creat": (85, None, 1),
+    "mkdir": (83, None, 1),
+    "mkdirat": (258, 34, 2),
+    "fchmod": (91, 52, 1),
+}
+"""Calls that give a file its mode: their numbers, and which argument that is."""
+
 REFUSED_CALLS: dict[str, tuple[int, ...]] = {
     machine: tuple(
         number for each in _BY_NAME.values() if (number := each[at]) is not None
@@ -112,3 +123,13 @@ REFUSED_CALLS: dict[str, tuple[int, ...]] = {
     for at, machine in enumerate(("x86_64", "aarch64"))
 }
 """By machine, as `os.uname` names it."""
+
+MODES: dict[str, tuple[tuple[int, int], ...]] = {
+    machine: tuple(
+        (number, each[2])
+        for each in _MODES.values()
+        if (number := each[at]) is not None
+    )
+    for at, machine in enumerate(("x86_64", "aarch64"))
+}
+"""By machine: the number of each call, and which of its arguments is a mode."""
