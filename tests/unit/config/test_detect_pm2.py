@@ -187,6 +187,8 @@ def test_what_has_no_key_is_a_comment(tmp_path: Path) -> None:
         "interpreter": "node",
         "autostart": False,
         "filter_env": True,
+        "log_file": True,
+        "out_file": "o.log",
         "env_production": {"A": 1},
         "env_test": {"A": 2},
         "watch_options": {"a": 1},
@@ -198,11 +200,33 @@ def test_what_has_no_key_is_a_comment(tmp_path: Path) -> None:
         "watch_options",
         "autostart",
         "filter_env",
+        "log_file: true",
         "--env test",
         "rejection",
     ):
         assert any(words in line for line in text.splitlines() if line[:1] == "#")
     assert "--env production" not in text
+
+
+@pytest.mark.parametrize(
+    ("fields", "rotates", "is_told"),
+    [
+        ({"out_file": "o.log", "error_file": "e.log"}, False, False),
+        ({"out_file": "o.log", "error_file": "NULL"}, False, False),
+        ({"error_file": "e.log"}, True, True),
+        ({"error_file": "NULL"}, True, False),
+        ({"log_file": "all.log"}, True, True),
+        ({"out_file": "o.log", "gapless": {"log": {"keep": 1}}}, True, False),
+    ],
+)
+def test_a_log_of_gapless_does_not_grow_without_end(
+    tmp_path: Path, fields: dict[str, Any], rotates: bool, is_told: bool
+) -> None:
+    """Where one stream has a file of the user's, the other one's is moved aside still."""
+    folder = directory(tmp_path)
+    _, after, text = converted(folder, [{"name": "x", "script": "app.py", **fields}])
+    assert bool(after["x"].log.rotate_bytes) is rotates
+    assert ("are moved aside at 10 MB too" in text) is is_told
 
 
 def test_static_files_stay_static_files(tmp_path: Path) -> None:

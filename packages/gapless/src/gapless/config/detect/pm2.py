@@ -103,6 +103,14 @@ def _remarks(app: Declared, profile: str) -> Iterator[str]:
         )
     if not built.autostart:
         yield "autostart = false has no key: `gapless stop` once, and it stays stopped"
+    own, ours = _files_of(built.log)
+    if own and ours and not built.log.rotate_own:
+        yield (
+            "Its own log files are moved aside at 10 MB too, as gapless's are: "
+            "`rotate_mb = 0` in `log` leaves all of them, also those of gapless"
+        )
+    if declared.get("log_file") is True and own:
+        yield "log_file: true is not in it: `combined` in `log` names a file of both"
     if declared.get("filter_env"):
         yield "filter_env has no key: it inherits the variables of the shell"
     if built.log.format == "pm2-json":
@@ -193,7 +201,8 @@ def _log(built: AppSpec, declared: Declaration) -> dict[str, Any]:
     if log.by_instance and (log.own or declared.get("merge_logs") is False):
         found["by_instance"] = True
     default = spec.Log()
-    if log.own and not log.rotate_own:
+    own, ours = _files_of(log)
+    if own and not ours and not log.rotate_own:
         found["rotate_mb"] = 0
     elif log.rotate_bytes != default.rotate_bytes:
         found["rotate_mb"] = log.rotate_bytes / _MIB
@@ -202,6 +211,13 @@ def _log(built: AppSpec, declared: Declaration) -> dict[str, Any]:
     if log.keep != default.keep:
         found["keep"] = log.keep
     return found
+
+
+def _files_of(log: spec.Log) -> tuple[list[str], list[str]]:
+    """Return what of an app's output goes to files of the user's, and what to ours."""
+    written = [name for name in _LOG_FIELDS if getattr(log, name) not in ("", "NULL")]
+    own = [name for name in written if name in log.own]
+    return own, [e for e in ("output", "error") if e in written and e not in own]
 
 
 def _limits(limits: spec.Limits) -> dict[str, Any]:
