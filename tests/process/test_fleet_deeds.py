@@ -13,7 +13,21 @@ from gapless.cli.tui import fleet_feed
 from gapless.client import Client
 from gapless.web.deeds import Deed
 from rig import wait
+from rig.fixtures.web_page import begin_rollouts
 from rig.fleets.fleet import APP, MakeFleet
+from rig.hosts.host import Host
+
+
+def test_a_page_that_shows_an_earlier_release_begins_no_rollout(host: Host) -> None:
+    """Somebody else has rolled back: another rollback would go forward again."""
+    store = begin_rollouts(host)
+    config = str(host.directory / "gapless.toml")
+    seen = Deed(action="rollback", app="shop", release="shop-20260101000003")
+    with pytest.raises(MisuseError, match="rollout 2 is to shop-20260101000002"):
+        deeds.perform(Client(str(host.home)), config, seen, lambda _: None)
+    now, _ = store.rollout()
+    assert now is not None
+    assert now.number == 2
 
 
 @pytest.mark.soak

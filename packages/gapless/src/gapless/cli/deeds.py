@@ -111,6 +111,12 @@ def _rolled_back(
 
     publisher, store = rollout_run.open_fleet(declared[app], step)
     before = rollout_actions.current(store, deed.rollout)  # who asks has looked at it
+    if before and deed.release not in ("", before.target):
+        raise MisuseError(
+            f"{app}: rollout {before.number} is to {before.target}, and {deed.release} "
+            "served here when this rollback was asked for",
+            hint="nothing was done; that rollout has buttons of its own",
+        )
     rollout = publisher.rollback("", seen=before.number if before else 0)
     return {"outcome": "done", "reason": f"rollout {rollout.number} has begun"}
 
