@@ -28,7 +28,6 @@ PARTS = {
     "keeper": "tests/process/test_keeper_dies.py "
     "tests/process/test_keeper_renewal.py tests/process/test_survivors.py",
     "hangs, upgrade": "tests/process/test_hung.py tests/process/test_upgrade.py",
-    "chaos": "tests/process/test_chaos.py",
     # On a slow machine the app of the last one binds after its supervisor's death, which
     # is a case of its own: it keeps its socket to itself until its next release.
     "crash points": "tests/crash/test_supervisor.py "
