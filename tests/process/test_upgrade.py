@@ -30,6 +30,10 @@ COUNTING = (
 """Writes a numbered line for each request that it gets."""
 
 
+PATIENT = "stop = { drain_timeout_s = 300 }"
+"""What is under way may take as long as an upgrade on a slow machine."""
+
+
 def four_apps(host: Host) -> dict[str, int]:
     """Start four apps of different kinds; return their ports."""
     python, gunicorn = str(SERVERS / "python"), str(SERVERS / "gunicorn")
@@ -42,7 +46,7 @@ def four_apps(host: Host) -> dict[str, int]:
         "counting": ["node", "-e", COUNTING],
     }
     for name, command in commands.items():
-        host.start(name, command, port=ports[name])
+        host.start(name, command, port=ports[name], more=PATIENT)
     return ports
 
 
@@ -117,7 +121,7 @@ def test_four_apps_are_served_while_what_runs_is_replaced(
             ["node", "app.js"],
             port=ports["node"],
             release="2",
-            more="stop = { drain_timeout_s = 300 }",
+            more=PATIENT,
         )
         reload = host.begin("reload", "node.toml", "--json")
         found["node"].wait_for_version("2")

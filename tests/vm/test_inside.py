@@ -25,6 +25,9 @@ PARTS = {
     "takeover": "tests/process/test_takeover_relay.py "
     "-k 'last_connection or turned_off'",
     "unseen connections": "tests/process/test_unseen_connections.py",
+    "keeper": "tests/process/test_keeper_dies.py "
+    "tests/process/test_keeper_renewal.py tests/process/test_survivors.py",
+    "hangs, upgrade": "tests/process/test_hung.py tests/process/test_upgrade.py",
     # On a slow machine the app of the last one binds after its supervisor's death, which
     # is a case of its own: it keeps its socket to itself until its next release.
     "crash points": "tests/crash/test_supervisor.py "
