@@ -102,17 +102,15 @@ def make_directories(path: str, mode: int) -> None:
     One that is there stays as it is.  Each new one is durable.  Raises OSError.
     """
     try:
-        os.mkdir(path, mode)
+        is_new = _make_directory(path, mode)
     except FileNotFoundError:
         above = os.path.dirname(path.rstrip("/"))
         if not above:
             raise
         make_directories(above, mode)
-        make_directories(path, mode)
-        return
-    except FileExistsError:
-        if not os.path.isdir(path):
-            raise
+        # /proc says "no such file" of each name that is not its own: once is enough.
+        is_new = _make_directory(path, mode)
+    if not is_new:
         return
     # The umask takes from the mode that mkdir(2) is given.
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -122,6 +120,17 @@ def make_directories(path: str, mode: int) -> None:
         os.close(descriptor)
     with contextlib.suppress(PermissionError):  # one that may be passed, and not read
         sync_directory(os.path.dirname(path.rstrip("/")) or ".")
+
+
+def _make_directory(path: str, mode: int) -> bool:
+    """Make one directory; return whether it is new.  Raises OSError."""
+    try:
+        os.mkdir(path, mode)
+    except FileExistsError:
+        if not os.path.isdir(path):
+            raise
+        return False
+    return True
 
 
 def rename(path: str, new: str) -> None:

@@ -12,9 +12,22 @@ RunOne = Callable[[str, Callable[[], None]], None]
 
 
 def run(names: list[str], after: order.After, run_one: RunOne) -> None:
-    """Work for every app, and wait until all of it is done."""
-    for thread in begin(names, after, run_one):
+    """Work for every app, and wait until all of it is done.
+
+    Raises what the work for one of them raised.
+    """
+    failures: list[Exception] = []
+
+    def guarded(name: str, begun: Callable[[], None]) -> None:
+        try:
+            run_one(name, begun)
+        except Exception as error:  # noqa: BLE001 - raised below, where it is reported
+            failures.append(error)
+
+    for thread in begin(names, after, guarded):
         thread.join()
+    if failures:
+        raise failures[0]
 
 
 def begin(
