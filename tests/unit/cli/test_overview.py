@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import re
 
 import pytest
 
 import gapless.__main__ as command
 from gapless.base.errors import MISUSE, MisuseError
-from gapless.cli.verbs import ALIASES, PACKAGES, REFUSED
+from gapless.cli.verbs import ALIASES, PACKAGES, other_words
 from gapless.cli.verbs.fleet import rollout
 from gapless.cli.verbs.releases import rollback
 
@@ -22,7 +23,6 @@ def test_other_words_for_verbs_are_in_the_help() -> None:
 
 def test_kill_stops_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     """Elsewhere it sends a signal, or restarts one: the hint names what may be meant."""
-    assert REFUSED.keys().isdisjoint({*PACKAGES, *ALIASES})
     with pytest.raises(SystemExit) as ended:
         command.main(["kill"])
     assert ended.value.code == MISUSE
@@ -43,3 +43,76 @@ def test_a_rollback_names_one_release() -> None:
     rollback.add_arguments(parser)
     with pytest.raises(MisuseError, match="which release"):
         rollback.run(parser.parse_args(["shop", "shop-1", "--to", "shop-2"]))
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """Return the hint of a command that is refused."""
+    with pytest.raises(SystemExit) as ended:
+        command.main([*words])
+    assert ended.value.code == MISUSE
+    return capsys.readouterr().err.partition("hint: ")[2].strip()
+
+
+def test_hints_for_words_of_others_name_verbs_that_there_are() -> None:
+    """And none of those words is a verb here, once each."""
+    words = other_words.verbs()
+    assert len({*words}) == len(words)
+    assert {*words}.isdisjoint({*PACKAGES, *ALIASES})
+    named = re.findall(r"gapless ([a-z]\w*)", " ".join(other_words.hints()))
+    assert {*named} <= {*PACKAGES, *ALIASES}
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("monit", "`gapless top`"),
+        ("deploy", "`gapless publish TARBALL`"),
+        ("down", "`gapless stop all`"),
+        ("cleardump", "`gapless pm2 cleardump`"),
+        ("relaod", "did you mean `gapless reload`?"),
+        ("dele", "did you mean `gapless del`?"),
+        ("xyzzy", "`gapless` lists them"),
+        ("", "`gapless` lists them"),
+    ],
+)
+def test_a_verb_that_there_is_not_leads_to_one(
+    word: str, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By what it means elsewhere, else by its spelling if that is close."""
+    assert refused(capsys, word).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("reload --all", "`all` in the place of APP"),
+        ("stop", "`gapless list` has the names"),
+        ("stop shop --force", "it waits no longer than"),
+        ("list -w", "`gapless top`"),
+        ("list -o json", "--json prints JSON"),
+        ("logs shop --tail=10", "-n N prints the last N lines"),
+        ("scale shop --replicas 3", "gapless scale APP N"),
+        ("start a.js --replicas 3", "-i N"),
+        ("start a.js --max-memory 9M", "did you mean --max-memory-restart?"),
+        ("start sleep 50", "words for the program come after --"),
+        ("start a.js --xyzzy", "`gapless start --help` lists its options"),
+        ("start a.js --file x", "a file has no option: gapless start FILE"),
+        ("rollout restart shop", "`gapless restart APP`"),
+        ("signal HUP", "`gapless list` has the names"),
+        ("start a.js --node-args -x", "a value that begins with - is joined by ="),
+        ("logs shop -n abc", ""),
+    ],
+)
+def test_an_option_that_there_is_not_leads_to_one(
+    words: str, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By what it means elsewhere, else by its spelling."""
+    hint = refused(capsys, *words.split())
+    assert hint.startswith(expected) if expected else not hint
+
+
+def test_help_of_a_verb_is_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    """`gapless help start` as `gapless start --help`."""
+    with pytest.raises(SystemExit):
+        command.main(["help", "scale"])
+    assert capsys.readouterr().out.startswith("usage: gapless scale")

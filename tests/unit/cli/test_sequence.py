@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from gapless.cli import sequence
@@ -13,7 +15,8 @@ def test_what_the_work_for_one_app_raises_is_raised(
     """Else the command ends with the traceback of a thread; the others are waited for."""
     done = []
 
-    def run_one(name: str, begun: object) -> None:
+    def run_one(name: str, begun: Callable[[], None]) -> None:
+        begun()
         if name == "web":
             raise OSError(30, "Read-only file system")
         done.append(name)

@@ -12,13 +12,15 @@ from gapless.base import paths
 from gapless.base.errors import DONE, FAILED, MISUSE, GaplessError
 from gapless.cli import output
 from gapless.cli.terminal import outlet
-from gapless.cli.verbs import ALIASES, PACKAGES, REFUSED, TOPICS, parsers
+from gapless.cli.verbs import ALIASES, PACKAGES, TOPICS, parsers
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return its exit code."""
     words = sys.argv[1:] if arguments is None else arguments
     outlet.install(is_data=False)
+    if len(words) > 1 and words[0] == "help":
+        words = [words[1], "--help"]
     if not words or words[0] in ("-h", "--help", "help"):
         print(overview())
         return DONE
@@ -109,10 +111,14 @@ def _verb(word: str) -> str:
     word = ALIASES.get(word, word)
     if word in PACKAGES:
         return word
-    close = difflib.get_close_matches(word, [*PACKAGES, *ALIASES], 1)
+    from gapless.cli.verbs import other_words  # noqa: PLC0415 - rare
+
     print(f"gapless: there is no verb {word!r}", file=sys.stderr)
-    hint = f"did you mean `gapless {close[0]}`?" if close else "`gapless` lists them"
-    hint = REFUSED.get(word, hint)
+    hint = other_words.of_verb(word)
+    # A guess that is far off may name a verb that ends something.
+    if close := difflib.get_close_matches(word, [*PACKAGES, *ALIASES], 1, 0.7):
+        hint = hint or f"did you mean `gapless {close[0]}`?"
+    hint = hint or "`gapless` lists them"
     print(f"hint: {hint}", file=sys.stderr)
     sys.exit(MISUSE)
 

@@ -124,12 +124,6 @@ ALIASES = {
 }
 """Other words for a verb, as PM2 has them."""
 
-REFUSED = {
-    "kill": "`gapless shutdown` stops every app and the supervisor; `gapless signal` "
-    "sends a signal to an app, `gapless stop APP` ends one",
-}
-"""Words that mean different things elsewhere, so that nobody stops more than he means."""
-
 
 def module_of(verb: str) -> str:
     """Return the name of the module that implements a verb."""
