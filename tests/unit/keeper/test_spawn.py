@@ -323,7 +323,9 @@ def test_missing_directory_is_named(tmp_path: Path) -> None:
 def test_missing_user_is_named() -> None:
     """The look-up fails before anything is changed."""
     error = failure("true", user="no-such-user")
-    assert error.strerror == "find the user or group no-such-user: there is none"
+    assert error.strerror == "find the user no-such-user: there is none"
+    error = failure("true", group="no-such-group")
+    assert error.strerror == "find the group no-such-group: there is none"
 
 
 def test_impossible_limit_is_named() -> None:

@@ -6,7 +6,7 @@ import string
 
 import pytest
 
-from gapless.supervisor.decide.last_words import TABLE, hint
+from gapless.supervisor.decide.last_words import HELD, TABLE, hint
 
 CRASH = "instance 0 of generation 2 exited with code 1 after 0.16 s"
 WORDS = {
@@ -28,6 +28,9 @@ WORDS = {
         "[ERROR] Connection in use: ('127.0.0.1', 8000)",
         "Could not create server TCP listening socket *:6379: bind: Address already in use",
         'Error: Os { code: 98, kind: AddrInUse, message: "Address already in use" }',
+    ],
+    "no such user": [
+        "instance 0 could not be started: find the user ada: there is none after 0.04 s"
     ],
     "no such address": ["bind: Cannot assign requested address"],
     "lock": [
@@ -187,3 +190,10 @@ def test_an_address_of_another_app_is_known_for_certain() -> None:
     lines = ["Error: listen EADDRINUSE: address already in use :::3000"]
     assert 'share_ports = "web"' in hint(lines, reason)
     assert "another program" not in hint(lines, reason)
+
+
+def test_who_holds_a_port_is_known_when_gapless_was_refused_it() -> None:
+    """Nothing about old generations, which gapless tells from strangers itself."""
+    reason = "exited with code 1 (could not bind :80: the port is held by nginx (pid 7))"
+    lines = ["OSError: [Errno 98] Address already in use"]
+    assert hint(lines, reason) == HELD

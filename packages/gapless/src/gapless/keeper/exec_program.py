@@ -44,7 +44,7 @@ def exec_program(request: SpawnRequest, child_end: socket.socket) -> NoReturn:
         os.umask(request.umask)
         step = "place its descriptors"
         report = _place_descriptors(request, report)
-        step = f"find the user or group {request.user} {request.group}".rstrip()
+        step = f"find {_named(request)}"
         who = identity.find(request.user, request.group)
         if request.filtered:
             step = "install the filter"
@@ -69,6 +69,12 @@ def exec_program(request: SpawnRequest, child_end: socket.socket) -> NoReturn:
         os.write(report, _failure(error, step, request))
     finally:
         os._exit(127)
+
+
+def _named(request: SpawnRequest) -> str:
+    """Return who the program is to be: `the user web and the group www`."""
+    named = {"the user": request.user, "the group": request.group}
+    return " and ".join(f"{what} {name}" for what, name in named.items() if name)
 
 
 def _failure(error: BaseException, step: str, request: SpawnRequest) -> bytes:

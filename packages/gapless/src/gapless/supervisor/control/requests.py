@@ -47,10 +47,7 @@ class Requests:
         self._apps.check_read(wanted.name)
         app = self._apps.get(wanted.name)
         if app is not None and app.running and _lives(app):
-            raise MisuseError(
-                f"{app.name} runs already",
-                hint=f"`gapless reload {app.name}` gives it its new configuration",
-            )
+            raise runs_already(app.spec, wanted)
         app = app or AppRecord(name=wanted.name, spec=wanted)
         operation = _operation(app, "start", wanted, request.token, connection)
         self._admissions.check(app, operation)
@@ -188,6 +185,24 @@ class Requests:
             for seat in generation.seats:
                 seat.restarts = seat.short_lives = seat.quick_exits = 0
         self._state.save()
+
+
+def runs_already(running: spec.AppSpec, wanted: spec.AppSpec) -> MisuseError:
+    """Return why an app is not started, and which command hands it over."""
+    name = running.name
+    hint = f"`gapless reload {name}` gives it its new configuration"
+    if wanted.config_file and wanted.config_file != running.config_file:
+        before = running.config_file or "a command"
+        hint = (
+            f"it was started by {before}; `gapless reload {wanted.config_file}` hands "
+            "over to what that file says"
+        )
+    elif wanted.config_file != running.config_file:
+        hint = (
+            f"it was started by {running.config_file}, which `gapless reload {name}` reads "
+            "again; `--name NAME` starts this one beside it"
+        )
+    return MisuseError(f"{name} runs already", hint=hint)
 
 
 def _spec(request: Request) -> spec.AppSpec:

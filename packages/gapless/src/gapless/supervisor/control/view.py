@@ -99,7 +99,7 @@ class View:
             or _missing(current)
             or app.warning
             or _left_by_job(current)
-            or _log_trouble(app)
+            or _log_trouble(app, self._logs(app))
             or None,
             "waits_for": waits_for,
             "log_lines_lost": app.log_lines_lost,
@@ -383,12 +383,13 @@ def _name_of(instance: InstanceRecord) -> str | None:
     return printable(row.name) if row is not None else None
 
 
-def _log_trouble(app: AppRecord) -> str:
-    """Return why its logs take nothing now; empty if they do."""
+def _log_trouble(app: AppRecord, logs: list[str]) -> str:
+    """Return why its *logs* take nothing now; empty if they do."""
     if not app.log_trouble:
         return ""
     lost = f", {app.log_lines_lost} lines are lost" if app.log_lines_lost else ""
-    return f"its log cannot be written: {app.log_trouble}{lost}"
+    where = f" ({logs[0]})" if len(logs) == 1 else ""
+    return f"its log cannot be written: {app.log_trouble}{where}{lost}"
 
 
 def _usage(app: AppRecord, measured: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:

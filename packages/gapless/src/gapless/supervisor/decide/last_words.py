@@ -73,6 +73,12 @@ TABLE = (
         ),
     ),
     Row(
+        "no such user",
+        "this host has no such user or group: create it (useradd --system NAME), or "
+        "correct the keys `user` and `group`",
+        (r"\bfind the (?:user|group) .*: there is none",),
+    ),
+    Row(
         "no such address",
         "no interface of this host has the address that the program binds: let it bind "
         "0.0.0.0, :: or 127.0.0.1",
@@ -238,6 +244,12 @@ _ORDINARY = re.compile(
 """A line that tells of no failure: of a log with levels, or of a request."""
 
 
+HELD = (
+    "stop that program, or give the app another port by its own variable or option, as in "
+    "environment = { PORT = 3001 }"
+)
+_IS_HELD = re.compile(r"the port is held by |another program holds the port")
+"""Why gapless itself could not bind: who holds the port is known."""
 ANOTHER_APP = (
     "an address has one app, unless both say that they share it, by the same word, as in "
     'share_ports = "web" (PM2: cluster mode of both), and a reload has made that known '
@@ -253,6 +265,8 @@ def hint(lines: Iterable[str], reason: str) -> str:
     """
     if OF_ANOTHER in reason:
         return ANOTHER_APP
+    if _IS_HELD.search(reason):
+        return HELD
     telling = [each for each in lines if not _ORDINARY.search(each[:LONGEST_LINE])]
     for line in [reason, *telling][::-1]:
         if found := _hint_of(line[:LONGEST_LINE]):
