@@ -96,3 +96,54 @@ def test_whose_lines_stand_in_a_log(
     found = dict(logs._sources(described))
     assert {path: source.stream for path, source in found.items()} == streams
     assert found[next(iter(streams))].identity == 4
+
+
+OUT = b"2026-11-29T23:27:28.319+00:00 2.0 out | listening\n"
+ERR = b"2026-11-29T23:27:28.320+00:00 2.0 err | Traceback: x | y\n"
+AS_JSON = b'{"time":"t","app":"web","generation":2,"stream":"err","message":"m"}\n'
+
+
+def both(**form: object) -> LogLines:
+    """Return the lines of a log with both streams, as it is by default."""
+    source = Source(app="web", stream="both", identity=0)
+    return LogLines(source, Form(**form))  # type: ignore[arg-type]  # a test
+
+
+def test_lines_of_both_streams_are_told_apart() -> None:
+    """By what the formats text and json say; what says nothing is shown in any case."""
+    foreign = b"no prefix\n"
+    content = OUT + ERR + AS_JSON + foreign
+    assert both(only="err").shown(content) == ERR + AS_JSON + foreign
+    assert both(only="out").shown(content) == OUT + foreign
+
+
+def test_a_line_of_a_format_of_gapless_is_an_object_with_its_time_and_stream() -> None:
+    """Not all of it in the message, and `out` for what came from standard error."""
+    rows = [json.loads(each) for each in both(is_json=True).shown(ERR).splitlines()]
+    assert rows == [
+        {
+            "message": "Traceback: x | y",
+            "timestamp": "2026-11-29T23:27:28.320+00:00",
+            "type": "err",
+            "process_id": 0,
+            "app_name": "web",
+        }
+    ]
+    (row,) = [
+        json.loads(each) for each in both(is_json=True).shown(AS_JSON).splitlines()
+    ]
+    assert (row["message"], row["type"], row["timestamp"]) == ("m", "err", "t")
+
+
+def test_the_last_lines_are_those_of_the_stream_that_was_asked_for(
+    tmp_path: Path,
+) -> None:
+    """Fifteen errors, however many requests were logged since."""
+    path = tmp_path / "log"
+    path.write_bytes(ERR + OUT * 50)
+    out = tmp_path / "out"
+    with out.open("wb") as file:
+        followed = FollowedLog(str(path), file, lines=both(only="err"))
+        followed.print_last(5)
+        followed.close()
+    assert out.read_bytes() == ERR

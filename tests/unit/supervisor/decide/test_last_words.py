@@ -194,6 +194,8 @@ def test_an_address_of_another_app_is_known_for_certain() -> None:
 
 def test_who_holds_a_port_is_known_when_gapless_was_refused_it() -> None:
     """Nothing about old generations, which gapless tells from strangers itself."""
-    reason = "exited with code 1 (could not bind :80: the port is held by nginx (pid 7))"
+    reason = (
+        "exited with code 1 (could not bind :80: the port is held by nginx (pid 7))"
+    )
     lines = ["OSError: [Errno 98] Address already in use"]
     assert hint(lines, reason) == HELD

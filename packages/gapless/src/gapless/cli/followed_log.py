@@ -44,6 +44,8 @@ class FollowedLog:
         size = self._file.seek(0, os.SEEK_END)
         self._file.seek(max(0, size - TAIL_BYTES))
         lines = self._file.read().splitlines(keepends=True)
+        if self._lines is not None:
+            lines = [each for each in lines if self._lines.is_wanted(each)]
         self._write(b"".join(lines[-count:] if count > 0 else []))
         self._remember()
 

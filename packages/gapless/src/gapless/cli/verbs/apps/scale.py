@@ -1,4 +1,7 @@
-"""Change the number of instances; fewer is a handoff, so no accepted request is cut."""
+"""Change the number of instances, until the next reload reads `instances` from the file.
+
+Fewer is a handoff, so no accepted request is cut.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,10 @@ def run(args: argparse.Namespace) -> int:
     try:
         count = int(args.instances)
     except ValueError:
-        raise MisuseError(f"{args.instances!r} is no number of instances") from None
+        raise MisuseError(
+            f"{app}: {args.instances!r} is no number of instances",
+            hint=f"gapless scale {app} 4; +1 and -1 are one more and one less",
+        ) from None
     if args.instances[0] in "+-":
         rows = client.request("list")["apps"]
         count += next(r["instances"]["wanted"] for r in rows if r["name"] == app)

@@ -121,7 +121,7 @@ def _sources(described: dict[str, Any]) -> Iterator[tuple[str, Source]]:
 
 
 def _is_wanted(source: Source, args: argparse.Namespace) -> bool:
-    """Return whether a log is printed: nobody can tell the lines of both streams apart."""
+    """Return whether a log is printed; of one with both streams, `LogLines` chooses."""
     if source.stream == COPY:
         return not (
             args.only_error or args.only_output or args.as_objects or args.as_pairs
@@ -141,6 +141,7 @@ def _form(args: argparse.Namespace) -> Form:
             return date(form, clock.wall())
 
     return Form(
+        only="err" if args.only_error else "out" if args.only_output else "",
         is_json=args.as_objects,
         is_pairs=args.as_pairs,
         highlight=str(args.highlight or "") if output.is_terminal() else "",
