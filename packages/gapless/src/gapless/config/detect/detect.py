@@ -10,6 +10,7 @@ _KINDS = (
     python.django,
     others.ruby,
     python.served,
+    javascript.deno,
     javascript.app,
     others.php,
     others.go,
@@ -22,8 +23,8 @@ _KINDS = (
     others.binary,
 )
 KNOWN = (
-    "a Procfile, Django, Rails and Rack, ASGI and WSGI, Node, PHP, Go, Rust, Java, Perl, "
-    "Python, start.sh, index.html, a program"
+    "a Procfile, Django, Rails, Rack and Sinatra, ASGI and WSGI, Node, Deno, "
+    "PHP, Go, Rust, Java, Perl, Python, start.sh, index.html, a program"
 )
 
 

@@ -46,7 +46,31 @@ def app(facts: Facts) -> Found | None:
             return _found(facts, command, environment, why, dependencies)
     main = package.get("main")
     named = main if isinstance(main, str) and main in facts.files else ""
+    if not named and facts.first(("bun.lock", "bun.lockb", "bunfig.toml")):
+        names = (package.get("module"), "index.ts", "server.ts", "src/index.ts")
+        if script := facts.first(str(each) for each in names):
+            return _found(
+                facts, ("bun", script), {}, f"{script} is there", dependencies
+            )
     return _script(facts, named, dependencies)
+
+
+def deno(facts: Facts) -> Found | None:
+    """Return what a task of Deno starts, or a file that Deno serves."""
+    file = facts.first(("deno.json", "deno.jsonc"))
+    tasks = _table(_json(facts, file) or {}, "tasks")
+    for name in ("start", "serve"):
+        words = tasks.get(name)
+        if isinstance(words, str) and words.strip():
+            command: tuple[str, ...] = ("deno", "task", name)
+            if not _SHELL.search(words) and words.split()[0] == "deno":
+                command = tuple(words.split())
+            return _found(facts, command, {}, f'{file} has "{name}": "{words}"', {})
+    for script in facts.matching(r"(src/)?(main|server|index|app|mod)\.(ts|js|mjs)"):
+        if "Deno.serve(" in facts.head(script):
+            command = ("deno", "run", "--allow-net", "--allow-env", script)
+            return _found(facts, command, {}, f"{script} calls Deno.serve", {})
+    return None
 
 
 def built(facts: Facts) -> str:
@@ -89,12 +113,15 @@ def _found(
     is_missing = dependencies and not any(
         each.startswith("node_modules/") for each in facts.files
     )
-    lock = facts.first(("package-lock.json", "yarn.lock", "pnpm-lock.yaml"))
-    install = {"yarn.lock": "yarn install", "pnpm-lock.yaml": "pnpm install"}.get(
-        lock, "npm ci" if lock else "npm install"
+    lock = facts.first(
+        ("package-lock.json", "yarn.lock", "pnpm-lock.yaml", "bun.lock", "bun.lockb")
     )
+    by_lock = {"yarn.lock": "yarn", "pnpm-lock.yaml": "pnpm"}
+    by_lock |= {"bun.lock": "bun", "bun.lockb": "bun"}
+    install = "npm ci" if lock else "npm install"
+    install = f"{by_lock[lock]} install" if lock in by_lock else install
     return Found(
-        kind=_kind(dependencies),
+        kind={"deno": "Deno", "bun": "Bun"}.get(command[0]) or _kind(dependencies),
         why=why,
         apps=(
             Draft(
@@ -164,10 +191,14 @@ def _name(facts: Facts) -> str:
 
 
 def _package(facts: Facts) -> dict[str, Any] | None:
-    if "package.json" not in facts.heads:
+    return _json(facts, "package.json")
+
+
+def _json(facts: Facts, file: str) -> dict[str, Any] | None:
+    if file not in facts.heads:
         return None
     try:
-        found = json.loads(facts.head("package.json"))
+        found = json.loads(facts.head(file))
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

@@ -21,10 +21,10 @@ _HIDDEN_ENTERED = {".venv", ".next", ".output"}
 _TEXTS = (
     *(".py", ".js", ".mjs", ".cjs", ".ts", ".rb", ".ru", ".php", ".pl", ".psgi"),
     *(".toml", ".json", ".mod", ".xml", ".gradle", ".kts", ".txt", ".conf", ".java"),
-    *(".in", ".lock"),
+    *(".in", ".lock", ".go", ".rs", ".service", ".ini"),
 )
 _NAMED_TEXTS = (
-    *("Procfile", "Gemfile", "go.mod"),
+    *("Procfile", "Gemfile", "go.mod", "Dockerfile", "deno.jsonc"),
     *("ecosystem.config.yml", "ecosystem.config.yaml", "pm2.yml", "process.yml"),
 )
 

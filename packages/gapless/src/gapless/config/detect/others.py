@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import tomllib
 
@@ -14,9 +15,9 @@ _NO_JAR = re.compile(r"-(sources|javadoc|plain|tests)\.jar$|/original-")
 
 
 def ruby(facts: Facts) -> Found | None:
-    """Return an app of Rails or Rack, under puma or unicorn."""
+    """Return an app of Rails or Rack, under puma or unicorn, or one of Sinatra."""
     if "config.ru" not in facts.files:
-        return None
+        return _sinatra(facts)
     is_rails = "config/application.rb" in facts.files
     gems = facts.head("Gemfile")
     bundled = "Gemfile" in facts.files and "bundle" in facts.programs
@@ -57,6 +58,29 @@ def ruby(facts: Facts) -> Found | None:
         port=f"127.0.0.1:{port}",
         remarks=migrate if is_rails else (),
     )
+
+
+def _sinatra(facts: Facts) -> Found | None:
+    """Return a file that Sinatra serves by itself."""
+    for file in ("app.rb", "server.rb", "main.rb", "web.rb"):
+        if not re.search(r"require ['\"]sinatra['\"]", facts.head(file)):
+            continue
+        port = facts.port or 4567
+        bundled = "Gemfile" in facts.files and "bundle" in facts.programs
+        command = (*(("bundle", "exec") if bundled else ()), "ruby", file)
+        return Found(
+            kind="Sinatra",
+            why=f"{file} requires it",
+            apps=(
+                Draft(
+                    name=facts.name,
+                    command=(*command, "-e", "production", "-p", str(port)),
+                    lines=(ready(facts, [file]), *variables(facts)),
+                ),
+            ),
+            port=f"127.0.0.1:{port}",
+        )
+    return None
 
 
 def php(facts: Facts) -> Found | None:
@@ -194,8 +218,24 @@ def go(facts: Facts) -> Found | None:
         return None
     found = re.search(r"^module\s+(\S+)", facts.head("go.mod"), re.MULTILINE)
     name = (found[1] if found else facts.name).rpartition("/")[2]
+    if not facts.matching(r"\w+\.go"):
+        below = {each.split("/")[1] for each in facts.matching(r"cmd/[\w-]+/\w+\.go")}
+        if below:
+            return _go_below(
+                facts, sorted(below, key=lambda each: (each != name, each))
+            )
     binary = _binary(facts, (name, f"bin/{name}", facts.name, "main", "server"))
     return _compiled(facts, "Go", "go.mod", binary or name, f"go build -o {name} .")
+
+
+def _go_below(facts: Facts, names: list[str]) -> Found:
+    """Return the first of the programs below `cmd/`."""
+    name, *others = names
+    binary = _binary(facts, (name, f"bin/{name}"))
+    builds = f"go build -o {name} ./cmd/{name}"
+    found = _compiled(facts, "Go", f"cmd/{name}", binary or name, builds)
+    also = f"Also below cmd/: {', '.join(others)}"
+    return dataclasses.replace(found, remarks=(also,) if others else ())
 
 
 def rust(facts: Facts) -> Found | None:

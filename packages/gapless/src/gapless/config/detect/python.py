@@ -24,7 +24,9 @@ _FACTORY = re.compile(
 )
 _FACTORY_KIND = re.compile(rf"\b({_ASGI[3:-1]})\(")
 _SERVES = re.compile(
-    r"__main__|serve_forever|run_app\(|uvicorn\.run|app\.run\(|http\.server"
+    r"__main__|serve_forever|run_app\(|uvicorn\.run|app\.run\(|http\.server|"
+    r"\brun\([^)]*\b(?:host|port)\s*=|from bottle import .*\brun\b|bottle\.run\(|"
+    r"IOLoop\.(?:current|instance)\(\)\.start\("
 )
 _SETTINGS = re.compile(r"""DJANGO_SETTINGS_MODULE["'],\s*["'](\w+)\.""")
 _NAMES = ("app", "main", "asgi", "wsgi", "server", "application", "api", "web", "run")
@@ -200,14 +202,13 @@ def _server(facts: Facts, kind: str, target: str) -> tuple[tuple[str, ...], str]
         "ASGI": ("uvicorn", "hypercorn", "granian"),
         "WSGI": ("gunicorn", "waitress-serve", "granian"),
     }[kind]
-    asked = "\n".join(facts.head(each) for each in _LOCKS).lower()
     venv = _venv(facts)
     for server in servers:
         package = server.removesuffix("-serve")
         if venv and f"{os.path.dirname(venv)}/{server}" in facts.files:
             command = _with_address(server, kind, (venv, "-m"), target, facts)
             return command, f"{server} is installed beside it"
-        if not venv and package in asked:
+        if not venv and _is_asked_for(facts, package):
             command = _with_address(
                 server, kind, (".venv/bin/python", "-m"), target, facts
             )
@@ -251,7 +252,18 @@ def _first(facts: Facts, command: tuple[str, ...]) -> tuple[str, ...]:
     if "uv.lock" in facts.files:
         return ("uv sync --frozen",)
     listed = facts.first(_REQUIREMENTS)
-    install = (
-        f"-r {listed}" if listed else command[2] if command[1:2] == ("-m",) else "."
-    )
+    words = [f"-r {listed}"] if listed else []
+    if not listed and "pyproject.toml" in facts.files:
+        words = ["."]
+    server = command[2] if command[1:2] == ("-m",) else ""
+    if server and not _is_asked_for(facts, server):
+        words.append(server)
+    install = " ".join(words or ["."])
     return ("python3 -m venv .venv", f".venv/bin/pip install {install}")
+
+
+def _is_asked_for(facts: Facts, package: str) -> bool:
+    """Return whether the files of a project name a server."""
+    asked = "\n".join(facts.head(each) for each in _LOCKS).lower()
+    # fastapi[standard] installs uvicorn.
+    return package in asked or (package == "uvicorn" and "fastapi[" in asked)

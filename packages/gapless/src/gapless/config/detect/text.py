@@ -11,6 +11,8 @@ from gapless.config.detect.facts import Draft, Found, Line
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _LONGEST = 100
 _LONGEST_NAME = 40
+_SHORTEST = 8
+"""So wide is the name of an app at least, where commands are listed."""
 _MORE = (
     Line(text='instances = "cpus"', why="as many as processors; default: 1"),
     Line(
@@ -27,12 +29,14 @@ _MORE = (
 def write(found: Found, others: list[str]) -> str:
     """Return the content of the file."""
     names = app_names(found)
-    lines = [
-        f"# {in_comment(found.kind)}: {in_comment(found.why)}.",
-        f"# gapless start           starts {_listed(names)}",
-        f"# gapless reload {names[0]:<8} hands over to a new version, losing no request",
-        "# gapless check           says what is wrong in this file",
-    ]
+    width = max(len(names[0]), _SHORTEST)
+    does = {
+        "start": f"starts {_listed(names)}",
+        f"reload {names[0]}": "hands over to a new version, losing no request",
+        "check": "says what is wrong in this file",
+    }
+    lines = [f"# {in_comment(found.kind)}: {in_comment(found.why)}."]
+    lines += [f"# gapless {verb:<{width + 7}} {what}" for verb, what in does.items()]
     lines += [f"# First: {in_comment(each)}" for each in found.first]
     lines += [f"# Also seen, and not written: {in_comment(each)}" for each in others]
     for name, app in zip(names, found.apps, strict=True):
@@ -76,12 +80,17 @@ def _table(name: str, app: Draft) -> list[str]:
     kept = [line for line in app.lines if line.text]
     lines += [_line(line) for line in kept if line.is_active]
     lines += [f"# {_line(line)}" for line in kept if not line.is_active]
-    lines += [f"# {_line(line)}" for line in _MORE]
+    own = {_key(line) for line in kept}
+    lines += [f"# {_line(line)}" for line in _MORE if _key(line) not in own]
     return lines
 
 
 def _line(line: Line) -> str:
     return f"{line.text}  # {in_comment(line.why)}" if line.why else line.text
+
+
+def _key(line: Line) -> str:
+    return line.text.partition(" =")[0]
 
 
 def toml_key(name: str) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from gapless.base import files
 from gapless.base.errors import DONE, MisuseError, NotFoundError
 from gapless.cli import output
-from gapless.config.detect import detect, look, text
+from gapless.config.detect import detect, foreign, look, text
 from gapless.config.detect import files as declared
 from gapless.config.detect.facts import Found
 
@@ -63,10 +63,12 @@ def run(args: argparse.Namespace) -> int:
         return _of_pm2(args, file, declared.computed(facts, file))
     found = detect.detect(facts)
     if found is None:
+        said = [text.in_comment(each, 300) for each in foreign.commands(facts)]
+        write = f'write [app.NAME] and command = ["PROGRAM", "ARGUMENT"] into {FILE}'
         raise NotFoundError(
             f"{args.directory}: nothing here tells how it is started; looked for "
             f"{detect.KNOWN}",
-            hint=f'write [app.NAME] and command = ["PROGRAM", "ARGUMENT"] into {FILE}',
+            hint="; ".join([*said, write]),
         )
     content = text.write(found, detect.others_seen(facts))
     path = os.path.join(args.directory, FILE)
@@ -105,7 +107,8 @@ def _of_pm2(args: argparse.Namespace, file: str, computed: str) -> int:
         )
         output.print_line(f"{start} {file}")
         output.print_line(
-            f"or: gapless init --values writes its values of now to {FILE}"
+            f"or: {_in(args.directory)}gapless init --values, which writes its values of "
+            f"now to {FILE}"
         )
         return DONE
     from gapless.config import choice  # noqa: PLC0415 - few have such a file
