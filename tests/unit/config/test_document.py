@@ -58,6 +58,41 @@ WRONG = {
 }
 
 
+def test_all_keys_that_are_not_known_are_named_at_once(tmp_path: Path) -> None:
+    """One at a time would be as many runs; the word of another program has an example."""
+    path = tmp_path / "gapless.toml"
+    path.write_text(
+        '[app.a]\ncommand = "true"\nworkdir = "/srv"\nport = 3\nxyz = 1\n'
+        'stop = { signl = "INT" }\n'
+    )
+    with pytest.raises(MisuseError) as caught:
+        tables.load(str(path), dict(os.environ))
+    lines = caught.value.message.replace(str(path), "F").splitlines()
+    assert lines[0].startswith(
+        "F:3: app.a.workdir: unknown key. did you mean directory, as"
+    )
+    assert lines[1].startswith(
+        "F:4: app.a.port: unknown key. did you mean environment, as"
+    )
+    assert lines[2].startswith(
+        "F:5: app.a.xyz: unknown key. known here: affinity, after"
+    )
+    assert lines[3].startswith(
+        "F:6: app.a.stop.signl: unknown key. did you mean signal? k"
+    )
+    assert len(lines) == 4
+
+
+def test_what_is_no_text_or_no_file_is_named_without_a_number(tmp_path: Path) -> None:
+    """Not by what Python calls it."""
+    path = tmp_path / "gapless.toml"
+    path.write_bytes(b"[app.a]\n# \xff")
+    with pytest.raises(MisuseError, match="it is no text in UTF-8, from byte 10 on"):
+        tables.load(str(path), {})
+    with pytest.raises(MisuseError, match=r"could not read \S+: is a directory"):
+        tables.load(str(tmp_path), {})
+
+
 @pytest.mark.parametrize("text", WRONG)
 def test_what_is_wrong_is_named(tmp_path: Path, text: str) -> None:
     """Every kind of mistake has its message."""

@@ -25,7 +25,8 @@ def releases(config: str, app: str = "") -> dict[str, ReleaseSpec]:
     if not found:
         raise NotFoundError(
             f"{path} has no [release.NAME]",
-            hint="it says where releases are: base = ...",
+            hint="it says where releases are: [release.NAME], for the app of that name, "
+            'and below it base = "/srv/releases"',
         )
     return found
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from gapless.base import codec
 from gapless.base.errors import DONE, GaplessError, MisuseError
-from gapless.cli import output, selection, sequence, shell_limits
+from gapless.cli import output, selection, sequence
 from gapless.cli.display import reports
 from gapless.cli.progress import choice
+from gapless.cli.this_host import shell_limits
 from gapless.client import Client, in_parts
 from gapless.supervisor.decide import order
 

@@ -21,6 +21,13 @@ def sized(count_bytes: float) -> str:
     return ""
 
 
+def reason_of(error: OSError | UnicodeDecodeError) -> str:
+    """Return why a text could not be read; its path is what the caller has named."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"it is no text in UTF-8, from byte {error.start} on"
+    return (error.strerror or str(error)).lower()
+
+
 def printable(text: str, *, kept: str = "") -> str:
     r"""Return a text in which what is not printable is escaped: ESC is shown as \x1b.
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from gapless.base import codec, paths
 from gapless.base.errors import MisuseError, NotFoundError
+from gapless.base.outside.text import reason_of
 from gapless.config.file_kinds import JAVASCRIPT, STDIN, YAML
 
 NODE_TIMEOUT_S = 20.0
@@ -54,9 +55,14 @@ def _read(path: str, display_name: str) -> Any:
         with open(path, encoding="utf-8-sig") as file:
             text = file.read()
     except FileNotFoundError:
-        raise NotFoundError(f"there is no file {display_name}") from None
+        raise NotFoundError(
+            f"there is no file {display_name}",
+            hint="`gapless init` writes a gapless.toml for what is in a directory",
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise MisuseError(f"could not read {display_name}: {error}") from error
+        raise MisuseError(
+            f"could not read {display_name}: {reason_of(error)}"
+        ) from error
     if path.endswith(YAML):
         return _yaml(text, display_name)
     return _loose_json(text, display_name)

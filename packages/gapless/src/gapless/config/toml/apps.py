@@ -120,7 +120,8 @@ def _resolved(
             hint=f"it is the link of [release.{link_of}], which has no release yet: "
             f"gapless publish {link_of}.tar.gz"
             if link_of
-            else "the key `directory` is relative to the configuration file",
+            else "make it, or correct the key `directory`, which is relative to the "
+            "configuration file",
         )
     program = programs.executable(name, argv[0], resolved, environment)
     return AppSpec(

@@ -6,6 +6,7 @@ import difflib
 import re
 import shlex
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import msgspec
 
 from gapless.base import codec
 from gapless.base.errors import MisuseError, NotFoundError
+from gapless.base.outside.text import reason_of
 from gapless.config.toml import key_words
 
 _HEADER = re.compile(r"^\s*\[+\s*(?P<path>[^\]]+?)\s*\]+\s*(?:#.*)?$")
@@ -69,10 +71,11 @@ def read(path: Path) -> Document:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise NotFoundError(
-            f"there is no file {path}", hint="name a gapless.toml, or a program"
+            f"there is no file {path}",
+            hint="name another one (most verbs: -c FILE); `gapless init` writes one",
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise MisuseError(f"could not read {path}: {error}") from error
+        raise MisuseError(f"could not read {path}: {reason_of(error)}") from error
     try:
         tables = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
@@ -105,8 +108,9 @@ def _explain(
     # What is inside a list has no line of its own.
     inner = tuple(_PIECE.findall(place.lstrip("$").partition("[")[0]))
     if unknown := re.search(r"unknown field `([^`]*)`", text):
-        problem = _unknown(unknown[1], _known_keys(schema, inner))
-        return document.message_for((*keys, *inner, unknown[1]), problem)
+        lines = [*_unknown_keys(document, keys, found, schema)]
+        inside = document.message_for((*keys, *inner, unknown[1]), "unknown key")
+        return "\n".join(lines or [inside])
     if missing := re.search(r"missing required field `([^`]*)`", text):
         problem = f"{missing[1]} is missing{_example(schema, (*inner, missing[1]))}"
         return document.message_for((*keys, *inner), problem)
@@ -123,12 +127,33 @@ def _explain(
     return document.message_for((*keys, *inner), f"{shown}; found {seen}")
 
 
-def _unknown(key: str, known: list[str]) -> str:
-    """Return what is wrong with a key that is not known, and which one may be meant."""
+def _unknown_keys(
+    document: Document, keys: Keys, found: dict[str, Any], schema: Any
+) -> Iterator[str]:
+    """Yield a line for each key that is not known, also in tables inside; then the known.
+
+    One at a time would be as many runs of the command.
+    """
+    known = [each.name for each in msgspec.structs.fields(schema)]
+    unknown = [key for key in found if key not in known]
+    for key in unknown:
+        problem = f"unknown key.{_meant(schema, key, known)}"
+        if key == unknown[-1]:
+            problem += f" known here: {', '.join(sorted(known))}"
+        yield document.message_for((*keys, key), problem)
+    for key, value in found.items():
+        inner = _table_at(schema, (key,)) if key in known else None
+        if inner is not None and isinstance(value, dict):
+            yield from _unknown_keys(document, (*keys, key), value, inner)
+
+
+def _meant(schema: Any, key: str, known: list[str]) -> str:
+    """Return the key that may be meant: by its spelling, or by what others call it."""
+    if synonym := key_words.synonym(key, known):
+        example = _example(schema, (synonym,)).replace(", for example", ", as in", 1)
+        return f" did you mean {synonym}{example}?"
     close = difflib.get_close_matches(key, known, 1)
-    meant = key_words.synonym(key, known) or "".join(close)
-    guess = f"did you mean {meant}? " if meant else ""
-    return f"unknown key. {guess}known here: {', '.join(sorted(known))}"
+    return f" did you mean {close[0]}?" if close else ""
 
 
 def _example(schema: Any, inner: Keys) -> str:
@@ -137,12 +162,6 @@ def _example(schema: Any, inner: Keys) -> str:
     said = key_words.descriptions(table) if table else {}
     example = said.get(inner[-1], ("", ""))[1]
     return f", for example {inner[-1]} = {example}" if example else ""
-
-
-def _known_keys(schema: Any, inner: Keys) -> list[str]:
-    """Return the keys that the table at *inner* may have."""
-    table = _table_at(schema, inner)
-    return [f.name for f in msgspec.structs.fields(table)] if table else []
 
 
 def _table_at(schema: Any, inner: Keys) -> Any:

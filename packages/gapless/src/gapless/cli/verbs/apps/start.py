@@ -12,7 +12,7 @@ import os
 from dataclasses import replace
 from typing import Any
 
-from gapless.base.errors import MisuseError
+from gapless.base.errors import MisuseError, NotFoundError
 from gapless.cli import (
     app_options,
     app_requests,
@@ -145,11 +145,26 @@ def _from_script(args: argparse.Namespace, client: Client) -> list[AppRequest]:
         declared["args"] = args.arguments
     if args.env:
         raise MisuseError("--env chooses within a PM2 file; a script has no env_NAME")
-    loaded = load_script(declared, inherited(os.environ), like_pm2=args.like_pm2)
+    try:
+        loaded = load_script(declared, inherited(os.environ), like_pm2=args.like_pm2)
+    except NotFoundError as error:
+        raise NotFoundError(error.message, hint=error.hint or _what_else()) from None
     app_requests.print_warnings(loaded.warnings)
     if args.like_pm2:
         return [_beside(client, declared, loaded, again=args.again)]
     return [app_requests.first_start(each) for each in loaded.apps.values()]
+
+
+def _what_else() -> str:
+    """Return what to name in place of a target that is no app, file or program."""
+    if found := [name for name in _DEFAULTS if os.path.isfile(name)]:
+        return (
+            f"`gapless start {found[0]}` starts the apps of that file, "
+            "`gapless list` has the names of those that are known here"
+        )
+    return (
+        "`gapless init` writes a gapless.toml, `gapless list` has the apps known here"
+    )
 
 
 def _beside(

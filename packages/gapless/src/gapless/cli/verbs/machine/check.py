@@ -6,9 +6,10 @@ import argparse
 import os
 
 from gapless.base.errors import DONE
-from gapless.cli import app_requests, arguments, limits, output, this_host
+from gapless.cli import app_requests, arguments, output
 from gapless.cli.display import changes
 from gapless.cli.fleet import trust_warnings
+from gapless.cli.this_host import limits, missing
 from gapless.client import Client
 from gapless.config import shared_ports, sources
 from gapless.config.choice import Choice, inherited
@@ -35,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     client = Client()
     app_requests.print_warnings(trust_warnings.of_file(args.file, loaded.releases))
     app_requests.print_warnings(limits.warnings(client, loaded.apps))
-    app_requests.print_warnings(this_host.warnings(loaded.apps))
+    app_requests.print_warnings(missing.warnings(loaded.apps))
     app_requests.print_warnings(sources.remarks(loaded.apps))
     app_requests.print_warnings(shared_ports.remarks(loaded.apps))
     app_requests.print_warnings(shared_ports.shared(loaded.apps))

@@ -12,7 +12,8 @@ from gapless.base import home
 from gapless.base.errors import DONE, FAILED
 from gapless.base.kernel import cgroups
 from gapless.base.outside import own_directory
-from gapless.cli import arguments, limits, output
+from gapless.cli import arguments, output
+from gapless.cli.this_host import limits
 from gapless.cli.upgrade import running
 from gapless.client import Client
 from gapless.keeper.seccomp import trial

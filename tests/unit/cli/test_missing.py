@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gapless.cli import this_host
+from gapless.cli.this_host import missing
 from gapless.supervisor.memory.spec import AppSpec
 
 
@@ -17,7 +17,7 @@ def found(directory: Path, **fields: object) -> list[str]:
         environment={},
         **fields,  # type: ignore[arg-type]  # those of a test
     )
-    return this_host.warnings({"web": spec})
+    return missing.warnings({"web": spec})
 
 
 def test_a_user_or_group_that_there_is_not_is_named(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""What this host has, and lacks, of what apps ask for."""
