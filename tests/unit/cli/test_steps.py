@@ -65,3 +65,12 @@ def test_a_rollback_names_both_releases_and_both_ways(
     printed = capsys.readouterr().out
     assert "shop: rolled back from shop-2 to shop-1" in printed
     assert "`gapless rollback shop shop-2` goes forward again" in printed
+
+
+def test_a_step_is_told_with_its_time_or_not_at_all() -> None:
+    """In a rehearsal as elsewhere: one concept has one word."""
+    event = {"app": "shop", "step": "ready", "detail": "127.0.0.1:80", "at_s": 0.5}
+    assert steps.timed({**event, "generation": 2}) == (
+        "shop: generation 2 listens on 127.0.0.1:80 (0.50 s)"
+    )
+    assert steps.timed({**event, "step": "sealed"}) == ""

@@ -86,3 +86,13 @@ def test_every_refusal_names_the_tarball(
     tarball = _packed(tmp_path / "app.tar", *members)
     with pytest.raises(ReleaseError, match=r"^app\.tar was refused: its member 'a"):
         unpack(tarball, str(tmp_path / "tree"), Limits())
+
+
+def test_a_small_text_is_no_tarball(tmp_path: Path) -> None:
+    """Not one that ends too early, as the rest of it would not help."""
+    path = tmp_path / "shop.tar.gz"
+    path.write_text("hello\n")
+    with pytest.raises(
+        ReleaseError, match="it is no tarball: it has 6 bytes, less than"
+    ):
+        unpack(str(path), str(tmp_path / "new"), Limits())

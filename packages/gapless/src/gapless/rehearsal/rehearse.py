@@ -48,6 +48,8 @@ from gapless.rehearsal.stage.stage import Stage
 from gapless.supervisor.memory.spec import AppSpec, When
 
 Progress = Callable[[str], None]
+Sentence = Callable[[dict[str, Any]], str]
+"""Returns what people are told of a step of an operation; empty: nothing."""
 LONGEST_HEALTHY_S = 3.0
 FIRST_ANSWER_S = 5.0
 """So long a request may take that is sent for the first time."""
@@ -58,10 +60,16 @@ class Rehearsal:
     """One rehearsal of one subject."""
 
     def __init__(
-        self, stage: Stage, subject: Subject, settings: Settings, progress: Progress
+        self,
+        stage: Stage,
+        subject: Subject,
+        settings: Settings,
+        progress: Progress,
+        sentence: Sentence,
     ) -> None:
+        """Tell what is done by *progress*; *sentence* has the words for steps."""
         self._stage, self._subject, self._settings = stage, subject, settings
-        self._progress = progress
+        self._progress, self._sentence = progress, sentence
         self._notes = list(subject.notes)
         self._windows: list[Window] = []
         self._memory: Memory | None = None
@@ -327,11 +335,8 @@ class Rehearsal:
         began = clock.monotonic()
 
         def on_event(event: dict[str, Any]) -> None:
-            self._progress(
-                f"  {event['step']}"
-                + (f": {event['detail']}" if event["detail"] else "")
-                + f" ({event['at_s']:.2f} s)"
-            )
+            if text := self._sentence(event):
+                self._progress(f"  {text}")
             if event["step"] == "switched" and self._memory is None:
                 self._memory = handoffs.memory_of(
                     self._stage.request("describe", app=spec.name), event["generation"]

@@ -70,11 +70,14 @@ def _sentence(step: str, detail: str, generation: int | None) -> str:
     return " ".join(filter(None, [number, step])) + (f": {detail}" if detail else "")
 
 
+def timed(event: dict[str, Any]) -> str:
+    """Return the sentence for a step, with the seconds since the command began."""
+    text = line(event["app"], event["step"], event["detail"], event.get("generation"))
+    return f"{text} ({event['at_s']:.2f} s)" if text else ""
+
+
 def print_step(event: dict[str, Any]) -> None:
     """Print a step of an operation, with the seconds since the command began."""
-    step = event["step"]
-    text = line(event["app"], step, event["detail"], event.get("generation"))
-    if not text:
-        return
-    text = f"{text} ({event['at_s']:.2f} s)"
-    output.print_line(output.paint(text, "red") if step in _RED else text)
+    if text := timed(event):
+        is_red = event["step"] in _RED
+        output.print_line(output.paint(text, "red") if is_red else text)

@@ -68,6 +68,7 @@ class Outlet:
 
 def install(*, is_data: bool) -> None:
     """Let all text of this process go through outlets; tracebacks too, and argparse's."""
+    _fill_standard()
     sys.stdout = _outlet(sys.stdout, is_data=is_data)
     sys.stderr = _outlet(sys.stderr, is_data=False)
     sys.excepthook = _print_exception
@@ -88,6 +89,23 @@ def behind(stream: TextIO) -> TextIO:
     while isinstance(stream, Outlet):
         stream = stream._stream  # noqa: SLF001 - of the same module
     return stream
+
+
+def _fill_standard() -> None:
+    """Open /dev/null in the place of a standard stream that is closed (`>&-`, some crons).
+
+    Else the first socket or file would have its number, and get what is printed.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is not None:
+            continue
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            os.set_inheritable(opened, True)
+        mode = "w" if number else "r"
+        setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - for the life of the process
 
 
 def _outlet(stream: TextIO, *, is_data: bool) -> TextIO:

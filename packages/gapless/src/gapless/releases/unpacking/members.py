@@ -120,10 +120,11 @@ class Archive:
 
         As for tar, an archive may end without the blocks of zeros that mark its end.
         """
+        if not count and not is_inside and len(block) < _BLOCK:
+            what = f"{len(block)} bytes, less than one header" if block else "no byte"
+            raise BrokenError(f"it is no tarball: it has {what}")
         if is_inside or 0 < len(block) < _BLOCK:
             raise BrokenError("it ends too early")
-        if not block and not count:
-            raise BrokenError("it is no tarball: it has no byte")
         beyond = 0
         while beyond < _MOST_TRAILING_BYTES:
             piece = self._stream.take_some(_PIECE_BYTES)

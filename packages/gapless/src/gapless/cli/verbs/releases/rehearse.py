@@ -12,7 +12,7 @@ import re
 
 from gapless.base.errors import DONE, FAILED, MisuseError
 from gapless.cli import arguments, configuration, output
-from gapless.cli.display import rehearsals
+from gapless.cli.display import rehearsals, steps
 from gapless.client import Client
 from gapless.rehearsal import model, record, subject
 from gapless.rehearsal.model import Report, Settings, Subject
@@ -134,7 +134,7 @@ def run(args: argparse.Namespace) -> int:
         with stage.opened() as own:
             found = _subject(args, own)
             subject.check(found)
-            report = Rehearsal(own, found, settings, progress).run()
+            report = Rehearsal(own, found, settings, progress, steps.timed).run()
     except KeyboardInterrupt:
         return output.print_interrupted(
             "what the rehearsal had started has ended, and its files are removed"
@@ -168,14 +168,13 @@ def _subject(args: argparse.Namespace, own: stage.Stage) -> Subject:
 
     def of_release() -> Subject:
         releases = configuration.release_of_tarball(args.config, args.app, args.target)
-        printed = output.print_nothing if args.json else output.print_line
-        return subject.of_tarball(
-            client,
-            words,
-            releases,
-            own,
-            lambda step, detail: printed(f"{releases.app}: {step} {detail}".rstrip()),
-        )
+
+        def told(step: str, detail: str) -> None:
+            text = steps.line(releases.app, step, detail)
+            if text and not args.json:
+                output.print_line(text)
+
+        return subject.of_tarball(client, words, releases, own, told)
 
     is_tarball = bool(ending_of(args.target)) and os.path.isfile(args.target)
     return subject.find(client, words, of_release=of_release, is_tarball=is_tarball)
