@@ -120,7 +120,14 @@ def _fleet_members(args: argparse.Namespace) -> tuple[str, tuple[Member, ...]]:
     """
     from gapless.agent.open_store import open_store  # noqa: PLC0415 - loads TLS
 
-    found = configuration.fleet(args.config, args.target)
+    try:
+        found = configuration.fleet(args.config, args.target)
+    except NotFoundError as error:
+        raise NotFoundError(
+            error.message,
+            hint="without a fleet name the servers: --server HOST:PORT for each; one "
+            "server alone needs no such file (docs/one-host.md)",
+        ) from None
     store = open_store(found, output.print_error)
     reports = sorted(store.hosts.all().values(), key=lambda each: each.host)
     if not reports:

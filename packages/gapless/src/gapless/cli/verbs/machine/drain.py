@@ -94,6 +94,11 @@ def run(args: argparse.Namespace) -> int:
         for name in serving:
             line = f"{name}: serves on, it does not use the drain library"
             print(output.paint(line, "yellow"))
+        if serving:
+            print(
+                "hint: for those let the balancer leave out this host (docs/balancers.md); "
+                "`gapless undrain` goes back to serving"
+            )
     return FAILED if serving else DONE
 
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 
 from gapless.base import interpreter
 from gapless.base.errors import DONE, GaplessError
+from gapless.cli import output
 from gapless.client import Client
 from gapless.supervisor.observe import instance_limits
 
@@ -30,6 +32,12 @@ def run(args: argparse.Namespace) -> int:
         return _withdraw_limits()
     client = Client()
     client.make_home()
+    if output.may_overwrite():
+        output.print_line(
+            f"the supervisor of {client.home.path} runs here; Ctrl-C ends it, and the apps "
+            "serve on"
+        )
+        sys.stdout.flush()  # its end is not that of this program
     argv = interpreter.python("gapless.supervisor.run", [client.home.path])
     return os.execv(argv[0], argv)
 
