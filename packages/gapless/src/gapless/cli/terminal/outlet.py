@@ -105,7 +105,9 @@ def _fill_standard() -> None:
             opened = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
             os.set_inheritable(opened, True)
         mode = "w" if number else "r"
-        setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - for the life of the process
+        # For the life of the process.
+        stream = os.fdopen(number, mode, encoding="utf-8", closefd=False)
+        setattr(sys, name, stream)
 
 
 def _outlet(stream: TextIO, *, is_data: bool) -> TextIO:
