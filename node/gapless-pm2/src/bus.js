@@ -14,12 +14,15 @@ const POLL_MS = 500;
 const LOG_MS = 200;
 
 /**
- * Return what has happened between two lists of processes.
+ * Return what has happened between two lists of processes. How often one had restarted when
+ * it was online last is noted in *restarts*: in the middle of a restart it may have been seen
+ * without a process, or with the next one.
  * @param {Map<number, ProcessDescription>} before
  * @param {Map<number, ProcessDescription>} now
+ * @param {Map<number, number>} restarts
  * @returns {Change[]}
  */
-function changes(before, now) {
+function changes(before, now, restarts) {
   /** @type {Change[]} */
   const found = [];
   for (const [id, item] of now) {
@@ -29,14 +32,18 @@ function changes(before, now) {
     if (wasOnline && was.pid !== item.pid) found.push({ event: 'exit', item: was });
     if (isOnline && (!wasOnline || was.pid !== item.pid)) {
       found.push({ event: 'online', item });
-      if (was !== undefined && was.pid !== 0) found.push({ event: 'restart', item });
+      if (item.pm2_env.restart_time > (restarts.get(id) ?? Infinity)) {
+        found.push({ event: 'restart', item });
+      }
     }
+    if (isOnline) restarts.set(id, item.pm2_env.restart_time);
     if (wasOnline && item.pid === 0 && item.pm2_env.status === 'stopped') {
       found.push({ event: 'stop', item });
     }
   }
   for (const [id, was] of before) {
     if (now.has(id)) continue;
+    restarts.delete(id);
     if (was.pid > 0) found.push({ event: 'exit', item: was });
     found.push({ event: 'delete', item: was });
   }
@@ -52,6 +59,8 @@ class Bus {
     this.listeners = [];
     /** @type {Map<number, ProcessDescription>} */
     this.items = new Map();
+    /** @type {Map<number, number>} */
+    this.restarts = new Map();
     /** @type {Map<string, { tail: Tail, event: string, item: ProcessDescription }>} */
     this.tails = new Map();
     this.isOpen = false;
@@ -73,6 +82,7 @@ class Bus {
       this.number = (await request('messages', { number: 0 })).last;
       this.rows = await this.look();
       this.take(await this.list());
+      changes(new Map(), this.items, this.restarts);
     } catch (error) {
       // No supervisor runs yet: all that comes is new.
       if (!(error instanceof Error)) throw error;
@@ -173,7 +183,7 @@ class Bus {
   /** @param {Map<number, ProcessDescription>} before */
   tellChanges(before) {
     if (!this.isOpen) return;
-    for (const { event, item } of changes(before, this.items)) {
+    for (const { event, item } of changes(before, this.items, this.restarts)) {
       const { env, ...rest } = item.pm2_env;
       const content = { event, manually: false, process: rest, at: Date.now() };
       this.emit('process:event', content);
