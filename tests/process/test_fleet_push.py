@@ -160,8 +160,8 @@ def test_a_hook_of_a_publisher_that_was_killed_runs_again_after_its_end(
     with path.open("w"):
         path.unlink()
     ended = f"end-{hook}"
-    until(lambda: "".join(ran(fleet)).count(ended) == 2, "the second time", 60)
-    until(lambda: ran(fleet)[-1].startswith("end-after"), "the end", 60)
+    until(lambda: "".join(ran(fleet)).count(ended) == 2, "the second time", 180)
+    until(lambda: ran(fleet)[-1].startswith("end-after"), "the end", 180)
     tries = [line for line in ran(fleet) if line.startswith(f"{hook} ")]
     assert len(tries) == 2
     assert len({line.split()[2] for line in tries}) == 1, tries
@@ -213,7 +213,7 @@ def test_a_publisher_that_is_killed_after_a_step_loses_no_upload(
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     fleet.watch()
-    until(lambda: ran(fleet)[-1:] and "end-after" in ran(fleet)[-1], "the end", 60)
+    until(lambda: ran(fleet)[-1:] and "end-after" in ran(fleet)[-1], "the end", 180)
     assert begun(fleet) == ["before_flip", "after"]
     assert fleet.status()["number"] == number + 1
     assert set(fleet.runs().values()) == {"2"}
