@@ -73,21 +73,27 @@ print(json.dumps(done))
 """
 
 
-def test_the_child_can_do_nothing_but_write_below_its_tree(tmp_path: Path) -> None:
-    """Each attempt is refused by the kernel: the code is not asked."""
-    (tmp_path / "tree").mkdir()
-    (tmp_path / "secret").write_text("of another app")
-    mode = (tmp_path / "secret").stat().st_mode & 0o777
+def could_do(program: str, *words: Path) -> list[str]:
+    """Return what a program that confines itself says that it could do after that."""
     source = Path(interpreter.__file__).parents[2]
     done = subprocess.run(
-        [sys.executable, "-c", ATTEMPTS, tmp_path / "tree", tmp_path],
+        [sys.executable, "-c", program, *words],
         env={**os.environ, "PYTHONPATH": str(source)},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == []
+    found: list[str] = json.loads(done.stdout)
+    return found
+
+
+def test_the_child_can_do_nothing_but_write_below_its_tree(tmp_path: Path) -> None:
+    """Each attempt is refused by the kernel: the code is not asked."""
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "secret").write_text("of another app")
+    mode = (tmp_path / "secret").stat().st_mode & 0o777
+    assert could_do(ATTEMPTS, tmp_path / "tree", tmp_path) == []
     assert (tmp_path / "secret").read_text() == "of another app"
     assert (tmp_path / "secret").stat().st_mode & 0o777 == mode
     assert sorted(os.listdir(tmp_path)) == ["secret", "tree"]
@@ -130,16 +136,7 @@ print(json.dumps(done))
 
 def test_the_filter_alone_lets_it_act_on_no_other_process() -> None:
     """By whatever call: a kernel without landlock has nothing else."""
-    source = Path(interpreter.__file__).parents[2]
-    done = subprocess.run(
-        [sys.executable, "-c", CALLS],
-        env={**os.environ, "PYTHONPATH": str(source)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == []
+    assert could_do(CALLS) == []
 
 
 HOSTILE = {

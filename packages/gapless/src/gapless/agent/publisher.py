@@ -93,9 +93,10 @@ class FleetPublisher:
             if earlier and begun and journal.is_rollback(earlier, wanted):
                 journal.drop(self._spec)
                 return begun
-            if not wanted and self._number() != seen:
+            number = self._number()
+            if not wanted and number != seen:
                 raise MisuseError(
-                    f"{self._spec.app}: rollout {self._number()} has begun since this "
+                    f"{self._spec.app}: rollout {number} has begun since this "
                     f"rollback was asked for, after rollout {seen}",
                     hint="nothing was done; `gapless rollout status` shows where it is",
                 )
@@ -109,7 +110,7 @@ class FleetPublisher:
                 release=release.name,
                 token=journal.new_token(),
                 began_at=clock.wall(),
-                rollout=self._number(),
+                rollout=number,
             )
             journal.write(self._spec, change)
             begun = self._begin(release)
