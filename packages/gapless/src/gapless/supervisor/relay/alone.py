@@ -103,6 +103,6 @@ class Alone:
             stopped.end()
         with contextlib.suppress(OSError):  # its peer is gone
             self.sock.shutdown(socket.SHUT_RDWR)
-        if self._selector.get_map().get(self.sock) is not None:
+        if self.sock.fileno() in self._selector.get_map():
             self._selector.unregister(self.sock)
         self.sock.close()

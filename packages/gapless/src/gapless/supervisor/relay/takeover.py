@@ -136,6 +136,11 @@ class Takeover:
         caught = self.aim.patience_s or not 0 < free <= FEW
         return not caught and now > self._began + 1.0 and now % SPELL_S < SPELL_S / 2
 
+    def in_focus(self, now: float) -> list[Connection]:
+        """Return the parked connections whose next request may come any moment."""
+        held = self.connections.values()
+        return [each for each in held if each.is_parked_in_focus(now)]
+
     def is_over(self) -> bool:
         """Return whether nothing is held any more, and nothing will be."""
         if self.connections or self.alone:
