@@ -96,7 +96,9 @@ class Alone:
         self.end(cut=self.exchange is not None or self._read is not None)
 
     def end(self, *, cut: bool = False) -> None:
-        """Close it."""
+        """Close it, once."""
+        if self.is_over:
+            return
         self._counts.cut += cut
         self.is_over = True
         if self.exchange is not None and (stopped := self.exchange.abandon()):

@@ -111,12 +111,12 @@ class Connection:
     # --- while its process lives ------------------------------------------------------
 
     def is_parked_in_focus(self, now: float) -> bool:
-        """Return whether it is parked, was busy a moment ago, and nothing waits yet."""
+        """Return whether it is parked, was busy a moment ago, and has no request yet."""
         is_parked = self.state is State.PARKED and not self.waits
         return is_parked and self.attention.is_in_focus(now)
 
-    def has_more(self) -> bool:
-        """Return whether more bytes wait than at the last look.  Raises OSError."""
+    def has_changed(self) -> bool:
+        """Return whether other bytes wait than at the last look.  Raises OSError."""
         return sockets.unread(self.sock) != self._unread
 
     def is_due(self, now: float, patience_s: float) -> bool:
@@ -124,7 +124,7 @@ class Connection:
         if self.state is State.PARKED:
             if now >= self._check_at:
                 return True
-            return not self.waits and sockets.unread(self.sock) > 0
+            return not self.waits and (self._unread > 0 or self.has_changed())
         if self.state is State.FREE and (patience_s or not self.attention.is_free()):
             return now >= self._check_at
         return True

@@ -89,9 +89,10 @@ class Relay:
 
     def _wait(self, pause_s: float) -> None:
         """Wait for what the kernel tells, and for bytes on connections in focus."""
-        now = clock.monotonic()
-        watched = [c for t in self._takeovers.values() for c in t.in_focus(now)]
-        pause_s = wait_for_bytes(self._selector, watched, pause_s)
+        if pause_s:
+            now = clock.monotonic()
+            watched = [c for t in self._takeovers.values() for c in t.in_focus(now)]
+            pause_s = wait_for_bytes(self._selector, watched, pause_s)
         wakeup.call_ready(self._selector, pause_s, self._failed)
 
     def _failed(self, error: Exception) -> None:

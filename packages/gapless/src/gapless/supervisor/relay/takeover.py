@@ -190,6 +190,7 @@ class Takeover:
                     self._unwanted.add(inode)
                 if each.alone is not None:
                     self.alone.append(each.alone)
+        self.alone = [each for each in self.alone if not each.is_over]  # by a drop
         for alone in self.alone:
             try:
                 alone.round(now, self.aim.limit_s, holds=self.aim.holds)

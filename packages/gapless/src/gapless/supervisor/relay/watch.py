@@ -22,21 +22,23 @@ def wait_for_bytes(
 ) -> float:
     """Wait until bytes come, or something else is ready, or a pause is over.
 
-    Returns how much of the pause is left to wait: nothing, unless nobody is watched.
+    Returns how much of the pause is left to wait: all of it if nobody is watched.
     """
-    now = clock.monotonic()
-    until = now + pause_s
+    if not watched:
+        return pause_s
     look_s = max(LOOK_S, LOOK_EACH_S * len(watched))
-    while watched and now + look_s < until:
-        if select.select([selector.fileno()], [], [], look_s)[0] or _has_more(watched):
-            return 0.0
-        now = clock.monotonic()
-    return max(0.0, until - now)
+    until = clock.monotonic() + pause_s
+    while (left_s := until - clock.monotonic()) > 0:
+        # epoll_wait(2) counts in milliseconds.
+        ready, _, _ = select.select([selector.fileno()], [], [], min(look_s, left_s))
+        if ready or _has_changed(watched):
+            break
+    return 0.0
 
 
-def _has_more(watched: Sequence[Connection]) -> bool:
+def _has_changed(watched: Sequence[Connection]) -> bool:
     """Return whether a round has something to do; it meets errors by itself."""
     try:
-        return any(each.has_more() for each in watched)
+        return any(each.has_changed() for each in watched)
     except OSError:
         return True
