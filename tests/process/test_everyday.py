@@ -407,6 +407,10 @@ def test_reload_reads_the_whole_configuration_again(host: Host) -> None:
     host.ok("reload", "app")
     until(lambda: "T_TWO,T_THREE" in host.ok("logs", "app"), "the new variables")
     assert host.app("app")["instances"]["ready"] == 2
+    host.ok("stop", "app")
+    for word in ("app", "gapless.toml"):
+        said = host.ok("reload", word, "--dry-run")
+        assert said == "app: does not run, and would be started\n"
 
 
 def test_two_apps_are_reloaded_side_by_side(host: Host) -> None:

@@ -32,7 +32,10 @@ function changes(before, now, restarts) {
     if (wasOnline && was.pid !== item.pid) found.push({ event: 'exit', item: was });
     if (isOnline && (!wasOnline || was.pid !== item.pid)) {
       found.push({ event: 'online', item });
-      if (item.pm2_env.restart_time > (restarts.get(id) ?? Infinity)) {
+      const known = restarts.get(id);
+      const count = item.pm2_env.restart_time;
+      // One that is lower was set to 0 since.
+      if (known !== undefined && count > (count < known ? 0 : known)) {
         found.push({ event: 'restart', item });
       }
     }
@@ -151,6 +154,7 @@ class Bus {
     return JSON.stringify(
       apps.map((/** @type {any} */ row) => [
         ...[row.name, row.status, row.pids, row.ids, row.generation, row.instances],
+        row.restarts,
       ]),
     );
   }

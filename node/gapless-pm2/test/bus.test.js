@@ -55,3 +55,11 @@ test('one that was there before is known', () => {
   const found = changes(list(7, 'online', 3), list(8, 'online', 4), restarts);
   assert.deepEqual(found.map(({ event }) => event), ['exit', 'online', 'restart']);
 });
+
+test('a count that was set to 0 goes on from there', () => {
+  const before = [new Map(), list(7, 'online', 5)];
+  const reset = list(7, 'online', 0);
+  const told = ['exit', 'online', 'restart'];
+  assert.deepEqual(events(...before, reset, list(8, 'online', 1)), [['online'], [], told]);
+  assert.deepEqual(events(...before, list(8, 'online', 1)), [['online'], told]);
+});

@@ -5,6 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
+from gapless.base.errors import UnavailableError
+from gapless.metrics import scrape
+from gapless.metrics.host_samples import Listed
 from gapless.metrics.scrape import Scrapes
 
 BURNS = """
@@ -54,3 +59,36 @@ def test_what_relays_that_ended_have_used_counts_on() -> None:
     with started() as third:
         assert cpu_s() >= of_both["gapless_process_cpu_seconds_total"] + 0.04
         third.communicate(b"\n")
+
+
+def test_what_a_relay_has_used_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A supervisor that does not answer has not said that its relays ended."""
+    monkeypatch.setattr(scrape, "FRESH_S", 0.0)
+    answers = True
+
+    def ask() -> Listed:
+        if not answers:
+            raise UnavailableError("it hangs")
+        return {"supervisor": {"queue_relay_pids": [process.pid]}}
+
+    def cpu_s() -> list[float]:
+        name = "gapless_process_cpu_seconds_total"
+        return [
+            each.value
+            for each in scrapes.samples()
+            if each.labels == ("queue_relays",) and each.name == name
+        ]
+
+    command = [sys.executable, "-c", BURNS]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        scrapes = Scrapes(ask, dict)
+        before = cpu_s()
+        for _ in range(3):
+            answers = False
+            assert cpu_s() == []
+            answers = True
+            assert cpu_s() == before
+        process.communicate(b"\n")

@@ -120,6 +120,28 @@ def test_a_request_waits_for_who_follows_its_process(kind: str, asks: bool) -> N
         assert len(it.heard) == 1
 
 
+def test_half_a_request_without_a_process_ends_with_its_app() -> None:
+    """It is closed when the app is dropped, and the relay goes on with others."""
+    with old("loop") as it:
+        client = it.clients[0]
+        assert exchange(client) == b"old"
+        with relaying(it, at_once=True, holds=True) as relay:
+            wait.until(lambda: relay.states() == [State.PARKED], "it is parked")
+            (parked,) = relay.takeover.connections.values()
+            wait.until(lambda: parked.settled, "it rests")
+            relay.takeover.ending = True
+            it.process.kill()
+            wait.until(lambda: relay.states() == [], "its process gone")
+            relay.takeover.renew(replace(relay.takeover.aim, holds=False))
+            client.sendall(GET[:20])
+            (alone,) = relay.takeover.alone
+            wait.until(lambda: not alone.is_quiet(), "something has come")
+            relay.takeover.drop()
+            wait.until(lambda: not relay.takeover.alone, "nothing is held")
+            relay.wait_for_rounds(3)
+        assert client.recv(100) == b""
+
+
 @KINDS
 def test_a_connection_that_its_process_never_read_outlives_it(kind: str) -> None:
     """A process that hangs has accepted it, and no more."""

@@ -72,7 +72,9 @@ class Scrapes:
             "relay": own.get("relay_pid", 0),
         }
         found = {name: _used(pid) for name, pid in pids.items() if pid}
-        found["queue_relays"] = self._queue_relays.of(own.get("queue_relay_pids") or ())
+        if own:  # who does not answer has not said that they ended
+            relays = own.get("queue_relay_pids") or ()
+            found["queue_relays"] = self._queue_relays.of(relays)
         return {name: used for name, used in found.items() if used is not None}
 
 

@@ -96,13 +96,15 @@ class Alone:
         self.end(cut=self.exchange is not None or self._read is not None)
 
     def end(self, *, cut: bool = False) -> None:
-        """Close it."""
+        """Close it, once."""
+        if self.is_over:
+            return
         self._counts.cut += cut
         self.is_over = True
         if self.exchange is not None and (stopped := self.exchange.abandon()):
             stopped.end()
         with contextlib.suppress(OSError):  # its peer is gone
             self.sock.shutdown(socket.SHUT_RDWR)
-        if self._selector.get_map().get(self.sock) is not None:
+        if self.sock.fileno() in self._selector.get_map():
             self._selector.unregister(self.sock)
         self.sock.close()

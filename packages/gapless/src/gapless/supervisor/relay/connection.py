@@ -87,6 +87,8 @@ class Connection:
         self._position = -1
         """Up to where its process had read when nothing was owed, while it is free."""
         self.silent_s = 0.0
+        self._unread = 0
+        """How many bytes waited at the last look while it is parked."""
         self.waits = False
         """Its next request has come, and waits for somebody who accepts."""
         self._settled_at = -1
@@ -108,12 +110,21 @@ class Connection:
 
     # --- while its process lives ------------------------------------------------------
 
+    def is_parked_in_focus(self, now: float) -> bool:
+        """Return whether it is parked, was busy a moment ago, and has no request yet."""
+        is_parked = self.state is State.PARKED and not self.waits
+        return is_parked and self.attention.is_in_focus(now)
+
+    def has_changed(self) -> bool:
+        """Return whether other bytes wait than at the last look.  Raises OSError."""
+        return sockets.unread(self.sock) != self._unread
+
     def is_due(self, now: float, patience_s: float) -> bool:
         """Return whether a look may show anything new."""
         if self.state is State.PARKED:
             if now >= self._check_at:
                 return True
-            return not self.waits and sockets.unread(self.sock) > 0
+            return not self.waits and (self._unread > 0 or self.has_changed())
         if self.state is State.FREE and (patience_s or not self.attention.is_free()):
             return now >= self._check_at
         return True
@@ -181,7 +192,7 @@ class Connection:
             self.attention.rest.begin(now, longest=not self._pace.at_once)
             return
         self._parking = Parking.begin(after, answered=answered)
-        self.state = State.PARKED
+        self.state, self._unread = State.PARKED, after.unread
         if self._large.seen and self.reader.is_blocking():
             self._wait_for_large(after, now)
 
@@ -191,7 +202,7 @@ class Connection:
             self._look_at_read()
             return
         look = sockets.look(self.sock)
-        self.waits = False
+        self._unread, self.waits = look.unread, False
         quiet_s = SHORT_QUIET_S if self._pace.at_once else QUIET_S
         self.settled = self._parking.is_settled(look, quiet_s)
         if self.settled:
@@ -461,7 +472,7 @@ class Connection:
 
     def _drop(self) -> None:
         self.reader.go_on()
-        if self._selector.get_map().get(self.sock) is not None:
+        if self.sock.fileno() in self._selector.get_map():
             self._selector.unregister(self.sock)
         self.sock.close()
         self.state = State.OVER

@@ -206,7 +206,7 @@ class Relay:
             self._listen_for(half.source, events)
 
     def _listen_for(self, sock: socket.socket, events: int) -> None:
-        known = sock in self._selector.get_map()
+        known = sock.fileno() in self._selector.get_map()
         if events and known:
             self._selector.modify(sock, events, sock)
         elif events:

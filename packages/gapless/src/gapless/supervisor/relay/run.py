@@ -20,6 +20,7 @@ from gapless.keeper import process_title
 from gapless.supervisor.relay.messages import Aim, Drop, Ending, Got, Status
 from gapless.supervisor.relay.sockets import PORTS_BY_SOURCE
 from gapless.supervisor.relay.takeover import Takeover
+from gapless.supervisor.relay.watch import wait_for_bytes
 
 TICK_S = 0.001
 """How often connections are looked at: their marks keep us from being woken, too."""
@@ -39,7 +40,7 @@ class Relay:
     """All takeovers of one supervisor."""
 
     def __init__(self, line: socket.socket) -> None:
-        self._selector = selectors.DefaultSelector()
+        self._selector = selectors.EpollSelector()
         self._channel = wire.Channel(line)
         self._selector.register(line, selectors.EVENT_READ, self._receive)
         self._takeovers: dict[Place, Takeover] = {}
@@ -55,7 +56,7 @@ class Relay:
         began = clock.monotonic()
         while not self._is_over(began):
             took_s = clock.monotonic() - began
-            wakeup.call_ready(self._selector, self._pause_s(took_s), self._failed)
+            self._wait(self._pause_s(took_s))
             began = clock.monotonic()
             self._round(began)
             self._report(began)
@@ -85,6 +86,14 @@ class Relay:
         if any(each.hurries(now) for each in self._takeovers.values()):
             return 0.0  # epoll_wait(2) would wait for a millisecond
         return max(TICK_S, BUSY_SHARE * took_s)
+
+    def _wait(self, pause_s: float) -> None:
+        """Wait for what the kernel tells, and for bytes on connections in focus."""
+        if pause_s:
+            now = clock.monotonic()
+            watched = [c for t in self._takeovers.values() for c in t.in_focus(now)]
+            pause_s = wait_for_bytes(self._selector, watched, pause_s)
+        wakeup.call_ready(self._selector, pause_s, self._failed)
 
     def _failed(self, error: Exception) -> None:
         os.write(2, b"gapless relay: " + events.traceback_of(error).encode())

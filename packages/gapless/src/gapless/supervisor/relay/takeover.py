@@ -136,6 +136,11 @@ class Takeover:
         caught = self.aim.patience_s or not 0 < free <= FEW
         return not caught and now > self._began + 1.0 and now % SPELL_S < SPELL_S / 2
 
+    def in_focus(self, now: float) -> list[Connection]:
+        """Return the parked connections whose next request may come any moment."""
+        held = self.connections.values()
+        return [each for each in held if each.is_parked_in_focus(now)]
+
     def is_over(self) -> bool:
         """Return whether nothing is held any more, and nothing will be."""
         if self.connections or self.alone:
@@ -185,6 +190,7 @@ class Takeover:
                     self._unwanted.add(inode)
                 if each.alone is not None:
                     self.alone.append(each.alone)
+        self.alone = [each for each in self.alone if not each.is_over]  # by a drop
         for alone in self.alone:
             try:
                 alone.round(now, self.aim.limit_s, holds=self.aim.holds)

@@ -53,17 +53,23 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _show(client: Client, wanted: list[AppRequest], args: argparse.Namespace) -> None:
-    """Print what a reload would change; where nothing runs, all that it would start."""
-    reloaded = {each.spec.name: each.spec for each in wanted if each.action == "reload"}
+    """Print what a reload would change; of what does not run, that it would start."""
     rows = client.request("list")["apps"]
-    listens = {row["name"]: row["addresses"] for row in rows}
-    found = {
-        each.spec.name: changes.of_first(each.action)
-        for each in wanted
-        if each.action != "reload"
+    listens = {
+        row["name"]: row["addresses"]
+        for row in rows
+        if row["status"] not in ("stopped", "stopping")
     }
+    reloaded, found = {}, {}
+    for each in wanted:
+        name = each.spec.name
+        if each.action == "reload" and name in listens:
+            reloaded[name] = each.spec
+        else:  # who names a stopped app has it started
+            starts = each.action == "reload"
+            found[name] = changes.of_first("start" if starts else each.action)
     found |= {
-        name: changes.between(now, reloaded[name], listens.get(name, ()), args.drop)
+        name: changes.between(now, reloaded[name], listens[name], args.drop)
         for name, now in app_requests.current_specs(client, reloaded).items()
     }
     if args.json:

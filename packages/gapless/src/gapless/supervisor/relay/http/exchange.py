@@ -363,7 +363,7 @@ class Exchange:
         self._watch(self._program, wanted)
 
     def _watch(self, sock: socket.socket, events: int) -> None:
-        known = self._selector.get_map().get(sock)
+        known = self._selector.get_map().get(sock.fileno())
         if events and known is None:
             self._selector.register(sock, events, self.advance)
         elif events and known is not None:
