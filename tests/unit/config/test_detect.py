@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from gapless.base.errors import GaplessError, NotFoundError
 from gapless.base.names import is_app_name
-from gapless.config.detect import detect, files, look, text
+from gapless.config.detect import code, detect, files, look, text
 from gapless.config.detect.facts import HEAD_BYTES, Facts
 from gapless.config.toml.app_schema import App
 
@@ -367,7 +367,7 @@ def test_a_declaration_for_pm2_is_seen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "expected"),
+    ("content", "expected"),
     [
         ("cwd: __dirname // process.env.PORT", ""),
         ("/* require('os') */ cwd: require('path').join(__dirname, 'a')", ""),
@@ -388,20 +388,41 @@ def test_a_declaration_for_pm2_is_seen() -> None:
         ("const { env } = process; env: { KEY: env.KEY }", "process"),
         ("env: { KEY: globalThis['process'].env.KEY }", "globalThis"),
         ("name: 'process-orders', script: 'it\\'s // await.js'", ""),
-        ("name: 'a' /* it's process.env.KEY", ""),
+        ("cwd: `${__dirname}/a`, name: 'process' // await", ""),
+        ("cwd: `${__dirname}/a`, env: { KEY: process.env.KEY }", "process.env.KEY"),
+        # What hides what follows, if it is taken for another thing than it is.
+        ("name: 'a' /* it's process.env.KEY", "process.env.KEY"),
+        (
+            "const a = b.replace(/\\/*$/, ''); env: { KEY: process.env.KEY }",
+            "process.env.KEY",
+        ),
+        ("a: x.replace(/'/g, ''), KEY: process.env.KEY || ''", "process.env.KEY"),
+        ("a: `${f('`')} ${process.env.KEY} '`", "process.env.KEY"),
+        ("<!-- /*\nenv: { KEY: process.env.KEY } // */", "process.env.KEY"),
+        ("// a\u2028env: { KEY: process.env.KEY }", "process.env.KEY"),
+        ("env: { KEY: proc\\u0065ss.env.KEY }", "\\u"),
+        # Other ways to the same.
+        ("env: { KEY: global['proc' + 'ess'].env.KEY }", "global"),
+        ("const load = require; load('./secrets')", "require"),
+        ("require('./secrets' + 'path')", "require('./secrets' + 'path')"),
+        ("import './secrets'", "import './secrets'"),
+        ("import {\n  env\n} from 'node:process'", "import {"),
+        ("export { default } from './secrets'", "from './secrets'"),
+        ("module.require('./secrets')", "module"),
+        ("module.exports = { name: 'a' }", ""),
     ],
 )
-def test_values_that_depend_on_a_run_are_seen(code: str, expected: str) -> None:
+def test_values_that_depend_on_a_run_are_seen(content: str, expected: str) -> None:
     """Where the file is does not count: it says the same each time."""
-    seen = facts({"ecosystem.config.js": code, "app.json": code})
-    assert files.computed(seen, "ecosystem.config.js") == expected
-    assert files.computed(seen, "app.json") == ""
+    seen = facts({"ecosystem.config.js": content, "app.json": content})
+    assert code.computed(seen, "ecosystem.config.js") == expected
+    assert code.computed(seen, "app.json") == ""
 
 
 def test_code_that_is_not_seen_to_its_end_may_do_anything() -> None:
     """So much of a file is read, and no more."""
     seen = facts({"ecosystem.config.js": f"name: 'a' // {'x' * HEAD_BYTES}"})
-    assert "more than 64 KiB" in files.computed(seen, "ecosystem.config.js")
+    assert "more than 64 KiB" in code.computed(seen, "ecosystem.config.js")
 
 
 ODD = st.text(min_size=0, max_size=60)
