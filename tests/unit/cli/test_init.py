@@ -109,6 +109,18 @@ def test_code_that_is_the_same_in_each_run_is_written_and_prints_once(
     assert capsys.readouterr().err == "read\n"
 
 
+def test_a_password_in_what_was_seen_is_not_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The line of a package.json is told, and may have one."""
+    started = '{"scripts": {"start": "node a.js --password=hunter2"}}'
+    (tmp_path / "package.json").write_text(started)
+    assert run(tmp_path) == 0
+    said = capsys.readouterr().out
+    assert "--password=***" in said
+    assert "hunter2" not in said
+
+
 def test_what_comes_next_can_be_typed_as_it_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

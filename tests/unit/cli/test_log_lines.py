@@ -100,7 +100,10 @@ def test_whose_lines_stand_in_a_log(
 
 OUT = b"2026-11-29T23:27:28.319+00:00 2.0 out | listening\n"
 ERR = b"2026-11-29T23:27:28.320+00:00 2.0 err | Traceback: x | y\n"
-AS_JSON = b'{"time":"t","app":"web","generation":2,"ordinal":0,"stream":"err","message":"m"}\n'
+AS_JSON = (
+    b'{"time":"t","app":"web","generation":2,"ordinal":0,"stream":"err",'
+    b'"message":"m"}\n'
+)
 
 
 def both(**form: object) -> LogLines:

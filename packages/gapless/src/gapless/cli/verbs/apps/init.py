@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from gapless.base import files
 from gapless.base.errors import DONE, MisuseError, NotFoundError
+from gapless.base.outside import secrets
 from gapless.cli import output
 from gapless.config.detect import code, detect, foreign, look, text
 from gapless.config.detect import files as declared
@@ -155,7 +156,7 @@ def _told(path: str, found: Found, directory: str) -> list[str]:
     listens = f"; it listens on {found.port}" if found.port else ""
     steps = [*found.first, "gapless start"]
     return [
-        f"wrote {path}: {found.kind}, since {found.why}{listens}",
+        f"wrote {path}: {found.kind}, since {secrets.in_text(found.why)}{listens}",
         f"next: {_in(directory)}{' && '.join(steps)}",
     ]
 
