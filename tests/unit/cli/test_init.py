@@ -73,6 +73,70 @@ def test_a_secret_of_the_shell_is_not_written_down(
     assert '"hidden"' in (tmp_path / "gapless.toml").read_text()
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "__dirname.replace(/\\/*$/, '') && process.env.KEY",
+        "'x'.replace(/'/g, '') && process.env.KEY || ''",
+        "[].map['constr' + 'uctor']('return pro' + 'cess')().env['KEY']",
+    ],
+)
+def test_no_way_of_code_to_a_secret_of_the_shell_is_left(
+    value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What words do not tell, a run with few variables does."""
+    monkeypatch.setenv("KEY", "hidden")
+    (tmp_path / "jobs.py").touch()
+    (tmp_path / "ecosystem.config.js").write_text(
+        f"exports.apps = [{{ script: 'jobs.py', env: {{ KEY: {value} }} }}];\n"
+    )
+    assert run(tmp_path) == 0
+    assert not (tmp_path / "gapless.toml").exists()
+    assert run(tmp_path, "--values") == 0
+    assert '"hidden"' in (tmp_path / "gapless.toml").read_text()
+
+
+def test_code_that_is_the_same_in_each_run_is_written_and_prints_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is read again with few variables."""
+    (tmp_path / "jobs.py").touch()
+    (tmp_path / "ecosystem.config.js").write_text(
+        "console.log('read');\nexports.apps = [{ script: 'jobs.py' }];\n"
+    )
+    assert run(tmp_path) == 0
+    assert (tmp_path / "gapless.toml").exists()
+    assert capsys.readouterr().err == "read\n"
+
+
+def test_a_password_in_what_was_seen_is_not_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The line of a package.json is told, and may have one."""
+    started = '{"scripts": {"start": "node a.js --password=hunter2"}}'
+    (tmp_path / "package.json").write_text(started)
+    assert run(tmp_path) == 0
+    said = capsys.readouterr().out
+    assert "--password=***" in said
+    assert "hunter2" not in said
+
+
+def test_what_comes_next_can_be_typed_as_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the profile that was asked for, wherever the app is."""
+    directory = tmp_path / "my app"
+    directory.mkdir()
+    (directory / "ecosystem.config.js").write_text(
+        "module.exports = {apps: [{script: process.env.SCRIPT}]}"
+    )
+    assert run(directory, "--env", "production") == 0
+    said = capsys.readouterr().out
+    there = f"cd '{directory}' && gapless "
+    assert f"next: {there}start ecosystem.config.js --env production\n" in said
+    assert f"or: {there}init --values --env production, which" in said
+
+
 def test_a_text_that_is_no_unicode_is_refused(tmp_path: Path) -> None:
     """JSON can have half of a pair; a file cannot."""
     (tmp_path / "jobs.py").touch()

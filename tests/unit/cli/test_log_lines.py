@@ -100,7 +100,10 @@ def test_whose_lines_stand_in_a_log(
 
 OUT = b"2026-11-29T23:27:28.319+00:00 2.0 out | listening\n"
 ERR = b"2026-11-29T23:27:28.320+00:00 2.0 err | Traceback: x | y\n"
-AS_JSON = b'{"time":"t","app":"web","generation":2,"stream":"err","message":"m"}\n'
+AS_JSON = (
+    b'{"time":"t","app":"web","generation":2,"ordinal":0,"stream":"err",'
+    b'"message":"m"}\n'
+)
 
 
 def both(**form: object) -> LogLines:
@@ -147,3 +150,65 @@ def test_the_last_lines_are_those_of_the_stream_that_was_asked_for(
         followed.print_last(5)
         followed.close()
     assert out.read_bytes() == ERR
+
+
+HALF = rb'"\ud83d"'
+DEEP = b'{"message":' + b"[" * 100_000
+FOREIGN = (
+    b'{"time":"t","type":"out","message":' + HALF + b"}",
+    b'{"message":"x","timestamp":"t","type":"payment"}',
+    b'{"message":"x","timestamp":"t","type":"payment","process_id":0,"app_name":"web"}',
+    b'{"time":"t","stream":"out","message":"x","order":7}',
+    b'{"message":"x","timestamp":7,"type":"out","process_id":0,"app_name":"web"}',
+    b'{"time":["t"],"stream":{},"message":null}',
+    DEEP,
+)
+
+
+@pytest.mark.parametrize("line", FOREIGN)
+def test_an_object_of_the_app_itself_is_a_text(line: bytes) -> None:
+    """It is of no stream, is lost for neither, and loses nothing."""
+    for only in ("out", "err"):
+        assert both(only=only).shown(line + b"\n") == line + b"\n"
+    shown = both(is_json=True).shown(line + b"\n")
+    assert shown == line + b"\n" or json.loads(shown)["message"].encode() == line
+    assert both(is_pairs=True).shown(line + b"\n").endswith(b"message=" + line + b"\n")
+
+
+def as_json(message: bytes) -> bytes:
+    """Return a line of the format json with a message, encoded."""
+    return AS_JSON.replace(b'"m"', message)
+
+
+def test_half_of_a_pair_is_shown_as_it_was_written() -> None:
+    """It cannot be encoded, and ends nothing."""
+    shown = both(is_json=True).shown(as_json(HALF))
+    assert json.loads(shown)["message"] == "\ud83d"
+    shown = both(is_pairs=True).shown(as_json(HALF))
+    assert shown == rb"timestamp=t app=web id=0 type=error message=\ud83d" + b"\n"
+
+
+def test_a_newline_within_a_message_begins_no_line() -> None:
+    """Else an app could forge lines of others."""
+    shown = both(is_pairs=True).shown(as_json(rb'"a\ntimestamp=t app=other\r"'))
+    assert shown.count(b"\n") == 1
+    assert shown.endswith(rb"message=a\ntimestamp=t app=other\r" + b"\n")
+
+
+def test_a_word_that_is_no_text_is_marked() -> None:
+    """As it was typed, in any encoding."""
+    assert b"\x1b[7m\xff\x1b[27m" in lines(highlight="\udcff").shown(b"a \xff b\n")
+
+
+def test_what_draws_its_progress_writes_one_line(tmp_path: Path) -> None:
+    """CR is within it."""
+    path = tmp_path / "log"
+    drawn = ERR.replace(b"Traceback", b"10%\r20%")
+    path.write_bytes(drawn + OUT)
+    for only, expected in (("out", OUT), ("err", drawn)):
+        out = tmp_path / only
+        with out.open("wb") as file:
+            followed = FollowedLog(str(path), file, lines=both(only=only))
+            followed.print_last(5)
+            followed.close()
+        assert out.read_bytes() == expected

@@ -9,7 +9,7 @@ import pytest
 
 import gapless.__main__ as command
 from gapless.base.errors import MISUSE, MisuseError
-from gapless.cli.verbs import ALIASES, PACKAGES, other_words
+from gapless.cli.verbs import ALIASES, PACKAGES, other_words, parsers
 from gapless.cli.verbs.fleet import rollout
 from gapless.cli.verbs.releases import rollback
 
@@ -98,7 +98,16 @@ def test_a_verb_that_there_is_not_leads_to_one(
         ("start a.js --xyzzy", "`gapless start --help` lists its options"),
         ("start a.js --file x", "a file has no option: gapless start FILE"),
         ("rollout restart shop", "`gapless restart APP`"),
-        ("signal HUP", "`gapless list` has the names"),
+        ("signal HUP", "`gapless list` has the names; `all`"),
+        ("describe", "`gapless list` has the names\n"),
+        ("logs --no-color", "`gapless logs --help`"),
+        ("list --no-color", "--plain prints no colours"),
+        ("rollout status -w", "did you mean --watch?"),
+        ("list -n x", "`gapless list --help`"),
+        ("stop -n x", "a namespace stands in the place of APP"),
+        ("drain --config F", "`gapless drain --help`"),
+        ("publish --file F a.tgz", "did you mean --config?"),
+        ("top -o x", "`gapless top --help`"),
         ("start a.js --node-args -x", "a value that begins with - is joined by ="),
         ("logs shop -n abc", ""),
     ],
@@ -108,7 +117,53 @@ def test_an_option_that_there_is_not_leads_to_one(
 ) -> None:
     """By what it means elsewhere, else by its spelling."""
     hint = refused(capsys, *words.split())
-    assert hint.startswith(expected) if expected else not hint
+    assert f"{hint}\n".startswith(expected) if expected else not hint
+
+
+WORDS = {"APP": "shop", "N": "2", "FILE": "gapless.toml", "TARBALL": "a.tar.gz"}
+WORDS |= {"PROGRAM": "a.js", "NAME": "shop", "{word}": "trigger"}
+VERBS = {
+    verb: parser
+    for verb in PACKAGES
+    if (parser := parsers.parser(verb, parsers.module(verb))) is not None
+}
+
+
+def check(hint: str, verb: str = "") -> None:
+    """Fail if a hint names what cannot be typed: a command, or an option of its verb."""
+    commands = re.findall(r"`?gapless ([^`;,:\n]+)", hint)
+    for command_line in commands:
+        named, *words = command_line.partition(" -- ")[0].split()
+        if not words or named == "pm2":  # a verb is named, and there is one
+            assert named in {*PACKAGES, *ALIASES}, hint
+        elif words != ["--help"]:
+            VERBS[named].parse_args([WORDS.get(each, each) for each in words])
+    rest = re.sub(r"`[^`]*`|: gapless .*|^gapless .*", "", hint)
+    if verb:
+        takes = VERBS[verb].takes()  # type: ignore[attr-defined]  # a Parser
+        assert {*re.findall(r"(?<!\S)--?[A-Za-z][\w-]*", rest)} <= {*takes.options}, (
+            hint
+        )
+        assert takes.several_apps or not re.search("`all`|place of APP", hint), hint
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_hint_of_a_verb_can_be_typed(verb: str) -> None:
+    """Whatever option of others was, and where no app is named."""
+    takes = VERBS[verb].takes()  # type: ignore[attr-defined]  # a Parser
+    for option in {*other_words.options()} - {*takes.options}:
+        check(other_words.of_arguments(verb, [option], takes, ""), verb)
+    missing = "the following arguments are required: APP"
+    check(other_words.of_arguments(verb, [], takes, missing), verb)
+
+
+def test_each_hint_in_place_of_a_verb_can_be_typed() -> None:
+    """Those of other programs."""
+    for word in other_words.verbs():
+        check(other_words.of_verb(word))
+    takes = VERBS["rollout"].takes()  # type: ignore[attr-defined]  # a Parser
+    for word in ("restart", "start", "stop", "cancel", "continue"):
+        check(other_words.of_arguments("rollout", [word], takes, ""))
 
 
 def test_help_of_a_verb_is_its_own(capsys: pytest.CaptureFixture[str]) -> None:

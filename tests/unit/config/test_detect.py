@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from gapless.base.errors import GaplessError, NotFoundError
 from gapless.base.names import is_app_name
 from gapless.config.detect import detect, files, look, text
-from gapless.config.detect.facts import HEAD_BYTES, Facts
+from gapless.config.detect.facts import Facts
 from gapless.config.toml.app_schema import App
 
 FLASK = "from flask import Flask\napp = Flask(__name__)\n"
@@ -364,44 +364,6 @@ def test_a_declaration_for_pm2_is_seen() -> None:
     assert files.pm2(facts({"app.json": '{"apps": []}'})) == "app.json"
     assert files.pm2(facts({"app.json": '{"expo": {}}'})) == ""
     assert files.pm2(facts({"pm2.yml": "apps:\n  - script: a.js"})) == "pm2.yml"
-
-
-@pytest.mark.parametrize(
-    ("code", "expected"),
-    [
-        ("cwd: __dirname // process.env.PORT", ""),
-        ("/* require('os') */ cwd: require('path').join(__dirname, 'a')", ""),
-        ("import path from 'node:path'; cwd: import.meta.dirname", ""),
-        ("out_file: 'http://a//b', cmd: 'date'", ""),
-        ("env: { PORT: process.env.PORT || 3000 }", "process.env.PORT"),
-        ("instances: require('os').cpus().length", "require('os')"),
-        ("import os from 'os'", "import os from 'os'"),
-        ("env: { AT: new Date() }", "new Date"),
-        ("export default await load()", "await"),
-        # What begins a comment may stand in a text, and what ends it in another.
-        (
-            "watch: ['src/*'], env: { KEY: process.env.KEY }, ignore_watch: ['**/*.log']",
-            "process.env.KEY",
-        ),
-        ("args: 'x //y', env: { KEY: process.env.KEY }", "process.env.KEY"),
-        ("args: `${process.env.KEY} //`", "process.env.KEY"),
-        ("const { env } = process; env: { KEY: env.KEY }", "process"),
-        ("env: { KEY: globalThis['process'].env.KEY }", "globalThis"),
-        ("name: 'process-orders', script: 'it\\'s // await.js'", ""),
-        ("name: 'a' /* it's process.env.KEY", ""),
-    ],
-)
-def test_values_that_depend_on_a_run_are_seen(code: str, expected: str) -> None:
-    """Where the file is does not count: it says the same each time."""
-    seen = facts({"ecosystem.config.js": code, "app.json": code})
-    assert files.computed(seen, "ecosystem.config.js") == expected
-    assert files.computed(seen, "app.json") == ""
-
-
-def test_code_that_is_not_seen_to_its_end_may_do_anything() -> None:
-    """So much of a file is read, and no more."""
-    seen = facts({"ecosystem.config.js": f"name: 'a' // {'x' * HEAD_BYTES}"})
-    assert "more than 64 KiB" in files.computed(seen, "ecosystem.config.js")
 
 
 ODD = st.text(min_size=0, max_size=60)

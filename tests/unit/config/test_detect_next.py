@@ -62,6 +62,27 @@ def test_programs_of_go_below_cmd_are_built_where_they_are() -> None:
             "supervisord.conf has command: python3 app.py (",
         ),
         ("Dockerfile", 'FROM x\nCMD ["node", "a.js"]\n', 'has CMD: ["node", "a.js"] ('),
+        (
+            "supervisord.conf",
+            "[program:shop]\n" + "\n" * 40 + "[unix_http_server]\ncommand=x\n",
+            "supervisord.conf has no command that could be read here",
+        ),
+        (
+            "supervisord.conf",
+            "[program:shop]\n\n\ncommand = env PASSWORD=hunter2 python app.py\n",
+            "has command: env PASSWORD=*** python app.py (",
+        ),
+        (
+            "shop.service",
+            "ExecStart = /srv/shop --password=hunter2 --url http://a:b@c/\n",
+            "has ExecStart: /srv/shop --password=*** --url http://a:***@c/ (",
+        ),
+        (
+            "Dockerfile",
+            'FROM x\ncmd ["shop", "--token", "hunter2"]\n',
+            'has CMD: ["shop", "--token", "***"] (',
+        ),
+        ("Dockerfile", "FROM x\nCMD\nUSER a\n", "Dockerfile has no CMD that could"),
         ("Dockerfile", "FROM x\n", "Dockerfile has no CMD that could be read here"),
         ("compose.yaml", "services: {}\n", "compose.yaml starts containers"),
     ],

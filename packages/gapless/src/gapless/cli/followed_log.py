@@ -43,7 +43,8 @@ class FollowedLog:
         assert self._file is not None
         size = self._file.seek(0, os.SEEK_END)
         self._file.seek(max(0, size - TAIL_BYTES))
-        lines = self._file.read().splitlines(keepends=True)
+        *ended, rest = self._file.read().split(b"\n")  # \r ends no line of a log
+        lines = [each + b"\n" for each in ended] + ([rest] if rest else [])
         if self._lines is not None:
             lines = [each for each in lines if self._lines.is_wanted(each)]
         self._write(b"".join(lines[-count:] if count > 0 else []))

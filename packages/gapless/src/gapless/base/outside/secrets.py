@@ -155,10 +155,13 @@ def _masked_pair(found: re.Match[str]) -> str:
     is_place = found["value"].lstrip("'\"").startswith(("/", "~", "$"))
     is_password = found["name"].upper() == "PWD" and not is_place
     is_secret = is_secret_name(found["name"]) or is_password
-    if not is_secret or found["name"] in _OF_TABLES:
-        return found[0]
     before = found[0][: found.start("value") - found.start()]
-    return f"{before}{MASK}"
+    if is_secret and found["name"] not in _OF_TABLES:
+        return f"{before}{MASK}"
+    value = found["value"]
+    if value[0] in "\"'":  # a command in a text: "start": "node a.js --password=..."
+        value = f"{value[0]}{_PAIR.sub(_masked_pair, value[1:-1])}{value[-1]}"
+    return f"{before}{value}"
 
 
 def _masked_option(found: re.Match[str]) -> str:

@@ -2,7 +2,8 @@
 
 A line is shown when it is complete.  One that stood in the file before has no time: nobody
 knows it, unless the log itself says so.  Lines in the formats of gapless say their stream,
-too: those of both streams can be told apart.
+too: those of both streams can be told apart.  What an app prints of its own accord, an
+object of other keys too, is a text.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 BOTH, COPY = "both", "copy"
 """A log of both streams; one of both beside a log of each."""
@@ -19,6 +21,12 @@ _TEXT = re.compile(
     re.DOTALL,
 )
 """A line of the format `text` (keeper/logs/rendering.py)."""
+_OBJECTS = (
+    {"time", "app", "generation", "ordinal", "stream", "message"},
+    {"message", "timestamp", "type", "process_id", "app_name"},
+)
+"""The keys of the formats `json` and `pm2-json`."""
+_IN_ONE_LINE = {ord("\n"): "\\n", ord("\r"): "\\r"}
 _MARKED = "\x1b[7m{}\x1b[27m"
 """Reversed, and back (ECMA-48, 8.3.117)."""
 
@@ -96,11 +104,11 @@ class LogLines:
         if not (form.is_json or form.is_pairs):
             if form.highlight:
                 word = form.highlight
-                line = line.replace(word.encode(), _MARKED.format(word).encode())
+                line = line.replace(_bytes(word), _bytes(_MARKED.format(word)))
             if form.stamp is not None and self.is_live:
-                line = form.stamp().encode() + b" " + line
+                line = _bytes(form.stamp()) + b" " + line
             return line
-        if form.is_json and _is_object(line):
+        if form.is_json and _object(line, (b'{"message":',)) is not None:
             return line  # log_type json: it has its own time
         own = _read(line)
         text = own.message if own else line.decode(errors="replace")
@@ -115,10 +123,13 @@ class LogLines:
                 "process_id": source.identity,
                 "app_name": source.app,
             }
-            return json.dumps(found, ensure_ascii=False).encode()
+            # Half of a pair is written as JSON writes it: \ud83d.
+            encoded = json.dumps(found, ensure_ascii=False)
+            return encoded.encode(errors="backslashreplace")
         kind = "error" if stream == "err" else "out"
         pairs = f"app={source.app} id={source.identity} type={kind} message={text}"
-        return f"timestamp={time or '-'} {pairs}".encode()
+        shown = f"timestamp={time or '-'} {pairs}".translate(_IN_ONE_LINE)
+        return shown.encode(errors="backslashreplace")
 
 
 def _read(line: bytes) -> _Line | None:
@@ -128,26 +139,29 @@ def _read(line: bytes) -> _Line | None:
             each.decode(errors="replace") for each in found.groups()
         )
         return _Line(time=time, stream=stream, message=message)
-    if not line.startswith((b'{"time":', b'{"message":')):
-        return None
-    try:
-        row = json.loads(line)
-    except ValueError:
+    row = _object(line, (b'{"time":', b'{"message":'))
+    if row is None or row.keys() not in _OBJECTS:
         return None
     said = [
-        row.get("time") or row.get("timestamp"),
-        row.get("stream") or row.get("type"),
-        row.get("message"),
+        row["time"] if "time" in row else row["timestamp"],
+        row["stream"] if "stream" in row else row["type"],
+        row["message"],
     ]
-    if not all(isinstance(each, str) for each in said):
+    if not all(isinstance(each, str) for each in said) or said[1] not in ("out", "err"):
         return None
     return _Line(time=said[0], stream=said[1], message=said[2])
 
 
-def _is_object(line: bytes) -> bool:
-    if not line.startswith(b'{"message":'):
-        return False
+def _object(line: bytes, begins: tuple[bytes, ...]) -> dict[str, Any] | None:
+    if not line.startswith(begins):
+        return None
     try:
-        return isinstance(json.loads(line), dict)
-    except ValueError:
-        return False
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _bytes(text: str) -> bytes:
+    """Return what was typed as the bytes that it had."""
+    return text.encode(errors="surrogateescape")

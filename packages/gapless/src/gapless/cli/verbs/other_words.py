@@ -7,7 +7,9 @@ elsewhere is another thing, several things, or nothing here; the hint names what
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 _LIVE = "`gapless top` shows the apps of this host live, `gapless web` in a browser"
 _FILE = "`gapless start FILE` starts its apps; `gapless reload FILE` hands over to them"
@@ -79,9 +81,14 @@ _NO_FORCE = {
 _NO_FORCE |= {"delete": _NO_FORCE["stop"], "restart": _NO_FORCE["reload"]}
 _AS_JSON = "--json prints JSON"
 _COUNT = {"start": "-i N", "scale": "gapless scale APP N", "": "`gapless scale APP N`"}
+_HANDING = ("start", "reload", "restart", "scale", "stop", "delete")
+_HOW_LONG = "`stop.drain_timeout_s` in the app's table of gapless.toml says how long"
+_OF_FILES = ("start", "reload", "restart", "stop", "delete", "check")
+_SEVERAL = "APP..."
+"""In the place of a verb: every verb that takes several apps."""
 _OPTIONS: tuple[tuple[str, dict[str, str]], ...] = (
     ("--force -f", _NO_FORCE),
-    ("--all -a", {"list": "it lists all apps", "": "`all` in the place of APP"}),
+    ("--all -a", {"list": "it lists all apps", _SEVERAL: "`all` in the place of APP"}),
     ("-w --watch", {"": _LIVE}),
     ("-o --output --format", {"": _AS_JSON}),
     (
@@ -101,20 +108,31 @@ _OPTIONS: tuple[tuple[str, dict[str, str]], ...] = (
         {"": 'environment_file = ".env" in the app\'s table of gapless.toml'},
     ),
     ("-C --workdir --working-directory --directory --chdir", {"start": "--cwd DIR"}),
-    ("--file --config", {"": "a file has no option: gapless {verb} FILE"}),
     (
-        "-t --time --timeout --grace-period",
-        {"": "`stop.drain_timeout_s` in the app's table of gapless.toml says how long"},
+        "--file --config",
+        {verb: f"a file has no option: gapless {verb} FILE" for verb in _OF_FILES},
     ),
+    ("-t --time --timeout --grace-period", dict.fromkeys(_HANDING, _HOW_LONG)),
     ("-y --yes --no-interaction", {"": "nothing is asked, so nothing is to confirm"}),
     ("-s --silent -q --quiet", {"": "> /dev/null; the exit code says how it ended"}),
-    ("-n --namespace", {"": "a namespace stands in the place of APP"}),
+    ("-n --namespace", {_SEVERAL: "a namespace stands in the place of APP"}),
     ("--dry-run", {"": "`gapless check FILE` shows what would change"}),
     (
         "--no-color --no-colour",
         {"": "--plain prints no colours, and so does NO_COLOR=1"},
     ),
 )
+_COMMAND = re.compile(r"`[^`]*`")
+_OPTION = re.compile(r"(?<!\S)--?[A-Za-z][\w-]*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Takes:
+    """What a verb takes."""
+
+    options: tuple[str, ...]
+    several_apps: bool = False
+    """Names, namespaces, `all`; else one app, or none."""
 
 
 def of_verb(word: str) -> str:
@@ -130,20 +148,22 @@ def verbs() -> list[str]:
     return [word for words, _ in _VERBS for word in words.split()]
 
 
+def options() -> list[str]:
+    """Return the options of other programs that have a hint."""
+    return [word for words, _ in _OPTIONS for word in words.split()]
+
+
 def hints() -> list[str]:
     """Return every hint."""
     of_options = [hint for _, by_verb in _OPTIONS for hint in by_verb.values()]
     return [*(hint for _, hint in _VERBS), *_ROLLOUT.values(), *of_options]
 
 
-def of_arguments(
-    verb: str, words: Sequence[str], known: Iterable[str], problem: str
-) -> str:
+def of_arguments(verb: str, words: Sequence[str], takes: Takes, problem: str) -> str:
     """Return what to do about words that a verb does not take.
 
-    *known* are its options, and *problem* is what argparse says.  Empty: that says it all.
+    *problem* is what argparse says.  Empty: that says it all.
     """
-    options = [*known]
     if problem.endswith("expected one argument"):
         return "a value that begins with - is joined by =: --option=-value"
     own = words[: words.index("--")] if "--" in words else words
@@ -151,24 +171,44 @@ def of_arguments(
         name = word.partition("=")[0]
         if len(name) > 1 and name.startswith("-") and not name[1:].isdigit():
             is_short = not name.startswith("--")
-            if name not in options and not (is_short and name[:2] in options):
-                return _of_option(verb, name, options)
+            known = (name, name[:2]) if is_short else (name,)
+            if {*known}.isdisjoint(takes.options):
+                return _of_option(verb, name, takes)
         if verb == "rollout" and word in _ROLLOUT:
             return _ROLLOUT[word]
     if verb == "start" and problem.startswith("unrecognized"):
         return "words for the program come after --: gapless start PROGRAM -- WORD..."
     if problem.endswith("required: APP"):
-        return "`gapless list` has the names; `all` is every app"
+        every = "; `all` is every app" if takes.several_apps else ""
+        return f"`gapless list` has the names{every}"
     return ""
 
 
-def _of_option(verb: str, name: str, options: list[str]) -> str:
+def _of_option(verb: str, name: str, takes: Takes) -> str:
     for names, by_verb in _OPTIONS:
-        if name in names.split() and (hint := by_verb.get(verb) or by_verb.get("")):
-            return hint.format(verb=verb)
-    long = [each for each in options if each.startswith("--")]
+        if name in names.split():
+            for hint in _hints(verb, names.split(), by_verb, takes):
+                return hint
+    long = [each for each in takes.options if each.startswith("--")]
     begins = [each for each in long if each.startswith(name)]
     close = begins[:1] or difflib.get_close_matches(name, long, 1, 0.7)
     if close:
         return f"did you mean {close[0]}?"
     return f"`gapless {verb} --help` lists its options"
+
+
+def _hints(
+    verb: str, names: Sequence[str], by_verb: dict[str, str], takes: Takes
+) -> Iterator[str]:
+    """Yield hints that can be typed, the one that fits best first."""
+    if verb in by_verb:
+        yield by_verb[verb]
+    for name in names:
+        if name.startswith("--") and name in takes.options:
+            yield f"did you mean {name}?"
+    if takes.several_apps and _SEVERAL in by_verb:
+        yield by_verb[_SEVERAL]
+    general = by_verb.get("", "")
+    named = _OPTION.findall(_COMMAND.sub("", general))
+    if general and {*named} <= {*takes.options}:
+        yield general

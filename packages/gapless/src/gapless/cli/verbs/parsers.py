@@ -7,10 +7,13 @@ import importlib
 import sys
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from gapless.base.errors import MISUSE
 from gapless.cli.verbs import module_of
+
+if TYPE_CHECKING:
+    from gapless.cli.verbs import other_words
 
 
 class Parser(argparse.ArgumentParser):
@@ -25,6 +28,18 @@ class Parser(argparse.ArgumentParser):
         self._words = sys.argv[1:] if args is None else args
         return super().parse_known_args(args, namespace)
 
+    def takes(self) -> other_words.Takes:
+        """Return what the verb takes, as hints have to know it."""
+        from gapless.cli.verbs import other_words  # noqa: PLC0415 - rare
+
+        return other_words.Takes(
+            options=tuple(self._option_string_actions),
+            several_apps=any(
+                each.metavar == "APP" and each.nargs in ("+", "*")
+                for each in self._actions
+            ),
+        )
+
     def error(self, message: str) -> NoReturn:
         """Print usage, error and hint, and end the command."""
         from gapless.cli.verbs import other_words  # noqa: PLC0415 - rare
@@ -32,8 +47,7 @@ class Parser(argparse.ArgumentParser):
         self.print_usage(sys.stderr)
         print(f"{self.prog}: error: {message}", file=sys.stderr)
         verb = self.prog.rpartition(" ")[2]
-        options = [*self._option_string_actions]
-        if hint := other_words.of_arguments(verb, self._words, options, message):
+        if hint := other_words.of_arguments(verb, self._words, self.takes(), message):
             print(f"hint: {hint}", file=sys.stderr)
         sys.exit(MISUSE)
 

@@ -5,18 +5,11 @@ from __future__ import annotations
 import re
 import shlex
 
-from gapless.config import file_kinds
 from gapless.config.detect import javascript
-from gapless.config.detect.facts import HEAD_BYTES, Draft, Facts, Found, Line
+from gapless.config.detect.facts import Draft, Facts, Found, Line
 
 _LINE = re.compile(r"^([A-Za-z0-9_-]{1,40}):[ \t]*(\S.*)$", re.MULTILINE)
 _SHELL = re.compile(r"[&|;<>$`()*?\\{}~\[\]]|^\w+=")
-_NO_CODE = re.compile(
-    r"""(?P<text>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')|"""
-    r"""(?P<template>`(?:[^`\\]|\\.)*`)|/\*.*?(?:\*/|\Z)|//[^\n]*""",
-    re.DOTALL,
-)
-"""A text, a template or a comment: each may have in it what begins another."""
 _PAGES = tuple(
     f"{folder}index.html"
     for folder in ("dist/", "build/", "public/", "_site/", "site/", "www/", "")
@@ -26,20 +19,6 @@ _DECLARATIONS = (
     *("ecosystem.json", "pm2.json", "process.json", "app.json"),
     *("ecosystem.config.yml", "ecosystem.config.yaml", "pm2.yml", "process.yml"),
 )
-_OF_ITS_RUN = re.compile(
-    r"\bprocess\b(?:\.\w+(?:\.\w+)?)?|\bglobalThis\b|\bimport\.meta\.\w+|\bnew Date\b|"
-    r"\bDate(?:\.now\b|\()|\bMath\.random\b|\bcrypto\b|\bawait\b"
-)
-"""What has another value in each run: the environment, the time, chance."""
-_LOADED = re.compile(
-    r"\b(?:require|import|fetch|eval|Function)\s*\([^)\n]{0,60}\)?|"
-    r"\bimport\s[^\n;]{0,80}"
-)
-"""What comes from elsewhere: a text names it."""
-_KNOWN = re.compile(
-    r"""["'](?:node:)?path["']|\bimport\.meta\.(?:dirname|filename|url)"""
-)
-"""What says where the file is, which a path in TOML says too."""
 
 
 def pm2(facts: Facts) -> str:
@@ -48,32 +27,6 @@ def pm2(facts: Facts) -> str:
         if re.search(r"""["']?(apps|script)["']?\s*:""", facts.head(file)):
             return file
     return ""
-
-
-def computed(facts: Facts, file: str) -> str:
-    """Return what in a file for PM2 has values that depend on its run; empty: nothing.
-
-    Of JSON and YAML nothing has.
-    """
-    if not file.endswith(file_kinds.JAVASCRIPT):
-        return ""
-    head = facts.head(file)
-    if len(head.encode(errors="replace")) >= HEAD_BYTES:
-        return f"more than {HEAD_BYTES >> 10} KiB of code"
-    code = _NO_CODE.sub(_without_comment, head)
-    bare = _NO_CODE.sub(_without_text, code)
-    found = (*_OF_ITS_RUN.finditer(bare), *_LOADED.finditer(code))
-    words = [each[0].strip() for each in sorted(found, key=re.Match.start)]
-    return next((each for each in words if not _KNOWN.search(each)), "")
-
-
-def _without_comment(found: re.Match[str]) -> str:
-    return found["text"] or found["template"] or " "
-
-
-def _without_text(found: re.Match[str]) -> str:
-    """Return spaces in the place of a text; a template may have code in it."""
-    return found["template"] or " " * len(found[0])
 
 
 def procfile(facts: Facts) -> Found | None:

@@ -36,7 +36,7 @@ def ruby(facts: Facts) -> Found | None:
         address = f"tcp://127.0.0.1:{port}"
         command = (*before, "puma", "-b", address, "config.ru")
     lines = [ready(facts, ("config/routes.rb", "config.ru")), *variables(facts)]
-    if re.search(r"^\s*pidfile\b", settings, re.MULTILINE):
+    if re.search(r"^[ \t]*pidfile\b", settings, re.MULTILINE):
         lines.insert(0, Line(text="", why="remove `pidfile` from config/puma.rb"))
     migrate = (
         "Migrations run once for each release: in [release.NAME] write "
@@ -87,8 +87,8 @@ def php(facts: Facts) -> Found | None:
     """Return an app in PHP: php-fpm where its configuration is, else PHP's own server."""
     for file in facts.matching(r"(?:\w+/)?[\w.-]+\.conf"):
         text = facts.head(file)
-        listens = re.search(r"^\s*listen\s*=\s*(\S+)", text, re.MULTILINE)
-        if listens and re.search(r"^\s*pm\s*=", text, re.MULTILINE):
+        listens = re.search(r"^[ \t]*listen[ \t]*=[ \t]*(\S+)", text, re.MULTILINE)
+        if listens and re.search(r"^[ \t]*pm[ \t]*=", text, re.MULTILINE):
             program = next(
                 (each for each in sorted(facts.programs) if each.startswith("php-fpm")),
                 "php-fpm",

@@ -25,8 +25,8 @@ _FACTORY = re.compile(
 _FACTORY_KIND = re.compile(rf"\b({_ASGI[3:-1]})\(")
 _SERVES = re.compile(
     r"__main__|serve_forever|run_app\(|uvicorn\.run|app\.run\(|http\.server|"
-    r"\brun\([^)]*\b(?:host|port)\s*=|from bottle import .*\brun\b|bottle\.run\(|"
-    r"IOLoop\.(?:current|instance)\(\)\.start\("
+    r"\brun\([^)]{0,400}\b(?:host|port)\s*=|from bottle import .{0,200}\brun\b|"
+    r"bottle\.run\(|IOLoop\.(?:current|instance)\(\)\.start\("
 )
 _SETTINGS = re.compile(r"""DJANGO_SETTINGS_MODULE["'],\s*["'](\w+)\.""")
 _NAMES = ("app", "main", "asgi", "wsgi", "server", "application", "api", "web", "run")

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from gapless.base import codec, paths
@@ -32,13 +33,19 @@ import(require('node:url').pathToFileURL(process.argv[1]).href).then((module) =>
 """
 
 
-def read(path: str, *, display_name: str = "") -> Any:
+def read(
+    path: str,
+    *,
+    display_name: str = "",
+    environment: Mapping[str, str] | None = None,
+) -> Any:
     """Return the content of a file as plain data; "-" is standard input.
 
-    *display_name* is its name in messages.  Raises NotFoundError, MisuseError.
+    *display_name* is its name in messages.  A JavaScript file sees *environment*; by
+    default that of this process.  Raises NotFoundError, MisuseError.
     """
     display_name = display_name or path
-    content = _read(path, display_name)
+    content = _read(path, display_name, environment)
     try:
         codec.check_plain(content, display_name)
     except codec.WrongTypeError as error:
@@ -46,11 +53,11 @@ def read(path: str, *, display_name: str = "") -> Any:
     return content
 
 
-def _read(path: str, display_name: str) -> Any:
+def _read(path: str, display_name: str, environment: Mapping[str, str] | None) -> Any:
     if path == STDIN:
         return _loose_json(sys.stdin.read(), "standard input")
     if any(ending in os.path.basename(path) for ending in JAVASCRIPT):
-        return _run_javascript(path, display_name)
+        return _run_javascript(path, display_name, environment)
     try:
         with open(path, encoding="utf-8-sig") as file:
             text = file.read()
@@ -100,7 +107,9 @@ def _yaml(text: str, display_name: str) -> Any:
     raise MisuseError(f"{display_name}: this is not YAML: {reason}")
 
 
-def _run_javascript(path: str, display_name: str) -> Any:
+def _run_javascript(
+    path: str, display_name: str, environment: Mapping[str, str] | None
+) -> Any:
     path = paths.absolute(path)
     if not os.path.isfile(path):
         raise NotFoundError(f"there is no file {display_name}")
@@ -115,6 +124,7 @@ def _run_javascript(path: str, display_name: str) -> Any:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             pass_fds=(write_end,),
+            env=environment,
         ) as node:
             os.close(write_end)
             write_end = -1
@@ -132,6 +142,8 @@ def _run_javascript(path: str, display_name: str) -> Any:
         lines = printed.strip().splitlines()
         reason = "\n".join(lines[:8]) or f"node ended with code {node.returncode}"
         raise MisuseError(f"{display_name}: node could not read it: {reason}")
+    if environment is None:  # else it is read once more, and has printed the same
+        sys.stderr.write(printed)
     return _loose_json(exported.decode(errors="replace"), display_name)
 
 
@@ -154,7 +166,4 @@ def _collect(node: subprocess.Popen[bytes], read_end: int) -> tuple[bytes, str]:
         node.communicate()
         return b"", f"it did not end within {NODE_TIMEOUT_S:g} s"
     reader.join(NODE_TIMEOUT_S)
-    text = printed.decode(errors="replace")
-    if node.returncode == 0:
-        sys.stderr.write(text)
-    return b"".join(pieces), text
+    return b"".join(pieces), printed.decode(errors="replace")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from gapless.base import paths
@@ -29,6 +29,13 @@ class Pm2File:
         self._parsed = files.read(source, display_name=self._display_name)
         self.declared: dict[str, Declaration] = {}
         """What `load` has read, by labels."""
+
+    def is_same_in(self, environment: Mapping[str, str]) -> bool:
+        """Return whether the file declares the same where other variables are set."""
+        try:
+            return bool(self._parsed == files.read(self.file, environment=environment))
+        except GaplessError:
+            return False
 
     def labels(self) -> list[str]:
         """Return the labels of the apps in the file, without checking the rest."""

@@ -44,7 +44,8 @@ def _lines(path: str, length: int) -> list[str]:
             size = file.seek(0, os.SEEK_END)
             begin = length if length <= size else 0  # it was moved aside meanwhile
             file.seek(max(begin, size - READ_BYTES))
-            return file.read().decode(errors="replace").splitlines()
+            content = file.read().decode(errors="replace")
+            return content.removesuffix("\n").split("\n") if content else []
     except OSError:
         return []
 
@@ -57,7 +58,7 @@ def _text(line: str, generation: int) -> str | None:
             if "generation" in entry:
                 own = entry["generation"] == generation
                 return str(entry.get("message", "")) if own else None
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             return line
         return line
     head, bar, text = line.partition(" | ")

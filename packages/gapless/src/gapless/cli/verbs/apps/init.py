@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from collections.abc import Sequence
 
 from gapless.base import files
 from gapless.base.errors import DONE, MisuseError, NotFoundError
+from gapless.base.outside import secrets
 from gapless.cli import output
-from gapless.config.detect import detect, foreign, look, text
+from gapless.config.detect import code, detect, foreign, look, text
 from gapless.config.detect import files as declared
 from gapless.config.detect.facts import Found
 
@@ -60,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the file, and tell what was seen and what comes next."""
     facts = look.facts(args.directory, args.port)
     if file := declared.pm2(facts):
-        return _of_pm2(args, file, declared.computed(facts, file))
+        return _of_pm2(args, file, code.computed(facts, file))
     found = detect.detect(facts)
     if found is None:
         said = [text.in_comment(each, 300) for each in foreign.commands(facts)]
@@ -99,24 +101,17 @@ def _write(
 
 def _of_pm2(args: argparse.Namespace, file: str, computed: str) -> int:
     """Write what a file declares for PM2, or say why it is better read as it is."""
-    start = f"next: {_in(args.directory)}gapless start"
     if computed and not args.values:
-        output.print_line(
-            f"{file} declares apps for PM2, by code whose values depend on its run "
-            f"({computed}): gapless reads it as it is"
-        )
-        output.print_line(f"{start} {file}")
-        output.print_line(
-            f"or: {_in(args.directory)}gapless init --values, which writes its values of "
-            f"now to {FILE}"
-        )
-        return DONE
+        return _left(args, file, computed)
     from gapless.config import choice  # noqa: PLC0415 - few have such a file
     from gapless.config.detect import pm2  # noqa: PLC0415 - the same
     from gapless.config.pm2.pm2_file import Pm2File  # noqa: PLC0415 - the same
 
     directory = os.path.abspath(args.directory)
     source = Pm2File(os.path.normpath(os.path.join(args.directory, file)), str)
+    # Whatever way of code to the variables of the shell was not seen.
+    if not args.values and not source.is_same_in(_few_variables()):
+        return _left(args, file, "the variables of this shell")
     environment = choice.inherited(os.environ)
     found = source.load(
         choice.Choice(environment=environment, profile=args.env, started_in=directory)
@@ -131,8 +126,29 @@ def _of_pm2(args: argparse.Namespace, file: str, computed: str) -> int:
     mode = files.PRIVATE_FILE if is_private else files.SHARED_FILE
     path = os.path.join(args.directory, FILE)
     told = f"wrote {path}: what {file} declares for PM2: {', '.join(found.apps)}"
-    _write(args, content, mode, [told, start])
+    _write(args, content, mode, [told, f"next: {_in(args.directory)}gapless start"])
     return DONE
+
+
+def _left(args: argparse.Namespace, file: str, computed: str) -> int:
+    """Say how a file for PM2 is used as it is."""
+    output.print_line(
+        f"{file} declares apps for PM2, by code whose values depend on its run "
+        f"({computed}): gapless reads it as it is"
+    )
+    own = ["--env", args.env] if args.env else []
+    here = _in(args.directory)
+    output.print_line(f"next: {here}{shlex.join(['gapless', 'start', file, *own])}")
+    output.print_line(
+        f"or: {here}{shlex.join(['gapless', 'init', '--values', *own])}, which writes "
+        f"its values of now to {FILE}"
+    )
+    return DONE
+
+
+def _few_variables() -> dict[str, str]:
+    """Return what Node needs to start, also where a version manager starts it."""
+    return {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
 
 
 def _told(path: str, found: Found, directory: str) -> list[str]:
@@ -140,13 +156,17 @@ def _told(path: str, found: Found, directory: str) -> list[str]:
     listens = f"; it listens on {found.port}" if found.port else ""
     steps = [*found.first, "gapless start"]
     return [
-        f"wrote {path}: {found.kind}, since {found.why}{listens}",
+        f"wrote {path}: {found.kind}, since {secrets.in_text(found.why)}{listens}",
         f"next: {_in(directory)}{' && '.join(steps)}",
     ]
 
 
 def _in(directory: str) -> str:
-    return "" if directory == "." else f"cd {directory} && "
+    """Return the words that lead there, as a shell reads them."""
+    if directory == ".":
+        return ""
+    place = f"./{directory}" if directory.startswith("-") else directory
+    return f"{shlex.join(['cd', place])} && "
 
 
 def _port(word: str) -> int:
