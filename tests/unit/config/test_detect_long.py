@@ -55,11 +55,20 @@ def look_at(file: str, content: str) -> None:
 
 
 @pytest.mark.parametrize("file", NAMES)
-def test_a_long_file_costs_as_much_as_it_is_long(file: str) -> None:
+@pytest.mark.parametrize(
+    "units",
+    [
+        pytest.param(UNITS[:2], id="blanks"),
+        pytest.param(UNITS[2:], id="others", marks=pytest.mark.soak),
+    ],
+)
+def test_a_long_file_costs_as_much_as_it_is_long(
+    file: str, units: tuple[str, ...]
+) -> None:
     """Each beginning repeated, and before a long run of one kind."""
     contents = [begin * (LENGTH // len(begin)) for begin in BEGINS if begin]
     contents += [
-        begin + unit * (LENGTH // len(unit)) for begin in BEGINS for unit in UNITS
+        begin + unit * (LENGTH // len(unit)) for begin in BEGINS for unit in units
     ]
     for content in contents:
         begin = time.process_time()
