@@ -10,8 +10,8 @@ import pytest
 from gapless.base import clock
 from gapless.supervisor.relay import sockets
 from gapless.supervisor.relay.connection import Connection, State
+from gapless.supervisor.relay.run import wait_for_bytes
 from gapless.supervisor.relay.takeover import Takeover
-from gapless.supervisor.relay.watch import wait_for_bytes
 from rig import wait
 from rig.relay.generations import Old, exchange, old, read_answer
 

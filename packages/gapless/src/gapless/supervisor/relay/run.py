@@ -9,21 +9,26 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import select
 import selectors
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 
 from gapless.base import clock, codec, descriptors, events, wakeup, wire
 from gapless.keeper import process_title
+from gapless.supervisor.relay.connection import Connection
 from gapless.supervisor.relay.messages import Aim, Drop, Ending, Got, Status
 from gapless.supervisor.relay.sockets import PORTS_BY_SOURCE
 from gapless.supervisor.relay.takeover import Takeover
-from gapless.supervisor.relay.watch import wait_for_bytes
 
 TICK_S = 0.001
 """How often connections are looked at: their marks keep us from being woken, too."""
+LOOK_S, LOOK_EACH_S = 0.0002, 0.000025
+"""How often it is looked whether bytes have come on those that have the relay's attention:
+each of their requests waits until it is seen.  More seldom if they are many."""
 BUSY_SHARE = 1.0
 """A round is followed by a pause of at least this part of its own time."""
 QUIET_TICK_S = 0.05
@@ -204,6 +209,33 @@ class Relay:
                     self._sent[place] = status
         except ConnectionError:
             return  # `_receive` hears of it
+
+
+def wait_for_bytes(
+    selector: selectors.EpollSelector, watched: Sequence[Connection], pause_s: float
+) -> float:
+    """Wait until bytes come, or something else is ready, or a pause is over.
+
+    Returns how much of the pause is left to wait: all of it if nobody is watched.
+    """
+    if not watched:
+        return pause_s
+    look_s = max(LOOK_S, LOOK_EACH_S * len(watched))
+    until = clock.monotonic() + pause_s
+    while (left_s := until - clock.monotonic()) > 0:
+        # epoll_wait(2) counts in milliseconds.
+        ready, _, _ = select.select([selector.fileno()], [], [], min(look_s, left_s))
+        if ready or _has_changed(watched):
+            break
+    return 0.0
+
+
+def _has_changed(watched: Sequence[Connection]) -> bool:
+    """Return whether a round has something to do; it meets errors by itself."""
+    try:
+        return any(each.has_changed() for each in watched)
+    except OSError:
+        return True
 
 
 def main(arguments: list[str]) -> None:
