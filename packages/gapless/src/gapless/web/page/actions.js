@@ -43,7 +43,7 @@ export function ofRollout(action, found) {
 
 async function ask(action, rollout = null) {
   const [app, dialog, number] = [rollout?.app ?? chosen, byId("question"), byId("question-number")];
-  const release = /-\d{14}$/.test(apps.get(app)?.release) ? apps.get(app).release : "";
+  const release = apps.serving(app);
   setText(byId("question-text"), rollout ? ROLLOUT_QUESTIONS[action](rollout) : QUESTIONS[action](app, release));
   setText(byId("question-yes"), WORDS[action]);
   byId("question-count").hidden = action !== "scale";
