@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from gapless.agent.open_store import open_store
 from gapless.base.errors import MisuseError
 from gapless.cli import configuration, deeds
 from gapless.cli.fleet import page_rollouts
 from gapless.cli.tui import fleet_feed
 from gapless.client import Client
+from gapless.rollout.model import Action
 from gapless.web.deeds import Deed
 from rig import wait
 from rig.fixtures.web_page import begin_rollouts
@@ -19,7 +21,7 @@ from rig.hosts.host import Host
 
 
 def test_a_page_that_shows_an_earlier_release_begins_no_rollout(host: Host) -> None:
-    """Somebody else has rolled back: another rollback would go forward again."""
+    """Somebody else has rolled back: another rollback would be one too far."""
     store = begin_rollouts(host)
     config = str(host.directory / "gapless.toml")
     seen = Deed(action="rollback", app="shop", release="shop-20260101000003")
@@ -28,6 +30,49 @@ def test_a_page_that_shows_an_earlier_release_begins_no_rollout(host: Host) -> N
     now, _ = store.rollout()
     assert now is not None
     assert now.number == 2
+
+
+def test_a_rollback_is_refused_while_hosts_go_back_already(host: Host) -> None:
+    """By a rollback of somebody else, or since the rollout failed; then it is possible."""
+    file = host.configure('[release.shop]\nbase = "dfs"\n[rollout.shop]\nslots = 1\n')
+    dist = host.directory / "dfs" / "dist"
+    names = [f"shop-{20260101000000 + number}" for number in range(5)]
+    for name in names:
+        (dist / name).mkdir(parents=True)
+        (dist / name / "RELEASE").write_text(f"{name[5:]}\n")
+    (dist / "shop").symlink_to(dist / names[2])
+    store = open_store(configuration.fleet(str(file), "shop"), print)
+
+    def refused() -> str:
+        done = host.gapless("rollback", "shop", "--no-wait")
+        assert done.returncode == 2, done.stdout + done.stderr
+        return done.stderr
+
+    def goes_to() -> str:
+        host.ok("rollback", "shop", "--no-wait")
+        rollout, _ = store.rollout()
+        assert rollout is not None
+        return rollout.release
+
+    host.ok("rollback", "shop", names[3], "--no-wait")
+    assert store.apply(Action.HOLD, "s0 failed")
+    assert goes_to() == names[2]
+    assert f"rollout 2 is on its way back to {names[2]} already" in refused()
+    assert store.apply(Action.FINISH, "2 of 2 hosts")
+
+    host.ok("rollback", "shop", names[4], "--no-wait")
+    assert store.apply(Action.FINISH, "2 of 2 hosts")
+    assert goes_to() == names[2]
+    assert f"rollout 4 is on its way back to {names[2]} already" in refused()
+    assert store.apply(Action.FINISH, "2 of 2 hosts")
+    assert goes_to() == names[1]
+    assert store.apply(Action.FINISH, "2 of 2 hosts")
+
+    host.ok("rollback", "shop", names[3], "--no-wait")
+    assert store.apply(Action.REVERT, "s0 failed")
+    assert f"rollout 6 is on its way back to {names[1]} already" in refused()
+    assert store.apply(Action.FINISH, "2 of 2 hosts")
+    assert goes_to() == names[0]
 
 
 @pytest.mark.soak

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import socket
 import subprocess
 import termios
 import threading
@@ -101,6 +102,42 @@ def test_two_rollbacks_at_once_go_back_once(host: Host) -> None:
     assert ended[2] == refusal
     roll_back(now)
     assert ended[3] == "done"
+    assert (site.serving(), site.linked()) == ("1", "1")
+
+
+def test_a_rollback_while_another_drains_goes_back_no_further(host: Host) -> None:
+    """Its release serves already, and the one that both want to leave still drains."""
+    site = Site(host, releases=3)
+    client, config = Client(str(host.home)), str(host.directory / "gapless.toml")
+    steps: list[dict[str, Any]] = []
+    ended: list[str] = []
+
+    def roll_back() -> None:
+        deed = Deed(action="rollback", app="shop")
+        try:
+            ended.append(deeds.perform(client, config, deed, steps.append)["outcome"])
+        except MisuseError as error:
+            ended.append(f"{error.message}; {error.hint}")
+
+    first, second = (threading.Thread(target=roll_back) for _ in range(2))
+    with socket.create_connection(("127.0.0.1", site.port)) as request:
+        request.sendall(b"GET / HTTP/1.1\r\n")  # keeps the release there
+        first.start()
+        until(lambda: site.linked() == "2", "the first to have its release serve")
+        second.start()
+        until(lambda: "waiting" in [s["step"] for s in steps], "the second to wait")
+        assert ended == []
+        request.sendall(b"\r\n")
+    for each in (first, second):
+        each.join(60)
+    assert (site.serving(), site.linked()) == ("2", "2"), ended
+    back = site.path_of(2).name
+    assert ended == [
+        "done",
+        f"shop: another rollback, to {back}, was under way when this one was asked for; "
+        f"{back} serves now; nothing was done; `gapless rollback shop` goes back once more",
+    ]
+    host.ok("rollback", "shop")
     assert (site.serving(), site.linked()) == ("1", "1")
 
 

@@ -16,7 +16,10 @@ from textual.widgets import Input, RichLog
 
 from gapless.cli.tui.screen import TopScreen
 from gapless.client import Client
+from gapless.rollout.model import State
 from rig import wait
+from rig.crash.publisher.site import Site
+from rig.fixtures.web_page import begin_rollouts, rollout_of_shop
 from rig.hosts.host import GAPLESS, Host
 from rig.screens.terminal import terminal
 
@@ -48,11 +51,14 @@ def started(host: Host, program: str = NOISY, **more: str) -> None:
     host.ok("start", "gapless.toml")
 
 
-def drive(host: Host, how: Drive, size: tuple[int, int] = (80, 24)) -> None:
-    """Open the screen, and drive it."""
+def drive(
+    host: Host, how: Drive, size: tuple[int, int] = (80, 24), *, config: str = ""
+) -> None:
+    """Open the screen, and drive it; *config* is a file in the directory of the host."""
+    file = str(host.directory / config) if config else ""
 
     async def run() -> None:
-        screen = TopScreen(Client(str(host.home), starts=False))
+        screen = TopScreen(Client(str(host.home), starts=False), file)
         async with screen.run_test(size=size) as pilot:
             await how(screen, pilot)
 
@@ -110,6 +116,60 @@ def test_an_app_is_seen_and_reloaded_after_a_question(host: Host) -> None:
     host.start_supervisor()
     assert host.row("web")["generation"] == 2
     assert host.status("web") == "online"
+
+
+def test_what_was_shown_is_meant_and_not_what_followed(host: Host) -> None:
+    """A colleague acts while the question is open: nothing is done by a late yes."""
+    site = Site(host, releases=4)
+    first = site.path_of(4).name
+
+    async def on_this_host(screen: TopScreen, pilot: Pilot[None]) -> None:
+        await until(pilot, shows(screen, "shop", "online"), "the app")
+        await pilot.press("b")
+        await until(pilot, shows(screen, "release before", f"{first}?"), "a question")
+        await asyncio.to_thread(host.ok, "rollback", "shop")
+        await pilot.press("y")
+        await until(pilot, shows(screen, "rollback failed"), "a refusal")
+        assert (site.serving(), site.linked()) == ("3", "3")
+        await asyncio.to_thread(host.ok, "stop", "shop")
+        await asyncio.to_thread(host.ok, "rollback", "shop")
+        await until(pilot, shows(screen, "stopped"), "it to be stopped")
+        await pilot.press("b")
+        await until(pilot, shows(screen, "to the release before?"), "a question")
+        await pilot.press("y")
+        await until(pilot, lambda: site.linked() == "1", "what is before the link's")
+
+    drive(host, on_this_host, config="gapless.toml")
+
+
+def test_the_rollout_that_was_shown_is_meant(host: Host) -> None:
+    """Another one follows it while the question is open: it is left as it is."""
+    started(host, name="shop")
+    (host.directory / "gapless.toml").unlink()
+    store = begin_rollouts(host)
+
+    async def in_a_fleet(screen: TopScreen, pilot: Pilot[None]) -> None:
+        await until(pilot, shows(screen, "shop", "online"), "the app")
+        for number, (key, question, end) in enumerate(
+            (
+                ("h", "Hold rollout 2 of shop", "hold failed"),
+                ("H", "Resume rollout 3 of shop", "resume failed"),
+                ("b", "Roll the fleet of shop back", "rollback failed"),
+            ),
+            2,
+        ):
+            await pilot.press("4")
+            await until(pilot, shows(screen, f"shop: rollout {number} "), "the rollout")
+            await pilot.press(key)
+            await until(pilot, shows(screen, question), "a question")
+            store.begin("shop-20260101000009", rollout_of_shop, "")
+            await pilot.press("y")
+            await until(pilot, shows(screen, end), end)
+            rollout, _ = store.rollout()
+            assert rollout is not None
+            assert (rollout.number, rollout.state) == (number + 1, State.ROLLING)
+
+    drive(host, in_a_fleet, config="gapless.toml")
 
 
 @pytest.mark.soak

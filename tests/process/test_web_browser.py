@@ -11,6 +11,7 @@ import pytest
 
 from gapless.rollout.model import Action
 from rig import wait
+from rig.crash.publisher.site import Site
 from rig.fixtures.web_page import Page, Shop, begin_rollouts, start_page
 from rig.hosts.host import Host
 from rig.screens.browser import ENTER, ESCAPE, SPACE, TAB, Browser, browser
@@ -89,6 +90,28 @@ def test_a_rollout_is_held_and_resumed_by_keys_alone(
     assert window.focused() == "Resume"
     window.press(ENTER, TAB, ENTER)
     window.sees("#fleets", "rolling: resume by hand")
+    assert window.troubles() == []
+
+
+def test_an_app_that_is_stopped_goes_back_from_its_link(
+    host: Host, window: Browser
+) -> None:
+    """Somebody has rolled it back since it ran: the table shows the release it had then."""
+    site = Site(host, releases=3)
+    host.ok("stop", "shop")
+    host.ok("rollback", "shop")
+    port = wait.free_port()
+    start_page(host, port, "--actions")
+    window.open(f"http://127.0.0.1:{port}/?token={Page(host, port).token}")
+    window.sees("#apps", site.path_of(3).name)
+    window.tab_to("shop")
+    window.press(ENTER)
+    window.tab_to("Roll back")
+    window.press(ENTER)
+    window.sees("#question", "Roll shop back to the release before?")
+    window.press(TAB, ENTER)
+    window.sees("#deed-list", "rollback shop: done")
+    assert site.linked() == "1"
     assert window.troubles() == []
 
 

@@ -151,6 +151,29 @@ def test_a_second_rollback_does_not_leave_the_first(place: Place) -> None:
     assert place.rollout().release == first.name
 
 
+def test_a_rollback_is_of_the_time_when_it_was_asked_for(place: Place) -> None:
+    """Hosts were on their way back then: that they are there now changes nothing."""
+    first, second = place.release(1), place.release(2)
+    for release in (first, second):
+        place.publisher().rollback(release.name)
+        place.store.apply(Action.FINISH, "2 of 2 hosts")
+    place.publisher().rollback("")
+    failed: list[str] = []
+
+    def roll_back() -> None:
+        with pytest.raises(MisuseError) as at:
+            place.publisher().rollback("")
+        failed.append(at.value.message)
+
+    waits = threading.Thread(target=roll_back)
+    with publisher_lock.hold(place.spec, lambda *_: None):
+        waits.start()
+        until(lambda: "waiting" in dict(place.steps), "the second to wait")
+        place.store.apply(Action.FINISH, "2 of 2 hosts")
+    waits.join(20)
+    assert failed == [f"app: rollout 3 is on its way back to {first.name} already"]
+
+
 def test_nothing_is_finalized_where_no_release_is_seen(place: Place) -> None:
     """While the shared directory is not mounted, the link cannot be flipped."""
     place.release(1)

@@ -47,6 +47,25 @@ def test_restarts_are_told_by_their_cause() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("status", "release", "expected"),
+    [
+        ("online", "shop-20260101000001", "shop-20260101000001"),
+        ("draining", "shop-20260101000001", "shop-20260101000001"),
+        ("stopped", "shop-20260101000001", ""),
+        ("gave up", "shop-20260101000001", ""),
+        ("online", "v2", ""),
+        ("online", None, ""),
+    ],
+)
+def test_a_release_serves_only_if_its_app_runs(
+    status: str, release: str | None, expected: str
+) -> None:
+    """The row of one that was stopped names the release that it ran last."""
+    row = {"status": status, "release": release}
+    assert values.release_that_serves(row) == expected
+
+
 def test_trends_of_nothing_are_empty() -> None:
     """An app that uses nothing, and one that has just come."""
     assert values.bars([]) == " " * values.TREND

@@ -52,6 +52,19 @@ def test_a_follower_tells_each_change_once_and_ends_with_the_end() -> None:
 
 
 @pytest.mark.parametrize(
+    ("rollout", "command"), [(3, "rollout status shop"), (0, "releases shop")]
+)
+def test_a_follower_that_gives_up_names_what_shows_the_rest(
+    rollout: int, command: str
+) -> None:
+    """With the app: a release server may have several; without a fleet, no rollout."""
+    line = outcome.encode(dataclasses.replace(ROLLING, rollout=rollout))
+    with pytest.raises(TimedOutError) as at:
+        OutcomeFollower("shop-1.tar.gz", print, 0).follow(then_silence(line))
+    assert f"`gapless {command}` on the release server" in at.value.hint
+
+
+@pytest.mark.parametrize(
     ("line", "expected"),
     [(b"here", "no publisher has taken it"), (b"gone", "taken by")],
 )

@@ -39,5 +39,6 @@ def test_a_coordinator_that_is_away_for_a_moment_ends_no_command(
     assert rollout_run.follow(store, 1, 60.0, lambda _: None) == rollout
     assert capfd.readouterr().err.count("etcd does not answer") == 1
     coordinator.away = 1000
-    with pytest.raises(TimedOutError):
+    with pytest.raises(TimedOutError) as at:
         rollout_run.follow(store, 1, 0.0, lambda _: None)
+    assert "`gapless rollout status app`" in at.value.hint

@@ -19,7 +19,6 @@ from gapless.base.errors import (
     ConflictError,
     GaplessError,
     MisuseError,
-    NotFoundError,
     UnavailableError,
 )
 from gapless.config.toml.fleets import Fleet
@@ -30,6 +29,7 @@ from gapless.releases.publisher import journal
 from gapless.releases.publisher.journal import Change
 from gapless.releases.publisher.progress import unbroken
 from gapless.releases.signing import records
+from gapless.rollout import decide
 from gapless.rollout.model import Rollout
 from gapless.rollout.store import FleetStore
 
@@ -82,10 +82,11 @@ class FleetPublisher:
         """Begin a rollout to an earlier release: *wanted*, or the one before.
 
         *seen* is the rollout that is left, by its number; without it, the one of now.  A
-        second rollback would leave the first, and go to the release again that both were
-        asked to leave.  Raises GaplessError.
+        second rollback would leave the first: while hosts go back already, one without a
+        named release is refused.  Raises GaplessError.
         """
         self._check_policy()
+        under_way = self._going_back()
         seen = seen or self._number()
         with publisher_lock.hold(self._spec, self._progress):
             earlier = journal.read(self._spec) or journal.read_settled(self._spec)
@@ -94,12 +95,8 @@ class FleetPublisher:
                 journal.drop(self._spec)
                 return begun
             number = self._number()
-            if not wanted and number != seen:
-                raise MisuseError(
-                    f"{self._spec.app}: rollout {number} has begun since this "
-                    f"rollback was asked for, after rollout {seen}",
-                    hint="nothing was done; `gapless rollout status` shows where it is",
-                )
+            if not wanted:
+                self._check_seen(number, seen, under_way or self._going_back())
             claims.clean_up(self._spec)
             if wanted:
                 release = current.find(self._spec, wanted)
@@ -121,6 +118,38 @@ class FleetPublisher:
         """Return the number of the last rollout; 0: there was none."""
         rollout, _ = self._store.rollout()
         return rollout.number if rollout else 0
+
+    def _going_back(self) -> Rollout | None:
+        """Return the rollout of now if its hosts are on their way back."""
+        rollout, _ = self._store.rollout()
+        if rollout is None:
+            return None
+        return rollout if decide.goes_back(rollout, self._superseded(rollout)) else None
+
+    def _superseded(self, rollout: Rollout) -> str:
+        """Return the release of the rollout before; empty if it is not known."""
+        past = [e for e in self._store.history.read() if e["number"] < rollout.number]
+        return str(past[-1]["release"]) if past else ""
+
+    def _check_seen(self, number: int, seen: int, under_way: Rollout | None) -> None:
+        """Raise MisuseError if a rollback would leave another rollout than was seen.
+
+        Also if it would leave one that is itself on its way back.
+        """
+        app = self._spec.app
+        if number != seen:
+            raise MisuseError(
+                f"{app}: rollout {number} has begun since this rollback was asked for, "
+                f"after rollout {seen}",
+                hint=f"nothing was done; `gapless rollout status {app}` shows where it is",
+            )
+        if under_way is not None:
+            raise MisuseError(
+                f"{app}: rollout {under_way.number} is on its way back to "
+                f"{under_way.target} already",
+                hint=f"nothing was done; when it has ended, `gapless rollback {app}` goes "
+                "back once more",
+            )
 
     def _rolled_back(self, change: Change) -> Rollout | None:
         """Return the rollout that a rollback has begun, if none followed it."""
@@ -168,14 +197,12 @@ class FleetPublisher:
 
     def _previous_release(self) -> Release:
         rollout, _ = self._store.rollout()
-        if rollout is not None and rollout.target == rollout.release:
-            if not rollout.previous:
-                raise NotFoundError(
-                    f"{rollout.app}: there is no release before {rollout.release}",
-                    hint=f"`gapless releases {rollout.app}` lists what is there",
-                )
+        if rollout is None or rollout.target != rollout.release:
+            return current.previous(self._spec)
+        if rollout.previous and rollout.previous < rollout.release:
             return current.find(self._spec, rollout.previous)
-        return current.previous(self._spec)
+        # It is a rollback itself, and `previous` the release that it has left.
+        return current.previous(self._spec, rollout.release)
 
     def _check_policy(self) -> None:
         known = frozenset(self._store.hosts.all())

@@ -115,7 +115,7 @@ def _rolled_back(
         raise MisuseError(
             f"{app}: rollout {before.number} is to {before.target}, and {deed.release} "
             "served here when this rollback was asked for",
-            hint="nothing was done; that rollout has buttons of its own",
+            hint="nothing was done; look at that rollout, and go back from there",
         )
     rollout = publisher.rollback("", seen=before.number if before else 0)
     return {"outcome": "done", "reason": f"rollout {rollout.number} has begun"}

@@ -90,7 +90,7 @@ def _check_changes(running: AppSpec) -> None:
     if running.config_file.endswith(TOML):
         raise MisuseError(
             f"{running.name}: its settings stand in {running.config_file}",
-            hint="write them there; `gapless reload` reads the file again",
+            hint=f"write them there; `gapless reload {running.name}` reads the file again",
         )
 
 

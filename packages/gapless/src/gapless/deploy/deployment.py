@@ -106,26 +106,27 @@ class Deployment:
     def rollback(self, wanted: str, *, seen: str = "") -> Report:
         """Make an earlier release current: *wanted*, or the one before.
 
-        *seen* is the release that serves, as who asks has seen it: another rollback may
-        have gone back meanwhile, and two would be one release too far.  Raises
-        GaplessError.
+        *seen* is the release that serves, as who asks has seen it.  Another rollback may
+        have gone back meanwhile, or still end the release that all want to leave: two
+        would be one release too far.  Raises GaplessError.
         """
-        serves = seen or self._serving()
+        under_way = journal.read(self._releases)  # first: its end changes what serves
+        seen = seen or self._serving()
         with publisher_lock.hold(self._releases, self.step) as self._releases:
-            # Nobody else has changed it, unless that was waited for.
-            is_to_be_seen = bool(seen or self.steps)
+            has_ended = journal.has_ended(self._releases, under_way)
             ended = self._recover(lambda change: journal.is_rollback(change, wanted))
             if ended is None and not wanted:
                 ended = interrupted.finished_rollback(self._releases)
             if ended is not None:
                 return ended
-            if is_to_be_seen and not wanted:
-                self._check_serving(serves)
+            serves = self._serving()
+            if not wanted:
+                self._check_serving(serves, seen, under_way if has_ended else None)
             claims.clean_up(self._releases)
             if wanted:
                 release = current.find(self._releases, wanted)
             else:
-                release = current.previous(self._releases, self._serving())
+                release = current.previous(self._releases, serves)
             change = Change(
                 action=journal.ROLLBACK,
                 release=release.name,
@@ -141,13 +142,21 @@ class Deployment:
         linked = os.path.basename(current.current_path(self._releases))
         return running_app.release_that_serves(described) or linked
 
-    def _check_serving(self, seen: str) -> None:
-        """Raise MisuseError if another release serves than was seen."""
-        serves = self._serving()
+    def _check_serving(self, serves: str, seen: str, other: Change | None) -> None:
+        """Raise MisuseError if another release serves than was seen.
+
+        Also if *other*, which has ended, was a rollback under way at that time.
+        """
+        app, now = self._releases.app, f"{serves or 'no release'} serves now"
+        if other is not None and other.action == journal.ROLLBACK:
+            raise MisuseError(
+                f"{app}: another rollback, to {other.release}, was under way when this "
+                f"one was asked for; {now}",
+                hint=f"nothing was done; `gapless rollback {app}` goes back once more",
+            )
         if serves != seen:
             raise MisuseError(
-                f"{self._releases.app}: {serves or 'no release'} serves now, and "
-                f"{seen or 'none'} did when this rollback was asked for",
+                f"{app}: {now}, and {seen or 'none'} did when this rollback was asked for",
                 hint="nothing was done",
             )
 

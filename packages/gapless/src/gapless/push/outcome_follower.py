@@ -51,7 +51,7 @@ class OutcomeFollower:
                 if self.last
                 else "no publisher took it"
             ),
-            hint="what was begun goes on; `gapless rollout status` on the release server "
+            hint=f"what was begun goes on; {_status(self.last)} on the release server "
             "shows it"
             if self.last
             else "is `gapless watch` running there, with a [release.NAME] for this app?",
@@ -93,3 +93,9 @@ class OutcomeFollower:
             if in_inbox
             else "it was taken by a program that reports no outcome; still waiting"
         )
+
+
+def _status(last: Outcome) -> str:
+    """Return the command that shows how far a release has come."""
+    shows = "rollout status" if last.rollout else "releases"
+    return printable(f"`gapless {shows} {last.app}`")

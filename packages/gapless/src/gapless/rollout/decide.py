@@ -115,6 +115,19 @@ def successor(before: Rollout | None, release: str, previous: str) -> tuple[int,
     return before.number + 1, "" if back == release else back
 
 
+def goes_back(rollout: Rollout, superseded: str) -> bool:
+    """Return whether hosts are on their way to an earlier release.
+
+    *superseded* is the release of the rollout before: `previous` is empty if a rollback
+    left a rollout that was not done.
+    """
+    if rollout.state is State.REVERTING:
+        return True
+    # Names of releases of one app are in the order of their timestamps.
+    is_earlier = rollout.release < max(rollout.previous, superseded)
+    return rollout.state is State.ROLLING and is_earlier
+
+
 def superseded_by(number: int) -> str:
     """Return the outcome of a rollout that another superseded."""
     return f"superseded by {number}"

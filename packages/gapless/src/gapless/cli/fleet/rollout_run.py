@@ -96,6 +96,6 @@ def follow(
         if clock.monotonic() >= until:
             raise TimedOutError(
                 f"rollout {number} has not ended after {timeout_s:g} s",
-                hint="it goes on; `gapless rollout status` shows its state",
+                hint=f"it goes on; `gapless rollout status {store.app}` shows its state",
             )
         select.select([], [], [], POLL_S)

@@ -35,14 +35,17 @@ class Deed:
 
     def question(self) -> str:
         """Return what is asked before it is done."""
+        of_fleet = f"rollout {self.rollout}" if self.rollout else "the rollout"
+        what = f"the fleet of {self.app}" if self.rollout else self.app
+        left = f"that of {of_fleet}" if self.rollout else self.release
         return {
             "reload": f"Reload {self.app}, with its file read again?",
             "start": f"Start {self.app}?",
             "stop": f"Stop {self.app}? It finishes what it began.",
             "scale": f"How many instances of {self.app}?",
-            "rollback": f"Roll {self.app} back to the release before?",
-            "hold": f"Hold the rollout of {self.app}? No further host switches.",
-            "resume": f"Resume the rollout of {self.app}? Hosts that failed try again.",
+            "rollback": f"Roll {what} back to the release before {left}".rstrip() + "?",
+            "hold": f"Hold {of_fleet} of {self.app}? No further host switches.",
+            "resume": f"Resume {of_fleet} of {self.app}? Hosts that failed try again.",
         }[self.action]
 
 

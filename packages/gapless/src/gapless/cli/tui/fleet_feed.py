@@ -22,7 +22,10 @@ HEADINGS = ("host", "phase", "runs", "last report", "reason")
 class FleetSeen:
     """One look at a fleet."""
 
+    app: str
     sentence: str
+    rollout: int = 0
+    """Its number; 0: there is none, or it could not be read."""
     hosts: dict[str, list[str]] = field(default_factory=dict)
 
 
@@ -58,9 +61,11 @@ class FleetFeed:
         try:
             store = self._stores.get(app) or self._opened(app)
             self._stores[app] = store
-            return FleetSeen(sentence=store) if isinstance(store, str) else _look(store)
+            if isinstance(store, str):
+                return FleetSeen(app=app, sentence=store)
+            return _look(store)
         except (GaplessError, OSError) as error:
-            return FleetSeen(sentence=printable(str(error)))
+            return FleetSeen(app=app, sentence=printable(str(error)))
 
     def _opened(self, app: str) -> FleetStore | str:
         from gapless.agent.open_store import open_store  # noqa: PLC0415 - loads TLS
@@ -81,6 +86,11 @@ def _look(store: FleetStore) -> FleetSeen:
         for name, each in sorted(reports.items())
     }
     if rollout is None:
-        return FleetSeen(sentence="nothing was rolled out yet", hosts=hosts)
-    words = rollouts.sentence(rollout, reports)
-    return FleetSeen(sentence=printable(words), hosts=hosts)
+        nothing = "nothing was rolled out yet"
+        return FleetSeen(app=store.app, sentence=nothing, hosts=hosts)
+    return FleetSeen(
+        app=store.app,
+        sentence=printable(rollouts.sentence(rollout, reports)),
+        rollout=rollout.number,
+        hosts=hosts,
+    )

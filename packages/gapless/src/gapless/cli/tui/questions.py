@@ -26,6 +26,7 @@ class Question(ModalScreen[Deed | None]):
     Question { align: center middle; }
     #box { width: 60; max-width: 95%; height: auto; padding: 1 2;
            border: round $warning; background: $surface; }
+    #box Label { width: 100%; }
     """
 
     def __init__(self, deed: Deed) -> None:

@@ -41,6 +41,8 @@ LEAST_COLUMNS, LEAST_LINES = 60, 18
 MOST_STEPS = 200
 ENDING = (signal.SIGTERM, signal.SIGHUP)
 """Signals that end the screen as `q` does, so that the terminal is restored."""
+OF_FLEETS = ("rollback", "hold", "resume")
+"""What may be done to a rollout."""
 TAKE_S, SLICE_S = 5.0, 0.1
 """So long a thread waits for the screen, and so often it looks whether it was closed."""
 
@@ -99,6 +101,7 @@ class TopScreen(App[None]):
         self._trends: dict[str, values.Trends] = {}
         self._works: dict[str, model.Line] = {}
         self._steps: dict[str, list[str]] = {}
+        self._fleet: FleetSeen | None = None
         self.feed = Feed(client, self._from_thread(self.show))
         self.logs = LogFeed(self._from_thread(self.show_lines))
         self.fleets = FleetFeed(config, self._from_thread(self.show_fleet))
@@ -257,6 +260,7 @@ class TopScreen(App[None]):
 
     def show_fleet(self, seen: FleetSeen) -> None:
         """Show a look at the fleet."""
+        self._fleet = seen
         self.query_one("#rollout", Static).update(Text(seen.sentence))
         self._table("hosts").show(seen.hosts)
 
@@ -305,10 +309,22 @@ class TopScreen(App[None]):
     # --- changes ----------------------------------------------------------------------
 
     def action_ask(self, action: str) -> None:
-        """Ask before something is changed."""
-        if self.selected:
-            deed = Deed(action=action, app=self.selected)
-            self.push_screen(Question(deed), self._begin)
+        """Ask before something is changed: what is shown now is meant, not what follows."""
+        app = self.selected
+        if not app:
+            return
+        rollout = self._rollout_shown(app) if action in OF_FLEETS else 0
+        release = ""
+        if action == "rollback" and not rollout:
+            release = values.release_that_serves(self._rows[app])
+        deed = Deed(action=action, app=app, rollout=rollout, release=release)
+        self.push_screen(Question(deed), self._begin)
+
+    def _rollout_shown(self, app: str) -> int:
+        """Return the number of the rollout that is shown; 0: none of this app is."""
+        is_shown = self.query_one(TabbedContent).active == "fleet"
+        seen = self._fleet
+        return seen.rollout if is_shown and seen and seen.app == app else 0
 
     def action_scale(self) -> None:
         """Ask how many instances there are to be."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gapless.base.names import ReleaseName
 from gapless.base.outside.text import printable
 from gapless.cli import output
 from gapless.cli.terminal import columns
@@ -35,6 +36,7 @@ COLOURS = {
     "gone": "dim",
 }
 """Of a status or phase; any other one is under way."""
+NOT_RUNNING = ("stopped", "stopping", "gave up")
 
 
 @dataclass(slots=True)
@@ -50,6 +52,19 @@ class Trends:
         self.cpu.append(float(row["cpu_percent"]))
         self.memory.append(float(row["memory_bytes"]))
         self.requests.append(float(row["requests"] or 0))
+
+
+def release_that_serves(row: Mapping[str, Any]) -> str:
+    """Return the release that serves by a row of `list`; empty if none does.
+
+    An app that does not run may have been rolled back since it ran last.
+    """
+    if row["status"] in NOT_RUNNING:
+        return ""
+    try:
+        return ReleaseName(row["release"] or "")
+    except ValueError:
+        return ""  # it did not come from a publisher
 
 
 def bars(values: Iterable[float], count: int = TREND) -> str:

@@ -68,9 +68,9 @@ _ROLLOUT = {
     "restart": "`gapless restart APP` on a host; a fleet changes by a release: "
     "`gapless push`",
     "start": "a rollout begins with a release: `gapless push`",
-    "stop": "`gapless rollout hold`",
-    "cancel": "`gapless rollout abort`",
-    "continue": "`gapless rollout resume`",
+    "stop": "`gapless rollout hold APP`",
+    "cancel": "`gapless rollout abort APP`",
+    "continue": "`gapless rollout resume APP`",
 }
 
 _NO_FORCE = {

@@ -102,7 +102,10 @@ def _remarks(app: Declared, profile: str) -> Iterator[str]:
             'on: "--unhandled-rejections=warn" after "node" says so'
         )
     if not built.autostart:
-        yield "autostart = false has no key: `gapless stop` once, and it stays stopped"
+        yield (
+            f"autostart = false has no key: `gapless stop {built.name}` once, and it "
+            "stays stopped"
+        )
     own, ours = _files_of(built.log)
     if own and ours and not built.log.rotate_own:
         yield (

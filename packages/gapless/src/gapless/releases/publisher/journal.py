@@ -84,6 +84,12 @@ def read_settled(spec: ReleaseSpec) -> Change | None:
     return change if change is not None and change.is_settled else None
 
 
+def has_ended(spec: ReleaseSpec, earlier: Change | None) -> bool:
+    """Return whether *earlier*, which was read here, is over: its publisher is not dead."""
+    now = _read(spec)
+    return earlier is not None and (now is None or now.token != earlier.token)
+
+
 def _read(spec: ReleaseSpec) -> Change | None:
     try:
         change = codec.decode(Change, files.read_json(path_of(spec)))

@@ -138,7 +138,7 @@ def instances(count: int | None, app: str) -> int:
     if count is None or not 1 <= count <= MOST_INSTANCES:
         raise MisuseError(
             f"{app}: cannot run {count!r} instances",
-            hint=f"a number from 1 to {MOST_INSTANCES}; `gapless stop` for none",
+            hint=f"a number from 1 to {MOST_INSTANCES}; `gapless stop {app}` for none",
         )
     return count
 

@@ -16,7 +16,7 @@ const ROLLOUT_QUESTIONS = {
   hold: (of) => `Hold rollout ${of.number} of ${of.app} to ${of.release}? No further host changes.`,
   resume: (of) => `Resume rollout ${of.number} of ${of.app}? Hosts that failed try again.`,
   abort: (of) => `Abort rollout ${of.number} of ${of.app}? Hosts that have changed go back to ${of.previous}.`,
-  rollback: (of) => `Roll the fleet of ${of.app} back to ${of.previous}? That is a rollout of its own.`,
+  rollback: (of) => `Roll the fleet of ${of.app} back to ${of.previous < of.release ? of.previous : `the release before ${of.release}`}? That is a rollout of its own.`,
 };
 const rows = new Map();
 let chosen = "";
@@ -43,7 +43,7 @@ export function ofRollout(action, found) {
 
 async function ask(action, rollout = null) {
   const [app, dialog, number] = [rollout?.app ?? chosen, byId("question"), byId("question-number")];
-  const release = /-\d{14}$/.test(apps.get(app)?.release) ? apps.get(app).release : "";
+  const release = apps.serving(app);
   setText(byId("question-text"), rollout ? ROLLOUT_QUESTIONS[action](rollout) : QUESTIONS[action](app, release));
   setText(byId("question-yes"), WORDS[action]);
   byId("question-count").hidden = action !== "scale";

@@ -24,6 +24,13 @@ export function get(name) {
   return known.get(name);
 }
 
+/** The release that serves; empty if none does: what is stopped may have been rolled back since it ran. */
+export function serving(name) {
+  const { release, status } = known.get(name) ?? {};
+  const runs = !["stopped", "stopping", "gave up"].includes(status);
+  return runs && /-\d{14}$/.test(release) ? release : "";
+}
+
 export function choose(name) {
   chosen = name;
   for (const [each, row] of rows) row.classList.toggle("open", each === name);

@@ -128,7 +128,8 @@ def _apply(store: FleetStore, args: argparse.Namespace) -> int:
 
 def _forget(store: FleetStore, host: str) -> int:
     if not host:
-        raise MisuseError("which host?", hint="gapless rollout forget APP HOST")
+        hint = f"gapless rollout forget {store.app} HOST"
+        raise MisuseError("which host?", hint=hint)
     if not store.forget(host):
         known = ", ".join(sorted(store.hosts.all())) or "none"
         raise NotFoundError(
