@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import tarfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -118,13 +119,9 @@ def test_no_rollout_supersedes_one_that_was_not_finalized(
     assert current.current_path(place.spec) == second.path
 
 
-def test_a_second_rollback_does_not_leave_the_first(place: Place) -> None:
-    """It would go to the release again that both were asked to leave."""
-    first, second = place.release(1), place.release(2)
-    publisher = place.publisher()
-    for release in (first, second):
-        publisher.rollback(release.name)
-        place.store.apply(Action.FINISH, "2 of 2 hosts")
+@contextlib.contextmanager
+def waiting_rollback(place: Place) -> Iterator[list[str]]:
+    """Let a rollback wait for another publisher; give why it is refused after that."""
     failed: list[str] = []
 
     def roll_back() -> None:
@@ -136,13 +133,24 @@ def test_a_second_rollback_does_not_leave_the_first(place: Place) -> None:
     with publisher_lock.hold(place.spec, lambda *_: None):
         waits.start()
         until(lambda: "waiting" in dict(place.steps), "the second to wait")
+        yield failed
+    waits.join(20)
+
+
+def test_a_second_rollback_does_not_leave_the_first(place: Place) -> None:
+    """It would go to the release again that both were asked to leave."""
+    first, second = place.release(1), place.release(2)
+    publisher = place.publisher()
+    for release in (first, second):
+        publisher.rollback(release.name)
+        place.store.apply(Action.FINISH, "2 of 2 hosts")
+    with waiting_rollback(place) as failed:
         # The first has the lock in another process.
         build = replace(
             place.rollout(), number=3, release=first.name, state=State.ROLLING
         )
         _, version = place.store.rollout()
         place.store.write_rollout(build, expected=version)
-    waits.join(20)
     assert failed == [
         "app: rollout 3 has begun since this rollback was asked for, after rollout 2"
     ]
@@ -158,19 +166,8 @@ def test_a_rollback_is_of_the_time_when_it_was_asked_for(place: Place) -> None:
         place.publisher().rollback(release.name)
         place.store.apply(Action.FINISH, "2 of 2 hosts")
     place.publisher().rollback("")
-    failed: list[str] = []
-
-    def roll_back() -> None:
-        with pytest.raises(MisuseError) as at:
-            place.publisher().rollback("")
-        failed.append(at.value.message)
-
-    waits = threading.Thread(target=roll_back)
-    with publisher_lock.hold(place.spec, lambda *_: None):
-        waits.start()
-        until(lambda: "waiting" in dict(place.steps), "the second to wait")
+    with waiting_rollback(place) as failed:
         place.store.apply(Action.FINISH, "2 of 2 hosts")
-    waits.join(20)
     assert failed == [f"app: rollout 3 is on its way back to {first.name} already"]
 
 

@@ -16,13 +16,15 @@ import pytest
 from gapless.base import clock
 from gapless.supervisor.kernel import processes
 from gapless.supervisor.relay import sockets
-from gapless.supervisor.relay.connection import State
+from gapless.supervisor.relay.connection import Connection, State
 from gapless.supervisor.relay.mend import mend
 from gapless.supervisor.relay.stopped import states_of_threads
 from gapless.supervisor.relay.takeover import most_in_focus
 from rig import wait
 from rig.relay.generations import (
     GET,
+    Old,
+    Relaying,
     exchange,
     get,
     hiding,
@@ -92,6 +94,21 @@ def test_clients_that_never_pause_are_taken(kind: str) -> None:
         assert it.process.wait(10) == 0
 
 
+def until_settled(relay: Relaying) -> Connection:
+    """Return the only connection once it is parked, and its process may end."""
+    wait.until(lambda: relay.states() == [State.PARKED], "it is parked")
+    (parked,) = relay.takeover.connections.values()
+    wait.until(lambda: parked.settled, "it rests")
+    return parked
+
+
+def end_process(it: Old, relay: Relaying) -> None:
+    """End the process, as was asked for; its connection has no process then."""
+    relay.takeover.ending = True
+    it.process.kill()
+    wait.until(lambda: relay.states() == [], "its process gone")
+
+
 @KINDS
 @pytest.mark.parametrize("asks", [True, False])
 def test_a_request_waits_for_who_follows_its_process(kind: str, asks: bool) -> None:
@@ -100,16 +117,12 @@ def test_a_request_waits_for_who_follows_its_process(kind: str, asks: bool) -> N
         client = it.clients[0]
         assert exchange(client) == b"old"
         with relaying(it, at_once=True, holds=True) as relay:
-            wait.until(lambda: relay.states() == [State.PARKED], "it is parked")
-            (parked,) = relay.takeover.connections.values()
-            wait.until(lambda: parked.settled, "it rests")
+            parked = until_settled(relay)
             if asks:
                 client.sendall(GET)
                 wait.until(lambda: parked.waits, "its request waits")
             assert relay.takeover.status().is_settled
-            relay.takeover.ending = True
-            it.process.kill()
-            wait.until(lambda: relay.states() == [], "its process gone")
+            end_process(it, relay)
             if not asks:
                 client.sendall(GET)
             assert it.heard == []
@@ -126,12 +139,8 @@ def test_half_a_request_without_a_process_ends_with_its_app() -> None:
         client = it.clients[0]
         assert exchange(client) == b"old"
         with relaying(it, at_once=True, holds=True) as relay:
-            wait.until(lambda: relay.states() == [State.PARKED], "it is parked")
-            (parked,) = relay.takeover.connections.values()
-            wait.until(lambda: parked.settled, "it rests")
-            relay.takeover.ending = True
-            it.process.kill()
-            wait.until(lambda: relay.states() == [], "its process gone")
+            until_settled(relay)
+            end_process(it, relay)
             relay.takeover.renew(replace(relay.takeover.aim, holds=False))
             client.sendall(GET[:20])
             (alone,) = relay.takeover.alone
