@@ -86,42 +86,38 @@ class FleetPublisher:
         named release is refused.  Raises GaplessError.
         """
         self._check_policy()
-        under_way = self._going_back()
-        seen = seen or self._number()
+        before, _ = self._store.rollout()
+        under_way = self._going_back(before)
+        seen = seen or _number(before)
         with publisher_lock.hold(self._spec, self._progress):
             earlier = journal.read(self._spec) or journal.read_settled(self._spec)
             begun = earlier and self._rolled_back(earlier)
             if earlier and begun and journal.is_rollback(earlier, wanted):
                 journal.drop(self._spec)
                 return begun
-            number = self._number()
+            now, _ = self._store.rollout()
             if not wanted:
-                self._check_seen(number, seen, under_way or self._going_back())
+                under_way = under_way or self._going_back(now)
+                self._check_seen(_number(now), seen, under_way)
             claims.clean_up(self._spec)
             if wanted:
                 release = current.find(self._spec, wanted)
             else:
-                release = self._previous_release()
+                release = self._previous_release(now)
             change = Change(
                 action=journal.ROLLBACK,
                 release=release.name,
                 token=journal.new_token(),
                 began_at=clock.wall(),
-                rollout=number,
+                rollout=_number(now),
             )
             journal.write(self._spec, change)
             begun = self._begin(release)
             journal.drop(self._spec)
             return begun
 
-    def _number(self) -> int:
-        """Return the number of the last rollout; 0: there was none."""
-        rollout, _ = self._store.rollout()
-        return rollout.number if rollout else 0
-
-    def _going_back(self) -> Rollout | None:
-        """Return the rollout of now if its hosts are on their way back."""
-        rollout, _ = self._store.rollout()
+    def _going_back(self, rollout: Rollout | None) -> Rollout | None:
+        """Return a rollout if its hosts are on their way back."""
         if rollout is None:
             return None
         return rollout if decide.goes_back(rollout, self._superseded(rollout)) else None
@@ -195,8 +191,8 @@ class FleetPublisher:
                 return replace(rollout, number=number, release=release.name)
         return None
 
-    def _previous_release(self) -> Release:
-        rollout, _ = self._store.rollout()
+    def _previous_release(self, rollout: Rollout | None) -> Release:
+        """Return the release before that of the last rollout.  Raises GaplessError."""
         if rollout is None or rollout.target != rollout.release:
             return current.previous(self._spec)
         if rollout.previous and rollout.previous < rollout.release:
@@ -258,3 +254,8 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return str(os.getuid())
+
+
+def _number(rollout: Rollout | None) -> int:
+    """Return the number of a rollout; 0: there is none."""
+    return rollout.number if rollout else 0

@@ -10,8 +10,9 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from gapless.base import codec
 from gapless.base.errors import MisuseError
@@ -241,7 +242,9 @@ def _running(client: Client) -> _Running:
     if not client.has_apps():
         return {}
     rows = client.request("list", only="names")["apps"]
-    names = [
-        row["name"] for row in rows if row["status"] not in ("stopped", "stopping")
-    ]
-    return current_specs(client, names)
+    return current_specs(client, [row["name"] for row in rows if is_reloaded(row)])
+
+
+def is_reloaded(row: Mapping[str, Any]) -> bool:
+    """Return whether a reload hands an app over, by a row of `list`; else it starts it."""
+    return row["status"] not in ("stopped", "stopping")

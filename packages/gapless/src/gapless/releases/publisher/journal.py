@@ -86,8 +86,10 @@ def read_settled(spec: ReleaseSpec) -> Change | None:
 
 def has_ended(spec: ReleaseSpec, earlier: Change | None) -> bool:
     """Return whether *earlier*, which was read here, is over: its publisher is not dead."""
+    if earlier is None:
+        return False
     now = _read(spec)
-    return earlier is not None and (now is None or now.token != earlier.token)
+    return now is None or now.token != earlier.token
 
 
 def _read(spec: ReleaseSpec) -> Change | None:

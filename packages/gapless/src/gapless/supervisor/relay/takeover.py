@@ -167,6 +167,7 @@ class Takeover:
         for alone in self.alone:
             if alone.exchange is None:
                 alone.end()
+        self._forget_what_is_over()
 
     # --- one round --------------------------------------------------------------------
 
@@ -190,13 +191,15 @@ class Takeover:
                     self._unwanted.add(inode)
                 if each.alone is not None:
                     self.alone.append(each.alone)
-        self.alone = [each for each in self.alone if not each.is_over]  # by a drop
         for alone in self.alone:
             try:
                 alone.round(now, self.aim.limit_s, holds=self.aim.holds)
             except Exception as error:  # noqa: BLE001 - as above
                 _tell(error)
                 alone.fail()
+        self._forget_what_is_over()
+
+    def _forget_what_is_over(self) -> None:
         self.alone = [each for each in self.alone if not each.is_over]
 
     def _step(self, each: Connection, now: float) -> None:

@@ -56,9 +56,7 @@ def _show(client: Client, wanted: list[AppRequest], args: argparse.Namespace) ->
     """Print what a reload would change; of what does not run, that it would start."""
     rows = client.request("list")["apps"]
     listens = {
-        row["name"]: row["addresses"]
-        for row in rows
-        if row["status"] not in ("stopped", "stopping")
+        row["name"]: row["addresses"] for row in rows if app_requests.is_reloaded(row)
     }
     reloaded, found = {}, {}
     for each in wanted:
