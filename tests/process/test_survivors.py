@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
 import urllib.request
+from itertools import permutations
 
 import pytest
 
@@ -22,17 +24,15 @@ from rig.wait import answers, free_port, until
 
 GOOD = ["node", "app.js"]
 TINY = [sys.executable, "-I", "-S", str(APPS / "tiny.py")]
+PAUSES_S = [0.0005, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.15, 0.3]
 STEPS = ["2 starts", "takes all new", "is proven", "1 drains", "1 stops"]
 """Between "listens on" and "takes all new" the program may wait for its answer: LIMITS."""
 
 
-def kill_all(host: Host, *, at_once: bool = False) -> None:
-    """Kill all three; who is above dies first, so that none starts another.
-
-    *at_once*: none of them sees the death of another, or it may begin to take over.
-    """
-    pids = host.own_pids()[::-1]
-    for number in (signal.SIGSTOP, signal.SIGKILL) if at_once else (signal.SIGKILL,):
+def kill_all(host: Host) -> None:
+    """Kill all three at once: none of them sees another die, and begins to replace it."""
+    pids = host.own_pids()
+    for number in (signal.SIGSTOP, signal.SIGKILL):
         for pid in pids:
             os.kill(pid, number)
     until(lambda: not host.processes().keys() & set(pids), "their end")
@@ -56,6 +56,34 @@ def test_an_app_is_found_again_right_after_its_first_start(host: Host) -> None:
     kill_all(host)
     host.ok("shutdown")
     until(lambda: not host.processes(), "nothing left")
+
+
+@pytest.mark.parametrize(
+    "pause_s",
+    [0, 0.1, *(pytest.param(each, marks=pytest.mark.soak) for each in PAUSES_S)],
+)
+@pytest.mark.parametrize("order", [*permutations(range(3))])
+def test_an_app_is_found_again_whoever_dies_first(
+    host: Host, order: tuple[int, ...], pause_s: float
+) -> None:
+    """One after another, in each order: who sees it may have begun to replace the dead.
+
+    What has begun so ends, and says nothing: its line to the dead is closed.
+    """
+    port = free_port()
+    host.declare("app", TINY, port=port, release="1")
+    host.ok("start", "app.toml")
+    until(lambda: answers(port), "its call of listen has returned")
+    (left,) = host.app("app")["pids"]
+    pids = host.own_pids()
+    for each in order:
+        os.kill(pids[each], signal.SIGKILL)
+        select.select([], [], [], pause_s)
+    found = host.app("app")
+    assert found["pids"] == [left]
+    assert (found["generation"], found["instances"]["ready"]) == (1, 1)
+    expected = {left, *host.own_pids()}
+    until(lambda: set(host.processes()) == expected, "the end of whoever had begun")
 
 
 TAKES_OVER = """
@@ -87,7 +115,7 @@ def test_who_takes_over_may_die_too(host: Host, op: str) -> None:
 
     until(both_answer, "the calls of listen of both have returned")
     left = sorted(host.app("app")["pids"])
-    kill_all(host, at_once=True)
+    kill_all(host)
     code = [sys.executable, "-c", TAKES_OVER, str(host.home), op]
     died = subprocess.run(code, env=host.environment, cwd="/", check=False, timeout=60)
     assert died.returncode == -signal.SIGKILL

@@ -209,7 +209,10 @@ def _go_on(home: str, line: socket.socket, *, renewed: bool) -> None:
     )
 
     reserve = _reserve(home, line, os.getppid())
-    reserve.receive_all()
+    try:
+        reserve.receive_all()
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return  # the guardian has died too: the next supervisor finds what serves
     guardian = guardian_of(reserve)
     if renewed:
         reserve.guardian_pid = guardian
