@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from gapless.base import peer, wire
+from gapless.base import wire
+from gapless.base.kernel import peer
 from gapless.base.names import Home
 from gapless.keeper.guardian.reserve import Reserve
 from gapless.keeper.guardian.scratch import Scratch

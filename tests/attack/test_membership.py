@@ -83,7 +83,7 @@ def test_a_number_that_another_process_has_now_proves_nothing(
 ) -> None:
     """Who connects, leaves its connection to a child and ends is nobody."""
     if not has_pidfd:  # before Linux 6.5
-        monkeypatch.setattr("gapless.base.peer.pidfd_of", lambda _: -1)
+        monkeypatch.setattr("gapless.base.kernel.peer.pidfd_of", lambda _: -1)
     with (
         socket.socket(socket.AF_UNIX) as listener,
         socket.socket(socket.AF_UNIX) as own,

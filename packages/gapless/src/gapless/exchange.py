@@ -13,8 +13,9 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from gapless.base import clock, peer
+from gapless.base import clock
 from gapless.base.errors import TimedOutError
+from gapless.base.kernel import peer
 from gapless.base.names import Home
 
 SILENT_S = 3.0

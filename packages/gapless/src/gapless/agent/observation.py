@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gapless.agent.address import HostAddresses
+from gapless.base import app_status
 from gapless.rollout.model import HostReport
 
 Listed = Mapping[str, Any]
@@ -41,10 +42,9 @@ def running_release(listed: Listed | None, app: str) -> str | None:
     row = None if listed is None else _row(listed, app)
     if row is None:
         return ""
-    if row["status"] in ("stopped", "stopping") and not row["reason"]:
+    if not app_status.is_wanted(row["status"]) and not row["reason"]:
         return None
-    is_down = row["status"] in ("stopped", "gave up")
-    return "" if is_down else str(row["release"] or "?")
+    return "" if app_status.is_over(row["status"]) else str(row["release"] or "?")
 
 
 def _row(listed: Listed, app: str) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gapless.base import codec
+from gapless.base import app_status, codec
 from gapless.base.errors import MisuseError
 from gapless.cli import app_options
 from gapless.client import Client, in_parts
@@ -226,7 +226,7 @@ def that_run(client: Client) -> set[str]:
     if not client.has_apps():
         return set()
     rows = client.request("list", only="names")["apps"]
-    return {r["name"] for r in rows if r["status"] not in ("stopped", "gave up")}
+    return {r["name"] for r in rows if not app_status.is_over(r["status"])}
 
 
 def aliases(client: Client) -> dict[str, str]:
@@ -247,4 +247,4 @@ def _running(client: Client) -> _Running:
 
 def is_reloaded(row: Mapping[str, Any]) -> bool:
     """Return whether a reload hands an app over, by a row of `list`; else it starts it."""
-    return row["status"] not in ("stopped", "stopping")
+    return app_status.is_wanted(row["status"])

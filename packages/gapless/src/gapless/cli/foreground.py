@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Collection
 from typing import Any
 
-from gapless.base import wakeup
+from gapless.base import app_status, wakeup
 from gapless.base.errors import GaplessError
 from gapless.cli import sequence
 from gapless.cli.followed_log import FollowedLog
@@ -27,7 +27,6 @@ from gapless.supervisor.memory import spec
 POLL_S = 0.1
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 PASSED_ON = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH)
-_ENDED = ("stopped", "gave up")
 
 
 def run(
@@ -91,7 +90,7 @@ class _ForegroundApps:
     def have_ended(self) -> bool:
         """Return whether no app runs any more."""
         self._rows = self._list()
-        return all(row["status"] in _ENDED for row in self._rows)
+        return all(app_status.is_over(row["status"]) for row in self._rows)
 
     def exit_codes(self) -> list[int | None]:
         """Return the exit codes of the apps; negative for a signal."""

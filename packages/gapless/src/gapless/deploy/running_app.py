@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from gapless.base import app_status
 from gapless.client import Client
 from gapless.releases.model import ReleaseSpec
 
@@ -22,7 +23,7 @@ def describe(client: Client, releases: ReleaseSpec) -> dict[str, Any] | None:
     if releases.app not in [row["name"] for row in rows]:
         return None
     found: dict[str, Any] = client.request("describe", app=releases.app)
-    runs = found["status"] not in ("stopped", "stopping")
+    runs = app_status.is_wanted(found["status"])
     return found if runs and _is_below_link(found["spec"], releases) else None
 
 

@@ -20,7 +20,8 @@ import signal
 import socket
 import struct
 
-from gapless.base import descriptors, files, peer
+from gapless.base import descriptors, files
+from gapless.base.kernel import peer
 from gapless.base.outside import own_directory
 from gapless.keeper import process_title
 from gapless.keeper.guardian import frames, program, table

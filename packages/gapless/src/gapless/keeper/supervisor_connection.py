@@ -12,7 +12,8 @@ import selectors
 import socket
 from collections.abc import Callable
 
-from gapless.base import clock, descriptors, peer, wire
+from gapless.base import clock, descriptors, wire
+from gapless.base.kernel import peer
 from gapless.keeper.guardian.reserve import Reserve
 
 LISTEN_BACKLOG = 16

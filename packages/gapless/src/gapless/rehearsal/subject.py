@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gapless.base import codec, files, paths
+from gapless.base import app_status, codec, files, paths
 from gapless.base.errors import GaplessError, MisuseError, NotFoundError
 from gapless.base.names import STAMP_DIGITS
 from gapless.client import Client
@@ -34,7 +34,6 @@ FILES = (
     *("ecosystem.json", "app.json"),
 )
 """What may declare the apps of a directory, the first that is there."""
-_FAILED_HERE = ("stopped", "stopping", "gave up")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +59,7 @@ def running(client: Client, app: str) -> dict[str, Any] | None:
     if app not in [row["name"] for row in rows]:
         return None
     found: dict[str, Any] = client.request("describe", app=app)
-    return None if found["status"] in _FAILED_HERE else found
+    return found if app_status.is_in_service(found["status"]) else None
 
 
 # --- an app, a directory --------------------------------------------------------------

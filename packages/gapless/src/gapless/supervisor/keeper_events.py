@@ -9,10 +9,10 @@ import errno
 import os
 from collections.abc import Callable
 
-from gapless.base import clock, events, peer, wire
+from gapless.base import clock, events, wire
 from gapless.base import descriptors as own
 from gapless.base.errors import UnavailableError
-from gapless.base.kernel import conditions
+from gapless.base.kernel import conditions, peer
 from gapless.supervisor.act.relays import Relays
 from gapless.supervisor.act.takeovers import Takeovers
 from gapless.supervisor.adoption import Adoption

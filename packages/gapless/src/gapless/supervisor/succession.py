@@ -12,7 +12,7 @@ import signal
 import socket
 from typing import Any
 
-from gapless.base import peer
+from gapless.base.kernel import peer
 from gapless.base.names import Home
 from gapless.keeper import run as keeper_run
 

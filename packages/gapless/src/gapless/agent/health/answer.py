@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from urllib.parse import quote, unquote
 
 from gapless.agent.observation import Listed
+from gapless.base import app_status
 
 LONGEST_HEAD_BYTES = 8192
 REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 503: "Service Unavailable"}
@@ -24,7 +25,7 @@ def health_of(listed: Listed | None, app: str) -> tuple[int, str]:
     row = next((each for each in rows if each["name"] == app), None)
     if listed is None or row is None:
         return 503, "it does not run here"
-    if row["status"] in ("stopped", "stopping", "gave up"):
+    if not app_status.is_in_service(row["status"]):
         return 503, str(row["status"])
     if listed["supervisor"]["draining"]:
         return 404, "this host leaves service"

@@ -7,7 +7,7 @@ import os
 import select
 from typing import Any
 
-from gapless.base import clock, codec
+from gapless.base import app_status, clock, codec
 from gapless.base.errors import NotFoundError
 from gapless.client import Client
 from gapless.config.choice import Choice, inherited
@@ -59,7 +59,7 @@ def _wait_until_it_listens(client: Client, wanted: AppSpec) -> None:
     until = clock.monotonic() + wanted.ready.timeout_s
     while clock.monotonic() < until:
         described = client.request("describe", app=wanted.name)
-        if described["addresses"] or described["status"] in ("stopped", "gave up"):
+        if described["addresses"] or app_status.is_over(described["status"]):
             return
         select.select([], [], [], POLL_S)
 

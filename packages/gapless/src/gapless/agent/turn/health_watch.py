@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from gapless.base import clock
+from gapless.base import app_status, clock
 from gapless.base.errors import GaplessError
 from gapless.client import Client
 
@@ -57,7 +57,7 @@ class HealthWatch:
         return found
 
     def _failure_since(self, before: dict[str, Any], now: dict[str, Any]) -> str:
-        if now["status"] in ("stopped", "gave up"):
+        if app_status.is_over(now["status"]):
             why = f": {now['reason']}" if now["reason"] else ""
             return f"the app {now['status']}{why}"
         if now["restarts"] > before["restarts"]:

@@ -1,3 +1,3 @@
-"""What every part may ask of the kernel: control groups."""
+"""What every part may ask of the kernel: of control groups, processes and sockets."""
 
 from __future__ import annotations

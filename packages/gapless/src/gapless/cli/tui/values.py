@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gapless.base import app_status
 from gapless.base.names import ReleaseName
 from gapless.base.outside.text import printable
 from gapless.cli import output
@@ -36,7 +37,6 @@ COLOURS = {
     "gone": "dim",
 }
 """Of a status or phase; any other one is under way."""
-NOT_RUNNING = ("stopped", "stopping", "gave up")
 
 
 @dataclass(slots=True)
@@ -59,7 +59,7 @@ def release_that_serves(row: Mapping[str, Any]) -> str:
 
     An app that does not run may have been rolled back since it ran last.
     """
-    if row["status"] in NOT_RUNNING:
+    if not app_status.is_in_service(row["status"]):
         return ""
     try:
         return ReleaseName(row["release"] or "")

@@ -18,7 +18,8 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from gapless.base import clock, peer, wire
+from gapless.base import clock, wire
+from gapless.base.kernel import peer
 from gapless.base.outside import disposal
 
 KIND = "notify/"

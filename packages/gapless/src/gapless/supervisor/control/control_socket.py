@@ -11,8 +11,9 @@ import selectors
 import socket
 from collections.abc import Callable
 
-from gapless.base import descriptors, events, files, peer
+from gapless.base import descriptors, events, files
 from gapless.base.errors import UnavailableError
+from gapless.base.kernel import peer
 from gapless.supervisor.control.control_connection import ControlConnection
 from gapless.supervisor.control.request import Request
 

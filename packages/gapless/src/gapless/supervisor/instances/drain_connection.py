@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from gapless.base import clock, peer
+from gapless.base import clock
+from gapless.base.kernel import peer
 from gapless.base.outside.disposal import (
     ROOM_BYTES,
     close_all,

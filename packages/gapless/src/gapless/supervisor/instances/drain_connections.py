@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterator
 from functools import reduce
 from typing import Any
 
-from gapless.base import clock, descriptors, files, peer
+from gapless.base import clock, descriptors, files
+from gapless.base.kernel import peer
 from gapless.base.names import Home
 from gapless.supervisor.instances.drain_connection import (
     DrainConnection,

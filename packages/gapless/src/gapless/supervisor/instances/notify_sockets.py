@@ -16,7 +16,7 @@ import socket
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 
-from gapless.base import peer
+from gapless.base.kernel import peer
 from gapless.base.names import Home
 from gapless.base.outside import disposal
 from gapless.supervisor.instances import notify

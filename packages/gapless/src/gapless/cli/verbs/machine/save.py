@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 
-from gapless.base import codec, files
+from gapless.base import app_status, codec, files
 from gapless.base.errors import DONE, MisuseError, UnavailableError
 from gapless.cli import arguments, output
 from gapless.client import Client
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         )
     for row in found["apps"]:
         described = client.request("describe", app=row["name"])
-        running = row["status"] not in ("stopped", "stopping")
+        running = app_status.is_wanted(row["status"])
         spec = codec.decode(AppSpec, described["spec"])
         apps.append(SavedApp(spec=spec, running=running))
     if not apps and not args.force:
