@@ -56,6 +56,26 @@ until("never")
     assert said == "finished\nown 15 recycle"
 
 
+def test_an_order_to_serve_takes_no_signal_back(tmp_path: Path) -> None:
+    """A supervisor that comes back sends one; what was counted since is kept."""
+    _, said = run(
+        tmp_path,
+        """
+drain = Drain(environ={})
+with drain.procedure("p"):
+    drain.core.admit("GET /", 0.0)
+    send()
+    until("recycle")
+    drain.core.finish(*drain.core.requests, 1.0)
+    assert drain._take_order("undrain")
+    counts = drain.counts()
+    print(counts["mode"], counts["finished"]["requests"], flush=True)
+until("never")
+""",
+    )
+    assert said == "recycle 1\nown 15 recycle"
+
+
 def test_it_waits_no_longer_than_the_timeout(tmp_path: Path) -> None:
     """A procedure that never ends does not keep the process alive for ever."""
     _, said = run(

@@ -334,6 +334,23 @@ def test_a_host_drains_and_serves_again(host: Host) -> None:
     until(lambda: "200" in curl(port).splitlines()[0], "200 again")
 
 
+def test_an_undrain_right_after_a_crash_reaches_every_process(host: Host) -> None:
+    """The processes are not known again yet when it is asked for."""
+    port = free_port()
+    own = command(uvicorn("plain_asgi:app"), port)
+    host.start("app", own, port=port, directory=EXAMPLES)
+    host.ok("drain")
+    (pid,) = host.app("app")["pids"]
+    # One that is stopped comes back late.
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        os.kill(host.supervisor_pid(), signal.SIGKILL)
+        assert "serves again" in host.ok("undrain")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    until(lambda: "200" in curl(port).splitlines()[0], "200 again")
+
+
 def test_draining_names_who_serves_on(host: Host) -> None:
     """A program without the drain library cannot refuse requests: exit code 1."""
     port = free_port()

@@ -131,6 +131,24 @@ def test_a_process_whose_line_broke_in_a_drain_counts_once(
     assert sums(rig) == (0, 6, 1)
 
 
+def test_an_undrain_that_a_process_has_missed_is_sent_when_it_is_back(rig: Rig) -> None:
+    """Its connection was down, so it refuses requests still."""
+    connection = rig.connect()
+    rig.connections.order(KEY, Mode.RECYCLE)
+    connection.close()
+    rig.process_events()
+    rig.connections.order(KEY, Mode.SERVING)
+    assert rig.connect().recv(100) == b"undrain\n"
+
+
+def test_an_undrain_that_was_never_sent_is_sent_by_the_next_supervisor(
+    rig: Rig,
+) -> None:
+    """It was killed once it had noted what it wanted."""
+    rig.connections.restore(KEY, Mode.SERVING)
+    assert rig.connect().recv(100) == b"undrain\n"
+
+
 def test_the_path_leads_to_the_same_socket_as_the_name(rig: Rig) -> None:
     """It takes the place of one that was left behind, and goes with its supervisor."""
     rig.send(rig.connect(rig.path), counts(1, 0))

@@ -102,6 +102,11 @@ class DrainConnection:
         last = self.counts or Counts()
         return last.aged(clock.monotonic() - self.counted_at)
 
+    def send_mode(self, mode: Mode) -> None:
+        """Order the mode of its instance; it sends its counts then."""
+        serving = mode is Mode.SERVING
+        self.send("undrain" if serving else f"drain {self.mode_in(mode).value}")
+
     def send(self, order: str) -> None:
         """Send an order; a process that does not read for long has to connect again."""
         line = f"{order}\n".encode()

@@ -235,8 +235,8 @@ class DrainConnections:
         self._lost.get(key, {}).pop(connection.pid, None)
         connection.identified(key)
         self._unidentified.pop(connection, None)
-        mode = connection.mode_in(self._modes.get(key, Mode.SERVING))
-        connection.send("counts" if mode is Mode.SERVING else f"drain {mode.value}")
+        # Also that it serves: it may have missed the order while it was away.
+        connection.send_mode(self._modes.get(key, Mode.SERVING))
         self._changed(key, self.counts_of(key), False)
 
     def _lose(self, connection: DrainConnection) -> None:
@@ -288,12 +288,10 @@ class DrainConnections:
     def order(self, key: str, mode: Mode) -> None:
         """Send a mode to every process of an instance, and to those that come later."""
         self._modes[key] = mode
-        serving = mode is Mode.SERVING
-        if serving:
+        if mode is Mode.SERVING:
             self._lost.pop(key, None)
         for connection in self._of(key):
-            wanted = connection.mode_in(mode).value
-            connection.send("undrain" if serving else f"drain {wanted}")
+            connection.send_mode(mode)
         self._changed(key, self.counts_of(key), False)
 
     def restore(self, key: str, mode: Mode) -> None:
