@@ -76,6 +76,29 @@ until("never")
     assert said == "recycle 1\nown 15 recycle"
 
 
+@pytest.mark.parametrize("own", ["", "signal.signal(signal.SIGINT, signal.SIG_DFL)"])
+def test_on_windows_the_process_is_not_terminated(tmp_path: Path, own: str) -> None:
+    """There, os.kill ends a process at once, whatever the signal; raise() calls handlers."""
+    code, said = run(
+        tmp_path,
+        f"""
+from gapless_drain import signals
+
+def terminate(pid, number):
+    print("terminated", flush=True)
+    os._exit(9)
+
+signal.signal(signal.SIGINT, lambda number, frame: (print(int(number), flush=True), os._exit(3)))
+{own}
+drain = Drain(environ={{}})
+os.kill, signals.ON_WINDOWS = terminate, True
+signal.raise_signal(signal.SIGINT)
+until("never")
+""",
+    )
+    assert (code, said) == ((-2, "") if own else (3, "2"))
+
+
 def test_it_waits_no_longer_than_the_timeout(tmp_path: Path) -> None:
     """A procedure that never ends does not keep the process alive for ever."""
     _, said = run(
