@@ -78,7 +78,7 @@ until("never")
 
 @pytest.mark.parametrize("own", ["", "signal.signal(signal.SIGINT, signal.SIG_DFL)"])
 def test_on_windows_the_process_is_not_terminated(tmp_path: Path, own: str) -> None:
-    """There, os.kill ends a process at once, whatever the signal; raise() calls handlers."""
+    """There, os.kill ends a process at once, whatever the signal; raise() does not."""
     code, said = run(
         tmp_path,
         f"""
@@ -88,7 +88,11 @@ def terminate(pid, number):
     print("terminated", flush=True)
     os._exit(9)
 
-signal.signal(signal.SIGINT, lambda number, frame: (print(int(number), flush=True), os._exit(3)))
+def interrupted(number, frame):
+    print(int(number), flush=True)
+    os._exit(3)
+
+signal.signal(signal.SIGINT, interrupted)
 {own}
 drain = Drain(environ={{}})
 os.kill, signals.ON_WINDOWS = terminate, True
