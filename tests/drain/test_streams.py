@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+import types
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any
 
 import pytest
@@ -54,6 +55,12 @@ def serve(drain: Drain, app: Any, scope: Message, *messages: Message) -> list[Me
 
     asyncio.run(asyncio.wait_for(drain.asgi(app)(scope, receive, send), 20))
     return sent
+
+
+@types.coroutine
+def turn() -> Generator[None, None, None]:
+    """Let the loop take one turn."""
+    yield
 
 
 async def graces(number: int) -> None:
@@ -214,7 +221,7 @@ def test_an_event_stream_that_was_told_ends_as_it_likes() -> None:
             while True:
                 await send(EVENT)
                 drain._take_order("drain handoff")
-                await asyncio.sleep(0)
+                await turn()
         finally:
             await graces(5)
             done.append("saved")
@@ -239,10 +246,10 @@ def test_no_message_is_lost_when_a_receive_is_cancelled(
         for number in range(3):
             waiting = asyncio.ensure_future(receive())
             for _ in range(turns_before):
-                await asyncio.sleep(0)
+                await turn()
             arrived.put_nowait({**HELLO, "text": str(number)})
             for _ in range(turns_after):
-                await asyncio.sleep(0)
+                await turn()
             waiting.cancel()
             try:
                 texts.append((await waiting)["text"])
