@@ -1,0 +1,69 @@
+"""The way back of a fleet: every host ends on the release that is known to be good."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+
+from rig import wait
+from rig.fleets.fleet import APP, Fleet, MakeFleet
+
+CANARY = 'slots = 1\nslot_ttl_s = 2\ncanary = ["s0"]\nbake_s = 3600'
+"""The canary is watched until it fails, or something else is wanted."""
+GIVES_UP = "restart = { max = 0, min_uptime_s = 10 }"
+
+
+@pytest.fixture
+def make(make_fleet: MakeFleet) -> MakeFleet:
+    """Make a fleet of two, whose canary is watched for an hour."""
+    return functools.partial(make_fleet, count=2, policy=CANARY)
+
+
+def start(fleet: Fleet) -> None:
+    """Bring the fleet to a first release, without waiting for the canary's hour."""
+    _policy(fleet, CANARY, "slots = 1\nslot_ttl_s = 2")
+    fleet.start()
+    _policy(fleet, "slots = 1\nslot_ttl_s = 2", CANARY)
+
+
+def _policy(fleet: Fleet, before: str, after: str) -> None:
+    file = fleet.publisher.directory / "gapless.toml"
+    file.write_text(file.read_text().replace(before, after))
+
+
+def all_run(fleet: Fleet, version: str) -> None:
+    """Wait until every host runs a version."""
+    wait.until(lambda: set(fleet.runs().values()) == {version}, f"all on {version}", 30)
+
+
+@pytest.mark.parametrize("reverts", [True, False])
+def test_a_host_whose_release_gave_up_runs_the_one_before_again(
+    make: MakeFleet, *, reverts: bool
+) -> None:
+    """Whether the rollout turns back by itself, or is held and `abort` does it."""
+    fleet = make(app=GIVES_UP)
+    start(fleet)
+    if not reverts:
+        _policy(fleet, CANARY, f"{CANARY}\nrevert = false")
+    fleet.begin("2 ends 1 1")
+    if not reverts:
+        fleet.until("held")
+        fleet.publisher.ok("rollout", "abort", APP)
+    reverted = fleet.until("reverted")
+    assert {each["release"] for each in reverted["hosts"]} == {reverted["previous"]}
+    all_run(fleet, "1")
+
+
+def test_a_release_in_the_place_of_another_that_fails_takes_both_back(
+    make: MakeFleet,
+) -> None:
+    """A host that has only the first of them goes back to the one before both."""
+    fleet = make()
+    start(fleet)
+    fleet.begin("2")
+    wait.until(lambda: fleet.runs() == {"s0": "2", "s1": "1"}, "the canary", 30)
+    _policy(fleet, '["s0"]', '["s1"]')
+    fleet.begin("3 sick 0.5")
+    fleet.until("reverted")
+    all_run(fleet, "1")
