@@ -9,7 +9,8 @@ import pytest
 from rig import wait
 from rig.fleets.fleet import APP, Fleet, MakeFleet
 
-CANARY = 'slots = 1\nslot_ttl_s = 2\ncanary = ["s0"]\nbake_s = 3600'
+QUICK = "slots = 1\nslot_ttl_s = 2"
+CANARY = f'{QUICK}\ncanary = ["s0"]\nbake_s = 3600'
 """The canary is watched until it fails, or something else is wanted."""
 GIVES_UP = "restart = { max = 0, min_uptime_s = 10 }"
 
@@ -22,9 +23,9 @@ def make(make_fleet: MakeFleet) -> MakeFleet:
 
 def start(fleet: Fleet) -> None:
     """Bring the fleet to a first release, without waiting for the canary's hour."""
-    _policy(fleet, CANARY, "slots = 1\nslot_ttl_s = 2")
+    _policy(fleet, CANARY, QUICK)
     fleet.start()
-    _policy(fleet, "slots = 1\nslot_ttl_s = 2", CANARY)
+    _policy(fleet, QUICK, CANARY)
 
 
 def _policy(fleet: Fleet, before: str, after: str) -> None:
@@ -63,6 +64,23 @@ def test_a_release_in_the_place_of_another_that_fails_takes_both_back(
     start(fleet)
     fleet.begin("2")
     wait.until(lambda: fleet.runs() == {"s0": "2", "s1": "1"}, "the canary", 30)
+    _policy(fleet, '["s0"]', '["s1"]')
+    fleet.begin("3 sick 0.5")
+    fleet.until("reverted")
+    all_run(fleet, "1")
+
+
+def test_a_release_after_a_rollback_that_fails_goes_back_to_where_that_went(
+    make: MakeFleet,
+) -> None:
+    """No host runs the release that the rollback left, though that one was done."""
+    fleet = make()
+    _policy(fleet, CANARY, QUICK)
+    fleet.start()
+    assert fleet.publish("2").returncode == 0
+    _policy(fleet, QUICK, CANARY)
+    fleet.publisher.ok("rollback", APP, "--no-wait")
+    wait.until(lambda: fleet.runs() == {"s0": "1", "s1": "2"}, "the canary", 30)
     _policy(fleet, '["s0"]', '["s1"]')
     fleet.begin("3 sick 0.5")
     fleet.until("reverted")
