@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import pytest
 
@@ -54,6 +55,47 @@ def test_a_host_whose_release_gave_up_runs_the_one_before_again(
     reverted = fleet.until("reverted")
     assert {each["release"] for each in reverted["hosts"]} == {reverted["previous"]}
     all_run(fleet, "1")
+
+
+def test_a_release_that_ends_as_it_may_is_not_taken_for_one_stopped_by_hand(
+    make: MakeFleet,
+) -> None:
+    """It has failed on the canary, which is brought back, and nobody follows it."""
+    fleet = make(app="restart = { stop_exit_codes = [0] }")
+    start(fleet)
+    fleet.begin("2 ends 1 0")
+    reverted = fleet.until("reverted")
+    assert reverted["reason"] == ("s0 failed: the app ended by itself, with code 0")
+    all_run(fleet, "1")
+    assert "2" not in {each["release"] for each in reverted["hosts"]}
+
+
+JOB = 'restart = { automatic = false }\nready = { when = "auto" }'
+
+
+def test_a_job_is_done_when_it_has_ended_and_runs_once_for_each_release(
+    make: MakeFleet,
+) -> None:
+    """On every host; one that ends with another code has failed, and is held."""
+    fleet = make(app=JOB, policy=QUICK)
+    for member in fleet.members:
+        member.listens = False
+    fleet.start("1 job 0.2 0")
+    for version in ("2 job 1.5 0", "3 job 0.2 0"):
+        assert fleet.publish(version).returncode == 0
+        hosts = fleet.status()["hosts"]
+        assert [each["phase"] for each in hosts] == ["done", "done"]
+    wait.until(_all_finished(fleet), "every job to have ended", 30)
+    assert fleet.publish("4 job 1 3").returncode != 0
+    failed = fleet.until("reverted")
+    assert "ended by itself, with code 3" in failed["reason"]
+
+
+def _all_finished(fleet: Fleet) -> Callable[[], bool]:
+    return lambda: all(
+        each["finished"] == fleet.status()["release"] and each["release"] == ""
+        for each in fleet.status()["hosts"]
+    )
 
 
 def test_a_release_in_the_place_of_another_that_fails_takes_both_back(

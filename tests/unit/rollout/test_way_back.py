@@ -21,10 +21,12 @@ def host(
     release: str,
     phase: Phase = Phase.IDLE,
     turn: tuple[int, int] = (6, 1),
-    **more: str,
+    finished: str = "",
 ) -> HostReport:
     """Return the report of a host."""
-    return HostReport(host=name, release=release, phase=phase, turn=turn, **more)
+    return HostReport(
+        host=name, release=release, phase=phase, turn=turn, finished=finished
+    )
 
 
 def may_begin(rollout: Rollout, report: HostReport) -> bool:
@@ -107,3 +109,31 @@ def test_a_host_that_never_ran_the_app_and_fails_first_starts_the_release_before
     assert verdict(WAY_ON, failed) is Action.REVERT
     assert may_begin(WAY_BACK, failed)
     assert verdict(replace(WAY_ON, previous=""), failed) is Action.HOLD
+
+
+# --- an app that has ended by itself, as its settings allow ------------------------------
+
+
+def test_a_job_that_ended_after_its_turn_is_done() -> None:
+    """It runs no more, and is not started again for the same rollout."""
+    done = host("a", "", Phase.DONE, finished=R2)
+    assert verdict(WAY_ON, done) is Action.FINISH
+    assert not may_begin(replace(WAY_ON, state=State.DONE), done)
+    later = replace(WAY_ON, number=7, release=R3, previous=R2)
+    assert may_begin(later, done)
+
+
+def test_what_ended_while_it_was_watched_has_failed_and_goes_back() -> None:
+    """Also if the host has to be started with the release before."""
+    failed = host("a", "", Phase.FAILED, finished=R2)
+    assert verdict(WAY_ON, failed, host("b", R1)) is Action.REVERT
+    assert may_begin(WAY_BACK, failed)
+    assert may_begin(replace(WAY_ON, attempt=2), failed)
+
+
+def test_where_the_release_before_has_ended_nothing_is_to_be_done_on_the_way_back() -> (
+    None
+):
+    """It had come there, and ended as its settings allow."""
+    ended = host("b", "", Phase.WAITING, finished=R1)
+    assert verdict(WAY_BACK, ended) is Action.FINISH

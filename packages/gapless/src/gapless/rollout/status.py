@@ -16,7 +16,7 @@ class RolloutStatus:
     order: tuple[str, ...]
     """All of them in the order in which they change: canaries, then by name."""
     arrived: frozenset[str]
-    """Those that run their target, and were watched long enough."""
+    """Those that run their target, or on which it ended, and were watched."""
     failed: frozenset[str]
     failure: str
     """The reason of the first that failed, by name."""
@@ -72,7 +72,7 @@ def has_arrived(rollout: Rollout, report: HostReport) -> bool:
     # One that failed in an earlier attempt is watched again; on the way back it never left.
     failed_before = _is_of(rollout, report) and report.phase is Phase.FAILED
     is_back = rollout.state in BACK
-    return report.release == rollout.target and (is_back or not failed_before)
+    return _has(report, rollout.target) and (is_back or not failed_before)
 
 
 def has_failed(rollout: Rollout, report: HostReport) -> bool:
@@ -87,11 +87,16 @@ def _is_left_out(report: HostReport) -> bool:
 
 
 def _has_changed(rollout: Rollout, report: HostReport) -> bool:
-    if report.release == rollout.release or _is_changing(rollout, report):
+    if _has(report, rollout.release) or _is_changing(rollout, report):
         return True
     # What it was brought to has given up since, or what ran before is gone.
     had_turn = _is_of(rollout, report) and report.phase in (Phase.DONE, Phase.FAILED)
     return had_turn and not report.release
+
+
+def _has(report: HostReport, release: str) -> bool:
+    """Return whether a release runs on a host, or has ended there as it may."""
+    return release in (report.release, report.finished)
 
 
 def _is_changing(rollout: Rollout, report: HostReport) -> bool:
