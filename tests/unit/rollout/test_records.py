@@ -27,14 +27,15 @@ REACHED = replace(
 def test_records_come_back_as_they_were() -> None:
     """A record is decoded to the value that was encoded."""
     assert records.decode_rollout(records.encode_rollout(ROLLOUT), "app") == ROLLOUT
-    for report in (REPORT, REACHED):
+    ended = replace(REPORT, release="", finished=OLD)
+    for report in (REPORT, REACHED, ended):
         assert records.decode_host(records.encode_host(report), "a") == report
 
 
 def test_reports_of_older_and_newer_agents_are_read() -> None:
     """A field that is missing is empty; a field that is not known is left out."""
     value = records.decode("host", records.encode_host(REPORT))
-    for name in ("addresses", "health", "drains", "recycles"):
+    for name in ("addresses", "health", "drains", "recycles", "finished"):
         del value[name]
     old = records.decode_host(records.encode("host", value), "a")
     assert old == REPORT

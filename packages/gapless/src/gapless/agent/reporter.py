@@ -47,7 +47,10 @@ class Reporter:
         """Set the release that serves here; it is written with the next write."""
         with self._lock:
             if release != self._report.release:
-                self._report = dataclasses.replace(self._report, release=release)
+                finished = "" if release else self._report.finished
+                self._report = dataclasses.replace(
+                    self._report, release=release, finished=finished
+                )
                 self._written_at = None
 
     def set_report(self, report: HostReport) -> None:

@@ -132,6 +132,8 @@ class HostReport:
     host: Line
     release: Line = ""
     """The release that serves there; empty if the app does not run."""
+    finished: Line = ""
+    """The release that ended there by itself, as its settings allow; nothing runs."""
     turn: tuple[Number, Number] = (0, 0)
     """The number of the rollout and of the attempt that `phase` is about."""
     phase: Phase = Phase.IDLE

@@ -98,6 +98,7 @@ def decode_host(content: bytes, host: str) -> HostReport:
     if found.host != host:
         raise ValueError(f"host: it is the report of {found.host}")
     _check_label("release", found.release)
+    _check_label("finished", found.finished)
     for address in (*found.addresses, *((found.health,) if found.health else ())):
         if not is_address(address):
             raise ValueError(f"addresses, health: {_shown(address)} is no address")

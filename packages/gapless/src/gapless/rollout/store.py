@@ -97,7 +97,8 @@ class FleetStore:
             before, version = self.rollout()
             if before is not None and decide.needs_finalizing(before):
                 return None
-            number, back = decide.successor(before, release, previous)
+            reports = self.hosts.all().values()
+            number, back = decide.successor(before, release, previous, reports)
             archived = [int(each["number"]) for each in self.history.read()]
             highest = max(archived, default=0)
             number = max(number, highest + 1)

@@ -130,7 +130,12 @@ class Turn:
             and rollout.state is State.ROLLING
         )
         for_s = max(policy.min_healthy_s, policy.bake_s if is_canary else 0.0)
-        watch = HealthWatch(self._client, rollout.app, self._fleet.health)
+        watch = HealthWatch(
+            self._client,
+            rollout.app,
+            self._fleet.health,
+            has_listened=bool(self._reporter.report.addresses),
+        )
         return watch.failure(for_s, self._stopping, check_target)
 
     def _change(self, release: Release, permit: TurnPermit, rollout: Rollout) -> str:

@@ -20,9 +20,9 @@ from gapless.rollout.store import FleetStore
 def host_line(report: HostReport) -> str:
     """Return the phase of a host, the release that it runs, and the reason."""
     why = f": {report.reason}" if report.reason else ""
-    return (
-        f"{report.host} {report.phase.value} ({report.release or 'nothing'} runs){why}"
-    )
+    runs = f"{report.finished} has ended" if report.finished else ""
+    runs = runs or f"{report.release or 'nothing'} runs"
+    return f"{report.host} {report.phase.value} ({runs}){why}"
 
 
 def print_host(report: HostReport) -> None:
@@ -67,7 +67,7 @@ def print_hosts(
     rows = [
         [
             each.host,
-            each.release or "-",
+            each.release or (f"- ({each.finished})" if each.finished else "-"),
             _phase(each, gone_s),
             each.at,
             each.reason or "-",

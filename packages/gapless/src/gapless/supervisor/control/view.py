@@ -105,6 +105,7 @@ class View:
             "log_lines_lost": app.log_lines_lost,
             "log_trouble": app.log_trouble or None,
             "exit_code": app.exit_code,
+            "finished": app.finished,
             "generation": current.number if current else app.last_generation,
             "release": (current.spec if current else app.spec).release or None,
             "instances": {

@@ -24,6 +24,8 @@ class Host(msgspec.Struct):
 
     host: str
     release: str
+    finished: str
+    """The release that ended there by itself, as its settings allow; mostly empty."""
     turn: list[int]
     """The numbers of the rollout and of the attempt."""
     phase: str
