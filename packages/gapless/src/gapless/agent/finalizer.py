@@ -73,8 +73,11 @@ class Finalizer:
         if release is not None and rollout.state is State.DONE:
             current.flip(self._spec, release)
             self._progress("flipped", f"{self._spec.link} -> {release.name}")
-        elif release is not None and rollout.state is State.REVERTED:
-            reports.mark_failed(self._spec, release, rollout.reason)
+        elif (
+            release is not None and rollout.state is State.REVERTED and rollout.failure
+        ):
+            # What an operator turned back has not failed: it may be rolled out again.
+            reports.mark_failed(self._spec, release, rollout.failure)
         if release is not None:
             # Before the record is written: if this publisher dies, the hook runs again
             # rather than never.

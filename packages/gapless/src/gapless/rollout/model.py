@@ -102,6 +102,10 @@ class Rollout:
     """The digest of `previous`: a host that came late has no copy of it."""
     state: State = State.ROLLING
     reason: Text = ""
+    failure: Text = ""
+    """Why the hosts of this rollout could not run its release, if agents ended it for that.
+
+    Empty: they have not, it was moved by hand, or an earlier version of gapless did it."""
     attempt: Number = 1
     """Raised by `resume` and by a revert, so that hosts that failed try again."""
     by: Line = ""

@@ -59,7 +59,12 @@ def decode(kind: str, content: bytes) -> dict[str, Any]:
 
 def encode_rollout(rollout: Rollout) -> bytes:
     """Return a rollout as a record."""
-    rollout = replace(rollout, reason=_text(rollout.reason), by=_line(rollout.by))
+    rollout = replace(
+        rollout,
+        reason=_text(rollout.reason),
+        failure=_text(rollout.failure),
+        by=_line(rollout.by),
+    )
     plain = dataclasses.asdict(rollout) | {"state": rollout.state.value}
     return encode("rollout", plain)
 
@@ -79,6 +84,7 @@ def decode_rollout(content: bytes, app: str) -> Rollout:
     return replace(
         found,
         reason=_text(found.reason),
+        failure=_text(found.failure),
         by=_line(found.by),
         signed_by=_line(found.signed_by),
     )

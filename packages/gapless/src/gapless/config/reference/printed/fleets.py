@@ -50,6 +50,8 @@ class Rollout(msgspec.Struct):
     previous_digest: str
     state: str
     reason: str
+    failure: str
+    """Why hosts could not run the release, if agents held or turned it back for that."""
     attempt: int
     by: str
     signed_by: str

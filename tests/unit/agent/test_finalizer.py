@@ -1,0 +1,64 @@
+"""What the end of a rollout means for its release and for those before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gapless.coordinator.model import ABSENT
+from gapless.releases import current
+from gapless.rollout.model import Action, HostReport, Phase
+from tests.unit.agent.test_publisher import Place
+
+
+def failures(place: Place) -> list[str]:
+    """Return why each release failed, oldest first."""
+    return [each.failure for each in current.releases(place.spec)]
+
+
+@pytest.mark.parametrize("holds", [False, True])
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_release_has_failed_if_hosts_could_not_run_it(
+    tmp_path: Path, *, fails: bool, holds: bool
+) -> None:
+    """Not if an operator turned it back; and what is done later has not failed."""
+    place = Place(tmp_path)
+    first, second = place.release(1), place.release(2)
+    for release in (first, second):
+        place.publisher().rollback(release.name)
+        place.store.apply(Action.FINISH, "1 of 1 hosts")
+        place.publisher().finalize()
+    begun = place.publisher().rollback(first.name)
+    phase = Phase.FAILED if fails else Phase.WATCHING
+    report = HostReport(host="a", release=first.name, turn=begun.turn, phase=phase)
+    place.store.hosts.write(report, ABSENT)
+    seen = begun if fails else None
+    if holds:
+        assert place.store.apply(Action.HOLD, "a failed: why", seen=seen)
+        seen = None
+    assert place.store.apply(Action.REVERT, "a failed: why", seen=seen)
+    assert place.store.apply(Action.FINISH, "a failed: why", seen=place.rollout())
+    place.publisher().finalize()
+    assert failures(place) == ["a failed: why" if fails else "", ""]
+    place.publisher().rollback(first.name)
+    place.store.apply(Action.FINISH, "1 of 1 hosts")
+    place.publisher().finalize()
+    assert failures(place) == ["", ""]
+
+
+def test_a_failure_is_forgotten_when_hosts_try_again(tmp_path: Path) -> None:
+    """They were held for it; after `resume` the operator turns back what went well."""
+    place = Place(tmp_path)
+    first, second = place.release(1), place.release(2)
+    current.flip(place.spec, first)
+    begun = place.publisher().rollback(second.name)
+    report = HostReport(host="a", turn=begun.turn, phase=Phase.FAILED)
+    place.store.hosts.write(report, ABSENT)
+    place.store.apply(Action.HOLD, "a failed: why", seen=begun)
+    assert place.rollout().failure == "a failed: why"
+    place.store.apply(Action.RESUME, "resume by hand")
+    place.store.apply(Action.REVERT, "abort by hand")
+    place.store.apply(Action.FINISH, "abort by hand", seen=place.rollout())
+    place.publisher().finalize()
+    assert failures(place) == ["", ""]
