@@ -113,6 +113,7 @@ WRONG_ROLLOUT = {
 WRONG_REPORT = {
     "host": ("b", "a\n", "../a", "", 7, None, "x" * 500),
     "release": (EVIL, "a\nb", 7, None, "x" * 500, "/x"),
+    "in_use": (7, None, EVIL, [7], [EVIL], ["a\nb"], ["x" * 500], [OLD] * 101),
     "turn": (None, 7, [1], [1, 2, 3], ["1", 2], [-1, 1], [2**63, 1], [1.5, 1]),
     "phase": ("evil", None, 3),
     "reason": (7, "x" * 100_000, "a\0b"),

@@ -127,8 +127,11 @@ class Finalizer:
             self._progress("hook", f"{name} failed: {error.message}")
 
     def _needed(self, rollout: Rollout) -> frozenset[str]:
-        """Return the directories of releases that hosts run, or would go back to."""
-        names = {report.release for report in self._store.hosts.all().values()}
-        names |= {rollout.release, rollout.previous}
+        """Return the directories of releases that hosts use, or would go back to."""
+        names = {rollout.release, rollout.previous}
+        for (
+            report
+        ) in self._store.hosts.all().values():  # of hosts that are gone as well
+            names |= {report.release, *report.in_use}
         needed = (each for each in names if stamp_of(self._spec.app, each))
         return frozenset(map(self._spec.path_of, needed))

@@ -22,6 +22,7 @@ from gapless.rollout.fields import (
     Digest,
     Line,
     Number,
+    Releases,
     Signature,
     Text,
     Time,
@@ -136,6 +137,11 @@ class HostReport:
     host: Line
     release: Line = ""
     """The release that serves there; empty if the app does not run."""
+    in_use: Releases = ()
+    """The releases that its generations run from, those that finish too.
+
+    While it is at work, the one that it changes to as well; agents of earlier versions
+    report none."""
     turn: tuple[Number, Number] = (0, 0)
     """The number of the rollout and of the attempt that `phase` is about."""
     phase: Phase = Phase.IDLE

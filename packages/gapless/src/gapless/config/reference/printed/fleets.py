@@ -24,6 +24,8 @@ class Host(msgspec.Struct):
 
     host: str
     release: str
+    in_use: list[str]
+    """The releases that generations run from, those that finish too."""
     turn: list[int]
     """The numbers of the rollout and of the attempt."""
     phase: str

@@ -1,7 +1,8 @@
-"""Which releases count as failed: those that failed, until they serve."""
+"""Which releases are good to go back to, and which are kept."""
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,10 @@ from rig.crash.publisher.site import Site
 from rig.hosts.host import Host
 from rig.wait import until
 
+READ = """\
+            version = open("VERSION").read()
+            body = f"release {version} to its end\\n".encode()
+            connection."""
 WAITS = """
 import os, select
 while not os.path.exists("../../open"):
@@ -95,3 +100,28 @@ def test_a_mark_of_an_earlier_version_does_not_outlive_a_publish(host: Host) -> 
     host.ok("publish", site.pack(host.directory / "shop.tar.gz", "3"))
     host.ok("rollback", "shop")
     assert (site.serving(), site.linked()) == ("2", "2")
+
+
+def test_a_release_is_kept_while_a_stopped_app_finishes_in_it(host: Host) -> None:
+    """The app is stopped, and its oldest generation still has a request."""
+    site = Site(host, releases=1)
+    config = host.directory / "gapless.toml"
+    config.write_text(config.read_text().replace("keep = 9999", "keep = 1"))
+    program = site.path_of(1) / "app.py"
+    text = program.read_text().replace("settimeout(5)", "settimeout(60)")
+    program.write_text(text.replace("            connection.sendall", f"{READ}sendall"))
+    host.ok("reload", "shop")
+    tarball = site.pack(host.directory / "shop.tar.gz", "2")
+    with socket.create_connection(("127.0.0.1", site.port)) as request:
+        request.sendall(b"GET / HTTP/1.1\r\n")
+        publish = host.begin("publish", tarball)
+        until(lambda: site.linked() == "2", "the second release to serve", 30)
+        stop = host.begin("stop", "shop")
+        publish.communicate(timeout=60)
+        until(lambda: host.status("shop") == "stopping", "the app to stop", 30)
+        host.ok("publish", site.pack(host.directory / "shop.tar.gz", "3"))
+        request.sendall(b"\r\n\r\n")
+        answer = request.makefile("rb").read()
+    stop.communicate(timeout=60)
+    assert answer.endswith(b"release 1 to its end\n"), answer
+    assert marks(host) == ["", "", ""]
