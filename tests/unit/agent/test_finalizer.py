@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from gapless.agent.finalizer import UnseenError
 from gapless.coordinator.model import ABSENT
 from gapless.releases import current
 from gapless.rollout.model import Action, HostReport, Phase
+from gapless.rollout.policy import Policy
 from tests.unit.agent.test_publisher import Place
 
 
@@ -62,3 +66,40 @@ def test_a_failure_is_forgotten_when_hosts_try_again(tmp_path: Path) -> None:
     place.store.apply(Action.FINISH, "abort by hand", seen=place.rollout())
     place.publisher().finalize()
     assert failures(place) == ["", ""]
+
+
+def test_a_release_that_is_not_seen_yet_is_waited_for(tmp_path: Path) -> None:
+    """An NFS client sees it late: the link is flipped and the hook has run all the same."""
+    place = Place(tmp_path)
+    first, second = place.release(1), place.release(2)
+    current.flip(place.spec, first)
+    publisher = place.publisher()
+    publisher.rollback(second.name)
+    place.store.apply(Action.FINISH, "1 of 1 hosts")
+    os.rename(second.path, tmp_path / "unseen")
+    with pytest.raises(UnseenError, match=f"{second.name} is not seen in"):
+        publisher.finalize()
+    assert not place.rollout().settled
+    os.rename(tmp_path / "unseen", second.path)
+    assert publisher.finalize()
+    assert current.current_path(place.spec) == second.path
+    assert place.hooks() == [second.name]
+
+
+def test_a_release_that_was_removed_by_hand_holds_nothing_up(tmp_path: Path) -> None:
+    """After the time that hosts would wait for it the rollout has ended all the same."""
+    place = Place(tmp_path)
+    first, second = place.release(1), place.release(2)
+    current.flip(place.spec, first)
+    publisher = place.publisher()
+    publisher.rollback(second.name)
+    before, version = place.store.rollout()
+    assert before
+    quick = replace(before, policy=Policy(fetch_timeout_s=0.2))
+    place.store.write_rollout(quick, expected=version)
+    place.store.apply(Action.FINISH, "1 of 1 hosts")
+    os.rename(second.path, tmp_path / "removed")
+    assert publisher.rollback(first.name).number == 2
+    assert "waiting" in dict(place.steps)
+    assert place.hooks() == []
+    assert current.current_path(place.spec) == first.path
