@@ -290,6 +290,10 @@ def test_a_number_that_nothing_can_follow_is_said(shared: Shared) -> None:
     [
         *(b"", b"[" * 100_000, b"\xff", b'{"holder": 7}', b'{"holder": null}', b"[]"),
         *(b'{"holder": "a\\nb"}', b'{"holder": "' + b"x" * 5000 + b'"}'),
+        *(
+            b'{"holder": "a", "ttl_s": %b}' % b
+            for b in (b"1e99", b"-1", b'"1"', b"null")
+        ),
     ],
 )
 def test_a_slot_that_cannot_be_read_is_held_until_it_expires(content: bytes) -> None:
