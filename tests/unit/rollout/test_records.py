@@ -20,7 +20,11 @@ ROLLOUT = Rollout(
 )
 REPORT = HostReport(host="a", release=OLD, turn=(7, 2), phase=Phase.WATCHING)
 REACHED = replace(
-    REPORT, addresses=("10.0.0.2:3000",), health="10.0.0.2:3001", drains=True
+    REPORT,
+    in_use=(OLD, NEW),
+    addresses=("10.0.0.2:3000",),
+    health="10.0.0.2:3001",
+    drains=True,
 )
 
 
@@ -35,7 +39,7 @@ def test_records_come_back_as_they_were() -> None:
 def test_reports_of_older_and_newer_agents_are_read() -> None:
     """A field that is missing is empty; a field that is not known is left out."""
     value = records.decode("host", records.encode_host(REPORT))
-    for name in ("addresses", "health", "drains", "recycles", "finished"):
+    for name in ("in_use", "addresses", "health", "drains", "recycles", "finished"):
         del value[name]
     old = records.decode_host(records.encode("host", value), "a")
     assert old == REPORT

@@ -10,6 +10,7 @@ what another has left: what serves, by the word of the supervisor, decides.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections.abc import Callable
@@ -28,7 +29,7 @@ from gapless.deploy import handoff, interrupted, report, running_app
 from gapless.deploy.handoff import Handoff, OnEvent, Permit
 from gapless.releases import current, publish, publisher_lock, removal, reports
 from gapless.releases.inbox import claims
-from gapless.releases.model import Release, ReleaseSpec
+from gapless.releases.model import Release, ReleaseSpec, stamp_of
 from gapless.releases.publisher import journal
 from gapless.releases.publisher.journal import Change
 from gapless.releases.publisher.progress import unbroken
@@ -235,7 +236,12 @@ class Deployment:
             result = report.without_handoff(self._releases.app, token)
             result["steps"] = list(self.steps)
         else:
-            old = running_app.release_that_serves(described) or old
+            serves = running_app.release_that_serves(described)
+            if self._flips and stamp_of(self._releases.app, serves):
+                # It may be marked as failed, and have been started without a flip since.
+                with contextlib.suppress(OSError):
+                    reports.mark_proven(self._releases, serves)
+            old = serves or old
             result = self._hand_over(release, described, token)
         return result | {
             "action": action,
@@ -354,8 +360,13 @@ class Deployment:
         if result["outcome"] == "done":
             in_use = running_app.directories(self._client, self._releases)
             removal.remove_superfluous(self._releases, in_use)
-        else:
+        elif report.blames_release(result) and not self._serves(release):
             reports.mark_failed(self._releases, release, str(result["reason"]))
+
+    def _serves(self, release: Release) -> bool:
+        """Return whether a release serves all the same: as it did before, or since."""
+        described = running_app.describe(self._client, self._releases)
+        return running_app.release_that_serves(described) == release.name
 
 
 def _host() -> str:
