@@ -35,6 +35,7 @@ from gapless.supervisor.memory.spec import (
     Ready,
     Recycle,
     Restart,
+    Stop,
     When,
 )
 
@@ -102,6 +103,7 @@ def generation(table: dict[str, Any]) -> Generation:
         permit=Permit(table.pop("permit", "not needed")),
         takeover=Takeover(table.pop("takeover", "none")),
         restart=Restart(**restart),
+        stop=Stop(**table.pop("stop", {})),
         recycle=Recycle(**table.pop("recycle", {})),
         ready=Ready(
             when=When(table.pop("ready", "auto")),

@@ -20,8 +20,8 @@ A handoff is not a mode.  It follows from what each role may do:
     standby   nothing is done to it
     retiring  queue empty, no handshake, idle       -> SendStop, Kill, CloseGeneration
 
-Retiring generations end one after the other, the oldest first: when a socket leaves its
-SO_REUSEPORT group, all others in the group still have an instance that accepts.
+Retiring generations end one at a time, the oldest first of those that may: when a socket
+leaves its SO_REUSEPORT group, all others in the group still have an instance that accepts.
 
 A recycle (`recycle`) has two more roles: one generation yields its seats, the other takes
 them.
@@ -49,7 +49,7 @@ from gapless.supervisor.decide.actions import (
     Switch,
     TryOn,
 )
-from gapless.supervisor.decide.ending import finish
+from gapless.supervisor.decide.ending import finish, next_to_end
 from gapless.supervisor.decide.files import comparison
 from gapless.supervisor.decide.lead_time import next_check, refuse_at
 from gapless.supervisor.decide.liveness import replace_hanging
@@ -85,6 +85,7 @@ from gapless.supervisor.memory.model import (
 from gapless.supervisor.memory.spec import Recycle
 
 MOST_RETIRING = 3
+"""How many generations may drain before one more begins: each has its memory still."""
 
 
 def plan(desired: Desired, observed: Observed) -> Plan:
@@ -146,16 +147,16 @@ def _steps(desired: Desired, observed: Observed) -> Iterator[Action | float]:
     retiring = [g for g in generations if g.role is Role.RETIRING and g.served]
     successors = (Role.PROVING, Role.SERVING)
     successor = any(g.role in successors for g in generations)
+    ends = next_to_end(retiring, now, successor=successor)
     for generation in generations:
         beside = comparison.others(generation, generations)
         yield from _drain(generation, desired, now)
         match generation.role:
             case Role.RETIRING:
-                next_to_end = not generation.served or generation is retiring[0]
                 yield from finish(
                     generation,
                     now,
-                    next_to_end=next_to_end,
+                    may_end=not generation.served or generation is ends,
                     successor=successor,
                     beside=beside,
                 )
