@@ -124,20 +124,27 @@ class Admission(Enum):
 
     NOW = "now"  #: it may start
     SUPERSEDE = "supersede"  #: it replaces one that has not switched yet
-    WAIT = "wait"  #: another one has to come to its end first
+    WAIT = "wait"  #: another one has to prove itself first
+    DRAINS = "drains"  #: as many drain as may: one of them has to end first
 
 
-def admit(observed: Observed) -> Admission:
-    """Return whether a new generation may start while others are under way."""
+def admit(observed: Observed, *, back: bool = False) -> Admission:
+    """Return whether a new generation may start while others are under way.
+
+    One that goes *back* to an earlier release waits for none that drains, nor does one
+    where nothing serves.
+    """
     roles = [g.role for g in observed.generations]
     finishing = [
         g for g in observed.generations if g.role is Role.RETIRING and g.served
     ]
     if Role.TRIAL in roles:
         return Admission.SUPERSEDE
-    busy = Role.PROVING in roles or Role.RECYCLING in roles
-    if busy or len(finishing) >= MOST_RETIRING:
+    if Role.PROVING in roles or Role.RECYCLING in roles:
         return Admission.WAIT
+    waits = Role.SERVING in roles and not back
+    if waits and len(finishing) >= MOST_RETIRING:
+        return Admission.DRAINS
     return Admission.NOW
 
 
