@@ -21,6 +21,7 @@ from gapless.base import clock
 from gapless.base.errors import (
     GaplessError,
     MisuseError,
+    NotFoundError,
     TimedOutError,
     UnavailableError,
 )
@@ -113,6 +114,7 @@ class Deployment:
         """
         under_way = journal.read(self._releases)  # first: its end changes what serves
         seen = seen or self._serving()
+        self._end_waits()
         with publisher_lock.hold(self._releases, self.step) as self._releases:
             has_ended = journal.has_ended(self._releases, under_way)
             ended = self._recover(lambda change: journal.is_rollback(change, wanted))
@@ -142,6 +144,14 @@ class Deployment:
         described = running_app.describe(self._client, self._releases)
         linked = os.path.basename(current.current_path(self._releases))
         return running_app.release_that_serves(described) or linked
+
+    def _end_waits(self) -> None:
+        """Let the publisher that has the lock go on, if it waits for a drain."""
+        if not self._client.has_apps():
+            return
+        # The app may be unknown here, and the supervisor one of before.
+        with contextlib.suppress(NotFoundError, MisuseError):
+            self._client.request("settle", app=self._releases.app)
 
     def _check_serving(self, serves: str, seen: str, other: Change | None) -> None:
         """Raise MisuseError if another release serves than was seen.
@@ -260,7 +270,10 @@ class Deployment:
         offset_s = clock.monotonic() - self._began
         own = Handoff(self._client, self._permit, self._flipping(release, offset_s))
         try:
-            result = own.run(wanted, token)
+            serves = running_app.release_that_serves(described)
+            before = stamp_of(release.app, serves)
+            back = before is not None and release.stamp < before
+            result = own.run(wanted, token, back=back)
         finally:
             self.was_late = own.was_late
         if result["outcome"] == "done" and not self._has_flipped:

@@ -354,7 +354,7 @@ def _hanging(generation: GenerationRecord | None) -> str:
 
 def _operation(operation: Operation) -> dict[str, Any]:
     """Return how far an operation has come, in the words of its report."""
-    stops = operation.action in ("stop", "delete")
+    stops = operation.stops
     return {
         "action": operation.action,
         "generation": {
