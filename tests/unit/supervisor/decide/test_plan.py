@@ -77,6 +77,7 @@ def generation(table: dict[str, Any]) -> Generation:
     quick_exits = table.pop("quick_exits", 0)
     codes = dict(table.pop("exit_codes", ()))
     expects, listened = table.pop("expects", {}), table.pop("listened", False)
+    listened_itself = table.pop("listened_itself", False)
     restart = table.pop("restart", {})
     restart["stop_exit_codes"] = tuple(restart.get("stop_exit_codes", ()))
     seats = tuple(
@@ -89,6 +90,7 @@ def generation(table: dict[str, Any]) -> Generation:
             exit_reason=exits.get(ordinal, (None, ""))[1],
             expected=frozenset(expects.get(str(ordinal), ())),
             listened=listened,
+            listened_itself=listened_itself,
         )
         for ordinal in range(table.pop("seats", len(instances)))
     )

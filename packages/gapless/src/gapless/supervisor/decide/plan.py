@@ -58,6 +58,7 @@ from gapless.supervisor.decide.readiness import (
     crash,
     empty_seats,
     is_done,
+    leader_sought,
     mark_ready,
     narrow,
     next_probe,
@@ -315,9 +316,14 @@ def _prove(
     generation: Generation, standby: Generation | None, now: float
 ) -> Iterator[Action | float]:
     failure = crash(generation)
+    sought = leader_sought(generation, now)
+    if isinstance(sought, str):
+        failure = failure or sought
     proven_at = generation.since + generation.min_healthy_s
     if standby is not None and (later := not_yet_served(generation, now)):
         proven_at = max(proven_at, later)
+    if isinstance(sought, float):
+        proven_at = max(proven_at, sought)
     if standby is not None and generation.files.rivals:
         # It may have opened its files only now.
         files = comparison.while_proving(generation, now)

@@ -196,6 +196,7 @@ class SeatRecord:
     given_up: bool = False
     expected: set[str] = field(default_factory=set)
     listened: bool = False
+    listened_itself: bool = False
     restarts: int = 0
 
     @property

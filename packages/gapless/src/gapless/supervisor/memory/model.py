@@ -195,6 +195,8 @@ class Seat:
     """The addresses that its instance has to listen on: those of the generation before."""
     listened: bool = False
     """The generation before listened somewhere, so its instance has to as well."""
+    listened_itself: bool = False
+    """One of its own instances that have ended listened when it did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
