@@ -69,6 +69,7 @@ def generation(table: dict[str, Any]) -> Generation:
             connections=plain.get("connections", 0),
             takeover=Takeover(plain.get("takeover", "none")),
             detached_at=plain.get("detached_at"),
+            leader_alive=plain.get("leader_alive", True),
         )
         for plain in table.pop("instances", ())
     )

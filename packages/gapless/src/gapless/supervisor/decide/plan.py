@@ -71,6 +71,7 @@ from gapless.supervisor.decide.recycle import recycle
 from gapless.supervisor.decide.restarts import (
     end_failed,
     first_failure,
+    is_occupied,
     is_tried_again,
     refill,
     tried_until,
@@ -90,7 +91,13 @@ MOST_RETIRING = 3
 
 def plan(desired: Desired, observed: Observed) -> Plan:
     """Return what to do now; an empty plan without a time to wake means nothing is left."""
-    steps = tuple(_steps(desired, observed))
+    generations = observed.generations
+    steps = tuple(
+        step
+        for step in _steps(desired, observed)
+        # The end of what is left there is an event too.
+        if not (isinstance(step, Start) and is_occupied(step, generations))
+    )
     early = _not_spawned(observed)
     starts = [step for step in steps if isinstance(step, Start)]
     held = [] if desired.may_start is None else starts[desired.may_start :]

@@ -222,7 +222,9 @@ def _why_needed(generation: Generation, seat: Seat) -> str:
     if seat.listened_itself:
         return "had listened"
     asked = generation.ready.when in (When.LISTENING, When.HTTP)
-    if (asked or seat.listened) and all(is_done(generation, s) for s in generation.seats):
+    if (asked or seat.listened) and all(
+        is_done(generation, s) for s in generation.seats
+    ):
         return "no instance listens"
     return ""
 
@@ -273,7 +275,9 @@ def leader_sought(generation: Generation, now: float) -> str | float | None:
     """
     for instance in generation.instances:
         if instance.detached_at is not None:
-            if instance.phase is Phase.STARTING and now >= deadline(generation, instance):
+            if instance.phase is Phase.STARTING and now >= deadline(
+                generation, instance
+            ):
                 return why_not_ready(generation, instance)
             return now + LOOK_S
     return None

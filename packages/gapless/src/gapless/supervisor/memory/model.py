@@ -215,6 +215,8 @@ class Generation:
     alive: Alive = field(default_factory=Alive)
     overlaps: bool = True
     """Whether an instance may start while another one is in its seat."""
+    alone: bool = False
+    """Whether one starts there only when nothing is left of the one before."""
     stop: Stop = field(default_factory=Stop)
     restart: Restart = field(default_factory=Restart)
     recycle: Recycle = field(default_factory=Recycle)
