@@ -27,6 +27,7 @@ from gapless.supervisor.memory.model import (
     Observed,
     Permit,
     Phase,
+    Probe,
     Role,
     Seat,
     Takeover,
@@ -104,6 +105,7 @@ def generation(table: dict[str, Any]) -> Generation:
         required=frozenset(table.pop("required", ())),
         permit=Permit(table.pop("permit", "not needed")),
         takeover=Takeover(table.pop("takeover", "none")),
+        probe=Probe(table.pop("probe", "not asked")),
         restart=Restart(**restart),
         recycle=Recycle(**table.pop("recycle", {})),
         ready=Ready(

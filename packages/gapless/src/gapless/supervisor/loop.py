@@ -182,7 +182,7 @@ class Loop:
             self._turn_failed(app, error)
 
     def _turn_failed(self, app: AppRecord, error: Exception) -> None:
-        """End the operation, and the trial, of an app whose turn raised; the others go on."""
+        """End operation and trial of an app whose turn raised; the others go on."""
         reason = events.traceback_of(error)
         self._log.write("turn-failed", app=app.name, reason=reason)
         app.warning = f"an internal error: {type(error).__name__}: {error}"

@@ -58,6 +58,7 @@ from gapless.supervisor.decide.readiness import (
     crash,
     empty_seats,
     is_done,
+    is_probed,
     leader_sought,
     mark_ready,
     narrow,
@@ -154,9 +155,13 @@ def _steps(desired: Desired, observed: Observed) -> Iterator[Action | float]:
     retiring = [g for g in generations if g.role is Role.RETIRING and g.served]
     successors = (Role.PROVING, Role.SERVING)
     successor = any(g.role in successors for g in generations)
+    goes_back = any(g.role is Role.YIELDING and g.failure for g in generations)
     for generation in generations:
         beside = comparison.others(generation, generations)
-        yield from _drain(generation, desired, now)
+        if desired.draining and is_probed(generation) and not goes_back:
+            yield from _tell(generation, Mode.SERVING)
+        else:
+            yield from _drain(generation, desired, now)
         match generation.role:
             case Role.RETIRING:
                 next_to_end = not generation.served or generation is retiring[0]
@@ -199,10 +204,9 @@ def _drain(
     generation: Generation, desired: Desired, now: float
 ) -> Iterator[Action | float]:
     """Tell instances what to do with new requests."""
-    instances = [i for i in generation.instances if _can_be_told(generation, i)]
     lead = _lead_settings(generation, desired)
     if desired.draining and lead.lead_s > 0:
-        yield from _leave_service(generation, instances, lead, now)
+        yield from _leave_service(generation, lead, now)
         return
     if desired.draining:
         mode = Mode.RECYCLE
@@ -212,8 +216,13 @@ def _drain(
         return  # `recycle` tells them one by one
     else:
         mode = Mode.SERVING
-    for instance in instances:
-        if instance.mode is not mode:
+    yield from _tell(generation, mode)
+
+
+def _tell(generation: Generation, mode: Mode) -> Iterator[Action]:
+    """Tell the instances of a generation one thing, if they do not know it yet."""
+    for instance in generation.instances:
+        if instance.mode is not mode and _can_be_told(generation, instance):
             yield Drain(instance.key, mode)
 
 
@@ -234,10 +243,12 @@ def _lead_settings(generation: Generation, desired: Desired) -> Recycle:
 
 
 def _leave_service(
-    generation: Generation, instances: list[Instance], lead: Recycle, now: float
+    generation: Generation, lead: Recycle, now: float
 ) -> Iterator[Action | float]:
     """Let a host's instances tell the balancer before they refuse requests."""
-    for instance in instances:
+    for instance in generation.instances:
+        if not _can_be_told(generation, instance):
+            continue
         if generation.role is Role.RETIRING:
             if instance.mode in (Mode.SERVING, Mode.LEAVING):
                 yield Drain(instance.key, Mode.HANDOFF)

@@ -333,6 +333,17 @@ def overdue(generation: Generation, now: float) -> str | float | None:
     return why_not_ready(generation, first)
 
 
+def is_probed(generation: Generation) -> bool:
+    """Return whether a generation has to answer an HTTP probe, which has not passed yet.
+
+    On a host that drains it refuses requests like the others, but for that time.  One on
+    trial has none to refuse.
+    """
+    asked = generation.ready.when is When.HTTP and generation.probe is not Probe.PASSED
+    recycles = generation.role is Role.RECYCLING and all_ready(generation)
+    return asked and (generation.role is Role.TRIAL or recycles)
+
+
 def next_probe(generation: Generation, now: float) -> SendProbe | float | None:
     """Return the probe to send, or when to send it, or None if it has passed."""
     if generation.ready.when is not When.HTTP or generation.probe is Probe.PASSED:
