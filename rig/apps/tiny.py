@@ -2,7 +2,7 @@
 
 PORT and RELEASE are its settings.  DIES says when it ends by itself: `start`, before it
 listens, or `served`, right after its first answer.  A request for /die is its last.  It has
-accepted nothing else when it ends, so its death loses no request.
+accepted nothing else when it ends, so its death loses no request.  CODE: its exit code then.
 
 APP_SOCKET: a Unix-domain path in the place of the port.  BACKGROUND: it goes there once it
 listens.  NOTES: a file in which it notes NAME when it begins and when it is told to end.
@@ -28,7 +28,7 @@ def note(word: str) -> None:
 
 note("begins")
 if dies == "start":
-    os._exit(3)
+    os._exit(int(os.environ.get("CODE", "3")))
 woken, wakes = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 _signal.set_wakeup_fd(wakes)
 _signal.signal(_signal.SIGTERM, lambda *_: None)
@@ -77,4 +77,4 @@ while True:
         pass
     connection.close()
     if dies == "served" or head.startswith(b"GET /die "):
-        os._exit(4)
+        os._exit(int(os.environ.get("CODE", "4")))

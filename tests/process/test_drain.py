@@ -388,6 +388,32 @@ def test_an_undrain_right_after_a_crash_reaches_every_process(host: Host) -> Non
     until(lambda: "200" in curl(port).splitlines()[0], "200 again")
 
 
+@pytest.mark.parametrize("drain", [(), ("--lead", 1)], ids=["at once", "lead"])
+@pytest.mark.parametrize("more", ["", "overlap = false\ninstances = 2\n"])
+def test_a_release_on_a_host_that_drains_is_asked_whether_it_is_ready(
+    host: Host, drain: tuple[object, ...], more: str
+) -> None:
+    """Its probe is answered as on any other host; then it refuses requests, as they do."""
+    port = free_port()
+    own = command(uvicorn("plain_asgi:app"), port)
+    more += 'ready = { http = "/echo", timeout_s = 20 }\nmin_healthy_s = 0.5\n'
+    host.start("app", own, port=port, directory=EXAMPLES, more=more)
+    host.ok("drain", *drain)
+    assert "503" in curl(port).splitlines()[0]
+    for release in ("2", "3"):
+        host.declare(
+            "app", own, port=port, release=release, directory=EXAMPLES, more=more
+        )
+        host.ok("reload", "app")
+        until(lambda: "503" in curl(port).splitlines()[0], "503 again")
+    os.kill(host.supervisor_pid(), signal.SIGKILL)
+    host.ok("stop", "app")
+    host.ok("start", "app")
+    until(lambda: "503" in curl(port).splitlines()[0], "503 after a first start")
+    host.ok("undrain")
+    until(lambda: "200" in curl(port).splitlines()[0], "200 again")
+
+
 def test_draining_names_who_serves_on(host: Host) -> None:
     """A program without the drain library cannot refuse requests: exit code 1."""
     port = free_port()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import urllib.request
 
 import pytest
 
@@ -22,6 +24,7 @@ TWO_PORTS = (
     ".listen(Number(p), '127.0.0.1')"
 )
 GOOD = ["node", "app.js"]
+TINY = [sys.executable, "-I", "-S", "tiny.py"]
 BAD = {
     "crashes": (["node", "-e", "throw new Error('broken on purpose')"], "", "code 1"),
     "never listens": (
@@ -106,6 +109,55 @@ def test_a_death_after_the_switch_moves_the_connections_back(host: Host) -> None
     assert report.versions["2"] >= 20
     assert after.get("2") == before.get("2")
     assert report.lost == 0, str(report)
+
+
+@pytest.mark.parametrize(
+    "restart", ["stop_exit_codes = [0]", "automatic = false"], ids=["codes", "manual"]
+)
+@pytest.mark.parametrize(
+    ("dies", "more"),
+    [
+        ("start", ""),
+        ("served", ""),
+        ("start", 'ready = { http = "/", timeout_s = 20 }'),
+        ("start", "overlap = false"),
+        ("served", "overlap = false"),
+    ],
+)
+def test_a_server_that_ends_with_0_does_not_take_the_place_of_one_that_serves(
+    host: Host, dies: str, more: str, restart: str
+) -> None:
+    """What its code means to a job that is done is a failure of a release of a server."""
+    port = free_port()
+    more += f"\nrestart = {{ {restart} }}\n"
+    host.start("app", TINY, port=port, more=more)
+    with run_load(port, engine.NEW) as under_load:
+        under_load.wait_for_version("1")
+        ends = ["env", f"DIES={dies}", "CODE=0", *TINY]
+        more += "min_healthy_s = 20\n"
+        host.declare("app", ends, port=port, release="2", more=more)
+        done = host.gapless("reload", "app")
+        under_load.wait_for(50)
+        report = under_load.stop()
+    assert done.returncode == 1, done.stdout
+    assert "exited with code 0" in done.stdout
+    assert report.lost == 0, str(report)
+    assert report.versions.get("2", 0) == (dies == "served")
+    described = host.app("app")
+    assert (described["status"], described["generation"]) == ("online", 1)
+
+
+def test_a_server_that_has_proved_itself_may_end_with_0(host: Host) -> None:
+    """Then its stop exit codes say that it is done, as they always did."""
+    port = free_port()
+    more = "restart = { stop_exit_codes = [0] }"
+    command = ["env", "CODE=0", *TINY]
+    host.start("app", command, port=port, more=more)
+    host.declare("app", command, port=port, release="2", more=more)
+    host.ok("reload", "app")
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/die") as answer:
+        assert answer.read().startswith(b"release 2 ")
+    until(lambda: host.status("app") == "stopped", "it to be done")
 
 
 def test_a_release_that_listens_on_one_of_two_ports_is_refused(host: Host) -> None:

@@ -6,11 +6,14 @@ import json
 import sys
 from datetime import datetime
 
+import pytest
+
 from gapless.supervisor.loop import FAULT_PAUSE_S
 from rig.hosts.host import APPS, Host
 from rig.hosts.replaced import replaced_supervisor
 from rig.wait import free_port, until
 
+TINY = [sys.executable, "-I", "-S", "tiny.py"]
 MANY = 7
 """More than what happens to an instance that starts: each of that is an event."""
 FAULTY = """
@@ -29,6 +32,19 @@ plan.plan = faulty
 run.main(sys.argv[1:2])
 """
 """One instance may start in a plan: the app waits for its turn when its plan raises."""
+FAULTY_PROBE = """
+import os, sys
+from gapless.supervisor import run
+from gapless.supervisor.act.generation_actions import GenerationActions
+real = GenerationActions.send_probe
+def faulty(self, app, generation):
+    if os.path.exists(sys.argv[2]):
+        raise RuntimeError("a fault on purpose")
+    real(self, app, generation)
+GenerationActions.send_probe = faulty
+run.main(sys.argv[1:2])
+"""
+"""What was decided cannot be done, as often as it is tried."""
 
 
 def _faults(host: Host) -> list[float]:
@@ -66,3 +82,25 @@ def test_a_turn_that_raises_ends_the_operation_of_its_app(host: Host) -> None:
         host.ok("reload", "sick")
     for name in ("good", "sick"):
         assert host.status(name) == "online"
+
+
+@pytest.mark.parametrize("first", [False, True], ids=["release", "first start"])
+def test_a_turn_that_raises_ends_the_trial_of_its_app(host: Host, first: bool) -> None:
+    """It is not tried again and again; what served before serves, by its name."""
+    port = free_port()
+    more = 'ready = { http = "/" }'
+    fault = host.directory / "fault"
+    with replaced_supervisor(host, FAULTY_PROBE, str(fault)):
+        if not first:
+            host.start("app", TINY, port=port, more=more)
+        fault.touch()
+        host.declare("app", TINY, port=port, release="2", more=more)
+        done = host.gapless("start" if first else "reload", "app.toml")
+        assert done.returncode == 1
+        assert "an internal error: RuntimeError: a fault on purpose" in done.stdout
+        until(lambda: len(host.app("app")["generations"]) == (not first), "its end")
+        assert len(_faults(host)) == 1
+        assert "a fault on purpose" in json.dumps(host.app("app"))
+        fault.unlink()
+        host.ok("start" if first else "reload", "app.toml")
+    assert host.status("app") == "online"

@@ -28,6 +28,7 @@ from gapless.supervisor.memory.model import (
     Observed,
     Permit,
     Phase,
+    Probe,
     Role,
     Seat,
     Takeover,
@@ -71,6 +72,7 @@ def generation(table: dict[str, Any]) -> Generation:
             connections=plain.get("connections", 0),
             takeover=Takeover(plain.get("takeover", "none")),
             detached_at=plain.get("detached_at"),
+            leader_alive=plain.get("leader_alive", True),
         )
         for plain in table.pop("instances", ())
     )
@@ -79,6 +81,7 @@ def generation(table: dict[str, Any]) -> Generation:
     quick_exits = table.pop("quick_exits", 0)
     codes = dict(table.pop("exit_codes", ()))
     expects, listened = table.pop("expects", {}), table.pop("listened", False)
+    listened_itself = table.pop("listened_itself", False)
     restart = table.pop("restart", {})
     restart["stop_exit_codes"] = tuple(restart.get("stop_exit_codes", ()))
     seats = tuple(
@@ -91,6 +94,7 @@ def generation(table: dict[str, Any]) -> Generation:
             exit_reason=exits.get(ordinal, (None, ""))[1],
             expected=frozenset(expects.get(str(ordinal), ())),
             listened=listened,
+            listened_itself=listened_itself,
         )
         for ordinal in range(table.pop("seats", len(instances)))
     )
@@ -103,6 +107,7 @@ def generation(table: dict[str, Any]) -> Generation:
         required=frozenset(table.pop("required", ())),
         permit=Permit(table.pop("permit", "not needed")),
         takeover=Takeover(table.pop("takeover", "none")),
+        probe=Probe(table.pop("probe", "not asked")),
         restart=Restart(**restart),
         stop=Stop(**table.pop("stop", {})),
         recycle=Recycle(**table.pop("recycle", {})),

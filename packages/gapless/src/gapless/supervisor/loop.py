@@ -22,7 +22,7 @@ from gapless.supervisor.control.new_generations import NewGenerations
 from gapless.supervisor.control.operations import Operations
 from gapless.supervisor.control.status import status
 from gapless.supervisor.decide import plan
-from gapless.supervisor.decide.actions import Kill, Replace, SendStop
+from gapless.supervisor.decide.actions import Kill, Replace, Retire, SendStop
 from gapless.supervisor.decide.ending import CHECK_S
 from gapless.supervisor.instances.background import Background
 from gapless.supervisor.instances.drain_connections import DrainConnections
@@ -32,7 +32,7 @@ from gapless.supervisor.memory.keeper_connection import (
     KeeperConnection,
     KeeperLostError,
 )
-from gapless.supervisor.memory.model import Desired
+from gapless.supervisor.memory.model import Desired, Role
 from gapless.supervisor.memory.notes import Notes
 from gapless.supervisor.memory.state import HostRecord, StateFile
 from gapless.supervisor.observe.acceptors import Acceptors
@@ -182,10 +182,11 @@ class Loop:
             self._turn_failed(app, error)
 
     def _turn_failed(self, app: AppRecord, error: Exception) -> None:
-        """End the operation of an app whose turn raised; the others go on."""
+        """End operation and trial of an app whose turn raised; the others go on."""
         reason = events.traceback_of(error)
         self._log.write("turn-failed", app=app.name, reason=reason)
         app.warning = f"an internal error: {type(error).__name__}: {error}"
+        self._end_trial(app, app.warning)
         if app.operation is not None:
             app.operation.failure = app.operation.failure or app.warning
             app.last_report = reports.end(app.operation, app.totals)
@@ -194,6 +195,19 @@ class Loop:
         self._apps.touched.pop(app.name, None)
         self._starts.forget(app.name)  # its turn would come again and again
         self._timers.set(app.name, clock.monotonic() + FAULT_PAUSE_S)
+
+    def _end_trial(self, app: AppRecord, reason: str) -> None:
+        """Let a generation on trial retire: nobody knows whether it would come up."""
+        trial = app.in_role(Role.TRIAL)
+        if trial is None:
+            return
+        try:
+            self._performer.perform(app, Retire(trial.number, reason))
+        except KeeperLostError:
+            raise
+        except Exception as error:  # noqa: BLE001 - what raised may be needed for this
+            reason = events.traceback_of(error)
+            self._log.write("turn-failed", app=app.name, reason=reason)
 
     def _touch(self) -> None:
         """Touch the apps whose time has come; all of them if the host's wishes changed."""

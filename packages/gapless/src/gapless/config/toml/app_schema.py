@@ -154,6 +154,8 @@ class Restart(Table, frozen=True):
     stop_exit_codes: tuple[Annotated[int, msgspec.Meta(ge=0, le=255)], ...] = ()
     """The exit codes after which it is not started again.
 
+    A release of what listens that ends before it has proved itself has failed all the same.
+
     Example: [0]
     """
 

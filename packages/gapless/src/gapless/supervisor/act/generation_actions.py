@@ -11,6 +11,7 @@ from gapless.supervisor.decide.actions import STOPPED, TRIED_ON, TRYING
 from gapless.supervisor.decide.addresses import covers
 from gapless.supervisor.decide.ending import HANDSHAKE_S
 from gapless.supervisor.decide.files import comparison, shared_state
+from gapless.supervisor.decide.readiness import NOBODY
 from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.model import Permit, Phase, Probe, Role
@@ -45,7 +46,6 @@ class GenerationActions:
 
     def send_probe(self, app: AppRecord, generation: GenerationRecord) -> None:
         """Send an HTTP probe to a generation; its outcome is noted when it comes."""
-        listener = self._probed(app, generation)
         generation.probe = Probe.UNDER_WAY
 
         def done(passed: bool, answer: str) -> None:
@@ -57,6 +57,10 @@ class GenerationActions:
                 said = answer.removeprefix("it ")
                 app.step("probed", f"GET {generation.spec.ready.path} {said}")
 
+        listener = self._probed(app, generation)
+        if listener is None:  # it has shut down the socket on which it listened
+            done(passed=False, answer=NOBODY)
+            return
         try:
             host = host_for(listener, self._listeners.of_app(app.name))
             path, groups = generation.spec.ready.path, self._listeners.groups
@@ -64,8 +68,11 @@ class GenerationActions:
         except OSError as error:
             done(passed=False, answer=str(error))
 
-    def _probed(self, app: AppRecord, generation: GenerationRecord) -> Listener:
-        """Return the socket that is asked: one where the app listened before, if it is."""
+    def _probed(self, app: AppRecord, generation: GenerationRecord) -> Listener | None:
+        """Return the socket that is asked, if one listens.
+
+        It is one where the app listened before, if there is one.
+        """
         before = {address for seat in generation.seats for address in seat.expected}
         own = self._listeners.of(app.name, generation.sockets_of)
         listening = [
@@ -74,7 +81,7 @@ class GenerationActions:
         for each in listening:
             if any(covers(each.group, address) for address in before):
                 return each
-        return listening[0]
+        return next(iter(listening), None)
 
     def name_wait(
         self, app: AppRecord, generation: GenerationRecord, what: str

@@ -14,14 +14,13 @@ from gapless.supervisor.decide.addresses import BY_SIGNAL, dropped, expected, sa
 from gapless.supervisor.memory import spec
 from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.generations import GenerationRecord
-from gapless.supervisor.memory.instances import SeatRecord
+from gapless.supervisor.memory.instances import SeatRecord, is_multicast
 from gapless.supervisor.memory.model import Permit, Phase, Role
 from gapless.supervisor.memory.operations import Operation
 from gapless.supervisor.memory.state import StateFile
 from gapless.supervisor.observe.app_order import AppOrder
 from gapless.supervisor.observe.variables import file_variables
 from gapless.supervisor.sockets.addresses import inode_of
-from gapless.supervisor.sockets.datagram_calls import MULTICAST
 from gapless.supervisor.sockets.listener import Listener
 from gapless.supervisor.sockets.listeners import Listeners
 
@@ -92,7 +91,7 @@ class NewGenerations:
             return True
         listens = self._listeners.of(app.name, before.sockets_of)
         auto = operation.spec.overlap is spec.Overlap.AUTO
-        if auto and _bound_by(before, lambda each: each.startswith(MULTICAST)):
+        if auto and _bound_by(before, is_multicast):
             return True  # each of two generations would get every datagram
         return auto and not listens and not operation.spec.listen
 

@@ -58,6 +58,8 @@ from gapless.supervisor.decide.readiness import (
     crash,
     empty_seats,
     is_done,
+    is_probed,
+    leader_sought,
     mark_ready,
     narrow,
     next_probe,
@@ -70,6 +72,7 @@ from gapless.supervisor.decide.recycle import recycle
 from gapless.supervisor.decide.restarts import (
     end_failed,
     first_failure,
+    is_occupied,
     is_tried_again,
     refill,
     tried_until,
@@ -90,7 +93,13 @@ MOST_RETIRING = 3
 
 def plan(desired: Desired, observed: Observed) -> Plan:
     """Return what to do now; an empty plan without a time to wake means nothing is left."""
-    steps = tuple(_steps(desired, observed))
+    generations = observed.generations
+    steps = tuple(
+        step
+        for step in _steps(desired, observed)
+        # The end of what is left there is an event too.
+        if not (isinstance(step, Start) and is_occupied(step, generations))
+    )
     early = _not_spawned(observed)
     starts = [step for step in steps if isinstance(step, Start)]
     held = [] if desired.may_start is None else starts[desired.may_start :]
@@ -155,9 +164,13 @@ def _steps(desired: Desired, observed: Observed) -> Iterator[Action | float]:
     successors = (Role.PROVING, Role.SERVING)
     successor = any(g.role in successors for g in generations)
     ends = next_to_end(retiring, now, successor=successor)
+    goes_back = any(g.role is Role.YIELDING and g.failure for g in generations)
     for generation in generations:
         beside = comparison.others(generation, generations)
-        yield from _drain(generation, desired, now)
+        if desired.draining and is_probed(generation) and not goes_back:
+            yield from _tell(generation, Mode.SERVING)
+        else:
+            yield from _drain(generation, desired, now)
         match generation.role:
             case Role.RETIRING:
                 yield from finish(
@@ -199,10 +212,9 @@ def _drain(
     generation: Generation, desired: Desired, now: float
 ) -> Iterator[Action | float]:
     """Tell instances what to do with new requests."""
-    instances = [i for i in generation.instances if _can_be_told(generation, i)]
     lead = _lead_settings(generation, desired)
     if desired.draining and lead.lead_s > 0:
-        yield from _leave_service(generation, instances, lead, now)
+        yield from _leave_service(generation, lead, now)
         return
     if desired.draining:
         mode = Mode.RECYCLE
@@ -212,8 +224,13 @@ def _drain(
         return  # `recycle` tells them one by one
     else:
         mode = Mode.SERVING
-    for instance in instances:
-        if instance.mode is not mode:
+    yield from _tell(generation, mode)
+
+
+def _tell(generation: Generation, mode: Mode) -> Iterator[Action]:
+    """Tell the instances of a generation one thing, if they do not know it yet."""
+    for instance in generation.instances:
+        if instance.mode is not mode and _can_be_told(generation, instance):
             yield Drain(instance.key, mode)
 
 
@@ -234,10 +251,12 @@ def _lead_settings(generation: Generation, desired: Desired) -> Recycle:
 
 
 def _leave_service(
-    generation: Generation, instances: list[Instance], lead: Recycle, now: float
+    generation: Generation, lead: Recycle, now: float
 ) -> Iterator[Action | float]:
     """Let a host's instances tell the balancer before they refuse requests."""
-    for instance in instances:
+    for instance in generation.instances:
+        if not _can_be_told(generation, instance):
+            continue
         if generation.role is Role.RETIRING:
             if instance.mode in (Mode.SERVING, Mode.LEAVING):
                 yield Drain(instance.key, Mode.HANDOFF)
@@ -323,9 +342,14 @@ def _prove(
     generation: Generation, standby: Generation | None, now: float
 ) -> Iterator[Action | float]:
     failure = crash(generation)
+    sought = leader_sought(generation, now)
+    if isinstance(sought, str):
+        failure = failure or sought
     proven_at = generation.since + generation.min_healthy_s
     if standby is not None and (later := not_yet_served(generation, now)):
         proven_at = max(proven_at, later)
+    if isinstance(sought, float):
+        proven_at = max(proven_at, sought)
     if standby is not None and generation.files.rivals:
         # It may have opened its files only now.
         files = comparison.while_proving(generation, now)

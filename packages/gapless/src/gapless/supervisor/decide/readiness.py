@@ -11,6 +11,7 @@ from gapless.supervisor.decide.actions import (
     NameWait,
     SendProbe,
 )
+from gapless.supervisor.decide.addresses import DATAGRAMS
 from gapless.supervisor.decide.lookalikes import without_like
 from gapless.supervisor.memory.model import (
     Generation,
@@ -24,6 +25,9 @@ from gapless.supervisor.memory.model import (
 from gapless.supervisor.memory.spec import When
 
 PROBE_PAUSE_S = 0.1
+NOBODY = "nothing listens that can be asked"
+LOOK_S = 0.1
+"""How often it is looked for who leads an instance."""
 ASKED_S = 1.0
 """After so long a program that bound a socket to ask whether it may has closed it."""
 TELL_S = 1.0
@@ -109,6 +113,8 @@ def why_not_ready(generation: Generation, instance: Instance) -> str:
     where = ", ".join(sorted(lacks))
     if instance.phase is Phase.READY:
         answer = generation.probe_answer or "no answer"
+        if not _can_be_asked(generation):
+            answer = NOBODY
         return f"the probe of {generation.ready.path} did not pass {limit}: {answer}"
     if instance.detached_at is not None:
         return (
@@ -197,9 +203,30 @@ def is_done(generation: Generation, seat: Seat) -> bool:
 
 
 def is_done_well(generation: Generation, seat: Seat) -> bool:
-    """Return whether the instance of a seat has ended as it was meant to."""
+    """Return whether the instance of a seat has ended as it was meant to.
+
+    A generation that is to take the place of another one has to serve where that one does:
+    its end is a failure then, whatever the exit code means to a job.
+    """
     meant = {0, *generation.restart.stop_exit_codes}
-    return is_done(generation, seat) and seat.exit_code in meant
+    done = is_done(generation, seat) and seat.exit_code in meant
+    return done and not _why_needed(generation, seat)
+
+
+def _why_needed(generation: Generation, seat: Seat) -> str:
+    """Return why the instance of a seat may not end, if that is no job; else nothing."""
+    if generation.role not in (Role.TRIAL, Role.PROVING, Role.RECYCLING):
+        return ""  # it has proved itself, and ends when it likes
+    if addresses := generation.required | seat.expected:
+        return f"has to serve on {', '.join(sorted(addresses))}"
+    if seat.listened_itself:
+        return "had listened"
+    asked = generation.ready.when in (When.LISTENING, When.HTTP)
+    if (asked or seat.listened) and all(
+        is_done(generation, s) for s in generation.seats
+    ):
+        return "no instance listens"
+    return ""
 
 
 def crash(generation: Generation) -> str:
@@ -210,7 +237,8 @@ def crash(generation: Generation) -> str:
     for seat in generation.seats:
         if seat.exited_at is not None and not is_done_well(generation, seat):
             who = f"instance {seat.ordinal} of generation {generation.number}"
-            return f"{who} {seat.exit_reason}"
+            why = _why_needed(generation, seat) if is_done(generation, seat) else ""
+            return f"{who} {seat.exit_reason}" + (f", and {why}" if why else "")
     return ""
 
 
@@ -225,12 +253,34 @@ def empty_seats(generation: Generation) -> list[Seat]:
 
 
 def all_ready(generation: Generation) -> bool:
-    """Return whether every seat has an instance that is ready, or had one that is done."""
-    ready = {i.ordinal for i in generation.instances if i.phase is Phase.READY}
+    """Return whether every seat has an instance that is ready, or had one that is done.
+
+    One whose leader has ended is not ready before another process leads it.
+    """
+    ready = {
+        i.ordinal
+        for i in generation.instances
+        if i.phase is Phase.READY and i.detached_at is None
+    }
     return all(
         seat.ordinal in ready or is_done_well(generation, seat)
         for seat in generation.seats
     )
+
+
+def leader_sought(generation: Generation, now: float) -> str | float | None:
+    """Return until when it is looked for who leads an instance whose leader has ended.
+
+    Or why that is a failure: nobody was found in time; None if each has its leader.
+    """
+    for instance in generation.instances:
+        if instance.detached_at is not None:
+            if instance.phase is Phase.STARTING and now >= deadline(
+                generation, instance
+            ):
+                return why_not_ready(generation, instance)
+            return now + LOOK_S
+    return None
 
 
 def comes_up(generation: Generation, now: float) -> bool:
@@ -283,14 +333,37 @@ def overdue(generation: Generation, now: float) -> str | float | None:
     return why_not_ready(generation, first)
 
 
+def is_probed(generation: Generation) -> bool:
+    """Return whether a generation has to answer an HTTP probe, which has not passed yet.
+
+    On a host that drains it refuses requests like the others, but for that time.  One on
+    trial has none to refuse.
+    """
+    asked = generation.ready.when is When.HTTP and generation.probe is not Probe.PASSED
+    recycles = generation.role is Role.RECYCLING and all_ready(generation)
+    return asked and (generation.role is Role.TRIAL or recycles)
+
+
 def next_probe(generation: Generation, now: float) -> SendProbe | float | None:
     """Return the probe to send, or when to send it, or None if it has passed."""
     if generation.ready.when is not When.HTTP or generation.probe is Probe.PASSED:
         return None
     if generation.probe is Probe.UNDER_WAY:
         return now + generation.ready.timeout_s
+    if not _can_be_asked(generation):
+        return now + PROBE_PAUSE_S  # until its time is up (`overdue`)
     send_at = (generation.probe_ended_at or now - PROBE_PAUSE_S) + PROBE_PAUSE_S
     return SendProbe(generation.number) if now >= send_at else send_at
+
+
+def _can_be_asked(generation: Generation) -> bool:
+    """Return whether an instance listens where a connection can be made."""
+    return any(
+        not address.startswith(DATAGRAMS)
+        for instance in generation.instances
+        if instance.leader_alive
+        for address in instance.listens
+    )
 
 
 def permission(generation: Generation, now: float) -> Action | float | str | None:

@@ -61,6 +61,25 @@ def tried_until(generation: Generation) -> float:
 # --- any start ------------------------------------------------------------------------
 
 
+def is_occupied(start: Start, generations: Iterable[Generation]) -> bool:
+    """Return whether nobody may start in a seat yet, for what is left of another instance.
+
+    That is where state exists once: what a dead leader left behind may write it still, and
+    so may what gives way to a first start.
+    """
+    known = tuple(generations)
+    own = next(each for each in known if each.number == start.generation)
+    if not own.alone:
+        return False
+    first = all(each is own or each.role is Role.RETIRING for each in known)
+    return any(
+        instance.ordinal == start.ordinal
+        for each in known
+        if each is own or (first and each.alone)
+        for instance in each.instances
+    )
+
+
 def refill(generation: Generation, seat: Seat, now: float) -> Iterator[Action | float]:
     """Fill an empty seat, after longer and longer delays; give up at last."""
     if reason := _too_many(generation, seat):

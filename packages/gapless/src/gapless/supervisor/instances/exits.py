@@ -111,6 +111,7 @@ class Exits:
     ) -> None:
         """Count a life by its length; the seat is empty, and may be filled again."""
         ready = instance.ready_at is not None
+        seat.listened_itself |= bool(instance.listens)
         short = not ready or lived_s < generation.spec.restart.min_uptime_s
         short |= not instance.has_seat  # a successor that has not proved itself
         seat.short_lives = seat.short_lives + 1 if short else 0

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from gapless.base.codec import TRANSIENT, was
 from gapless.supervisor.memory import model, spec
 from gapless.supervisor.memory.counts import Counts
-from gapless.supervisor.memory.instances import InstanceRecord, SeatRecord
+from gapless.supervisor.memory.instances import InstanceRecord, SeatRecord, is_multicast
 from gapless.supervisor.memory.model import (
     FilesSeen,
     Mode,
@@ -117,6 +117,23 @@ class GenerationRecord:
     def connections(self) -> int:
         """How many connections its instances have open."""
         return sum(each.connections for each in self.instances)
+
+    @property
+    def alone(self) -> bool:
+        """Whether an instance starts only when nothing is left of the one in its seat.
+
+        What may overlap if it listens may not as long as it does not; nor may what shares
+        a multicast group, of which each process would get every datagram.
+        """
+        match self.spec.overlap:
+            case _ if self.excludes:
+                return True
+            case spec.Overlap.AUTO:
+                listens = bool(self.sockets or self.spec.listen)
+                bound = {each for instance in self.instances for each in instance.bound}
+                return not listens or any(map(is_multicast, bound))
+            case overlap:
+                return overlap is spec.Overlap.NEVER
 
     def enter(self, role: Role, now: float) -> None:
         """Take on another role."""

@@ -15,6 +15,8 @@ from gapless.supervisor.memory.calls import LONG_CALL_S, Call
 from gapless.supervisor.memory.counts import Counts
 from gapless.supervisor.memory.model import FilesSeen, Mode, Phase, Takeover
 
+MULTICAST = "multicast:"
+"""Before an address of `bound` that is a group which an instance has joined."""
 MOST_NAMED = 5
 MOST_BOUND = 1024
 """Addresses are noted, and written, at each change."""
@@ -196,6 +198,7 @@ class SeatRecord:
     given_up: bool = False
     expected: set[str] = field(default_factory=set)
     listened: bool = False
+    listened_itself: bool = False
     restarts: int = 0
 
     @property
@@ -211,3 +214,8 @@ class SeatRecord:
     def value(self) -> model.Seat:
         """Return what the plan may know of it."""
         return model.view(model.Seat, self)
+
+
+def is_multicast(address: str) -> bool:
+    """Return whether an address that was bound is a multicast group."""
+    return address.startswith(MULTICAST)

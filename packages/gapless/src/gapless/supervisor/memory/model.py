@@ -195,6 +195,8 @@ class Seat:
     """The addresses that its instance has to listen on: those of the generation before."""
     listened: bool = False
     """The generation before listened somewhere, so its instance has to as well."""
+    listened_itself: bool = False
+    """One of its own instances that have ended listened when it did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,6 +215,8 @@ class Generation:
     alive: Alive = field(default_factory=Alive)
     overlaps: bool = True
     """Whether an instance may start while another one is in its seat."""
+    alone: bool = False
+    """Whether one starts there only when nothing is left of the one before."""
     stop: Stop = field(default_factory=Stop)
     restart: Restart = field(default_factory=Restart)
     recycle: Recycle = field(default_factory=Recycle)

@@ -12,12 +12,11 @@ from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 
 from gapless.supervisor.memory.apps import AppRecord, Found
+from gapless.supervisor.memory.instances import MULTICAST
 from gapless.supervisor.sockets.addresses import RefusedError, has_peer, inode_of, shown
 from gapless.supervisor.sockets.first_binds import is_served
 from gapless.supervisor.sockets.listener import Listener
 from gapless.supervisor.sockets.listeners import Listeners
-
-MULTICAST = "multicast:"
 
 
 class DatagramCalls:
