@@ -63,7 +63,10 @@ class Keeper:
             on_loss=self._supervisor_lost,
         )
         self._unheard = Unheard(
-            self._selector, self._connection.send, self._connection.unread
+            self._selector,
+            self._connection.send,
+            self._connection.unread,
+            reserve,
         )
         self._held = Held(
             self._connection,
