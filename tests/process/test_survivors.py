@@ -14,6 +14,7 @@ import subprocess
 import sys
 import urllib.request
 from itertools import permutations
+from pathlib import Path
 
 import pytest
 
@@ -160,6 +161,108 @@ def test_a_handoff_in_which_all_three_die_loses_nothing(host: Host, step: str) -
         under_load.wait_for_version("3")
         report = under_load.stop()
     assert report.lost == 0, str(report)
+
+
+RUNNER = ["bash", "-c", f"{' '.join(TINY)} & trap 'kill $!' TERM; wait; wait; true"]
+"""What has the socket is a child of the process that gapless has started."""
+PREFORK = """
+import os, signal, socket, sys
+listener = socket.socket()
+listener.bind(("127.0.0.1", int(os.environ["PORT"])))
+listener.listen(128)
+workers = []
+while len(workers) < 2 and 0 not in workers:
+    workers.append(os.fork())
+signal.signal(signal.SIGTERM, lambda *_: None if 0 in workers else [
+    os.kill(each, signal.SIGTERM) for each in workers])
+if 0 not in workers:
+    if "closes" in sys.argv:
+        listener.close()
+    for _ in workers:
+        os.wait()
+    sys.exit()
+ended, ends = os.pipe2(os.O_NONBLOCK)
+signal.set_wakeup_fd(ends)
+listener.setblocking(False)
+import select
+body = f"release {os.environ['RELEASE']} pid {os.getpid()}\\n".encode()
+head = b"HTTP/1.1 200 OK\\r\\nContent-Length: %d\\r\\nConnection: close\\r\\n\\r\\n"
+while ended not in select.select([listener, ended], [], [])[0]:
+    try:
+        connection, _ = listener.accept()
+    except BlockingIOError:
+        continue
+    connection.settimeout(5)
+    with connection:
+        asked = b""
+        while b"\\r\\n\\r\\n" not in asked and (piece := connection.recv(4096)):
+            asked += piece
+        connection.sendall(head % len(body) + body)
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(4096):
+            pass
+"""
+"""Workers serve; the leader has the socket too, unless it closes it."""
+CODE = [sys.executable, "-c", PREFORK]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [RUNNER, [*CODE, "closes"], pytest.param(CODE, marks=pytest.mark.soak)],
+    ids=["runner", "workers", "leader and workers"],
+)
+def test_a_socket_that_a_child_has_is_had_again(host: Host, command: list[str]) -> None:
+    """The next release takes its connections over, as if nobody had died."""
+    port = free_port()
+    host.start("app", command, port=port)
+    pids = host.app("app")["pids"]
+    with run_load(port, engine.NEW) as under_load:
+        under_load.wait_for(50)
+        kill_all(host)
+        assert host.app("app")["pids"] == pids
+        assert "sockets" not in host.app("app")["reason"]
+        under_load.wait_for(50)
+        host.declare("app", command, port=port, release="2")
+        host.ok("reload", "app.toml")
+        under_load.wait_for_version("2")
+        report = under_load.stop()
+    assert report.lost == 0, str(report)
+
+
+STRAY = """
+import os, sys
+if os.fork() == 0:
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    for number in range(3):
+        os.dup2(os.open("/dev/null", os.O_RDWR), number)
+    os.execv(sys.argv[1], sys.argv[1:])
+os.wait()
+os.open("never", os.O_RDONLY)
+"""
+
+
+def test_a_socket_that_cannot_be_had_again_is_named(host: Host) -> None:
+    """Whoever has it belongs to no instance any more, by all that can be seen."""
+    port = free_port()
+    os.mkfifo(host.directory / "never")
+    command = [sys.executable, "-c", STRAY, *TINY]
+    host.start("app", command, port=port, directory=host.directory)
+    (leader,) = host.app("app")["pids"]
+    (stray,) = host.processes().keys() - {leader, *host.own_pids()}
+    leave_groups(stray)
+    kill_all(host)
+    assert f"127.0.0.1:{port}: none of its processes" in host.app("app")["reason"]
+    os.kill(stray, signal.SIGKILL)
+
+
+def leave_groups(pid: int) -> None:
+    """Take a process out of the control group of its instance, if it has one."""
+    for line in Path("/proc/mounts").read_text().splitlines():
+        _, place, kind, *_ = line.split()
+        if kind == "cgroup2":
+            Path(place, "cgroup.procs").write_text(str(pid))
 
 
 def at_rest(host: Host) -> bool:

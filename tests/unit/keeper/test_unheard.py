@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import selectors
 import socket
 import tempfile
@@ -12,8 +13,11 @@ from typing import Any
 import pytest
 
 from gapless.base import clock
+from gapless.keeper.guardian.reserve import Reserve
 from gapless.keeper.holding import unheard
 from gapless.keeper.holding.unheard import Unheard
+
+HIGH = 1100
 
 
 class Keeper:
@@ -25,7 +29,8 @@ class Keeper:
         self.sent: list[dict[str, Any]] = []
         self._selector = selectors.DefaultSelector()
         monkeypatch.setattr(clock, "monotonic", lambda: self.now)
-        self.unheard = Unheard(self._selector, self._send, lambda: self.unread)
+        self._reserve = Reserve()
+        self.unheard = self._new()
         self.read_by_supervisor = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.read_by_supervisor.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self.read_by_supervisor.setblocking(False)
@@ -36,6 +41,26 @@ class Keeper:
         self._held = os.dup(self.read_by_supervisor.fileno())
         self.unheard.held("notify/app/1/0/1", self._held)
         self.unheard.held("socket/other", self._held)  # it is not of this kind
+
+    def _new(self) -> Unheard:
+        return Unheard(self._selector, self._send, lambda: self.unread, self._reserve)
+
+    def holds(self, descriptor: int) -> None:
+        """Hold the same socket by another number."""
+        os.dup2(self._held, descriptor, inheritable=False)
+        self.unheard.held("notify/app/1/0/1", descriptor)
+        os.close(self._held)
+        self._held = descriptor
+
+    def dies(self) -> None:
+        """Let another keeper go on with what outlives this one."""
+        kept = self._reserve.named(unheard.READY)
+        self.unheard.released("notify/app/1/0/1")
+        for key, each in kept.items():
+            self._reserve.put(f"{unheard.READY}{key}", each.value)
+        self.unheard = self._new()
+        self.unheard.held("notify/app/1/0/1", self._held)
+        self.unheard.pass_on()
 
     def _send(self, message: dict[str, Any]) -> None:
         self.sent.append(message)
@@ -126,3 +151,62 @@ def test_a_sender_of_descriptors_keeps_no_one(keeper: Keeper) -> None:
     keeper.turn()
     assert os.read(read_end, 1) == b"", "nobody has the other end"
     os.close(read_end)
+
+
+def test_a_descriptor_of_a_high_number_is_looked_at(keeper: Keeper) -> None:
+    """As one of a keeper that has some 200 instances: select(2) takes none above 1023."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most <= HIGH:
+        pytest.skip(f"the hard limit of open files is {most}")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(before[0], HIGH + 1), most))
+    try:
+        keeper.holds(HIGH)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    keeper.app.send(b"STATUS=x")
+    keeper.turn()
+    keeper.turn(unheard.PATIENCE_S)
+    assert keeper.said() == ["STATUS=x"]
+
+
+def test_who_is_ready_is_known_to_the_next_keeper(keeper: Keeper) -> None:
+    """The datagram is in no socket any more, and no supervisor has noted it."""
+    keeper.unread = None
+    keeper.app.send(b"STATUS=x")
+    keeper.app.send(b"READY=1\nSTATUS=ready \xff")
+    keeper.turn()
+    keeper.dies()
+    assert keeper.said() == []
+    keeper.unread = False
+    keeper.unheard.pass_on()
+    assert keeper.said() == ["READY=1\nSTATUS=ready \udcff"]
+
+
+def test_every_supervisor_is_told_who_is_ready(keeper: Keeper) -> None:
+    """One may have died before it noted it; one is told once."""
+    keeper.unread = None
+    keeper.app.send(b"READY=1")
+    keeper.app.send(b"READY=1")
+    keeper.turn()
+    keeper.unread = False
+    keeper.unheard.pass_on()
+    assert keeper.said() == ["READY=1"]
+    keeper.unheard.pass_on()
+    assert keeper.said() == []
+    keeper.unheard.supervisor_lost()
+    keeper.unheard.pass_on()
+    assert keeper.said() == ["READY=1"]
+    keeper.dies()
+    assert keeper.said() == ["READY=1"]
+
+
+def test_the_ready_of_a_socket_that_is_held_anew_stays(keeper: Keeper) -> None:
+    """A keeper that follows another holds again what that one had not confirmed."""
+    keeper.unread = None
+    keeper.app.send(b"READY=1")
+    keeper.turn()
+    keeper.holds(os.dup(keeper.read_by_supervisor.fileno()))
+    keeper.unread = False
+    keeper.unheard.pass_on()
+    assert keeper.said() == ["READY=1"]

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from gapless.base import clock
 from gapless.base.errors import GaplessError
 from gapless.supervisor.kernel import processes
-from gapless.supervisor.observe.variables import environment_files
+from gapless.supervisor.memory.generations import GenerationRecord
+from gapless.supervisor.memory.spec import AppSpec
+from gapless.supervisor.observe.variables import (
+    environment_files,
+    file_reader,
+    file_variables,
+)
+from rig.wait import until
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes others")
 
@@ -51,7 +62,7 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for name in ("pipe", ".", "/dev/zero"):
         assert "no regular file" in failure(name, directory=tmp_path)
-    (tmp_path / "large").write_bytes(b"A=" + b"x" * environment_files.MOST_BYTES)
+    (tmp_path / "large").write_bytes(b"A=" + b"x" * file_reader.MOST_BYTES)
     assert "more than" in failure("large", directory=tmp_path)
 
 
@@ -82,3 +93,92 @@ def test_no_process_and_no_descriptor_is_left(tmp_path: Path) -> None:
     failure(".env", directory=tmp_path)
     assert sorted(os.listdir("/proc/self/fd")) == before
     assert set(processes.snapshot().children(os.getpid())) <= set(children)
+
+
+def test_the_files_of_a_generation_are_read_once_where_they_cannot_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All seats ask in one turn; a while later it is tried again."""
+    now, reads, real = clock.monotonic(), 0, environment_files.read
+
+    def counted(*arguments: Any, **who: Any) -> dict[str, str]:
+        nonlocal reads
+        reads += 1
+        return real(*arguments, **who)
+
+    monkeypatch.setattr(environment_files, "read", counted)
+    spec = AppSpec(
+        name="app",
+        command=("x",),
+        directory=str(tmp_path),
+        environment_files=(".env",),
+    )
+    generation = GenerationRecord(number=1, spec=spec, since=now)
+    for _ in range(9):
+        with pytest.raises(GaplessError, match=r"\.env: there is none"):
+            file_variables.of_generation(generation)
+    assert reads == 1
+    (tmp_path / ".env").write_text("A=1\n")
+    later = now + 2 * file_variables.AGAIN_S
+    monkeypatch.setattr(clock, "monotonic", lambda: later)
+    assert file_variables.of_generation(generation) == {"A": "1"}
+    assert reads == 2
+
+
+@pytest.fixture
+def share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Return a share that does not answer before somebody opens its `gate`."""
+    os.mkfifo(tmp_path / "gate")
+    real = file_reader._bytes_of
+
+    def held(path: str) -> bytes:
+        with open(tmp_path / "gate"):
+            return real(path)
+
+    monkeypatch.setattr(file_reader, "_bytes_of", held)
+    monkeypatch.setattr(file_reader, "READ_S", 0.3)
+    monkeypatch.setattr(file_reader, "SHORTLY_S", 0.05)
+    yield tmp_path
+    file_reader._end_all()
+
+
+def took_s(directory: Path, name: str) -> float:
+    """Return how long it takes until it is known that a file cannot be read."""
+    began = clock.monotonic()
+    assert file_reader.content(f"{directory}/{name}", "", "")[0] == errno.ETIMEDOUT
+    return clock.monotonic() - began
+
+
+def test_a_share_that_does_not_answer_is_waited_for_once(share: Path) -> None:
+    """Other files of it shortly; what it answers at last counts."""
+    (share / ".env").write_text("A=1\n")
+    assert took_s(share, ".env") >= 0.3
+    readers = processes.snapshot().children(os.getpid())
+    for _ in range(10):
+        assert took_s(share, ".env") < 0.1
+    assert 0.05 <= took_s(share, "other") < 0.3
+    assert len(processes.snapshot().children(os.getpid())) == len(readers) + 1
+    with open(share / "gate", "w"):
+        pass
+    until(lambda: file_reader.content(f"{share}/.env", "", "") == (0, b"A=1\n"), "it")
+
+
+def test_who_reads_for_long_holds_nothing_and_ends(
+    share: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the lock of a home nor the connection of a client; another one begins."""
+    before = set(processes.snapshot().children(os.getpid()))
+    took_s(share, ".env")
+    (reader,) = set(processes.snapshot().children(os.getpid())) - before
+    open_ones = dict(processes.descriptors(reader))
+    assert sum(int(number) > 2 for number in open_ones) <= 2, open_ones
+    later = clock.monotonic() + file_reader.GIVE_UP_S
+    with monkeypatch.context() as patch:
+        patch.setattr(clock, "monotonic", lambda: later)
+        file_reader._give_up()
+
+    def ended() -> bool:
+        file_reader._reap()
+        return reader not in processes.snapshot().children(os.getpid())
+
+    until(ended, "the end of the reader")

@@ -1,7 +1,9 @@
 """The children of the keeper: started, reaped, and forgotten when that is asked for.
 
-Rule: a child is kept (`guardian.reserve`) before it becomes its program, and how it ended
+Rule 1: a child is kept (`guardian.reserve`) before it becomes its program, and how it ended
 before it is reaped.
+Rule 2: one that does not become its program at once holds nobody else: its directory may be
+on a share, or its user in a directory on the network, that does not answer.
 """
 
 from __future__ import annotations
@@ -21,16 +23,23 @@ from gapless.keeper.guardian import exit_status
 from gapless.keeper.guardian.reserve import Kept, Reserve
 from gapless.keeper.logs.stream import Stream, make_pipe
 from gapless.keeper.logs.streams import Streams
-from gapless.keeper.received import OUTPUTS, check_pidfd, read_take
+from gapless.keeper.received import (
+    OUTPUTS,
+    check_pidfd,
+    read_take,
+    spawn_request,
+)
 from gapless.keeper.seccomp.waiting_calls import WaitingCalls
-from gapless.keeper.spawn import Spawned, spawn
-from gapless.keeper.spawn_request import SpawnRequest
+from gapless.keeper.spawn import Spawned, Starting
 from gapless.keeper.supervisor_connection import LONGEST_REASON, SupervisorConnection
 
 CHILD, ENDED, REFUSED = "child/", "ended/", "refused/"
 """How the names begin by which children, their ends, and failed starts are kept."""
 BEGINS_S = 0.5
 """A process that is not its program yet ends that soon after the keeper that made it."""
+AT_ONCE_S = 0.25
+"""How long a child is waited for before the others have their turn."""
+INTERRUPTED = "its keeper has ended before it had become the program"
 MOST_ASKED, ASK_AGAIN_S = 5, 0.01
 """How often init is given time to wait for a process that has ended."""
 
@@ -58,6 +67,14 @@ class Child:
     """If it was found ended by a keeper that followed another: when that one ended."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Late:
+    """A child that has not become its program at once."""
+
+    child: Child
+    starting: Starting
+
+
 class Children:
     """Every child, alive or ended, until the supervisor lets the keeper forget it."""
 
@@ -74,16 +91,19 @@ class Children:
         self._by_key: dict[str, Child] = {}
         self._refused: dict[str, str] = {}
         """By its key: why a child could not be started."""
+        self._late: dict[str, _Late] = {}
+        """By its key: what has not become its program yet."""
         self._wakeup = wakeup.on([signal.SIGCHLD])
         self._selector = selector
         selector.register(self._wakeup, selectors.EVENT_READ, self._reap)
 
     def has_living(self) -> bool:
         """Return whether a child is alive."""
-        return any(child.ended_at is None for child in self._by_key.values())
+        living = any(child.ended_at is None for child in self._by_key.values())
+        return living or bool(self._late)
 
     def spawn(self, message: wire.Message, received: list[int]) -> None:
-        """Start a child; send `spawned`, or `refused` with the reason.
+        """Start a child; send `spawned`, or `refused` with the reason, perhaps later.
 
         One that was asked for before is not started twice.  Raises ValueError if the
         message names none.
@@ -91,15 +111,19 @@ class Children:
         key = message.get("key")
         if not isinstance(key, str):
             raise ValueError(f"spawn.key is {str(key)[:80]}")  # noqa: TRY004 - one kind
-        if key not in self._by_key and key not in self._refused:
+        if not any(key in each for each in (self._by_key, self._refused, self._late)):
             try:
                 wanted = messages.read_spawn(message, received, clock.wall())
                 self._start(wanted, received)
             except (OSError, ValueError, RecursionError) as error:
-                reason = getattr(error, "strerror", None) or str(error)
-                self._refused[key] = reason[:LONGEST_REASON]
-                self._reserve.put(f"{REFUSED}{key}", self._refused[key].encode())
-        self._announce(key)
+                self._refuse(key, error)
+        if key not in self._late:
+            self._announce(key)
+
+    def _refuse(self, key: str, error: Exception) -> None:
+        reason = getattr(error, "strerror", None) or str(error)
+        self._refused[key] = reason[:LONGEST_REASON]
+        self._reserve.put(f"{REFUSED}{key}", self._refused[key].encode())
 
     def _start(self, wanted: messages.Spawn, received: list[int]) -> None:
         """Start a child.  Raises OSError: then nothing is left of it."""
@@ -121,11 +145,9 @@ class Children:
                 pipes=[os.fstat(read_end).st_ino for read_end in read_ends],
                 streams=streams,
             )
-            request = _request(wanted, received, *(end for _, end in pipes))
-            spawned = spawn(request, lambda spawned: self._begins(child, spawned))
+            request = spawn_request(wanted, received, *(end for _, end in pipes))
+            starting = Starting(request, lambda spawned: self._begins(child, spawned))
         except BaseException:
-            self._reserve.drop(f"{CHILD}{wanted.key}")
-            self._calls.drop(wanted.key)
             self._streams.drop(streams)
             for read_end, _ in () if streams else pipes:
                 os.close(read_end)
@@ -133,11 +155,69 @@ class Children:
         finally:
             for _, write_end in pipes:
                 os.close(write_end)
+        child.pid, child.pidfd = starting.pid, starting.pidfd
+        is_late = False
+        try:
+            is_late = not self._go_on(child, starting, clock.monotonic() + AT_ONCE_S)
+        finally:
+            if not is_late:
+                starting.close()
+        if is_late:
+            # The message that asks for it is not there any more if this keeper dies.
+            self._reserve.put(f"{REFUSED}{wanted.key}", INTERRUPTED.encode())
+            self._late[wanted.key] = _Late(child, starting)
+            self._selector.register(
+                starting.line,
+                selectors.EVENT_READ,
+                lambda: self._go_on_late(wanted.key),
+            )
+
+    def _go_on(self, child: Child, starting: Starting, until: float) -> bool:
+        """Return whether a child runs, False if that takes longer than *until*.
+
+        Raises OSError: then nothing is left of it.
+        """
+        try:
+            spawned = starting.wait(until)
+            if spawned is None:
+                return False
+        except BaseException:
+            self._reserve.drop(f"{CHILD}{child.key}")
+            self._calls.drop(child.key)
+            self._streams.drop(child.streams)
+            raise
         child.started_at = clock.monotonic()
-        self._by_key[wanted.key] = child
+        self._by_key[child.key] = child
         self._keep(child, runs=True)
         if spawned.notify >= 0:
-            self._calls.watch(wanted.key, spawned.notify)
+            self._calls.watch(child.key, spawned.notify)
+        return True
+
+    def _go_on_late(self, key: str) -> None:
+        """Go on with what has not become its program at once."""
+        late = self._late[key]
+        try:
+            if not self._go_on(late.child, late.starting, 0.0):
+                return
+            self._reserve.drop(f"{REFUSED}{key}")
+        except Exception as error:  # noqa: BLE001 - it would be ready for good
+            self._refuse(key, error)
+        del self._late[key]
+        self._selector.unregister(late.starting.line)
+        late.starting.close()
+        self._announce(key)
+
+    def wait_s(self) -> float | None:
+        """Return after how long `expire` has something to do; None for never."""
+        until = [late.starting.deadline for late in self._late.values()]
+        return min(until) - clock.monotonic() if until else None
+
+    def expire(self) -> None:
+        """End what has not become its program for too long."""
+        now = clock.monotonic()
+        for key, late in list(self._late.items()):
+            if late.starting.deadline <= now:
+                self._go_on_late(key)
 
     def _begins(self, child: Child, spawned: Spawned) -> None:
         """Keep a child that is about to become its program."""
@@ -195,6 +275,9 @@ class Children:
         for key, kept in self._reserve.named(CHILD).items():
             with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
                 self._recover(key, kept, streams.get(key, []))
+        for key in self._refused.keys() & self._by_key.keys():
+            del self._refused[key]  # it runs: it became so as that keeper died
+            self._reserve.drop(f"{REFUSED}{key}")
         for key in self._reserve.named(CHILD).keys() - self._by_key.keys():
             self._reserve.drop(f"{CHILD}{key}")
             self._reserve.drop(f"{ENDED}{key}")
@@ -257,6 +340,10 @@ class Children:
         """Send a new supervisor every child, and how it ended or why it never began."""
         for key in (*self._by_key, *self._refused):
             self._announce(key)
+        for late in self._late.values():  # else it would be taken for gone
+            copy = os.dup(late.child.pidfd)
+            self._announce_spawned(late.child, copy)
+            self._connection.close_descriptor(copy)
 
     def announce_emptied(self) -> None:
         """Send again of which ended children no process is left under their filter."""
@@ -277,12 +364,20 @@ class Children:
             if found is None:
                 return
             # Others are descendants whose parent has ended.
-            child = by_pid.pop(found.si_pid, None)
+            child = by_pid.pop(found.si_pid, None) or self._begun(found.si_pid)
             try:
                 if child is not None:
                     self._ended(child, exit_status.wait_status(found))
             finally:
                 os.waitid(os.P_PID, found.si_pid, how)
+
+    def _begun(self, pid: int) -> Child | None:
+        """Return a child that has ended right after it became its program at last."""
+        for key, late in list(self._late.items()):
+            if late.child.pid == pid:
+                self._go_on_late(key)
+                return self._by_key.get(key)
+        return None
 
     def _ended(self, child: Child, status: int | None) -> None:
         """Note how a child ended, and announce it; None if nobody knows."""
@@ -352,11 +447,11 @@ class Children:
             self._connection.send({"event": "refused", "key": key, "reason": reason})
             return
         child = self._by_key[key]
-        self._announce_spawned(child)
+        self._announce_spawned(child, child.pidfd)
         if child.ended_at is not None:
             self._announce_ended(child)
 
-    def _announce_spawned(self, child: Child) -> None:
+    def _announce_spawned(self, child: Child, pidfd: int) -> None:
         message = {
             "event": "spawned",
             "key": child.key,
@@ -365,7 +460,7 @@ class Children:
             "started": child.started_at,
             "pipes": child.pipes,
         }
-        self._connection.send(message, child.pidfd)
+        self._connection.send(message, pidfd)
 
     def _announce_ended(self, child: Child) -> None:
         message = {
@@ -382,26 +477,3 @@ def _has_ended(pidfd: int, within_s: float) -> bool:
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     return bool(poll.poll(within_s * 1000))
-
-
-def _request(
-    wanted: messages.Spawn, received: list[int], stdout: int, stderr: int
-) -> SpawnRequest:
-    return SpawnRequest(
-        argv=wanted.argv,
-        environment=wanted.environment,
-        directory=wanted.directory,
-        user=wanted.user,
-        group=wanted.group,
-        user_variables=wanted.user_variables,
-        umask=wanted.umask,
-        limits=wanted.limits,
-        stdout=stdout,
-        stderr=stderr,
-        descriptors=dict(zip(wanted.targets, received, strict=True)),
-        filtered=wanted.filtered,
-        paths=wanted.paths,
-        connects=wanted.connects,
-        set_listen_pid=wanted.listen_pid,
-        cgroup=wanted.cgroup,
-    )

@@ -63,7 +63,10 @@ class Keeper:
             on_loss=self._supervisor_lost,
         )
         self._unheard = Unheard(
-            self._selector, self._connection.send, self._connection.unread
+            self._selector,
+            self._connection.send,
+            self._connection.unread,
+            reserve,
         )
         self._held = Held(
             self._connection,
@@ -142,6 +145,7 @@ class Keeper:
         while not self._is_over():
             wakeup.call_ready(self._selector, self._timeout_s(), self._failed)
             wakeup.guard(self._calls.expire, self._failed)
+            wakeup.guard(self._children.expire, self._failed)
             wakeup.guard(self._streams.retry, self._failed)
             wakeup.guard(self._unheard.look, self._failed)
             wakeup.guard(self._reserve.retry, self._failed)
@@ -167,6 +171,7 @@ class Keeper:
     def _timeout_s(self) -> float | None:
         waits = [
             self._calls.wait_s(),
+            self._children.wait_s(),
             self._streams.wait_s(),
             self._unheard.wait_s(),
             self._reserve.wait_s(),

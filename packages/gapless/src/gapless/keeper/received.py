@@ -12,6 +12,7 @@ from collections.abc import Collection
 
 from gapless.base import codec, wire
 from gapless.keeper import messages
+from gapless.keeper.spawn_request import SpawnRequest
 
 OUTPUTS = ("output", "error")
 
@@ -51,3 +52,27 @@ def check_pidfd(descriptor: int, pid: int, at: str) -> None:
 
 def _has_twice(names: Collection[str]) -> bool:
     return len(set(names)) < len(names)
+
+
+def spawn_request(
+    wanted: messages.Spawn, received: list[int], stdout: int, stderr: int
+) -> SpawnRequest:
+    """Return what to start: descriptors come in the order of their targets."""
+    return SpawnRequest(
+        argv=wanted.argv,
+        environment=wanted.environment,
+        directory=wanted.directory,
+        user=wanted.user,
+        group=wanted.group,
+        user_variables=wanted.user_variables,
+        umask=wanted.umask,
+        limits=wanted.limits,
+        stdout=stdout,
+        stderr=stderr,
+        descriptors=dict(zip(wanted.targets, received, strict=True)),
+        filtered=wanted.filtered,
+        paths=wanted.paths,
+        connects=wanted.connects,
+        set_listen_pid=wanted.listen_pid,
+        cgroup=wanted.cgroup,
+    )

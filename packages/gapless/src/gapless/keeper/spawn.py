@@ -1,7 +1,7 @@
 """Start one program: the parent's side.
 
 Rule 1: the parent never hangs.  A child that has not called exec after `START_S` is killed,
-even if it is stopped.
+even if it is stopped; who has other things to do meanwhile goes on with them (`Starting`).
 Rule 2: the child reports in one message which step failed.  gapless writes nothing into the
 program's log.
 Rule 3: the program begins when what is known of it was put where it outlives this process.
@@ -48,82 +48,140 @@ class SpawnError(OSError):
         self.step = step
 
 
+class Starting:
+    """A child between fork and exec.
+
+    The caller reaps it, if it does not become a `Spawned`.
+    """
+
+    def __init__(
+        self, request: SpawnRequest, begins: Callable[[Spawned], None]
+    ) -> None:
+        """Fork.  Raises OSError.
+
+        *begins* is called before the program begins: the child waits for it, and ends if
+        it raises.
+        """
+        if not request.argv:
+            raise SpawnError(errno.EINVAL, "start", "the command is empty")
+        self._begins, self._has_begun = begins, False
+        self._filtered = request.filtered
+        self.deadline = clock.monotonic() + START_S
+        self.line, child_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        """Is ready when there is something to go on with; `close` closes it."""
+        self.pid = self.pidfd = self._notify = -1
+        # No signal handler of the parent may run in the child before it is reset there.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
+        try:
+            self.pid = os.fork()
+            if self.pid == 0:
+                exec_program(request, child_end)
+        except BaseException:
+            self.line.close()
+            raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            child_end.close()
+        try:
+            self.pidfd = os.pidfd_open(self.pid)
+        except OSError:
+            os.kill(self.pid, signal.SIGKILL)
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the line: a child that does not run yet ends."""
+        self.line.close()
+
+    def wait(self, until: float) -> Spawned | None:
+        """Go on; return the program once it runs, None if that takes longer than *until*.
+
+        Raises OSError, mostly SpawnError; the child is killed then, and no descriptor but
+        the line is left.
+        """
+        try:
+            if not (self._filtered or self._has_begun):
+                self._begin()
+            found = None
+            while found is None:
+                received = _receive(self.line, min(until, self.deadline))
+                if received is not None:
+                    found = self._take(*received)
+                elif clock.monotonic() < self.deadline:
+                    return None
+                else:
+                    reason = f"it has not become the program after {START_S:g} s"
+                    raise SpawnError(errno.ETIMEDOUT, "", reason)
+        except BaseException:
+            self._abandon()
+            raise
+        return found
+
+    def _take(self, message: bytes, descriptors: list[int]) -> Spawned | None:
+        """Take in what the child has sent; nothing: its end is closed, by exec or death."""
+        if not self._has_begun and descriptors:
+            self._notify = descriptors[0]
+            self._begin()
+            return None
+        for each in descriptors:
+            os.close(each)
+        if message:
+            raise _failure(message)
+        if not self._has_begun:
+            raise SpawnError(errno.ECHILD, "", "it died before it became the program")
+        return self._spawned()
+
+    def _spawned(self) -> Spawned:
+        return Spawned(pid=self.pid, pidfd=self.pidfd, notify=self._notify)
+
+    def _begin(self) -> None:
+        self._has_begun = True
+        self._begins(self._spawned())
+        with contextlib.suppress(ConnectionError):  # it says why
+            self.line.send(_BEGIN)
+
+    def _abandon(self) -> None:
+        """Kill the child."""
+        if self.pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        for each in (self._notify, self.pidfd):
+            if each >= 0:
+                os.close(each)
+        self._notify = self.pidfd = -1
+
+
 def spawn(
     request: SpawnRequest, begins: Callable[[Spawned], None] = lambda _: None
 ) -> Spawned:
     """Fork and exec; returns when the program runs.
 
-    *begins* is called before that: the child waits for it, and ends if it raises.  Raises
-    OSError, mostly SpawnError; no process and no descriptor is left then.
+    *begins* is as in `Starting`.  Raises OSError, mostly SpawnError; no process and no
+    descriptor is left then, but one that does not die in time: it is the caller's.
     """
-    if not request.argv:
-        raise SpawnError(errno.EINVAL, "start", "the command is empty")
-    parent_end, child_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    child = notify = pidfd = -1
+    starting = Starting(request, begins)
     try:
-        # No signal handler of the parent may run in the child before it is reset there.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
-        try:
-            child = os.fork()
-            if child == 0:
-                exec_program(request, child_end)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        child_end.close()
-        pidfd = os.pidfd_open(child)
-        deadline = clock.monotonic() + START_S
-        if request.filtered:
-            notify = _receive_notify(parent_end, deadline)
-        spawned = Spawned(pid=child, pidfd=pidfd, notify=notify)
-        begins(spawned)
-        with contextlib.suppress(ConnectionError):  # it says why
-            parent_end.send(_BEGIN)
-        _wait_for_exec(parent_end, deadline)
+        found = starting.wait(starting.deadline)
     except BaseException:
-        for each in (notify, pidfd):
-            if each >= 0:
-                os.close(each)
-        if child > 0:
-            _kill(child)
+        _reap(starting.pid)
         raise
     finally:
-        child_end.close()
-        parent_end.close()
-    return spawned
+        starting.close()
+    assert found is not None, "its deadline is an error"
+    return found
 
 
-def _receive_notify(parent_end: socket.socket, deadline: float) -> int:
-    """Return the notification descriptor.  Raises SpawnError."""
-    message, descriptors = _receive(parent_end, deadline)
-    if descriptors:
-        return descriptors[0]
-    if not message:
-        raise SpawnError(errno.ECHILD, "", "it died before it became the program")
-    raise _failure(message)
-
-
-def _wait_for_exec(parent_end: socket.socket, deadline: float) -> None:
-    """Return once exec has closed the child's end.  Raises SpawnError."""
-    message, descriptors = _receive(parent_end, deadline)
-    for each in descriptors:
-        os.close(each)
-    if message:
-        raise _failure(message)
-
-
-def _receive(parent_end: socket.socket, deadline: float) -> tuple[bytes, list[int]]:
-    """Return what the child has sent; nothing if its end is closed.  Raises SpawnError."""
+def _receive(line: socket.socket, until: float) -> tuple[bytes, list[int]] | None:
+    """Return what the child has sent; None if nothing comes in time."""
     poll = select.poll()
-    poll.register(parent_end, select.POLLIN)
-    left_s = deadline - clock.monotonic()
-    if left_s <= 0 or not poll.poll(left_s * 1000):
-        reason = f"it has not become the program after {START_S:g} s"
-        raise SpawnError(errno.ETIMEDOUT, "", reason)
+    poll.register(line, select.POLLIN)
+    if not poll.poll(max(0.0, until - clock.monotonic()) * 1000):
+        return None
     try:
-        message, descriptors, _, _ = socket.recv_fds(parent_end, 8192, 1)
+        message, descriptors, _, _ = socket.recv_fds(line, 8192, 1)
     except ConnectionResetError:
         # It had not read that it begins.  That is reported once, before what it has sent.
-        message, descriptors, _, _ = socket.recv_fds(parent_end, 8192, 1)
+        message, descriptors, _, _ = socket.recv_fds(line, 8192, 1)
     for each in descriptors:
         os.set_inheritable(each, False)
     return message, descriptors
@@ -134,9 +192,8 @@ def _failure(message: bytes) -> SpawnError:
     return SpawnError(int(number), step, reason)
 
 
-def _kill(child: int) -> None:
-    """Kill and reap a child; one that does not die in time is reaped by the caller."""
-    os.kill(child, signal.SIGKILL)
+def _reap(child: int) -> None:
+    """Reap a child that was killed."""
     pidfd = os.pidfd_open(child)
     try:
         poll = select.poll()

@@ -208,7 +208,7 @@ class Supervisor:
                 takeovers=takeovers,
                 instance_groups=instance_groups,
                 survivors=Survivors(
-                    home, apps, keeper, listeners, notes=notes, log=log
+                    home, apps, keeper, listeners, membership, notes=notes, log=log
                 ),
                 log=log,
             ),

@@ -4,7 +4,9 @@ What is known of them is on disk (`memory.notes`), and is looked for in the kern
 
 Rule 1: an instance is the process of that pid that started at that moment since that boot,
 never that of a pid alone.
-Rule 2: what is found goes on serving, in its generation.  Nothing of it is ended or started
+Rule 2: its sockets are those that any of its processes has: what binds may be a child of
+the leader (`npm start`), and the leader of workers may have closed what they share.
+Rule 3: what is found goes on serving, in its generation.  Nothing of it is ended or started
 anew; what could not be had again is named in `list`.
 """
 
@@ -13,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+from collections.abc import Iterable
 from typing import Any
 
 from gapless.base import events
@@ -26,6 +29,7 @@ from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
 from gapless.supervisor.memory.notes import NoteFile, Notes
+from gapless.supervisor.observe.membership import Membership
 from gapless.supervisor.sockets.groups import later
 from gapless.supervisor.sockets.listeners import Listeners
 
@@ -45,12 +49,14 @@ class Survivors:
         apps: Apps,
         keeper: KeeperConnection,
         listeners: Listeners,
+        membership: Membership,
         *,
         notes: Notes,
         log: events.Log,
     ) -> None:
         self._home, self._apps, self._keeper = home, apps, keeper
-        self._listeners, self._notes, self._log = listeners, notes, log
+        self._listeners, self._membership = listeners, membership
+        self._notes, self._log = notes, log
         self.taken: set[str] = set()
         """The keys of the instances that the keeper was given."""
 
@@ -76,7 +82,7 @@ class Survivors:
     ) -> dict[str, Any]:
         app = self._apps[file.app.name] = file.app
         pids = [instance.pid for instance in found.values()]
-        lacking = self._take_sockets(file, pids)
+        lacking = self._take_sockets(file, list(found.values()))
         for generation in app.generations:
             for instance in generation.instances:
                 # One that does not live has ended, and this keeper will not report it.
@@ -87,26 +93,31 @@ class Survivors:
         self._log.write("survivors", app=app.name, pids=pids, lacking=lacking)
         return file.groups
 
-    def _take_sockets(self, file: NoteFile, pids: list[int]) -> list[str]:
+    def _take_sockets(self, file: NoteFile, found: list[InstanceRecord]) -> list[str]:
         """Have the sockets of an app again; return the addresses of which that failed."""
-        held = {
-            inode: (pid, int(number))
-            for pid in pids
-            for number, inode in processes.open_sockets(pid)
-        }
+        places = self._places(found)
         lacking = []
         for name, meta in file.sockets.items():
-            place = held.get(int(meta["inode"]))
-            if place is None or name in self._listeners.by_name:
-                continue  # nobody has it any more, or the keeper was given it before
-            try:
-                descriptor = caller.duplicate(*place)
-            except OSError as error:
-                lacking.append(f"{meta['address']}: {error.strerror}")
-                continue
-            self._listeners.adopt(name, meta, descriptor)
-            self._keeper.hold(name, meta, descriptor)
+            if name in self._listeners.by_name:
+                continue  # the keeper was given it before
+            inode = int(meta["inode"])
+            descriptor, reason = _duplicate(places.get(inode, ()), inode)
+            if descriptor >= 0:
+                self._listeners.adopt(name, meta, descriptor)
+                self._keeper.hold(name, meta, descriptor)
+            elif reason or processes.is_open(inode):
+                reason = reason or "none of its processes has it, and it is open"
+                lacking.append(f"{meta['address']}: {reason}")
         return lacking
+
+    def _places(self, found: list[InstanceRecord]) -> dict[int, list[tuple[int, int]]]:
+        """Return by its inode which processes have a socket, and by which number."""
+        places: dict[int, list[tuple[int, int]]] = {}
+        for instance in found:
+            for pid in self._membership.members(instance):
+                for number, inode in processes.open_sockets(pid):
+                    places.setdefault(inode, []).append((pid, int(number)))
+        return places
 
     def _take(
         self, app: AppRecord, generation: GenerationRecord, instance: InstanceRecord
@@ -155,6 +166,21 @@ def _lives(instance: InstanceRecord) -> bool:
         and found.state != "Z"
         and instance.leader_ticks == found.start_ticks
     )
+
+
+def _duplicate(places: Iterable[tuple[int, int]], inode: int) -> tuple[int, str]:
+    """Return a duplicate of a socket from one of its places; -1 and why there is none."""
+    reason = ""
+    for place in places:
+        try:
+            descriptor = caller.duplicate(*place)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            continue
+        if os.fstat(descriptor).st_ino == inode:
+            return descriptor, ""
+        os.close(descriptor)  # the number was used again meanwhile
+    return -1, reason
 
 
 def _read_end(instance: InstanceRecord, number: int) -> int | None:

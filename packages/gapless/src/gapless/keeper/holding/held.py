@@ -26,7 +26,10 @@ class Held:
         on_hold: Callable[[str, int], None],
         on_release: Callable[[str], None],
     ) -> None:
-        """Call *on_hold* after a descriptor is held, *on_release* before it is closed."""
+        """Call *on_hold* after a descriptor is held, *on_release* before it is closed.
+
+        One that takes the place of another of its name is only held.
+        """
         self._connection, self._reserve = connection, reserve
         self._on_hold, self._on_release = on_hold, on_release
         self.descriptors: dict[str, int] = {}
@@ -58,11 +61,10 @@ class Held:
         had_paths = _paths_of(self._metas.get(name))
         self.descriptors[name], self._metas[name] = copy, meta
         self._reserve.put(f"{HELD}{name}", encoded, copy)
-        if before is not None:
-            self._on_release(name)
-            self._connection.close_descriptor(before)
         self._note_port(name, copy)
         self._on_hold(name, copy)
+        if before is not None:
+            self._connection.close_descriptor(before)
         if had_paths or _paths_of(meta):
             self._collect_paths()
 

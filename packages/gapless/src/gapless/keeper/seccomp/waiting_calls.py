@@ -293,11 +293,13 @@ class WaitingCalls:
         waiting.limit_s = UNANSWERED_S[call.call]
         if self._silent:  # it has been waited for already
             waiting.limit_s = min(waiting.limit_s, AT_LEAST_S)
-        if not waiting.limit_s or (call.call == "listen" and not self._is_held(call)):
+        if not waiting.limit_s or (
+            call.call == "listen" and not self._is_held(waiting.notify, call)
+        ):
             self._proceed(waiting)
 
-    def _is_held(self, call: Notification) -> bool:
-        """Return whether a call is about a socket that the keeper holds.
+    def _is_held(self, notify: int, call: Notification) -> bool:
+        """Return whether a call that waits is about a socket that the keeper holds.
 
         One that a program has bound by itself joins no group when it listens.
         """
@@ -308,7 +310,8 @@ class WaitingCalls:
         try:
             own = os.fstat(sock)
             held = self._held.values()
-            return any(os.path.samestat(own, os.fstat(each)) for each in held)
+            found = any(os.path.samestat(own, os.fstat(each)) for each in held)
+            return found and notifications.is_valid(notify, call.id)
         finally:
             os.close(sock)
 
@@ -346,6 +349,7 @@ class WaitingCalls:
         self._send({**event, "call": call.call})
 
     def _announce(self, waiting: WaitingCall) -> None:
+        """Tell the supervisor of a call, unless its caller is gone."""
         call = waiting.notification
         waiting.announced = True
         waiting.limit_s = max(UNANSWERED_S[call.call], AT_LEAST_S)
@@ -365,7 +369,8 @@ class WaitingCalls:
         if call.identity is not None:
             message["identity"] = codec.encode(call.identity)
         if call.descriptor < 0:
-            self._send(message)
+            if self._still_waits(waiting):
+                self._send(message)
             return
         try:
             copy = descriptors.with_spare(
@@ -377,10 +382,20 @@ class WaitingCalls:
             else:
                 self._proceed(waiting)
             return
+        if not self._still_waits(waiting):
+            os.close(copy)  # it may be what another process has by that number
+            return
         try:
             self._send(message, copy)
         finally:
             self._close(copy)
+
+    def _still_waits(self, waiting: WaitingCall) -> bool:
+        """Return whether the caller still waits; forget the call if it does not."""
+        valid = notifications.is_valid(waiting.notify, waiting.notification.id)
+        if not valid:
+            self._waits_no_more(waiting.key, waiting.notification.id)
+        return valid
 
     # --- its answers ------------------------------------------------------------------
 
@@ -420,15 +435,13 @@ class WaitingCalls:
         notify, call = waiting.notify, waiting.notification
         if held not in self._held:
             reason = f"the keeper does not hold {held}"
-            self._send({"event": "deaf", "key": waiting.key, "reason": reason})
-            notifications.answer(notify, call.id, errno.EADDRNOTAVAIL)
+            self._refuse(waiting, errno.EADDRNOTAVAIL, reason)
             return
         if caller.is_watched_by_epoll(call.pid, call.descriptor):
             # The registration would stay with the socket that is replaced, so the
             # instance would never get an event of the held one: it would be deaf.
-            notifications.answer(notify, call.id, errno.EOPNOTSUPP)
             reason = "it registered the socket with epoll before bind"
-            self._send({"event": "deaf", "key": waiting.key, "reason": reason})
+            self._refuse(waiting, errno.EOPNOTSUPP, reason)
             return
         flags = caller.descriptor_flags(call.pid, call.descriptor)
         if not notifications.is_valid(notify, call.id):
@@ -440,6 +453,11 @@ class WaitingCalls:
             os.set_blocking(sock, False)
         cloexec = bool(flags & os.O_CLOEXEC)
         notifications.inject(notify, call.id, sock, call.descriptor, cloexec=cloexec)
+
+    def _refuse(self, waiting: WaitingCall, number: int, reason: str) -> None:
+        """Let a call fail, and say why if there was still somebody to fail."""
+        if notifications.answer(waiting.notify, waiting.notification.id, number):
+            self._send({"event": "deaf", "key": waiting.key, "reason": reason})
 
     def _fail(self, waiting: WaitingCall, number: int) -> None:
         try:

@@ -69,6 +69,15 @@ def parse_datagram(datagram: bytes) -> Notification:
     return Notification(ready=ready, stopping=stopping, status=status)
 
 
+def says_ready(buffered: bytes) -> bool:
+    """Return whether one of the complete lines says that the program is ready."""
+    return any(_is_ready(line) for line in buffered.split(b"\n")[:-1])
+
+
+def _is_ready(line: bytes) -> bool:
+    return len(line) <= _LONGEST_READY and line.strip() == _READY
+
+
 def parse_lines(buffered: bytes) -> tuple[Notification, bytes]:
     """Return what complete lines say, and the incomplete rest.
 
@@ -79,7 +88,7 @@ def parse_lines(buffered: bytes) -> tuple[Notification, bytes]:
     found: dict[str, list[Any]] = {MONITOR: [], ACTION: []}
     messages, parsed = [], 0
     for line in lines:
-        if len(line) <= _LONGEST_READY and line.strip() == _READY:
+        if _is_ready(line):
             ready = True
             continue
         if len(line) > LONGEST_LINE_BYTES or not line.strip():

@@ -6,6 +6,8 @@ Rule 1: who may reach NOTIFY_SOCKET, and whom the kernel names as the sender, de
 word it is (`notify_places`, `messages`).
 Rule 2: what one instance sends costs the others nothing: some messages in each turn of the
 loop, of a bounded length, and a sender that makes us wait is not read any more.
+Rule 3: the word that an instance is ready stays in its socket until the keeper has a note
+of it: a supervisor that is killed before is followed by one that reads it.
 """
 
 from __future__ import annotations
@@ -50,6 +52,8 @@ class NotifySockets:
         """By the key of the instance: its sockets by kind, notify and channel."""
         self._partial: dict[str, bytes] = {}
         """By the key of the instance: an incomplete line on its channel."""
+        self._noted: set[str] = set()
+        """The instances that have said that they are ready, of which there is a note."""
 
     def open_notify(self, key: str, uid: int) -> str:
         """Open the NOTIFY_SOCKET of an instance of that user; return its path.
@@ -114,6 +118,7 @@ class NotifySockets:
             sock.close()
             self._keeper.release(f"{kind}/{key}")
         self._partial.pop(key, None)
+        self._noted.discard(key)
 
     def heard(self, key: str, said: list[tuple[int, int, bytes]]) -> None:
         """Take in what the keeper has read in our place: pid, uid and content of each.
@@ -132,8 +137,22 @@ class NotifySockets:
     def _watch(self, kind: str, key: str, sock: socket.socket) -> None:
         sock.setblocking(False)
         self._sockets.setdefault(key, {})[kind] = sock
+        self._listen(kind, key, sock)
+
+    def _listen(self, kind: str, key: str, sock: socket.socket) -> None:
         read = self._read_datagram if kind == "notify" else self._read_lines
         self._selector.register(sock, selectors.EVENT_READ, lambda: read(key, sock))
+
+    def _is_ready(self, kind: str, key: str, sock: socket.socket) -> None:
+        """Take in that an instance is ready; its socket is read when that is noted."""
+        self._unwatch(sock)
+        self._receive(key, notify.Notification(ready=True))
+        self._keeper.when_noted(lambda: self._ready_is_noted(kind, key, sock))
+
+    def _ready_is_noted(self, kind: str, key: str, sock: socket.socket) -> None:
+        if self._sockets.get(key, {}).get(kind) is sock:  # else it was closed meanwhile
+            self._noted.add(key)
+            self._listen(kind, key, sock)
 
     def _unwatch(self, sock: socket.socket) -> None:
         with contextlib.suppress(KeyError):  # it is not read any more
@@ -144,23 +163,34 @@ class NotifySockets:
         found = notify.Notification()
         received: list[int] = []
         senders: dict[tuple[int, int], bool] = {}
+
+        def is_its_own(sender: tuple[int, int]) -> bool:
+            if sender not in senders:
+                senders[sender] = self._speaks(key, *sender)
+            return senders[sender]
+
+        is_ready = False
         for _ in range(MESSAGES_PER_TURN):
             try:
+                if key not in self._noted:
+                    said = _next_datagram(sock)
+                    is_ready = said[0].ready and is_its_own(said[1])
+                if is_ready:
+                    break
                 datagram, ancillary, _, _ = sock.recvmsg(
                     DATAGRAM_BYTES, disposal.ROOM_BYTES
                 )
             except OSError:
                 break  # there is none, or it waits for memory
             received += disposal.descriptors_in(ancillary)
-            sender = peer.sender_of(ancillary)
-            if sender not in senders:
-                senders[sender] = self._speaks(key, *sender)
-            if senders[sender]:
+            if is_its_own(peer.sender_of(ancillary)):
                 found = found.then(notify.parse_datagram(datagram))
             if received:
                 break
         if found != notify.Notification():
             self._receive(key, found)
+        if is_ready:
+            self._is_ready("notify", key, sock)
         # Also the answer to BARRIER=1: all before it was taken in (sd_notify(3)).
         if not disposal.close_all(received):
             self._unwatch(sock)
@@ -168,6 +198,9 @@ class NotifySockets:
     def _read_lines(self, key: str, sock: socket.socket) -> None:
         received: list[int] = []
         try:
+            if key not in self._noted and self._says_ready(key, sock):
+                self._is_ready("channel", key, sock)
+                return
             piece, ancillary, _, _ = sock.recvmsg(PIECE_BYTES, disposal.ROOM_BYTES)
             received = disposal.descriptors_in(ancillary)
         except BlockingIOError:
@@ -186,3 +219,21 @@ class NotifySockets:
         self._partial[key] = rest
         if found != notify.Notification():
             self._receive(key, found)
+
+    def _says_ready(self, key: str, sock: socket.socket) -> bool:
+        """Return whether that is on the channel, without a change.  Raises OSError."""
+        piece, ancillary, _, _ = sock.recvmsg(
+            PIECE_BYTES, disposal.ROOM_BYTES, socket.MSG_PEEK
+        )
+        disposal.close_all(disposal.descriptors_in(ancillary))
+        return notify.says_ready(self._partial.get(key, b"") + piece)
+
+
+def _next_datagram(sock: socket.socket) -> tuple[notify.Notification, tuple[int, int]]:
+    """Return the next datagram and its sender, and leave it there.  Raises OSError."""
+    datagram, ancillary, _, _ = sock.recvmsg(
+        DATAGRAM_BYTES, disposal.ROOM_BYTES, socket.MSG_PEEK
+    )
+    # Copies of descriptors that are still there: none is the last to be closed.
+    disposal.close_all(disposal.descriptors_in(ancillary))
+    return notify.parse_datagram(datagram), peer.sender_of(ancillary)

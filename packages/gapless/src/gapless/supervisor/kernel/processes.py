@@ -163,6 +163,12 @@ def listening_inodes() -> frozenset[int]:
     return frozenset(found)
 
 
+def is_open(inode: int) -> bool:
+    """Return whether a socket listens, or is one of UDP: a program on this host has it."""
+    datagrams = (int(fields[9]) for name in ("udp", "udp6") for fields in _rows(name))
+    return inode in listening_inodes() or inode in datagrams
+
+
 def _rows(name: str) -> Iterator[list[bytes]]:
     """Yield the rows of a table of sockets without its heading; none if there is none."""
     try:

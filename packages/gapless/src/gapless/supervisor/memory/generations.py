@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from gapless.base.codec import TRANSIENT, was
+from gapless.base.errors import GaplessError
 from gapless.supervisor.memory import model, spec
 from gapless.supervisor.memory.counts import Counts
 from gapless.supervisor.memory.instances import InstanceRecord, SeatRecord, is_multicast
@@ -53,6 +54,10 @@ class GenerationRecord:
     idle_checks: int = field(default=0, metadata=TRANSIENT)
     file_variables: dict[str, str] | None = field(default=None, metadata=TRANSIENT)
     """What its environment files held when it began; never written: there are secrets."""
+    file_failure: GaplessError | None = field(default=None, metadata=TRANSIENT)
+    """Why they could not be read when that was tried last."""
+    file_failure_until: float = field(default=0.0, metadata=TRANSIENT)
+    """Until when it is not tried again."""
     declares_trust: bool = False
     """Its variables, those of its files too, name addresses to trust (`act.trust`)."""
     active_connections: int = field(default=0, metadata=was("lively"))

@@ -1,9 +1,9 @@
 """The supervisor's end of the connection to the keeper (spec/keeper.md).
 
 Rule: note before letting go.  What gives something up waits until the notes that do without
-it were sent: `forget`, `release`, `end`, and the answers that let a program go on.  A
-supervisor that dies in between is followed by one that finds it all still there, and does
-it again.
+it were sent: `forget`, `release`, `end`, the answers that let a program go on, and what is
+taken out of a socket (`when_noted`).  A supervisor that dies in between is followed by one
+that finds it all still there, and does it again.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ class KeeperConnection:
         """The version that runs; empty if it is one that does not say."""
         self._letting_go: list[wire.Message] = []
         """What is sent after the next notes, in this order."""
+        self._when_noted: list[Callable[[], None]] = []
         self._noted: dict[str, Any] = {}
         self.ending = False
         """It has been asked to end: then its end is no loss."""
@@ -137,6 +138,10 @@ class KeeperConnection:
         for message in waiting:
             self._send(message)
 
+    def when_noted(self, call: Callable[[], None]) -> None:
+        """Call *call* when the notes of this turn of the loop are with the keeper."""
+        self._when_noted.append(call)
+
     def flush(self) -> bool:
         """Send what waits; return whether nothing is left."""
         try:
@@ -147,15 +152,24 @@ class KeeperConnection:
     def flush_within(self, limit_s: float) -> None:
         """Send all that waits; what is left after *limit_s* is lost with this process."""
         until = clock.monotonic() + limit_s
+        poll = select.poll()
+        poll.register(self.channel.sock, select.POLLOUT)
         while not self.flush() and (left_s := until - clock.monotonic()) > 0:
-            select.select([], [self.channel.sock], [], left_s)
+            poll.poll(left_s * 1000)
 
     def flush_in(
         self, selector: selectors.BaseSelector, receive: Callable[[], None]
     ) -> None:
-        """Send what waits; while something is left, also wait for room in the socket."""
+        """Send what waits at the end of a turn, in which the notes were sent.
+
+        While something is left, also wait for room in the socket.
+        """
         events = selectors.EVENT_READ
-        if not self.flush():
+        if self.flush():
+            waiting, self._when_noted = self._when_noted, []
+            for call in waiting:
+                call()
+        else:
             events |= selectors.EVENT_WRITE
         key = selector.get_map().get(self.channel.sock.fileno())
         if key is not None and key.events != events:

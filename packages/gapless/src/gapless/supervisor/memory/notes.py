@@ -252,7 +252,10 @@ def _needed(app: AppRecord) -> frozenset[Any]:
     """
     serving = [each.number for each in app.generations if each.role in _SERVING]
     return frozenset(serving).union(
-        (each.key, each.pid, each.phase, frozenset(each.listens))
+        (
+            *(each.key, each.pid, each.phase, each.notified_ready),
+            frozenset(each.listens),
+        )
         for each in app.instances()
         if each.spawned and each.phase is not Phase.DRAINING
     )
@@ -281,6 +284,7 @@ def _instance(instance: InstanceRecord) -> Any:
         instance.key,
         instance.pid,
         instance.phase,
+        instance.notified_ready,
         instance.leader_alive,
         instance.stop_sent_at,
         instance.mode,

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from gapless.base import clock
+from gapless.base.errors import GaplessError
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.spec import AppSpec
+
+AGAIN_S = 1.0
+"""After how long files that could not be read are read again: all seats ask at once."""
 
 
 def of_generation(generation: GenerationRecord) -> dict[str, str]:
@@ -17,15 +22,23 @@ def of_generation(generation: GenerationRecord) -> dict[str, str]:
     if not wanted.environment_files:
         return {}
     if generation.file_variables is None:
+        failure = generation.file_failure
+        if failure is not None and clock.monotonic() < generation.file_failure_until:
+            raise failure.with_traceback(None)
         # An app without such files must not cost the memory of this module.
         from gapless.supervisor.observe.variables import environment_files  # noqa: PLC0415 - see above
 
-        generation.file_variables = environment_files.read(
-            wanted.environment_files,
-            wanted.directory,
-            user=wanted.user,
-            group=wanted.group,
-        )
+        try:
+            generation.file_variables = environment_files.read(
+                wanted.environment_files,
+                wanted.directory,
+                user=wanted.user,
+                group=wanted.group,
+            )
+        except GaplessError as error:
+            generation.file_failure = error
+            generation.file_failure_until = clock.monotonic() + AGAIN_S
+            raise
     return generation.file_variables
 
 
