@@ -1,10 +1,11 @@
 'use strict';
-// The file VERSION says what a release does: "3", "3 broken", "3 sick 1.5", "3 late 2".
+// The file VERSION says what a release does: "3", "3 broken", "3 sick 1.5", "3 late 2",
+// "3 ends 1.5 0", "3 job 1.5 0".
 const fs = require('fs');
 const http = require('http');
 const path = require('path');
 
-const [version, how, after] = fs.readFileSync(path.join(__dirname, 'VERSION'), 'utf8').trim().split(' ');
+const [version, how, after, code] = fs.readFileSync(path.join(__dirname, 'VERSION'), 'utf8').trim().split(' ');
 if (how === 'broken') throw new Error('this release is broken');
 const born = Date.now();
 
@@ -28,4 +29,10 @@ const server = http.createServer((request, response) => {
     response.end(`release ${version} pid ${process.pid}\n`);
   });
 });
-setTimeout(() => server.listen(Number(process.env.PORT), process.env.HOST), late);
+const end = () => setTimeout(() => process.exit(Number(code)), Number(after) * 1000);
+if (how === 'job') {
+  end();
+} else {
+  if (how === 'ends') server.once('listening', end);
+  setTimeout(() => server.listen(Number(process.env.PORT), process.env.HOST), late);
+}

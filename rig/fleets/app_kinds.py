@@ -1,7 +1,9 @@
 """The apps that a fleet of the rig may run, and how a release of each is packed.
 
 The text of a version says what the release does: "3", "3 broken" (it cannot start), "3 sick
-1.5" (its /health fails after 1.5 s), "3 late 2" (it listens after 2 s).
+1.5" (its /health fails after 1.5 s), "3 late 2" (it listens after 2 s), "3 ends 1.5 0" (it
+ends with code 0, 1.5 s after it listened), "3 job 1.5 0" (the same without listening).  The
+last two are known to the kind `node` alone.
 """
 
 from __future__ import annotations

@@ -36,6 +36,8 @@ class Member:
         self.setup = Setup(host, network.command_prefix(number))
         self.health_port = 0
         """The port of its agent's health endpoint; 0: it has none."""
+        self.listens = True
+        """Whether its agent is told at which address balancers reach the app."""
         self._agent = BackgroundProcess(host.directory / "agent.log")
 
     def version(self) -> str:
@@ -58,7 +60,9 @@ class Member:
     def start_agent(self) -> None:
         """Start the agent."""
         # On loopback an agent does not report the addresses that it finds by itself.
-        options = [f"--host={self.name}", f"--address={self.address}:{self.port}"]
+        options = [f"--host={self.name}"]
+        if self.listens:
+            options.append(f"--address={self.address}:{self.port}")
         if self.health_port:
             options.append(f"--health={self.health}")
         self.host.start_in_background(self._agent, "agent", *options)

@@ -296,7 +296,10 @@ class ModelSupervisor:
             self.apps, listeners, self.state, app_order, lambda _: frozenset()
         )
         admissions = Admissions(
-            self.new_generations, self.host, evidence, listeners, log=log
+            *(HOME, self.state, self.new_generations, self.host),
+            evidence=evidence,
+            listeners=listeners,
+            log=log,
         )
         acceptors: Any = Nothing(update=lambda *_: False)
         self.loop = loop.Loop(
@@ -315,7 +318,7 @@ class ModelSupervisor:
             takeovers=takeovers,
             new_generations=self.new_generations,
             app_order=app_order,
-            operations=Operations(HOME, admissions, self.state, log),
+            operations=Operations(admissions),
             renewals=nothing,
             liveness=nothing,
             drain_connections=drains,

@@ -113,6 +113,7 @@ WRONG_ROLLOUT = {
 WRONG_REPORT = {
     "host": ("b", "a\n", "../a", "", 7, None, "x" * 500),
     "release": (EVIL, "a\nb", 7, None, "x" * 500, "/x"),
+    "in_use": (7, None, EVIL, [7], [EVIL], ["a\nb"], ["x" * 500], [OLD] * 101),
     "turn": (None, 7, [1], [1, 2, 3], ["1", 2], [-1, 1], [2**63, 1], [1.5, 1]),
     "phase": ("evil", None, 3),
     "reason": (7, "x" * 100_000, "a\0b"),
@@ -289,6 +290,10 @@ def test_a_number_that_nothing_can_follow_is_said(shared: Shared) -> None:
     [
         *(b"", b"[" * 100_000, b"\xff", b'{"holder": 7}', b'{"holder": null}', b"[]"),
         *(b'{"holder": "a\\nb"}', b'{"holder": "' + b"x" * 5000 + b'"}'),
+        *(
+            b'{"holder": "a", "ttl_s": %b}' % b
+            for b in (b"1e99", b"-1", b'"1"', b"null")
+        ),
     ],
 )
 def test_a_slot_that_cannot_be_read_is_held_until_it_expires(content: bytes) -> None:

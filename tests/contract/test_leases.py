@@ -23,10 +23,10 @@ class World:
         self.now = 1000.0
         self.coordinator = coordinator
 
-    def host(self, name: str, offset_s: float = 0.0) -> Slots:
+    def host(self, name: str, offset_s: float = 0.0, ttl_s: float = TTL_S) -> Slots:
         """Return the slots as a host sees them."""
         return Slots(
-            self.coordinator, "slots/shop", name, TTL_S, lambda: self.now + offset_s
+            self.coordinator, "slots/shop", name, ttl_s, lambda: self.now + offset_s
         )
 
 
@@ -86,6 +86,42 @@ def test_a_host_that_is_gone_loses_its_slot_to_who_watched(world: World) -> None
     assert late.take(1) is None
     world.now += 0.2
     assert late.take(1) is not None
+
+
+def test_a_holder_is_judged_by_its_own_time_too(world: World) -> None:
+    """The policy of a newer rollout has a shorter one, and the holder renews as before."""
+    one, other = world.host("one"), world.host("other", ttl_s=TTL_S / 5)
+    lease = one.take(1)
+    assert lease is not None
+    assert other.take(1) is None
+    for _ in range(3):
+        world.now += TTL_S / 3
+        assert other.take(1) is None
+        assert one.may_act(lease)
+        lease = one.renew(lease)
+        assert lease is not None
+    assert other.take(1) is None
+    world.now += TTL_S - 0.1
+    assert other.take(1) is None
+    world.now += 0.2
+    assert not one.may_act(lease)
+    assert other.take(1) is not None
+
+
+def test_a_holder_of_an_earlier_version_is_judged_by_the_time_of_who_asks(
+    world: World,
+) -> None:
+    """Its record has no time."""
+    one, other = world.host("one"), world.host("other")
+    lease = one.take(1)
+    assert lease is not None
+    world.coordinator.write(
+        "slots/shop/0", b'{"holder": "one"}', expected=lease.version
+    )
+    assert other.take(1) is None
+    assert other.holders() == {"0": "one"}
+    world.now += TTL_S
+    assert other.take(1) is not None
 
 
 def test_a_lease_ends_with_its_time(world: World) -> None:

@@ -56,6 +56,53 @@ until("never")
     assert said == "finished\nown 15 recycle"
 
 
+def test_an_order_to_serve_takes_no_signal_back(tmp_path: Path) -> None:
+    """A supervisor that comes back sends one; what was counted since is kept."""
+    _, said = run(
+        tmp_path,
+        """
+drain = Drain(environ={})
+with drain.procedure("p"):
+    drain.core.admit("GET /", 0.0)
+    send()
+    until("recycle")
+    drain.core.finish(*drain.core.requests, 1.0)
+    assert drain._take_order("undrain")
+    counts = drain.counts()
+    print(counts["mode"], counts["finished"]["requests"], flush=True)
+until("never")
+""",
+    )
+    assert said == "recycle 1\nown 15 recycle"
+
+
+@pytest.mark.parametrize("own", ["", "signal.signal(signal.SIGINT, signal.SIG_DFL)"])
+def test_on_windows_the_process_is_not_terminated(tmp_path: Path, own: str) -> None:
+    """There, os.kill ends a process at once, whatever the signal; raise() does not."""
+    code, said = run(
+        tmp_path,
+        f"""
+from gapless_drain import signals
+
+def terminate(pid, number):
+    print("terminated", flush=True)
+    os._exit(9)
+
+def interrupted(number, frame):
+    print(int(number), flush=True)
+    os._exit(3)
+
+signal.signal(signal.SIGINT, interrupted)
+{own}
+drain = Drain(environ={{}})
+os.kill, signals.ON_WINDOWS = terminate, True
+signal.raise_signal(signal.SIGINT)
+until("never")
+""",
+    )
+    assert (code, said) == ((-2, "") if own else (3, "2"))
+
+
 def test_it_waits_no_longer_than_the_timeout(tmp_path: Path) -> None:
     """A procedure that never ends does not keep the process alive for ever."""
     _, said = run(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+import types
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any
 
 import pytest
@@ -20,7 +21,10 @@ STREAM: Message = {
     "headers": [(b"content-type", b"text/event-stream")],
 }
 LAST = {"type": "http.response.body", "body": b"all"}
+EVENT = {"type": "http.response.body", "body": b"data: 1\n\n", "more_body": True}
 CONNECT = {"type": "websocket.connect"}
+ACCEPT = {"type": "websocket.accept"}
+HELLO = {"type": "websocket.receive", "text": "hello"}
 GONE = {"type": "websocket.disconnect", "code": 1001}
 GRACE_S = 0.02
 
@@ -31,9 +35,9 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "GRACE_S", GRACE_S)
 
 
-def make() -> Drain:
+def make(**settings: Any) -> Drain:
     """Return a drain without a supervisor and without signals."""
-    return Drain(environ={}, on_signal=None)
+    return Drain(environ={}, on_signal=None, **settings)
 
 
 def serve(drain: Drain, app: Any, scope: Message, *messages: Message) -> list[Message]:
@@ -51,6 +55,12 @@ def serve(drain: Drain, app: Any, scope: Message, *messages: Message) -> list[Me
 
     asyncio.run(asyncio.wait_for(drain.asgi(app)(scope, receive, send), 20))
     return sent
+
+
+@types.coroutine
+def turn() -> Generator[None, None, None]:
+    """Let the loop take one turn."""
+    yield
 
 
 async def graces(number: int) -> None:
@@ -112,6 +122,152 @@ def test_work_after_a_websockets_client_is_gone_is_finished() -> None:
 
     assert serve(drain, app, SOCKET, CONNECT, GONE) == [{"type": "websocket.accept"}]
     assert done == ["goodbye"]
+
+
+def test_an_app_that_was_told_by_a_disconnect_does_what_it_has_to_do() -> None:
+    """What it writes at the end of a websocket is written in a release too."""
+    drain = make()
+    done: list[str] = []
+
+    async def app(scope: Message, receive: Any, send: Any) -> None:
+        await receive()
+        await send(ACCEPT)
+        drain._take_order("drain handoff")
+        assert (await receive())["code"] == 1012
+        await graces(5)
+        done.append("transcript")
+
+    assert serve(drain, app, SOCKET, CONNECT)[-1]["code"] == 1012
+    assert done == ["transcript"]
+
+
+def test_a_message_that_is_being_handled_is_handled() -> None:
+    """The app is told by the next `receive`; meanwhile nothing cancels it."""
+    drain = make()
+    done: list[str] = []
+
+    async def app(scope: Message, receive: Any, send: Any) -> None:
+        await receive()
+        await send(ACCEPT)
+        assert await receive() == HELLO
+        drain._take_order("drain handoff")
+        await graces(5)
+        done.append("handled")
+        assert (await receive())["code"] == 1012
+        await graces(5)
+        done.append("saved")
+
+    serve(drain, app, SOCKET, CONNECT, HELLO)
+    assert done == ["handled", "saved"]
+
+
+def test_an_app_that_waits_for_something_else_is_cancelled() -> None:
+    """One that has received a message, and may be handling it, late in the drain."""
+    drain = make(drain_timeout_s=20 * GRACE_S)
+    took: list[float] = []
+
+    async def app(scope: Message, receive: Any, send: Any) -> None:
+        await receive()
+        await send(ACCEPT)
+        if len(took) == 1:
+            await receive()
+        drain._take_order("undrain")
+        drain._take_order("drain handoff")
+        now = asyncio.get_running_loop().time
+        since = now()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            took.append((now() - since) / GRACE_S)
+
+    serve(drain, app, SOCKET, CONNECT)
+    drain._take_order("undrain")
+    serve(drain, app, SOCKET, CONNECT, HELLO)
+    assert 1 <= took[0] <= took[1]
+    assert took[1] >= 18
+
+
+def test_an_app_that_only_sends_is_told_by_that() -> None:
+    """It follows something else, and never receives: its next message fails."""
+    drain = make()
+    done: list[str] = []
+
+    async def app(scope: Message, receive: Any, send: Any) -> None:
+        await receive()
+        await send(ACCEPT)
+        await receive()
+        drain._take_order("drain handoff")
+        try:
+            while True:
+                await send({"type": "websocket.send", "text": "news"})
+                await graces(1)
+        except OSError:
+            await graces(5)
+            done.append("saved")
+            raise
+
+    serve(drain, app, SOCKET, CONNECT, HELLO)
+    assert done == ["saved"]
+
+
+def test_an_event_stream_that_was_told_ends_as_it_likes() -> None:
+    """What its generator does at its end is not cancelled."""
+    drain = make()
+    done: list[str] = []
+
+    async def app(scope: Message, receive: Any, send: Any) -> None:
+        await send(STREAM)
+        try:
+            while True:
+                await send(EVENT)
+                drain._take_order("drain handoff")
+                await turn()
+        finally:
+            await graces(5)
+            done.append("saved")
+
+    assert serve(drain, app, HTTP)[-1] == {**LAST, "body": b""}
+    assert done == ["saved"]
+
+
+@pytest.mark.parametrize("turns_before", range(4))
+@pytest.mark.parametrize("turns_after", range(4))
+def test_no_message_is_lost_when_a_receive_is_cancelled(
+    turns_before: int, turns_after: int
+) -> None:
+    """Whether it came before the cancellation or in the same moment."""
+    drain = make()
+    texts: list[str] = []
+    arrived: asyncio.Queue[Message] = asyncio.Queue()
+
+    async def app(scope: Message, receive: Any, send: Any) -> None:
+        await receive()
+        await send(ACCEPT)
+        for number in range(3):
+            waiting = asyncio.ensure_future(receive())
+            for _ in range(turns_before):
+                await turn()
+            arrived.put_nowait({**HELLO, "text": str(number)})
+            for _ in range(turns_after):
+                await turn()
+            waiting.cancel()
+            try:
+                texts.append((await waiting)["text"])
+            except asyncio.CancelledError:
+                continue
+        arrived.put_nowait(GONE)
+        while (message := await receive()) != GONE:
+            texts.append(message["text"])
+
+    async def run() -> None:
+        arrived.put_nowait(CONNECT)
+
+        async def send(message: Message) -> None: ...
+
+        await asyncio.wait_for(drain.asgi(app)(SOCKET, arrived.get, send), 20)
+
+    asyncio.run(run())
+    assert texts == ["0", "1", "2"]
 
 
 def test_a_procedure_elsewhere_delays_no_stream() -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from gapless.client import Client
 from rig.hosts.host import (
     ROOT,
     SERVERS,
@@ -205,6 +206,42 @@ def test_what_is_cut_is_named(host: Host) -> None:
     assert "procedure close the month after" in done.stdout
 
 
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_what_is_cut_of_an_app_that_hangs_is_told(host: Host, is_listed: bool) -> None:
+    """As it counted last, however often it was asked since; else as the kernel shows it."""
+    port = free_port()
+    ledger = host.directory / "ledger"
+    host.environment |= {"LEDGER": str(ledger)}
+    own = command(uvicorn("plain_asgi:app"), port)
+    more = "stop = { drain_timeout_s = 0.5, kill_timeout_s = 0.5 }"
+    host.start("app", own, port=port, directory=EXAMPLES, more=more)
+    (pid,) = host.app("app")["pids"]
+    argv = ["curl", "-s", f"http://127.0.0.1:{port}/procedure?s=300"]
+    clients = [subprocess.Popen(argv) for _ in range(3)]
+    try:
+        until(lambda: len(lines(ledger, "begin")) == 3, "the requests to begin")
+        if is_listed:
+            until(lambda: host.row("app")["requests"] == 3, "its counts")
+        os.kill(pid, signal.SIGSTOP)
+        until(lambda: states(pid) == {"T"}, "each of its threads to stop")
+        client = Client(str(host.home))
+        for _ in range(400 if is_listed else 1):
+            client.request("list")
+        report = host.json("restart", "app")
+    finally:
+        for each in clients:
+            each.kill()
+            each.wait()
+    cut = report["requests"]["cut"], report["connections"]["cut"]
+    assert cut == ((3, 0) if is_listed else (0, 3)), report
+
+
+def states(pid: int) -> set[str]:
+    """Return the states of the threads of a process (proc(5))."""
+    files = Path(f"/proc/{pid}/task").glob("*/stat")
+    return {each.read_text().rpartition(") ")[2][0] for each in files}
+
+
 @pytest.mark.parametrize("instances", matrix([1, 2, 3], 1, 2))
 def test_a_recycle_under_load_answers_or_refuses_everything(
     host: Host, instances: int
@@ -357,6 +394,22 @@ def test_a_release_on_a_host_that_drains_is_asked_whether_it_is_ready(
     host.ok("start", "app")
     until(lambda: "503" in curl(port).splitlines()[0], "503 after a first start")
     host.ok("undrain")
+
+
+def test_an_undrain_right_after_a_crash_reaches_every_process(host: Host) -> None:
+    """The processes are not known again yet when it is asked for."""
+    port = free_port()
+    own = command(uvicorn("plain_asgi:app"), port)
+    host.start("app", own, port=port, directory=EXAMPLES)
+    host.ok("drain")
+    (pid,) = host.app("app")["pids"]
+    # One that is stopped comes back late.
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        os.kill(host.supervisor_pid(), signal.SIGKILL)
+        assert "serves again" in host.ok("undrain")
+    finally:
+        os.kill(pid, signal.SIGCONT)
     until(lambda: "200" in curl(port).splitlines()[0], "200 again")
 
 

@@ -61,3 +61,37 @@ def test_a_path_is_not_removed_at_once(
         assert message["event"] in ("unlink", "emptied")
     assert message["status"] == 0
     assert path.exists()
+
+
+BINDS_AND_REMOVES = """
+import os, socket, sys, threading
+sock = socket.socket(socket.AF_UNIX)
+threading.Thread(target=sock.bind, args=[sys.argv[1]]).start()
+while not os.path.exists(sys.argv[1]):
+    pass
+os.unlink(sys.argv[1])
+"""
+
+
+def test_a_path_that_is_being_bound_is_not_removed(
+    keeper: KeeperLine, tmp_path: Path
+) -> None:
+    """The supervisor has bound it for one instance, and the keeper does not hold it yet.
+
+    Another one sees it, as puma does before it binds, and takes it for left over.
+    """
+    path = tmp_path / "app.sock"
+    argv = [sys.executable, "-c", BINDS_AND_REMOVES, str(path)]
+    keeper.send(spawn(argv=argv, filtered=True, paths=True))
+    while (bind := keeper.receive())["event"] != "bind":
+        assert bind["event"] == "spawned"
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(path))
+    asked = keeper.receive()
+    assert (asked["event"], asked["path"]) == ("unlink", str(path))
+    for call in (asked, bind):
+        answer = {"op": "answer", "key": KEY, "id": call["id"], "action": "done"}
+        keeper.send(answer)
+    while (message := keeper.receive())["event"] != "ended":
+        assert message["event"] == "emptied"
+    assert path.exists()

@@ -62,6 +62,27 @@ def test_a_host_that_failed_says_why() -> None:
     assert next_outcome(ROLLING, rollout, HOSTS, []).detail == "b failed: it died"
 
 
+def test_hosts_that_failed_in_a_rollout_that_is_done_are_named() -> None:
+    """By `max_failures` it is done all the same; that they were left is not hidden."""
+    failed = {
+        name: dataclasses.replace(
+            HOSTS["b"], host=name, phase=Phase.FAILED, reason="it was never ready"
+        )
+        for name in "bcdef"
+    }
+    rollout = dataclasses.replace(
+        ROLLOUT, state=State.DONE, settled=True, reason="1 of 6 hosts"
+    )
+    found = next_outcome(ROLLING, rollout, {"a": HOSTS["a"]} | failed, [])
+    assert (found.stage, found.hosts_done, found.hosts) == (Stage.DONE, 1, 6)
+    assert found.detail == (
+        "1 of 6 hosts; failed on b (shop-0 runs), c (shop-0 runs), d (shop-0 runs) and 2 "
+        "more: it was never ready; `gapless rollout resume shop` tries again there"
+    )
+    tried_again = dataclasses.replace(rollout, attempt=2)
+    assert next_outcome(ROLLING, tried_again, failed, []).detail == "1 of 6 hosts"
+
+
 @pytest.mark.parametrize(
     ("ended", "stage"),
     [

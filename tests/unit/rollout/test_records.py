@@ -20,21 +20,26 @@ ROLLOUT = Rollout(
 )
 REPORT = HostReport(host="a", release=OLD, turn=(7, 2), phase=Phase.WATCHING)
 REACHED = replace(
-    REPORT, addresses=("10.0.0.2:3000",), health="10.0.0.2:3001", drains=True
+    REPORT,
+    in_use=(OLD, NEW),
+    addresses=("10.0.0.2:3000",),
+    health="10.0.0.2:3001",
+    drains=True,
 )
 
 
 def test_records_come_back_as_they_were() -> None:
     """A record is decoded to the value that was encoded."""
     assert records.decode_rollout(records.encode_rollout(ROLLOUT), "app") == ROLLOUT
-    for report in (REPORT, REACHED):
+    ended = replace(REPORT, release="", finished=OLD)
+    for report in (REPORT, REACHED, ended):
         assert records.decode_host(records.encode_host(report), "a") == report
 
 
 def test_reports_of_older_and_newer_agents_are_read() -> None:
     """A field that is missing is empty; a field that is not known is left out."""
     value = records.decode("host", records.encode_host(REPORT))
-    for name in ("addresses", "health", "drains", "recycles"):
+    for name in ("in_use", "addresses", "health", "drains", "recycles", "finished"):
         del value[name]
     old = records.decode_host(records.encode("host", value), "a")
     assert old == REPORT

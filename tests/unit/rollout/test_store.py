@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -97,6 +98,20 @@ def test_of_two_agents_with_one_host_name_the_second_is_refused() -> None:
     assert one.slots("a", 10).take(1) is not None
     assert other.slots("a", 10).take(1) is None
     assert other.slot_holders(other.slots("a", 10)) == "a"
+
+
+def test_a_rollback_that_failed_on_a_host_is_not_the_way_back() -> None:
+    """The reports of hosts tell whether it failed, those of hosts that are gone, too."""
+    for phase, back in ((Phase.WAITING, OLD), (Phase.FAILED, NEW)):
+        store = FleetStore(MemoryCoordinator(), "app", now=lambda: 0.0, complain=print)
+        rollback = replace(ROLLOUT, release=OLD, previous=NEW)
+        store.write_rollout(rollback, expected=0)
+        store.hosts.write(replace(REPORT, phase=phase), 0)
+        begun = store.begin(
+            NEWER, lambda n, old: replace(ROLLOUT, number=n, previous=old), NEW
+        )
+        assert begun is not None
+        assert begun.previous == back
 
 
 def test_a_verdict_on_an_attempt_that_is_over_changes_nothing() -> None:

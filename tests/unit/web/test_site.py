@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -221,6 +222,23 @@ def test_an_action_is_asked_for_by_the_page_alone(tmp_path: Path) -> None:
     assert page.ask("PUT", "/actions", body, {"host": OWN}).status == 403
     assert page.get("/actions").status == 405
     assert done == []
+
+
+def test_an_action_for_which_there_is_no_thread_has_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would be under way for good, and count against those that may be."""
+
+    def none_left(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    page = page_of(tmp_path, lambda *_: {})
+    monkeypatch.setattr(threading.Thread, "start", none_left)
+    answer = page.post("/actions", b'{"action": "stop", "app": "shop"}')
+    assert answer.status == 503
+    assert b"no thread" in answer.body
+    assert not page.deeds.under_way
+    assert [each["state"] for each in page.deeds.since(0)] == ["failed"]
 
 
 def test_rollouts_are_not_read_anew_for_each_browser(tmp_path: Path) -> None:

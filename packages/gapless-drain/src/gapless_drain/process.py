@@ -121,6 +121,8 @@ class ProcessDrain:
             self._connection.wake()
 
     def _take_order(self, order: str) -> bool:
+        if order == "undrain" and self._signals.pending is not None:
+            return True  # it is about to end: the signal has begun this drain
         before = self.core.mode
         counts_due = self.core.take_order(order)
         self._mode_changed(before)

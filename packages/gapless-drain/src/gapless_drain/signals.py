@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any
 
 NUMBERS = (signal.SIGTERM, signal.SIGINT)
+ON_WINDOWS = os.name == "nt"
 
 
 class Signals:
@@ -73,7 +74,7 @@ class Signals:
             previous(number, frame)
         elif previous is signal.SIG_DFL:
             signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
+            _send_to_self(number)
 
     def forward_pending(self) -> None:
         """Send the signal that was held back again, this time for the server."""
@@ -81,7 +82,15 @@ class Signals:
         if number is None or _is_asyncios(self._previous.get(number)):
             return
         self._forwarding = True
-        os.kill(os.getpid(), number)
+        _send_to_self(number)
+
+
+def _send_to_self(number: int) -> None:
+    """Send this process a signal, from any thread."""
+    if ON_WINDOWS:
+        signal.raise_signal(number)  # os.kill would call no handler, and end it
+    else:
+        os.kill(os.getpid(), number)  # it interrupts what the main thread waits for
 
 
 def _is_asyncios(previous: Any) -> bool:

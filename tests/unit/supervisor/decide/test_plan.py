@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from gapless.supervisor.decide import actions
 from gapless.supervisor.decide.plan import (
+    MOST_RETIRING,
     Admission,
     admit,
     plan,
@@ -36,6 +37,7 @@ from gapless.supervisor.memory.spec import (
     Ready,
     Recycle,
     Restart,
+    Stop,
     When,
 )
 
@@ -107,6 +109,7 @@ def generation(table: dict[str, Any]) -> Generation:
         takeover=Takeover(table.pop("takeover", "none")),
         probe=Probe(table.pop("probe", "not asked")),
         restart=Restart(**restart),
+        stop=Stop(**table.pop("stop", {})),
         recycle=Recycle(**table.pop("recycle", {})),
         ready=Ready(
             when=When(table.pop("ready", "auto")),
@@ -271,6 +274,28 @@ def test_at_most_one_new_generation_is_under_way(observed: Observed) -> None:
     roles = {g.role for g in observed.generations}
     if admit(observed) is Admission.NOW:
         assert not roles & {Role.TRIAL, Role.PROVING}
+
+
+@pytest.mark.parametrize(
+    ("roles", "back", "expected"),
+    [
+        ([Role.SERVING], False, Admission.DRAINS),
+        ([Role.SERVING], True, Admission.NOW),
+        ([], False, Admission.NOW),
+        ([Role.STANDBY, Role.PROVING], True, Admission.WAIT),
+        ([Role.SERVING, Role.TRIAL], False, Admission.SUPERSEDE),
+    ],
+)
+def test_only_a_way_forward_waits_for_generations_that_drain(
+    roles: list[Role], back: bool, expected: Admission
+) -> None:
+    """What fixes a release that fails, or an app of which nothing serves, may begin."""
+    drawn = [Role.RETIRING] * MOST_RETIRING + roles
+    found = tuple(
+        Generation(number=number, role=role, since=SINCE, seats=(), served=True)
+        for number, role in enumerate(drawn, 1)
+    )
+    assert admit(Observed(now=SINCE, generations=found), back=back) is expected
 
 
 @given(worlds())

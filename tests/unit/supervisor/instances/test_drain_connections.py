@@ -95,8 +95,8 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 
 def counts(procedures: int, finished: int, **named: Any) -> dict[str, Any]:
     """Return the message of a process that drains."""
+    named.setdefault("mode", "handoff")
     return {
-        "mode": "handoff",
         "procedures": procedures,
         "finished": {"procedures": finished},
         **named,
@@ -129,6 +129,71 @@ def test_a_process_whose_line_broke_in_a_drain_counts_once(
     again.close()
     rig.process_events()
     assert sums(rig) == (0, 6, 1)
+
+
+def test_an_undrain_that_a_process_has_missed_is_sent_when_it_is_back(rig: Rig) -> None:
+    """Its connection was down, so it refuses requests still."""
+    connection = rig.connect()
+    rig.connections.order(KEY, Mode.RECYCLE)
+    connection.close()
+    rig.process_events()
+    rig.connections.order(KEY, Mode.SERVING)
+    assert rig.connect().recv(100) == b"undrain\n"
+
+
+def test_an_undrain_that_was_never_sent_is_sent_by_the_next_supervisor(
+    rig: Rig,
+) -> None:
+    """It was killed once it had noted what it wanted."""
+    rig.connections.restore(KEY, Mode.SERVING)
+    assert rig.connect().recv(100) == b"undrain\n"
+
+
+def test_a_process_that_hangs_is_asked_once(rig: Rig) -> None:
+    """So its line never fills, and what it had under way stays known."""
+    connection = rig.connect()
+    rig.send(connection, counts(1, 0, mode="serving", requests=3))
+    connection.recv(100)
+    for _ in range(2000):
+        rig.connections.ask(lambda: None)
+        rig.process_events()
+    assert connection.recv(100) == b"counts\n"
+    rig.send(connection, counts(1, 0, mode="serving", requests=2))
+    rig.connections.ask(lambda: None)
+    assert connection.recv(100) == b"counts\n"
+
+
+def test_what_a_process_had_counted_that_read_no_order_is_cut(rig: Rig) -> None:
+    """Its line is ended here, and it is not known that it has finished anything."""
+    connection = rig.connect()
+    rig.send(connection, counts(1, 0, mode="serving", requests=3))
+    for _ in range(2000):
+        rig.connections.order(KEY, Mode.LEAVING)
+    rig.connections.order(KEY, Mode.SERVING)
+    rig.process_events()
+    connection.settimeout(5)
+    while connection.recv(4096):
+        pass
+    found = rig.connections.forget(KEY)
+    assert found is not None
+    assert (found.cut_requests, found.cut_procedures) == (3, 1)
+
+
+def test_a_process_is_heard_when_it_has_answered_the_last_order(rig: Rig) -> None:
+    """What it counts is younger then than what the kernel shows."""
+    connection = rig.connect()
+    assert not rig.connections.is_heard(KEY)
+    rig.connections.order(KEY, Mode.HANDOFF)
+    assert not rig.connections.is_heard(KEY)
+    rig.send(connection, counts(1, 0))
+    assert rig.connections.is_heard(KEY)
+    rig.connections.order(KEY, Mode.RECYCLE)
+    connection.close()
+    rig.process_events()
+    assert not rig.connections.is_heard(KEY)
+    again = rig.connect()
+    rig.send(again, counts(1, 0, mode="recycle"))
+    assert rig.connections.is_heard(KEY)
 
 
 def test_the_path_leads_to_the_same_socket_as_the_name(rig: Rig) -> None:

@@ -21,7 +21,7 @@ from gapless_drain.web.asgi_messages import (
     with_connection_close,
 )
 from gapless_drain.web.asgi_refusal import AsgiRefusal
-from gapless_drain.web.stream import AsgiStream, StreamEndedError, is_caused_by_end
+from gapless_drain.web.stream import AsgiStream, is_caused_by_end
 
 
 class AsgiMiddleware:
@@ -67,7 +67,7 @@ class AsgiMiddleware:
             nonlocal stream
             if stream is not None:
                 if stream.is_over:
-                    raise StreamEndedError
+                    stream.refuse_send(soon=True)
                 if not message.get(
                     "more_body"
                 ):  # it is complete: nothing is left to end
@@ -79,7 +79,8 @@ class AsgiMiddleware:
                     message = with_connection_close(scope, message)
                 if is_event_stream(message) and runs_asyncio():
                     end = {"type": "http.response.body", "body": b""}
-                    stream = AsgiStream(core, activity, send, end)
+                    limit_s = drain.settings.drain_timeout_s
+                    stream = AsgiStream(core, activity, send, end, limit_s)
                     return _begin_stream(drain, stream, send, message)
             return send(message)
 
@@ -101,7 +102,8 @@ class AsgiMiddleware:
             "code": SERVICE_RESTART,
             "reason": "service restart",
         }
-        stream = AsgiStream(self._core, activity, send, close)
+        limit_s = self._drain.settings.drain_timeout_s
+        stream = AsgiStream(self._core, activity, send, close, limit_s)
 
         async def receive_message() -> Message:
             message = await stream.receive(receive)
@@ -111,7 +113,9 @@ class AsgiMiddleware:
 
         async def send_message(message: Message) -> None:
             if stream.is_over:
-                return  # the next `receive` tells the app that it was closed
+                # The next `receive` tells the app that it was closed, if one comes soon.
+                stream.refuse_send(soon=False)
+                return
             if message["type"] == "websocket.close":
                 stream.is_over = True
             await send(message)

@@ -7,11 +7,12 @@ any step: the next one finds the end of the rollout and does the step again.
 
 from __future__ import annotations
 
+import select
 from collections.abc import Callable
 from dataclasses import replace
 
 from gapless.agent.trust.rollout_signing import RolloutSigning
-from gapless.base import home
+from gapless.base import clock, home
 from gapless.base.errors import ConflictError, GaplessError, UnavailableError
 from gapless.config.toml.fleets import Fleet
 from gapless.releases import current, publisher_lock, removal, reports
@@ -22,6 +23,11 @@ from gapless.rollout.model import Rollout, State
 from gapless.rollout.store import FleetStore
 
 Progress = Callable[[str, str], None]
+RETRY_S = 0.5
+
+
+class UnseenError(UnavailableError):
+    """The release of a rollout that has ended is not seen here yet."""
 
 
 class Finalizer:
@@ -30,11 +36,25 @@ class Finalizer:
     def __init__(self, fleet: Fleet, store: FleetStore, progress: Progress) -> None:
         self._fleet, self._spec = fleet, fleet.release
         self._store, self._progress = store, progress
+        self._missing_since = ("", 0.0)
+        """The release that is not seen here, and since when."""
+
+    def finalize_after_wait(self) -> Rollout | None:
+        """As `finalize`, but wait for a release that is not seen here yet."""
+        is_told = False
+        while True:
+            try:
+                return self.finalize()
+            except UnseenError as error:
+                if not is_told:
+                    self._progress("waiting", error.message)
+                is_told = True
+            select.select([], [], [], RETRY_S)
 
     def finalize(self) -> Rollout | None:
         """Finalize the rollout if it has ended, once; return it if so.
 
-        Raises GaplessError, OSError.
+        Raises UnseenError: call it again; GaplessError, OSError.
         """
         if self._ended() is None:
             return None
@@ -62,19 +82,16 @@ class Finalizer:
                 "rollout", f"{rollout.number} was not signed: no link, no hook"
             )
             return self._settle(rollout, version)
-        release = self._release(rollout.release)
-        if release is None and not current.releases(self._spec):
-            raise UnavailableError(
-                f"{self._spec.app}: no release of {self._spec.app} is seen in "
-                f"{self._spec.dist}: rollout {rollout.number} is not finalized",
-                hint="is the shared directory mounted here?",
-            )
+        release = self._release(rollout)
         needed = self._needed(rollout)
         if release is not None and rollout.state is State.DONE:
             current.flip(self._spec, release)
             self._progress("flipped", f"{self._spec.link} -> {release.name}")
-        elif release is not None and rollout.state is State.REVERTED:
-            reports.mark_failed(self._spec, release, rollout.reason)
+        elif (
+            release is not None and rollout.state is State.REVERTED and rollout.failure
+        ):
+            # What an operator turned back has not failed: it may be rolled out again.
+            reports.mark_failed(self._spec, release, rollout.failure)
         if release is not None:
             # Before the record is written: if this publisher dies, the hook runs again
             # rather than never.
@@ -93,9 +110,35 @@ class Finalizer:
             return None  # the rollout went on
         return rollout
 
-    def _release(self, name: str) -> Release | None:
+    def _release(self, rollout: Rollout) -> Release | None:
+        """Return the release of a rollout; None if it is not there any more.
+
+        Gapless removes none whose rollout is not finalized: it may have been removed by
+        hand.  As hosts do, it is waited for during `fetch_timeout_s`, since a client of
+        NFS may see it late.  Raises UnseenError; UnavailableError if none is seen.
+        """
         found = {each.name: each for each in current.releases(self._spec)}
-        return found.get(name)
+        if rollout.release in found:
+            return found[rollout.release]
+        what = f"rollout {rollout.number} is not finalized"
+        if not found:
+            raise UnavailableError(
+                f"{self._spec.app}: no release of {self._spec.app} is seen in "
+                f"{self._spec.dist}: {what}",
+                hint="is the shared directory mounted here?",
+            )
+        now, timeout_s = clock.monotonic(), rollout.policy.fetch_timeout_s
+        if self._missing_since[0] != rollout.release:
+            self._missing_since = (rollout.release, now)
+        if now < self._missing_since[1] + timeout_s:
+            raise UnseenError(
+                f"{rollout.release} is not seen in {self._spec.dist}: {what}",
+                hint=f"after {timeout_s:g} s it counts as removed",
+            )
+        self._progress(
+            "rollout", f"{rollout.release} is not there any more: no link, no hook"
+        )
+        return None
 
     def _run_hook(self, held: ReleaseSpec, rollout: Rollout, release: Release) -> None:
         is_done = rollout.state is State.DONE
@@ -124,8 +167,11 @@ class Finalizer:
             self._progress("hook", f"{name} failed: {error.message}")
 
     def _needed(self, rollout: Rollout) -> frozenset[str]:
-        """Return the directories of releases that hosts run, or would go back to."""
-        names = {report.release for report in self._store.hosts.all().values()}
-        names |= {rollout.release, rollout.previous}
+        """Return the directories of releases that hosts use, or would go back to."""
+        names = {rollout.release, rollout.previous}
+        for (
+            report
+        ) in self._store.hosts.all().values():  # of hosts that are gone as well
+            names |= {report.release, *report.in_use}
         needed = (each for each in names if stamp_of(self._spec.app, each))
         return frozenset(map(self._spec.path_of, needed))

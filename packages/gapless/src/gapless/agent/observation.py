@@ -31,20 +31,23 @@ def observed(
         health=own.health,
         drains=bool(listed["supervisor"]["draining"]),
         recycles=bool(row.get("recycles")),
+        finished=str(row["release"] or "?") if row.get("finished") else "",
     )
 
 
 def running_release(listed: Listed | None, app: str) -> str | None:
     """Return the release that serves here; empty: none does.
 
-    None: the app was stopped by hand.
+    None: the app was stopped by hand, and did not end by itself.
     """
     row = None if listed is None else _row(listed, app)
     if row is None:
         return ""
-    if not app_status.is_wanted(row["status"]) and not row["reason"]:
+    if not app_status.is_wanted(row["status"]) and not row.get("finished"):
         return None
-    return "" if app_status.is_over(row["status"]) else str(row["release"] or "?")
+    if not app_status.is_in_service(row["status"]):
+        return ""
+    return str(row["release"] or "?")
 
 
 def _row(listed: Listed, app: str) -> dict[str, Any] | None:

@@ -162,6 +162,10 @@ class FleetPublisher:
         """
         return self._finalizer.finalize()
 
+    def finalize_after_wait(self) -> Rollout | None:
+        """As `finalize`, but wait for a release that is not seen here yet."""
+        return self._finalizer.finalize_after_wait()
+
     def _begin_claimed(self, release: Release, on_begun: OnBegun) -> Rollout:
         """Begin a rollout, once.
 
@@ -238,7 +242,8 @@ class FleetPublisher:
 
         rollout = None
         while rollout is None:
-            self.finalize()  # the one before, whose publisher died or did not wait
+            # The one before, whose publisher died or did not wait.
+            self.finalize_after_wait()
             current.require_visible(
                 self._spec, release.name
             )  # finalizing may have removed it

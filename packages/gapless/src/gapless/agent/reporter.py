@@ -13,11 +13,18 @@ import threading
 from collections.abc import Callable
 
 from gapless.base import clock
-from gapless.base.errors import ConflictError, UnavailableError
-from gapless.rollout.model import HostReport, Phase, Rollout
+from gapless.base.errors import ConflictError, GaplessError, UnavailableError
+from gapless.rollout.model import AT_WORK, HostReport, Phase, Rollout
 from gapless.rollout.store import FleetStore
 
 Say = Callable[[str], None]
+InUse = Callable[[], tuple[str, ...]]
+"""Returns the releases that generations of the app run from, by the supervisor."""
+
+
+def _none() -> tuple[str, ...]:
+    """Return that nothing is in use."""
+    return ()
 
 
 class Reporter:
@@ -31,6 +38,11 @@ class Reporter:
         self._written_at: float | None = None
         """When the report was written as it is now; None: it was not."""
         self._lock = threading.Lock()
+        self._ask_in_use: InUse = _none
+
+    def ask_in_use(self, ask: InUse) -> None:
+        """Let *ask* be called before a write, but for heartbeats of who holds a slot."""
+        self._ask_in_use = ask
 
     @property
     def report(self) -> HostReport:
@@ -47,7 +59,10 @@ class Reporter:
         """Set the release that serves here; it is written with the next write."""
         with self._lock:
             if release != self._report.release:
-                self._report = dataclasses.replace(self._report, release=release)
+                finished = "" if release else self._report.finished
+                self._report = dataclasses.replace(
+                    self._report, release=release, finished=finished
+                )
                 self._written_at = None
 
     def set_report(self, report: HostReport) -> None:
@@ -59,9 +74,11 @@ class Reporter:
 
     def set_phase(self, phase: Phase, reason: str, every_s: float) -> None:
         """Set a phase, and write it if it is new; if not, once in *every_s*."""
+        is_new = (self._report.phase, self._report.reason) != (phase, reason)
+        if is_new or self._is_due(every_s):
+            self._note_in_use()
         with self._lock:
-            before = (self._report.phase, self._report.reason)
-            if before != (phase, reason):
+            if is_new:
                 self._report = dataclasses.replace(
                     self._report, phase=phase, reason=reason
                 )
@@ -72,6 +89,7 @@ class Reporter:
         """Write the phase of this host in a rollout, before its work begins."""
         why = f": {reason}" if reason else ""
         self._say(f"{rollout.app}: {phase.value} ({rollout.target or 'nothing'}){why}")
+        self._note_in_use(rollout.target if phase in AT_WORK else "")
         with self._lock:
             self._report = dataclasses.replace(
                 self._report, turn=rollout.turn, phase=phase, reason=reason
@@ -103,10 +121,26 @@ class Reporter:
             finally:
                 self._lock.release()
 
-    def _write_if_due(self, every_s: float) -> None:
+    def _note_in_use(self, target: str = "") -> None:
+        """Note which releases are in use; *target* will be, before the next write.
+
+        Where the supervisor does not answer, those of before are still taken for used.
+        """
+        try:
+            in_use = set(self._ask_in_use())
+        except (GaplessError, OSError):
+            in_use = {*self._report.in_use, self._report.release}
+        names = tuple(sorted(name for name in in_use | {target} if name))
+        with self._lock:
+            self._report = dataclasses.replace(self._report, in_use=names)
+
+    def _is_due(self, every_s: float) -> bool:
         at = self._written_at
         # A caller that comes once in that time may come a little early.
-        if at is None or clock.boottime() >= at + 0.9 * every_s:
+        return at is None or clock.boottime() >= at + 0.9 * every_s
+
+    def _write_if_due(self, every_s: float) -> None:
+        if self._is_due(every_s):
             self._write()
 
     def _write(self) -> None:

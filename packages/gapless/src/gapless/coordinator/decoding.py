@@ -22,6 +22,8 @@ Kind = TypeVar("Kind")
 MOST_VERSION = 10**15
 """Far beyond any key that is written a thousand times a second, and exact in each JSON."""
 
+MOST_LEASE_S = 86_400.0
+"""The longest that a record alone can hold a slot."""
 _MOST_REASON = 200
 """Characters: both names and values may be long, and a log has a line for each."""
 
@@ -41,6 +43,8 @@ class SlotRecord(Record, frozen=True):
     """The value of a slot."""
 
     holder: Holder
+    ttl_s: Annotated[float, Meta(ge=0, le=MOST_LEASE_S)] = 0.0
+    """How long the holder's lease holds; earlier versions wrote none."""
 
 
 class VersionFile(Record, frozen=True):

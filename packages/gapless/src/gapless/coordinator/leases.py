@@ -2,7 +2,8 @@
 
 Rule 1: clocks of two hosts are never compared.  A holder counts as gone when another host
 has seen its record unchanged for `ttl_s`, on that host's own clock; each renewal changes
-the record.
+the record.  Where the two have another `ttl_s`, since the policy has changed meanwhile, the
+longer one counts: the holder's is in its record.
 Rule 2: a holder may act until `ttl_s` after it *began* its last renewal, on its own clock.
 Others cannot have seen that renewal before it began, so its time is over before theirs.
 Rule 3: right before an act the holder reads the record once more: it must still be its own,
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 
 from gapless.base.errors import ConflictError
 from gapless.coordinator import decoding
-from gapless.coordinator.decoding import SlotRecord
+from gapless.coordinator.decoding import MOST_LEASE_S, SlotRecord
 from gapless.coordinator.model import (
     ABSENT,
     LARGEST_VALUE_BYTES,
@@ -109,7 +110,7 @@ class Slots:
         """
         key = f"{self._prefix}/{lease.slot}"
         try:
-            self._coordinator.write(key, _record(_FREE), expected=lease.version)
+            self._coordinator.write(key, _record(_FREE, 0.0), expected=lease.version)
         except ConflictError:
             return
 
@@ -133,24 +134,28 @@ class Slots:
     def _may_take(self, name: str, entry: Entry | None, now: float) -> bool:
         if entry is None or _holder(entry) in (_FREE, self._holder):
             return True
-        return now >= self._seen[name][1] + self._ttl_s
+        ttl_s = max(self._ttl_s, _read(entry).ttl_s)
+        return now >= self._seen[name][1] + ttl_s
 
     def _write(self, name: str, before: Entry | None, began: float) -> Lease:
         version = before.version if before else ABSENT
         key = f"{self._prefix}/{name}"
-        entry = self._coordinator.write(key, _record(self._holder), expected=version)
+        content = _record(self._holder, min(self._ttl_s, MOST_LEASE_S))
+        entry = self._coordinator.write(key, content, expected=version)
         return Lease(name, entry.version, began + self._ttl_s)
 
 
-def _record(holder: str) -> bytes:
-    return json.dumps({"holder": holder}).encode()
+def _record(holder: str, ttl_s: float) -> bytes:
+    return json.dumps({"holder": holder, "ttl_s": ttl_s}).encode()
 
 
 def _holder(entry: Entry | None) -> str:
     """Return the holder of a slot; "?" if its record cannot be read."""
-    if entry is None:
-        return _FREE
+    return _FREE if entry is None else _read(entry).holder
+
+
+def _read(entry: Entry) -> SlotRecord:
     try:
-        return decoding.decode(SlotRecord, entry.value, LARGEST_VALUE_BYTES).holder
+        return decoding.decode(SlotRecord, entry.value, LARGEST_VALUE_BYTES)
     except ValueError:
-        return "?"
+        return SlotRecord(holder="?")

@@ -10,6 +10,7 @@ what another has left: what serves, by the word of the supervisor, decides.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from gapless.base import clock
 from gapless.base.errors import (
     GaplessError,
     MisuseError,
+    NotFoundError,
     TimedOutError,
     UnavailableError,
 )
@@ -28,7 +30,7 @@ from gapless.deploy import handoff, interrupted, report, running_app
 from gapless.deploy.handoff import Handoff, OnEvent, Permit
 from gapless.releases import current, publish, publisher_lock, removal, reports
 from gapless.releases.inbox import claims
-from gapless.releases.model import Release, ReleaseSpec
+from gapless.releases.model import Release, ReleaseSpec, stamp_of
 from gapless.releases.publisher import journal
 from gapless.releases.publisher.journal import Change
 from gapless.releases.publisher.progress import unbroken
@@ -112,6 +114,7 @@ class Deployment:
         """
         under_way = journal.read(self._releases)  # first: its end changes what serves
         seen = seen or self._serving()
+        self._end_waits()
         with publisher_lock.hold(self._releases, self.step) as self._releases:
             has_ended = journal.has_ended(self._releases, under_way)
             ended = self._recover(lambda change: journal.is_rollback(change, wanted))
@@ -141,6 +144,14 @@ class Deployment:
         described = running_app.describe(self._client, self._releases)
         linked = os.path.basename(current.current_path(self._releases))
         return running_app.release_that_serves(described) or linked
+
+    def _end_waits(self) -> None:
+        """Let the publisher that has the lock go on, if it waits for a drain."""
+        if not self._client.has_apps():
+            return
+        # The app may be unknown here, and the supervisor one of before.
+        with contextlib.suppress(NotFoundError, MisuseError):
+            self._client.request("settle", app=self._releases.app)
 
     def _check_serving(self, serves: str, seen: str, other: Change | None) -> None:
         """Raise MisuseError if another release serves than was seen.
@@ -235,7 +246,12 @@ class Deployment:
             result = report.without_handoff(self._releases.app, token)
             result["steps"] = list(self.steps)
         else:
-            old = running_app.release_that_serves(described) or old
+            serves = running_app.release_that_serves(described)
+            if self._flips and stamp_of(self._releases.app, serves):
+                # It may be marked as failed, and have been started without a flip since.
+                with contextlib.suppress(OSError):
+                    reports.mark_proven(self._releases, serves)
+            old = serves or old
             result = self._hand_over(release, described, token)
         return result | {
             "action": action,
@@ -254,7 +270,10 @@ class Deployment:
         offset_s = clock.monotonic() - self._began
         own = Handoff(self._client, self._permit, self._flipping(release, offset_s))
         try:
-            result = own.run(wanted, token)
+            serves = running_app.release_that_serves(described)
+            before = stamp_of(release.app, serves)
+            back = before is not None and release.stamp < before
+            result = own.run(wanted, token, back=back)
         finally:
             self.was_late = own.was_late
         if result["outcome"] == "done" and not self._has_flipped:
@@ -354,8 +373,13 @@ class Deployment:
         if result["outcome"] == "done":
             in_use = running_app.directories(self._client, self._releases)
             removal.remove_superfluous(self._releases, in_use)
-        else:
+        elif report.blames_release(result) and not self._serves(release):
             reports.mark_failed(self._releases, release, str(result["reason"]))
+
+    def _serves(self, release: Release) -> bool:
+        """Return whether a release serves all the same: as it did before, or since."""
+        described = running_app.describe(self._client, self._releases)
+        return running_app.release_that_serves(described) == release.name
 
 
 def _host() -> str:

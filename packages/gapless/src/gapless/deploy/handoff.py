@@ -57,10 +57,13 @@ class Handoff:
         self.was_late = False
         """The switch did not happen because it was permitted too late."""
 
-    def run(self, wanted: AppSpec, token: str = "") -> dict[str, Any]:
+    def run(
+        self, wanted: AppSpec, token: str = "", *, back: bool = False
+    ) -> dict[str, Any]:
         """Reload the app; return the report.  Raises GaplessError.
 
-        By *token* another process can `follow` it.
+        By *token* another process can `follow` it.  It goes *back* to an earlier release:
+        then it waits for no generation that drains.
         """
 
         def on_event(event: dict[str, Any]) -> None:
@@ -75,6 +78,7 @@ class Handoff:
             app=wanted.name,
             spec=codec.encode(wanted),
             permit=self._permit is not None,
+            back=back,
         )
         return report
 

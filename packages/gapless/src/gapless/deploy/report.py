@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gapless.base import clock
+from gapless.supervisor.decide.actions import STOPPED
 
 
 def without_handoff(app: str, token: str = "") -> dict[str, Any]:
@@ -28,6 +29,15 @@ def without_handoff(app: str, token: str = "") -> dict[str, Any]:
         "cut": [],
         "log_tail": [],
     }
+
+
+def blames_release(report: dict[str, Any]) -> bool:
+    """Return whether a report says that its release failed.
+
+    It does not where somebody else ended the handoff: by a later request (`superseded`),
+    or by stopping the app or the whole host.
+    """
+    return bool(report["outcome"] == "failed" and report["reason"] != STOPPED)
 
 
 def merged(

@@ -6,8 +6,9 @@ import os
 from typing import Any
 
 from gapless.base import app_status
+from gapless.base.errors import NotFoundError
 from gapless.client import Client
-from gapless.releases.model import ReleaseSpec
+from gapless.releases.model import ReleaseSpec, stamp_of
 
 _PROVEN = ("serving", "yielding", "standby")
 """Roles of a generation that took all connections, and has proved itself."""
@@ -36,11 +37,32 @@ def release_that_serves(described: dict[str, Any] | None) -> str:
 
 
 def directories(client: Client, releases: ReleaseSpec) -> frozenset[str]:
-    """Return the directories that generations of an app run from."""
-    found = describe(client, releases)
-    if found is None:
-        return frozenset()
-    return frozenset(each["directory"] for each in found["generations"])
+    """Return the directories that generations of an app run from.
+
+    Those that finish count too, also where the app was stopped.
+    """
+    return frozenset(each["directory"] for each in _generations(client, releases))
+
+
+def releases_in_use(client: Client, releases: ReleaseSpec) -> tuple[str, ...]:
+    """Return the names of the releases that generations of an app run from, sorted."""
+    names, dist = set[str](), os.path.realpath(releases.dist)
+    for each in _generations(client, releases):
+        names.add(str(each["release"] or ""))
+        below = os.path.relpath(os.path.realpath(each["directory"]), dist)
+        names.add(below.partition("/")[0])
+    return tuple(sorted(name for name in names if stamp_of(releases.app, name)))
+
+
+def _generations(client: Client, releases: ReleaseSpec) -> list[dict[str, Any]]:
+    if not client.has_apps():
+        return []
+    try:
+        found = client.request("describe", app=releases.app)
+    except NotFoundError:
+        return []
+    generations: list[dict[str, Any]] = found["generations"]
+    return generations
 
 
 def _is_below_link(plain: dict[str, Any], releases: ReleaseSpec) -> bool:

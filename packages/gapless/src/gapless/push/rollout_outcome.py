@@ -9,8 +9,9 @@ from typing import Any
 from gapless.push.outcome import Outcome, Stage
 from gapless.rollout import decide
 from gapless.rollout.model import HostReport, Rollout, State
-from gapless.rollout.status import status_of
+from gapless.rollout.status import has_failed, status_of
 
+MOST_NAMES = 3
 _STAGES = {
     State.ROLLING: Stage.ROLLING,
     State.HELD: Stage.HELD,
@@ -42,12 +43,33 @@ def next_outcome(
         before = Stage.ROLLING if stage is Stage.DONE else Stage.REVERTING
         return replace(outcome, stage=before, detail=trouble or "the rollout is ending")
     status = status_of(rollout, hosts.values())
+    left_out = left_behind(rollout, hosts.values())
     return replace(
         outcome,
         stage=stage,
-        detail=rollout.reason,
+        detail=f"{rollout.reason}; {left_out}" if left_out else rollout.reason,
         hosts_done=len(status.arrived),
         hosts=len(status.order),
+    )
+
+
+def left_behind(rollout: Rollout, hosts: Iterable[HostReport]) -> str:
+    """Return which hosts failed in a rollout that is done all the same, or nothing.
+
+    `max_failures` allows that.  With what runs there, why the first failed, and what to do.
+    """
+    failed = sorted(
+        (each for each in hosts if has_failed(rollout, each)),
+        key=lambda each: each.host,
+    )
+    if rollout.state is not State.DONE or not failed:
+        return ""
+    named = [f"{each.host} ({each.release or 'nothing'} runs)" for each in failed]
+    more = f" and {len(named) - MOST_NAMES} more" if len(named) > MOST_NAMES else ""
+    why = f": {failed[0].reason}" if failed[0].reason else ""
+    return (
+        f"failed on {', '.join(named[:MOST_NAMES])}{more}{why}; "
+        f"`gapless rollout resume {rollout.app}` tries again there"
     )
 
 

@@ -1,7 +1,7 @@
 """The shell scripts that run on the release server, and what they answer.
 
-They need sh, cat, wc, sha256sum, mv and mkdir.  Each is one line without ' and !, so that
-any login shell passes it on.
+They need sh, cat, wc, sha256sum, sync, mv and mkdir.  Each is one line without ' and !,
+so that any login shell passes it on.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ NO_DIRECTORY, NOT_WHOLE, NOT_WRITTEN = 71, 72, 73
 # that a line ends in a written \n.  However it ends, it removes its temporary file: a
 # connection that breaks is an end of input, and then the size is wrong.
 # `set -C` makes each file anew: others may write there, and put a link at its name.
+# Contents are synced before they have their names, and the names of checksum and signature
+# before that of the upload.  Before coreutils 8.24 `sync` takes no files, and syncs all.
 UPLOAD = (
     "set -C; base=$1; src=$1/src; name=$2; size=$3; sum=$4; sig=$5; part=$src/.$name.part; "
     f'test -d "$base" || exit {NO_DIRECTORY}; '
@@ -24,7 +26,8 @@ UPLOAD = (
     'test -e "$src/$name" || rm -f "$src/$name.sha256" "$src/$name.sig"; exit $code; }; '
     "trap end EXIT; trap "
     f'"exit {NOT_WHOLE}" HUP INT TERM PIPE; '
-    f'mkdir -p "$src" || exit {NOT_WRITTEN}; '
+    'durable() { sync "$@" 2>/dev/null || sync; }; '
+    f'test -d "$src" || {{ mkdir -p "$src" && durable "$base" || exit {NOT_WRITTEN}; }}; '
     'find "$src" -maxdepth 1 -name ".*.part*" -mmin +1440 -exec rm -f {} + 2>/dev/null; '
     f'cat > "$part" || exit {NOT_WRITTEN}; '
     'got=$(wc -c < "$part"); '
@@ -33,11 +36,12 @@ UPLOAD = (
     f'got=$(sha256sum < "$part") || exit {NOT_WRITTEN}; '
     'test "${got%% *}" = "$sum" || { echo "its checksum there is ${got%% *}, '
     f'not $sum" >&2; exit {NOT_WHOLE}; }}; '
-    'sync "$part" 2>/dev/null || sync; '
-    'if test -n "$sig"; then printf "%b" "$sig" > "$part.sig" && '
+    f'durable "$part" || exit {NOT_WRITTEN}; '
+    'if test -n "$sig"; then printf "%b" "$sig" > "$part.sig" && durable "$part.sig" && '
     f'mv -f "$part.sig" "$src/$name.sig" || exit {NOT_WRITTEN}; fi; '
-    'echo "$sum  $name" > "$part.sha256" && mv -f "$part.sha256" "$src/$name.sha256" && '
-    f'mv -f "$part" "$src/$name" || exit {NOT_WRITTEN}; '
+    'echo "$sum  $name" > "$part.sha256" && durable "$part.sha256" && '
+    'mv -f "$part.sha256" "$src/$name.sha256" && durable "$src" && '
+    f'mv -f "$part" "$src/$name" && durable "$src" || exit {NOT_WRITTEN}; '
     f'echo "{ARRIVED.decode()}"'
 )
 

@@ -78,8 +78,9 @@ def mark_unproven(spec: ReleaseSpec, name: str) -> None:
 
 
 def mark_proven(spec: ReleaseSpec, name: str) -> None:
-    """Write down that a release serves."""
-    files.remove(f"{spec.reports_of(name)}/{UNPROVEN_FILE}")
+    """Write down that a release serves: that it failed once counts no longer."""
+    for file in (FAILURE_FILE, UNPROVEN_FILE):
+        files.remove(f"{spec.reports_of(name)}/{file}")
 
 
 def is_proven(spec: ReleaseSpec, name: str) -> bool:

@@ -5,6 +5,8 @@ has to happen to the rollout: finish, hold or revert, by its own clock and by th
 it sees.  They may differ for a while: the first one to write decides (compare-and-set).
 Rule 2: only live hosts count.  A host that is gone delays nothing.
 Rule 3: hosts go back by the same steps as forward, but without canary, waves and freeze.
+Rule 4: a rollback is a rollout to an earlier release: names of releases of one app are in
+the order of their timestamps.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from gapless.rollout.model import (
     TRANSITIONS,
     Action,
     HostReport,
+    Phase,
     Rollout,
     State,
 )
@@ -102,17 +105,34 @@ def transition(rollout: Rollout, action: Action, reason: str) -> Rollout | None:
     )
 
 
-def successor(before: Rollout | None, release: str, previous: str) -> tuple[int, str]:
+def successor(
+    before: Rollout | None,
+    release: str,
+    previous: str,
+    reports: Iterable[HostReport] = (),
+) -> tuple[int, str]:
     """Return number and previous release of the rollout to *release* after *before*.
 
     *previous* is a release that is known to be good.  The release of a rollout under way is
-    not: then hosts go back to the release before it.
+    not, unless it is a rollback: then hosts go back to the release before it.  *reports*
+    are of all hosts: a release that failed on one of them is not good either.
     """
     if before is None:
         return 1, previous
-    back = before.release if before.state is State.DONE else before.previous
-    back = back or previous
+    is_good = before.state is State.DONE or _is_good_rollback(before, reports)
+    back = (before.release if is_good else before.previous) or previous
     return before.number + 1, "" if back == release else back
+
+
+def _is_good_rollback(rollout: Rollout, reports: Iterable[HostReport]) -> bool:
+    """Return whether a rollout under way leaves a release for a good one before it."""
+    is_on_its_way = rollout.state in (State.ROLLING, State.HELD)
+    if not (is_on_its_way and rollout.release < rollout.previous):
+        return False
+    return not any(
+        each.turn[0] == rollout.number and each.phase is Phase.FAILED
+        for each in reports
+    )
 
 
 def goes_back(rollout: Rollout, superseded: str) -> bool:
@@ -123,7 +143,6 @@ def goes_back(rollout: Rollout, superseded: str) -> bool:
     """
     if rollout.state is State.REVERTING:
         return True
-    # Names of releases of one app are in the order of their timestamps.
     is_earlier = rollout.release < max(rollout.previous, superseded)
     return rollout.state is State.ROLLING and is_earlier
 

@@ -36,5 +36,7 @@ LeaseSeconds = Annotated[float, Meta(ge=1, le=MOST_SECONDS)]
 """Shorter, and renewals would be all that hosts do."""
 Lines = Annotated[tuple[Line, ...], Meta(max_length=1000)]
 Shares = Annotated[tuple[Share, ...], Meta(max_length=100)]
+MOST_RELEASES = 100
+Releases = Annotated[tuple[Line, ...], Meta(max_length=MOST_RELEASES)]
 MOST_ADDRESSES = 256
 Addresses = Annotated[tuple[Line, ...], Meta(max_length=MOST_ADDRESSES)]

@@ -22,6 +22,7 @@ from gapless.rollout.fields import (
     Digest,
     Line,
     Number,
+    Releases,
     Signature,
     Text,
     Time,
@@ -102,6 +103,10 @@ class Rollout:
     """The digest of `previous`: a host that came late has no copy of it."""
     state: State = State.ROLLING
     reason: Text = ""
+    failure: Text = ""
+    """Why the hosts of this rollout could not run its release, if agents ended it for that.
+
+    Empty: they have not, it was moved by hand, or an earlier version of gapless did it."""
     attempt: Number = 1
     """Raised by `resume` and by a revert, so that hosts that failed try again."""
     by: Line = ""
@@ -132,6 +137,13 @@ class HostReport:
     host: Line
     release: Line = ""
     """The release that serves there; empty if the app does not run."""
+    finished: Line = ""
+    """The release that ended there by itself, as its settings allow; nothing runs."""
+    in_use: Releases = ()
+    """The releases that its generations run from, those that finish too.
+
+    While it is at work, the one that it changes to as well; agents of earlier versions
+    report none."""
     turn: tuple[Number, Number] = (0, 0)
     """The number of the rollout and of the attempt that `phase` is about."""
     phase: Phase = Phase.IDLE

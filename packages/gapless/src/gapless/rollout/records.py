@@ -18,7 +18,7 @@ from gapless.base.names import ReleaseName, is_address, is_host_name
 from gapless.base.outside.text import printable
 from gapless.coordinator import decoding
 from gapless.coordinator.model import LARGEST_VALUE_BYTES
-from gapless.rollout.fields import MOST_ADDRESSES, MOST_TEXT
+from gapless.rollout.fields import MOST_ADDRESSES, MOST_RELEASES, MOST_TEXT
 from gapless.rollout.model import (
     DrainingHosts,
     HostReport,
@@ -59,7 +59,12 @@ def decode(kind: str, content: bytes) -> dict[str, Any]:
 
 def encode_rollout(rollout: Rollout) -> bytes:
     """Return a rollout as a record."""
-    rollout = replace(rollout, reason=_text(rollout.reason), by=_line(rollout.by))
+    rollout = replace(
+        rollout,
+        reason=_text(rollout.reason),
+        failure=_text(rollout.failure),
+        by=_line(rollout.by),
+    )
     plain = dataclasses.asdict(rollout) | {"state": rollout.state.value}
     return encode("rollout", plain)
 
@@ -79,6 +84,7 @@ def decode_rollout(content: bytes, app: str) -> Rollout:
     return replace(
         found,
         reason=_text(found.reason),
+        failure=_text(found.failure),
         by=_line(found.by),
         signed_by=_line(found.signed_by),
     )
@@ -87,7 +93,10 @@ def decode_rollout(content: bytes, app: str) -> Rollout:
 def encode_host(report: HostReport) -> bytes:
     """Return the report of a host as a record."""
     addresses = report.addresses[:MOST_ADDRESSES]
-    report = replace(report, reason=_text(report.reason), addresses=addresses)
+    in_use = report.in_use[:MOST_RELEASES]
+    report = replace(
+        report, reason=_text(report.reason), addresses=addresses, in_use=in_use
+    )
     return encode("host", dataclasses.asdict(report) | {"phase": report.phase.value})
 
 
@@ -98,6 +107,9 @@ def decode_host(content: bytes, host: str) -> HostReport:
     if found.host != host:
         raise ValueError(f"host: it is the report of {found.host}")
     _check_label("release", found.release)
+    _check_label("finished", found.finished)
+    for name in found.in_use:
+        _check_label("in_use", name)
     for address in (*found.addresses, *((found.health,) if found.health else ())):
         if not is_address(address):
             raise ValueError(f"addresses, health: {_shown(address)} is no address")

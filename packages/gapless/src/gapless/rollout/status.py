@@ -16,12 +16,12 @@ class RolloutStatus:
     order: tuple[str, ...]
     """All of them in the order in which they change: canaries, then by name."""
     arrived: frozenset[str]
-    """Those that run their target, and were watched long enough."""
+    """Those that run their target, or on which it ended, and were watched."""
     failed: frozenset[str]
     failure: str
     """The reason of the first that failed, by name."""
     changed: frozenset[str]
-    """Those that run the release, or may be changing to it."""
+    """Those that run the release, may be changing to it, or lost what ran by it."""
     begun: frozenset[str]
     """Those in the stages that have begun."""
     wait_for: tuple[str, ...]
@@ -65,14 +65,14 @@ def status_of(rollout: Rollout, hosts: Iterable[HostReport]) -> RolloutStatus:
 
 def has_arrived(rollout: Rollout, report: HostReport) -> bool:
     """Return whether a host runs its target, and was watched long enough."""
-    of_this_rollout = report.turn[0] == rollout.number
-    if of_this_rollout and report.phase in (Phase.CHANGING, Phase.WATCHING):
+    if _is_changing(rollout, report) or has_failed(rollout, report):
         return False
-    if rollout.state in BACK:
-        # A host that failed on its way to the release and never left is back already.
-        return report.release != rollout.release and not has_failed(rollout, report)
-    on_target = report.release == rollout.target
-    return on_target and not (of_this_rollout and report.phase is Phase.FAILED)
+    if not rollout.target:
+        return True  # there is nothing to go back to
+    # One that failed in an earlier attempt is watched again; on the way back it never left.
+    failed_before = _is_of(rollout, report) and report.phase is Phase.FAILED
+    is_back = rollout.state in BACK
+    return _has(report, rollout.target) and (is_back or not failed_before)
 
 
 def has_failed(rollout: Rollout, report: HostReport) -> bool:
@@ -87,11 +87,26 @@ def _is_left_out(report: HostReport) -> bool:
 
 
 def _has_changed(rollout: Rollout, report: HostReport) -> bool:
-    is_changing = report.turn[0] == rollout.number and report.phase in (
-        Phase.CHANGING,
-        Phase.WATCHING,
-    )
-    return report.release == rollout.release or is_changing
+    if _has(report, rollout.release) or _is_changing(rollout, report):
+        return True
+    # What it was brought to has given up since, or what ran before is gone.
+    had_turn = _is_of(rollout, report) and report.phase in (Phase.DONE, Phase.FAILED)
+    return had_turn and not report.release
+
+
+def _has(report: HostReport, release: str) -> bool:
+    """Return whether a release runs on a host, or has ended there as it may."""
+    return release in (report.release, report.finished)
+
+
+def _is_changing(rollout: Rollout, report: HostReport) -> bool:
+    at_work = report.phase in (Phase.CHANGING, Phase.WATCHING)
+    return _is_of(rollout, report) and at_work
+
+
+def _is_of(rollout: Rollout, report: HostReport) -> bool:
+    """Return whether the phase of a host is about this rollout."""
+    return report.turn[0] == rollout.number
 
 
 def _stages(rollout: Rollout, canaries: int, hosts: int) -> list[int]:

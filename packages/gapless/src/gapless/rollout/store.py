@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from gapless.base.errors import ConflictError, MisuseError, UnavailableError
@@ -22,8 +23,9 @@ from gapless.rollout.drain_rights import DrainRights
 from gapless.rollout.history import History
 from gapless.rollout.host_reports import HostReports
 from gapless.rollout.liveness import Liveness
-from gapless.rollout.model import Action, Rollout
+from gapless.rollout.model import Action, Rollout, State
 from gapless.rollout.record_reader import Complain, RecordReader
+from gapless.rollout.status import has_failed
 
 TRIES = 20
 
@@ -97,7 +99,8 @@ class FleetStore:
             before, version = self.rollout()
             if before is not None and decide.needs_finalizing(before):
                 return None
-            number, back = decide.successor(before, release, previous)
+            reports = self.hosts.all().values()
+            number, back = decide.successor(before, release, previous, reports)
             archived = [int(each["number"]) for each in self.history.read()]
             highest = max(archived, default=0)
             number = max(number, highest + 1)
@@ -135,6 +138,10 @@ class FleetStore:
             after = decide.transition(before, action, reason)
             if after is None:
                 return None
+            if after.state is State.ROLLING:
+                after = replace(after, failure="")  # hosts that failed try again
+            elif seen is not None and action in (Action.HOLD, Action.REVERT):
+                after = self._with_failure(before, after)
             try:
                 self.write_rollout(after, expected=version)
             except ConflictError:
@@ -143,6 +150,15 @@ class FleetStore:
                 self.archive(after, after.state.value)
             return after
         raise ConflictError(f"{self.app}: other hosts write faster than this one")
+
+    def _with_failure(self, before: Rollout, after: Rollout) -> Rollout:
+        """Return what agents held or turned back; with why, if hosts failed at it."""
+        reports = self.hosts.all().values()
+        if before.state is State.ROLLING and any(
+            has_failed(before, r) for r in reports
+        ):
+            return replace(after, failure=after.reason)
+        return after
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until a rollout changes, or for *timeout_s*.

@@ -231,7 +231,7 @@ class Loop:
         self._timers.set(f"{app.name}/liveness", due)
 
     def _settle(self, app: AppRecord) -> None:
-        was_running = app.running
+        asked = app.running, app.spec
         self._evidence.update(app)
         detached = self._background.update(app, clock.monotonic())
         self._exits.remove_ended(app)
@@ -250,7 +250,7 @@ class Loop:
             self._timers.set_earlier(app.name, clock.monotonic() + WATCH_S)
         pid_files.update(app, self._log)
         self._app_order.settled(app)
-        if app.running != was_running:
+        if (app.running, app.spec) != asked:
             self._state.save()
 
     def _resume_missing(self, apps: list[AppRecord]) -> None:

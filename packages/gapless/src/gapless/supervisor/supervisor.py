@@ -181,7 +181,12 @@ class Supervisor:
         new_generations = NewGenerations(
             apps, listeners, state, app_order, membership.socket_inodes
         )
-        admissions = Admissions(new_generations, host, evidence, listeners, log=log)
+        admissions = Admissions(
+            *(home, state, new_generations, host),
+            evidence=evidence,
+            listeners=listeners,
+            log=log,
+        )
         requests = Requests(apps, host, admissions, state)
         renewals = Renewals(
             selector, apps, requests.renew, membership, log=log, home=path
@@ -246,7 +251,7 @@ class Supervisor:
             takeovers=takeovers,
             new_generations=new_generations,
             app_order=app_order,
-            operations=Operations(home, admissions, state, log),
+            operations=Operations(admissions),
             renewals=renewals,
             liveness=liveness,
             drain_connections=drain_connections,

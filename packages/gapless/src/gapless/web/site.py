@@ -164,7 +164,13 @@ class Site:
             return _refused(503, f"{deeds.MOST_AT_ONCE} actions are under way")
         row = self._deeds.begin(deed)
         # The interpreter waits for a thread that is no daemon: a rollback is done whole.
-        threading.Thread(target=self._perform, args=(perform, deed, row)).start()
+        work = threading.Thread(target=self._perform, args=(perform, deed, row))
+        try:
+            work.start()
+        except RuntimeError:
+            why = "this host has no thread left for it; nothing was done"
+            self._deeds.end(row, "failed", why)
+            return _refused(503, why)
         self._feed.hurry()
         self._feed.wake_all()
         return JSONResponse({"id": row["id"]}, 202)

@@ -23,9 +23,15 @@ ANSWER_S = 5.0
 class HealthWatch:
     """Polls one app until its time is over."""
 
-    def __init__(self, client: Client, app: str, path: str) -> None:
-        """*path* is requested at the app's own address; empty: its probe's."""
+    def __init__(
+        self, client: Client, app: str, path: str, *, has_listened: bool
+    ) -> None:
+        """*path* is requested at the app's own address; empty: its probe's.
+
+        An app that *has_listened* here before is no job, which may end.
+        """
         self._client, self._app, self._path = client, app, path
+        self._has_listened = has_listened or bool(path)
         self._bad_answers = 0
         self._last_answer = ""
 
@@ -42,6 +48,8 @@ class HealthWatch:
         before = self._describe()
         while True:
             now = self._describe()
+            if self._is_job_done(now):
+                return ""
             if why := self._failure_since(before, now):
                 return why
             if clock.monotonic() >= until:
@@ -54,10 +62,19 @@ class HealthWatch:
 
     def _describe(self) -> dict[str, Any]:
         found: dict[str, Any] = self._client.request("describe", app=self._app)
+        self._has_listened |= bool(found["addresses"])
         return found
+
+    def _is_job_done(self, now: dict[str, Any]) -> bool:
+        """Return whether the app never listens, and has ended as it was meant to."""
+        meant = {0, *now["spec"]["restart"]["stop_exit_codes"]}
+        ended = bool(now.get("finished")) and now["exit_code"] in meant
+        return ended and not self._has_listened
 
     def _failure_since(self, before: dict[str, Any], now: dict[str, Any]) -> str:
         if app_status.is_over(now["status"]):
+            if now.get("finished"):
+                return f"the app ended by itself, with code {now['exit_code']}"
             why = f": {now['reason']}" if now["reason"] else ""
             return f"the app {now['status']}{why}"
         if now["restarts"] > before["restarts"]:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from gapless.agent.observation import running_release
 from gapless.agent.reporter import Reporter
 from gapless.agent.turn import first_start
 from gapless.agent.turn.health_watch import HealthWatch
@@ -24,7 +25,7 @@ from gapless.base.errors import (
 )
 from gapless.client import Client
 from gapless.config.toml.fleets import Fleet
-from gapless.deploy import running_app
+from gapless.deploy import report, running_app
 from gapless.deploy.deployment import Deployment
 from gapless.releases import removal, reports
 from gapless.releases.model import Release
@@ -57,6 +58,8 @@ class Turn:
         self._lead_s = LEAD_S if answers_balancers else 0.0
         self._fleet, self._source = fleet, ReleaseSource(fleet, client.home.path)
         self._client, self._reporter, self._stopping = client, reporter, stopping
+        own = self._source.own
+        reporter.ask_in_use(lambda: running_app.releases_in_use(client, own))
 
     def waits_for(self, rollout: Rollout) -> str:
         """Return what is not here yet and a turn would need, or nothing."""
@@ -130,8 +133,19 @@ class Turn:
             and rollout.state is State.ROLLING
         )
         for_s = max(policy.min_healthy_s, policy.bake_s if is_canary else 0.0)
-        watch = HealthWatch(self._client, rollout.app, self._fleet.health)
-        return watch.failure(for_s, self._stopping, check_target)
+        watch = HealthWatch(
+            self._client,
+            rollout.app,
+            self._fleet.health,
+            has_listened=bool(self._reporter.report.addresses),
+        )
+        failure = watch.failure(for_s, self._stopping, check_target)
+        if (
+            failure
+            and running_release(self._client.request("list"), rollout.app) is None
+        ):
+            raise _CancelledError("the app was stopped by hand")
+        return failure
 
     def _change(self, release: Release, permit: TurnPermit, rollout: Rollout) -> str:
         """Let the release serve here; return why it does not, or nothing."""
@@ -140,28 +154,28 @@ class Turn:
         own = self._source.own
         deployment = Deployment(self._client, own, lambda _: None)
         if running_app.describe(self._client, own) is None:
-            report = first_start.start(self._client, self._fleet, own, release)
+            result = first_start.start(self._client, self._fleet, own, release)
         else:
-            report = deployment.follow(
+            result = deployment.follow(
                 release,
                 permit=permit,
                 flips=bool(self._fleet.copy),
                 lead_s=self._lead_s,
             )
-            report["signed_by"] = rollout.signed_by
-            report["published_by"] = self._source.publisher
+            result["signed_by"] = rollout.signed_by
+            result["published_by"] = self._source.publisher
             # A full disk does not change what serves.
             with contextlib.suppress(OSError):
                 reports.write_report(
-                    self._fleet.release, release, self._reporter.report.host, report
+                    self._fleet.release, release, self._reporter.report.host, result
                 )
-        if report["outcome"] == "superseded" or (
-            report["outcome"] != "done" and (permit.was_lost or deployment.was_late)
-        ):
-            why = str(report["reason"] or "another operation changed it")
+        is_done = result["outcome"] == "done"
+        was_refused = permit.was_lost or deployment.was_late
+        if not is_done and (was_refused or not report.blames_release(result)):
+            why = str(result["reason"] or "another operation changed it")
             raise _CancelledError(why)
-        if report["outcome"] != "done":
-            return _reason(report)
+        if not is_done:
+            return _reason(result)
         self._reporter.set_release(release.name)
         if self._fleet.copy:
             # What cannot be removed now is removed after the next change.
@@ -171,10 +185,10 @@ class Turn:
         return ""
 
 
-def _reason(report: dict[str, Any]) -> str:
+def _reason(result: dict[str, Any]) -> str:
     """Return why a release failed, with the last line of its log: that mostly says more."""
-    reason = str(report["reason"])
-    written = [each.strip() for each in report.get("log_tail") or () if each.strip()]
+    reason = str(result["reason"])
+    written = [each.strip() for each in result.get("log_tail") or () if each.strip()]
     if not written or written[-1] in reason:
         return reason
     return f"{reason}; its last line: {written[-1][:MOST_LAST_LINE]}"

@@ -10,6 +10,7 @@ from gapless.base import clock
 from gapless.base.errors import DONE, FAILED
 from gapless.cli import output
 from gapless.config.toml.fleets import Fleet
+from gapless.push.rollout_outcome import left_behind
 from gapless.releases import current
 from gapless.rollout.model import HostReport, Phase, Rollout, State, signed_by
 from gapless.rollout.policy import Policy
@@ -20,9 +21,9 @@ from gapless.rollout.store import FleetStore
 def host_line(report: HostReport) -> str:
     """Return the phase of a host, the release that it runs, and the reason."""
     why = f": {report.reason}" if report.reason else ""
-    return (
-        f"{report.host} {report.phase.value} ({report.release or 'nothing'} runs){why}"
-    )
+    runs = f"{report.finished} has ended" if report.finished else ""
+    runs = runs or f"{report.release or 'nothing'} runs"
+    return f"{report.host} {report.phase.value} ({runs}){why}"
 
 
 def print_host(report: HostReport) -> None:
@@ -57,6 +58,8 @@ def print_rollout(rollout: Rollout, reports: dict[str, HostReport]) -> None:
         print(f"  signed by {signers}")
     if rollout.state in (State.HELD, State.STUCK):
         print(f"  {ways_on(rollout.app)}")
+    if left_out := left_behind(rollout, reports.values()):
+        print(f"  {left_out}")
     print_hosts(reports, rollout.policy.gone_s)
 
 
@@ -67,7 +70,7 @@ def print_hosts(
     rows = [
         [
             each.host,
-            each.release or "-",
+            each.release or (f"- ({each.finished})" if each.finished else "-"),
             _phase(each, gone_s),
             each.at,
             each.reason or "-",
@@ -113,6 +116,8 @@ def print_end(
     output.print_line(output.paint(f"{line}{rollout.state.value}{why}", colour))
     if rollout.state in (State.HELD, State.STUCK):
         print(f"  {ways_on(rollout.app)}", flush=True)
+    if left_out := left_behind(rollout, (reports or {}).values()):
+        output.print_line(output.paint(f"  {left_out}", "yellow"))
 
 
 def ways_on(app: str) -> str:
@@ -124,7 +129,10 @@ def ways_on(app: str) -> str:
 
 
 def exit_code(rollout: Rollout) -> int:
-    """Return the exit code that the end of a rollout means."""
+    """Return the exit code that the end of a rollout means.
+
+    One that is done with so many failures as its policy allows is done.
+    """
     return DONE if rollout.state is State.DONE else FAILED
 
 

@@ -55,7 +55,7 @@ def begin(
         ended: Rollout | None = None
         if not args.no_wait:
             ended = follow(store, rollout.number, args.timeout, shown.host)
-            publisher.finalize()  # `gapless watch` may have done it before
+            publisher.finalize_after_wait()  # `gapless watch` may have done it before
     if ended is None:
         if args.json:
             output.print_json(rollouts.rollout_json(rollout))

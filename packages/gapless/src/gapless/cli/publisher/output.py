@@ -13,7 +13,7 @@ from gapless.base.errors import GaplessError
 from gapless.base.outside.text import printable
 from gapless.cli import output
 from gapless.cli.display import reports, rollouts, steps
-from gapless.rollout.model import Rollout
+from gapless.rollout.model import HostReport, Rollout
 
 
 class WatchOutput:
@@ -70,10 +70,11 @@ class WatchOutput:
         if self._as_json:
             self._json(rollouts.rollout_json(rollout))
 
-    def end(self, rollout: Rollout) -> None:
+    def end(self, rollout: Rollout, hosts: dict[str, HostReport]) -> None:
         """Print how a rollout ended."""
+        reports = None if self._as_json else hosts
         with self._lock, _unread():
-            rollouts.print_end(rollout, as_json=self._as_json)
+            rollouts.print_end(rollout, as_json=self._as_json, reports=reports)
 
     def _json(self, value: Any) -> None:
         with self._lock, _unread():

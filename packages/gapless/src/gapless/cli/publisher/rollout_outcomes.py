@@ -37,8 +37,8 @@ class RolloutOutcomes:
             self._write(str(error))
             raise
         if rollout is not None:
-            self._output.end(rollout)
             self.exit_code = max(self.exit_code, rollouts.exit_code(rollout))
+            self._output.end(rollout, self._store.hosts.all())
         self._write("")
 
     def _write(self, trouble: str) -> None:

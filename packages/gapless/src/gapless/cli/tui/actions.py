@@ -52,7 +52,10 @@ class Deed:
 def begin(
     deed: Deed, client: Client, config: str, on_step: OnStep, on_end: OnEnd
 ) -> threading.Thread:
-    """Do it in a thread; *on_end* is called when it has ended."""
+    """Do it in a thread; *on_end* is called when it has ended.
+
+    Raises RuntimeError if there can be no thread; nothing was done.
+    """
 
     def run() -> None:
         try:

@@ -353,7 +353,10 @@ class TopScreen(App[None]):
 
         # One that only looks would start no supervisor.
         client = Client(self._client.home.path)
-        actions.begin(deed, client, self._config, step, end)
+        try:
+            actions.begin(deed, client, self._config, step, end)
+        except RuntimeError:
+            self._take_end(deed, "failed", "this host has no thread left for it")
 
     def _take_step(self, deed: Deed, event: dict[str, Any]) -> None:
         line = model.after_step(self._works[deed.app], event)

@@ -238,8 +238,18 @@ class WaitingCalls:
             self._send({"event": "emptied", "key": key})
         self._scratch.end_receiving()
 
+    def _served_paths(self) -> Collection[str]:
+        """Return the paths of sockets that are held, or are being bound.
+
+        The supervisor binds a path before it lets it be held: a program that sees it then
+        may take it for one that was left over, and remove it.
+        """
+        waiting = (each.notification for each in self._waiting.values())
+        bound = [each.path for each in waiting if each.call == "bind" and each.path]
+        return {*self._paths(), *bound} if bound else self._paths()
+
     def _wanted(self, key: str) -> Wanted:
-        names = {os.path.basename(path) for path in self._paths()}
+        names = {os.path.basename(path) for path in self._served_paths()}
         bound = self._bound.get(key, ())
         return Wanted(names=names, ports=self._ports(), bound=bound)
 
@@ -251,7 +261,7 @@ class WaitingCalls:
         """Let a call wait that is the supervisor's to answer; others proceed."""
         path, about_places = notification.path, notification.call in _ABOUT_PLACES
         if not notification.is_for_supervisor or (
-            about_places and path and path not in self._paths()
+            about_places and path and path not in self._served_paths()
         ):
             notifications.proceed(notify, notification.id)
             return

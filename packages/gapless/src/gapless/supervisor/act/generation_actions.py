@@ -163,6 +163,7 @@ class GenerationActions:
         app.serves_since = now
         app.stop_reason = ""  # the one before may have given up meanwhile
         if before is None:
+            generation.follows = 0
             generation.enter(Role.SERVING, now)
             return
         self._evidence.note_handshakes(app, before)
@@ -183,6 +184,7 @@ class GenerationActions:
             app.serves_since = clock.monotonic()
             self._drop_unused(app, generation)
         generation.enter(Role.SERVING, clock.monotonic())
+        generation.follows = 0
         yielding = app.in_role(Role.YIELDING)
         if yielding is not None and yielding.failure:
             # Not "proven": a publisher flips the link on that word.
@@ -218,6 +220,7 @@ class GenerationActions:
         reason: str,
     ) -> None:
         """Go back to the generation before one that failed."""
+        app.take_back(generation)
         if generation.role is Role.RECYCLING:
             self._change_places(app, generation, to, reason)
             return
@@ -254,6 +257,7 @@ class GenerationActions:
     def retire(self, app: AppRecord, generation: GenerationRecord, reason: str) -> None:
         """Let a generation finish what it began; *reason* says why it failed, if so."""
         was = generation.role
+        app.take_back(generation)
         generation.failure = reason
         groups = self._listeners.groups
         own = self._listeners.of(app.name, generation.sockets_of)

@@ -93,15 +93,10 @@ class Dispatch:
                 self._list(connection)
             case "start":
                 requests.start(request, connection)
-            case "register":
-                _answer(connection, {"registered": requests.register(request)})
-            case "reset":
-                requests.reset(request)
-                _answer(connection, {"reset": True})
+            case "register" | "reset" | "permit" | "settle":
+                _answer(connection, self._change(request))
             case "reload" | "restart":
                 requests.reload(request, connection)
-            case "permit":
-                _answer(connection, {"permitted": requests.permit(request)})
             case "scale":
                 requests.scale(request, connection)
             case "stop" | "delete":
@@ -118,6 +113,19 @@ class Dispatch:
                 self._state.save()
             case other:
                 raise MisuseError(f"there is no request {other[:40]!a}")
+
+    def _change(self, request: Request) -> dict[str, Any]:
+        """Change what is known at once; return what has come of it."""
+        match request.op:
+            case "register":
+                return {"registered": self._requests.register(request)}
+            case "reset":
+                self._requests.reset(request)
+                return {"reset": True}
+            case "permit":
+                return {"permitted": self._requests.permit(request)}
+            case _:
+                return {"settled": self._requests.settle(request)}
 
     def _speak(self, request: Request) -> dict[str, Any]:
         """Send a signal or a message to programs, or tell what they have sent."""
@@ -163,7 +171,7 @@ class Dispatch:
         app = self._apps.get(request.app or "")
         token = request.token
         for operation in (app.waiting, app.operation) if app else ():
-            if operation is not None and operation.token == token:
+            if operation is not None and token in (operation.token, *operation.joined):
                 operation.follow(connection.send)
                 return
         last = app.last_report if app else None

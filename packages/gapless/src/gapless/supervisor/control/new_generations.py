@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Collection
 from collections.abc import Set as AbstractSet
 
@@ -41,7 +42,10 @@ class NewGenerations:
 
     def begin(self, app: AppRecord, operation: Operation) -> None:
         """Let a new generation start on trial."""
-        now, wanted = clock.monotonic(), operation.spec
+        now = clock.monotonic()
+        if operation.keeps:
+            operation.spec = _kept(app, operation)
+        wanted = operation.spec
         app.spec, app.running, app.stop_reason = wanted, True, ""
         app.finished = False
         self._apps.allot_ids(app, wanted.instances)
@@ -58,6 +62,7 @@ class NewGenerations:
             number=app.last_generation,
             spec=wanted,
             since=now,
+            follows=0 if before is None else before.number,
             required=set(wanted.listen),
             permit=Permit.NEEDED if operation.permit else Permit.NOT_NEEDED,
         )
@@ -166,6 +171,14 @@ class NewGenerations:
         closed = {e.name for e in own if inode_of(e.sock) not in inodes} & by_name
         # Where none can be seen at all, the processes cannot be looked into.
         return [each for each in own if not inodes or each.name not in closed]
+
+
+def _kept(app: AppRecord, operation: Operation) -> spec.AppSpec:
+    """Return the configuration that serves now; one asked for before may have failed."""
+    serves = app.spec_that_serves()
+    if operation.action != "scale":
+        return serves
+    return dataclasses.replace(serves, instances=operation.spec.instances)
 
 
 def _bound_by(generation: GenerationRecord, wanted: Callable[[str], bool]) -> list[str]:

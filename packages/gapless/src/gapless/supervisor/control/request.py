@@ -29,6 +29,8 @@ class Request:
     """Ports and addresses that the new generation may leave."""
     permit: bool | None = None
     """Ask before the switch."""
+    back: bool | None = None
+    """It goes back to an earlier release."""
     instances: int | None = None
     signal: str = ""
     lead_s: float | None = None

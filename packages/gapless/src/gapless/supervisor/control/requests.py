@@ -64,6 +64,9 @@ class Requests:
         if wanted.name != app.name:
             raise MisuseError(f"{app.name}: the spec is one of {wanted.name}")
         operation = _operation(app, request.op, wanted, request.token, connection)
+        known = (None, app.spec, app.spec_that_serves())
+        operation.keeps = request.op == "restart" and request.spec in known
+        operation.back = bool(request.back)
         operation.recycle = bool(request.recycle)
         operation.permit = bool(request.permit)
         operation.drops = request.drops
@@ -76,7 +79,8 @@ class Requests:
         Raises HandoffError.
         """
         self._apps.touch(app.name)
-        operation = _operation(app, "restart", app.spec, "", None)
+        operation = _operation(app, "restart", app.spec_that_serves(), "", None)
+        operation.keeps = True
         operation.step("renewing", clock.monotonic(), reason)
         self._admissions.check(app, operation)
         self._admissions.admit(app, operation)
@@ -85,8 +89,9 @@ class Requests:
         """Run more or fewer instances; fewer is a handoff, so that nothing is cut."""
         app = self.app(request.app)
         count = fields.instances(request.instances, app.name)
-        wanted = dataclasses.replace(app.spec, instances=count)
+        wanted = dataclasses.replace(app.spec_that_serves(), instances=count)
         operation = _operation(app, "scale", wanted, request.token, connection)
+        operation.keeps = True
         serving = app.in_role(Role.SERVING)
         steady = app.operation is None and len(app.generations) == 1
         if not (app.running and steady and serving) or count < len(serving.seats):
@@ -94,6 +99,7 @@ class Requests:
             self._admissions.admit(app, operation)
             return
         operation.old_generation = operation.generation = serving.number
+        operation.seats_from = len(serving.seats)
         listens = {
             each.ordinal: each.listens for each in serving.instances if each.listens
         }
@@ -114,15 +120,46 @@ class Requests:
         app.running = app.finished = False
         app.stop_reason = ""
         app.deleted |= request.op == "delete"
+        if app.operation is not None and app.operation.stops:
+            self._join(app, app.operation, request, connection)
+            return
         for earlier in (app.operation, app.waiting):
             if earlier is not None:
-                earlier.failure = earlier.failure or "the app was stopped"
-                self._host.keep_outcome(reports.end(earlier, app.totals))
+                self._end_stopped(app, earlier)
         app.waiting = None
         current = app.current() or app.in_role(Role.TRIAL)
         app.operation = _operation(app, request.op, app.spec, request.token, connection)
         app.operation.generation = current.number if current else None
         self._state.save()
+
+    def _join(
+        self,
+        app: AppRecord,
+        under_way: Operation,
+        request: Request,
+        connection: ControlConnection,
+    ) -> None:
+        """Let one more client wait for the end of an app that is under way."""
+        if app.waiting is not None:
+            self._end_stopped(app, app.waiting)
+            app.waiting = None
+        if app.deleted:
+            under_way.action = "delete"
+        if request.token:
+            under_way.joined.append(request.token)
+        under_way.follow(connection.send)
+        self._state.save()
+
+    def _end_stopped(self, app: AppRecord, earlier: Operation) -> None:
+        earlier.failure = earlier.failure or "the app was stopped"
+        self._host.keep_outcome(reports.end(earlier, app.totals))
+
+    def settle(self, request: Request) -> bool:
+        """End what waits, and what is over but for a drain; return whether there was any.
+
+        Whoever waits for the client that asked for it need not wait for the drain.
+        """
+        return self._admissions.settle(self.app(request.app))
 
     # --- changes of the records -------------------------------------------------------
 

@@ -105,6 +105,7 @@ class View:
             "log_lines_lost": app.log_lines_lost,
             "log_trouble": app.log_trouble or None,
             "exit_code": app.exit_code,
+            "finished": app.finished,
             "generation": current.number if current else app.last_generation,
             "release": (current.spec if current else app.spec).release or None,
             "instances": {
@@ -353,7 +354,7 @@ def _hanging(generation: GenerationRecord | None) -> str:
 
 def _operation(operation: Operation) -> dict[str, Any]:
     """Return how far an operation has come, in the words of its report."""
-    stops = operation.action in ("stop", "delete")
+    stops = operation.stops
     return {
         "action": operation.action,
         "generation": {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from gapless.supervisor.decide.actions import (
     Action,
@@ -32,11 +32,41 @@ HANDSHAKE_S = 3.0
 """How long instances wait for handshakes; after that a relay waits for them."""
 
 
+def next_to_end(
+    retiring: Sequence[Generation], now: float, *, successor: bool
+) -> Generation | None:
+    """Return which of the generations that retire may get the stop signal now, if any.
+
+    Only one of them ends at a time.  What keeps a process alive beyond its
+    `kill_timeout_s` keeps no other one: all that a connection could meet in the moment in
+    which a socket leaves is a queue that is relayed when that process is gone.
+    """
+    for generation in retiring:
+        if not _accepts(generation) and _are_soon_gone(generation, now):
+            return generation
+    for generation in retiring:
+        if _accepts(generation) and _stop_reason(generation, now, successor=successor):
+            return generation
+    return None
+
+
+def _accepts(generation: Generation) -> bool:
+    """Return whether an instance lives that was not told to end."""
+    return any(i.stop_sent_at is None and i.leader_alive for i in generation.instances)
+
+
+def _are_soon_gone(generation: Generation, now: float) -> bool:
+    """Return whether instances are there that end, and were given time for that."""
+    told = (i.stop_sent_at for i in generation.instances if i.stop_sent_at is not None)
+    until = max(told, default=now) + generation.stop.kill_timeout_s
+    return bool(generation.instances) and now < until
+
+
 def finish(
     generation: Generation,
     now: float,
     *,
-    next_to_end: bool,
+    may_end: bool,
     successor: bool,
     beside: bool = False,
 ) -> Iterator[Action | float]:
@@ -61,7 +91,7 @@ def finish(
         if successor and _is_to_be_taken_over(generation):
             yield TakeOver(generation.number)
         reason = ""
-        if next_to_end:
+        if may_end:
             reason = _stop_reason(generation, now, successor=successor)
         for instance in generation.instances:
             is_ending = instance.stop_sent_at is not None or not instance.leader_alive

@@ -20,8 +20,8 @@ A handoff is not a mode.  It follows from what each role may do:
     standby   nothing is done to it
     retiring  queue empty, no handshake, idle       -> SendStop, Kill, CloseGeneration
 
-Retiring generations end one after the other, the oldest first: when a socket leaves its
-SO_REUSEPORT group, all others in the group still have an instance that accepts.
+Retiring generations end one at a time, the oldest first of those that may: when a socket
+leaves its SO_REUSEPORT group, all others in the group still have an instance that accepts.
 
 A recycle (`recycle`) has two more roles: one generation yields its seats, the other takes
 them.
@@ -49,7 +49,7 @@ from gapless.supervisor.decide.actions import (
     Switch,
     TryOn,
 )
-from gapless.supervisor.decide.ending import finish
+from gapless.supervisor.decide.ending import finish, next_to_end
 from gapless.supervisor.decide.files import comparison
 from gapless.supervisor.decide.lead_time import next_check, refuse_at
 from gapless.supervisor.decide.liveness import replace_hanging
@@ -88,6 +88,7 @@ from gapless.supervisor.memory.model import (
 from gapless.supervisor.memory.spec import Recycle
 
 MOST_RETIRING = 3
+"""How many generations may drain before one more begins: each has its memory still."""
 
 
 def plan(desired: Desired, observed: Observed) -> Plan:
@@ -132,20 +133,27 @@ class Admission(Enum):
 
     NOW = "now"  #: it may start
     SUPERSEDE = "supersede"  #: it replaces one that has not switched yet
-    WAIT = "wait"  #: another one has to come to its end first
+    WAIT = "wait"  #: another one has to prove itself first
+    DRAINS = "drains"  #: as many drain as may: one of them has to end first
 
 
-def admit(observed: Observed) -> Admission:
-    """Return whether a new generation may start while others are under way."""
+def admit(observed: Observed, *, back: bool = False) -> Admission:
+    """Return whether a new generation may start while others are under way.
+
+    One that goes *back* to an earlier release waits for none that drains, nor does one
+    where nothing serves.
+    """
     roles = [g.role for g in observed.generations]
     finishing = [
         g for g in observed.generations if g.role is Role.RETIRING and g.served
     ]
     if Role.TRIAL in roles:
         return Admission.SUPERSEDE
-    busy = Role.PROVING in roles or Role.RECYCLING in roles
-    if busy or len(finishing) >= MOST_RETIRING:
+    if Role.PROVING in roles or Role.RECYCLING in roles:
         return Admission.WAIT
+    waits = Role.SERVING in roles and not back
+    if waits and len(finishing) >= MOST_RETIRING:
+        return Admission.DRAINS
     return Admission.NOW
 
 
@@ -156,6 +164,7 @@ def _steps(desired: Desired, observed: Observed) -> Iterator[Action | float]:
     successors = (Role.PROVING, Role.SERVING)
     successor = any(g.role in successors for g in generations)
     goes_back = any(g.role is Role.YIELDING and g.failure for g in generations)
+    ends = next_to_end(retiring, now, successor=successor)
     for generation in generations:
         beside = comparison.others(generation, generations)
         if desired.draining and is_probed(generation) and not goes_back:
@@ -164,11 +173,10 @@ def _steps(desired: Desired, observed: Observed) -> Iterator[Action | float]:
             yield from _drain(generation, desired, now)
         match generation.role:
             case Role.RETIRING:
-                next_to_end = not generation.served or generation is retiring[0]
                 yield from finish(
                     generation,
                     now,
-                    next_to_end=next_to_end,
+                    may_end=not generation.served or generation is ends,
                     successor=successor,
                     beside=beside,
                 )

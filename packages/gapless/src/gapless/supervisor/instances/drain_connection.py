@@ -55,6 +55,8 @@ class DrainConnection:
         """The mode that it says it is in."""
         self.asked = False
         """Whether it was asked for its counts and has not sent them yet."""
+        self.given_up = False
+        """Whether it has not read for so long that its connection was ended here."""
         self.counts_all = True
         """Whether all that it owes is in its counts: not of a program that counts HTTP."""
         self._partial = b""
@@ -97,10 +99,25 @@ class DrainConnection:
         unable = mode is Mode.RECYCLE and not self.counts_all
         return Mode.HANDOFF if unable else mode
 
+    def has_answered(self, mode: Mode) -> bool:
+        """Return whether it has done what *mode* of its instance asks of it."""
+        return mode is Mode.SERVING or self.mode_in(mode).value == self.mode
+
     def counts_now(self) -> Counts:
         """Return its last counts, what runs as old as it is by now."""
         last = self.counts or Counts()
         return last.aged(clock.monotonic() - self.counted_at)
+
+    def send_mode(self, mode: Mode) -> None:
+        """Order the mode of its instance; it sends its counts then."""
+        serving = mode is Mode.SERVING
+        self.send("undrain" if serving else f"drain {self.mode_in(mode).value}")
+
+    def ask(self) -> None:
+        """Ask for its counts; one that hangs is asked once, so that its line is kept."""
+        if not self.asked:
+            self.asked = True
+            self.send("counts")
 
     def send(self, order: str) -> None:
         """Send an order; a process that does not read for long has to connect again."""
@@ -110,6 +127,7 @@ class DrainConnection:
         except OSError:
             whole = False
         if not whole:
+            self.given_up = True
             with contextlib.suppress(OSError):  # its end is noticed when it is read
                 self.sock.shutdown(socket.SHUT_RDWR)
 
@@ -195,8 +213,7 @@ def total(connections: Iterator[DrainConnection], mode: Mode) -> Counts | None:
         if each.counts is None:
             continue
         found = (found or Counts()).plus(each.counts)
-        wanted = each.mode_in(mode)
-        if wanted.value != each.mode and wanted is not Mode.SERVING:
+        if not each.has_answered(mode):
             found = found.plus(Counts(silent=1))
         if not each.counts_all:
             found = found.plus(Counts(unable=1))

@@ -75,6 +75,8 @@ class DrainConnections:
         """Those of which it is not known yet whose they are."""
         self._lost: dict[str, dict[int, Counts]] = {}
         """The counts of connections that broke, by instance and process."""
+        self._unheard: dict[str, set[int]] = {}
+        """The processes of which those are older than the last order, by instance."""
         self._modes: dict[str, Mode] = {}
         self._waiting: list[tuple[float, Callable[[], None]]] = []
         self.address = ""
@@ -233,10 +235,11 @@ class DrainConnections:
             if other.pid == connection.pid:
                 self._read_rest(other)
         self._lost.get(key, {}).pop(connection.pid, None)
+        self._unheard.get(key, set()).discard(connection.pid)
         connection.identified(key)
         self._unidentified.pop(connection, None)
-        mode = connection.mode_in(self._modes.get(key, Mode.SERVING))
-        connection.send("counts" if mode is Mode.SERVING else f"drain {mode.value}")
+        # Also that it serves: it may have missed the order while it was away.
+        connection.send_mode(self._modes.get(key, Mode.SERVING))
         self._changed(key, self.counts_of(key), False)
 
     def _lose(self, connection: DrainConnection) -> None:
@@ -249,7 +252,11 @@ class DrainConnections:
         key = connection.key
         if key and connection.counts is not None:
             lost = self._lost.setdefault(key, {})
-            if self._modes.get(key, Mode.SERVING) is not Mode.SERVING:
+            mode = self._modes.get(key, Mode.SERVING)
+            if not connection.has_answered(mode):
+                self._unheard.setdefault(key, set()).add(connection.pid)
+            # One that serves tells no ends; one that hangs has none.
+            if mode is not Mode.SERVING or connection.given_up:
                 before = lost.get(connection.pid, Counts())
                 lost[connection.pid] = before.plus(connection.counts_now().ended())
             self._changed(key, self.counts_of(key), False)
@@ -265,6 +272,15 @@ class DrainConnections:
         if found is None or living is None:
             return found or living
         return found.plus(living)
+
+    def is_heard(self, key: str) -> bool:
+        """Return whether the counts of an instance are no older than its last order.
+
+        Else the kernel knows more of what its processes owe.
+        """
+        mode = self._modes.get(key, Mode.SERVING)
+        answered = all(each.has_answered(mode) for each in self._of(key))
+        return mode is not Mode.SERVING and answered and not self._unheard.get(key)
 
     def pids(self, key: str) -> frozenset[int]:
         """Return the processes of an instance that count all they owe."""
@@ -288,12 +304,11 @@ class DrainConnections:
     def order(self, key: str, mode: Mode) -> None:
         """Send a mode to every process of an instance, and to those that come later."""
         self._modes[key] = mode
-        serving = mode is Mode.SERVING
-        if serving:
+        if mode is Mode.SERVING:
             self._lost.pop(key, None)
+            self._unheard.pop(key, None)
         for connection in self._of(key):
-            wanted = connection.mode_in(mode).value
-            connection.send("undrain" if serving else f"drain {wanted}")
+            connection.send_mode(mode)
         self._changed(key, self.counts_of(key), False)
 
     def restore(self, key: str, mode: Mode) -> None:
@@ -304,8 +319,7 @@ class DrainConnections:
         """Call *then* when every process has sent its counts, or after `ANSWER_S`."""
         for connection in list(self._connections):
             if connection.key:
-                connection.asked = True
-                connection.send("counts")
+                connection.ask()
         self._waiting.append((clock.monotonic() + ANSWER_S, then))
         self._answer_waiting()
 
@@ -331,5 +345,6 @@ class DrainConnections:
             self._lose(connection)  # another process may hold its end
         found = self.counts_of(key)
         self._lost.pop(key, None)
+        self._unheard.pop(key, None)
         self._modes.pop(key, None)
         return found

@@ -25,7 +25,7 @@ from gapless.supervisor.memory.counts import Counts
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.instances import InstanceRecord, SeatRecord
 from gapless.supervisor.memory.keeper_connection import KeeperConnection
-from gapless.supervisor.memory.model import Phase, Role
+from gapless.supervisor.memory.model import Mode, Phase, Role
 from gapless.supervisor.memory.spec import Limits
 from gapless.supervisor.observe.membership import Membership
 
@@ -150,12 +150,14 @@ class Exits:
     ) -> None:
         """Count the connections on which an answer was owed when an instance ended.
 
-        An app that counts says itself what was cut of what it owed; the calls that it
-        waited for are counted here too.
+        An app that counts says itself what was cut of what it owed, unless it hung and
+        said nothing; the calls that it waited for are counted here too.
         """
         moving, unknown = instance.moving, instance.unknown
         if instance.counts is not None:
-            moving = unknown = 0
+            if self._drain_connections.is_heard(instance.key):
+                moving = unknown = 0
+            moving, unknown = _without_counted(instance, moving, unknown)
         if _ended_in_order(instance, generation.spec.stop.signal, code, at):
             # It may have finished its answers since the last look.
             moving, unknown = 0, moving + unknown
@@ -231,6 +233,20 @@ def _next_try(app: AppRecord, generation: GenerationRecord, seat: SeatRecord) ->
         return ""
     delay_s = restart_delay_s(own.restart, seat.value())
     return f"; tried again in {delay_s:.3g} s" if delay_s else "; tried again now"
+
+
+def _without_counted(
+    instance: InstanceRecord, moving: int, unknown: int
+) -> tuple[int, int]:
+    """Return how many connections are left when those that it had counted are left out.
+
+    They are told as requests (`Exits._add_counts`); what it counted as it served is not.
+    """
+    counts = instance.counts or Counts()
+    under_way = counts.requests if instance.mode is not Mode.SERVING else 0
+    counted = counts.cut_requests + under_way
+    rest = max(0, counted - moving)
+    return max(0, moving - counted), max(0, unknown - rest)
 
 
 def _ended_in_order(

@@ -15,6 +15,7 @@ from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.instances import InstanceRecord, SeatRecord
 from gapless.supervisor.memory.model import Role
 from gapless.supervisor.memory.operations import Operation
+from gapless.supervisor.memory.spec import AppSpec
 
 
 @dataclass(slots=True)
@@ -72,6 +73,24 @@ class AppRecord:
         return self.in_role(Role.SERVING, Role.PROVING, Role.RECYCLING) or self.in_role(
             Role.YIELDING
         )
+
+    def spec_that_serves(self) -> AppSpec:
+        """Return the configuration that serves; that asked for, where none does."""
+        serving = self.in_role(Role.SERVING)
+        return self.spec if serving is None else serving.spec
+
+    def take_back(self, failed: GenerationRecord) -> None:
+        """Ask again for what served before a generation that failed, or that is replaced.
+
+        A first start follows nothing: its configuration stays what is asked for.
+        """
+        before = [g for g in self.generations if g.number == failed.follows]
+        if not before:
+            return
+        self.spec = before[0].spec
+        operation = self.operation
+        if operation is not None and operation.generation == failed.number:
+            self.ids = operation.ids_before or self.ids
 
     def is_missing(self) -> bool:
         """Return whether nothing is there of an app that is to run, and nothing failed.

@@ -31,6 +31,8 @@ class GenerationRecord:
     sockets_of: int = field(default=0, metadata=was("lineage"))
     """The generation whose sockets it uses: its own number, but for a recycle."""
     role: Role = Role.TRIAL
+    follows: int = 0
+    """The generation that served when it began, until it is proven; 0: none."""
     seats: list[SeatRecord] = field(default_factory=list)
     instances: list[InstanceRecord] = field(default_factory=list)
     required: set[str] = field(default_factory=set)

@@ -48,7 +48,17 @@ class Operation:
     """What the old instances counted while they drained; None if they do not count."""
     ids_before: list[int] = field(default_factory=list)
     """The ids of the app before it was scaled: it has them again if that fails."""
+    keeps: bool = False
+    """It takes the configuration that serves when it begins, `scale` but for the count."""
+    seats_from: int = 0
+    """The first seat by which it is judged; `scale` did not begin the earlier ones."""
     recycle: bool = False
+    back: bool = False
+    """It goes back to an earlier release: that waits for no generation that drains."""
+    joined: list[str] = field(default_factory=list)
+    """The tokens of clients that asked for the same while it was under way."""
+    told_drains: bool = field(default=False, metadata=TRANSIENT)
+    """Its client was told for which generation that drains it waits."""
     drops: tuple[str, ...] = ()
     """Addresses that this once may be left."""
     permit: bool = False
@@ -63,6 +73,11 @@ class Operation:
     secret_values: frozenset[str] = field(default=frozenset(), metadata=TRANSIENT)
     """Of its variables and environment files: masked in what is told of it."""
     waiters: list[Waiter] = field(default_factory=list, metadata=TRANSIENT)
+
+    @property
+    def stops(self) -> bool:
+        """Whether it is to end the app."""
+        return self.action in ("stop", "delete")
 
     def step(self, name: str, now: float, detail: str = "") -> None:
         """Note a step, and report it to those who wait."""

@@ -29,6 +29,9 @@ MEMORY_REST_S = 30.0
 NOT_RENEWED = "is not renewed"
 LONGEST_SLEEP_S = 60.0
 """The wall clock may be set, so it is read again after this time."""
+REPEATED_S = 3 * 3600.0
+"""When the clock is set back by no more, times at which an app was renewed do not count
+again (the rule of cron(8))."""
 
 
 @dataclass(slots=True)
@@ -40,6 +43,10 @@ class _Cause:
     schedule: Schedule | None = None
     strikes_at: float | None = None
     """On the wall clock."""
+    computed_at: float = 0.0
+    """When *strikes_at* was computed, on the wall clock."""
+    struck_at: float = 0.0
+    """The last time at which it struck, as the schedule says."""
     checked_at: float = 0.0
     rests_until: float = 0.0
 
@@ -120,14 +127,18 @@ class Renewals:
         wall = clock.wall()
         if app.spec.renew.cron != cause.expression:
             cause.expression, cause.schedule = app.spec.renew.cron, None
-            cause.strikes_at = None
+            cause.strikes_at, cause.struck_at = None, 0.0
             if cause.expression:
                 cause.schedule = schedule.parse(cause.expression)
-                cause.strikes_at = schedule.next_after(cause.schedule, wall)
+                _compute_next(cause, cause.schedule, wall)
+        elif cause.schedule is not None and wall < cause.computed_at:
+            _compute_next(cause, cause.schedule, wall)  # the clock was set back
         if cause.schedule is None or cause.strikes_at is None:
             return None
         if wall >= cause.strikes_at:
-            cause.strikes_at = schedule.next_after(cause.schedule, wall)
+            # Once, however many times the clock has passed.
+            cause.struck_at = cause.strikes_at
+            _compute_next(cause, cause.schedule, wall)
             # A job that ended by itself is started again; one that was stopped is not.
             if (app.running or app.finished) and _is_idle(app):
                 self._renew(app, f"by the clock: {cause.expression}")
@@ -161,6 +172,13 @@ class Renewals:
             ),
             default=0,
         )
+
+
+def _compute_next(cause: _Cause, found: Schedule, wall: float) -> None:
+    """Compute when a schedule strikes next, on a wall clock that may have been set."""
+    repeated = wall < cause.struck_at and cause.computed_at - wall <= REPEATED_S
+    cause.strikes_at = schedule.next_after(found, cause.struck_at if repeated else wall)
+    cause.computed_at = wall
 
 
 def _is_idle(app: AppRecord) -> bool:

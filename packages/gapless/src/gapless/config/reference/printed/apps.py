@@ -82,6 +82,8 @@ class Row(msgspec.Struct):
     """Why its log takes nothing now."""
     exit_code: int | None
     """Of the instance that ended last; negative: the signal."""
+    finished: bool
+    """It ended by itself, as its settings allow; else `stopped` means by hand."""
     generation: int
     release: str | None
     instances: Ready

@@ -24,6 +24,10 @@ class Host(msgspec.Struct):
 
     host: str
     release: str
+    finished: str
+    """The release that ended there by itself, as its settings allow; mostly empty."""
+    in_use: list[str]
+    """The releases that generations run from, those that finish too."""
     turn: list[int]
     """The numbers of the rollout and of the attempt."""
     phase: str
@@ -50,6 +54,8 @@ class Rollout(msgspec.Struct):
     previous_digest: str
     state: str
     reason: str
+    failure: str
+    """Why hosts could not run the release, if agents held or turned it back for that."""
     attempt: int
     by: str
     signed_by: str
