@@ -3,37 +3,12 @@ const assert = require('node:assert/strict');
 const http = require('node:http');
 const http2 = require('node:http2');
 const net = require('node:net');
-const { after, test } = require('node:test');
+const { test } = require('node:test');
 const { WebSocket, WebSocketServer } = require('ws');
 const { Drain, Draining } = require('../src/index.js');
 const { FRAMEWORKS, listening, plain, wait } = require('./frameworks.js');
-const { FakeSupervisor, ask, until } = require('./rig.js');
-
-const closers = [];
-after(() => {
-  for (const close of closers) close();
-});
-
-/** A server with a drain and a supervisor in front of it. */
-async function served(server, options = {}) {
-  const supervisor = await new FakeSupervisor().listen();
-  const drain = new Drain({
-    environment: supervisor.environment,
-    onSignal: null,
-    ...options,
-  });
-  drain.attach(server);
-  closers.push(() => {
-    drain.close();
-    server.closeAllConnections?.();
-    server.close();
-    supervisor.close();
-  });
-  await supervisor.until({ mode: 'serving' });
-  return { drain, supervisor, port: server.address().port };
-}
-
-const counted = ({ drain }) => drain.counts().requests;
+const { ask, until } = require('./rig.js');
+const { closers, counted, served } = require('./served.js');
 
 for (const [name, make] of Object.entries(FRAMEWORKS)) {
   test(`${name}: counts, refuses, hands off, goes back`, async () => {
