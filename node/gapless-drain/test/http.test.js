@@ -192,6 +192,30 @@ test('procedures: within a request they begin, outside they are refused', async 
   assert.deepEqual(named.map(({ name }) => name), ['within', 'nested']);
 });
 
+test('what begins only when it is awaited belongs to its procedure', async () => {
+  const it = await served(await listening(http.createServer(plain)));
+  const lazy = {
+    then(resolve, reject) {
+      it.supervisor.order('drain handoff');
+      const inner = async () => {
+        await it.supervisor.until({ mode: 'handoff' });
+        return it.drain.procedure('inner', () => 'done');
+      };
+      inner().then(resolve, reject);
+    },
+  };
+  assert.equal(await it.drain.procedure('outer', () => lazy), 'done');
+  const broken = Object.defineProperty({}, 'then', {
+    get() {
+      throw new Error('no');
+    },
+  });
+  it.supervisor.order('undrain');
+  await it.supervisor.until({ mode: 'serving' });
+  assert.throws(() => it.drain.procedure('broken', () => broken), /no/);
+  assert.equal(it.drain.counts().procedures, 0);
+});
+
 test('a listener can be wrapped without its server', async () => {
   const drain = new Drain({ environment: {}, onSignal: null });
   const server = await listening(http.createServer(drain.listener(plain)));
