@@ -118,6 +118,20 @@ def test_who_may_not_read_the_preload_runs_without_it(host: Host) -> None:
     assert readable or said in host.app("web")["reason"]
 
 
+def test_whom_node_confines_runs_without_the_preload(host: Host) -> None:
+    """With the preload Node would not start; `list` shows why it is not loaded."""
+    port = free_port()
+    (host.directory / "http.js").write_text(HTTP)
+    allowed = f"--experimental-permission --allow-fs-read={host.directory}/*"
+    app = {"name": "web", "script": "http.js", "env": {"PORT": port}}
+    app["node_args"] = allowed
+    (host.directory / "app.json").write_text(json.dumps(app))
+    host.ok("start", "app.json")
+    assert ask(port, "/").startswith(b"release")
+    said = "keep-alive connections are not closed in good order: with --permission"
+    assert said in host.app("web")["reason"]
+
+
 # --- the foreground -----------------------------------------------------------------
 
 FOREGROUND = """

@@ -12,6 +12,8 @@ class Activity {
     this.isOpen = true;
     this.admitted = true;
     this.response = null;
+    /** The requests of the same connection that are under way, itself among them. */
+    this.siblings = null;
     // Not the parent: a chain of procedures must not grow for ever.
     this.root = parent?.isOpen ? (parent.root ?? parent) : null;
   }

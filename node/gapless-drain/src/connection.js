@@ -12,10 +12,10 @@ const LONGEST_LINE_CHARS = 65536;
 class SupervisorConnection {
   /**
    * *takeOrder* does what an order says and returns whether the counts are to be sent;
-   * *hello* is added to the first message.
+   * *scope* returns what is counted only, null for all that the process owes.
    */
-  constructor(environment, library, { takeOrder, counts, hello = {} }) {
-    this.hello = hello;
+  constructor(environment, library, { takeOrder, counts, scope }) {
+    this.scope = scope;
     const { GAPLESS_SOCKET, GAPLESS_SOCKET_PATH } = environment;
     // The same socket by two addresses. Before 20.8 Node cuts an abstract name down to one
     // that anybody may have bound.
@@ -52,13 +52,10 @@ class SupervisorConnection {
       }
       this.socket = socket;
       this.isReadyDue = this.isReady;
-      this.write({
-        hello: 1,
-        instance: this.instance,
-        pid: process.pid,
-        library: this.library,
-        ...this.hello,
-      });
+      const { instance, library } = this;
+      const scope = this.scope();
+      const hello = { hello: 1, instance, pid: process.pid, library };
+      this.write(scope === null ? hello : { ...hello, scope });
       this.sendCounts();
     });
     socket.on('drain', () => {
@@ -117,6 +114,11 @@ class SupervisorConnection {
     this.isReady = true;
     this.isReadyDue = true;
     this.sendDue();
+  }
+
+  /** Say hello again: a connection has one hello, so on another connection. */
+  scopeChanged() {
+    if (this.socket !== null) this.socket.destroy();
   }
 
   close() {

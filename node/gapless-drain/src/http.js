@@ -2,15 +2,20 @@
 // The same for every framework: the events of a server are intercepted, so that a request is
 // counted, or refused, before any listener of the app is called.
 
+const { closeWith, endEventStream, isEventStream } = require('./endings.js');
+const { Websocket } = require('./websockets.js');
+
 const HEADER = 'Gapless-Drain';
 const BODY = 'this process is about to end: send the request to another one\n';
-// FIN, close; no mask; 2 bytes: 1012, service restart (RFC 6455).
-const CLOSE_FRAME = Buffer.from([0x88, 0x02, 0x03, 0xf4]);
-const CLOSE_MS = 1000;
 
+const ignore = () => {};
 const isHttp1 = (request) => request.httpVersionMajor < 2;
 
-const ACTIVITY = Symbol('the activity of a response');
+const ACTIVITY = Symbol('the activity of an answer');
+// What Node emits for a request, each with the request and the answer.
+const REQUESTS = new Set(['request', 'checkContinue', 'checkExpectation']);
+// The same with the socket.
+const UPGRADES = new Set(['upgrade', 'connect']);
 
 /** Counts and refuses requests before the listeners of a server are called. */
 class HttpInterceptor {
@@ -20,16 +25,21 @@ class HttpInterceptor {
     this.settings = settings;
     this.current = current;
     this.now = now;
-    this.websockets = new Set();
+    this.websockets = new Map(); // by their sockets
+    this.UNDER_WAY = Symbol('the activities of a socket');
     const self = this;
     // One function for all answers: a closure for each would cost measurable time.
     this.onClose = function onClose() {
       self.finish(this[ACTIVITY]);
     };
+    this.onSocketClose = function onSocketClose() {
+      for (const activity of this[self.UNDER_WAY]) self.finish(activity);
+    };
   }
 
   finish(activity) {
     const { core } = this;
+    activity.siblings?.delete(activity);
     core.finish(activity, core.mode === 'serving' ? 0 : this.now());
   }
 
@@ -37,21 +47,25 @@ class HttpInterceptor {
   attach(server) {
     const emit = server.emit;
     const self = this;
-    server.emit = function interceptedEmit(event, first, second, third) {
+    server.emit = function interceptedEmit(event, first, second, third, fourth) {
+      let answer = null;
       // Node asks for the body itself, unless the app listens for 'checkContinue'.
-      if (event === 'request' || event === 'checkContinue') {
+      if (REQUESTS.has(event) || (event === 'connect' && first && !isHttp1(first))) {
         if (!self.admitOrRefuse(first, second, event === 'checkContinue')) return true;
-        return self.current.run(second[ACTIVITY], callEmit, this, event, first, second);
+        answer = second;
+      } else if (UPGRADES.has(event)) {
+        if (!self.admitUpgrade(first, second)) return true;
+        answer = second;
+      } else if (event === 'stream' && typeof first?.respond === 'function') {
+        if (!self.admitStream(first, second, fourth)) return true;
+        answer = first;
+      } else {
+        return emit.apply(this, arguments);
       }
-      if (event === 'upgrade') {
-        return self.upgrade(first, second, () =>
-          emit.call(this, event, first, second, third),
-        );
-      }
-      return emit.apply(this, arguments);
+      return self.current.run(answer[ACTIVITY], callEmit, this, arguments);
     };
-    function callEmit(emitter, event, first, second) {
-      return emit.call(emitter, event, first, second);
+    function callEmit(emitter, rest) {
+      return emit.apply(emitter, rest);
     }
     return server;
   }
@@ -69,13 +83,17 @@ class HttpInterceptor {
     const { core, settings } = this;
     // A request with Expect is emitted again when the app asks for its body.
     if (response[ACTIVITY] !== undefined) return true;
+    const ofStream = request.stream?.[ACTIVITY];
+    if (ofStream !== undefined) {
+      response[ACTIVITY] = ofStream;
+      ofStream.response = response;
+      return true;
+    }
     if (core.isUnhealthy && this.isHealthPath(request)) {
       this.answer(request, response, settings.healthStatus);
       return false;
     }
-    const activity = core.admit(request, this.now());
-    response[ACTIVITY] = activity;
-    response.on('close', this.onClose);
+    const activity = this.admit(request, response);
     if (!activity.admitted) {
       if (expectsContinue) response.writeContinue();
       this.refuse(request, response);
@@ -86,9 +104,47 @@ class HttpInterceptor {
     return true;
   }
 
+  /** Count a request until its answer, or its connection, is closed. */
+  admit(request, answer) {
+    const activity = this.core.admit(request, this.now());
+    answer[ACTIVITY] = activity;
+    const { socket } = request;
+    if (answer.destroyed || answer.stream?.destroyed || socket?.destroyed) {
+      this.finish(activity); // 'close' was emitted already
+      return activity;
+    }
+    answer.on('close', this.onClose);
+    // Node never closes an answer that still waits behind another one of its connection.
+    if (socket && isHttp1(request)) {
+      const { UNDER_WAY } = this;
+      if (socket[UNDER_WAY] === undefined) {
+        socket[UNDER_WAY] = new Set();
+        socket.on('close', this.onSocketClose);
+      }
+      activity.siblings = socket[UNDER_WAY];
+      activity.siblings.add(activity);
+    }
+    return activity;
+  }
+
+  /** The same for a stream of HTTP/2; the request that it may be made to is counted with it. */
+  admitStream(stream, headers, rawHeaders) {
+    if (stream[ACTIVITY] !== undefined) return true;
+    const { core } = this;
+    const source = { method: headers[':method'], url: headers[':path'], httpVersionMajor: 2 };
+    if (core.mode === 'recycle' || (core.isUnhealthy && this.isHealthPath(source))) {
+      const { Http2ServerRequest, Http2ServerResponse } = require('node:http2');
+      const request = new Http2ServerRequest(stream, headers, {}, rawHeaders);
+      const response = new Http2ServerResponse(stream);
+      return this.admitOrRefuse(request, response, headers.expect === '100-continue');
+    }
+    this.admit(source, stream).response = stream;
+    return true;
+  }
+
   isHealthPath(request) {
     const path = this.settings.healthPath;
-    return path !== null && request.url.split('?', 1)[0] === path;
+    return path !== null && String(request.url).split('?', 1)[0] === path;
   }
 
   /** Refuse a request, once its body was read and thrown away, up to the limits. */
@@ -108,12 +164,13 @@ class HttpInterceptor {
     timer.unref();
     request.on('data', count);
     request.once('end', done);
-    request.once('error', () => clearTimeout(timer));
+    request.on('error', () => clearTimeout(timer));
     response.once('close', () => clearTimeout(timer));
   }
 
   answer(request, response, status) {
-    if (response.headersSent || response.destroyed) return;
+    if (response.headersSent || response.destroyed || response.stream?.destroyed) return;
+    response.on('error', ignore);
     response.statusCode = status;
     response.setHeader('Content-Type', 'text/plain; charset=utf-8');
     response.setHeader('Content-Length', Buffer.byteLength(BODY));
@@ -125,81 +182,60 @@ class HttpInterceptor {
   }
 
   closeConnectionAfter(request, response) {
-    if (!isHttp1(request) || response.headersSent) return;
-    // Frameworks may write their own header; Node closes when this one is false.
-    response.shouldKeepAlive = false;
-    response.setHeader('Connection', 'close');
-    this.lingerUntilRead(request);
+    if (isHttp1(request)) closeWith(response, request, this.settings.discardS * 1000);
   }
 
-  /**
-   * Let a connection close only when its request has come to its end: what nobody reads
-   * resets the connection, and may take the answer from its client (RFC 9112, 9.6).
-   */
-  lingerUntilRead(request) {
-    const { socket } = request;
-    if (Object.hasOwn(socket, 'destroySoon')) return;
-    const limitMs = this.settings.discardS * 1000;
-    socket.destroySoon = function destroyAfterRequest() {
-      delete socket.destroySoon;
-      if (request.complete || socket.destroyed) {
-        socket.destroySoon();
-        return;
-      }
-      socket.end(); // the client sees the end of the answer
-      const close = () => socket.destroySoon();
-      const timer = setTimeout(close, limitMs);
-      timer.unref();
-      socket.once('close', () => clearTimeout(timer));
-      request.once('end', close);
-      request.resume();
-    };
-  }
-
-  upgrade(request, socket, serve) {
+  /** Count what takes over its socket; return whether the app is to serve it. */
+  admitUpgrade(request, socket) {
     const { core } = this;
+    if (socket[ACTIVITY] !== undefined) return true;
     const activity = core.admit(request, this.now());
-    socket.once('close', () => {
-      this.websockets.delete(socket);
-      core.finish(activity, this.now());
-    });
+    socket[ACTIVITY] = activity;
+    if (socket.destroyed) this.finish(activity);
+    socket.on('close', this.onClose);
     if (!activity.admitted) {
-      const { status, retryAfterS } = this.settings;
-      socket.end(
-        `HTTP/1.1 ${status} Service Unavailable\r\nConnection: close\r\n` +
-          `Retry-After: ${retryAfterS}\r\n${HEADER}: ${core.mode}\r\n` +
-          `Content-Length: ${Buffer.byteLength(BODY)}\r\n\r\n${BODY}`,
-      );
-      return true;
+      this.refuseUpgrade(socket);
+      return false;
     }
-    if (!/^websocket$/i.test(request.headers.upgrade || '')) {
-      return this.current.run(activity, serve); // only websockets have a close frame
+    // Only websockets have a close frame.
+    if (/^websocket$/i.test(request.headers.upgrade || '')) {
+      this.websockets.set(socket, new Websocket(socket, () => core.isDraining));
+      socket.on('close', () => this.websockets.delete(socket));
     }
-    this.websockets.add(socket);
-    if (core.isDraining) setImmediate(() => this.closeWebsocket(socket));
-    return this.current.run(activity, serve);
+    return true;
+  }
+
+  refuseUpgrade(socket) {
+    const { status, retryAfterS, discardS } = this.settings;
+    // Nobody else listens, and nobody else reads: its end would not be seen.
+    socket.on('error', ignore);
+    socket.resume();
+    const timer = setTimeout(() => socket.destroy(), discardS * 1000);
+    timer.unref();
+    socket.once('close', () => clearTimeout(timer));
+    socket.end(
+      `HTTP/1.1 ${status} Service Unavailable\r\nConnection: close\r\n` +
+        `Retry-After: ${retryAfterS}\r\n${HEADER}: ${this.core.mode}\r\n` +
+        `Content-Length: ${Buffer.byteLength(BODY)}\r\n\r\n${BODY}`,
+    );
   }
 
   /** A drain has begun: end websockets and event streams, close other connections later. */
   drain() {
-    for (const socket of this.websockets) this.closeWebsocket(socket);
-    for (const { response } of this.core.requests) {
+    for (const websocket of this.websockets.values()) websocket.closeBetweenMessages();
+    for (const activity of this.core.requests) {
+      const { response, siblings } = activity;
       if (!response) continue; // a websocket, or a request that is being refused
-      const kind = response.getHeader('content-type') || '';
-      if (String(kind).startsWith('text/event-stream') && response.headersSent) {
-        response.end();
-      } else {
-        this.closeConnectionAfter(response.req, response);
+      try {
+        if (isEventStream(response)) endEventStream(response);
+        // Not before the answers to what the client has sent after it.
+        else if (!siblings || activity === [...siblings].pop()) {
+          this.closeConnectionAfter(activity.nameSource, response);
+        }
+      } catch {
+        // What an app has made of its answer may throw: it ends as the app ends it.
       }
     }
-  }
-
-  closeWebsocket(socket) {
-    if (socket.destroyed) return;
-    socket.write(CLOSE_FRAME);
-    const timer = setTimeout(() => socket.destroy(), CLOSE_MS);
-    timer.unref();
-    socket.once('close', () => clearTimeout(timer));
   }
 }
 

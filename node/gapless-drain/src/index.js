@@ -20,6 +20,7 @@ class Drain {
   #current = new AsyncLocalStorage();
   #abort = new AbortController();
   #servers = new Set();
+  #countsRequests = false;
   #resolveBegun = [];
   #databases = null;
   #leadTimer = null;
@@ -32,11 +33,10 @@ class Drain {
     this.#core = new Core(() => this.#countsChanged());
     this.#http = new HttpInterceptor(this.#core, settings, this.#current, now);
     if (environment.GAPLESS_SOCKET && environment.GAPLESS_INSTANCE) {
-      // The preload counts programs that do not use the library; this one does.
-      globalThis[Symbol.for('gapless.preload')]?.standDown();
       this.#connection = new SupervisorConnection(environment, LIBRARY, {
         takeOrder: (order) => this.#takeOrder(order),
         counts: () => this.counts(),
+        scope: () => (this.#countsRequests ? null : 'procedures'),
       });
     }
     if (settings.onSignal !== null) {
@@ -51,12 +51,14 @@ class Drain {
 
   /** Count and refuse requests in front of a server of any framework; return the server. */
   attach(server) {
+    this.#countRequests();
     this.#servers.add(server);
     return this.#http.attach(server);
   }
 
   /** Wrap one (request, response) function, for apps that do not have their server. */
   listener(serve) {
+    this.#countRequests();
     return this.#http.listener(serve);
   }
 
@@ -64,18 +66,20 @@ class Drain {
   procedure(name, work) {
     const activity = this.#core.begin(name, now(), this.#current.getStore());
     const finish = () => this.#core.finish(activity, now());
-    let returned;
+    let promise = null;
     try {
-      returned = this.#current.run(activity, work);
+      const returned = this.#current.run(activity, () => {
+        const result = work();
+        // Within the procedure: what begins only when it is awaited, as Knex, is part of it.
+        if (typeof result?.then === 'function') promise = Promise.resolve(result);
+        return result;
+      });
+      if (promise === null) finish();
+      return promise === null ? returned : promise.finally(finish);
     } catch (error) {
       finish();
       throw error;
     }
-    if (returned === null || typeof returned?.then !== 'function') {
-      finish();
-      return returned;
-    }
-    return Promise.resolve(returned).finally(finish);
   }
 
   /** Begin a procedure that `finish` ends. Throws Draining if refused. */
@@ -125,7 +129,8 @@ class Drain {
   /** Tell the supervisor, and PM2, that the app is ready. */
   ready() {
     if (this.#connection !== null) this.#connection.sendReady();
-    if (process.send !== undefined) process.send('ready');
+    // With a callback: a parent that has gone is no error of the app.
+    if (process.send !== undefined) process.send('ready', () => {});
   }
 
   /** Disconnect, and no longer listen for signals. For tests. */
@@ -135,12 +140,23 @@ class Drain {
     if (this.#signals !== null) this.#signals.remove();
   }
 
+  /** From now on the requests of this process are counted here, not by the preload. */
+  #countRequests() {
+    if (this.#countsRequests) return;
+    this.#countsRequests = true;
+    if (this.#connection === null) return;
+    globalThis[Symbol.for('gapless.preload')]?.standDown();
+    this.#connection.scopeChanged();
+  }
+
   #countsChanged() {
     if (this.#connection !== null) this.#connection.countsChanged();
     if (this.#signals !== null) this.#signals.endIfIdle();
   }
 
   #takeOrder(order) {
+    // It is about to end: the signal has begun this drain, and no order takes it back.
+    if (order === 'undrain' && this.#signals !== null && this.#signals.pending !== null) return true;
     const wasDraining = this.#core.isDraining;
     const countsDue = this.#core.takeOrder(order);
     this.#modeChanged(wasDraining);

@@ -6,7 +6,7 @@
 // Rule 1: a program does not notice it: nothing is printed, nothing keeps the process alive,
 // and no error reaches the program. One exception: rejections.js, which is asked for.
 // Rule 2: a program that does not serve HTTP only pays for reading this file.
-// Rule 3: a program that uses the library is left to the library.
+// Rule 3: a program that hands its servers to the library is left to the library.
 
 const path = require('node:path');
 
@@ -37,7 +37,7 @@ function connect() {
     },
     counts: () => core.counts(now()),
     // The supervisor asks the kernel for everything else that the process owes.
-    hello: { scope: 'http' },
+    scope: () => 'http',
   });
   return { interceptor, connection };
 }

@@ -54,6 +54,21 @@ test('a broken connection is made again, in the same mode', async (context) => {
   await supervisor.until({ mode: 'recycle' });
 });
 
+test('a process that is about to end is not told to serve again', async (context) => {
+  const supervisor = await new FakeSupervisor().listen();
+  const drain = new Drain({ environment: supervisor.environment });
+  context.after(() => {
+    drain.close();
+    supervisor.close();
+  });
+  await supervisor.until({ mode: 'serving' });
+  drain.begin('work');
+  process.emit('SIGTERM');
+  await supervisor.until({ mode: 'recycle' });
+  supervisor.order('undrain');
+  await supervisor.until({ mode: 'recycle', procedures: 1 });
+});
+
 test('a supervisor that does not read for long gets the last counts', async (context) => {
   const { drain, supervisor } = await connected(context);
   const [app] = supervisor.processes;

@@ -3,37 +3,12 @@ const assert = require('node:assert/strict');
 const http = require('node:http');
 const http2 = require('node:http2');
 const net = require('node:net');
-const { after, test } = require('node:test');
+const { test } = require('node:test');
 const { WebSocket, WebSocketServer } = require('ws');
 const { Drain, Draining } = require('../src/index.js');
 const { FRAMEWORKS, listening, plain, wait } = require('./frameworks.js');
-const { FakeSupervisor, ask, until } = require('./rig.js');
-
-const closers = [];
-after(() => {
-  for (const close of closers) close();
-});
-
-/** A server with a drain and a supervisor in front of it. */
-async function served(server, options = {}) {
-  const supervisor = await new FakeSupervisor().listen();
-  const drain = new Drain({
-    environment: supervisor.environment,
-    onSignal: null,
-    ...options,
-  });
-  drain.attach(server);
-  closers.push(() => {
-    drain.close();
-    server.closeAllConnections?.();
-    server.close();
-    supervisor.close();
-  });
-  await supervisor.until({ mode: 'serving' });
-  return { drain, supervisor, port: server.address().port };
-}
-
-const counted = ({ drain }) => drain.counts().requests;
+const { ask, until } = require('./rig.js');
+const { closers, counted, served } = require('./served.js');
 
 for (const [name, make] of Object.entries(FRAMEWORKS)) {
   test(`${name}: counts, refuses, hands off, goes back`, async () => {
@@ -215,6 +190,30 @@ test('procedures: within a request they begin, outside they are refused', async 
   const { requests, procedures, named } = drain.counts().finished;
   assert.deepEqual({ requests, procedures }, { requests: 1, procedures: 2 });
   assert.deepEqual(named.map(({ name }) => name), ['within', 'nested']);
+});
+
+test('what begins only when it is awaited belongs to its procedure', async () => {
+  const it = await served(await listening(http.createServer(plain)));
+  const lazy = {
+    then(resolve, reject) {
+      it.supervisor.order('drain handoff');
+      const inner = async () => {
+        await it.supervisor.until({ mode: 'handoff' });
+        return it.drain.procedure('inner', () => 'done');
+      };
+      inner().then(resolve, reject);
+    },
+  };
+  assert.equal(await it.drain.procedure('outer', () => lazy), 'done');
+  const broken = Object.defineProperty({}, 'then', {
+    get() {
+      throw new Error('no');
+    },
+  });
+  it.supervisor.order('undrain');
+  await it.supervisor.until({ mode: 'serving' });
+  assert.throws(() => it.drain.procedure('broken', () => broken), /no/);
+  assert.equal(it.drain.counts().procedures, 0);
 });
 
 test('a listener can be wrapped without its server', async () => {

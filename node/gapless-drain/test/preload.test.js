@@ -207,6 +207,40 @@ test('a program that uses the library counts by itself', async (context) => {
   }
 });
 
+test('a library that was handed no server leaves the requests to the preload', async (context) => {
+  const programs = await open(context);
+  const app = programs.write(
+    'app.js',
+    `const drain = new (require('${LIBRARY}').Drain)({ onSignal: null });
+    const server = require('node:http').createServer((request, response) => {
+      if (request.url === '/attach') drain.attach(server);
+      if (request.url === '/wrap') drain.listener(() => {});
+      response.end('x');
+    });
+    server.listen(0, '127.0.0.1', () => console.log(server.address().port));
+    drain.begin('job');`,
+  );
+  for (const path of ['/attach', '/wrap']) {
+    const program = programs.run(['node', app]);
+    const port = await programs.port(program);
+    const { supervisor } = programs;
+    const scopes = () => supervisor.processes.map(({ hello }) => hello && hello.scope).sort();
+    await until(() => String(scopes()) === 'http,procedures', 'both');
+    supervisor.order('drain handoff');
+    await supervisor.until({ mode: 'handoff' });
+    assert.equal((await ask(port)).headers.connection, 'close');
+    const sum = (name) => supervisor.processes.reduce((all, { counts }) => all + counts[name], 0);
+    assert.equal(sum('procedures'), 1);
+    supervisor.order('undrain');
+    await supervisor.until({ mode: 'serving' });
+    await ask(port, { path });
+    await until(() => scopes().length === 1 && scopes()[0] === undefined, 'the library alone');
+    assert.match(supervisor.processes[0].hello.library, /^gapless-drain /);
+    program.child.kill('SIGKILL');
+    await until(() => supervisor.processes.length === 0, 'the end');
+  }
+});
+
 test('a program that serves nothing ends by itself, and prints nothing', async (context) => {
   const programs = await open(context);
   const script = "console.log('done', Object.keys(process.env).includes('GAPLESS_CHANNEL_FD'))";

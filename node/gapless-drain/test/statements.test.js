@@ -1,5 +1,6 @@
 'use strict';
 const assert = require('node:assert/strict');
+const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
 const { test } = require('node:test');
@@ -70,4 +71,17 @@ test('the cache has a limit', () => {
     assert.deepEqual(finder.names(`CALL p${number}()`, new Map()), [`p${number}`]);
   }
   assert.ok(finder.cache.size <= 1000);
+});
+
+test('a call through a pool that fails, and that nobody awaits, is not silent', () => {
+  const app = `
+    const { Drain } = require(${JSON.stringify(require.resolve('../src/index.js'))});
+    const drain = new Drain({ environment: {}, onSignal: null });
+    const pool = { connect() {}, Client: class {}, query: async () => { throw new Error('lost'); } };
+    drain.database(pool).query('CALL close_month()');
+    process.on('exit', () => console.log(drain.counts().procedures));`;
+  const done = spawnSync(process.execPath, ['-e', app], { encoding: 'utf8' });
+  assert.equal(done.status, 1);
+  assert.match(done.stderr, /Error: lost/);
+  assert.equal(done.stdout, '0\n');
 });

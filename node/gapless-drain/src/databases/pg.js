@@ -81,9 +81,14 @@ function attachPool(pool, counter) {
         bound(error, result);
       });
     }
-    const result = query.call(this, own, values);
-    result.then(() => endIfQueued(false), endIfQueued);
-    return result;
+    // What the app gets: a rejection that it does not handle must not look handled.
+    return query.call(this, own, values).then(
+      (result) => (endIfQueued(false), result),
+      (error) => {
+        endIfQueued(error);
+        throw error;
+      },
+    );
   };
 }
 

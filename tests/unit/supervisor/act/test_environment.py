@@ -129,6 +129,25 @@ def test_node_options_are_understood_by_node(tmp_path: object, name: str) -> Non
 
 
 @pytest.mark.parametrize(
+    ("command", "options", "expected"),
+    [
+        (("node", "--permission", "app.js"), "", True),
+        (("/usr/bin/node", "--experimental-permission", "app.js"), "", True),
+        (("npm", "start"), "--no-warnings --permission", True),
+        (("node", "--permission", "--allow-fs-read=*", "app.js"), "", False),
+        (("node", "app.js"), "--no-warnings", False),
+        (("node", "--permission-audit", "app.js"), "", False),
+        (("java", "--permission"), "", False),
+    ],
+)
+def test_who_is_confined_by_node(
+    command: tuple[str, ...], options: str, expected: bool
+) -> None:
+    """Node would not start such a program with the preload."""
+    assert environment.has_permissions(app(command=command), options) is expected
+
+
+@pytest.mark.parametrize(
     ("command", "ready", "expected"),
     [
         ("node", "auto", {"NODE_CHANNEL_FD"}),

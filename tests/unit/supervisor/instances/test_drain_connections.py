@@ -60,12 +60,12 @@ class Rig:
                 process: Callable[[], None] = each.data
                 process()
 
-    def connect(self, path: str = "") -> socket.socket:
+    def connect(self, path: str = "", **more: Any) -> socket.socket:
         """Return a connection that has named its instance."""
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.connect(path or self.listener.getsockname())
         self.sockets.append(connection)
-        self.send(connection, {"hello": 1, "instance": KEY})
+        self.send(connection, {"hello": 1, "instance": KEY, **more})
         return connection
 
     def send(self, connection: socket.socket, message: dict[str, Any]) -> None:
@@ -255,3 +255,33 @@ def test_a_mistake_of_who_waits_is_not_taken_for_garbage(rig: Rig) -> None:
     rig.connections.ask(then)
     with pytest.raises(ValueError, match="ours"):
         rig.send(connection, counts(0, 0))
+
+
+def test_who_counts_procedures_only_is_told_all_and_vouches_for_no_request(
+    rig: Rig,
+) -> None:
+    """The kernel is asked for the rest, also where the preload counts the same process."""
+    library = rig.connect(scope="procedures")
+    assert rig.connections.pids(KEY) == frozenset()
+    preload = rig.connect(scope="http")
+    for each in (library, preload):
+        rig.send(each, {"mode": "serving", "requests": 0, "procedures": 1})
+    total = rig.connections.counts_of(KEY)
+    assert total is not None
+    assert (total.procedures, total.unable) == (2, 0)
+    assert rig.connections.pids(KEY) == frozenset()
+    rig.connections.order(KEY, Mode.RECYCLE)
+    assert library.recv(999) == b"undrain\ndrain recycle\n"
+    assert preload.recv(999) == b"undrain\ndrain handoff\n"
+    library.close()
+    rig.process_events()
+    total = rig.connections.counts_of(KEY)
+    assert total is not None
+    assert total.unable == 1
+
+
+@pytest.mark.parametrize("scope", [None, "", "all", 7, ["http"], {}])
+def test_a_scope_that_nobody_knows_is_none(rig: Rig, scope: Any) -> None:
+    """It counts all that it owes."""
+    rig.connect(scope=scope)
+    assert rig.connections.pids(KEY) == frozenset({os.getpid()})

@@ -13,6 +13,8 @@ CHANNEL_DESCRIPTOR = 100
 _NODE_PROGRAMS = ("node", "nodejs", "bun")
 _RUNNERS = ("npm", "npx", "pnpm", "pnpx", "yarn", "yarnpkg", "corepack")
 """Node programs that start the app, and would keep Node's channel for themselves."""
+_PERMISSIONS = ("--permission", "--experimental-permission")
+"""With these Node reads no file that is not allowed: also not what it should preload."""
 _OF_A_SESSION = (
     *("XDG_RUNTIME_DIR", "XDG_SESSION_ID", "DBUS_SESSION_BUS_ADDRESS"),
     *("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "MAIL"),
@@ -92,6 +94,18 @@ def of_its_user(
 def is_node(wanted: spec.AppSpec) -> bool:
     """Return whether an app is started by Node, itself or by way of a runner."""
     return wanted.command[0].rpartition("/")[2] in (*_NODE_PROGRAMS, *_RUNNERS)
+
+
+def has_permissions(wanted: spec.AppSpec, options: str) -> bool:
+    """Return whether Node confines a program: it would not start with the preload.
+
+    *options* are its NODE_OPTIONS.
+    """
+    own = wanted.command if is_node(wanted) else ()
+    words = (*own, *options.split())
+    if "--allow-fs-read=*" in words:
+        return False
+    return any(each in _PERMISSIONS for each in words)
 
 
 def with_preload(options: str, path: str) -> str:

@@ -219,8 +219,13 @@ def _add_preload(
     """Let a Node program load what closes its connections in good order."""
     if not wanted.preload:
         return
-    if _may_read(wanted, PRELOAD):
-        options = variables.get("NODE_OPTIONS", "")
+    options = variables.get("NODE_OPTIONS", "")
+    if environment.has_permissions(wanted, options):
+        app.warning = (
+            "keep-alive connections are not closed in good order: with --permission "
+            f"Node may not read {PRELOAD}"
+        )
+    elif _may_read(wanted, PRELOAD):
         variables["NODE_OPTIONS"] = environment.with_preload(options, PRELOAD)
         if wanted.survives_rejections:
             variables["GAPLESS_UNHANDLED_REJECTIONS"] = "log"

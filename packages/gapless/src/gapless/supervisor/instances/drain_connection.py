@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,8 @@ PIECE_BYTES = 16384
 MOST_TRIED = 8
 """So many lines of a kind are parsed of those that come at once."""
 LONGEST_MODE = 200
+HTTP, PROCEDURES = "http", "procedures"
+"""What a process may say that it counts only."""
 LONGEST_HELLO_BYTES = 4096
 """How long a line may be before it is known whose it is."""
 
@@ -57,8 +59,8 @@ class DrainConnection:
         """Whether it was asked for its counts and has not sent them yet."""
         self.given_up = False
         """Whether it has not read for so long that its connection was ended here."""
-        self.counts_all = True
-        """Whether all that it owes is in its counts: not of a program that counts HTTP."""
+        self.scope = ""
+        """What is counted only, `http` or `procedures`; empty for all that it owes."""
         self._partial = b""
 
     def is_same_process(self) -> bool:
@@ -73,6 +75,16 @@ class DrainConnection:
             return True
         now = processes.read(self.pid)
         return now is not None and now.start_ticks == self._ticks
+
+    @property
+    def counts_all(self) -> bool:
+        """Whether all that it owes is in its counts."""
+        return not self.scope
+
+    @property
+    def knows_draining(self) -> bool:
+        """Whether it refuses what it counts: not a program that only the preload counts."""
+        return self.scope != HTTP
 
     def identified(self, key: str) -> None:
         """Note to which instance it belongs, from now on."""
@@ -96,7 +108,7 @@ class DrainConnection:
 
         A program that does not know of draining refuses nothing: it closes connections.
         """
-        unable = mode is Mode.RECYCLE and not self.counts_all
+        unable = mode is Mode.RECYCLE and not self.knows_draining
         return Mode.HANDOFF if unable else mode
 
     def has_answered(self, mode: Mode) -> bool:
@@ -206,15 +218,16 @@ def _parsed(
             yield parsed
 
 
-def total(connections: Iterator[DrainConnection], mode: Mode) -> Counts | None:
+def total(connections: Collection[DrainConnection], mode: Mode) -> Counts | None:
     """Return the sums of processes of one instance; None if none of them counts."""
     found = None
+    able = {each.pid for each in connections if each.knows_draining}
     for each in connections:
         if each.counts is None:
             continue
         found = (found or Counts()).plus(each.counts)
         if not each.has_answered(mode):
             found = found.plus(Counts(silent=1))
-        if not each.counts_all:
+        if each.pid not in able:
             found = found.plus(Counts(unable=1))
     return found

@@ -21,6 +21,8 @@ from gapless.base import clock, descriptors, files
 from gapless.base.kernel import peer
 from gapless.base.names import Home
 from gapless.supervisor.instances.drain_connection import (
+    HTTP,
+    PROCEDURES,
     DrainConnection,
     read_lines,
     total,
@@ -204,7 +206,8 @@ class DrainConnections:
         said = read_lines(lines, knows_hello=bool(connection.claimed_key))
         if said.hello is not None:
             connection.claimed_key = str(said.hello.get("instance", ""))[:LONGEST_KEY]
-            connection.counts_all = said.hello.get("scope") != "http"
+            scope = said.hello.get("scope")
+            connection.scope = scope if scope in (HTTP, PROCEDURES) else ""
             self._identify(connection)
         key = connection.key
         if not key or not (said.ready or said.counts):
@@ -268,7 +271,7 @@ class DrainConnections:
         """Return the sums of an instance; None if no process of it ever connected."""
         lost = self._lost.get(key)
         found = None if lost is None else reduce(Counts.plus, lost.values(), Counts())
-        living = total(self._of(key), self._modes.get(key, Mode.SERVING))
+        living = total(list(self._of(key)), self._modes.get(key, Mode.SERVING))
         if found is None or living is None:
             return found or living
         return found.plus(living)
