@@ -26,6 +26,7 @@ class FakeSupervisor {
     this.directory = fs.mkdtempSync(path.join(os.tmpdir(), 'drain-'));
     this.path = path.join(this.directory, 'socket');
     this.processes = [];
+    this.mode = null; // the last order, which those are sent that connect later
     this.environment = { GAPLESS_SOCKET: this.path, GAPLESS_INSTANCE: INSTANCE };
     this.server = net.createServer((socket) => {
       const connected = { socket, hello: null, counts: null, ready: false };
@@ -36,8 +37,12 @@ class FakeSupervisor {
         partialLine = lines.pop();
         for (const line of lines) {
           const message = JSON.parse(line);
-          if (message.hello) connected.hello = message;
-          else if (message.ready) connected.ready = true;
+          if (message.hello) {
+            connected.hello = message;
+            if (this.mode !== null) socket.write(`${this.mode}\n`);
+            continue;
+          }
+          if (message.ready) connected.ready = true;
           else connected.counts = message;
         }
       });
@@ -51,6 +56,8 @@ class FakeSupervisor {
   }
 
   order(line) {
+    if (line.startsWith('drain ')) this.mode = line;
+    if (line === 'undrain') this.mode = null;
     for (const connected of this.processes) {
       connected.counts = null;
       connected.socket.write(`${line}\n`);
