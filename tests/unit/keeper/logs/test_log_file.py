@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import resource
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -233,6 +234,36 @@ def test_path_that_cannot_be_opened_keeps_the_chunk(path: Path) -> None:
     path.rmdir()
     assert file.flush(NOW)
     assert texts(path) == {"": "one\n"}
+
+
+@pytest.fixture
+def remote_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let close(2) free the number of a file and fail, as on NFS, CIFS and FUSE."""
+    close = os.close
+
+    def fails(descriptor: int) -> None:
+        is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        close(descriptor)
+        if is_file:
+            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    monkeypatch.setattr(os, "close", fails)
+
+
+@pytest.mark.usefixtures("remote_disk")
+def test_a_server_that_refuses_at_the_close_stops_no_log(path: Path) -> None:
+    """The file is opened again, and what has got its number meanwhile stays open."""
+    file, moved = make(path), path.with_name("moved.log")
+    assert file.write(b"one\n", NOW)
+    path.rename(moved)
+    path.mkdir()
+    assert not file.write(b"two\n", NOW)
+    foreign = os.open(path.with_name("foreign"), os.O_CREAT | os.O_WRONLY)
+    path.rmdir()
+    assert file.flush(NOW)
+    os.write(foreign, b"whole")
+    assert (path.read_text(), moved.read_text()) == ("two\n", "one\n")
+    file.close()
 
 
 def test_fifo_without_reader_does_not_stop_us(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ import socket
 
 import gapless
 from gapless.base import clock, codec, descriptors, files, wakeup, wire
+from gapless.base.outside import faults
 from gapless.keeper import messages, process_title
 from gapless.keeper.children import Children
 from gapless.keeper.guardian import program
@@ -274,12 +275,10 @@ class Keeper:
 
     def _failed(self, error: Exception) -> None:
         """Report what a callback raised; the keeper goes on."""
-        from gapless.base import events  # noqa: PLC0415 - only for faults of our own
-
-        shown = events.traceback_of(error)
+        shown = faults.traceback_of(error)
         self._connection.send({"event": "failed", "reason": shown})
         if not self._connection.is_open:
-            os.write(2, b"gapless keeper: " + shown.encode(errors="replace"))
+            faults.write(f"gapless keeper: {shown}")
 
 
 def _scratch(reserve: Reserve) -> Scratch:

@@ -22,7 +22,7 @@ import struct
 
 from gapless.base import descriptors, files
 from gapless.base.kernel import peer
-from gapless.base.outside import own_directory
+from gapless.base.outside import faults, own_directory
 from gapless.keeper import process_title
 from gapless.keeper.guardian import frames, program, table
 from gapless.keeper.guardian.frames import Frame
@@ -122,7 +122,7 @@ def _become_guardian(home: str, write_end: int) -> None:
     except BaseException as error:  # noqa: BLE001 - reported, then exit
         with contextlib.suppress(OSError):
             os.write(write_end, f"{type(error).__name__}: {error}".encode()[:4000])
-        _write_traceback("guardian", error)
+        faults.write(f"gapless guardian: {faults.traceback_of(error)}")
     finally:
         os._exit(1)
 
@@ -166,16 +166,9 @@ def _become_keeper(home: str, write_end: int, line: socket.socket, lock: int) ->
     except BaseException as error:  # noqa: BLE001 - reported, then exit
         if not is_ready:
             os.write(write_end, f"{type(error).__name__}: {error}".encode()[:4000])
-        _write_traceback("keeper", error)
+        faults.write(f"gapless keeper: {faults.traceback_of(error)}")
     finally:
         os._exit(1)
-
-
-def _write_traceback(who: str, error: BaseException) -> None:
-    from gapless.base import events  # noqa: PLC0415 - only for one that fails
-
-    shown = events.traceback_of(error)
-    os.write(2, f"gapless {who}: {shown}".encode(errors="replace"))
 
 
 # --- those that come later ----------------------------------------------------------------

@@ -15,6 +15,7 @@ import stat
 from collections import Counter
 from collections.abc import Callable
 
+from gapless.base import descriptors
 from gapless.base.outside import reached_path
 from gapless.keeper.guardian.scratch import Reading, Writing
 from gapless.keeper.logs.rendering import Rendering
@@ -399,6 +400,6 @@ class LogFile:
 
     def close(self) -> None:
         """Close the file; the next write opens it again."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            descriptors.close(descriptor)

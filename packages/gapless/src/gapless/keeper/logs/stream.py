@@ -23,6 +23,7 @@ import termios
 from collections.abc import Callable
 from enum import Enum
 
+from gapless.base import descriptors
 from gapless.keeper.guardian.scratch import Reading
 from gapless.keeper.logs.log_file import LogFile
 from gapless.keeper.logs.rendering import Rendering
@@ -169,8 +170,8 @@ class Stream:
 
     def close(self) -> None:
         """Close the read end; nothing more is moved."""
-        os.close(self.read_fd)
         self.closed = True
+        descriptors.close(self.read_fd)
         if self.reading is not None:
             self.reading.close()
 
