@@ -73,15 +73,6 @@ class Scratch:
         memory.madvise(mmap.MADV_REMOVE)
         self._used.discard(number)
 
-    @property
-    def guardian_pid(self) -> int:
-        """The guardian that may start the next keeper: there may be an older one."""
-        return self._words[1]
-
-    @guardian_pid.setter
-    def guardian_pid(self, pid: int) -> None:
-        self._words[1] = pid
-
     # --- the system call that is being received ---------------------------------------
 
     def begin_to_receive(self, key: str) -> memoryview:
