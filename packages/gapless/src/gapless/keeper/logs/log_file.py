@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 from gapless.base import descriptors
 from gapless.base.outside import reached_path
-from gapless.keeper.guardian.scratch import Reading, Writing
+from gapless.keeper.guardian.scratch import Found, Reading, Writing
 from gapless.keeper.logs.rendering import Rendering
 
 NOWHERE = ("NULL", "/dev/null")
@@ -140,7 +140,7 @@ class LogFile:
         except OSError:
             self._part = None
 
-    def size(self) -> tuple[int, int]:
+    def size(self) -> Found:
         """Return inode and size of the file as it is now; zeros without one."""
         try:
             found = os.stat(self.path)
@@ -161,13 +161,13 @@ class LogFile:
         text: bytes,
         now_wall: float,
         source: Rendering,
-        begins: Callable[[int, int], None] = lambda *_: None,
+        begins: Callable[[int, Found], None] = lambda *_: None,
     ) -> int:
         """Append a part of a line; return how much of the *text* the file has taken.
 
-        *begins* is called before, with the size of what comes before the text, and of the
-        file.  The text is the beginning, after *prefix*, unless the file ends in what
-        *source* has shown of it.  Nothing is shown while the disk is in trouble.
+        *begins* is called before, with the size of what comes before the text, and with the
+        file as it is then.  The text is the beginning, after *prefix*, unless the file ends
+        in what *source* has shown of it.  Nothing is shown while the disk is in trouble.
         """
         if self.discards:
             return len(text)
@@ -179,7 +179,8 @@ class LogFile:
             found = self._open()
             if not goes_on and self._is_full(found, len(head) + len(text), now_wall):
                 found, head = self._rotate(found), prefix
-            begins(len(head), os.fstat(self._descriptor).st_size)
+            found = os.fstat(self._descriptor)
+            begins(len(head), (found.st_ino, found.st_size))
             written = os.write(self._descriptor, head + text)
             # Half a prefix is nobody's line: the next one begins after it.
             writer = source if written >= len(head) else None

@@ -24,7 +24,7 @@ from collections.abc import Callable
 from enum import Enum
 
 from gapless.base import descriptors
-from gapless.keeper.guardian.scratch import Reading
+from gapless.keeper.guardian.scratch import Found, Reading
 from gapless.keeper.logs.log_file import LogFile
 from gapless.keeper.logs.rendering import Rendering
 
@@ -118,16 +118,20 @@ class Stream:
             return os.read(self.read_fd, READ_BYTES)
         return self.reading.read(self.read_fd, self._incomplete, READ_BYTES)
 
-    def resume(self, now_wall: float) -> Status:
-        """Go on with what a keeper before this one has read, and no file has taken."""
-        if self.reading is not None:
-            for number, file in enumerate(self.files):
-                shown, at_end = self.reading.part(number, file.size()[1])
-                self._shown[file] = min(shown, len(self.reading.left))
-                if at_end:
-                    file.resume_part(self._rendering)
-            self._incomplete, self._resumes = self.reading.left, True
-        return self.transfer(now_wall)
+    def resume(self) -> None:
+        """Have what a keeper before this one has read, and no file has taken.
+
+        All streams of a file have it before one of them goes on: what that writes is no
+        part of a line of another's.
+        """
+        if self.reading is None:
+            return
+        for number, file in enumerate(self.files):
+            shown, at_end = self.reading.part(number, file.size())
+            self._shown[file] = min(shown, len(self.reading.left))
+            if at_end:
+                file.resume_part(self._rendering)
+        self._incomplete, self._resumes = self.reading.left, True
 
     def retry(self, now_wall: float) -> Status:
         """Continue after BLOCKED."""
@@ -199,7 +203,7 @@ class Stream:
         if lines and not all(file.discards for file in self.files):
             self._give_to_files(lines, now_wall)
         if self.reading is not None:
-            self.reading.take(len(self._incomplete))
+            self.reading.take(len(self._incomplete), lines=bool(lines))
         taken = [file.settle(now_wall) for file in self.files]
         return all(taken)
 
@@ -236,14 +240,16 @@ class Stream:
                 )
                 self._shown[file] = shown
                 if self.reading is not None:
-                    self.reading.end_part(number, shown, file.size()[1])
+                    ends_there = file.continues(self._rendering)
+                    found = file.size() if ends_there else (0, 0)
+                    self.reading.end_part(number, shown, found)
 
-    def _part_begins(self, number: int, shown: int) -> Callable[[int, int], None]:
+    def _part_begins(self, number: int, shown: int) -> Callable[[int, Found], None]:
         reading = self.reading
         if reading is None:
             return lambda *_: None
-        return lambda head_bytes, size: reading.begin_part(
-            number, shown, head_bytes, size
+        return lambda head_bytes, found: reading.begin_part(
+            number, shown, head_bytes, found
         )
 
     def _continue(self, file: LogFile, lines: bytes, now_wall: float) -> None:

@@ -132,7 +132,9 @@ class Streams:
             else:
                 self._reserve.drop(f"{FILE}{path}")
         for stream in streams:
-            self._update(stream, stream.resume(clock.wall()))
+            stream.resume()
+        for stream in streams:
+            self._update(stream, stream.transfer(clock.wall()))
         return by_key
 
     def _recover(self, kept: Kept) -> Stream:
