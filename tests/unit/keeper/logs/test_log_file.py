@@ -144,6 +144,18 @@ def test_file_of_another_period_is_moved_aside(path: Path) -> None:
     assert texts(path) == {".1": "old\nsame hour\n", "": "new\n"}
 
 
+def test_a_server_whose_clock_is_behind_keeps_the_files(path: Path) -> None:
+    """The time of a file is the server's: one is moved aside once in a period."""
+    file = make(path, rotate_s=HOUR_S)
+    for number in range(3):
+        assert file.write(b"a%d\n" % number, NOW)
+        last_written(path, NOW - HOUR_S)
+    for number in range(3):
+        assert file.write(b"b%d\n" % number, NOW + HOUR_S)
+        last_written(path, NOW)
+    assert texts(path) == {"": "b0\nb1\nb2\n", ".1": "a0\na1\na2\n"}
+
+
 def test_clock_that_is_set_back_moves_nothing(path: Path) -> None:
     """Otherwise the file would be moved aside for every line."""
     file = make(path, rotate_s=HOUR_S)

@@ -229,9 +229,7 @@ def test_a_part_in_a_file_that_was_moved_is_not_gone_on_with(
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_each_byte_is_written_once(
-    tmp_path: Path, seed: int, scratch: Scratch
-) -> None:
+def test_each_byte_is_written_once(tmp_path: Path, seed: int, scratch: Scratch) -> None:
     """Whatever comes in which pieces, to one file of two programs and one of both.
 
     Now and then a keeper dies, and the next one goes on.
