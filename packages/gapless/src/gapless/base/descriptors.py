@@ -175,6 +175,16 @@ def receive(
     return message, list(ints), flags
 
 
+def is_ready(descriptor: int, event: int, limit_s: float = 0.0) -> bool:
+    """Return whether a descriptor is ready (poll(2)), at the latest after *limit_s*.
+
+    select(2) takes no number beyond 1023, and a process of ours may have more.
+    """
+    poll = select.poll()
+    poll.register(descriptor, event)
+    return bool(poll.poll(limit_s * 1000))
+
+
 def pause() -> None:
     """Wait a moment, where nothing else can be done about a shortage."""
     select.select([], [], [], PAUSE_S)

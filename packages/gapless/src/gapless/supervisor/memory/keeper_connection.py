@@ -148,7 +148,7 @@ class KeeperConnection:
         """Send all that waits; what is left after *limit_s* is lost with this process."""
         until = clock.monotonic() + limit_s
         while not self.flush() and (left_s := until - clock.monotonic()) > 0:
-            select.select([], [self.channel.sock], [], left_s)
+            descriptors.is_ready(self.channel.fileno(), select.POLLOUT, left_s)
 
     def flush_in(
         self, selector: selectors.BaseSelector, receive: Callable[[], None]
