@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import sys
 from collections.abc import Collection
 
 LAYOUT = 1
@@ -67,6 +68,11 @@ class Scratch:
     def writing(self, number: int | None = None) -> Writing:
         """Return a place for what is written to a file: a free one, or an earlier one."""
         return Writing(self, *self._take(number, STRIDE_BYTES))
+
+    def serial_in(self, number: int) -> int:
+        """Return the serial of what is read from a pipe, by the number of its place."""
+        word = os.pread(self.descriptor, 8, number * STRIDE_BYTES)
+        return int.from_bytes(word, sys.byteorder) >> 40
 
     def give_back(self, number: int, memory: mmap.mmap) -> None:
         """Free a place, and what it has of the machine's memory."""

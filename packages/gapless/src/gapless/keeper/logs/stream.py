@@ -75,6 +75,18 @@ def make_pipe() -> tuple[int, int]:
     return read_end, write_end
 
 
+def unread_bytes(pipe: int) -> int:
+    """Return how much is in a pipe."""
+    size = array.array("i", [0])
+    fcntl.ioctl(pipe, termios.FIONREAD, size)
+    return size[0]
+
+
+def pipe_bytes(pipe: int) -> int:
+    """Return how much a pipe can hold."""
+    return fcntl.fcntl(pipe, _F_GETPIPE_SZ)
+
+
 class Stream:
     """One output of one instance, and the files that its lines go to."""
 
@@ -156,21 +168,15 @@ class Stream:
         """Return whether its program would wait on its pipe soon, or has ended."""
         if waited_s < PATIENCE_S:
             return False
-        return self._finishing or self._unread_bytes() * 2 >= self._pipe_bytes()
+        if self._finishing:
+            return True
+        return unread_bytes(self.read_fd) * 2 >= pipe_bytes(self.read_fd)
 
     def give_up(self) -> None:
         """Discard the lines that a disk does not take, and go on."""
         for file in self.files:
             if file.waits:
                 file.give_up()
-
-    def _unread_bytes(self) -> int:
-        size = array.array("i", [0])
-        fcntl.ioctl(self.read_fd, termios.FIONREAD, size)
-        return size[0]
-
-    def _pipe_bytes(self) -> int:
-        return fcntl.fcntl(self.read_fd, _F_GETPIPE_SZ)
 
     def close(self) -> None:
         """Close the read end; nothing more is moved."""
