@@ -91,17 +91,25 @@ def test_what_was_longer_before_is_not_found_again(
 def test_a_part_of_a_line_counts_only_for_that_line(scratch: Scratch) -> None:
     """Once the line was taken, nothing of the next one is shown."""
     reading = scratch.reading()
-    reading.begin_part(0, 0, 10, 100)
-    assert again(scratch, reading).part(0, 100) == (0, False), "nothing was written"
-    assert again(scratch, reading).part(0, 106) == (0, True), "a part of the head was"
-    assert again(scratch, reading).part(0, 115) == (5, True)
-    reading.end_part(0, 5, 115)
-    assert again(scratch, reading).part(0, 115) == (5, True)
-    assert again(scratch, reading).part(0, 120) == (5, False), "another line came"
-    reading.begin_part(0, 5, 0, 115)
-    assert again(scratch, reading).part(0, 115) == (5, True)
+    reading.begin_part(0, 0, 10, (7, 100))
+    assert again(scratch, reading).part(0, (7, 100)) == (0, False), (
+        "nothing was written"
+    )
+    assert again(scratch, reading).part(0, (7, 106)) == (0, True), (
+        "a part of the head was"
+    )
+    assert again(scratch, reading).part(0, (7, 115)) == (5, True)
+    reading.end_part(0, 5, (7, 115))
+    assert again(scratch, reading).part(0, (7, 115)) == (5, True)
+    assert again(scratch, reading).part(0, (7, 120)) == (5, False), "another line came"
+    assert again(scratch, reading).part(0, (8, 115)) == (5, False), "it was moved"
+    reading.begin_part(0, 5, 0, (7, 115))
+    assert again(scratch, reading).part(0, (7, 115)) == (5, True)
+    assert again(scratch, reading).part(0, (8, 120)) == (5, False)
+    reading.take(0, lines=False)
+    assert again(scratch, reading).part(0, (7, 115)) == (5, True), "the line goes on"
     reading.take(0)
-    assert again(scratch, reading).part(0, 115) == (0, False)
+    assert again(scratch, reading).part(0, (7, 115)) == (0, False)
 
 
 def found(scratch: Scratch, place: Writing, inode: int, size: int) -> tuple[bytes, int]:

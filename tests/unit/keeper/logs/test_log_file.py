@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import resource
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,18 @@ def test_file_of_another_period_is_moved_aside(path: Path) -> None:
     assert texts(path) == {".1": "old\nsame hour\n", "": "new\n"}
 
 
+def test_a_server_whose_clock_is_behind_keeps_the_files(path: Path) -> None:
+    """The time of a file is the server's: one is moved aside once in a period."""
+    file = make(path, rotate_s=HOUR_S)
+    for number in range(3):
+        assert file.write(b"a%d\n" % number, NOW)
+        last_written(path, NOW - HOUR_S)
+    for number in range(3):
+        assert file.write(b"b%d\n" % number, NOW + HOUR_S)
+        last_written(path, NOW)
+    assert texts(path) == {"": "b0\nb1\nb2\n", ".1": "a0\na1\na2\n"}
+
+
 def test_clock_that_is_set_back_moves_nothing(path: Path) -> None:
     """Otherwise the file would be moved aside for every line."""
     file = make(path, rotate_s=HOUR_S)
@@ -233,6 +246,36 @@ def test_path_that_cannot_be_opened_keeps_the_chunk(path: Path) -> None:
     path.rmdir()
     assert file.flush(NOW)
     assert texts(path) == {"": "one\n"}
+
+
+@pytest.fixture
+def remote_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let close(2) free the number of a file and fail, as on NFS, CIFS and FUSE."""
+    close = os.close
+
+    def fails(descriptor: int) -> None:
+        is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        close(descriptor)
+        if is_file:
+            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    monkeypatch.setattr(os, "close", fails)
+
+
+@pytest.mark.usefixtures("remote_disk")
+def test_a_server_that_refuses_at_the_close_stops_no_log(path: Path) -> None:
+    """The file is opened again, and what has got its number meanwhile stays open."""
+    file, moved = make(path), path.with_name("moved.log")
+    assert file.write(b"one\n", NOW)
+    path.rename(moved)
+    path.mkdir()
+    assert not file.write(b"two\n", NOW)
+    foreign = os.open(path.with_name("foreign"), os.O_CREAT | os.O_WRONLY)
+    path.rmdir()
+    assert file.flush(NOW)
+    os.write(foreign, b"whole")
+    assert (path.read_text(), moved.read_text()) == ("two\n", "one\n")
+    file.close()
 
 
 def test_fifo_without_reader_does_not_stop_us(tmp_path: Path) -> None:

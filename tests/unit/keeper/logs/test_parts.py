@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from gapless.keeper.guardian.scratch import Reading, Scratch
 from gapless.keeper.logs.log_file import LogFile
 from gapless.keeper.logs.rendering import Rendering
 from gapless.keeper.logs.stream import LONGEST_LINE_BYTES, Stream
@@ -22,13 +23,22 @@ NOW = 1_700_000_000.0
 class Program:
     """What prints to log files by way of a pipe."""
 
-    def __init__(self, *files: LogFile, **how: Any) -> None:
+    def __init__(
+        self, *files: LogFile, reading: Reading | None = None, **how: Any
+    ) -> None:
         read_end, self.write_end = os.pipe()
         os.set_blocking(read_end, False)
         named = {"app": "shop", "generation": 1, "ordinal": 0, "stream": "out"}
-        self.stream = Stream(
-            read_end, files, Rendering(**{**named, "format": "plain", **how})
-        )
+        self._rendering = Rendering(**{**named, "format": "plain", **how})
+        self.stream = Stream(read_end, files, self._rendering, reading)
+
+    def outlives_its_keeper(self, scratch: Scratch, *files: LogFile) -> None:
+        """Have what the next keeper finds in the memory."""
+        assert self.stream.reading is not None
+        place = self.stream.reading.number
+        reading = Scratch(scratch.descriptor, {place}).reading(place)
+        self.stream = Stream(self.stream.read_fd, files, self._rendering, reading)
+        self.stream.resume()
 
     def print(self, text: str, *, shown: bool = True) -> None:
         """Print text; then the keeper moves it, and shows what has no end."""
@@ -50,6 +60,20 @@ def file(tmp_path: Path) -> Iterator[LogFile]:
     made = LogFile(str(tmp_path / "app.log"), rotate_bytes=0, rotate_s=0.0, keep=3)
     yield made
     made.close()
+
+
+@pytest.fixture
+def scratch() -> Iterator[Scratch]:
+    """Return memory that outlives a keeper."""
+    made = Scratch.make()
+    yield made
+    os.close(made.descriptor)
+
+
+def again(file: LogFile) -> LogFile:
+    """Return the file as the next keeper opens it."""
+    file.close()
+    return LogFile(file.path, rotate_bytes=0, rotate_s=0.0, keep=3)
 
 
 def read(file: LogFile) -> str:
@@ -152,15 +176,71 @@ def test_a_disk_that_takes_nothing_shows_nothing_and_loses_nothing(
     program.end()
 
 
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_part_is_written_once_though_its_keeper_dies(
+    file: LogFile, scratch: Scratch, *, shown: bool
+) -> None:
+    """Also if more of the line has come since, which was not shown yet."""
+    program = Program(file, reading=scratch.reading(), date_format="%Y")
+    program.print("one\nname? ")
+    program.print("an", shown=shown)
+    file = again(file)
+    program.outlives_its_keeper(scratch, file)
+    program.print("na\ntwo\n")
+    assert read(file) == "2023: one\n2023: name? anna\n2023: two\n"
+    program.end()
+    file.close()
+
+
+def test_a_part_of_each_of_two_streams_is_written_once(
+    file: LogFile, scratch: Scratch
+) -> None:
+    """The next keeper knows what was shown of both before it goes on with one."""
+    programs = [Program(file, reading=scratch.reading()) for _ in range(2)]
+    programs[0].print("first", shown=False)
+    programs[1].print("second")
+    os.write(programs[0].write_end, b" line\n")
+    file = again(file)
+    for each in programs:
+        each.outlives_its_keeper(scratch, file)
+    for each in programs:
+        each.stream.transfer(NOW)
+    programs[1].print(" line\n")
+    assert read(file) == "second\nfirst line\n line\n"
+    for each in programs:
+        each.end()
+    file.close()
+
+
+def test_a_part_in_a_file_that_was_moved_is_not_gone_on_with(
+    file: LogFile, scratch: Scratch, tmp_path: Path
+) -> None:
+    """Another file of that size has its name."""
+    program = Program(file, reading=scratch.reading())
+    program.print("part")
+    Path(file.path).rename(tmp_path / "moved.log")
+    Path(file.path).write_text("abc\n")
+    file = again(file)
+    program.outlives_its_keeper(scratch, file)
+    program.print(" of a line\n")
+    assert read(file) == "abc\n of a line\n"
+    program.end()
+    file.close()
+
+
 @pytest.mark.parametrize("seed", range(20))
-def test_each_byte_is_written_once(tmp_path: Path, seed: int) -> None:
-    """Whatever comes in which pieces, to one file of two programs and one of both."""
+def test_each_byte_is_written_once(tmp_path: Path, seed: int, scratch: Scratch) -> None:
+    """Whatever comes in which pieces, to one file of two programs and one of both.
+
+    Now and then a keeper dies, and the next one goes on.
+    """
     draw = random.Random(seed)
     own, both = (
         LogFile(str(tmp_path / name), rotate_bytes=0, rotate_s=0.0, keep=1)
         for name in ("own.log", "both.log")
     )
-    first, second = Program(own, both), Program(both)
+    first = Program(own, both, reading=scratch.reading())
+    second = Program(both, reading=scratch.reading())
     printed = {"a": "", "B": ""}
     long = draw.random() < 0.2
     for _ in range(40):
@@ -171,6 +251,10 @@ def test_each_byte_is_written_once(tmp_path: Path, seed: int) -> None:
             for _ in range(2)
         )
         program.print(text, shown=draw.random() < 0.7)
+        if draw.random() < 0.2:
+            own, both = again(own), again(both)
+            first.outlives_its_keeper(scratch, own, both)
+            second.outlives_its_keeper(scratch, both)
         printed[letter] += text
     for program in (first, second):
         program.end()

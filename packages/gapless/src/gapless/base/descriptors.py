@@ -80,12 +80,26 @@ def refill() -> bool:
     return True
 
 
+def close(descriptor: int) -> None:
+    """Let go of a descriptor: its number is free, whatever the kernel answers.
+
+    With close(2) a file on NFS, CIFS or FUSE tells what its server did not take (ENOSPC,
+    EDQUOT, EIO).  Whoever goes on with the number uses what another one opens.
+    """
+    with contextlib.suppress(OSError):
+        os.close(descriptor)
+
+
 def settle() -> None:
     """Move the spare descriptor to the lowest number that is free now."""
-    if _Own.spare >= 0:
-        os.close(_Own.spare)
-        _Own.spare = -1
+    _close_spare()
     refill()
+
+
+def _close_spare() -> None:
+    spare, _Own.spare = _Own.spare, -1
+    if spare >= 0:
+        close(spare)
 
 
 def hand_on(kept: set[int]) -> None:
@@ -121,8 +135,7 @@ def with_spare(make: Callable[[], Made]) -> Made:
     except OSError as error:
         if not is_shortage(error) or _Own.spare < 0:
             raise
-        os.close(_Own.spare)
-        _Own.spare = -1
+        _close_spare()
         try:
             return make()
         except OSError:
@@ -160,6 +173,16 @@ def receive(
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
             ints.frombytes(content[: len(content) - len(content) % ints.itemsize])
     return message, list(ints), flags
+
+
+def is_ready(descriptor: int, event: int, limit_s: float = 0.0) -> bool:
+    """Return whether a descriptor is ready (poll(2)), at the latest after *limit_s*.
+
+    select(2) takes no number beyond 1023, and a process of ours may have more.
+    """
+    poll = select.poll()
+    poll.register(descriptor, event)
+    return bool(poll.poll(limit_s * 1000))
 
 
 def pause() -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from gapless.base import clock, files
+from gapless.base import clock, descriptors, files
 from gapless.base.outside import secrets
-from gapless.base.outside.text import printable
 
 ROTATE_BYTES = 5 << 20
 
@@ -30,7 +29,7 @@ class Log:
 
     def _append(self, encoded: bytes) -> None:
         if self._descriptor >= 0 and not self._is_current():
-            os.close(self._descriptor)
+            descriptors.close(self._descriptor)
             self._descriptor = -1
         if self._descriptor < 0:
             how = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK
@@ -46,17 +45,3 @@ class Log:
         except OSError:
             return False
         return os.path.samestat(there, os.fstat(self._descriptor))
-
-
-def traceback_of(error: BaseException) -> str:
-    """Return where an error that nobody foresaw came from, as far as it can be found.
-
-    What an error quotes from outside is escaped: it may be printed on a terminal.
-    """
-    try:
-        import traceback  # noqa: PLC0415 - only for faults of our own
-
-        found = "".join(traceback.format_exception(error, limit=-20))[-4000:]
-        return printable(found, kept="\n\t")
-    except (ImportError, OSError, RecursionError):  # no descriptor or stack is left
-        return ascii(error)

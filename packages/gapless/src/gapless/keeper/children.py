@@ -19,7 +19,7 @@ from typing import Any
 
 from gapless.base import clock, wakeup, wire
 from gapless.keeper import messages
-from gapless.keeper.guardian import exit_status
+from gapless.keeper.guardian import exit_status, process
 from gapless.keeper.guardian.reserve import Kept, Reserve
 from gapless.keeper.logs.stream import Stream, make_pipe
 from gapless.keeper.logs.streams import Streams
@@ -306,7 +306,7 @@ class Children:
         if ended is not None:
             child.status, child.ended_at = json.loads(ended)
         self._by_key[key] = child
-        if child.ended_at is None and exit_status.parent_of(child.pid) != os.getpid():
+        if child.ended_at is None and process.parent_of(child.pid) != os.getpid():
             if _has_ended(pidfd, 0):  # the time of its end is not to be had
                 child.ended_since = self._reserve.keeper_ended_at
             self._watch_end(child)

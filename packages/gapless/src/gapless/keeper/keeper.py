@@ -24,11 +24,11 @@ import socket
 
 import gapless
 from gapless.base import clock, codec, descriptors, files, wakeup, wire
+from gapless.base.outside import faults
 from gapless.keeper import messages, process_title
 from gapless.keeper.children import Children
-from gapless.keeper.guardian import program
+from gapless.keeper.guardian import place, program
 from gapless.keeper.guardian.guardian import BEGUN, SCRATCH
-from gapless.keeper.guardian.place import guardian_in
 from gapless.keeper.guardian.renewal import Renewal
 from gapless.keeper.guardian.reserve import Reserve
 from gapless.keeper.guardian.scratch import LAYOUT, Scratch
@@ -131,7 +131,7 @@ class Keeper:
 
     def _line_opened(self, line: socket.socket) -> None:
         """Hear of the end of a guardian, and note which one it is."""
-        self._scratch.guardian_pid = self._reserve.guardian_pid
+        place.note(self._scratch.descriptor, self._reserve.guardian_pid)
         self._selector.register(line, selectors.EVENT_READ, self._reserve.lost)
         event = {"event": "guardian", "pid": self._reserve.guardian_pid}
         self._connection.send(event)
@@ -279,33 +279,27 @@ class Keeper:
 
     def _failed(self, error: Exception) -> None:
         """Report what a callback raised; the keeper goes on."""
-        from gapless.base import events  # noqa: PLC0415 - only for faults of our own
-
-        shown = events.traceback_of(error)
+        shown = faults.traceback_of(error)
         self._connection.send({"event": "failed", "reason": shown})
         if not self._connection.is_open:
-            os.write(2, b"gapless keeper: " + shown.encode(errors="replace"))
+            faults.write(f"gapless keeper: {shown}")
 
 
 def _scratch(reserve: Reserve) -> Scratch:
     """Return the memory that is kept, or a new one.  Raises OSError."""
-    kept = reserve.named(SCRATCH).get("")
-    if kept is not None and kept.descriptors:
+    kept = scratch_of(reserve)
+    if kept >= 0:
         names = (*reserve.named(STREAM).values(), *reserve.named(FILE).values())
-        return Scratch(
-            kept.descriptors[0], {int(json.loads(e.value)["place"]) for e in names}
-        )
+        return Scratch(kept, {int(json.loads(e.value)["place"]) for e in names})
     scratch = Scratch.make()
     reserve.put(SCRATCH, b"", scratch.descriptor)
     return scratch
 
 
-def guardian_of(reserve: Reserve) -> int:
-    """Return the guardian that the last keeper had; 0 if none is known."""
+def scratch_of(reserve: Reserve) -> int:
+    """Return the descriptor of the memory that is kept; -1 for none."""
     kept = reserve.named(SCRATCH).get("")
-    if kept is None or not kept.descriptors:
-        return 0
-    return guardian_in(kept.descriptors[0])
+    return kept.descriptors[0] if kept is not None and kept.descriptors else -1
 
 
 def prepare(home: str, reserve: Reserve) -> Keeper:

@@ -16,10 +16,14 @@ def set_title(title: str) -> None:
     """Show *title* as the command line and its first word as the name of the process.
 
     A process may overwrite the memory that holds its arguments (proc(5),
-    /proc/PID/cmdline); a title that does not fit there is cut.
+    /proc/PID/cmdline); a title that does not fit there is cut.  Out of descriptors it
+    stays as it is.
     """
-    with open("/proc/self/stat", "rb") as file:
-        fields = file.read().rpartition(b") ")[2].split()
+    try:
+        with open("/proc/self/stat", "rb") as file:
+            fields = file.read().rpartition(b") ")[2].split()
+    except OSError:
+        return
     start, end = int(fields[45]), int(fields[46])
     if start and end > start:
         size = end - start

@@ -22,9 +22,9 @@ import struct
 
 from gapless.base import descriptors, files
 from gapless.base.kernel import peer
-from gapless.base.outside import own_directory
+from gapless.base.outside import faults, own_directory
 from gapless.keeper import process_title
-from gapless.keeper.guardian import frames, program, table
+from gapless.keeper.guardian import frames, place, process, program, table
 from gapless.keeper.guardian.frames import Frame
 from gapless.keeper.guardian.guardian import Guardian
 from gapless.keeper.guardian.reserve import Reserve
@@ -122,7 +122,7 @@ def _become_guardian(home: str, write_end: int) -> None:
     except BaseException as error:  # noqa: BLE001 - reported, then exit
         with contextlib.suppress(OSError):
             os.write(write_end, f"{type(error).__name__}: {error}".encode()[:4000])
-        _write_traceback("guardian", error)
+        faults.write(f"gapless guardian: {faults.traceback_of(error)}")
     finally:
         os._exit(1)
 
@@ -152,7 +152,7 @@ def _become_keeper(home: str, write_end: int, line: socket.socket, lock: int) ->
     is_ready = False
     try:
         os.setsid()
-        reserve = _reserve(home, line, os.getppid())
+        reserve = _reserve(home, line)
         reserve.put("lock", b"", lock)
         from gapless.keeper.keeper import prepare, run  # noqa: PLC0415 - fork first
 
@@ -166,16 +166,9 @@ def _become_keeper(home: str, write_end: int, line: socket.socket, lock: int) ->
     except BaseException as error:  # noqa: BLE001 - reported, then exit
         if not is_ready:
             os.write(write_end, f"{type(error).__name__}: {error}".encode()[:4000])
-        _write_traceback("keeper", error)
+        faults.write(f"gapless keeper: {faults.traceback_of(error)}")
     finally:
         os._exit(1)
-
-
-def _write_traceback(who: str, error: BaseException) -> None:
-    from gapless.base import events  # noqa: PLC0415 - only for one that fails
-
-    shown = events.traceback_of(error)
-    os.write(2, f"gapless {who}: {shown}".encode(errors="replace"))
 
 
 # --- those that come later ----------------------------------------------------------------
@@ -202,22 +195,31 @@ def main(arguments: list[str]) -> None:
 
 
 def _go_on(home: str, line: socket.socket, *, renewed: bool) -> None:
-    """Be a keeper that goes on with what one before had."""
+    """Be a keeper that goes on with what one before had.
+
+    One that is not given that ends: its guardian starts another, if it lives.
+    """
     from gapless.keeper.keeper import (  # noqa: PLC0415 - the guardian has no need of it
-        guardian_of,
         prepare,
         run,
+        scratch_of,
     )
 
-    reserve = _reserve(home, line, os.getppid())
+    reserve = _reserve(home, line)
+    guardian_began = process.began_at(reserve.guardian_pid)
     try:
         reserve.receive_all()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the guardian has died too: the next supervisor finds what serves
-    guardian = guardian_of(reserve)
+    except OSError as error:
+        hangs = isinstance(error, BlockingIOError)
+        why = "its guardian answers nothing" if hangs else error.strerror
+        faults.write(f"gapless keeper: it could not go on with what there is: {why}")
+        return
+    scratch = scratch_of(reserve)
     if renewed:
-        reserve.guardian_pid = guardian
-    elif guardian != os.getppid():
+        reserve.guardian_pid = place.guardian_in(scratch)
+    elif place.is_anothers(scratch, reserve.guardian_pid, guardian_began):
         reserve.end()  # it was stopped, and another one has its place
         return
     keeper = prepare(home, reserve)
@@ -240,7 +242,7 @@ def _try(line: socket.socket) -> None:
     frames.send(line, answer)
 
 
-def _reserve(home: str, line: socket.socket, guardian: int) -> Reserve:
+def _reserve(home: str, line: socket.socket) -> Reserve:
     """Return the keeper's end of a line, by which it finds another guardian if need be."""
 
     def start_guardian() -> tuple[socket.socket, int]:
@@ -254,7 +256,8 @@ def _reserve(home: str, line: socket.socket, guardian: int) -> Reserve:
                 raise
 
     reserve = Reserve(line, start_guardian)
-    reserve.guardian_pid = guardian
+    # Also of one that has died meanwhile.
+    reserve.guardian_pid, _ = peer.credentials_of(line)
     return reserve
 
 

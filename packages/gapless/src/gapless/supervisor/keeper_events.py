@@ -13,6 +13,7 @@ from gapless.base import clock, events, wire
 from gapless.base import descriptors as own
 from gapless.base.errors import UnavailableError
 from gapless.base.kernel import conditions, peer
+from gapless.base.outside import faults
 from gapless.supervisor.act.relays import Relays
 from gapless.supervisor.act.takeovers import Takeovers
 from gapless.supervisor.adoption import Adoption
@@ -113,7 +114,7 @@ class KeeperEvents:
 
     def _failed(self, message: wire.Message, error: Exception) -> None:
         """Log an event that could not be taken in; a system call that waits fails."""
-        reason = str(message.get(LACKING) or "") or events.traceback_of(error)
+        reason = str(message.get(LACKING) or "") or faults.traceback_of(error)
         self._log.write("keeper-event-failed", message=message, reason=reason)
         kind = message.get("event")
         key, call = message.get("key"), message.get("id")

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from gapless.base import clock, descriptors, events, wakeup
 from gapless.base.errors import GaplessError
+from gapless.base.outside import faults
 from gapless.supervisor.act import pid_files
 from gapless.supervisor.act.performer import Performer
 from gapless.supervisor.act.start_limit import StartLimit
@@ -127,7 +128,7 @@ class Loop:
         """Write down what a callback raised, and go on.  Raises KeeperLostError."""
         if isinstance(error, KeeperLostError):
             raise error
-        self._log.write("callback-failed", reason=events.traceback_of(error))
+        self._log.write("callback-failed", reason=faults.traceback_of(error))
 
     def _timeout_s(self) -> float | None:
         if self._apps.touched:
@@ -183,7 +184,7 @@ class Loop:
 
     def _turn_failed(self, app: AppRecord, error: Exception) -> None:
         """End operation and trial of an app whose turn raised; the others go on."""
-        reason = events.traceback_of(error)
+        reason = faults.traceback_of(error)
         self._log.write("turn-failed", app=app.name, reason=reason)
         app.warning = f"an internal error: {type(error).__name__}: {error}"
         self._end_trial(app, app.warning)
@@ -206,7 +207,7 @@ class Loop:
         except KeeperLostError:
             raise
         except Exception as error:  # noqa: BLE001 - what raised may be needed for this
-            reason = events.traceback_of(error)
+            reason = faults.traceback_of(error)
             self._log.write("turn-failed", app=app.name, reason=reason)
 
     def _touch(self) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-
 from gapless.base import clock
-from gapless.base.outside.text import printable
+from gapless.base.outside import faults
 from gapless.supervisor.control.new_generations import NewGenerations
 from gapless.supervisor.memory.apps import AppRecord, Apps
 from gapless.supervisor.memory.notes import Notes
@@ -35,7 +33,7 @@ def resume(
     """
     asked, trouble = state.load_or_set_aside()
     if trouble:
-        sys.stderr.write(f"gapless: {printable(trouble)}\n")
+        faults.write(f"gapless: {trouble}")
     host.draining, host.lead_s = asked.draining, asked.lead_s
     host.outcomes = list(asked.outcomes)
     shut_down = asked.shut_down and not resume_all

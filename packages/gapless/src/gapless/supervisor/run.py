@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from gapless.base import clock, descriptors, files, interpreter
 from gapless.base.names import Home
-from gapless.base.outside import own_directory
+from gapless.base.outside import faults, own_directory
 from gapless.keeper import run as keeper_run
 from gapless.supervisor import lives, unit
 
@@ -194,7 +194,7 @@ def _begin(home: str, own_unit: unit.Unit, *, is_asked: bool) -> int:
             if is_asked:
                 raise _crashes(last, wait_s)
             why = _crashes(last, wait_s).message
-            sys.stderr.write(f"gapless: {why}\n")
+            faults.write(f"gapless: {why}")
             own_unit.waits(why)
             select.select([], [], [], wait_s)
             until = clock.monotonic() + LOCK_S

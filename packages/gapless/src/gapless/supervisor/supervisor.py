@@ -7,12 +7,11 @@ import os
 import selectors
 import signal
 import socket
-import sys
 from typing import Any
 
 from gapless.base import clock, events, wakeup, wire
 from gapless.base.names import Home
-from gapless.base.outside.text import printable
+from gapless.base.outside import faults
 from gapless.keeper import process_title
 from gapless.supervisor import succession
 from gapless.supervisor.act.generation_actions import GenerationActions
@@ -426,8 +425,7 @@ class Supervisor:
             f"reaches the supervisor with pid {os.getpid()} any more.  Its apps serve on "
             f"(pids {pids}); SIGTERM ends it, and an app ends by a signal to its pid"
         )
-        sys.stderr.write(f"gapless: {printable(text)}\n")
-        sys.stderr.flush()
+        faults.write(f"gapless: {text}")
         self._log.write("home-lost", reason=text)
 
     def _report_shutdown(self) -> None:

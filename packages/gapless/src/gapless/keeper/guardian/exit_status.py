@@ -26,15 +26,6 @@ def of(pidfd: int) -> int | None:
     return int(status) if mask & _EXIT else None
 
 
-def parent_of(pid: int) -> int:
-    """Return the parent of a process; 0 if it is gone."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return int(file.read().rpartition(b") ")[2].split()[1])
-    except (OSError, IndexError, ValueError):
-        return 0
-
-
 def wait_status(found: os.waitid_result) -> int:
     """Return what waitid(2) found as waitpid(2) does."""
     if found.si_code == os.CLD_EXITED:

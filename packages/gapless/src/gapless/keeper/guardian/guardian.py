@@ -19,12 +19,12 @@ import select
 import signal
 import socket
 from collections.abc import Callable
+from typing import TypeVar
 
 from gapless.base import clock, descriptors
 from gapless.keeper.duplicate import duplicate
-from gapless.keeper.guardian import frames, table
+from gapless.keeper.guardian import frames, place, process, table
 from gapless.keeper.guardian.frames import Frame
-from gapless.keeper.guardian.place import guardian_in
 from gapless.keeper.guardian.table import UNKNOWN, Entry
 
 BEGUN = "keeper"
@@ -36,6 +36,7 @@ LONG_LIFE_S = 5.0
 LOOK_AGAIN_S = 1.0
 """How often a guardian whose line is closed looks whether it has a successor."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0
+Made = TypeVar("Made")
 StartKeeper = Callable[[socket.socket], int]
 """Starts a keeper at the other end of a line, and returns its pid."""
 
@@ -62,20 +63,24 @@ class Guardian:
         self._ended_at = 0.0
         """When the keeper before this one ended, on CLOCK_MONOTONIC; 0: there was none."""
         self._ending = False
-        self._wakeup, self._wakeup_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        how = os.O_NONBLOCK | os.O_CLOEXEC
+        self._wakeup, self._wakeup_write = _for_certain(lambda: os.pipe2(how))
         signal.set_wakeup_fd(self._wakeup_write, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         self._follow(keeper)
 
     def _follow(self, keeper: int) -> None:
         self._keeper, self._began_at = keeper, clock.monotonic()
-        self._keeper_pidfd = os.pidfd_open(keeper)
+        self._keeper_pidfd = _for_certain(lambda: _open_keeper(keeper))
         self._line.setblocking(True)
         self._is_open = True
 
     def serve(self) -> None:
         """Run until the last keeper has ended, or has another guardian."""
         while not self._ending:
+            if self._keeper_pidfd < 0:
+                self._begin_next()
+                continue
             poll = select.poll()
             for each in (self._keeper_pidfd, self._wakeup):
                 poll.register(each, select.POLLIN)
@@ -237,8 +242,8 @@ class Guardian:
         scratch = self._entries.get(SCRATCH)
         if scratch is None or not scratch.descriptors:
             return False
-        now = guardian_in(scratch.descriptors[0])
-        return now not in (0, os.getpid())
+        own = os.getpid()
+        return place.is_anothers(scratch.descriptors[0], own, process.began_at(own))
 
     def _begin_next(self) -> None:
         """Start the next keeper; it asks for everything."""
@@ -247,12 +252,18 @@ class Guardian:
         while True:  # what the dead one has sent
             try:
                 frame = frames.receive(self._line)
-            except (EOFError, OSError):
-                break
             except ValueError:
                 continue
+            except EOFError:
+                break
+            except OSError as error:
+                if not descriptors.is_shortage(error):
+                    break
+                descriptors.pause()  # what has come waits
+                continue
             self._take_of_the_dead(frame)
-        os.close(self._keeper_pidfd)
+        if self._keeper_pidfd >= 0:
+            os.close(self._keeper_pidfd)
         self._line.close()
         if self._ending or BEGUN not in self._entries:
             self._ending = True
@@ -262,16 +273,11 @@ class Guardian:
             self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
         else:
             self._pause_s = FIRST_PAUSE_S
-        self._line, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        kind = socket.SOCK_SEQPACKET
+        self._line, far = _for_certain(lambda: socket.socketpair(socket.AF_UNIX, kind))
         with far:
-            self._follow(self._start_for_certain(far))
-
-    def _start_for_certain(self, far: socket.socket) -> int:
-        while True:
-            try:
-                return self._start_keeper(far)
-            except OSError:  # out of memory or processes, or an install that is changed
-                select.select([], [], [], LONGEST_PAUSE_S)
+            keeper = _for_certain(lambda: self._start_keeper(far))
+        self._follow(keeper)
 
     def _take_of_the_dead(self, frame: Frame) -> None:
         if frame.kind in ("put", "drop", "end"):
@@ -295,6 +301,37 @@ class Guardian:
             frames.send(self._line, Frame(kind="all", number=ended_ms))
         except OSError:
             return  # it died: the loop finds that
+
+
+def _for_certain(make: Callable[[], Made]) -> Made:
+    """Return what *make* makes, sooner or later: nobody else can begin the next keeper.
+
+    It fails without memory, processes or descriptors, or while an install is changed.
+    """
+    while True:
+        try:
+            return descriptors.with_spare(make)
+        except OSError:
+            select.select([], [], [], LONGEST_PAUSE_S)
+
+
+def _open_keeper(pid: int) -> int:
+    """Return a pidfd of the keeper; -1 if it has ended.  Raises OSError for a shortage.
+
+    A keeper that is no child of this process has started it, and is older: what is not has
+    got its number since.
+    """
+    try:
+        pidfd = os.pidfd_open(pid)
+    except OSError as error:
+        if descriptors.is_shortage(error):
+            raise
+        return -1  # there is no process of that number, or it is one of a thread now
+    own = os.getpid()
+    if process.parent_of(pid) == own or process.began_at(pid) <= process.began_at(own):
+        return pidfd
+    os.close(pidfd)
+    return -1
 
 
 def _pair(frame: Frame) -> tuple[int, int]:

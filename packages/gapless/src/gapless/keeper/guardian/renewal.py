@@ -14,7 +14,7 @@ import signal
 import socket
 from collections.abc import Callable
 
-from gapless.base import clock
+from gapless.base import clock, descriptors
 from gapless.keeper.guardian import frames, program
 from gapless.keeper.guardian.frames import Frame
 from gapless.keeper.guardian.reserve import Reserve
@@ -90,18 +90,18 @@ class Renewal:
         self._close_pidfd()
 
     def _close_pidfd(self) -> None:
-        if self._pidfd >= 0:
-            os.close(self._pidfd)
-        self._pidfd = -1
+        pidfd, self._pidfd = self._pidfd, -1
+        if pidfd >= 0:
+            descriptors.close(pidfd)
 
     def _close_errors(self) -> str:
         """Return the last line that the trial wrote to its standard error."""
-        if self._errors < 0:
+        errors, self._errors = self._errors, -1
+        if errors < 0:
             return ""
-        size = os.fstat(self._errors).st_size
-        found = os.pread(self._errors, LONGEST_BYTES, max(0, size - LONGEST_BYTES))
-        os.close(self._errors)
-        self._errors = -1
+        size = os.fstat(errors).st_size
+        found = os.pread(errors, LONGEST_BYTES, max(0, size - LONGEST_BYTES))
+        descriptors.close(errors)
         return found.decode(errors="replace").strip().rpartition("\n")[2]
 
     def _answered(self) -> None:

@@ -120,7 +120,7 @@ class Reserve:
         assert self._line is not None
         _be_patient(self._line, RENEWAL_S)
         frames.send(self._line, Frame(kind="give"))
-        while (frame := frames.receive(self._line)).kind != "all":
+        while (frame := _frame(self._line)).kind != "all":
             if frame.kind == "have":
                 self._kept[frame.name] = Kept(
                     value=frame.value,
@@ -259,6 +259,16 @@ def _be_patient(line: socket.socket, limit_s: int) -> None:
     limit = struct.pack("ll", limit_s, 0)
     line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
     line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+
+
+def _frame(line: socket.socket) -> Frame:
+    """Return the next frame, and leave alone what is none.  Raises OSError, EOFError."""
+    while True:
+        with contextlib.suppress(ValueError):
+            frame = frames.receive(line)
+            if frame.lacks:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            return frame
 
 
 def _descriptor(answer: Frame | None) -> int:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import sys
 from collections.abc import Collection
 
 LAYOUT = 1
@@ -68,19 +69,15 @@ class Scratch:
         """Return a place for what is written to a file: a free one, or an earlier one."""
         return Writing(self, *self._take(number, STRIDE_BYTES))
 
+    def serial_in(self, number: int) -> int:
+        """Return the serial of what is read from a pipe, by the number of its place."""
+        word = os.pread(self.descriptor, 8, number * STRIDE_BYTES)
+        return int.from_bytes(word, sys.byteorder) >> 40
+
     def give_back(self, number: int, memory: mmap.mmap) -> None:
         """Free a place, and what it has of the machine's memory."""
         memory.madvise(mmap.MADV_REMOVE)
         self._used.discard(number)
-
-    @property
-    def guardian_pid(self) -> int:
-        """The guardian that may start the next keeper: there may be an older one."""
-        return self._words[1]
-
-    @guardian_pid.setter
-    def guardian_pid(self, pid: int) -> None:
-        self._words[1] = pid
 
     # --- the system call that is being received ---------------------------------------
 
@@ -134,6 +131,8 @@ class _Place:
 
 _AREA_BYTES = 96 << 10
 _PART_AT, _PART_WORDS = 8, 8
+Found = tuple[int, int]
+"""The inode and the size of a file."""
 
 
 class Reading(_Place):
@@ -151,7 +150,7 @@ class Reading(_Place):
         self._filled = [0, 0]
         """Up to where each area has something: the rest is zeros."""
         self.serial = word >> 40
-        """Grows with each chunk that the files have taken."""
+        """Grows with each chunk of lines that the files have taken."""
         self._area, reads = word >> 39 & 1, word >> 38 & 1
         begin, self._end = word >> 19 & 0x7FFFF, word & 0x7FFFF
         self.left = b""
@@ -190,9 +189,13 @@ class Reading(_Place):
         self._filled[self._area] = self._end = start + count
         return bytes(self._view[at + start : at + start + count])
 
-    def take(self, rest_bytes: int) -> None:
-        """Note that the files have all but the last *rest_bytes*."""
-        self.serial = self.next_serial
+    def take(self, rest_bytes: int, *, lines: bool = True) -> None:
+        """Note that the files have all but the last *rest_bytes*.
+
+        Without *lines* nothing ended: what was shown is of the same line as before.
+        """
+        if lines:
+            self.serial = self.next_serial
         self._store(0, self._end - rest_bytes, self._end)
 
     @property
@@ -202,29 +205,35 @@ class Reading(_Place):
 
     # --- the beginning of a line that was shown, by the number of the file ------------
 
-    def begin_part(self, file: int, shown: int, head_bytes: int, size: int) -> None:
-        """Note that a part is written to a file of that size, after a head."""
+    def begin_part(self, file: int, shown: int, head_bytes: int, found: Found) -> None:
+        """Note that a part is written to a file, which is so now, after a head."""
         at = _PART_AT + file * _PART_WORDS
         self._words[at] = 0
-        self._words[at + 1], self._words[at + 2] = size, head_bytes
+        self._words[at + 1], self._words[at + 2] = found[1], head_bytes
+        self._words[at + 3] = found[0]
         self._words[at] = _BEGUN | self.serial << 32 | shown
 
-    def end_part(self, file: int, shown: int, size: int) -> None:
-        """Note how much of the line a file shows, and its size then."""
-        at = _PART_AT + file * _PART_WORDS
-        self._words[at + 1] = size
-        self._words[at] = self.serial << 32 | shown
+    def end_part(self, file: int, shown: int, found: Found) -> None:
+        """Note how much of the line a file shows, and the file if it ends so, or zeros.
 
-    def part(self, file: int, size: int) -> tuple[int, bool]:
-        """Return how much of the line a file shows that has this *size* now.
+        What is shown is noted first: it is not written again then, whatever comes.
+        """
+        at = _PART_AT + file * _PART_WORDS
+        self._words[at] = self.serial << 32 | shown
+        self._words[at + 3], self._words[at + 1] = found
+
+    def part(self, file: int, found: Found) -> tuple[int, bool]:
+        """Return how much of the line a file shows that is so now.
 
         Also, whether the file ends there.
         """
         at = _PART_AT + file * _PART_WORDS
-        word, before, head_bytes = self._words[at], *self._words[at + 1 : at + 3]
+        word, before, head_bytes, inode = self._words[at : at + 4]
         if (word & ~_BEGUN) >> 32 != self.serial:
             return 0, False
-        shown = word & 0xFFFFFFFF
+        shown, size = word & 0xFFFFFFFF, found[1]
+        if not inode or inode != found[0]:
+            return shown, False
         at_end = bool(shown) and size == before
         if word & _BEGUN and size > before:
             shown += max(0, size - before - head_bytes)

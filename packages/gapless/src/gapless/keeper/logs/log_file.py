@@ -15,8 +15,9 @@ import stat
 from collections import Counter
 from collections.abc import Callable
 
+from gapless.base import descriptors
 from gapless.base.outside import reached_path
-from gapless.keeper.guardian.scratch import Reading, Writing
+from gapless.keeper.guardian.scratch import Found, Reading, Writing
 from gapless.keeper.logs.rendering import Rendering
 
 NOWHERE = ("NULL", "/dev/null")
@@ -55,6 +56,8 @@ class LogFile:
         self.rotate_bytes, self.rotate_s, self.keep = rotate_bytes, rotate_s, keep
         self.mode = DEFAULT_MODE
         self._descriptor = -1
+        self._begun_at = 0.0
+        """When the first line was written to the file; 0 if that was not here."""
         self._part: tuple[object, os.stat_result] | None = None
         """Whose line the file ends in without its end, and the file then."""
         self._continues = False
@@ -139,7 +142,7 @@ class LogFile:
         except OSError:
             self._part = None
 
-    def size(self) -> tuple[int, int]:
+    def size(self) -> Found:
         """Return inode and size of the file as it is now; zeros without one."""
         try:
             found = os.stat(self.path)
@@ -160,13 +163,13 @@ class LogFile:
         text: bytes,
         now_wall: float,
         source: Rendering,
-        begins: Callable[[int, int], None] = lambda *_: None,
+        begins: Callable[[int, Found], None] = lambda *_: None,
     ) -> int:
         """Append a part of a line; return how much of the *text* the file has taken.
 
-        *begins* is called before, with the size of what comes before the text, and of the
-        file.  The text is the beginning, after *prefix*, unless the file ends in what
-        *source* has shown of it.  Nothing is shown while the disk is in trouble.
+        *begins* is called before, with the size of what comes before the text, and with the
+        file as it is then.  The text is the beginning, after *prefix*, unless the file ends
+        in what *source* has shown of it.  Nothing is shown while the disk is in trouble.
         """
         if self.discards:
             return len(text)
@@ -177,8 +180,9 @@ class LogFile:
             head = b"" if goes_on else self._part_end() + prefix
             found = self._open()
             if not goes_on and self._is_full(found, len(head) + len(text), now_wall):
-                found, head = self._rotate(found), prefix
-            begins(len(head), os.fstat(self._descriptor).st_size)
+                found, head = self._rotate(found, now_wall), prefix
+            found = os.fstat(self._descriptor)
+            begins(len(head), (found.st_ino, found.st_size))
             written = os.write(self._descriptor, head + text)
             # Half a prefix is nobody's line: the next one begins after it.
             writer = source if written >= len(head) else None
@@ -206,10 +210,11 @@ class LogFile:
         return os.path.samestat(was, found) and was.st_size == found.st_size
 
     def _is_full(self, found: os.stat_result, more_bytes: int, now_wall: float) -> bool:
-        if not (stat.S_ISREG(found.st_mode) and found.st_size):
+        if not stat.S_ISREG(found.st_mode):
             return False
+        is_old = self._is_old(found, now_wall)
         full = 0 < self.rotate_bytes < found.st_size + more_bytes
-        return full or self._is_old(found, now_wall)
+        return is_old or (full and bool(found.st_size))
 
     # --- whole lines ----------------------------------------------------------------------
 
@@ -330,13 +335,13 @@ class LogFile:
         if self._continues and not self._written and self.rotate_bytes:
             return self._chunk.index(b"\n") + 1
         begins = self._written or not self._continues
-        if begins and found.st_size and self._is_old(found, now_wall):
-            found = self._rotate(found)
+        if begins and self._is_old(found, now_wall):
+            found = self._rotate(found, now_wall)
         if not self.rotate_bytes:
             return whole_chunk
         end = self._fitting(found.st_size)
         if end == self._written:  # not even one line: full
-            found = self._rotate(found)
+            found = self._rotate(found, now_wall)
             end = self._fitting(found.st_size)
         if end == self._written:  # a line larger than a file, or no rotation
             end = self._chunk.index(b"\n", self._written) + 1
@@ -351,9 +356,17 @@ class LogFile:
         return self._written if newline < 0 else newline + 1
 
     def _is_old(self, found: os.stat_result, now_wall: float) -> bool:
+        """Return whether the file has lines, and the last one is of an earlier period.
+
+        The clock of a server may be behind: a file that was begun here in this period is
+        not old, whatever its time says.
+        """
+        if not found.st_size:
+            self._begun_at = now_wall
         if not self.rotate_s:
             return False
-        return found.st_mtime // self.rotate_s < now_wall // self.rotate_s
+        now, begun = now_wall // self.rotate_s, self._begun_at // self.rotate_s
+        return begun != now and found.st_mtime // self.rotate_s < now
 
     def _open(self) -> os.stat_result:
         """Open the file unless it is open; again if it was moved (logrotate(8))."""
@@ -373,13 +386,14 @@ class LogFile:
             self._descriptor = reached_path.open_file(directory, name, flags, self.mode)
         return os.fstat(self._descriptor)
 
-    def _rotate(self, found: os.stat_result) -> os.stat_result:
+    def _rotate(self, found: os.stat_result, now_wall: float) -> os.stat_result:
         """Move the file aside; one that cannot be moved continues to grow."""
         try:
             self._move_aside()
         except OSError:
             return found
         self.close()
+        self._begun_at = now_wall
         return self._open()
 
     def _move_aside(self) -> None:
@@ -399,6 +413,6 @@ class LogFile:
 
     def close(self) -> None:
         """Close the file; the next write opens it again."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            descriptors.close(descriptor)

@@ -23,7 +23,8 @@ import termios
 from collections.abc import Callable
 from enum import Enum
 
-from gapless.keeper.guardian.scratch import Reading
+from gapless.base import descriptors
+from gapless.keeper.guardian.scratch import Found, Reading
 from gapless.keeper.logs.log_file import LogFile
 from gapless.keeper.logs.rendering import Rendering
 
@@ -74,6 +75,18 @@ def make_pipe() -> tuple[int, int]:
     return read_end, write_end
 
 
+def unread_bytes(pipe: int) -> int:
+    """Return how much is in a pipe."""
+    size = array.array("i", [0])
+    fcntl.ioctl(pipe, termios.FIONREAD, size)
+    return size[0]
+
+
+def pipe_bytes(pipe: int) -> int:
+    """Return how much a pipe can hold."""
+    return fcntl.fcntl(pipe, _F_GETPIPE_SZ)
+
+
 class Stream:
     """One output of one instance, and the files that its lines go to."""
 
@@ -117,16 +130,20 @@ class Stream:
             return os.read(self.read_fd, READ_BYTES)
         return self.reading.read(self.read_fd, self._incomplete, READ_BYTES)
 
-    def resume(self, now_wall: float) -> Status:
-        """Go on with what a keeper before this one has read, and no file has taken."""
-        if self.reading is not None:
-            for number, file in enumerate(self.files):
-                shown, at_end = self.reading.part(number, file.size()[1])
-                self._shown[file] = min(shown, len(self.reading.left))
-                if at_end:
-                    file.resume_part(self._rendering)
-            self._incomplete, self._resumes = self.reading.left, True
-        return self.transfer(now_wall)
+    def resume(self) -> None:
+        """Have what a keeper before this one has read, and no file has taken.
+
+        All streams of a file have it before one of them goes on: what that writes is no
+        part of a line of another's.
+        """
+        if self.reading is None:
+            return
+        for number, file in enumerate(self.files):
+            shown, at_end = self.reading.part(number, file.size())
+            self._shown[file] = min(shown, len(self.reading.left))
+            if at_end:
+                file.resume_part(self._rendering)
+        self._incomplete, self._resumes = self.reading.left, True
 
     def retry(self, now_wall: float) -> Status:
         """Continue after BLOCKED."""
@@ -151,7 +168,9 @@ class Stream:
         """Return whether its program would wait on its pipe soon, or has ended."""
         if waited_s < PATIENCE_S:
             return False
-        return self._finishing or self._unread_bytes() * 2 >= self._pipe_bytes()
+        if self._finishing:
+            return True
+        return unread_bytes(self.read_fd) * 2 >= pipe_bytes(self.read_fd)
 
     def give_up(self) -> None:
         """Discard the lines that a disk does not take, and go on."""
@@ -159,18 +178,10 @@ class Stream:
             if file.waits:
                 file.give_up()
 
-    def _unread_bytes(self) -> int:
-        size = array.array("i", [0])
-        fcntl.ioctl(self.read_fd, termios.FIONREAD, size)
-        return size[0]
-
-    def _pipe_bytes(self) -> int:
-        return fcntl.fcntl(self.read_fd, _F_GETPIPE_SZ)
-
     def close(self) -> None:
         """Close the read end; nothing more is moved."""
-        os.close(self.read_fd)
         self.closed = True
+        descriptors.close(self.read_fd)
         if self.reading is not None:
             self.reading.close()
 
@@ -198,7 +209,7 @@ class Stream:
         if lines and not all(file.discards for file in self.files):
             self._give_to_files(lines, now_wall)
         if self.reading is not None:
-            self.reading.take(len(self._incomplete))
+            self.reading.take(len(self._incomplete), lines=bool(lines))
         taken = [file.settle(now_wall) for file in self.files]
         return all(taken)
 
@@ -235,14 +246,16 @@ class Stream:
                 )
                 self._shown[file] = shown
                 if self.reading is not None:
-                    self.reading.end_part(number, shown, file.size()[1])
+                    ends_there = file.continues(self._rendering)
+                    found = file.size() if ends_there else (0, 0)
+                    self.reading.end_part(number, shown, found)
 
-    def _part_begins(self, number: int, shown: int) -> Callable[[int, int], None]:
+    def _part_begins(self, number: int, shown: int) -> Callable[[int, Found], None]:
         reading = self.reading
         if reading is None:
             return lambda *_: None
-        return lambda head_bytes, size: reading.begin_part(
-            number, shown, head_bytes, size
+        return lambda head_bytes, found: reading.begin_part(
+            number, shown, head_bytes, found
         )
 
     def _continue(self, file: LogFile, lines: bytes, now_wall: float) -> None:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
 from collections import Counter
 from collections.abc import Callable, Mapping
 
-from gapless.base import clock, codec, wire
+from gapless.base import clock, codec, descriptors, wire
 from gapless.keeper.guardian.reserve import Kept, Reserve
 from gapless.keeper.guardian.scratch import Scratch, Writing
 from gapless.keeper.logs.log_file import DEFAULT_MODE, NOWHERE, OWN_MODE, LogFile
 from gapless.keeper.logs.rendering import Rendering
 from gapless.keeper.logs.settings import LogSettings
-from gapless.keeper.logs.stream import Status, Stream
+from gapless.keeper.logs.stream import (
+    PIPE_BYTES,
+    Status,
+    Stream,
+    pipe_bytes,
+    unread_bytes,
+)
 
 STREAM, FILE, TROUBLE = "stream/", "file/", "trouble/"
 """How the names begin by which streams, places of files, and lost lines are kept."""
@@ -52,6 +59,10 @@ class Streams:
         self._told: dict[str, wire.Message] = {}
         """What the supervisor was told last, by app."""
         self._retry_at = 0.0
+        self._late: dict[str, list[Stream]] = {}
+        """What could not be recovered yet, by name, and the streams among which it is."""
+        self._late_reasons: dict[str, str] = {}
+        """Why not, by app."""
         self._parts: dict[Stream, float] = {}
         """Streams with the beginning of a line, and when it is to be shown."""
 
@@ -107,35 +118,71 @@ class Streams:
     def recover(self) -> dict[str, list[Stream]]:
         """Go on with the streams of a keeper before this one; return them by their key.
 
-        One that cannot be read is left: its pipe is closed, and its program goes on.
+        One that cannot be gone on with is tried again: it is among the others then.
         """
         by_key: dict[str, list[Stream]] = {}
         for name, kept in self._reserve.named(STREAM).items():
-            try:
-                stream = self._recover(kept)
-            except (LookupError, ValueError, OSError, TypeError):
-                self._reserve.drop(f"{STREAM}{name}")
-                for each in kept.descriptors:
-                    os.close(each)
-                continue
-            self._names[stream] = f"{STREAM}{name}"
-            by_key.setdefault(name.rpartition("/")[0], []).append(stream)
+            self._recover(name, kept, by_key.setdefault(name.rpartition("/")[0], []))
         for message in self._reserve.named(TROUBLE).values():
             told = json.loads(message.value)
             self._told[told["app"]] = told
             self._lost[told["app"]] = told["lines_lost"]
-        streams = [each for found in by_key.values() for each in found]
-        serials = {s.reading.number: s.reading.serial for s in streams if s.reading}
-        for path in self._reserve.named(FILE):
-            if path in self._files:
-                _resume(self._files[path], serials)
-            else:
+        for path in () if self._late else self._reserve.named(FILE):
+            if path not in self._files:
                 self._reserve.drop(f"{FILE}{path}")
+        streams = [each for found in by_key.values() for each in found]
         for stream in streams:
-            self._update(stream, stream.resume(clock.wall()))
+            stream.resume()
+        for stream in streams:
+            self._update(stream, stream.transfer(clock.wall()))
         return by_key
 
-    def _recover(self, kept: Kept) -> Stream:
+    def _recover(self, name: str, kept: Kept, among: list[Stream]) -> None:
+        """Have a stream again, now or later: its pipe stays open."""
+        if not kept.descriptors:  # there was no room to keep it
+            self._reserve.drop(f"{STREAM}{name}")
+            return
+        try:
+            stream = self._recovered(kept)
+        except (LookupError, ValueError, OSError, TypeError) as error:
+            self._late[name] = among
+            reason = getattr(error, "strerror", None) or repr(error)
+            self._late_reasons[_app_of(name)] = f"its pipe cannot be read: {reason}"
+            return
+        self._names[stream] = f"{STREAM}{name}"
+        among.append(stream)
+
+    def _recover_late(self) -> None:
+        """Try again to have what could not be recovered; no program waits for that."""
+        late, self._late, self._late_reasons = self._late, {}, {}
+        for name, among in late.items():
+            kept, count = self._reserve.named(STREAM)[name], len(among)
+            self._recover(name, kept, among)
+            for stream in among[count:]:
+                stream.resume()
+                self._update(stream, stream.transfer(clock.wall()))
+            if name in self._late:
+                self._discard(name, kept, least_share=0.5)
+
+    def _discard(self, name: str, kept: Kept, *, least_share: float) -> None:
+        """Empty the pipe of a program that would wait soon, and count its lines."""
+        for each in kept.descriptors:
+            with contextlib.suppress(OSError):
+                if unread_bytes(each) >= least_share * pipe_bytes(each):
+                    lost = os.read(each, PIPE_BYTES)
+                    self._lost[_app_of(name)] += lost.count(b"\n")
+
+    def _forget_late(self, streams: list[Stream]) -> None:
+        """Let go of what was not recovered: its program has ended."""
+        for name in [n for n, among in self._late.items() if among is streams]:
+            kept = self._reserve.named(STREAM)[name]
+            self._discard(name, kept, least_share=0.0)
+            del self._late[name]
+            self._reserve.drop(f"{STREAM}{name}")
+            for each in kept.descriptors:
+                descriptors.close(each)
+
+    def _recovered(self, kept: Kept) -> Stream:
         value = json.loads(kept.value)
         log = codec.decode(LogSettings, value["log"], "log")
         (read_end,) = kept.descriptors
@@ -143,6 +190,7 @@ class Streams:
 
     def drop(self, streams: list[Stream]) -> None:
         """Close streams whose program could not be started."""
+        self._forget_late(streams)
         for stream in streams:
             if not stream.closed:
                 self._update(stream, Status.ENDED)
@@ -155,6 +203,7 @@ class Streams:
 
     def finish(self, streams: list[Stream]) -> None:
         """Move all that is left, and close the pipes once the disk has taken it."""
+        self._forget_late(streams)
         for stream in streams:
             if stream.closed:
                 continue
@@ -170,6 +219,7 @@ class Streams:
         if not self._is_troubled() or now < self._retry_at:
             return
         self._retry_at = now + RETRY_S
+        self._recover_late()
         for stream, since in list(self._blocked.items()):
             if stream.gives_up(now - since):
                 stream.give_up()
@@ -188,7 +238,7 @@ class Streams:
         return min(at) - clock.monotonic() if at else None
 
     def _is_troubled(self) -> bool:
-        return bool(self._blocked or self._owing)
+        return bool(self._blocked or self._owing or self._late)
 
     # --- what the supervisor is told --------------------------------------------------
 
@@ -201,6 +251,7 @@ class Streams:
         """Tell of each app that loses lines, or waits; and when it is over."""
         reasons = {stream.app: _error_of(stream) for stream in self._blocked}
         reasons |= {file.app: file.error for file in self._owing}
+        reasons |= self._late_reasons
         for app in {*reasons, *self._lost, *self._told}:
             message = {
                 "event": "log_trouble",
@@ -217,12 +268,19 @@ class Streams:
 
     def _files_of(self, path: str, log: LogSettings) -> tuple[LogFile, ...]:
         """Return where a stream goes: its own file, and the one for both streams."""
-        paths = dict.fromkeys([path, log.combined or path])
-        return tuple(self._file(each, log) for each in paths)
+        found: list[LogFile] = []
+        try:
+            paths = dict.fromkeys([path, log.combined or path])
+            found.extend(self._file(each, log) for each in paths)
+        except OSError:
+            for file in found:
+                self._users[file.path] -= 1
+            raise
+        return tuple(found)
 
     def _file(self, path: str, log: LogSettings) -> LogFile:
         if path not in self._files:
-            self._files[path] = LogFile(
+            file = self._files[path] = LogFile(
                 path,
                 rotate_bytes=0,
                 rotate_s=0.0,
@@ -230,6 +288,7 @@ class Streams:
                 lost=self._lost,
                 writing=self._place_of(path),
             )
+            self._resume(file)
         self._users[path] += 1
         file = self._files[path]  # the newest configuration counts
         own = path in {getattr(log, name) for name in log.own}
@@ -239,6 +298,20 @@ class Streams:
         file.rotate_s = 0.0 if stays else log.rotate_s
         file.keep = log.keep
         return file
+
+    def _resume(self, file: LogFile) -> None:
+        """Let a file have what it had to take when the keeper before this one ended."""
+        writing = file.writing
+        if writing is None:
+            return
+        owner = writing.owner()
+        chunk, written = writing.left(*file.size())
+        file.lost_lines = writing.lost_lines
+        if chunk and (owner is None or self._scratch.serial_in(owner[0]) == owner[1]):
+            writing.take()
+            file.resume(chunk, written)
+        else:
+            writing.clear()
 
     def _place_of(self, path: str) -> Writing | None:
         """Return where it is noted what a file has to take."""
@@ -304,16 +377,6 @@ def _error_of(stream: Stream) -> str:
     return next((file.error for file in stream.files if file.error), "")
 
 
-def _resume(file: LogFile, serials: dict[int, int]) -> None:
-    """Let a file have what it had to take, by the serial of each stream's place."""
-    writing = file.writing
-    if writing is None:
-        return
-    owner = writing.owner()
-    chunk, written = writing.left(*file.size())
-    file.lost_lines = writing.lost_lines
-    if chunk and (owner is None or serials.get(owner[0]) == owner[1]):
-        writing.take()
-        file.resume(chunk, written)
-    else:
-        writing.clear()
+def _app_of(name: str) -> str:
+    """Return the app of a stream, by the name by which it is kept."""
+    return name.partition("/")[0]

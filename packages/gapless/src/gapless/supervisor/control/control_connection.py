@@ -15,6 +15,7 @@ from typing import Any
 
 from gapless.base import clock, events
 from gapless.base.errors import GaplessError, InternalError, MisuseError, TimedOutError
+from gapless.base.outside import faults
 from gapless.supervisor.control import request as requests
 from gapless.supervisor.control.request import Request
 
@@ -87,7 +88,7 @@ class ControlConnection:
         if isinstance(error, GaplessError):
             self.fail(error)
             return
-        shown = events.traceback_of(error)
+        shown = faults.traceback_of(error)
         self._log.write("request-failed", op=self._op, traceback=shown)
         self.fail(
             InternalError(

@@ -152,10 +152,8 @@ class KeeperConnection:
     def flush_within(self, limit_s: float) -> None:
         """Send all that waits; what is left after *limit_s* is lost with this process."""
         until = clock.monotonic() + limit_s
-        poll = select.poll()
-        poll.register(self.channel.sock, select.POLLOUT)
         while not self.flush() and (left_s := until - clock.monotonic()) > 0:
-            poll.poll(left_s * 1000)
+            descriptors.is_ready(self.channel.fileno(), select.POLLOUT, left_s)
 
     def flush_in(
         self, selector: selectors.BaseSelector, receive: Callable[[], None]

@@ -17,7 +17,7 @@ import signal
 import socket
 import sys
 
-from gapless.base import clock
+from gapless.base import clock, descriptors
 from gapless.supervisor.kernel.source_buckets import SHARED_TTLS
 from gapless.supervisor.relay import sockets
 
@@ -98,7 +98,8 @@ class Relay:
         """
         self.accepting = False
         clients: list[socket.socket] = []
-        while len(clients) < most and select.select([self._listener], (), (), 0)[0]:
+        listener = self._listener.fileno()
+        while len(clients) < most and descriptors.is_ready(listener, select.POLLIN):
             signal.setitimer(signal.ITIMER_REAL, ACCEPT_S)
             try:
                 clients.append(self._listener.accept()[0])

@@ -17,7 +17,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gapless.base import clock, codec, descriptors, events, wakeup, wire
+from gapless.base import clock, codec, descriptors, wakeup, wire
+from gapless.base.outside import faults
 from gapless.keeper import process_title
 from gapless.supervisor.relay.connection import Connection
 from gapless.supervisor.relay.messages import Aim, Drop, Ending, Got, Status
@@ -101,7 +102,7 @@ class Relay:
         wakeup.call_ready(self._selector, pause_s, self._failed)
 
     def _failed(self, error: Exception) -> None:
-        os.write(2, b"gapless relay: " + events.traceback_of(error).encode())
+        faults.write(f"gapless relay: {faults.traceback_of(error)}")
 
     # --- the supervisor ---------------------------------------------------------------
 

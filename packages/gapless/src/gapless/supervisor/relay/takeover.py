@@ -11,7 +11,8 @@ import selectors
 import socket
 from collections.abc import Callable
 
-from gapless.base import clock, events
+from gapless.base import clock
+from gapless.base.outside import faults
 from gapless.keeper.duplicate import duplicate
 from gapless.supervisor.relay import holders
 from gapless.supervisor.relay.alone import Alone
@@ -337,7 +338,7 @@ class Takeover:
 def _tell(error: Exception) -> None:
     """Write down a fault of our own; that a peer is gone is none."""
     if not isinstance(error, OSError):
-        os.write(2, b"gapless relay: " + events.traceback_of(error).encode())
+        faults.write(f"gapless relay: {faults.traceback_of(error)}")
 
 
 @functools.lru_cache(maxsize=256)
