@@ -49,6 +49,25 @@ def test_a_process_says_who_it_is_and_what_it_counts(
     until(lambda: process.ready, "ready")
 
 
+def test_who_has_no_server_says_that_it_counts_procedures_only(
+    supervisor: FakeSupervisor, drain: Drain
+) -> None:
+    """The kernel is asked about its requests, until the app hands over its server."""
+    (process,) = supervisor.processes
+    assert process.hello["scope"] == "procedures"
+    supervisor.order("drain handoff")
+    supervisor.wait_for(mode="handoff")
+    drain.asgi(lambda *_: None)
+    until(lambda: supervisor.processes != [process], "another connection")
+    supervisor.wait_for(processes=1, mode="handoff")
+    (process,) = supervisor.processes
+    assert "scope" not in process.hello
+    drain.wsgi(lambda *_: None)
+    supervisor.order("counts")
+    supervisor.wait_for(mode="handoff")
+    assert supervisor.processes == [process]
+
+
 def test_counts_are_told_while_it_drains_and_never_while_it_serves(
     supervisor: FakeSupervisor, drain: Drain
 ) -> None:
@@ -231,7 +250,12 @@ def test_a_change_before_a_wait_ends_the_wait() -> None:
         return 60.0
 
     found = connection.SupervisorConnection(
-        {}, "x", take_order=lambda _: False, counts=dict, before_wait=before_wait
+        {},
+        "x",
+        take_order=lambda _: False,
+        counts=dict,
+        scope=str,
+        before_wait=before_wait,
     )
     try:
         state.append("last request")

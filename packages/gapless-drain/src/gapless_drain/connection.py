@@ -32,18 +32,22 @@ class SupervisorConnection:
         *,
         take_order: Callable[[str], bool],
         counts: Callable[[], dict[str, Any]],
+        scope: Callable[[], str],
         before_wait: Callable[[], float | None],
     ) -> None:
-        """Start the thread, which calls the three functions.
+        """Start the thread, which calls the functions.
 
-        *take_order* returns whether the counts are to be sent; *before_wait* is called
-        each time before the thread waits, and returns for how many seconds at most.
+        *take_order* returns whether the counts are to be sent; *scope* what is counted
+        only, empty for all that the process owes; *before_wait* is called each time before
+        the thread waits, and returns for how many seconds at most.
         """
         has_unix_sockets = hasattr(socket, "AF_UNIX")  # not on Windows
         self._address = environ.get("GAPLESS_SOCKET", "") if has_unix_sockets else ""
         self._instance = environ.get("GAPLESS_INSTANCE", "")
         self._library = library
-        self._take_order, self._counts = take_order, counts
+        self._take_order, self._counts, self._scope = take_order, counts, scope
+        self._said_scope = ""
+        """As the connection that there is has said."""
         self._before_wait = before_wait
         self._lines: LineSocket | None = None
         self._counts_changed = False
@@ -96,6 +100,7 @@ class SupervisorConnection:
             selector.register(self._wake_receiver, selectors.EVENT_READ)
             while not self._closing:
                 self._connect(selector)
+                self._say_scope(selector)
                 if self._counts_changed:
                     # Reset first: a change during `before_wait` must wake the thread again.
                     self._counts_changed, self._counts_due = False, True
@@ -138,8 +143,19 @@ class SupervisorConnection:
             return
         selector.register(self._lines.sock, selectors.EVENT_READ)
         hello = {"hello": 1, "instance": self._instance, "pid": os.getpid()}
-        self._lines.queue({**hello, "library": self._library})
+        self._said_scope = self._scope()
+        scope = {"scope": self._said_scope} if self._said_scope else {}
+        self._lines.queue({**hello, "library": self._library, **scope})
         self._counts_due = True
+
+    def _say_scope(self, selector: selectors.BaseSelector) -> None:
+        """Connect anew if another scope counts now: a connection has one hello."""
+        lines = self._lines
+        if lines is None or lines.unsent_bytes or self._said_scope == self._scope():
+            return
+        self._disconnect(selector)
+        self._retry_at = 0.0
+        self._connect(selector)
 
     def _send_due(self) -> None:
         """Send what is due; it stays due while the supervisor does not read."""

@@ -16,6 +16,8 @@ from gapless_drain.settings import Settings
 from gapless_drain.signals import Signals
 
 LIBRARY = "gapless_drain 0.1.0"
+PROCEDURES = "procedures"
+"""What is counted while no server's requests are: the kernel is asked about those."""
 
 
 class Stream(Protocol):
@@ -58,6 +60,7 @@ class ProcessDrain:
         self.core = Core(self._send_counts)
         self.signals_installed = False
         """Whether `install_signals` was called; the middleware reads it first."""
+        self._scope = PROCEDURES
         self._streams: set[Stream] = set()
         self._streams_lock = threading.Lock()
         self._callbacks: list[Callable[[], None]] = []
@@ -77,6 +80,11 @@ class ProcessDrain:
         return self.core.counts(time.monotonic())
 
     # --- for the middleware ---------------------------------------------------------
+
+    def count_requests(self) -> None:
+        """Say that the requests of this process are counted, too."""
+        self._scope = ""
+        self._wake()
 
     def install_signals(self) -> None:
         """Hold signals back from the handlers that the server has installed by now."""
@@ -109,6 +117,7 @@ class ProcessDrain:
                 LIBRARY,
                 take_order=self._take_order,
                 counts=self.counts,
+                scope=lambda: self._scope,
                 before_wait=self._advance_signal,
             )
 

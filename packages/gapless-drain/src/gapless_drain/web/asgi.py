@@ -29,6 +29,7 @@ class AsgiMiddleware:
 
     def __init__(self, app: Any, drain: ProcessDrain) -> None:
         self._app, self._drain, self._core = app, drain, drain.core
+        drain.count_requests()
         self._refusal = AsgiRefusal(drain.core, drain.settings)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:

@@ -21,6 +21,7 @@ class WsgiMiddleware:
 
     def __init__(self, app: Any, drain: ProcessDrain) -> None:
         self._app, self._drain, self._core = app, drain, drain.core
+        drain.count_requests()
 
     def __call__(
         self, environ: Environ, start_response: StartResponse
