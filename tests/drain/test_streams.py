@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import types
 from collections.abc import Awaitable, Callable, Generator
@@ -208,6 +209,30 @@ def test_an_app_that_only_sends_is_told_by_that() -> None:
 
     serve(drain, app, SOCKET, CONNECT, HELLO)
     assert done == ["saved"]
+
+
+def test_an_app_is_not_told_by_what_another_task_sends() -> None:
+    """Its own task waits for something else, and is cancelled."""
+    drain = make(drain_timeout_s=4 * GRACE_S)
+
+    async def app(scope: Message, receive: Any, send: Any) -> None:
+        await receive()
+        await send(ACCEPT)
+        assert await receive() == HELLO
+
+        async def tell() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    await send({"type": "websocket.send", "text": "tick"})
+                    await graces(1)
+
+        telling = asyncio.create_task(tell())
+        drain._take_order("drain recycle")
+        await telling
+        await asyncio.Event().wait()
+
+    assert serve(drain, app, SOCKET, CONNECT, HELLO)[-1]["code"] == 1012
+    assert drain.counts()["requests"] == 0
 
 
 def test_an_event_stream_that_was_told_ends_as_it_likes() -> None:

@@ -133,11 +133,38 @@ def test_a_rollback_does_not_wait_for_the_drain_of_a_publish(host: Host) -> None
         publish = stack.enter_context(host.begin("publish", _packed(host, "2")))
         stack.callback(publish.kill)
         until(lambda: _roles(host) == {1: "retiring", 2: "serving"}, "the proof")
+        assert host.gapless("rollback", "app", "typo").returncode != 0
+        assert publish.poll() is None
         back = stack.enter_context(host.begin("rollback", "app"))
         stack.callback(back.kill)
         until(lambda: _roles(host).get(3) == "serving", "the way back")
         said, _ = publish.communicate(timeout=60)
         assert publish.returncode == 0, said
+
+
+def test_a_rollback_ends_nothing_else_that_waits(host: Host) -> None:
+    """A start behind a stop is not its own, nor is anything else but a publish."""
+    port = free_port()
+    host.configure(
+        '[app.app]\ncommand = ["node", "app.js"]\ndirectory = "dfs/dist/app"\n'
+        f"environment = {{ PORT = {port} }}\nmin_healthy_s = 0.3\n{MORE}\n"
+        '[release.app]\nbase = "dfs"\n'
+    )
+    host.ok("publish", _packed(host, "1"))
+    host.start_file("gapless.toml", "app")
+    host.ok("publish", _packed(host, "2"))
+    with contextlib.ExitStack() as stack:
+        _hold(stack, host, port, max(_roles(host)))
+        stop = host.begin("stop", "app")
+        stack.callback(stack.enter_context(stop).kill)
+        until(lambda: host.status("app") == "stopping", "the stop to wait")
+        command = stack.enter_context(host.begin("start", "app"))
+        stack.callback(command.kill)
+        assert command.stdout is not None
+        assert "waiting" in command.stdout.readline()
+        host.gapless("rollback", "app")
+        assert command.poll() is None
+    until(lambda: host.status("app") == "online", "the start that waited")
 
 
 def _packed(host: Host, version: str) -> Path:

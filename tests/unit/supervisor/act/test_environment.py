@@ -137,6 +137,10 @@ def test_node_options_are_understood_by_node(tmp_path: object, name: str) -> Non
         (("node", "--permission", "--allow-fs-read=*", "app.js"), "", False),
         (("node", "app.js"), "--no-warnings", False),
         (("node", "--permission-audit", "app.js"), "", False),
+        (("node", "-r", "./own.js", "--permission", "app.js"), "", True),
+        (("node", "--permission", "--allow-fs-read", "*", "app.js"), "", False),
+        (("node", "app.js", "--permission"), "", False),
+        (("npm", "start", "--", "--permission"), "", False),
         (("java", "--permission"), "", False),
     ],
 )

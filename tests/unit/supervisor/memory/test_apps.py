@@ -1,10 +1,16 @@
-"""Records of apps: since when one is up."""
+"""Records of apps: since when one is up, and what is asked for after a failure."""
 
 from __future__ import annotations
+
+import dataclasses
+
+import pytest
 
 from gapless.supervisor.memory.apps import AppRecord
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.instances import InstanceRecord
+from gapless.supervisor.memory.model import Role
+from gapless.supervisor.memory.operations import Operation
 from gapless.supervisor.memory.spec import AppSpec
 
 SPEC = AppSpec(name="shop", command=("node",), directory="/srv")
@@ -37,3 +43,28 @@ def test_what_is_not_limited_is_told_of_any_instance() -> None:
     assert app.limits_trouble == "new"
     app.generations.pop()
     assert app.limits_trouble == "old"
+
+
+@pytest.mark.parametrize("follows", [1, 0], ids=["known", "begun by one of before"])
+def test_what_served_is_asked_for_again_after_a_failure(follows: int) -> None:
+    """Also where a supervisor of before had begun the generation that failed."""
+    wanted = dataclasses.replace(SPEC, release="shop-2", instances=2)
+    app = AppRecord(name="shop", spec=wanted, ids=[1, 2])
+    failed = GenerationRecord(2, wanted, since=2.0, role=Role.PROVING, follows=follows)
+    app.generations = [GenerationRecord(1, SPEC, since=1.0), failed]
+    app.operation = Operation("shop", "scale", 2.0, "", wanted, old_generation=1)
+    app.operation.generation, app.operation.ids_before = 2, [1]
+    app.take_back(failed)
+    assert (app.spec, app.ids) == (SPEC, [1])
+
+
+def test_a_first_start_that_failed_is_still_asked_for() -> None:
+    """It follows nothing."""
+    wanted = dataclasses.replace(SPEC, release="shop-2")
+    app = AppRecord(name="shop", spec=wanted)
+    failed = GenerationRecord(1, wanted, since=2.0, role=Role.TRIAL)
+    app.generations = [failed]
+    app.operation = Operation("shop", "start", 2.0, "", wanted)
+    app.operation.generation = 1
+    app.take_back(failed)
+    assert app.spec is wanted

@@ -93,10 +93,11 @@ class AsgiStream:
     def refuse_send(self, *, soon: bool) -> None:
         """Tell an app that sends that its stream is over: *soon*, or after its grace.
 
-        Raises StreamEndedError.
+        A task beside the app's own keeps that to itself, as one that sends to all.  Raises
+        StreamEndedError.
         """
         if soon or self._grace_over:
-            self._told = True
+            self._told |= asyncio.current_task() is self._app
             raise StreamEndedError
 
     async def receive(self, receive: Receive) -> Message:

@@ -113,8 +113,12 @@ class Deployment:
         would be one release too far.  Raises GaplessError.
         """
         under_way = journal.read(self._releases)  # first: its end changes what serves
-        seen = seen or self._serving()
-        self._end_waits()
+        serves = self._serving()
+        seen = seen or serves
+        if wanted:
+            current.find(self._releases, wanted)  # a wrong name waits for nobody
+        if seen == serves and self._can_go_back(wanted, serves):
+            self._end_waits(under_way)
         with publisher_lock.hold(self._releases, self.step) as self._releases:
             has_ended = journal.has_ended(self._releases, under_way)
             ended = self._recover(lambda change: journal.is_rollback(change, wanted))
@@ -126,10 +130,7 @@ class Deployment:
             if not wanted:
                 self._check_serving(serves, seen, under_way if has_ended else None)
             claims.clean_up(self._releases)
-            if wanted:
-                release = current.find(self._releases, wanted)
-            else:
-                release = current.previous(self._releases, serves)
+            release = self._way_back(wanted, serves)
             change = Change(
                 action=journal.ROLLBACK,
                 release=release.name,
@@ -145,13 +146,28 @@ class Deployment:
         linked = os.path.basename(current.current_path(self._releases))
         return running_app.release_that_serves(described) or linked
 
-    def _end_waits(self) -> None:
+    def _way_back(self, wanted: str, serves: str) -> Release:
+        """Return the release to go back to.  Raises GaplessError."""
+        if wanted:
+            return current.find(self._releases, wanted)
+        return current.previous(self._releases, serves)
+
+    def _can_go_back(self, wanted: str, serves: str) -> bool:
+        """Return whether there is a release to go back to: else nothing is to be ended."""
+        try:
+            self._way_back(wanted, serves)
+        except GaplessError:
+            return False
+        return True
+
+    def _end_waits(self, under_way: Change | None) -> None:
         """Let the publisher that has the lock go on, if it waits for a drain."""
-        if not self._client.has_apps():
+        if under_way is None or not self._client.has_apps():
             return
         # The app may be unknown here, and the supervisor one of before.
         with contextlib.suppress(NotFoundError, MisuseError):
-            self._client.request("settle", app=self._releases.app)
+            app, token = self._releases.app, under_way.token
+            self._client.request("settle", app=app, token=token)
 
     def _check_serving(self, serves: str, seen: str, other: Change | None) -> None:
         """Raise MisuseError if another release serves than was seen.

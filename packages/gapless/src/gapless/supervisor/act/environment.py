@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from gapless.base.names import LOGIN_VARIABLES
 from gapless.supervisor.memory import spec
@@ -15,6 +15,11 @@ _RUNNERS = ("npm", "npx", "pnpm", "pnpx", "yarn", "yarnpkg", "corepack")
 """Node programs that start the app, and would keep Node's channel for themselves."""
 _PERMISSIONS = ("--permission", "--experimental-permission")
 """With these Node reads no file that is not allowed: also not what it should preload."""
+_WITH_VALUE = (
+    *("-r", "--require", "--import", "--loader", "--experimental-loader"),
+    *("-C", "--conditions", "--env-file", "--allow-fs-read", "--allow-fs-write"),
+)
+"""Options whose value may be the next word (node(1))."""
 _OF_A_SESSION = (
     *("XDG_RUNTIME_DIR", "XDG_SESSION_ID", "DBUS_SESSION_BUS_ADDRESS"),
     *("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "MAIL"),
@@ -101,11 +106,20 @@ def has_permissions(wanted: spec.AppSpec, options: str) -> bool:
 
     *options* are its NODE_OPTIONS.
     """
-    own = wanted.command if is_node(wanted) else ()
-    words = (*own, *options.split())
-    if "--allow-fs-read=*" in words:
+    program, *words = wanted.command
+    is_program = program.rpartition("/")[2] in _NODE_PROGRAMS
+    own = (*(_own_options(words) if is_program else ()), *options.split())
+    if "--allow-fs-read=*" in " ".join(own).replace("-read ", "-read="):
         return False
-    return any(each in _PERMISSIONS for each in words)
+    return any(each in _PERMISSIONS for each in own)
+
+
+def _own_options(words: Sequence[str]) -> Sequence[str]:
+    """Return the words of a command that are Node's, and not those of the script."""
+    for at, word in enumerate(words):
+        if not word.startswith("-") and (at == 0 or words[at - 1] not in _WITH_VALUE):
+            return words[:at]
+    return words
 
 
 def with_preload(options: str, path: str) -> str:

@@ -129,16 +129,17 @@ class Admissions:
         self.begin(app, waiting)
         return True
 
-    def settle(self, app: AppRecord) -> bool:
-        """End what waits, and what is over but for a drain; return whether any was."""
-        waited = self._supersede_waiting(app)
+    def settle(self, app: AppRecord, token: str) -> bool:
+        """End an operation that waits, or is over but for a drain; say if it was."""
+        if app.waiting is not None and app.waiting.token == token:
+            return self._supersede_waiting(app)
         operation = app.operation
-        if operation is None or operation.stops:
-            return waited
+        if operation is None or operation.stops or operation.token != token:
+            return False
         now = plan.admit(app.observed(clock.monotonic()), back=True)
         over = operation.failure or _is_settled(app, operation)
         if now is not plan.Admission.NOW or not over:
-            return waited
+            return False
         self._end_draining(app)
         return True
 

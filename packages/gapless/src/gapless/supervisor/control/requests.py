@@ -155,11 +155,12 @@ class Requests:
         self._host.keep_outcome(reports.end(earlier, app.totals))
 
     def settle(self, request: Request) -> bool:
-        """End what waits, and what is over but for a drain; return whether there was any.
+        """End an operation that waits, or is over but for a drain; return whether it was.
 
-        Whoever waits for the client that asked for it need not wait for the drain.
+        It is named by its token.  Whoever waits for the client that asked for it need not
+        wait for the drain.
         """
-        return self._admissions.settle(self.app(request.app))
+        return self._admissions.settle(self.app(request.app), request.token)
 
     # --- changes of the records -------------------------------------------------------
 

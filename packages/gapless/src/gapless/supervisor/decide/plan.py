@@ -72,10 +72,10 @@ from gapless.supervisor.decide.recycle import recycle
 from gapless.supervisor.decide.restarts import (
     end_failed,
     first_failure,
-    is_occupied,
     is_tried_again,
     refill,
     tried_until,
+    until_empty,
 )
 from gapless.supervisor.memory.model import (
     Desired,
@@ -93,13 +93,12 @@ MOST_RETIRING = 3
 
 def plan(desired: Desired, observed: Observed) -> Plan:
     """Return what to do now; an empty plan without a time to wake means nothing is left."""
-    generations = observed.generations
-    steps = tuple(
-        step
-        for step in _steps(desired, observed)
-        # The end of what is left there is an event too.
-        if not (isinstance(step, Start) and is_occupied(step, generations))
-    )
+    steps: list[Action | float] = []
+    for step in _steps(desired, observed):
+        if isinstance(step, Start):
+            steps += until_empty(step, observed.generations)
+        else:
+            steps.append(step)
     early = _not_spawned(observed)
     starts = [step for step in steps if isinstance(step, Start)]
     held = [] if desired.may_start is None else starts[desired.may_start :]

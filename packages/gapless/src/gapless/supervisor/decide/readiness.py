@@ -219,7 +219,7 @@ def _why_needed(generation: Generation, seat: Seat) -> str:
         return ""  # it has proved itself, and ends when it likes
     if addresses := generation.required | seat.expected:
         return f"has to serve on {', '.join(sorted(addresses))}"
-    if seat.listened_itself:
+    if seat.listened_itself and generation.follows:
         return "had listened"
     asked = generation.ready.when in (When.LISTENING, When.HTTP)
     if (asked or seat.listened) and all(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from gapless.supervisor.decide.actions import Action, GiveUp, Kill, Start
+from gapless.supervisor.decide.actions import Action, GiveUp, Kill, NameWait, Start
 from gapless.supervisor.decide.ending import end_instance
 from gapless.supervisor.decide.readiness import (
     becomes_ready,
@@ -61,23 +61,26 @@ def tried_until(generation: Generation) -> float:
 # --- any start ------------------------------------------------------------------------
 
 
-def is_occupied(start: Start, generations: Iterable[Generation]) -> bool:
-    """Return whether nobody may start in a seat yet, for what is left of another instance.
+def until_empty(start: Start, generations: Iterable[Generation]) -> list[Action]:
+    """Return the start, or what to do where something is left of another instance.
 
     That is where state exists once: what a dead leader left behind may write it still, and
-    so may what gives way to a first start.
+    so may what gives way to a first start, which may take its time: that is told once.
     """
     known = tuple(generations)
     own = next(each for each in known if each.number == start.generation)
     if not own.alone:
-        return False
+        return [start]
     first = all(each is own or each.role is Role.RETIRING for each in known)
-    return any(
-        instance.ordinal == start.ordinal
-        for each in known
-        if each is own or (first and each.alone)
-        for instance in each.instances
-    )
+    for each in known:
+        if each is own or (first and each.alone):
+            for instance in each.instances:
+                if instance.ordinal == start.ordinal:
+                    where = f"instance {instance.ordinal} of generation {each.number}"
+                    what = f"{where} has not ended: what exists once has one writer"
+                    is_told = each is own or own.waits_named
+                    return [] if is_told else [NameWait(own.number, what)]
+    return [start]
 
 
 def refill(generation: Generation, seat: Seat, now: float) -> Iterator[Action | float]:

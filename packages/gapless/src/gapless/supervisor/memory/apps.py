@@ -84,12 +84,17 @@ class AppRecord:
 
         A first start follows nothing: its configuration stays what is asked for.
         """
-        before = [g for g in self.generations if g.number == failed.follows]
+        operation = self.operation
+        its_own = operation is not None and operation.generation == failed.number
+        follows: int | None = failed.follows
+        old = failed.role is not Role.SERVING and not follows and its_own
+        if operation is not None and old:  # begun by a supervisor of before
+            follows = operation.old_generation
+        before = [g for g in self.generations if g.number == follows]
         if not before:
             return
         self.spec = before[0].spec
-        operation = self.operation
-        if operation is not None and operation.generation == failed.number:
+        if operation is not None and its_own:
             self.ids = operation.ids_before or self.ids
 
     def is_missing(self) -> bool:

@@ -215,6 +215,8 @@ class Generation:
     alive: Alive = field(default_factory=Alive)
     overlaps: bool = True
     """Whether an instance may start while another one is in its seat."""
+    follows: int = 0
+    """The generation whose place it is to take; 0 for a first start, or once it has it."""
     alone: bool = False
     """Whether one starts there only when nothing is left of the one before."""
     stop: Stop = field(default_factory=Stop)
