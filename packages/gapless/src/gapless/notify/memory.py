@@ -42,7 +42,7 @@ class Memory:
     rollouts: dict[str, str] = field(default_factory=dict)
     """By app: number, attempt and state of its rollout."""
     outcomes: dict[str, dict[str, str]] = field(default_factory=dict)
-    """By folder, then by app and upload: the stages of the uploads that are there."""
+    """By folder, then by app and upload: stage and time of the uploads that are there."""
     sources: list[str] = field(default_factory=list)
     """Fleets and folders that were looked at before: what was there first is no news."""
     is_disk_low: bool = False
