@@ -36,7 +36,7 @@ class Memory:
     restarts_told: dict[str, float] = field(default_factory=dict)
     """By app: when people were told last that these are many."""
     gave_up: dict[str, str] = field(default_factory=dict)
-    """By app: generation and reason of one that gave up, as was told, until it is started."""
+    """By app: generation and reason of one that gave up, until it is started."""
     log_trouble: list[str] = field(default_factory=list)
     """The apps whose logs take nothing, as was told."""
     rollouts: dict[str, str] = field(default_factory=dict)
