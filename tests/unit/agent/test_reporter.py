@@ -25,6 +25,7 @@ def test_of_two_agents_that_call_themselves_alike_none_falls_over() -> None:
             FleetStore(coordinator, "app", now=lambda: 0.0, complain=pytest.fail),
             "a",
             _ignore,
+            in_use=lambda: (),
         )
         for _ in "ab"
     )
