@@ -90,7 +90,9 @@ class Follower:
         """
         rollout, _ = self.store.rollout_after_wait()
         self._reporter.load()
-        heartbeat_s = (rollout or self.fleet).policy.gone_s / HEARTBEATS_PER_GONE_S
+        gone_s = (rollout or self.fleet).policy.gone_s
+        self._reporter.set_gone_s(gone_s)
+        heartbeat_s = gone_s / HEARTBEATS_PER_GONE_S
         self._listed = self._client.request("list") if self._client.has_apps() else None
         self._observe()
         running = running_release(self._listed, self.fleet.release.app)

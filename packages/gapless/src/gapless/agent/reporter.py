@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from gapless.base import clock
 from gapless.base.errors import ConflictError, GaplessError, UnavailableError
+from gapless.coordinator.decoding import MOST_LEASE_S
 from gapless.rollout.model import AT_WORK, HostReport, Phase, Rollout
 from gapless.rollout.store import FleetStore
 
@@ -48,6 +49,15 @@ class Reporter:
         with self._lock:
             if self._version is None:
                 self._report, self._version = self._store.hosts.own(self._report.host)
+
+    def set_gone_s(self, gone_s: float) -> None:
+        """Set after what silence this host is gone; it is written with the next write.
+
+        Until then the one before holds for the others: that one, or a longer one.
+        """
+        gone_s = min(gone_s, MOST_LEASE_S)
+        with self._lock:
+            self._report = dataclasses.replace(self._report, gone_s=gone_s)
 
     def set_release(self, release: str) -> None:
         """Set the release that serves here; it is written with the next write."""
