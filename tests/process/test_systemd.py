@@ -188,5 +188,42 @@ def test_a_unit_that_hangs_is_started_anew_and_a_reload_is_one_of_the_apps(
         assert under_load.stop().lost == 0, own.read_text()
 
 
+FINISHES = """
+import http.server, os, signal, threading
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"x")
+    def log_message(self, *_):
+        pass
+at = ("127.0.0.1", int(os.environ["PORT"]))
+served = http.server.ThreadingHTTPServer(at, Answer)
+ends = threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: threading.Timer(4.0, ends.set).start())
+threading.Thread(target=served.serve_forever, daemon=True).start()
+ends.wait()
+"""
+
+
+def test_stop_and_reload_wait_for_apps_that_finish_longer_than_the_unit_allows(
+    host: Host, systemctl: Systemctl
+) -> None:
+    """The time-outs of the unit are for a supervisor that hangs."""
+    (host.directory / f".config/systemd/user/{UNIT}.d").mkdir()
+    (host.directory / f".config/systemd/user/{UNIT}.d/soon.conf").write_text(
+        "[Service]\nTimeoutStopSec=2\nTimeoutStartSec=3\n"
+    )
+    systemctl("daemon-reload")
+    systemctl("start", UNIT)
+    command = [sys.executable, "-c", FINISHES]
+    host.start("app", command, port=free_port())
+    systemctl("reload", UNIT)
+    assert host.app("app")["generation"] == 2
+    systemctl("stop", UNIT)
+    assert not host.processes()
+    assert systemctl("show", "-p", "Result", "--value", UNIT) == "success"
+
+
 def _state(systemctl: Systemctl) -> str:
     return systemctl("show", "-p", "ActiveState", "--value", UNIT)

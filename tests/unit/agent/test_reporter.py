@@ -17,6 +17,22 @@ def _ignore(_: str) -> None:
     """Print nothing."""
 
 
+def test_a_host_says_after_what_silence_it_is_gone() -> None:
+    """A new time does not make a write of its own: the heartbeat has it."""
+    store = FleetStore(
+        MemoryCoordinator(), "app", now=lambda: 0.0, complain=pytest.fail
+    )
+    reporter = Reporter(store, "a", _ignore, in_use=lambda: ())
+    reporter.load()
+    for gone_s, most in ((90.0, 90.0), (1e8, 86_400.0)):
+        reporter.set_gone_s(gone_s)
+        reporter.heartbeat(0.0)
+        assert store.hosts.own("a")[0].gone_s == most
+    reporter.set_gone_s(5.0)
+    assert reporter.flush()
+    assert store.hosts.own("a")[0].gone_s == 86_400.0
+
+
 def test_of_two_agents_that_call_themselves_alike_none_falls_over() -> None:
     """In a turn every write is refused, until the report is loaded again."""
     coordinator = MemoryCoordinator()
@@ -25,6 +41,7 @@ def test_of_two_agents_that_call_themselves_alike_none_falls_over() -> None:
             FleetStore(coordinator, "app", now=lambda: 0.0, complain=pytest.fail),
             "a",
             _ignore,
+            in_use=lambda: (),
         )
         for _ in "ab"
     )

@@ -27,6 +27,12 @@ WRONG = {
     'command = "true"\nready = "soon"': 'app.a.ready: write "auto", "listening", "notify"',
     'command = "true"\nready = { when = "soon" }': 'app.a.ready.when: write "auto",',
     'command = "true"\nready = { http = "health" }': "gapless.toml:3: app.a.ready",
+    'command = "true"\nready = { when = "notify", http = "/up" }': "gapless.toml:3: "
+    "app.a.ready: an app is ready by READY=1 or by its answer to http",
+    'command = "true"\nready = { when = { http = "/a" }, http = "/b" }': "gapless.toml:3: "
+    "app.a.ready: two paths: when asks for /a, http for /b",
+    'command = "true"\nalive = { when = { http = "/a" }, http = "/b" }': "gapless.toml:3: "
+    "app.a.alive: two paths: when asks for /a, http for /b",
     'command = "true"\nalive = "auto"': "app.a.alive",
     'command = "true"\nalive = { failures = 0 }': "app.a.alive",
     'command = "true"\nalive = { every_s = 0 }': "app.a.alive",

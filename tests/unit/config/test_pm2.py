@@ -403,6 +403,16 @@ def test_what_pm2_has_no_field_for(project: Project) -> None:
     assert "known keys: health" in project.complaint(gapless={"helth": "/"})
 
 
+def test_a_health_path_is_not_in_place_of_a_message(project: Project) -> None:
+    """Whoever waits for `ready` is not told that something else was waited for."""
+    message = "shop: gapless.health: wait_ready: true waits for process.send('ready')"
+    assert message in project.complaint(wait_ready=True, gapless={"health": "/"})
+    built = project.one(wait_ready=False, gapless={"health": "/"})
+    assert built.ready.when is spec.When.HTTP
+    two = {"when": {"http": "/a"}, "http": "/b"}
+    assert "gapless.alive: two paths" in project.complaint(gapless={"alive": two})
+
+
 def test_limits_and_order_are_those_of_a_gapless_toml(project: Project) -> None:
     """Other apps are named as in the file, whatever their names are here."""
     web = {

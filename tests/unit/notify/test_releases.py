@@ -48,7 +48,7 @@ class Sources:
     def refuse(self, folder: Path, upload: str) -> None:
         """Refuse an upload."""
         folder.mkdir(parents=True, exist_ok=True)
-        found = Outcome(upload=upload, app="shop", stage=Stage.REFUSED)
+        found = Outcome(upload=upload, app="shop", stage=Stage.REFUSED, at="1")
         (folder / f"{upload}.json").write_bytes(outcome.encode(found))
 
     def told(self) -> list[str]:
@@ -65,7 +65,7 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sources:
 
 def held(app: str) -> Rollout:
     """Return a rollout that is held."""
-    return Rollout(app=app, number=1, release="r", state=State.HELD)
+    return Rollout(app=app, number=1, release="r", state=State.HELD, began_at="0")
 
 
 def test_a_coordinator_that_does_not_answer_silences_no_other(sources: Sources) -> None:
@@ -75,8 +75,8 @@ def test_a_coordinator_that_does_not_answer_silences_no_other(sources: Sources) 
     sources.stores["second"].found = held("second")
     sources.refuse(sources.folders[1], "1.tar.gz")
     assert sources.told() == [
-        "rollout second 1.1 held",
-        "upload shop 1.tar.gz refused",
+        "rollout second 1.1 held 0",
+        "upload shop 1.tar.gz refused 1",
     ]
     assert sources.said == ["the coordinator does not answer"]
     sources.stores["first"].found = held("first")
@@ -88,12 +88,12 @@ def test_a_folder_that_cannot_be_read_silences_no_other(sources: Sources) -> Non
     folder, other = sources.folders
     assert sources.told() == []
     sources.refuse(folder, "1.tar.gz")
-    assert sources.told() == ["upload shop 1.tar.gz refused"]
+    assert sources.told() == ["upload shop 1.tar.gz refused 1"]
     away = folder.with_name("away")
     folder.rename(away)
     folder.write_text("no folder")
     sources.refuse(other, "2.tar.gz")
-    assert sources.told() == ["upload shop 2.tar.gz refused"]
+    assert sources.told() == ["upload shop 2.tar.gz refused 1"]
     assert len(sources.said) == 1
     sources.memory.told.clear()
     folder.unlink()

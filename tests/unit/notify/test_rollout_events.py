@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from gapless.notify import rollout_events
 from gapless.notify.memory import Memory
 from gapless.notify.model import Kind
@@ -45,9 +47,11 @@ def test_a_fleet_that_is_seen_later_than_others_is_no_news() -> None:
     assert rollout_events.of_rollouts(late, memory, "now") == []
 
 
-def refused(upload: str = "1.tar.gz", app: str = "shop") -> Outcome:
+def refused(upload: str = "1.tar.gz", app: str = "shop", at: str = "1") -> Outcome:
     """Return the outcome of an upload that was refused."""
-    return Outcome(upload=upload, app=app, stage=Stage.REFUSED, detail="npm ci failed")
+    return Outcome(
+        upload=upload, app=app, stage=Stage.REFUSED, detail="npm ci failed", at=at
+    )
 
 
 def told_uploads(memory: Memory, *outcomes: Outcome, folder: str = FOLDER) -> list[str]:
@@ -66,6 +70,37 @@ def test_an_upload_that_was_refused_is_told_once() -> None:
     text = "shop: the upload 1.tar.gz refused: npm ci failed"
     assert told_uploads(memory, refused()) == [text]
     assert told_uploads(memory, refused()) == []
+
+
+def test_an_upload_of_the_same_name_that_is_refused_again_is_told_again() -> None:
+    """Who copies `shop.tar.gz` into the inbox uses one name; each event is its own."""
+    memory = Memory()
+    assert told_uploads(memory) == []
+    found = [
+        rollout_events.of_uploads({FOLDER: [refused(at=at)]}, memory)
+        for at in ("1", "1", "2")
+    ]
+    assert [len(events) for events in found] == [1, 0, 1]
+    assert found[0][0].identity != found[2][0].identity
+
+
+def test_what_an_earlier_version_has_told_is_not_told_again() -> None:
+    """It noted no time."""
+    memory = Memory(outcomes={FOLDER: {"shop/1.tar.gz": "refused"}})
+    memory.looked_at(f"uploads of {FOLDER}")
+    assert told_uploads(memory, refused()) == []
+    assert len(told_uploads(memory, refused(at="2"))) == 1
+
+
+def test_a_rollout_of_an_emptied_coordinator_is_an_event_of_its_own() -> None:
+    """Its number was used before."""
+    memory, identities = Memory(), set[str]()
+    for began_at in ("1", "2"):
+        for state in (State.ROLLING, State.HELD):
+            each = dataclasses.replace(rollout(state), began_at=began_at)
+            found = rollout_events.of_rollouts({"shop": each}, memory, "now")
+            identities |= {event.identity for event in found}
+    assert len(identities) == 2
 
 
 def test_many_uploads_are_told_once_each() -> None:

@@ -146,6 +146,14 @@ def test_who_gave_up_is_told_once() -> None:
     assert len(told(line, memory)) == 1
 
 
+def test_who_served_again_and_gives_up_again_is_told_again() -> None:
+    """After a boot no operation starts it, so no report says so: its generation does."""
+    memory = Memory()
+    line = {"event": "gave-up", "app": "shop", "reason": "exited", "time": "1"}
+    found = [told(line | {"generation": number}, memory) for number in (4, 4, 5, 5)]
+    assert [len(events) for events in found] == [1, 0, 1, 0]
+
+
 def test_a_log_that_takes_nothing_is_told_once_until_it_does() -> None:
     """The keeper says it again while it lasts."""
     memory = Memory()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ import pytest
 
 from gapless.base import clock
 from gapless.base.names import Home
-from gapless.notify import teller
+from gapless.notify import rollout_events, teller
 from gapless.notify.memory import Memory
 from gapless.notify.memory_file import MemoryFile
 from gapless.notify.model import Event, Kind, Target, Webhook
 from gapless.notify.teller import Teller
+from gapless.push.outcome import Outcome, Stage
 from rig.receivers.webhook import WebhookReceiver, status
 from rig.wait import free_port, until
 
@@ -60,6 +62,18 @@ def telling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Telling:
     return Telling(tmp_path)
 
 
+@pytest.fixture
+def receiver() -> Iterator[WebhookReceiver]:
+    """Return a receiver that takes everything."""
+    found = WebhookReceiver(status(200))
+    yield found
+    found.close()
+
+
+def _has(receiver: WebhookReceiver, count: int) -> bool:
+    return len(receiver.bodies) == count
+
+
 def end(found: Teller) -> None:
     """End a teller."""
     found.ends.set()
@@ -68,7 +82,7 @@ def end(found: Teller) -> None:
 
 
 def test_what_is_being_tried_at_the_end_is_told_by_the_next_one(
-    telling: Telling,
+    telling: Telling, receiver: WebhookReceiver
 ) -> None:
     """Also if a rollout is there to be remembered."""
 
@@ -82,11 +96,9 @@ def test_what_is_being_tried_at_the_end_is_told_by_the_next_one(
     until(lambda: bool(telling.said), "an attempt that fails")
     end(first)
     assert telling.memory().gave_up == {}
-    receiver = WebhookReceiver(status(200))
     second = telling.start(receiver.url)
     until(lambda: bool(telling.memory().gave_up), "the event to be told")
     end(second)
-    receiver.close()
     assert [each["kind"] for each in receiver.bodies] == ["gave-up"]
 
 
@@ -107,6 +119,30 @@ def test_what_others_tell_and_could_not_is_told_by_the_next_one(
     until(lambda: bool(telling.said), "an attempt that fails")
     end(first)
     assert telling.memory().rollouts == {}
+
+
+def test_an_upload_that_is_refused_again_is_told_again(
+    telling: Telling, receiver: WebhookReceiver
+) -> None:
+    """Its name is the one of the first: what was told is another event."""
+    folder = "/srv/shop/outcomes"
+    stamps: list[str] = []
+
+    def others(memory: Memory) -> list[Event]:
+        outcomes = [
+            Outcome(upload="shop.tar.gz", app="shop", stage=Stage.REFUSED, at=at)
+            for at in stamps[-1:]
+        ]
+        return rollout_events.of_uploads({folder: outcomes}, memory)
+
+    telling.others = others
+    found = telling.start(receiver.url, disk_free_bytes=0)
+    until(lambda: bool(telling.memory().sources), "the first look")
+    for count in (1, 2):
+        stamps.append(clock.stamp(clock.wall() + count))
+        until(partial(_has, receiver, count), "the event")
+    end(found)
+    assert len({each["id"] for each in receiver.bodies}) == 2
 
 
 def test_what_was_looked_at_is_saved_on_a_quiet_log(telling: Telling) -> None:

@@ -31,12 +31,12 @@ class World:
         )
         return self._stores.setdefault(host, made)
 
-    def heartbeat(self, *hosts: str) -> None:
-        """Let hosts write their reports."""
+    def heartbeat(self, *hosts: str, gone_s: float = 0.0) -> None:
+        """Let hosts write their reports, as agents of earlier versions or with a time."""
         for host in hosts:
             before = self._versions.get(host, 0)
             self._versions[host] = self.store(host).hosts.write(
-                HostReport(host=host), before
+                HostReport(host=host, gone_s=gone_s), before
             )
 
     def pass_time(self, host: str, seconds: float) -> None:
@@ -46,9 +46,9 @@ class World:
             self.heartbeat(host)
             self.live_for(host)
 
-    def live_for(self, host: str) -> list[str]:
+    def live_for(self, host: str, gone_s: float = GONE_S) -> list[str]:
         """Return the hosts that are alive for a host."""
-        return sorted(each.host for each in self.store(host).hosts.live(GONE_S))
+        return sorted(each.host for each in self.store(host).hosts.live(gone_s))
 
 
 class _Away(MemoryCoordinator):
@@ -86,6 +86,24 @@ def test_a_host_that_is_silent_is_gone() -> None:
     assert world.live_for("a") == ["a", "b"]
     world.pass_time("a", GONE_S)
     assert world.live_for("a") == ["a"]
+
+
+def test_a_host_is_judged_by_the_time_that_it_goes_by_too() -> None:
+    """A newer rollout has a shorter one, and a host at work reports as before."""
+    world = World()
+    world.heartbeat("a", "b", gone_s=GONE_S)
+    short_s = 10.0
+    for _ in range(3):
+        world.heartbeat("b", gone_s=GONE_S)
+        for _ in range(int(HEARTBEAT_S)):
+            world.now += 1.0
+            world.heartbeat("a", gone_s=short_s)
+            assert world.live_for("a", short_s) == ["a", "b"]
+    for _ in range(int(GONE_S)):
+        world.now += 1.0
+        world.heartbeat("a", gone_s=short_s)
+        world.live_for("a", short_s)
+    assert world.live_for("a", short_s) == ["a"]
 
 
 def test_silence_is_measured_on_the_readers_clock() -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from gapless.config import site
+from gapless.static_site import content_tags
+from gapless.static_site.content_tags import ContentTags
 from gapless.static_site.settings import read
 from rig.wait import free_port, until
 
@@ -173,8 +175,93 @@ def test_methods_ranges_and_times(plain: Answers) -> None:
     etag = next(each for each in answer.split("\r\n") if each.startswith("etag:"))
     assert plain.ask("/page.html", f"If-None-Match: {etag[6:]}")[0] == 304
     assert plain.ask("/page.html", "Range: bytes=90-95")[0] == 416
+    assert plain.ask("/none", "If-None-Match: *")[0] == 404
     for method in ("POST", "PUT", "DELETE"):
         assert plain.ask("/page.html", method=method)[0] == 405
+
+
+def header(answer: str, name: str) -> str:
+    """Return a header of an answer; empty if it has none."""
+    lines = answer.partition("\r\n\r\n")[0].split("\r\n")
+    found = (each.partition(": ") for each in lines)
+    return next((value for key, _, value in found if key.lower() == name), "")
+
+
+@pytest.fixture
+def releases(tmp_path: Path) -> Iterator[list[Answers]]:
+    """Return servers of a release, of its copy, and of the next one: sizes and times agree.
+
+    Of a tarball by `npm pack`, or `tar --mtime=@0`.
+    """
+    found = []
+    for name, script in (("a", "3f2a91"), ("copy", "3f2a91"), ("b", "77c0de")):
+        page = tmp_path / name / "index.html"
+        page.parent.mkdir()
+        page.write_text(f"<script src=app.{script}.js>")
+        os.utime(page, (0, 0))
+        found.append(Answers(page.parent))
+    for each in found:
+        until(each.listens, "the server")
+    yield found
+    for each in found:
+        each.end()
+
+
+def test_the_next_release_is_not_the_one_that_a_browser_has(
+    releases: list[Answers],
+) -> None:
+    """Whatever the times of files say; copies on other hosts agree, for balancers."""
+    old, copy, new = releases
+    tag = header(old.ask("/")[1], "etag")
+    assert copy.ask("/", f"If-None-Match: {tag}")[0] == 304
+    status, answer = new.ask("/", f"If-None-Match: {tag}")
+    assert (status, "77c0de" in answer) == (200, True)
+    since = "If-Modified-Since: Thu, 01 Jan 1970 00:00:00 GMT"
+    assert new.ask("/", since)[0] == 200
+    # Of one from 1970 browsers would ask again in years only (RFC 9111, 4.2.2).
+    assert not header(answer, "last-modified")
+
+
+def test_a_range_is_of_the_release_that_it_was_begun_with(
+    releases: list[Answers],
+) -> None:
+    """Else all is sent: a file is never put together from two."""
+    old, copy, new = releases
+    tag = header(old.ask("/")[1], "etag")
+    asked = "Range: bytes=12-17"
+    assert copy.ask("/", asked, f"If-Range: {tag}")[0] == 206
+    for condition in (tag, "Thu, 01 Jan 1970 00:00:00 GMT", f"W/{tag}", ""):
+        assert new.ask("/", asked, f"If-Range: {condition}")[0] == 200
+    assert new.ask("/", asked)[0] == 206
+
+
+def test_what_is_too_large_to_be_read_first_has_a_tag_of_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No two files have the same one; a host has read none of them."""
+    monkeypatch.setattr(content_tags, "MOST_READ_BYTES", 3)
+    found = set()
+    for name, text in (("a", "long"), ("b", "long"), ("c", "abc"), ("d", "abc")):
+        path = tmp_path / name
+        path.write_text(text)
+        os.utime(path, (0, 0))
+        tags = ContentTags()
+        found.add(tags.of(str(path), path.stat()))
+        assert tags.of(str(path), path.stat()) in found
+    assert len(found) == 3
+
+
+def test_what_is_written_anew_in_its_place_has_another_tag(tmp_path: Path) -> None:
+    """What was read is remembered for the file as it was."""
+    tags, path = ContentTags(), tmp_path / "a"
+    found = set()
+    for text in ("one", "two"):
+        part = tmp_path / "part"
+        part.write_text(text)
+        os.utime(part, (0, 0))
+        part.replace(path)
+        found.add(tags.of(str(path), path.stat()))
+    assert len(found) == 2
 
 
 @pytest.mark.parametrize(

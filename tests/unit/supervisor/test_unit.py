@@ -75,6 +75,28 @@ def test_it_says_that_it_lives_only_if_it_is_asked(systemd: socket.socket) -> No
         assert found.wait_until() is None
 
 
+def test_it_asks_for_more_time_while_apps_are_at_work(systemd: socket.socket) -> None:
+    """At once, for `systemctl stop` may wait already; and never for nothing."""
+    found = of(systemd)
+    found.app_is("a", "online")
+    found.ready(1.0)
+    found.keep_up(1.0)
+    assert (len(told(systemd)), found.wait_until()) == (1, None)
+    found.app_is("a", "online", at_work=True)
+    for now in (2.0, 3.0, 16.9, 17.0):
+        found.keep_up(now)
+    assert (told(systemd), found.wait_until()) == (
+        ["EXTEND_TIMEOUT_USEC=45000000"] * 2,
+        32.0,
+    )
+    found.app_is("a", None)
+    found.keep_up(33.0)
+    assert "EXTEND" not in "".join(told(systemd))
+    found.app_is("a", "online", at_work=True)
+    found.keep_up(34.0)
+    assert "EXTEND_TIMEOUT_USEC=45000000" in told(systemd)
+
+
 @pytest.mark.parametrize("value", ["", "0", "-1", "many", "1" * 50, "٣"])
 def test_what_is_no_interval_is_no_watchdog(systemd: socket.socket, value: str) -> None:
     """It comes from the environment."""

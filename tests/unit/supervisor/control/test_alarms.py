@@ -77,9 +77,12 @@ def test_who_gave_up_is_said_once(told: Told) -> None:
     (line,) = told.lines()
     assert line["event"] == "gave-up"
     assert line["reason"] == "gave up on instance 1: exited with code 1"
+    assert line["generation"] == 1
     assert told.lines() == []
     told.app.stop_reason = "every instance gave up"
+    told.app.generations, told.app.last_generation = [], 3
     (line,) = told.lines()
+    assert line["generation"] == 3
     assert line["reason"] == "every instance gave up"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import select
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 from gapless.agent.address import split
 from gapless.agent.health.answer import path_of
@@ -74,14 +74,18 @@ class DrainRight:
         if own is None or not own.serves:
             return ""
         others = drain_rules.serving(hosts, draining, but=self.host)
-        if self._alive & set(others) or self._wait_for_alive(others):
+        if self._alive & set(others):
+            return ""
+        if self._wait_for_alive({host: reports[host] for host in others}):
             return ""
         return f"{', '.join(others)} gave no sign of life"
 
-    def _wait_for_alive(self, hosts: Collection[str]) -> bool:
+    def _wait_for_alive(self, hosts: Mapping[str, HostReport]) -> bool:
         """Wait until one of some hosts is seen alive; return whether one was."""
         rollout, _ = self._store.rollout()
-        gone_s = rollout.policy.gone_s if rollout else GONE_S
+        policy_s = rollout.policy.gone_s if rollout else GONE_S
+        own_s = (each.gone_after_s(policy_s) for each in hosts.values())
+        gone_s = max(own_s, default=policy_s)
         until, is_announced = clock.monotonic() + gone_s, False
         while True:
             reports = self._store.hosts.all()

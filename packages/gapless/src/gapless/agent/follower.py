@@ -15,12 +15,14 @@ from gapless.agent.drain_entry import DrainEntry
 from gapless.agent.observation import Listed, observed, running_release
 from gapless.agent.reporter import Reporter, Say
 from gapless.agent.turn.held_slot import HeldSlot
+from gapless.agent.turn.release_source import ReleaseSource
 from gapless.agent.turn.turn import Turn
 from gapless.base import clock
 from gapless.base.errors import UnavailableError
 from gapless.client import Client
 from gapless.config.toml.fleets import Fleet
 from gapless.coordinator.leases import Slots
+from gapless.deploy import running_app
 from gapless.rollout import decide, drain_rules
 from gapless.rollout.model import AT_WORK, HostReport, Phase, Rollout, State
 from gapless.rollout.policy import frozen_by
@@ -56,7 +58,9 @@ class Follower:
     ) -> None:
         self.fleet, self.store, self.host = fleet, store, host
         self._client, self._say = client, say
-        self._reporter = Reporter(store, host, say)
+        source = ReleaseSource(fleet, client.home.path)
+        in_use = partial(running_app.releases_in_use, client, source.own)
+        self._reporter = Reporter(store, host, say, in_use=in_use)
         self._attempt_since: tuple[tuple[int, int], float] = ((0, 0), 0.0)
         """The attempt at a rollout, and since when this host has seen it."""
         self._addresses = addresses
@@ -68,6 +72,7 @@ class Follower:
             fleet,
             client,
             self._reporter,
+            source,
             self.stopping,
             answers_balancers=bool(addresses.health),
         )
@@ -85,7 +90,9 @@ class Follower:
         """
         rollout, _ = self.store.rollout_after_wait()
         self._reporter.load()
-        heartbeat_s = (rollout or self.fleet).policy.gone_s / HEARTBEATS_PER_GONE_S
+        gone_s = (rollout or self.fleet).policy.gone_s
+        self._reporter.set_gone_s(gone_s)
+        heartbeat_s = gone_s / HEARTBEATS_PER_GONE_S
         self._listed = self._client.request("list") if self._client.has_apps() else None
         self._observe()
         running = running_release(self._listed, self.fleet.release.app)

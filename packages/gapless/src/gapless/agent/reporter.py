@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from gapless.base import clock
 from gapless.base.errors import ConflictError, GaplessError, UnavailableError
+from gapless.coordinator.decoding import MOST_LEASE_S
 from gapless.rollout.model import AT_WORK, HostReport, Phase, Rollout
 from gapless.rollout.store import FleetStore
 
@@ -22,15 +23,13 @@ InUse = Callable[[], tuple[str, ...]]
 """Returns the releases that generations of the app run from, by the supervisor."""
 
 
-def _none() -> tuple[str, ...]:
-    """Return that nothing is in use."""
-    return ()
-
-
 class Reporter:
     """The report of one host about one app.  Methods raise UnavailableError."""
 
-    def __init__(self, store: FleetStore, host: str, say: Say) -> None:
+    def __init__(
+        self, store: FleetStore, host: str, say: Say, *, in_use: InUse
+    ) -> None:
+        """*in_use* is called before a write, but for heartbeats of who holds a slot."""
         self._store, self._say = store, say
         self._report = HostReport(host=host)
         self._version: int | None = None
@@ -38,11 +37,7 @@ class Reporter:
         self._written_at: float | None = None
         """When the report was written as it is now; None: it was not."""
         self._lock = threading.Lock()
-        self._ask_in_use: InUse = _none
-
-    def ask_in_use(self, ask: InUse) -> None:
-        """Let *ask* be called before a write, but for heartbeats of who holds a slot."""
-        self._ask_in_use = ask
+        self._in_use = in_use
 
     @property
     def report(self) -> HostReport:
@@ -54,6 +49,15 @@ class Reporter:
         with self._lock:
             if self._version is None:
                 self._report, self._version = self._store.hosts.own(self._report.host)
+
+    def set_gone_s(self, gone_s: float) -> None:
+        """Set after what silence this host is gone; it is written with the next write.
+
+        Until then the one before holds for the others: that one, or a longer one.
+        """
+        gone_s = min(gone_s, MOST_LEASE_S)
+        with self._lock:
+            self._report = dataclasses.replace(self._report, gone_s=gone_s)
 
     def set_release(self, release: str) -> None:
         """Set the release that serves here; it is written with the next write."""
@@ -127,7 +131,7 @@ class Reporter:
         Where the supervisor does not answer, those of before are still taken for used.
         """
         try:
-            in_use = set(self._ask_in_use())
+            in_use = set(self._in_use())
         except (GaplessError, OSError):
             in_use = {*self._report.in_use, self._report.release}
         names = tuple(sorted(name for name in in_use | {target} if name))

@@ -36,13 +36,13 @@ class Memory:
     restarts_told: dict[str, float] = field(default_factory=dict)
     """By app: when people were told last that these are many."""
     gave_up: dict[str, str] = field(default_factory=dict)
-    """By app: what was told of one that gave up, until it is started."""
+    """By app: generation and reason of one that gave up, until it is started."""
     log_trouble: list[str] = field(default_factory=list)
     """The apps whose logs take nothing, as was told."""
     rollouts: dict[str, str] = field(default_factory=dict)
     """By app: number, attempt and state of its rollout."""
     outcomes: dict[str, dict[str, str]] = field(default_factory=dict)
-    """By folder, then by app and upload: the stages of the uploads that are there."""
+    """By folder, then by app and upload: stage and time of the uploads that are there."""
     sources: list[str] = field(default_factory=list)
     """Fleets and folders that were looked at before: what was there first is no news."""
     is_disk_low: bool = False

@@ -53,7 +53,8 @@ def _of_rollout(app: str, rollout: Rollout, now: str, at: str) -> Event:
         f"{rollout.state.value}{why}"
     )
     return Event(
-        identity=f"rollout {app} {now}",
+        # A coordinator that was emptied counts from 1 again.
+        identity=f"rollout {app} {now} {rollout.began_at}",
         kind=_KINDS[rollout.state],
         app=app,
         text=text,
@@ -81,8 +82,10 @@ def of_uploads(folders: Mapping[str, Iterable[Outcome]], memory: Memory) -> list
         before, there = memory.outcomes.get(folder, {}), dict[str, str]()
         for each in outcomes:
             key, stage = f"{each.app}/{each.upload}", each.stage.value
-            there[key] = stage
-            is_new = before.get(key) != stage
+            # The name may be used again, and the upload be refused again: `at` is of each.
+            there[key] = f"{stage} {each.at}"
+            # Earlier versions have noted the stage alone.
+            is_new = before.get(key) not in (there[key], stage)
             # One that failed later has a report of the supervisor, or a rollout.
             if is_new and is_known and each.stage is Stage.REFUSED:
                 found.append(_of_upload(each))
@@ -94,7 +97,7 @@ def of_uploads(folders: Mapping[str, Iterable[Outcome]], memory: Memory) -> list
 def _of_upload(outcome: Outcome) -> Event:
     stage = outcome.stage.value
     return Event(
-        identity=f"upload {outcome.app} {outcome.upload} {stage}",
+        identity=f"upload {outcome.app} {outcome.upload} {stage} {outcome.at}",
         kind=Kind.FAILED,
         app=outcome.app,
         text=f"{outcome.app}: the upload {outcome.upload} {stage}: {outcome.detail}",

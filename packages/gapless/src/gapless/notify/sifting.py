@@ -114,10 +114,13 @@ def _of_restart(line: Line, memory: Memory, target: Target, now: float) -> list[
 
 def _of_end(line: Line, memory: Memory) -> list[Event]:
     app, reason = _text(line, "app"), _reason(line)
-    if memory.gave_up.get(app) == reason:
+    # Who gives up in another generation has been started meanwhile: after a boot, no report
+    # says so.
+    now = f"{line.get('generation')} {reason}"
+    if memory.gave_up.get(app) == now:
         return []  # another supervisor says it again
     memory.gave_up = dict([*memory.gave_up.items()][-MOST_APPS:])
-    memory.gave_up[app] = reason
+    memory.gave_up[app] = now
     facts = {"reason": line.get("reason")}
     return [_event(line, Kind.GAVE_UP, app, f"{app} gave up: {reason}", facts)]
 

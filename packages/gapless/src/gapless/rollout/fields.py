@@ -9,7 +9,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from gapless.coordinator.decoding import MOST_VERSION
+from gapless.coordinator.decoding import MOST_LEASE_S, MOST_VERSION
 
 MOST_TEXT = 16_384
 MOST_HOSTS = 20_000
@@ -32,6 +32,8 @@ Token = Annotated[str, Meta(max_length=64, pattern=r"\A[0-9A-Za-z_-]*\Z")]
 Share = Annotated[str, Meta(max_length=6, pattern=r"\A0*[1-9][0-9]*%?\Z")]
 """A number of hosts, or so many per cent."""
 Seconds = Annotated[float, Meta(ge=0, le=MOST_SECONDS)]
+GoneSeconds = Annotated[float, Meta(ge=0, le=MOST_LEASE_S)]
+"""For how long a record alone can keep a host alive."""
 LeaseSeconds = Annotated[float, Meta(ge=1, le=MOST_SECONDS)]
 """Shorter, and renewals would be all that hosts do."""
 Lines = Annotated[tuple[Line, ...], Meta(max_length=1000)]

@@ -35,10 +35,14 @@ class HostReports:
         return {report.host: report for report, _ in self._read()}
 
     def live(self, gone_s: float) -> list[HostReport]:
-        """Return the reports of the hosts with a heartbeat within *gone_s*."""
+        """Return the reports of the hosts with a heartbeat within *gone_s*, or theirs."""
         found = list(self._read())
         now = self._liveness.now()
-        return [report for report, seen_at in found if now - seen_at < gone_s]
+        return [
+            report
+            for report, seen_at in found
+            if now - seen_at < report.gone_after_s(gone_s)
+        ]
 
     def own(self, host: str) -> tuple[HostReport, int]:
         """Return the last report of this host, and the version of its record."""

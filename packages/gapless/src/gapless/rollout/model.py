@@ -20,6 +20,7 @@ from gapless.rollout.fields import (
     Addresses,
     Count,
     Digest,
+    GoneSeconds,
     Line,
     Number,
     Releases,
@@ -162,6 +163,15 @@ class HostReport:
     """The whole host drains or has drained: it follows rollouts afterwards."""
     recycles: bool = False
     """The app cannot run twice at once, so it does not serve while it changes."""
+    gone_s: GoneSeconds = 0.0
+    """The policy's, which the host goes by; agents of earlier versions say none."""
+
+    def gone_after_s(self, policy_s: float) -> float:
+        """Return after what silence the host is gone, for who has another policy.
+
+        The longer one counts: a host at work goes by the policy that it began with.
+        """
+        return max(policy_s, self.gone_s)
 
     @property
     def serves(self) -> bool:

@@ -269,7 +269,10 @@ class Loop:
         """Note an app as it is now; forget one that was deleted, once nothing is left."""
         is_gone = app.deleted and not app.generations and app.operation is None
         if self._unit.listens:
-            self._unit.app_is(app.name, None if is_gone else status(app))
+            ends = self._host.shutting_down and bool(app.generations)
+            at_work = not is_gone and (ends or app.operation is not None)
+            word = None if is_gone else status(app)
+            self._unit.app_is(app.name, word, at_work=at_work)
         if is_gone:
             self._forget(app)
         else:

@@ -3,6 +3,8 @@
 sd_notify(3): READY=1 once everything was taken over, a line about the apps when that
 changes, STOPPING=1 at the end, and WATCHDOG=1 while systemd asks for it.  Each turn of the
 loop may send it: a supervisor that hangs sends none, and is ended and started anew.
+EXTEND_TIMEOUT_USEC= while apps are at work: `systemctl stop` and `systemctl reload` wait as
+long as the apps may take, while the time-outs of the unit end a supervisor that hangs.
 
 Rule 1: the variables stay in the environment of this process, for a program that takes its
 place (execve(2)).  Apps are given an environment of their own, and a socket of their own.
@@ -20,6 +22,8 @@ _VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 AGAIN_S = 1.0
 STATUS_S = 1.0
 """A line about the apps is sent so often at most."""
+LONGER_S, LONGER_EVERY_S = 45.0, 15.0
+"""How much time is asked for, from then on, and how often: one message may be lost."""
 
 
 class Unit:
@@ -36,6 +40,10 @@ class Unit:
         self._counts: Counter[str] = Counter()
         self._told: str | None = None
         self._tell_at: float | None = None
+        self._at_work = set[str]()
+        """The apps for which somebody may wait."""
+        self._longer_at: float | None = None
+        """When to ask for more time next; None: it was not asked for yet."""
 
     @property
     def listens(self) -> bool:
@@ -63,8 +71,12 @@ class Unit:
 
     # --- the apps -----------------------------------------------------------------------
 
-    def app_is(self, name: str, word: str | None) -> None:
-        """Note how an app is; None: it is gone."""
+    def app_is(self, name: str, word: str | None, *, at_work: bool = False) -> None:
+        """Note how an app is; None: it is gone.
+
+        One *at_work* is being changed or ended: systemd may wait for that.
+        """
+        (self._at_work.add if at_work else self._at_work.discard)(name)
         before = self._words.pop(name, None)
         if before is not None:
             self._counts[before] -= 1
@@ -97,10 +109,16 @@ class Unit:
             taken = self._send(f"STATUS={line}")
             self._told = line if taken else self._told
             self._tell_at = None if taken else now + AGAIN_S
+        if not self._at_work:
+            self._longer_at = None
+        elif self._longer_at is None or self._longer_at <= now:
+            taken = self._send(f"EXTEND_TIMEOUT_USEC={int(LONGER_S * 1e6)}")
+            self._longer_at = now + (LONGER_EVERY_S if taken else AGAIN_S)
 
     def wait_until(self) -> float | None:
         """Return when `keep_up` has something to do; None: never."""
-        known = [at for at in (self._alive_at, self._tell_at) if at is not None]
+        times = (self._alive_at, self._tell_at, self._longer_at)
+        known = [at for at in times if at is not None]
         return min(known) if known else None
 
     def _send(self, text: str) -> bool:

@@ -47,6 +47,7 @@ class Turn:
         fleet: Fleet,
         client: Client,
         reporter: Reporter,
+        source: ReleaseSource,
         stopping: threading.Event,
         *,
         answers_balancers: bool,
@@ -56,10 +57,8 @@ class Turn:
         An agent that *answers_balancers* tells them of a recycle before the app refuses.
         """
         self._lead_s = LEAD_S if answers_balancers else 0.0
-        self._fleet, self._source = fleet, ReleaseSource(fleet, client.home.path)
+        self._fleet, self._source = fleet, source
         self._client, self._reporter, self._stopping = client, reporter, stopping
-        own = self._source.own
-        reporter.ask_in_use(lambda: running_app.releases_in_use(client, own))
 
     def waits_for(self, rollout: Rollout) -> str:
         """Return what is not here yet and a turn would need, or nothing."""

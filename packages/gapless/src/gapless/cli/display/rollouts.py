@@ -89,6 +89,7 @@ def _phase(report: HostReport, gone_s: float) -> str:
     By the host's clock and ours, which may differ: nothing is decided by it.
     """
     silent_s = _silent_s(report)
+    gone_s = report.gone_after_s(gone_s)
     if silent_s is None or silent_s < gone_s or report.phase is Phase.STOPPED:
         return report.phase.value
     return f"gone for {output.duration(silent_s)} (was {report.phase.value})"

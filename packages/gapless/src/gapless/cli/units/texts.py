@@ -42,6 +42,8 @@ ExecReload={command} reload all
 # `systemctl stop` and the end of the machine end the apps; `systemctl restart` does not:
 # the next supervisor takes over what serves.
 ExecStop={command} shutdown --if-stopped %n
+# A supervisor that hangs meanwhile is ended.  While apps finish it asks for more time, for
+# a stop and for a reload.
 TimeoutStopSec=120
 Restart=always
 RestartSec=1

@@ -29,6 +29,11 @@ from gapless.config.toml.schema import (
 )
 from gapless.supervisor.memory import spec
 
+NOT_WITH_WAIT = (
+    "wait_ready: true waits for process.send('ready'), and health for an answer: an app is "
+    "ready by one of them; leave out the other (`alive` may ask for a path as well)"
+)
+
 
 class Rotation(Table, frozen=True):
     """When log files are moved aside; with it those that the declaration names too."""
@@ -101,8 +106,14 @@ def with_gapless_field(declared: Declaration, built: spec.AppSpec) -> spec.AppSp
         raise MisuseError(declared.message_for("gapless", str(error))) from None
     if keys.share_ports and keys.affinity != "none":
         raise MisuseError(declared.message_for("gapless", NOT_WITH_AFFINITY))
+    try:
+        alive = app_tables.alive(keys.alive)
+    except ValueError as error:
+        raise MisuseError(declared.message_for("gapless.alive", str(error))) from None
     ready = built.ready
     if keys.health is not None:
+        if ready.when is spec.When.NOTIFY:
+            raise MisuseError(declared.message_for("gapless.health", NOT_WITH_WAIT))
         ready = replace(ready, when=spec.When.HTTP, path=keys.health)
     stop = built.stop
     if keys.drain_timeout_s is not None:
@@ -120,7 +131,7 @@ def with_gapless_field(declared: Declaration, built: spec.AppSpec) -> spec.AppSp
         built,
         ready=ready,
         log=log,
-        alive=app_tables.alive(keys.alive),
+        alive=alive,
         stop=stop,
         drops=tuple(str(entry) for entry in keys.drops),
         environment_files=(*built.environment_files, *files),

@@ -47,7 +47,7 @@ class Ready(Table, frozen=True):
     """
     http: UrlPath | None = None
     """Ready is an instance that answers this path with 2xx or 3xx; it begins with a
-    slash.
+    slash. Not with `notify`.
 
     Example: "/health"
     """

@@ -26,21 +26,26 @@ def stop(document: Document, keys: Keys, table: app_schema.Stop) -> spec.Stop:
 
 
 def ready(table: str | app_schema.Ready) -> spec.Ready:
-    """Return when an instance counts as ready."""
+    """Return when an instance counts as ready.  Raises ValueError."""
     if isinstance(table, str):
         return spec.Ready(when=spec.When(table))
-    path = table.when.http if isinstance(table.when, app_schema.Http) else table.http
+    path = _path(table)
     if path is not None:
+        if table.when == "notify":
+            raise ValueError(
+                "an app is ready by READY=1 or by its answer to http, not by both: "
+                'leave out one of when = "notify" and http'
+            )
         return spec.Ready(when=spec.When.HTTP, path=path, timeout_s=table.timeout_s)
     assert isinstance(table.when, str)
     return spec.Ready(when=spec.When(table.when), timeout_s=table.timeout_s)
 
 
 def alive(table: str | app_schema.Alive) -> spec.Alive:
-    """Return when an instance counts as hanging."""
+    """Return when an instance counts as hanging.  Raises ValueError."""
     if isinstance(table, str):
         return spec.Alive(when=spec.Asks(table))
-    path = table.when.http if isinstance(table.when, app_schema.Http) else table.http
+    path = _path(table)
     return spec.Alive(
         when=spec.Asks.LISTENING if path is None else spec.Asks.HTTP,
         path=path or "/",
@@ -48,6 +53,16 @@ def alive(table: str | app_schema.Alive) -> spec.Alive:
         timeout_s=table.timeout_s,
         failures=table.failures,
     )
+
+
+def _path(table: app_schema.Ready | app_schema.Alive) -> str | None:
+    """Return the path that is asked for; who answers it listens.  Raises ValueError."""
+    if not isinstance(table.when, app_schema.Http):
+        return table.http
+    path = table.when.http
+    if table.http not in (None, path):
+        raise ValueError(f"two paths: when asks for {path}, http for {table.http}")
+    return path
 
 
 def restart(table: app_schema.Restart) -> spec.Restart:

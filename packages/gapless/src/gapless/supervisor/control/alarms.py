@@ -26,11 +26,12 @@ def of(app: AppRecord) -> Alarms:
 def write(log: events.Log, app: AppRecord, before: Alarms) -> None:
     """Write what is new of an app since *before*."""
     now = of(app)
+    current = app.current() or app.in_role(Role.TRIAL)
     if now.restarts > before.restarts:
-        current = app.current() or app.in_role(Role.TRIAL)
         ended = [s for s in (current.seats if current else ()) if s.exit_reason]
         last = max(ended, key=lambda seat: seat.exited_at or 0.0, default=None)
         reason = last.exit_reason if last else ""
         log.write("restarted", app=app.name, restarts=now.restarts, reason=reason)
     if now.gave_up and now.gave_up != before.gave_up:
-        log.write("gave-up", app=app.name, reason=now.gave_up)
+        number = current.number if current else app.last_generation
+        log.write("gave-up", app=app.name, generation=number, reason=now.gave_up)

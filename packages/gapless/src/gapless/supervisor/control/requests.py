@@ -15,6 +15,7 @@ from gapless.supervisor.control import fields, reports
 from gapless.supervisor.control.admission import Admissions
 from gapless.supervisor.control.control_connection import ControlConnection
 from gapless.supervisor.control.request import Request
+from gapless.supervisor.decide.actions import STOPPED
 from gapless.supervisor.decide.addresses import expected
 from gapless.supervisor.memory import spec
 from gapless.supervisor.memory.apps import AppRecord, Apps
@@ -151,7 +152,7 @@ class Requests:
         self._state.save()
 
     def _end_stopped(self, app: AppRecord, earlier: Operation) -> None:
-        earlier.failure = earlier.failure or "the app was stopped"
+        earlier.failure = earlier.failure or STOPPED
         self._host.keep_outcome(reports.end(earlier, app.totals))
 
     def settle(self, request: Request) -> bool:

@@ -39,6 +39,8 @@ class Host(msgspec.Struct):
     health: str
     drains: bool
     recycles: bool
+    gone_s: float
+    """After so long without a report it is gone, by the policy that it goes by."""
     silent_s: float | None
     """For how long it has not reported, by its clock and ours."""
 
