@@ -28,7 +28,7 @@ class Backend(ThreadingHTTPServer):
 
     def __init__(self, mode: str = SERVES, port: int = 0) -> None:
         """Listen, on a port of the kernel's choice if none is named."""
-        super().__init__(("127.0.0.1", port), _Handler)
+        super().__init__(("127.0.0.1", port), _Line)
         self.mode = mode
         self.begun: Counter[str] = Counter()
         """How often each request was begun, by its number."""
@@ -45,7 +45,7 @@ class Backend(ThreadingHTTPServer):
         """Say nothing: balancers hang up."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Line(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: Backend
 
