@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import subprocess
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from rig import wait
 from rig.background import BackgroundProcess
+from rig.hosts.host import GAPLESS
 from rig.programs import nginx
 
 DEFAULTS = """
@@ -25,6 +28,39 @@ def nginx_with_defaults(addresses: list[str], port: int, more: str = "") -> str:
     return DEFAULTS.format(servers=servers, port=port, more=more)
 
 
+def written(name: str, servers: Sequence[str], port: int, *options: str) -> str:
+    """Return the configuration that `gapless balancer` writes."""
+    words = [*(f"--server={server}" for server in servers), *options]
+    return subprocess.run(
+        [str(GAPLESS), "balancer", name, *words, f"--listen=127.0.0.1:{port}"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+
+
+@contextmanager
+def balancer(
+    name: str,
+    directory: Path,
+    *servers: int | str,
+    spoil: Sequence[tuple[str, str]] = (),
+    options: Sequence[str] = (),
+) -> Iterator[int]:
+    """Run nginx or HAProxy in front of addresses, or ports of loopback; yield its own port.
+
+    *spoil* holds replacements in its configuration.
+    """
+    port = wait.free_port()
+    addresses = [f"127.0.0.1:{own}" if isinstance(own, int) else own for own in servers]
+    text = written(name, addresses, port, *options)
+    for right, wrong in spoil:
+        assert right in text
+        text = text.replace(right, wrong)
+    with start_balancer(directory, name, text):
+        yield port
+
+
 @contextmanager
 def start_balancer(directory: Path, name: str, configuration: str) -> Iterator[None]:
     """Run nginx or HAProxy with a configuration until the block ends; do not wait."""
@@ -36,7 +72,15 @@ def start_balancer(directory: Path, name: str, configuration: str) -> Iterator[N
     )
     main.write_text(frame)
     argv = {
-        "nginx": ["nginx", "-p", str(directory), "-c", str(main), "-e", "stderr"],
+        "nginx": [
+            os.environ.get("RIG_NGINX", "nginx"),
+            "-p",
+            str(directory),
+            "-c",
+            str(main),
+            "-e",
+            "stderr",
+        ],
         "haproxy": ["haproxy", "-db", "-f", str(pool)],
     }[name]
     process = BackgroundProcess(directory / "balancer.log")

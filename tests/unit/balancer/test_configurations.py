@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from gapless.balancer import haproxy, nginx
@@ -20,6 +22,7 @@ from gapless.balancer.model import Member, Pool
         ({"health": "health"}, "write a path"),
         ({"health": "/a b"}, "write a path"),
         ({"listen": "80"}, "'80' is no address"),
+        ({"timeout_s": 0}, "the timeout: 1 to"),
     ],
 )
 def test_a_pool_that_cannot_be_says_why(
@@ -58,6 +61,61 @@ def test_without_an_agent_the_app_is_checked_itself() -> None:
     assert haproxy.configuration(pool).count(" check\n") == 2
     pool = Pool(name="shop", members=members("a:1", "b:2"))
     assert "check" not in haproxy.configuration(pool)
+
+
+NEEDS = (
+    "proxy_http_version 1.1;",
+    "proxy_set_header Connection $connection_of_shop;",
+    "proxy_connect_timeout 2s;",
+    "proxy_read_timeout 90s;",
+    "proxy_next_upstream_timeout 90s;",
+    "proxy_request_buffering on;",
+    "client_max_body_size 5242880;",
+)
+
+
+def test_each_location_of_nginx_has_what_it_needs() -> None:
+    """From the server, which holds as long as no location says otherwise."""
+    pool = Pool(
+        name="shop",
+        members=members("a:1", "b:2"),
+        timeout_s=90,
+        largest_body_bytes=5 << 20,
+    )
+    server = nginx.configuration(pool).split("server {\n", 1)[1]
+    shared, *locations = server.split("    location ")
+    assert len(locations) == 6
+    for line in NEEDS:
+        assert line in shared
+        name = line.split()[0]
+        for each in locations:
+            if not each.startswith("@shop_websocket") or name != "proxy_read_timeout":
+                assert name + " " not in each
+    for each in locations:
+        if "proxy_pass" in each:
+            allowed = each.split("proxy_next_upstream ")[1].split(";")[0].split()
+            assert not {"error", "non_idempotent"} <= set(allowed)
+
+
+def test_no_upstream_of_nginx_keeps_connections() -> None:
+    """Nor those that take turns, which are as many as nginx allows, with each server."""
+    pool = Pool(name="shop", members=members(*(f"h{own}:1" for own in range(20))))
+    written = nginx.configuration(pool)
+    upstreams = re.findall(
+        r"^upstream (\S+) \{(.*?)\n?\}$", written, re.DOTALL | re.MULTILINE
+    )
+    assert len(upstreams) == 8
+    assert all("keepalive_requests 1;" in text for _, text in upstreams)
+    for number in range(20):
+        assert written.count(f"server h{number}:1 max_fails=0;") == 2
+
+
+def test_haproxy_waits_as_long_as_nginx() -> None:
+    """For an answer; a connection that does not open is given up soon."""
+    pool = Pool(name="shop", members=members("a:1", "b:2"), timeout_s=90)
+    written = haproxy.configuration(pool)
+    for line in ("connect 2s", "client 90s", "server 90s", "tunnel 3600s"):
+        assert f"timeout {line}" in written
 
 
 def members(*addresses: str) -> tuple[Member, ...]:

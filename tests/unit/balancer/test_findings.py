@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from gapless.balancer.findings import findings, findings_of_next
@@ -53,3 +56,24 @@ def test_other_failures_are_told_apart() -> None:
     (finding,) = findings(counts(failed="GET"))
     assert "GET: 3 of 24 failed otherwise" in finding
     assert "max_fails=0" in finding
+
+
+@pytest.mark.parametrize(
+    ("kind", "how", "advice"),
+    [
+        ("POST", {"failed": 2}, "keepalive_requests 1"),
+        ("GET", {"slow": 2}, "proxy_connect_timeout"),
+        ("GET", {"failed": 2, "unanswered": 2}, "timeout connect 2s"),
+        ("large POST", {"failed": 2, "too_large": 2}, "client_max_body_size"),
+    ],
+)
+def test_each_failure_has_its_setting(
+    kind: str, how: dict[str, Any], advice: str
+) -> None:
+    """One finding for each, without the advice for the others."""
+    found = [
+        replace(each, **how) if each.kind.name == kind else each for each in counts()
+    ]
+    (finding,) = findings(found)
+    assert advice in finding
+    assert "max_fails" not in finding

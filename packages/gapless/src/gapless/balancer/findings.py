@@ -13,7 +13,7 @@ def findings(counts: list[RequestCounts]) -> list[str]:
         found.append(
             "a refusal is not sent to another server, or not often enough: "
             "nginx: proxy_next_upstream http_503, and at least two servers; "
-            "HAProxy: retry-on 503, option redispatch 1, retries 12 or more"
+            "HAProxy: retry-on 503, option redispatch 1, retries 30 or more"
         )
     elif {"POST", "POST with a late body", "large POST"} <= refused:
         found.append(
@@ -39,14 +39,44 @@ def findings(counts: list[RequestCounts]) -> list[str]:
             "nginx: proxy_request_buffering on"
         )
         return found
-    found += [
-        f"{each.kind.name}: {each.failed} of {each.sent} failed otherwise "
-        f"({each.example}): nginx: max_fails=0 on each server, else a refusal "
-        "counts as a failure; HAProxy: no `observe layer7`"
+    late = sum(each.slow + each.unanswered for each in counts)
+    if late:
+        sent = sum(each.sent for each in counts)
+        found.append(
+            f"{late} of {sent} waited for seconds.  If the app is quicker, a server is not "
+            "there, and the balancer waits for it: nginx: proxy_connect_timeout 2s; "
+            "HAProxy: timeout connect 2s"
+        )
+    if any(each.too_large for each in counts):
+        found.append(
+            f"a body of {LARGE_BYTES >> 10} KiB is not taken (413): nginx: "
+            "client_max_body_size"
+        )
+    others = {
+        each: each.failed - each.unanswered - each.too_large
         for each in counts
-        if each.failed
+        if each.failed > each.unanswered + each.too_large
+    }
+    posts_only = all(each.kind.method == "POST" for each in others)
+    advice = _POSTS_ONLY if posts_only else _ANY
+    found += [
+        f"{each.kind.name}: {failed} of {each.sent} failed otherwise ({each.example}): "
+        f"{advice}"
+        for each, failed in others.items()
     ]
     return found
+
+
+_GONE = "no location in which a closed port ends what another server refused"
+_POSTS_ONLY = (
+    "nginx: keepalive_requests 1 in each upstream (1.29.7 and newer keep connections, and "
+    f"a POST on a closed one is not sent again), and {_GONE}; HAProxy: option "
+    "http-server-close"
+)
+_ANY = (
+    "nginx: max_fails=0 on each server, else a refusal counts as a failure, and "
+    f"{_GONE}; HAProxy: no `observe layer7`"
+)
 
 
 def findings_of_next(counts: list[RequestCounts]) -> list[str]:

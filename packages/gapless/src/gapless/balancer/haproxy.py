@@ -7,7 +7,7 @@ http-check disable-on-404, observe).  Each line prevents a failure that was meas
 
 from __future__ import annotations
 
-from gapless.balancer.model import Member, Pool
+from gapless.balancer.model import CONNECT_TIMEOUT_S, TUNNEL_TIMEOUT_S, Member, Pool
 
 _MARGIN_BYTES = 16 << 10
 """The buffer holds head and body, less what HAProxy reserves (tune.maxrewrite)."""
@@ -44,9 +44,11 @@ global
 
 defaults {pool.name}
     mode http
-    timeout connect 5s
-    timeout client 60s
-    timeout server 60s
+    timeout connect {CONNECT_TIMEOUT_S}s  # a host without power answers nothing
+    # A server may be silent for as long as a drain waits for it; a websocket for longer.
+    timeout client {pool.timeout_s}s
+    timeout server {pool.timeout_s}s
+    timeout tunnel {TUNNEL_TIMEOUT_S}s
 
 frontend {pool.name}
     bind {pool.listen if not pool.listen.startswith(":") else "*" + pool.listen}
@@ -62,7 +64,7 @@ backend {pool.name}
     # Only requests that were not begun: not connected, or refused before the app saw them.
     retry-on conn-failure 503
     # HAProxy remembers only the last server that it tried: it may meet a refusal again.
-    retries {max(12, 3 * len(pool.members))}
+    retries {max(30, 6 * len(pool.members))}
     option redispatch 1
 {check}{servers}
 """

@@ -17,6 +17,18 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _PATH = re.compile(r"/[A-Za-z0-9._~:@!*()&+,=%?/-]{0,255}")
 """RFC 3986, but for what quotes, ends or begins something in a configuration."""
 LARGEST_BODY_BYTES = 1 << 34
+LONGEST_TIMEOUT_S = 30 * 24 * 3600
+"""The longest drain_timeout_s."""
+SHORTEST_TIMEOUT_S = 60
+"""How long a server may be silent at least, if nobody says otherwise."""
+CONNECT_TIMEOUT_S = 2
+"""After that another server is tried: a host without power answers nothing.
+
+A lost packet is sent again after 1 s, and while an instance is replaced one may be lost:
+with 1 s here requests failed that both of two servers had lost.
+"""
+TUNNEL_TIMEOUT_S = 3600
+"""How long a websocket may be silent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +58,12 @@ class Pool:
     there is no check.
     """
     largest_body_bytes: int = 1 << 20
-    """Requests up to this size are sent to another server when one refuses them."""
+    """Requests up to this size are sent to another server when one refuses them.
+
+    nginx answers 413 to larger ones; 0: it takes any size.
+    """
+    timeout_s: int = SHORTEST_TIMEOUT_S
+    """How long a server may be silent in a request that it has begun."""
 
     def mistakes(self) -> list[str]:
         """Return what is wrong with the pool, each with what would be right."""
@@ -80,6 +97,8 @@ class Pool:
             found.append(f"health {self.health!r}: write a path, like /health")
         if not 0 <= self.largest_body_bytes <= LARGEST_BODY_BYTES:
             found.append(f"the largest body: {LARGEST_BODY_BYTES >> 20} MiB at most")
+        if not 1 <= self.timeout_s <= LONGEST_TIMEOUT_S:
+            found.append(f"the timeout: 1 to {LONGEST_TIMEOUT_S} seconds")
         return found
 
     def checked(self) -> Pool:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import SplitResult
 
 from gapless.balancer.request_kinds import KINDS, RequestCounts, RequestKind
+from gapless.base import clock
 
 HEADER = "Gapless-Drain"
 """The header by which a refusal of a server that drains is known."""
@@ -17,6 +18,9 @@ REQUESTS = 24
 """Of each kind: enough to reach each of four servers, however the balancer chooses."""
 LATE_S = 0.15
 TIMEOUT_S = 15.0
+SLOW_S = 7.0
+"""Three times the connect time-out that `gapless balancer` writes, and then some."""
+TOO_LARGE = 413
 
 
 def is_draining(url: SplitResult) -> bool:
@@ -45,6 +49,7 @@ def send_all(url: SplitResult) -> Iterator[RequestCounts]:
 
 def _count(url: SplitResult, kind: RequestKind) -> RequestCounts:
     """Send one request; return how it ended."""
+    began = clock.monotonic()
     try:
         status, is_refusal, reason = _send(url, kind)
     except (OSError, http.client.HTTPException) as error:
@@ -55,12 +60,14 @@ def _count(url: SplitResult, kind: RequestKind) -> RequestCounts:
             unanswered=int(isinstance(error, TimeoutError)),
             example=f"{type(error).__name__}: {error}",
         )
-    has_failed = status >= 500 and not is_refusal
+    has_failed = (status >= 500 and not is_refusal) or status == TOO_LARGE
     return RequestCounts(
         kind=kind,
         sent=1,
         refused=int(is_refusal),
         failed=int(has_failed),
+        slow=int(clock.monotonic() - began > SLOW_S),
+        too_large=int(status == TOO_LARGE),
         example=f"{status} {reason}" if has_failed else "",
     )
 

@@ -43,6 +43,10 @@ class RequestCounts:
     """The client got another 5xx, or no answer."""
     unanswered: int = 0
     """Failed, because no answer came in time."""
+    slow: int = 0
+    """Answered, but later than an app should need and than a balancer may wait in vain."""
+    too_large: int = 0
+    """Failed, because the balancer takes no such body."""
     example: str = ""
     """The first failure."""
 
@@ -54,5 +58,7 @@ class RequestCounts:
             refused=self.refused + other.refused,
             failed=self.failed + other.failed,
             unanswered=self.unanswered + other.unanswered,
+            slow=self.slow + other.slow,
+            too_large=self.too_large + other.too_large,
             example=self.example or other.example,
         )

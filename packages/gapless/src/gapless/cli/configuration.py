@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gapless.base.errors import MisuseError, NotFoundError
@@ -92,6 +93,24 @@ def fleet(config: str, app: str) -> Fleet:
             hint="it says how a fleet changes: slots = 1",
         )
     return found[app]
+
+
+def drain_timeout_s(fleet: Fleet) -> float:
+    """Return stop.drain_timeout_s of a fleet's app; 0 if its file does not declare it.
+
+    Raises MisuseError.
+    """
+    from gapless.config.toml import app_schema, document  # noqa: PLC0415 - for few verbs
+
+    found = document.read(Path(fleet.file))
+    app = fleet.release.app
+    declared = found.tables.get("app", {}).get(app)
+    if not isinstance(declared, dict) or "stop" not in declared:
+        return 0.0
+    table: app_schema.Stop = document.decode(
+        found, ("app", app, "stop"), app_schema.Stop
+    )
+    return table.drain_timeout_s
 
 
 def _path(config: str, app: str) -> str:

@@ -11,9 +11,10 @@ server drains in the place of the first.
 from __future__ import annotations
 
 import argparse
+import math
 
 from gapless.balancer import haproxy, nginx
-from gapless.balancer.model import Member, Pool, identifier
+from gapless.balancer.model import SHORTEST_TIMEOUT_S, Member, Pool, identifier
 from gapless.base.errors import DONE, MisuseError, NotFoundError
 from gapless.cli import arguments, configuration, output
 from gapless.cli.fleet import balancer_check
@@ -82,7 +83,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=1,
         metavar="N",
-        help="the largest body, in MiB, that is sent to another server (default: 1)",
+        help="the largest body, in MiB, that is sent to another server (default: 1); "
+        "nginx answers 413 to larger ones, 0: it takes any size",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=int,
+        metavar="SECONDS",
+        help="how long a server may be silent in a request (default: stop.drain_timeout_s "
+        "of the app, if the configuration declares it; at least 60)",
     )
     arguments.add_config(parser)
     arguments.add_json(parser)
@@ -94,8 +103,9 @@ def run(args: argparse.Namespace) -> int:
         return balancer_check.run(args)
     if args.server:
         app, members = "app", tuple(Member(address=each) for each in args.server)
+        drain_s = 0.0
     else:
-        app, members = _fleet_members(args)
+        app, members, drain_s = _fleet_members(args)
     health = args.health
     if any(each.health for each in members):
         from gapless.agent.health.answer import path_of  # noqa: PLC0415 - rare
@@ -107,13 +117,18 @@ def run(args: argparse.Namespace) -> int:
         listen=args.listen,
         health=health,
         largest_body_bytes=args.largest_body_mb << 20,
+        timeout_s=max(SHORTEST_TIMEOUT_S, math.ceil(drain_s))
+        if args.timeout is None
+        else args.timeout,
     )
     print(_WRITERS[args.what](pool), end="")
     return DONE
 
 
-def _fleet_members(args: argparse.Namespace) -> tuple[str, tuple[Member, ...]]:
-    """Return the app of a fleet and all hosts that the fleet knows, by name.
+def _fleet_members(
+    args: argparse.Namespace,
+) -> tuple[str, tuple[Member, ...], float]:
+    """Return the app of a fleet, all hosts that the fleet knows, how long they drain.
 
     A host without a known address is an error: a balancer would leave it out for good.
     Raises GaplessError.
@@ -156,4 +171,4 @@ def _fleet_members(args: argparse.Namespace) -> tuple[str, tuple[Member, ...]]:
             )
     if mistakes:
         raise MisuseError("\n".join(mistakes))
-    return store.app, tuple(members)
+    return store.app, tuple(members), configuration.drain_timeout_s(found)
