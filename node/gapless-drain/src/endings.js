@@ -3,6 +3,10 @@
 // nothing of it: what it does to an answer that was ended here is as if its client had left.
 
 const ignore = () => {};
+// How long a client may take to read the rest of an event stream that was ended.
+const UNREAD_MS = 5000;
+// Node's own listeners of 'finish': the next answer of a connection, the end of a stream.
+const NODE_FINISHES = new Set(['bound resOnFinish', 'bound finishCloseStream']);
 const CLOSES = Symbol('whether an answer closes its connection');
 
 /** Return whether an answer is an event stream that has begun; of HTTP/1, HTTP/2 or a stream. */
@@ -20,20 +24,57 @@ function contentTypeOf(answer) {
   return String(type ?? '');
 }
 
-/** End an event stream; what the app writes from now on goes nowhere, and is no error. */
+/**
+ * End an event stream; what the app writes from now on goes nowhere, and is no error.
+ *
+ * The client receives a whole answer; the app sees what it sees when its client leaves, since
+ * only that ends a `pipeline` from a generator: 'close' without 'finish'.
+ */
 function endEventStream(answer) {
-  const { end } = answer;
-  end.call(answer);
+  const { end, emit } = answer;
+  end.call(answer); // emits nothing before it returns
+  answer.emit = function emitAsIfLeft(event, ...rest) {
+    if (event === 'finish') return finishForNode(this);
+    if (event === 'close') hideEnd(this);
+    return emit.call(this, event, ...rest);
+  };
   answer.on('error', ignore); // of what writes past the functions below
   answer.write = function writeNowhere(...rest) {
-    const callback = rest.find((each) => typeof each === 'function');
-    if (callback) process.nextTick(callback, clientHasLeft());
+    callBack(rest);
     return false;
   };
-  answer.end = function endAgain(...rest) {
-    const callback = rest.find((each) => typeof each === 'function');
-    return callback ? end.call(this, callback) : this;
+  answer.end = function endNoMore(...rest) {
+    callBack(rest);
+    return this;
   };
+  const timer = setTimeout(() => answer.destroy(), UNREAD_MS);
+  timer.unref();
+  answer.once('close', () => clearTimeout(timer));
+}
+
+/** Call only what Node itself does when an answer has been sent; return whether it did. */
+function finishForNode(answer) {
+  const own = answer
+    .rawListeners('finish')
+    .filter((each) => NODE_FINISHES.has((each.listener ?? each).name));
+  for (const each of own) each.call(answer);
+  return own.length > 0;
+}
+
+/** Let an answer that is closed look as if it had not come to its end. */
+function hideEnd(answer) {
+  for (const name of ['writableEnded', 'writableFinished']) {
+    Object.defineProperty(answer, name, { value: false, configurable: true });
+  }
+  // A stream of HTTP/2; Node's own functions look in here as well.
+  const state = answer._writableState;
+  if (state) Object.assign(state, { ended: false, finished: false });
+}
+
+/** Tell the callback of a write that its client has left. */
+function callBack(rest) {
+  const callback = rest.find((each) => typeof each === 'function');
+  if (callback) process.nextTick(callback, clientHasLeft());
 }
 
 /** The error that Node gives a callback whose client has left. */

@@ -5,7 +5,10 @@
 
 // FIN, close; no mask; 2 bytes: 1012.
 const CLOSE_FRAME = Buffer.from([0x88, 0x02, 0x03, 0xf4]);
+// How long a client may take to answer a close frame that was sent.
 const CLOSE_MS = 1000;
+// The same for one that waits behind what the client has not read.
+const UNREAD_MS = 5000;
 const LONGEST_ANSWER_CHARS = 65536;
 const CONTINUATION = 0;
 const DATA = [1, 2];
@@ -21,6 +24,7 @@ class WrittenFrames {
     this.isInMessage = false;
     /** Whether nothing can follow, or nobody knows what. */
     this.isOver = false;
+    this.hasCloseFrame = false;
   }
 
   get isBetweenMessages() {
@@ -68,7 +72,8 @@ class WrittenFrames {
     const isData = opcode === CONTINUATION || DATA.includes(opcode);
     // A server does not mask; what does is something else.
     const isMasked = head[1] > 0x7f;
-    this.isOver = isMasked || opcode === CLOSE || !(isData || OTHER_CONTROL.includes(opcode));
+    this.hasCloseFrame = !isMasked && opcode === CLOSE;
+    this.isOver = isMasked || this.hasCloseFrame || !(isData || OTHER_CONTROL.includes(opcode));
     if (isData) this.isInMessage = head[0] < 0x80;
     this.leftBytes = head.slice(2).reduce((sum, byte) => sum * 256 + byte, 0);
     if (lengthBytes === 0) this.leftBytes = length;
@@ -83,7 +88,9 @@ class Websocket {
     this.socket = socket;
     this.isDraining = isDraining;
     this.frames = new WrittenFrames();
+    this.destroyedAt = Infinity;
     this.followWrites();
+    socket.once('finish', () => this.closeBetweenMessages()); // the app has ended it
   }
 
   followWrites() {
@@ -107,14 +114,25 @@ class Websocket {
   /** Send the close frame, if it can be sent now; otherwise the next write asks again. */
   closeBetweenMessages() {
     const { frames, socket } = this;
-    if (!frames.isBetweenMessages || !socket.writable || !this.isDraining()) return;
-    socket.on('error', () => {}); // of our own write
-    socket.write(CLOSE_FRAME, () => {
-      if (socket.destroyed) return;
-      const timer = setTimeout(() => socket.destroy(), CLOSE_MS);
-      timer.unref();
-      socket.once('close', () => clearTimeout(timer));
-    });
+    if (!this.isDraining()) return;
+    if (frames.hasCloseFrame || (!frames.isOver && !socket.writable)) {
+      this.destroyWithin(UNREAD_MS); // the app has closed it, and its client may never answer
+    } else if (frames.isBetweenMessages) {
+      socket.on('error', () => {}); // of our own write
+      socket.write(CLOSE_FRAME, () => this.destroyWithin(CLOSE_MS));
+      this.destroyWithin(UNREAD_MS); // a client that does not read takes no close frame
+    }
+  }
+
+  /** Destroy the socket after so long; at the earliest time of all calls. */
+  destroyWithin(ms) {
+    const { socket } = this;
+    const at = performance.now() + ms;
+    if (socket.destroyed || at >= this.destroyedAt) return;
+    this.destroyedAt = at;
+    const timer = setTimeout(() => socket.destroy(), ms);
+    timer.unref();
+    socket.once('close', () => clearTimeout(timer));
   }
 }
 

@@ -130,6 +130,42 @@ test('an undrain leaves the websockets that were not closed yet', async () => {
   await it.received(SWITCHING);
 });
 
+const gone = (it) => until(() => counted(it) === 0, 'the end of the connection');
+
+test('a websocket whose client does not read ends as well', async () => {
+  const it = await upgraded();
+  await it.write(SWITCHING);
+  await it.received(SWITCHING);
+  it.client.pause();
+  const text = frame(1, Buffer.alloc(1 << 20, 'a'));
+  for (let count = 0; count < 20; count += 1) it.socket.write(text);
+  await it.drains();
+  await gone(it);
+});
+
+test('a websocket that the app has closed ends, though its client does not answer', async () => {
+  const close = frame(8, Buffer.from([3, 232]));
+  for (const closesFirst of [true, false]) {
+    const it = await upgraded();
+    await it.write(SWITCHING);
+    const open = frame(1, Buffer.from('half'), { isLast: false });
+    if (closesFirst) await it.write(close);
+    else await it.write(open);
+    await it.drains();
+    if (!closesFirst) await it.write(Buffer.concat([frame(0, Buffer.from('rest')), close]));
+    await gone(it);
+  }
+});
+
+test('a websocket that the app has ended without a close frame ends as well', async () => {
+  const it = await upgraded();
+  await it.write(SWITCHING);
+  it.client.allowHalfOpen = true;
+  it.socket.end();
+  await it.drains();
+  await gone(it);
+});
+
 test('a refused upgrade whose client resets, or sends and leaves, is no error', async () => {
   const server = await listening(http.createServer());
   server.on('upgrade', () => assert.fail());
