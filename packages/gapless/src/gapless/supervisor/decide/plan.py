@@ -14,7 +14,7 @@ A handoff is not a mode.  It follows from what each role may do:
               any crash, or not ready in time       -> Retire with the reason
     proving   lived `min_healthy_s`                 -> MarkProven: it is serving
               any crash before                      -> Revert: standby serves again
-    any       it is held: `after` (`order`)         -> nothing yet
+    any       it is held: `after` (`order`), files  -> nothing yet
     serving   an empty seat                         -> Start, after a delay; GiveUp
               an instance that hangs                -> StartSuccessor, then Replace
     standby   nothing is done to it
@@ -46,6 +46,7 @@ from gapless.supervisor.decide.actions import (
     Revert,
     SendStop,
     Start,
+    StartSuccessor,
     Switch,
     TryOn,
 )
@@ -94,9 +95,12 @@ MOST_RETIRING = 3
 def plan(desired: Desired, observed: Observed) -> Plan:
     """Return what to do now; an empty plan without a time to wake means nothing is left."""
     generations = observed.generations
+    reading = {each.number for each in generations if each.reads_files}
     steps = tuple(
         step
         for step in _steps(desired, observed)
+        # Until they are read it is looked at again and again.
+        if not (isinstance(step, Start | StartSuccessor) and step.generation in reading)
         # The end of what is left there is an event too.
         if not (isinstance(step, Start) and is_occupied(step, generations))
     )
