@@ -65,6 +65,31 @@ def test_others_begin_and_end_meanwhile(
     assert os.waitstatus_to_exitcode(event(keeper, "ended", LATE)["status"]) == 3
 
 
+@pytest.mark.parametrize("filtered", [False, True])
+def test_many_hold_the_others_no_longer_than_one(
+    keeper: KeeperLine, hangs: Path, filtered: bool
+) -> None:
+    """They all wait for the same share; nor do they hold the next keeper one by one."""
+    keys = [f"app/1/{ordinal}/1" for ordinal in range(20)]
+    began = time.monotonic()
+    for key in keys:
+        keeper.send(late(hangs, filtered=filtered) | {"key": key})
+    keeper.send(spawn(key=QUICK))
+    event(keeper, "spawned", QUICK)
+    keeper.until_answered()
+    assert time.monotonic() - began < len(keys) * children.AT_ONCE_S / 2
+    began = time.monotonic()
+    os.kill(keeper.pid, signal.SIGKILL)
+    while (found := keeper.receive())["event"] != "welcome":
+        pass
+    assert time.monotonic() - began < len(keys) * children.BEGINS_S / 2
+    keeper.pid = found["pid"]
+    gate = os.open(hangs, os.O_RDWR)  # whoever comes may begin
+    own = Path(f"/proc/{keeper.pid}/task/{keeper.pid}/children")
+    until(lambda: not own.read_text().split(), "their end")
+    os.close(gate)
+
+
 def test_one_that_cannot_begin_at_last_is_refused(
     keeper: KeeperLine, hangs: Path
 ) -> None:

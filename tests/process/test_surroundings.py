@@ -11,6 +11,7 @@ import urllib.request
 import pytest
 
 from rig.hosts.host import Host
+from rig.hosts.replaced import replaced_supervisor
 from rig.load import engine
 from rig.load.process import run_load
 from rig.wait import free_port, until
@@ -60,6 +61,66 @@ def told(host: Host, count: int = 1) -> dict[str, object]:
     until(lambda: len(lines()) >= count, f"line {count} of the log")
     found: dict[str, object] = json.loads(lines()[-1].partition("| ")[2])
     return found
+
+
+SLOW_FILES = """
+import os, select, sys, time
+from gapless.supervisor import run
+from gapless.supervisor.observe.variables import file_reader
+real = file_reader._bytes_of
+def slow(path):
+    for_s = {"slow.env": 2.3, "hangs.env": 3600, "later.env": 0.6}
+    until, parent = time.monotonic() + for_s.get(os.path.basename(path), 0), os.getppid()
+    while time.monotonic() < until and os.getppid() == parent:
+        select.select([], [], [], 0.02)
+    return real(path)
+file_reader._bytes_of = slow
+run.main(sys.argv[1:2])
+"""
+"""An automount, or a user in a directory on the network: it answers after a while."""
+
+
+@pytest.mark.parametrize("overlap", ['"auto"', "false"])
+def test_environment_files_that_are_read_slowly_are_waited_for(
+    host: Host, overlap: str
+) -> None:
+    """The release is good, another app is not held, and what serves goes on."""
+    port, other = free_port(), free_port()
+    slow = 'environment_file = "slow.env"\n' + f"overlap = {overlap}\n"
+    with replaced_supervisor(host, SLOW_FILES):
+        declare(host, 'environment_file = "-.env"\n', port=port)
+        host.start_file("gapless.toml", "web")
+        (host.directory / "app" / "slow.env").write_text(f"A=1\nPORT={other}\n")
+        declare(host, slow, port=0)
+        text = (host.directory / "gapless.toml").read_text()
+        host.configure(text.replace('PORT = "0", ', ""))
+        done = host.gapless("reload", "web")
+        assert done.returncode == 0, done.stdout
+        assert "for its environment files" in done.stdout
+        assert host.app("web")["addresses"] == [f"127.0.0.1:{other}"]
+        assert told(host, 2)["A"] == "1"
+    with replaced_supervisor(host, SLOW_FILES):  # it has not read them
+        (pid,) = host.app("web")["pids"]
+        os.kill(pid, signal.SIGKILL)
+        assert told(host, 3)["A"] == "1"
+    log = (host.home / "logs" / "gapless.log").read_text()
+    assert "could not be started" not in log
+
+
+def test_a_file_that_hangs_leaves_other_apps_their_time(host: Host) -> None:
+    """Theirs may take a moment, too."""
+    one = host.directory / "app"
+    with replaced_supervisor(host, SLOW_FILES):
+        declare(host, 'environment_file = "hangs.env"\n', port=free_port())
+        with host.begin("start", "gapless.toml") as hangs:
+            until(lambda: not host.gapless("describe", "web").returncode, "the app")
+            (one / "later.env").write_text("A=1\n")
+            declare(host, 'environment_file = "later.env"\n', port=free_port())
+            text = (host.directory / "gapless.toml").read_text()
+            host.configure(text.replace("[app.web]", "[app.other]"), "other.toml")
+            host.ok("start", "other.toml")
+            assert hangs.poll() is None
+            host.ok("delete", "web")
 
 
 def test_environment_files_of_each_generation(host: Host) -> None:

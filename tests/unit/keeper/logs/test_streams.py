@@ -71,13 +71,13 @@ def keeper(tmp_path: Path) -> Iterator[Keeper]:
     os.close(made.scratch.descriptor)
 
 
+def _lacks(*_: Any) -> None:
+    raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+
 def begin(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the next keeper begin without the memory for what it reads."""
-
-    def lacks(*_: Any) -> None:
-        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
-
-    monkeypatch.setattr(Scratch, "reading", lacks)
+    monkeypatch.setattr(Scratch, "reading", _lacks)
     keeper.dies()
     keeper.retry()
     assert keeper.own == []
@@ -128,3 +128,56 @@ def test_a_stream_is_let_go_of_with_its_program(
         os.fstat(keeper.read_end)
     keeper.retry()
     assert keeper.reserve.named(streams.STREAM) == {}
+
+
+def test_a_trouble_is_over_when_its_program_has_ended(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said, with the lines that were lost, and once."""
+    begin(keeper, monkeypatch)
+    os.write(keeper.write_end, b"one\n")
+    keeper.streams.finish(keeper.own)
+    assert keeper.streams.wait_s() is not None
+    for _ in range(2):
+        keeper.retry()
+    assert keeper.troubles()[1:] == [("", 1)]
+    assert keeper.streams.wait_s() is None
+
+
+def test_what_was_lost_with_a_program_that_ends_at_once_is_said(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if nobody was told before that its stream could not be recovered."""
+    monkeypatch.setattr(Scratch, "reading", _lacks)
+    keeper.dies()
+    os.write(keeper.write_end, b"one\n")
+    keeper.streams.finish(keeper.own)
+    keeper.retry()
+    assert keeper.troubles() == [("", 1)]
+
+
+def test_a_trouble_is_over_when_the_next_keeper_has_none(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The supervisor was told of it by the one before."""
+    begin(keeper, monkeypatch)
+    monkeypatch.undo()
+    keeper.dies()
+    keeper.retry()
+    assert keeper.troubles()[1:] == [("", 0)]
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_places_of_files_that_nobody_uses_are_dropped_when_all_streams_are_there(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch, ends: bool
+) -> None:
+    """Until then one of them may be of a stream that is tried again."""
+    unused, own = "/nowhere/gone.log", str(keeper.log)
+    keeper.reserve.put(f"{streams.FILE}{unused}", b'{"place": 900}')
+    begin(keeper, monkeypatch)
+    assert set(keeper.reserve.named(streams.FILE)) == {own, unused}
+    monkeypatch.undo()
+    if ends:
+        keeper.streams.finish(keeper.own)
+    keeper.retry()
+    assert set(keeper.reserve.named(streams.FILE)) == (set() if ends else {own})

@@ -299,6 +299,24 @@ def test_only_a_way_forward_waits_for_generations_that_drain(
 
 
 @given(worlds())
+def test_no_instance_starts_while_its_files_are_read(observed: Observed) -> None:
+    """That is no failure, so nothing else comes of it."""
+    reading = dataclasses.replace(
+        observed,
+        generations=tuple(
+            dataclasses.replace(each, reads_files=True) for each in observed.generations
+        ),
+    )
+    starts = (actions.Start, actions.StartSuccessor)
+    others = [
+        each
+        for each in plan(Desired(), observed).actions
+        if not isinstance(each, starts)
+    ]
+    assert list(plan(Desired(), reading).actions) == others
+
+
+@given(worlds())
 def test_a_recycle_never_fills_a_seat_that_is_held(observed: Observed) -> None:
     """Two instances of a seat never run at once, as the app cannot do that."""
     held = {

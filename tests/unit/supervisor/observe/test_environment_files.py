@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -99,14 +99,14 @@ def test_the_files_of_a_generation_are_read_once_where_they_cannot_be(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All seats ask in one turn; a while later it is tried again."""
-    now, reads, real = clock.monotonic(), 0, environment_files.read
+    now, reads, real = clock.monotonic(), 0, environment_files.read_soon
 
-    def counted(*arguments: Any, **who: Any) -> dict[str, str]:
+    def counted(*arguments: Any, **who: Any) -> dict[str, str] | None:
         nonlocal reads
         reads += 1
         return real(*arguments, **who)
 
-    monkeypatch.setattr(environment_files, "read", counted)
+    monkeypatch.setattr(environment_files, "read_soon", counted)
     spec = AppSpec(
         name="app",
         command=("x",),
@@ -136,16 +136,17 @@ def share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             return real(path)
 
     monkeypatch.setattr(file_reader, "_bytes_of", held)
-    monkeypatch.setattr(file_reader, "READ_S", 0.3)
+    monkeypatch.setattr(file_reader, "SOON_S", 0.3)
     monkeypatch.setattr(file_reader, "SHORTLY_S", 0.05)
     yield tmp_path
     file_reader._end_all()
 
 
 def took_s(directory: Path, name: str) -> float:
-    """Return how long it takes until it is known that a file cannot be read."""
+    """Return how long it takes until it is known that a file is read slowly."""
     began = clock.monotonic()
-    assert file_reader.content(f"{directory}/{name}", "", "")[0] == errno.ETIMEDOUT
+    found = file_reader.soon(f"{directory}/{name}", "", "", again=True)
+    assert found == (file_reader.LATE, b"")
     return clock.monotonic() - began
 
 
@@ -160,7 +161,98 @@ def test_a_share_that_does_not_answer_is_waited_for_once(share: Path) -> None:
     assert len(processes.snapshot().children(os.getpid())) == len(readers) + 1
     with open(share / "gate", "w"):
         pass
-    until(lambda: file_reader.content(f"{share}/.env", "", "") == (0, b"A=1\n"), "it")
+    path = f"{share}/.env"
+    until(lambda: file_reader.soon(path, "", "", again=True) == (0, b"A=1\n"), "it")
+
+
+def test_what_was_read_before_it_was_asked_for_is_not_what_one_gets(
+    share: Path,
+) -> None:
+    """A file of the generation before has changed since."""
+    file = share / ".env"
+    file.write_text("A=1\n")
+    took_s(share, ".env")
+    with open(share / "gate", "w"):
+        pass
+    until(lambda: not any(r.is_late for r in file_reader._slow.values()), "its answer")
+    file.write_text("A=2\n")
+    assert file_reader.soon(str(file), "", "", again=False)[0] == file_reader.LATE
+    with open(share / "gate", "w"):
+        pass
+    path = str(file)
+    until(lambda: file_reader.soon(path, "", "", again=True) == (0, b"A=2\n"), "it")
+
+
+def test_one_that_has_answered_shortens_nobodys_time(share: Path) -> None:
+    """Also if nobody asks for it any more."""
+    took_s(share, ".env")
+    with open(share / "gate", "w"):
+        pass
+    until(lambda: not any(r.is_late for r in file_reader._slow.values()), "its answer")
+    assert took_s(share, "other") >= 0.3
+
+
+def reads(directory: Path, *files: str) -> GenerationRecord:
+    """Return a generation with environment files."""
+    spec = AppSpec(
+        name="app", command=("x",), directory=str(directory), environment_files=files
+    )
+    return GenerationRecord(number=1, spec=spec, since=clock.monotonic())
+
+
+def test_a_file_that_is_read_slowly_is_no_failure_and_counts_in_the_end(
+    share: Path,
+) -> None:
+    """No seat starts meanwhile, and what was read of the others is not read again."""
+    (share / ".env").write_text("A=1\n")
+    (share / "more").write_text("B=2\n")
+    generation = reads(share, ".env", "more")
+    for _ in range(3):
+        with pytest.raises(file_variables.StillReadsError):
+            file_variables.of_generation(generation)
+        assert generation.value().reads_files
+        assert generation.value().held
+    with open(share / "gate", "w"):
+        pass
+
+    def has_read() -> bool:
+        with contextlib.suppress(file_variables.StillReadsError):
+            file_variables.of_generation(generation)
+        return bool(generation.file_answers.get(f"{share}/.env"))
+
+    until(has_read, "the first file")
+    begun = len(file_reader._slow)
+    with pytest.raises(file_variables.StillReadsError):
+        file_variables.of_generation(generation)
+    assert len(file_reader._slow) == begun == 1
+    with open(share / "gate", "w"):
+        pass
+    found: dict[str, str] = {}
+
+    def has_all() -> bool:
+        with contextlib.suppress(file_variables.StillReadsError):
+            found.update(file_variables.of_generation(generation))
+        return bool(found)
+
+    until(has_all, "both files")
+    assert found == {"A": "1", "B": "2"}
+    assert not generation.value().reads_files
+    assert generation.file_answers == {}
+
+
+def test_a_file_that_is_never_read_is_a_failure_at_last(
+    share: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then its seats may be tried, and fail."""
+    generation = reads(share, ".env")
+    with pytest.raises(file_variables.StillReadsError):
+        file_variables.of_generation(generation)
+    later = clock.monotonic() + file_reader.GIVE_UP_S
+    monkeypatch.setattr(clock, "monotonic", lambda: later)
+    for _ in range(2):
+        with pytest.raises(GaplessError, match=r"\.env: it cannot be read within 30 s"):
+            file_variables.of_generation(generation)
+        assert not generation.value().reads_files
 
 
 def test_who_reads_for_long_holds_nothing_and_ends(

@@ -38,7 +38,7 @@ CHILD, ENDED, REFUSED = "child/", "ended/", "refused/"
 BEGINS_S = 0.5
 """A process that is not its program yet ends that soon after the keeper that made it."""
 AT_ONCE_S = 0.25
-"""How long a child is waited for before the others have their turn."""
+"""How long children are waited for in one turn, all of them, before others have theirs."""
 INTERRUPTED = "its keeper has ended before it had become the program"
 MOST_ASKED, ASK_AGAIN_S = 5, 0.01
 """How often init is given time to wait for a process that has ended."""
@@ -93,6 +93,8 @@ class Children:
         """By its key: why a child could not be started."""
         self._late: dict[str, _Late] = {}
         """By its key: what has not become its program yet."""
+        self._patience_s = AT_ONCE_S
+        """How long this turn may still wait."""
         self._wakeup = wakeup.on([signal.SIGCHLD])
         self._selector = selector
         selector.register(self._wakeup, selectors.EVENT_READ, self._reap)
@@ -158,7 +160,7 @@ class Children:
         child.pid, child.pidfd = starting.pid, starting.pidfd
         is_late = False
         try:
-            is_late = not self._go_on(child, starting, clock.monotonic() + AT_ONCE_S)
+            is_late = not self._wait(child, starting)
         finally:
             if not is_late:
                 starting.close()
@@ -171,6 +173,16 @@ class Children:
                 selectors.EVENT_READ,
                 lambda: self._go_on_late(wanted.key),
             )
+
+    def _wait(self, child: Child, starting: Starting) -> bool:
+        """Go on, for as long as this turn may wait; not if others are late already."""
+        began = clock.monotonic()
+        try:
+            wait_s = 0.0 if self._late else self._patience_s
+            return self._go_on(child, starting, began + wait_s)
+        finally:
+            took_s = clock.monotonic() - began
+            self._patience_s = max(0.0, self._patience_s - took_s)
 
     def _go_on(self, child: Child, starting: Starting, until: float) -> bool:
         """Return whether a child runs, False if that takes longer than *until*.
@@ -213,7 +225,8 @@ class Children:
         return min(until) - clock.monotonic() if until else None
 
     def expire(self) -> None:
-        """End what has not become its program for too long."""
+        """End what has not become its program for too long: once in each turn."""
+        self._patience_s = AT_ONCE_S
         now = clock.monotonic()
         for key, late in list(self._late.items()):
             if late.starting.deadline <= now:
@@ -272,9 +285,10 @@ class Children:
         """Go on with the children of a keeper before this one, and their *streams*."""
         for key, kept in self._reserve.named(REFUSED).items():
             self._refused[key] = kept.value.decode(errors="replace")
+        until = clock.monotonic() + BEGINS_S  # one time for all
         for key, kept in self._reserve.named(CHILD).items():
             with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
-                self._recover(key, kept, streams.get(key, []))
+                self._recover(key, kept, streams.get(key, []), until)
         for key in self._refused.keys() & self._by_key.keys():
             del self._refused[key]  # it runs: it became so as that keeper died
             self._reserve.drop(f"{REFUSED}{key}")
@@ -287,10 +301,13 @@ class Children:
             self._calls.unwatch(key)
         self._reap()
 
-    def _recover(self, key: str, kept: Kept, streams: list[Stream]) -> None:
+    def _recover(
+        self, key: str, kept: Kept, streams: list[Stream], until: float
+    ) -> None:
+        """Go on with a child; one that has not begun may end *until* then."""
         value = json.loads(kept.value)
         pidfd = kept.descriptors[0] if kept.descriptors else os.pidfd_open(kept.pid)
-        if not value["runs"] and _has_ended(pidfd, BEGINS_S):
+        if not value["runs"] and _has_ended(pidfd, until):
             os.close(pidfd)
             return  # it is asked for again: that message was not carried out
         child = Child(
@@ -473,7 +490,7 @@ class Children:
         self._connection.send(message)
 
 
-def _has_ended(pidfd: int, within_s: float) -> bool:
+def _has_ended(pidfd: int, until: float) -> bool:
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
-    return bool(poll.poll(within_s * 1000))
+    return bool(poll.poll(max(0.0, until - clock.monotonic()) * 1000))

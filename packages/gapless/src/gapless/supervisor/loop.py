@@ -40,6 +40,7 @@ from gapless.supervisor.observe.acceptors import Acceptors
 from gapless.supervisor.observe.app_order import CHECK_S as ORDER_CHECK_S
 from gapless.supervisor.observe.app_order import AppOrder
 from gapless.supervisor.observe.evidence import WATCH_S, Evidence
+from gapless.supervisor.observe.variables.file_variables import StillReadsError
 from gapless.supervisor.renewal.liveness import Liveness
 from gapless.supervisor.renewal.renewals import Renewals
 from gapless.supervisor.timers import Timers
@@ -49,6 +50,8 @@ FAULT_PAUSE_S = 1.0
 """After how long an app is looked at again whose turn raised."""
 BACKGROUND_S = 0.1
 """How often it is looked whether a process listens that a leader has left behind."""
+FILES_S = 0.1
+"""How often it is looked whether environment files that are read slowly are there."""
 MOST_ROUNDS = 50
 """A plan that asks for more rounds in one turn of the loop would never come to rest."""
 
@@ -238,6 +241,7 @@ class Loop:
         self._exits.remove_ended(app)
         self._takeovers.update(app)
         self._app_order.update(app)
+        self._new_generations.read_on(app)
         waiting = self._acceptors.update(app, clock.monotonic())
         waiting |= self._performer.keep_up(app, clock.monotonic())
         waiting |= not self._plan_and_perform(app)
@@ -245,6 +249,8 @@ class Loop:
             self._timers.set_earlier(app.name, clock.monotonic() + ORDER_CHECK_S)
         if waiting:
             self._timers.set_earlier(app.name, clock.monotonic() + CHECK_S)
+        if any(each.reads_files for each in app.generations):
+            self._timers.set_earlier(app.name, clock.monotonic() + FILES_S)
         if detached:
             self._timers.set_earlier(app.name, clock.monotonic() + BACKGROUND_S)
         if self._evidence.watches(app):
@@ -293,6 +299,8 @@ class Loop:
                     self._notes.write_roles(app)
                 try:
                     self._performer.perform(app, action)
+                except StillReadsError:
+                    pass  # no failure: it is not planned again while they are read
                 except GaplessError as error:
                     self._exits.start_failed(app, action, error.message)
                 except (OSError, ValueError) as error:

@@ -127,9 +127,7 @@ class Streams:
             told = json.loads(message.value)
             self._told[told["app"]] = told
             self._lost[told["app"]] = told["lines_lost"]
-        for path in () if self._late else self._reserve.named(FILE):
-            if path not in self._files:
-                self._reserve.drop(f"{FILE}{path}")
+        self._drop_unused_places()
         streams = [each for found in by_key.values() for each in found]
         for stream in streams:
             stream.resume()
@@ -163,6 +161,14 @@ class Streams:
                 self._update(stream, stream.transfer(clock.wall()))
             if name in self._late:
                 self._discard(name, kept, least_share=0.5)
+        if late:
+            self._drop_unused_places()
+
+    def _drop_unused_places(self) -> None:
+        """Drop the places of files that no stream uses, once every stream is there."""
+        for path in () if self._late else self._reserve.named(FILE):
+            if path not in self._files:
+                self._reserve.drop(f"{FILE}{path}")
 
     def _discard(self, name: str, kept: Kept, *, least_share: float) -> None:
         """Empty the pipe of a program that would wait soon, and count its lines."""
@@ -174,13 +180,16 @@ class Streams:
 
     def _forget_late(self, streams: list[Stream]) -> None:
         """Let go of what was not recovered: its program has ended."""
-        for name in [n for n, among in self._late.items() if among is streams]:
+        found = [name for name, among in self._late.items() if among is streams]
+        for name in found:
             kept = self._reserve.named(STREAM)[name]
             self._discard(name, kept, least_share=0.0)
             del self._late[name]
             self._reserve.drop(f"{STREAM}{name}")
             for each in kept.descriptors:
                 descriptors.close(each)
+        if found:
+            self._drop_unused_places()
 
     def _recovered(self, kept: Kept) -> Stream:
         value = json.loads(kept.value)
@@ -238,7 +247,13 @@ class Streams:
         return min(at) - clock.monotonic() if at else None
 
     def _is_troubled(self) -> bool:
-        return bool(self._blocked or self._owing or self._late)
+        # That it is over is told too, and what was lost with a program that has ended.
+        told = {app: each["lines_lost"] for app, each in self._told.items()}
+        return (
+            bool(self._blocked or self._owing or self._late)
+            or any(each["reason"] for each in self._told.values())
+            or any(told.get(app, 0) != lost for app, lost in self._lost.items())
+        )
 
     # --- what the supervisor is told --------------------------------------------------
 

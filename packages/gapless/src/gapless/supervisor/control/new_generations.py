@@ -66,8 +66,7 @@ class NewGenerations:
             required=set(wanted.listen),
             permit=Permit.NEEDED if operation.permit else Permit.NOT_NEEDED,
         )
-        with contextlib.suppress(GaplessError):  # its first start says what is wrong
-            file_variables.of_generation(generation)
+        _read_files(generation)
         generation.seats = self._seats(app, generation, before, operation.drops)
         app.generations.append(generation)
         app.operation = operation
@@ -79,6 +78,8 @@ class NewGenerations:
             before.enter(Role.YIELDING, now)
             operation.step("recycling", now, _warning(wanted, before))
         self._app_order.begin(app, generation)
+        if generation.reads_files:
+            operation.step("waiting", now, "for its environment files")
         if generation.role is Role.TRIAL and not generation.held:
             operation.step("starting", now, counted(wanted.instances, "instance"))
         self._state.save()
@@ -94,6 +95,29 @@ class NewGenerations:
         if auto and _bound_by(before, is_multicast):
             return True  # each of two generations would get every datagram
         return auto and not listens and not operation.spec.listen
+
+    def read_on(self, app: AppRecord) -> None:
+        """Ask for the environment files that are still read."""
+        for generation in app.generations:
+            if not generation.reads_files:
+                continue
+            if generation.role is Role.RETIRING:
+                file_variables.give_up(generation)
+                continue
+            _read_files(generation)
+            operation = app.operation
+            begins = operation is not None and operation.generation == generation.number
+            if operation is None or not begins or generation.instances:
+                continue
+            if generation.file_variables is None:
+                continue
+            generation.enter(generation.role, clock.monotonic())
+            for before in app.generations:
+                if before.number == generation.follows:
+                    # What they hold says where it is expected to listen.
+                    generation.seats = self._seats(
+                        app, generation, before, operation.drops
+                    )
 
     def resume(self, app: AppRecord) -> None:
         """Start an app again after its host or its keeper ended.
@@ -171,6 +195,12 @@ class NewGenerations:
         closed = {e.name for e in own if inode_of(e.sock) not in inodes} & by_name
         # Where none can be seen at all, the processes cannot be looked into.
         return [each for each in own if not inodes or each.name not in closed]
+
+
+def _read_files(generation: GenerationRecord) -> None:
+    """Read environment files; the first start says what is wrong with them."""
+    with contextlib.suppress(GaplessError):
+        file_variables.of_generation(generation)
 
 
 def _kept(app: AppRecord, operation: Operation) -> spec.AppSpec:

@@ -14,7 +14,7 @@ A handoff is not a mode.  It follows from what each role may do:
               any crash, or not ready in time       -> Retire with the reason
     proving   lived `min_healthy_s`                 -> MarkProven: it is serving
               any crash before                      -> Revert: standby serves again
-    any       it is held: `after` (`order`)         -> nothing yet
+    any       it is held: `after` (`order`), files  -> nothing yet
     serving   an empty seat                         -> Start, after a delay; GiveUp
               an instance that hangs                -> StartSuccessor, then Replace
     standby   nothing is done to it
@@ -46,6 +46,7 @@ from gapless.supervisor.decide.actions import (
     Revert,
     SendStop,
     Start,
+    StartSuccessor,
     Switch,
     TryOn,
 )
@@ -93,10 +94,14 @@ MOST_RETIRING = 3
 
 def plan(desired: Desired, observed: Observed) -> Plan:
     """Return what to do now; an empty plan without a time to wake means nothing is left."""
+    generations = observed.generations
+    reading = {each.number for each in generations if each.reads_files}
     steps: list[Action | float] = []
     for step in _steps(desired, observed):
+        if isinstance(step, Start | StartSuccessor) and step.generation in reading:
+            continue  # until they are read it is looked at again and again
         if isinstance(step, Start):
-            steps += until_empty(step, observed.generations)
+            steps += until_empty(step, generations)
         else:
             steps.append(step)
     early = _not_spawned(observed)

@@ -58,6 +58,12 @@ class GenerationRecord:
     """Why they could not be read when that was tried last."""
     file_failure_until: float = field(default=0.0, metadata=TRANSIENT)
     """Until when it is not tried again."""
+    file_answers: dict[str, tuple[int, bytes] | None] = field(
+        default_factory=dict, repr=False, metadata=TRANSIENT
+    )
+    """By path: what was read, while not all of them are; None for one that still is."""
+    files_asked_at: float | None = field(default=None, metadata=TRANSIENT)
+    """Since when they are read, while they are."""
     declares_trust: bool = False
     """Its variables, those of its files too, name addresses to trust (`act.trust`)."""
     active_connections: int = field(default=0, metadata=was("lively"))
@@ -114,6 +120,11 @@ class GenerationRecord:
         return bool(self.waits_for)
 
     @property
+    def reads_files(self) -> bool:
+        """Whether its environment files are still read: no instance starts meanwhile."""
+        return self.files_asked_at is not None
+
+    @property
     def busy(self) -> int:
         """On how many connections something is owed, by its instances or to them."""
         return sum(each.busy + len(each.calls) for each in self.instances)
@@ -140,6 +151,11 @@ class GenerationRecord:
             case overlap:
                 return overlap is spec.Overlap.NEVER
 
+    @property
+    def _is_new(self) -> bool:
+        """Whether nothing of it has begun, and what serves need not make room yet."""
+        return not self.instances and self.role in (Role.TRIAL, Role.RECYCLING)
+
     def enter(self, role: Role, now: float) -> None:
         """Take on another role."""
         self.role, self.since = role, now
@@ -149,6 +165,7 @@ class GenerationRecord:
         return model.view(
             model.Generation,
             self,
+            held=self.held or (self.reads_files and self._is_new),
             seats=tuple(seat.value() for seat in self.seats),
             instances=tuple(instance.value() for instance in self.instances),
             ready=self.spec.ready,

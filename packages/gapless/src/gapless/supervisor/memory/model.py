@@ -262,7 +262,9 @@ class Generation:
     permit_refusal: str = ""
     """Why the switch was not permitted."""
     held: bool = False
-    """It does not start yet: apps come up that its app is after."""
+    """It does not start yet: apps come up that its app is after, or its files are read."""
+    reads_files: bool = False
+    """Its environment files are still read: no instance of it starts meanwhile."""
     files: FilesSeen = field(default_factory=FilesSeen)
 
     def seat_of(self, instance: Instance) -> Seat:

@@ -16,6 +16,8 @@ from gapless.base.errors import GaplessError, MisuseError, UnavailableError
 from gapless.supervisor.observe.variables import file_reader, variable_lines
 
 OPTIONAL = "-"
+Answers = dict[str, tuple[int, bytes] | None]
+"""By path: what was read; None while it still reads."""
 
 
 def read(
@@ -28,21 +30,72 @@ def read(
     """
     found: dict[str, str] = {}
     for each in files:
-        path = os.path.normpath(os.path.join(directory, each.removeprefix(OPTIONAL)))
-        number, content = file_reader.content(path, user, group)
-        if number in (errno.ENOENT, errno.ENOTDIR) and each.startswith(OPTIONAL):
-            continue
-        what = f"could not read the environment file {path}"
-        if number:
-            raise _failure(what, number, user)
-        try:
-            text = content.decode(errors="surrogateescape")
-            found |= variable_lines.parse(text)
-        except variable_lines.WrongLineError as error:
-            raise MisuseError(
-                f"{what}: {error}; write one NAME=VALUE a line, # begins a comment"
-            ) from None
+        path = _path(directory, each)
+        found |= _parsed(each, path, user, *file_reader.content(path, user, group))
     return found
+
+
+def read_soon(
+    files: Iterable[str],
+    directory: str,
+    answers: Answers,
+    *,
+    user: str = "",
+    group: str = "",
+) -> dict[str, str] | None:
+    """Return as `read`, but None as long as a file is still read: who asks asks again.
+
+    *answers* is what was read so far, of all the times that one asks.  Raises MisuseError,
+    UnavailableError.
+    """
+    found: dict[str, str] = {}
+    for each in files:
+        path = _path(directory, each)
+        answer = answers.get(path)
+        if answer is None:
+            again = path in answers
+            answer = file_reader.soon(path, user, group, again=again)
+            if answer[0] == file_reader.LATE:
+                answers[path] = None
+                return None
+            answers[path] = answer
+        found |= _parsed(each, path, user, *answer)
+    return found
+
+
+def late(files: Iterable[str], directory: str, answers: Answers) -> GaplessError:
+    """Return what to say of files of which one was still read after the longest time."""
+    paths = [_path(directory, each) for each in files]
+    path = next((each for each in paths if answers.get(each) is None), paths[-1])
+    return _late(f"could not read the environment file {path}", file_reader.GIVE_UP_S)
+
+
+def _path(directory: str, file: str) -> str:
+    return os.path.normpath(os.path.join(directory, file.removeprefix(OPTIONAL)))
+
+
+def _parsed(
+    file: str, path: str, user: str, number: int, content: bytes
+) -> dict[str, str]:
+    """Return the variables of what was read.  Raises MisuseError, UnavailableError."""
+    if number in (errno.ENOENT, errno.ENOTDIR) and file.startswith(OPTIONAL):
+        return {}
+    what = f"could not read the environment file {path}"
+    if number:
+        raise _failure(what, number, user)
+    try:
+        return variable_lines.parse(content.decode(errors="surrogateescape"))
+    except variable_lines.WrongLineError as error:
+        raise MisuseError(
+            f"{what}: {error}; write one NAME=VALUE a line, # begins a comment"
+        ) from None
+
+
+def _late(what: str, after_s: float) -> GaplessError:
+    return UnavailableError(
+        f"{what}: it cannot be read within {after_s:g} s",
+        hint="the disk or the share that it is on does not answer",
+    )
 
 
 def _failure(what: str, number: int, user: str) -> GaplessError:
@@ -62,9 +115,6 @@ def _failure(what: str, number: int, user: str) -> GaplessError:
         return MisuseError(f"{what}: it is no regular file")
     if number == errno.EFBIG:
         return MisuseError(f"{what}: it has more than {file_reader.MOST_BYTES} bytes")
-    if number == errno.ETIMEDOUT:
-        return UnavailableError(
-            f"{what}: it cannot be read within {file_reader.READ_S:g} s",
-            hint="the disk or the share that it is on does not answer",
-        )
+    if number == file_reader.LATE:
+        return _late(what, file_reader.READ_S)
     return UnavailableError(f"{what}: {os.strerror(number).lower()}")

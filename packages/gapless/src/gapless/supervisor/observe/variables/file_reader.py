@@ -1,9 +1,10 @@
 """Read a file in a process of its own: a share that does not answer holds that one only.
 
-Rule 1: who asks waits for `READ_S` at most, and for `SHORTLY_S` while another reader is
-late: it is the loop of the supervisor that asks, for all apps.
+Rule 1: the loop of the supervisor asks for all apps, so it waits for `SOON_S` at most, and
+for `SHORTLY_S` while another reader is late (`soon`).  Others wait for `READ_S`.
 Rule 2: one that does not answer in time is left to read on.  Who asks again is told at once
 that it still reads, or what it has read meanwhile; after `GIVE_UP_S` another one begins.
+What was read before somebody asked for the first time is not what he gets.
 Rule 3: it has nothing of this process open, so it keeps neither its lock nor its clients.
 """
 
@@ -22,7 +23,7 @@ from gapless.base import clock, descriptors
 from gapless.keeper import identity
 
 MOST_BYTES = 1 << 20
-READ_S, SHORTLY_S, GIVE_UP_S = 2.0, 0.2, 30.0
+READ_S, SOON_S, SHORTLY_S, GIVE_UP_S = 5.0, 0.5, 0.05, 30.0
 REAP_S = 0.5
 """How long to wait for the end of a process that has answered."""
 _NUMBER = 4
@@ -31,6 +32,8 @@ NO_USER = 1 << 16
 """In the place of an errno: there is no such user."""
 NO_FILE = (1 << 16) + 1
 """In the place of an errno: it is no regular file."""
+LATE = (1 << 16) + 2
+"""In the place of an errno: it still reads."""
 
 
 @dataclass(slots=True)
@@ -54,6 +57,11 @@ class _Reader:
             self.pieces.append(piece)
         return None
 
+    @property
+    def is_late(self) -> bool:
+        """Whether it still reads."""
+        return self.answer(0.0) is None
+
     def end(self, wait_s: float = 0.0) -> None:
         """Kill and reap it; one that does not end in time is reaped later."""
         os.close(self.read_end)
@@ -73,21 +81,37 @@ _unreaped: set[int] = set()
 
 
 def content(path: str, user: str, group: str) -> tuple[int, bytes]:
-    """Return errno, or one of the numbers above, and what is in a file.
+    """Return errno, or one of the numbers above, and what is in a file."""
+    return _content(path, user, group, READ_S)
 
-    The number is ETIMEDOUT as long as it still reads.
+
+def soon(path: str, user: str, group: str, *, again: bool) -> tuple[int, bytes]:
+    """Return as `content`, without waiting for long: LATE as long as it still reads.
+
+    *again*: who asks has asked before, and gets what was read since.
     """
     _give_up()
+    found = _slow.get((path, user, group))
+    if found is not None and not again and not found.is_late:
+        del _slow[path, user, group]
+        found.end()
+        found = None
+    if found is not None:
+        return _content(path, user, group, 0.0)
+    others_late = any(each.is_late for each in _slow.values())
+    return _content(path, user, group, SHORTLY_S if others_late else SOON_S)
+
+
+def _content(path: str, user: str, group: str, wait_s: float) -> tuple[int, bytes]:
     asked = (path, user, group)
-    found = _slow.pop(asked, None)
-    wait_s = 0.0 if found else SHORTLY_S if _slow else READ_S
-    reader = found or _begin(path, user, group)
+    reader = _slow.get(asked) or _begin(path, user, group)
     answer = reader.answer(wait_s)
     if answer is None:
         if not _slow:
             atexit.register(_end_all)
         _slow[asked] = reader
-        return errno.ETIMEDOUT, b""
+        return LATE, b""
+    _slow.pop(asked, None)
     reader.end(REAP_S)
     if len(answer) < _NUMBER:
         return errno.EIO, b""
