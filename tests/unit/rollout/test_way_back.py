@@ -133,6 +133,19 @@ def test_what_ended_while_it_was_watched_has_failed_and_goes_back() -> None:
     assert may_begin(replace(WAY_ON, attempt=2), failed)
 
 
+def test_a_job_of_the_release_before_is_not_lost_where_the_next_one_is_not_fetched() -> (
+    None
+):
+    """Nothing has changed on a host that runs nothing at rest."""
+    failed = host("a", "", Phase.FAILED, finished=R1)
+    rest = host("b", "", Phase.WAITING, finished=R1)
+    assert verdict(WAY_ON, failed, rest) is Action.HOLD
+    older = host("a", "", Phase.FAILED, finished=R0)
+    assert verdict(WAY_ON, older, rest) is Action.HOLD
+    assert verdict(WAY_ON, replace(failed, finished=R2), rest) is Action.REVERT
+    assert verdict(WAY_ON, replace(failed, ran=6), rest) is Action.REVERT
+
+
 def test_where_the_release_before_has_ended_nothing_is_to_be_done_on_the_way_back() -> (
     None
 ):

@@ -102,7 +102,10 @@ def _has_changed(rollout: Rollout, report: HostReport) -> bool:
         return True
     # What it was brought to has given up since, or what ran before is gone.
     had_turn = _is_of(rollout, report) and report.phase in (Phase.DONE, Phase.FAILED)
-    return had_turn and not report.release
+    if not had_turn or report.release:
+        return False
+    # A job of an earlier release had ended before: then nothing is lost.
+    return not report.finished or report.ran == rollout.number
 
 
 def _has_run(rollout: Rollout, report: HostReport) -> bool:
