@@ -91,8 +91,8 @@ def verdict(
         if policy.revert_deadline_s and age_s >= policy.revert_deadline_s:
             return Action.HOLD, f"not back in {policy.revert_deadline_s:g} s"
         if status.arrived | failed == set(status.order):
-            why = [each for each in (rollout.reason, failed and not_back) if each]
-            return Action.FINISH, "; ".join(why)
+            reasons = (rollout.reason, not_back if failed else "")
+            return Action.FINISH, "; ".join(filter(None, reasons))
     return None
 
 
