@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 
 import pytest
@@ -89,6 +90,32 @@ def test_a_job_is_done_when_it_has_ended_and_runs_once_for_each_release(
     assert fleet.publish("4 job 1 3").returncode != 0
     failed = fleet.until("reverted")
     assert "ended by itself, with code 3" in failed["reason"]
+
+
+@pytest.mark.parametrize(("code", "phase"), [(0, "done"), (3, "failed")])
+def test_a_job_that_ends_while_no_agent_watches_it_is_not_started_again(
+    make: MakeFleet, *, code: int, phase: str
+) -> None:
+    """The agent that comes back judges it by the code with which it ended."""
+    fleet = make(
+        app=JOB.replace('"auto"', '"auto", timeout_s = 1'), policy=QUICK, count=1
+    )
+    file = fleet.publisher.directory / "gapless.toml"
+    text = re.sub("min_healthy_s = .*", "min_healthy_s = 60", file.read_text())
+    file.write_text(text)
+    (only,) = fleet.members
+    only.listens = False
+    fleet.start("1 job 0.2 0")
+    fleet.begin(f"2 job 6 {code}")
+    fleet.wait_for_host("watching")
+    only.kill_agent()
+    wait.until(lambda: only.host.app(APP)["finished"], "the end of the job", 30)
+    ended = only.host.app(APP)
+    only.start_agent()
+    found = fleet.until("done" if code == 0 else "reverted")
+    generation = only.host.app(APP)["generation"]
+    assert f" {phase} " in f" {only.agent_log()} ".replace(":", " ")
+    assert generation - ended["generation"] == (0 if code == 0 else 1), found
 
 
 def _all_finished(fleet: Fleet) -> Callable[[], bool]:

@@ -58,3 +58,19 @@ def test_of_two_agents_that_call_themselves_alike_none_falls_over() -> None:
         one.flush()
     one.load()
     assert one.flush()
+
+
+def test_a_report_remembers_in_whose_turn_its_release_ran_here() -> None:
+    """Though it runs no more: who goes back from it is not like who never had it."""
+    store = FleetStore(
+        MemoryCoordinator(), "app", now=lambda: 0.0, complain=pytest.fail
+    )
+    reporter = Reporter(store, "a", _ignore, in_use=lambda: ())
+    reporter.load()
+    reporter.report_phase(ROLLOUT, Phase.CHANGING)
+    assert store.hosts.all()["a"].ran == 0
+    reporter.set_release(ROLLOUT.release)
+    reporter.report_phase(ROLLOUT, Phase.WATCHING)
+    reporter.set_release("")
+    reporter.report_phase(ROLLOUT, Phase.FAILED)
+    assert store.hosts.all()["a"].ran == ROLLOUT.number

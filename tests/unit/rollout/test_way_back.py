@@ -21,11 +21,13 @@ def host(
     release: str,
     phase: Phase = Phase.IDLE,
     turn: tuple[int, int] = (6, 1),
+    *,
     finished: str = "",
+    ran: int = 0,
 ) -> HostReport:
     """Return the report of a host."""
     return HostReport(
-        host=name, release=release, phase=phase, turn=turn, finished=finished
+        host=name, release=release, phase=phase, turn=turn, finished=finished, ran=ran
     )
 
 
@@ -131,9 +133,84 @@ def test_what_ended_while_it_was_watched_has_failed_and_goes_back() -> None:
     assert may_begin(replace(WAY_ON, attempt=2), failed)
 
 
+def test_a_job_of_the_release_before_is_not_lost_where_the_next_one_is_not_fetched() -> (
+    None
+):
+    """Nothing has changed on a host that runs nothing at rest."""
+    failed = host("a", "", Phase.FAILED, finished=R1)
+    rest = host("b", "", Phase.WAITING, finished=R1)
+    assert verdict(WAY_ON, failed, rest) is Action.HOLD
+    older = host("a", "", Phase.FAILED, finished=R0)
+    assert verdict(WAY_ON, older, rest) is Action.HOLD
+    assert verdict(WAY_ON, replace(failed, finished=R2), rest) is Action.REVERT
+    assert verdict(WAY_ON, replace(failed, ran=6), rest) is Action.REVERT
+
+
 def test_where_the_release_before_has_ended_nothing_is_to_be_done_on_the_way_back() -> (
     None
 ):
     """It had come there, and ended as its settings allow."""
     ended = host("b", "", Phase.WAITING, finished=R1)
     assert verdict(WAY_BACK, ended) is Action.FINISH
+
+
+# --- hosts that never ran the release -----------------------------------------------------
+
+ON_BAD = (host("a", R2, Phase.DONE, ran=6), host("b", R2, Phase.FAILED, ran=6))
+BACK_AGAIN = (host("a", R1, Phase.DONE, (6, 2), ran=6), host("b", R1))
+NEVER_CHANGED = [
+    host("c", R0, Phase.FAILED, (6, 2)),
+    host("c", R1, Phase.FAILED, (6, 2)),  # it runs there, and is not healthy
+    host("c", "", Phase.FAILED, (6, 2)),  # a new host
+    host("c", "", Phase.FAILED, (6, 2), ran=5),
+    host("c", "", Phase.FAILED, (6, 2), finished=R1),
+]
+
+
+@pytest.mark.parametrize("failed", NEVER_CHANGED)
+def test_a_host_that_never_ran_the_release_stops_nobody_on_the_way_back(
+    failed: HostReport,
+) -> None:
+    """The others leave the release; the reason of the end names who failed."""
+    assert verdict(WAY_BACK, *ON_BAD, failed) is None
+    back = replace(WAY_BACK, reason="b failed")
+    status = status_of(back, [*BACK_AGAIN, replace(failed, reason="no room")])
+    assert decide.verdict(back, status) == (
+        Action.FINISH,
+        "b failed; c could not go back: no room",
+    )
+
+
+@pytest.mark.parametrize("release", [R2, R1, ""])
+def test_a_host_that_ran_the_release_and_cannot_leave_it_stops_the_way_back(
+    release: str,
+) -> None:
+    """Others would lose what serves there, too."""
+    failed = host("b", release, Phase.FAILED, (6, 2), ran=6)
+    assert verdict(WAY_BACK, ON_BAD[0], failed) is Action.HOLD
+
+
+def test_where_no_host_can_go_back_an_operator_is_needed() -> None:
+    """None of them ran the release, and none serves what it should."""
+    assert verdict(WAY_BACK, *NEVER_CHANGED[:1]) is Action.HOLD
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        host("a", R2, Phase.DONE),
+        host("a", R1, Phase.CHANGING),
+        host("a", "", Phase.FAILED),
+        host("a", R1, Phase.WATCHING, (6, 2), ran=6),
+    ],
+)
+def test_hosts_that_have_changed_go_back_first(changed: HostReport) -> None:
+    """The others follow: while they change as well, they wait for no one else."""
+    other, third = host("c", R0, Phase.FAILED), host("d", R0)
+    status = status_of(WAY_BACK, [changed, other, third])
+    assert decide.waits_for(WAY_BACK, status, changed) is None
+    assert decide.waits_for(WAY_BACK, status, other) == "a first"
+    back = host("a", R1, Phase.DONE, (6, 2), ran=6)
+    at_work = replace(other, phase=Phase.CHANGING, turn=(6, 2))
+    status = status_of(WAY_BACK, [back, at_work, third])
+    assert decide.waits_for(WAY_BACK, status, third) is None

@@ -12,11 +12,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from gapless.agent.trust.rollout_signing import RolloutSigning
-from gapless.base import clock, home
+from gapless.base import home
 from gapless.base.errors import ConflictError, GaplessError, UnavailableError
 from gapless.config.toml.fleets import Fleet
 from gapless.releases import current, publisher_lock, removal, reports
 from gapless.releases.model import Release, ReleaseSpec, stamp_of
+from gapless.releases.publisher import unseen
 from gapless.releases.steps import hooks
 from gapless.rollout import decide
 from gapless.rollout.model import Rollout, State
@@ -36,8 +37,6 @@ class Finalizer:
     def __init__(self, fleet: Fleet, store: FleetStore, progress: Progress) -> None:
         self._fleet, self._spec = fleet, fleet.release
         self._store, self._progress = store, progress
-        self._missing_since = ("", 0.0)
-        """The release that is not seen here, and since when."""
 
     def finalize_after_wait(self) -> Rollout | None:
         """As `finalize`, but wait for a release that is not seen here yet."""
@@ -119,6 +118,7 @@ class Finalizer:
         """
         found = {each.name: each for each in current.releases(self._spec)}
         if rollout.release in found:
+            unseen.forget(self._spec)
             return found[rollout.release]
         what = f"rollout {rollout.number} is not finalized"
         if not found:
@@ -127,10 +127,9 @@ class Finalizer:
                 f"{self._spec.dist}: {what}",
                 hint="is the shared directory mounted here?",
             )
-        now, timeout_s = clock.monotonic(), rollout.policy.fetch_timeout_s
-        if self._missing_since[0] != rollout.release:
-            self._missing_since = (rollout.release, now)
-        if now < self._missing_since[1] + timeout_s:
+        timeout_s = rollout.policy.fetch_timeout_s
+        this = f"{rollout.release} of {rollout.number}.{rollout.attempt}"
+        if unseen.seconds(self._spec, this) < timeout_s:
             raise UnseenError(
                 f"{rollout.release} is not seen in {self._spec.dist}: {what}",
                 hint=f"after {timeout_s:g} s it counts as removed",
@@ -138,6 +137,7 @@ class Finalizer:
         self._progress(
             "rollout", f"{rollout.release} is not there any more: no link, no hook"
         )
+        unseen.forget(self._spec)
         return None
 
     def _run_hook(self, held: ReleaseSpec, rollout: Rollout, release: Release) -> None:

@@ -11,8 +11,9 @@ import os
 import socket
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
-from gapless.agent.finalizer import Finalizer, Progress
+from gapless.agent.finalizer import Finalizer, Progress, UnseenError
 from gapless.agent.trust.rollout_signing import RolloutSigning
 from gapless.base import clock, home
 from gapless.base.errors import (
@@ -34,6 +35,7 @@ from gapless.rollout.model import Rollout
 from gapless.rollout.store import FleetStore
 
 OnBegun = Callable[[Rollout], None]
+Begun = TypeVar("Begun", Rollout, Rollout | None)
 
 
 def _ignore(_: Rollout) -> None:
@@ -55,6 +57,9 @@ class FleetPublisher:
         between, the next one calls it again.
         """
         self._check_policy()
+        return self._without_waiting(lambda: self._publish(tarball, on_begun))
+
+    def _publish(self, tarball: str, on_begun: OnBegun) -> Rollout:
         with publisher_lock.hold(self._spec, self._progress) as held:
             change, made = journal.read(held), claims.unfinished_release(held)
             if change and made and claims.is_of(held, change, tarball):
@@ -67,6 +72,9 @@ class FleetPublisher:
 
         Raises GaplessError.
         """
+        return self._without_waiting(lambda: self._resume(on_begun))
+
+    def _resume(self, on_begun: OnBegun) -> Rollout | None:
         with publisher_lock.hold(self._spec, self._progress):
             release = claims.unfinished_release(self._spec)
             if release is not None:
@@ -89,6 +97,9 @@ class FleetPublisher:
         before, _ = self._store.rollout()
         under_way = self._going_back(before)
         seen = seen or _number(before)
+        return self._without_waiting(lambda: self._rollback(wanted, seen, under_way))
+
+    def _rollback(self, wanted: str, seen: int, under_way: Rollout | None) -> Rollout:
         with publisher_lock.hold(self._spec, self._progress):
             earlier = journal.read(self._spec) or journal.read_settled(self._spec)
             begun = earlier and self._rolled_back(earlier)
@@ -115,6 +126,18 @@ class FleetPublisher:
             begun = self._begin(release)
             journal.drop(self._spec)
             return begun
+
+    def _without_waiting(self, act: Callable[[], Begun]) -> Begun:
+        """Return what *act* returns, which holds the publisher's lock.
+
+        For a release that is not seen yet is waited without that lock; what *act* had
+        done by then it finds when it is called again.
+        """
+        while True:
+            try:
+                return act()
+            except UnseenError:
+                self.finalize_after_wait()
 
     def _going_back(self, rollout: Rollout | None) -> Rollout | None:
         """Return a rollout if its hosts are on their way back."""
@@ -243,7 +266,7 @@ class FleetPublisher:
         rollout = None
         while rollout is None:
             # The one before, whose publisher died or did not wait.
-            self.finalize_after_wait()
+            self.finalize()
             current.require_visible(
                 self._spec, release.name
             )  # finalizing may have removed it

@@ -95,8 +95,14 @@ class Reporter:
         self._say(f"{rollout.app}: {phase.value} ({rollout.target or 'nothing'}){why}")
         self._note_in_use(rollout.target if phase in AT_WORK else "")
         with self._lock:
+            before = self._report
+            has_run = rollout.release in (before.release, before.finished)
             self._report = dataclasses.replace(
-                self._report, turn=rollout.turn, phase=phase, reason=reason
+                before,
+                turn=rollout.turn,
+                ran=rollout.number if has_run else before.ran,
+                phase=phase,
+                reason=reason,
             )
             self._write()
 

@@ -4,7 +4,8 @@ Rule 1: there is no leader.  Every agent computes whether its own host may begin
 has to happen to the rollout: finish, hold or revert, by its own clock and by the hosts that
 it sees.  They may differ for a while: the first one to write decides (compare-and-set).
 Rule 2: only live hosts count.  A host that is gone delays nothing.
-Rule 3: hosts go back by the same steps as forward, but without canary, waves and freeze.
+Rule 3: hosts go back by the same steps as forward, but without canary, waves and freeze:
+those first that have changed.  One that never ran the release and fails stops nobody.
 Rule 4: a rollback is a rollout to an earlier release: names of releases of one app are in
 the order of their timestamps.
 """
@@ -54,6 +55,8 @@ def waits_for(
             return f"no canary is there: {', '.join(rollout.policy.canary)}"
         if report.host not in status.begun:
             return f"its wave: {_names(status.wait_for)} first"
+    if status.first and report.host not in status.first:
+        return f"{_names(status.first)} first"
     return None
 
 
@@ -81,12 +84,15 @@ def verdict(
         if status.order and status.arrived | failed == set(status.order):
             return Action.FINISH, f"{len(status.arrived)} of {len(status.order)} hosts"
     if rollout.state is State.REVERTING:
-        if failed:
-            return Action.HOLD, f"{_names(failed)} could not go back{_failure(status)}"
+        not_back = f"{_names(failed)} could not go back{_failure(status)}"
+        # One that never ran the release stops nobody who has to leave it.
+        if status.stuck or (failed and failed == set(status.order)):
+            return Action.HOLD, not_back
         if policy.revert_deadline_s and age_s >= policy.revert_deadline_s:
             return Action.HOLD, f"not back in {policy.revert_deadline_s:g} s"
-        if status.arrived == set(status.order):
-            return Action.FINISH, rollout.reason
+        if status.arrived | failed == set(status.order):
+            reasons = (rollout.reason, not_back if failed else "")
+            return Action.FINISH, "; ".join(filter(None, reasons))
     return None
 
 

@@ -147,6 +147,10 @@ class HostReport:
     report none."""
     turn: tuple[Number, Number] = (0, 0)
     """The number of the rollout and of the attempt that `phase` is about."""
+    ran: Number = 0
+    """The number of the last rollout in whose turn its release ran there, or had ended.
+
+    Agents of earlier versions report none."""
     phase: Phase = Phase.IDLE
     reason: Text = ""
     beat: Number = 0

@@ -22,6 +22,10 @@ class RolloutStatus:
     """The reason of the first that failed, by name."""
     changed: frozenset[str]
     """Those that run the release, may be changing to it, or lost what ran by it."""
+    stuck: frozenset[str]
+    """Those that failed although they had run the release."""
+    first: tuple[str, ...]
+    """Those that ran the release, or lost what ran by it, and are not back yet."""
     begun: frozenset[str]
     """Those in the stages that have begun."""
     wait_for: tuple[str, ...]
@@ -31,7 +35,8 @@ class RolloutStatus:
 def status_of(rollout: Rollout, hosts: Iterable[HostReport]) -> RolloutStatus:
     """Return the status of a rollout from the reports of the live hosts."""
     taking_part: list[str] = []
-    arrived, changed = set[str](), set[str]()
+    arrived, changed, stuck = set[str](), set[str](), set[str]()
+    first: list[str] = []
     failures: dict[str, str] = {}
     for each in hosts:
         if _is_left_out(each):
@@ -41,8 +46,12 @@ def status_of(rollout: Rollout, hosts: Iterable[HostReport]) -> RolloutStatus:
             arrived.add(each.host)
         if has_failed(rollout, each):
             failures[each.host] = each.reason
+            if _has_run(rollout, each):
+                stuck.add(each.host)
         if _has_changed(rollout, each):
             changed.add(each.host)
+        if each.host not in arrived and _goes_back_first(rollout, each):
+            first.append(each.host)
     canaries = [name for name in rollout.policy.canary if name in taking_part]
     order = (*canaries, *sorted(set(taking_part) - set(canaries)))
     begun = len(order)
@@ -58,6 +67,8 @@ def status_of(rollout: Rollout, hosts: Iterable[HostReport]) -> RolloutStatus:
         failed=frozenset(failures),
         failure=failures[min(failures)] if failures else "",
         changed=frozenset(changed),
+        stuck=frozenset(stuck),
+        first=tuple(first) if rollout.state is State.REVERTING else (),
         begun=frozenset(order[:begun]),
         wait_for=wait_for,
     )
@@ -91,7 +102,23 @@ def _has_changed(rollout: Rollout, report: HostReport) -> bool:
         return True
     # What it was brought to has given up since, or what ran before is gone.
     had_turn = _is_of(rollout, report) and report.phase in (Phase.DONE, Phase.FAILED)
-    return had_turn and not report.release
+    if not had_turn or report.release:
+        return False
+    # A job of an earlier release had ended before: then nothing is lost.
+    return not report.finished or report.ran == rollout.number
+
+
+def _has_run(rollout: Rollout, report: HostReport) -> bool:
+    """Return whether the release ran on a host, or has ended there as it may."""
+    return report.ran == rollout.number or _has(report, rollout.release)
+
+
+def _goes_back_first(rollout: Rollout, report: HostReport) -> bool:
+    """Return whether a host has changed and did not try yet to go back."""
+    if _has_run(rollout, report):
+        return not has_failed(rollout, report)
+    # In this attempt a host that never ran the release may be changing as well.
+    return report.turn != rollout.turn and _has_changed(rollout, report)
 
 
 def _has(report: HostReport, release: str) -> bool:

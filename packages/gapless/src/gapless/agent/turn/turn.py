@@ -29,7 +29,7 @@ from gapless.deploy import report, running_app
 from gapless.deploy.deployment import Deployment
 from gapless.releases import removal, reports
 from gapless.releases.model import Release
-from gapless.rollout.model import Phase, Rollout, State
+from gapless.rollout.model import BACK, Phase, Rollout, State
 from gapless.rollout.store import FleetStore
 
 RETRY_S = 0.5
@@ -62,7 +62,19 @@ class Turn:
 
     def waits_for(self, rollout: Rollout) -> str:
         """Return what is not here yet and a turn would need, or nothing."""
-        return self._source.waits_for(rollout, self._reporter.report.release)
+        running = self._reporter.report.release
+        brought = rollout.target if self._has_ended(rollout) else running
+        return self._source.waits_for(rollout, brought)
+
+    def _has_ended(self, rollout: Rollout) -> bool:
+        """Return whether this host brought its app to the target, and that has ended.
+
+        It ended while it was watched, and no agent was there: it is not started again.
+        """
+        report = self._reporter.report
+        at_work = report.phase in (Phase.CHANGING, Phase.WATCHING)
+        is_of = report.turn[0] == rollout.number
+        return report.finished == rollout.target and at_work and is_of
 
     def take(
         self,
@@ -80,7 +92,12 @@ class Turn:
         try:
             failure = ""
             running = self._reporter.report.release
-            if running == rollout.target:
+            has_ended = self._has_ended(rollout)
+            # On the way back it may have ended long before, on a host that never left.
+            is_judged = self._reporter.report.turn == rollout.turn or (
+                rollout.state not in BACK
+            )
+            if running == rollout.target or has_ended:
                 self._source.note(rollout)
             else:
                 self._reporter.report_phase(rollout, Phase.FETCHING)
@@ -92,7 +109,7 @@ class Turn:
                     raise _CancelledError(why)
                 permit = TurnPermit(store, rollout, slot)
                 failure = self._change(release, permit, rollout)
-            if not failure:
+            if not failure and (is_judged or not has_ended):
                 # It serves already: a coordinator that is away does not end the watch.
                 self._reporter.try_report_phase(rollout, Phase.WATCHING)
                 failure = self._watch(rollout, store)

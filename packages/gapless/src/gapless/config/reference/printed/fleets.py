@@ -30,6 +30,8 @@ class Host(msgspec.Struct):
     """The releases that generations run from, those that finish too."""
     turn: list[int]
     """The numbers of the rollout and of the attempt."""
+    ran: int
+    """The number of the last rollout in whose turn its release ran there."""
     phase: str
     reason: str
     beat: int
