@@ -15,6 +15,7 @@ from gapless.agent.finalizer import UnseenError
 from gapless.base import clock
 from gapless.coordinator.model import ABSENT
 from gapless.releases import current, publisher_lock
+from gapless.releases.inbox import claims
 from gapless.releases.model import Release
 from gapless.rollout.model import Action, HostReport, Phase
 from gapless.rollout.policy import Policy
@@ -112,6 +113,7 @@ def test_the_time_to_wait_for_a_release_passes_between_publishers(
         monkeypatch.setattr(clock, "wall", lambda now=begin + later_s: now)
         with pytest.raises(UnseenError):
             place.publisher().finalize()
+        claims.clean_up(place.spec)  # as each publish does
     monkeypatch.setattr(clock, "wall", lambda: begin + 201)
     assert place.publisher().finalize()
     assert place.rollout().settled

@@ -65,7 +65,7 @@ def test_without_an_agent_the_app_is_checked_itself() -> None:
 
 NEEDS = (
     "proxy_http_version 1.1;",
-    "proxy_set_header Connection $connection_of_shop;",
+    "proxy_set_header Connection $connection_of_shop_",
     "proxy_connect_timeout 2s;",
     "proxy_read_timeout 90s;",
     "proxy_next_upstream_timeout 90s;",
@@ -89,12 +89,28 @@ def test_each_location_of_nginx_has_what_it_needs() -> None:
         assert line in shared
         name = line.split()[0]
         for each in locations:
-            if not each.startswith("@shop_websocket") or name != "proxy_read_timeout":
+            if "_websocket {" not in each or name != "proxy_read_timeout":
                 assert name + " " not in each
     for each in locations:
         if "proxy_pass" in each:
             allowed = each.split("proxy_next_upstream ")[1].split(";")[0].split()
             assert not {"error", "non_idempotent"} <= set(allowed)
+
+
+def test_two_pools_of_nginx_share_no_name() -> None:
+    """Their files are read into one `http { }`, and a variable has to be short."""
+    names = ("my-app", "my_app", "my.app", "app", "app_1", "a" * 63 + "b", "a" * 64)
+    shared: list[str] = []
+    for name in names:
+        written = nginx.configuration(Pool(name=name, members=members("a:1", "b:2")))
+        defined = re.findall(
+            r"^upstream (\S+)|^map \S.* (\$\w+) \{$", written, re.MULTILINE
+        )
+        shared += [one or other for one, other in defined]
+    assert len(shared) == 6 * len(names)
+    assert len({*shared}) == len(shared)
+    # 64 bytes, less two pointers (variables_hash_bucket_size).
+    assert all(len(each) - 1 <= 46 for each in shared if each.startswith("$"))
 
 
 def test_no_upstream_of_nginx_keeps_connections() -> None:

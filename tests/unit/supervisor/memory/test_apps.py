@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from gapless.supervisor.memory.apps import AppRecord
+from gapless.supervisor.memory.apps import OUTLIVES_S, AppRecord
 from gapless.supervisor.memory.generations import GenerationRecord
 from gapless.supervisor.memory.instances import InstanceRecord
 from gapless.supervisor.memory.model import Role
@@ -56,6 +56,20 @@ def test_what_served_is_asked_for_again_after_a_failure(follows: int) -> None:
     app.operation.generation, app.operation.ids_before = 2, [1]
     app.take_back(failed)
     assert (app.spec, app.ids) == (SPEC, [1])
+
+
+def test_an_app_whose_process_outlives_sigkill_cannot_end() -> None:
+    """Its disk hangs, say; one that is not killed yet, or just was, may still end."""
+    app = AppRecord(name="shop", spec=SPEC)
+    assert not app.cannot_end(1e9)
+    one = InstanceRecord("shop/1/0/1", 0, 1.0, stop_sent_at=100.0)
+    other = dataclasses.replace(one, key="shop/1/1/2", killed=True)
+    app.generations = [GenerationRecord(1, SPEC, since=1.0, instances=[one, other])]
+    limit_s = SPEC.stop.kill_timeout_s + OUTLIVES_S
+    assert not app.cannot_end(101.0 + limit_s)
+    one.killed = True
+    assert app.cannot_end(101.0 + limit_s)
+    assert not app.cannot_end(99.0 + limit_s)
 
 
 def test_a_first_start_that_failed_is_still_asked_for() -> None:

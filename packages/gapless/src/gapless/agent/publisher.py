@@ -6,14 +6,14 @@ on.
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import socket
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeVar
 
-from gapless.agent.finalizer import Finalizer, Progress, UnseenError
+from gapless.agent.finalizer import Finalizer, Progress
 from gapless.agent.trust.rollout_signing import RolloutSigning
 from gapless.base import clock, home
 from gapless.base.errors import (
@@ -35,7 +35,6 @@ from gapless.rollout.model import Rollout
 from gapless.rollout.store import FleetStore
 
 OnBegun = Callable[[Rollout], None]
-Begun = TypeVar("Begun", Rollout, Rollout | None)
 
 
 def _ignore(_: Rollout) -> None:
@@ -57,9 +56,7 @@ class FleetPublisher:
         between, the next one calls it again.
         """
         self._check_policy()
-        return self._without_waiting(lambda: self._publish(tarball, on_begun))
-
-    def _publish(self, tarball: str, on_begun: OnBegun) -> Rollout:
+        self._wait_for_the_end()
         with publisher_lock.hold(self._spec, self._progress) as held:
             change, made = journal.read(held), claims.unfinished_release(held)
             if change and made and claims.is_of(held, change, tarball):
@@ -72,9 +69,6 @@ class FleetPublisher:
 
         Raises GaplessError.
         """
-        return self._without_waiting(lambda: self._resume(on_begun))
-
-    def _resume(self, on_begun: OnBegun) -> Rollout | None:
         with publisher_lock.hold(self._spec, self._progress):
             release = claims.unfinished_release(self._spec)
             if release is not None:
@@ -97,9 +91,7 @@ class FleetPublisher:
         before, _ = self._store.rollout()
         under_way = self._going_back(before)
         seen = seen or _number(before)
-        return self._without_waiting(lambda: self._rollback(wanted, seen, under_way))
-
-    def _rollback(self, wanted: str, seen: int, under_way: Rollout | None) -> Rollout:
+        self._wait_for_the_end()
         with publisher_lock.hold(self._spec, self._progress):
             earlier = journal.read(self._spec) or journal.read_settled(self._spec)
             begun = earlier and self._rolled_back(earlier)
@@ -127,17 +119,14 @@ class FleetPublisher:
             journal.drop(self._spec)
             return begun
 
-    def _without_waiting(self, act: Callable[[], Begun]) -> Begun:
-        """Return what *act* returns, which holds the publisher's lock.
+    def _wait_for_the_end(self) -> None:
+        """Finalize the rollout before, which may wait for its release to be seen here.
 
-        For a release that is not seen yet is waited without that lock; what *act* had
-        done by then it finds when it is called again.
+        That is before anything is made, and without the publisher's lock: others may
+        publish meanwhile.  What fails comes again when the next rollout begins.
         """
-        while True:
-            try:
-                return act()
-            except UnseenError:
-                self.finalize_after_wait()
+        with contextlib.suppress(GaplessError, OSError):
+            self.finalize_after_wait()
 
     def _going_back(self, rollout: Rollout | None) -> Rollout | None:
         """Return a rollout if its hosts are on their way back."""
@@ -266,7 +255,7 @@ class FleetPublisher:
         rollout = None
         while rollout is None:
             # The one before, whose publisher died or did not wait.
-            self.finalize()
+            self.finalize_after_wait()
             current.require_visible(
                 self._spec, release.name
             )  # finalizing may have removed it

@@ -17,8 +17,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _PATH = re.compile(r"/[A-Za-z0-9._~:@!*()&+,=%?/-]{0,255}")
 """RFC 3986, but for what quotes, ends or begins something in a configuration."""
 LARGEST_BODY_BYTES = 1 << 34
-LONGEST_TIMEOUT_S = 30 * 24 * 3600
-"""The longest drain_timeout_s."""
+LONGEST_TIMEOUT_S = 24 * 24 * 3600
+"""HAProxy counts 2^31 milliseconds at most."""
 SHORTEST_TIMEOUT_S = 60
 """How long a server may be silent at least, if nobody says otherwise."""
 CONNECT_TIMEOUT_S = 2

@@ -11,6 +11,9 @@ port from one whose server died in it, once `non_idempotent` is allowed for the 
 
 from __future__ import annotations
 
+import hashlib
+import re
+
 from gapless.balancer.model import (
     CONNECT_TIMEOUT_S,
     TUNNEL_TIMEOUT_S,
@@ -29,7 +32,7 @@ def configuration(pool: Pool) -> str:
     """
     pool.checked()
     name = pool.name
-    word = name.replace(".", "_").replace("-", "_")
+    word = _word(name)
     listen = pool.listen.removeprefix(":")
     servers = [f"server {each.address} max_fails=0;" for each in pool.members]
     listed = "\n".join(
@@ -41,11 +44,11 @@ def configuration(pool: Pool) -> str:
     groups = [servers[start::_MOST_TURNS] for start in range(_MOST_TURNS)]
     groups = [each for each in groups if each]
     turns = "\n".join(
-        f"upstream {name}_{number} {{ {' '.join(group)} {_NOT_KEPT} }}"
+        f"upstream {word}_{number} {{ {' '.join(group)} {_NOT_KEPT} }}"
         for number, group in enumerate(groups, start=1)
     )
     numbers = "\n".join(
-        f'    "~^([^:]*:){{{number}}}" {name}_{number};'
+        f'    "~^([^:]*:){{{number}}}" {word}_{number};'
         for number in range(len(groups), 1, -1)
     )
     return f"""\
@@ -73,7 +76,7 @@ map $http_upgrade $connection_of_{word} {{
 
 map $upstream_bytes_sent $turn_of_{word} {{
     volatile;
-    default {name}_1;
+    default {word}_1;
 {numbers}
 }}
 
@@ -150,3 +153,14 @@ server {{
     }}
 }}
 """
+
+
+def _word(name: str) -> str:
+    """Return a word for the names that nginx shares between all of its servers.
+
+    Two pools have two words, also where a variable takes fewer letters than their names
+    have; and it is short, since nginx refuses long names of variables
+    (variables_hash_bucket_size).
+    """
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{re.sub('[^A-Za-z0-9]', '_', name)[:12]}_{digest}"

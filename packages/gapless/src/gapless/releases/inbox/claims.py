@@ -29,7 +29,7 @@ from gapless.releases.file_state import FileState
 from gapless.releases.inbox import checksums, opened, refused, taken, uploads
 from gapless.releases.inbox.admission import Copy
 from gapless.releases.model import Release, ReleaseSpec
-from gapless.releases.publisher import journal
+from gapless.releases.publisher import journal, unseen
 from gapless.releases.publisher.journal import Change
 
 UPLOAD, COPY = "upload", "copy"
@@ -45,6 +45,7 @@ _PERMANENT = (
     *current.PREPARED,
     journal.FILE,
     journal.RESERVE,
+    unseen.FILE,
 )
 """Names in the work directory that `clean_up` does not take for remains of a publish."""
 

@@ -99,7 +99,7 @@ class NewGenerations:
     def read_on(self, app: AppRecord) -> None:
         """Ask for the environment files that are still read."""
         for generation in app.generations:
-            if not generation.reads_files:
+            if not generation.awaits_files:
                 continue
             if generation.role is Role.RETIRING:
                 file_variables.give_up(generation)

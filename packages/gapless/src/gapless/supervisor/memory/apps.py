@@ -17,6 +17,9 @@ from gapless.supervisor.memory.model import Role
 from gapless.supervisor.memory.operations import Operation
 from gapless.supervisor.memory.spec import AppSpec
 
+OUTLIVES_S = 30.0
+"""After so long a process that was killed is one that cannot end."""
+
 
 @dataclass(slots=True)
 class AppRecord:
@@ -104,6 +107,16 @@ class AppRecord:
         """
         here = self.generations or self.operation or self.stop_reason
         return self.running and not here
+
+    def cannot_end(self, now: float) -> bool:
+        """Return whether all that is left of it outlives SIGKILL: its disk hangs, say."""
+        left = [(g, each) for g in self.generations for each in g.instances]
+        return bool(left) and all(
+            each.killed
+            and each.stop_sent_at is not None
+            and now > each.stop_sent_at + g.spec.stop.kill_timeout_s + OUTLIVES_S
+            for g, each in left
+        )
 
     def comes_back(self) -> bool:
         """Return whether an app that is to run is missing, or will be once it has ended."""

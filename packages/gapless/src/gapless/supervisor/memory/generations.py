@@ -125,6 +125,13 @@ class GenerationRecord:
         return self.files_asked_at is not None
 
     @property
+    def awaits_files(self) -> bool:
+        """Whether its environment files are read, or were when a supervisor ended."""
+        known = self.file_variables is not None or self.file_failure is not None
+        unread = bool(self.spec.environment_files) and not known
+        return self.reads_files or (unread and self._is_new)
+
+    @property
     def busy(self) -> int:
         """On how many connections something is owed, by its instances or to them."""
         return sum(each.busy + len(each.calls) for each in self.instances)

@@ -14,7 +14,13 @@ import argparse
 import math
 
 from gapless.balancer import haproxy, nginx
-from gapless.balancer.model import SHORTEST_TIMEOUT_S, Member, Pool, identifier
+from gapless.balancer.model import (
+    LONGEST_TIMEOUT_S,
+    SHORTEST_TIMEOUT_S,
+    Member,
+    Pool,
+    identifier,
+)
 from gapless.base.errors import DONE, MisuseError, NotFoundError
 from gapless.cli import arguments, configuration, output
 from gapless.cli.fleet import balancer_check
@@ -117,7 +123,7 @@ def run(args: argparse.Namespace) -> int:
         listen=args.listen,
         health=health,
         largest_body_bytes=args.largest_body_mb << 20,
-        timeout_s=max(SHORTEST_TIMEOUT_S, math.ceil(drain_s))
+        timeout_s=min(max(SHORTEST_TIMEOUT_S, math.ceil(drain_s)), LONGEST_TIMEOUT_S)
         if args.timeout is None
         else args.timeout,
     )
