@@ -192,7 +192,7 @@ def test_large_bodies_are_sent_again(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("mode", [SERVES, DRAINS])
+@pytest.mark.parametrize("mode", matrix([SERVES, DRAINS], DRAINS))
 def test_a_websocket_opens_and_may_be_silent(
     tmp_path: Path, name: str, mode: str
 ) -> None:
@@ -272,7 +272,8 @@ def test_haproxy_sends_to_a_server_without_a_check_when_it_is_back(
 WAITS = {"nginx": "connect_timeout 2s", "haproxy": "timeout connect 2s"}
 
 
-@pytest.mark.parametrize("name", matrix(NAMES, "nginx"))
+@pytest.mark.soak
+@pytest.mark.parametrize("name", NAMES)
 def test_check_finds_that_a_host_without_power_is_waited_for(
     tmp_path: Path, name: str
 ) -> None:

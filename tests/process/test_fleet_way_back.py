@@ -10,6 +10,7 @@ import pytest
 
 from rig import wait
 from rig.fleets.fleet import APP, Fleet, MakeFleet
+from rig.matrix import matrix
 
 QUICK = "slots = 1\nslot_ttl_s = 2"
 CANARY = f'{QUICK}\ncanary = ["s0"]\nbake_s = 3600'
@@ -40,7 +41,7 @@ def all_run(fleet: Fleet, version: str) -> None:
     wait.until(lambda: set(fleet.runs().values()) == {version}, f"all on {version}", 30)
 
 
-@pytest.mark.parametrize("reverts", [True, False])
+@pytest.mark.parametrize("reverts", matrix([True, False], True))
 def test_a_host_whose_release_gave_up_runs_the_one_before_again(
     make: MakeFleet, *, reverts: bool
 ) -> None:
@@ -92,7 +93,9 @@ def test_a_job_is_done_when_it_has_ended_and_runs_once_for_each_release(
     assert "ended by itself, with code 3" in failed["reason"]
 
 
-@pytest.mark.parametrize(("code", "phase"), [(0, "done"), (3, "failed")])
+@pytest.mark.parametrize(
+    ("code", "phase"), matrix([(0, "done"), (3, "failed")], (0, "done"))
+)
 def test_a_job_that_ends_while_no_agent_watches_it_is_not_started_again(
     make: MakeFleet, *, code: int, phase: str
 ) -> None:
@@ -139,6 +142,7 @@ def test_a_release_in_the_place_of_another_that_fails_takes_both_back(
     all_run(fleet, "1")
 
 
+@pytest.mark.soak
 def test_a_release_after_a_rollback_that_fails_goes_back_to_where_that_went(
     make: MakeFleet,
 ) -> None:

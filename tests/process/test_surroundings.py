@@ -14,6 +14,7 @@ from rig.hosts.host import Host
 from rig.hosts.replaced import replaced_supervisor
 from rig.load import engine
 from rig.load.process import run_load
+from rig.matrix import matrix
 from rig.wait import free_port, until
 
 PROGRAM = """
@@ -80,7 +81,7 @@ run.main(sys.argv[1:2])
 """An automount, or a user in a directory on the network: it answers after a while."""
 
 
-@pytest.mark.parametrize("overlap", ['"auto"', "false"])
+@pytest.mark.parametrize("overlap", matrix(['"auto"', "false"], "false"))
 def test_environment_files_that_are_read_slowly_are_waited_for(
     host: Host, overlap: str
 ) -> None:
