@@ -15,9 +15,9 @@ PEERS_STAMP := $(PEERS)/$(call stamp,requirements/bench.lock)
 DOCS_STAMP := $(DOCS)/$(call stamp,requirements/docs.lock)
 NODE := node/gapless-drain
 NODE_STAMP := $(NODE)/node_modules/$(call stamp,$(NODE)/package-lock.json)
-# Nine of them for two cores: what tests do most is wait.  So that load does not take all
+# Eight of them for two cores: what tests do most is wait.  So that load does not take all
 # that the rest needs, its clients rest a little in `make test`; in `make soak` they do not.
-PYTEST := $(BIN)/pytest -q -n 9 --dist worksteal
+PYTEST := $(BIN)/pytest -q -n 8 --dist worksteal
 # What build/servers is compiled with, and what else the tests start.
 COMPILED_WITH := gcc pkg-config python3-dev libmariadb-dev
 PACKAGES := nginx-light haproxy etcd-server default-jdk-headless perl nodejs npm curl iproute2 \

@@ -337,7 +337,7 @@ def test_a_master_and_its_children_end_whole(host: Host) -> None:
     """After handoffs and a stop there is no zombie and no orphan."""
     port = free_port()
     host.start("app", ["perl", "app.pl"], port=port, more="instances = 2")
-    assert host.app("app")["processes"] == 8
+    until(lambda: host.app("app")["processes"] == 8, "the children of both")
     for _ in range(3):
         host.ok("reload", "app")
     assert host.app("app")["processes"] == 8
