@@ -90,7 +90,7 @@ def begun(servers: list[Backend]) -> Counter[str]:
         ("nginx", (DRAINS, DRAINS, DRAINS, DRAINS, SERVES), 3),
     ],
 )
-@pytest.mark.parametrize("at_once", [1, 6])
+@pytest.mark.parametrize("at_once", matrix([1, 6], 6))
 def test_servers_that_drain_and_dead_ones_leave_the_rest_to_serve(
     tmp_path: Path, name: str, modes: tuple[str, ...], dead: int, at_once: int
 ) -> None:
@@ -139,7 +139,7 @@ def test_a_request_that_was_sent_runs_once_although_its_server_breaks_off(
                 assert Counter(status for status, _ in ends) == {200: 200}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", matrix(NAMES, "nginx"))
 @pytest.mark.parametrize("mode", [SERVES, DRAINS])
 def test_a_host_without_power_delays_a_request_by_seconds(
     tmp_path: Path, name: str, mode: str
@@ -159,7 +159,7 @@ def test_a_host_without_power_delays_a_request_by_seconds(
     assert set(begun(servers).values()) == {1}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", matrix(NAMES, "nginx"))
 @pytest.mark.parametrize("mode", [SERVES, DRAINS])
 def test_a_silent_server_is_waited_for_and_its_request_runs_once(
     tmp_path: Path, name: str, mode: str
@@ -236,7 +236,7 @@ def test_no_connection_to_a_server_is_kept(tmp_path: Path, name: str) -> None:
         assert set(each.of_connections) <= {0, 1}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", matrix(NAMES, "nginx"))
 def test_an_answer_of_the_app_is_passed_on(tmp_path: Path, name: str) -> None:
     """Also one that the balancer itself could have made."""
     with backends(FAILS, FAILS) as servers:

@@ -273,7 +273,7 @@ def test_a_recycle_under_load_answers_or_refuses_everything(
     assert [g["role"] for g in described["generations"]] == ["serving"]
 
 
-@pytest.mark.parametrize("instances", [1, 2])
+@pytest.mark.parametrize("instances", matrix([1, 2], 2))
 def test_a_recycle_that_does_not_come_back_takes_nothing_away(
     host: Host, instances: int
 ) -> None:
@@ -388,17 +388,17 @@ def test_an_undrain_right_after_a_crash_reaches_every_process(host: Host) -> Non
     until(lambda: "200" in curl(port).splitlines()[0], "200 again")
 
 
-@pytest.mark.parametrize("drain", [(), ("--lead", 1)], ids=["at once", "lead"])
+@pytest.mark.parametrize("lead", matrix(["at once", "lead"], "at once"))
 @pytest.mark.parametrize("more", ["", "overlap = false\ninstances = 2\n"])
 def test_a_release_on_a_host_that_drains_is_asked_whether_it_is_ready(
-    host: Host, drain: tuple[object, ...], more: str
+    host: Host, lead: str, more: str
 ) -> None:
     """Its probe is answered as on any other host; then it refuses requests, as they do."""
     port = free_port()
     own = command(uvicorn("plain_asgi:app"), port)
     more += 'ready = { http = "/echo", timeout_s = 20 }\nmin_healthy_s = 0.5\n'
     host.start("app", own, port=port, directory=EXAMPLES, more=more)
-    host.ok("drain", *drain)
+    host.ok("drain", *(["--lead", 1] if lead == "lead" else []))
     assert "503" in curl(port).splitlines()[0]
     for release in ("2", "3"):
         host.declare(

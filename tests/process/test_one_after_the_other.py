@@ -10,13 +10,14 @@ import sys
 import pytest
 
 from rig.hosts.host import APPS, Host
+from rig.matrix import matrix
 from rig.wait import free_port, until
 
 WRAPPED = [sys.executable, str(APPS / "state" / "wrapped.py")]
 
 
 @pytest.mark.parametrize("what", ["listens", "listens nowhere"])
-@pytest.mark.parametrize("ready", [True, False], ids=["serving", "first start"])
+@pytest.mark.parametrize("ready", matrix([True, False], True))
 def test_what_a_dead_leader_left_ends_before_the_next_one_starts(
     host: Host, what: str, ready: bool
 ) -> None:

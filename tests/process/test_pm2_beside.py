@@ -217,7 +217,10 @@ def test_lines_of_logs(peers: tuple[Peer, Peer]) -> None:
 
 @pytest.mark.parametrize(
     ("field", "word"),
-    [({}, "SIGINT"), ({"shutdown_with_message": True}, "message shutdown")],
+    [
+        pytest.param({}, "SIGINT", marks=pytest.mark.soak),
+        ({"shutdown_with_message": True}, "message shutdown"),
+    ],
 )
 def test_how_a_program_is_told_to_end(
     peers: tuple[Peer, Peer], field: dict[str, Any], word: str
@@ -235,7 +238,10 @@ def test_how_a_program_is_told_to_end(
 @pytest.mark.parametrize(
     ("field", "status", "lives"),
     [
-        ({"max_restarts": 3, "min_uptime": 4000}, "errored", 1 + 3),
+        pytest.param(
+            *({"max_restarts": 3, "min_uptime": 4000}, "errored", 1 + 3),
+            marks=pytest.mark.soak,
+        ),
         ({"stop_exit_codes": [9]}, "stopped", 2),
         pytest.param({"autorestart": False}, "stopped", 1, marks=pytest.mark.soak),
     ],

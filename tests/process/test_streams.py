@@ -148,7 +148,7 @@ def started(host: Host) -> Iterator[Callable[..., App]]:
         each.close()
 
 
-@pytest.mark.parametrize("name", matrix(HTTP1, "uvicorn", "threads"))
+@pytest.mark.parametrize("name", matrix(HTTP1, "uvicorn"))
 def test_what_is_written_piece_by_piece_is_whole(
     started: Callable[..., App], name: str
 ) -> None:
