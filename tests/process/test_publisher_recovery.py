@@ -126,7 +126,6 @@ def test_a_rollback_while_another_drains_goes_back_no_further(host: Host) -> Non
         until(lambda: site.linked() == "2", "the first to have its release serve")
         second.start()
         until(lambda: "waiting" in [s["step"] for s in steps], "the second to wait")
-        assert ended == []
         request.sendall(b"\r\n")
     for each in (first, second):
         each.join(60)
