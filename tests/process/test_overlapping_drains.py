@@ -120,14 +120,7 @@ def test_one_that_is_killed_lets_the_next_release_begin(host: Host) -> None:
 
 def test_a_rollback_does_not_wait_for_the_drain_of_a_publish(host: Host) -> None:
     """The publish whose release is proven ends, and leaves the drain to itself."""
-    port = free_port()
-    host.configure(
-        '[app.app]\ncommand = ["node", "app.js"]\ndirectory = "dfs/dist/app"\n'
-        f"environment = {{ PORT = {port} }}\nmin_healthy_s = 0.3\n{MORE}\n"
-        '[release.app]\nbase = "dfs"\n'
-    )
-    host.ok("publish", _packed(host, "1"))
-    host.start_file("gapless.toml", "app")
+    port = _released(host)
     with contextlib.ExitStack() as stack:
         _hold(stack, host, port, 1)
         publish = stack.enter_context(host.begin("publish", _packed(host, "2")))
@@ -144,14 +137,7 @@ def test_a_rollback_does_not_wait_for_the_drain_of_a_publish(host: Host) -> None
 
 def test_a_rollback_ends_nothing_else_that_waits(host: Host) -> None:
     """A start behind a stop is not its own, nor is anything else but a publish."""
-    port = free_port()
-    host.configure(
-        '[app.app]\ncommand = ["node", "app.js"]\ndirectory = "dfs/dist/app"\n'
-        f"environment = {{ PORT = {port} }}\nmin_healthy_s = 0.3\n{MORE}\n"
-        '[release.app]\nbase = "dfs"\n'
-    )
-    host.ok("publish", _packed(host, "1"))
-    host.start_file("gapless.toml", "app")
+    port = _released(host)
     host.ok("publish", _packed(host, "2"))
     with contextlib.ExitStack() as stack:
         _hold(stack, host, port, max(_roles(host)))
@@ -165,6 +151,19 @@ def test_a_rollback_ends_nothing_else_that_waits(host: Host) -> None:
         host.gapless("rollback", "app")
         assert command.poll() is None
     until(lambda: host.status("app") == "online", "the start that waited")
+
+
+def _released(host: Host) -> int:
+    """Publish and start the first release of an app; return its port."""
+    port = free_port()
+    host.configure(
+        '[app.app]\ncommand = ["node", "app.js"]\ndirectory = "dfs/dist/app"\n'
+        f"environment = {{ PORT = {port} }}\nmin_healthy_s = 0.3\n{MORE}\n"
+        '[release.app]\nbase = "dfs"\n'
+    )
+    host.ok("publish", _packed(host, "1"))
+    host.start_file("gapless.toml", "app")
+    return port
 
 
 def _packed(host: Host, version: str) -> Path:

@@ -115,9 +115,7 @@ class Deployment:
         under_way = journal.read(self._releases)  # first: its end changes what serves
         serves = self._serving()
         seen = seen or serves
-        if wanted:
-            current.find(self._releases, wanted)  # a wrong name waits for nobody
-        if seen == serves and self._can_go_back(wanted, serves):
+        if self._can_go_back(wanted, serves) and seen == serves:
             self._end_waits(under_way)
         with publisher_lock.hold(self._releases, self.step) as self._releases:
             has_ended = journal.has_ended(self._releases, under_way)
@@ -153,10 +151,15 @@ class Deployment:
         return current.previous(self._releases, serves)
 
     def _can_go_back(self, wanted: str, serves: str) -> bool:
-        """Return whether there is a release to go back to: else nothing is to be ended."""
+        """Return whether there is a release to go back to: else nothing is to be ended.
+
+        A wrong name waits for nobody.  Raises GaplessError.
+        """
         try:
             self._way_back(wanted, serves)
         except GaplessError:
+            if wanted:
+                raise
             return False
         return True
 

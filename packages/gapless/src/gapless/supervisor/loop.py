@@ -277,7 +277,7 @@ class Loop:
         if self._unit.listens:
             ends = self._host.shutting_down and bool(app.generations)
             at_work = not is_gone and (ends or app.operation is not None)
-            at_work &= not app.cannot_end(clock.monotonic())
+            at_work = at_work and not app.cannot_end(clock.monotonic())
             word = None if is_gone else status(app)
             self._unit.app_is(app.name, word, at_work=at_work)
         if is_gone:
